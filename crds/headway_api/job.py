@@ -1,0 +1,150 @@
+"""The kind TrainingJob: one file for a model's whole way from data to weights."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from headway_api.base import Rule, Section, StatusSection, Text
+from headway_api.code import Code
+from headway_api.data import Data
+from headway_api.evaluation import Evaluation
+from headway_api.model import Model
+from headway_api.pods import Head, Workers
+from headway_api.status import TrainingJobStatus
+from headway_api.storage import Storage
+from headway_api.training import Training
+
+NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+NAME_MAX_LENGTH = 44
+"""The longest pod name, `<job>-<attempt>-worker-<index>-<replacement>`, must fit a DNS label of 63."""
+
+Retries = Annotated[int, Field(ge=0, le=1000)]
+
+
+class Scheduling(Section):
+    """How the job gets its place in the cluster."""
+
+    startup_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 900
+    """Seconds that an attempt's pods may take until all are ready; then the attempt ends and releases what it holds."""
+
+
+class Retry(Section):
+    """How many new attempts each kind of failure may cost. Each attempt resumes from the newest checkpoint."""
+
+    preempted: Retries = 20
+    """After an eviction or a preemption."""
+    infrastructure: Retries = 5
+    """After a lost node, a lack of memory, an unreachable storage, an image that does not come, or a fault of Headway."""
+    user_error: Retries = 0
+    """After an exception in the user's code or data."""
+
+
+def _has_function(spec: TrainingJobSpec) -> bool:
+    return bool((spec.training and spec.training.entrypoint) or (spec.model and spec.model.entrypoint))
+
+
+def _own_loop(spec: TrainingJobSpec) -> bool:
+    return bool(spec.training and spec.training.entrypoint)
+
+
+_OWN_LOOP = "has(self.training) && has(self.training.entrypoint)"
+
+
+class TrainingJobSpec(Section):
+    """What to train, from what, where, and how hard to try."""
+
+    rules = (
+        Rule(
+            cel="has(self.training) || has(self.code)",
+            message="set training: without it and without code there is nothing to run",
+            holds=lambda spec: spec.training is not None or spec.code is not None,
+            field="training",
+        ),
+        Rule(
+            cel=f"({_OWN_LOOP}) || has(self.data)",
+            message="set data: only a training.entrypoint can do without it",
+            holds=lambda spec: _own_loop(spec) or spec.data is not None,
+            field="data",
+        ),
+        Rule(
+            cel=f"({_OWN_LOOP}) || has(self.model)",
+            message="set model: only a training.entrypoint can do without it",
+            holds=lambda spec: _own_loop(spec) or spec.model is not None,
+            field="model",
+        ),
+        Rule(
+            cel=f"!has(self.code) || ({_OWN_LOOP}) || (has(self.model) && has(self.model.entrypoint))",
+            message="code is set, but nothing calls it: set training.entrypoint or model.entrypoint",
+            holds=lambda spec: spec.code is None or _has_function(spec),
+            field="code",
+        ),
+    )
+
+    image: Text | None = None
+    """The trainer image; the operator's default if absent."""
+    code: Code | None = None
+    """The user's own code; what the image holds if absent."""
+    data: Data | None = None
+    """The data."""
+    model: Model | None = None
+    """The model."""
+    training: Training | None = None
+    """The training stage; its defaults if absent."""
+    evaluation: Evaluation = Evaluation()
+    """The final evaluation."""
+    head: Head = Head()
+    """The head pod."""
+    workers: Workers = Workers()
+    """The worker pods."""
+    storage: Storage | None = None
+    """Where checkpoints and results go; the operator's default if absent."""
+    scheduling: Scheduling = Scheduling()
+    """Scheduling."""
+    retry: Retry = Retry()
+    """Retries."""
+    suspend: bool = False
+    """Whether the job gives its pods back, after a checkpoint, until this is false again."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """Seconds that the job may hold pods, over all attempts; then it fails as DeadlineExceeded. The clock stops while suspended."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    """Seconds after its end that the finished job is deleted; never if absent. The stored model stays."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Seeds the split, the initial weights, shuffling and dropout."""
+
+
+class ObjectMeta(StatusSection):
+    """The part of an object's metadata that Headway reads."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = ""
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _name_fits(cls, name: str) -> str:
+        if not name or len(name) > NAME_MAX_LENGTH or not re.match(NAME_PATTERN, name):
+            raise PydanticCustomError(
+                "name",
+                "must be 1 to {limit} lower-case letters, digits and '-', begin with a letter and not end with '-'",
+                {"limit": NAME_MAX_LENGTH},
+            )
+        return name
+
+
+class TrainingJob(Section):
+    """A training job."""
+
+    api_version: Literal["headway.dev/v1alpha1"]
+    kind: Literal["TrainingJob"]
+    metadata: ObjectMeta
+    spec: TrainingJobSpec
+    status: TrainingJobStatus | None = None

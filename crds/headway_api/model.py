@@ -1,0 +1,81 @@
+"""`spec.model`: what is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+
+from headway_api.base import Entrypoint, FreeForm, Rule, Section, exactly_one
+
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class MlpOptions(Section):
+    """Options of `mlp`: fully connected layers over flattened features."""
+
+    hidden: Annotated[list[Width], Field(max_length=64)] = Field(default_factory=lambda: [128, 64])
+    """The widths of the hidden layers."""
+    dropout: Dropout = 0.0
+    """The dropout rate after each hidden layer."""
+    activation: Literal["relu", "gelu", "tanh", "silu"] = "relu"
+    """The non-linearity."""
+
+
+class CnnOptions(Section):
+    """Options of `cnn`: convolution blocks with batch normalisation, then one hidden layer. For images."""
+
+    channels: Annotated[list[Width], Field(min_length=1, max_length=16)] = Field(default_factory=lambda: [32, 64])
+    """The channels of each block; every block halves height and width while they are above 2."""
+    hidden: Width = 128
+    """The width of the layer before the output."""
+    dropout: Dropout = 0.25
+    """The dropout rate before the output."""
+
+
+OPTIONS: dict[str, type[Section]] = {"mlp": MlpOptions, "cnn": CnnOptions}
+"""The options of each model of the registry."""
+
+
+def parse_options(name: str, options: dict[str, JsonValue]) -> Section:
+    """The typed options of a registry model. Raises pydantic's ValidationError."""
+    return TypeAdapter(OPTIONS[name]).validate_python(options)
+
+
+def _options_fit(model: Model) -> bool:
+    if model.name is None:
+        return True
+    try:
+        parse_options(model.name, model.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(info.alias or key for key, info in OPTIONS[model.name].model_fields.items())
+        raise PydanticCustomError(
+            "rule",
+            "{reason}",
+            {
+                "reason": f"options.{path} of {model.name}: {first['msg']}; {model.name} has the options {allowed}",
+                "field": f"options.{path}",
+            },
+        ) from None
+    return True
+
+
+class Model(Section):
+    """The model: one of the registry by name, or what the user's own function builds."""
+
+    rules = (
+        exactly_one("name", "entrypoint", of="model"),
+        # The options of the registry's models differ, so the schema leaves them open and only Python can judge them.
+        Rule(cel="true", message="options must fit the model", holds=_options_fit, field="options"),
+    )
+
+    name: Literal["mlp", "cnn"] | None = None
+    """A model of the registry."""
+    entrypoint: Entrypoint | None = None
+    """`module:function`, called as `function(info, **options)`; returns a `torch.nn.Module`."""
+    options: FreeForm = Field(default_factory=dict)
+    """The model's options."""

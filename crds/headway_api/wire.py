@@ -1,0 +1,137 @@
+"""What the operator and the pods of a job tell each other: names, labels, paths, and the files they exchange.
+
+The operator writes `run.json` (a RunFile) into the attempt's ConfigMap; the driver patches `progress.json` (a
+ProgressFile) in the same ConfigMap; the driver's last word is an Outcome, its container's termination message.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+from headway_api.base import StatusSection
+from headway_api.job import TrainingJobSpec
+from headway_api.status import Cause, CheckpointStatus, Progress, Result
+
+LABEL_JOB = "headway.dev/job"
+LABEL_JOB_UID = "headway.dev/job-uid"
+LABEL_ATTEMPT = "headway.dev/attempt"
+LABEL_ROLE = "headway.dev/role"
+LABEL_WORKER = "headway.dev/worker"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "headway"
+ROLE_HEAD = "head"
+ROLE_WORKER = "worker"
+ANNOTATION_WRITER = "headway.dev/writer"
+"""On the attempt's ConfigMap: the one pod that may patch its progress."""
+
+MAIN_CONTAINER = "main"
+SERVICE_ACCOUNT = "headway-trainer"
+"""The head pods' ServiceAccount in each job namespace; it may patch ConfigMaps, an admission policy narrows that to its own."""
+
+RAY_PORT = 6379
+KEY_RUN = "run.json"
+KEY_PROGRESS = "progress.json"
+
+RUN_DIR = "/etc/headway/run"
+"""Where the attempt's ConfigMap is mounted."""
+TOKEN_FILE = "/etc/headway/token/token"  # noqa: S105 - a path, not a secret
+"""Ray's token, from the attempt's Secret."""
+CODE_DIR = "/opt/headway/code"
+"""Where the user's code is mounted or fetched to."""
+DATA_SECRET_DIR = "/etc/headway/secrets/data"
+STORAGE_SECRET_DIR = "/etc/headway/secrets/storage"
+GIT_SECRET_DIR = "/etc/headway/secrets/git"
+DATA_VOLUME_DIR = "/mnt/headway/data"
+STORAGE_VOLUME_DIR = "/mnt/headway/storage"
+TERMINATION_FILE = "/dev/termination-log"
+
+ENV_RUN_FILE = "HEADWAY_RUN_FILE"
+ENV_POD_NAME = "HEADWAY_POD_NAME"
+ENV_POD_IP = "HEADWAY_POD_IP"
+ENV_HEAD_ADDRESS = "HEADWAY_HEAD_ADDRESS"
+"""`host:port` of Ray's head, for the workers."""
+
+OUTCOME_MAX_BYTES = 4096
+EXIT_SUCCEEDED = 0
+EXIT_USER_ERROR = 1
+EXIT_INTERNAL = 70
+EXIT_STORAGE = 74
+EXIT_INTERRUPTED = 143
+
+
+class RunFile(StatusSection):
+    """All that the pods of one attempt have to know."""
+
+    namespace: str
+    """The job's namespace."""
+    name: str
+    """The job's name."""
+    uid: str
+    """The job's uid."""
+    attempt: int = 1
+    """The attempt's number: the fencing token of everything it writes."""
+    config_map: str | None = None
+    """The ConfigMap to patch progress into; none under `headway run`."""
+    storage_uri: str
+    """The run's own folder, with the scheme that pyarrow reads, or a local path."""
+    spec: TrainingJobSpec
+    """The spec with the operator's defaults filled in."""
+
+
+class ProgressFile(StatusSection):
+    """What the driver says while it runs."""
+
+    attempt: int
+    """Whose progress this is."""
+    progress: Progress = Progress()
+    """How far it is."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest durable checkpoint."""
+    resumed_from_step: int | None = None
+    """The step this attempt started from; absent until it is known."""
+    steps_lost: int | None = None
+    """Steps of the attempt before that have to be done again."""
+
+
+class Outcome(StatusSection):
+    """The driver's last word, at most 4 KiB of JSON."""
+
+    attempt: int
+    """Whose outcome this is."""
+    outcome: Literal["Succeeded", "Failed", "Interrupted"]
+    """Interrupted: asked to stop by SIGTERM; a checkpoint was taken if there was anything to save."""
+    cause: Cause | None = None
+    """Why it failed."""
+    message: str = ""
+    """A sentence for people that says how to mend it."""
+    progress: Progress = Progress()
+    """How far it came."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest durable checkpoint."""
+    resumed_from_step: int | None = None
+    """The step this attempt started from."""
+    steps_lost: int | None = None
+    """Steps of the attempt before that had to be done again."""
+    result: Result | None = None
+    """What came out, on success."""
+
+
+def object_name(job: str, attempt: int) -> str:
+    """The name of an attempt's ConfigMap, Secret and Service."""
+    return f"{job}-{attempt}"
+
+
+def head_name(job: str, attempt: int) -> str:
+    """The name of an attempt's head pod."""
+    return f"{job}-{attempt}-head"
+
+
+def worker_name(job: str, attempt: int, index: int, replacement: int) -> str:
+    """The name of a worker pod; replacement counts the pods that had this index in this attempt before."""
+    return f"{job}-{attempt}-worker-{index}-{replacement}"
+
+
+def run_folder(root: str, namespace: str, name: str, uid: str) -> str:
+    """The folder of one job under a storage root; all attempts share it."""
+    return f"{root.rstrip('/')}/{namespace}/{name}-{uid[:8]}"

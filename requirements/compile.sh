@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Pins every dependency with its hashes. dev.lock is the whole set; the images' locks are subsets of it, so that
+# what is tested is what ships. No index URLs: an index is the reader's own choice.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lock() { # lock OUTPUT ARGS...: compiles for the oldest Python that is supported
+    local output=$1
+    shift
+    uv pip compile --quiet pyproject.toml "$@" --python-version 3.11 --universal --generate-hashes \
+        --no-emit-index-url --no-annotate --no-header --output-file "requirements/$output"
+}
+lock dev.lock --all-extras ${UPGRADE:+--upgrade}
+lock operator.lock --extra operator --constraint requirements/dev.lock
+lock trainer.lock --extra trainer --constraint requirements/dev.lock
+grep -A1000 '^uv==' requirements/dev.lock | awk 'NR > 1 && /^[a-z]/ {exit} {print}' > requirements/bootstrap.lock

@@ -1,0 +1,1 @@
+"""What runs in the Ray pods of a job, and under `headway run`."""
