@@ -1,4 +1,4 @@
-"""The kinds of Headway as pydantic models: the one source of the CRDs, of `headway validate` and of the reference docs."""
+"""The kinds of Headway as pydantic models: the one source of the CRDs, `headway validate` and the reference docs."""
 
 GROUP = "headway.dev"
 VERSION = "v1alpha1"

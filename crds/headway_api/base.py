@@ -24,7 +24,7 @@ class Rule:
     message: str
     """One sentence: what is wrong and how to mend it."""
     holds: Callable[[Any], bool]
-    """The same rule over the pydantic model; for rules about changes, which only the API server can judge, always true."""
+    """The same rule over the pydantic model; always true for rules about changes, which only the API server judges."""
     field: str | None = None
     """The camelCase field that the message is about, where there is a single one."""
 
@@ -106,7 +106,10 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 """A short free text: a column, a path, an image."""
 
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-"""A place of data: a path, or a URI that pyarrow reads (`file://`, `s3://`, `gs://`, `abfs://`), globs allowed in the last part."""
+"""A place of data: a path, or a URI that pyarrow reads (`file://`, `s3://`, `gs://`, `abfs://`).
+
+Globs are allowed in the last part.
+"""
 
 Entrypoint = Annotated[
     str,

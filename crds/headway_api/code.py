@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from headway_api.base import DnsName, Section, SecretRef, exactly_one
+from headway_api.base import DnsName, SecretRef, Section, exactly_one
 
 RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^/].*$")]
 
@@ -24,7 +24,10 @@ class GitCode(Section):
     url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^(https?|ssh|git)://[^\s]+$")]
     """The repository: `https://`, `http://`, `ssh://` or `git://`. Credentials belong into secretRef, not here."""
     revision: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
-    """A commit, tag or branch. Only a commit is the same for each pod and attempt; the result records which commit ran."""
+    """A commit, tag or branch.
+
+    Only a commit is the same for each pod and attempt; the result records which commit ran.
+    """
     path: RelativePath | None = None
     """The folder in the repository that goes on PYTHONPATH; the root if absent."""
     secret_ref: SecretRef | None = None

@@ -6,10 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headway_api.base import DnsName, Rule, Section, SecretRef, Text, Uri, exactly_one, needs
+from headway_api.base import DnsName, Rule, SecretRef, Section, Text, Uri, exactly_one, needs
 
 Format = Literal["csv", "parquet", "jsonl", "npz", "imageFolder"]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+SHARES_TOLERANCE = 0.001
+"""How far the shares of a split may be from 1: room for thirds written with three digits."""
+_SHARES = "self.train + self.validation + self.test"
 
 
 class BuiltinSource(Section):
@@ -59,9 +63,9 @@ class Split(Section):
 
     rules = (
         Rule(
-            cel="self.train + self.validation + self.test > 0.999 && self.train + self.validation + self.test < 1.001",
+            cel=f"{_SHARES} > {1 - SHARES_TOLERANCE} && {_SHARES} < {1 + SHARES_TOLERANCE}",
             message="train, validation and test must add up to 1",
-            holds=lambda split: abs(split.train + split.validation + split.test - 1) < 0.001,
+            holds=lambda split: abs(split.train + split.validation + split.test - 1) < SHARES_TOLERANCE,
         ),
         Rule(
             cel="self.train > 0.0",

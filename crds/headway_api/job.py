@@ -38,7 +38,7 @@ class Retry(Section):
     preempted: Retries = 20
     """After an eviction or a preemption."""
     infrastructure: Retries = 5
-    """After a lost node, a lack of memory, an unreachable storage, an image that does not come, or a fault of Headway."""
+    """After a lost node, too little memory, unreachable storage, an image that does not come, or a fault of Headway."""
     user_error: Retries = 0
     """After an exception in the user's code or data."""
 
@@ -109,7 +109,10 @@ class TrainingJobSpec(Section):
     suspend: bool = False
     """Whether the job gives its pods back, after a checkpoint, until this is false again."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Seconds that the job may hold pods, over all attempts; then it fails as DeadlineExceeded. The clock stops while suspended."""
+    """Seconds that the job may hold pods, over all attempts; then it fails as DeadlineExceeded.
+
+    The clock stops while the job is suspended.
+    """
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Seconds after its end that the finished job is deleted; never if absent. The stored model stays."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0

@@ -157,7 +157,10 @@ class TrainingJobStatus(StatusSection):
     completion_time: Time | None = None
     """When the job ended."""
     active_seconds: int = 0
-    """Seconds for which finished attempts held pods; what activeDeadlineSeconds is compared with, the running attempt's added."""
+    """Seconds for which finished attempts held pods.
+
+    activeDeadlineSeconds is compared with this, the running attempt's seconds added.
+    """
     workers: WorkersStatus | None = None
     """The worker pods."""
     progress: Progress | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway_api.base import Section, SecretRef, Uri, exactly_one, needs
+from headway_api.base import SecretRef, Section, Uri, exactly_one, needs
 from headway_api.data import ClaimPath
 
 

@@ -96,7 +96,10 @@ class Training(Section):
     )
 
     entrypoint: Entrypoint | None = None
-    """`module:function`: a Ray Train training function that replaces the built-in loop; the fields below are then its own business."""
+    """`module:function`: a Ray Train training function that replaces the built-in loop.
+
+    The fields below are then its own business.
+    """
     arguments: FreeForm = Field(default_factory=dict)
     """Handed to `entrypoint` as its one argument, a dict."""
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
@@ -112,6 +115,9 @@ class Training(Section):
     early_stopping: EarlyStopping | None = None
     """Early stopping; none if absent."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """`bf16` and `fp16` train in mixed precision on GPUs; a CPU trains in fp32 whatever is asked, and the result says so."""
+    """`bf16` and `fp16` train in mixed precision on GPUs.
+
+    A CPU trains in fp32 whatever is asked, and the result says so.
+    """
     checkpoint: Checkpoint = Checkpoint()
     """Checkpoints."""

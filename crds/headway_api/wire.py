@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
 from headway_api.status import Cause, CheckpointStatus, Progress, Result
@@ -27,7 +26,10 @@ ANNOTATION_WRITER = "headway.dev/writer"
 
 MAIN_CONTAINER = "main"
 SERVICE_ACCOUNT = "headway-trainer"
-"""The head pods' ServiceAccount in each job namespace; it may patch ConfigMaps, an admission policy narrows that to its own."""
+"""The head pods' ServiceAccount in each job namespace.
+
+It may patch ConfigMaps; an admission policy narrows that to its own.
+"""
 
 RAY_PORT = 6379
 KEY_RUN = "run.json"
@@ -39,9 +41,9 @@ TOKEN_FILE = "/etc/headway/token/token"  # noqa: S105 - a path, not a secret
 """Ray's token, from the attempt's Secret."""
 CODE_DIR = "/opt/headway/code"
 """Where the user's code is mounted or fetched to."""
-DATA_SECRET_DIR = "/etc/headway/secrets/data"
-STORAGE_SECRET_DIR = "/etc/headway/secrets/storage"
-GIT_SECRET_DIR = "/etc/headway/secrets/git"
+DATA_SECRET_DIR = "/etc/headway/secrets/data"  # noqa: S105 - a path, not a secret
+STORAGE_SECRET_DIR = "/etc/headway/secrets/storage"  # noqa: S105 - a path, not a secret
+GIT_SECRET_DIR = "/etc/headway/secrets/git"  # noqa: S105 - a path, not a secret
 DATA_VOLUME_DIR = "/mnt/headway/data"
 STORAGE_VOLUME_DIR = "/mnt/headway/storage"
 TERMINATION_FILE = "/dev/termination-log"

@@ -1,0 +1,69 @@
+"""The `headway` command: a group that imports a subcommand only when it is called.
+
+So `headway validate` starts in a moment, and works where neither torch nor ray is installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import click
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a subcommand lives, and what `headway --help` says of it without importing it."""
+
+    module: str
+    """The module; the click command in it has the subcommand's name."""
+    help: str
+    """One line."""
+    extra: str | None = None
+    """The extra of the distribution that it needs, if any."""
+
+
+COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
+    {
+        "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
+        "validate": LazyCommand("headway_cli.validate", "Check TrainingJob files, and name every mistake in them."),
+    }
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are looked up in COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The subcommands' names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The subcommand, imported now. Raises a ClickException where the extra that it needs is not installed."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        try:
+            command = getattr(importlib.import_module(entry.module), cmd_name)
+        except ModuleNotFoundError as error:
+            if entry.extra is None or (error.name or "").startswith("headway_"):
+                raise  # our own packages are always there: this one is our fault
+            raise click.ClickException(
+                f"headway {cmd_name} needs the Python package {error.name}: pip install 'headway[{entry.extra}]'"
+            ) from error
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.module}.{cmd_name} is not a click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of subcommands in `headway --help`, written without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="headway", message="%(version)s")
+def main() -> None:
+    """Headway: train, judge and serve PyTorch models, on Kubernetes and on this machine."""
