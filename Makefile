@@ -1,0 +1,46 @@
+# Each target works as the first command typed after cloning: it makes what it needs, with Python 3.11+, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help run test test-unit demo lint generate clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml requirements/dev.lock requirements/bootstrap.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Headway needs Python 3.11 or newer; $$($(PYTHON) --version) is what \`$(PYTHON)\` is here. Name another with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+run: $(READY) ## train examples/digits.yaml on this machine; leaves out/digits/result.json and report.md
+	$(BIN)/headway run examples/digits.yaml
+
+test: $(READY) ## every test that this machine can run; what it can't, says so
+	$(BIN)/pytest
+
+test-unit: $(READY) ## the tests of pure functions: under a minute
+	$(BIN)/pytest tests/unit
+
+demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show
+	hack/demo
+
+lint: $(READY) ## format, lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config pyproject.toml
+	$(MAKE) --no-print-directory generate CHECK=--check
+
+generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference
+	$(BIN)/python -m headway_api.generate $(CHECK)
+
+clean: ## remove what these targets made in this folder; caches outside it stay
+	rm -rf $(VENV) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
