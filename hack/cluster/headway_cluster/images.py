@@ -1,0 +1,184 @@
+"""Container images without any registry from outside: a Debian base, buildah, and a local registry."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from . import registry
+from .errors import ClusterError
+from .paths import REGISTRY_HOST, cache_dir, locked
+from .shell import free_gib, need, need_root, run, say
+
+SUITE = "bookworm"
+PACKAGES = ("ca-certificates", "git", "python3", "python3-venv")
+RECIPE = 1  # raise it when the steps below change
+CERTIFICATES = Path("/etc/ssl/certs")
+LEAST_DISK_GIB = 10.0
+
+_MAKE_BASE = """
+box=$(buildah from scratch)
+root=$(buildah mount "$box")
+trap 'buildah umount "$box" >/dev/null; buildah rm "$box" >/dev/null' EXIT
+debootstrap --variant=minbase --include="$PACKAGES" "$SUITE" "$root" $MIRROR >&2
+rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*.log "$root"/var/log/apt
+rm -rf "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/info/* "$root"/usr/share/locale/*
+find "$root" -name __pycache__ -type d -prune -exec rm -rf {} +
+buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd /bin/bash "$box"
+buildah commit --quiet "$box" "$IMAGE"
+"""
+
+
+def add_verbs(parser: argparse.ArgumentParser) -> None:
+    """The words after `cluster image`."""
+    verbs = parser.add_subparsers(dest="image_verb", required=True, metavar="VERB")
+    base = verbs.add_parser("base", help="make the Debian base image, unless it is in the cache")
+    base.add_argument("--refresh", action="store_true", help="make it again, with today's packages")
+    built = verbs.add_parser("build", help="build an image and push it to the local registry")
+    built.add_argument("--target", help="the stage of the Dockerfile")
+    built.add_argument("--file", type=Path, default=Path("Dockerfile"))
+    built.add_argument("--tag", required=True, help="NAME or NAME:TAG")
+    built.add_argument("--build-arg", action="append", default=[], metavar="KEY=VALUE")
+    built.add_argument("context", nargs="?", type=Path, default=Path("."))
+    verbs.add_parser("list", help="what the registry holds")
+    verbs.add_parser("prune", help="remove what no tag names any more")
+
+
+def obey(words: argparse.Namespace) -> None:
+    """Carry out one image verb."""
+    if words.image_verb == "list":
+        print("\n".join(listed()))
+        return
+    need_root("cluster image")
+    for program in ("buildah", "debootstrap", "docker-registry"):
+        need(program)
+    with locked(cache_dir() / "locks" / "images.lock"):
+        if words.image_verb == "base":
+            print(base(refresh=words.refresh))
+        elif words.image_verb == "prune":
+            prune()
+        else:
+            print(build(words.context, words.file, words.tag, words.target, words.build_arg))
+
+
+def _environment() -> dict[str, str]:
+    """buildah's store is in the cache, so that nothing of ours is in the machine's own."""
+    store = cache_dir() / "buildah"
+    store.mkdir(parents=True, exist_ok=True)
+    conf = store / "storage.conf"
+    conf.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{store / "storage"}"\nrunroot = "{store / "run"}"\n'
+    )
+    return {"CONTAINERS_STORAGE_CONF": str(conf), "TMPDIR": str(_scratch()), "BUILDAH_ISOLATION": "chroot"}
+
+
+def _scratch() -> Path:
+    folder = cache_dir() / "buildah" / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _apart(*argv: str | Path, env: dict[str, str] | None = None, show: bool = False) -> str:
+    """Run in mount and process namespaces of its own: an interrupted build leaves no mount and no process."""
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
+    return run([*namespaces, *argv], env={**_environment(), **(env or {})}, show=show)
+
+
+def _base_name() -> str:
+    key = hashlib.sha256(repr((SUITE, PACKAGES, RECIPE, _MAKE_BASE)).encode()).hexdigest()[:12]
+    return f"localhost/headway-base:{SUITE}-{key}"
+
+
+def base(refresh: bool = False) -> str:
+    """The base image's name in buildah's store; made by debootstrap if it is not there."""
+    image = _base_name()
+    if not refresh and _apart("buildah", "images", "--quiet", "--filter", f"reference={image}").strip():
+        return image
+    _need_disk()
+    say(f"image: {SUITE} base: about a minute")
+    variables = {
+        "PACKAGES": ",".join(PACKAGES),
+        "SUITE": SUITE,
+        "IMAGE": image,
+        "MIRROR": os.environ.get("HEADWAY_DEBIAN_MIRROR", ""),
+        "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
+    }
+    _apart("sh", "-ec", _MAKE_BASE, env=variables)
+    return image
+
+
+def _need_disk() -> None:
+    free = free_gib(cache_dir())
+    if free < LEAST_DISK_GIB:
+        raise ClusterError(
+            f"{free:.1f} GiB free at {cache_dir()}, too little for images (the trainer's takes 20 GiB on the"
+            f" way): make room, `cluster image prune`, or set HEADWAY_CACHE to a larger disk"
+        )
+
+
+def _pip_conf(folder: Path) -> Path:
+    """The machine's pip settings, from file and environment, for the build alone: never part of an image."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(["/etc/pip.conf"])
+    if not parser.has_section("global"):
+        parser.add_section("global")
+    for key, value in os.environ.items():
+        option = key.removeprefix("PIP_").lower().replace("_", "-")
+        if key.startswith("PIP_") and option not in {"find-links", "cache-dir", "config-file", "cert"}:
+            parser.set("global", option, value)
+    if (CERTIFICATES / "ca-certificates.crt").exists():
+        parser.set("global", "cert", str(CERTIFICATES / "ca-certificates.crt"))
+    out = folder / "pip.conf"
+    with out.open("w") as handle:
+        parser.write(handle)
+    out.chmod(0o644)
+    return out
+
+
+def build(context: Path, file: Path, tag: str, target: str | None, arguments: list[str]) -> str:
+    """Build, push uncompressed (fast to push and to pull), and return the name that pods use."""
+    if not file.is_file():
+        raise ClusterError(f"no Dockerfile at {file}")
+    _need_disk()
+    name = tag if ":" in tag else f"{tag}:latest"
+    image = f"{REGISTRY_HOST}/{name}"
+    made_on = base()
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        words: list[str | Path] = ["buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host"]
+        words += ["-v", f"{_pip_conf(Path(folder))}:/etc/pip.conf:ro"]
+        if CERTIFICATES.is_dir():
+            words += ["-v", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
+        for argument in [f"BASE_IMAGE={made_on}", *arguments]:
+            words += ["--build-arg", argument]
+        words += ["--target", target] if target else []
+        _apart(*words, "--file", file, "--tag", image, context, show=True)
+        return f"{image}@{_push(Path(folder), image, name)}"
+
+
+def _push(folder: Path, image: str, name: str) -> str:
+    digest = folder / "digest"
+    with registry.on_loopback(folder) as address:
+        _apart("buildah", "push", "--quiet", "--disable-compression", "--tls-verify=false",
+               "--digestfile", digest, image, f"docker://{address}/{name}")
+    return digest.read_text().strip()
+
+
+def listed() -> list[str]:
+    """The tags in the registry's folder."""
+    top = registry.storage() / "docker" / "registry" / "v2" / "repositories"
+    found = top.glob("**/_manifests/tags/*")
+    return sorted(f"{REGISTRY_HOST}/{tag.parents[2].relative_to(top)}:{tag.name}" for tag in found)
+
+
+def prune() -> None:
+    """Free what old builds left in the registry and in buildah's store; all tags stay."""
+    before = free_gib(cache_dir())
+    _apart("buildah", "rmi", "--prune")
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        config = registry.configure(Path(folder), "127.0.0.1:0")
+        run([need("docker-registry"), "garbage-collect", "--delete-untagged", config])
+    say(f"image: {free_gib(cache_dir()) - before:.1f} GiB freed")
