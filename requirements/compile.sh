@@ -13,3 +13,7 @@ lock dev.lock --all-extras ${UPGRADE:+--upgrade}
 lock operator.lock --extra operator --constraint requirements/dev.lock
 lock trainer.lock --extra trainer --constraint requirements/dev.lock
 grep -A1000 '^uv==' requirements/dev.lock | awk 'NR > 1 && /^[a-z]/ {exit} {print}' > requirements/bootstrap.lock
+# What builds our wheel, for the images.
+sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | uv pip compile --quiet - --python-version 3.11 --universal \
+    --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint requirements/dev.lock \
+    --output-file requirements/build.lock
