@@ -1,0 +1,287 @@
+"""One way to read and write files on a local path, a volume or an object store: a `Store` over a pyarrow FileSystem.
+
+Only whole files are written, and a reader sees either none of a file or all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from pyarrow import ArrowException, fs
+
+from headway_trainer.errors import NotFound, StorageError
+
+SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
+CHUNK = 8 * 1024 * 1024
+"""Bytes that are read at once where a file is passed through rather than kept."""
+CONNECT_TIMEOUT_SECONDS = 10.0
+Files = list[tuple[str, int]]
+"""Files as (path, size in bytes)."""
+_TEMPORARY = ".tmp"
+_S3_OPTIONS = {"region", "scheme", "endpoint_override", "allow_bucket_creation"}
+
+
+class Store:
+    """A folder on a file system. Paths given to its methods are relative to it and use `/`.
+
+    Every method raises StorageError (NotFound where nothing is there) with a sentence that names the URI.
+    """
+
+    def __init__(self, filesystem: fs.FileSystem, base: str, uri: str) -> None:
+        self.filesystem = filesystem
+        self.base = base.rstrip("/") or ("/" if base.startswith("/") else "")
+        self.uri = uri
+        self._local = isinstance(filesystem, fs.LocalFileSystem)
+
+    @staticmethod
+    def open(uri: str, secret_dir: str | None = None) -> Store:
+        """Open a local path or a URI (`file://`, `s3://`, `gs://`, `abfs://`).
+
+        Credentials come from the files in secret_dir, named like the environment variables of the cloud's own tools,
+        where there are any; otherwise from the usual environment.
+        """
+        with _storage_errors(uri, "open"):
+            return _open(uri, _read_secrets(secret_dir))
+
+    def child(self, *parts: str) -> Store:
+        """A folder in this one; it need not exist."""
+        path = "/".join(part.strip("/") for part in parts)
+        return Store(self.filesystem, self._full(path), self._uri(path))
+
+    def local_path(self) -> Path | None:
+        """The folder on this machine's file system; none for an object store."""
+        return Path(self.base) if self._local else None
+
+    def read(self, path: str) -> bytes:
+        """The whole content of a file."""
+        with self.open_input(path) as stream:
+            return stream.read()
+
+    def read_range(self, path: str, offset: int, length: int) -> bytes:
+        """length bytes of a file from offset on; fewer at its end."""
+        with self.open_input(path) as stream:
+            stream.seek(offset)
+            return stream.read(length)
+
+    @contextlib.contextmanager
+    def open_input(self, path: str) -> Iterator[BinaryIO]:
+        """A file for reading with seeks."""
+        with _storage_errors(self._uri(path), "read"), self.filesystem.open_input_file(self._full(path)) as stream:
+            yield cast("BinaryIO", stream)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a whole file, replacing what is there."""
+        with self.open_output(path) as stream:
+            stream.write(data)
+
+    @contextlib.contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        """Write a file piece by piece; it comes to be when the block ends, and not at all when the block raises."""
+        with _storage_errors(self._uri(path), "write"):
+            if self._local:
+                with _open_local_output(Path(self._full(path))) as local:
+                    yield local
+                return
+            stream = self.filesystem.open_output_stream(self._full(path))
+            try:
+                yield cast("BinaryIO", stream)
+            except BaseException:
+                # An output stream of pyarrow can be closed but not abandoned.
+                with contextlib.suppress(OSError, ArrowException):
+                    stream.close()
+                    self.filesystem.delete_file(self._full(path))
+                raise
+            stream.close()
+
+    def exists(self, path: str = "") -> bool:
+        """Whether there is a file or a folder."""
+        with _storage_errors(self._uri(path), "look up"):
+            return bool(self.filesystem.get_file_info(self._full(path)).type != fs.FileType.NotFound)
+
+    def is_file(self, path: str = "") -> bool:
+        """Whether there is a file."""
+        with _storage_errors(self._uri(path), "look up"):
+            return bool(self.filesystem.get_file_info(self._full(path)).type == fs.FileType.File)
+
+    def size(self, path: str = "") -> int:
+        """A file's size in bytes."""
+        with _storage_errors(self._uri(path), "look up"):
+            info = self.filesystem.get_file_info(self._full(path))
+        if info.type != fs.FileType.File:
+            raise NotFound(f"{self._uri(path)}: there is no such file")
+        return int(info.size)
+
+    def list(self, path: str = "") -> list[str]:
+        """The names of a folder's direct children, sorted; none where there is no such folder."""
+        selector = fs.FileSelector(self._full(path), allow_not_found=True)
+        with _storage_errors(self._uri(path), "list"):
+            names = (info.base_name for info in self.filesystem.get_file_info(selector))
+            return sorted(name for name in names if not (name.startswith(".") and name.endswith(_TEMPORARY)))
+
+    def walk(self, path: str = "") -> Files:
+        """All files below a folder, with paths relative to it, sorted."""
+        root = self._full(path)
+        selector = fs.FileSelector(root, allow_not_found=True, recursive=True)
+        with _storage_errors(self._uri(path), "list"):
+            infos = [info for info in self.filesystem.get_file_info(selector) if info.type == fs.FileType.File]
+        return sorted((info.path[len(root) :].lstrip("/"), int(info.size)) for info in infos)
+
+    def delete(self, path: str = "") -> None:
+        """Delete a file, or a folder with all that is in it; nothing happens where nothing is there."""
+        full = self._full(path)
+        with _storage_errors(self._uri(path), "delete"), contextlib.suppress(FileNotFoundError):
+            kind = self.filesystem.get_file_info(full).type
+            if kind == fs.FileType.File:
+                self.filesystem.delete_file(full)
+            elif kind == fs.FileType.Directory and self._local:
+                shutil.rmtree(full)
+            elif kind == fs.FileType.Directory:
+                self.filesystem.delete_dir(full)
+
+    def sha256(self, path: str) -> str:
+        """The digest of a file, in hex."""
+        digest = hashlib.sha256()
+        with self.open_input(path) as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _full(self, path: str) -> str:
+        path = path.strip("/")
+        if not path:
+            return self.base
+        return f"{self.base.rstrip('/')}/{path}" if self.base else path
+
+    def _uri(self, path: str) -> str:
+        path = path.strip("/")
+        if not path:
+            return self.uri
+        head, mark, query = self.uri.partition("?")
+        return f"{head.rstrip('/')}/{path}{mark}{query}"
+
+
+@contextlib.contextmanager
+def _storage_errors(uri: str, action: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"could not {action} {uri}: there is no such file or folder") from error
+    except (OSError, ArrowException) as error:
+        raise StorageError(f"could not {action} {uri}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _open_local_output(path: Path) -> Iterator[BinaryIO]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:128]}.{secrets.token_hex(6)}{_TEMPORARY}")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; not every file system lets a folder be synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _read_secrets(secret_dir: str | None) -> dict[str, str]:
+    if secret_dir is None or not Path(secret_dir).is_dir():
+        return {}
+    files = (path for path in Path(secret_dir).iterdir() if path.is_file() and not path.name.startswith("."))
+    found = {path.name: path.read_text().strip() for path in files}
+    if found.get("GOOGLE_APPLICATION_CREDENTIALS", "").startswith("{"):
+        found["GOOGLE_APPLICATION_CREDENTIALS"] = str(Path(secret_dir, "GOOGLE_APPLICATION_CREDENTIALS"))
+    elif "GOOGLE_APPLICATION_CREDENTIALS_JSON" in found:
+        found["GOOGLE_APPLICATION_CREDENTIALS"] = str(Path(secret_dir, "GOOGLE_APPLICATION_CREDENTIALS_JSON"))
+    return found
+
+
+def _open(uri: str, secret: dict[str, str]) -> Store:
+    if "://" not in uri:
+        path = str(Path(uri).expanduser().absolute())
+        return Store(fs.LocalFileSystem(), path, path)
+    parts = urlsplit(uri)
+    if parts.scheme not in SCHEMES:
+        raise StorageError(f"{uri}: {parts.scheme}:// is not known; use a local path or one of {', '.join(SCHEMES)}")
+    if parts.password is not None or (parts.username is not None and parts.scheme == "s3"):
+        shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
+        raise StorageError(f"{shown}: the URI holds credentials, and it is stored in the clear: put them in secretRef")
+    match parts.scheme:
+        case "file":
+            return _open(parts.path, secret)
+        case "s3":
+            return Store(_s3(uri, secret), f"{parts.netloc}{parts.path}", uri)
+        case "abfs" | "abfss":
+            return _azure(uri, secret)
+        case _:
+            if "GOOGLE_APPLICATION_CREDENTIALS" in secret:
+                # pyarrow takes a service account's key from this variable alone.
+                os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = secret["GOOGLE_APPLICATION_CREDENTIALS"]
+            filesystem, base = fs.FileSystem.from_uri(uri)
+            return Store(filesystem, base, uri)
+
+
+def _s3(uri: str, secret: dict[str, str]) -> fs.S3FileSystem:
+    parts = urlsplit(uri)
+    options = dict(parse_qsl(parts.query))
+    if unknown := sorted(set(options) - _S3_OPTIONS):
+        raise StorageError(f"{uri}: {unknown[0]} is not an option; s3:// has {', '.join(sorted(_S3_OPTIONS))}")
+    endpoint = options.get("endpoint_override") or secret.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
+    scheme = options.get("scheme")
+    if endpoint and "://" in endpoint:
+        given, endpoint = endpoint.split("://", 1)
+        scheme = scheme or given
+    region = options.get("region") or secret.get("AWS_REGION") or os.environ.get("AWS_REGION")
+    if not region:
+        # A server of one's own has no regions, but requests are signed for one.
+        region = "us-east-1" if endpoint else fs.resolve_s3_region(parts.netloc)
+    return fs.S3FileSystem(
+        access_key=secret.get("AWS_ACCESS_KEY_ID"),
+        secret_key=secret.get("AWS_SECRET_ACCESS_KEY"),
+        session_token=secret.get("AWS_SESSION_TOKEN"),
+        region=region,
+        scheme=scheme,
+        endpoint_override=endpoint.rstrip("/") if endpoint else None,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        allow_bucket_creation=options.get("allow_bucket_creation") == "true",
+    )
+
+
+def _azure(uri: str, secret: dict[str, str]) -> Store:
+    _, base = fs.FileSystem.from_uri(uri)
+    parts = urlsplit(uri)
+    account = secret.get("AZURE_STORAGE_ACCOUNT_NAME") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+    if "@" in parts.netloc:
+        account = parts.netloc.rpartition("@")[2].partition(".")[0]
+    if not account:
+        raise StorageError(
+            f"{uri}: no storage account is named; write abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, "
+            "or set AZURE_STORAGE_ACCOUNT_NAME"
+        )
+    key = secret.get("AZURE_STORAGE_ACCOUNT_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
+    return Store(fs.AzureFileSystem(account, account_key=key), base, uri)
