@@ -74,6 +74,19 @@ class Attempt(StatusSection):
     """The optimiser step it started from."""
     steps_lost: int | None = None
     """Steps of the attempt before that had to be done again."""
+    workers_replaced: int = 0
+    """Worker pods that were lost and replaced within the attempt."""
+
+
+class Failures(StatusSection):
+    """How often the job has failed, by kind of failure; each is compared with the field of that name in `spec.retry`."""
+
+    preempted: int = 0
+    """Evictions and preemptions of the head or of a worker."""
+    infrastructure: int = 0
+    """Lost nodes, lack of memory, images that did not come, unreachable storage, faults of Headway."""
+    user_error: int = 0
+    """Exceptions in the user's code or data."""
 
 
 class WorkersStatus(StatusSection):
@@ -152,6 +165,8 @@ class TrainingJobStatus(StatusSection):
     """The number of the current or last attempt."""
     attempts: list[Attempt] = Field(default_factory=list)
     """The newest attempts, at most 20."""
+    failures: Failures | None = None
+    """Failures so far, of the job's attempts and of single workers."""
     start_time: Time | None = None
     """When the first attempt began."""
     completion_time: Time | None = None
