@@ -8,6 +8,7 @@ import ssl
 import struct
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 from .errors import ClusterError
@@ -29,7 +30,7 @@ class Api:
     def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
         """One request: its status and text; 0 while nothing listens."""
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"{self.url}{path}", data, method=method)
+        request = urllib.request.Request(f"{self.url}{path}", data, method=method)  # noqa: S310  (https, ours)
         request.add_header("Content-Type", "application/json")
         try:
             with self.opener.open(request, timeout=10) as answer:
@@ -42,19 +43,19 @@ class Api:
     def get(self, path: str) -> dict[str, Any] | None:
         """An object, or None if it is not there (yet)."""
         status, text = self.request("GET", path)
-        if status != 200:
+        if status != HTTPStatus.OK:
             return None
         found: dict[str, Any] = json.loads(text)
         return found
 
     def ready(self) -> bool:
         """Whether the API server says that all of it is ready."""
-        return self.request("GET", "/readyz")[0] == 200
+        return self.request("GET", "/readyz")[0] == HTTPStatus.OK
 
     def create(self, path: str, body: dict[str, Any]) -> None:
         """Create an object; one that is there already is fine."""
         status, text = self.request("POST", path, body)
-        if status not in (200, 201, 202, 409):
+        if status not in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT):
             raise ClusterError(f"POST {path}: {status} {text[:500]}")
 
 

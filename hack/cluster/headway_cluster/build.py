@@ -13,6 +13,8 @@ from .errors import ClusterError
 from .paths import MODULES, cache_dir, locked
 from .shell import find, run, say
 
+_NICE = ("nice", "-n", "5")
+_HOW = ("-mod=readonly", "-trimpath")
 _STAMP = "k8s.io/component-base/version"
 
 
@@ -27,7 +29,7 @@ class Module:
     def version(self) -> str:
         """The pinned version: go.mod is the only place that names it."""
         text = (MODULES / self.folder / "go.mod").read_text()
-        found = re.search(rf"^(?:require)?\s*{re.escape(self.path)} (v\S+)", text, re.M)
+        found = re.search(rf"^(?:require)?\s*{re.escape(self.path)} (v\S+)", text, re.MULTILINE)
         if not found:
             raise ClusterError(f"modules/{self.folder}/go.mod does not require {self.path}")
         return found.group(1)
@@ -50,9 +52,7 @@ ETCD = Module("etcd", "go.etcd.io/etcd/server/v3", {"etcd": "go.etcd.io/etcd/ser
 KWOK = Module("kwok", "sigs.k8s.io/kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"})
 HELM = Module("helm", "helm.sh/helm/v3", {"helm": "helm.sh/helm/v3/cmd/helm"})
 COREDNS = Module("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"})
-S3 = Module(
-    "versitygw", "github.com/versity/versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}
-)
+S3 = Module("versitygw", "github.com/versity/versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"})
 PAUSE = Module("pause", "", {"pause": "."})
 ALL = (KUBERNETES, ETCD, COREDNS, PAUSE, KWOK, S3, HELM)
 
@@ -96,8 +96,7 @@ def _compile(module: Module, wanted: dict[str, str]) -> None:
     try:
         target = f"{part}/" if len(wanted) > 1 else str(part / next(iter(wanted)))
         run(
-            ["nice", "-n", "5", go, "build", "-mod=readonly", "-trimpath", "-ldflags", _flags(module),
-             "-o", target, *wanted.values()],
+            [*_NICE, go, "build", *_HOW, "-ldflags", _flags(module), "-o", target, *wanted.values()],
             cwd=MODULES / module.folder,
             env={"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"},
         )

@@ -11,6 +11,7 @@ from . import build, deps, images, lifecycle, s3
 from .errors import ClusterError
 from .paths import DEFAULT_NAME, REGISTRY_HOST, Paths
 from .shell import say
+from .space import Space
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,8 +29,12 @@ def _parser() -> argparse.ArgumentParser:
     built.add_argument("modules", nargs="*", metavar="MODULE", help="which ones (default: all)")
     made = verb("up", "Make a cluster and wait until it is of use; prints its kubeconfig's path.")
     made.add_argument("--kwok-nodes", type=int, default=0, metavar="N", help="nodes on paper, 8 GPUs each")
-    made.add_argument("--kwok-taint", choices=["auto", "always", "never"], default="auto",
-                      help="whether they repel pods (auto: only beside a real node)")
+    made.add_argument(
+        "--kwok-taint",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="whether they repel pods (auto: only beside a real node)",
+    )
     made.add_argument("--no-node", action="store_true", help="only the control plane (and kwok)")
     made.add_argument("--kubeconfig", type=Path, metavar="OUT", help="also write the kubeconfig there")
     verb("down", "Remove the cluster and all that belongs to it.")
@@ -41,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     store.add_argument("--bucket", action="append", default=[], help="make a bucket (may be repeated)")
     for name, text in (("restart", "Restart"), ("stop", "Stop"), ("kill", "Kill"), ("start", "Start again")):
         verb(name, f"{text} one program of a cluster.").add_argument("program")
-    tool = verb("tool", "Print the path of a program, built if need be.", named=False)
-    tool.add_argument("program", choices=["kubectl", "helm", "kwok", "etcd", "kube-apiserver"])
+    which = verb("which", "Print the path of a program, built if need be.", named=False)
+    which.add_argument("program", choices=["kubectl", "helm", "kwok", "etcd", "kube-apiserver"])
     images.add_verbs(verb("image", "Make images for the cluster's registry.", named=False))
     return parser
 
@@ -85,7 +90,7 @@ def _build(names: list[str]) -> None:
     build.build(*(known[name] for name in names or known))
 
 
-def _tool(name: str) -> str:
+def _which(name: str) -> str:
     if name == "kubectl":
         return build.kubectl()
     module = next(module for module in build.ALL if name in module.programs)
@@ -106,7 +111,7 @@ def _on_cluster(words: argparse.Namespace) -> None:
     elif words.verb == "registry":
         print(REGISTRY_HOST if words.pods else paths.registry)
     elif words.verb == "s3":
-        for key, value in s3.start(lifecycle.Space(paths), words.bucket).items():
+        for key, value in s3.start(Space(paths), words.bucket).items():
             print(f"{key}={value}")
     else:
         lifecycle.restart(paths, words.program, "" if words.verb == "restart" else words.verb)
@@ -118,10 +123,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if words.verb == "deps":
             deps.install()
+            say("deps: all there")
         elif words.verb == "build":
             _build(words.modules)
-        elif words.verb == "tool":
-            print(_tool(words.program))
+        elif words.verb == "which":
+            print(_which(words.program))
         elif words.verb == "image":
             images.obey(words)
         else:

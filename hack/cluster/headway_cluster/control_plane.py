@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from . import build
-from .paths import API_PORT, POD_CIDR, SERVICE_CIDR, Paths
+from .paths import API_PORT, POD_CIDR, SERVICE_CIDR
 from .space import Space
 
 # Native gang scheduling (PodGroup): the project's default gang integration is tested against it.

@@ -54,7 +54,6 @@ def install() -> None:
     """Install what is missing; does nothing, and asks no package index, where all is there."""
     wanted = missing()
     if not wanted:
-        say("deps: all there")
         return
     need_root("cluster deps")
     if not find("apt-get"):
@@ -67,10 +66,3 @@ def install() -> None:
     left = missing()
     if left:
         raise ClusterError(f"still missing after apt-get: {' '.join(left)}")
-
-
-def check() -> None:
-    """Fail early, with the command that mends it."""
-    left = missing()
-    if left:
-        raise ClusterError(f"missing packages: {' '.join(left)}: run `hack/cluster/cluster deps`")

@@ -9,11 +9,14 @@ import os
 import tempfile
 from pathlib import Path
 
-from . import registry
+from . import deps, registry
 from .errors import ClusterError
-from .paths import REGISTRY_HOST, cache_dir, locked
+from .paths import HERE, REGISTRY_HOST, cache_dir, locked
 from .shell import free_gib, need, need_root, run, say
+from .space import APART
 
+ROOT = HERE.parent.parent
+PROJECT_TARGETS = ("operator", "trainer")
 SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "git", "python3", "python3-venv")
 RECIPE = 1  # raise it when the steps below change
@@ -43,7 +46,11 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     built.add_argument("--file", type=Path, default=Path("Dockerfile"))
     built.add_argument("--tag", required=True, help="NAME or NAME:TAG")
     built.add_argument("--build-arg", action="append", default=[], metavar="KEY=VALUE")
-    built.add_argument("context", nargs="?", type=Path, default=Path("."))
+    built.add_argument("context", nargs="?", type=Path, default=Path())
+    for target in PROJECT_TARGETS:
+        ours = verbs.add_parser(target, help=f"build the project's own {target} image")
+        ours.add_argument("--tag", default=f"headway-{target}:dev", help="NAME:TAG (default: %(default)s)")
+        ours.add_argument("--build-arg", action="append", default=[], metavar="KEY=VALUE")
     verbs.add_parser("list", help="what the registry holds")
     verbs.add_parser("prune", help="remove what no tag names any more")
 
@@ -54,13 +61,14 @@ def obey(words: argparse.Namespace) -> None:
         print("\n".join(listed()))
         return
     need_root("cluster image")
-    for program in ("buildah", "debootstrap", "docker-registry"):
-        need(program)
+    deps.install()
     with locked(cache_dir() / "locks" / "images.lock"):
         if words.image_verb == "base":
             print(base(refresh=words.refresh))
         elif words.image_verb == "prune":
             prune()
+        elif words.image_verb in PROJECT_TARGETS:
+            print(build(ROOT, ROOT / "Dockerfile", words.tag, words.image_verb, words.build_arg))
         else:
             print(build(words.context, words.file, words.tag, words.target, words.build_arg))
 
@@ -70,9 +78,7 @@ def _environment() -> dict[str, str]:
     store = cache_dir() / "buildah"
     store.mkdir(parents=True, exist_ok=True)
     conf = store / "storage.conf"
-    conf.write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{store / "storage"}"\nrunroot = "{store / "run"}"\n'
-    )
+    conf.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{store / "storage"}"\nrunroot = "{store / "run"}"\n')
     return {"CONTAINERS_STORAGE_CONF": str(conf), "TMPDIR": str(_scratch()), "BUILDAH_ISOLATION": "chroot"}
 
 
@@ -84,8 +90,7 @@ def _scratch() -> Path:
 
 def _apart(*argv: str | Path, env: dict[str, str] | None = None, show: bool = False) -> str:
     """Run in mount and process namespaces of its own: an interrupted build leaves no mount and no process."""
-    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
-    return run([*namespaces, *argv], env={**_environment(), **(env or {})}, show=show)
+    return run([*APART, *argv], env={**_environment(), **(env or {})}, show=show)
 
 
 def _base_name() -> str:
@@ -140,12 +145,15 @@ def _pip_conf(folder: Path) -> Path:
 
 
 def build(context: Path, file: Path, tag: str, target: str | None, arguments: list[str]) -> str:
-    """Build, push uncompressed (fast to push and to pull), and return the name that pods use."""
+    """Build, push, and return the name that pods use.
+
+    HEADWAY_TEST_REGISTRY names another registry to push to, for a cluster of one's own.
+    """
     if not file.is_file():
         raise ClusterError(f"no Dockerfile at {file}")
     _need_disk()
     name = tag if ":" in tag else f"{tag}:latest"
-    image = f"{REGISTRY_HOST}/{name}"
+    image = f"{os.environ.get('HEADWAY_TEST_REGISTRY') or REGISTRY_HOST}/{name}"
     made_on = base()
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         words: list[str | Path] = ["buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host"]
@@ -160,10 +168,14 @@ def build(context: Path, file: Path, tag: str, target: str | None, arguments: li
 
 
 def _push(folder: Path, image: str, name: str) -> str:
+    """Push and return the digest; to our own registry uncompressed, which is fast to push and to pull."""
     digest = folder / "digest"
+    if not image.startswith(REGISTRY_HOST):
+        _apart("buildah", "push", "--quiet", "--digestfile", digest, image, f"docker://{image}")
+        return digest.read_text().strip()
     with registry.on_loopback(folder) as address:
-        _apart("buildah", "push", "--quiet", "--disable-compression", "--tls-verify=false",
-               "--digestfile", digest, image, f"docker://{address}/{name}")
+        how = ("--quiet", "--disable-compression", "--tls-verify=false", "--digestfile", digest)
+        _apart("buildah", "push", *how, image, f"docker://{address}/{name}")
     return digest.read_text().strip()
 
 

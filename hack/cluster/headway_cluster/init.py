@@ -9,6 +9,7 @@ It runs as a script of its own (`python3 init.py SOCKET`), in a namespace that w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -49,7 +50,8 @@ class Init:
         name = order["name"]
         known = self.programs.get(name)
         if known and known.status is None:
-            return reply({"pid": known.pid, "already": True})
+            reply({"pid": known.pid, "already": True})
+            return
         env = {**os.environ, **order.get("env", {})}
         pid = self._spawn(order["argv"], env, order["log"])
         self.programs[name] = Program(order["argv"], order.get("env", {}), order["log"], pid)
@@ -64,17 +66,18 @@ class Init:
         """Signal a named program and answer once it has ended, by SIGKILL if it takes too long."""
         known = self.programs[order["name"]]
         if known.status is not None:
-            return reply({"status": known.status})
+            reply({"status": known.status})
+            return
         os.kill(known.pid, order.get("signal", signal.SIGTERM))
         self.stops.append((order["name"], time.monotonic() + order.get("timeout", 10), reply))
 
-    def list(self, order: dict[str, Any], reply: Reply) -> None:
+    def programs_now(self, _: dict[str, Any], reply: Reply) -> None:
         """What runs, and how what does not run has ended."""
         reply({"programs": {n: {"pid": p.pid, "status": p.status} for n, p in self.programs.items()}})
 
     def run(self, order: dict[str, Any], reply: Reply) -> None:
         """Run a short command inside the namespaces; the answer has its exit code and output."""
-        output = tempfile.TemporaryFile()
+        output = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the command has ended)
         pid = self._spawn(order["argv"], dict(os.environ), output.fileno())
         self.commands[pid] = (output, reply)
 
@@ -85,15 +88,17 @@ class Init:
         reply({})
 
     def _spawn(self, argv: list[str], env: dict[str, str], output: str | int) -> int:
-        opened = output
-        if isinstance(output, str):
-            opened = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        opened = os.open(output, append, 0o644) if isinstance(output, str) else output
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        assert isinstance(opened, int)
         try:
             return os.posix_spawnp(
-                argv[0], argv, env, setsid=True,
-                setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGXFSZ],
+                argv[0],
+                argv,
+                env,
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGXFSZ],
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, null, 0),
                     (os.POSIX_SPAWN_DUP2, opened, 1),
@@ -141,17 +146,21 @@ class Init:
         """Carry out one order. A bad one is answered with its error: process 1 must never end over it."""
 
         def reply(answer: dict[str, Any]) -> None:
-            try:
+            with contextlib.suppress(OSError):
                 connection.sendall(json.dumps(answer).encode() + b"\n")
-            except OSError:
-                pass
             connection.close()
 
         try:
             order = json.loads(line)
-            if order["do"] not in {"start", "restart", "stop", "list", "run", "write"}:
-                raise ValueError(f"unknown order {order['do']!r}")
-            getattr(self, order["do"])(order, reply)
+            orders = {
+                "start": self.start,
+                "restart": self.restart,
+                "stop": self.stop,
+                "list": self.programs_now,
+                "run": self.run,
+                "write": self.write,
+            }
+            orders[order["do"]](order, reply)
         except Exception as error:
             reply({"error": f"{type(error).__name__}: {error}"})
 
@@ -176,7 +185,7 @@ def main(path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
-    os.chmod(path, 0o600)
+    Path(path).chmod(0o600)
     server.listen(16)
     selector = selectors.DefaultSelector()
     selector.register(server, selectors.EVENT_READ)

@@ -44,7 +44,7 @@ def external_kubeconfig() -> str | None:
 def up(paths: Paths, options: Options) -> None:
     """Make the cluster and wait until it is of use; on any failure nothing of it stays."""
     need_root("cluster up")
-    deps.check()
+    deps.install()
     modules = [build.KUBERNETES, build.ETCD]
     modules += [build.COREDNS, build.PAUSE] if options.real_node else []
     modules += [build.KWOK] if options.kwok_nodes else []
@@ -96,7 +96,7 @@ def _make(space: Space, options: Options) -> None:
         node.start_dns(space)
     if options.kwok_nodes:
         control_plane.start_kwok(space)
-        objects.create_kwok_nodes(api, paths, options.kwok_nodes, options.taint())
+        objects.create_kwok_nodes(api, options.kwok_nodes, options.taint())
     _await_all(space, api, options)
 
 
@@ -166,6 +166,16 @@ def down(paths: Paths) -> None:
 
 
 def _remove(space: Space) -> None:
+    """Remove all there is. A second Ctrl-C waits: half a removal would help nobody."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _remove_all(space)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _remove_all(space: Space) -> None:
     if space.alive():
         try:
             _empty_containerd(space)
@@ -206,8 +216,9 @@ def status(paths: Paths) -> dict[str, Any]:
             "imagePrefix": REGISTRY_HOST,
             "hostFromPods": paths.host_ip,
             "logs": str(paths.logs),
-            "programs": {n: "runs" if p["status"] is None else f"ended with {p['status']}"
-                         for n, p in space.programs().items()},
+            "programs": {
+                n: "runs" if p["status"] is None else f"ended with {p['status']}" for n, p in space.programs().items()
+            },
         }
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,10 +12,15 @@ from typing import Any
 
 from . import build
 from .errors import ClusterError
-from .pause import PAUSE_IMAGE, pause_archive
 from .paths import (
-    CLUSTER_DOMAIN, POD_CIDR, REGISTRY_HOST, SERVICE_CIDR, SERVICE_DNS_IP, Paths,
+    CLUSTER_DOMAIN,
+    POD_CIDR,
+    REGISTRY_HOST,
+    SERVICE_CIDR,
+    SERVICE_DNS_IP,
+    Paths,
 )
+from .pause import PAUSE_IMAGE, pause_archive
 from .shell import find, need
 from .space import Space
 
@@ -70,9 +76,7 @@ def _write_runtime_config(paths: Paths) -> None:
     hosts = paths.config / "certs.d" / REGISTRY_HOST
     hosts.mkdir(parents=True)
     url = f"http://{paths.registry}"
-    (hosts / "hosts.toml").write_text(
-        f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n'
-    )
+    (hosts / "hosts.toml").write_text(f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n')
     network = {
         "cniVersion": "0.4.0",
         "name": "headway",
@@ -135,10 +139,8 @@ def remove_cgroups(paths: Paths) -> None:
         top = parent / paths.cgroup
         while top.is_dir():
             for folder, _, _ in os.walk(top, topdown=False):
-                try:
-                    os.rmdir(folder)
-                except OSError:
-                    pass
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
             if time.monotonic() > deadline:
                 raise ClusterError(f"cannot remove the cgroup {top}: something still runs in it")
             if top.is_dir():
@@ -149,9 +151,7 @@ def start_containerd(space: Space) -> None:
     """containerd with a store of its own, and nothing in it from an earlier run but images."""
     paths = space.paths
     paths.containerd_root.mkdir(parents=True, exist_ok=True)
-    (paths.containerd_root / "io.containerd.grpc.v1.cri").is_dir() and shutil.rmtree(
-        paths.containerd_root / "io.containerd.grpc.v1.cri"
-    )
+    shutil.rmtree(paths.containerd_root / "io.containerd.grpc.v1.cri", ignore_errors=True)
     _run_containerd(space)
     if purge_containers(space):
         # The CRI plugin has already read the containers of a run that was cut off: let it read again.
@@ -177,7 +177,8 @@ def _run_containerd(space: Space) -> None:
 
 def ctr(space: Space, *words: str) -> str:
     """containerd's own client, in the namespace of the kubelet's containers and images."""
-    return space.run([need("ctr"), "-a", str(space.paths.containerd_socket), "-n", "k8s.io", *words], timeout=600)
+    client = [need("ctr"), "--address", str(space.paths.containerd_socket), "--namespace", "k8s.io"]
+    return space.run([*client, *words], timeout=600)
 
 
 def purge_containers(space: Space) -> bool:
@@ -185,8 +186,8 @@ def purge_containers(space: Space) -> bool:
     left = ctr(space, "containers", "ls", "-q").split()
     if left:
         for task in ctr(space, "tasks", "ls", "-q").split():
-            space.run(["ctr", "-a", str(space.paths.containerd_socket), "-n", "k8s.io",
-                       "tasks", "rm", "-f", task], check=False)
+            with contextlib.suppress(ClusterError):  # it may have ended meanwhile
+                ctr(space, "tasks", "rm", "--force", task)
         ctr(space, "containers", "rm", *left)
     return bool(left)
 

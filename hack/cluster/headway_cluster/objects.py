@@ -32,20 +32,26 @@ def _dns(paths: Paths) -> Iterator[tuple[str, Object]]:
     yield f"{_RBAC}/clusterrolebindings", binding
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     labels = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
-    yield "/api/v1/namespaces/kube-system/services", {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "kube-dns", "labels": labels},
-        "spec": {"clusterIP": SERVICE_DNS_IP, "ports": ports},
-    }
-    yield "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices", {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": "kube-dns-host", "labels": {"kubernetes.io/service-name": "kube-dns"}},
-        "addressType": "IPv4",
-        "ports": ports,
-        "endpoints": [{"addresses": [paths.ip], "conditions": {"ready": True}}],
-    }
+    yield (
+        "/api/v1/namespaces/kube-system/services",
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "kube-dns", "labels": labels},
+            "spec": {"clusterIP": SERVICE_DNS_IP, "ports": ports},
+        },
+    )
+    yield (
+        "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices",
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "kube-dns-host", "labels": {"kubernetes.io/service-name": "kube-dns"}},
+            "addressType": "IPv4",
+            "ports": ports,
+            "endpoints": [{"addresses": [paths.ip], "conditions": {"ready": True}}],
+        },
+    )
 
 
 def _proxy_binding() -> tuple[str, Object]:
@@ -62,35 +68,41 @@ def _proxy_binding() -> tuple[str, Object]:
 
 def _storage(paths: Paths) -> Iterator[tuple[str, Object]]:
     """A default storage class and volumes made in advance, so that a claim binds at once."""
-    yield "/apis/storage.k8s.io/v1/storageclasses", {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {
-            "name": STORAGE_CLASS,
-            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    yield (
+        "/apis/storage.k8s.io/v1/storageclasses",
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {
+                "name": STORAGE_CLASS,
+                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            },
+            "provisioner": "kubernetes.io/no-provisioner",
+            "volumeBindingMode": "Immediate",
         },
-        "provisioner": "kubernetes.io/no-provisioner",
-        "volumeBindingMode": "Immediate",
-    }
+    )
     for number in range(VOLUMES):
         folder = paths.volumes / f"pv-{number}"
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o777)
-        yield "/api/v1/persistentvolumes", {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": f"{STORAGE_CLASS}-{number}"},
-            "spec": {
-                "storageClassName": STORAGE_CLASS,
-                "capacity": {"storage": "20Gi"},
-                "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "hostPath": {"path": str(folder), "type": "Directory"},
+        yield (
+            "/api/v1/persistentvolumes",
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": f"{STORAGE_CLASS}-{number}"},
+                "spec": {
+                    "storageClassName": STORAGE_CLASS,
+                    "capacity": {"storage": "20Gi"},
+                    "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "hostPath": {"path": str(folder), "type": "Directory"},
+                },
             },
-        }
+        )
 
 
-def kwok_node(paths: Paths, number: int, taint: bool) -> Object:
+def kwok_node(number: int, taint: bool) -> Object:
     """A node that only exists on paper: 64 CPUs, 512 GiB and 8 GPUs."""
     name = f"kwok-{number:04d}"
     size = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "2Ti", "pods": "1000", "nvidia.com/gpu": "8"}
@@ -123,9 +135,9 @@ def create_base(api: Api, paths: Paths, real_node: bool) -> None:
     _create_all(api, wanted)
 
 
-def create_kwok_nodes(api: Api, paths: Paths, count: int, taint: bool) -> None:
+def create_kwok_nodes(api: Api, count: int, taint: bool) -> None:
     """The nodes on paper."""
-    _create_all(api, [("/api/v1/nodes", kwok_node(paths, n, taint)) for n in range(count)])
+    _create_all(api, [("/api/v1/nodes", kwok_node(n, taint)) for n in range(count)])
 
 
 def _create_all(api: Api, wanted: list[tuple[str, Object]]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ClusterError
+from .shell import say
 
 HERE = Path(__file__).resolve().parent.parent
 MODULES = HERE / "modules"
@@ -43,7 +44,11 @@ def locked(path: Path) -> Iterator[None]:
     """Hold a file lock, so that two runs at once wait for each other instead of spoiling each other's work."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another run, which holds {path.stem}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .paths import SERVICE_API_IP, Paths
+from .paths import CLUSTER_DOMAIN, SERVICE_API_IP, Paths
 from .shell import need, run
 
 # Who talks to the API server: file name -> (common name, organisation). The RBAC rules of the API server's
@@ -27,19 +27,28 @@ def _subject(name: str, organisation: str) -> str:
     return f"/O={organisation}/CN={name}" if organisation else f"/CN={name}"
 
 
+def _request(file: Path, subject: str, *extra: str | Path) -> None:
+    """A new P-256 key and a certificate for it, in one call of openssl."""
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365".split()  # noqa: SIM905
+    outputs: list[str | Path] = ["-keyout", file.with_suffix(".key"), "-out", file.with_suffix(".crt")]
+    run([need("openssl"), *words, "-subj", subject, *outputs, *extra])
+
+
 def _authority(folder: Path) -> None:
-    run([need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-days", "365", "-subj", "/CN=headway-ca", "-keyout", folder / "ca.key", "-out", folder / "ca.crt",
-         "-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"])
+    usage = "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"
+    _request(folder / "ca", "/CN=headway-ca", "-addext", usage)
 
 
 def _certificate(folder: Path, file: str, subject: str, usage: str, names: str = "") -> None:
-    extensions = ["-addext", f"extendedKeyUsage={usage}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    extra: list[str | Path] = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key"]
+    extra += ["-addext", f"extendedKeyUsage={usage}", "-addext", "basicConstraints=critical,CA:FALSE"]
     if names:
-        extensions += ["-addext", f"subjectAltName={names}"]
-    run([need("openssl"), "req", "-x509", "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key",
-         "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365", "-subj", subject,
-         "-keyout", folder / f"{file}.key", "-out", folder / f"{file}.crt", *extensions])
+        extra += ["-addext", f"subjectAltName={names}"]
+    _request(folder / file, subject, *extra)
+
+
+def _service_account_key(folder: Path) -> None:
+    run([need("openssl"), "genrsa", "-out", folder / "service-accounts.key", "2048"])
 
 
 def make(paths: Paths) -> None:
@@ -47,20 +56,16 @@ def make(paths: Paths) -> None:
     folder = paths.pki
     folder.mkdir(mode=0o700, parents=True)
     _authority(folder)
-    service = "kubernetes.default.svc.cluster.local".split(".")
-    names = [f"DNS:{'.'.join(service[:length])}" for length in (1, 2, 3, 5)]
+    service = "kubernetes.default.svc"
+    names = ["DNS:kubernetes", "DNS:kubernetes.default", f"DNS:{service}", f"DNS:{service}.{CLUSTER_DOMAIN}"]
     names += ["DNS:localhost", "IP:127.0.0.1", f"IP:{SERVICE_API_IP}", f"IP:{paths.ip}"]
     clients = {**CLIENTS, "kubelet": (f"system:node:{paths.node}", "system:nodes")}
     with ThreadPoolExecutor(4) as pool:
-        jobs = [
-            pool.submit(_certificate, folder, file, _subject(*who), "clientAuth") for file, who in clients.items()
-        ]
-        jobs.append(
-            pool.submit(_certificate, folder, "apiserver", "/CN=kube-apiserver", "serverAuth", ",".join(names))
-        )
-        jobs.append(
-            pool.submit(run, [need("openssl"), "genrsa", "-out", str(folder / "service-accounts.key"), "2048"])
-        )
+        jobs = [pool.submit(_service_account_key, folder)]
+        for file, who in clients.items():
+            jobs.append(pool.submit(_certificate, folder, file, _subject(*who), "clientAuth"))
+        server = "/CN=kube-apiserver"
+        jobs.append(pool.submit(_certificate, folder, "apiserver", server, "serverAuth", ",".join(names)))
         for job in jobs:
             job.result()
     for file in clients:
@@ -98,5 +103,3 @@ def _kubeconfig(paths: Paths, file: str, out: Path | None = None, embed: bool = 
     target_file = out or paths.pki / f"{file}.kubeconfig"
     target_file.touch(mode=0o600)
     target_file.write_text(text + "\n")
-
-

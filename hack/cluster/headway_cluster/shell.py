@@ -30,8 +30,14 @@ def run(
     environment = {**os.environ, **env} if env else None
     output = sys.stderr if show else subprocess.PIPE
     done = subprocess.run(
-        words, cwd=cwd, env=environment, input=stdin, text=True, stdout=output,
-        stderr=None if show else subprocess.PIPE, check=False,
+        words,
+        cwd=cwd,
+        env=environment,
+        input=stdin,
+        text=True,
+        stdout=output,
+        stderr=None if show else subprocess.PIPE,
+        check=False,
     )
     if done.returncode != 0:
         said = "" if show else ((done.stderr or "") + (done.stdout or "")).strip()[-2000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,8 @@ from .errors import ClusterError
 from .paths import Paths
 from .shell import find, run
 
-_NAMESPACES = ["--pid", "--fork", "--kill-child=SIGKILL", "--mount", "--net", "--ipc", "--uts", "--mount-proc"]
+APART = ("unshare", "--fork", "--kill-child=SIGKILL", "--pid", "--mount", "--mount-proc")
+_ALSO_APART = ("--net", "--ipc", "--uts")
 
 
 def start_time(pid: int) -> int | None:
@@ -54,8 +56,11 @@ class Space:
         init = Path(__file__).with_name("init.py")
         with (self.paths.logs / "init.log").open("ab") as log:
             parent = subprocess.Popen(
-                ["unshare", *_NAMESPACES, sys.executable, "-I", str(init), str(self.paths.init_socket)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                [*APART, *_ALSO_APART, sys.executable, "-I", str(init), str(self.paths.init_socket)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 10
         while not (child := self._child(parent.pid)) or not self.paths.init_socket.exists():
@@ -121,10 +126,8 @@ class Space:
         os.kill(noted["pid"], signal.SIGKILL)
         deadline = time.monotonic() + 30
         while start_time(noted["pid"]) == noted["started"] and time.monotonic() < deadline:
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                pass
             time.sleep(0.02)
 
     def kill_strays(self) -> None:
@@ -143,8 +146,8 @@ class Space:
         """Join the machine and the namespaces by a pair of virtual interfaces, and nothing else."""
         paths = self.paths
         ip = find("ip") or "ip"
-        run([ip, "link", "add", paths.veth, "type", "veth", "peer", "name", "eth0", "netns",
-             str(self.record()["pid"])])
+        peer = ["type", "veth", "peer", "name", "eth0", "netns", str(self.record()["pid"])]
+        run([ip, "link", "add", paths.veth, *peer])
         run([ip, "address", "add", f"{paths.host_ip}/30", "dev", paths.veth])
         run([ip, "link", "set", paths.veth, "up"])
         script = f"link set lo up\naddress add {paths.ip}/30 dev eth0\nlink set eth0 up\n"
