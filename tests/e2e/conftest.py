@@ -23,7 +23,7 @@ def cluster() -> Iterator[Cluster]:
         run(HACK_CLUSTER, "up", timeout=3600)
         kubeconfig = Path(given or run(HACK_CLUSTER, "kubeconfig").strip())
         images = {target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1] for target in ("operator", "trainer")}
-        yield Cluster(kubeconfig, run(HACK_CLUSTER, "which", "helm").strip(), images)
+        yield Cluster(kubeconfig, run(HACK_CLUSTER, "tool", "helm").strip(), images)
     finally:
         if not os.environ.get("HEADWAY_TEST_KEEP_CLUSTER"):
             run(HACK_CLUSTER, "down")

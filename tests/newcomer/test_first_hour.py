@@ -1,0 +1,35 @@
+"""A newcomer's first hour on one machine: `make run`, and the tutorial word by word."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from markdown_blocks import ROOT, script
+
+from .conftest import Fresh
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(2400)]
+
+
+def test_make_run_trains_digits_from_a_fresh_copy(fresh: Fresh) -> None:
+    result = json.loads((fresh.folder / "out/digits/result.json").read_text())
+    assert result["metrics"]["test"]["accuracy"] >= 0.97
+    assert (fresh.folder / "out/digits/report.md").read_text().startswith("# ")
+
+
+def test_the_second_make_run_takes_its_first_step_within_15_seconds(fresh: Fresh) -> None:
+    before = json.loads((fresh.folder / "out/digits/result.json").read_text())
+    fresh.bash("make run", timeout=300)
+    result = json.loads((fresh.folder / "out/digits/result.json").read_text())
+    assert result["finished"] != before["finished"]
+    assert result["metrics"]["test"] == before["metrics"]["test"]
+    assert result["training"]["secondsToFirstStep"] <= 15
+
+
+def test_the_tutorial_works_word_by_word_on_one_machine(fresh: Fresh) -> None:
+    fresh.bash(script(ROOT / "docs/tutorial.md", cluster=False), timeout=1200)
+    mine = json.loads((fresh.folder / "out/mine/result.json").read_text())
+    wine = json.loads((fresh.folder / "out/wine/result.json").read_text())
+    assert mine["metrics"]["reported"]["loss"] < 1
+    assert wine["metrics"]["test"]["accuracy"] >= 0.8

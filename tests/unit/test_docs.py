@@ -1,0 +1,42 @@
+"""The pages: their YAML is valid, their links lead somewhere. What they tell to type is run in tests/newcomer and tests/e2e."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from headway_api.validate import problems_in_text
+from markdown_blocks import ROOT, Block, blocks, pages
+
+YAML_BLOCKS = [block for page in pages() for block in blocks(page) if block.language == "yaml"]
+
+
+def jobs_of(block: Block) -> bool:
+    return any(isinstance(document, dict) and document.get("kind") == "TrainingJob" for document in yaml.safe_load_all(block.text))
+
+
+@pytest.mark.parametrize("block", [block for block in YAML_BLOCKS if jobs_of(block)], ids=str)
+def test_a_job_on_a_page_is_valid_unless_it_is_shown_as_a_mistake(block: Block) -> None:
+    problems = problems_in_text(block.text)
+    assert bool(problems) == ("invalid" in block.words), problems
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/*.yaml")), ids=lambda path: path.name)
+def test_every_example_is_valid(path: Path) -> None:
+    assert problems_in_text(path.read_text()) == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_shell_block_is_marked_so_that_a_test_can_run_it(page: Path) -> None:
+    known = {"cluster", "fails", "alone", "invalid"}
+    words = {word for block in blocks(page) for word in block.words if not word.startswith("file=")}
+    assert words <= known
+    assert {block.language for block in blocks(page)} <= {"sh", "yaml", "python", "mermaid", "text", "json", "ini", "diff"}
