@@ -6,13 +6,15 @@ the operator. A test feeds both the same documents.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
+
+from headway_api import quantities
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,35 @@ class Rule:
     message: str
     """One sentence: what is wrong and how to mend it."""
     holds: Callable[[Any], bool]
-    """The same rule over the pydantic model; always true for rules about changes, which only the API server judges."""
+    """The same rule over the pydantic model; always true for rules about changes, which only the API server judges.
+
+    It may raise a PydanticCustomError of type `rule` in place of False, where the sentence depends on the values; its
+    context has `reason`, and where another model judged a part of the section, `field` and that model's `errors`.
+    """
     field: str | None = None
     """The camelCase field that the message is about, where there is a single one."""
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """A rule that a section does not keep."""
+
+    message: str
+    """The rule's sentence."""
+    field: str | None
+    """The camelCase field of the section that it is about, where there is a single one."""
+    errors: tuple[Any, ...] = ()
+    """pydantic's error details, where another model judged that field."""
+
+
+def rule_schema(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Put a section's rules into its JSON schema, the way a CustomResourceDefinition spells them."""
+    rules = [rule for rule in getattr(model, "rules", ()) if rule.cel != "true"]
+    if rules:
+        schema["x-kubernetes-validations"] = [
+            {"rule": rule.cel, "message": rule.message, **({"fieldPath": f".{rule.field}"} if rule.field else {})}
+            for rule in rules
+        ]
 
 
 class Section(BaseModel):
@@ -40,15 +68,34 @@ class Section(BaseModel):
         alias_generator=to_camel,
         use_attribute_docstrings=True,
         serialize_by_alias=True,
+        json_schema_extra=rule_schema,
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        """Take null fields out, as the API server does before it fills in defaults."""
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if item is not None}
+        return value
+
     @model_validator(mode="after")
     def _rules_hold(self) -> Section:
-        for rule in type(self).rules:
-            if not rule.holds(self):
-                raise PydanticCustomError("rule", "{reason}", {"reason": rule.message, "field": rule.field})
+        broken = list(self.broken_rules())
+        if broken:
+            raise PydanticCustomError("rule", "{reason}", {"reason": "; ".join(rule.message for rule in broken)})
         return self
+
+    def broken_rules(self) -> Iterator[BrokenRule]:
+        """The section's own rules that it does not keep."""
+        for rule in type(self).rules:
+            try:
+                if not rule.holds(self):
+                    yield BrokenRule(rule.message, rule.field)
+            except PydanticCustomError as error:
+                context = error.context or {}
+                yield BrokenRule(error.message(), context.get("field", rule.field), tuple(context.get("errors", ())))
 
 
 class StatusSection(BaseModel):
@@ -99,7 +146,22 @@ def _set(section: BaseModel, alias: str) -> bool:
     return getattr(section, by_alias[alias]) is not None
 
 
-DnsName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")]
+def formed(pattern: str, must: str, *, max_length: int) -> Any:
+    """Constraints of a string of a given form; `must` says the form in words, after the value: "must be ...".
+
+    The pattern has to mean the same to Python, Rust and Go: no look-around, and `[A-Za-z0-9_]` in place of `\\w`.
+    """
+    return Field(max_length=max_length, pattern=pattern, json_schema_extra={"patternErrorMessage": must})
+
+
+DnsName = Annotated[
+    str,
+    formed(
+        r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        "must be lower-case letters, digits, '-' and '.', and begin and end with a letter or digit",
+        max_length=253,
+    ),
+]
 """The name of a Kubernetes object."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -113,9 +175,24 @@ Globs are allowed in the last part.
 
 Entrypoint = Annotated[
     str,
-    StringConstraints(max_length=256, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"),
+    formed(
+        r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+        "must be module:function, for example train:main",
+        max_length=256,
+    ),
 ]
 """A Python function as `module:function`."""
+
+
+def _quantity(value: object) -> object:
+    try:
+        if not isinstance(value, str | int):
+            raise ValueError(quantities.FORM)
+        quantities.parse(value)
+    except ValueError as error:
+        raise PydanticCustomError("form", "{must}", {"must": str(error)}) from None
+    return value
+
 
 Quantity = Annotated[
     str | int,
@@ -123,9 +200,13 @@ Quantity = Annotated[
         union_mode="left_to_right",
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
-            "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$",
+            "pattern": quantities.PATTERN,
+            "patternErrorMessage": quantities.FORM,
+            "maxLength": quantities.MAX_LENGTH,
+            "minimum": 0,
         },
     ),
+    BeforeValidator(_quantity),
 ]
 """A Kubernetes quantity, for example `500m`, `2` or `8Gi`."""
 

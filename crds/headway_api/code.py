@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from headway_api.base import DnsName, SecretRef, Section, exactly_one, formed
 
-from headway_api.base import DnsName, SecretRef, Section, exactly_one
-
-RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^/].*$")]
+RelativePath = Annotated[
+    str, formed(r"^[^/].*$", "must be a path within the repository, which does not begin with '/'", max_length=1024)
+]
 
 
 class ConfigMapCode(Section):
@@ -21,9 +21,19 @@ class ConfigMapCode(Section):
 class GitCode(Section):
     """A revision of a git repository, fetched before each pod's main process starts."""
 
-    url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^(https?|ssh|git)://[^\s]+$")]
+    url: Annotated[
+        str,
+        formed(r"^(https?|ssh|git)://[^ \t]+$", "must begin with https://, http://, ssh:// or git://", max_length=2048),
+    ]
     """The repository: `https://`, `http://`, `ssh://` or `git://`. Credentials belong into secretRef, not here."""
-    revision: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+    revision: Annotated[
+        str,
+        formed(
+            r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+            "must be a commit, tag or branch: letters, digits and . _ / -, a letter or digit first",
+            max_length=256,
+        ),
+    ]
     """A commit, tag or branch.
 
     Only a commit is the same for each pod and attempt; the result records which commit ran.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headway_api.base import DnsName, Rule, SecretRef, Section, Text, Uri, exactly_one, needs
+from headway_api.base import DnsName, Rule, SecretRef, Section, Text, Uri, exactly_one, formed, needs
 
 Format = Literal["csv", "parquet", "jsonl", "npz", "imageFolder"]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -28,7 +28,9 @@ class ClaimPath(Section):
 
     name: DnsName
     """The PersistentVolumeClaim's name."""
-    path: Annotated[str, Field(max_length=1024, pattern=r"^([^/].*)?$")] = ""
+    path: Annotated[
+        str, formed(r"^([^/].*)?$", "must be a path within the volume, which does not begin with '/'", max_length=1024)
+    ] = ""
     """The path in the volume; its root if empty."""
 
 

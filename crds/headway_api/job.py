@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from headway_api.base import Rule, Section, StatusSection, Text
@@ -21,6 +21,11 @@ from headway_api.training import Training
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_MAX_LENGTH = 44
 """The longest pod name, `<job>-<attempt>-worker-<index>-<replacement>`, must fit a DNS label of 63."""
+NAME_FORM = (
+    f"must be 1 to {NAME_MAX_LENGTH} lower-case letters, digits and '-', begin with a letter and not end with '-'"
+)
+GENERATED_LENGTH = 5
+"""How many characters the API server appends to a generateName."""
 
 Retries = Annotated[int, Field(ge=0, le=1000)]
 
@@ -125,22 +130,33 @@ class ObjectMeta(StatusSection):
     model_config = ConfigDict(extra="allow")
 
     name: str = ""
+    """The job's name. The names of its pods begin with it, hence its greatest length."""
+    generate_name: str = ""
+    """What `kubectl create` may give in place of a name: the API server appends five characters."""
     namespace: str = "default"
+    """The namespace."""
     uid: str = ""
+    """What tells this job from an earlier one of the same name."""
     generation: int = 0
+    """Counts the changes of the spec."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Labels."""
     annotations: dict[str, str] = Field(default_factory=dict)
+    """Annotations."""
 
-    @field_validator("name")
+    @field_validator("name", "generate_name")
     @classmethod
-    def _name_fits(cls, name: str) -> str:
-        if not name or len(name) > NAME_MAX_LENGTH or not re.match(NAME_PATTERN, name):
-            raise PydanticCustomError(
-                "name",
-                "must be 1 to {limit} lower-case letters, digits and '-', begin with a letter and not end with '-'",
-                {"limit": NAME_MAX_LENGTH},
-            )
+    def _name_fits(cls, name: str, info: ValidationInfo) -> str:
+        whole = name if info.field_name == "name" else name + "x" * GENERATED_LENGTH
+        if len(whole) > NAME_MAX_LENGTH or not re.fullmatch(NAME_PATTERN, whole):
+            raise PydanticCustomError("name", NAME_FORM)
         return name
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> ObjectMeta:
+        if not self.name and not self.generate_name:
+            raise PydanticCustomError("name_missing", "name is missing: give the job a name")
+        return self
 
 
 class TrainingJob(Section):

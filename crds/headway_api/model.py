@@ -51,15 +51,11 @@ def _options_fit(model: Model) -> bool:
         parse_options(model.name, model.options)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(info.alias or key for key, info in OPTIONS[model.name].model_fields.items())
+        path = ".".join(("options", *(str(part) for part in first["loc"])))
         raise PydanticCustomError(
             "rule",
             "{reason}",
-            {
-                "reason": f"options.{path} of {model.name}: {first['msg']}; {model.name} has the options {allowed}",
-                "field": f"options.{path}",
-            },
+            {"reason": f"{path} of {model.name}: {first['msg']}", "field": "options", "errors": error.errors()},
         ) from None
     return True
 

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
 from headway_api import quantities
-from headway_api.base import FreeForm, Quantity, Section
+from headway_api.base import FreeForm, Quantity, Rule, Section, formed
 
 
-def _positive(quantity: str | int) -> str | int:
-    if quantities.parse(quantity) <= 0:
-        raise ValueError("must be above 0")
-    return quantity
-
-
-Resource = Annotated[Quantity, AfterValidator(_positive)]
+def _above_zero(field: str) -> Rule:
+    return Rule(
+        cel=f"quantity(string(self.{field})).isGreaterThan(quantity('0'))",
+        message=f"{field} must be above 0",
+        holds=lambda resources: quantities.parse(getattr(resources, field)) > 0,
+        field=field,
+    )
 
 
 class Resources(Section):
     """What one pod asks for. memory is also its limit; cpu is a request alone, so that idle cores are used."""
 
-    cpu: Resource = "1"
+    rules = (_above_zero("cpu"), _above_zero("memory"))
+
+    cpu: Quantity = "1"
     """Cores."""
-    memory: Resource = "2Gi"
+    memory: Quantity = "2Gi"
     """Memory in bytes; a pod that takes more is ended as OutOfMemory."""
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
     """GPUs."""
-    gpu_resource: Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")] = (
-        "nvidia.com/gpu"
-    )
+    gpu_resource: Annotated[
+        str,
+        formed(
+            r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$",
+            "must be domain/name, for example nvidia.com/gpu or amd.com/gpu",
+            max_length=253,
+        ),
+    ] = "nvidia.com/gpu"
     """The extended resource that a GPU is."""
 
 

@@ -79,7 +79,7 @@ class Attempt(StatusSection):
 
 
 class Failures(StatusSection):
-    """How often the job has failed, by kind of failure; each is compared with the field of that name in `spec.retry`."""
+    """How often the job has failed, by kind of failure; each is compared with the field of its name in `spec.retry`."""
 
     preempted: int = 0
     """Evictions and preemptions of the head or of a worker."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from headway_api.base import Entrypoint, FreeForm, Rule, Section, at_most_one
+from headway_api.base import Entrypoint, FreeForm, Rule, Section, at_most_one, formed
 
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 MetricName = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z][\w.-]*(/[A-Za-z][\w.-]*)?$")
+    str,
+    formed(
+        r"^[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z][A-Za-z0-9_.-]*)?$",
+        "must be a metric as split/name, for example validation/loss",
+        max_length=128,
+    ),
 ]
 """A metric as `split/name`, for example `validation/loss`."""
 

@@ -1,0 +1,253 @@
+"""What is wrong with a document, in the project's own sentences: the field, its value, what is allowed, the mend."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from headway_api import schema as schemas
+from headway_api.base import BrokenRule, Section
+from headway_api.model import OPTIONS
+
+Path = tuple[str | int, ...]
+SHOWN = 64
+"""How many characters of a value a message shows."""
+LISTED = 20
+"""How many names of fields a message lists."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong."""
+
+    field: str
+    """The path of the field, like `spec.data.source` or `spec.evaluation.metrics[1]`; empty for the whole document."""
+    message: str
+    """What is wrong with it and what is allowed: a clause that reads after "field: "."""
+    line: int | None = None
+    """The line in the file, counted from 1; None where there is no file."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+def path_text(path: Path) -> str:
+    """A path as people write it."""
+    text = ""
+    for part in path:
+        name = part[:SHOWN] if isinstance(part, str) else part
+        text += f"[{name}]" if isinstance(part, int) else f".{name}" if text else str(name)
+    return text
+
+
+def shown(value: object) -> str:
+    """A value for a message, cut to SHOWN characters."""
+    if isinstance(value, str):
+        if len(value) <= SHOWN:
+            return json.dumps(value, ensure_ascii=False)
+        return f"{json.dumps(value[:SHOWN] + '…', ensure_ascii=False)} ({len(value)} characters)"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if isinstance(value, int) and value.bit_length() > SHOWN:
+        return f"a whole number of {value.bit_length()} bits"
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return _noun(value)
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that a mistaken one most likely means; None where none is near."""
+    folded = {_folded(each): each for each in known}
+    matches = get_close_matches(_folded(name[:SHOWN]), folded, n=1, cutoff=0.7)
+    return folded[matches[0]] if matches else None
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").replace("-", "").casefold()
+
+
+def find(document: Mapping[str, Any], kind: type[Section], *, most: int) -> list[Problem]:
+    """What is wrong with a document of a kind: at most `most` problems, fields first, then rules across fields."""
+    try:
+        kind.model_validate(document)
+    except ValidationError as error:
+        found: dict[str, Problem] = {}
+        for each in _problems(error.errors(), document, schemas.inlined(kind), ()):
+            found.setdefault(each.field, each)
+            if len(found) >= most:
+                break
+        broken: list[tuple[Path, BrokenRule]] = []
+        _lenient(kind, document, (), broken)
+        for path, rule in broken:
+            for each in _of_rule(path, rule, document):
+                found.setdefault(each.field, each)
+        if not found:  # a rule that only whole values break; pydantic has judged them
+            found[""] = Problem("spec", error.errors()[0]["msg"])
+        return list(found.values())[:most]
+    return []
+
+
+def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[Path, BrokenRule]]) -> Any:
+    """Build a section of values that may be wrong, collecting the rules that it and the sections in it break.
+
+    pydantic judges a section's rules only once all its fields are right; people want to hear everything at once.
+    """
+    if not isinstance(value, dict):
+        return value
+    values: dict[str, Any] = {}
+    for name, info in kind.model_fields.items():
+        alias = info.alias or name
+        if value.get(alias) is not None:
+            inner = _section_of(info.annotation)
+            values[alias] = _lenient(inner, value[alias], (*path, alias), broken) if inner else value[alias]
+    section = kind.model_construct(**values)
+    if isinstance(section, Section):
+        # Where a value is of the wrong type the rule cannot be judged; that value has a problem of its own.
+        with suppress(TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
+            broken.extend((path, rule) for rule in section.broken_rules())
+    return section
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field holds, if it holds one."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
+
+
+def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
+    here = (*path, rule.field) if rule.field else path
+    if not rule.errors:
+        yield Problem(path_text(here), rule.message)
+        return
+    for part in path:
+        document = document[part]
+    options = schemas.inlined(OPTIONS[document["name"]])
+    yield from _problems(rule.errors, document[rule.field], options, here)
+
+
+def _problems(errors: Sequence[Any], document: Any, schema: schemas.Schema, prefix: Path) -> Iterator[Problem]:
+    for error in errors:
+        if error["type"] != "rule":  # _lenient finds these anew, with their fields
+            path = _real_path(error["loc"], document, error["type"])
+            yield Problem(path_text((*prefix, *path)), _sentence(error, path, schema))
+
+
+def _real_path(loc: Path, document: Any, kind: str) -> Path:
+    """The part of an error's location that exists in the document: the rest names branches of a union."""
+    path: list[str | int] = []
+    for part in loc:
+        inside = isinstance(document, dict) and part in document
+        if not inside and not (isinstance(document, list) and isinstance(part, int)):
+            if kind == "missing" and part == loc[-1]:
+                path.append(part)
+            break
+        path.append(part)
+        document = document[part]
+    return tuple(path)
+
+
+_SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "greater_than_equal": "{value} is below the least allowed value {ge:.10g}",
+        "greater_than": "{value} is too small: it must be above {gt:.10g}",
+        "less_than_equal": "{value} is above the greatest allowed value {le:.10g}",
+        "less_than": "{value} is too large: it must be below {lt:.10g}",
+        "string_too_long": "{value} is too long: at most {max_length} characters are allowed",
+        "string_too_short": "{value} is too short: at least {min_length} characters are needed",
+        "too_long": "has too many entries: at most {max_length} are allowed",
+        "too_short": "has {actual_length} entries: at least {min_length} are needed",
+        "string_pattern_mismatch": "{value} {form}",
+        "form": "{value} {must}",
+        "finite_number": "{value} is not allowed: write a finite number",
+        "recursion_loop": "is nested too deeply",
+        "name": "{value} {msg}",
+        "name_missing": "{msg}",
+    }
+)
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "string_type": "a string",
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "list_type": "a list",
+        "dict_type": "a mapping",
+        "model_type": "a mapping",
+        "invalid-json-value": "a JSON value",
+    }
+)
+
+
+def _sentence(error: Any, path: Path, schema: schemas.Schema) -> str:
+    """The project's sentence for one of pydantic's errors."""
+    kind, value = error["type"], error["input"]
+    node = schemas.at(schema, path) or {}
+    if kind in _SENTENCES:
+        context = {**error.get("ctx", {}), "msg": error["msg"], "form": node.get("patternErrorMessage", error["msg"])}
+        return _SENTENCES[kind].format(value=shown(value), **context)
+    if kind in _TYPES:
+        return _wrong_type(value, _TYPES[kind], node)
+    match kind:
+        case "missing":
+            about = schemas.paragraphs(node.get("description", "")).split("\n")[0]
+            return f"is missing; it is required: {about}" if about else "is missing; it is required"
+        case "extra_forbidden":
+            return _unknown(path, schema)
+        case "literal_error":
+            return _not_one_of(value, [str(each) for each in node.get("enum", ())])
+    return f"{shown(value)} is refused: {error['msg'][:256]}"
+
+
+def _wrong_type(value: object, wanted: str, node: schemas.Schema) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{shown(value)} is not allowed: write a finite number"
+    mend = ""
+    if isinstance(value, str) and wanted in ("a whole number", "a number", "true or false"):
+        mend = ": take the quotes away, or correct the value"
+    elif isinstance(value, bool | int | float) and wanted == "a string":
+        mend = ": put it in quotes"
+    elif wanted == "a mapping" and node.get("properties"):
+        mend = f" with the fields {_listed(list(node['properties']))}"
+    said = shown(value) if isinstance(value, list | dict) or value is None else f"{shown(value)} is {_noun(value)}"
+    return f"{said}, but this must be {wanted}{mend}"
+
+
+def _noun(value: object) -> str:
+    names = {bool: "a boolean", str: "a string", int: "a number", float: "a number", dict: "a mapping", list: "a list"}
+    return names.get(type(value), f"of the Python type {type(value).__name__}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _not_one_of(value: object, allowed: list[str]) -> str:
+    if len(allowed) == 1:
+        return f"{shown(value)} is not allowed: write {allowed[0]}"
+    near = nearest(value, allowed) if isinstance(value, str) else None
+    return f"{shown(value)} is not one of {_listed(allowed)}" + (f"; did you mean {near}?" if near else "")
+
+
+def _unknown(path: Path, schema: schemas.Schema) -> str:
+    name = str(path[-1])
+    known = list((schemas.at(schema, path[:-1]) or {}).get("properties", ()))
+    said = f"unknown field `{name[:SHOWN]}`"
+    near = nearest(name, known)
+    if near:
+        return f"{said}: did you mean `{near}`?"
+    homes = [path_text(home[:-1]) for home, _ in schemas.fields(schema) if home[-1] == name and home[0] != "status"]
+    if homes:
+        return f"{said}: it belongs to {' or '.join(homes[:3])}"
+    return f"{said}: known here are {_listed(known)}"
