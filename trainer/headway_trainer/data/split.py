@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,7 +38,7 @@ def split(rows: int, shares: Sequence[float], seed: int, labels: Indices | None 
         if all(counts[:, part].sum() > 0 for part, share in enumerate(wanted) if share > 0):
             return Parts(_deal(order, labels, counts), stratified=True)
     bounds = np.cumsum([0, *_sizes(rows, wanted)])
-    return Parts(tuple(order[start:end] for start, end in zip(bounds, bounds[1:], strict=False)), stratified=False)
+    return Parts(tuple(order[start:end] for start, end in itertools.pairwise(bounds)), stratified=False)
 
 
 def _exact(shares: Sequence[float]) -> list[Fraction]:

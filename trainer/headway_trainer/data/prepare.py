@@ -1,0 +1,162 @@
+"""From `spec.data` to arrays on the store: load, check, split, encode, scale, write. Runs once, on the head."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from headway_api import wire
+from headway_api.data import Data
+from headway_trainer.data import encode, scale, sources, targets
+from headway_trainer.data.content import ArrayContent, TableContent
+from headway_trainer.data.info import INFO_FILE, SPLITS, Column, DataInfo, Scaling, x_file, y_file
+from headway_trainer.data.memory import check_fits
+from headway_trainer.data.shards import write_array
+from headway_trainer.data.split import Parts, split
+from headway_trainer.data.targets import Target
+from headway_trainer.errors import UserError
+from headway_trainer.storage import Store
+
+FORMAT = 1
+"""Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
+
+
+def prepare(
+    spec: Data,
+    *,
+    seed: int,
+    store: Store,
+    volume_dir: str = wire.DATA_VOLUME_DIR,
+    secret_dir: str = wire.DATA_SECRET_DIR,
+) -> DataInfo:
+    """Prepare the data of a run, and write `data/<part>.x.npy`, `data/<part>.y.npy` and, last, `data/info.json`.
+
+    What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows.
+    Raises UserError for data that cannot be learnt from, and StorageError.
+    """
+    digest = data_digest(spec, seed)
+    if (found := _prepared(store, digest)) is not None:
+        return found
+    content = sources.load(spec, volume_dir=volume_dir, secret_dir=secret_dir)
+    info = _prepare(spec, seed, content, digest, store)
+    store.write(INFO_FILE, info.model_dump_json(indent=2).encode())
+    return info
+
+
+def data_digest(spec: Data, seed: int) -> str:
+    """Identifies what is prepared: the data section, without credentials, and the seed."""
+    told = spec.model_dump(mode="json", exclude={"source": {"secret_ref"}})
+    return hashlib.sha256(json.dumps([FORMAT, told, seed], sort_keys=True).encode()).hexdigest()
+
+
+def _prepared(store: Store, digest: str) -> DataInfo | None:
+    if not store.exists(INFO_FILE):
+        return None
+    try:
+        info = DataInfo.model_validate_json(store.read(INFO_FILE))
+    except ValidationError:
+        return None
+    return info if info.digest == digest else None
+
+
+def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store) -> DataInfo:
+    target = _target(spec, content)
+    rows = len(target.values)
+    parts = _split(spec, seed, target, rows)
+    notes = [*content.notes, *target.notes, *_split_notes(spec, target, parts)]
+    x: npt.NDArray[np.floating]
+    names: list[str] | None
+    if isinstance(content, TableContent):
+        encoded = encode.encode_table(content.table.drop_columns([content.target]), parts.indices[0])
+        x, columns, numeric = encoded.x, encoded.columns, encoded.numeric
+        names = encoded.names
+        notes += encoded.notes
+    else:
+        x, filled = encode.fill_array(content.x, parts.indices[0])
+        names, columns, numeric = content.feature_names, [], None
+        notes += filled
+    check_fits(2 * rows * (x.itemsize + 4) * x[0].size, f"{rows} rows of {x[0].size} features")
+    scaling = scale.fit(x[parts.indices[0]], spec.scale, numeric)
+    _write(store, x, target.values, parts, scaling)
+    return DataInfo(
+        task=target.task,
+        input_shape=x.shape[1:],
+        outputs=target.outputs,
+        classes=target.classes,
+        feature_names=names,
+        columns=columns,
+        rows={name: len(index) for name, index in zip(SPLITS, parts.indices, strict=True)},
+        class_balance=_class_balance(target, parts),
+        content_hash=content.content_hash,
+        scaling=scaling,
+        notes=notes,
+        digest=digest,
+    )
+
+
+def _target(spec: Data, content: TableContent | ArrayContent) -> Target:
+    if isinstance(content, TableContent):
+        name = f"the target column {content.target!r}"
+        return targets.encode(encode.target_values(content), spec.task, name)
+    if content.classes_only and spec.task == "regression":
+        raise UserError(f"{content.target} is a class, but data.task is regression: set data.task to classification")
+    return targets.encode(content.y, spec.task, content.target, content.class_names)
+
+
+def _split(spec: Data, seed: int, target: Target, rows: int) -> Parts:
+    shares = _shares(spec)
+    stratify = spec.split.stratify == "auto" and target.task == "classification"
+    try:
+        return split(rows, shares, seed, target.values if stratify else None)
+    except ValueError as error:
+        raise UserError(f"data.split: {error}; give more rows, or set a part of the split to 0") from error
+
+
+def _shares(spec: Data) -> Sequence[float]:
+    return (spec.split.train, spec.split.validation, spec.split.test)
+
+
+def _split_notes(spec: Data, target: Target, parts: Parts) -> list[str]:
+    if target.classes is None:
+        return []
+    notes = []
+    counts = np.bincount(target.values, minlength=target.outputs)
+    if spec.split.stratify == "auto" and not parts.stratified:
+        rarest = int(counts.argmin())
+        notes.append(
+            f"The split is not stratified: class {target.classes[rarest]!r} has {counts[rarest]} rows, "
+            "too few to give each part its share."
+        )
+    trained = np.bincount(target.values[parts.indices[0]], minlength=target.outputs)
+    notes += [
+        f"Class {target.classes[index]!r} has no row in the training part, so it cannot be learnt."
+        for index in np.flatnonzero(trained == 0)
+    ]
+    return notes
+
+
+def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | None:
+    if target.classes is None:
+        return None
+    balance: dict[str, dict[str, int]] = {}
+    for name, index in zip(SPLITS, parts.indices, strict=True):
+        counts = np.bincount(target.values[index], minlength=target.outputs)
+        balance[name] = dict(zip(target.classes, counts.tolist(), strict=True))
+    return balance
+
+
+def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts, scaling: Scaling) -> None:
+    # What another spec left there goes first, so that no reader takes old and new arrays together.
+    store.delete(INFO_FILE)
+    for name, index in zip(SPLITS, parts.indices, strict=True):
+        write_array(store, x_file(name), scale.apply(x[index], scaling))
+        write_array(store, y_file(name), y[index])
+
+
+__all__ = ["Column", "DataInfo", "data_digest", "prepare"]

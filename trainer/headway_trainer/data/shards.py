@@ -1,0 +1,69 @@
+"""Prepared arrays on the store: written once by the head as .npy, read by each worker as its own range of rows."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headway_trainer.data.info import DataInfo, Split, x_file, y_file
+from headway_trainer.errors import StorageError
+from headway_trainer.storage import CHUNK, Store
+
+if TYPE_CHECKING:
+    import torch
+
+_HEADER_BYTES = 4096
+"""More than the header of any array written here takes."""
+
+
+def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> None:
+    """Write an array as .npy (format 1.0, C order) without a second copy of it in memory."""
+    array = np.ascontiguousarray(array)
+    with store.open_output(path) as stream:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(stream, header)
+        flat = array.reshape(-1)
+        step = max(1, CHUNK // max(1, array.itemsize))
+        for start in range(0, flat.size, step):
+            stream.write(flat[start : start + step].tobytes())
+
+
+def read_split(
+    store: Store, info: DataInfo, split: Split, rank: int = 0, world_size: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows [rank * n // world_size, (rank + 1) * n // world_size) of a part's n rows, and only they are read.
+
+    Returns x, float32 (rows, *input_shape), and y: int64 labels (rows,), or float32 (rows,) or (rows, outputs).
+    Raises StorageError.
+    """
+    import torch
+
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank {rank} is not in a world of {world_size}")
+    count = info.rows[split]
+    start, stop = rank * count // world_size, (rank + 1) * count // world_size
+    x = read_rows(store, x_file(split), start, stop)
+    y = read_rows(store, y_file(split), start, stop)
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any]:
+    """Rows [start, stop) of a .npy file; the file is read only there. Raises StorageError."""
+    header = io.BytesIO(store.read_range(path, 0, _HEADER_BYTES))
+    try:
+        if np.lib.format.read_magic(header) != (1, 0):
+            raise ValueError("not written in .npy format 1.0")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(header)
+    except ValueError as error:
+        raise StorageError(f"{store.uri}: {path} is no array of Headway: {error}") from error
+    if fortran_order or not 0 <= start <= stop <= shape[0]:
+        raise StorageError(f"{store.uri}: {path} holds {shape[0]} rows, so rows {start} to {stop} cannot be read")
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    data = store.read_range(path, header.tell() + start * row_bytes, (stop - start) * row_bytes)
+    if len(data) != (stop - start) * row_bytes:
+        raise StorageError(f"{store.uri}: {path} ends before row {stop}; it was cut short")
+    return np.frombuffer(bytearray(data), dtype=dtype).reshape(stop - start, *shape[1:])

@@ -1,0 +1,89 @@
+"""From `spec.model` to a checked torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from headway_api.model import CnnOptions, MlpOptions, Model, parse_options
+from headway_trainer.data.info import DataInfo
+from headway_trainer.errors import UserError
+from headway_trainer.models.registry import cnn, mlp
+
+_CHECKED_ROWS = 2
+
+
+def build(spec: Model, info: DataInfo, *, load_function: Callable[[str], Callable[..., Any]]) -> nn.Module:
+    """The model of a job, in training mode, on the CPU, checked with a batch of zeros.
+
+    load_function turns `module:function` into the function. The caller seeds torch beforehand.
+    Raises UserError where the model does not fit the data, or the user's own function fails.
+    """
+    if spec.entrypoint is None:
+        model, name = _named(spec, info), f"model.name {spec.name}"
+    else:
+        model, name = _from_entrypoint(spec, info, load_function), f"model.entrypoint {spec.entrypoint}"
+    _check_shape(model, info, name)
+    return model
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _named(spec: Model, info: DataInfo) -> nn.Module:
+    options = parse_options(spec.name or "", spec.options)
+    if isinstance(options, CnnOptions):
+        return cnn(info, options)
+    if isinstance(options, MlpOptions):
+        return mlp(info, options)
+    raise UserError(f"model.name {spec.name} is not a model that this image can build: use mlp or cnn")
+
+
+def _from_entrypoint(spec: Model, info: DataInfo, load_function: Callable[[str], Callable[..., Any]]) -> nn.Module:
+    name = spec.entrypoint or ""
+    function = load_function(name)
+    try:
+        model = function(info, **spec.options)
+    except Exception as error:
+        raise UserError(f"model.entrypoint {name} raised {_told(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model.entrypoint {name} returned {_kind(model)}: it must return a torch.nn.Module")
+    return model
+
+
+def _check_shape(model: nn.Module, info: DataInfo, name: str) -> None:
+    """Run a batch of zeros through the model, in evaluation mode so that nothing in it changes."""
+    batch = torch.zeros(_CHECKED_ROWS, *info.input_shape)
+    model.eval()
+    try:
+        with torch.no_grad():
+            output = model(batch)
+    except Exception as error:
+        raise UserError(
+            f"{name} cannot take a batch of shape {tuple(batch.shape)}, which is what the data gives: {_told(error)}"
+        ) from error
+    finally:
+        model.train()
+    allowed: list[tuple[int, ...]] = [(_CHECKED_ROWS, info.outputs)]
+    if info.task == "regression" and info.outputs == 1:
+        allowed.append((_CHECKED_ROWS,))
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else _kind(output)
+    if shape not in allowed:
+        raise UserError(
+            f"{name} gives {shape} for a batch of {_CHECKED_ROWS} rows: for this {info.task} it must give a tensor of "
+            f"shape {allowed[0]}, one output for each {'class' if info.classes else 'target'}"
+        )
+
+
+def _kind(value: object) -> str:
+    return f"an object of type {type(value).__name__}"
+
+
+def _told(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
