@@ -1,0 +1,66 @@
+{{/*
+What the operator may do, each verb with its reason. Nothing here lists Secrets, changes a pod, or touches a namespace,
+a node or a CustomResourceDefinition.
+*/}}
+
+{{/* In all namespaces, or in each of watchNamespaces. */}}
+{{- define "headway.jobRules" -}}
+# The jobs: watched, read afresh after a conflict, deleted when ttlSecondsAfterFinished is over.
+- apiGroups: [headway.dev]
+  resources: [trainingjobs]
+  verbs: [get, list, watch, delete]
+# One write of the status at the end of each look at a job.
+- apiGroups: [headway.dev]
+  resources: [trainingjobs/status]
+  verbs: [patch]
+# A job's pods: made, watched for readiness and exit codes, deleted when the attempt or the job ends; get tells whether
+# a pod that already has the name is ours, here and below.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+# An attempt's ConfigMap: made, watched for progress, deleted with the attempt.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, delete]
+# An attempt's Ray token: made, and deleted to fence the attempt off; never listed or watched.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, delete]
+# The name under which workers find the head.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, create, delete]
+# Only a job's own pods may talk to its pods.
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, create, delete]
+# The head pods' account in each namespace with jobs, and its binding; both stay when a job goes.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, create]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
+  verbs: [get, create]
+# That account may be bound to this one role, and to no other.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [headway-trainer]
+  verbs: [bind]
+# What a person should know of a job.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* In the release's namespace. */}}
+{{- define "headway.leaderRules" -}}
+# The one Lease that says which replica works.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "headway.fullname" . }}]
+  verbs: [get, update]
+# Names cannot be held to anything on creation.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+{{- end -}}
