@@ -163,7 +163,12 @@ class TrainingJob(Section):
     """A training job."""
 
     api_version: Literal["headway.dev/v1alpha1"]
+    """The API's group and version."""
     kind: Literal["TrainingJob"]
+    """The kind."""
     metadata: ObjectMeta
+    """The job's name, namespace, labels and annotations."""
     spec: TrainingJobSpec
+    """What to train, from what, where, and how hard to try."""
     status: TrainingJobStatus | None = None
+    """How the job is doing; the operator writes it."""

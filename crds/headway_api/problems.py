@@ -28,12 +28,17 @@ LISTED = 20
 class Problem:
     """One thing that is wrong."""
 
-    field: str
-    """The path of the field, like `spec.data.source` or `spec.evaluation.metrics[1]`; empty for the whole document."""
+    path: Path
+    """The way to the field; empty for the whole document."""
     message: str
     """What is wrong with it and what is allowed: a clause that reads after "field: "."""
     line: int | None = None
     """The line in the file, counted from 1; None where there is no file."""
+
+    @property
+    def field(self) -> str:
+        """The path as text, like `spec.data.source` or `spec.evaluation.metrics[1]`."""
+        return path_text(self.path)
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}" if self.field else self.message
@@ -43,17 +48,23 @@ def path_text(path: Path) -> str:
     """A path as people write it."""
     text = ""
     for part in path:
-        name = part[:SHOWN] if isinstance(part, str) else part
-        text += f"[{name}]" if isinstance(part, int) else f".{name}" if text else str(name)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{word(part)}" if text else word(part)
     return text
+
+
+def word(name: str) -> str:
+    """A name that a user wrote, for a message: cut to SHOWN characters, and nothing in it can steer a terminal."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name[:SHOWN])
 
 
 def shown(value: object) -> str:
     """A value for a message, cut to SHOWN characters."""
     if isinstance(value, str):
-        if len(value) <= SHOWN:
-            return json.dumps(value, ensure_ascii=False)
-        return f"{json.dumps(value[:SHOWN] + '…', ensure_ascii=False)} ({len(value)} characters)"
+        quoted = f'"{word(value)}{"…" if len(value) > SHOWN else ""}"'
+        return quoted if len(value) <= SHOWN else f"{quoted} ({len(value)} characters)"
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
     if isinstance(value, int) and value.bit_length() > SHOWN:
@@ -79,18 +90,18 @@ def find(document: Mapping[str, Any], kind: type[Section], *, most: int) -> list
     try:
         kind.model_validate(document)
     except ValidationError as error:
-        found: dict[str, Problem] = {}
+        found: dict[Path, Problem] = {}
         for each in _problems(error.errors(), document, schemas.inlined(kind), ()):
-            found.setdefault(each.field, each)
+            found.setdefault(each.path, each)
             if len(found) >= most:
                 break
         broken: list[tuple[Path, BrokenRule]] = []
         _lenient(kind, document, (), broken)
         for path, rule in broken:
             for each in _of_rule(path, rule, document):
-                found.setdefault(each.field, each)
+                found.setdefault(each.path, each)
         if not found:  # a rule that only whole values break; pydantic has judged them
-            found[""] = Problem("spec", error.errors()[0]["msg"])
+            found[()] = Problem(("spec",), error.errors()[0]["msg"])
         return list(found.values())[:most]
     return []
 
@@ -127,7 +138,7 @@ def _section_of(annotation: Any) -> type[Section] | None:
 def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
     here = (*path, rule.field) if rule.field else path
     if not rule.errors:
-        yield Problem(path_text(here), rule.message)
+        yield Problem(here, rule.message)
         return
     for part in path:
         document = document[part]
@@ -139,7 +150,7 @@ def _problems(errors: Sequence[Any], document: Any, schema: schemas.Schema, pref
     for error in errors:
         if error["type"] != "rule":  # _lenient finds these anew, with their fields
             path = _real_path(error["loc"], document, error["type"])
-            yield Problem(path_text((*prefix, *path)), _sentence(error, path, schema))
+            yield Problem((*prefix, *path), _sentence(error, path, schema))
 
 
 def _real_path(loc: Path, document: Any, kind: str) -> Path:
@@ -243,7 +254,7 @@ def _not_one_of(value: object, allowed: list[str]) -> str:
 def _unknown(path: Path, schema: schemas.Schema) -> str:
     name = str(path[-1])
     known = list((schemas.at(schema, path[:-1]) or {}).get("properties", ()))
-    said = f"unknown field `{name[:SHOWN]}`"
+    said = f"unknown field `{word(name)}`"
     near = nearest(name, known)
     if near:
         return f"{said}: did you mean `{near}`?"
