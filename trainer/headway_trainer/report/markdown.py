@@ -1,0 +1,218 @@
+"""`report.md`: the result as a page for people. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+
+from headway_trainer.report.model import DataSummary, ModelSummary, RunResult
+
+_SPLITS = ("train", "validation", "test")
+_MOST_CLASSES = 20
+"""A confusion matrix of more classes is told as its most frequent confusions."""
+_MOST_CONFUSIONS = 15
+_METRICS_AN_EPOCH = 2
+
+
+def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
+    """The page. loss and confusion say whether there are such plots to show."""
+    sections = [
+        _summary(result),
+        _metrics(result),
+        _confusion(result, confusion),
+        _training(result, loss),
+        _data(result.data),
+        _weights(result),
+        _files(result),
+        _environment(result),
+    ]
+    return "\n".join(section for section in sections if section)
+
+
+def _summary(result: RunResult) -> str:
+    training = result.training
+    what = training.entrypoint or (result.model and (result.model.entrypoint or result.model.name)) or "-"
+    rows = [
+        ("outcome", result.outcome),
+        ("model", what),
+        ("parameters", _count(result.model.parameters if result.model else None)),
+        ("epochs", f"{training.epochs_run}{' (stopped early)' if training.early_stopped else ''}"),
+        ("optimiser steps", _count(training.steps)),
+        ("workers", str(result.world_size)),
+        ("device", f"{training.device}, {training.precision_used}"),
+        ("seed", str(result.seed)),
+        ("attempt", str(result.attempt)),
+        ("started", result.started),
+        ("took", f"{result.duration_seconds:.1f} s"),
+    ]
+    if result.metrics.test:
+        name = next(
+            (name for name in ("accuracy", "mae") if name in result.metrics.test), next(iter(result.metrics.test))
+        )
+        rows.insert(1, (f"test {name}", _number(result.metrics.test[name])))
+    message = f"{_text(result.message)}\n" if result.message else ""
+    notes = ""
+    if training.precision_used != training.precision_asked:
+        notes = f"\n{training.precision_asked} was asked for; this device trained in {training.precision_used}.\n"
+    return f"# {_text(result.job)}\n\n{message}{_table(('', ''), rows)}{notes}"
+
+
+def _metrics(result: RunResult) -> str:
+    parts = {name: getattr(result.metrics, name) for name in _SPLITS}
+    parts = {name: values for name, values in parts.items() if values}
+    if not parts:
+        return ""
+    names = list(dict.fromkeys(name for values in parts.values() for name in values))
+    rows = [(name, *(_number(values.get(name)) for values in parts.values())) for name in names]
+    return f"## Metrics\n\n{_table(('metric', *parts), rows)}"
+
+
+def _confusion(result: RunResult, plot: bool) -> str:
+    matrix = result.confusion_matrix
+    if not matrix:
+        return ""
+    classes = (result.data.classes if result.data else None) or [str(index) for index in range(len(matrix))]
+    by_class = _table(("class", "test rows", "precision", "recall"), _by_class(matrix, classes))
+    image = "\n![Confusion matrix](plots/confusion.png)\n" if plot else ""
+    if len(matrix) > _MOST_CLASSES:
+        wrong = sorted(
+            (
+                (-count, row, column)
+                for row, counts in enumerate(matrix)
+                for column, count in enumerate(counts)
+                if row != column and count
+            )
+        )[:_MOST_CONFUSIONS]
+        told = _table(
+            ("actual", "predicted", "rows"),
+            [(classes[row], classes[column], str(-count)) for count, row, column in wrong],
+        )
+    else:
+        rows = [(name, *(str(count) for count in counts)) for name, counts in zip(classes, matrix, strict=True)]
+        told = _table(("actual \\ predicted", *classes), rows)
+    return f"## Confusion on the test part\n\n{told}\n{by_class}{image}"
+
+
+def _by_class(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    for index, name in enumerate(classes):
+        actual = sum(matrix[index])
+        predicted = sum(row[index] for row in matrix)
+        hits = matrix[index][index]
+        precision = _number(hits / predicted) if predicted else "-"
+        yield name, str(actual), precision, _number(hits / actual) if actual else "-"
+
+
+def _training(result: RunResult, plot: bool) -> str:
+    history = result.training.history
+    if not history:
+        return ""
+    image = "![Loss](plots/loss.png)\n\n" if plot else ""
+    resumed = result.training.resumed_from_step
+    told = f"The last attempt resumed from step {resumed}.\n\n" if resumed else ""
+    last = history[-1]
+    parts = {"train": last.train, "validation": last.validation}
+    columns = [(part, name) for part, values in parts.items() for name in list(values)[:_METRICS_AN_EPOCH]]
+    # Ten lines tell the story; result.json has every epoch.
+    step = math.ceil(len(history) / 10)
+    shown = [record for index, record in enumerate(reversed(history)) if index % step == 0][::-1]
+    rows = [
+        (str(record.epoch), str(record.step), *(_number(getattr(record, part).get(name)) for part, name in columns))
+        for record in shown
+    ]
+    return f"## Training\n\n{told}{image}{_table(('epoch', 'step', *(' '.join(c) for c in columns)), rows)}"
+
+
+def _data(data: DataSummary | None) -> str:
+    if data is None:
+        return ""
+    shape = " x ".join(str(side) for side in data.input_shape)
+    lines = [
+        f"{data.task}; one row has the shape {shape}; scaling: {data.scaling}; content sha256 `{data.content_hash}`.",
+        "",
+    ]
+    balance = data.class_balance
+    if balance and data.classes and len(data.classes) <= _MOST_CLASSES:
+        rows = [(name, *(str(balance[part][name]) for part in _SPLITS)) for name in data.classes]
+    else:
+        rows = []
+    rows.append(("all rows", *(str(data.rows[part]) for part in _SPLITS)))
+    lines.append(_table(("class" if len(rows) > 1 else "", *_SPLITS), rows))
+    lines += [f"- {_text(note)}" for note in data.notes]
+    return "## Data\n\n" + "\n".join(lines).rstrip() + "\n"
+
+
+def _weights(result: RunResult) -> str:
+    weights = next((artifact.path for artifact in result.artifacts if artifact.name == "model"), None)
+    if weights is None:
+        return ""
+    code = ["from safetensors.torch import load_file"]
+    if result.model and result.model.name and result.data:
+        code += _rebuild(result.model)
+        code += [f'model.load_state_dict(load_file("{weights}"))', "model.eval()"]
+        after = (
+            "Rows go in scaled as in training: `headway_trainer.data.scale.apply(x, info.scaling)`; "
+            "`info.classes` names the outputs.\n"
+        )
+    else:
+        code += [
+            "",
+            f'weights = load_file("{weights}")',
+            "model.load_state_dict(weights)  # the module that your function builds",
+        ]
+        after = ""
+    return "## Use the weights\n\nIn this folder:\n\n```python\n" + "\n".join(code) + f"\n```\n\n{after}"
+
+
+def _rebuild(model: ModelSummary) -> list[str]:
+    options = {"mlp": "MlpOptions", "cnn": "CnnOptions"}[model.name or ""]
+    return [
+        f"from headway_api.model import {options}",
+        "from headway_trainer.data import DataInfo",
+        f"from headway_trainer.models.registry import {model.name}",
+        "",
+        'info = DataInfo.model_validate_json(open("data/info.json").read())',
+        f"options = {options}.model_validate_json({json.dumps(model.options)!r})",
+        f"model = {model.name}(info, options)",
+    ]
+
+
+def _files(result: RunResult) -> str:
+    if not result.artifacts:
+        return ""
+    rows = [(item.name, item.path, _count(item.size_bytes), f"`{item.sha256}`") for item in result.artifacts]
+    return f"## Files\n\n{_table(('what', 'path', 'bytes', 'sha256'), rows)}"
+
+
+def _environment(result: RunResult) -> str:
+    versions = result.environment
+    parts = [
+        f"{name} {version}"
+        for name, version in (
+            ("Headway", versions.headway),
+            ("Python", versions.python),
+            ("PyTorch", versions.torch),
+            ("Ray", versions.ray),
+            ("code", versions.code_commit),
+        )
+        if version
+    ]
+    return f"## Environment\n\n{', '.join(_text(part) for part in parts)}.\n" if parts else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(_text(cell) for cell in line)} |\n" for line in lines)
+
+
+def _text(value: str) -> str:
+    """Free text on one line that cannot break a table."""
+    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

@@ -1,0 +1,200 @@
+"""`result.json`: all that is known of a finished run. Its schema is published as docs/reference/result.schema.json.
+
+python -m headway_trainer.report.model > docs/reference/result.schema.json
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from headway_api.base import StatusSection
+from headway_api.status import CheckpointStatus, Time
+from headway_trainer.data.info import DataInfo
+
+RESULT_VERSION = 1
+SCHEMA_ID = "https://headway.dev/schemas/result.schema.json"
+
+MetricValues = dict[str, float | None]
+"""Metrics by name; null for one that is not a finite number."""
+
+
+class DataSummary(StatusSection):
+    """The data, as far as the result tells of it."""
+
+    task: Literal["classification", "regression"]
+    """What is learnt."""
+    rows: dict[str, int]
+    """Rows of train, validation and test."""
+    input_shape: list[int]
+    """The shape of one row."""
+    classes: list[str] | None = None
+    """The class names in the order of their labels; null for regression."""
+    class_balance: dict[str, dict[str, int]] | None = None
+    """Rows of each class in each part; null for regression."""
+    content_hash: str
+    """sha256 over the source's content."""
+    scaling: str
+    """How features were scaled."""
+    notes: list[str] = Field(default_factory=list)
+    """What was filled in, left out or could not be stratified."""
+
+    @staticmethod
+    def of(info: DataInfo) -> DataSummary:
+        """The summary of prepared data."""
+        return DataSummary(
+            task=info.task,
+            rows=info.rows,
+            input_shape=list(info.input_shape),
+            classes=info.classes,
+            class_balance=info.class_balance,
+            content_hash=info.content_hash,
+            scaling=info.scaling.method,
+            notes=info.notes,
+        )
+
+
+class ModelSummary(StatusSection):
+    """The model."""
+
+    name: str | None = None
+    """Its name in the registry."""
+    entrypoint: str | None = None
+    """The user's own function."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Its options, as the spec gave them."""
+    parameters: int | None = None
+    """Trainable parameters."""
+
+
+class EpochRecord(StatusSection):
+    """One pass over the training part."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    """Optimiser steps done at its end."""
+    train: MetricValues = Field(default_factory=dict)
+    """Metrics of the training part."""
+    validation: MetricValues = Field(default_factory=dict)
+    """Metrics of the validation part."""
+    learning_rate: float | None = None
+    """The learning rate at its end."""
+    seconds: float | None = None
+    """How long it took."""
+
+
+class TrainingSummary(StatusSection):
+    """How the model was fitted."""
+
+    entrypoint: str | None = None
+    """The user's own training function."""
+    epochs_run: int = 0
+    """Passes over the training part."""
+    steps: int = 0
+    """Optimiser steps."""
+    early_stopped: bool = False
+    """Whether early stopping ended it."""
+    device: str = "cpu"
+    """What it ran on: `cpu`, or the GPU's name."""
+    precision_asked: str = "fp32"
+    """The precision in the spec."""
+    precision_used: str = "fp32"
+    """The precision that the device trained in."""
+    resumed_from_step: int | None = None
+    """The step that the last attempt started from; null for a fresh start."""
+    history: list[EpochRecord] = Field(default_factory=list)
+    """Epoch by epoch, over all attempts."""
+
+
+class Metrics(StatusSection):
+    """The final metrics of the model that was kept."""
+
+    train: MetricValues = Field(default_factory=dict)
+    """On the training part."""
+    validation: MetricValues = Field(default_factory=dict)
+    """On the validation part."""
+    test: MetricValues = Field(default_factory=dict)
+    """On the test part, which nothing has seen before."""
+
+
+class Artifact(StatusSection):
+    """A file that the run left in its folder."""
+
+    name: str
+    """What it is: `model`, `report`, `plot`."""
+    path: str
+    """Where it is, relative to the run's folder."""
+    sha256: str
+    """Its digest."""
+    size_bytes: int
+    """Its size."""
+
+
+class Environment(StatusSection):
+    """What it ran with."""
+
+    python: str = ""
+    """The version of Python."""
+    torch: str = ""
+    """The version of PyTorch."""
+    ray: str = ""
+    """The version of Ray."""
+    headway: str = ""
+    """The version of Headway."""
+    code_commit: str | None = None
+    """The commit of the user's code, where it came from git."""
+
+
+class RunResult(StatusSection):
+    """The result of a run."""
+
+    version: int = RESULT_VERSION
+    """The version of this format."""
+    job: str
+    """The job's name."""
+    namespace: str | None = None
+    """The job's namespace."""
+    uid: str | None = None
+    """The job's uid; null outside a cluster."""
+    outcome: Literal["Succeeded", "Failed", "Interrupted"]
+    """How it ended."""
+    message: str = ""
+    """A sentence for people, where it did not succeed."""
+    seed: int
+    """What everything random was seeded with."""
+    world_size: int
+    """How many workers trained."""
+    attempt: int = 1
+    """The attempt that finished it, counted from 1."""
+    started: Time
+    """When this attempt began."""
+    finished: Time
+    """When it ended."""
+    duration_seconds: float
+    """How long it took."""
+    data: DataSummary | None = None
+    """The data; null for a training function that brings its own."""
+    model: ModelSummary | None = None
+    """The model; null for a training function that brings its own."""
+    training: TrainingSummary = TrainingSummary()
+    """The training."""
+    metrics: Metrics = Metrics()
+    """The final metrics."""
+    confusion_matrix: list[list[int]] | None = None
+    """Test rows of one class (first index) predicted as another (second index), in the order of data.classes."""
+    checkpoint: CheckpointStatus | None = None
+    """The checkpoint that the model comes from."""
+    artifacts: list[Artifact] = Field(default_factory=list)
+    """The files."""
+    environment: Environment = Environment()
+    """What it ran with."""
+
+
+def result_schema() -> str:
+    """The JSON schema of `result.json`, as it is published."""
+    schema = RunResult.model_json_schema(by_alias=True, mode="serialization")
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}
+    return json.dumps(document, indent=2) + "\n"
