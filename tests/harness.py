@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
 HACK_CLUSTER = ROOT / "hack/cluster/cluster"
 
 
-class NotYet(AssertionError):
+Answer = TypeVar("Answer")
+
+
+class NotYetError(AssertionError):
     """What was waited for did not come in time."""
 
 
@@ -81,15 +84,15 @@ class Cluster:
         """kubectl apply."""
         return self.kubectl("apply", "--namespace", namespace, "-f", "-", stdin=text)
 
-    def wait(self, what: str, check: Callable[[], Any], within: float, every: float = 0.5) -> Any:
+    def wait(self, what: str, check: Callable[[], Answer | None], within: float, every: float = 0.5) -> Answer:
         """Asks until the answer is true, and returns it.
 
-        Raises NotYet with what was waited for and the last answer.
+        Raises NotYetError with what was waited for and the last answer.
         """
         deadline = time.monotonic() + within
         while not (answer := check()):
             if time.monotonic() > deadline:
-                raise NotYet(f"not within {within} s: {what}; the last answer was {answer!r}")
+                raise NotYetError(f"not within {within} s: {what}; the last answer was {answer!r}")
             time.sleep(every)
         return answer
 
@@ -98,18 +101,28 @@ class Cluster:
         try:
             return self.wait(  # type: ignore[no-any-return]  # wait returns what check does
                 f"the end of {namespace}/{job}",
-                lambda: (found := self.get("trainingjob", job, "-n", namespace))
-                and found.get("status", {}).get("phase") in ("Succeeded", "Failed")
-                and found,
+                lambda: (
+                    (found := self.get("trainingjob", job, "-n", namespace))
+                    and found.get("status", {}).get("phase") in ("Succeeded", "Failed")
+                    and found
+                ),
                 within,
             )
-        except NotYet as error:
-            raise NotYet(f"{error}\n{self.story(job, namespace)}") from None
+        except NotYetError as error:
+            raise NotYetError(f"{error}\n{self.story(job, namespace)}") from None
 
     def story(self, job: str, namespace: str) -> str:
         """All there is to know of a job, for the message of a failed test."""
         head = self.kubectl(
-            "logs", "-n", namespace, "-l", f"headway.dev/job={job}", "--tail=60", "--prefix", "--all-containers", check=False
+            "logs",
+            "-n",
+            namespace,
+            "-l",
+            f"headway.dev/job={job}",
+            "--tail=60",
+            "--prefix",
+            "--all-containers",
+            check=False,
         )
         return "\n".join(
             [

@@ -36,7 +36,9 @@ class Block:
 
 def pages() -> list[Path]:
     """Every Markdown page that people read, but for the generated reference."""
-    return sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("hack/**/*.md")])
+    return sorted(
+        [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("hack/**/*.md")]
+    )
 
 
 def blocks(page: Path) -> list[Block]:

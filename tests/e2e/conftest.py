@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from harness import HACK_CLUSTER, ROOT, Cluster, run, why_no_cluster
 
 _numbers = itertools.count(1)
@@ -22,7 +23,9 @@ def cluster() -> Iterator[Cluster]:
     try:
         run(HACK_CLUSTER, "up", timeout=3600)
         kubeconfig = Path(given or run(HACK_CLUSTER, "kubeconfig").strip())
-        images = {target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1] for target in ("operator", "trainer")}
+        images = {
+            target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1] for target in ("operator", "trainer")
+        }
         yield Cluster(kubeconfig, run(HACK_CLUSTER, "tool", "helm").strip(), images)
     finally:
         if not os.environ.get("HEADWAY_TEST_KEEP_CLUSTER"):
@@ -31,11 +34,7 @@ def cluster() -> Iterator[Cluster]:
 
 def install(cluster: Cluster, *values: str) -> None:
     """Installs or upgrades Headway from the chart in this folder, and waits until it is ready."""
-    repositories = [
-        word
-        for target, image in cluster.images.items()
-        for word in ("--set", f"{target}.image={image}")
-    ]
+    repositories = [word for target, image in cluster.images.items() for word in ("--set", f"{target}.image={image}")]
     cluster.helm(
         "upgrade", "--install", "headway", str(ROOT / "charts/headway"), "--namespace", "headway-system",
         "--create-namespace", "--wait", "--timeout", "3m", *repositories, *values,

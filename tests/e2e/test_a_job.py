@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from harness import ROOT, Cluster
 
 pytestmark = pytest.mark.e2e
@@ -66,7 +67,9 @@ def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Clu
     assert result["metrics"]["test"]["accuracy"] >= 0.97
     assert read_volume(headway, namespace, "*/digits-*/report.md").startswith("# ")
     artifacts = {artifact["name"]: artifact for artifact in status["result"]["artifacts"]}
-    sizes = headway.kubectl("exec", "-n", namespace, "reader", "--", "sh", "-c", "stat -c %s /models/*/digits-*/model.safetensors")
+    sizes = headway.kubectl(
+        "exec", "-n", namespace, "reader", "--", "sh", "-c", "stat -c %s /models/*/digits-*/model.safetensors"
+    )
     assert int(sizes) == artifacts["model"]["sizeBytes"] > 10_000
 
 
@@ -106,7 +109,9 @@ spec:
 
 
 def test_a_training_function_from_a_config_map_reports_its_own_metrics(headway: Cluster, namespace: str) -> None:
-    code = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"mytrain.py": OWN_CODE}})
+    code = json.dumps(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"mytrain.py": OWN_CODE}}
+    )
     headway.apply(code, namespace)
     headway.apply(OWN_JOB.replace("CODE", "{configMap: {name: code}}"), namespace)
     job = headway.finished("own", namespace)
@@ -118,7 +123,9 @@ def test_a_training_function_from_a_config_map_reports_its_own_metrics(headway: 
 
 def test_a_training_function_that_raises_fails_the_job_with_its_own_sentence(headway: Cluster, namespace: str) -> None:
     broken = OWN_CODE.replace("    x, y =", '    raise ValueError("the moon is in the wrong house")\n    x, y =')
-    code = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"mytrain.py": broken}})
+    code = json.dumps(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"mytrain.py": broken}}
+    )
     headway.apply(code, namespace)
     headway.apply(OWN_JOB.replace("CODE", "{configMap: {name: code}}"), namespace)
     job = headway.finished("own", namespace)
@@ -139,11 +146,13 @@ def test_deleting_a_running_job_leaves_nothing_behind(headway: Cluster, namespac
     headway.kubectl("delete", "trainingjob", "digits", "-n", namespace, "--timeout=30s")
     headway.wait(
         "nothing of the job is left",
-        lambda: not [
-            item
-            for item in headway.items("pods,services,secrets,configmaps,networkpolicies", "-n", namespace)
-            if "headway.dev/job" in item["metadata"].get("labels", {})
-        ],
+        lambda: (
+            not [
+                item
+                for item in headway.items("pods,services,secrets,configmaps,networkpolicies", "-n", namespace)
+                if "headway.dev/job" in item["metadata"].get("labels", {})
+            ]
+        ),
         within=180,
         every=2,
     )

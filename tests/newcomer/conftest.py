@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from clone import copy_to
 
 
@@ -26,16 +26,23 @@ class Fresh:
         environment = {key: value for key, value in os.environ.items() if key not in hidden}
         environment["PATH"] = ":".join(part for part in environment["PATH"].split(":") if "/.venv/" not in part)
         done = subprocess.run(
-            ["bash"], input=script, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=timeout, check=False
+            ["bash"],
+            input=script,
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     """The copy after `make run`."""
     folder = copy_to(tmp_path_factory.mktemp("fresh") / "headway")
     began = time.monotonic()
     Fresh(folder, 0).bash("make run", timeout=1800)
-    yield Fresh(folder, time.monotonic() - began)
+    return Fresh(folder, time.monotonic() - began)
