@@ -98,16 +98,13 @@ class Cluster:
 
     def finished(self, job: str, namespace: str, within: float = 300) -> dict[str, Any]:
         """Waits for a job's end and returns the job; a failed wait shows what there is to know of the job."""
+
+        def ended() -> dict[str, Any] | None:
+            found = self.get("trainingjob", job, "-n", namespace)
+            return found if found.get("status", {}).get("phase") in ("Succeeded", "Failed") else None
+
         try:
-            return self.wait(  # type: ignore[no-any-return]  # wait returns what check does
-                f"the end of {namespace}/{job}",
-                lambda: (
-                    (found := self.get("trainingjob", job, "-n", namespace))
-                    and found.get("status", {}).get("phase") in ("Succeeded", "Failed")
-                    and found
-                ),
-                within,
-            )
+            return self.wait(f"the end of {namespace}/{job}", ended, within)
         except NotYetError as error:
             raise NotYetError(f"{error}\n{self.story(job, namespace)}") from None
 
