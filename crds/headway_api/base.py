@@ -10,9 +10,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from headway_api import quantities
 
@@ -96,6 +106,34 @@ class Section(BaseModel):
             except PydanticCustomError as error:
                 context = error.context or {}
                 yield BrokenRule(error.message(), context.get("field", rule.field), tuple(context.get("errors", ())))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A bound on a text, list or mapping of a status, which is cut to it instead of being refused.
+
+    What pods say ends up in a status, and one value that is too long would make the API server refuse all of it. Of a
+    text or a mapping the beginning stays, of a list the end, which is the newest.
+    """
+
+    limit: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._cut, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        json_schema = handler(schema)
+        bounds = {"string": "maxLength", "array": "maxItems", "object": "maxProperties"}
+        return {**json_schema, bounds[json_schema["type"]]: self.limit}
+
+    def _cut(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value if len(value) <= self.limit else f"{value[: self.limit - 1]}…"
+        if isinstance(value, list):
+            return value[-self.limit :]
+        if isinstance(value, dict):
+            return dict(list(value.items())[: self.limit])
+        return value
 
 
 class StatusSection(BaseModel):

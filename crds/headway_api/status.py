@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, computed_field
 
-from headway_api.base import StatusSection
+from headway_api.base import Cut, StatusSection
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed")
@@ -28,10 +29,20 @@ Cause = Literal[
 """Why an attempt, or the job, ended."""
 
 ConditionType = Literal["Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed"]
-Time = str
+Time = Annotated[str, Cut(64)]
 """RFC 3339, UTC, whole seconds."""
+Word = Annotated[str, Cut(253)]
+Message = Annotated[str, Cut(4096)]
+Place = Annotated[str, Cut(4096)]
+MetricValues = Annotated[dict[Annotated[str, Cut(128)], Annotated[str, Cut(64)]], Cut(128)]
+"""Numbers as text, as the API conventions want them, by `split/name`."""
 
 MAX_ATTEMPTS_KEPT = 20
+
+
+def list_map(key: str) -> Any:
+    """Marks a list as a map by a field of its entries: no two have the same."""
+    return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
 
 
 class Condition(StatusSection):
@@ -41,9 +52,9 @@ class Condition(StatusSection):
     """What the condition is about."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
-    reason: str
+    reason: Word
     """One word for programs."""
-    message: str = ""
+    message: Message = ""
     """A sentence for people."""
     last_transition_time: Time
     """When status last changed."""
@@ -66,9 +77,9 @@ class Attempt(StatusSection):
     """Why it ended, if not by success."""
     exit_code: int | None = None
     """The driver's exit code, where there was one."""
-    node: str | None = None
+    node: Word | None = None
     """The node of the pod that ended it."""
-    message: str | None = None
+    message: Message | None = None
     """A sentence for people."""
     resumed_from_step: int | None = None
     """The optimiser step it started from."""
@@ -101,12 +112,17 @@ class WorkersStatus(StatusSection):
 class CheckpointStatus(StatusSection):
     """The newest durable checkpoint."""
 
-    uri: str
+    uri: Place
     """Where it is."""
     step: int
     """Its optimiser step."""
     time: Time
     """When it was committed."""
+
+
+def _finite(value: object) -> object:
+    """JSON has no NaN, so a rate that is no number is left out."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Progress(StatusSection):
@@ -122,9 +138,9 @@ class Progress(StatusSection):
     """Optimiser steps done since the first attempt."""
     eta_seconds: int | None = None
     """Expected seconds to the end of training."""
-    samples_per_second: float | None = None
+    samples_per_second: Annotated[float | None, BeforeValidator(_finite)] = None
     """Rows a second over all workers."""
-    metrics: dict[str, str] = Field(default_factory=dict)
+    metrics: MetricValues = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`."""
     update_time: Time | None = None
     """When the driver last said so."""
@@ -133,11 +149,11 @@ class Progress(StatusSection):
 class Artifact(StatusSection):
     """A file that the job left on its storage."""
 
-    name: str
+    name: Word
     """What it is: `model`, `result`, `report`."""
-    uri: str
+    uri: Place
     """Where it is."""
-    sha256: str
+    sha256: Word
     """Its digest."""
     size_bytes: int
     """Its size."""
@@ -146,9 +162,9 @@ class Artifact(StatusSection):
 class Result(StatusSection):
     """What came out."""
 
-    metrics: dict[str, str] = Field(default_factory=dict)
+    metrics: MetricValues = Field(default_factory=dict)
     """The final metrics as `split/name`: scalars only, the rest is in the result file."""
-    artifacts: list[Artifact] = Field(default_factory=list)
+    artifacts: Annotated[list[Artifact], Cut(32), list_map("name")] = Field(default_factory=list)
     """The files."""
 
 
@@ -159,11 +175,11 @@ class TrainingJobStatus(StatusSection):
     """The generation of the spec that this status is about."""
     phase: Phase | None = None
     """A summary of the conditions for people."""
-    conditions: list[Condition] = Field(default_factory=list)
+    conditions: Annotated[list[Condition], Cut(16), list_map("type")] = Field(default_factory=list)
     """Accepted, Scheduled, Running, Suspended, Complete, Failed."""
     attempt: int = 0
     """The number of the current or last attempt."""
-    attempts: list[Attempt] = Field(default_factory=list)
+    attempts: Annotated[list[Attempt], Cut(MAX_ATTEMPTS_KEPT), list_map("number")] = Field(default_factory=list)
     """The newest attempts, at most 20."""
     failures: Failures | None = None
     """Failures so far, of the job's attempts and of single workers."""
@@ -184,3 +200,59 @@ class TrainingJobStatus(StatusSection):
     """The newest durable checkpoint."""
     result: Result | None = None
     """What came out."""
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators on top of a property
+    @property
+    def summary(self) -> Summary:
+        """The columns of `kubectl get`; it follows from the rest of the status."""
+        return summarise(self)
+
+
+class Summary(StatusSection):
+    """A status in a few words, for people: nothing reads it but `kubectl get`."""
+
+    progress: Word | None = None
+    """How far the job is: `38%`, or `step 7410` where the end is not known."""
+    workers: Word | None = None
+    """Workers that are ready, and how many should be: `3/4`."""
+    metric: Word | None = None
+    """The metric that says most: `accuracy=0.98`."""
+    message: Message | None = None
+    """The newest word of the conditions."""
+
+
+_TELLING = ("accuracy", "f1", "mae", "mse", "loss")
+_PARTS = ("test", "validation", "train")
+
+
+def summarise(status: TrainingJobStatus) -> Summary:
+    """The summary of a status."""
+    progress, workers = status.progress, status.workers
+    far: str | None = None
+    if status.phase == "Succeeded":
+        far = "100%"
+    elif progress is not None and progress.percent is not None:
+        far = f"{progress.percent}%"
+    elif progress is not None and progress.step is not None:
+        far = f"step {progress.step}"
+    said = [condition for condition in reversed(status.conditions) if condition.message]
+    newest = max(said, key=lambda condition: condition.last_transition_time, default=None)
+    return Summary(
+        progress=far,
+        workers=f"{workers.ready}/{workers.desired}" if workers else None,
+        metric=_telling_metric((status.result or progress or Result()).metrics),
+        message=newest.message if newest else None,
+    )
+
+
+def _telling_metric(metrics: dict[str, str]) -> str | None:
+    """The first of the test part's metrics in _TELLING, or the validation part's; else the first that there is."""
+    wanted = [f"{part}/{name}" for part in _PARTS for name in _TELLING]
+    found = next((name for name in wanted if name in metrics), None) or next(iter(sorted(metrics)), None)
+    if found is None:
+        return None
+    try:
+        value = f"{float(metrics[found]):.4g}"
+    except ValueError:
+        value = metrics[found]
+    return f"{found.removeprefix('test/')}={value}"
