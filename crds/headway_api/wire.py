@@ -47,6 +47,8 @@ GIT_SECRET_DIR = "/etc/headway/secrets/git"  # noqa: S105 - a path, not a secret
 DATA_VOLUME_DIR = "/mnt/headway/data"
 STORAGE_VOLUME_DIR = "/mnt/headway/storage"
 TERMINATION_FILE = "/dev/termination-log"
+READY_FILE = "/tmp/headway-ready"  # noqa: S108 - a path in the pod's own volume
+"""A pod makes this file when it is part of the Ray cluster: head and worker are ready then."""
 
 ENV_RUN_FILE = "HEADWAY_RUN_FILE"
 ENV_POD_NAME = "HEADWAY_POD_NAME"

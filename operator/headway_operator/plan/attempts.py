@@ -1,0 +1,305 @@
+"""The life of one attempt: its start, what keeps it going, what stops it, and what its end means for the job."""
+
+from __future__ import annotations
+
+from headway_api import wire
+from headway_api.status import Attempt, Cause, WorkersStatus
+from headway_operator.plan import retry
+from headway_operator.plan.ends import OVERDUE_SECONDS, End, bounded, head_end, overdue
+from headway_operator.plan.look import Look
+from headway_operator.plan.model import Job, NewPod, Observed
+from headway_operator.plan.status import (
+    REASON_PODS_REFUSED,
+    condition_of,
+    read_progress,
+    result_within_bounds,
+    within_bounds,
+)
+from headway_operator.plan.stopping import deadline_message, reason_to_stop, why_not_up
+from headway_operator.plan.times import to_seconds, to_text
+from headway_operator.plan.workers import Crew, charge_all, losses, muster, unrecorded
+
+
+def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
+    """The attempt that has begun and not ended.
+
+    An attempt that has objects has begun, even if the operator was stopped before it could write that down.
+    """
+    pods = [pod for pod in observed.pods if pod.attempt > job.status.attempt]
+    seen = max([pod.attempt for pod in pods] + [config.attempt for config in observed.configs], default=0)
+    if seen > job.status.attempt:
+        start = min((pod.created for pod in pods if pod.attempt == seen), default=now)
+        return Attempt(number=seen, start_time=to_text(start))
+    last = job.status.attempts[-1] if job.status.attempts else None
+    return last if last is not None and last.end_time is None else None
+
+
+def start(look: Look, number: int) -> None:
+    """Begin an attempt: all its pods at once."""
+    carry_on(look, Attempt(number=number, start_time=to_text(look.now)))
+
+
+def carry_on(look: Look, attempt: Attempt) -> None:
+    """Keep an attempt going, or stop it, or record its end."""
+    crew = muster(look.observed, attempt.number, _desired(look, attempt), look.now)
+    attempt = _hear_driver(look, attempt)
+    head = crew.head
+    if head is not None and head.ended:
+        _end(look, attempt, head_end(head, attempt.number))
+    elif head is not None and overdue(head, look.now):
+        _unreachable_head(look, attempt, crew)
+    elif attempt.cause is not None:
+        _stop_further(look, attempt, crew)
+    elif head is None and not _incomplete(look, attempt):
+        if not look.observed.live:
+            look.look_live = True
+            return
+        name = wire.head_name(look.job.name, attempt.number)
+        _end(look, attempt, End("NodeLost", f"the head pod {name} is gone and left no word"))
+    else:
+        _keep_going(look, attempt, crew)
+
+
+def conclude(look: Look, *, complete: bool, reason: str, message: str) -> None:
+    """The job has ended."""
+    draft = look.draft
+    draft.phase = "Succeeded" if complete else "Failed"
+    draft.condition("Complete" if complete else "Failed", True, reason, message)
+    draft.drop("Failed" if complete else "Complete", "Scheduled")
+    draft.condition("Running", False, "Finished", "")
+    draft.completion_time = draft.completion_time or to_text(look.now)
+
+
+def _desired(look: Look, attempt: Attempt) -> int:
+    """The workers of this attempt. A changed number counts from the next attempt on: the world size is fixed."""
+    status, spec = look.job.status, look.job.spec
+    if status.attempt == attempt.number and status.workers is not None and status.workers.desired > 0:
+        return status.workers.desired
+    return spec.workers.replicas if spec is not None else 1
+
+
+def _incomplete(look: Look, attempt: Attempt) -> bool:
+    """Whether the attempt's pods may not all have been created yet."""
+    if look.job.status.attempt < attempt.number:
+        return True
+    scheduled = condition_of(look.job.status, "Scheduled")
+    refused = scheduled is not None and scheduled.reason == REASON_PODS_REFUSED
+    return refused and attempt.running_time is None
+
+
+def _hear_driver(look: Look, attempt: Attempt) -> Attempt:
+    texts = [config.progress for config in look.observed.configs if config.attempt == attempt.number]
+    said = read_progress(texts[0], attempt.number) if texts else None
+    if said is None:
+        return attempt
+    look.draft.progress = said.progress
+    look.draft.checkpoint = said.checkpoint or look.draft.checkpoint
+    update = {"resumed_from_step": said.resumed_from_step, "steps_lost": said.steps_lost}
+    return attempt.model_copy(update={key: value for key, value in update.items() if value is not None})
+
+
+def _unreachable_head(look: Look, attempt: Attempt, crew: Crew) -> None:
+    if not look.observed.live:
+        look.look_live = True
+        return
+    head = crew.head
+    node = head.node if head is not None else None
+    _end(look, attempt, End("NodeLost", f"node {node} does not answer; the head pod on it is given up", node=node))
+
+
+def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
+    if look.job.status.attempt < attempt.number:
+        _announce(look, attempt, crew)
+    attempt = _record_replacements(look, attempt, crew)
+    incomplete = _incomplete(look, attempt)
+    if incomplete:
+        first = [NewPod("head")] if crew.head is None else []
+        first += [NewPod("worker", index) for index in crew.missing]
+        crew.missing = []
+    else:
+        first = []
+        look.look_live = bool(crew.missing) and not look.observed.live
+    lost, wake = losses(crew, look.now)
+    if wake is not None:
+        look.wake_at(wake)
+    why = reason_to_stop(look, attempt, crew, list(lost.values()))
+    if why is not None:
+        _stop(look, attempt, crew, why)
+        return
+    # Numbers are counted over the whole attempt, so that a name never returns.
+    top = max([attempt.workers_replaced, *(pod.number for pod in crew.replacements)])
+    again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
+    look.create(attempt.number, [*first, *again], with_objects=bool(first))
+    if again:
+        look.again()
+    _tidy(look, attempt, crew)
+    _describe(look, attempt, crew, creating=bool(first))
+
+
+def _announce(look: Look, attempt: Attempt, crew: Crew) -> None:
+    draft = look.draft
+    draft.start_time = draft.start_time or attempt.start_time
+    look.notice("AttemptStarted", f"attempt {attempt.number}: a head and {crew.desired} workers")
+    if draft.holds("Suspended"):
+        draft.condition("Suspended", False, "Resumed", "spec.suspend is false")
+        look.notice("Resumed", f"attempt {attempt.number} goes on from the newest checkpoint")
+
+
+def _record_replacements(look: Look, attempt: Attempt, crew: Crew) -> Attempt:
+    fresh = unrecorded(crew, attempt)
+    if not fresh:
+        return attempt
+    look.draft.failures = charge_all(look.draft.failures, [cause for _, cause, _ in fresh])
+    for pod, cause, message in fresh:
+        look.notice("WorkerReplaced", bounded(f"{pod.name} takes a place: {cause}, {message}"), warning=True)
+    return attempt.model_copy(update={"workers_replaced": max(pod.number for pod, _, _ in fresh)})
+
+
+def _tidy(look: Look, attempt: Attempt, crew: Crew) -> None:
+    recorded = next((item.workers_replaced for item in look.job.status.attempts if item.number == attempt.number), 0)
+    for pod in crew.surplus:
+        look.delete(pod)
+        look.forget(pod)
+    for pod in crew.replaced:
+        holder = crew.workers.get(pod.index)
+        if holder is not None and holder.number <= recorded:
+            look.delete(pod)
+            look.forget(pod)
+    for config in look.observed.configs:
+        if config.attempt < attempt.number:
+            look.delete_objects(config.attempt)
+
+
+def _describe(look: Look, attempt: Attempt, crew: Crew, *, creating: bool) -> None:
+    draft, ready = look.draft, f"{crew.ready_workers} of {crew.desired} workers ready"
+    draft.condition("Accepted", True, "Valid", "the spec is valid")
+    draft.workers = WorkersStatus(desired=crew.desired, ready=crew.ready_workers)
+    _describe_places(look, crew, creating=creating)
+    if attempt.running_time is None and crew.complete:
+        attempt = attempt.model_copy(update={"running_time": to_text(look.now)})
+        look.notice("Running", f"attempt {attempt.number}: the head and {ready}")
+    if attempt.running_time is not None:
+        draft.phase = "Running"
+        draft.condition("Running", True, "AllReady" if crew.complete else "WorkersMissing", ready)
+    else:
+        draft.phase = "Starting"
+        head = "head ready" if crew.head is not None and crew.head.ready else "head not ready"
+        draft.condition("Running", False, "Starting", f"{head}, {ready}")
+    draft.put(attempt)
+
+
+def _describe_places(look: Look, crew: Crew, *, creating: bool) -> None:
+    before = condition_of(look.job.status, "Scheduled")
+    with_node = sum(1 for pod in crew.present if pod.node is not None)
+    if look.observed.refusals:
+        look.draft.condition("Scheduled", False, REASON_PODS_REFUSED, why_not_up(look, crew))
+    elif creating and before is not None and before.reason == REASON_PODS_REFUSED:
+        return
+    elif with_node > crew.desired:
+        look.draft.condition("Scheduled", True, "PodsScheduled", f"all {with_node} pods have a node")
+    else:
+        said = next((pod.unschedulable for pod in crew.present if pod.unschedulable), "")
+        text = f"{with_node} of {crew.desired + 1} pods have a node" + (f": {said}" if said else "")
+        look.draft.condition("Scheduled", False, "Unschedulable" if said else "WaitingForNodes", text)
+
+
+def _stop(look: Look, attempt: Attempt, crew: Crew, why: End) -> None:
+    """Decide to stop. The pods go when the status says so: a crash in between loses nothing."""
+    if not crew.present and not crew.surplus:
+        _end(look, attempt, why)
+        return
+    look.draft.put(attempt.model_copy(update={"cause": why.cause, "message": why.message, "node": why.node}))
+    look.draft.condition("Running", look.draft.holds("Running"), "Stopping", f"{why.cause}: {why.message}")
+    look.again()
+
+
+def _stop_further(look: Look, attempt: Attempt, crew: Crew) -> None:
+    """The driver is asked to stop, and may take a checkpoint while the workers still answer."""
+    head = crew.head
+    if head is None:
+        _end(look, attempt, End(attempt.cause, attempt.message or "", node=attempt.node))
+        return
+    look.delete(head)
+    look.draft.put(attempt)
+    if head.deleting is not None:
+        look.wake_at(head.deleting + OVERDUE_SECONDS + 1)
+
+
+def _end(look: Look, attempt: Attempt, end: End) -> None:
+    """Record the end of an attempt and decide what it means. Its objects go when the status says so."""
+    draft = look.draft
+    end = _as_decided(attempt, end)
+    begun = to_seconds(attempt.start_time) or look.now
+    at = min(max(end.at if end.at is not None else look.now, begun), look.now)
+    outcome = end.outcome
+    entry = attempt.model_copy(
+        update={
+            "end_time": to_text(at),
+            "cause": end.cause,
+            "exit_code": end.exit_code,
+            "node": end.node or attempt.node,
+            "message": bounded(end.message) or None,
+        }
+    )
+    if outcome is not None:
+        said = {"resumed_from_step": outcome.resumed_from_step, "steps_lost": outcome.steps_lost}
+        entry = entry.model_copy(update={key: value for key, value in said.items() if value is not None})
+        draft.progress = within_bounds(outcome.progress)
+        draft.checkpoint = outcome.checkpoint or draft.checkpoint
+        draft.result = result_within_bounds(outcome.result) if outcome.result is not None else draft.result
+    draft.put(entry)
+    draft.start_time = draft.start_time or entry.start_time
+    draft.active_seconds += int(at) - int(begun)
+    draft.workers = WorkersStatus(desired=_desired(look, attempt), ready=0)
+    draft.failures = retry.charged(draft.failures, end.cause)
+    draft.drop("Scheduled")
+    _decide_after(look, entry, end)
+    look.again()
+
+
+def _as_decided(attempt: Attempt, end: End) -> End:
+    """An attempt that was stopped ended for the reason it was stopped for, unless its driver had another last word."""
+    driver_spoke = end.outcome is not None and end.outcome.outcome == "Failed"
+    if attempt.cause is None or end.cause is None or driver_spoke:
+        return end
+    return End(
+        cause=attempt.cause,
+        message=attempt.message or end.message,
+        at=end.at,
+        exit_code=end.exit_code,
+        node=end.node,
+        outcome=end.outcome,
+    )
+
+
+def _decide_after(look: Look, entry: Attempt, end: End) -> None:
+    cause = end.cause
+    number = entry.number
+    if cause is None:
+        conclude(look, complete=True, reason="Succeeded", message=bounded(end.message or "the model is stored"))
+        look.notice("Complete", bounded(f"attempt {number} succeeded. {end.message}".strip()))
+    elif cause == "Suspended":
+        look.draft.condition("Running", False, "Suspended", "")
+        look.draft.condition("Suspended", False, "Suspending", "waiting for the pods to go")
+    elif _another_try(look, cause):
+        look.draft.phase = "Pending"
+        look.draft.condition("Running", False, "Retrying", f"attempt {number} ended: {cause}, {end.message}")
+        look.notice("AttemptFailed", bounded(f"attempt {number} ended: {cause}, {end.message}"), warning=True)
+    else:
+        text = _final_message(look, cause, end.message)
+        conclude(look, complete=False, reason=cause, message=text)
+        look.notice("Failed", bounded(f"attempt {number}: {cause}, {text}"), warning=True)
+
+
+def _another_try(look: Look, cause: Cause) -> bool:
+    spec = look.job.spec
+    return spec is not None and retry.affordable(look.draft.failures, cause, spec.retry)
+
+
+def _final_message(look: Look, cause: Cause, message: str) -> str:
+    spec = look.job.spec
+    budget = retry.exhausted_message(look.draft.failures, cause, spec.retry) if spec is not None else ""
+    return bounded(f"{message} ({budget})" if budget else message)
+
+
+__all__ = ["OVERDUE_SECONDS", "carry_on", "conclude", "deadline_message", "open_attempt", "start"]

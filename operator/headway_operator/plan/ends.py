@@ -1,0 +1,150 @@
+"""What the end of a pod means: success, or one of the causes, with a sentence that says how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from headway_api import wire
+from headway_api.status import Cause
+from headway_operator.plan.model import ContainerEnd, Pod
+
+MESSAGE_LIMIT = 1024
+PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+PULL_GRACE_SECONDS = 60.0
+"""How long an image may fail to come: registries have hiccups."""
+CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+CONFIG_GRACE_SECONDS = 60.0
+START_ERRORS = ("StartError", "ContainerCannotRun")
+OVERDUE_SECONDS = 30.0
+"""How long after its time a deleted pod may linger before its node counts as unreachable."""
+
+_NODE_LOST = ("DeletionByTaintManager", "DeletionByPodGC")
+_PREEMPTED_REASONS = ("Evicted", "Preempted", "Preempting", "Shutdown", "NodeShutdown", "Terminated")
+_SIGKILL, _SIGTERM = 137, 143
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the end of a pod means."""
+
+    cause: Cause | None
+    """None: it succeeded."""
+    message: str
+    at: float | None = None
+    exit_code: int | None = None
+    node: str | None = None
+    outcome: wire.Outcome | None = None
+
+
+def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The text, cut to `limit` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def read_outcome(end: ContainerEnd | None, attempt: int) -> wire.Outcome | None:
+    """The driver's last word; None if there is none, or it is another attempt's."""
+    if end is None or not end.message.lstrip().startswith("{"):
+        return None
+    try:
+        outcome = wire.Outcome.model_validate_json(end.message)
+    except ValidationError:
+        return None
+    return outcome if outcome.attempt == attempt else None
+
+
+def overdue(pod: Pod, now: float) -> bool:
+    """Whether a deleted pod should long be gone: its node does not answer, nobody will ever see it end."""
+    return pod.deleting is not None and not pod.ended and now > pod.deleting + OVERDUE_SECONDS
+
+
+def disrupted(pod: Pod) -> tuple[Cause, str] | None:
+    """The cluster's own reason for a pod's end, if it gave one."""
+    where = f" on node {pod.node}" if pod.node else ""
+    detail = f": {pod.message}" if pod.message else ""
+    if pod.disruption in _NODE_LOST or pod.reason == "NodeLost":
+        return "NodeLost", f"pod {pod.name} was lost with its node{where}{detail}"
+    if pod.disruption:
+        return "Preempted", f"pod {pod.name} was evicted{where} ({pod.disruption}){detail}"
+    if pod.reason in _PREEMPTED_REASONS:
+        return "Preempted", f"pod {pod.name} was evicted{where} ({pod.reason}){detail}"
+    if pod.reason and pod.phase == "Failed" and pod.end is None:
+        return "Unschedulable", f"the node {pod.node} refused pod {pod.name} ({pod.reason}){detail}"
+    return None
+
+
+def head_end(pod: Pod, attempt: int) -> End:
+    """What the end of the head pod means. The driver's outcome counts most, then the cluster's reason."""
+    end = pod.end
+    outcome = read_outcome(end, attempt)
+    cause, message = _head_cause(pod, outcome)
+    return End(
+        cause=cause,
+        message=bounded(message),
+        at=end.at if end else None,
+        exit_code=end.exit_code if end else None,
+        node=pod.node,
+        outcome=outcome,
+    )
+
+
+def _head_cause(pod: Pod, outcome: wire.Outcome | None) -> tuple[Cause | None, str]:
+    if outcome is not None and outcome.outcome == "Succeeded":
+        return None, outcome.message
+    if outcome is not None and outcome.outcome == "Failed":
+        return outcome.cause or "Internal", outcome.message or "the driver failed and did not say why"
+    if pod.end is not None and pod.end.reason == "OOMKilled":
+        return "OutOfMemory", f"the driver needed more than its memory: raise head.resources.memory ({pod.name})"
+    disruption = disrupted(pod)
+    if disruption is not None:
+        return disruption
+    if outcome is not None:
+        return "Preempted", outcome.message or "the driver was asked to stop by someone else than Headway"
+    return _from_exit_code(pod, pod.end) if pod.end is not None else _without_word(pod)
+
+
+def _without_word(pod: Pod) -> tuple[Cause, str]:
+    if pod.deleting is not None:
+        return "Preempted", f"the head pod {pod.name} was deleted by someone else than Headway"
+    return "NodeLost", f"the head pod {pod.name} is gone and left no word"
+
+
+def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
+    code = end.exit_code
+    said = f": {end.message.strip()}" if end.message.strip() else ""
+    if end.reason in START_ERRORS:
+        return "UserError", f"the image cannot start the driver{said}; build it on Headway's trainer image"
+    meanings: dict[int, tuple[Cause, str]] = {
+        wire.EXIT_SUCCEEDED: (
+            "UserError",
+            "the driver exited with code 0 but left no outcome, so this is no success: "
+            "take calls of os._exit out of your code and return from the training function",
+        ),
+        wire.EXIT_USER_ERROR: (
+            "UserError",
+            f"the driver exited with code 1 and left no outcome{said}: see the log of pod {pod.name}",
+        ),
+        wire.EXIT_STORAGE: ("StorageError", f"the driver could not use its storage{said}"),
+        _SIGTERM: ("Preempted", "the driver was stopped by someone else than Headway (SIGTERM)"),
+        _SIGKILL: ("Internal", f"the driver was killed (SIGKILL), and not for its memory{said}"),
+    }
+    if pod.deleting is not None and code != wire.EXIT_USER_ERROR:
+        return meanings[_SIGTERM]
+    return meanings.get(code, ("Internal", f"the driver exited with code {code} and left no outcome{said}"))
+
+
+def worker_end(pod: Pod) -> tuple[Cause, str]:
+    """Why a worker pod was lost."""
+    if pod.end is not None and pod.end.reason == "OOMKilled":
+        return "OutOfMemory", f"worker pod {pod.name} needed more than its memory: raise workers.resources.memory"
+    disruption = disrupted(pod)
+    if disruption is not None:
+        return disruption
+    if pod.end is not None and pod.end.reason in START_ERRORS:
+        return "UserError", f"the image cannot start the worker: {pod.end.message}; build it on Headway's trainer image"
+    if pod.deleting is not None:
+        return "Preempted", f"worker pod {pod.name} was deleted by someone else than Headway"
+    if pod.end is not None:
+        return "Internal", f"worker pod {pod.name} exited with code {pod.end.exit_code}"
+    return "NodeLost", f"worker pod {pod.name} is gone and left no word"

@@ -1,0 +1,106 @@
+"""One look at a job: gathers what is to be done while the policies speak, and makes the Plan of it."""
+
+from __future__ import annotations
+
+from headway_operator.plan.ends import overdue
+from headway_operator.plan.model import Job, NewPod, Notice, Observed, Plan, Pod
+from headway_operator.plan.status import Draft, urgent
+
+
+class Look:
+    """What one look at a job has found and decided so far."""
+
+    def __init__(self, job: Job, observed: Observed, now: float) -> None:
+        self.job = job
+        self.observed = observed
+        self.now = now
+        self.draft = Draft(job, now)
+        self.notices: list[Notice] = []
+        self.look_live = False
+        self._attempt = 0
+        self._create: list[NewPod] = []
+        self._with_objects = False
+        self._delete: dict[str, Pod] = {}
+        self._delete_objects: set[int] = set()
+        self._delete_job = False
+        self._forget: list[Pod] = []
+        self._wake: float | None = None
+
+    def create(self, attempt: int, pods: list[NewPod], *, with_objects: bool) -> None:
+        """Create pods of an attempt, those that were refused a moment ago excepted."""
+        self._attempt = attempt
+        for pod in pods:
+            refusal = self.observed.refusals.get(pod.name(self.job.name, attempt))
+            if refusal is not None and self.now < refusal.retry_at:
+                self.wake_at(refusal.retry_at)
+            else:
+                self._create.append(pod)
+        self._with_objects = with_objects and bool(self._create)
+
+    def delete(self, pod: Pod) -> None:
+        """Delete a pod, unless that has been asked for already."""
+        if not pod.gone and pod.deleting is None:
+            self._delete[pod.uid] = pod
+
+    def delete_objects(self, attempt: int) -> None:
+        """Delete an attempt's ConfigMap, Secret, Service and NetworkPolicy."""
+        self._delete_objects.add(attempt)
+
+    def delete_job(self) -> None:
+        """Delete the job itself."""
+        self._delete_job = True
+
+    def forget(self, pod: Pod) -> None:
+        """The last word of a deleted pod is recorded."""
+        if pod.gone:
+            self._forget.append(pod)
+
+    def notice(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Tell people."""
+        self.notices.append(Notice(reason, message, warning))
+
+    def wake_at(self, when: float) -> None:
+        """Look again then, at the latest."""
+        self._wake = when if self._wake is None else min(self._wake, when)
+
+    def again(self) -> None:
+        """Look again at once: what was decided takes effect when the status says it."""
+        self.wake_at(self.now)
+
+    def held(self) -> list[Pod]:
+        """The pods that are still there. A pod whose node has not answered for too long is waited for no longer.
+
+        Before that is believed, the API server is asked.
+        """
+        held = []
+        for pod in self.observed.pods:
+            if pod.gone:
+                continue
+            if not overdue(pod, self.now):
+                held.append(pod)
+            elif not self.observed.live:
+                self.look_live = True
+        return held
+
+    def plan(self) -> Plan:
+        """The Plan. A status that says nothing new is not written; one that can wait waits its interval."""
+        status = self.draft.build()
+        write = status if status != self.job.status else None
+        if write is not None and not urgent(self.job.status, write) and self.observed.last_write is not None:
+            due = self.observed.last_write + self.observed.write_interval
+            if self.now < due:
+                self.wake_at(due)
+                write = None
+        return Plan(
+            attempt=self._attempt,
+            create=tuple(self._create),
+            with_objects=self._with_objects,
+            delete=tuple(self._delete.values()),
+            delete_objects=tuple(sorted(self._delete_objects)),
+            delete_job=self._delete_job,
+            status=write,
+            notices=tuple(self.notices),
+            forget=tuple(self._forget),
+            look_live=self.look_live,
+            requeue_at=self._wake,
+        )

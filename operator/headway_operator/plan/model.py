@@ -1,0 +1,171 @@
+"""The nouns of a decision: what is asked for, what was seen, and what is to be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headway_api import wire
+from headway_api.job import TrainingJobSpec
+from headway_api.status import TrainingJobStatus
+
+Role = Literal["head", "worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One TrainingJob as it was last seen."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    version: str
+    """The resourceVersion that a status write is conditional on."""
+    created: float
+    deleting: bool
+    status: TrainingJobStatus
+    spec: TrainingJobSpec | None
+    """The spec with the operator's defaults filled in; None if it has problems."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the spec, a sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEnd:
+    """How a pod's main container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    """The termination message."""
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of a job, as slim as the decisions allow."""
+
+    name: str
+    uid: str
+    job_uid: str
+    version: int
+    attempt: int
+    role: str
+    index: int
+    """The worker's index; 0 for the head."""
+    number: int
+    """Which replacement this is, counted over the whole attempt; 0 for a pod that was there from the start."""
+    created: float
+    phase: str = "Pending"
+    node: str | None = None
+    ready: bool = False
+    deleting: float | None = None
+    """When Kubernetes means to have it gone; None if nobody asked for that."""
+    end: ContainerEnd | None = None
+    reason: str = ""
+    """`status.reason`, for example Evicted."""
+    message: str = ""
+    """`status.message`."""
+    disruption: str = ""
+    """The reason of the condition DisruptionTarget."""
+    unschedulable: str = ""
+    """The scheduler's message, while it finds no node."""
+    waiting: str = ""
+    """Why a container does not start, for example ImagePullBackOff."""
+    waiting_message: str = ""
+    waiting_since: float | None = None
+    gone: bool = False
+    """The object is deleted; this is what was last seen of it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pod's work is over."""
+        return self.gone or self.end is not None or self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptConfig:
+    """The ConfigMap of an attempt: it says that the attempt has objects, and what its driver says."""
+
+    attempt: int
+    progress: str
+    """The text of progress.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server does not take an object that we asked for."""
+
+    kind: Literal["Invalid", "Denied"]
+    """Invalid: it never will. Denied: not now, as for a quota."""
+    message: str
+    retry_at: float = 0.0
+    """When to ask again, at the earliest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was seen of a job's objects."""
+
+    pods: tuple[Pod, ...] = ()
+    configs: tuple[AttemptConfig, ...] = ()
+    live: bool = False
+    """Whether the pods were read from the API server for this very decision."""
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    """Pods that the API server did not take, by name."""
+    last_write: float | None = None
+    """When the status was last written."""
+    write_interval: float = 2.0
+    """Seconds between status writes that can wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPod:
+    """A pod that should exist."""
+
+    role: Role
+    index: int = 0
+    number: int = 0
+
+    def name(self, job: str, attempt: int) -> str:
+        """The pod's name."""
+        if self.role == wire.ROLE_HEAD:
+            return wire.head_name(job, attempt)
+        return wire.worker_name(job, attempt, self.index, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A Kubernetes Event for a person."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now. Deletions rest on what the status already says, so a crash between them loses nothing."""
+
+    attempt: int = 0
+    """The attempt that `create` is for."""
+    create: tuple[NewPod, ...] = ()
+    """Pods to create, after the attempt's other objects."""
+    with_objects: bool = False
+    """Whether the attempt's ConfigMap, Secret, Service and NetworkPolicy have to be made sure of first."""
+    delete: tuple[Pod, ...] = ()
+    """Pods to delete."""
+    delete_objects: tuple[int, ...] = ()
+    """Attempts whose ConfigMap, Secret, Service and NetworkPolicy are to go."""
+    delete_job: bool = False
+    status: TrainingJobStatus | None = None
+    """The status to write, last; None if it is as it should be or can wait."""
+    notices: tuple[Notice, ...] = ()
+    forget: tuple[Pod, ...] = ()
+    """Deleted pods whose last word is recorded."""
+    look_live: bool = False
+    """Read the job's pods from the API server, then decide again: the cache may be wrong where it matters."""
+    requeue_at: float | None = None
+    """When to look again at the latest."""

@@ -1,0 +1,51 @@
+"""From a TrainingJob's document to the spec that runs: judged, and with the operator's defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from headway_api.job import TrainingJob, TrainingJobSpec
+from headway_api.storage import Storage
+from headway_api.validate import problems_of
+from headway_operator.plan.ends import bounded
+
+PROBLEM_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the operator's own settings give to jobs that do not say."""
+
+    image: str | None = None
+    storage: Storage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A spec that can run, or what keeps it from running."""
+
+    spec: TrainingJobSpec | None
+    problems: tuple[str, ...] = ()
+
+
+def resolve(document: Mapping[str, Any], defaults: Defaults) -> Resolved:
+    """Judge a job's document and fill in what it leaves to the operator."""
+    try:
+        spec = TrainingJob.model_validate({key: value for key, value in document.items() if key != "status"}).spec
+    except ValidationError:
+        problems = tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
+        return Resolved(None, problems or ("the spec is not valid",))
+    spec = spec.model_copy(update={"image": spec.image or defaults.image, "storage": spec.storage or defaults.storage})
+    missing = []
+    if spec.image is None:
+        missing.append("spec.image: is missing, and the operator has no default trainer image: set one of them")
+    if spec.storage is None:
+        missing.append(
+            "spec.storage: is missing, and the operator has no default storage: "
+            "set spec.storage, or defaultStorage in the chart's values"
+        )
+    return Resolved(None, tuple(missing)) if missing else Resolved(spec)

@@ -1,0 +1,126 @@
+"""What ends an attempt that would go on by itself: the user's wish, a deadline, a lack of room or of patience."""
+
+from __future__ import annotations
+
+from headway_api.job import TrainingJobSpec
+from headway_api.status import Attempt, Cause
+from headway_operator.plan import ends, retry
+from headway_operator.plan.ends import End
+from headway_operator.plan.look import Look
+from headway_operator.plan.model import Pod
+from headway_operator.plan.times import to_seconds
+from headway_operator.plan.workers import Crew
+
+
+def deadline_message(seconds: int) -> str:
+    """What is said when the deadline is over."""
+    return f"the job has held pods for activeDeadlineSeconds, {seconds} s: raise it to let a new job go on"
+
+
+def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[tuple[Cause, str]]) -> End | None:
+    """Why the attempt has to stop, or None. Wakes the look when one of its clocks will be over."""
+    spec = look.job.spec
+    if spec is None:
+        return End("InvalidSpec", "; ".join(look.job.problems[:3]))
+    if spec.suspend:
+        return End("Suspended", "spec.suspend is true")
+    return (
+        _deadline(look, attempt, spec)
+        or _refused(look)
+        or _stuck(look, crew)
+        or _never_up(look, attempt, spec, crew)
+        or _lost_too_many(look, spec, lost)
+    )
+
+
+def _deadline(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None:
+    if spec.active_deadline_seconds is None:
+        return None
+    start = to_seconds(attempt.start_time) or look.now
+    over = start + spec.active_deadline_seconds - look.job.status.active_seconds
+    if look.now >= over:
+        return End("DeadlineExceeded", deadline_message(spec.active_deadline_seconds))
+    look.wake_at(over)
+    return None
+
+
+def _refused(look: Look) -> End | None:
+    for name, refusal in sorted(look.observed.refusals.items()):
+        if refusal.kind == "Invalid":
+            return End("InvalidSpec", ends.bounded(f"the API server refuses {name}: {refusal.message}"))
+    return None
+
+
+def _stuck(look: Look, crew: Crew) -> End | None:
+    """A container that cannot start for its image or its environment."""
+    for pod in crew.present:
+        if pod.waiting == "InvalidImageName":
+            return End("ImagePull", f"the image's name is not valid ({pod.name}): {pod.waiting_message}", node=pod.node)
+        if pod.waiting in ends.PULL_ERRORS and _lasts(look, pod, ends.PULL_GRACE_SECONDS):
+            return End(
+                "ImagePull",
+                ends.bounded(f"the image of pod {pod.name} does not come ({pod.waiting}): {pod.waiting_message}"),
+                node=pod.node,
+            )
+        if pod.waiting in ends.CONFIG_ERRORS and _lasts(look, pod, ends.CONFIG_GRACE_SECONDS):
+            return End(
+                "UserError",
+                ends.bounded(f"pod {pod.name} cannot be started ({pod.waiting}): {pod.waiting_message}"),
+                node=pod.node,
+            )
+    return None
+
+
+def _lasts(look: Look, pod: Pod, grace: float) -> bool:
+    over = (pod.waiting_since if pod.waiting_since is not None else look.now) + grace
+    if look.now >= over:
+        return True
+    look.wake_at(over)
+    return False
+
+
+def _never_up(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -> End | None:
+    """Pods that do not come up in time, at the start or as a replacement."""
+    patience = spec.scheduling.startup_deadline_seconds
+    if attempt.running_time is None:
+        over = (to_seconds(attempt.start_time) or look.now) + patience
+    else:
+        late = [pod.created for pod in crew.workers.values() if not pod.ready and pod.deleting is None and _idle(pod)]
+        if not late:
+            return None
+        over = min(late) + patience
+    if look.now < over:
+        look.wake_at(over)
+        return None
+    return End("Unschedulable", ends.bounded(f"not all pods were ready after {patience} s: {why_not_up(look, crew)}"))
+
+
+def _idle(pod: Pod) -> bool:
+    return pod.node is None or pod.waiting != ""
+
+
+def why_not_up(look: Look, crew: Crew) -> str:
+    """A sentence about the pods that are not ready."""
+    refused = sorted(look.observed.refusals.items())
+    if refused:
+        name, refusal = refused[0]
+        return f"the API server does not take {name}: {refusal.message}"
+    waiting = [pod for pod in crew.present if not pod.ready]
+    nodeless = [pod for pod in waiting if pod.node is None]
+    if nodeless:
+        said = next((pod.unschedulable for pod in nodeless if pod.unschedulable), "the scheduler has not said why")
+        return f"{len(nodeless)} of {crew.desired + 1} pods have no node: {said}"
+    if waiting:
+        pod = waiting[0]
+        state = f"{pod.waiting} {pod.waiting_message}".strip() or "it runs but is not ready: see its log"
+        return f"pod {pod.name} on node {pod.node}: {state}"
+    return "pods are missing"
+
+
+def _lost_too_many(look: Look, spec: TrainingJobSpec, lost: list[tuple[Cause, str]]) -> End | None:
+    failures = look.draft.failures
+    for cause, message in lost:
+        failures = retry.charged(failures, cause)
+        if not retry.affordable(failures, cause, spec.retry):
+            return End(cause, ends.bounded(message))
+    return None

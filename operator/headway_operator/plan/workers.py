@@ -1,0 +1,125 @@
+"""The pods of a running attempt: who is there, who is lost, who is one too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headway_api import wire
+from headway_api.status import Attempt, Cause, Failures
+from headway_operator.plan import retry
+from headway_operator.plan.ends import overdue, worker_end
+from headway_operator.plan.model import Observed, Pod
+
+FOLLOW_SECONDS = 10.0
+"""A worker that leaves in order most likely follows its head: so long is waited for the head's own end."""
+
+
+@dataclass(slots=True)
+class Crew:
+    """The pods of one attempt, sorted by what they mean."""
+
+    desired: int
+    head: Pod | None = None
+    workers: dict[int, Pod] = field(default_factory=dict)
+    """By index: the worker that holds the place."""
+    dead: dict[int, Pod] = field(default_factory=dict)
+    """By index: the last worker of a place that nobody holds."""
+    missing: list[int] = field(default_factory=list)
+    """Places of which there is no trace."""
+    surplus: list[Pod] = field(default_factory=list)
+    """Pods that should not be: of another attempt, of no place, or a second one in a place."""
+    replaced: list[Pod] = field(default_factory=list)
+    """Ended workers whose place another one holds."""
+    replacements: list[Pod] = field(default_factory=list)
+    """Workers that took another one's place, in the order in which they were made."""
+    predecessors: dict[str, Pod] = field(default_factory=dict)
+    """By a replacement's name: the one it replaced, where there is a trace of it."""
+
+    @property
+    def present(self) -> list[Pod]:
+        """The head and the workers that hold a place, as far as they have not ended."""
+        head = [self.head] if self.head is not None and not self.head.ended else []
+        return [*head, *self.workers.values()]
+
+    @property
+    def ready_workers(self) -> int:
+        """How many workers are ready."""
+        return sum(1 for pod in self.workers.values() if pod.ready and pod.deleting is None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the head and all workers are ready."""
+        return self.head is not None and self.head.ready and self.ready_workers >= self.desired
+
+
+def muster(observed: Observed, attempt: int, desired: int, now: float) -> Crew:
+    """The crew of an attempt that should have `desired` workers."""
+    crew = Crew(desired)
+    places: dict[int, list[Pod]] = {}
+    for pod in observed.pods:
+        if pod.attempt != attempt:
+            crew.surplus.append(pod)
+        elif pod.role == wire.ROLE_HEAD:
+            crew.head = pod if crew.head is None or crew.head.gone else crew.head
+        elif pod.index < desired:
+            places.setdefault(pod.index, []).append(pod)
+        else:
+            crew.surplus.append(pod)
+    for index in range(desired):
+        _fill(crew, index, sorted(places.get(index, ()), key=lambda pod: pod.number), now)
+    crew.replacements.sort(key=lambda pod: pod.number)
+    return crew
+
+
+def _fill(crew: Crew, index: int, pods: list[Pod], now: float) -> None:
+    for before, pod in zip([None, *pods], pods, strict=False):
+        if pod.number > 0:
+            crew.replacements.append(pod)
+            if before is not None:
+                crew.predecessors[pod.name] = before
+    alive = [pod for pod in pods if not pod.ended and not overdue(pod, now)]
+    if alive:
+        # Two in a place: the one that has come further stays.
+        holder = max(alive, key=lambda pod: (pod.ready, pod.deleting is None, pod.node is not None, -pod.number))
+        crew.workers[index] = holder
+        crew.surplus.extend(pod for pod in alive if pod is not holder)
+        crew.replaced.extend(pod for pod in pods if pod not in alive)
+    elif pods:
+        crew.dead[index] = pods[-1]
+        crew.replaced.extend(pods[:-1])
+    else:
+        crew.missing.append(index)
+
+
+def unrecorded(crew: Crew, attempt: Attempt) -> list[tuple[Pod, Cause, str]]:
+    """Replacements that the status does not know of yet, with why each became necessary."""
+    fresh = [pod for pod in crew.replacements if pod.number > attempt.workers_replaced]
+    return [(pod, *_why(crew.predecessors.get(pod.name))) for pod in fresh]
+
+
+def losses(crew: Crew, now: float) -> tuple[dict[int, tuple[Cause, str]], float | None]:
+    """The places to fill again, with why; and when to look again at those of whom it is not known yet."""
+    lost: dict[int, tuple[Cause, str]] = {}
+    wake: float | None = None
+    for index, pod in crew.dead.items():
+        if pod.end is not None and pod.end.exit_code == 0 and not pod.disruption:
+            known_at = (pod.end.at or now) + FOLLOW_SECONDS
+            if now < known_at:
+                wake = known_at if wake is None else min(wake, known_at)
+                continue
+        lost[index] = worker_end(pod)
+    lost |= {index: _why(None) for index in crew.missing}
+    return dict(sorted(lost.items())), wake
+
+
+def _why(pod: Pod | None) -> tuple[Cause, str]:
+    if pod is None:
+        return "NodeLost", "a worker pod is gone and left no word"
+    return worker_end(pod)
+
+
+def charge_all(failures: Failures, causes: list[Cause]) -> Failures:
+    """The failures, with one more for each cause."""
+    for cause in causes:
+        failures = retry.charged(failures, cause)
+    return failures

@@ -1,0 +1,117 @@
+"""What all objects of an attempt have in common: names, labels and the owner; and its ConfigMap and Secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headway_api import API_VERSION, wire
+from headway_api.job import TrainingJobSpec
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOf:
+    """An attempt of a job: all that its manifests are made from."""
+
+    namespace: str
+    job: str
+    uid: str
+    number: int
+    workers: int
+    spec: TrainingJobSpec
+
+    @property
+    def name(self) -> str:
+        """The name of the attempt's ConfigMap, Secret, Service and NetworkPolicy."""
+        return wire.object_name(self.job, self.number)
+
+    @property
+    def head_address(self) -> str:
+        """Where the workers find Ray's head."""
+        return f"{self.name}.{self.namespace}.svc:{wire.RAY_PORT}"
+
+
+def labels(attempt: AttemptOf) -> dict[str, str]:
+    """The labels of each of the attempt's objects; they also select the attempt's pods."""
+    return {
+        wire.LABEL_MANAGED_BY: wire.MANAGED_BY,
+        wire.LABEL_JOB: attempt.job,
+        wire.LABEL_JOB_UID: attempt.uid,
+        wire.LABEL_ATTEMPT: str(attempt.number),
+    }
+
+
+def metadata(attempt: AttemptOf, name: str, extra_labels: dict[str, str] | None = None) -> Manifest:
+    """Metadata of an object that the job owns. The owner blocks nothing: a job can always be deleted at once."""
+    return {
+        "name": name,
+        "namespace": attempt.namespace,
+        "labels": labels(attempt) | (extra_labels or {}),
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": "TrainingJob",
+                "name": attempt.job,
+                "uid": attempt.uid,
+                "controller": True,
+            }
+        ],
+    }
+
+
+def storage_root(spec: TrainingJobSpec) -> str:
+    """The folder under which the runs of all jobs with this storage lie."""
+    storage = spec.storage
+    if storage is None:
+        raise ValueError("the spec has no storage")
+    if storage.uri is not None:
+        return storage.uri
+    claim = storage.persistent_volume_claim
+    path = claim.path.strip("/") if claim is not None else ""
+    return f"{wire.STORAGE_VOLUME_DIR}/{path}" if path else wire.STORAGE_VOLUME_DIR
+
+
+def config_map(attempt: AttemptOf) -> Manifest:
+    """The attempt's ConfigMap: what its pods must know, and room for what its driver says."""
+    run = wire.RunFile(
+        namespace=attempt.namespace,
+        name=attempt.job,
+        uid=attempt.uid,
+        attempt=attempt.number,
+        config_map=attempt.name,
+        storage_uri=wire.run_folder(storage_root(attempt.spec), attempt.namespace, attempt.job, attempt.uid),
+        spec=_for_pods(attempt),
+    )
+    meta = metadata(attempt, attempt.name)
+    meta["annotations"] = {wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.number)}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta,
+        "data": {wire.KEY_RUN: run.model_dump_json(by_alias=True, exclude_none=True), wire.KEY_PROGRESS: ""},
+    }
+
+
+def _for_pods(attempt: AttemptOf) -> TrainingJobSpec:
+    """The spec as the pods need it: with this attempt's number of workers, without the templates of pods."""
+    head, workers = attempt.spec.head, attempt.spec.workers
+    return attempt.spec.model_copy(
+        update={
+            "head": head.model_copy(update={"template": {}}),
+            "workers": workers.model_copy(update={"template": {}, "replicas": attempt.workers}),
+        }
+    )
+
+
+def secret(attempt: AttemptOf, token: str) -> Manifest:
+    """The attempt's Secret: Ray's token, with which the attempt's processes know each other."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(attempt, attempt.name),
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {wire.TOKEN_FILE.rsplit("/", 1)[-1]: token},
+    }
