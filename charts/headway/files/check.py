@@ -57,7 +57,7 @@ def missing(rules: list[dict[str, list[str]]], namespaces: list[str]) -> Iterato
             if not call(REVIEW, review)["status"]["allowed"]:
                 where = f"in namespace {namespace}" if namespace else "in all namespaces"
                 resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
-                yield f"may not {asked['verb']} {resource} {asked['name']} {where}"
+                yield " ".join(filter(None, ("may not", asked["verb"], resource, asked["name"], where)))
 
 
 def main() -> int:

@@ -1,0 +1,160 @@
+"""values.yaml: each value is explained, known to the schema, and changes what is rendered; anything else is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import CHART, Chart
+
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+
+CLAIM = {"defaultStorage.persistentVolumeClaim.name": "models"}
+MADE_CLAIM = {**CLAIM, "defaultStorage.persistentVolumeClaim.create.namespaces": ["team-a"]}
+MONITOR = {"serviceMonitor.enabled": True}
+
+# Each value, another one that it may have, and the values without which it has no say.
+CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "operator.image": ("registry.example.com/operator@sha256:" + 64 * "0", {}),
+    "operator.imagePullPolicy": ("Always", {}),
+    "operator.replicas": (3, {}),
+    "operator.resources": ({"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}}, {}),
+    "operator.logLevel": ("debug", {}),
+    "operator.priorityClassName": ("high", {}),
+    "operator.nodeSelector": ({"pool": "system"}, {}),
+    "operator.tolerations": ([{"key": "pool", "operator": "Exists"}], {}),
+    "operator.affinity": ({"nodeAffinity": {}}, {}),
+    "operator.podLabels": ({"team": "ml"}, {}),
+    "operator.podAnnotations": ({"note": "x"}, {}),
+    "operator.serviceAccountAnnotations": ({"iam": "x"}, {}),
+    "operator.podDisruptionBudget": (False, {}),
+    "trainer.image": ("registry.example.com/trainer:1", {}),
+    "trainer.imagePullPolicy": ("Never", {}),
+    "imagePullSecrets": ([{"name": "pull"}], {}),
+    "watchNamespaces": (["team-a"], {}),
+    "defaultStorage.uri": ("s3://models/headway", {}),
+    "defaultStorage.secretName": ("writer", {"defaultStorage.uri": "s3://models/headway"}),
+    "defaultStorage.persistentVolumeClaim.name": ("models", {}),
+    "defaultStorage.persistentVolumeClaim.path": ("headway", CLAIM),
+    "defaultStorage.persistentVolumeClaim.create.namespaces": (["team-a", "team-b"], CLAIM),
+    "defaultStorage.persistentVolumeClaim.create.size": ("5Gi", MADE_CLAIM),
+    "defaultStorage.persistentVolumeClaim.create.storageClassName": ("fast", MADE_CLAIM),
+    "defaultStorage.persistentVolumeClaim.create.accessModes": (["ReadWriteOnce"], MADE_CLAIM),
+    "crds.install": (False, {}),
+    "serviceMonitor.enabled": (True, {}),
+    "serviceMonitor.interval": ("1m", MONITOR),
+    "serviceMonitor.labels": ({"release": "prometheus"}, MONITOR),
+    "networkPolicy.enabled": (True, {}),
+    "networkPolicy.apiServerPorts": ([16443], {"networkPolicy.enabled": True}),
+}
+
+# What is refused, and the words that its message must have.
+REFUSALS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"replicas": 3}, ["replicas", "not allowed"]),
+    ({"operator.replica": 3}, ["/operator", "replica", "not allowed"]),
+    ({"operator.replicas": "two"}, ["/operator/replicas", "integer"]),
+    ({"operator.replicas": -1}, ["/operator/replicas", "0"]),
+    ({"operator.image": ""}, ["/operator/image"]),
+    ({"operator.image": "two words"}, ["/operator/image"]),
+    ({"operator.imagePullPolicy": "Sometimes"}, ["/operator/imagePullPolicy", "IfNotPresent"]),
+    ({"operator.logLevel": "loud"}, ["/operator/logLevel", "warning"]),
+    ({"operator.resources.limits.memory": "lots"}, ["/operator/resources/limits/memory"]),
+    ({"operator.resources.claims": []}, ["/operator/resources", "claims"]),
+    ({"operator.podLabels": {"a": 1}}, ["/operator/podLabels/a", "string"]),
+    ({"trainer.repository": "x"}, ["/trainer", "repository"]),
+    ({"imagePullSecrets": ["pull"]}, ["/imagePullSecrets/0", "object"]),
+    ({"watchNamespaces": "team-a"}, ["/watchNamespaces", "array"]),
+    ({"watchNamespaces": ["Team_A"]}, ["/watchNamespaces/0"]),
+    ({"watchNamespaces": ["a", "a"]}, ["/watchNamespaces"]),
+    ({"defaultStorage.uri": "models"}, ["/defaultStorage/uri"]),
+    ({"defaultStorage.uri": "file:///tmp"}, ["/defaultStorage/uri"]),
+    ({"defaultStorage.persistentVolumeClaim.path": "/abs"}, ["/defaultStorage/persistentVolumeClaim/path"]),
+    ({"defaultStorage.persistentVolumeClaim.create.accessModes": []}, ["accessModes"]),
+    ({"defaultStorage.persistentVolumeClaim.create.namespaces": ["a"]}, ["persistentVolumeClaim.name"]),
+    ({"defaultStorage.uri": "s3://a/b", **CLAIM}, ["defaultStorage.uri", "defaultStorage.persistentVolumeClaim.name"]),
+    ({"defaultStorage.secretName": "writer"}, ["defaultStorage.secretName", "defaultStorage.uri"]),
+    (
+        {"defaultStorage.persistentVolumeClaim.path": "runs"},
+        ["defaultStorage.persistentVolumeClaim.path", "defaultStorage.persistentVolumeClaim.name"],
+    ),
+    ({"crds.keep": False}, ["/crds", "keep"]),
+    ({"serviceMonitor.interval": "often"}, ["/serviceMonitor/interval"]),
+    ({"networkPolicy.apiServerPorts": [70000]}, ["/networkPolicy/apiServerPorts/0"]),
+]
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """Values by dotted path as the tree that Helm takes."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, last = path.split(".")
+        reduce(lambda node, name: node.setdefault(name, {}), parents, tree)[last] = value
+    return tree
+
+
+def leaves(tree: dict[str, Any], schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted paths of the values: what the schema does not open further is one value."""
+    for name, value in tree.items():
+        inner = schema["properties"][name]
+        if isinstance(value, dict) and "properties" in inner:
+            yield from leaves(value, inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def lines_of_values() -> Iterator[tuple[str, str]]:
+    """Each `key:` line of values.yaml that holds a value, and the line before it."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    for before, line in zip(["", *lines], lines, strict=False):
+        key, colon, rest = line.strip().partition(":")
+        if colon and not key.startswith("#") and rest.strip():
+            yield f"{key}:{rest}", before.strip()
+
+
+def test_every_value_has_a_sentence_that_explains_it() -> None:
+    undocumented = [
+        line
+        for line, before in lines_of_values()
+        if not (before.startswith("# ") and before.endswith("."))
+        and not line.startswith(("requests:", "limits:"))  # `resources` above them is the value
+    ]
+    assert undocumented == []
+
+
+def test_the_table_of_changes_holds_every_value() -> None:
+    assert sorted(leaves(VALUES, SCHEMA)) == sorted(CHANGES)
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_every_value_changes_what_is_rendered(chart: Chart, path: str) -> None:
+    value, others = CHANGES[path]
+    assert chart.render(nested({**others, path: value})).text != chart.render(nested(others)).text
+
+
+@pytest.mark.parametrize(("values", "words"), REFUSALS, ids=[next(iter(values)) for values, _ in REFUSALS])
+def test_a_wrong_value_is_refused_by_name(chart: Chart, values: dict[str, Any], words: list[str]) -> None:
+    message = chart.refusal(nested(values))
+    assert [word for word in words if word not in message.replace("'", "")] == [], message
+
+
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Each part of the schema that lists properties."""
+    if isinstance(schema, dict):
+        if "properties" in schema:
+            yield schema
+        for inner in schema.values():
+            yield from objects(inner)
+
+
+def test_the_schema_is_strict_everywhere() -> None:
+    assert [part for part in objects(SCHEMA) if part.get("additionalProperties") is not False] == []
+
+
+def test_the_default_values_are_their_own_proof(chart: Chart) -> None:
+    assert chart.render(VALUES).text == chart.render().text
