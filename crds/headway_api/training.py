@@ -93,7 +93,7 @@ class Training(Section):
 
     rules = (
         Rule(
-            cel="has(self.entrypoint) || !has(self.arguments) || self.arguments.size() == 0",
+            cel="has(self.entrypoint) || !has(self.arguments) || dyn(self.arguments).size() == 0",
             message="arguments are handed to entrypoint: set entrypoint, or take arguments out",
             holds=lambda training: training.entrypoint is not None or not training.arguments,
             field="arguments",

@@ -1,0 +1,243 @@
+"""The CustomResourceDefinitions, made of the models.
+
+    python -m headway_api.crd --output crds/
+
+The schema is structural and says all that the API server can check: types, bounds, forms, and rules in CEL. What it
+cannot say (the options of a registry's model) the operator and `headway validate` check.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from headway_api import GROUP, VERSION, schema
+from headway_api.base import Section, StatusSection
+from headway_api.job import GENERATED_LENGTH, NAME_FORM, NAME_MAX_LENGTH, NAME_PATTERN, TrainingJob
+from headway_api.schema import Schema
+from headway_api.status import TrainingJobStatus
+
+HEADER = "# Generated from the models by `python -m headway_api.crd --output crds/`: change those, not this.\n"
+_DROPPED = ("patternErrorMessage", "propertyNames", "readOnly")
+_ORDER = ("description", "type", "format", "default", "enum")
+"""The keys that come first, for readers; the rest follows by name."""
+_FORMATS = {"integer": "int64", "number": "double"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of `kubectl get`."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+    """Whether only `kubectl get -o wide` shows it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind, as the API server is to know it."""
+
+    model: type[Section]
+    status: type[StatusSection]
+    plural: str
+    short_name: str
+    columns: tuple[Column, ...]
+    changeable: frozenset[str]
+    """The paths under `spec` that may change once `begun` holds."""
+    begun: str
+    """CEL over `oldSelf`: whether it is too late for changes of the rest."""
+
+    @property
+    def name(self) -> str:
+        """The kind's name in manifests."""
+        return self.model.__name__
+
+
+TRAINING_JOB = Kind(
+    model=TrainingJob,
+    status=TrainingJobStatus,
+    plural="trainingjobs",
+    short_name="tj",
+    columns=(
+        Column("Phase", ".status.phase", "What the job is doing"),
+        Column("Progress", ".status.summary.progress", "Share of the optimiser steps that is done"),
+        Column("Workers", ".status.summary.workers", "Workers that are ready, of those that should be"),
+        Column("Metric", ".status.summary.metric", "The metric that says most"),
+        Column("Attempt", ".status.attempt", "The number of the current or last attempt", type="integer", wide=True),
+        Column("Message", ".status.summary.message", "The newest word of the conditions", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "Time since the job was made", type="date"),
+    ),
+    changeable=frozenset(("suspend", "workers.replicas", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "retry")),
+    begun="has(oldSelf.status) && has(oldSelf.status.attempt) && oldSelf.status.attempt > 0",
+)
+KINDS = (TRAINING_JOB,)
+
+
+def definition(kind: Kind) -> Schema:
+    """The CustomResourceDefinition of a kind."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short_name],
+                "categories": ["headway", "all"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(column) for column in kind.columns],
+                    "schema": {"openAPIV3Schema": _root(kind)},
+                }
+            ],
+        },
+    }
+
+
+def _column(column: Column) -> Schema:
+    shown = {"name": column.name, "type": column.type, "jsonPath": column.path, "description": column.description}
+    return {**shown, "priority": 1} if column.wide else shown
+
+
+def _root(kind: Kind) -> Schema:
+    model = schema.inlined(kind.model)
+    spec = structural(model["properties"]["spec"])
+    status = _without_defaults(structural(schema.inlined(kind.status, "serialization")))
+    status["description"] = schema.paragraphs(model["properties"]["status"]["description"])
+    return {
+        "description": schema.paragraphs(model["description"]),
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": model["properties"]["apiVersion"]["description"]},
+            "kind": {"type": "string", "description": model["properties"]["kind"]["description"]},
+            "metadata": {"type": "object"},  # the API server allows no description here
+            "spec": spec,
+            "status": status,
+        },
+        "x-kubernetes-validations": [_name_rule(), *_frozen(kind, spec)],
+    }
+
+
+def _name_rule() -> Schema:
+    # The API server may tell a generated name by its prefix; the name itself is what counts.
+    return {
+        "rule": f"self.metadata.name.size() <= {NAME_MAX_LENGTH} && self.metadata.name.matches('{NAME_PATTERN}')",
+        "message": f"metadata.name {NAME_FORM}; of a generateName the last {GENERATED_LENGTH} are the server's",
+    }
+
+
+def _frozen(kind: Kind, spec: Schema) -> Iterable[Schema]:
+    """A transition rule for each field of the spec that may not change any more once the object has begun."""
+    free = ", ".join(f"spec.{path}" for path in sorted(kind.changeable))
+    for path in _unchangeable(spec, kind.changeable):
+        new, old = f"self.spec.{path}", f"oldSelf.spec.{path}"
+        yield {
+            "rule": f"!({kind.begun}) || (has({new}) ? has({old}) && {new} == {old} : !has({old}))",
+            "message": f"spec.{path} cannot change once the job has begun: delete the job and apply it anew"
+            f" (changes are allowed of {free})",
+            "fieldPath": f".spec.{path}",
+        }
+
+
+def _unchangeable(node: Schema, changeable: frozenset[str], prefix: str = "") -> Iterable[str]:
+    for name, child in node["properties"].items():
+        path = f"{prefix}{name}"
+        if any(each.startswith(f"{path}.") for each in changeable):
+            yield from _unchangeable(child, changeable, f"{path}.")
+        elif path not in changeable:
+            yield path
+
+
+def structural(node: Schema) -> Schema:
+    """A model's schema in the dialect of a CustomResourceDefinition."""
+    out = {key: value for key, value in node.items() if key not in _DROPPED}
+    if out.get("additionalProperties") is False:
+        del out["additionalProperties"]
+    if out.get("type") in _FORMATS:
+        out["format"] = _FORMATS[out["type"]]
+    for exclusive, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if exclusive in out:
+            out[inclusive], out[exclusive] = out[exclusive], True
+    if "description" in out:
+        out["description"] = schema.paragraphs(out["description"])
+    if "properties" in out:
+        out["properties"] = {name: structural(child) for name, child in out["properties"].items()}
+        if "default" in out:
+            out["default"] = _section_default(out)
+    for key in ("items", "additionalProperties"):
+        if key in out:
+            out[key] = structural(out[key])
+    return {key: out[key] for key in (*(key for key in _ORDER if key in out), *sorted(set(out) - set(_ORDER)))}
+
+
+def _section_default(node: Schema) -> Schema:
+    """A section's default: `{}` where the defaults of its fields make the rest of it.
+
+    Where the section has rules it is written out: the API server judges a default by the rules before it fills in.
+    """
+    given = {name: value for name, value in node["default"].items() if value not in (None, {})}
+    return given if "x-kubernetes-validations" in node or given != _defaults(node) else {}
+
+
+def _defaults(node: Schema) -> dict[str, Any]:
+    made = {}
+    for name, child in node["properties"].items():
+        if "default" in child:
+            made[name] = _defaults(child) if child["default"] == {} and "properties" in child else child["default"]
+    return made
+
+
+def _without_defaults(node: Any) -> Any:
+    """A status has no defaults: what the operator has not said is unknown."""
+    if isinstance(node, dict):
+        return {key: _without_defaults(value) for key, value in node.items() if key != "default"}
+    return [_without_defaults(value) for value in node] if isinstance(node, list) else node
+
+
+def file_name(kind: Kind) -> str:
+    """The name of a kind's file."""
+    return f"{GROUP}_{kind.plural}.yaml"
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice, in place of an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def text(kind: Kind) -> str:
+    """The content of a kind's file."""
+    return HEADER + yaml.dump(definition(kind), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+
+
+def main() -> None:
+    """Write the files."""
+    parser = argparse.ArgumentParser(description="Write the CustomResourceDefinitions.")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write them into")
+    folder: Path = parser.parse_args().output
+    for kind in KINDS:
+        (folder / file_name(kind)).write_text(text(kind), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
