@@ -6,11 +6,13 @@ the operator. A test feeds both the same documents.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,7 +20,6 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     JsonValue,
-    StringConstraints,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -192,6 +193,16 @@ def formed(pattern: str, must: str, *, max_length: int) -> Any:
     return Field(max_length=max_length, pattern=pattern, json_schema_extra={"patternErrorMessage": must})
 
 
+def stays_inside(field: str) -> Rule:
+    """A relative path that does not climb out of the folder it is relative to."""
+    return Rule(
+        cel=f"!has(self.{field}) || !self.{field}.split('/').exists(part, part == '..')",
+        message=f"{field} must not hold '..': it stays within its folder",
+        holds=lambda section: ".." not in (getattr(section, field) or "").split("/"),
+        field=field,
+    )
+
+
 DnsName = Annotated[
     str,
     formed(
@@ -202,10 +213,13 @@ DnsName = Annotated[
 ]
 """The name of a Kubernetes object."""
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-"""A short free text: a column, a path, an image."""
+_ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
+_ONE_LINE_FORM = "must be one line of text without control characters"
 
-Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+Text = Annotated[str, formed(_ONE_LINE, _ONE_LINE_FORM, max_length=1024)]
+"""A short free text: a column, a class."""
+
+Uri = Annotated[str, formed(_ONE_LINE, _ONE_LINE_FORM, max_length=2048)]
 """A place of data: a path, or a URI that pyarrow reads (`file://`, `s3://`, `gs://`, `abfs://`).
 
 Globs are allowed in the last part.
@@ -248,8 +262,47 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity, for example `500m`, `2` or `8Gi`."""
 
-FreeForm = Annotated[dict[str, JsonValue], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
-"""An object kept as it comes."""
+FREE_FORM_BYTES = 65_536
+
+
+def _of_bearable_size(value: dict[str, Any]) -> dict[str, Any]:
+    size = len(json.dumps(value))
+    if size > FREE_FORM_BYTES:
+        raise PydanticCustomError(
+            "sentence",
+            "is too large: {size} bytes as JSON, at most {most} are allowed",
+            {"size": size, "most": FREE_FORM_BYTES},
+        )
+    return value
+
+
+def _template_parts(value: dict[str, Any]) -> dict[str, Any]:
+    for name in value:
+        if name not in ("metadata", "spec"):
+            raise PydanticCustomError("unknown_field", "a pod template has metadata and spec", {"within": name})
+    return value
+
+
+Preserved: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+
+FreeForm = Annotated[dict[str, JsonValue], AfterValidator(_of_bearable_size), Field(json_schema_extra=Preserved)]
+"""An object kept as it comes. The resolved spec goes into a ConfigMap, which holds 1 MiB, so its size has a bound."""
+
+PodTemplate = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_of_bearable_size),
+    AfterValidator(_template_parts),
+    Field(
+        json_schema_extra={
+            "additionalProperties": False,
+            "properties": {
+                "metadata": {"description": "Labels and annotations of the pod.", "type": "object", **Preserved},
+                "spec": {"description": "A PodSpec, any field of it.", "type": "object", **Preserved},
+            },
+        }
+    ),
+]
+"""A pod template: its two parts are known, what is in them is kept as it comes."""
 
 
 class SecretRef(Section):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from headway_api.base import DnsName, SecretRef, Section, exactly_one, formed
+from headway_api.base import DnsName, Rule, SecretRef, Section, exactly_one, formed, stays_inside
 
 RelativePath = Annotated[
     str, formed(r"^[^/].*$", "must be a path within the repository, which does not begin with '/'", max_length=1024)
@@ -20,6 +21,16 @@ class ConfigMapCode(Section):
 
 class GitCode(Section):
     """A revision of a git repository, fetched before each pod's main process starts."""
+
+    rules = (
+        stays_inside("path"),
+        Rule(
+            cel="!self.url.matches('^https?://[^/]*@')",
+            message="url must not hold a user or password, which anyone who may read the job would see: use secretRef",
+            holds=lambda code: re.match(r"https?://[^/]*@", code.url) is None,
+            field="url",
+        ),
+    )
 
     url: Annotated[
         str,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headway_api.base import DnsName, Rule, SecretRef, Section, Text, Uri, exactly_one, formed, needs
+from headway_api.base import DnsName, Rule, SecretRef, Section, Text, Uri, exactly_one, formed, needs, stays_inside
 
 Format = Literal["csv", "parquet", "jsonl", "npz", "imageFolder"]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -25,6 +25,8 @@ class BuiltinSource(Section):
 
 class ClaimPath(Section):
     """A folder or file in a PersistentVolumeClaim of the job's namespace."""
+
+    rules = (stays_inside("path"),)
 
     name: DnsName
     """The PersistentVolumeClaim's name."""
@@ -87,8 +89,29 @@ class Split(Section):
     """`auto` keeps the classes' shares equal in each part where every class has rows enough."""
 
 
+_TABLE_CEL = (
+    "has(self.source.format) ? self.source.format in ['csv', 'parquet', 'jsonl']"
+    " : has(self.source.uri) && self.source.uri.matches('[.](csv|parquet|jsonl)$')"
+)
+
+
+def _is_table(source: Source) -> bool:
+    if source.format is not None:
+        return source.format in ("csv", "parquet", "jsonl")
+    return source.uri is not None and source.uri.endswith((".csv", ".parquet", ".jsonl"))
+
+
 class Data(Section):
     """The data of a job."""
+
+    rules = (
+        Rule(
+            cel=f"has(self.target) || !({_TABLE_CEL})",
+            message="target is missing: name the column to predict, as csv, parquet and jsonl hold many",
+            holds=lambda data: data.target is not None or not _is_table(data.source),
+            field="target",
+        ),
+    )
 
     source: Source
     """Where the rows come from."""

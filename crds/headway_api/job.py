@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from headway_api.base import Rule, Section, StatusSection, Text
+from headway_api.base import Rule, Section, StatusSection, formed
 from headway_api.code import Code
 from headway_api.data import Data
 from headway_api.evaluation import Evaluation
@@ -27,6 +27,9 @@ NAME_FORM = (
 GENERATED_LENGTH = 5
 """How many characters the API server appends to a generateName."""
 
+Image = Annotated[
+    str, formed(r"^[^\x00-\x20\x7f]+$", "must be an image's name, which holds no spaces", max_length=1024)
+]
 Retries = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -50,6 +53,11 @@ class Retry(Section):
 
 def _has_function(spec: TrainingJobSpec) -> bool:
     return bool((spec.training and spec.training.entrypoint) or (spec.model and spec.model.entrypoint))
+
+
+def _watches_validation(spec: TrainingJobSpec) -> bool:
+    stopping = spec.training.early_stopping if spec.training else None
+    return stopping is not None and stopping.metric.startswith("validation/")
 
 
 def _own_loop(spec: TrainingJobSpec) -> bool:
@@ -87,9 +95,18 @@ class TrainingJobSpec(Section):
             holds=lambda spec: spec.code is None or _has_function(spec),
             field="code",
         ),
+        Rule(
+            cel=(
+                "!has(self.data) || !has(self.training) || !has(self.training.earlyStopping)"
+                " || !self.training.earlyStopping.metric.startsWith('validation/') || self.data.split.validation > 0.0"
+            ),
+            message="training.earlyStopping watches the validation part, which is empty: set data.split.validation",
+            holds=lambda spec: not _watches_validation(spec) or spec.data is None or spec.data.split.validation > 0,
+            field="training",
+        ),
     )
 
-    image: Text | None = None
+    image: Image | None = None
     """The trainer image; the operator's default if absent."""
     code: Code | None = None
     """The user's own code; what the image holds if absent."""
@@ -124,6 +141,17 @@ class TrainingJobSpec(Section):
     """Seeds the split, the initial weights, shuffling and dropout."""
 
 
+_LABEL = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)"
+_LABEL_FORM = "must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit"
+LabelKey = Annotated[
+    str,
+    formed(
+        rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_LABEL}$", f"{_LABEL_FORM}, after an optional domain/", max_length=317
+    ),
+]
+LabelValue = Annotated[str, formed(rf"^{_LABEL}?$", _LABEL_FORM, max_length=63)]
+
+
 class ObjectMeta(StatusSection):
     """The part of an object's metadata that Headway reads."""
 
@@ -133,13 +161,20 @@ class ObjectMeta(StatusSection):
     """The job's name. The names of its pods begin with it, hence its greatest length."""
     generate_name: str = ""
     """What `kubectl create` may give in place of a name: the API server appends five characters."""
-    namespace: str = "default"
+    namespace: Annotated[
+        str,
+        formed(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            "must be lower-case letters, digits and '-', and begin and end with a letter or digit",
+            max_length=63,
+        ),
+    ] = "default"
     """The namespace."""
     uid: str = ""
     """What tells this job from an earlier one of the same name."""
     generation: int = 0
     """Counts the changes of the spec."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels."""
     annotations: dict[str, str] = Field(default_factory=dict)
     """Annotations."""

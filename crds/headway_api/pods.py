@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from headway_api import quantities
-from headway_api.base import FreeForm, Quantity, Rule, Section, formed
+from headway_api.base import PodTemplate, Quantity, Rule, Section, formed
 
 
 def _above_zero(field: str) -> Rule:
@@ -46,7 +46,7 @@ class Head(Section):
 
     resources: Resources = Resources()
     """The head pod's resources."""
-    template: FreeForm = Field(default_factory=dict)
+    template: PodTemplate = Field(default_factory=dict)
     """A pod template (`metadata`, `spec`) laid under what Headway sets; its container `main` is the driver's."""
 
 
@@ -57,5 +57,5 @@ class Workers(Section):
     """How many workers, which is the world size."""
     resources: Resources = Resources()
     """One worker pod's resources."""
-    template: FreeForm = Field(default_factory=dict)
+    template: PodTemplate = Field(default_factory=dict)
     """A pod template (`metadata`, `spec`) laid under what Headway sets; its container `main` is the worker's."""

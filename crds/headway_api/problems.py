@@ -149,8 +149,13 @@ def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
 def _problems(errors: Sequence[Any], document: Any, schema: schemas.Schema, prefix: Path) -> Iterator[Problem]:
     for error in errors:
         if error["type"] != "rule":  # _lenient finds these anew, with their fields
-            path = _real_path(error["loc"], document, error["type"])
+            path = _real_path((*error["loc"], *_within(error)), document, error["type"])
             yield Problem((*prefix, *path), _sentence(error, path, schema))
+
+
+def _within(error: Any) -> Path:
+    """The key inside the value that an error is about, where the error tells one."""
+    return (error["ctx"]["within"],) if "within" in error.get("ctx", {}) else ()
 
 
 def _real_path(loc: Path, document: Any, kind: str) -> Path:
@@ -182,6 +187,7 @@ _SENTENCES: Mapping[str, str] = MappingProxyType(
         "finite_number": "{value} is not allowed: write a finite number",
         "recursion_loop": "is nested too deeply",
         "name": "{value} {msg}",
+        "sentence": "{msg}",
         "name_missing": "{msg}",
     }
 )
@@ -204,20 +210,23 @@ def _sentence(error: Any, path: Path, schema: schemas.Schema) -> str:
     """The project's sentence for one of pydantic's errors."""
     kind, value = error["type"], error["input"]
     node = schemas.at(schema, path) or {}
+    if error["loc"] and error["loc"][-1] == "[key]":
+        return f"{shown(path[-1])} is not allowed as a key"
     if kind in _SENTENCES:
         context = {**error.get("ctx", {}), "msg": error["msg"], "form": node.get("patternErrorMessage", error["msg"])}
         return _SENTENCES[kind].format(value=shown(value), **context)
     if kind in _TYPES:
         return _wrong_type(value, _TYPES[kind], node)
+    said = f"{shown(value)} is refused: {error['msg'][:256]}"
     match kind:
         case "missing":
             about = schemas.paragraphs(node.get("description", "")).split("\n")[0]
-            return f"is missing; it is required: {about}" if about else "is missing; it is required"
-        case "extra_forbidden":
-            return _unknown(path, schema)
+            said = f"is missing; it is required: {about}"
+        case "extra_forbidden" | "unknown_field":
+            said = _unknown(path, schema)
         case "literal_error":
-            return _not_one_of(value, [str(each) for each in node.get("enum", ())])
-    return f"{shown(value)} is refused: {error['msg'][:256]}"
+            said = _not_one_of(value, [str(each) for each in node.get("enum", ())])
+    return said
 
 
 def _wrong_type(value: object, wanted: str, node: schemas.Schema) -> str:
