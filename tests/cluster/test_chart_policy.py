@@ -1,0 +1,211 @@
+"""A head pod writes its own progress and nothing else: the chart's role and policy before a real API server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import HACK_CLUSTER, ROOT, Cluster, run
+from headway_api import wire
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACES = ("policy-a", "policy-b")
+
+ATTEMPT = """
+apiVersion: v1
+kind: Pod
+metadata: {name: JOB-1-head}
+spec:
+  serviceAccountName: headway-trainer
+  nodeName: none
+  containers: [{name: main, image: none}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: JOB-1
+  annotations: {headway.dev/writer: JOB-1-head}
+  labels: {headway.dev/job: JOB}
+  ownerReferences: [{apiVersion: v1, kind: Pod, name: JOB-1-head, uid: UID}]
+data: {run.json: "{}"}
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cluster with the chart's role and policy, and two jobs, `own` and `other`, in a namespace."""
+
+    cluster: Cluster
+
+    def request(self, token: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the API server answers to the bearer of a token (kubectl would add the admin's certificate)."""
+        config = self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json")
+        server = json.loads(config)["clusters"][0]["cluster"]
+        asked = urllib.request.Request(  # noqa: S310  # the server's address is https
+            f"{server['server']}/api/v1/namespaces/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json",
+            },
+        )
+        trust = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
+        try:
+            with urllib.request.urlopen(asked, context=trust, timeout=20) as answer:  # noqa: S310  # as above
+                found: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                found = json.load(error)
+        return found
+
+    def patch(self, token: str, namespace: str, name: str, body: dict[str, Any]) -> str:
+        """The API server's refusal of a merge patch of a ConfigMap; empty if it is done."""
+        return str(self.request(token, "PATCH", f"{namespace}/configmaps/{name}", body).get("message", ""))
+
+    def data(self, namespace: str, name: str) -> dict[str, str]:
+        """A ConfigMap's data."""
+        found: dict[str, str] = self.cluster.get("configmap", name, "-n", namespace)["data"]
+        return found
+
+    def token(self, namespace: str, account: str, pod: str | None = None) -> str:
+        """A token of an account, bound to a pod as a kubelet's is."""
+        bound = ["--bound-object-kind", "Pod", "--bound-object-name", pod] if pod else []
+        return self.cluster.kubectl("create", "token", account, "--namespace", namespace, *bound).strip()
+
+
+@pytest.fixture(scope="module")
+def site(kubeconfig: Path) -> Iterator[Site]:
+    """The role and the policy as the chart renders them, in force."""
+    cluster = Cluster(kubeconfig, run(HACK_CLUSTER, "which", "helm", timeout=600).strip())
+    access = cluster.helm("template", "headway", str(ROOT / "charts/headway"), "--kube-version", "1.37.0",
+                          "--show-only", "templates/trainer-access.yaml")  # fmt: skip
+    cluster.kubectl("apply", "-f", "-", stdin=access)
+    for namespace in NAMESPACES:
+        cluster.kubectl("create", "namespace", namespace)
+        for account in (wire.SERVICE_ACCOUNT, "somebody"):
+            cluster.kubectl("create", "serviceaccount", account, "-n", namespace)
+            cluster.kubectl("create", "rolebinding", account, "-n", namespace, "--clusterrole=headway-trainer",
+                            *[f"--serviceaccount={where}:{account}" for where in NAMESPACES])  # fmt: skip
+        for job in ("own", "other"):
+            pod, config_map = ATTEMPT.replace("JOB", job).split("---")
+            cluster.apply(pod, namespace)
+            uid = cluster.get("pod", f"{job}-1-head", "-n", namespace)["metadata"]["uid"]
+            cluster.apply(config_map.replace("UID", uid), namespace)
+    made = Site(cluster)
+    token = made.token("policy-a", wire.SERVICE_ACCOUNT, "own-1-head")
+    # A new policy is in force a moment after its creation.
+    cluster.wait(
+        "the policy in force",
+        lambda: "denied request" in made.patch(token, "policy-a", "other-1", {"data": {"x": "y"}}),
+        within=30,
+    )
+    cluster.kubectl("patch", "configmap", "other-1", "-n", "policy-a", "--type=merge", "-p", '{"data":{"x":null}}')
+    yield made
+    for namespace in NAMESPACES:
+        cluster.kubectl("delete", "pods", "--all", "-n", namespace, "--force", "--grace-period=0")
+    cluster.kubectl("delete", "namespace", *NAMESPACES, "--wait=false")
+    cluster.kubectl("delete", "-f", "-", stdin=access)
+
+
+@pytest.fixture
+def own(site: Site) -> str:
+    """The token of the head pod of job `own`."""
+    return site.token("policy-a", wire.SERVICE_ACCOUNT, "own-1-head")
+
+
+def test_a_head_pod_writes_its_progress_again_and_again(site: Site, own: str) -> None:
+    for said in ('{"attempt": 1}', '{"attempt": 1, "progress": {"step": 2}}'):
+        assert not site.patch(own, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: said}})
+        assert site.data("policy-a", "own-1") == {wire.KEY_RUN: "{}", wire.KEY_PROGRESS: said}
+
+
+def test_a_head_pod_may_not_write_another_jobs_progress(site: Site, own: str) -> None:
+    said = site.patch(own, "policy-a", "other-1", {"data": {wire.KEY_PROGRESS: "{}"}})
+    assert "pod own-1-head may not write this ConfigMap: only other-1-head may" in said
+    assert wire.KEY_PROGRESS not in site.data("policy-a", "other-1")
+
+
+def test_a_head_pod_may_not_read_another_jobs_config_map_by_an_empty_patch(site: Site, own: str) -> None:
+    assert "only other-1-head may" in site.patch(own, "policy-a", "other-1", {})
+
+
+def test_a_head_pod_may_not_write_a_config_map_that_is_no_jobs(site: Site, own: str) -> None:
+    said = site.patch(own, "policy-a", "kube-root-ca.crt", {"data": {wire.KEY_PROGRESS: "{}"}})
+    assert "only ConfigMaps of training jobs have a pod that may" in said
+
+
+def test_a_pod_of_the_same_name_elsewhere_has_no_say_even_if_somebody_binds_it(site: Site) -> None:
+    elsewhere = site.token("policy-b", wire.SERVICE_ACCOUNT, "own-1-head")
+    said = site.patch(elsewhere, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: "from elsewhere"}})
+    assert "denied request" in said
+    assert "from elsewhere" not in site.data("policy-a", "own-1").values()
+
+
+def test_a_token_that_is_no_pods_is_refused(site: Site) -> None:
+    bare = site.token("policy-a", wire.SERVICE_ACCOUNT)
+    assert "the token is not a pod" in site.patch(bare, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: "{}"}})
+
+
+DATA = 'may write data["progress.json"] and no other data'
+METADATA = "may not change its ConfigMap's labels, annotations, owners or finalizers"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"data": {"run.json": "{1}"}}, DATA),
+        ({"data": {"run.json": None}}, DATA),
+        ({"data": {"more.json": "{}"}}, DATA),
+        ({"data": {"progress.json": "{}", "run.json": "{1}"}}, DATA),
+        ({"binaryData": {"more": "YQ=="}}, DATA),
+        ({"immutable": True}, DATA),
+        ({"metadata": {"labels": {"headway.dev/job": "other"}}}, METADATA),
+        ({"metadata": {"labels": None}}, METADATA),
+        ({"metadata": {"annotations": {"headway.dev/writer": "other-1-head"}}}, METADATA),
+        ({"metadata": {"annotations": {"more": "x"}}}, METADATA),
+        ({"metadata": {"ownerReferences": []}}, METADATA),
+        ({"metadata": {"finalizers": ["example.com/stay"]}}, METADATA),
+        ({"data": {"progress.json": 65537 * "x"}}, "at most 65536 bytes"),
+        ({"data": {"progress.json": 32769 * "ä"}}, "at most 65536 bytes"),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
+)
+def test_a_head_pod_may_change_nothing_but_its_progress(site: Site, own: str, body: dict[str, Any], why: str) -> None:
+    before = site.cluster.get("configmap", "own-1", "-n", "policy-a")
+    said = site.patch(own, "policy-a", "own-1", body)
+    assert why in said
+    assert site.cluster.get("configmap", "own-1", "-n", "policy-a") == before
+
+
+def test_progress_of_the_full_size_is_taken(site: Site, own: str) -> None:
+    full = 65536 * "x"
+    assert not site.patch(own, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: full}})
+    assert site.data("policy-a", "own-1")[wire.KEY_PROGRESS] == full
+
+
+def test_a_head_pod_may_neither_read_nor_make_nor_delete(site: Site, own: str) -> None:
+    new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
+    for method, name, body in (
+        ("GET", "/own-1", None),
+        ("GET", "", None),
+        ("POST", "", new),
+        ("DELETE", "/own-1", None),
+    ):
+        said = site.request(own, method, f"policy-a/configmaps{name}", body)
+        assert said["code"] == 403, (method, said)
+
+
+def test_everybody_else_is_left_alone(site: Site) -> None:
+    somebody = site.token("policy-a", "somebody")
+    assert not site.patch(somebody, "policy-a", "kube-root-ca.crt", {"metadata": {"labels": {"seen": "yes"}}})
