@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import ArrowException, fs
 
-from headway_trainer.errors import NotFound, StorageError
+from headway_trainer.errors import NotFound, StorageError, UserError
 
 SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
 CHUNK = 8 * 1024 * 1024
@@ -46,7 +46,7 @@ class Store:
         """Open a local path or a URI (`file://`, `s3://`, `gs://`, `abfs://`).
 
         Credentials come from the files in secret_dir, named like the environment variables of the cloud's own tools,
-        where there are any; otherwise from the usual environment.
+        where there are any; otherwise from the usual environment. Raises UserError for a URI that cannot be meant.
         """
         with _storage_errors(uri, "open"):
             return _open(uri, _read_secrets(secret_dir))
@@ -227,10 +227,10 @@ def _open(uri: str, secret: dict[str, str]) -> Store:
         return Store(fs.LocalFileSystem(), path, path)
     parts = urlsplit(uri)
     if parts.scheme not in SCHEMES:
-        raise StorageError(f"{uri}: {parts.scheme}:// is not known; use a local path or one of {', '.join(SCHEMES)}")
+        raise UserError(f"{uri}: {parts.scheme}:// is not known; use a local path or one of {', '.join(SCHEMES)}")
     if parts.password is not None or (parts.username is not None and parts.scheme == "s3"):
         shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
-        raise StorageError(f"{shown}: the URI holds credentials, and it is stored in the clear: put them in secretRef")
+        raise UserError(f"{shown}: the URI holds credentials, and it is stored in the clear: put them in secretRef")
     match parts.scheme:
         case "file":
             return _open(parts.path, secret)
@@ -250,7 +250,7 @@ def _s3(uri: str, secret: dict[str, str]) -> fs.S3FileSystem:
     parts = urlsplit(uri)
     options = dict(parse_qsl(parts.query))
     if unknown := sorted(set(options) - _S3_OPTIONS):
-        raise StorageError(f"{uri}: {unknown[0]} is not an option; s3:// has {', '.join(sorted(_S3_OPTIONS))}")
+        raise UserError(f"{uri}: {unknown[0]} is not an option; s3:// has {', '.join(sorted(_S3_OPTIONS))}")
     endpoint = options.get("endpoint_override") or secret.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
     scheme = options.get("scheme")
     if endpoint and "://" in endpoint:
@@ -279,7 +279,7 @@ def _azure(uri: str, secret: dict[str, str]) -> Store:
     if "@" in parts.netloc:
         account = parts.netloc.rpartition("@")[2].partition(".")[0]
     if not account:
-        raise StorageError(
+        raise UserError(
             f"{uri}: no storage account is named; write abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, "
             "or set AZURE_STORAGE_ACCOUNT_NAME"
         )

@@ -11,12 +11,25 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class TableContent:
-    """Rows of named, typed columns; one of them is the target."""
+    """Rows of named columns; one of them is the target.
+
+    The columns are int64, double, bool, string or null (all empty); an empty value is null, never NaN.
+    """
 
     table: pa.Table
     target: str
+    files: list[tuple[str, int]]
+    """Each file as (URI, rows), in the order of the table's rows."""
     content_hash: str
     notes: list[str] = field(default_factory=list)
+
+    def where(self, row: int) -> str:
+        """Row number row (from 0) of the table as people find it: counted from 1 in its file, without a header."""
+        for uri, rows in self.files:
+            if row < rows:
+                return f"row {row + 1} of {uri}"
+            row -= rows
+        raise IndexError(row)
 
 
 @dataclass(frozen=True)

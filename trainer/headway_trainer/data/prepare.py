@@ -73,15 +73,16 @@ def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest
     x: npt.NDArray[np.floating]
     names: list[str] | None
     if isinstance(content, TableContent):
-        encoded = encode.encode_table(content.table.drop_columns([content.target]), parts.indices[0])
-        x, columns, numeric = encoded.x, encoded.columns, encoded.numeric
-        names = encoded.names
-        notes += encoded.notes
+        columns, told = encode.fit_columns(content, parts.indices[0])
+        notes += told
+        names, numeric = encode.feature_names(columns), encode.quantities(columns)
+        _check_memory(rows, len(names))
+        x = encode.encode_table(content.table, columns)
     else:
+        _check_memory(rows, content.x[0].size)
         x, filled = encode.fill_array(content.x, parts.indices[0])
-        names, columns, numeric = content.feature_names, [], None
         notes += filled
-    check_fits(2 * rows * (x.itemsize + 4) * x[0].size, f"{rows} rows of {x[0].size} features")
+        names, columns, numeric = content.feature_names, [], None
     scaling = scale.fit(x[parts.indices[0]], spec.scale, numeric)
     _write(store, x, target.values, parts, scaling)
     return DataInfo(
@@ -100,10 +101,15 @@ def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest
     )
 
 
+def _check_memory(rows: int, features: int) -> None:
+    """The matrix in 64 bits, and a part of it in 32 bits on its way to the store."""
+    check_fits(rows * features * 12, f"{rows} rows of {features} features")
+
+
 def _target(spec: Data, content: TableContent | ArrayContent) -> Target:
     if isinstance(content, TableContent):
         name = f"the target column {content.target!r}"
-        return targets.encode(encode.target_values(content), spec.task, name)
+        return targets.encode(encode.target_values(content, spec.task), spec.task, name)
     if content.classes_only and spec.task == "regression":
         raise UserError(f"{content.target} is a class, but data.task is regression: set data.task to classification")
     return targets.encode(content.y, spec.task, content.target, content.class_names)

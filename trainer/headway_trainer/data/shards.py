@@ -52,7 +52,10 @@ def read_split(
 
 
 def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any]:
-    """Rows [start, stop) of a .npy file; the file is read only there. Raises StorageError."""
+    """Rows [start, stop) of a .npy file, writable; only they are read, on a local path as they are touched.
+
+    Raises StorageError.
+    """
     header = io.BytesIO(store.read_range(path, 0, _HEADER_BYTES))
     try:
         if np.lib.format.read_magic(header) != (1, 0):
@@ -60,10 +63,25 @@ def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(header)
     except ValueError as error:
         raise StorageError(f"{store.uri}: {path} is no array of Headway: {error}") from error
-    if fortran_order or not 0 <= start <= stop <= shape[0]:
-        raise StorageError(f"{store.uri}: {path} holds {shape[0]} rows, so rows {start} to {stop} cannot be read")
     row_bytes = math.prod(shape[1:]) * dtype.itemsize
-    data = store.read_range(path, header.tell() + start * row_bytes, (stop - start) * row_bytes)
-    if len(data) != (stop - start) * row_bytes:
-        raise StorageError(f"{store.uri}: {path} ends before row {stop}; it was cut short")
-    return np.frombuffer(bytearray(data), dtype=dtype).reshape(stop - start, *shape[1:])
+    offset = header.tell() + start * row_bytes
+    if fortran_order or store.size(path) != header.tell() + shape[0] * row_bytes:
+        raise StorageError(f"{store.uri}: {path} does not hold the rows that its header tells of")
+    if not 0 <= start <= stop <= shape[0]:
+        raise StorageError(f"{store.uri}: {path} holds {shape[0]} rows, so rows {start} to {stop} cannot be read")
+    wanted = (stop - start, *shape[1:])
+    folder = store.local_path()
+    if folder is not None and stop > start:
+        # Private to the process where it is written to; pages that are only read are shared by a node's workers.
+        return np.memmap(folder / path, dtype=dtype, mode="c", offset=offset, shape=wanted).view(np.ndarray)
+    rows = np.empty(wanted, dtype=dtype)
+    _read_into(store, path, offset, rows.reshape(-1).view(np.uint8))
+    return rows
+
+
+def _read_into(store: Store, path: str, offset: int, buffer: npt.NDArray[np.uint8]) -> None:
+    with store.open_input(path) as stream:
+        stream.seek(offset)
+        for start in range(0, len(buffer), CHUNK):
+            chunk = stream.read(min(CHUNK, len(buffer) - start))
+            buffer[start : start + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)

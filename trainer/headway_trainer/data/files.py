@@ -1,0 +1,99 @@
+"""Which files a source names: a single file, all of a folder, or those that a glob fits, and which format they have."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from headway_api.data import Format
+from headway_trainer.errors import NotFound, UserError
+from headway_trainer.storage import Store
+
+ENDINGS: dict[Format, tuple[str, ...]] = {
+    "csv": (".csv", ".csv.gz"),
+    "parquet": (".parquet", ".pq"),
+    "jsonl": (".jsonl", ".ndjson", ".jsonl.gz"),
+    "npz": (".npz",),
+    "imageFolder": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files of a source, all of one format, sorted by path."""
+
+    store: Store
+    """What the paths are relative to."""
+    paths: list[str]
+    sizes: list[int]
+    format: Format
+    left_out: int = 0
+    """Files of the folder that have another format's ending."""
+
+    def uri(self, path: str) -> str:
+        """A file as messages name it."""
+        return self.store.child(path).uri if path else self.store.uri
+
+    def is_gzip(self, path: str) -> bool:
+        """Whether a file is compressed."""
+        return _name(path or self.store.uri).endswith(".gz")
+
+
+def find_files(uri: str, form: Format | None, secret_dir: str | None) -> SourceFiles:
+    """The files that uri names. Hidden files, and those whose names begin with `_`, are no data.
+
+    Raises UserError where there are none, or where their format cannot be told; StorageError.
+    """
+    store, found = _list(uri, secret_dir)
+    if not found:
+        raise UserError(f"data.source: there is no file at {uri}: correct the path, or put files there")
+    form = form or _format(uri, [path or uri for path, _ in found])
+    fitting = [(path, size) for path, size in found if _name(path or uri).endswith(ENDINGS[form])]
+    chosen = fitting or found
+    return SourceFiles(
+        store, [path for path, _ in chosen], [size for _, size in chosen], form, left_out=len(found) - len(chosen)
+    )
+
+
+def _list(uri: str, secret_dir: str | None) -> tuple[Store, list[tuple[str, int]]]:
+    path, mark, query = uri.partition("?") if "://" in uri else (uri, "", "")
+    parent, _, last = path.rpartition("/")
+    if any(sign in last for sign in "*?["):
+        store = Store.open((parent or ("/" if path.startswith("/") else ".")) + mark + query, secret_dir)
+        names = [name for name in store.list() if _is_data(name) and fnmatch.fnmatchcase(name, last)]
+        return store, [(name, store.size(name)) for name in names if store.is_file(name)]
+    store = Store.open(uri, secret_dir)
+    try:
+        return store, [("", store.size())]
+    except NotFound:
+        return store, [(name, size) for name, size in store.walk() if _is_data(name)]
+
+
+def _is_data(path: str) -> bool:
+    return not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
+
+
+def _format(uri: str, paths: list[str]) -> Format:
+    found = {form for path in paths if (form := _format_of(path)) is not None}
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        raise UserError(
+            f"data.source: {uri} holds files of the formats {', '.join(sorted(found))}: set data.source.format to one"
+        )
+    shown = ", ".join(PurePosixPath(path).name for path in paths[:_SHOWN])
+    raise UserError(
+        f"data.source: the format of {uri} cannot be told from the file names ({shown}): "
+        f"set data.source.format to one of {', '.join(ENDINGS)}"
+    )
+
+
+def _format_of(path: str) -> Format | None:
+    return next((form for form, endings in ENDINGS.items() if _name(path).endswith(endings)), None)
+
+
+def _name(path: str) -> str:
+    """A path or URI in lower case, without a query."""
+    return (path.partition("?")[0] if "://" in path else path).lower()
