@@ -26,7 +26,7 @@ def cluster() -> Iterator[Cluster]:
         images = {
             target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1] for target in ("operator", "trainer")
         }
-        yield Cluster(kubeconfig, run(HACK_CLUSTER, "tool", "helm").strip(), images)
+        yield Cluster(kubeconfig, run(HACK_CLUSTER, "which", "helm").strip(), images)
     finally:
         if not os.environ.get("HEADWAY_TEST_KEEP_CLUSTER"):
             run(HACK_CLUSTER, "down")
