@@ -32,11 +32,11 @@ def cluster() -> Iterator[Cluster]:
             run(HACK_CLUSTER, "down")
 
 
-def install(cluster: Cluster, *values: str) -> None:
-    """Installs or upgrades Headway from the chart in this folder, and waits until it is ready."""
+def install(cluster: Cluster, *values: str, chart: Path = ROOT / "charts/headway") -> None:
+    """Installs or upgrades Headway from a chart, and waits until it is ready."""
     repositories = [word for target, image in cluster.images.items() for word in ("--set", f"{target}.image={image}")]
     cluster.helm(
-        "upgrade", "--install", "headway", str(ROOT / "charts/headway"), "--namespace", "headway-system",
+        "upgrade", "--install", "headway", str(chart), "--namespace", "headway-system",
         "--create-namespace", "--wait", "--timeout", "3m", *repositories, *values,
     )  # fmt: skip
 
