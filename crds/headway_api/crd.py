@@ -120,7 +120,7 @@ def _column(column: Column) -> Schema:
 def _root(kind: Kind) -> Schema:
     model = schema.inlined(kind.model)
     spec = structural(model["properties"]["spec"])
-    status = _without_defaults(structural(schema.inlined(kind.status, "serialization")))
+    status = _without_defaults(structural(status_schema(kind)))
     status["description"] = schema.paragraphs(model["properties"]["status"]["description"])
     return {
         "description": schema.paragraphs(model["description"]),
@@ -135,6 +135,13 @@ def _root(kind: Kind) -> Schema:
         },
         "x-kubernetes-validations": [_name_rule(), *_frozen(kind, spec)],
     }
+
+
+def status_schema(kind: Kind) -> Schema:
+    """The schema of a kind's status with its computed fields, which pydantic calls required and nobody has to give."""
+    status = schema.inlined(kind.status, "serialization")
+    computed = kind.status.model_computed_fields
+    return {**status, "required": [name for name in status.get("required", ()) if name not in computed]}
 
 
 def _name_rule() -> Schema:
@@ -177,6 +184,8 @@ def structural(node: Schema) -> Schema:
     for exclusive, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if exclusive in out:
             out[inclusive], out[exclusive] = out[exclusive], True
+    if not out.get("required", True):
+        del out["required"]
     if "description" in out:
         out["description"] = schema.paragraphs(out["description"])
     if "properties" in out:

@@ -16,7 +16,7 @@ Width = Annotated[int, Field(ge=1, le=65536)]
 class MlpOptions(Section):
     """Options of `mlp`: fully connected layers over flattened features."""
 
-    hidden: Annotated[list[Width], Field(max_length=64)] = Field(default_factory=lambda: [128, 64])
+    hidden: Annotated[list[Width], Field(max_length=64)] = Field(default=[128, 64])
     """The widths of the hidden layers."""
     dropout: Dropout = 0.0
     """The dropout rate after each hidden layer."""
@@ -27,7 +27,7 @@ class MlpOptions(Section):
 class CnnOptions(Section):
     """Options of `cnn`: convolution blocks with batch normalisation, then one hidden layer. For images."""
 
-    channels: Annotated[list[Width], Field(min_length=1, max_length=16)] = Field(default_factory=lambda: [32, 64])
+    channels: Annotated[list[Width], Field(min_length=1, max_length=16)] = Field(default=[32, 64])
     """The channels of each block; every block halves height and width while they are above 2."""
     hidden: Width = 128
     """The width of the layer before the output."""
