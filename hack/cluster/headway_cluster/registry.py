@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -43,12 +44,21 @@ def start(space: Space) -> None:
     space.start("registry", [need("docker-registry"), "serve", str(config)])
 
 
+def _free_address() -> str:
+    """Always the same one if it is free: buildah remembers, by address, which layers a registry has."""
+    for wanted in ("127.231.0.1:5000", "127.0.0.1:0"):
+        host, _, port = wanted.partition(":")
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+            return f"{host}:{probe.getsockname()[1]}"
+    raise ClusterError("no free port on the loopback interface")
+
+
 @contextmanager
 def on_loopback(folder: Path) -> Iterator[str]:
-    """Serve the same folder on a free loopback port for as long as an image is pushed: no cluster needed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    """Serve the same folder on the loopback interface for as long as an image is pushed: no cluster needed."""
+    address = _free_address()
     config = configure(folder, address)
     with (folder / "registry.log").open("wb") as log:
         server = subprocess.Popen(
