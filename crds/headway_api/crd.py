@@ -24,6 +24,8 @@ from headway_api.status import TrainingJobStatus
 
 HEADER = "# Generated from the models by `python -m headway_api.crd --output crds/`: change those, not this.\n"
 _DROPPED = ("patternErrorMessage", "propertyNames", "readOnly")
+_VOID: tuple[tuple[str, object], ...] = (("additionalProperties", False), ("required", []))
+"""What says nothing in this dialect, or is its rule anyway."""
 _ORDER = ("description", "type", "format", "default", "enum")
 """The keys that come first, for readers; the rest follows by name."""
 _FORMATS = {"integer": "int64", "number": "double"}
@@ -176,16 +178,12 @@ def _unchangeable(node: Schema, changeable: frozenset[str], prefix: str = "") ->
 
 def structural(node: Schema) -> Schema:
     """A model's schema in the dialect of a CustomResourceDefinition."""
-    out = {key: value for key, value in node.items() if key not in _DROPPED}
-    if out.get("additionalProperties") is False:
-        del out["additionalProperties"]
+    out = {key: value for key, value in node.items() if key not in _DROPPED and (key, value) not in _VOID}
     if out.get("type") in _FORMATS:
         out["format"] = _FORMATS[out["type"]]
     for exclusive, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if exclusive in out:
             out[inclusive], out[exclusive] = out[exclusive], True
-    if not out.get("required", True):
-        del out["required"]
     if "description" in out:
         out["description"] = schema.paragraphs(out["description"])
     if "properties" in out:
