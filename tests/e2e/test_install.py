@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from harness import ROOT, Cluster
 
 from .conftest import install
