@@ -277,9 +277,11 @@ def _of_bearable_size(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _template_parts(value: dict[str, Any]) -> dict[str, Any]:
-    for name in value:
+    for name, part in value.items():
         if name not in ("metadata", "spec"):
             raise PydanticCustomError("unknown_field", "a pod template has metadata and spec", {"within": name})
+        if not isinstance(part, dict):
+            raise PydanticCustomError("sentence", "{part} must be a mapping", {"part": name, "within": name})
     return value
 
 

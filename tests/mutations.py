@@ -1,0 +1,414 @@
+"""Job files with one mistake each: what nobody may get into the queue as work.
+
+Each names the field that the message has to name. `schema` says that the API server itself has to refuse it with that
+field in its message; the rest is beyond a schema (the options of a registry's model, the size of what is kept as it
+comes) or beyond JSON (NaN), and is for `headway validate`, `headway run` and the operator.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+BASE: dict[str, Any] = {
+    "apiVersion": "headway.dev/v1alpha1",
+    "kind": "TrainingJob",
+    "metadata": {"name": "mutant", "labels": {"team": "vision"}},
+    "spec": {
+        "image": "example.com/trainer:1",
+        "data": {"source": {"builtin": {"name": "digits"}}, "split": {"train": 0.7, "validation": 0.2, "test": 0.1}},
+        "model": {"name": "mlp", "options": {"hidden": [32], "dropout": 0.1}},
+        "training": {
+            "epochs": 2,
+            "batchSize": 32,
+            "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.8},
+            "schedule": {"name": "cosine", "warmupSteps": 10},
+            "clip": {"norm": 1.0},
+            "earlyStopping": {"patience": 3},
+            "checkpoint": {"everySteps": 100},
+        },
+        "evaluation": {"metrics": ["accuracy", "f1"]},
+        "head": {"resources": {"cpu": "500m", "memory": "2Gi"}},
+        "workers": {"replicas": 2, "resources": {"cpu": 1, "memory": "4Gi", "gpu": 0}},
+        "storage": {"persistentVolumeClaim": {"name": "models", "path": "runs"}},
+        "retry": {"userError": 1},
+        "seed": 7,
+    },
+}
+"""A job without a mistake."""
+
+USER_CODE: dict[str, Any] = {
+    "code": {"git": {"url": "https://example.com/team/code.git", "revision": "main", "path": "src"}},
+    "training": {"entrypoint": "train:main", "arguments": {"lr": 0.1}},
+}
+"""Sections of a spec that runs the user's own code, to be laid over BASE's."""
+
+MEGABYTE = "x" * 1_000_000
+DEEP = 70
+
+
+class _Absent:
+    """Takes a field away."""
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A job file with one mistake."""
+
+    name: str
+    text: str
+    """The file."""
+    field: str
+    """What the message has to name."""
+    schema: bool
+    """Whether the API server has to refuse it, naming that field."""
+    document: dict[str, Any] | None
+    """The file's one object; None where the mistake is in the text itself."""
+
+
+def changed(changes: Mapping[str, Any], spec: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """BASE with other values at some dotted paths, after whole sections of the spec were replaced."""
+    document = copy.deepcopy(BASE)
+    document["spec"].update(copy.deepcopy(dict(spec or {})))
+    for path, value in changes.items():
+        *way, last = path.split(".")
+        node = document
+        for part in way:
+            node = node.setdefault(part, {})
+        if value is ABSENT:
+            del node[last]
+        else:
+            node[last] = value
+    return document
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+_WRONG_TYPES: list[tuple[str, Any]] = [
+    ("spec", "train it"),
+    ("spec.image", 5),
+    ("spec.data", []),
+    ("spec.data.source", "digits"),
+    ("spec.data.source.builtin", "digits"),
+    ("spec.data.split", 0.7),
+    ("spec.data.split.train", "0.7"),
+    ("spec.model", "mlp"),
+    ("spec.model.options", ["hidden"]),
+    ("spec.training", True),
+    ("spec.training.epochs", "2"),
+    ("spec.training.epochs", 2.5),
+    ("spec.training.epochs", True),
+    ("spec.training.batchSize", [32]),
+    ("spec.training.batchSize", {"size": 32}),
+    ("spec.training.optimizer", "sgd"),
+    ("spec.training.optimizer.lr", "0.1"),
+    ("spec.training.optimizer.lr", False),
+    ("spec.training.clip", 1.0),
+    ("spec.training.earlyStopping.patience", 1.5),
+    ("spec.training.checkpoint.everySteps", "100"),
+    ("spec.evaluation.metrics", "accuracy"),
+    ("spec.head", []),
+    ("spec.head.template", "small"),
+    ("spec.head.template", {"spec": []}),
+    ("spec.workers.replicas", "2"),
+    ("spec.workers.replicas", 1.5),
+    ("spec.workers.resources.gpu", "1"),
+    ("spec.workers.resources.memory", 1.5),
+    ("spec.workers.resources.cpu", True),
+    ("spec.workers.resources.memory", ["4Gi"]),
+    ("spec.storage", "s3://models"),
+    ("spec.storage.persistentVolumeClaim", "models"),
+    ("spec.retry", 3),
+    ("spec.suspend", "no"),
+    ("spec.suspend", 0),
+    ("spec.seed", "seven"),
+    ("spec.activeDeadlineSeconds", "1h"),
+    ("spec.ttlSecondsAfterFinished", 3600.5),
+]
+
+_OUT_OF_BOUNDS: list[tuple[str, Any]] = [
+    ("spec.training.epochs", 0),
+    ("spec.training.epochs", -1),
+    ("spec.training.epochs", 1_000_001),
+    ("spec.training.batchSize", -32),
+    ("spec.training.batchSize", 0),
+    ("spec.training.batchSize", 10**18),
+    ("spec.training.optimizer.lr", 0),
+    ("spec.training.optimizer.lr", -0.1),
+    ("spec.training.optimizer.weightDecay", -1),
+    ("spec.training.optimizer.momentum", 1),
+    ("spec.training.optimizer.momentum", -0.1),
+    ("spec.training.schedule.warmupSteps", -10),
+    ("spec.training.clip.norm", 0),
+    ("spec.training.clip.norm", -1.0),
+    ("spec.training.earlyStopping.patience", 0),
+    ("spec.training.earlyStopping.minDelta", -0.5),
+    ("spec.training.checkpoint.everySteps", 0),
+    ("spec.training.checkpoint.keepLast", 0),
+    ("spec.training.checkpoint.keepBest", 101),
+    ("spec.data.split.train", -0.1),
+    ("spec.data.split.train", 1.1),
+    ("spec.data.split.test", 1),
+    ("spec.workers.replicas", 0),
+    ("spec.workers.replicas", -2),
+    ("spec.workers.replicas", 10_001),
+    ("spec.workers.resources.gpu", -1),
+    ("spec.workers.resources.gpu", 65),
+    ("spec.workers.resources.cpu", -1),
+    ("spec.workers.resources.cpu", 0),
+    ("spec.workers.resources.memory", "0Gi"),
+    ("spec.head.resources.memory", "0.0"),
+    ("spec.retry.preempted", -1),
+    ("spec.retry.infrastructure", 1001),
+    ("spec.seed", -1),
+    ("spec.seed", 2**31),
+    ("spec.activeDeadlineSeconds", 0),
+    ("spec.ttlSecondsAfterFinished", -1),
+    ("spec.scheduling.startupDeadlineSeconds", 9),
+    ("spec.evaluation.metrics", []),
+]
+
+_WRONG_FORMS: list[tuple[str, Any]] = [
+    ("spec.image", ""),
+    ("spec.image", "trainer image"),
+    ("spec.image", MEGABYTE),
+    ("spec.data.source.builtin.name", "mnist"),
+    ("spec.data.source.builtin.name", "Digits"),
+    ("spec.data.scale", "minmax"),
+    ("spec.data.split.stratify", "always"),
+    ("spec.data.task", "clasification"),
+    ("spec.data.target", ""),
+    ("spec.data.target", "two\nlines"),
+    ("spec.data.target", MEGABYTE),
+    ("spec.model.name", "resnet"),
+    ("spec.training.optimizer.name", "adam"),
+    ("spec.training.schedule.name", "linear"),
+    ("spec.training.precision", "bfloat16"),
+    ("spec.training.earlyStopping.metric", "validation loss"),
+    ("spec.training.earlyStopping.metric", "a/b/c"),
+    ("spec.training.earlyStopping.mode", "lower"),
+    ("spec.training.checkpoint.metric", MEGABYTE),
+    ("spec.head.resources.cpu", "half"),
+    ("spec.head.resources.cpu", "1e3"),
+    ("spec.head.resources.memory", "2GB"),
+    ("spec.workers.resources.memory", "-4Gi"),
+    ("spec.workers.resources.memory", "4 Gi"),
+    ("spec.workers.resources.memory", "9" * 1_000_000),
+    ("spec.workers.resources.gpuResource", "gpu"),
+    ("spec.storage.persistentVolumeClaim.name", "Models"),
+    ("spec.storage.persistentVolumeClaim.name", "a" * 254),
+    ("spec.storage.persistentVolumeClaim.path", "/runs"),
+    ("spec.storage.persistentVolumeClaim.path", "runs/../../other"),
+]
+
+_UNKNOWN: list[str] = [
+    "specs",
+    "spec.epochs",
+    "spec.Data",
+    "spec.workers.replica",
+    "spec.workers.resources.gpus",
+    "spec.workers.resources.limits",
+    "spec.workers.template.nodeSelector",
+    "spec.head.replicas",
+    "spec.data.sources",
+    "spec.data.source.path",
+    "spec.data.source.builtin.version",
+    "spec.data.split.valid",
+    "spec.model.layers",
+    "spec.training.batchsize",
+    "spec.training.batch_size",
+    "spec.training.lr",
+    "spec.training.optimizer.learningRate",
+    "spec.training.checkpoint.every",
+    "spec.training.early_stopping",
+    "spec.evaluation.metric",
+    "spec.storage.path",
+    "spec.retry.maxRetries",
+    "spec.scheduling.queue",
+    "metadata.lables",
+]
+
+_NAMES: list[str] = [
+    "a" * 45,
+    "a" * 64,
+    "a" * 253,
+    "Digits",
+    "1digits",
+    "digits-",
+    "-digits",
+    "dig.its",
+    "dig_its",
+    "dig its",
+    "digits\n",
+    "ziffern-ä",
+    "",
+    MEGABYTE,
+]
+
+_MISSING: list[str] = [
+    "spec",
+    "spec.data.source",
+    "spec.data.source.builtin.name",
+    "spec.training.clip.norm",
+    "spec.storage.persistentVolumeClaim.name",
+]
+
+_Rows = list[tuple[str, dict[str, Any], str]]
+_CONTRADICTIONS: _Rows = [
+    ("split that adds up to less than 1", {"spec.data.split.train": 0.5}, "spec.data.split"),
+    ("split that adds up to more than 1", {"spec.data.split.validation": 0.9}, "spec.data.split"),
+    ("nothing to train on", {"spec.data.split": {"train": 0, "validation": 0.5, "test": 0.5}}, "spec.data.split.train"),
+    ("two sources", {"spec.data.source.uri": "s3://lake/a.npz"}, "spec.data.source"),
+    ("no source", {"spec.data.source": {}}, "spec.data.source"),
+    ("a format for a builtin set", {"spec.data.source.format": "npz"}, "spec.data.source.format"),
+    ("credentials without a uri", {"spec.data.source.secretRef": {"name": "lake"}}, "spec.data.source.secretRef"),
+    ("a table without a target", {"spec.data.source": {"uri": "s3://lake/a.csv"}}, "spec.data.target"),
+    ("parquet without a target", {"spec.data.source": {"uri": "a", "format": "parquet"}}, "spec.data.target"),
+    ("early stopping on nothing", {"spec.data.split": {"train": 0.9, "validation": 0, "test": 0.1}}, "spec.training"),
+    ("two rhythms of checkpoints", {"spec.training.checkpoint.everySeconds": 60}, "spec.training.checkpoint"),
+    ("arguments without an entrypoint", {"spec.training.arguments": {"lr": 0.1}}, "spec.training.arguments"),
+    ("no model", {"spec.model": ABSENT}, "spec.model"),
+    ("a model without a name", {"spec.model.name": ABSENT}, "spec.model"),
+    ("two models", {"spec.model.entrypoint": "nets:build"}, "spec.model"),
+    ("no data", {"spec.data": ABSENT}, "spec.data"),
+    ("nothing to run", {"spec.training": ABSENT}, "spec.training"),
+    ("code that nothing calls", {"spec.code": {"configMap": {"name": "code"}}}, "spec.code"),
+    ("two storages", {"spec.storage.uri": "s3://models"}, "spec.storage"),
+    ("no storage in storage", {"spec.storage": {}}, "spec.storage"),
+    ("a secret for a volume", {"spec.storage.secretRef": {"name": "writer"}}, "spec.storage.secretRef"),
+    ("a metric twice", {"spec.evaluation.metrics": ["f1", "accuracy", "f1"]}, "spec.evaluation.metrics"),
+    ("an unknown metric", {"spec.evaluation.metrics": ["accuracy", "auc"]}, "spec.evaluation.metrics[1]"),
+    ("metrics without end", {"spec.evaluation.metrics": ["accuracy"] * 1000}, "spec.evaluation.metrics"),
+]
+
+_CODE: _Rows = [
+    ("an empty code section", {"spec.code": {}}, "spec.code"),
+    ("two kinds of code", {"spec.code.configMap": {"name": "code"}}, "spec.code"),
+    ("a local repository", {"spec.code.git.url": "/srv/code.git"}, "spec.code.git.url"),
+    ("a password in a URL", {"spec.code.git.url": "https://me:secret@example.com/code.git"}, "spec.code.git.url"),
+    ("a revision that is an option", {"spec.code.git.revision": "--upload-pack=sh"}, "spec.code.git.revision"),
+    ("no revision", {"spec.code.git.revision": ABSENT}, "spec.code.git.revision"),
+    ("a path out of the repository", {"spec.code.git.path": "../etc"}, "spec.code.git.path"),
+    ("an absolute path", {"spec.code.git.path": "/etc"}, "spec.code.git.path"),
+    ("an entrypoint without a function", {"spec.training.entrypoint": "train"}, "spec.training.entrypoint"),
+    ("an entrypoint that is a file", {"spec.training.entrypoint": "src/train.py:main"}, "spec.training.entrypoint"),
+    ("an entrypoint beyond ASCII", {"spec.training.entrypoint": "träin:main"}, "spec.training.entrypoint"),
+    ("an endless entrypoint", {"spec.training.entrypoint": f"train:{MEGABYTE}"}, "spec.training.entrypoint"),
+    ("arguments that are a list", {"spec.training.arguments": [1, 2]}, "spec.training.arguments"),
+]
+
+_BEYOND_SCHEMA: _Rows = [
+    ("an unknown option", {"spec.model.options.layers": 3}, "spec.model.options.layers"),
+    ("an option of the other model", {"spec.model.options.channels": [8]}, "spec.model.options.channels"),
+    ("an option of the wrong type", {"spec.model.options.hidden": "32"}, "spec.model.options.hidden"),
+    ("a layer without neurons", {"spec.model.options.hidden": [32, 0]}, "spec.model.options.hidden[1]"),
+    ("everything dropped", {"spec.model.options.dropout": 1.0}, "spec.model.options.dropout"),
+    ("a template of a megabyte", {"spec.head.template": {"spec": {"hostname": MEGABYTE}}}, "spec.head.template"),
+    ("a template without a floor", {"spec.head.template": {"spec": {"x": _nested(DEEP)}}}, "spec.head.template"),
+    ("a NaN learning rate", {"spec.training.optimizer.lr": float("nan")}, "spec.training.optimizer.lr"),
+    ("an infinite norm", {"spec.training.clip.norm": float("inf")}, "spec.training.clip.norm"),
+    ("NaN epochs", {"spec.training.epochs": float("nan")}, "spec.training.epochs"),
+    ("a NaN option", {"spec.model.options.dropout": float("nan")}, "spec.model.options.dropout"),
+]
+
+_OBJECT: _Rows = [
+    ("another version", {"apiVersion": "headway.dev/v1"}, "apiVersion"),
+    ("another group", {"apiVersion": "headway.example.com/v1alpha1"}, "apiVersion"),
+    ("a misspelt kind", {"kind": "Trainingjob"}, "kind"),
+    ("no kind", {"kind": ABSENT}, "kind"),
+    ("no version", {"apiVersion": ABSENT}, "apiVersion"),
+    ("no metadata", {"metadata": ABSENT}, "metadata"),
+    ("no name", {"metadata": {}}, "metadata"),
+]
+
+_LABELS: _Rows = [
+    ("a label that is a number", {"metadata.labels": {"team": 5}}, "metadata.labels"),
+    ("a label with spaces", {"metadata.labels": {"team": "a b"}}, "metadata.labels"),
+    ("an endless label", {"metadata.labels": {"team": "a" * 64}}, "metadata.labels"),
+    ("a label without a name", {"metadata.labels": {"a/b/c": "x"}}, "metadata.labels"),
+]
+
+_TEXTS: list[tuple[str, str, str]] = [
+    ("a key twice", "  training: {epochs: 1}\n  training: {epochs: 2}\n", "spec.training"),
+    ("a key twice in a mapping", "  training: {epochs: 1, epochs: 2}\n", "spec.training.epochs"),
+    ("a merge of nothing", "  <<: none\n", "spec"),
+    ("an alias of nothing", "  training: *missing\n", "spec.training"),
+    ("an alias of itself", "  training: &loop {clip: *loop}\n", "spec.training"),
+    ("a Python object", "  training: !!python/object/apply:os.system [ls]\n", "spec.training"),
+    ("a key that is a list", "  ? [training]\n  : {}\n", "spec"),
+    ("yes for a number", "  training: {epochs: yes}\n", "spec.training.epochs"),
+    ("no for a name", "  model: {name: no}\n", "spec.model.name"),
+    ("an octal that is none of ours", "  seed: 0x1FFFFFFFF\n", "spec.seed"),
+    ("infinity", "  training: {optimizer: {lr: .inf}}\n", "spec.training.optimizer.lr"),
+    ("a number that overflows", "  training: {optimizer: {lr: 1e999}}\n", "spec.training.optimizer.lr"),
+    ("a bomb of aliases", "", "values"),
+    ("a mapping without a floor", "  training: " + "{a: " * 3000 + "1" + "}" * 3000 + "\n", "spec.training"),
+    ("a tab", "  training:\n\tepochs: 1\n", "line 7"),
+    ("a missing bracket", "  training: {epochs: 1\n", "YAML"),
+    ("a control character", "  image: a\x00b\n", "line 6"),
+]
+
+_HEAD = "apiVersion: headway.dev/v1alpha1\nkind: TrainingJob\nmetadata: {name: mutant}\nspec:\n"
+_HEAD += "  data: {source: {builtin: {name: iris}}}\n"
+_REST = {"model": "  model: {name: mlp}\n", "training": "  training: {epochs: 1}\n"}
+
+
+def _bomb() -> str:
+    lines = ["  a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"  {b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+class _Quoting(yaml.SafeDumper):
+    """Quotes each string, so that no reader takes one for a number."""
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+def _from_document(name: str, document: dict[str, Any], field: str, *, schema: bool = True) -> Mutation:
+    text = yaml.dump(document, Dumper=_Quoting, allow_unicode=True)
+    return Mutation(name, text, field, schema, document)
+
+
+def _from_text(name: str, body: str, field: str) -> Mutation:
+    rest = "".join(line for key, line in _REST.items() if f"{key}:" not in body)
+    return Mutation(name, _HEAD + (body or _bomb()) + rest, field, False, None)
+
+
+def _all() -> Iterator[Mutation]:
+    for what, table in (("type", _WRONG_TYPES), ("bound", _OUT_OF_BOUNDS), ("form", _WRONG_FORMS)):
+        for path, value in table:
+            yield _from_document(f"{what} {path} {json.dumps(value)[:24]}", changed({path: value}), path)
+    for path in _UNKNOWN:
+        yield _from_document(f"unknown {path}", changed({path: {}}), path)
+    for name in _NAMES:
+        document = changed({"metadata.name": name})
+        yield _from_document(f"name of {len(name)}: {name[:20]!r}", document, "metadata.name")
+    for path in _MISSING:
+        yield _from_document(f"missing {path}", changed({path: ABSENT}), path)
+    for name, changes, field in (*_CONTRADICTIONS, *_LABELS):
+        yield _from_document(name, changed(changes), field)
+    for name, changes, field in _CODE:
+        yield _from_document(name, changed(changes, USER_CODE), field)
+    for name, changes, field in (*_BEYOND_SCHEMA, *_OBJECT):
+        yield _from_document(name, changed(changes), field, schema=False)
+    for name, body, field in _TEXTS:
+        yield _from_text(name, body, field)
+
+
+MUTATIONS: tuple[Mutation, ...] = tuple(_all())
+"""All of them; their names are unique."""
