@@ -273,15 +273,15 @@ def _s3(uri: str, secret: dict[str, str]) -> fs.S3FileSystem:
 
 
 def _azure(uri: str, secret: dict[str, str]) -> Store:
-    _, base = fs.FileSystem.from_uri(uri)
+    """A container of the account that the URI names after `@`, or else of the secret's or the environment's."""
     parts = urlsplit(uri)
-    account = secret.get("AZURE_STORAGE_ACCOUNT_NAME") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
-    if "@" in parts.netloc:
-        account = parts.netloc.rpartition("@")[2].partition(".")[0]
+    container, _, host = parts.netloc.partition("@")
+    account = host.partition(".")[0]
+    account = account or secret.get("AZURE_STORAGE_ACCOUNT_NAME") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
     if not account:
         raise UserError(
             f"{uri}: no storage account is named; write abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH, "
             "or set AZURE_STORAGE_ACCOUNT_NAME"
         )
     key = secret.get("AZURE_STORAGE_ACCOUNT_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
-    return Store(fs.AzureFileSystem(account, account_key=key), base, uri)
+    return Store(fs.AzureFileSystem(account, account_key=key), f"{container}{parts.path}", uri)

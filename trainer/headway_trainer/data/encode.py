@@ -116,7 +116,8 @@ def _fit(
 def _encode(values: pa.ChunkedArray, column: Column, out: Floats) -> None:
     """Write a column's features into out, (rows, width)."""
     if column.kind != "category":
-        numbers = values.cast(pa.float64()).fill_null(column.fill)
+        # Not safe means that whole numbers beyond 2^53 are rounded, as every float is.
+        numbers = values.cast(pa.float64(), safe=False).fill_null(column.fill)
         out[:, 0] = numbers.to_numpy()
         return
     filled = values.fill_null(column.fill) if column.fill is not None else values

@@ -23,6 +23,7 @@ _JSON_BLOCK = 16 * 1024 * 1024
 _GROWTH = {"csv": 4, "jsonl": 4, "parquet": 2}
 """Memory taken by a byte of a file (of parquet: once uncompressed) until it is a matrix."""
 _GZIP_GROWTH = 5
+_INT64_MAX = 2**63 - 1
 _KINDS = ("int64", "double", "bool", "string")
 _BROKEN = ("corrupt", "thrift", "zlib")
 """Words of the errors by which pyarrow says that a file, and not the way to it, is broken."""
@@ -200,10 +201,11 @@ def _canonical(column: pa.ChunkedArray, name: str, files: SourceFiles) -> pa.Chu
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         column = _text(column.cast(pa.string()))
         column = _typed(column) if files.format == "csv" else column
-    elif types.is_uint64(kind) or types.is_floating(kind) or types.is_decimal(kind):
+    elif types.is_floating(kind) or types.is_decimal(kind):
         column = _without_nan(column.cast(pa.float64()))
     elif types.is_integer(kind):
-        column = column.cast(pa.int64())
+        large = types.is_uint64(kind) and (pc.max(column).as_py() or 0) > _INT64_MAX
+        column = column.cast(pa.float64() if large else pa.int64(), safe=False)
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column))])
     if types.is_temporal(column.type):
