@@ -10,7 +10,7 @@ from .api import Api
 from .paths import SERVICE_DNS_IP, Paths
 
 Object = dict[str, Any]
-VOLUMES = 8
+VOLUMES = 40  # a used one is not used again, and each test makes its own claims
 STORAGE_CLASS = "headway-local"
 KWOK_TAINT = {"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
