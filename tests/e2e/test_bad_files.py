@@ -1,4 +1,4 @@
-"""Bad job files against the whole: refused by `kubectl apply`, or by a condition where only Python can judge; never work."""
+"""Bad job files against the whole: refused by `kubectl apply`, or by a condition where only Python can judge."""
 
 from __future__ import annotations
 
