@@ -31,15 +31,17 @@ test-unit: $(READY) ## the tests of pure functions: under a minute
 demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show
 	hack/demo
 
-lint: $(READY) ## format, lint, types, layers, generated files
+lint: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
-	$(MAKE) --no-print-directory generate CHECK=--check
 
 generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference
-	$(BIN)/python -m headway_api.generate $(CHECK)
+	$(BIN)/python -m headway_api.crd --output crds
+	cp crds/headway.dev_*.yaml charts/headway/files/crds/
+	$(BIN)/python -m headway_api.reference --output docs/reference
+	$(BIN)/python -m headway_trainer.report > docs/reference/result.schema.json
 
 clean: ## remove what these targets made in this folder; caches outside it stay
 	rm -rf $(VENV) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
