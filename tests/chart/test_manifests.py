@@ -12,6 +12,7 @@ import yaml
 
 from harness import ROOT, run
 from headway_api import wire
+from headway_operator import settings
 
 from .conftest import CHART, NAMESPACE, RELEASE, Chart, Manifests
 
@@ -225,8 +226,6 @@ def test_the_operator_is_two_that_spread_and_are_probed(default: Manifests) -> N
     container = pod["containers"][0]
     assert spec["replicas"] == 2
     assert pod["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"metrics": 8080, "health": 8081}
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
     selector = spec["selector"]["matchLabels"]
@@ -246,6 +245,26 @@ def test_the_default_storage_reaches_the_operator(chart: Chart) -> None:
     claim = environment(chart.render({"defaultStorage": {"persistentVolumeClaim": {"name": "models", "path": "runs"}}}))
     assert claim["HEADWAY_DEFAULT_STORAGE_CLAIM"] == "models"
     assert claim["HEADWAY_DEFAULT_STORAGE_PATH"] == "runs"
+
+
+def test_the_operator_understands_each_variable_that_it_gets(variant: Manifests) -> None:
+    given = {name: value or "pod" for name, value in environment(variant).items()}
+    known = {settings.PREFIX + name.upper() for name in settings.Settings.model_fields} | {wire.ENV_POD_NAME}
+    assert set(given) <= known
+    understood = settings.from_environment(given, {})
+    assert understood.leader_election
+    assert understood.trainer_image == "localhost/headway-trainer:0.1.0"
+    container = variant.one("Deployment")["spec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"metrics": understood.metrics_port, "health": understood.health_port}
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_every_log_level_is_one_of_the_operators(chart: Chart, level: str) -> None:
+    given = environment(chart.render({"operator": {"logLevel": level}}))
+    assert (
+        settings.from_environment({"HEADWAY_LOG_LEVEL": str(given["HEADWAY_LOG_LEVEL"])}, {}).log_level == level.upper()
+    )
 
 
 def test_claims_that_the_chart_makes_outlive_it(chart: Chart) -> None:
