@@ -12,8 +12,6 @@ from headway_operator.plan.status import (
     REASON_PODS_REFUSED,
     condition_of,
     read_progress,
-    result_within_bounds,
-    within_bounds,
 )
 from headway_operator.plan.stopping import deadline_message, reason_to_stop, why_not_up
 from headway_operator.plan.times import to_seconds, to_text
@@ -129,7 +127,7 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
     # Numbers are counted over the whole attempt, so that a name never returns.
     top = max([attempt.workers_replaced, *(pod.number for pod in crew.replacements)])
     again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
-    look.create(attempt.number, [*first, *again], with_objects=bool(first))
+    look.create(attempt.number, crew.desired, [*first, *again], with_objects=bool(first))
     if again:
         look.again()
     _tidy(look, attempt, crew)
@@ -244,9 +242,9 @@ def _end(look: Look, attempt: Attempt, end: End) -> None:
     if outcome is not None:
         said = {"resumed_from_step": outcome.resumed_from_step, "steps_lost": outcome.steps_lost}
         entry = entry.model_copy(update={key: value for key, value in said.items() if value is not None})
-        draft.progress = within_bounds(outcome.progress)
+        draft.progress = outcome.progress
         draft.checkpoint = outcome.checkpoint or draft.checkpoint
-        draft.result = result_within_bounds(outcome.result) if outcome.result is not None else draft.result
+        draft.result = outcome.result or draft.result
     draft.put(entry)
     draft.start_time = draft.start_time or entry.start_time
     draft.active_seconds += int(at) - int(begun)

@@ -17,6 +17,9 @@ PULL_GRACE_SECONDS = 60.0
 CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 CONFIG_GRACE_SECONDS = 60.0
 START_ERRORS = ("StartError", "ContainerCannotRun")
+INIT_FAILED = "InitFailed"
+"""In place of a container's reason: an init container failed, and the main one never ran."""
+_INIT_CAUSES: dict[int, Cause] = {wire.EXIT_USER_ERROR: "UserError", wire.EXIT_STORAGE: "StorageError"}
 OVERDUE_SECONDS = 30.0
 """How long after its time a deleted pod may linger before its node counts as unreachable."""
 
@@ -113,6 +116,8 @@ def _without_word(pod: Pod) -> tuple[Cause, str]:
 def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     code = end.exit_code
     said = f": {end.message.strip()}" if end.message.strip() else ""
+    if end.reason == INIT_FAILED:
+        return _INIT_CAUSES.get(code, "Internal"), end.message
     if end.reason in START_ERRORS:
         return "UserError", f"the image cannot start the driver{said}; build it on Headway's trainer image"
     meanings: dict[int, tuple[Cause, str]] = {
@@ -141,10 +146,16 @@ def worker_end(pod: Pod) -> tuple[Cause, str]:
     disruption = disrupted(pod)
     if disruption is not None:
         return disruption
-    if pod.end is not None and pod.end.reason in START_ERRORS:
-        return "UserError", f"the image cannot start the worker: {pod.end.message}; build it on Headway's trainer image"
     if pod.deleting is not None:
         return "Preempted", f"worker pod {pod.name} was deleted by someone else than Headway"
     if pod.end is not None:
-        return "Internal", f"worker pod {pod.name} exited with code {pod.end.exit_code}"
+        return _worker_exit(pod, pod.end)
     return "NodeLost", f"worker pod {pod.name} is gone and left no word"
+
+
+def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
+    if end.reason in START_ERRORS:
+        return "UserError", f"the image cannot start the worker: {end.message}; build it on Headway's trainer image"
+    if end.reason == INIT_FAILED:
+        return _INIT_CAUSES.get(end.exit_code, "Internal"), end.message
+    return "Internal", f"worker pod {pod.name} exited with code {end.exit_code}"

@@ -18,6 +18,7 @@ class Look:
         self.notices: list[Notice] = []
         self.look_live = False
         self._attempt = 0
+        self._workers = 0
         self._create: list[NewPod] = []
         self._with_objects = False
         self._delete: dict[str, Pod] = {}
@@ -26,9 +27,9 @@ class Look:
         self._forget: list[Pod] = []
         self._wake: float | None = None
 
-    def create(self, attempt: int, pods: list[NewPod], *, with_objects: bool) -> None:
-        """Create pods of an attempt, those that were refused a moment ago excepted."""
-        self._attempt = attempt
+    def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool) -> None:
+        """Create pods of an attempt of so many workers, those that were refused a moment ago excepted."""
+        self._attempt, self._workers = attempt, workers
         for pod in pods:
             refusal = self.observed.refusals.get(pod.name(self.job.name, attempt))
             if refusal is not None and self.now < refusal.retry_at:
@@ -93,6 +94,7 @@ class Look:
                 write = None
         return Plan(
             attempt=self._attempt,
+            workers=self._workers,
             create=tuple(self._create),
             with_objects=self._with_objects,
             delete=tuple(self._delete.values()),

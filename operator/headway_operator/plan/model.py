@@ -151,6 +151,8 @@ class Plan:
 
     attempt: int = 0
     """The attempt that `create` is for."""
+    workers: int = 0
+    """How many workers that attempt has."""
     create: tuple[NewPod, ...] = ()
     """Pods to create, after the attempt's other objects."""
     with_objects: bool = False

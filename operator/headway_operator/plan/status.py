@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import ValidationError
@@ -26,10 +24,6 @@ from headway_operator.plan.ends import bounded
 from headway_operator.plan.model import Job
 from headway_operator.plan.times import to_text
 
-MAX_METRICS = 64
-MAX_NAME = 128
-MAX_VALUE = 64
-MAX_ARTIFACTS = 32
 _ORDER: tuple[ConditionType, ...] = ("Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed")
 REASON_PODS_REFUSED = "PodsRefused"
 """Scheduled=False for this reason: the attempt's pods are not all created yet, so a missing one is not a lost one."""
@@ -138,36 +132,11 @@ def _essence(status: TrainingJobStatus) -> object:
 
 
 def read_progress(text: str, attempt: int) -> wire.ProgressFile | None:
-    """What the driver says, within bounds; None if it says nothing, nothing readable, or is another attempt's."""
+    """What the driver says; None if it says nothing, nothing readable, or is another attempt's."""
     if not text:
         return None
     try:
         said = wire.ProgressFile.model_validate_json(text)
     except ValidationError:
         return None
-    if said.attempt != attempt:
-        return None
-    return said.model_copy(update={"progress": within_bounds(said.progress)})
-
-
-def within_bounds(progress: Progress) -> Progress:
-    """The progress, with no more metrics than a status should carry and no number that JSON lacks."""
-    rate = progress.samples_per_second
-    return progress.model_copy(
-        update={
-            "metrics": _metrics(progress.metrics),
-            "samples_per_second": rate if rate is not None and math.isfinite(rate) else None,
-        }
-    )
-
-
-def result_within_bounds(result: Result) -> Result:
-    """The result, with no more metrics and artifacts than a status should carry."""
-    return result.model_copy(
-        update={"metrics": _metrics(result.metrics), "artifacts": result.artifacts[:MAX_ARTIFACTS]}
-    )
-
-
-def _metrics(metrics: dict[str, str]) -> dict[str, str]:
-    kept: Sequence[tuple[str, str]] = sorted(metrics.items())[:MAX_METRICS]
-    return {bounded(name, MAX_NAME): bounded(value, MAX_VALUE) for name, value in kept}
+    return said if said.attempt == attempt else None

@@ -1,0 +1,274 @@
+"""Carries a Plan out: concurrent, idempotent, conflict-safe; one status write, last, and only if it changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from headway_api import wire
+from headway_api.status import TrainingJobStatus
+from headway_operator import kube
+from headway_operator.cache import Cache
+from headway_operator.kube import (
+    AlreadyExistsError,
+    ConflictError,
+    DeniedError,
+    InvalidError,
+    Kube,
+    NotFoundError,
+    Object,
+    Resource,
+)
+from headway_operator.plan.ends import bounded
+from headway_operator.plan.model import Job, NewPod, Plan, Pod, Refusal
+from headway_operator.render import namespace as namespace_objects
+from headway_operator.render import network, objects, pods
+from headway_operator.render.merge import RenderError
+from headway_operator.render.objects import AttemptOf
+
+CONCURRENCY = 16
+"""Calls of one job at a time: a job of ten thousand workers leaves room for the others."""
+TOKEN_BYTES = 32
+CACHED = (kube.PODS, kube.CONFIG_MAPS)
+UNWATCHED = (kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES)
+EXPECTED_GRACE = 30.0
+"""How long a deletion takes that we asked for and the watch has not shown yet."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a Plan."""
+
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    """Pods that the API server did not take, by name. The status was not written if there are any."""
+    wrote_status: bool = False
+
+
+class Applier:
+    """Carries Plans out over the port, and lets the cache know at once."""
+
+    def __init__(
+        self,
+        api: Kube,
+        cache: Cache,
+        *,
+        pull_policy: str,
+        now: Callable[[], float],
+        new_token: Callable[[], str] = lambda: secrets.token_hex(TOKEN_BYTES),
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._pull_policy = pull_policy
+        self._now = now
+        self._new_token = new_token
+        self._prepared: set[str] = set()
+        """Namespaces that have what a namespace needs."""
+        self._uids: dict[tuple[str, str, int, str], str] = {}
+        """The uids of objects that are not watched, by namespace, job, attempt and kind, as far as we made them."""
+
+    async def apply(self, job: Job, plan: Plan, document_status: dict[str, Any]) -> Applied:
+        """Carry the plan out. `document_status` is the status that the API server has, to write only the difference.
+
+        Raises KubeError where the API server does not answer or the job is not what it was; the rest has been tried.
+        """
+        applied = Applied()
+        if plan.create:
+            await self._create(job, plan, applied)
+        await _all([partial(self._delete_pod, job, pod) for pod in plan.delete])
+        for attempt in plan.delete_objects:
+            await self._delete_objects(job, attempt)
+        if plan.delete_job:
+            await self._delete_job(job)
+        elif plan.status is not None and not applied.refused:
+            await self._write_status(job, plan.status, document_status)
+            applied.wrote_status = True
+        return applied
+
+    async def _create(self, job: Job, plan: Plan, applied: Applied) -> None:
+        if job.spec is None:
+            return
+        attempt = AttemptOf(job.namespace, job.name, job.uid, plan.attempt, plan.workers, job.spec)
+        if plan.with_objects:
+            try:
+                await self._prepare(job, attempt)
+            except (DeniedError, InvalidError) as error:
+                refusal = _refusal(error)
+                applied.refused |= {new.name(job.name, plan.attempt): refusal for new in plan.create}
+                return
+
+        async def create(new: NewPod) -> None:
+            name = new.name(job.name, plan.attempt)
+            try:
+                body = pods.pod(attempt, new, self._pull_policy)
+                made = await self._ensure(kube.PODS, job, body)
+            except (DeniedError, InvalidError, RenderError) as error:
+                # What is denied may be for want of the ServiceAccount, if somebody deleted it.
+                self._prepared.discard(job.namespace)
+                applied.refused[name] = _refusal(error)
+            else:
+                self._cache.created_pod((job.namespace, job.name), made, self._now())
+
+        await _all([partial(create, new) for new in plan.create])
+
+    async def _prepare(self, job: Job, attempt: AttemptOf) -> None:
+        """All that pods need to start, at the same time; the pods come after."""
+        key = (job.namespace, job.name)
+
+        async def config() -> None:
+            self._cache.created_config(key, await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt)))
+
+        async def other(resource: Resource, body: Object) -> None:
+            made = await self._ensure(resource, job, body)
+            self._uids[(*key, attempt.number, resource.plural)] = made["metadata"]["uid"]
+
+        await _all(
+            [
+                partial(self._prepare_namespace, job.namespace),
+                config,
+                partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
+                partial(other, kube.SERVICES, network.service(attempt)),
+                partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),
+            ]
+        )
+
+    async def _prepare_namespace(self, namespace: str) -> None:
+        if namespace in self._prepared:
+            return
+        for resource, body in (
+            (kube.SERVICE_ACCOUNTS, namespace_objects.service_account(namespace)),
+            (kube.ROLE_BINDINGS, namespace_objects.role_binding(namespace)),
+        ):
+            try:
+                await self._api.create(resource, namespace, body)
+            except AlreadyExistsError:
+                continue
+        self._prepared.add(namespace)
+
+    async def _ensure(self, resource: Resource, job: Job, body: Object) -> Object:
+        """Create an object, or find that it is there already and ours; returns as much of it as the cache needs."""
+        try:
+            return await self._api.create(resource, job.namespace, body)
+        except AlreadyExistsError:
+            name = body["metadata"]["name"]
+            found = await self._api.get(resource, job.namespace, name, metadata_only=resource not in CACHED)
+            _check_ours(resource, job, found)
+            return found
+
+    async def _delete_pod(self, job: Job, pod: Pod) -> None:
+        key = (job.namespace, job.name)
+        try:
+            await self._api.delete(kube.PODS, job.namespace, pod.name, uid=pod.uid)
+        except (NotFoundError, ConflictError):
+            # Conflict: the name belongs to another pod by now.
+            self._cache.gone_pod(key, pod)
+        else:
+            self._cache.deleting_pod(key, pod, self._now() + EXPECTED_GRACE)
+
+    async def _delete_objects(self, job: Job, attempt: int) -> None:
+        """The ConfigMap goes last: while it is there, the rest may be."""
+        key = (job.namespace, job.name)
+        await _all([partial(self._delete_own, job, attempt, resource) for resource in UNWATCHED])
+        for record in self._cache.configs_of(key, job.uid):
+            if record.attempt == attempt:
+                await self._delete(kube.CONFIG_MAPS, job, record.name, record.uid)
+                self._cache.deleted_config(key, record)
+
+    async def _delete_own(self, job: Job, attempt: int, resource: Resource) -> None:
+        """Delete the attempt's object of a kind that is not watched, unless the one of that name is somebody else's."""
+        name = wire.object_name(job.name, attempt)
+        known = (job.namespace, job.name, attempt, resource.plural)
+        uid = self._uids.get(known)
+        if uid is None:
+            try:
+                found = await self._api.get(resource, job.namespace, name, metadata_only=True)
+                _check_ours(resource, job, found)
+            except (NotFoundError, DeniedError, ConflictError):
+                return
+            uid = found["metadata"]["uid"]
+        await self._delete(resource, job, name, uid)
+        self._uids.pop(known, None)
+
+    async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:
+        try:
+            await self._api.delete(resource, job.namespace, name, uid=uid)
+        except (NotFoundError, ConflictError):
+            # Conflict: the name belongs to another object by now.
+            return
+
+    async def _delete_job(self, job: Job) -> None:
+        try:
+            await self._api.delete(kube.JOBS, job.namespace, job.name, uid=job.uid, version=job.version)
+        except NotFoundError:
+            return
+
+    async def _write_status(self, job: Job, status: TrainingJobStatus, before: dict[str, Any]) -> None:
+        after = json.loads(status.model_dump_json(by_alias=True, exclude_none=True))
+        patch = {
+            # The write is of what was looked at, or not at all.
+            "metadata": {"uid": job.uid, "resourceVersion": job.version},
+            "status": merge_patch(before, after),
+        }
+        metadata = (await self._api.patch_status(kube.JOBS, job.namespace, job.name, patch))["metadata"]
+        version = int(metadata["resourceVersion"])
+        self._cache.wrote_status((job.namespace, job.name), job.uid, version, after)
+
+
+def _refusal(error: Exception) -> Refusal:
+    return Refusal("Denied" if isinstance(error, DeniedError) else "Invalid", bounded(str(error)))
+
+
+def merge_patch(before: Any, after: dict[str, Any]) -> dict[str, Any]:
+    """The RFC 7386 merge patch that makes `after` of `before`."""
+    if not isinstance(before, dict):
+        return after
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[key] = inner
+        elif value != old or key not in before:
+            patch[key] = value
+    return patch
+
+
+def _check_ours(resource: Resource, job: Job, found: Object) -> None:
+    """Raises unless the object is one that this very job owns."""
+    meta = found["metadata"]
+    if any(owner.get("uid") == job.uid for owner in meta.get("ownerReferences") or ()):
+        if meta.get("deletionTimestamp") and resource is not kube.PODS:
+            raise ConflictError(f"{resource.kind} {meta['name']} is just being deleted")
+        return
+    raise DeniedError(
+        f"there is a {resource.kind} {meta['name']} that is not this job's (it may be an earlier job's, and go): "
+        "delete it, or give the job another name"
+    )
+
+
+async def _all(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
+    """Make all calls, some at a time; then raise the first error, if any."""
+    todo = list(calls)
+    if not todo:
+        return
+    if len(todo) == 1:
+        await todo[0]()
+        return
+    errors: list[BaseException] = []
+    waiting = iter(todo)
+
+    async def work() -> None:
+        for call in waiting:
+            try:
+                await call()
+            except kube.KubeError as error:
+                errors.append(error)
+
+    await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(todo)))))
+    if errors:
+        raise errors[0]

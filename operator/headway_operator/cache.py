@@ -1,0 +1,231 @@
+"""What exists, as slim tuples: seeded by a LIST, refined by events and by our own writes, replaced by re-LISTs.
+
+A watch alone keeps ghosts: objects deleted while it was interrupted. Our own creates and deletes count at once, before
+the watch shows them, so nothing is made twice. Knowledge is never replaced by older knowledge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from headway_api import wire
+from headway_operator import slim
+from headway_operator.plan.model import Pod
+from headway_operator.slim import ConfigRecord, JobRecord, Key
+
+TOMBSTONES = 20_000
+EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
+"""As kopf says it; None for an object of its initial listing."""
+
+
+class _Record(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+
+R = TypeVar("R", bound=_Record)
+
+
+class Shelf(Generic[R]):
+    """The objects of one kind, by job."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, dict[str, R]] = {}
+        self._tombs: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(len(records) for records in self._by_key.values())
+
+    def known(self) -> list[Key]:
+        """The jobs with objects of this kind."""
+        return list(self._by_key)
+
+    def of(self, key: Key) -> tuple[R, ...]:
+        """The objects of a job."""
+        return tuple(self._by_key.get(key, {}).values())
+
+    def get(self, key: Key, name: str) -> R | None:
+        """One object."""
+        return self._by_key.get(key, {}).get(name)
+
+    def put(self, key: Key, record: R) -> bool:
+        """Take in what was seen; false if that is nothing new."""
+        known = self.get(key, record.name)
+        if record.uid in self._tombs or (known is not None and known.version >= record.version):
+            return False
+        self._by_key.setdefault(key, {})[record.name] = record
+        return True
+
+    def update(self, key: Key, record: R) -> None:
+        """Change what is known of an object without a newer version of it."""
+        known = self.get(key, record.name)
+        if known is not None and known.uid == record.uid:
+            self._by_key[key][record.name] = record
+
+    def remove(self, key: Key, name: str, uid: str) -> R | None:
+        """An object is deleted; returns what was known of it."""
+        self._tombs[uid] = None
+        if len(self._tombs) > TOMBSTONES:
+            self._tombs.popitem(last=False)
+        known = self.get(key, name)
+        if known is None or known.uid != uid:
+            return None
+        del self._by_key[key][name]
+        if not self._by_key[key]:
+            del self._by_key[key]
+        return known
+
+    def missing(self, seen: set[str], version: int, within: Callable[[Key, R], bool]) -> list[tuple[Key, R]]:
+        """What is known here but was not in a list of that version: ghosts."""
+        return [
+            (key, record)
+            for key, records in self._by_key.items()
+            for record in records.values()
+            if record.uid not in seen and record.version <= version and within(key, record)
+        ]
+
+
+class Cache:
+    """The operator's knowledge of jobs, their pods and their ConfigMaps."""
+
+    def __init__(self) -> None:
+        self.jobs: Shelf[JobRecord] = Shelf()
+        self.pods: Shelf[Pod] = Shelf()
+        self.configs: Shelf[ConfigRecord] = Shelf()
+        self._gone: dict[Key, dict[str, Pod]] = {}
+
+    def job(self, key: Key) -> JobRecord | None:
+        """A job."""
+        return self.jobs.get(key, key[1])
+
+    def phases(self) -> Iterator[str]:
+        """The phase of each job."""
+        for key in self.jobs.known():
+            for record in self.jobs.of(key):
+                yield json.loads(record.status).get("phase") or "New"
+
+    def pods_of(self, key: Key, uid: str) -> tuple[Pod, ...]:
+        """The pods of a job, and the last words of its deleted ones."""
+        present = (pod for pod in self.pods.of(key) if pod.job_uid == uid)
+        gone = (pod for pod in self._gone.get(key, {}).values() if pod.job_uid == uid)
+        return (*present, *gone)
+
+    def configs_of(self, key: Key, uid: str) -> tuple[ConfigRecord, ...]:
+        """The ConfigMaps of a job's attempts."""
+        return tuple(config for config in self.configs.of(key) if config.job_uid == uid)
+
+    def see_job(self, event: EventType, body: Mapping[str, Any]) -> Key | None:
+        """A job was seen; returns its key if that is news."""
+        record = slim.job_record(body)
+        if event != "DELETED":
+            return record.key if self.jobs.put(record.key, record) else None
+        self.jobs.remove(record.key, record.name, record.uid)
+        if self.job(record.key) is None:
+            self._gone.pop(record.key, None)
+        return record.key
+
+    def see_pod(self, event: EventType, body: Mapping[str, Any], now: float) -> Key | None:
+        """A pod was seen; returns its job's key if that is news."""
+        key = slim.key_of(body)
+        if key is None:
+            return None
+        seen = slim.pod(body, self.pods.get(key, body["metadata"]["name"]), now)
+        if seen is None:
+            return None
+        if event != "DELETED":
+            return key if self.pods.put(key, seen) else None
+        known = self.pods.remove(key, seen.name, seen.uid)
+        if known is not None:
+            self._remember(key, seen)
+        return key
+
+    def see_config(self, event: EventType, body: Mapping[str, Any]) -> Key | None:
+        """An attempt's ConfigMap was seen; returns its job's key if that is news."""
+        key, record = slim.key_of(body), slim.config_record(body)
+        if key is None or record is None:
+            return None
+        if event != "DELETED":
+            return key if self.configs.put(key, record) else None
+        self.configs.remove(key, record.name, record.uid)
+        return key
+
+    def created_pod(self, key: Key, body: Mapping[str, Any], now: float) -> None:
+        """We created a pod, or found ours in its place."""
+        seen = slim.pod(body, self.pods.get(key, body["metadata"]["name"]), now)
+        if seen is not None:
+            self.pods.put(key, seen)
+
+    def created_config(self, key: Key, body: Mapping[str, Any]) -> None:
+        """We created an attempt's ConfigMap, or found ours in its place."""
+        record = slim.config_record(body)
+        if record is not None:
+            self.configs.put(key, record)
+
+    def deleting_pod(self, key: Key, pod: Pod, when: float) -> None:
+        """We asked for a pod's deletion; `when` is when it should be gone."""
+        known = self.pods.get(key, pod.name)
+        if known is not None and known.uid == pod.uid:
+            self.pods.update(key, slim.deleting(known, when))
+
+    def gone_pod(self, key: Key, pod: Pod) -> None:
+        """A pod turned out not to exist any more."""
+        known = self.pods.remove(key, pod.name, pod.uid)
+        if known is not None:
+            self._remember(key, known)
+
+    def deleted_config(self, key: Key, record: ConfigRecord) -> None:
+        """We deleted an attempt's ConfigMap."""
+        self.configs.remove(key, record.name, record.uid)
+
+    def wrote_status(self, key: Key, uid: str, version: int, status: Mapping[str, Any]) -> None:
+        """We wrote a job's status, on condition that nobody else had changed the job."""
+        known = self.job(key)
+        if known is not None and known.uid == uid and known.version < version:
+            text = json.dumps(status, separators=(",", ":"))
+            self.jobs.put(key, replace(known, version=version, status=text))
+
+    def forget(self, key: Key, pods: Iterable[Pod]) -> None:
+        """The last words of these pods are recorded."""
+        kept = self._gone.get(key, {})
+        for pod in pods:
+            kept.pop(pod.uid, None)
+        if not kept:
+            self._gone.pop(key, None)
+
+    def drop_ghost_pods(self, seen: set[str], version: int, within: Callable[[Key, Pod], bool]) -> list[Key]:
+        """Pods that a list of that version did not hold are gone; returns the jobs they were of."""
+        ghosts = self.pods.missing(seen, version, within)
+        for key, pod in ghosts:
+            self.gone_pod(key, pod)
+        return [key for key, _ in ghosts]
+
+    def drop_ghost_jobs(self, seen: set[str], version: int, within: Callable[[Key, JobRecord], bool]) -> list[Key]:
+        """Jobs that a list of that version did not hold are gone."""
+        ghosts = self.jobs.missing(seen, version, within)
+        for key, job in ghosts:
+            self.jobs.remove(key, job.name, job.uid)
+            self._gone.pop(key, None)
+        return [key for key, _ in ghosts]
+
+    def drop_ghost_configs(
+        self, seen: set[str], version: int, within: Callable[[Key, ConfigRecord], bool]
+    ) -> list[Key]:
+        """ConfigMaps that a list of that version did not hold are gone."""
+        ghosts = self.configs.missing(seen, version, within)
+        for key, config in ghosts:
+            self.configs.remove(key, config.name, config.uid)
+        return [key for key, _ in ghosts]
+
+    def _remember(self, key: Key, pod: Pod) -> None:
+        """Keep the last word of a pod until the status has it; a job that is gone itself needs none."""
+        job = self.job(key)
+        if job is not None and job.uid == pod.job_uid and pod.role in (wire.ROLE_HEAD, wire.ROLE_WORKER):
+            self._gone.setdefault(key, {})[pod.uid] = slim.gone(pod)

@@ -1,0 +1,117 @@
+"""The work queue: a key waits once however often it is added, and is worked on by one worker at a time.
+
+A key can ask to be looked at again at a time, and backs off when its work fails. The queue reads no clock: the time is
+a parameter, so tests and simulations make their own.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 60.0
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(slots=True)
+class KeyQueue(Generic[K]):
+    """The queue's state. All times are seconds on one growing clock."""
+
+    _ready: OrderedDict[K, float] = field(default_factory=OrderedDict)
+    """Keys to work on, with since when."""
+    _active: dict[K, float] = field(default_factory=dict)
+    """Keys being worked on, with since when."""
+    _dirty: set[K] = field(default_factory=set)
+    """Keys added while they are being worked on."""
+    _due: dict[K, float] = field(default_factory=dict)
+    """When to look again: one time a key, the earliest asked for."""
+    _timers: list[tuple[float, int, K]] = field(default_factory=list)
+    _serial: int = 0
+    _failures: dict[K, int] = field(default_factory=dict)
+
+    def add(self, key: K, now: float) -> None:
+        """The key needs a look. One that is backing off keeps its time: events do not make a failing write succeed."""
+        if key in self._active:
+            self._dirty.add(key)
+        elif key not in self._ready and key not in self._failures:
+            self._ready[key] = now
+
+    def take(self, now: float) -> tuple[K, float] | None:
+        """The next key, and how many seconds it has waited; None if there is none to work on."""
+        self._wake(now)
+        if not self._ready:
+            return None
+        key, since = self._ready.popitem(last=False)
+        self._active[key] = now
+        return key, now - since
+
+    def done(self, key: K, now: float, again_at: float | None = None) -> None:
+        """The work is done; look again at `again_at`, whatever was asked before."""
+        self._failures.pop(key, None)
+        self._release(key)
+        self._due.pop(key, None)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self.add(key, now)
+        if again_at is not None:
+            self._later(key, again_at)
+
+    def failed(self, key: K, now: float, after: float | None = None) -> float:
+        """The work failed; returns the seconds after which it is tried again."""
+        self._release(key)
+        self._dirty.discard(key)
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+        delay = max(delay, after or 0.0)
+        self._due.pop(key, None)
+        self._later(key, now + delay)
+        return delay
+
+    def next_due(self) -> float | None:
+        """When the next waiting key is due."""
+        while self._timers and self._due.get(self._timers[0][2]) != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def depth(self) -> int:
+        """How many keys wait to be worked on."""
+        return len(self._ready)
+
+    def oldest(self, now: float) -> float:
+        """How long the longest-waiting or longest-worked-on key has been at it, in seconds."""
+        since = min([*self._active.values(), *([next(iter(self._ready.values()))] if self._ready else [])], default=now)
+        return now - since
+
+    def idle(self) -> bool:
+        """Whether nothing is ready or being worked on."""
+        return not self._ready and not self._active
+
+    def _release(self, key: K) -> None:
+        self._active.pop(key, None)
+
+    def _later(self, key: K, when: float) -> None:
+        known = self._due.get(key)
+        if known is None or when < known:
+            self._due[key] = when
+            self._serial += 1
+            heapq.heappush(self._timers, (when, self._serial, key))
+            if len(self._timers) > 2 * len(self._due) + 64:
+                # Times that were given up stay in the heap until they come up; a deadline in a week would for a week.
+                self._timers = [timer for timer in self._timers if self._due.get(timer[2]) == timer[0]]
+                heapq.heapify(self._timers)
+
+    def _wake(self, now: float) -> None:
+        due = self.next_due()
+        while due is not None and due <= now:
+            _, _, key = heapq.heappop(self._timers)
+            del self._due[key]
+            if key in self._active:
+                self._dirty.add(key)
+            elif key not in self._ready:
+                self._ready[key] = due
+            due = self.next_due()

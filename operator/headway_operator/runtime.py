@@ -1,0 +1,239 @@
+"""The process: waits for the Lease and the kinds, reads what exists, works and watches, and stops in order.
+
+It is made to be stopped at any moment: whatever goes wrong with the Lease or a watch ends it, and a new one begins from
+what the API server knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kubernetes.aio.client.api_client import ApiClient
+
+from headway_operator import health, kube
+from headway_operator.apply import Applier
+from headway_operator.cache import Cache
+from headway_operator.controller import Controller
+from headway_operator.events import EventPoster
+from headway_operator.kube import KubeError, NotFoundError
+from headway_operator.kube_http import HttpKube, load_configuration
+from headway_operator.lease import Clocks, Elector
+from headway_operator.metrics import Metrics, Reading
+from headway_operator.resync import Resync
+from headway_operator.settings import Settings
+from headway_operator.watch import Watches
+from headway_operator.work import Workers
+
+logger = logging.getLogger(__name__)
+
+STUCK_SECONDS = 300.0
+"""A key that waits or is worked on for longer means that the work does not get done."""
+BLIND_ROUNDS = 2
+"""So many comparisons in a row with something missed mean that a watch shows nothing any more."""
+FINISH_SECONDS = 5.0
+EVENTS_SECONDS = 1.0
+KIND_POLL_SECONDS = 2.0
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _steady() -> float:
+    """A clock that goes on while the machine sleeps, where there is one: a Lease runs out meanwhile."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Operator:
+    """One process of the operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._cache = Cache()
+        self._workers: Workers | None = None
+        self._watches: Watches | None = None
+        self._resync: Resync | None = None
+        self._ready = False
+        self._stop = asyncio.Event()
+        self._identity = os.environ.get("HEADWAY_POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
+
+    async def run(self) -> int:
+        """Run until told to stop; the exit code."""
+        self._metrics.on_scrape(self._readings)
+        ports = {"metrics": self._settings.metrics_port, "health": self._settings.health_port}
+        server = await health.serve(self._metrics.text, self._wrong, self._not_ready, ports)
+        self._on_signals()
+        try:
+            async with ApiClient(await load_configuration()) as client:
+                return await self._lead(client)
+        finally:
+            await server.cleanup()
+
+    async def _lead(self, client: ApiClient) -> int:
+        elector = self._elector(client)
+        if elector is None:
+            self._metrics.is_leader.set(1)
+            return await self._work(client, None)
+        self._ready = True  # to take over
+        if not await self._unless_stopped(elector.acquire()):
+            return 0
+        self._ready = False
+        self._metrics.is_leader.set(1)
+        try:
+            return await self._work(client, elector)
+        finally:
+            self._metrics.is_leader.set(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(elector.release(), FINISH_SECONDS)
+
+    def _elector(self, client: ApiClient) -> Elector | None:
+        if not self._settings.leader_election:
+            return None
+        namespace = self._settings.lease_namespace
+        if namespace is None and NAMESPACE_FILE.exists():
+            namespace = NAMESPACE_FILE.read_text().strip()
+        # A port of its own: renewals wait behind nobody.
+        api = HttpKube(client, concurrency=2, timeout=2.0, record=self._metrics.call)
+        clocks = Clocks(steady=_steady, wall=time.time)
+        return Elector(
+            api,
+            namespace=namespace or "default",
+            name=self._settings.lease_name,
+            identity=self._identity,
+            clocks=clocks,
+        )
+
+    async def _work(self, client: ApiClient, elector: Elector | None) -> int:
+        settings = self._settings
+        api = HttpKube(client, may_write=elector.may_write if elector else lambda: True, record=self._metrics.call)
+        events = EventPoster(
+            api,
+            instance=self._identity,
+            now=time.time,
+            count=lambda result: self._metrics.events.labels(result).inc(),
+        )
+        applier = Applier(api, self._cache, pull_policy=settings.image_pull_policy, now=time.time)
+        controller = Controller(
+            api=api,
+            cache=self._cache,
+            applier=applier,
+            recorder=events,
+            defaults=settings.defaults(),
+            now=time.time,
+            status_written=self._metrics.status_written,
+        )
+        workers = Workers(controller.reconcile, limit=settings.workers, now=time.time, metrics=self._metrics)
+        watches = Watches(self._cache, workers.add, settings.namespaces, time.time)
+        resync = Resync(api, self._cache, workers.add, settings.namespaces, time.time)
+        self._workers, self._watches, self._resync = workers, watches, resync
+
+        tasks = {}
+        if elector is not None:
+            tasks["the Lease"] = asyncio.create_task(elector.keep())
+        if not await self._unless_stopped(self._seed(api, resync), *tasks.values()):
+            return await self._wind_down(workers, events, tasks)
+        tasks["the work"] = asyncio.create_task(workers.run())
+        tasks["the events"] = asyncio.create_task(events.run())
+        tasks["the comparison"] = asyncio.create_task(resync.run(settings.resync_seconds))
+        # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.
+        ours = asyncio.all_tasks()
+        kopf_tasks = await watches.start()
+        tasks["the watches"] = asyncio.create_task(watches.run(kopf_tasks, ours))
+        self._on_signals()  # kopf has put its own in place
+        self._ready = True
+        logger.info("working: %d jobs known", len(self._cache.jobs))
+        await self._unless_stopped(asyncio.Event().wait(), *tasks.values())
+        return await self._wind_down(workers, events, tasks)
+
+    async def _seed(self, api: HttpKube, resync: Resync) -> None:
+        """Read what exists; wait for the kinds, which may be installed after the operator or just be changed."""
+        said = ""
+        while True:
+            try:
+                namespace = self._settings.namespaces[0] if self._settings.namespaces else None
+                async for _ in api.pages(kube.JOBS, namespace, labels="headway.dev/none", metadata_only=True):
+                    pass
+                await resync.seed()
+            except NotFoundError:
+                problem = "the kind TrainingJob is not installed (yet): apply the CRDs of Headway"
+            except KubeError as error:
+                problem = f"what exists cannot be read: {error}"
+            else:
+                return
+            if problem != said:
+                logger.warning("%s; trying again every %.0f s", problem, KIND_POLL_SECONDS)
+                said = problem
+            await asyncio.sleep(KIND_POLL_SECONDS)
+
+    async def _wind_down(self, workers: Workers, events: EventPoster, tasks: Mapping[str, asyncio.Task[None]]) -> int:
+        """Finish what is being done, then end; the exit code."""
+        self._ready = False
+        ended = [name for name, task in tasks.items() if task.done()]
+        for name in ended:
+            error = tasks[name].exception() if not tasks[name].cancelled() else None
+            logger.error("%s ended (%s): this process ends, a new one is to take over", name, error or "no error said")
+        await workers.finish(FINISH_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(events.drain(), EVENTS_SECONDS)
+        await _cancel(tasks.values())
+        return 1 if ended else 0
+
+    async def _unless_stopped(self, wanted: object, *others: asyncio.Task[None]) -> bool:
+        """Wait for something, unless the process is to stop or one of the others ends before; whether it came."""
+        main = asyncio.ensure_future(wanted)  # type: ignore[call-overload]
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([main, stop, *others], return_when=asyncio.FIRST_COMPLETED)
+        came: bool = main.done()
+        await _cancel([main, stop])
+        if came:
+            main.result()
+        return came
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    def _wrong(self) -> str | None:
+        """What makes this process unhealthy."""
+        if self._workers is not None and self._workers.oldest_seconds() > STUCK_SECONDS:
+            return f"a job has waited for its look for {self._workers.oldest_seconds():.0f} s"
+        if self._resync is not None:
+            blind = [name for name, rounds in self._resync.blind_rounds.items() if rounds >= BLIND_ROUNDS]
+            if blind:
+                return f"the watch of {' and of '.join(blind)} misses what happens"
+        return None
+
+    def _not_ready(self) -> str | None:
+        return None if self._ready else "starting"
+
+    def _readings(self) -> Iterable[Reading]:
+        """Gauges that are read when they are scraped."""
+        now = time.time()
+        yield Reading("headway_jobs", "Jobs by phase", Counter(self._cache.phases()), "phase")
+        if self._workers is not None:
+            yield Reading("headway_queue_depth", "Keys that wait for their look", {"": self._workers.depth()})
+            yield Reading("headway_queue_oldest_seconds", "Age of the oldest key", {"": self._workers.oldest_seconds()})
+        if self._watches is not None:
+            ages = {name: now - when for name, when in self._watches.last_event.items()}
+            text = "Seconds since a watch last showed anything"
+            yield Reading("headway_watch_last_event_seconds", text, ages, "resource")
+        if self._resync is not None and self._resync.last_done is not None:
+            text = "Seconds since what is known was last compared with what exists"
+            yield Reading("headway_resync_last_seconds", text, {"": now - self._resync.last_done})
+            text = "Changes that a watch has not shown"
+            yield Reading("headway_watch_missed_changes", text, self._resync.missed, "resource")
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[object]] | Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they have ended."""
+    waiting = [task for task in tasks if not task.done()]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
