@@ -73,6 +73,11 @@ class Mutation:
     document: dict[str, Any] | None
     """The file's one object; None where the mistake is in the text itself."""
 
+    @property
+    def silent_in_kubectl(self) -> bool:
+        """Whether kubectl takes the file without a word: of two values of a key it keeps the last."""
+        return self.name.startswith("a key twice")
+
 
 def changed(changes: Mapping[str, Any], spec: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """BASE with other values at some dotted paths, after whole sections of the spec were replaced."""
@@ -332,10 +337,10 @@ _OBJECT: _Rows = [
     ("no version", {"apiVersion": ABSENT}, "apiVersion"),
     ("no metadata", {"metadata": ABSENT}, "metadata"),
     ("no name", {"metadata": {}}, "metadata"),
+    ("a label that is a number", {"metadata.labels": {"team": 5}}, "metadata.labels"),
 ]
 
 _LABELS: _Rows = [
-    ("a label that is a number", {"metadata.labels": {"team": 5}}, "metadata.labels"),
     ("a label with spaces", {"metadata.labels": {"team": "a b"}}, "metadata.labels"),
     ("an endless label", {"metadata.labels": {"team": "a" * 64}}, "metadata.labels"),
     ("a label without a name", {"metadata.labels": {"a/b/c": "x"}}, "metadata.labels"),

@@ -1,0 +1,277 @@
+"""The CustomResourceDefinition before a real API server: what it takes, what it refuses and in which words."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from harness import ROOT, Cluster
+from headway_api.crd import TRAINING_JOB, file_name
+from headway_api.validate import problems_of
+from mutations import BASE, MUTATIONS, USER_CODE, Mutation, changed
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "crd-test"
+OF_DOCUMENTS = [mutation for mutation in MUTATIONS if mutation.document is not None]
+OF_TEXT = [mutation for mutation in MUTATIONS if mutation.document is None and not mutation.silent_in_kubectl]
+BEGUN = {"attempt": 1, "phase": "Running", "summary": {"progress": "38%", "workers": "1/2", "metric": "accuracy=0.98"}}
+
+
+def _bad() -> str:
+    return json.dumps(changed({"spec.seed": -1}))
+
+
+class Jobs:
+    """The jobs of the test's namespace, over the API, with strict field validation."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._api = client.CustomObjectsApi(config.new_client_from_config(str(kubeconfig)))
+        self._where = ("headway.dev", "v1alpha1", NAMESPACE, "trainingjobs")
+
+    def create(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The object as the API server keeps it. Raises ApiException where it refuses."""
+        made: dict[str, Any] = self._api.create_namespaced_custom_object(
+            *self._where, document, field_validation="Strict"
+        )
+        return made
+
+    def refusal(self, document: dict[str, Any]) -> str | None:
+        """The API server's reason for refusing a job; None where it takes it."""
+        try:
+            made = self.create(document)
+        except ApiException as error:
+            return str(json.loads(error.body)["message"])
+        self.delete(made["metadata"]["name"])
+        return None
+
+    def replace(self, document: dict[str, Any]) -> str | None:
+        """The API server's reason for refusing a change; None where it takes it."""
+        name = document["metadata"]["name"]
+        try:
+            self._api.replace_namespaced_custom_object(*self._where, name, document, field_validation="Strict")
+        except ApiException as error:
+            return str(json.loads(error.body)["message"])
+        return None
+
+    def get(self, name: str) -> dict[str, Any]:
+        """A job."""
+        found: dict[str, Any] = self._api.get_namespaced_custom_object(*self._where, name)
+        return found
+
+    def say(self, name: str, status: dict[str, Any]) -> None:
+        """Write a job's status."""
+        self._api.patch_namespaced_custom_object_status(*self._where, name, {"status": status})
+
+    def delete(self, name: str) -> None:
+        """Delete a job."""
+        self._api.delete_namespaced_custom_object(*self._where, name)
+
+    def names(self) -> list[str]:
+        """The names of all jobs."""
+        return [job["metadata"]["name"] for job in self._api.list_namespaced_custom_object(*self._where)["items"]]
+
+
+@pytest.fixture(scope="module")
+def cluster(kubeconfig: Path) -> Iterator[Cluster]:
+    """A cluster that knows the kind, and a namespace."""
+    made = Cluster(kubeconfig)
+    made.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / file_name(TRAINING_JOB)))
+    made.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.headway.dev", "--timeout=30s")
+    made.kubectl("create", "namespace", NAMESPACE)
+    # For a moment after a CRD has come or changed the API server says 429, or still judges by the old one.
+    made.wait(
+        "the API server judges by the new schema",
+        lambda: "spec.seed" in made.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=_bad(), check=False),
+        within=30,
+    )
+    yield made
+    made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture
+def jobs(cluster: Cluster) -> Iterator[Jobs]:
+    """The jobs of the namespace, none at first and none afterwards."""
+    made = Jobs(cluster.kubeconfig)
+    yield made
+    for name in made.names():
+        made.delete(name)
+
+
+@pytest.fixture
+def running(jobs: Jobs) -> dict[str, Any]:
+    """A job of the user's own code whose first attempt has begun."""
+    templates = {"spec.head.template": {"spec": {"hostname": "a"}}, "spec.workers.template": {"metadata": {}}}
+    jobs.create(changed(templates, USER_CODE))
+    jobs.say("mutant", BEGUN)
+    return jobs.get("mutant")
+
+
+@pytest.mark.parametrize("mutation", OF_DOCUMENTS, ids=lambda mutation: mutation.name)
+def test_a_mistake_is_refused_by_the_api_server_or_else_found_in_what_it_stored(jobs: Jobs, mutation: Mutation) -> None:
+    assert mutation.document is not None
+    document = json.loads(json.dumps(mutation.document))
+    try:
+        stored = jobs.create(document)
+    except ApiException as error:
+        message = json.loads(error.body)["message"] if error.body.startswith("{") else error.body
+        assert mutation.field in message or not mutation.schema
+    except ValueError:
+        assert not mutation.schema, "the client sends no NaN"
+    else:
+        assert not mutation.schema
+        assert any(mutation.field in problem.field for problem in problems_of(stored))
+
+
+@pytest.mark.parametrize("mutation", OF_TEXT, ids=lambda mutation: mutation.name)
+def test_a_mistake_in_the_text_is_refused_by_kubectl(
+    cluster: Cluster, jobs: Jobs, mutation: Mutation, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(mutation.text)
+    said = cluster.kubectl("apply", "--validate=strict", "-n", NAMESPACE, "-f", str(file), check=False)
+    assert "error" in said or "is invalid" in said
+    assert jobs.names() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"metadata.name": "a" * 44},
+        {"metadata.name": "a"},
+        {"spec.workers.resources": {"cpu": "0.5", "memory": 10**9, "gpu": 8, "gpuResource": "amd.com/gpu"}},
+        {"spec.data.split": {"train": 1, "validation": 0, "test": 0}, "spec.training.earlyStopping": None},
+        {"spec.data": {"source": {"uri": "s3://lake/*.parquet", "secretRef": {"name": "lake"}}, "target": "y"}},
+        {"spec.training": {}, "spec.evaluation": None, "spec.storage": None},
+        {"spec.head.template": {"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {"disk": "ssd"}}}},
+    ],
+    ids=str,
+)
+def test_a_valid_job_is_taken_and_still_valid_with_its_defaults_filled_in(jobs: Jobs, changes: dict[str, Any]) -> None:
+    document = changed(changes)
+    assert problems_of(document) == []
+    stored = jobs.create(document)
+    assert problems_of(stored) == []
+    assert stored["spec"]["scheduling"] == {"startupDeadlineSeconds": 900}
+
+
+def test_the_defaults_of_the_api_server_are_those_of_the_models(jobs: Jobs) -> None:
+    least = {**BASE, "spec": {"training": {"entrypoint": "train:main"}}}
+    stored = jobs.create(copy.deepcopy(least))["spec"]
+    model = TRAINING_JOB.model.model_validate(least).model_dump(mode="json", exclude_none=True)["spec"]
+    kept_open = [model["training"].pop("arguments"), model["head"].pop("template"), model["workers"].pop("template")]
+    assert kept_open == [{}, {}, {}]
+    assert stored == model
+
+
+def test_a_generated_name_may_be_asked_for(jobs: Jobs) -> None:
+    document = changed({"metadata": {"generateName": "digits-"}})
+    assert problems_of(document) == []
+    assert jobs.create(document)["metadata"]["name"].startswith("digits-")
+    assert "metadata.name must be 1 to 44" in str(jobs.refusal(changed({"metadata": {"generateName": "d" * 40}})))
+
+
+def test_the_example_is_taken(cluster: Cluster) -> None:
+    for example in sorted((ROOT / "examples").glob("*.yaml")):
+        said = cluster.kubectl("apply", "--validate=strict", "--dry-run=server", "-n", NAMESPACE, "-f", str(example))
+        assert "created" in said
+
+
+_FROZEN = [
+    ("spec.image", "spec.image", "other:1"),
+    ("spec.seed", "spec.seed", 8),
+    ("spec.code", "spec.code.git.revision", "v2"),
+    ("spec.data", "spec.data.split.stratify", "never"),
+    ("spec.model", "spec.model", {"name": "cnn"}),
+    ("spec.training", "spec.training.epochs", 3),
+    ("spec.training", "spec.training.arguments", {"lr": 0.2}),
+    ("spec.training", "spec.training.arguments", {}),
+    ("spec.evaluation", "spec.evaluation.metrics", ["f1"]),
+    ("spec.head", "spec.head.template", {"spec": {"hostname": "b"}}),
+    ("spec.head", "spec.head.resources.cpu", 3),
+    ("spec.workers.resources", "spec.workers.resources.gpu", 1),
+    ("spec.workers.template", "spec.workers.template", {}),
+    ("spec.storage", "spec.storage", {"uri": "s3://elsewhere"}),
+    ("spec.storage", "spec.storage", None),
+    ("spec.scheduling", "spec.scheduling.startupDeadlineSeconds", 60),
+]
+
+
+def _with(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    *way, last = path.split(".")
+    node = document
+    for part in way:
+        node = node.setdefault(part, {})
+    if value is None:
+        node.pop(last, None)
+    else:
+        node[last] = value
+    return document
+
+
+@pytest.mark.parametrize(("field", "path", "value"), _FROZEN)
+def test_what_a_begun_job_is_about_cannot_change(
+    jobs: Jobs, running: dict[str, Any], field: str, path: str, value: Any
+) -> None:
+    refusal = str(jobs.replace(_with(running, path, value)))
+    assert f"{field} cannot change once the job has begun: delete the job and apply it anew" in refusal
+    assert "spec.workers.replicas" in refusal
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.suspend", True),
+        ("spec.workers.replicas", 5),
+        ("spec.activeDeadlineSeconds", 60),
+        ("spec.ttlSecondsAfterFinished", 60),
+        ("spec.retry.userError", 4),
+        ("metadata.labels.team", "sound"),
+    ],
+)
+def test_how_a_begun_job_is_run_can_change(jobs: Jobs, running: dict[str, Any], path: str, value: Any) -> None:
+    assert jobs.replace(_with(running, path, value)) is None
+
+
+@pytest.mark.parametrize("status", [None, {"phase": "Pending", "attempt": 0}])
+def test_everything_can_change_before_a_job_has_begun(jobs: Jobs, status: dict[str, Any] | None) -> None:
+    jobs.create(changed({}, USER_CODE))
+    if status is not None:
+        jobs.say("mutant", status)
+    for _, path, value in _FROZEN:
+        refusal = jobs.replace(_with(jobs.get("mutant"), path, value))
+        assert refusal is None or "cannot change" not in refusal
+
+
+def test_kubectl_get_tells_the_story(cluster: Cluster, running: dict[str, Any]) -> None:
+    assert running["status"] == BEGUN
+    heading, row = cluster.kubectl("get", "tj", "-n", NAMESPACE).splitlines()
+    assert heading.split() == ["NAME", "PHASE", "PROGRESS", "WORKERS", "METRIC", "AGE"]
+    assert row.split()[:-1] == ["mutant", "Running", "38%", "1/2", "accuracy=0.98"]
+    wide = cluster.kubectl("get", "tj", "-n", NAMESPACE, "-o", "wide").splitlines()[0]
+    assert wide.split()[-3:] == ["ATTEMPT", "MESSAGE", "AGE"]
+    assert "mutant" in cluster.kubectl("get", "headway", "-n", NAMESPACE)
+
+
+def test_kubectl_explain_describes_each_field(cluster: Cluster) -> None:
+    said = cluster.kubectl("explain", "tj.spec.training", "--recursive")
+    assert "batchSize" in said
+    assert "Passes over the training part." in cluster.kubectl("explain", "tj.spec.training.epochs")
+
+
+def test_the_schema_holds_what_the_api_server_understands_of_it(cluster: Cluster) -> None:
+    ours = yaml.safe_load((ROOT / "crds" / file_name(TRAINING_JOB)).read_text())
+    theirs = cluster.get("crd", "trainingjobs.headway.dev")
+    assert theirs["spec"]["versions"][0]["schema"] == ours["spec"]["versions"][0]["schema"]
+    conditions = {each["type"]: each["status"] for each in theirs["status"]["conditions"]}
+    assert "NonStructuralSchema" not in conditions
+    assert conditions["NamesAccepted"] == "True"
