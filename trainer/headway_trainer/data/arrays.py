@@ -92,6 +92,8 @@ def _check_arrays(x: npt.NDArray[Any], y: npt.NDArray[Any], x_name: str, y_name:
         raise UserError(f"{uri}: the array {x_name!r} has the shape {x.shape}; it must be rows by features")
     if y.ndim == 0 or len(x) != len(y):
         raise UserError(f"{uri}: {x_name!r} has {len(x)} rows and {y_name!r} has {y.size}: they must be equal")
+    if x.size == 0:
+        raise UserError(f"{uri}: the array {x_name!r} of shape {x.shape} has no rows or no features")
 
 
 def _as_channels_first(x: npt.NDArray[Any], name: str) -> tuple[npt.NDArray[Any], list[str]]:

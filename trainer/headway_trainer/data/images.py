@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,13 +65,13 @@ def _load(files: SourceFiles, path: str) -> tuple[npt.NDArray[Any], str]:
 
     data = files.store.read(path)
     try:
-        with warnings.catch_warnings():
-            # A file that unpacks to far more than any image has is an attack or a mistake.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                upright = ImageOps.exif_transpose(image)
-                mode = upright.mode
-                array = np.asarray(upright.convert("L" if mode in _GREY else "RGB"))
+        with Image.open(io.BytesIO(data)) as image:
+            # A small file that unpacks to far more than any image has is an attack or a mistake.
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            upright = ImageOps.exif_transpose(image)
+            mode = upright.mode
+            array = np.asarray(upright.convert("L" if mode in _GREY else "RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UserError(
             f"{files.uri(path)} is no image that can be read ({error}): repair it or take it out"

@@ -15,7 +15,7 @@ from headway_api import wire
 from headway_api.data import Data
 from headway_trainer.data import encode, scale, sources, targets
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.info import INFO_FILE, SPLITS, Column, DataInfo, Scaling, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, Scaling, x_file, y_file
 from headway_trainer.data.memory import check_fits
 from headway_trainer.data.shards import write_array
 from headway_trainer.data.split import Parts, split
@@ -163,6 +163,3 @@ def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts,
     for name, index in zip(SPLITS, parts.indices, strict=True):
         write_array(store, x_file(name), scale.apply(x[index], scaling))
         write_array(store, y_file(name), y[index])
-
-
-__all__ = ["Column", "DataInfo", "data_digest", "prepare"]

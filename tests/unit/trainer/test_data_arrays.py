@@ -1,0 +1,313 @@
+"""Arrays: the built-in sets, .npz files and image folders; and what a target becomes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn import datasets
+
+from headway_trainer.data.arrays import load_builtin, load_npz
+from headway_trainer.data.content import ArrayContent
+from headway_trainer.data.encode import fill_array
+from headway_trainer.data.files import find_files
+from headway_trainer.data.images import load_images
+from headway_trainer.data.targets import MAX_INFERRED_CLASSES, encode
+from headway_trainer.errors import UserError
+from headway_trainer.storage import Store
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "shape", "classes"),
+    [
+        ("digits", 1797, (1, 8, 8), [str(digit) for digit in range(10)]),
+        ("wine", 178, (13,), ["class_0", "class_1", "class_2"]),
+        ("iris", 150, (4,), ["setosa", "versicolor", "virginica"]),
+        ("breast_cancer", 569, (30,), ["malignant", "benign"]),
+        ("diabetes", 442, (10,), None),
+    ],
+)
+def test_each_builtin_set_has_its_rows_shape_and_names(
+    name: str, rows: int, shape: tuple[int, ...], classes: list[str] | None
+) -> None:
+    content = load_builtin(name)
+    target = encode(content.y, None, content.target, content.class_names)
+    assert content.x.shape == (rows, *shape)
+    assert target.classes == classes
+    assert target.task == ("regression" if classes is None else "classification")
+    assert target.notes == ()
+    assert (content.feature_names is None) == (name == "digits")
+
+
+def test_builtin_rows_are_those_of_scikit_learn_and_hash_the_same_each_time() -> None:
+    digits = datasets.load_digits()
+    content = load_builtin("digits")
+    assert np.array_equal(content.x[:, 0], digits.images)
+    assert content.content_hash == load_builtin("digits").content_hash
+    assert content.content_hash != load_builtin("wine").content_hash
+
+
+# .npz
+
+
+def _npz(tmp_path: Path, **arrays: Any) -> tuple[Store, str]:
+    np.savez(tmp_path / "data.npz", **arrays)
+    return Store.open(str(tmp_path)), "data.npz"
+
+
+def test_npz_takes_x_and_y(tmp_path: Path) -> None:
+    content = load_npz(*_npz(tmp_path, x=np.eye(4), y=np.arange(4), more=np.zeros(2)), None)
+    assert np.array_equal(content.x, np.eye(4))
+    assert np.array_equal(content.y, np.arange(4))
+
+
+def test_npz_takes_the_named_target_and_the_only_other_array(tmp_path: Path) -> None:
+    content = load_npz(*_npz(tmp_path, pixels=np.eye(4), label=np.array(["a", "b", "a", "b"])), "label")
+    assert np.array_equal(content.x, np.eye(4))
+    assert content.y.tolist() == ["a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((5, 6, 7), (5, 1, 6, 7)),
+        ((5, 6, 7, 3), (5, 3, 6, 7)),
+        ((5, 3, 6, 7), (5, 3, 6, 7)),
+        ((5, 1, 6, 3), (5, 1, 6, 3)),
+        ((5, 2, 6, 7, 8), (5, 2, 6, 7, 8)),
+    ],
+)
+def test_npz_images_become_channels_first(shape: tuple[int, ...], expected: tuple[int, ...], tmp_path: Path) -> None:
+    content = load_npz(*_npz(tmp_path, x=np.zeros(shape), y=np.zeros(5)), None)
+    assert content.x.shape == expected
+    assert bool(content.notes) == (shape != expected)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"x": np.zeros((2, 2))}, r"has no array 'y', but x: set data\.target"),
+        ({"y": np.zeros(2)}, "must have one array of features beside 'y'"),
+        ({"a": np.zeros((2, 2)), "b": np.zeros((2, 2)), "y": np.zeros(2)}, "but has a, b"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(2)}, "'x' has 3 rows and 'y' has 2"),
+        ({"x": np.zeros(2), "y": np.zeros(2)}, "it must be rows by features"),
+        ({"x": np.array([["a"], ["b"]]), "y": np.zeros(2)}, "features must be numbers"),
+        ({"x": np.zeros((2, 2)), "y": np.array([1j, 2j])}, "must be numbers or text"),
+        ({"x": np.zeros((0, 2)), "y": np.zeros(0)}, "has no rows or no features"),
+    ],
+)
+def test_npz_arrays_that_do_not_fit_are_named(arrays: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=told):
+        load_npz(*_npz(tmp_path, **arrays), None)
+
+
+def test_npz_with_python_objects_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    with pytest.raises(UserError, match="with numbers, booleans or fixed-width text and no Python objects"):
+        load_npz(*_npz(tmp_path, x=np.array([[Trap()]], dtype=object), y=np.zeros(1)), None)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"no zip file", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_npz_is_refused_by_name(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "data.npz").write_bytes(data)
+    with pytest.raises(UserError, match=r"data\.npz is no \.npz file of plain arrays"):
+        load_npz(Store.open(str(tmp_path)), "data.npz", None)
+
+
+def test_nan_in_features_becomes_the_median_of_the_training_rows() -> None:
+    x = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, 9.0]])
+    filled, notes = fill_array(x, np.array([0, 1]))
+    assert filled.tolist() == [[1, 0], [3, 0], [2, 9]]
+    assert notes == ["3 empty values of features were replaced by the median of the training part."]
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (np.array([[1.0], [np.inf]]), "infinite number in row 2"),
+        (np.full((3, 1, 2, 2), np.nan), "NaN in row 1: images must be complete"),
+    ],
+)
+def test_features_that_no_median_can_mend_are_refused(x: np.ndarray[Any, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        fill_array(x, np.array([0]))
+
+
+# Images
+
+
+def _image(path: Path, mode: str = "L", size: tuple[int, int] = (6, 4), colour: Any = 7) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+def _images(tmp_path: Path) -> ArrayContent:
+    return load_images(find_files(str(tmp_path), "imageFolder", None))
+
+
+def test_an_image_folder_has_one_class_a_folder(tmp_path: Path) -> None:
+    _image(tmp_path / "dog" / "1.png", colour=20)
+    _image(tmp_path / "cat" / "1.png", colour=10)
+    _image(tmp_path / "cat" / "more" / "2.bmp", colour=30)
+    content = _images(tmp_path)
+    target = encode(np.repeat(content.y, 2), None, content.target, content.class_names)
+    assert content.x.shape == (3, 1, 4, 6)
+    assert content.x[:, 0, 0, 0].tolist() == [10, 30, 20]
+    assert content.y.tolist() == [0, 0, 1]
+    assert target.classes == ["cat", "dog"]
+    assert content.classes_only
+
+
+def test_the_format_of_an_image_folder_is_told_from_its_files(tmp_path: Path) -> None:
+    _image(tmp_path / "cat" / "1.png")
+    assert find_files(str(tmp_path), None, None).format == "imageFolder"
+
+
+def test_one_colour_image_makes_all_of_them_red_green_and_blue(tmp_path: Path) -> None:
+    _image(tmp_path / "a" / "grey.png", colour=50)
+    _image(tmp_path / "a" / "colour.png", "RGB", colour=(1, 2, 3))
+    _image(tmp_path / "b" / "palette.gif", "P", colour=0)
+    _image(tmp_path / "b" / "alpha.png", "RGBA", colour=(4, 5, 6, 128))
+    x = _images(tmp_path).x
+    assert x.shape == (4, 3, 4, 6)
+    assert x[:2, :, 0, 0].tolist() == [[1, 2, 3], [50, 50, 50]]
+    assert x[2, :, 0, 0].tolist() == [4, 5, 6]
+
+
+def test_a_photo_that_was_turned_is_read_upright(tmp_path: Path) -> None:
+    image = Image.new("L", (6, 4))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    (tmp_path / "a").mkdir()
+    image.save(tmp_path / "a" / "1.jpg", exif=exif)
+    assert _images(tmp_path).x.shape == (1, 1, 6, 4)
+
+
+def test_the_image_hash_depends_on_names_and_bytes_alone(tmp_path: Path) -> None:
+    for folder in ("one", "two", "three"):
+        _image(tmp_path / folder / "a" / "1.png", colour=3 if folder == "three" else 2)
+    hashes = [_images(tmp_path / folder).content_hash for folder in ("one", "two", "three")]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_files_that_are_no_images_are_left_out_and_noted(tmp_path: Path) -> None:
+    _image(tmp_path / "a" / "1.png")
+    (tmp_path / "a" / "notes.txt").write_text("hello")
+    content = _images(tmp_path)
+    assert len(content.x) == 1
+    assert content.notes == [f"1 files in {tmp_path} that are no images were left out."]
+
+
+def _break_size(folder: Path) -> None:
+    _image(folder / "a" / "2.png", size=(5, 4))
+
+
+def _break_place(folder: Path) -> None:
+    _image(folder / "loose.png")
+
+
+def _break_bytes(folder: Path) -> None:
+    (folder / "a" / "2.png").write_bytes(b"no image")
+
+
+def _break_length(folder: Path) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(buffer, "png")
+    (folder / "a" / "2.png").write_bytes(buffer.getvalue()[:200])
+
+
+def _break_depth(folder: Path) -> None:
+    _image(folder / "a" / "2.png", "I;16", colour=1000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_break_size, r"a/2\.png is 5 x 4 pixels, but .*a/1\.png is 6 x 4"),
+        (_break_place, r"loose\.png lies in no class folder"),
+        (_break_bytes, r"a/2\.png is no image that can be read"),
+        (_break_length, r"a/2\.png is no image that can be read"),
+        (_break_depth, r"a/2\.png has pixels of the mode I;16"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_named(spoil: Any, told: str, tmp_path: Path) -> None:
+    _image(tmp_path / "a" / "1.png")
+    spoil(tmp_path)
+    with pytest.raises(UserError, match=told):
+        _images(tmp_path)
+
+
+def test_an_image_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _image(tmp_path / "a" / "1.png", size=(100, 100))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UserError, match=r"1\.png is no image that can be read"):
+        _images(tmp_path)
+
+
+# Targets
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes"),
+    [
+        (["b", "a", "b", "a"], "classification", ["a", "b"]),
+        ([True, False, True, False], "classification", ["false", "true"]),
+        ([10, 2, 10, 2], "classification", ["2", "10"]),
+        ([0.5, 1.5, 2.5, 3.5], "regression", None),
+        ([1.0, 0.0, 1.0, 0.0], "regression", None),
+        (list(range(MAX_INFERRED_CLASSES + 1)), "regression", None),
+    ],
+)
+def test_the_task_is_told_from_the_target(values: list[Any], task: str, classes: list[str] | None) -> None:
+    target = encode(np.array(values), None, "y")
+    assert (target.task, target.classes) == (task, classes)
+    assert target.outputs == (len(classes) if classes else 1)
+    assert target.values.dtype == (np.int64 if classes else np.float32)
+
+
+def test_a_task_told_from_whole_numbers_is_noted_so_that_people_can_object() -> None:
+    (note,) = encode(np.array([1, 2, 1, 2]), None, "y").notes
+    assert "2 different values" in note
+    assert "data.task" in note
+    assert encode(np.array([1, 2, 1, 2]), "regression", "y").notes == ()
+
+
+def test_labels_count_the_classes_in_order() -> None:
+    target = encode(np.array(["b", "c", "a", "b", "a", "c"], dtype=object), None, "y")
+    assert target.values.tolist() == [1, 2, 0, 1, 0, 2]
+
+
+def test_whole_floats_can_be_classes() -> None:
+    target = encode(np.array([1.0, 2.0, 1.0, 2.0]), "classification", "y")
+    assert target.classes == ["1", "2"]
+
+
+def test_several_targets_a_row_are_a_regression() -> None:
+    target = encode(np.array([[1, 2], [3, 4]]), None, "y")
+    assert (target.task, target.outputs, target.values.shape) == ("regression", 2, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "told"),
+    [
+        (["a", "a", "a"], None, "one value 'a' in all 3 rows"),
+        ([1, 1, 1], "classification", "one value '1' in all 3 rows"),
+        (["a", "b", "c"], None, "3 different values in 3 rows"),
+        (["a", "b"], "regression", "is text, for example 'a', but data.task is regression"),
+        ([0.5, 1.0], "classification", "fractional values, for example 0.5"),
+        ([1.0, float("nan")], "regression", "y is nan in row 2"),
+        ([[1, 2], [3, 4]], "classification", "2 values a row"),
+        ([[[1]], [[2]]], None, "has the shape"),
+    ],
+)
+def test_a_target_that_cannot_be_learnt_is_refused_with_the_reason(values: list[Any], task: Any, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        encode(np.array(values), task, "y")
