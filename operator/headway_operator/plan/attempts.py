@@ -13,7 +13,7 @@ from headway_operator.plan.status import (
     condition_of,
     read_progress,
 )
-from headway_operator.plan.stopping import deadline_message, reason_to_stop, why_not_up
+from headway_operator.plan.stopping import deadline_message, hindrance, reason_to_stop
 from headway_operator.plan.times import to_seconds, to_text
 from headway_operator.plan.workers import Crew, charge_all, losses, muster, unrecorded
 
@@ -182,7 +182,8 @@ def _describe(look: Look, attempt: Attempt, crew: Crew, *, creating: bool) -> No
     else:
         draft.phase = "Starting"
         head = "head ready" if crew.head is not None and crew.head.ready else "head not ready"
-        draft.condition("Running", False, "Starting", f"{head}, {ready}")
+        why = hindrance(look, crew)
+        draft.condition("Running", False, "Starting", f"{head}, {ready}" + (f"; {why}" if why else ""))
     draft.put(attempt)
 
 
@@ -190,7 +191,7 @@ def _describe_places(look: Look, crew: Crew, *, creating: bool) -> None:
     before = condition_of(look.job.status, "Scheduled")
     with_node = sum(1 for pod in crew.present if pod.node is not None)
     if look.observed.refusals:
-        look.draft.condition("Scheduled", False, REASON_PODS_REFUSED, why_not_up(look, crew))
+        look.draft.condition("Scheduled", False, REASON_PODS_REFUSED, hindrance(look, crew))
     elif creating and before is not None and before.reason == REASON_PODS_REFUSED:
         return
     elif with_node > crew.desired:

@@ -92,29 +92,33 @@ def _never_up(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -
     if look.now < over:
         look.wake_at(over)
         return None
-    return End("Unschedulable", ends.bounded(f"not all pods were ready after {patience} s: {why_not_up(look, crew)}"))
+    return End("Unschedulable", ends.bounded(f"not all pods were ready after {patience} s: {_why_not_up(look, crew)}"))
 
 
 def _idle(pod: Pod) -> bool:
     return pod.node is None or pod.waiting != ""
 
 
-def why_not_up(look: Look, crew: Crew) -> str:
-    """A sentence about the pods that are not ready."""
+def hindrance(look: Look, crew: Crew) -> str:
+    """What keeps pods from coming up, as far as anybody has said; empty if nobody has."""
     refused = sorted(look.observed.refusals.items())
     if refused:
         name, refusal = refused[0]
         return f"the API server does not take {name}: {refusal.message}"
     waiting = [pod for pod in crew.present if not pod.ready]
     nodeless = [pod for pod in waiting if pod.node is None]
-    if nodeless:
-        said = next((pod.unschedulable for pod in nodeless if pod.unschedulable), "the scheduler has not said why")
+    said = next((pod.unschedulable for pod in nodeless if pod.unschedulable), "")
+    if said:
         return f"{len(nodeless)} of {crew.desired + 1} pods have no node: {said}"
-    if waiting:
-        pod = waiting[0]
-        state = f"{pod.waiting} {pod.waiting_message}".strip() or "it runs but is not ready: see its log"
-        return f"pod {pod.name} on node {pod.node}: {state}"
-    return "pods are missing"
+    stuck = next((pod for pod in waiting if pod.waiting), None)
+    return f"pod {stuck.name} on {stuck.node}: {stuck.waiting} {stuck.waiting_message}".strip() if stuck else ""
+
+
+def _why_not_up(look: Look, crew: Crew) -> str:
+    """A sentence about the pods that are not ready, whether or not anybody has said why."""
+    waiting = [pod for pod in crew.present if not pod.ready]
+    silent = f"pod {waiting[0].name} does not get ready: see its events and its log" if waiting else "pods are missing"
+    return hindrance(look, crew) or silent
 
 
 def _lost_too_many(look: Look, spec: TrainingJobSpec, lost: list[tuple[Cause, str]]) -> End | None:
