@@ -227,6 +227,7 @@ def test_the_operator_is_two_that_spread_and_are_probed(default: Manifests) -> N
     assert spec["replicas"] == 2
     assert pod["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert container["startupProbe"]["httpGet"] == container["livenessProbe"]["httpGet"]
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
     selector = spec["selector"]["matchLabels"]
     assert selector.items() <= spec["template"]["metadata"]["labels"].items()
