@@ -377,7 +377,10 @@ def _bomb() -> str:
     return "\n".join(lines) + "\n"
 
 
-class _Quoting(yaml.SafeDumper):
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Quoting(_Dumper):  # type: ignore[misc]  # one of two classes
     """Quotes each string, so that no reader takes one for a number."""
 
 

@@ -6,6 +6,7 @@ the growth by aliases.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,11 +80,9 @@ def read(text: str) -> Iterator[Document]:
 
     Raises UnreadableError at the first place that cannot be read; the documents before it have been given by then.
     """
-    if text.lstrip().startswith("{"):
-        text = text.replace("\t", " ")  # JSON may be indented by tabs, which YAML forbids; a JSON string holds none
     reader = _Reader()
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(_yaml_of_json(text), Loader=_LOADER):
             document = reader.take(event)
             if document is not None and document.value is not None:
                 yield document
@@ -94,6 +93,18 @@ def read(text: str) -> Iterator[Document]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UnreadableError(f"not valid YAML: a character that is not allowed ({error.reason})", line) from None
+
+
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+
+
+def _yaml_of_json(text: str) -> str:
+    """What JSON may hold and YAML may not: tabs between values, and characters written as two halves."""
+    if not text.lstrip().startswith("{"):
+        return text
+    return _SURROGATES.sub(
+        lambda match: match[1] + bytes.fromhex(match[2] + match[3]).decode("utf-16-be"), text.replace("\t", " ")
+    )
 
 
 @dataclass
