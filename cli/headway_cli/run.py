@@ -1,0 +1,161 @@
+"""`headway run`: the job of a file on this machine, with an embedded Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from rich.console import Console
+
+from headway_api import documents, wire
+from headway_api.documents import UnreadableError
+from headway_api.job import TrainingJob
+from headway_api.validate import check, problems_of
+from headway_cli.run_folder import RunFolder
+from headway_cli.run_report import print_report
+from headway_cli.run_terminal import Terminal
+
+if TYPE_CHECKING:
+    from headway_trainer.report.model import RunResult
+
+EXIT_INTERRUPTED = 130
+"""What a shell expects of a command that Ctrl-C ended."""
+
+
+@click.command(short_help="Train the model of a file on this machine.")
+@click.argument("file", type=click.Path(allow_dash=True), metavar="FILE")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. training.epochs=3."
+)
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="The run's folder.  [default: out/NAME]"
+)
+@click.option("--fresh", is_flag=True, help="Discard an unfinished run in the folder instead of going on with it.")
+@click.option(
+    "--code",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of your own code.  [default: that of FILE]",
+)
+def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, code: Path | None) -> NoReturn:
+    """Train the model of FILE (- is standard input) on this machine: the same job that kubectl apply starts.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+    """
+    job = read_job(file, settings)
+    folder = RunFolder(output or Path("out") / job.metadata.name)
+    code_dir = (code or (Path.cwd() if file == "-" else Path(file).parent)).resolve()
+    console = Console()
+    with folder.locked():
+        attempt = folder.begin(job, fresh=fresh)
+        if attempt.resumes:
+            console.print(f"Going on with the unfinished run in {folder.path} (--fresh would discard it).")
+        sys.exit(_execute(job, folder, attempt.number, code_dir, console))
+
+
+def _execute(job: TrainingJob, folder: RunFolder, attempt: int, code_dir: Path, console: Console) -> int:
+    from headway_trainer.ray_runtime import Head, set_environment
+
+    set_environment()
+    from headway_trainer.outcome import judge
+    from headway_trainer.pipeline import Pipeline, Surroundings
+
+    run_file = wire.RunFile(
+        namespace="", name=job.metadata.name, uid="", attempt=attempt, storage_uri=str(folder.path), spec=job.spec
+    )
+    stop = threading.Event()
+    head = Head(workers=job.spec.workers.replicas)
+    with Terminal(console, job.spec) as terminal, _stop_on_signals(stop, terminal):
+        surroundings = Surroundings(head=head, sink=terminal, stop=stop, note=terminal.note)
+        try:
+            result, _ = Pipeline(run_file, surroundings).execute()
+        except Exception as error:
+            failed: Exception | None = error
+        else:
+            failed = None
+            folder.finish()
+        finally:
+            head.stop()
+    if failed is None:
+        _show(result, folder, console)
+        return 0
+    verdict = judge(failed)
+    console.print(verdict.message)
+    return EXIT_INTERRUPTED if verdict.exit_code == wire.EXIT_INTERRUPTED else verdict.exit_code
+
+
+def _show(result: RunResult, folder: RunFolder, console: Console) -> None:
+    print_report(result, folder.path, console)
+
+
+def read_job(file: str, settings: tuple[str, ...]) -> TrainingJob:
+    """The one TrainingJob of a file, with settings laid over it. Raises ClickException that names every mistake."""
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    report = check(data)
+    if report.problems:
+        raise _Refused([f"{file}:{problem.line}: {problem}" for problem in report.problems])
+    if len(report.documents) != 1:
+        raise click.ClickException(f"{file} holds {len(report.documents)} TrainingJobs: headway run takes one")
+    document: dict[str, Any] = report.documents[0].value
+    for setting in settings:
+        _apply(document, setting)
+    if problems := problems_of(document):
+        raise _Refused([str(problem) for problem in problems])
+    return TrainingJob.model_validate(document)
+
+
+class _Refused(click.ClickException):
+    """A file with mistakes."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+
+    def show(self, file: Any = None) -> None:
+        """Each mistake on a line of its own, as `headway validate` prints them."""
+        click.echo(self.message, file=file, err=True)
+
+
+def _apply(document: dict[str, Any], setting: str) -> None:
+    """Set one field of the spec."""
+    key, equals, text = setting.partition("=")
+    path = key.removeprefix("spec.").split(".")
+    if not equals or not all(path):
+        raise click.UsageError(f"--set {setting}: write KEY=VALUE, for example training.epochs=3")
+    try:
+        values = [each.value for each in documents.read(text)]
+    except UnreadableError as error:
+        raise click.UsageError(f"--set {setting}: {error}") from error
+    place = document.setdefault("spec", {})
+    for depth, name in enumerate(path[:-1]):
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            above = ".".join(path[: depth + 1])
+            raise click.UsageError(f"--set {setting}: {above} is no section, so it has no field {path[depth + 1]}")
+    place[path[-1]] = values[0] if values else ""
+
+
+@contextlib.contextmanager
+def _stop_on_signals(stop: threading.Event, terminal: Terminal) -> Iterator[None]:
+    """The first Ctrl-C asks for a checkpoint; the second ends at once."""
+
+    def asked(number: int, _frame: object) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+        terminal.note("Stopping after a checkpoint. Press Ctrl-C again to stop at once.")
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,92 @@
+"""How a run ended, as an exit code, a cause and a sentence: the driver's last word to the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headway_api import wire
+from headway_api.status import Cause
+from headway_trainer.entrypoints import describe
+from headway_trainer.errors import StorageError, UserError
+
+_SHORTEST = 200
+"""Bytes of the message that stay, however much else an Outcome holds."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """The run was asked to stop. The message says how far it got."""
+
+
+class Lost(Exception):  # noqa: N818 - what happened, not what went wrong in the code
+    """Workers were lost, and could not be replaced."""
+
+    def __init__(self, message: str, *, memory: bool) -> None:
+        super().__init__(message)
+        self.memory = memory
+        """Whether one was ended for taking too much memory."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an exception means."""
+
+    exit_code: int
+    cause: Cause | None
+    message: str
+    """A sentence for people."""
+
+
+def judge(error: BaseException) -> Verdict:
+    """What the exception that ended a run means."""
+    match error:
+        case Interrupted():
+            return Verdict(wire.EXIT_INTERRUPTED, None, str(error))
+        case UserError():
+            return Verdict(wire.EXIT_USER_ERROR, "UserError", str(error))
+        case StorageError():
+            return Verdict(wire.EXIT_STORAGE, "StorageError", str(error))
+        case Lost(memory=True):
+            message = "a training process took more memory than its pod has: raise workers.resources.memory"
+            return Verdict(wire.EXIT_INTERNAL, "OutOfMemory", message)
+        case Lost():
+            return Verdict(wire.EXIT_INTERNAL, "NodeLost", f"workers were lost and could not be replaced: {error}")
+        case MemoryError():
+            message = "the driver took more memory than its pod has: raise head.resources.memory"
+            return Verdict(wire.EXIT_INTERNAL, "OutOfMemory", message)
+        case _:
+            return Verdict(wire.EXIT_INTERNAL, "Internal", f"a fault inside Headway: {describe(error)}")
+
+
+def encode(outcome: wire.Outcome) -> bytes:
+    """An Outcome as JSON of at most OUTCOME_MAX_BYTES: what is least needed goes first, the message is cut last."""
+    data = _json(outcome)
+    if len(data) > wire.OUTCOME_MAX_BYTES and outcome.result is not None:
+        outcome = outcome.model_copy(update={"progress": outcome.progress.model_copy(update={"metrics": {}})})
+        data = _json(outcome)
+    while len(data) > wire.OUTCOME_MAX_BYTES and outcome.result is not None:
+        result = outcome.result
+        if result.metrics:
+            metrics = dict(list(result.metrics.items())[: len(result.metrics) // 2])
+            outcome = outcome.model_copy(update={"result": result.model_copy(update={"metrics": metrics})})
+        else:
+            outcome = outcome.model_copy(update={"result": None})
+        data = _json(outcome)
+    if len(data) > wire.OUTCOME_MAX_BYTES:
+        outcome = outcome.model_copy(update={"progress": outcome.progress.model_copy(update={"metrics": {}})})
+        data = _json(outcome)
+    while len(data) > wire.OUTCOME_MAX_BYTES and len(outcome.message) > _SHORTEST:
+        # Escapes make the JSON longer than the text: cut by halves until it fits.
+        keep = max(_SHORTEST, len(outcome.message) - max(len(data) - wire.OUTCOME_MAX_BYTES, 64))
+        outcome = outcome.model_copy(update={"message": outcome.message[: keep - 1] + "…"})
+        data = _json(outcome)
+    return data
+
+
+def write(outcome: wire.Outcome, path: str = wire.TERMINATION_FILE) -> None:
+    """Leave the Outcome where Kubernetes takes a container's termination message from."""
+    Path(path).write_bytes(encode(outcome))
+
+
+def _json(outcome: wire.Outcome) -> bytes:
+    return outcome.model_dump_json(exclude_none=True).encode()

@@ -1,0 +1,195 @@
+"""The stages of a run, one after the other: data, training, evaluation, result. It is the same under `headway run` and
+in a head pod; what differs is handed in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headway_api import wire
+from headway_api.model import Model
+from headway_api.training import Training
+from headway_trainer import publish
+from headway_trainer.data import DataInfo, prepare
+from headway_trainer.errors import UserError
+from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.progress import Sink, to_file
+from headway_trainer.ray_runtime import Head
+from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, now
+from headway_trainer.training.last_step import StepKeeper
+from headway_trainer.training.link import TrainEnd, TrainProgress
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a run takes place."""
+
+    head: Head
+    sink: Sink
+    stop: threading.Event
+    """Set when the run is asked to stop."""
+    note: Callable[[str], None]
+    """Takes a sentence for people."""
+    ready: Callable[[], None] = lambda: None
+    """Called when Ray's head is up."""
+    gpus: int = 0
+    """GPUs that training processes can have, one each."""
+    storage_secret_dir: str | None = None
+    data_secret_dir: str = wire.DATA_SECRET_DIR
+    data_volume_dir: str = wire.DATA_VOLUME_DIR
+    code_dir: Path | None = None
+
+
+@dataclass
+class Told:
+    """What is known of a run so far: for the Outcome, however it ends."""
+
+    progress: wire.ProgressFile
+    notes: list[str] = field(default_factory=list)
+
+
+class Pipeline:
+    """One attempt of a run."""
+
+    def __init__(self, run: wire.RunFile, surroundings: Surroundings) -> None:
+        self.run = run
+        self.around = surroundings
+        self.told = Told(wire.ProgressFile(attempt=run.attempt))
+        self._began = time.monotonic()
+        self._started = now()
+        self._keeper: StepKeeper | None = None
+
+    def execute(self) -> tuple[RunResult, wire.Outcome]:
+        """Run all stages. Raises UserError, StorageError, Lost, Interrupted."""
+        self.around.head.start()
+        store = Store.open(self.run.storage_uri, self.around.storage_secret_dir)
+        self._keeper = StepKeeper(store, self.run.attempt)
+        info = self._prepare(store)
+        # torch and Ray Train take seconds to import: while Ray starts.
+        from headway_trainer.training import worker as _worker  # noqa: F401
+
+        self.around.head.wait()
+        self.around.ready()
+        self._await_workers()
+        end = self._train(info)
+        return self._publish(store, info, end)
+
+    def _prepare(self, store: Store) -> DataInfo:
+        data = self.run.spec.data
+        if data is None:
+            raise UserError("set data: the built-in training has nothing to learn from")
+        return prepare(
+            data,
+            seed=self.run.spec.seed,
+            store=store,
+            volume_dir=self.around.data_volume_dir,
+            secret_dir=self.around.data_secret_dir,
+        )
+
+    def _await_workers(self) -> None:
+        wanted = self.run.spec.workers.replicas
+        deadline = self._began + self.run.spec.scheduling.startup_deadline_seconds
+        places = 0
+        while places < wanted:
+            if self.around.stop.is_set():
+                raise Interrupted("stopped before training began")
+            if time.monotonic() > deadline:
+                seconds = self.run.spec.scheduling.startup_deadline_seconds
+                raise Lost(f"{places} of {wanted} workers came within {seconds} seconds", memory=False)
+            places = self.around.head.wait_for_workers(wanted, time.monotonic() + 1)
+
+    def _train(self, info: DataInfo) -> TrainEnd:
+        from headway_trainer.training.stage import TrainingStage, train
+
+        stage = TrainingStage(
+            run=self.run,
+            secret_dir=self.around.storage_secret_dir,
+            use_gpu=self.around.gpus >= self.run.spec.workers.replicas,
+            stop=self.around.stop,
+            on_progress=self._on_progress,
+            note=self.around.note,
+        )
+        return train(stage, info)
+
+    def _on_progress(self, progress: TrainProgress) -> None:
+        assert self._keeper is not None  # noqa: S101 - set before any stage
+        for sentence in progress.notes:
+            if sentence not in self.told.notes:
+                self.told.notes.append(sentence)
+                self.around.note(sentence)
+        lost = self._keeper.lost(progress)
+        self.told.progress = to_file(self.run.attempt, progress, lost)
+        self._keeper.keep(progress.step)
+        self.around.sink.update(self.told.progress)
+
+    def _publish(self, store: Store, info: DataInfo, end: TrainEnd) -> tuple[RunResult, wire.Outcome]:
+        self._tell_stage("Publishing")
+        spec = self.run.spec
+        artifacts = []
+        if end.chosen is not None:
+            manifest = Checkpoints(store, self.run.attempt).named(end.chosen)
+            weights = next(file for file in manifest.files if file.name == MODEL_FILE)
+            model_info = publish.ModelInfo(model=spec.model, data=info)
+            artifacts = publish.publish_model(store, end.chosen, weights.sha256, model_info)
+        result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
+        outcome = wire.Outcome(
+            attempt=self.run.attempt,
+            outcome="Succeeded",
+            message=" ".join(end.notes),
+            progress=self.told.progress.progress,
+            checkpoint=end.checkpoint,
+            resumed_from_step=end.resumed_from_step,
+            steps_lost=self.told.progress.steps_lost,
+            result=publish.to_status(store, result, own),
+        )
+        return result, outcome
+
+    def _tell_stage(self, stage: str) -> None:
+        progress = self.told.progress.progress.model_copy(update={"stage": stage, "update_time": now()})
+        self.told.progress = self.told.progress.model_copy(update={"progress": progress})
+        self.around.sink.update(self.told.progress)
+
+    def _result(self, info: DataInfo, end: TrainEnd) -> RunResult:
+        spec = self.run.spec
+        training = spec.training or Training()
+        data = DataSummary.of(info)
+        return RunResult(
+            job=self.run.name,
+            namespace=self.run.namespace or None,
+            uid=self.run.uid or None,
+            outcome="Succeeded",
+            message=" ".join(end.notes),
+            seed=spec.seed,
+            world_size=spec.workers.replicas,
+            attempt=self.run.attempt,
+            started=self._started,
+            finished=now(),
+            duration_seconds=round(time.monotonic() - self._began, 3),
+            data=data,
+            model=_model_summary(spec.model, end.parameters),
+            training=TrainingSummary(
+                epochs_run=end.epochs_run,
+                steps=end.step,
+                early_stopped=end.early_stopped,
+                device=end.device,
+                precision_asked=training.precision,
+                precision_used=end.precision_used,
+                resumed_from_step=end.resumed_from_step,
+                history=end.history,
+            ),
+            metrics=Metrics.model_validate(end.metrics),
+            confusion_matrix=end.confusion_matrix,
+            checkpoint=end.checkpoint,
+            environment=publish.environment(None),
+        )
+
+
+def _model_summary(spec: Model | None, parameters: int | None) -> ModelSummary | None:
+    if spec is None:
+        return None
+    return ModelSummary(name=spec.name, entrypoint=spec.entrypoint, options=spec.options, parameters=parameters)

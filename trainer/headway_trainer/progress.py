@@ -1,0 +1,150 @@
+"""Progress on its way to people: from the loop to a ProgressFile, and from there to the job's ConfigMap."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from headway_api import wire
+from headway_api.status import Progress
+from headway_trainer.training.checkpoints import now
+from headway_trainer.training.link import TrainProgress
+
+SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+PATCH_SECONDS = 2.0
+_TIMEOUT_SECONDS = 5.0
+_SIGNIFICANT_DIGITS = 5
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Takes progress in; returns at once and never raises."""
+
+    def update(self, progress: wire.ProgressFile) -> None:
+        """The newest progress."""
+
+    def close(self) -> None:
+        """There will be no more."""
+
+
+def to_file(attempt: int, progress: TrainProgress, steps_lost: int | None) -> wire.ProgressFile:
+    """The loop's progress as the operator reads it."""
+    percent = min(100, 100 * progress.done // progress.planned) if progress.planned else None
+    return wire.ProgressFile(
+        attempt=attempt,
+        progress=Progress(
+            percent=percent,
+            stage="Evaluating" if progress.stage == "Evaluating" else "Training",
+            epoch=progress.epoch or None,
+            step=progress.step,
+            eta_seconds=eta_seconds(progress),
+            samples_per_second=_rounded(progress.samples_per_second),
+            metrics={name: shown(value) for name, value in progress.metrics.items()},
+            update_time=now(),
+        ),
+        checkpoint=progress.checkpoint,
+        resumed_from_step=progress.resumed_from_step,
+        steps_lost=steps_lost,
+    )
+
+
+def eta_seconds(progress: TrainProgress) -> int | None:
+    """Seconds that the rest of the planned steps will take at the speed of now; none before there is a speed."""
+    if progress.steps_per_second is None or progress.steps_per_second <= 0:
+        return None
+    return round((progress.planned - progress.done) / progress.steps_per_second)
+
+
+def shown(value: float) -> str:
+    """A metric's value for people."""
+    return f"{value:.{_SIGNIFICANT_DIGITS}g}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+class Nowhere:
+    """Progress that nobody asked for."""
+
+    def update(self, progress: wire.ProgressFile) -> None:
+        """Ignored."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class ConfigMapSink:
+    """Patches `progress.json` of the attempt's ConfigMap, at most every PATCH_SECONDS, in a thread of its own.
+
+    Best effort: training never fails for it. The first failure of a row is logged, the rest is silence.
+    """
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._newest: wire.ProgressFile | None = None
+        self._failed = False
+        self._closing = threading.Event()
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="headway-progress", daemon=True)
+        self._thread.start()
+
+    def update(self, progress: wire.ProgressFile) -> None:
+        """Keep the newest; the thread sends it."""
+        self._newest = progress
+        self._changed.set()
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._closing.set()
+        self._changed.set()
+        self._thread.join(2 * _TIMEOUT_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            newest, self._newest = self._newest, None
+            if newest is not None:
+                self._patch(newest)
+            if self._closing.is_set() and self._newest is None:
+                return
+            self._closing.wait(PATCH_SECONDS)
+
+    def _patch(self, progress: wire.ProgressFile) -> None:
+        document = {"data": {wire.KEY_PROGRESS: progress.model_dump_json(exclude_none=True)}}
+        try:
+            self._send(json.dumps(document).encode())
+            self._failed = False
+        except (OSError, ValueError) as error:
+            if not self._failed:
+                log.warning("progress could not be written to the job's ConfigMap; training goes on: %s", error)
+            self._failed = True
+
+
+def config_map_sender(
+    namespace: str, name: str, *, host: str, port: str, folder: Path = SERVICE_ACCOUNT_DIR
+) -> Callable[[bytes], None]:
+    """Sends a merge patch of a ConfigMap to the API server at host and port, as the pod's ServiceAccount.
+
+    The function raises OSError when it fails. The token is read each time: the kubelet renews it.
+    """
+    url = f"https://{f'[{host}]' if ':' in host else host}:{port}/api/v1/namespaces/{namespace}/configmaps/{name}"
+
+    def send(body: bytes) -> None:
+        context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+        request = urllib.request.Request(url, data=body, method="PATCH")
+        request.add_header("Content-Type", "application/merge-patch+json")
+        request.add_header("Authorization", f"Bearer {(folder / 'token').read_text().strip()}")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS, context=context):  # noqa: S310 - always https
+            pass
+
+    return send

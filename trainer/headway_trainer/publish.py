@@ -1,0 +1,101 @@
+"""What a finished run leaves in its folder: the model with what is needed to build it again, result.json, report.md."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+
+from headway_api import status
+from headway_api.base import StatusSection
+from headway_api.model import Model
+from headway_trainer.data.info import DataInfo
+from headway_trainer.errors import StorageError
+from headway_trainer.report.model import Artifact, Environment, RunResult
+from headway_trainer.report.write import REPORT_FILE, write_report
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import FOLDER, MODEL_FILE
+
+RESULT_FILE = "result.json"
+MODEL_INFO_FILE = "model.json"
+PROGRESS_FILE = "progress.json"
+
+
+class ModelInfo(StatusSection):
+    """`model.json`: with the weights beside it, all that is needed to build the model again and to feed it."""
+
+    version: int = 1
+    """The version of this format."""
+    weights: str = MODEL_FILE
+    """The weights, as safetensors, relative to this file."""
+    model: Model | None = None
+    """`spec.model`; none for a training function that brings its own."""
+    data: DataInfo | None = None
+    """Input shape, classes, encoding and scaling of the data it was trained on."""
+
+
+def publish_model(store: Store, chosen: str, sha256: str, info: ModelInfo) -> list[Artifact]:
+    """Copy the weights out of the checkpoint `chosen`, and write model.json. Raises StorageError."""
+    data = store.read(f"{FOLDER}/{chosen}/{MODEL_FILE}")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise StorageError(f"{store.uri}/{FOLDER}/{chosen}/{MODEL_FILE} is not what was written")
+    weights = _write(store, "model", MODEL_FILE, data)
+    told = info.model_dump_json(indent=2).encode()
+    return [weights, _write(store, "model-info", MODEL_INFO_FILE, told)]
+
+
+def publish_result(store: Store, result: RunResult) -> tuple[RunResult, Artifact]:
+    """Write report.md, its plots, and last result.json, which names all files. Raises StorageError."""
+    artifacts = [*result.artifacts, *write_report(store, result)]
+    result = result.model_copy(update={"artifacts": artifacts})
+    data = result.model_dump_json(indent=2).encode()
+    return result, _write(store, "result", RESULT_FILE, data)
+
+
+def environment(commit: str | None) -> Environment:
+    """The versions of what runs here."""
+    return Environment(
+        python=platform.python_version(),
+        torch=importlib.metadata.version("torch"),
+        ray=importlib.metadata.version("ray"),
+        headway=importlib.metadata.version("headway"),
+        code_commit=commit,
+    )
+
+
+def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
+    """The result as a job's status names it: scalars, and the files that people look for first."""
+    metrics = {
+        f"{split}/{name}": f"{value:.6g}"
+        for split, values in (
+            ("test", result.metrics.test),
+            ("validation", result.metrics.validation),
+            ("train", result.metrics.train),
+        )
+        for name, value in values.items()
+        if value is not None
+    }
+    named = [own, *(one for one in result.artifacts if one.path in {MODEL_FILE, REPORT_FILE})]
+    return status.Result(
+        metrics=metrics,
+        artifacts=[
+            status.Artifact(
+                name=one.name,
+                uri=store.child(one.path).uri,
+                sha256=one.sha256,
+                size_bytes=one.size_bytes,
+            )
+            for one in named
+        ],
+    )
+
+
+def clean(store: Store) -> None:
+    """Delete Headway's own files of an earlier run, and nothing else. Raises StorageError."""
+    for path in (RESULT_FILE, REPORT_FILE, MODEL_FILE, MODEL_INFO_FILE, FOLDER, "plots", "data", "ray", PROGRESS_FILE):
+        store.delete(path)
+
+
+def _write(store: Store, name: str, path: str, data: bytes) -> Artifact:
+    store.write(path, data)
+    return Artifact(name=name, path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))

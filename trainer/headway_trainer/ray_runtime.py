@@ -1,0 +1,182 @@
+"""Ray's processes: a head in this process' pod or on this machine, a worker node that joins it, and the connection.
+
+This is what `ray start` and `ray.init` do, without what one job does not need (dashboard, autoscaler monitor, usage
+reports): each left out is a Python process less to start. It uses ray's own `Node` for that, which is not a public
+interface; Ray is pinned to one minor version, and docs/decisions/0030 says what was measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+WORKER_RESOURCE = "headway_worker"
+"""Each worker pod has one; each training process takes one: so there is one process a pod."""
+NAMESPACE = "headway"
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Ray's least: only the training function and its arguments go through the object store."""
+PRELOADED = "headway_trainer.training.worker"
+"""Imported by a worker node's training processes while they wait; it imports torch and Ray Train."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+"""What all Ray processes of a job have in their environment. The preemption watcher is an actor that looks at Ray's own
+drain requests, which nobody sends here; metrics and structured logs go to a dashboard that is not there."""
+
+
+def set_environment() -> None:
+    """Set ENVIRONMENT, where the environment does not already say otherwise. Before ray is imported.
+
+    Where no token is given, as under `headway run`, this process and its children get one of their own.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+class Head:
+    """Ray's head, in child processes of this one, and this process' connection to it as the driver."""
+
+    def __init__(
+        self, *, host: str | None = None, port: int = 0, workers: int = 0, gpus: int = 0, temp_dir: str | None = None
+    ) -> None:
+        """A head on host (this machine's address if none) and port (a free one if 0).
+
+        workers: the training processes that this node itself takes; none in a head pod. gpus: what it lends to them.
+        """
+        self._host, self._port, self._workers, self._gpus = host, port, workers, gpus
+        self._temp_dir = temp_dir or tempfile.mkdtemp(prefix="headway-")
+        self._own_temp_dir = temp_dir is None
+        self._node: Any = None
+        self._error: BaseException | None = None
+        self._up, self._stopping = threading.Event(), threading.Event()
+        # The kernel ends Ray's processes when the thread that started them ends: so it stays until they may go.
+        self._thread = threading.Thread(target=self._run, name="headway-ray", daemon=True)
+
+    def start(self) -> None:
+        """Begin to start the head and to connect to it, in a thread: there is much to import meanwhile."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until this process is connected. Raises what Ray raised."""
+        self._up.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._connect()
+        except BaseException as error:
+            self._error = error
+            return
+        finally:
+            self._up.set()
+        self._stopping.wait()
+
+    def _connect(self) -> None:
+        import ray
+        from ray._private.parameter import RayParams
+
+        if self._workers:
+            os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+        parameters = RayParams(
+            node_ip_address=self._host or ray.util.get_node_ip_address(),
+            gcs_server_port=self._port,
+            num_cpus=self._workers,
+            num_gpus=self._gpus,
+            resources={WORKER_RESOURCE: self._workers} if self._workers else {},
+            object_store_memory=OBJECT_STORE_BYTES,
+            plasma_directory=self._temp_dir,
+            temp_dir=self._temp_dir,
+            include_dashboard=False,
+            no_monitor=True,
+        )
+        self._node = _head_node(parameters)
+        ray.init(
+            address=self._node.address,
+            namespace=NAMESPACE,
+            log_to_driver=True,
+            logging_level=logging.ERROR,
+            _temp_dir=self._temp_dir,
+        )
+
+    def wait_for_workers(self, count: int, deadline: float) -> int:
+        """Wait until count training processes have a place, or until the monotonic time deadline; how many have."""
+        import ray
+
+        while True:
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+            places = sum(int(node["Resources"].get(WORKER_RESOURCE, 0)) for node in nodes)
+            if places >= count or time.monotonic() >= deadline:
+                return places
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Disconnect, end the head's processes and delete their files. It may be called at any time."""
+        import ray
+
+        if self._thread.ident is not None:
+            self._up.wait()
+            ray.shutdown()
+            if self._node is not None:
+                self._node.kill_all_processes(check_alive=False, allow_graceful=False)
+            self._stopping.set()
+            self._thread.join()
+        if self._own_temp_dir:
+            shutil.rmtree(self._temp_dir, ignore_errors=True)
+
+
+def _head_node(parameters: Any) -> Any:
+    from ray._private.node import Node
+
+    class HeadNode(Node):  # type: ignore[misc]  # ray has no types
+        """A head node without the dashboard's server, which ray starts even where no dashboard is asked for."""
+
+        def start_api_server(self, **_: object) -> None:
+            self._webui_url = ""
+
+    return HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
+
+
+def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
+    """Make this pod a worker node of the head at address (`host:port`); the node, whose processes are children.
+
+    Raises what Ray raises.
+    """
+    import ray
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+    Path(temp_dir).mkdir(parents=True, exist_ok=True)
+    parameters = RayParams(
+        gcs_address=address,
+        node_ip_address=host or ray.util.get_node_ip_address(),
+        num_cpus=1,
+        num_gpus=gpus,
+        resources={WORKER_RESOURCE: 1},
+        object_store_memory=OBJECT_STORE_BYTES,
+        plasma_directory=temp_dir,
+        temp_dir=temp_dir,
+    )
+    return Node(parameters, head=False, shutdown_at_exit=False, spawn_reaper=True)

@@ -1,0 +1,250 @@
+"""Checkpoints as files: `checkpoints/step-<step>-attempt-<attempt>/`, complete once `manifest.json` is there.
+
+Each rank writes its own part; rank 0 writes the manifest last, with the digest of every file. A reader takes a
+checkpoint whose manifest and files agree, or goes on to the one before. The attempt's number is a fencing token: once
+a newer attempt has claimed the folder, an older one cannot commit any more, even if its pods are still alive.
+
+Ray Train's own bookkeeping is not used here: it is one file that is rewritten in place, and a run whose file was cut
+short, or lists a checkpoint that is gone, cannot be resumed at all (docs/decisions/0031).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic import Field, ValidationError
+
+from headway_api.base import StatusSection
+from headway_api.status import CheckpointStatus, Time
+from headway_trainer.errors import NotFound, StorageError
+from headway_trainer.storage import Store
+from headway_trainer.training.early_stopping import Mode
+
+FOLDER = "checkpoints"
+MANIFEST = "manifest.json"
+CLAIM = "attempt.json"
+MODEL_FILE = "model.safetensors"
+VERSION = 1
+_NAME = re.compile(r"^step-(\d{10,})-attempt-(\d+)$")
+
+
+class FileDigest(StatusSection):
+    """A file of a checkpoint."""
+
+    name: str
+    """The name in the checkpoint's folder."""
+    sha256: str
+    """The digest."""
+    size_bytes: int
+    """The size."""
+
+
+class Manifest(StatusSection):
+    """What a complete checkpoint holds."""
+
+    version: int = VERSION
+    """The version of this format."""
+    step: int
+    """Optimiser steps done since the first attempt."""
+    epoch: int
+    """Passes over the training part that are finished."""
+    batch: int
+    """Steps done of the pass after them."""
+    attempt: int
+    """The attempt that wrote it."""
+    world_size: int
+    """How many ranks wrote a part."""
+    time: Time
+    """When it was committed."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Metrics as `split/name`, where the checkpoint was taken right after an evaluation; else empty."""
+    files: list[FileDigest]
+    """Every other file."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return folder_name(self.step, self.attempt)
+
+
+class Claim(StatusSection):
+    """The newest attempt that has begun to train."""
+
+    attempt: int
+    """Its number."""
+
+
+@dataclass
+class Found:
+    """What there is to resume from."""
+
+    manifest: Manifest | None = None
+    """The newest checkpoint that is whole; none for a fresh start."""
+    notes: list[str] = field(default_factory=list)
+    """What people should know: which newer ones were passed over, and why."""
+
+
+def folder_name(step: int, attempt: int) -> str:
+    """The folder of a checkpoint. Attempts have their own, so that two that overlap never write the same file."""
+    return f"step-{step:010d}-attempt-{attempt}"
+
+
+class Checkpoints:
+    """The checkpoints of a run, as one attempt sees them. Every method may raise StorageError."""
+
+    def __init__(self, run: Store, attempt: int) -> None:
+        self.attempt = attempt
+        self._store = run.child(FOLDER)
+
+    def claim(self) -> None:
+        """From now on no older attempt can commit. Raises StorageError if a newer one has claimed already."""
+        self._refuse_if_fenced()
+        self._store.write(CLAIM, Claim(attempt=self.attempt).model_dump_json().encode())
+
+    def write_part(self, step: int, name: str, data: bytes) -> FileDigest:
+        """Write one file of a checkpoint that is not complete yet."""
+        self._store.write(f"{folder_name(step, self.attempt)}/{name}", data)
+        return FileDigest(name=name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+    def commit(self, manifest: Manifest) -> CheckpointStatus:
+        """Complete a checkpoint whose parts are all written."""
+        self._refuse_if_fenced()
+        self._store.write(f"{manifest.name}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
+        return self.status(manifest)
+
+    def status(self, manifest: Manifest) -> CheckpointStatus:
+        """A checkpoint as a job's status names it."""
+        return CheckpointStatus(uri=self._store.child(manifest.name).uri, step=manifest.step, time=manifest.time)
+
+    def newest(self) -> Found:
+        """The newest checkpoint that is whole, with every file's digest compared."""
+        found = Found()
+        for name in reversed(self._folders()):
+            try:
+                manifest = self._manifest(name)
+                self._verify(manifest)
+            except NotFound as error:
+                if self._store.exists(f"{name}/{MANIFEST}"):
+                    found.notes.append(_passed_over(name, error))
+                continue
+            except (Damaged, ValidationError) as error:
+                found.notes.append(_passed_over(name, error))
+                continue
+            found.manifest = manifest
+            break
+        return found
+
+    def named(self, name: str) -> Manifest:
+        """The manifest in a folder that is known to hold one."""
+        return self._manifest(name)
+
+    def read(self, manifest: Manifest, name: str) -> bytes:
+        """A file of a checkpoint, its digest compared. Raises StorageError if it is not what was written."""
+        expected = next((file for file in manifest.files if file.name == name), None)
+        if expected is None:
+            raise Damaged(f"{self._store.child(manifest.name).uri} holds no {name}")
+        data = self._store.read(f"{manifest.name}/{name}")
+        _compare(expected, len(data), hashlib.sha256(data).hexdigest())
+        return data
+
+    def by_merit(self, metric: str, mode: Mode) -> list[Manifest]:
+        """The complete checkpoints, best first, the earlier of two equals first; those without the metric come last,
+        newest first."""
+        complete = self.complete()
+        rated = [one for one in complete if not math.isnan(one.metrics.get(metric, math.nan))]
+        rated.sort(key=lambda one: one.metrics[metric] if mode == "min" else -one.metrics[metric])
+        return rated + [one for one in reversed(complete) if one not in rated]
+
+    def complete(self) -> list[Manifest]:
+        """The checkpoints that have a manifest, oldest first; their files are not looked at."""
+        manifests = []
+        for name in self._folders():
+            try:
+                manifests.append(self._manifest(name))
+            except (NotFound, Damaged, ValidationError):
+                continue
+        return manifests
+
+    def clear_after(self, manifest: Manifest | None) -> None:
+        """Delete what does not lead to a checkpoint: folders without a whole manifest, and those that come after it."""
+        kept = {one.name for one in self.complete() if manifest is not None and _order(one) <= _order(manifest)}
+        for name in self._folders():
+            if name not in kept:
+                self._delete(name)
+
+    def retain(self, last: int, best: int, metric: str, mode: Mode) -> None:
+        """Delete all but the newest `last` checkpoints and the `best` best ones; the newest of all always stays."""
+        manifests = self.complete()
+        rated = [one for one in self.by_merit(metric, mode) if metric in one.metrics]
+        kept = {one.name for one in manifests[-last:]} | {one.name for one in rated[:best]}
+        for one in manifests:
+            if one.name not in kept:
+                self._delete(one.name)
+
+    def _verify(self, manifest: Manifest) -> None:
+        for file in manifest.files:
+            path = f"{manifest.name}/{file.name}"
+            _compare(file, self._store.size(path), self._store.sha256(path))
+
+    def _delete(self, name: str) -> None:
+        """The manifest goes first, so that a checkpoint that is half deleted is none."""
+        self._store.delete(f"{name}/{MANIFEST}")
+        self._store.delete(name)
+
+    def _folders(self) -> list[str]:
+        """Folders of checkpoints, oldest first."""
+        names = [name for name in self._store.list() if _NAME.match(name)]
+        return sorted(names, key=_parsed)
+
+    def _manifest(self, name: str) -> Manifest:
+        manifest = Manifest.model_validate_json(self._store.read(f"{name}/{MANIFEST}"))
+        if manifest.version != VERSION:
+            raise Damaged(f"it has version {manifest.version} of the format, and this image reads {VERSION}")
+        return manifest
+
+    def _refuse_if_fenced(self) -> None:
+        claims = [attempt for _, attempt in map(_parsed, self._folders())]
+        with contextlib.suppress(NotFound, ValidationError):
+            claims.append(Claim.model_validate_json(self._store.read(CLAIM)).attempt)
+        if max(claims, default=0) > self.attempt:
+            raise StorageError(
+                f"attempt {self.attempt} of this run was replaced by attempt {max(claims)}: "
+                f"it may write no more checkpoints to {self._store.uri}"
+            )
+
+
+def _compare(expected: FileDigest, size: int, sha256: str) -> None:
+    if size != expected.size_bytes:
+        raise Damaged(f"{expected.name} has {size} bytes where {expected.size_bytes} were written")
+    if sha256 != expected.sha256:
+        raise Damaged(f"the content of {expected.name} is not what was written")
+
+
+class Damaged(StorageError):  # noqa: N818 - like NotFound, a state of what is stored
+    """A checkpoint that is not what was written."""
+
+
+def now() -> Time:
+    """The time as statuses write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _order(manifest: Manifest) -> tuple[int, int]:
+    return manifest.step, manifest.attempt
+
+
+def _parsed(name: str) -> tuple[int, int]:
+    match = _NAME.match(name)
+    if match is None:
+        raise ValueError(f"{name} is not the name of a checkpoint")
+    return int(match[1]), int(match[2])
+
+
+def _passed_over(name: str, error: Exception) -> str:
+    reason = "its manifest cannot be read" if isinstance(error, ValidationError) else str(error)
+    return f"The checkpoint {name} was passed over: {reason}."

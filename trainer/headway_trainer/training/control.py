@@ -1,0 +1,56 @@
+"""How the ranks agree on what the driver asks for, without an exchange in each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headway_trainer.training.job import Job
+from headway_trainer.training.link import Request
+
+CONTROL_SECONDS = 0.25
+"""About how often the ranks agree on requests and rank 0 tells its progress."""
+MAX_CONTROL_STEPS = 10_000
+_SMOOTHING = 0.3
+"""The weight of the newest measurement in the rows a second that people see."""
+
+
+class Control:
+    """The ranks' agreement on what to do after a step, about every CONTROL_SECONDS.
+
+    Rank 0 decides, and says in the same small broadcast after how many steps it will speak again: so a request reaches
+    every rank in the same step, and most steps cost no exchange at all.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._left = 1
+        self._since = job.clock()
+        self._steps = 0
+        self._rows = 0
+        self.samples_per_second: float | None = None
+        self.steps_per_second: float | None = None
+
+    def after_step(self, rows: int, overdue: bool, tell: Callable[[], None]) -> Request:
+        """Count a step of `rows` rows over all ranks; what all ranks have to do now."""
+        self._steps += 1
+        self._rows += rows
+        self._left -= 1
+        if self._left > 0:
+            return Request.NONE
+        elapsed = max(self._job.clock() - self._since, 1e-9)
+        request = self._job.link.request() if self._job.group.rank == 0 else Request.NONE
+        if request == Request.NONE and overdue:
+            request = Request.CHECKPOINT
+        gap = min(MAX_CONTROL_STEPS, max(1, round(self._steps * CONTROL_SECONDS / elapsed)))
+        decided, self._left = self._job.group.from_first([int(request), gap])
+        rate = self._rows / elapsed
+        self.samples_per_second = (
+            rate if self.samples_per_second is None else 0.7 * self.samples_per_second + 0.3 * rate
+        )
+        tell()
+        self._since, self._steps, self._rows = self._job.clock(), 0, 0
+        return Request(decided)
+
+
+def _smoothed(before: float | None, rate: float) -> float:
+    return rate if before is None else (1 - _SMOOTHING) * before + _SMOOTHING * rate

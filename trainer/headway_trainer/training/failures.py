@@ -1,0 +1,128 @@
+"""What to do when a worker fails: a user's mistake ends the run at once, a lost worker restarts the group.
+
+When one worker's process dies, the others usually fail too, in whatever collective they are in. So a failure counts as
+the user's own only if it is neither a death nor such a consequence of one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+
+from ray.exceptions import OutOfMemoryError, RayActorError, RaySystemError
+from ray.train import FailureConfig
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
+)
+from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
+from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
+
+LOSSES_WITHOUT_PROGRESS = 3
+"""A worker that is lost so often at the same step will be lost there again."""
+_PEER_GONE = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "broken pipe",
+    "application timeout caused pair closure",
+    "gloo/transport",
+    "connectfullmesh failed",
+    "socket timeout",
+    "remote process has exited",
+    "ncclremoteerror",
+)
+
+
+class Kind(Enum):
+    """Why a worker failed."""
+
+    OWN = "own"
+    """Its function raised."""
+    LOST = "lost"
+    """Its process or node died, or no longer answers."""
+    MEMORY = "memory"
+    """It was ended for taking too much memory."""
+    PEER = "peer"
+    """It failed because another worker was gone."""
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Why one worker failed, by what Ray Train tells of it."""
+    if isinstance(error, WorkerHealthCheckFailedError):
+        error = error.health_check_failure
+    if isinstance(error, OutOfMemoryError) or (isinstance(error, RayActorError) and "OutOfMemory" in str(error)):
+        return Kind.MEMORY
+    if isinstance(error, RayActorError | RaySystemError | WorkerHealthCheckTimeoutError):
+        return Kind.LOST
+    if _is_peer_error(error):
+        return Kind.PEER
+    return Kind.OWN
+
+
+def own_failure(failures: Mapping[int, BaseException]) -> BaseException | None:
+    """The exception that a worker's function raised by itself, of the lowest rank; none if workers were lost."""
+    own = (failures[rank] for rank in sorted(failures) if kind_of(failures[rank]) is Kind.OWN)
+    return next(own, None)
+
+
+def _is_peer_error(error: BaseException) -> bool:
+    names = {base.__name__ for base in type(error).__mro__}
+    if "DistError" in names or "DistBackendError" in names:
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _PEER_GONE)
+
+
+class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
+    """Decides after each failure of a group of workers, or of an attempt to start one."""
+
+    def __init__(
+        self,
+        *,
+        step: Callable[[], int],
+        startup_seconds: float,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """step: the last step that is known of; startup_seconds: how long lost workers may take to be replaced."""
+        super().__init__(FailureConfig())
+        self._step, self._startup_seconds, self._tell, self._clock = step, startup_seconds, tell, clock
+        self._waiting_since: float | None = None
+        self._last_step: int | None = None
+        self._losses = 0
+
+    def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
+        """Go on with a new group, or give up."""
+        if isinstance(training_failed_error, WorkerGroupError):
+            return self._after_workers(training_failed_error.worker_failures)
+        if isinstance(training_failed_error, ControllerError):
+            return self._after_start(training_failed_error.controller_failure)
+        return FailureDecision.RAISE
+
+    def _after_workers(self, failures: Mapping[int, BaseException]) -> FailureDecision:
+        if own_failure(failures) is not None:
+            return FailureDecision.RAISE
+        step = self._step()
+        self._losses = self._losses + 1 if step == self._last_step else 1
+        self._last_step = step
+        if self._losses >= LOSSES_WITHOUT_PROGRESS:
+            return FailureDecision.RAISE
+        self._waiting_since = self._clock()
+        self._tell(f"Lost {_ranks(failures)} after step {step}; training goes on from the newest checkpoint.")
+        return FailureDecision.RETRY
+
+    def _after_start(self, error: BaseException) -> FailureDecision:
+        if not isinstance(error, WorkerGroupStartupFailedError | WorkerGroupStartupTimeoutError):
+            return FailureDecision.RAISE
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+        waited = self._clock() - self._waiting_since
+        return FailureDecision.RETRY if waited < self._startup_seconds else FailureDecision.RAISE
+
+
+def _ranks(failures: Mapping[int, BaseException]) -> str:
+    dead: Iterable[int] = [rank for rank in sorted(failures) if kind_of(failures[rank]) is not Kind.PEER]
+    ranks = ", ".join(map(str, dead or sorted(failures)))
+    return f"worker {ranks}"

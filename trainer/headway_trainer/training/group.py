@@ -1,0 +1,97 @@
+"""The workers that train together, as the loop sees them: what it needs of torch.distributed, and a group of one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+class Group(Protocol):
+    """A group of workers. Every rank has to make the same calls in the same order."""
+
+    rank: int
+    world_size: int
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all ranks; the tensor itself may be changed."""
+
+    def from_first(self, numbers: list[int]) -> list[int]:
+        """Rank 0's numbers, on every rank."""
+
+    def gather(self, text: str) -> list[str]:
+        """Every rank's text, on every rank."""
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model, with gradients averaged over the group after each backward pass."""
+
+
+class Alone:
+    """A group of one."""
+
+    rank = 0
+    world_size = 1
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor itself."""
+        return tensor
+
+    def from_first(self, numbers: list[int]) -> list[int]:
+        """The numbers themselves."""
+        return numbers
+
+    def gather(self, text: str) -> list[str]:
+        """The text alone."""
+        return [text]
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model itself."""
+        return model
+
+
+class Workers:
+    """The default process group of torch.distributed, over gloo on CPUs and NCCL on GPUs."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank = distributed.get_rank()
+        self.world_size = distributed.get_world_size()
+        self._device = device
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """An all-reduce."""
+        on_device = tensor.to(self._device)
+        distributed.all_reduce(on_device)
+        return on_device.to(tensor.device)
+
+    def from_first(self, numbers: list[int]) -> list[int]:
+        """A broadcast; every rank gives a list of the same length."""
+        tensor = torch.tensor(numbers, dtype=torch.int64, device=self._device)
+        distributed.broadcast(tensor, src=0)
+        return [int(number) for number in tensor.tolist()]
+
+    def gather(self, text: str) -> list[str]:
+        """Two all-gathers: of the lengths, and of the texts padded to the longest."""
+        data = text.encode()
+        length = torch.tensor([len(data)], dtype=torch.int64, device=self._device)
+        lengths = [torch.zeros_like(length) for _ in range(self.world_size)]
+        distributed.all_gather(lengths, length)
+        sizes = [int(size.item()) for size in lengths]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8, device=self._device)
+        padded[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else padded[:0]
+        texts = [torch.zeros_like(padded) for _ in sizes]
+        distributed.all_gather(texts, padded)
+        return [bytes(text[:size].tolist()).decode() for text, size in zip(texts, sizes, strict=True)]
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model in DistributedDataParallel."""
+        device_ids = [self._device] if self._device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=device_ids)
+
+
+def current_group(device: torch.device) -> Group:
+    """The process group that this process belongs to."""
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        return Workers(device)
+    return Alone()

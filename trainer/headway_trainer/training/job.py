@@ -1,0 +1,39 @@
+"""What the loop is given: what to train, on what, with whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from headway_api.training import Training
+from headway_trainer.data.info import DataInfo
+from headway_trainer.training.checkpoints import Checkpoints
+from headway_trainer.training.group import Group
+from headway_trainer.training.link import Link
+
+Rows = tuple[torch.Tensor, torch.Tensor]
+"""x, float32 (rows, *input_shape), and y, as `data.read_split` gives them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, with whom."""
+
+    spec: Training
+    seed: int
+    info: DataInfo
+    model: nn.Module
+    """On the CPU, with its initial weights."""
+    train: Rows
+    """This rank's shard."""
+    validation: Rows
+    """This rank's shard."""
+    group: Group
+    checkpoints: Checkpoints
+    link: Link
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    clock: Callable[[], float] = time.monotonic

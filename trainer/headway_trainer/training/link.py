@@ -1,0 +1,94 @@
+"""What the training function and the driver tell each other while it runs: progress up, requests down."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+from pydantic import Field
+
+from headway_api.base import StatusSection
+from headway_api.status import CheckpointStatus
+from headway_trainer.report.model import EpochRecord
+
+
+class Request(IntEnum):
+    """What the driver asks of the loop."""
+
+    NONE = 0
+    CHECKPOINT = 1
+    """Take a checkpoint after the running step, and go on."""
+    STOP = 2
+    """Take a checkpoint after the running step, and end."""
+
+
+class TrainProgress(StatusSection):
+    """How far the loop is. Rank 0 tells it of all."""
+
+    stage: str = "Training"
+    """Training or Evaluating."""
+    epoch: int = 0
+    """The running pass, counted from 1."""
+    epochs: int = 0
+    """The planned passes."""
+    step: int = 0
+    """Optimiser steps done since the first attempt."""
+    done: int = 0
+    """Planned steps that are done."""
+    planned: int = 0
+    """All planned steps."""
+    samples_per_second: float | None = None
+    """Rows a second over all workers."""
+    steps_per_second: float | None = None
+    """Optimiser steps a second."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """The newest value of each metric, as `split/name`."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest durable checkpoint."""
+    resumed_from_step: int | None = None
+    """The step that this group of workers started from; none for a fresh start."""
+    notes: list[str] = Field(default_factory=list)
+    """What people should know."""
+
+
+class TrainEnd(StatusSection):
+    """How the training function ended. Rank 0 returns it; it has to be JSON."""
+
+    finished: bool
+    """False where it was asked to stop."""
+    step: int = 0
+    """Optimiser steps done since the first attempt."""
+    epochs_run: int = 0
+    """Finished passes."""
+    early_stopped: bool = False
+    """Whether early stopping ended it."""
+    device: str = "cpu"
+    """What it ran on: `cpu`, or the GPU's name."""
+    precision_used: str = "fp32"
+    """The precision that the device trained in."""
+    parameters: int | None = None
+    """Trainable parameters of the model."""
+    resumed_from_step: int | None = None
+    """The step that this group of workers started from."""
+    history: list[EpochRecord] = Field(default_factory=list)
+    """The finished passes."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest durable checkpoint; after an evaluation, the one that the model comes from."""
+    chosen: str | None = None
+    """The folder of the checkpoint that the model comes from."""
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """The final metrics by split and name."""
+    confusion_matrix: list[list[int]] | None = None
+    """Of the test part."""
+    notes: list[str] = Field(default_factory=list)
+    """What people should know."""
+
+
+class Link(Protocol):
+    """The loop's side. Both calls return at once."""
+
+    def tell(self, progress: TrainProgress) -> None:
+        """Hand progress to the driver; a newer one replaces one that is not out yet."""
+
+    def request(self) -> Request:
+        """What the driver asks for now."""

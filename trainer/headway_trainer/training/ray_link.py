@@ -1,0 +1,76 @@
+"""The link between training function and driver over the key-value store of Ray's head: no process of its own."""
+
+from __future__ import annotations
+
+import threading
+
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+
+from headway_trainer.training.link import Request, TrainProgress
+
+PERIOD_SECONDS = 0.25
+_NAMESPACE = b"headway"
+_PROGRESS = b"progress"
+_STOP = b"stop"
+_CHECKPOINT = b"checkpoint"
+
+
+class WorkerLink:
+    """Rank 0's end. A thread of its own talks to the head, so that the loop never waits."""
+
+    def __init__(self) -> None:
+        self._progress: TrainProgress | None = None
+        self._stop = False
+        self._asked = _number(_CHECKPOINT)
+        self._answered = self._asked
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="headway-link", daemon=True)
+        self._thread.start()
+
+    def tell(self, progress: TrainProgress) -> None:
+        """Hand progress to the thread."""
+        self._progress = progress
+
+    def request(self) -> Request:
+        """What the thread has seen last; a wish for a checkpoint is passed on once."""
+        if self._stop:
+            return Request.STOP
+        if self._asked > self._answered:
+            self._answered = self._asked
+            return Request.CHECKPOINT
+        return Request.NONE
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._closed.set()
+        self._thread.join()
+        self._send()
+
+    def _run(self) -> None:
+        while not self._closed.wait(PERIOD_SECONDS):
+            self._send()
+            self._stop = self._stop or _number(_STOP) > 0
+            self._asked = _number(_CHECKPOINT)
+
+    def _send(self) -> None:
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            _internal_kv_put(_PROGRESS, progress.model_dump_json().encode(), namespace=_NAMESPACE)
+
+
+class DriverLink:
+    """The driver's end."""
+
+    def progress(self) -> TrainProgress | None:
+        """What rank 0 told last; none before it has begun."""
+        data = _internal_kv_get(_PROGRESS, namespace=_NAMESPACE)
+        return None if data is None else TrainProgress.model_validate_json(data)
+
+    def ask_to_stop(self) -> None:
+        """Ask for a checkpoint and an end."""
+        _internal_kv_put(_STOP, b"1", namespace=_NAMESPACE)
+
+
+def _number(key: bytes) -> int:
+    data = _internal_kv_get(key, namespace=_NAMESPACE)
+    return 0 if data is None else int(data)

@@ -1,0 +1,131 @@
+"""The whole state of a training run as safetensors and JSON: nothing that is read back can execute code.
+
+Rank 0 writes what all ranks share (weights, optimiser, counters, history); each rank writes what is its own (the states
+of its random number generators, and its sums of the running epoch).
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from safetensors.torch import load, save
+from torch import nn
+
+from headway_api.base import StatusSection
+from headway_trainer.report.model import EpochRecord
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "state.json"
+
+
+class SharedState(StatusSection):
+    """The counters of a run, equal on all ranks."""
+
+    model_config = ConfigDict(frozen=False)
+
+    step: int = 0
+    """Optimiser steps done since the first attempt."""
+    epoch: int = 0
+    """Passes over the training part that are finished."""
+    batch: int = 0
+    """Steps done of the pass after them."""
+    best: float | None = None
+    """The best value of the checkpoint metric so far."""
+    patience_best: float | None = None
+    """The best value that early stopping has seen."""
+    patience_waited: int = 0
+    """Epochs since."""
+    early_stopped: bool = False
+    """Whether early stopping has ended the run."""
+    scaler: dict[str, float] = Field(default_factory=dict)
+    """The state of the gradient scaler; empty where none is used."""
+    epoch_seconds: float = 0.0
+    """Seconds spent on the running pass so far."""
+    history: list[EpochRecord] = Field(default_factory=list)
+    """The finished passes."""
+
+
+class RankState(StatusSection):
+    """What is one rank's own."""
+
+    python: list[Any]
+    """`random.getstate()`."""
+    numpy: list[Any]
+    """numpy's global generator: its key, position, and the second normal number that it holds back."""
+    loss_sum: float = 0.0
+    """The sum of the rows' losses in the running pass."""
+    rows: int = 0
+    """The rows in it."""
+
+
+def rank_file(rank: int) -> str:
+    """A rank's own JSON."""
+    return f"rank-{rank:05d}.json"
+
+
+def rank_tensors_file(rank: int) -> str:
+    """A rank's own tensors: the states of torch's generators."""
+    return f"rank-{rank:05d}.safetensors"
+
+
+def model_bytes(model: nn.Module) -> bytes:
+    """The weights and buffers as safetensors."""
+    # Tied weights share memory, which safetensors refuses: each name gets its own copy.
+    return save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()})
+
+
+def load_model(model: nn.Module, data: bytes) -> None:
+    """Put weights and buffers back."""
+    model.load_state_dict(load(data))
+
+
+def tensors_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
+    """Tensors as safetensors."""
+    return save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()})
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that a model or a user's function may draw from."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def capture_rank(loss_sum: float, rows: int) -> RankState:
+    """A rank's own state, but for torch's generators."""
+    version, key, gauss = random.getstate()
+    np_state = np.random.get_state(legacy=False)
+    inner = np_state["state"]
+    return RankState(
+        python=[version, list(key), gauss],
+        numpy=[inner["key"].tolist(), inner["pos"], np_state["has_gauss"], np_state["gauss"]],
+        loss_sum=loss_sum,
+        rows=rows,
+    )
+
+
+def restore_rank(state: RankState) -> None:
+    """Put the generators of Python and numpy back."""
+    version, key, gauss = state.python
+    random.setstate((version, tuple(key), gauss))
+    np_key, position, has_gauss, cached = state.numpy
+    np.random.set_state(("MT19937", np.array(np_key, dtype=np.uint32), position, has_gauss, cached))
+
+
+def generator_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of torch's generators."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_generators(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put torch's generators back; the GPU's only where the checkpoint was taken on one."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

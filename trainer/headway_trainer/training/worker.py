@@ -1,0 +1,153 @@
+"""What runs in each training process: it builds the loop from what the driver sends, and judges the finished model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import ray.train.torch
+import torch
+from safetensors.torch import load
+
+from headway_api import quantities, wire
+from headway_api.model import Model
+from headway_api.training import Training
+from headway_trainer.data import DataInfo, read_split
+from headway_trainer.entrypoints import describe, load_function, location
+from headway_trainer.errors import StorageError, UserError
+from headway_trainer.evaluation import evaluate
+from headway_trainer.models import build
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Damaged, Manifest
+from headway_trainer.training.group import current_group
+from headway_trainer.training.job import Job
+from headway_trainer.training.link import TrainEnd, TrainProgress
+from headway_trainer.training.loop import Loop, best_metric
+from headway_trainer.training.precision import make_reproducible
+from headway_trainer.training.ray_link import WorkerLink
+from headway_trainer.training.state import seed_everything
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What one process works with."""
+
+    run: wire.RunFile
+    info: DataInfo
+    store: Store
+    device: torch.device
+    link: WorkerLink
+
+
+def train(config: dict[str, Any]) -> dict[str, Any] | None:
+    """The built-in training function. config: `run` and `info` as JSON, `secret_dir`. Rank 0 returns a TrainEnd."""
+    run = wire.RunFile.model_validate_json(config["run"])
+    info = DataInfo.model_validate_json(config["info"])
+    make_reproducible(threads(run))
+    link = WorkerLink()
+    try:
+        store = Store.open(run.storage_uri, config["secret_dir"])
+        end = _train(_Place(run, info, store, ray.train.torch.get_device(), link))
+    except (UserError, StorageError):
+        raise
+    except Exception as error:
+        raise_as_users(error)
+        raise
+    finally:
+        link.close()
+    return None if end is None else end.model_dump(mode="json")
+
+
+def threads(run: wire.RunFile) -> int:
+    """Threads of one training process: the whole cores that a worker asks for, so sums come out the same anywhere."""
+    return max(1, math.floor(quantities.parse(run.spec.workers.resources.cpu)))
+
+
+def raise_as_users(error: Exception) -> None:
+    """Raise a UserError for an exception that came out of the user's own code, or of a batch too large."""
+    if isinstance(error, torch.OutOfMemoryError):
+        raise UserError(
+            "the GPU has too little memory for this model and batch: lower training.batchSize, or take more workers"
+        ) from error
+    if (place := location(error)) is not None:
+        raise UserError(f"{place} raised {describe(error)}") from error
+
+
+def _train(place: _Place) -> TrainEnd | None:
+    job = _job(place)
+    end = Loop(job).run()
+    if job.group.rank != 0:
+        return None
+    if not end.finished:
+        return end
+    place.link.tell(
+        TrainProgress(
+            stage="Evaluating",
+            epoch=end.epochs_run,
+            epochs=job.spec.epochs,
+            step=end.step,
+            done=1,
+            planned=1,
+            checkpoint=end.checkpoint,
+            resumed_from_step=end.resumed_from_step,
+            notes=end.notes,
+        )
+    )
+    return _judge(place, job, end)
+
+
+def _job(place: _Place) -> Job:
+    run, info = place.run, place.info
+    group = current_group(place.device)
+    seed_everything(run.spec.seed)
+    model = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
+    return Job(
+        spec=run.spec.training or Training(),
+        seed=run.spec.seed,
+        info=info,
+        model=model,
+        train=read_split(place.store, info, "train", group.rank, group.world_size),
+        validation=read_split(place.store, info, "validation", group.rank, group.world_size),
+        group=group,
+        checkpoints=Checkpoints(place.store, run.attempt),
+        link=place.link,
+        device=place.device,
+    )
+
+
+def _judge(place: _Place, job: Job, end: TrainEnd) -> TrainEnd:
+    """Take the best checkpoint, and evaluate it on the parts that it was not fitted to."""
+    metric, _ = best_metric(job)
+    manifest, notes = _load_best(job, metric)
+    metrics: dict[str, dict[str, float]] = {}
+    matrix = None
+    for split in ("validation", "test"):
+        x, y = read_split(place.store, job.info, split)
+        asked = place.run.spec.evaluation.metrics
+        judged = evaluate(job.model, job.info, x, y, metrics=asked, device=job.device)
+        metrics[split] = judged.scalars
+        matrix = judged.confusion_matrix
+    trained = manifest.metrics.get("train/loss")
+    metrics["train"] = {} if trained is None else {"loss": trained}
+    return end.model_copy(
+        update={
+            "metrics": metrics,
+            "confusion_matrix": matrix,
+            "chosen": manifest.name,
+            "checkpoint": job.checkpoints.status(manifest),
+            "notes": [*end.notes, *notes],
+        }
+    )
+
+
+def _load_best(job: Job, metric: str) -> tuple[Manifest, list[str]]:
+    notes = []
+    for manifest in job.checkpoints.by_merit(metric, job.spec.checkpoint.mode):
+        try:
+            job.model.load_state_dict(load(job.checkpoints.read(manifest, MODEL_FILE)))
+        except Damaged as error:
+            notes.append(f"The checkpoint {manifest.name} would have been the best, but was passed over: {error}.")
+            continue
+        return manifest, notes
+    raise StorageError("no checkpoint of this run can be read any more: nothing is left to make the model from")
