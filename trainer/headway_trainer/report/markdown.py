@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 
-from headway_trainer.report.model import DataSummary, ModelSummary, RunResult
+from headway_trainer.report.model import DataSummary, RunResult
 
 _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
 """A confusion matrix of more classes is told as its most frequent confusions."""
 _MOST_CONFUSIONS = 15
 _METRICS_AN_EPOCH = 2
+_OPTIONS = {"mlp": "MlpOptions", "cnn": "CnnOptions"}
 
 
 def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
@@ -146,35 +146,35 @@ def _weights(result: RunResult) -> str:
     weights = next((artifact.path for artifact in result.artifacts if artifact.name == "model"), None)
     if weights is None:
         return ""
-    code = ["from safetensors.torch import load_file"]
-    if result.model and result.model.name and result.data:
-        code += _rebuild(result.model)
-        code += [f'model.load_state_dict(load_file("{weights}"))', "model.eval()"]
+    name = result.model.name if result.model and result.data else None
+    if name in _OPTIONS:
+        code = [
+            "import json",
+            "",
+            f"from headway_api.model import {_OPTIONS[name]}",
+            "from headway_trainer.data import DataInfo",
+            f"from headway_trainer.models.registry import {name}",
+            "from safetensors.torch import load_file",
+            "",
+            'told = json.load(open("model.json"))',
+            'info = DataInfo.model_validate(told["data"])',
+            f'model = {name}(info, {_OPTIONS[name]}.model_validate(told["model"]["options"]))',
+            f'model.load_state_dict(load_file("{weights}"))',
+            "model.eval()",
+        ]
         after = (
-            "Rows go in scaled as in training: `headway_trainer.data.scale.apply(x, info.scaling)`; "
-            "`info.classes` names the outputs.\n"
+            "\nIts rows must be scaled as in training, `headway_trainer.data.scale.apply(x, info.scaling)`; "
+            "`info.columns` tells how a table's columns became features, `info.classes` names the outputs.\n"
         )
     else:
-        code += [
+        code = [
+            "from safetensors.torch import load_file",
             "",
             f'weights = load_file("{weights}")',
-            "model.load_state_dict(weights)  # the module that your function builds",
+            "model.load_state_dict(weights)  # the module that your own function builds",
         ]
         after = ""
-    return "## Use the weights\n\nIn this folder:\n\n```python\n" + "\n".join(code) + f"\n```\n\n{after}"
-
-
-def _rebuild(model: ModelSummary) -> list[str]:
-    options = {"mlp": "MlpOptions", "cnn": "CnnOptions"}[model.name or ""]
-    return [
-        f"from headway_api.model import {options}",
-        "from headway_trainer.data import DataInfo",
-        f"from headway_trainer.models.registry import {model.name}",
-        "",
-        'info = DataInfo.model_validate_json(open("data/info.json").read())',
-        f"options = {options}.model_validate_json({json.dumps(model.options)!r})",
-        f"model = {model.name}(info, options)",
-    ]
+    return "## Use the weights\n\nIn this folder:\n\n```python\n" + "\n".join(code) + f"\n```\n{after}"
 
 
 def _files(result: RunResult) -> str:
@@ -206,8 +206,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _text(value: str) -> str:
-    """Free text on one line that cannot break a table."""
-    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Free text on one line that can neither break a table nor bring in a link, an image or HTML."""
+    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
 def _number(value: float | None) -> str:

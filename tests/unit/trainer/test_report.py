@@ -1,0 +1,240 @@
+"""The result as programs and people read it: a published schema, a page, and plots that are the same each time."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from headway_api.data import Data
+from headway_api.model import Model
+from headway_trainer.data import DataInfo, prepare, read_split
+from headway_trainer.models import build
+from headway_trainer.report import RunResult, write_report
+from headway_trainer.report.markdown import render
+from headway_trainer.report.model import (
+    Artifact,
+    DataSummary,
+    EpochRecord,
+    Metrics,
+    ModelSummary,
+    TrainingSummary,
+    result_schema,
+)
+from headway_trainer.report.plots import confusion_plot, loss_plot
+from headway_trainer.storage import Store
+
+ROOT = Path(__file__).parents[3]
+
+
+def _result(**fields: Any) -> RunResult:
+    told: dict[str, Any] = {
+        "job": "wine",
+        "outcome": "Succeeded",
+        "seed": 1,
+        "world_size": 2,
+        "started": "2026-01-01T00:00:00Z",
+        "finished": "2026-01-01T00:01:00Z",
+        "duration_seconds": 60.0,
+    }
+    return RunResult(**(told | fields))
+
+
+def _data(classes: list[str]) -> DataSummary:
+    return DataSummary(
+        task="classification",
+        rows={"train": 7, "validation": 2, "test": len(classes)},
+        input_shape=[3],
+        classes=classes,
+        class_balance={split: dict.fromkeys(classes, 1) for split in ("train", "validation", "test")},
+        content_hash="f" * 64,
+        scaling="standard",
+        notes=["Column id was left out."],
+    )
+
+
+def _history(epochs: int) -> list[EpochRecord]:
+    return [
+        EpochRecord(epoch=epoch, step=epoch * 5, train={"loss": 1 / epoch}, validation={"loss": 1.1 / epoch})
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def _full(**fields: Any) -> RunResult:
+    told: dict[str, Any] = {
+        "data": _data(["a", "b"]),
+        "model": ModelSummary(name="mlp", parameters=1234),
+        "training": TrainingSummary(epochs_run=25, steps=125, history=_history(25)),
+        "metrics": Metrics(test={"loss": 0.5, "accuracy": 0.75}, validation={"loss": 0.4}),
+        "confusion_matrix": [[3, 1], [0, 4]],
+        "artifacts": [Artifact(name="model", path="model.safetensors", sha256="0" * 64, size_bytes=100)],
+    }
+    return _result(**(told | fields))
+
+
+# For programs.
+
+
+def test_the_published_schema_is_that_of_the_model() -> None:
+    published = (ROOT / "docs" / "reference" / "result.schema.json").read_text()
+    assert published == result_schema(), "run: python -m headway_trainer.report > docs/reference/result.schema.json"
+
+
+@pytest.mark.parametrize("result", [_result(), _full()], ids=["bare", "full"])
+def test_a_result_fits_its_schema_and_is_read_back_the_same(result: RunResult) -> None:
+    document = json.loads(result.model_dump_json())
+    jsonschema.Draft202012Validator(json.loads(result_schema())).validate(document)
+    assert RunResult.model_validate(document) == result
+
+
+def test_metrics_are_where_programs_look_for_them() -> None:
+    document = json.loads(_full().model_dump_json())
+    assert document["metrics"]["test"]["accuracy"] == 0.75
+    assert document["artifacts"][0]["sizeBytes"] == 100
+    assert document["training"]["epochsRun"] == 25
+    assert document["data"]["contentHash"] == "f" * 64
+
+
+def test_a_metric_that_is_no_number_is_null_and_not_broken_json() -> None:
+    result = _full(metrics=Metrics(test={"loss": float("nan"), "accuracy": float("inf")}))
+    document = json.loads(result.model_dump_json(), parse_constant=pytest.fail)
+    assert document["metrics"]["test"] == {"loss": None, "accuracy": None}
+    assert RunResult.model_validate(document).metrics.test["loss"] is None
+
+
+# For people.
+
+
+def test_the_page_tells_the_whole_story() -> None:
+    page = render(_full(), loss=True, confusion=True)
+    for told in (
+        "# wine",
+        "| test accuracy | 0.75 |",
+        "| parameters | 1,234 |",
+        "| metric | validation | test |",
+        "| loss | 0.4 | 0.5 |",
+        "| a | 3 | 1 |",
+        "![Loss](plots/loss.png)",
+        "![Confusion matrix](plots/confusion.png)",
+        "- Column id was left out.",
+        "| all rows | 7 | 2 | 2 |",
+    ):
+        assert told in page
+    assert page.count("\n| 25 | 125 |") == 1
+
+
+def test_a_bare_result_is_a_short_page_without_empty_sections() -> None:
+    page = render(_result(outcome="Failed", message="The data has no rows."), loss=False, confusion=False)
+    assert "The data has no rows." in page
+    assert "| outcome | Failed |" in page
+    assert "##" not in page
+
+
+def test_precision_that_the_device_could_not_give_is_said() -> None:
+    training = TrainingSummary(precision_asked="bf16", precision_used="fp32")
+    page = render(_full(training=training), loss=False, confusion=False)
+    assert "bf16 was asked for; this device trained in fp32." in page
+
+
+def test_names_cannot_break_the_page() -> None:
+    evil = "a|b\n# c <script> ![](http://x)"
+    page = render(_full(data=_data([evil, "b"]), message=evil), loss=False, confusion=False)
+    assert "<script>" not in page
+    assert "\n# c" not in page
+    assert "![](" not in page
+    row = next(line for line in page.splitlines() if line.startswith("| a\\|b"))
+    assert row.replace("\\|", "").count("|") == 4
+
+
+def test_many_classes_are_told_as_their_most_frequent_confusions() -> None:
+    count = 40
+    matrix = (np.eye(count, dtype=int) * 9).tolist()
+    matrix[3][17] = 5
+    matrix[8][2] = 7
+    result = _full(data=_data([f"class-{index}" for index in range(count)]), confusion_matrix=matrix)
+    page = render(result, loss=False, confusion=False)
+    assert page.index("| class-8 | class-2 | 7 |") < page.index("| class-3 | class-17 | 5 |")
+    assert max(len(line.split("|")) for line in page.splitlines()) < 20
+
+
+def test_a_long_training_is_told_in_at_most_ten_lines_up_to_the_last_epoch() -> None:
+    training = TrainingSummary(history=_history(1234))
+    page = render(_full(training=training), loss=False, confusion=False)
+    lines = page[page.index("## Training") : page.index("## Data")].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and line[2].isdigit()]
+    assert len(rows) <= 10
+    assert rows[-1].startswith("| 1234 | 6170 |")
+
+
+def test_how_to_use_the_weights_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.open(str(tmp_path))
+    info = prepare(Data.model_validate({"source": {"builtin": {"name": "digits"}}}), seed=0, store=store)
+    spec = Model(name="cnn", options={"channels": [4], "hidden": 8})
+    torch.manual_seed(0)
+    model = build(spec, info, load_function=pytest.fail).eval()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    told = {"model": spec.model_dump(mode="json"), "data": info.model_dump(mode="json")}
+    (tmp_path / "model.json").write_text(json.dumps(told))
+    result = _full(data=DataSummary.of(info), model=ModelSummary(name="cnn"), confusion_matrix=None)
+    page = render(result, loss=False, confusion=False)
+    code = page.split("```python\n")[1].split("```")[0].replace("open(", "open_(")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"open_": lambda name: io.StringIO(Path(name).read_text())}
+    exec(code, names)  # noqa: S102 - it is what the page tells people to run
+    x, _ = read_split(store, info, "test")
+    assert isinstance(names["info"], DataInfo)
+    assert torch.equal(names["model"](x), model(x))
+
+
+def test_a_users_own_model_is_loaded_into_what_the_function_builds() -> None:
+    page = render(_full(model=ModelSummary(entrypoint="mine:make")), loss=False, confusion=False)
+    assert 'load_file("model.safetensors")' in page
+    assert "headway_trainer.models.registry" not in page
+
+
+# Plots.
+
+
+def test_plots_are_images_and_the_same_bytes_each_time() -> None:
+    for plot in (loss_plot, confusion_plot):
+        first, second = plot(_full()), plot(_full())
+        assert first is not None
+        assert first == second
+        with Image.open(io.BytesIO(first)) as image:
+            assert image.width > 300
+
+
+def test_nothing_to_plot_is_no_plot() -> None:
+    assert loss_plot(_result()) is None
+    assert confusion_plot(_result()) is None
+    lossless = TrainingSummary(history=[EpochRecord(epoch=1, step=1, train={"mine": 1.0, "loss": None})])
+    assert loss_plot(_result(training=lossless)) is None
+
+
+@pytest.mark.parametrize("classes", [["$x^2", "_\\frac{"], ["ä" * 50, "中文"], [str(index) for index in range(45)]])
+def test_any_class_names_can_be_plotted(classes: list[str]) -> None:
+    matrix = np.eye(len(classes), dtype=int).tolist()
+    assert confusion_plot(_full(data=_data(classes), confusion_matrix=matrix)) is not None
+
+
+def test_the_report_and_its_plots_are_written_with_their_digests(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    artifacts = write_report(store, _full())
+    assert {artifact.path for artifact in artifacts} == {"report.md", "plots/loss.png", "plots/confusion.png"}
+    for artifact in artifacts:
+        assert store.sha256(artifact.path) == artifact.sha256
+        assert store.size(artifact.path) == artifact.size_bytes
+
+
+def test_a_report_without_plots_links_to_none(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    assert [artifact.path for artifact in write_report(store, _result())] == ["report.md"]
+    assert "plots/" not in store.read("report.md").decode()
