@@ -20,6 +20,7 @@ from headway_api.model import OPTIONS
 Path = tuple[str | int, ...]
 SHOWN = 64
 """How many characters of a value a message shows."""
+_EXACT = 2.0**53
 LISTED = 20
 """How many names of fields a message lists."""
 
@@ -69,6 +70,8 @@ def shown(value: object) -> str:
         return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
     if isinstance(value, int) and value.bit_length() > SHOWN:
         return f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     return _noun(value)
@@ -77,7 +80,7 @@ def shown(value: object) -> str:
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name that a mistaken one most likely means; None where none is near."""
     folded = {_folded(each): each for each in known}
-    matches = get_close_matches(_folded(name[:SHOWN]), folded, n=1, cutoff=0.7)
+    matches = get_close_matches(_folded(name[:SHOWN]), folded, n=1)
     return folded[matches[0]] if matches else None
 
 
