@@ -7,8 +7,11 @@ import subprocess
 import tomllib
 
 import pytest
+import yaml
 
 from harness import ROOT
+
+from .conftest import CHART
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 FIRST_WORD = re.compile(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", re.MULTILINE)
@@ -83,6 +86,15 @@ def test_another_torch_index_replaces_torch_and_its_accelerators_libraries_alone
     blocks = re.split(r"\n(?=[a-z])", lock.read_text().strip())
     kept = [block for block in blocks if block.split("==")[0] not in gone]
     assert rest.strip() == "\n".join(kept)
+
+
+def test_one_version_is_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert set(re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.MULTILINE)) == {version}
+    assert [values[name]["image"].rpartition(":")[2] for name in ("operator", "trainer")] == [version, version]
 
 
 def test_the_build_context_holds_only_what_is_copied() -> None:
