@@ -140,12 +140,14 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
 
 
 def worker_end(pod: Pod) -> tuple[Cause, str]:
-    """Why a worker pod was lost."""
+    """Why a worker pod was lost. One that has not even ended is on a node that does not answer."""
     if pod.end is not None and pod.end.reason == "OOMKilled":
         return "OutOfMemory", f"worker pod {pod.name} needed more than its memory: raise workers.resources.memory"
     disruption = disrupted(pod)
     if disruption is not None:
         return disruption
+    if not pod.ended:
+        return "NodeLost", f"node {pod.node} does not answer; worker pod {pod.name} on it is given up"
     if pod.deleting is not None:
         return "Preempted", f"worker pod {pod.name} was deleted by someone else than Headway"
     if pod.end is not None:

@@ -1,0 +1,245 @@
+"""Jobs in any state, in a few words: `make_job().workers(2).running().head().worker(0).worker(1, exit_code=137)`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from headway_api import API_VERSION, wire
+from headway_api.status import Attempt, Cause, Condition, Failures, TrainingJobStatus, WorkersStatus
+from headway_api.storage import Storage
+from headway_operator.plan.job import plan
+from headway_operator.plan.model import AttemptConfig, ContainerEnd, Job, Observed, Plan, Pod, Refusal
+from headway_operator.plan.spec import Defaults, resolve
+from headway_operator.plan.times import to_text
+
+T0 = 1_800_000_000.0
+"""When things begin in these tests."""
+UID = "11111111-2222-3333-4444-555555555555"
+DEFAULTS = Defaults(image="trainer:1", storage=Storage(uri="s3://bucket/headway"))
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    """A valid spec, with changes."""
+    return {
+        "data": {"source": {"builtin": {"name": "digits"}}},
+        "model": {"name": "mlp"},
+        "training": {"epochs": 3},
+        **changes,
+    }
+
+
+def document(name: str = "digits", namespace: str = "default", **changes: Any) -> dict[str, Any]:
+    """A TrainingJob as a user applies it."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TrainingJob",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec(**changes),
+    }
+
+
+def outcome(kind: str, attempt: int = 1, **fields: Any) -> str:
+    """A driver's last word."""
+    return wire.Outcome.model_validate({"attempt": attempt, "outcome": kind, **fields}).model_dump_json(
+        by_alias=True, exclude_none=True
+    )
+
+
+class JobBuilder:
+    """A job, what its status says, and what is seen of its objects."""
+
+    def __init__(self) -> None:
+        self._spec: dict[str, Any] = spec()
+        self._status = TrainingJobStatus()
+        self._pods: list[Pod] = []
+        self._configs: list[AttemptConfig] = []
+        self._refusals: dict[str, Refusal] = {}
+        self._observed: dict[str, Any] = {}
+        self._job: dict[str, Any] = {}
+
+    def spec(self, **changes: Any) -> JobBuilder:
+        """Change fields of the spec."""
+        self._spec |= changes
+        return self
+
+    def workers(self, count: int) -> JobBuilder:
+        """So many workers."""
+        return self.spec(workers={"replicas": count})
+
+    def suspended(self) -> JobBuilder:
+        """With spec.suspend."""
+        return self.spec(suspend=True)
+
+    def job(self, **fields: Any) -> JobBuilder:
+        """Change fields of the Job."""
+        self._job |= fields
+        return self
+
+    def status(self, **fields: Any) -> JobBuilder:
+        """Change fields of the status."""
+        self._status = self._status.model_copy(update=fields)
+        return self
+
+    def condition(self, kind: Any, holds: bool, reason: str = "Reason") -> JobBuilder:
+        """The status has a condition."""
+        added = Condition(
+            type=kind, status="True" if holds else "False", reason=reason, last_transition_time=to_text(T0)
+        )
+        others = [item for item in self._status.conditions if item.type != kind]
+        return self.status(conditions=[*others, added])
+
+    def attempt(
+        self,
+        number: int = 1,
+        *,
+        start: float = T0,
+        running: float | None = None,
+        end: float | None = None,
+        cause: Cause | None = None,
+        **fields: Any,
+    ) -> JobBuilder:
+        """The status has an attempt, with its ConfigMap if it has not ended."""
+        entry = Attempt(
+            number=number,
+            start_time=to_text(start),
+            running_time=to_text(running) if running is not None else None,
+            end_time=to_text(end) if end is not None else None,
+            cause=cause,
+            **fields,
+        )
+        count = self._spec.get("workers", {}).get("replicas", 1)
+        self.status(
+            attempt=number,
+            attempts=[*self._status.attempts, entry],
+            phase="Pending" if end is not None else "Running" if running is not None else "Starting",
+            start_time=self._status.start_time or to_text(start),
+            workers=WorkersStatus(desired=count, ready=0),
+        )
+        return self if end is not None else self.config(number)
+
+    def running(self, number: int = 1, **fields: Any) -> JobBuilder:
+        """Attempt `number` runs."""
+        return self.attempt(number, running=T0 + 5, **fields).condition("Running", True, "AllReady")
+
+    def failures(self, **fields: int) -> JobBuilder:
+        """The job has met failures."""
+        return self.status(failures=Failures(**fields))
+
+    def config(self, attempt: int = 1, progress: str = "") -> JobBuilder:
+        """The attempt's ConfigMap is there."""
+        self._configs = [config for config in self._configs if config.attempt != attempt]
+        self._configs.append(AttemptConfig(attempt, progress))
+        return self
+
+    def without_config(self) -> JobBuilder:
+        """No ConfigMap is there."""
+        self._configs = []
+        return self
+
+    def head(self, attempt: int = 1, **fields: Any) -> JobBuilder:
+        """A head pod is there; ready, unless said otherwise."""
+        return self._pod(wire.head_name("digits", attempt), "head", attempt, 0, 0, fields)
+
+    def worker(self, index: int, attempt: int = 1, number: int = 0, **fields: Any) -> JobBuilder:
+        """A worker pod is there; ready, unless said otherwise."""
+        return self._pod(wire.worker_name("digits", attempt, index, number), "worker", attempt, index, number, fields)
+
+    def _pod(self, name: str, role: str, attempt: int, index: int, number: int, fields: dict[str, Any]) -> JobBuilder:
+        end = fields.pop("end", None)
+        if "exit_code" in fields:
+            end = ContainerEnd(
+                exit_code=fields.pop("exit_code"),
+                reason=fields.pop("exit_reason", "Error"),
+                message=fields.pop("said", ""),
+                at=fields.pop("at", T0 + 60),
+            )
+            fields = {"ready": False, "phase": "Succeeded" if end.exit_code == 0 else "Failed"} | fields
+        pod = Pod(
+            name=name,
+            uid=f"uid-of-{name}",
+            job_uid=UID,
+            version=1,
+            attempt=attempt,
+            role=role,
+            index=index,
+            number=number,
+            created=T0,
+            phase="Running",
+            node="node-1",
+            ready=True,
+        )
+        if fields.pop("pending", False):
+            pod = replace(pod, phase="Pending", node=None, ready=False)
+        self._pods.append(replace(pod, end=end, **fields))
+        return self
+
+    def refused(
+        self, name: str, kind: Any = "Denied", message: str = "exceeded quota", retry_at: float = 0
+    ) -> JobBuilder:
+        """The API server did not take a pod."""
+        self._refusals[name] = Refusal(kind, message, retry_at)
+        return self
+
+    def seen(self, **fields: Any) -> JobBuilder:
+        """Change fields of what was observed."""
+        self._observed |= fields
+        return self
+
+    def live(self) -> JobBuilder:
+        """The pods were read from the API server."""
+        return self.seen(live=True)
+
+    def build(self) -> tuple[Job, Observed]:
+        """The job and what is seen."""
+        resolved = resolve(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "TrainingJob",
+                "metadata": {"name": "digits", "namespace": "default"},
+                "spec": self._spec,
+            },
+            DEFAULTS,
+        )
+        fields: dict[str, Any] = {
+            "namespace": "default",
+            "name": "digits",
+            "uid": UID,
+            "generation": 1,
+            "version": "7",
+            "created": T0,
+            "deleting": False,
+            "status": self._status,
+            "spec": resolved.spec,
+            "problems": resolved.problems,
+        }
+        observed = Observed(
+            pods=tuple(self._pods), configs=tuple(self._configs), refusals=self._refusals, **self._observed
+        )
+        return Job(**(fields | self._job)), observed
+
+    def plan(self, after: float = 60.0) -> Plan:
+        """What is decided so many seconds after T0."""
+        job, observed = self.build()
+        return plan(job, observed, T0 + after)
+
+
+def make_job() -> JobBuilder:
+    """A new job with one worker."""
+    return JobBuilder()
+
+
+def names(result: Plan) -> list[str]:
+    """The names of the pods that a plan creates."""
+    return [pod.name("digits", result.attempt) for pod in result.create]
+
+
+def deleted(result: Plan) -> list[str]:
+    """The names of the pods that a plan deletes."""
+    return sorted(pod.name for pod in result.delete)
+
+
+def said(result: Plan, kind: str) -> Condition:
+    """A condition of the status that a plan writes."""
+    assert result.status is not None, "no status is written"
+    return next(item for item in result.status.conditions if item.type == kind)

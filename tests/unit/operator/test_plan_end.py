@@ -1,0 +1,242 @@
+"""How an attempt ends, what is recorded of it, and what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headway_api.status import Attempt, CheckpointStatus, Progress, Result
+from headway_operator.plan import retry
+from headway_operator.plan.times import to_text
+from sim.builders import T0, deleted, make_job, names, outcome, said
+
+OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [
+    ("success", {"exit_code": 0, "said": outcome("Succeeded", message="stored")}, None),
+    ("success, then killed", {"exit_code": 137, "said": outcome("Succeeded")}, None),
+    ("user error", {"exit_code": 1, "said": outcome("Failed", cause="UserError", message="no column y")}, "UserError"),
+    ("storage", {"exit_code": 74, "said": outcome("Failed", cause="StorageError")}, "StorageError"),
+    ("failed without a cause", {"exit_code": 70, "said": outcome("Failed")}, "Internal"),
+    ("os._exit(0)", {"exit_code": 0}, "UserError"),
+    ("exit 1, no word", {"exit_code": 1}, "UserError"),
+    ("exit 70, no word", {"exit_code": 70}, "Internal"),
+    ("exit 74, no word", {"exit_code": 74}, "StorageError"),
+    ("segfault", {"exit_code": 139}, "Internal"),
+    ("killed", {"exit_code": 137}, "Internal"),
+    ("out of memory", {"exit_code": 137, "exit_reason": "OOMKilled"}, "OutOfMemory"),
+    ("another attempt's word", {"exit_code": 0, "said": outcome("Succeeded", attempt=7)}, "UserError"),
+    ("no JSON", {"exit_code": 0, "said": "{not json"}, "UserError"),
+    ("evicted", {"phase": "Failed", "ready": False, "reason": "Evicted"}, "Preempted"),
+    ("preempted", {"exit_code": 143, "disruption": "PreemptionByScheduler"}, "Preempted"),
+    ("drained", {"exit_code": 143, "disruption": "EvictionByEvictionAPI", "said": outcome("Interrupted")}, "Preempted"),
+    ("node lost", {"phase": "Failed", "ready": False, "disruption": "DeletionByTaintManager"}, "NodeLost"),
+    ("node gone", {"gone": True, "ready": False, "disruption": "DeletionByPodGC"}, "NodeLost"),
+    ("deleted by hand", {"exit_code": 143, "deleting": T0 + 90, "said": outcome("Interrupted")}, "Preempted"),
+    ("deleted by hand, no word", {"gone": True, "deleting": T0 + 90}, "Preempted"),
+    ("vanished", {"gone": True}, "NodeLost"),
+    ("refused by the kubelet", {"phase": "Failed", "ready": False, "reason": "OutOfcpu"}, "Unschedulable"),
+    ("image without python", {"exit_code": 128, "exit_reason": "StartError", "said": "no python"}, "UserError"),
+    (
+        "code not fetched",
+        {"exit_code": 1, "exit_reason": "InitFailed", "said": "init container code: 404"},
+        "UserError",
+    ),
+    ("git unreachable", {"exit_code": 70, "exit_reason": "InitFailed", "said": "init container code"}, "Internal"),
+]
+
+
+@pytest.mark.parametrize(("head", "cause"), [row[1:] for row in OUTCOMES], ids=[row[0] for row in OUTCOMES])
+def test_each_end_of_the_head_has_its_cause(head: dict[str, Any], cause: str | None) -> None:
+    status = make_job().running().head(**head).worker(0).plan(after=100).status
+    assert status is not None
+    assert status.attempts[0].cause == cause
+    assert status.attempts[0].end_time is not None
+    if cause is not None:
+        assert status.attempts[0].message
+
+
+def test_an_end_is_recorded_before_anything_is_deleted() -> None:
+    plan = make_job().running().head(exit_code=0, said=outcome("Succeeded")).worker(0).plan(after=100)
+    assert not plan.delete
+    assert not plan.delete_objects
+    assert plan.requeue_at == T0 + 100
+    after = make_job().status(**dict(plan.status or ())).config(1).head(exit_code=0).worker(0).plan(after=100)
+    assert deleted(after) == ["digits-1-head", "digits-1-worker-0-0"]
+
+
+def test_success_completes_the_job_with_the_driver_s_result() -> None:
+    word = outcome(
+        "Succeeded",
+        message="accuracy 0.98",
+        result={"metrics": {"test/accuracy": "0.98"}},
+        progress={"percent": 100, "step": 50},
+        checkpoint={"uri": "s3://x/50", "step": 50, "time": to_text(T0)},
+        resumedFromStep=10,
+    )
+    plan = make_job().running().head(exit_code=0, said=word, at=T0 + 65).worker(0).plan(after=100)
+    status = plan.status
+    assert status is not None
+    assert status.phase == "Succeeded"
+    assert said(plan, "Complete").status == "True"
+    assert status.completion_time == to_text(T0 + 100)
+    assert status.result == Result(metrics={"test/accuracy": "0.98"})
+    assert status.progress == Progress(percent=100, step=50)
+    assert status.checkpoint == CheckpointStatus(uri="s3://x/50", step=50, time=to_text(T0))
+    assert status.attempts[0].end_time == to_text(T0 + 65)
+    assert status.attempts[0].resumed_from_step == 10
+    assert status.active_seconds == 65
+    assert [notice.reason for notice in plan.notices] == ["Complete"]
+
+
+def test_a_user_s_error_fails_at_once_and_says_that_retries_are_off() -> None:
+    word = outcome("Failed", cause="UserError", message="the column y is missing")
+    plan = make_job().running().head(exit_code=1, said=word).plan(after=100)
+    failed = said(plan, "Failed")
+    assert failed.reason == "UserError"
+    assert "the column y is missing" in failed.message
+    assert "retry.userError is 0" in failed.message
+    assert [(notice.reason, notice.warning) for notice in plan.notices] == [("Failed", True)]
+
+
+def test_a_lost_node_is_tried_again() -> None:
+    plan = make_job().running().head(gone=True, disruption="DeletionByPodGC").plan(after=100)
+    assert plan.status is not None
+    assert plan.status.phase == "Pending"
+    assert plan.status.failures is not None
+    assert plan.status.failures.infrastructure == 1
+    assert said(plan, "Running").reason == "Retrying"
+    assert [notice.reason for notice in plan.notices] == ["AttemptFailed"]
+
+
+@pytest.mark.parametrize(
+    ("met", "allowed", "phase"), [(0, 1, "Pending"), (1, 1, "Failed"), (4, 5, "Pending"), (5, 5, "Failed")]
+)
+def test_the_budget_for_a_cause_is_kept(met: int, allowed: int, phase: str) -> None:
+    builder = make_job().spec(retry={"infrastructure": allowed}).failures(infrastructure=met)
+    status = builder.running().head(gone=True).live().plan(after=100).status
+    assert status is not None
+    assert status.phase == phase
+
+
+def test_budgets_do_not_pay_for_each_other() -> None:
+    builder = make_job().spec(retry={"infrastructure": 1, "preempted": 1}).failures(preempted=1)
+    status = builder.running().head(gone=True).live().plan(after=100).status
+    assert status is not None
+    assert status.phase == "Pending"
+
+
+def test_a_head_that_is_missing_without_trace_is_looked_for_before_it_counts_as_lost() -> None:
+    builder = make_job().running().worker(0)
+    assert builder.plan().look_live
+    status = builder.live().plan().status
+    assert status is not None
+    assert status.attempts[0].cause == "NodeLost"
+
+
+def between(**fields: Any) -> Any:
+    return make_job().attempt(1, running=T0 + 5, end=T0 + 60, cause="NodeLost", **fields)
+
+
+def test_the_next_attempt_waits_for_all_pods_of_the_last() -> None:
+    plan = between().worker(0, deleting=T0 + 90).live().plan(after=80)
+    assert not plan.create
+    assert plan.status is None or plan.status.attempt == 1
+    assert plan.requeue_at is not None
+
+
+def test_the_next_attempt_waits_until_the_last_one_s_token_is_gone() -> None:
+    plan = between().config(1).live().plan(after=80)
+    assert plan.delete_objects == (1,)
+    assert not plan.create
+
+
+def test_the_next_attempt_is_only_begun_after_a_live_look() -> None:
+    assert between().plan(after=80).look_live
+    plan = between().live().plan(after=80)
+    assert names(plan) == ["digits-2-head", "digits-2-worker-0-0"]
+
+
+def test_a_pod_on_a_node_that_never_answers_is_given_up_after_a_live_look() -> None:
+    zombie = between().worker(0, deleting=T0 + 90)
+    assert not zombie.plan(after=100).look_live
+    assert zombie.plan(after=121).look_live
+    assert names(zombie.live().plan(after=121))[0] == "digits-2-head"
+
+
+def test_a_head_on_a_node_that_never_answers_ends_the_attempt() -> None:
+    builder = make_job().running().head(deleting=T0 + 90).worker(0)
+    assert builder.plan(after=121).look_live
+    status = builder.live().plan(after=121).status
+    assert status is not None
+    assert status.attempts[0].cause == "NodeLost"
+
+
+@pytest.mark.parametrize(
+    ("causes", "seconds"),
+    [
+        ([], 0),
+        (["NodeLost"], 1),
+        (["NodeLost", "NodeLost"], 2),
+        (["NodeLost", "OutOfMemory", "Preempted"], 4),
+        (["NodeLost"] * 20, 300),
+        (["NodeLost", "NodeLost", "Suspended"], 0),
+        (["Suspended", "NodeLost"], 1),
+    ],
+)
+def test_the_delay_doubles_with_each_quick_failure_in_a_row(causes: list[Any], seconds: float) -> None:
+    attempts = [
+        Attempt(number=number, start_time=to_text(T0), end_time=to_text(T0 + 5), cause=cause)
+        for number, cause in enumerate(causes, start=1)
+    ]
+    assert retry.delay_after(attempts) == seconds
+
+
+def test_the_delay_begins_anew_after_an_attempt_that_ran_long() -> None:
+    quick = Attempt(number=1, start_time=to_text(T0), end_time=to_text(T0 + 5), cause="NodeLost")
+    steady = Attempt(
+        number=2, start_time=to_text(T0), running_time=to_text(T0), end_time=to_text(T0 + 900), cause="NodeLost"
+    )
+    assert retry.delay_after([quick, quick, steady]) == 1
+    assert retry.delay_after([quick, quick, steady, quick]) == 1
+
+
+def test_the_next_attempt_waits_its_delay() -> None:
+    plan = between().live().plan(after=60.5)
+    assert not plan.create
+    assert plan.requeue_at == T0 + 61
+
+
+def test_a_finished_job_gives_back_everything() -> None:
+    done = make_job().attempt(1, end=T0 + 60).status(phase="Succeeded").condition("Complete", True)
+    plan = done.config(1).head(exit_code=0).worker(0).plan()
+    assert deleted(plan) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert not plan.delete_objects, "the network policy stays while there are pods"
+    plan = make_job().attempt(1, end=T0 + 60).status(phase="Succeeded").config(1).plan()
+    assert plan.delete_objects == (1,)
+
+
+@pytest.mark.parametrize(("after", "delete", "again"), [(50, False, T0 + 70), (70, True, None)])
+def test_a_finished_job_is_deleted_after_its_ttl(after: float, delete: bool, again: float | None) -> None:
+    done = make_job().spec(ttlSecondsAfterFinished=10).attempt(1, end=T0 + 60)
+    plan = done.status(phase="Failed", completion_time=to_text(T0 + 60)).plan(after)
+    assert plan.delete_job == delete
+    assert plan.requeue_at == again
+
+
+def test_a_job_without_ttl_stays() -> None:
+    plan = make_job().status(phase="Failed", completion_time=to_text(T0)).plan(after=1e9)
+    assert not plan.delete_job
+
+
+def test_a_finished_job_is_not_begun_again_by_an_edit() -> None:
+    plan = make_job().attempt(1, end=T0 + 60).status(phase="Succeeded").job(generation=5).plan()
+    assert not plan.create
+
+
+def test_only_the_newest_attempts_are_kept_in_the_status() -> None:
+    builder = make_job().spec(retry={"infrastructure": 1000})
+    for number in range(1, 26):
+        builder.attempt(number, end=T0 + 1, cause="NodeLost")
+    status = builder.live().plan(after=1000).status
+    assert status is not None
+    assert [entry.number for entry in status.attempts] == list(range(7, 27))

@@ -1,0 +1,163 @@
+"""What keeps an attempt going: lost workers are replaced, within their budgets; progress reaches the status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headway_api import wire
+from headway_api.status import CheckpointStatus, Progress
+from headway_operator.plan.times import to_text
+from sim.builders import T0, deleted, make_job, names, said
+
+LOSSES: list[tuple[str, dict[str, Any], str]] = [
+    ("killed", {"exit_code": 137}, "infrastructure"),
+    ("out of memory", {"exit_code": 137, "exit_reason": "OOMKilled"}, "infrastructure"),
+    ("evicted", {"phase": "Failed", "ready": False, "reason": "Evicted"}, "preempted"),
+    ("gone", {"gone": True}, "infrastructure"),
+    ("deleted by hand", {"gone": True, "deleting": T0 + 30}, "preempted"),
+    ("node does not answer", {"deleting": T0 + 20, "ready": False}, "infrastructure"),
+]
+
+
+@pytest.mark.parametrize(("worker", "kind"), [row[1:] for row in LOSSES], ids=[row[0] for row in LOSSES])
+def test_a_lost_worker_is_replaced_at_once_and_counted_when_the_new_one_is_there(
+    worker: dict[str, Any], kind: str
+) -> None:
+    lost = make_job().workers(2).running().head().worker(0).worker(1, **worker)
+    plan = lost.plan(after=60)
+    assert names(plan) == ["digits-1-worker-1-1"]
+    assert not plan.with_objects
+    assert plan.requeue_at == T0 + 60
+    plan = lost.worker(1, number=1, pending=True).plan(after=61)
+    assert plan.status is not None
+    assert plan.status.failures is not None
+    assert getattr(plan.status.failures, kind) == 1
+    assert plan.status.attempts[0].workers_replaced == 1
+    assert [notice.reason for notice in plan.notices] == ["WorkerReplaced"]
+    assert not plan.delete, "the lost one goes when its loss is recorded"
+
+
+def test_the_pod_of_a_replaced_worker_goes_when_that_is_recorded() -> None:
+    plan = make_job().running(workers_replaced=1).head().worker(0, exit_code=1).worker(0, number=1).plan()
+    assert deleted(plan) == ["digits-1-worker-0-0"]
+    plan = make_job().running(workers_replaced=1).head().worker(0, gone=True).worker(0, number=1).plan()
+    assert [pod.name for pod in plan.forget] == ["digits-1-worker-0-0"]
+
+
+def test_numbers_of_replacements_never_return() -> None:
+    builder = make_job().workers(3).running(workers_replaced=4).head()
+    plan = builder.worker(0, exit_code=1).worker(1).worker(2, number=4, exit_code=1).plan()
+    assert names(plan) == ["digits-1-worker-0-5", "digits-1-worker-2-6"]
+
+
+def test_a_worker_that_ends_in_order_is_waited_for_as_its_head_may_have_ended() -> None:
+    builder = make_job().running().head().worker(0, exit_code=0, at=T0 + 60)
+    plan = builder.plan(after=61)
+    assert not plan.create
+    assert plan.requeue_at == T0 + 70
+    assert names(builder.plan(after=70)) == ["digits-1-worker-0-1"]
+
+
+def test_a_terminating_worker_is_replaced_only_when_it_has_ended() -> None:
+    assert not make_job().running().head().worker(0, deleting=T0 + 90, ready=False).plan(after=70).create
+
+
+def test_losing_more_workers_than_the_budget_stops_the_attempt() -> None:
+    builder = make_job().spec(retry={"infrastructure": 1}).failures(infrastructure=1)
+    plan = builder.running(workers_replaced=1).head().worker(0, number=1, exit_code=137).plan()
+    assert not plan.create
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Internal"
+    assert plan.status.attempts[0].end_time is None
+    stopped = make_job().spec(retry={"infrastructure": 1}).failures(infrastructure=1)
+    plan = stopped.running(cause="Internal", message="worker lost").live().plan()
+    assert plan.status is not None
+    assert plan.status.phase == "Failed"
+
+
+def test_losing_several_workers_at_once_counts_each() -> None:
+    builder = make_job().workers(3).spec(retry={"infrastructure": 2}).running().head()
+    plan = builder.worker(0, exit_code=1).worker(1, exit_code=1).worker(2, exit_code=1).plan()
+    assert not plan.create
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Internal"
+
+
+def test_a_refused_replacement_costs_nothing_and_is_asked_for_later() -> None:
+    builder = make_job().running().head().worker(0, exit_code=1)
+    plan = builder.refused("digits-1-worker-0-1", retry_at=T0 + 70).plan(after=65)
+    assert not plan.create
+    assert plan.requeue_at is not None
+    assert plan.status is None or plan.status.failures is None
+
+
+def test_two_pods_in_one_place_leave_the_one_that_has_come_further() -> None:
+    plan = make_job().running(workers_replaced=1).head().worker(0).worker(0, number=1, pending=True).plan()
+    assert deleted(plan) == ["digits-1-worker-0-1"]
+
+
+def test_a_changed_number_of_workers_counts_from_the_next_attempt_on() -> None:
+    running = make_job().workers(2).running().head().worker(0).worker(1)
+    assert not running.workers(4).plan().create
+    plan = make_job().workers(2).attempt(1, end=T0 + 1, cause="NodeLost").workers(4).live().plan()
+    assert plan.workers == 4
+    assert len(plan.create) == 5
+
+
+def progress(**fields: Any) -> str:
+    return wire.ProgressFile.model_validate({"attempt": 1, **fields}).model_dump_json(by_alias=True)
+
+
+def test_progress_reaches_the_status() -> None:
+    text = progress(
+        progress={"percent": 38, "step": 7410},
+        checkpoint={"uri": "s3://x", "step": 7200, "time": to_text(T0)},
+        resumedFromStep=7000,
+        stepsLost=12,
+    )
+    status = make_job().running().config(1, text).head().worker(0).plan().status
+    assert status is not None
+    assert status.progress == Progress(percent=38, step=7410)
+    assert status.checkpoint == CheckpointStatus(uri="s3://x", step=7200, time=to_text(T0))
+    assert (status.attempts[0].resumed_from_step, status.attempts[0].steps_lost) == (7000, 12)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"attempt": 2}', '{"attempt": 1, "progress": {"percent": 999}}'])
+def test_progress_that_is_none_of_this_attempt_changes_nothing(text: str) -> None:
+    status = make_job().running().config(1, text).head().worker(0).plan().status
+    assert status is not None
+    assert status.progress is None
+
+
+def test_progress_that_comes_fast_is_written_at_its_interval() -> None:
+    builder = make_job().running().head().worker(0)
+    steady = builder.plan().status
+    assert steady is not None
+    builder.status(**dict(steady)).config(1, progress(progress={"step": 5}))
+    plan = builder.seen(last_write=T0 + 59).plan(after=60)
+    assert plan.status is None
+    assert plan.requeue_at == T0 + 61
+    plan = builder.seen(last_write=T0 + 58).plan(after=60)
+    assert plan.status is not None
+
+
+def test_an_end_is_written_at_once_whenever_the_last_write_was() -> None:
+    plan = make_job().running().head(exit_code=1).worker(0).seen(last_write=T0 + 60).plan(after=60)
+    assert plan.status is not None
+
+
+def test_nothing_new_writes_nothing() -> None:
+    builder = make_job().running().head().worker(0)
+    first = builder.plan().status
+    assert first is not None
+    plan = builder.status(**dict(first)).plan(after=90)
+    assert (plan.status, plan.create, plan.delete, plan.notices) == (None, (), (), ())
+
+
+def test_a_lost_worker_shows_in_the_conditions_but_the_job_still_runs() -> None:
+    plan = make_job().workers(2).running().head().worker(0).worker(1, number=1, pending=True).plan()
+    assert plan.status is not None
+    assert plan.status.phase == "Running"
+    assert said(plan, "Running").reason == "WorkersMissing"

@@ -1,0 +1,175 @@
+"""What stops an attempt: suspend, deadlines, images that do not come, pods that find no room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headway_operator.plan.times import to_text
+from sim.builders import T0, deleted, make_job, names, outcome, said
+
+
+def test_suspend_is_first_decided_then_done() -> None:
+    plan = make_job().suspended().running().head().worker(0).plan()
+    assert not plan.delete
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Suspended"
+    assert plan.status.attempts[0].end_time is None
+    assert plan.requeue_at == T0 + 60
+
+
+def test_the_head_goes_first_so_that_it_can_take_a_checkpoint_with_its_workers() -> None:
+    stopping = make_job().suspended().running(cause="Suspended").head().worker(0)
+    assert deleted(stopping.plan()) == ["digits-1-head"]
+    waiting = make_job().suspended().running(cause="Suspended").head(deleting=T0 + 180).worker(0)
+    assert not waiting.plan().delete
+
+
+def test_a_stopped_driver_s_checkpoint_is_recorded() -> None:
+    word = outcome("Interrupted", checkpoint={"uri": "s3://x", "step": 9, "time": to_text(T0)})
+    builder = make_job().suspended().running(cause="Suspended").head(exit_code=143, deleting=T0 + 180, said=word)
+    plan = builder.worker(0).plan(after=70)
+    assert plan.status is not None
+    assert plan.status.checkpoint is not None
+    assert plan.status.checkpoint.step == 9
+    assert plan.status.attempts[0].cause == "Suspended"
+    assert plan.status.attempts[0].exit_code == 143
+    assert plan.status.failures is None, "suspending costs no retry"
+    assert said(plan, "Suspended").reason == "Suspending"
+    assert not plan.delete
+
+
+def ended() -> Any:
+    return make_job().suspended().attempt(1, running=T0 + 5, end=T0 + 70, cause="Suspended")
+
+
+def test_suspended_means_that_nothing_is_held() -> None:
+    plan = ended().worker(0).plan(after=71)
+    assert deleted(plan) == ["digits-1-worker-0-0"]
+    assert said(plan, "Suspended").status == "False"
+    plan = ended().plan(after=80)
+    assert said(plan, "Suspended").status == "True"
+    assert plan.status is not None
+    assert plan.status.phase == "Suspended"
+    assert [notice.reason for notice in plan.notices] == ["Suspended"]
+
+
+def test_resume_is_a_new_attempt_without_delay() -> None:
+    builder = ended().status(phase="Suspended").condition("Suspended", True, "Suspended").spec(suspend=False)
+    plan = builder.live().plan(after=70)
+    assert names(plan) == ["digits-2-head", "digits-2-worker-0-0"]
+    assert said(plan, "Suspended").reason == "Resumed"
+    assert [notice.reason for notice in plan.notices] == ["AttemptStarted", "Resumed"]
+
+
+def test_a_job_that_is_suspended_from_the_start_begins_nothing() -> None:
+    plan = make_job().suspended().plan()
+    assert not plan.create
+    assert plan.status is not None
+    assert plan.status.phase == "Suspended"
+
+
+def test_a_resume_while_stopping_lets_the_stop_be_completed() -> None:
+    plan = make_job().running(cause="Suspended").head(deleting=T0 + 180).worker(0).plan()
+    assert not plan.delete
+    assert not plan.create
+
+
+def test_success_while_being_stopped_is_success() -> None:
+    builder = make_job().suspended().running(cause="Suspended")
+    plan = builder.head(exit_code=0, deleting=T0 + 180, said=outcome("Succeeded")).plan()
+    assert plan.status is not None
+    assert plan.status.phase == "Succeeded"
+    assert plan.status.attempts[0].cause is None
+
+
+def test_a_driver_that_fails_while_being_stopped_says_why() -> None:
+    word = outcome("Failed", cause="StorageError", message="the volume is full")
+    builder = make_job().suspended().running(cause="Suspended")
+    plan = builder.head(exit_code=74, deleting=T0 + 180, said=word).plan()
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "StorageError"
+
+
+def test_a_stopped_head_that_left_no_word_ends_for_the_reason_of_the_stop() -> None:
+    plan = make_job().suspended().running(cause="Suspended").head(gone=True, deleting=T0 + 180).plan()
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Suspended"
+
+
+@pytest.mark.parametrize(("after", "stops"), [(99, False), (100, True)])
+def test_the_deadline_counts_the_seconds_of_all_attempts(after: float, stops: bool) -> None:
+    builder = make_job().spec(activeDeadlineSeconds=130).status(active_seconds=30).running()
+    plan = builder.head().worker(0).plan(after)
+    assert plan.status is not None
+    assert (plan.status.attempts[0].cause == "DeadlineExceeded") == stops
+    if not stops:
+        assert plan.requeue_at == T0 + 100
+
+
+def test_the_end_of_a_deadline_fails_the_job() -> None:
+    builder = make_job().spec(activeDeadlineSeconds=100).running(cause="DeadlineExceeded", message="too long")
+    plan = builder.head(exit_code=143, said=outcome("Interrupted")).plan(after=110)
+    assert said(plan, "Failed").reason == "DeadlineExceeded"
+
+
+def test_no_attempt_is_begun_after_the_deadline() -> None:
+    builder = make_job().spec(activeDeadlineSeconds=50).status(active_seconds=55)
+    plan = builder.attempt(1, end=T0 + 55, cause="NodeLost").live().plan(after=200)
+    assert not plan.create
+    assert said(plan, "Failed").reason == "DeadlineExceeded"
+
+
+@pytest.mark.parametrize(
+    ("fields", "after", "cause"),
+    [
+        ({"waiting": "ErrImagePull", "waiting_since": T0}, 59, None),
+        ({"waiting": "ErrImagePull", "waiting_since": T0}, 60, "ImagePull"),
+        ({"waiting": "ImagePullBackOff", "waiting_since": T0}, 60, "ImagePull"),
+        ({"waiting": "InvalidImageName", "waiting_since": T0}, 1, "ImagePull"),
+        ({"waiting": "CreateContainerConfigError", "waiting_since": T0}, 60, "UserError"),
+        ({"waiting": "CreateContainerConfigError", "waiting_since": T0}, 59, None),
+        ({"pending": True, "unschedulable": "0/1 nodes"}, 899, None),
+        ({"pending": True, "unschedulable": "0/1 nodes"}, 900, "Unschedulable"),
+        ({"ready": False}, 900, "Unschedulable"),
+    ],
+)
+def test_pods_that_do_not_come_up_end_the_attempt(fields: dict[str, Any], after: float, cause: str | None) -> None:
+    plan = make_job().attempt(1).head().worker(0, **{"ready": False, **fields}).plan(after)
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == cause
+    if cause is None:
+        assert plan.requeue_at is not None
+        assert plan.requeue_at > T0 + after
+    else:
+        assert plan.status.attempts[0].message
+
+
+def test_the_message_of_an_unschedulable_attempt_is_the_scheduler_s() -> None:
+    plan = make_job().attempt(1).head().worker(0, pending=True, unschedulable="0/3 nodes: 3 taints").plan(after=901)
+    assert plan.status is not None
+    assert "0/3 nodes: 3 taints" in (plan.status.attempts[0].message or "")
+
+
+def test_an_attempt_without_room_gives_back_what_it_holds() -> None:
+    stopping = make_job().attempt(1, cause="Unschedulable", message="no room").head(pending=True).worker(0)
+    assert deleted(stopping.plan(after=901)) == ["digits-1-head"]
+    plan = make_job().attempt(1, cause="Unschedulable", message="no room").worker(0).live().plan(after=902)
+    assert plan.status is not None
+    assert plan.status.attempts[0].end_time is not None
+    assert plan.status.phase == "Pending"
+
+
+def test_a_replacement_that_finds_no_room_ends_the_attempt_too() -> None:
+    builder = make_job().running(workers_replaced=1).head()
+    plan = builder.worker(0, number=1, pending=True, created=T0 + 100).plan(after=1000)
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Unschedulable"
+
+
+def test_an_attempt_that_was_only_decided_on_ends_without_ado() -> None:
+    plan = make_job().suspended().config(1).plan()
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Suspended"
+    assert plan.status.attempts[0].end_time is not None
