@@ -39,23 +39,29 @@ class Verdict:
 
 def judge(error: BaseException) -> Verdict:
     """What the exception that ended a run means."""
-    match error:
-        case Interrupted():
-            return Verdict(wire.EXIT_INTERRUPTED, None, str(error))
-        case UserError():
-            return Verdict(wire.EXIT_USER_ERROR, "UserError", str(error))
-        case StorageError():
-            return Verdict(wire.EXIT_STORAGE, "StorageError", str(error))
-        case Lost(memory=True):
-            message = "a training process took more memory than its pod has: raise workers.resources.memory"
-            return Verdict(wire.EXIT_INTERNAL, "OutOfMemory", message)
-        case Lost():
-            return Verdict(wire.EXIT_INTERNAL, "NodeLost", f"workers were lost and could not be replaced: {error}")
-        case MemoryError():
-            message = "the driver took more memory than its pod has: raise head.resources.memory"
-            return Verdict(wire.EXIT_INTERNAL, "OutOfMemory", message)
-        case _:
-            return Verdict(wire.EXIT_INTERNAL, "Internal", f"a fault inside Headway: {describe(error)}")
+    if isinstance(error, Lost):
+        return _judge_loss(error)
+    for kind, (code, cause) in _KINDS.items():
+        if isinstance(error, kind):
+            return Verdict(code, cause, str(error))
+    if isinstance(error, MemoryError):
+        message = "the driver took more memory than its pod has: raise head.resources.memory"
+        return Verdict(wire.EXIT_INTERNAL, "OutOfMemory", message)
+    return Verdict(wire.EXIT_INTERNAL, "Internal", f"a fault inside Headway: {describe(error)}")
+
+
+def _judge_loss(error: Lost) -> Verdict:
+    if error.memory:
+        message = "a training process took more memory than its pod has: raise workers.resources.memory"
+        return Verdict(wire.EXIT_INTERNAL, "OutOfMemory", message)
+    return Verdict(wire.EXIT_INTERNAL, "NodeLost", f"workers were lost and could not be replaced: {error}")
+
+
+_KINDS: dict[type[BaseException], tuple[int, Cause | None]] = {
+    Interrupted: (wire.EXIT_INTERRUPTED, None),
+    UserError: (wire.EXIT_USER_ERROR, "UserError"),
+    StorageError: (wire.EXIT_STORAGE, "StorageError"),
+}
 
 
 def encode(outcome: wire.Outcome) -> bytes:

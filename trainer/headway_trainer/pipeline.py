@@ -15,7 +15,7 @@ from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.errors import UserError
-from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.outcome import Interrupted, Lost, Verdict
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.ray_runtime import Head
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
@@ -78,6 +78,20 @@ class Pipeline:
         self._await_workers()
         end = self._train(info)
         return self._publish(store, info, end)
+
+    def last_word(self, verdict: Verdict) -> wire.Outcome:
+        """The Outcome of an attempt that did not succeed."""
+        told = self.told.progress
+        return wire.Outcome(
+            attempt=self.run.attempt,
+            outcome="Interrupted" if verdict.exit_code == wire.EXIT_INTERRUPTED else "Failed",
+            cause=verdict.cause,
+            message=verdict.message,
+            progress=told.progress,
+            checkpoint=told.checkpoint,
+            resumed_from_step=told.resumed_from_step,
+            steps_lost=told.steps_lost,
+        )
 
     def _prepare(self, store: Store) -> DataInfo:
         data = self.run.spec.data

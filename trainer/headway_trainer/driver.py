@@ -1,0 +1,100 @@
+"""The head pod's main process: `python -m headway_trainer.driver`.
+
+It starts Ray's head, runs the pipeline, and leaves an Outcome as the container's termination message, however it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from headway_api import wire
+from headway_trainer import outcome
+from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
+from headway_trainer.progress import ConfigMapSink, Nowhere, Sink, config_map_sender
+from headway_trainer.ray_runtime import Head, set_environment
+
+log = logging.getLogger("headway.driver")
+
+
+def main() -> int:
+    """Run the attempt that HEADWAY_RUN_FILE describes; the exit code of `wire`."""
+    stop = threading.Event()
+    # Before anything slow: process 1 of a container has no default handler, and a suspend may come at any time.
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_environment()
+    code, last_word = _attempt(read_run_file(), stop)
+    try:
+        outcome.write(last_word, os.environ.get(ENV_TERMINATION_FILE, wire.TERMINATION_FILE))
+    except OSError:
+        # Without it the operator still has the exit code.
+        log.exception("the termination message could not be written")
+    log.info("%s: %s", last_word.outcome, last_word.message or "done")
+    return code
+
+
+def _attempt(run: wire.RunFile, stop: threading.Event) -> tuple[int, wire.Outcome]:
+    from headway_trainer.pipeline import Pipeline, Surroundings
+
+    head = Head(host=os.environ.get(wire.ENV_POD_IP), port=_port(), temp_dir=os.environ.get("RAY_TMPDIR"))
+    sink = _sink(run)
+    surroundings = Surroundings(
+        head=head,
+        sink=sink,
+        stop=stop,
+        note=log.info,
+        ready=touch_ready,
+        gpus=run.spec.workers.replicas if run.spec.workers.resources.gpu else 0,
+        storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
+        code_dir=_path(_folder(wire.CODE_DIR)),
+    )
+    pipeline = Pipeline(run, surroundings)
+    try:
+        _, last_word = pipeline.execute()
+        return wire.EXIT_SUCCEEDED, last_word
+    except Exception as error:
+        verdict = outcome.judge(error)
+        if verdict.cause in {"Internal", "NodeLost"}:
+            traceback.print_exception(error)
+        return verdict.exit_code, pipeline.last_word(verdict)
+    finally:
+        sink.close()
+        head.stop()
+
+
+def _port() -> int:
+    """The port in HEADWAY_HEAD_ADDRESS, where the workers look for the head."""
+    address = os.environ.get(wire.ENV_HEAD_ADDRESS, "")
+    _, _, port = address.rpartition(":")
+    return int(port) if port.isdigit() else wire.RAY_PORT
+
+
+def _sink(run: wire.RunFile) -> Sink:
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if run.config_map is None or not host or not port:
+        return Nowhere()
+    return ConfigMapSink(config_map_sender(run.namespace, run.config_map, host=host, port=port))
+
+
+def _folder(path: str) -> str | None:
+    return path if Path(path).is_dir() else None
+
+
+def _path(folder: str | None) -> Path | None:
+    return Path(folder) if folder else None
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of Ray may still be about; nothing that they do matters any more.
+    os._exit(code)

@@ -1,0 +1,111 @@
+"""A worker pod's main process: `python -m headway_trainer.worker`.
+
+It waits for Ray's head, joins it, and stays until the head is gone: the driver decides when the work is over. Each wait
+is bounded. The training process is a child of Ray's node process; its output goes to this pod's output, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from headway_api import wire
+from headway_trainer.pod import read_run_file, touch_ready
+from headway_trainer.ray_runtime import join, set_environment
+
+log = logging.getLogger("headway.worker")
+_RETRY_SECONDS = 0.1
+_WATCH_SECONDS = 0.5
+_GONE_SECONDS = 5.0
+"""How long the head's port must be shut before the head counts as gone."""
+
+
+def main() -> int:
+    """Be a worker of the head at HEADWAY_HEAD_ADDRESS; the exit code of `wire`."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_environment()
+    run = read_run_file()
+    address = os.environ[wire.ENV_HEAD_ADDRESS]
+    seconds = run.spec.scheduling.startup_deadline_seconds
+    if not wait_for_port(address, time.monotonic() + seconds, stop.is_set):
+        if stop.is_set():
+            return wire.EXIT_INTERRUPTED
+        log.error("no head answered at %s within %d seconds", address, seconds)
+        return wire.EXIT_INTERNAL
+    node = join(
+        resolved(address),
+        host=os.environ.get(wire.ENV_POD_IP),
+        gpus=run.spec.workers.resources.gpu,
+        temp_dir=os.environ.get("RAY_TMPDIR", "/tmp/ray"),  # noqa: S108 - a volume of the pod's own
+    )
+    touch_ready()
+    log.info("joined %s", address)
+    code = stay(node, address, stop)
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    return code
+
+
+def wait_for_port(address: str, deadline: float, stopped: Callable[[], bool]) -> bool:
+    """Wait until something listens at address (`host:port`), until the monotonic time deadline; whether it does."""
+    while not is_open(address):
+        if stopped() or time.monotonic() >= deadline:
+            return False
+        time.sleep(_RETRY_SECONDS)
+    return True
+
+
+def is_open(address: str) -> bool:
+    """Whether something listens at address (`host:port`)."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def resolved(address: str) -> str:
+    """The address with the host as an IP address: Ray wants one, and a name may cost seconds at each look-up."""
+    host, _, port = address.rpartition(":")
+    family, _, _, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    return f"[{where[0]}]:{port}" if family == socket.AF_INET6 else f"{where[0]}:{port}"
+
+
+def stay(node: Any, address: str, stop: threading.Event) -> int:
+    """Wait until the head is gone, this pod is told to stop, or a process of the node dies; the exit code."""
+    gone_since: float | None = None
+    while not stop.wait(_WATCH_SECONDS):
+        if is_open(address):
+            gone_since = None
+        elif gone_since is None:
+            gone_since = time.monotonic()
+        elif time.monotonic() - gone_since >= _GONE_SECONDS:
+            log.info("the head is gone: the work is over")
+            return wire.EXIT_SUCCEEDED
+        if dead := node.dead_processes():
+            names = ", ".join(name for name, _ in dead)
+            if not is_open(address):
+                log.info("the head is gone: the work is over")
+                return wire.EXIT_SUCCEEDED
+            log.error("Ray's process %s ended unexpectedly", names)
+            return wire.EXIT_INTERNAL
+    log.info("told to stop")
+    return wire.EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
