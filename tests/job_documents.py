@@ -1,0 +1,185 @@
+"""Hypothesis strategies for TrainingJob documents: any valid one, and any valid one with random damage."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+Values = st.SearchStrategy[Any]
+
+NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
+TEXTS = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f"), min_size=1, max_size=30
+)
+METRICS = st.sampled_from(["validation/loss", "validation/f1", "train/loss"])
+ENTRYPOINTS = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8})?:[a-z_]{1,8}", fullmatch=True)
+QUANTITIES = st.integers(1, 10**6) | st.from_regex(r"[1-9][0-9]{0,3}(\.[0-9]{1,3})?(m|k|Ki|M|Mi|G|Gi)?", fullmatch=True)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e6, 1e6) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+FREE_FORMS = st.dictionaries(st.text(min_size=1, max_size=8), JSON, max_size=3)
+SECRETS = st.fixed_dictionaries({"name": NAMES})
+CLAIMS = st.fixed_dictionaries({"name": NAMES}, optional={"path": st.sampled_from(["", "runs", "a/b..c"])})
+
+
+def _some(**fields: Values) -> Values:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _bounded(least: float, most: float, **kwargs: Any) -> Values:
+    return st.floats(least, most, **kwargs) | st.integers(math.ceil(least), math.floor(most)).filter(
+        lambda value: (
+            not ((kwargs.get("exclude_min") and value == least) or (kwargs.get("exclude_max") and value == most))
+        )
+    )
+
+
+@st.composite
+def _splits(draw: Callable[[Values], Any]) -> dict[str, Any]:
+    """Shares in percent, with something to validate on."""
+    validation, test = draw(st.integers(1, 40)), draw(st.integers(0, 40))
+    return {"train": (100 - validation - test) / 100, "validation": validation / 100, "test": test / 100}
+
+
+_FORMATS = st.sampled_from(["csv", "parquet", "jsonl", "npz", "imageFolder"])
+_SOURCES = st.one_of(
+    st.fixed_dictionaries({"builtin": st.fixed_dictionaries({"name": st.sampled_from(["digits", "iris"])})}),
+    st.fixed_dictionaries({"uri": TEXTS}, optional={"format": _FORMATS, "secretRef": SECRETS}),
+    st.fixed_dictionaries({"persistentVolumeClaim": CLAIMS}, optional={"format": _FORMATS}),
+)
+_DATA = st.fixed_dictionaries(
+    {"source": _SOURCES, "target": TEXTS},
+    optional={
+        "task": st.sampled_from(["classification", "regression"]),
+        "split": _splits(),
+        "scale": st.sampled_from(["standard", "minMax", "none"]),
+    },
+)
+_WIDTHS = st.lists(st.integers(1, 65536), min_size=1, max_size=4)
+_MODELS = st.one_of(
+    st.fixed_dictionaries(
+        {"name": st.just("mlp")},
+        optional={"options": _some(hidden=_WIDTHS, dropout=_bounded(0, 1, exclude_max=True))},
+    ),
+    st.fixed_dictionaries(
+        {"name": st.just("cnn")}, optional={"options": _some(channels=_WIDTHS, hidden=st.integers(1, 99))}
+    ),
+    st.fixed_dictionaries({"entrypoint": ENTRYPOINTS}, optional={"options": FREE_FORMS}),
+)
+_CHECKPOINTS = st.one_of(
+    _some(everySteps=st.integers(1, 10**9), keepLast=st.integers(1, 100), metric=METRICS),
+    _some(everySeconds=st.integers(1, 604_800), mode=st.sampled_from(["min", "max"])),
+)
+_LOOP = {
+    "epochs": st.integers(1, 10**6),
+    "batchSize": st.integers(1, 2**24),
+    "optimizer": _some(
+        name=st.sampled_from(["adamw", "sgd"]),
+        lr=_bounded(0, 10, exclude_min=True),
+        momentum=_bounded(0, 1, exclude_max=True),
+    ),
+    "schedule": _some(name=st.sampled_from(["constant", "cosine"]), warmupSteps=st.integers(0, 10**7)),
+    "clip": st.fixed_dictionaries({"norm": _bounded(0, 100, exclude_min=True)}),
+    "earlyStopping": _some(metric=METRICS, patience=st.integers(1, 100), minDelta=_bounded(0, 1)),
+    "precision": st.sampled_from(["fp32", "bf16", "fp16"]),
+    "checkpoint": _CHECKPOINTS,
+}
+_RESOURCES = _some(
+    cpu=QUANTITIES,
+    memory=QUANTITIES,
+    gpu=st.integers(0, 64),
+    gpuResource=st.sampled_from(["nvidia.com/gpu", "amd.com/gpu"]),
+)
+_TEMPLATES = _some(metadata=FREE_FORMS, spec=FREE_FORMS)
+_REST = {
+    "image": st.sampled_from(["a", "example.com:5000/a/b:c", "a@sha256:0"]),
+    "evaluation": _some(
+        metrics=st.lists(st.sampled_from(["accuracy", "f1", "mse", "confusionMatrix"]), min_size=1, unique=True)
+    ),
+    "head": _some(resources=_RESOURCES, template=_TEMPLATES),
+    "workers": _some(replicas=st.integers(1, 10_000), resources=_RESOURCES, template=_TEMPLATES),
+    "storage": st.one_of(
+        st.fixed_dictionaries({"uri": TEXTS}, optional={"secretRef": SECRETS}),
+        st.fixed_dictionaries({"persistentVolumeClaim": CLAIMS}),
+    ),
+    "scheduling": _some(startupDeadlineSeconds=st.integers(10, 604_800)),
+    "retry": _some(preempted=st.integers(0, 1000), infrastructure=st.integers(0, 1000), userError=st.integers(0, 1000)),
+    "suspend": st.booleans(),
+    "activeDeadlineSeconds": st.integers(1, 31_536_000),
+    "ttlSecondsAfterFinished": st.integers(0, 31_536_000),
+    "seed": st.integers(0, 2**31 - 1),
+}
+_CODE = st.one_of(
+    st.fixed_dictionaries({"configMap": SECRETS}),
+    st.fixed_dictionaries(
+        {
+            "git": st.fixed_dictionaries(
+                {
+                    "url": st.sampled_from(["https://example.com/a.git", "ssh://git@example.com/a", "git://a/b"]),
+                    "revision": st.sampled_from(["main", "v1.0", "4f2c1e9"]),
+                },
+                optional={"path": st.sampled_from(["src", "a/b"]), "secretRef": SECRETS},
+            )
+        }
+    ),
+)
+_OWN = st.fixed_dictionaries({"entrypoint": ENTRYPOINTS}, optional={**_LOOP, "arguments": FREE_FORMS})
+SPECS = st.one_of(
+    st.fixed_dictionaries({"data": _DATA, "model": _MODELS, "training": _some(**_LOOP)}, optional=_REST),
+    st.fixed_dictionaries({"training": _OWN}, optional={**_REST, "code": _CODE, "data": _DATA, "model": _MODELS}),
+)
+METADATA = st.fixed_dictionaries(
+    {"name": NAMES}, optional={"labels": st.dictionaries(NAMES, NAMES | st.just(""), max_size=2)}
+)
+JOBS: Values = st.fixed_dictionaries(
+    {
+        "apiVersion": st.just("headway.dev/v1alpha1"),
+        "kind": st.just("TrainingJob"),
+        "metadata": METADATA,
+        "spec": SPECS,
+    }
+)
+"""Valid TrainingJobs."""
+
+_JUNK = JSON | st.sampled_from([-1, 0, 2**63, "", "x" * 3000, [], {}, {"a": 1}, True, 1.5, "1", "\x00", "é"])
+
+
+def _places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    if isinstance(node, dict):
+        for key, value in node.items():
+            found += _places(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            found += _places(value, (*path, index))
+    return found
+
+
+@st.composite
+def damaged(draw: Callable[[Values], Any], junk: Values = _JUNK) -> dict[str, Any]:
+    """A valid job with one to three things replaced, taken away, renamed or added; it may still be valid."""
+    document: dict[str, Any] = copy.deepcopy(draw(JOBS))
+    for _ in range(draw(st.integers(1, 3))):
+        places = _places(document)
+        if not places:
+            break
+        *way, last = draw(st.sampled_from(places))
+        node: Any = document
+        for part in way:
+            node = node[part]
+        what = draw(st.sampled_from(["replace", "remove", "rename", "add"]))
+        if what == "replace":
+            node[last] = draw(junk)
+        elif what == "add" and isinstance(node, dict):
+            node[draw(st.text(max_size=10))] = draw(junk)
+        elif what == "rename" and isinstance(node, dict):
+            node[f"{last}s"] = node.pop(last)
+        else:
+            del node[last]
+    return document
