@@ -90,9 +90,9 @@ def _scratch() -> Path:
     return folder
 
 
-def _apart(*argv: str | Path, env: dict[str, str] | None = None, show: bool = False) -> str:
+def _apart(*argv: str | Path, env: dict[str, str] | None = None) -> str:
     """Run in mount and process namespaces of its own: an interrupted build leaves no mount and no process."""
-    return run([*APART, *argv], env={**_environment(), **(env or {})}, show=show)
+    return run([*APART, *argv], env={**_environment(), **(env or {})})
 
 
 def _base_name() -> str:
@@ -165,7 +165,8 @@ def build(context: Path, file: Path, tag: str, target: str | None, arguments: li
         for argument in [f"BASE_IMAGE={made_on}", *arguments]:
             words += ["--build-arg", argument]
         words += ["--target", target] if target else []
-        _apart(*words, "--file", file, "--tag", image, context, show=True)
+        say(f"image: {name}: seconds if only code has changed, minutes if dependencies have")
+        _apart(*words, "--file", file, "--tag", image, context)
         return f"{image}@{_push(Path(folder), image, name)}"
 
 
