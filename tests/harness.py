@@ -50,7 +50,7 @@ def why_no_cluster(*, node: bool) -> str | None:
     if os.geteuid() != 0:
         return "needs root to make a cluster, or HEADWAY_TEST_KUBECONFIG"
     free = shutil.disk_usage(ROOT).free / 2**30
-    least = 30 if node else 8
+    least = 12 if node else 4
     return f"needs {least} GiB of free disk for a cluster; there are {free:.0f}" if free < least else None
 
 

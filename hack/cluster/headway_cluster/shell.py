@@ -23,26 +23,23 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
-    show: bool = False,
 ) -> str:
-    """Run a program to its end and return its standard output; `show` lets the person see it instead."""
+    """Run a program to its end and return its standard output."""
     words = [str(word) for word in argv]
     environment = {**os.environ, **env} if env else None
-    output = sys.stderr if show else subprocess.PIPE
     done = subprocess.run(
         words,
         cwd=cwd,
         env=environment,
         input=stdin,
         text=True,
-        stdout=output,
-        stderr=None if show else subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     if done.returncode != 0:
-        said = "" if show else ((done.stderr or "") + (done.stdout or "")).strip()[-2000:]
+        said = (done.stderr + done.stdout).strip()[-2000:]
         raise ClusterError(f"{' '.join(words[:6])} ... ended with {done.returncode}\n{said}".rstrip())
-    return "" if show else done.stdout or ""
+    return done.stdout
 
 
 def find(program: str, *places: str) -> str | None:
