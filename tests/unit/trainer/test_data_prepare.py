@@ -83,6 +83,14 @@ def test_scaling_statistics_come_from_the_training_part_alone(method: str, store
     assert all(np.isclose(source, row.numpy(), rtol=1e-4, atol=1e-4).all(axis=1).any() for row in undone)
 
 
+def test_the_size_of_regression_targets_is_that_of_the_training_part(store: Store) -> None:
+    info = prepare(_builtin("diabetes"), seed=0, store=store)
+    _, train = read_split(store, info, "train")
+    assert info.target_mean == pytest.approx([train.mean().item()])
+    assert info.target_std == pytest.approx([train.std(correction=0).item()])
+    assert prepare(_builtin("wine"), seed=0, store=store).target_mean == []
+
+
 def test_images_are_scaled_by_channel_and_constant_features_do_not_blow_up() -> None:
     images = np.stack([np.full((4, 5), 7.0), np.arange(20.0).reshape(4, 5)])[np.newaxis].repeat(3, axis=0)
     scaling = fit(images, "standard")

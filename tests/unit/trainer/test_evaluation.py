@@ -141,6 +141,19 @@ def test_losses_are_cross_entropy_and_mean_squared_error_with_or_without_an_axis
         assert loss_function(_numbers())(outputs, y).item() == 2.0
 
 
+def test_the_loss_of_a_regression_does_not_depend_on_its_units() -> None:
+    y = torch.tensor([1.0, 2.0, 4.0, 5.0])
+    mean = torch.full((4, 1), 3.0)
+    for unit in (1.0, 1000.0):
+        info = _numbers().model_copy(update={"target_mean": [3.0 * unit], "target_std": [2.5**0.5 * unit]})
+        assert loss_function(info)(mean * unit, y * unit).item() == pytest.approx(1.0)
+        scalars = evaluate(nn.Identity(), info, mean * unit, y * unit).scalars
+        assert scalars == pytest.approx({"loss": 1.0, "mse": 2.5 * unit**2, "mae": 1.5 * unit})
+        running = RunningMetrics(info)
+        running.update(mean * unit, y * unit)
+        assert running.compute() == pytest.approx(scalars)
+
+
 def test_named_metrics_alone_are_computed_beside_the_loss() -> None:
     x, y = _logits([0, 1], 2), torch.tensor([0, 1])
     chosen = evaluate(nn.Identity(), _classes(2), x, y, metrics=["f1"])

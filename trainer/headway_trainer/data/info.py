@@ -74,6 +74,10 @@ class DataInfo(StatusSection):
     """sha256 over the source's content, however it is divided into files."""
     scaling: Scaling = Scaling()
     """How features were scaled."""
+    target_mean: list[float] = Field(default_factory=list)
+    """The mean of each target over the training part; empty for classification."""
+    target_std: list[float] = Field(default_factory=list)
+    """The standard deviation of each target over the training part, 1 for a constant one; empty for classification."""
     notes: list[str] = Field(default_factory=list)
     """What people should know: what was filled in, left out or could not be stratified."""
     digest: str

@@ -84,6 +84,7 @@ def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest
         notes += filled
         names, columns, numeric = content.feature_names, [], None
     scaling = scale.fit(x[parts.indices[0]], spec.scale, numeric)
+    target_scaling = _target_scaling(target, parts)
     _write(store, x, target.values, parts, scaling)
     return DataInfo(
         task=target.task,
@@ -96,6 +97,8 @@ def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest
         class_balance=_class_balance(target, parts),
         content_hash=content.content_hash,
         scaling=scaling,
+        target_mean=target_scaling.offset,
+        target_std=target_scaling.divisor,
         notes=notes,
         digest=digest,
     )
@@ -145,6 +148,12 @@ def _split_notes(spec: Data, target: Target, parts: Parts) -> list[str]:
         for index in np.flatnonzero(trained == 0)
     ]
     return notes
+
+
+def _target_scaling(target: Target, parts: Parts) -> Scaling:
+    if target.task == "classification":
+        return Scaling()
+    return scale.fit(target.values[parts.indices[0]].reshape(-1, target.outputs), "standard")
 
 
 def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | None:

@@ -17,14 +17,19 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def loss_function(info: DataInfo) -> Loss:
-    """The mean loss of a batch as `loss(outputs, y)`: cross entropy over logits, or the mean squared error."""
+    """The mean loss of a batch as `loss(outputs, y)`.
+
+    Classification: cross entropy over logits. Regression: the mean squared error divided by the targets' variance in
+    the training part, so that 1 is what predicting the mean would cost, and learning rates do not depend on units.
+    """
     if info.task == "classification":
         return nn.CrossEntropyLoss()
-    return _mean_squared_error
+    variance = _variance(info)
+    return lambda outputs, y: functional.mse_loss(as_targets(outputs, y), y) / variance
 
 
-def _mean_squared_error(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return functional.mse_loss(as_targets(outputs, y), y)
+def _variance(info: DataInfo) -> float:
+    return sum(std**2 for std in info.target_std) / len(info.target_std) if info.target_std else 1.0
 
 
 def as_targets(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -36,12 +41,13 @@ class RunningMetrics:
     """Sums over rows that give the metrics of a part.
 
     Classification: loss, accuracy and the macro averages of precision, recall, f1 and specificity.
-    Regression: loss, mse (which is the loss) and mae.
+    Regression: loss, mse and mae.
     """
 
     def __init__(self, info: DataInfo, device: torch.device | str = "cpu") -> None:
         self._classes = info.outputs if info.task == "classification" else None
         size = 2 + 3 * self._classes if self._classes else 3
+        self._variance = _variance(info)
         self._state = torch.zeros(size, dtype=torch.float64, device=device)
 
     @torch.no_grad()
@@ -75,7 +81,7 @@ class RunningMetrics:
             squares, absolute, count = state.tolist()
             if count == 0:
                 return {}
-            return {"loss": squares / count, "mse": squares / count, "mae": absolute / count}
+            return {"loss": squares / count / self._variance, "mse": squares / count, "mae": absolute / count}
         loss, count = state[:2].tolist()
         if count == 0:
             return {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from headway_api.model import CnnOptions, MlpOptions
@@ -15,6 +17,22 @@ _IMAGE_AXES = 3
 _SMALLEST_SIDE = 2
 
 
+class Rescale(nn.Module):
+    """From outputs around 0 and 1 to the targets' own units, so that a regression need not learn their size."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(rows, outputs) to (rows, outputs), in full precision: targets may be beyond the range of half precision."""
+        return outputs.float() * self.std + self.mean
+
+
 def mlp(info: DataInfo, options: MlpOptions) -> nn.Module:
     """Fully connected layers over flattened rows: (rows, *input_shape) to (rows, outputs)."""
     layers: list[nn.Module] = [nn.Flatten()]
@@ -24,7 +42,7 @@ def mlp(info: DataInfo, options: MlpOptions) -> nn.Module:
         if options.dropout > 0:
             layers.append(nn.Dropout(options.dropout))
         width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, info.outputs))
+    return nn.Sequential(*layers, *_head(width, info))
 
 
 def cnn(info: DataInfo, options: CnnOptions) -> nn.Module:
@@ -49,4 +67,9 @@ def cnn(info: DataInfo, options: CnnOptions) -> nn.Module:
     layers += [nn.Flatten(), nn.Linear(features, options.hidden), nn.ReLU()]
     if options.dropout > 0:
         layers.append(nn.Dropout(options.dropout))
-    return nn.Sequential(*layers, nn.Linear(options.hidden, info.outputs))
+    return nn.Sequential(*layers, *_head(options.hidden, info))
+
+
+def _head(width: int, info: DataInfo) -> list[nn.Module]:
+    rescale = [Rescale(info.target_mean, info.target_std)] if info.target_mean else []
+    return [nn.Linear(width, info.outputs), *rescale]
