@@ -32,12 +32,11 @@ def _some(**fields: Values) -> Values:
     return st.fixed_dictionaries({}, optional=fields)
 
 
-def _bounded(least: float, most: float, **kwargs: Any) -> Values:
-    return st.floats(least, most, **kwargs) | st.integers(math.ceil(least), math.floor(most)).filter(
-        lambda value: (
-            not ((kwargs.get("exclude_min") and value == least) or (kwargs.get("exclude_max") and value == most))
-        )
-    )
+def _bounded(least: float, most: float, *, exclude_min: bool = False, exclude_max: bool = False) -> Values:
+    """Numbers between two bounds, whole ones among them."""
+    whole = st.integers(math.ceil(least) + exclude_min, math.floor(most) - exclude_max)
+    reals = st.floats(least, most, exclude_min=exclude_min, exclude_max=exclude_max)
+    return reals | whole if math.ceil(least) + exclude_min <= math.floor(most) - exclude_max else reals
 
 
 @st.composite

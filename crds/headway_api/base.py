@@ -68,6 +68,13 @@ def rule_schema(schema: dict[str, Any], model: type[BaseModel]) -> None:
         ]
 
 
+def without_nulls(value: Any) -> Any:
+    """A mapping without its null fields, which the API server drops before it fills in defaults."""
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return value
+
+
 class Section(BaseModel):
     """A part of a spec that a user writes: unknown fields, lax types, NaN and infinity are errors."""
 
@@ -86,10 +93,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
-        """Take null fields out, as the API server does before it fills in defaults."""
-        if isinstance(value, dict):
-            return {key: item for key, item in value.items() if item is not None}
-        return value
+        return without_nulls(value)
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Section:

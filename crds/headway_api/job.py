@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from headway_api.base import Rule, Section, StatusSection, formed
+from headway_api.base import Rule, Section, StatusSection, formed, without_nulls
 from headway_api.code import Code
 from headway_api.data import Data
 from headway_api.evaluation import Evaluation
@@ -178,6 +178,11 @@ class ObjectMeta(StatusSection):
     """Labels."""
     annotations: dict[str, str] = Field(default_factory=dict)
     """Annotations."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        return without_nulls(value)
 
     @field_validator("name", "generate_name")
     @classmethod

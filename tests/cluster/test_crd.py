@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from harness import ROOT, Cluster
 from headway_api.crd import TRAINING_JOB, file_name
 from headway_api.validate import problems_of
+from job_documents import JOBS, damaged
 from mutations import BASE, MUTATIONS, USER_CODE, Mutation, changed
 
 pytestmark = pytest.mark.cluster
@@ -37,20 +39,20 @@ class Jobs:
         self._api = client.CustomObjectsApi(config.new_client_from_config(str(kubeconfig)))
         self._where = ("headway.dev", "v1alpha1", NAMESPACE, "trainingjobs")
 
-    def create(self, document: dict[str, Any]) -> dict[str, Any]:
-        """The object as the API server keeps it. Raises ApiException where it refuses."""
+    def create(self, document: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
+        """The object as the API server keeps it, or would. Raises ApiException where it refuses."""
+        dry_run = {"dry_run": "All"} if dry else {}
         made: dict[str, Any] = self._api.create_namespaced_custom_object(
-            *self._where, document, field_validation="Strict"
+            *self._where, document, field_validation="Strict", **dry_run
         )
         return made
 
     def refusal(self, document: dict[str, Any]) -> str | None:
-        """The API server's reason for refusing a job; None where it takes it."""
+        """The API server's reason for refusing a job; None where it would take it."""
         try:
-            made = self.create(document)
+            self.create(document, dry=True)
         except ApiException as error:
             return str(json.loads(error.body)["message"])
-        self.delete(made["metadata"]["name"])
         return None
 
     def replace(self, document: dict[str, Any]) -> str | None:
@@ -162,6 +164,33 @@ def test_a_valid_job_is_taken_and_still_valid_with_its_defaults_filled_in(jobs: 
     stored = jobs.create(document)
     assert problems_of(stored) == []
     assert stored["spec"]["scheduling"] == {"startupDeadlineSeconds": 900}
+
+
+_MANY = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+@_MANY
+@given(JOBS)
+def test_any_valid_job_is_taken(jobs: Jobs, document: dict[str, Any]) -> None:
+    assert jobs.refusal(document) is None
+
+
+@_MANY
+@given(damaged())
+def test_any_damaged_job_is_refused_by_both_or_by_none(jobs: Jobs, document: dict[str, Any]) -> None:
+    beyond = [problem for problem in problems_of(document) if not problem.field.startswith(_FOR_PYTHON_OR_KUBERNETES)]
+    refusal = jobs.refusal(document)
+    if beyond or refusal is None:
+        assert bool(beyond) == bool(refusal), refusal
+
+
+_FOR_PYTHON_OR_KUBERNETES = ("spec.model.options", "metadata")
+"""What only Python judges: the options of the registry's models. And what Kubernetes judges in its own way."""
 
 
 def test_the_defaults_of_the_api_server_are_those_of_the_models(jobs: Jobs) -> None:
