@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from headway_api import API_VERSION, GROUP, schema
+from headway_api.base import FREE_FORM_BYTES
 from headway_api.crd import KINDS, Kind, status_schema
+from headway_api.documents import MAX_DEPTH
 from headway_api.model import OPTIONS
 from headway_api.schema import Schema
 
@@ -42,7 +44,8 @@ def page(kind: Kind) -> str:
             "",
             "A field without a default may be absent, unless it is marked as required. A field that is null counts as"
             " absent. Unknown fields are errors. Plain YAML values mean what they mean to kubectl: `on`, `yes` and `y`"
-            " are true, `1e-3` is a number.",
+            " are true, `1e-3` is a number. What is kept as it comes (arguments, options, templates) may have"
+            f" {FREE_FORM_BYTES} bytes as JSON, and nothing may lie deeper than {MAX_DEPTH} levels.",
             "",
             *_change_note(kind),
             "",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from headway_api import reference, schema
+from headway_api import crd, reference, schema
 from headway_api.crd import KINDS, TRAINING_JOB, Column, Kind, definition, file_name, structural, text
 from headway_api.model import OPTIONS
 from headway_api.status import TrainingJobStatus
@@ -50,6 +51,17 @@ def test_the_reference_says_what_the_models_say(kind: Kind) -> None:
     folder = ROOT / "docs/reference"
     assert (folder / reference.page_name(kind)).read_text(encoding="utf-8") == reference.page(kind), "make generate"
     assert (folder / reference.schema_name(kind)).read_text(encoding="utf-8") == reference.schema_text(kind)
+
+
+@pytest.mark.parametrize(("module", "folder"), [(crd, "crds"), (reference, "docs/reference")])
+def test_the_command_writes_the_files(
+    module: ModuleType, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["command", "--output", str(tmp_path)])
+    module.main()
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written
+    assert written == {name: (ROOT / folder / name).read_text() for name in written}
 
 
 def test_no_crd_lies_about_that_no_model_makes() -> None:
