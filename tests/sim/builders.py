@@ -18,6 +18,19 @@ T0 = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"
 DEFAULTS = Defaults(image="trainer:1", storage=Storage(uri="s3://bucket/headway"))
 
+_PLAIN: dict[str, Any] = {
+    "uid": "",
+    "job_uid": UID,
+    "version": 1,
+    "index": 0,
+    "number": 0,
+    "created": T0,
+    "phase": "Running",
+    "node": "node-1",
+    "ready": True,
+}
+"""A pod that runs and is ready."""
+
 
 def spec(**changes: Any) -> dict[str, Any]:
     """A valid spec, with changes."""
@@ -139,13 +152,15 @@ class JobBuilder:
 
     def head(self, attempt: int = 1, **fields: Any) -> JobBuilder:
         """A head pod is there; ready, unless said otherwise."""
-        return self._pod(wire.head_name("digits", attempt), "head", attempt, 0, 0, fields)
+        return self._pod(Pod(**_PLAIN, name=wire.head_name("digits", attempt), attempt=attempt, role="head"), fields)
 
     def worker(self, index: int, attempt: int = 1, number: int = 0, **fields: Any) -> JobBuilder:
         """A worker pod is there; ready, unless said otherwise."""
-        return self._pod(wire.worker_name("digits", attempt, index, number), "worker", attempt, index, number, fields)
+        name = wire.worker_name("digits", attempt, index, number)
+        place = {"index": index, "number": number}
+        return self._pod(Pod(**_PLAIN | place, name=name, attempt=attempt, role="worker"), fields)
 
-    def _pod(self, name: str, role: str, attempt: int, index: int, number: int, fields: dict[str, Any]) -> JobBuilder:
+    def _pod(self, pod: Pod, fields: dict[str, Any]) -> JobBuilder:
         end = fields.pop("end", None)
         if "exit_code" in fields:
             end = ContainerEnd(
@@ -155,23 +170,9 @@ class JobBuilder:
                 at=fields.pop("at", T0 + 60),
             )
             fields = {"ready": False, "phase": "Succeeded" if end.exit_code == 0 else "Failed"} | fields
-        pod = Pod(
-            name=name,
-            uid=f"uid-of-{name}",
-            job_uid=UID,
-            version=1,
-            attempt=attempt,
-            role=role,
-            index=index,
-            number=number,
-            created=T0,
-            phase="Running",
-            node="node-1",
-            ready=True,
-        )
         if fields.pop("pending", False):
             pod = replace(pod, phase="Pending", node=None, ready=False)
-        self._pods.append(replace(pod, end=end, **fields))
+        self._pods.append(replace(pod, uid=f"uid-of-{pod.name}", end=end, **fields))
         return self
 
     def refused(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from headway_api.status import TrainingJobStatus
@@ -119,7 +121,7 @@ def test_all_pods_ready_means_running() -> None:
         ({"ready": False, "waiting": "ImagePullBackOff", "waiting_message": "no such tag"}, "no such tag"),
     ],
 )
-def test_while_starting_the_condition_says_what_keeps_a_pod(pod: dict[str, object], expected: str) -> None:
+def test_while_starting_the_condition_says_what_keeps_a_pod(pod: dict[str, Any], expected: str) -> None:
     plan = make_job().attempt(1).head().worker(0, **pod).plan(after=10)
     assert said(plan, "Running").reason == "Starting"
     assert expected in said(plan, "Running").message

@@ -1,0 +1,264 @@
+"""An API server in memory, as far as the operator can tell the difference; and a client of it that can have faults."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from headway_operator import kube
+from headway_operator.kube import (
+    AlreadyExistsError,
+    ConflictError,
+    FencedError,
+    NotFoundError,
+    Object,
+    Resource,
+)
+from headway_operator.plan.times import to_text
+
+Place = tuple[str, str, str]
+"""Resource, namespace, name."""
+PAGE = 3
+
+
+def _same_labels(body: Object, selector: str) -> bool:
+    labels = body["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, _, value in (part.partition("=") for part in selector.split(",")))
+
+
+@dataclass
+class Event:
+    """What a watch shows."""
+
+    resource: str
+    type: str
+    body: Object
+
+
+@dataclass
+class ApiServer:
+    """The objects, and what the watches will show of their changes."""
+
+    now: Callable[[], float]
+    objects: dict[Place, Object] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    writes: list[Call] = field(default_factory=list)
+    """Every write of the operator that took effect."""
+    _versions: Any = field(default_factory=lambda: itertools.count(1))
+    _last: int = 0
+
+    def version(self) -> int:
+        """The newest resourceVersion."""
+        return self._last
+
+    def of(self, resource: Resource, namespace: str | None = None) -> list[Object]:
+        """All objects of a kind."""
+        return [
+            body
+            for (plural, where, _), body in self.objects.items()
+            if plural == resource.plural and namespace in (None, where)
+        ]
+
+    def find(self, resource: Resource, name: str, namespace: str = "default") -> Object | None:
+        """One object, or None."""
+        return self.objects.get((resource.plural, namespace, name))
+
+    def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+        """Create an object."""
+        body = copy.deepcopy(body)
+        meta = body["metadata"]
+        place = (resource.plural, namespace, meta["name"])
+        if place in self.objects:
+            raise AlreadyExistsError(f'{resource.plural} "{meta["name"]}" already exists')
+        self._stamp(meta)
+        meta |= {
+            "namespace": namespace,
+            "uid": f"uid-{self._last}",
+            "creationTimestamp": to_text(self.now()),
+        }
+        if resource == kube.JOBS:
+            meta["generation"] = 1
+        if resource == kube.PODS:
+            body["status"] = {"phase": "Pending"}
+        self.objects[place] = body
+        self._tell("ADDED", resource.plural, body)
+        return body
+
+    def change(self, resource: Resource, name: str, edit: Callable[[Object], None], namespace: str = "default") -> None:
+        """Change an object, as kubelet, scheduler or a user would."""
+        body = self.objects.get((resource.plural, namespace, name))
+        if body is None:
+            return
+        before = copy.deepcopy(body)
+        edit(body)
+        if body == before:
+            return
+        if resource == kube.JOBS and body.get("spec") != before.get("spec"):
+            body["metadata"]["generation"] += 1
+        self._stamp(body["metadata"])
+        self._tell("MODIFIED", resource.plural, body)
+
+    def delete(self, resource: Resource, name: str, namespace: str = "default") -> None:
+        """Delete an object; a pod that runs gets its grace first."""
+        body = self.objects[resource.plural, namespace, name]
+        phase = (body.get("status") or {}).get("phase")
+        if resource == kube.PODS and (body.get("spec") or {}).get("nodeName") and phase in ("Pending", "Running"):
+            grace = body["spec"].get("terminationGracePeriodSeconds", 30)
+
+            def mark(pod: Object) -> None:
+                pod["metadata"].setdefault("deletionTimestamp", to_text(self.now() + grace))
+
+            self.change(resource, name, mark, namespace)
+        else:
+            self.remove(resource, name, namespace)
+
+    def remove(self, resource: Resource, name: str, namespace: str = "default") -> None:
+        """An object is no more."""
+        body = self.objects.pop((resource.plural, namespace, name))
+        self._stamp(body["metadata"])
+        self._tell("DELETED", resource.plural, body)
+
+    def collect_garbage(self) -> bool:
+        """Delete what belongs to jobs that are gone; whether there was any."""
+        alive = {job["metadata"]["uid"] for job in self.of(kube.JOBS)}
+        found = False
+        for (plural, namespace, name), body in list(self.objects.items()):
+            owners = body["metadata"].get("ownerReferences") or ()
+            going = body["metadata"].get("deletionTimestamp")
+            if owners and not going and all(owner["uid"] not in alive for owner in owners):
+                resource = kube.PODS if plural == kube.PODS.plural else Resource("", "v1", plural, "")
+                self.delete(resource, name, namespace)
+                found = True
+        return found
+
+    def _stamp(self, meta: dict[str, Any]) -> None:
+        self._last = next(self._versions)
+        meta["resourceVersion"] = str(self._last)
+
+    def _tell(self, kind: str, plural: str, body: Object) -> None:
+        self.events.append(Event(plural, kind, copy.deepcopy(body)))
+
+
+class Call(NamedTuple):
+    """A call of the API."""
+
+    verb: str
+    resource: str
+    name: str
+
+
+Fault = Callable[[Call], None]
+"""Raises what goes wrong with a call."""
+
+
+class FakeKube:
+    """The operator's port, onto an ApiServer."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        *,
+        before: Fault = lambda call: None,  # noqa: ARG005 - nothing goes wrong
+        after: Fault = lambda call: None,  # noqa: ARG005 - nothing goes wrong
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.server = server
+        self.before = before
+        self.after = after
+        self.calls: list[Call] = []
+        self._may_write = may_write
+
+    async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
+        """One object."""
+        self._call("get", resource, name)
+        body = self.server.objects.get((resource.plural, namespace, name))
+        if body is None:
+            raise NotFoundError(f'{resource.plural} "{name}" not found')
+        return copy.deepcopy({"metadata": body["metadata"]} if metadata_only else body)
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[tuple[list[Object], int]]:
+        """All objects, in small pages."""
+        self._call("list", resource, "")
+        found = [body for body in self.server.of(resource, namespace) if not labels or _same_labels(body, labels)]
+        found = copy.deepcopy([{"metadata": body["metadata"]} if metadata_only else body for body in found])
+        version = self.server.version()
+        for start in range(0, max(1, len(found)), PAGE):
+            yield found[start : start + PAGE], version
+
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+        """Create an object."""
+        name = body["metadata"]["name"]
+        self._call("create", resource, name)
+        made = self.server.create(resource, namespace, body)
+        self._done("create", resource, name)
+        return copy.deepcopy({"metadata": made["metadata"]})
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Replace an object of the same version."""
+        self._call("update", resource, name)
+        known = self.server.objects.get((resource.plural, namespace, name))
+        if known is None:
+            raise NotFoundError(f'{resource.plural} "{name}" not found')
+        if known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError("the object has been modified")
+        self.server.change(resource, name, lambda old: old.update(copy.deepcopy(body)), namespace)
+        self._done("update", resource, name)
+        return copy.deepcopy(self.server.objects[resource.plural, namespace, name])
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+        """Merge into a status, if uid and version are those of the patch."""
+        self._call("patch", resource, name)
+        known = self.server.objects.get((resource.plural, namespace, name))
+        if known is None:
+            raise NotFoundError(f'{resource.plural} "{name}" not found')
+        for condition, value in patch.get("metadata", {}).items():
+            if known["metadata"][condition] != value:
+                raise ConflictError(f"{condition} is not {value}")
+        self.server.change(resource, name, lambda old: _merge(old, {"status": patch["status"]}), namespace)
+        self._done("patch", resource, name)
+        return copy.deepcopy({"metadata": known["metadata"]})
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
+    ) -> None:
+        """Delete an object, if uid and version are these."""
+        self._call("delete", resource, name)
+        known = self.server.objects.get((resource.plural, namespace, name))
+        if known is None:
+            raise NotFoundError(f'{resource.plural} "{name}" not found')
+        meta = known["metadata"]
+        if uid not in (None, meta["uid"]) or version not in (None, meta["resourceVersion"]):
+            raise ConflictError("the object is another one")
+        self.server.delete(resource, name, namespace)
+        self._done("delete", resource, name)
+
+    def _call(self, verb: str, resource: Resource, name: str) -> None:
+        call = Call(verb, resource.plural, name)
+        self.calls.append(call)
+        if verb not in ("get", "list") and not self._may_write():
+            raise FencedError("not the leader")
+        self.before(call)
+
+    def _done(self, verb: str, resource: Resource, name: str) -> None:
+        call = Call(verb, resource.plural, name)
+        self.server.writes.append(call)
+        self.after(call)
+
+
+def _merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
+    """RFC 7386."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, Mapping):
+            inner = target.get(key)
+            if not isinstance(inner, dict):
+                inner = target[key] = {}
+            _merge(inner, value)
+        else:
+            target[key] = copy.deepcopy(value)

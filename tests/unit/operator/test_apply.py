@@ -1,0 +1,264 @@
+"""Plans carried out against an API server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from headway_api import wire
+from headway_operator import kube
+from headway_operator.apply import Applier, merge_patch
+from headway_operator.cache import Cache
+from headway_operator.controller import Controller
+from headway_operator.kube import DeniedError, InvalidError, RetryableError
+from headway_operator.plan.model import Job, Notice
+from sim.builders import DEFAULTS, T0, document
+from sim.fakes.api import ApiServer, Call, FakeKube
+
+KEY = ("default", "digits")
+
+
+class Stage:
+    """An API server, and an operator that looks when it is told to."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.now = T0
+        self.server = ApiServer(lambda: self.now)
+        self.api = FakeKube(self.server)
+        self.cache = Cache()
+        self.notices: list[str] = []
+        applier = Applier(
+            self.api, self.cache, pull_policy="IfNotPresent", now=lambda: self.now, new_token=lambda: "secret"
+        )
+        self.controller = Controller(
+            api=self.api, cache=self.cache, applier=applier, recorder=self, defaults=DEFAULTS, now=lambda: self.now
+        )
+        self.server.create(kube.JOBS, "default", document(**spec))
+
+    def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
+        assert job.name == "digits"
+        self.notices += [notice.reason for notice in notices]
+
+    def watch(self) -> None:
+        """Let the watches show what has happened."""
+        for event in self.server.events:
+            kind: Any = event.type
+            if event.resource == "trainingjobs":
+                self.cache.see_job(kind, event.body)
+            elif event.resource == "pods":
+                self.cache.see_pod(kind, event.body, self.now)
+            elif event.resource == "configmaps":
+                self.cache.see_config(kind, event.body)
+        self.server.events.clear()
+
+    def look(self, *, watch: bool = True) -> float | None:
+        if watch:
+            self.watch()
+        return asyncio.run(self.controller.reconcile(KEY))
+
+    def status(self) -> dict[str, Any]:
+        job = self.server.find(kube.JOBS, "digits")
+        assert job is not None
+        status: dict[str, Any] = job["status"]
+        return status
+
+    def names(self, resource: kube.Resource) -> list[str]:
+        return sorted(body["metadata"]["name"] for body in self.server.of(resource))
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        return next(item for item in self.status()["conditions"] if item["type"] == kind)
+
+
+def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
+    stage = Stage(workers={"replicas": 2})
+    stage.look()
+    assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-0"]
+    for resource in (kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
+        assert stage.names(resource) == ["digits-1"]
+    assert stage.names(kube.SERVICE_ACCOUNTS) == stage.names(kube.ROLE_BINDINGS) == ["headway-trainer"]
+    assert stage.server.writes[-1] == ("patch", "trainingjobs", "digits")
+    assert stage.status()["phase"] == "Starting"
+    assert stage.notices == ["AttemptStarted"]
+
+
+def test_pods_come_after_what_they_mount() -> None:
+    stage = Stage()
+    stage.look()
+    order = [resource for _, resource, _ in stage.server.writes]
+    assert max(order.index("configmaps"), order.index("secrets"), order.index("serviceaccounts")) < order.index("pods")
+
+
+def test_a_second_look_before_the_watch_shows_anything_does_nothing() -> None:
+    stage = Stage()
+    stage.look()
+    writes = len(stage.server.writes)
+    stage.look(watch=False)
+    assert len(stage.server.writes) == writes
+
+
+def test_every_object_of_an_attempt_has_the_job_as_its_owner_that_blocks_nothing() -> None:
+    stage = Stage()
+    stage.look()
+    job = stage.server.find(kube.JOBS, "digits")
+    assert job is not None
+    for resource in (kube.PODS, kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
+        for body in stage.server.of(resource):
+            (owner,) = body["metadata"]["ownerReferences"]
+            assert (owner["uid"], owner["controller"]) == (job["metadata"]["uid"], True)
+            assert "blockOwnerDeletion" not in owner
+            assert "finalizers" not in body["metadata"]
+
+
+@pytest.mark.parametrize("lost", ["pods", "configmaps", "secrets", "services", "trainingjobs"])
+def test_a_write_whose_answer_is_lost_is_not_made_twice(lost: str) -> None:
+    stage = Stage()
+    failures = [RetryableError("time-out")]
+
+    def after(call: Call) -> None:
+        if call.resource == lost and failures:
+            raise failures.pop()
+
+    stage.api.after = after
+    stage.watch()
+    with pytest.raises(RetryableError):
+        stage.look(watch=False)
+    stage.look()
+    stage.look()
+    assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert stage.status()["attempt"] == 1
+    assert "failures" not in stage.status()
+
+
+def test_a_status_write_on_old_knowledge_is_a_conflict_and_changes_nothing() -> None:
+    stage = Stage()
+    stage.watch()
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    with pytest.raises(kube.ConflictError):
+        stage.look(watch=False)
+    job = stage.server.find(kube.JOBS, "digits")
+    assert job is not None
+    assert "status" not in job
+
+
+def test_an_object_of_somebody_else_is_never_taken_nor_deleted() -> None:
+    stage = Stage(suspend=False)
+    foreign = {"metadata": {"name": "digits-1"}, "spec": {}}
+    stage.server.create(kube.SERVICES, "default", foreign)
+    stage.look()
+    assert stage.condition("Scheduled")["reason"] == "PodsRefused"
+    assert "Service digits-1" in stage.condition("Running")["message"]
+    assert stage.names(kube.PODS) == []
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    for _ in range(5):
+        stage.look()
+    assert stage.status()["phase"] == "Suspended"
+    assert stage.names(kube.SERVICES) == ["digits-1"]
+    assert stage.names(kube.SECRETS) == []
+
+
+def test_a_quota_is_told_in_the_status_and_asked_again_with_growing_delay() -> None:
+    stage = Stage()
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods"):
+            raise DeniedError(f'pods "{call.name}" is forbidden: exceeded quota')
+
+    stage.api.before = before
+    delays = []
+    for _ in range(6):
+        again_at = stage.look()
+        assert again_at is not None
+        delays.append(again_at - stage.now)
+        stage.now = again_at
+    assert delays == [5, 10, 20, 40, 60, 60]
+    assert "exceeded quota" in stage.condition("Running")["message"]
+    stage.api.before = lambda *_: None
+    stage.look()
+    assert len(stage.names(kube.PODS)) == 2
+    stage.look()
+    assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
+
+
+def test_a_pod_that_the_api_server_cannot_accept_fails_the_job_with_its_words() -> None:
+    stage = Stage()
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods"):
+            raise InvalidError('strict decoding error: unknown field "spec.nodeSelektor"')
+
+    stage.api.before = before
+    for _ in range(3):
+        stage.look()
+    assert stage.status()["phase"] == "Failed"
+    assert "nodeSelektor" in stage.condition("Failed")["message"]
+    assert stage.condition("Failed")["reason"] == "InvalidSpec"
+    assert stage.names(kube.CONFIG_MAPS) == []
+
+
+def test_a_template_of_the_wrong_shape_fails_the_job_and_names_the_field() -> None:
+    stage = Stage(workers={"template": {"spec": {"containers": "main"}}})
+    for _ in range(4):
+        stage.look()
+    assert "spec.workers.template.spec.containers must be a list" in stage.condition("Failed")["message"]
+    assert stage.names(kube.PODS) == []
+
+
+def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
+    stage = Stage()
+    stage.look()
+
+    def run(pod: dict[str, Any]) -> None:
+        pod["spec"]["nodeName"] = "n1"
+        pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+    for name in stage.names(kube.PODS):
+        stage.server.change(kube.PODS, name, run)
+    del stage.server.objects["trainingjobs", "default", "digits"]["status"]
+    fresh = Stage()
+    fresh.server = stage.server
+    fresh.api.server = stage.server
+    job = stage.server.find(kube.JOBS, "digits")
+    assert job is not None
+    fresh.cache.see_job(None, job)
+    fresh.look(watch=False)
+    fresh.look(watch=False)
+    assert fresh.status()["phase"] == "Running"
+
+
+def test_the_token_is_in_the_secret_and_nowhere_else() -> None:
+    stage = Stage()
+    stage.look()
+    secret = stage.server.find(kube.SECRETS, "digits-1")
+    assert secret is not None
+    assert secret["stringData"] == {"token": "secret"}
+    others = [body for (kind, _, _), body in stage.server.objects.items() if kind != "secrets"]
+    assert '"secret"' not in str(others).replace("'", '"').replace('"secret":', "")
+
+
+def test_run_json_is_what_the_trainer_reads() -> None:
+    stage = Stage(workers={"replicas": 3, "template": {"metadata": {"labels": {"a": "b"}}}})
+    stage.look()
+    config = stage.server.find(kube.CONFIG_MAPS, "digits-1")
+    assert config is not None
+    run = wire.RunFile.model_validate_json(config["data"]["run.json"])
+    assert (run.attempt, run.config_map, run.spec.workers.replicas, run.spec.image) == (1, "digits-1", 3, "trainer:1")
+    assert run.storage_uri == f"s3://bucket/headway/default/digits-{run.uid[:8]}"
+    assert run.spec.workers.template == {}
+    assert config["metadata"]["annotations"] == {wire.ANNOTATION_WRITER: "digits-1-head"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        ({}, {"a": 1}, {"a": 1}),
+        ({"a": 1}, {"a": 1}, {}),
+        ({"a": 1, "b": 2}, {"b": 2}, {"a": None}),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"x": 1, "z": 3}}, {"a": {"y": None, "z": 3}}),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}),
+        ({"a": 1}, {"a": {"x": 1}}, {"a": {"x": 1}}),
+    ],
+)
+def test_the_status_patch_is_the_difference(before: Any, after: Any, patch: Any) -> None:
+    assert merge_patch(before, after) == patch

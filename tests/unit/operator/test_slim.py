@@ -1,0 +1,102 @@
+"""What is kept of a pod: enough for every decision, whatever the kubelet says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway_api import wire
+from headway_operator import slim
+from headway_operator.plan.model import Pod
+from headway_operator.plan.times import to_seconds, to_text
+from sim.builders import T0
+
+
+def pod(*, name: str = "digits-1-worker-0-3", role: str = "worker", spec: Any = None, **status: Any) -> Pod:
+    labels = {wire.LABEL_JOB: "digits", wire.LABEL_JOB_UID: "u", wire.LABEL_ATTEMPT: "1", wire.LABEL_ROLE: role}
+    labels |= {wire.LABEL_WORKER: "0"} if role == "worker" else {}
+    meta = {"name": name, "namespace": "default", "uid": "p", "resourceVersion": "4", "labels": labels}
+    seen = slim.pod({"metadata": meta, "spec": spec or {}, "status": status}, None, T0)
+    assert seen is not None
+    return seen
+
+
+def container(name: str, **state: Any) -> dict[str, Any]:
+    return {"name": name, "state": state}
+
+
+def terminated(code: int, **fields: Any) -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "finishedAt": to_text(T0), **fields}}
+
+
+def test_names_tell_which_replacement_a_worker_is() -> None:
+    assert pod().number == 3
+    assert pod(name="digits-1-head", role="head").number == 0
+
+
+def test_the_end_is_that_of_the_main_container() -> None:
+    side = container("logs", **terminated(0))
+    assert pod(phase="Running", containerStatuses=[side, container("main", running={})]).end is None
+    seen = pod(phase="Running", containerStatuses=[side, container("main", **terminated(3, message="why"))])
+    assert seen.ended, "a sidecar that goes on does not keep the pod's work going"
+    assert seen.end is not None
+    assert (seen.end.exit_code, seen.end.message, seen.end.at) == (3, "why", T0)
+
+
+def test_a_failed_init_container_is_the_pod_s_end() -> None:
+    init = container("code", **terminated(1, message="no such revision"))
+    waiting = container("main", waiting={"reason": "PodInitializing"})
+    seen = pod(phase="Failed", initContainerStatuses=[init], containerStatuses=[waiting])
+    assert seen.end is not None
+    assert (seen.end.reason, seen.end.message) == ("InitFailed", "init container code: no such revision")
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [("ContainerCreating", ""), ("PodInitializing", ""), ("ErrImagePull", "ErrImagePull"), ("Odd", "Odd")],
+)
+def test_only_extraordinary_waits_are_kept(reason: str, kept: str) -> None:
+    seen = pod(phase="Pending", containerStatuses=[container("main", waiting={"reason": reason})])
+    assert seen.waiting == kept
+    assert (seen.waiting_since == T0) == bool(kept)
+
+
+def test_conditions_are_read() -> None:
+    conditions = [
+        {"type": "Ready", "status": "True"},
+        {"type": "PodScheduled", "status": "False", "message": "0/2 nodes"},
+        {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"},
+    ]
+    seen = pod(phase="Pending", conditions=conditions)
+    assert (seen.ready, seen.unschedulable, seen.disruption) == (True, "0/2 nodes", "PreemptionByScheduler")
+
+
+def test_a_disruption_that_does_not_hold_is_none() -> None:
+    conditions = [{"type": "DisruptionTarget", "status": "False", "reason": "X"}]
+    assert pod(conditions=conditions).disruption == ""
+
+
+def test_a_job_is_kept_as_text() -> None:
+    body = {
+        "metadata": {"namespace": "a", "name": "b", "uid": "u", "resourceVersion": "9", "generation": 2},
+        "spec": {"x": 1},
+    }
+    record = slim.job_record(body)
+    assert (record.key, record.version, record.spec, record.status) == (("a", "b"), 9, '{"x":1}', "{}")
+
+
+@given(st.integers(0, 4_000_000_000))
+def test_times_survive_being_written(seconds: int) -> None:
+    assert to_seconds(to_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "2026-13-01T00:00:00Z"])
+def test_a_time_that_cannot_be_read_is_none(text: str | None) -> None:
+    assert to_seconds(text) is None
+
+
+def test_a_time_with_microseconds_or_an_offset_is_read() -> None:
+    assert to_seconds("2026-01-01T01:00:00.500000+01:00") == to_seconds("2026-01-01T00:00:00.5Z")
