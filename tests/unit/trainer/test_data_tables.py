@@ -364,8 +364,8 @@ def test_a_category_of_a_few_numbers_and_words_is_no_typing_error() -> None:
     assert columns[0].categories == ["1", "2", "3", "other"]
 
 
-def test_an_infinite_number_is_named_with_its_row() -> None:
-    with pytest.raises(UserError, match=r"column 'a' is infinite in row 3 of first\.csv"):
+def test_an_infinite_number_is_named_with_its_row_and_what_is_allowed() -> None:
+    with pytest.raises(UserError, match=r"column 'a' is inf in row 3 of first\.csv"):
         fit_columns(_table({"a": [1.0, 2.0, float("inf"), 0.0], "y": [0, 1, 0, 1]}), _rows(0, 1))
 
 

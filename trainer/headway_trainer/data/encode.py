@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_trainer.data.content import TableContent
-from headway_trainer.data.info import Column, Task
+from headway_trainer.data.info import LARGEST, Column, Task
 from headway_trainer.errors import UserError
 
 Indices = npt.NDArray[np.int64]
@@ -99,7 +99,7 @@ def _fit(
         most = bool(known) and pc.mean(known.cast(pa.float64())).as_py() > 0.5  # noqa: PLR2004 - the more frequent one
         return Column(name=name, kind="boolean", fill=float(most)), None
     if not pa.types.is_string(values.type):
-        _refuse_infinite(content, name, values)
+        _refuse_huge(content, name, values)
         median = float(np.median(known.to_numpy())) if len(known) else 0.0
         return Column(name=name, kind="number", fill=median), None
     _refuse_nearly_numbers(content, name, values)
@@ -132,12 +132,13 @@ def _names(column: Column) -> list[str]:
     return [f"{column.name}={value}" for value in column.categories] or [column.name]
 
 
-def _refuse_infinite(content: TableContent, name: str, values: pa.ChunkedArray) -> None:
+def _refuse_huge(content: TableContent, name: str, values: pa.ChunkedArray) -> None:
     if pa.types.is_floating(values.type):
-        row = pc.index(pc.is_inf(values), value=True).as_py()
+        row = pc.index(pc.greater(pc.abs(values), LARGEST), value=True).as_py()
         if row >= 0:
             raise UserError(
-                f"column {name!r} is infinite in {content.where(row)}: replace it by a finite number, or leave it empty"
+                f"column {name!r} is {values[row].as_py()} in {content.where(row)}: "
+                f"replace it by a number of at most {LARGEST:g}, or leave it empty"
             )
 
 
@@ -169,9 +170,11 @@ def fill_array(x: npt.NDArray[Any], train: Indices) -> tuple[npt.NDArray[np.floa
     """x as floating-point numbers, with NaN in flat rows replaced by the feature's median over the training rows."""
     small = x.dtype == np.float32 or x.dtype.itemsize < np.dtype(np.float32).itemsize
     x = x.astype(np.float32 if small else np.float64, copy=False)
-    if np.isinf(x).any():
-        row = int(np.argwhere(np.isinf(x))[0][0])
-        raise UserError(f"the features hold an infinite number in row {row + 1}: replace it by a finite number or NaN")
+    if (beyond := np.abs(x) > LARGEST).any():
+        row = int(np.argwhere(beyond)[0][0])
+        raise UserError(
+            f"the features hold a number beyond {LARGEST:g} in row {row + 1}: replace it, by NaN for example"
+        )
     empty = np.isnan(x)
     if not empty.any():
         return x, []

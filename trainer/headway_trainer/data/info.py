@@ -13,6 +13,8 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Task = Literal["classification", "regression"]
 INFO_FILE = "data/info.json"
+LARGEST = 1e30
+"""No number of the data may be beyond it: sums of their squares, and 32 bits, have to hold them."""
 
 
 def x_file(split: str) -> str:

@@ -13,6 +13,10 @@ Floats = npt.NDArray[np.float32]
 Method = Literal["standard", "minMax", "none"]
 _IMAGE_AXES = 4
 """(rows, channels, height, width)."""
+_SMALLEST = 1e-30
+"""A feature that varies by less is constant."""
+_FAR = 1e30
+"""A row outside the training part may be any number of deviations away; 32 bits have to hold it."""
 
 
 def fit(train: npt.NDArray[np.floating], method: Method, numeric: npt.NDArray[np.bool_] | None = None) -> Scaling:
@@ -31,7 +35,7 @@ def fit(train: npt.NDArray[np.floating], method: Method, numeric: npt.NDArray[np
         offset = train.min(axis=axes).astype(np.float64)
         divisor = train.max(axis=axes).astype(np.float64) - offset
     # The computed deviation of a constant feature is not quite zero.
-    constant = divisor <= 1e-7 * np.abs(offset)
+    constant = divisor <= np.maximum(1e-7 * np.abs(offset), _SMALLEST)
     divisor = np.where(constant, 1.0, divisor)
     if numeric is not None:
         offset, divisor = np.where(numeric, offset, 0.0), np.where(numeric, divisor, 1.0)
@@ -50,4 +54,4 @@ def apply(x: npt.NDArray[np.floating], scaling: Scaling) -> Floats:
     row = (-1, 1, 1) if scaling.per == "channel" else x.shape[1:]
     offset = np.array(scaling.offset, dtype=x.dtype).reshape(row)
     divisor = np.array(scaling.divisor, dtype=x.dtype).reshape(row)
-    return ((x - offset) / divisor).astype(np.float32, copy=False)
+    return np.clip((x - offset) / divisor, -_FAR, _FAR).astype(np.float32, copy=False)

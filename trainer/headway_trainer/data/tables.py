@@ -25,7 +25,7 @@ _GROWTH = {"csv": 4, "jsonl": 4, "parquet": 2}
 _GZIP_GROWTH = 5
 _INT64_MAX = 2**63 - 1
 _KINDS = ("int64", "double", "bool", "string")
-_BROKEN = ("corrupt", "thrift", "zlib")
+_BROKEN = ("corrupt", "thrift", "truncated", "zlib")
 """Words of the errors by which pyarrow says that a file, and not the way to it, is broken."""
 
 
@@ -95,14 +95,14 @@ def _read(files: SourceFiles, path: str) -> pa.Table:
         source = pa.CompressedInputStream(stream, "gzip") if files.is_gzip(path) else stream
         try:
             table = readers[files.format](source, uri)
-        except (pa.ArrowInvalid, OSError) as error:
+            names = table.column_names
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and not any(word in str(error).lower() for word in _BROKEN):
                 raise
             told = str(error).splitlines()[0]
             if files.format == "jsonl":
                 told = _explain_jsonl(files, path) or told
             raise UserError(f"{uri} is no valid {files.format} file: {told}: correct it, or take it out") from error
-    names = table.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{uri} has two columns {twice[0]!r}: give each column a name of its own")
     return table

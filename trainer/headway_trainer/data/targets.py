@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.info import Task
+from headway_trainer.data.info import LARGEST, Task
 from headway_trainer.errors import UserError
 
 MAX_INFERRED_CLASSES = 20
@@ -37,9 +37,11 @@ def encode(values: npt.NDArray[Any], task: Task | None, name: str, class_names: 
     if values.ndim > 2:  # noqa: PLR2004 - rows and outputs
         raise UserError(f"{name} has the shape {values.shape}; a target is one value a row, or one row of values a row")
     number = values.dtype.kind in "iuf"
-    if number and values.dtype.kind == "f" and not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise UserError(f"{name} is {values[row]} in row {row + 1}: every target must be a finite number")
+    if values.dtype.kind == "f" and not (fine := np.abs(values) <= LARGEST).all():
+        row = int(np.argwhere(~fine)[0][0])
+        raise UserError(
+            f"{name} is {values[row]} in row {row + 1}: every target must be a number of at most {LARGEST:g}"
+        )
     chosen, notes = (task, ()) if task else _infer(values, name, class_names is not None)
     if chosen == "regression":
         return _regression(values, name, number)

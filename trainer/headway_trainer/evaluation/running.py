@@ -24,8 +24,9 @@ def loss_function(info: DataInfo) -> Loss:
     """
     if info.task == "classification":
         return nn.CrossEntropyLoss()
-    variance = _variance(info)
-    return lambda outputs, y: functional.mse_loss(as_targets(outputs, y), y) / variance
+    # Divided before it is squared, as the square may be beyond 32 bits.
+    std = _variance(info) ** 0.5
+    return lambda outputs, y: functional.mse_loss(as_targets(outputs, y) / std, y / std)
 
 
 def _variance(info: DataInfo) -> float:
