@@ -329,6 +329,19 @@ def test_the_memory_that_is_left_is_known_on_this_machine() -> None:
     assert left > 2**20
 
 
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [("max", 4096 * 1024), ("3000000", 3_000_000 - 2_000_000 + 900_000), ("9000000", 4096 * 1024)],
+)
+def test_the_containers_limit_counts_without_the_pages_of_files(limit: str, left: int, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  8192 kB\nMemAvailable:  4096 kB\nHugePages_Total:  0\n")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text("2000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1000000\nactive_file 400000\ninactive_file 500000\n")
+    assert memory_module.available_bytes(tmp_path / "meminfo", tmp_path) == left
+    assert memory_module.available_bytes(tmp_path / "none", tmp_path / "none") is None
+
+
 def test_a_volume_is_read_below_its_mount(store: Store, tmp_path: Path) -> None:
     (tmp_path / "volume" / "churn").mkdir(parents=True)
     (tmp_path / "volume" / "churn" / "1.csv").write_text("a,y\n" + "1,x\n2,z\n" * 10)
