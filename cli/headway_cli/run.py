@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,6 +23,7 @@ from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
 
 if TYPE_CHECKING:
+    from headway_trainer.outcome import Verdict
     from headway_trainer.report.model import RunResult
 
 EXIT_INTERRUPTED = 130
@@ -48,49 +50,114 @@ def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
     job = read_job(file, settings)
+    local_only(job)
     folder = RunFolder(output or Path("out") / job.metadata.name)
-    code_dir = (code or (Path.cwd() if file == "-" else Path(file).parent)).resolve()
     console = Console()
     with folder.locked():
         attempt = folder.begin(job, fresh=fresh)
         if attempt.resumes:
             console.print(f"Going on with the unfinished run in {folder.path} (--fresh would discard it).")
-        sys.exit(_execute(job, folder, attempt.number, code_dir, console))
+        sys.exit(_execute(Local(job, file, folder, attempt.number, code), console))
 
 
-def _execute(job: TrainingJob, folder: RunFolder, attempt: int, code_dir: Path, console: Console) -> int:
-    from headway_trainer.ray_runtime import Head, set_environment
+@dataclass(frozen=True)
+class Local:
+    """A run on this machine."""
+
+    job: TrainingJob
+    file: str
+    folder: RunFolder
+    attempt: int
+    code: Path | None
+    """What --code says."""
+
+    def run_file(self) -> wire.RunFile:
+        """The run as the pipeline takes it."""
+        return wire.RunFile(
+            namespace="",
+            name=self.job.metadata.name,
+            uid="",
+            attempt=self.attempt,
+            storage_uri=str(self.folder.path),
+            spec=self.job.spec,
+        )
+
+
+def _execute(local: Local, console: Console) -> int:
+    from headway_trainer.ray_runtime import Head, local_gpus, set_environment
 
     set_environment()
     from headway_trainer.outcome import judge
     from headway_trainer.pipeline import Pipeline, Surroundings
 
-    run_file = wire.RunFile(
-        namespace="", name=job.metadata.name, uid="", attempt=attempt, storage_uri=str(folder.path), spec=job.spec
-    )
+    spec = local.job.spec
     stop = threading.Event()
-    head = Head(workers=job.spec.workers.replicas)
-    with Terminal(console, job.spec) as terminal, _stop_on_signals(stop, terminal):
-        surroundings = Surroundings(head=head, sink=terminal, stop=stop, note=terminal.note)
+    gpus = local_gpus()
+    head = Head(workers=spec.workers.replicas, gpus=gpus)
+    result: RunResult | None = None
+    with Terminal(console, spec) as terminal, _stop_on_signals(stop, terminal):
+        if spec.workers.resources.gpu and gpus < spec.workers.replicas:
+            terminal.note(f"The job asks for GPUs, and this machine has {gpus}: it trains on the CPU.")
         try:
-            result, _ = Pipeline(run_file, surroundings).execute()
+            surroundings = Surroundings(
+                head=head,
+                sink=terminal,
+                stop=stop,
+                note=terminal.note,
+                gpus=gpus,
+                code_dir=code_folder(local),
+            )
+            result, _ = Pipeline(local.run_file(), surroundings).execute()
+            local.folder.finish()
         except Exception as error:
-            failed: Exception | None = error
-        else:
-            failed = None
-            folder.finish()
+            verdict = judge(error)
+            if verdict.cause == "Internal":
+                console.print_exception(show_locals=False)
         finally:
             head.stop()
-    if failed is None:
-        _show(result, folder, console)
-        return 0
-    verdict = judge(failed)
-    console.print(verdict.message)
-    return EXIT_INTERRUPTED if verdict.exit_code == wire.EXIT_INTERRUPTED else verdict.exit_code
+    if result is not None:
+        print_report(result, local.folder.path, console)
+        return wire.EXIT_SUCCEEDED
+    return _ended(verdict, local, console)
 
 
-def _show(result: RunResult, folder: RunFolder, console: Console) -> None:
-    print_report(result, folder.path, console)
+def _ended(verdict: Verdict, local: Local, console: Console) -> int:
+    """Say why there is no result, and how to go on; the exit code."""
+    if verdict.exit_code != wire.EXIT_INTERRUPTED:
+        click.echo(f"Error: {verdict.message}", err=True)
+        return verdict.exit_code
+    console.print(f"{verdict.message[:1].upper()}{verdict.message[1:]}.", highlight=False)
+    console.print(f"Give the same command again to go on: headway run {local.file}", highlight=False)
+    return EXIT_INTERRUPTED
+
+
+def local_only(job: TrainingJob) -> None:
+    """Raise ClickException for what only a cluster has."""
+    data = job.spec.data
+    if data is not None and data.source.persistent_volume_claim is not None:
+        raise click.ClickException(
+            "data.source.persistentVolumeClaim is a volume of a cluster, which this machine does not have: "
+            "give the files themselves with --set 'data.source={uri: PATH}'"
+        )
+
+
+def code_folder(local: Local) -> str | None:
+    """The folder that the user's own code is imported from. Raises ClickException, UserError and StorageError."""
+    from headway_trainer.fetch_code import fetch
+
+    code = local.job.spec.code
+    if local.code is not None:
+        return str(local.code.resolve())
+    if code is not None and code.config_map is not None:
+        raise click.ClickException(
+            f"code.configMap {code.config_map.name} is in a cluster: give the folder that its files come from "
+            "with --code DIR"
+        )
+    if code is not None and code.git is not None:
+        target = local.folder.path / "code"
+        fetch(code.git, target, None, as_user=True)
+        return str(target)
+    return str(Path.cwd() if local.file == "-" else Path(local.file).resolve().parent)
 
 
 def read_job(file: str, settings: tuple[str, ...]) -> TrainingJob:

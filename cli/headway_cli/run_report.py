@@ -11,34 +11,44 @@ from rich.table import Table
 if TYPE_CHECKING:
     from headway_trainer.report.model import RunResult
 
-SPLITS = ("train", "validation", "test")
-
 
 def print_report(result: RunResult, folder: Path, console: Console) -> None:
-    """The metrics by part, how it was trained, and where the files are."""
-    table = Table(title=f"{result.job}: the model that was kept")
-    table.add_column("metric")
+    """The metrics by part, or those that a training function reported; how it was trained; where the files are."""
     columns = {"train": result.metrics.train, "validation": result.metrics.validation, "test": result.metrics.test}
-    for split in SPLITS:
-        rows = result.data.rows.get(split) if result.data else None
-        table.add_column(f"{split}\n({rows} rows)" if rows is not None else split, justify="right")
-    names = list(dict.fromkeys(name for values in columns.values() for name in values))
-    for name in names:
-        shown = [_shown(columns[split].get(name)) for split in SPLITS]
-        table.add_row(name, *shown)
-    console.print(table)
+    if any(columns.values()):
+        console.print(_by_part(result, columns))
+    if result.metrics.reported:
+        console.print(_reported(result))
     training = result.training
     early = ", stopped early" if training.early_stopped else ""
-    console.print(
-        f"{training.epochs_run} epochs, {training.steps} steps on {result.world_size} workers ({training.device}) "
-        f"in {result.duration_seconds:.1f} s{early}",
-        highlight=False,
-    )
+    done = f"{training.epochs_run} epochs, {training.steps} steps" if training.entrypoint is None else "trained"
+    workers = f"{result.world_size} worker{'s' if result.world_size > 1 else ''} ({training.device})"
+    console.print(f"{done} on {workers} in {result.duration_seconds:.1f} s{early}", highlight=False)
     if result.message:
         console.print(result.message, highlight=False)
     shown_folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    for name in ("report.md", "result.json", "model.safetensors"):
+    for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name == "model")):
         console.print(f"  {shown_folder / name}", highlight=False)
+
+
+def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> Table:
+    table = Table(title=f"{result.job}: the model that was kept")
+    table.add_column("metric")
+    for split in columns:
+        rows = result.data.rows.get(split) if result.data else None
+        table.add_column(f"{split}\n({rows} rows)" if rows is not None else split, justify="right")
+    for name in dict.fromkeys(name for values in columns.values() for name in values):
+        table.add_row(name, *(_shown(values.get(name)) for values in columns.values()))
+    return table
+
+
+def _reported(result: RunResult) -> Table:
+    table = Table(title=f"{result.job}: what the training function reported last")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in result.metrics.reported.items():
+        table.add_row(name, _shown(value))
+    return table
 
 
 def _shown(value: float | None) -> str:

@@ -53,7 +53,6 @@ def _attempt(run: wire.RunFile, stop: threading.Event) -> tuple[int, wire.Outcom
         ready=touch_ready,
         gpus=run.spec.workers.replicas if run.spec.workers.resources.gpu else 0,
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
-        code_dir=_path(_folder(wire.CODE_DIR)),
     )
     pipeline = Pipeline(run, surroundings)
     try:
@@ -85,10 +84,6 @@ def _sink(run: wire.RunFile) -> Sink:
 
 def _folder(path: str) -> str | None:
     return path if Path(path).is_dir() else None
-
-
-def _path(folder: str | None) -> Path | None:
-    return Path(folder) if folder else None
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ def load_function(entrypoint: str) -> Callable[..., Any]:
     return function
 
 
+def add_to_path(folder: str | None) -> str | None:
+    """Let modules in folder be imported, before all others; the folder."""
+    if folder is not None and folder not in sys.path:
+        sys.path.insert(0, folder)
+        importlib.invalidate_caches()
+    return folder
+
+
 def location(error: BaseException, folder: Path | None = None) -> str | None:
     """Where in the user's own code an exception came from, as `train.py:17 in fit`: the innermost frame that lies below
     folder, or, without one, outside of Python's and installed packages' folders."""

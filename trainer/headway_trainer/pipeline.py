@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from headway_api import wire
 from headway_api.model import Model
@@ -15,6 +14,7 @@ from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.errors import UserError
+from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.outcome import Interrupted, Lost, Verdict
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.ray_runtime import Head
@@ -42,7 +42,8 @@ class Surroundings:
     storage_secret_dir: str | None = None
     data_secret_dir: str = wire.DATA_SECRET_DIR
     data_volume_dir: str = wire.DATA_VOLUME_DIR
-    code_dir: Path | None = None
+    code_dir: str | None = None
+    """A folder of the user's code, which training processes put on their path; none where PYTHONPATH has it."""
 
 
 @dataclass
@@ -71,12 +72,12 @@ class Pipeline:
         self._keeper = StepKeeper(store, self.run.attempt)
         info = self._prepare(store)
         # torch and Ray Train take seconds to import: while Ray starts.
-        from headway_trainer.training import worker as _worker  # noqa: F401
+        from headway_trainer.training import stage as _stage  # noqa: F401
 
         self.around.head.wait()
         self.around.ready()
         self._await_workers()
-        end = self._train(info)
+        end = self._train(store, info)
         return self._publish(store, info, end)
 
     def last_word(self, verdict: Verdict) -> wire.Outcome:
@@ -93,10 +94,10 @@ class Pipeline:
             steps_lost=told.steps_lost,
         )
 
-    def _prepare(self, store: Store) -> DataInfo:
+    def _prepare(self, store: Store) -> DataInfo | None:
         data = self.run.spec.data
         if data is None:
-            raise UserError("set data: the built-in training has nothing to learn from")
+            return None
         return prepare(
             data,
             seed=self.run.spec.seed,
@@ -117,17 +118,23 @@ class Pipeline:
                 raise Lost(f"{places} of {wanted} workers came within {seconds} seconds", memory=False)
             places = self.around.head.wait_for_workers(wanted, time.monotonic() + 1)
 
-    def _train(self, info: DataInfo) -> TrainEnd:
-        from headway_trainer.training.stage import TrainingStage, train
+    def _train(self, store: Store, info: DataInfo | None) -> TrainEnd:
+        from headway_trainer.training.stage import TrainingStage, train, train_own
 
         stage = TrainingStage(
             run=self.run,
+            store=store,
             secret_dir=self.around.storage_secret_dir,
+            code_dir=self.around.code_dir,
             use_gpu=self.around.gpus >= self.run.spec.workers.replicas,
             stop=self.around.stop,
             on_progress=self._on_progress,
             note=self.around.note,
         )
+        if self.run.spec.training is not None and self.run.spec.training.entrypoint is not None:
+            return train_own(stage, info)
+        if info is None:
+            raise UserError("set data: the built-in training has nothing to learn from")
         return train(stage, info)
 
     def _on_progress(self, progress: TrainProgress) -> None:
@@ -137,20 +144,23 @@ class Pipeline:
                 self.told.notes.append(sentence)
                 self.around.note(sentence)
         lost = self._keeper.lost(progress)
-        self.told.progress = to_file(self.run.attempt, progress, lost)
+        told = to_file(self.run.attempt, progress, lost)
+        if not told.progress.metrics:
+            kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
+            told = told.model_copy(update={"progress": kept})
+        self.told.progress = told
         self._keeper.keep(progress.step)
         self.around.sink.update(self.told.progress)
 
-    def _publish(self, store: Store, info: DataInfo, end: TrainEnd) -> tuple[RunResult, wire.Outcome]:
+    def _publish(self, store: Store, info: DataInfo | None, end: TrainEnd) -> tuple[RunResult, wire.Outcome]:
         self._tell_stage("Publishing")
-        spec = self.run.spec
-        artifacts = []
+        weights = None
         if end.chosen is not None:
-            manifest = Checkpoints(store, self.run.attempt).named(end.chosen)
-            weights = next(file for file in manifest.files if file.name == MODEL_FILE)
-            model_info = publish.ModelInfo(model=spec.model, data=info)
-            artifacts = publish.publish_model(store, end.chosen, weights.sha256, model_info)
+            checkpoints = Checkpoints(store, self.run.attempt)
+            weights = checkpoints.read(checkpoints.named(end.chosen), MODEL_FILE)
+        artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
+        publish.tidy(store)
         outcome = wire.Outcome(
             attempt=self.run.attempt,
             outcome="Succeeded",
@@ -168,10 +178,9 @@ class Pipeline:
         self.told.progress = self.told.progress.model_copy(update={"progress": progress})
         self.around.sink.update(self.told.progress)
 
-    def _result(self, info: DataInfo, end: TrainEnd) -> RunResult:
+    def _result(self, info: DataInfo | None, end: TrainEnd) -> RunResult:
         spec = self.run.spec
         training = spec.training or Training()
-        data = DataSummary.of(info)
         return RunResult(
             job=self.run.name,
             namespace=self.run.namespace or None,
@@ -184,9 +193,10 @@ class Pipeline:
             started=self._started,
             finished=now(),
             duration_seconds=round(time.monotonic() - self._began, 3),
-            data=data,
+            data=DataSummary.of(info) if info else None,
             model=_model_summary(spec.model, end.parameters),
             training=TrainingSummary(
+                entrypoint=training.entrypoint,
                 epochs_run=end.epochs_run,
                 steps=end.step,
                 early_stopped=end.early_stopped,
@@ -199,7 +209,7 @@ class Pipeline:
             metrics=Metrics.model_validate(end.metrics),
             confusion_matrix=end.confusion_matrix,
             checkpoint=end.checkpoint,
-            environment=publish.environment(None),
+            environment=publish.environment(resolved_commit(self.around.code_dir or wire.CODE_DIR)),
         )
 
 

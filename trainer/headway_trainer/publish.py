@@ -10,7 +10,6 @@ from headway_api import status
 from headway_api.base import StatusSection
 from headway_api.model import Model
 from headway_trainer.data.info import DataInfo
-from headway_trainer.errors import StorageError
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import REPORT_FILE, write_report
 from headway_trainer.storage import Store
@@ -34,14 +33,20 @@ class ModelInfo(StatusSection):
     """Input shape, classes, encoding and scaling of the data it was trained on."""
 
 
-def publish_model(store: Store, chosen: str, sha256: str, info: ModelInfo) -> list[Artifact]:
-    """Copy the weights out of the checkpoint `chosen`, and write model.json. Raises StorageError."""
-    data = store.read(f"{FOLDER}/{chosen}/{MODEL_FILE}")
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise StorageError(f"{store.uri}/{FOLDER}/{chosen}/{MODEL_FILE} is not what was written")
-    weights = _write(store, "model", MODEL_FILE, data)
-    told = info.model_dump_json(indent=2).encode()
-    return [weights, _write(store, "model-info", MODEL_INFO_FILE, told)]
+def publish_model(store: Store, weights: bytes | None, info: ModelInfo) -> list[Artifact]:
+    """Write the weights and model.json. Raises StorageError.
+
+    Without weights: what a user's own training function saved, if it saved any.
+    """
+    if weights is not None:
+        model = _write(store, "model", MODEL_FILE, weights)
+    elif store.is_file(MODEL_FILE):
+        model = Artifact(
+            name="model", path=MODEL_FILE, sha256=store.sha256(MODEL_FILE), size_bytes=store.size(MODEL_FILE)
+        )
+    else:
+        return []
+    return [model, _write(store, "model-info", MODEL_INFO_FILE, info.model_dump_json(indent=2).encode())]
 
 
 def publish_result(store: Store, result: RunResult) -> tuple[RunResult, Artifact]:
@@ -66,11 +71,12 @@ def environment(commit: str | None) -> Environment:
 def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
     """The result as a job's status names it: scalars, and the files that people look for first."""
     metrics = {
-        f"{split}/{name}": f"{value:.6g}"
+        (name if split == "reported" else f"{split}/{name}"): f"{value:.6g}"
         for split, values in (
             ("test", result.metrics.test),
             ("validation", result.metrics.validation),
             ("train", result.metrics.train),
+            ("reported", result.metrics.reported),
         )
         for name, value in values.items()
         if value is not None
@@ -90,9 +96,26 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
     )
 
 
+def tidy(store: Store) -> None:
+    """Delete what only an unfinished run needs. Raises StorageError."""
+    for path in ("data", PROGRESS_FILE):
+        store.delete(path)
+
+
 def clean(store: Store) -> None:
     """Delete Headway's own files of an earlier run, and nothing else. Raises StorageError."""
-    for path in (RESULT_FILE, REPORT_FILE, MODEL_FILE, MODEL_INFO_FILE, FOLDER, "plots", "data", "ray", PROGRESS_FILE):
+    for path in (
+        RESULT_FILE,
+        REPORT_FILE,
+        MODEL_FILE,
+        MODEL_INFO_FILE,
+        FOLDER,
+        "plots",
+        "data",
+        "ray",
+        "code",
+        PROGRESS_FILE,
+    ):
         store.delete(path)
 
 

@@ -38,6 +38,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_COLOR_PREFIX": "0",
 }
 """What all Ray processes of a job have in their environment. The preemption watcher is an actor that looks at Ray's own
 drain requests, which nobody sends here; metrics and structured logs go to a dashboard that is not there."""
@@ -52,6 +53,20 @@ def set_environment() -> None:
         os.environ.setdefault(name, value)
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def local_gpus() -> int:
+    """The GPUs of this machine that torch can use."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return 0  # without importing anything
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager
+
+    count: int = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
+    if count:
+        import torch
+
+        return count if torch.cuda.is_available() else 0
+    return 0
 
 
 class Head:
@@ -97,6 +112,7 @@ class Head:
         import ray
         from ray._private.parameter import RayParams
 
+        logging.getLogger("ray").setLevel(logging.WARNING)
         if self._workers:
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         parameters = RayParams(

@@ -118,6 +118,8 @@ class Metrics(StatusSection):
     """On the validation part."""
     test: MetricValues = Field(default_factory=dict)
     """On the test part, which nothing has seen before."""
+    reported: MetricValues = Field(default_factory=dict)
+    """What a training function of the user's own reported last, by its own names."""
 
 
 class Artifact(StatusSection):

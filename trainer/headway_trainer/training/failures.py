@@ -21,19 +21,10 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 
+from headway_trainer.training.errors import is_peer_error
+
 LOSSES_WITHOUT_PROGRESS = 3
 """A worker that is lost so often at the same step will be lost there again."""
-_PEER_GONE = (
-    "connection closed by peer",
-    "connection reset by peer",
-    "broken pipe",
-    "application timeout caused pair closure",
-    "gloo/transport",
-    "connectfullmesh failed",
-    "socket timeout",
-    "remote process has exited",
-    "ncclremoteerror",
-)
 
 
 class Kind(Enum):
@@ -57,7 +48,7 @@ def kind_of(error: BaseException) -> Kind:
         return Kind.MEMORY
     if isinstance(error, RayActorError | RaySystemError | WorkerHealthCheckTimeoutError):
         return Kind.LOST
-    if _is_peer_error(error):
+    if is_peer_error(error):
         return Kind.PEER
     return Kind.OWN
 
@@ -66,13 +57,6 @@ def own_failure(failures: Mapping[int, BaseException]) -> BaseException | None:
     """The exception that a worker's function raised by itself, of the lowest rank; none if workers were lost."""
     own = (failures[rank] for rank in sorted(failures) if kind_of(failures[rank]) is Kind.OWN)
     return next(own, None)
-
-
-def _is_peer_error(error: BaseException) -> bool:
-    names = {base.__name__ for base in type(error).__mro__}
-    if "DistError" in names or "DistBackendError" in names:
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _PEER_GONE)
 
 
 class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types

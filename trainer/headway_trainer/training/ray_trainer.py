@@ -20,10 +20,13 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailurePolicy
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
 from ray.train.v2._internal.execution.worker_group import WorkerGroup, state, worker_group
+from ray.train.v2.api.callback import UserCallback
+from ray.train.v2.api.config import LoggingConfig
 
 from headway_trainer.ray_runtime import WORKER_RESOURCE
 
@@ -39,13 +42,15 @@ def fit(
     use_gpu: bool,
     run_config: RunConfig,
     policy: FailurePolicy,
-    reports: bool,
+    reports: UserCallback | None = None,
 ) -> Any:
     """Run function(config) on each worker; what rank 0's returned.
 
-    reports: whether the function calls `ray.train.report`, which needs an actor as the workers' barrier.
+    reports: is called, in this process, for each `ray.train.report`; without it the function must not report, and the
+    actor that is the workers' barrier is left out.
     Raises `ray.train.TrainingFailedError` when policy gives up.
     """
+    run_config.logging_config = LoggingConfig(log_level="WARNING")
     resources = {WORKER_RESOURCE: 1.0, **({"GPU": 1.0} if use_gpu else {})}
     trainer = _Trainer(
         function,
@@ -54,7 +59,7 @@ def fit(
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources),
         run_config=run_config,
     )
-    trainer.policy = policy
+    trainer.policy, trainer.reports = policy, reports
     with contextlib.nullcontext() if reports else _without_barrier():
         return trainer.fit().return_value
 
@@ -100,9 +105,13 @@ class _Controller(TrainController):  # type: ignore[misc]
 
 class _Trainer(TorchTrainer):  # type: ignore[misc]
     policy: FailurePolicy
+    reports: UserCallback | None
 
     def _create_default_callbacks(self) -> list[Any]:
-        return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, _NOT_NEEDED)]
+        callbacks = [one for one in super()._create_default_callbacks() if not isinstance(one, _NOT_NEEDED)]
+        # Not through RunConfig, which is sent to the workers.
+        own = [self.reports] if self.reports else []
+        return [*callbacks, UserCallbackHandler(user_callbacks=own, train_run_context=self.train_run_context)]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         arguments |= {"scaling_policy": _StaticScaling(self.scaling_config), "failure_policy": self.policy}

@@ -10,12 +10,16 @@ from typing import Any
 
 from headway_api import wire
 from headway_trainer.data import DataInfo
-from headway_trainer.errors import StorageError, UserError
-from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.outcome import Interrupted
+from headway_trainer.storage import Store
+from headway_trainer.training import own, worker
+from headway_trainer.training.fitting import Fit, Fitting
 from headway_trainer.training.link import TrainEnd, TrainProgress
+from headway_trainer.training.ray_link import DriverLink
+from headway_trainer.training.reports import Reports
 
 STOP_SECONDS = 100.0
-"""How long a checkpoint may take once a stop is asked for; less than a pod's grace period."""
+"""How long a checkpoint may take once a stop is asked for; less than a head pod's grace period."""
 _POLL_SECONDS = 0.25
 
 
@@ -24,13 +28,25 @@ class TrainingStage:
     """What the stage works with."""
 
     run: wire.RunFile
+    store: Store
     secret_dir: str | None
+    code_dir: str | None
+    """A folder of the user's code that is not on the path yet."""
     use_gpu: bool
     stop: threading.Event
     """Set when the driver is asked to stop."""
     on_progress: Callable[[TrainProgress], None]
     note: Callable[[str], None]
     """Takes a sentence for people."""
+
+    def config(self, info: DataInfo | None) -> dict[str, Any]:
+        """What the workers are told."""
+        return {
+            "run": self.run.model_dump_json(),
+            "info": None if info is None else info.model_dump_json(),
+            "secret_dir": self.secret_dir,
+            "code_dir": self.code_dir,
+        }
 
 
 def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
@@ -39,25 +55,8 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     Raises UserError and StorageError from the workers, Lost when workers are lost beyond repair, and Interrupted
     when the stop was asked for and the loop has ended, or did not in time.
     """
-    from headway_trainer.training import worker
-
-    config = {
-        "run": stage.run.model_dump_json(),
-        "info": info.model_dump_json(),
-        "secret_dir": stage.secret_dir,
-    }
-    fitting = _Fitting(stage, worker.train, config)
+    fitting = Fitting(Fit(worker.train, stage.config(info), stage.run, stage.use_gpu, stage.note))
     fitting.start()
-    value = _watch(stage, fitting)
-    end = TrainEnd.model_validate(value)
-    if not end.finished:
-        raise Interrupted(f"stopped after step {end.step}; the checkpoint of that step is where it goes on")
-    return end
-
-
-def _watch(stage: TrainingStage, fitting: _Fitting) -> Any:
-    from headway_trainer.training.ray_link import DriverLink
-
     link = DriverLink()
     last: TrainProgress | None = None
     asked_at: float | None = None
@@ -73,76 +72,32 @@ def _watch(stage: TrainingStage, fitting: _Fitting) -> Any:
             raise Interrupted(f"stopped; no checkpoint could be taken within {STOP_SECONDS:.0f} seconds")
     if (progress := link.progress()) is not None and progress != last:
         stage.on_progress(progress)
-    return fitting.value()
+    end = TrainEnd.model_validate(fitting.value())
+    if not end.finished:
+        raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
+    return end
 
 
-class _Fitting(threading.Thread):
-    """Ray Train's controller, in a thread: the main thread is for signals and progress."""
-
-    def __init__(self, stage: TrainingStage, function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> None:
-        super().__init__(name="headway-fit", daemon=True)
-        self.done = threading.Event()
-        self.step = 0
-        self._stage, self._function, self._config = stage, function, config
-        self._value: Any = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Fit, and keep what came of it."""
-        try:
-            self._value = self._fit()
-        except BaseException as error:
-            self._error = error
-        finally:
-            self.done.set()
-
-    def value(self) -> Any:
-        """What rank 0's function returned. Raises what it raised."""
-        if self._error is None:
-            return self._value
-        raise _told(self._error)
-
-    def _fit(self) -> Any:
-        import tempfile
-
-        from ray.train import RunConfig
-
-        from headway_trainer.training.failures import Policy
-        from headway_trainer.training.ray_trainer import fit
-
-        run = self._stage.run
-        policy = Policy(
-            step=lambda: self.step,
-            startup_seconds=run.spec.scheduling.startup_deadline_seconds,
-            tell=self._stage.note,
+def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
+    """Run the user's own training function on the job's workers. Raises as train does."""
+    reports = Reports(stage.store, stage.on_progress)
+    for sentence in reports.recover():
+        stage.note(sentence)
+    fitting = Fitting(
+        Fit(
+            own.train,
+            stage.config(info),
+            stage.run,
+            stage.use_gpu,
+            stage.note,
+            run_config=reports.run_config(),
+            reports=reports,
         )
-        with tempfile.TemporaryDirectory(prefix="headway-train-") as folder:
-            return fit(
-                self._function,
-                self._config,
-                workers=run.spec.workers.replicas,
-                use_gpu=self._stage.use_gpu,
-                # The loop's checkpoints are its own: Ray Train has nothing to store.
-                run_config=RunConfig(name=run.uid or run.name, storage_path=folder),
-                policy=policy,
-                reports=False,
-            )
-
-
-def _told(error: BaseException) -> BaseException:
-    """What is behind the error of Ray Train."""
-    from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
-
-    from headway_trainer.training.failures import Kind, kind_of, own_failure
-
-    if isinstance(error, WorkerGroupError):
-        own = own_failure(error.worker_failures)
-        if isinstance(own, UserError | StorageError):
-            return own
-        if own is not None:
-            return own
-        kinds = {kind_of(failure) for failure in error.worker_failures.values()}
-        return Lost(str(next(iter(error.worker_failures.values()))), memory=Kind.MEMORY in kinds)
-    if isinstance(error, ControllerError):
-        return Lost(str(error.controller_failure), memory=False)
-    return error
+    )
+    fitting.start()
+    while not fitting.done.wait(_POLL_SECONDS):
+        fitting.step = reports.count
+        if stage.stop.is_set():
+            raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
+    fitting.value()
+    return reports.end()

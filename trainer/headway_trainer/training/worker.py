@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,23 +10,26 @@ import ray.train.torch
 import torch
 from safetensors.torch import load
 
-from headway_api import quantities, wire
+from headway_api import wire
 from headway_api.model import Model
 from headway_api.training import Training
 from headway_trainer.data import DataInfo, read_split
-from headway_trainer.entrypoints import describe, load_function, location
+from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.evaluation import evaluate
 from headway_trainer.models import build
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Damaged, Manifest
+from headway_trainer.training.errors import raise_as_users
 from headway_trainer.training.group import current_group
 from headway_trainer.training.job import Job
+from headway_trainer.training.lean import without_compiler
 from headway_trainer.training.link import TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop, best_metric
 from headway_trainer.training.precision import make_reproducible
 from headway_trainer.training.ray_link import WorkerLink
 from headway_trainer.training.state import seed_everything
+from headway_trainer.training.threads import threads
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,14 @@ class _Place:
 
 
 def train(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The built-in training function. config: `run` and `info` as JSON, `secret_dir`. Rank 0 returns a TrainEnd."""
+    """The built-in training function. Rank 0 returns a TrainEnd.
+
+    config: `run` and `info` as JSON, `secret_dir`, `code_dir`.
+    """
     run = wire.RunFile.model_validate_json(config["run"])
     info = DataInfo.model_validate_json(config["info"])
     make_reproducible(threads(run))
+    add_to_path(config["code_dir"])
     link = WorkerLink()
     try:
         store = Store.open(run.storage_uri, config["secret_dir"])
@@ -59,24 +66,11 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     return None if end is None else end.model_dump(mode="json")
 
 
-def threads(run: wire.RunFile) -> int:
-    """Threads of one training process: the whole cores that a worker asks for, so sums come out the same anywhere."""
-    return max(1, math.floor(quantities.parse(run.spec.workers.resources.cpu)))
-
-
-def raise_as_users(error: Exception) -> None:
-    """Raise a UserError for an exception that came out of the user's own code, or of a batch too large."""
-    if isinstance(error, torch.OutOfMemoryError):
-        raise UserError(
-            "the GPU has too little memory for this model and batch: lower training.batchSize, or take more workers"
-        ) from error
-    if (place := location(error)) is not None:
-        raise UserError(f"{place} raised {describe(error)}") from error
-
-
 def _train(place: _Place) -> TrainEnd | None:
     job = _job(place)
-    end = Loop(job).run()
+    built_in = place.run.spec.model is not None and place.run.spec.model.entrypoint is None
+    with without_compiler() if built_in else contextlib.nullcontext():
+        end = Loop(job).run()
     if job.group.rank != 0:
         return None
     if not end.finished:

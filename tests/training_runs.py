@@ -1,0 +1,145 @@
+"""Small training runs in this process: what the tests of the loop share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from headway_api.training import Training
+from headway_trainer.data.info import DataInfo
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import Checkpoints
+from headway_trainer.training.group import Alone, Group
+from headway_trainer.training.job import Job, Rows
+from headway_trainer.training.link import Request, TrainEnd, TrainProgress
+from headway_trainer.training.loop import Loop
+from headway_trainer.training.state import seed_everything
+
+FEATURES, CLASSES = 4, 3
+
+
+class Killed(BaseException):
+    """The process ends here, as by SIGKILL: nothing may catch it."""
+
+
+class Driver:
+    """The driver's end of the link: keeps progress, and asks for what it was told to at a step."""
+
+    def __init__(self, requests: dict[int, Request] | None = None) -> None:
+        self.progress: list[TrainProgress] = []
+        self._requests = requests or {}
+        self._calls = 0
+
+    def tell(self, progress: TrainProgress) -> None:
+        self.progress.append(progress)
+
+    def request(self) -> Request:
+        self._calls += 1
+        return self._requests.get(self._calls, Request.NONE)
+
+
+def data_info(train: int, validation: int, task: str = "classification") -> DataInfo:
+    return DataInfo.model_validate(
+        {
+            "task": task,
+            "input_shape": (FEATURES,),
+            "outputs": CLASSES if task == "classification" else 1,
+            "classes": ["a", "b", "c"] if task == "classification" else None,
+            "rows": {"train": train, "validation": validation, "test": 0},
+            "content_hash": "0",
+            "digest": "0",
+        }
+    )
+
+
+def rows(count: int, seed: int) -> Rows:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, FEATURES, generator=generator)
+    return x, x[:, :CLASSES].argmax(dim=1)
+
+
+def small_model(seed: int = 5, dropout: float = 0.3) -> nn.Module:
+    seed_everything(seed)
+    layers = [nn.Linear(FEATURES, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, CLASSES)]
+    return nn.Sequential(*layers)
+
+
+def training(**fields: Any) -> Training:
+    plain = {"epochs": 3, "batchSize": 16, "optimizer": {"lr": 0.05}}
+    return Training.model_validate(plain | fields)
+
+
+def make_job(
+    store: Store,
+    spec: Training,
+    *,
+    attempt: int = 1,
+    link: Driver | None = None,
+    group: Group | None = None,
+    model: nn.Module | None = None,
+    train_rows: int = 60,
+    validation_rows: int = 20,
+    clock: Callable[[], float] | None = None,
+) -> Job:
+    group = group or Alone()
+    x, y = rows(train_rows, 1)
+    start, stop = group.rank * train_rows // group.world_size, (group.rank + 1) * train_rows // group.world_size
+    vx, vy = rows(validation_rows, 2)
+    vstart, vstop = (rank * validation_rows // group.world_size for rank in (group.rank, group.rank + 1))
+    return Job(
+        spec=spec,
+        seed=7,
+        info=data_info(train_rows, validation_rows),
+        model=model or small_model(),
+        train=(x[start:stop], y[start:stop]),
+        validation=(vx[vstart:vstop], vy[vstart:vstop]),
+        group=group,
+        checkpoints=Checkpoints(store, attempt),
+        link=link or Driver(),
+        clock=clock or Ticks(),
+    )
+
+
+class Ticks:
+    """A clock that goes on by a fixed time at each look."""
+
+    def __init__(self, step: float = 0.01) -> None:
+        self._now, self._step = 0.0, step
+
+    def __call__(self) -> float:
+        self._now += self._step
+        return self._now
+
+
+def run_until(job: Job, step: int) -> None:
+    """Run the loop, and kill it in the forward pass of optimiser step `step` (from 1) of this process."""
+    steps = 0
+
+    def hook(module: nn.Module, *_: object) -> None:
+        nonlocal steps
+        steps += module.training
+        if steps == step:
+            raise Killed
+
+    handle = job.model.register_forward_pre_hook(hook)
+    try:
+        Loop(job).run()
+    except Killed:
+        return
+    finally:
+        handle.remove()
+    raise AssertionError(f"the run had fewer than {step} steps")
+
+
+def finish(job: Job) -> tuple[TrainEnd, dict[str, torch.Tensor]]:
+    """Run the loop to its end; how it ended, and the weights."""
+    end = Loop(job).run()
+    return end, {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether two sets of weights are equal, bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -1,0 +1,142 @@
+"""A run that is killed and resumed has the weights of one that was never killed."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headway_trainer.storage import Store
+from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.loop import Loop
+from training_runs import Driver, Ticks, finish, make_job, run_until, same, small_model, training
+
+STEPS = 12
+SPECS: dict[str, dict[str, Any]] = {
+    "each epoch": {},
+    "every 3 steps, all features": {
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weightDecay": 0.01},
+        "schedule": {"name": "cosine", "warmupSteps": 5},
+        "clip": {"norm": 0.5},
+        "earlyStopping": {"metric": "validation/accuracy", "mode": "max", "patience": 2},
+        "checkpoint": {"everySteps": 3, "keepLast": 1},
+    },
+    "every step": {"checkpoint": {"everySteps": 1}, "schedule": {"name": "cosine"}},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """No power fails in here: what was written can be read without fsync."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
+@functools.cache
+def never_killed(name: str) -> tuple[TrainEnd, dict[str, torch.Tensor]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return finish(make_job(Store.open(folder), training(**SPECS[name])))
+
+
+@pytest.mark.parametrize("name", SPECS)
+@given(kills=st.lists(st.integers(1, STEPS), min_size=1, max_size=3))
+@settings(max_examples=8, deadline=None)
+def test_killed_at_any_steps_and_resumed_gives_the_same_weights_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, name: str, kills: list[int]
+) -> None:
+    spec = training(**SPECS[name])
+    whole, weights = never_killed(name)
+    store = Store.open(str(tmp_path_factory.mktemp("run")))
+    for attempt, step in enumerate(kills, start=1):
+        if step > _steps_left(store, spec, attempt, whole.step):
+            break
+        run_until(make_job(store, spec, attempt=attempt), step)
+    resumed, again = finish(make_job(store, spec, attempt=len(kills) + 1))
+    assert same(weights, again)
+    assert (resumed.step, resumed.epochs_run, resumed.early_stopped) == (
+        whole.step,
+        whole.epochs_run,
+        whole.early_stopped,
+    )
+    assert [_timeless(record) for record in resumed.history] == [_timeless(record) for record in whole.history]
+
+
+def test_a_run_with_another_seed_has_other_weights(tmp_path: Path) -> None:
+    _, one = finish(make_job(Store.open(str(tmp_path / "one")), training()))
+    _, other = finish(make_job(Store.open(str(tmp_path / "other")), training(), model=small_model(seed=6)))
+    assert not same(one, other)
+
+
+def test_a_finished_run_that_is_started_again_trains_no_further(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    first, weights = finish(make_job(store, training()))
+    second, again = finish(make_job(store, training(), attempt=2))
+    assert second.step == first.step == STEPS
+    assert second.resumed_from_step == STEPS
+    assert same(weights, again)
+
+
+def test_dropout_after_a_resume_goes_on_where_it_was(tmp_path: Path) -> None:
+    spec = training(checkpoint={"everySteps": 2})
+    whole, weights = finish(make_job(Store.open(str(tmp_path / "a")), spec, model=small_model(dropout=0.9)))
+    store = Store.open(str(tmp_path / "b"))
+    run_until(make_job(store, spec, model=small_model(dropout=0.9)), 7)
+    torch.manual_seed(999)
+    resumed, again = finish(make_job(store, spec, attempt=2, model=small_model(dropout=0.9)))
+    assert resumed.resumed_from_step == 6
+    assert whole.step == resumed.step
+    assert same(weights, again)
+
+
+def test_another_number_of_workers_begins_the_epoch_again_and_says_so(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    spec = training(checkpoint={"everySteps": 1})
+    run_until(make_job(store, spec), 7)
+    job = make_job(store, spec, attempt=2)
+    newest = job.checkpoints.newest().manifest
+    assert newest is not None
+    assert newest.batch == 2
+    text = (tmp_path / "checkpoints" / newest.name / "manifest.json").read_text()
+    changed = text.replace('"worldSize": 1', '"worldSize": 2')
+    assert changed != text
+    (tmp_path / "checkpoints" / newest.name / "manifest.json").write_text(changed)
+    end = Loop(job).run()
+    assert end.step == 6 + 8
+    assert "2 workers took the checkpoint of step 6, 1 resumed it" in end.notes[0]
+
+
+def test_seconds_between_checkpoints_are_kept_by_the_first_ranks_clock(tmp_path: Path) -> None:
+    spec = training(checkpoint={"everySeconds": 1, "keepLast": 100}, epochs=4)
+    job = make_job(Store.open(str(tmp_path)), spec, clock=Ticks(0.1))
+    Loop(job).run()
+    steps = [manifest.step for manifest in job.checkpoints.complete()]
+    assert any(step % 4 for step in steps)
+    assert len(steps) < 16
+
+
+def test_progress_tells_epoch_step_and_planned_steps(tmp_path: Path) -> None:
+    link = Driver()
+    Loop(make_job(Store.open(str(tmp_path)), training(), link=link)).run()
+    last = link.progress[-1]
+    assert (last.epoch, last.epochs, last.step, last.done, last.planned) == (3, 3, STEPS, STEPS, STEPS)
+    assert last.checkpoint is not None
+    assert last.samples_per_second is not None
+    assert last.samples_per_second > 0
+    assert {"train/loss", "validation/loss", "validation/accuracy"} <= set(last.metrics)
+
+
+def _steps_left(store: Store, spec: Any, attempt: int, total: int) -> int:
+    newest = make_job(store, spec, attempt=attempt).checkpoints.newest().manifest
+    return total - (newest.step if newest else 0)
+
+
+def _timeless(record: Any) -> Any:
+    return record.model_copy(update={"seconds": None})

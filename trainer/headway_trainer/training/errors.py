@@ -1,0 +1,48 @@
+"""Which exceptions in a training process are the user's, in a sentence that says where; the others pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from headway_trainer.entrypoints import describe, location
+from headway_trainer.errors import UserError
+
+_PEER_GONE = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "broken pipe",
+    "application timeout caused pair closure",
+    "gloo/transport",
+    "connectfullmesh failed",
+    "socket timeout",
+    "remote process has exited",
+    "ncclremoteerror",
+)
+
+
+def raise_as_users(error: Exception, what: str | None = None, folder: Path | None = None) -> None:
+    """Raise a UserError for an exception that is the user's: it came out of their code, or memory did not do.
+
+    what: names the code, where the exception is the user's wherever it came from. folder: where their code lies.
+    An exception that another worker's end has caused is nobody's, and passes.
+    """
+    if is_peer_error(error):
+        return
+    if isinstance(error, torch.OutOfMemoryError):
+        raise UserError(
+            "the GPU has too little memory for this model and batch: lower training.batchSize, or take more workers"
+        ) from error
+    place = location(error, folder) or location(error)
+    if place is None and what is None:
+        return
+    raise UserError(f"{place or what} raised {describe(error)}") from error
+
+
+def is_peer_error(error: BaseException) -> bool:
+    """Whether an exception comes from a collective that another worker has left."""
+    names = {base.__name__ for base in type(error).__mro__}
+    if "DistError" in names or "DistBackendError" in names:
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _PEER_GONE)

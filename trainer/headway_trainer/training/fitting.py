@@ -1,0 +1,97 @@
+"""Ray Train's controller in a thread of the driver: the main thread is for signals and progress."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ray.train import RunConfig
+from ray.train.v2.api.callback import UserCallback
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
+
+from headway_api import wire
+from headway_trainer.outcome import Lost
+from headway_trainer.training.failures import Kind, Policy, kind_of, own_failure
+from headway_trainer.training.ray_trainer import fit
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is fitted, and how."""
+
+    function: Callable[[dict[str, Any]], Any]
+    config: dict[str, Any]
+    run: wire.RunFile
+    use_gpu: bool
+    note: Callable[[str], None]
+    """Takes a sentence for people."""
+    run_config: RunConfig | None = None
+    """Where Ray Train stores what is reported; nowhere if nothing is."""
+    reports: UserCallback | None = None
+    """Called for each report."""
+
+
+class Fitting(threading.Thread):
+    """A fit under way."""
+
+    def __init__(self, what: Fit) -> None:
+        super().__init__(name="headway-fit", daemon=True)
+        self.done = threading.Event()
+        self.step = 0
+        """The last step that is known of: the main thread sets it."""
+        self._what = what
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Fit, and keep what came of it."""
+        try:
+            self._value = self._fit()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self.done.set()
+
+    def value(self) -> Any:
+        """What rank 0's function returned. Raises what a worker's raised, or Lost."""
+        if self._error is not None:
+            raise behind(self._error)
+        return self._value
+
+    def _fit(self) -> Any:
+        what = self._what
+        policy = Policy(
+            step=lambda: self.step,
+            startup_seconds=what.run.spec.scheduling.startup_deadline_seconds,
+            tell=what.note,
+        )
+        with tempfile.TemporaryDirectory(prefix="headway-train-") as folder:
+            return fit(
+                what.function,
+                what.config,
+                workers=what.run.spec.workers.replicas,
+                use_gpu=what.use_gpu,
+                run_config=what.run_config or RunConfig(name="run", storage_path=folder),
+                policy=policy,
+                reports=what.reports,
+            )
+
+
+def behind(error: BaseException) -> BaseException:
+    """What is behind an error of Ray Train: a worker's own exception, or Lost."""
+    if isinstance(error, WorkerGroupError):
+        if (own := own_failure(error.worker_failures)) is not None:
+            return own
+        kinds = {kind_of(failure) for failure in error.worker_failures.values()}
+        first = next(iter(error.worker_failures.values()))
+        return Lost(_first_line(first), memory=Kind.MEMORY in kinds)
+    if isinstance(error, ControllerError):
+        return Lost(_first_line(error.controller_failure), memory=False)
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,67 @@
+"""What runs in each training process of a job with a training function of its own (`training.entrypoint`).
+
+The function is called as Ray Train would call it, and all of Ray Train's own functions work in it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+
+from headway_api import wire
+from headway_api.training import Training
+from headway_trainer import api
+from headway_trainer.data.info import DataInfo
+from headway_trainer.entrypoints import add_to_path, load_function
+from headway_trainer.errors import StorageError, UserError
+from headway_trainer.storage import Store
+from headway_trainer.training.errors import raise_as_users
+from headway_trainer.training.sampler import derived_seed
+from headway_trainer.training.state import seed_everything
+from headway_trainer.training.threads import threads
+
+
+def train(config: dict[str, Any]) -> None:
+    """Call the user's function. config: `run` and `info` as JSON (info may be none), `secret_dir`, `code_dir`."""
+    run = wire.RunFile.model_validate_json(config["run"])
+    info = None if config["info"] is None else DataInfo.model_validate_json(config["info"])
+    spec = run.spec.training or Training()
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    api.enter(api.Here(Store.open(run.storage_uri, config["secret_dir"]), info, rank, world_size))
+    torch.set_num_threads(threads(run))
+    seed_everything(derived_seed(run.spec.seed, rank, 1))
+    folder = add_to_path(config["code_dir"])
+    function = load_function(spec.entrypoint or "")
+    arguments = [dict(spec.arguments)] if takes_arguments(function, spec.entrypoint or "") else []
+    try:
+        function(*arguments)
+    except (UserError, StorageError):
+        raise
+    except Exception as error:
+        raise_as_users(error, f"training.entrypoint {spec.entrypoint}", _folder(folder))
+        raise
+
+
+def takes_arguments(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function takes the dict of arguments. Raises UserError for one that needs more than that."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    positional = [one for one in parameters if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}]
+    needed = [one for one in positional if one.default is one.empty]
+    needed += [one for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
+    if len(needed) > 1:
+        names = ", ".join(one.name for one in needed)
+        raise UserError(f"training.entrypoint {name} needs {names}: it must take one dict of arguments, or nothing")
+    return bool(positional)
+
+
+def _folder(path: str | None) -> Path | None:
+    return Path(path) if path else None

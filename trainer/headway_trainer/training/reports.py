@@ -1,0 +1,111 @@
+"""What a user's own training function reports through `ray.train.report`: progress, last values, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ray.train import RunConfig
+from ray.train.v2.api.callback import UserCallback
+
+from headway_api.status import CheckpointStatus
+from headway_trainer.errors import NotFound
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import now
+from headway_trainer.training.link import TrainEnd, TrainProgress
+
+FOLDER = "ray"
+RUN_NAME = "run"
+"""Each job has a folder of its own, so all runs may have the same name, by which Ray Train finds their checkpoints."""
+_SNAPSHOT = "checkpoint_manager_snapshot.json"
+_BACKUP = "checkpoint_manager_snapshot.backup.json"
+_EPOCH_NAMES = ("epoch", "current_epoch")
+_STEP_NAMES = ("step", "global_step", "iteration")
+
+
+class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
+    """Keeps the last value of each number that rank 0 reports, and passes progress on.
+
+    Ray Train keeps its list of checkpoints in one file that it rewrites in place, and cannot resume once that file was
+    cut short: so each list that is whole is copied, and put back where needed.
+    """
+
+    def __init__(self, store: Store, on_progress: Callable[[TrainProgress], None]) -> None:
+        self.count = 0
+        """How often was reported."""
+        self._store = store
+        self._folder = store.child(FOLDER, RUN_NAME)
+        self._on_progress = on_progress
+        self._values: dict[str, float] = {}
+        self._checkpoint: CheckpointStatus | None = None
+        self._resumed = False
+
+    def run_config(self) -> RunConfig:
+        """Where Ray Train puts what is reported."""
+        ray_store = self._store.child(FOLDER)
+        return RunConfig(name=RUN_NAME, storage_path=ray_store.base, storage_filesystem=ray_store.filesystem)
+
+    def recover(self) -> list[str]:
+        """See to it that Ray Train can read its list of checkpoints; sentences for people."""
+        if not self._folder.exists(_SNAPSHOT):
+            return []
+        if self._is_whole(_SNAPSHOT):
+            self._resumed = True
+            return []
+        if self._is_whole(_BACKUP):
+            self._folder.write(_SNAPSHOT, self._folder.read(_BACKUP))
+            self._resumed = True
+            return ["Ray Train's list of checkpoints was damaged; the list before it is used."]
+        self._folder.delete(_SNAPSHOT)
+        return ["Ray Train's list of checkpoints was damaged, and there is none before it: training begins afresh."]
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002 - Ray's signature
+        """Take a report in. Raises StorageError."""
+        self.count += 1
+        self._values |= {name: float(value) for name, value in metrics[0].items() if _is_number(value)}
+        if checkpoint is not None:
+            uri = self._folder.child(checkpoint.path.rstrip("/").rpartition("/")[2]).uri
+            self._checkpoint = CheckpointStatus(uri=uri, step=self._whole(_STEP_NAMES) or self.count, time=now())
+            self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
+        self._on_progress(
+            TrainProgress(
+                epoch=self._whole(_EPOCH_NAMES) or 0,
+                step=self._whole(_STEP_NAMES) or self.count,
+                metrics=dict(self._values),
+                checkpoint=self._checkpoint,
+            )
+        )
+
+    def end(self) -> TrainEnd:
+        """What there is to tell at the end."""
+        return TrainEnd(
+            finished=True,
+            step=self._whole(_STEP_NAMES) or self.count,
+            epochs_run=self._whole(_EPOCH_NAMES) or 0,
+            checkpoint=self._checkpoint,
+            metrics={"reported": dict(self._values)},
+        )
+
+    def _whole(self, names: tuple[str, ...]) -> int | None:
+        value = next((self._values[name] for name in names if name in self._values), None)
+        return int(value) if value is not None and value >= 0 and value == int(value) else None
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether a list can be read and what it lists is there."""
+        try:
+            listed = json.loads(self._folder.read(name))
+            folders = [result["checkpoint_dir_name"] for result in listed["checkpoint_results"]]
+        except (NotFound, ValueError, KeyError, TypeError):
+            return False
+        return all(self._folder.exists(folder) for folder in folders)
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))  # type: ignore[arg-type]  # that is the question
+    except (TypeError, ValueError):
+        return False
