@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 
 from headway_operator import logs
 from headway_operator.settings import PREFIX, Settings, from_environment
+
+RECURSION_LIMIT = 60_000
 
 
 def _flags(command: Any) -> Any:
@@ -39,6 +42,8 @@ def main(**flags: Any) -> None:
             for each in error.errors()
         )
         raise click.UsageError(said) from None
+    # The API server takes JSON nested 10,000 deep where a spec is kept as it comes; reading that must not end us.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     logs.configure(settings.log_format, settings.log_level)
     raise SystemExit(asyncio.run(_run(settings)))
 

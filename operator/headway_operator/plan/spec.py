@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from headway_api.job import TrainingJob, TrainingJobSpec
 from headway_api.storage import Storage
 from headway_api.validate import problems_of
@@ -34,11 +32,11 @@ class Resolved:
 
 def resolve(document: Mapping[str, Any], defaults: Defaults) -> Resolved:
     """Judge a job's document and fill in what it leaves to the operator."""
-    try:
-        spec = TrainingJob.model_validate({key: value for key, value in document.items() if key != "status"}).spec
-    except ValidationError:
-        problems = tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
-        return Resolved(None, problems or ("the spec is not valid",))
+    # Before the model sees it: the depth of what is kept as it comes is bounded by neither schema nor model.
+    problems = tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
+    if problems:
+        return Resolved(None, problems)
+    spec = TrainingJob.model_validate({key: value for key, value in document.items() if key != "status"}).spec
     spec = spec.model_copy(update={"image": spec.image or defaults.image, "storage": spec.storage or defaults.storage})
     missing = []
     if spec.image is None:
