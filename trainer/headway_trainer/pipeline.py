@@ -143,13 +143,11 @@ class Pipeline:
             if sentence not in self.told.notes:
                 self.told.notes.append(sentence)
                 self.around.note(sentence)
-        lost = self._keeper.lost(progress)
-        told = to_file(self.run.attempt, progress, lost)
+        told = to_file(self.run.attempt, progress, self._keeper.take(progress))
         if not told.progress.metrics:
             kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
             told = told.model_copy(update={"progress": kept})
         self.told.progress = told
-        self._keeper.keep(progress.step)
         self.around.sink.update(self.told.progress)
 
     def _publish(self, store: Store, info: DataInfo | None, end: TrainEnd) -> tuple[RunResult, wire.Outcome]:

@@ -43,10 +43,8 @@ class Control:
             request = Request.CHECKPOINT
         gap = min(MAX_CONTROL_STEPS, max(1, round(self._steps * CONTROL_SECONDS / elapsed)))
         decided, self._left = self._job.group.from_first([int(request), gap])
-        rate = self._rows / elapsed
-        self.samples_per_second = (
-            rate if self.samples_per_second is None else 0.7 * self.samples_per_second + 0.3 * rate
-        )
+        self.samples_per_second = _smoothed(self.samples_per_second, self._rows / elapsed)
+        self.steps_per_second = _smoothed(self.steps_per_second, self._steps / elapsed)
         tell()
         self._since, self._steps, self._rows = self._job.clock(), 0, 0
         return Request(decided)

@@ -1,11 +1,17 @@
-"""The last step that is known of, kept on the storage, so that a next attempt can say how many steps were lost."""
+"""The last step that is known of: how many steps were lost when training goes on from a checkpoint.
+
+It is kept on the storage every few seconds, so that the next attempt can say it, too. Best effort: what is lost between
+two writes is not counted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 
 from headway_api.base import StatusSection
-from headway_trainer.errors import NotFound
+from headway_trainer.errors import StorageError
 from headway_trainer.publish import PROGRESS_FILE
 from headway_trainer.storage import Store
 from headway_trainer.training.link import TrainProgress
@@ -23,30 +29,29 @@ class LastStep(StatusSection):
 
 
 class StepKeeper:
-    """Writes the step of this attempt, and knows that of the attempt before."""
+    """Knows the last step before training went on from a checkpoint, and keeps that of this attempt."""
 
-    def __init__(self, store: Store, attempt: int) -> None:
-        self._store, self._attempt = store, attempt
+    def __init__(self, store: Store, attempt: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._attempt, self._clock = store, attempt, clock
         self._before = self._read()
-        self._kept = 0.0
-        self._last: int | None = None
+        self._newest: TrainProgress | None = None
+        self._kept_at: float | None = None
 
-    def lost(self, progress: TrainProgress) -> int | None:
-        """Steps that have to be done again; none for a fresh start of the first attempt."""
-        if self._before is None:
-            return None
-        return max(0, self._before - (progress.resumed_from_step or 0))
-
-    def keep(self, step: int) -> None:
-        """Write the step, every few seconds."""
-        if step == self._last or time.monotonic() - self._kept < KEEP_SECONDS:
-            return
-        self._last, self._kept = step, time.monotonic()
-        self._store.write(PROGRESS_FILE, LastStep(attempt=self._attempt, step=step).model_dump_json().encode())
+    def take(self, progress: TrainProgress) -> int | None:
+        """Take the newest progress in; the steps that have to be done again, none if nothing went before."""
+        if self._newest is not None and progress.resumed_from_step != self._newest.resumed_from_step:
+            # The group of workers was started again, within this attempt.
+            self._before = self._newest.step
+        self._newest = progress
+        if self._kept_at is None or self._clock() - self._kept_at >= KEEP_SECONDS:
+            self._kept_at = self._clock()
+            last = LastStep(attempt=self._attempt, step=progress.step)
+            with contextlib.suppress(StorageError):
+                self._store.write(PROGRESS_FILE, last.model_dump_json().encode())
+        return None if self._before is None else max(0, self._before - (progress.resumed_from_step or 0))
 
     def _read(self) -> int | None:
         try:
-            last = LastStep.model_validate_json(self._store.read(PROGRESS_FILE))
-        except (NotFound, ValueError):
+            return LastStep.model_validate_json(self._store.read(PROGRESS_FILE)).step
+        except (StorageError, ValueError):
             return None
-        return last.step if last.attempt < self._attempt else None

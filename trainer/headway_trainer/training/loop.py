@@ -78,6 +78,7 @@ class Loop:
             if self.state.batch == self._steps:
                 self._finish_epoch(save=request != Request.NONE)
             if request == Request.STOP and not self._over():
+                self._tell()  # the checkpoint that was just taken
                 return self.end(finished=False)
         return self.end(finished=True)
 

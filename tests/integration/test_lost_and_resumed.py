@@ -1,0 +1,97 @@
+"""Real Ray over several processes: what is killed goes on, with the weights of a run that was never killed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from pods import Pods
+
+pytestmark = pytest.mark.ray
+
+SPEC: dict[str, Any] = {
+    "data": {"source": {"builtin": {"name": "digits"}}},
+    "model": {"name": "mlp", "options": {"hidden": [64], "dropout": 0.2}},
+    "training": {
+        "epochs": 30,
+        "batchSize": 32,
+        "optimizer": {"lr": 0.002},
+        "schedule": {"name": "cosine", "warmupSteps": 20},
+        "clip": {"norm": 1.0},
+        "checkpoint": {"everySteps": 25},
+    },
+    "workers": {"replicas": 2, "resources": {"cpu": "300m", "memory": "2Gi"}},
+    "scheduling": {"startupDeadlineSeconds": 300},
+    "seed": 11,
+}
+
+
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The store of a run that nothing happened to."""
+    root = tmp_path_factory.mktemp("whole")
+    with Pods(root, SPEC) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        assert pods.wait("worker-0", 60) == 0, pods.log("worker-0")
+        assert pods.outcome().outcome == "Succeeded"
+    yield pods.store
+    shutil.rmtree(root)
+
+
+def test_a_killed_driver_is_resumed_by_the_next_attempt_to_the_same_weights(tmp_path: Path, never_killed: Path) -> None:
+    with Pods(tmp_path, SPEC) as pods:
+        pods.start_all()
+        pods.wait_for_checkpoint(200)
+        pods.kill("head")
+        assert pods.wait("worker-0", 60) == 0, pods.log("worker-0")
+    with Pods(tmp_path, SPEC, attempt=2) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        outcome = pods.outcome()
+    assert outcome.resumed_from_step is not None
+    assert outcome.resumed_from_step >= 200
+    assert outcome.steps_lost is not None
+    assert _weights(pods.store) == _weights(never_killed)
+
+
+def test_sigterm_takes_a_checkpoint_and_the_next_attempt_goes_on(tmp_path: Path, never_killed: Path) -> None:
+    with Pods(tmp_path, SPEC) as pods:
+        pods.start_all()
+        pods.wait_for_checkpoint(100)
+        pods.terminate("head")
+        assert pods.wait("head", 60) == 143, pods.log("head")
+        outcome = pods.outcome()
+        assert outcome.outcome == "Interrupted"
+        assert outcome.checkpoint is not None
+        assert outcome.checkpoint.step == outcome.progress.step
+    with Pods(tmp_path, SPEC, attempt=2) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        again = pods.outcome()
+    assert again.resumed_from_step == outcome.checkpoint.step
+    assert again.steps_lost == 0
+    assert _weights(pods.store) == _weights(never_killed)
+
+
+def test_a_lost_worker_is_replaced_and_the_same_attempt_goes_on(tmp_path: Path, never_killed: Path) -> None:
+    with Pods(tmp_path, SPEC) as pods:
+        pods.start_all()
+        pods.wait_for_checkpoint(100)
+        pods.kill("worker-1")
+        pods.start("worker-2")
+        assert pods.wait("head") == 0, pods.log("head")
+        outcome = pods.outcome()
+    assert outcome.outcome == "Succeeded"
+    assert outcome.resumed_from_step is not None
+    assert outcome.resumed_from_step >= 100
+    assert _weights(pods.store) == _weights(never_killed)
+
+
+def _weights(store: Path) -> dict[str, bytes]:
+    return {name: tensor.tobytes() for name, tensor in load_file(store / "model.safetensors").items()}
