@@ -83,21 +83,6 @@ class RunFile(StatusSection):
     """The spec with the operator's defaults filled in."""
 
 
-class ProgressFile(StatusSection):
-    """What the driver says while it runs."""
-
-    attempt: int
-    """Whose progress this is."""
-    progress: Progress = Progress()
-    """How far it is."""
-    checkpoint: CheckpointStatus | None = None
-    """The newest durable checkpoint."""
-    resumed_from_step: int | None = None
-    """The step this attempt started from; absent until it is known."""
-    steps_lost: int | None = None
-    """Steps of the attempt before that have to be done again."""
-
-
 class Outcome(StatusSection):
     """The driver's last word, at most 4 KiB of JSON."""
 
@@ -119,6 +104,23 @@ class Outcome(StatusSection):
     """Steps of the attempt before that had to be done again."""
     result: Result | None = None
     """What came out, on success."""
+
+
+class ProgressFile(StatusSection):
+    """What the driver says while it runs."""
+
+    attempt: int
+    """Whose progress this is."""
+    progress: Progress = Progress()
+    """How far it is."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest durable checkpoint."""
+    resumed_from_step: int | None = None
+    """The step this attempt started from; absent until it is known."""
+    steps_lost: int | None = None
+    """Steps of the attempt before that have to be done again."""
+    outcome: Outcome | None = None
+    """The driver's last word, once more: it outlives a pod that is deleted before the operator has read it there."""
 
 
 def object_name(job: str, attempt: int) -> str:

@@ -47,6 +47,8 @@ class Applied:
     refused: dict[str, Refusal] = field(default_factory=dict)
     """Pods that the API server did not take, by name. The status was not written if there are any."""
     wrote_status: bool = False
+    was_wrong: bool = False
+    """The cache was wrong about what exists and has been mended: look again."""
 
 
 class Applier:
@@ -79,7 +81,7 @@ class Applier:
         applied = Applied()
         if plan.create:
             await self._create(job, plan, applied)
-        await _all([partial(self._delete_pod, job, pod) for pod in plan.delete])
+        await _all([partial(self._delete_pod, job, pod, applied) for pod in plan.delete])
         for attempt in plan.delete_objects:
             await self._delete_objects(job, attempt)
         if plan.delete_job:
@@ -159,13 +161,21 @@ class Applier:
             _check_ours(resource, job, found)
             return found
 
-    async def _delete_pod(self, job: Job, pod: Pod) -> None:
+    async def _delete_pod(self, job: Job, pod: Pod, applied: Applied) -> None:
+        """Delete a pod. A head that has ended unnoticed is not: its last word would go with it."""
         key = (job.namespace, job.name)
+        version = str(pod.version) if pod.role == wire.ROLE_HEAD and not pod.ended else None
         try:
-            await self._api.delete(kube.PODS, job.namespace, pod.name, uid=pod.uid)
-        except (NotFoundError, ConflictError):
-            # Conflict: the name belongs to another pod by now.
+            await self._api.delete(kube.PODS, job.namespace, pod.name, uid=pod.uid, version=version)
+        except NotFoundError:
             self._cache.gone_pod(key, pod)
+            applied.was_wrong = True
+        except ConflictError:
+            found = await self._api.get(kube.PODS, job.namespace, pod.name)
+            if found["metadata"]["uid"] != pod.uid:
+                self._cache.gone_pod(key, pod)
+            self._cache.see_pod(None, found, self._now())
+            raise
         else:
             self._cache.deleting_pod(key, pod, self._now() + EXPECTED_GRACE)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from headway_api import API_VERSION, wire
 from headway_api.status import TrainingJobStatus
 from headway_operator import kube
-from headway_operator.apply import Applier
+from headway_operator.apply import Applied, Applier
 from headway_operator.cache import Cache
 from headway_operator.kube import Kube
 from headway_operator.plan.job import plan as decide
@@ -95,12 +95,12 @@ class Controller:
             await self._look_live(key, record)
             plan, job = self._look(record, memory, live=True)
         applied = await self._act(record, job, plan, memory)
-        if applied:
+        if applied.refused:
             # The status has to say what was refused; the refusals keep this plan from asking again.
             plan, job = self._look(record, memory, live=plan.look_live)
-            await self._act(record, job, plan, memory)
+            applied = await self._act(record, job, plan, memory)
         self._cache.forget(key, plan.forget)
-        return plan.requeue_at
+        return self._now() if applied.was_wrong else plan.requeue_at
 
     def _look(self, record: JobRecord, memory: _Memory, *, live: bool) -> tuple[Plan, Job]:
         job = self._job(record)
@@ -117,8 +117,8 @@ class Controller:
         )
         return decide(job, observed, self._now()), job
 
-    async def _act(self, record: JobRecord, job: Job, plan: Plan, memory: _Memory) -> bool:
-        """Carry a plan out; true if the API server refused part of it."""
+    async def _act(self, record: JobRecord, job: Job, plan: Plan, memory: _Memory) -> Applied:
+        """Carry a plan out."""
         _log(record.key, plan)
         applied = await self._applier.apply(job, plan, json.loads(record.status))
         if applied.wrote_status and plan.status is not None:
@@ -133,7 +133,7 @@ class Controller:
             delay = min(LONGEST_REFUSAL_DELAY, FIRST_REFUSAL_DELAY * 2.0 ** min(memory.refused_times - 1, 10))
             retry_at = self._now() + delay
             memory.refusals = {name: replace(refusal, retry_at=retry_at) for name, refusal in applied.refused.items()}
-        return bool(applied.refused)
+        return applied
 
     async def _look_live(self, key: Key, record: JobRecord) -> None:
         """Read the job's pods from the API server: what the cache believes must not start a second attempt."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway_api import wire
 from headway_api.status import Attempt, Cause, WorkersStatus
 from headway_operator.plan import retry
-from headway_operator.plan.ends import OVERDUE_SECONDS, End, bounded, head_end, overdue
+from headway_operator.plan.ends import OVERDUE_SECONDS, End, bounded, head_end, outcome_end, overdue
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, NewPod, Observed
 from headway_operator.plan.status import (
@@ -40,12 +40,15 @@ def start(look: Look, number: int) -> None:
 def carry_on(look: Look, attempt: Attempt) -> None:
     """Keep an attempt going, or stop it, or record its end."""
     crew = muster(look.observed, attempt.number, _desired(look, attempt), look.now)
-    attempt = _hear_driver(look, attempt)
+    said = _said(look, attempt)
+    attempt = _hear_driver(look, attempt, said)
     head = crew.head
     if head is not None and head.ended:
-        _end(look, attempt, head_end(head, attempt.number))
+        _end(look, attempt, head_end(head, attempt.number, said.outcome if said else None))
     elif head is not None and overdue(head, look.now):
         _unreachable_head(look, attempt, crew)
+    elif head is None and said is not None and said.outcome is not None:
+        _end(look, attempt, outcome_end(said.outcome))
     elif attempt.cause is not None:
         _stop_further(look, attempt, crew)
     elif head is None and not _incomplete(look, attempt):
@@ -85,9 +88,12 @@ def _incomplete(look: Look, attempt: Attempt) -> bool:
     return refused and attempt.running_time is None
 
 
-def _hear_driver(look: Look, attempt: Attempt) -> Attempt:
+def _said(look: Look, attempt: Attempt) -> wire.ProgressFile | None:
     texts = [config.progress for config in look.observed.configs if config.attempt == attempt.number]
-    said = read_progress(texts[0], attempt.number) if texts else None
+    return read_progress(texts[0], attempt.number) if texts else None
+
+
+def _hear_driver(look: Look, attempt: Attempt, said: wire.ProgressFile | None) -> Attempt:
     if said is None:
         return attempt
     look.draft.progress = said.progress
@@ -127,8 +133,7 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
     # Numbers are counted over the whole attempt, so that a name never returns.
     top = max([attempt.workers_replaced, *(pod.number for pod in crew.replacements)])
     again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
-    look.create(attempt.number, crew.desired, [*first, *again], with_objects=bool(first))
-    if again:
+    if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bool(first)) and again:
         look.again()
     _tidy(look, attempt, crew)
     _describe(look, attempt, crew, creating=bool(first))
@@ -257,9 +262,9 @@ def _end(look: Look, attempt: Attempt, end: End) -> None:
 
 
 def _as_decided(attempt: Attempt, end: End) -> End:
-    """An attempt that was stopped ended for the reason it was stopped for, unless its driver had another last word."""
-    driver_spoke = end.outcome is not None and end.outcome.outcome == "Failed"
-    if attempt.cause is None or end.cause is None or driver_spoke:
+    """An attempt that was stopped ended for the reason of the stop, unless it is known to have failed instead."""
+    failed = (end.outcome is not None and end.outcome.outcome == "Failed") or end.cause == "OutOfMemory"
+    if attempt.cause is None or end.cause is None or failed:
         return end
     return End(
         cause=attempt.cause,

@@ -58,8 +58,8 @@ def read_outcome(end: ContainerEnd | None, attempt: int) -> wire.Outcome | None:
 
 
 def overdue(pod: Pod, now: float) -> bool:
-    """Whether a deleted pod should long be gone: its node does not answer, nobody will ever see it end."""
-    return pod.deleting is not None and not pod.ended and now > pod.deleting + OVERDUE_SECONDS
+    """Whether a deleted pod should long be gone: its node does not answer, nobody will ever see it go."""
+    return pod.deleting is not None and not pod.gone and now > pod.deleting + OVERDUE_SECONDS
 
 
 def disrupted(pod: Pod) -> tuple[Cause, str] | None:
@@ -77,10 +77,13 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
     return None
 
 
-def head_end(pod: Pod, attempt: int) -> End:
-    """What the end of the head pod means. The driver's outcome counts most, then the cluster's reason."""
+def head_end(pod: Pod, attempt: int, written: wire.Outcome | None = None) -> End:
+    """What the end of the head pod means. The driver's outcome counts most, then the cluster's reason.
+
+    `written` is the outcome as the driver wrote it beside its progress: it may be all that is left of it.
+    """
     end = pod.end
-    outcome = read_outcome(end, attempt)
+    outcome = read_outcome(end, attempt) or written
     cause, message = _head_cause(pod, outcome)
     return End(
         cause=cause,
@@ -90,6 +93,14 @@ def head_end(pod: Pod, attempt: int) -> End:
         node=pod.node,
         outcome=outcome,
     )
+
+
+def outcome_end(outcome: wire.Outcome) -> End:
+    """What an outcome means whose pod is gone without trace."""
+    if outcome.outcome == "Succeeded":
+        return End(None, outcome.message, outcome=outcome)
+    cause = outcome.cause or "Internal" if outcome.outcome == "Failed" else "Preempted"
+    return End(cause, bounded(outcome.message or "the driver ended, and its pod is gone"), outcome=outcome)
 
 
 def _head_cause(pod: Pod, outcome: wire.Outcome | None) -> tuple[Cause | None, str]:

@@ -6,6 +6,9 @@ from headway_operator.plan.ends import overdue
 from headway_operator.plan.model import Job, NewPod, Notice, Observed, Plan, Pod
 from headway_operator.plan.status import Draft, urgent
 
+GOING_SECONDS = 60.0
+"""After so long it is looked whether pods that were deleted are gone, should nobody say so."""
+
 
 class Look:
     """What one look at a job has found and decided so far."""
@@ -27,8 +30,11 @@ class Look:
         self._forget: list[Pod] = []
         self._wake: float | None = None
 
-    def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool) -> None:
-        """Create pods of an attempt of so many workers, those that were refused a moment ago excepted."""
+    def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool) -> bool:
+        """Create pods of an attempt of so many workers, those that were refused a moment ago excepted.
+
+        Returns whether any are left to be created.
+        """
         self._attempt, self._workers = attempt, workers
         for pod in pods:
             refusal = self.observed.refusals.get(pod.name(self.job.name, attempt))
@@ -37,15 +43,18 @@ class Look:
             else:
                 self._create.append(pod)
         self._with_objects = with_objects and bool(self._create)
+        return bool(self._create)
 
     def delete(self, pod: Pod) -> None:
         """Delete a pod, unless that has been asked for already."""
         if not pod.gone and pod.deleting is None:
             self._delete[pod.uid] = pod
+            self.wake_at(self.now + GOING_SECONDS)
 
     def delete_objects(self, attempt: int) -> None:
-        """Delete an attempt's ConfigMap, Secret, Service and NetworkPolicy."""
+        """Delete an attempt's ConfigMap, Secret, Service and NetworkPolicy. They go at once: go on at once."""
         self._delete_objects.add(attempt)
+        self.again()
 
     def delete_job(self) -> None:
         """Delete the job itself."""
@@ -61,12 +70,12 @@ class Look:
         self.notices.append(Notice(reason, message, warning))
 
     def wake_at(self, when: float) -> None:
-        """Look again then, at the latest."""
-        self._wake = when if self._wake is None else min(self._wake, when)
+        """Look again then, at the latest; a time that has passed already is no reason to look without end."""
+        self._wake_at(when if when > self.now else self.now + 1.0)
 
     def again(self) -> None:
         """Look again at once: what was decided takes effect when the status says it."""
-        self.wake_at(self.now)
+        self._wake_at(self.now)
 
     def held(self) -> list[Pod]:
         """The pods that are still there. A pod whose node has not answered for too long is waited for no longer.
@@ -82,6 +91,9 @@ class Look:
             elif not self.observed.live:
                 self.look_live = True
         return held
+
+    def _wake_at(self, when: float) -> None:
+        self._wake = when if self._wake is None else min(self._wake, when)
 
     def plan(self) -> Plan:
         """The Plan. A status that says nothing new is not written; one that can wait waits its interval."""

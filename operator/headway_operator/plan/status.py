@@ -139,4 +139,6 @@ def read_progress(text: str, attempt: int) -> wire.ProgressFile | None:
         said = wire.ProgressFile.model_validate_json(text)
     except ValidationError:
         return None
-    return said if said.attempt == attempt else None
+    if said.attempt != attempt or (said.outcome is not None and said.outcome.attempt != attempt):
+        return None
+    return said
