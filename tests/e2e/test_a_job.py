@@ -117,8 +117,8 @@ def test_a_training_function_from_a_config_map_reports_its_own_metrics(headway: 
     job = headway.finished("own", namespace)
     assert job["status"]["phase"] == "Succeeded", headway.story("own", namespace)
     metrics = job["status"]["result"]["metrics"]
-    assert float(metrics["reported/world_size"]) == 2
-    assert 0 < float(metrics["reported/own_loss"]) < 1
+    assert float(metrics["world_size"]) == 2
+    assert 0 < float(metrics["own_loss"]) < 1
 
 
 def test_a_training_function_that_raises_fails_the_job_with_its_own_sentence(headway: Cluster, namespace: str) -> None:

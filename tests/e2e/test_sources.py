@@ -77,7 +77,7 @@ def test_a_training_function_from_a_git_commit_runs_and_the_result_names_the_com
     headway.apply(GIT_JOB.replace("NAMESPACE", namespace).replace("COMMIT", f'"{commit}"'), namespace)
     job = headway.finished("from-git", namespace)
     assert job["status"]["phase"] == "Succeeded", headway.story("from-git", namespace)
-    assert float(job["status"]["result"]["metrics"]["reported/answer"]) == 42
+    assert float(job["status"]["result"]["metrics"]["answer"]) == 42
 
 
 @dataclass(frozen=True)

@@ -164,16 +164,19 @@ def _get(git: _Git, code: GitCode) -> None:
 
 def _check_out(git: _Git, code: GitCode, tree: str, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    try:
-        git.run("rev-parse", "--verify", "--quiet", f"{tree}^{{tree}}")
-    except subprocess.CalledProcessError as error:
-        raise UserError(
-            f"code.git.path {code.path}: there is no such folder in {code.url} at {code.revision}"
-        ) from error
+    if not _is_folder(git, tree):
+        raise UserError(f"code.git.path {code.path}: there is no such folder in {code.url} at {code.revision}")
     for old in target.iterdir():
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     git.run("read-tree", tree)
     git.run_in(target, "checkout-index", "--all", "--force")
+
+
+def _is_folder(git: _Git, tree: str) -> bool:
+    try:
+        return git.run("cat-file", "-t", tree).strip() in ("tree", "commit")
+    except subprocess.CalledProcessError:
+        return False
 
 
 def _retry(action: Callable[[], None], code: GitCode, sleep: Callable[[float], None]) -> None:
