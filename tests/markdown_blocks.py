@@ -52,16 +52,18 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-def script(page: Path, *, cluster: bool) -> str:
+def script(page: Path, *, cluster: bool, machine: bool = True) -> str:
     """A bash script that does what a reader of the page does: saves its files and types its commands, in order.
 
-    cluster: whether to type the commands that need a cluster, too; if not, the script holds only the others.
+    cluster: whether to type the commands that need a cluster; machine: whether to type the others.
     """
     lines = ["set -euo pipefail"]
     for block in blocks(page):
         if block.file:
             lines += [f"cat > {block.file} <<'END_OF_BLOCK'", block.text.rstrip("\n"), "END_OF_BLOCK"]
-        elif block.language == "sh" and "alone" not in block.words and (cluster or "cluster" not in block.words):
+        elif (
+            block.language == "sh" and "alone" not in block.words and (cluster if "cluster" in block.words else machine)
+        ):
             lines.append(f"echo '--- {block}'")
             if "fails" in block.words:
                 lines.append(f"if ( {block.text} ); then echo 'this should have failed'; exit 1; fi")

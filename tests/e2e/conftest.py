@@ -32,6 +32,9 @@ def cluster() -> Iterator[Cluster]:
             run(HACK_CLUSTER, "down")
 
 
+STORAGE = ("--set", "defaultStorage.persistentVolumeClaim.name=models")
+
+
 def install(cluster: Cluster, *values: str, chart: Path = ROOT / "charts/headway") -> None:
     """Installs or upgrades Headway from a chart, and waits until it is ready."""
     repositories = [word for target, image in cluster.images.items() for word in ("--set", f"{target}.image={image}")]
@@ -44,7 +47,7 @@ def install(cluster: Cluster, *values: str, chart: Path = ROOT / "charts/headway
 @pytest.fixture(scope="session")
 def headway(cluster: Cluster) -> Cluster:
     """A cluster with Headway installed, whose default storage is the claim `models` of each namespace."""
-    install(cluster, "--set", "defaultStorage.persistentVolumeClaim.name=models")
+    install(cluster, *STORAGE)
     return cluster
 
 

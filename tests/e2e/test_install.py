@@ -9,11 +9,9 @@ import pytest
 
 from harness import ROOT, Cluster
 
-from .conftest import install
+from .conftest import STORAGE, install
 
 pytestmark = pytest.mark.e2e
-
-STORAGE = ("--set", "defaultStorage.persistentVolumeClaim.name=models")
 
 
 def test_helm_test_passes(headway: Cluster) -> None:

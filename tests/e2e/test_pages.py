@@ -1,0 +1,63 @@
+"""What the pages tell to type on a cluster, typed: README, the how-to pages and the tutorial."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clone import copy_to
+from harness import ROOT, Cluster
+from markdown_blocks import blocks, script
+
+from .conftest import STORAGE, install
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+PAGES = [
+    "README.md",
+    "docs/tutorial.md",
+    *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/how-to/*.md"))),
+]
+BY_ITSELF = "docs/how-to/install.md"
+
+
+def type_in(folder: Path, text: str, cluster: Cluster) -> None:
+    """Types a page's commands in a folder, with this test run's `headway` and the cluster's kubectl at hand."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": path}
+    done = subprocess.run(
+        ["bash"], input=text, cwd=folder, env=environment, text=True, capture_output=True, timeout=1100, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+
+
+@pytest.fixture
+def as_read(headway: Cluster, tmp_path: Path) -> Path:
+    """A copy of the checkout, and a default namespace with the claim that the pages speak of and no jobs."""
+    headway.kubectl("delete", "trainingjobs", "--all", "-n", "default", "--timeout=150s")
+    headway.kubectl("apply", "-n", "default", "-f", str(ROOT / "examples/storage.yaml"))
+    return copy_to(tmp_path / "headway")
+
+
+def needs_cluster(page: str) -> bool:
+    return any("cluster" in block.words for block in blocks(ROOT / page))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != BY_ITSELF and needs_cluster(page)])
+def test_the_commands_of_a_page_work_as_they_stand(headway: Cluster, as_read: Path, page: str) -> None:
+    everything = page.startswith("docs/how-to")
+    type_in(as_read, script(ROOT / page, cluster=True, machine=everything), headway)
+
+
+def test_installing_as_the_page_says_ends_with_the_jobs_still_there(headway: Cluster, as_read: Path) -> None:
+    headway.kubectl("apply", "-n", "default", "-f", str(ROOT / "examples/digits.yaml"))
+    headway.finished("digits", "default")
+    try:
+        type_in(as_read, script(ROOT / BY_ITSELF, cluster=True), headway)
+        assert headway.get("trainingjob", "digits", "-n", "default")["status"]["phase"] == "Succeeded"
+    finally:
+        install(headway, *STORAGE)
