@@ -7,7 +7,7 @@ the user's own only if it is neither a death nor such a consequence of one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RaySystemError
@@ -68,17 +68,22 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         step: Callable[[], int],
         startup_seconds: float,
         tell: Callable[[str], None],
+        stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """step: the last step that is known of; startup_seconds: how long lost workers may take to be replaced."""
+        """step: the last step that is known of; startup_seconds: how long lost workers may take to be replaced;
+        stopping: whether the run has been asked to stop, after which nothing is begun anew."""
         super().__init__(FailureConfig())
         self._step, self._startup_seconds, self._tell, self._clock = step, startup_seconds, tell, clock
+        self._stopping = stopping
         self._waiting_since: float | None = None
         self._last_step: int | None = None
         self._losses = 0
 
     def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
         """Go on with a new group, or give up."""
+        if self._stopping():
+            return FailureDecision.RAISE
         if isinstance(training_failed_error, WorkerGroupError):
             return self._after_workers(training_failed_error.worker_failures)
         if isinstance(training_failed_error, ControllerError):
@@ -94,7 +99,7 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         if self._losses >= LOSSES_WITHOUT_PROGRESS:
             return FailureDecision.RAISE
         self._waiting_since = self._clock()
-        self._tell(f"Lost {_ranks(failures)} after step {step}; training goes on from the newest checkpoint.")
+        self._tell(f"{_who(failures)} was lost after step {step}; training goes on from the newest checkpoint.")
         return FailureDecision.RETRY
 
     def _after_start(self, error: BaseException) -> FailureDecision:
@@ -106,7 +111,7 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         return FailureDecision.RETRY if waited < self._startup_seconds else FailureDecision.RAISE
 
 
-def _ranks(failures: Mapping[int, BaseException]) -> str:
-    dead: Iterable[int] = [rank for rank in sorted(failures) if kind_of(failures[rank]) is not Kind.PEER]
-    ranks = ", ".join(map(str, dead or sorted(failures)))
-    return f"worker {ranks}"
+def _who(failures: Mapping[int, BaseException]) -> str:
+    """Which workers died, where that is known: often the others notice first."""
+    dead = [str(rank) for rank in sorted(failures) if kind_of(failures[rank]) is not Kind.PEER]
+    return f"Worker {', '.join(dead)}" if dead else "A worker"

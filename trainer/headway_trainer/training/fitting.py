@@ -28,6 +28,8 @@ class Fit:
     use_gpu: bool
     note: Callable[[str], None]
     """Takes a sentence for people."""
+    stop: threading.Event
+    """Set when the run is asked to stop: then lost workers are not waited for."""
     run_config: RunConfig | None = None
     """Where Ray Train stores what is reported; nowhere if nothing is."""
     reports: UserCallback | None = None
@@ -67,6 +69,7 @@ class Fitting(threading.Thread):
             step=lambda: self.step,
             startup_seconds=what.run.spec.scheduling.startup_deadline_seconds,
             tell=what.note,
+            stopping=what.stop.is_set,
         )
         with tempfile.TemporaryDirectory(prefix="headway-train-") as folder:
             return fit(

@@ -10,7 +10,7 @@ from typing import Any
 
 from headway_api import wire
 from headway_trainer.data import DataInfo
-from headway_trainer.outcome import Interrupted
+from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.storage import Store
 from headway_trainer.training import own, worker
 from headway_trainer.training.fitting import Fit, Fitting
@@ -55,7 +55,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     Raises UserError and StorageError from the workers, Lost when workers are lost beyond repair, and Interrupted
     when the stop was asked for and the loop has ended, or did not in time.
     """
-    fitting = Fitting(Fit(worker.train, stage.config(info), stage.run, stage.use_gpu, stage.note))
+    fitting = Fitting(Fit(worker.train, stage.config(info), stage.run, stage.use_gpu, stage.note, stage.stop))
     fitting.start()
     link = DriverLink()
     last: TrainProgress | None = None
@@ -72,7 +72,12 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             raise Interrupted(f"stopped; no checkpoint could be taken within {STOP_SECONDS:.0f} seconds")
     if (progress := link.progress()) is not None and progress != last:
         stage.on_progress(progress)
-    end = TrainEnd.model_validate(fitting.value())
+    try:
+        end = TrainEnd.model_validate(fitting.value())
+    except Lost as error:
+        if asked_at is None:
+            raise
+        raise Interrupted(f"stopped; the workers were gone before a checkpoint could be taken: {error}") from None
     if not end.finished:
         raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
     return end
@@ -90,6 +95,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
             stage.run,
             stage.use_gpu,
             stage.note,
+            stage.stop,
             run_config=reports.run_config(),
             reports=reports,
         )
