@@ -43,6 +43,13 @@ ENVIRONMENT: Mapping[str, str] = {
 """What all Ray processes of a job have in their environment. The preemption watcher is an actor that looks at Ray's own
 drain requests, which nobody sends here; metrics and structured logs go to a dashboard that is not there."""
 
+NODE_HEALTH: Mapping[str, int] = {
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 4000,
+    "health_check_failure_threshold": 5,
+}
+"""A node whose processes are gone counts as dead after 5 s, one that does not answer after 25 s; Ray waits longer."""
+
 
 def set_environment() -> None:
     """Set ENVIRONMENT, where the environment does not already say otherwise. Before ray is imported.
@@ -126,6 +133,7 @@ class Head:
             temp_dir=self._temp_dir,
             include_dashboard=False,
             no_monitor=True,
+            _system_config=dict(NODE_HEALTH),
         )
         self._node = _head_node(parameters)
         ray.init(
@@ -183,6 +191,7 @@ def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
     from ray._private.node import Node
     from ray._private.parameter import RayParams
 
+    logging.getLogger("ray").setLevel(logging.WARNING)
     os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
     Path(temp_dir).mkdir(parents=True, exist_ok=True)
     parameters = RayParams(

@@ -1,0 +1,147 @@
+"""`headway run` on this machine, as a user calls it; and the same job over separate Ray nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from headway_trainer.report.model import RunResult
+from pods import Pods
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "examples" / "digits.yaml"
+OWN = ROOT / "examples" / "own-training"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished run of the digits example."""
+    folder = tmp_path_factory.mktemp("run") / "digits"
+    done = headway("run", str(DIGITS), "--output", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accuracy" in done.stdout
+    assert "report.md" in done.stdout
+    return folder
+
+
+def test_digits_reaches_97_percent_and_leaves_model_report_and_result(digits: Path) -> None:
+    result = RunResult.model_validate_json((digits / "result.json").read_bytes())
+    accuracy = result.metrics.test["accuracy"]
+    assert accuracy is not None
+    assert accuracy >= 0.97
+    assert result.world_size == 2
+    assert result.data is not None
+    assert result.data.rows == {"train": 1258, "validation": 359, "test": 180}
+    assert (digits / "report.md").read_text().startswith("#")
+    assert {"model", "report"} <= {artifact.name for artifact in result.artifacts}
+    assert load_file(digits / "model.safetensors")
+    assert json.loads((digits / "model.json").read_text())["model"]["name"] == "cnn"
+
+
+def test_separate_nodes_give_the_same_metrics_and_weights(digits: Path, tmp_path: Path) -> None:
+    spec = yaml.safe_load(DIGITS.read_text())["spec"]
+    with Pods(tmp_path, spec) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        outcome = pods.outcome()
+    local = RunResult.model_validate_json((digits / "result.json").read_bytes())
+    there = RunResult.model_validate_json((pods.store / "result.json").read_bytes())
+    assert there.metrics == local.metrics
+    assert (pods.store / "model.safetensors").read_bytes() == (digits / "model.safetensors").read_bytes()
+    assert outcome.result is not None
+    assert float(outcome.result.metrics["test/accuracy"]) == pytest.approx(local.metrics.test["accuracy"], abs=1e-6)
+
+
+def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "digits"
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(DIGITS), "--output", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    _wait_for(lambda: list((folder / "checkpoints").glob("*/manifest.json")), process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "Give the same command again" in output
+    again = headway("run", str(DIGITS), "--output", str(folder))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Going on with the unfinished run" in again.stdout
+    assert (folder / "model.safetensors").read_bytes() == (digits / "model.safetensors").read_bytes()
+    resumed = RunResult.model_validate_json((folder / "result.json").read_bytes()).training.resumed_from_step
+    assert resumed is not None
+    assert resumed > 0
+
+
+def test_a_training_function_of_ones_own_reports_saves_and_resumes(tmp_path: Path) -> None:
+    spec = yaml.safe_load((OWN / "job.yaml").read_text())["spec"]
+    spec["training"]["arguments"]["epochs"] = 40
+    with Pods(tmp_path, spec, code=OWN) as pods:
+        pods.start_all()
+        _wait_for(lambda: len(list((pods.store / "ray" / "run").glob("checkpoint_*"))) > 3)
+        pods.kill("head")
+    with Pods(tmp_path, spec, code=OWN, attempt=2) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        outcome = pods.outcome()
+    result = RunResult.model_validate_json((pods.store / "result.json").read_bytes())
+    assert result.metrics.reported["epoch"] == 40
+    assert (result.metrics.reported["validation_accuracy"] or 0) > 0.9
+    assert set(load_file(pods.store / "model.safetensors")) == {"1.weight", "1.bias", "3.weight", "3.bias"}
+    assert outcome.checkpoint is not None
+    epochs = len(list((pods.store / "ray" / "run").glob("checkpoint_*")))
+    assert 40 <= epochs <= 43, "the second attempt should have gone on, not begun afresh"
+
+
+def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def train(config):\n    raise KeyError('no such thing')\n")
+    spec: dict[str, Any] = {
+        "code": {"configMap": {"name": "mine"}},
+        "training": {"entrypoint": "mine:train"},
+        "workers": {"replicas": 1, "resources": {"cpu": "300m"}},
+    }
+    with Pods(tmp_path, spec, code=tmp_path) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 1, pods.log("head")
+        outcome = pods.outcome()
+    assert outcome.cause == "UserError"
+    assert "mine.py:2 in train raised KeyError: 'no such thing'" in outcome.message
+    assert pods.log("head").count("Error in training function") <= 1
+
+
+COMMAND = [sys.executable, "-c", "from headway_cli.main import main; main()"]
+
+
+def headway(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, timeout=400, env=environment(), check=False
+    )
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
+
+
+def _wait_for(condition: Any, process: subprocess.Popen[str] | None = None, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process is not None and process.poll() is not None:
+            raise AssertionError(process.communicate()[0])
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come within {seconds} s")
+        time.sleep(0.05)
