@@ -202,6 +202,7 @@ class Pipeline:
                 precision_asked=training.precision,
                 precision_used=end.precision_used,
                 resumed_from_step=end.resumed_from_step,
+                first_step_time=end.first_step_time,
                 history=end.history,
             ),
             metrics=Metrics.model_validate(end.metrics),

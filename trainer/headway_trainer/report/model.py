@@ -105,6 +105,8 @@ class TrainingSummary(StatusSection):
     """The precision that the device trained in."""
     resumed_from_step: int | None = None
     """The step that the last attempt started from; null for a fresh start."""
+    first_step_time: str | None = None
+    """When the last attempt's first optimiser step was done: RFC 3339, UTC, milliseconds."""
     history: list[EpochRecord] = Field(default_factory=list)
     """Epoch by epoch, over all attempts."""
 

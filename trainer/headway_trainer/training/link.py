@@ -70,6 +70,8 @@ class TrainEnd(StatusSection):
     """Trainable parameters of the model."""
     resumed_from_step: int | None = None
     """The step that this group of workers started from."""
+    first_step_time: str | None = None
+    """When the first optimiser step of this group of workers was done: RFC 3339, UTC, milliseconds."""
     history: list[EpochRecord] = Field(default_factory=list)
     """The finished passes."""
     checkpoint: CheckpointStatus | None = None

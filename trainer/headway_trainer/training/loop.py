@@ -7,6 +7,7 @@ never killed: everything that a step depends on is in the checkpoint, or derived
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import torch
 from safetensors.torch import load
@@ -63,6 +64,7 @@ class Loop:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=job.device)
         self._seen = 0
         self._resumed_from: int | None = None
+        self._first_step_time: str | None = None
         self._saved: CheckpointStatus | None = None
         self._metrics: dict[str, float] = {}
         self._saver = Saver(job)
@@ -94,6 +96,7 @@ class Loop:
             precision_used=self._precision,
             parameters=parameter_count(self._model),
             resumed_from_step=self._resumed_from,
+            first_step_time=self._first_step_time,
             history=self.state.history,
             checkpoint=self._saved,
             notes=self.notes,
@@ -112,6 +115,7 @@ class Loop:
         request = Request.NONE
         while state.batch < self._steps:
             rows = self._step(order)
+            self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
             state.batch += 1
             state.step += 1
             state.epoch_seconds = job.clock() - started
