@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 LABELS = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
 LABELS_OF: Mapping[Resource, str] = {kube.JOBS: "", kube.PODS: LABELS, kube.CONFIG_MAPS: LABELS}
+FIRST_SECONDS = 5.0
 PATIENCE_SECONDS = 3.0
 """How long an event may be under way before it counts as lost."""
 
@@ -58,9 +59,14 @@ class Resync:
         self.last_done = self._now()
 
     async def run(self, interval: float) -> None:
-        """Compare every `interval` seconds, until cancelled."""
+        """Compare every `interval` seconds, until cancelled.
+
+        The first time soon: what is deleted between the seed and the first listing of a watch, no watch will show.
+        """
+        pause = min(interval, FIRST_SECONDS)
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(pause)
+            pause = interval
             try:
                 await self.compare()
             except kube.KubeError as error:

@@ -1,0 +1,233 @@
+"""A cluster on paper for the operator: a real control plane, kwok for nodes and pods, and the operator as a process.
+
+The operator runs with the very rights that the chart gives it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness import HACK_CLUSTER, ROOT, Cluster, run
+from sim.builders import document, outcome
+
+SYSTEM = "headway-paper"
+RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+OURS = "pods,configmaps,secrets,services,networkpolicies"
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def install_rights(cluster: Cluster, folder: Path) -> Path:
+    """Apply what the chart gives the operator, but not the operator; returns a kubeconfig with just these rights."""
+    helm = run(HACK_CLUSTER, "which", "helm", timeout=600).strip()
+    text = run(helm, "template", "headway", ROOT / "charts/headway", "-n", SYSTEM, "--kube-version", "1.37.0")
+    chart = [entry for entry in yaml.safe_load_all(text) if entry]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", *crds())
+    cluster.kubectl("create", "namespace", SYSTEM)
+    for entry in chart:
+        if entry["kind"] in RIGHTS and "helm.sh/hook" not in entry["metadata"].get("annotations", {}):
+            cluster.kubectl("apply", "-f", "-", stdin=json.dumps(entry))
+    account = next(entry["metadata"]["name"] for entry in chart if entry["kind"] == "ServiceAccount")
+    token = cluster.kubectl("create", "token", account, "-n", SYSTEM, "--duration=6h").strip()
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"] = [{"name": "operator", "user": {"token": token}}]
+    config["contexts"][0]["context"]["user"] = "operator"
+    path = folder / "operator.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def crds() -> list[str]:
+    """The words with which kubectl applies the CRDs."""
+    return [word for path in sorted((ROOT / "crds").glob("*.yaml")) for word in ("-f", str(path))]
+
+
+@dataclass
+class Operator:
+    """A process of the operator."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    metrics_port: int
+    health_port: int
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def working(self) -> bool:
+        """Whether it works, rather than waiting for the Lease."""
+        return self.metric("headway_is_leader") == 1 and self.get("/readyz") == "ok"
+
+    def get(self, path: str) -> str | None:
+        """What it answers; None if it does not."""
+        port = self.metrics_port if path == "/metrics" else self.health_port
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+                text: str = answer.read().decode()
+                return text
+        except urllib.error.HTTPError as error:
+            return str(error.read().decode())
+        except OSError:
+            return None
+
+    def metric(self, name: str) -> float | None:
+        """The value of a metric, with its labels as they are exposed."""
+        for line in (self.get("/metrics") or "").splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rsplit(" ", 1)[1])
+        return None
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+class Paper:
+    """The cluster, and what a test does to it."""
+
+    def __init__(self, cluster: Cluster, folder: Path, kubeconfig: Path) -> None:
+        self.cluster = cluster
+        self._folder = folder
+        self._kubeconfig = kubeconfig
+        self._started: list[Operator] = []
+
+    def start(self, *flags: str) -> Operator:
+        """Start a process of the operator."""
+        number = len(self._started)
+        log = self._folder / f"operator-{number}-{time.monotonic_ns()}.log"
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "headway_operator.main"),
+                    *("--trainer-image", "trainer:test", "--default-storage-uri", "s3://models/headway"),
+                    *("--lease-namespace", SYSTEM, "--lease-name", "headway"),
+                    *("--metrics-port", str(metrics := free_port()), "--health-port", str(health := free_port())),
+                    *flags,
+                ],
+                stderr=stderr,
+                env={**os.environ, "KUBECONFIG": str(self._kubeconfig), "HEADWAY_POD_NAME": f"replica-{number}"},
+            )
+        operator = Operator(process, log, metrics, health)
+        self._started.append(operator)
+        return operator
+
+    @contextmanager
+    def operator(self, *flags: str) -> Iterator[Operator]:
+        """A process of the operator that works; stopped afterwards."""
+        operator = self.start(*flags)
+        try:
+            self.cluster.wait("the operator at work", lambda: operator.working() or None, 30, every=0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{operator.log.read_text()}") from None
+        yield operator
+        if operator.process.poll() is None:
+            operator.stop()
+
+    def end_all(self) -> None:
+        """No process is left."""
+        for operator in self._started:
+            if operator.process.poll() is None:
+                operator.process.send_signal(signal.SIGCONT)
+                operator.kill()
+        self._started.clear()
+
+    def submit(self, name: str, **spec: Any) -> None:
+        """Apply a job."""
+        small = {"resources": {"cpu": "10m", "memory": "64Mi"}}
+        spec = {"head": small, **spec, "workers": {**small, **spec.get("workers", {})}}
+        self.cluster.apply(json.dumps(document(name, **spec)))
+
+    def edit(self, name: str, **spec: Any) -> None:
+        """Change a job's spec."""
+        self.cluster.kubectl("patch", "tj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def status(self, name: str) -> dict[str, Any]:
+        """A job's status."""
+        status: dict[str, Any] = self.cluster.get("tj", name).get("status", {})
+        return status
+
+    def phase(self, name: str, phase: str, within: float = 30) -> dict[str, Any]:
+        """Wait for a phase; the status then."""
+
+        def reached() -> dict[str, Any] | None:
+            status = self.status(name)
+            return status if status.get("phase") == phase else None
+
+        try:
+            return self.cluster.wait(f"{name} {phase}", reached, within, every=0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.cluster.story(name, 'default')}") from None
+
+    def pods(self, name: str) -> list[dict[str, Any]]:
+        """A job's pods."""
+        return self.cluster.items("pods", "-l", f"headway.dev/job={name}")
+
+    def left(self, name: str) -> list[str]:
+        """The objects of a job that exist."""
+        found = self.cluster.items(OURS, "-l", f"headway.dev/job={name}")
+        return [f"{item['kind']} {item['metadata']['name']}" for item in found]
+
+    def nothing_left(self, name: str, within: float = 90) -> None:
+        """Wait until a job has no objects.
+
+        Kubernetes' garbage collector learns of a new kind only half a minute after it was installed.
+        """
+        try:
+            self.cluster.wait(f"nothing left of {name}", lambda: not self.left(name) or None, within, every=0.2)
+        except AssertionError as error:
+            log = self._started[-1].log.read_text() if self._started else ""
+            raise AssertionError(f"{error}\nleft: {self.left(name)}\n{log}") from None
+
+    def end_driver(self, name: str, kind: str, *, attempt: int = 1, code: int = 0, **fields: Any) -> None:
+        """The head's main process ends and leaves its word."""
+        self.end_pod(f"{name}-{attempt}-head", code, outcome(kind, attempt, **fields))
+
+    def end_pod(self, pod: str, code: int, message: str = "", reason: str = "Error") -> None:
+        """A pod's main process ends, as the kubelet would say it."""
+        ended = {"exitCode": code, "reason": "Completed" if code == 0 else reason, "message": message}
+        state = {"terminated": ended | {"startedAt": None, "finishedAt": None}}
+        container = {"name": "main", "image": "trainer:test", "imageID": "", "ready": False, "restartCount": 0}
+        status = {
+            "phase": "Succeeded" if code == 0 else "Failed",
+            "containerStatuses": [container | {"state": state}],
+            "conditions": [{"type": "Ready", "status": "False"}],
+        }
+        patch = json.dumps({"status": status})
+        self.cluster.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", patch)
+
+    def events(self, name: str) -> list[str]:
+        """The reasons of a job's Events."""
+        found = self.cluster.items("events", "--field-selector", f"involvedObject.name={name}")
+        return [item["reason"] for item in found]
+
+    def until(self, what: str, check: Callable[[], Any], within: float = 30) -> Any:
+        """Wait until something holds."""
+        return self.cluster.wait(what, lambda: check() or None, within, every=0.2)

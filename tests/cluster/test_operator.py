@@ -1,0 +1,274 @@
+"""The operator's process before a real API server, scheduler and controllers; nodes and pods are kwok's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.paper import Operator, Paper, crds, install_rights
+from harness import HACK_CLUSTER, Cluster, run, why_no_cluster
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
+    """A control plane with two kwok nodes, the CRDs, and the operator's rights."""
+    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
+        pytest.skip("needs a cluster whose pods run on paper: unset HEADWAY_TEST_KUBECONFIG")
+    if reason := why_no_cluster(node=False):
+        pytest.skip(reason)
+    name = f"operator-{os.getpid()}"
+    folder = tmp_path_factory.mktemp("operator")
+    try:
+        words = ("up", "--no-node", "--kwok-nodes", "2", "--name", name)
+        cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
+        yield Paper(cluster, folder, install_rights(cluster, folder))
+    finally:
+        run(HACK_CLUSTER, "down", "--name", name)
+
+
+@pytest.fixture(autouse=True)
+def clean(paper: Paper) -> Iterator[None]:
+    """No job and no process is left for the next test."""
+    yield
+    paper.end_all()
+    paper.cluster.kubectl("delete", "tj", "--all", "--wait=false")
+    paper.until("no job", lambda: not paper.cluster.items("tj"))
+    paper.until("no pod", lambda: not paper.cluster.items("pods"))
+
+
+@pytest.fixture
+def operator(paper: Paper) -> Iterator[Operator]:
+    """The operator at work."""
+    with paper.operator() as made:
+        yield made
+
+
+def test_a_job_becomes_pods_runs_and_ends_with_what_its_driver_said(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits", workers={"replicas": 2})
+    status = paper.phase("digits", "Running")
+    assert status["workers"] == {"desired": 2, "ready": 2}
+    assert sorted(pod["metadata"]["name"] for pod in paper.pods("digits")) == [
+        "digits-1-head",
+        "digits-1-worker-0-0",
+        "digits-1-worker-1-0",
+    ]
+    said = {"attempt": 1, "progress": {"percent": 38, "step": 7, "metrics": {"train/loss": "0.2"}}}
+    patch = json.dumps({"data": {"progress.json": json.dumps(said)}})
+    paper.cluster.kubectl("patch", "configmap", "digits-1", "--type=merge", "-p", patch)
+    paper.until("progress in the status", lambda: paper.status("digits").get("progress", {}).get("step") == 7)
+    assert "38%" in paper.cluster.kubectl("get", "tj", "digits")
+    paper.end_driver("digits", "Succeeded", message="stored", result={"metrics": {"test/accuracy": "0.98"}})
+    status = paper.phase("digits", "Succeeded")
+    assert status["result"]["metrics"] == {"test/accuracy": "0.98"}
+    paper.cluster.kubectl("wait", "--for=condition=Complete", "tj/digits", "--timeout=10s")
+    paper.nothing_left("digits")
+    assert paper.status("digits")["result"] == status["result"]
+    paper.until("its Events", lambda: {"AttemptStarted", "Running", "Complete"} <= set(paper.events("digits")))
+    assert operator.get("/healthz") == "ok"
+    assert operator.metric('headway_attempts_ended_total{cause="Succeeded"}') == 1
+    assert operator.metric('headway_api_calls_total{code="403",resource="pods",verb="create"}') is None
+
+
+def test_nothing_of_a_job_has_a_finalizer_and_all_of_it_has_an_owner(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits")
+    paper.phase("digits", "Running")
+    assert operator.get("/healthz") == "ok"
+    job = paper.cluster.get("tj", "digits")
+    assert "finalizers" not in job["metadata"]
+    found = paper.cluster.items("pods,configmaps,secrets,services,networkpolicies", "-l", "headway.dev/job=digits")
+    assert len(found) == 6
+    for item in found:
+        assert item["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+        assert "finalizers" not in item["metadata"]
+
+
+def test_a_job_deleted_while_it_runs_leaves_nothing_behind(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits", workers={"replicas": 3})
+    paper.phase("digits", "Running")
+    paper.cluster.kubectl("delete", "tj", "digits", "--timeout=20s")
+    paper.nothing_left("digits")
+    assert operator.get("/healthz") == "ok"
+
+
+def test_a_job_applied_again_under_its_old_name_begins_anew(paper: Paper, operator: Operator) -> None:
+    for _ in range(2):
+        paper.submit("digits")
+        paper.phase("digits", "Running")
+        assert paper.status("digits")["attempt"] == 1
+        paper.cluster.kubectl("delete", "tj", "digits", "--wait=false")
+    paper.nothing_left("digits")
+    assert operator.get("/healthz") == "ok"
+
+
+def test_suspend_gives_all_back_and_resume_begins_the_next_attempt(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits")
+    paper.phase("digits", "Running")
+    paper.edit("digits", suspend=True)
+    status = paper.phase("digits", "Suspended")
+    assert status["attempts"][0]["cause"] == "Suspended"
+    assert paper.left("digits") == []
+    paper.edit("digits", suspend=False)
+    status = paper.phase("digits", "Running")
+    assert status["attempt"] == 2
+    assert "failures" not in status
+    assert operator.get("/healthz") == "ok"
+
+
+def test_a_lost_worker_is_replaced_and_a_lost_head_begins_the_next_attempt(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits", workers={"replicas": 2})
+    paper.phase("digits", "Running")
+    paper.end_pod("digits-1-worker-1-0", 137)
+    paper.until("two workers again", lambda: paper.status("digits")["workers"]["ready"] == 2)
+
+    def names() -> list[str]:
+        return sorted(pod["metadata"]["name"] for pod in paper.pods("digits"))
+
+    wanted = ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-1"]
+    paper.until("the replacement alone", lambda: names() == wanted)
+    assert paper.status("digits")["failures"]["infrastructure"] == 1
+    paper.cluster.kubectl("delete", "pod", "digits-1-head", "--wait=false")
+    paper.until("attempt 2", lambda: paper.status("digits")["attempt"] == 2)
+    paper.phase("digits", "Running")
+    assert {name.split("-")[1] for name in names()} == {"2"}
+    assert operator.get("/healthz") == "ok"
+
+
+def test_a_template_that_the_api_server_refuses_fails_the_job_and_names_the_field(
+    paper: Paper, operator: Operator
+) -> None:
+    paper.submit("digits", workers={"template": {"spec": {"nodeSelektor": {"gpu": "a100"}}}})
+    status = paper.phase("digits", "Failed")
+    failed = next(item for item in status["conditions"] if item["type"] == "Failed")
+    assert failed["reason"] == "InvalidSpec"
+    assert "nodeSelektor" in failed["message"]
+    paper.nothing_left("digits")
+    assert operator.get("/healthz") == "ok"
+
+
+def test_a_job_that_only_the_operator_can_judge_is_failed_and_mended_by_an_edit(paper: Paper) -> None:
+    with paper.operator("--default-storage-uri", "") as operator:
+        paper.submit("digits")
+        status = paper.phase("digits", "Failed")
+        assert "spec.storage" in status["conditions"][-1]["message"]
+        assert paper.left("digits") == []
+        paper.edit("digits", storage={"uri": "s3://somewhere/else"})
+        assert paper.phase("digits", "Running")["attempt"] == 1
+        assert operator.get("/healthz") == "ok"
+
+
+def test_a_quota_is_waited_for_and_told(paper: Paper, operator: Operator) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "1"}}}
+    paper.cluster.apply(json.dumps(quota))
+    try:
+        paper.submit("digits")
+        paper.until("the quota's name", lambda: "exceeded quota: none" in json.dumps(paper.status("digits")))
+        assert paper.status("digits")["phase"] == "Starting"
+    finally:
+        paper.cluster.kubectl("delete", "resourcequota", "none")
+    paper.phase("digits", "Running")
+    assert paper.status("digits")["attempt"] == 1
+    assert operator.get("/healthz") == "ok"
+
+
+def test_a_finished_job_is_deleted_after_its_ttl(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits", ttlSecondsAfterFinished=1)
+    paper.phase("digits", "Running")
+    paper.end_driver("digits", "Failed", code=1, cause="UserError", message="no column y")
+    paper.until("the job gone", lambda: not paper.cluster.items("tj"))
+    paper.nothing_left("digits")
+    assert operator.get("/healthz") == "ok"
+
+
+def test_what_happens_while_no_operator_runs_is_made_up_for(paper: Paper) -> None:
+    with paper.operator() as first:
+        for name in ("ends", "loses", "goes"):
+            paper.submit(name)
+        for name in ("ends", "loses", "goes"):
+            paper.phase(name, "Running")
+        first.kill()
+    paper.end_driver("ends", "Succeeded", result={"metrics": {"test/accuracy": "0.9"}})
+    paper.cluster.kubectl("delete", "pod", "loses-1-worker-0-0", "--wait=false")
+    paper.cluster.kubectl("delete", "tj", "goes", "--wait=false")
+    paper.submit("new")
+    with paper.operator() as second:
+        assert paper.phase("ends", "Succeeded")["result"]["metrics"] == {"test/accuracy": "0.9"}
+        paper.until("a worker again", lambda: "loses-1-worker-0-1" in json.dumps(paper.pods("loses")))
+        paper.phase("new", "Running")
+        paper.nothing_left("goes")
+        paper.nothing_left("ends")
+        assert second.get("/healthz") == "ok"
+
+
+def test_an_operator_that_is_told_to_stop_ends_quickly_and_hands_over(paper: Paper) -> None:
+    with paper.operator() as first:
+        second = paper.start()
+        paper.until("the second waits", lambda: second.get("/readyz") == "ok")
+        began = time.monotonic()
+        assert first.stop() == 0
+        paper.until("the second at work", second.working)
+        assert time.monotonic() - began < 8
+
+
+def test_the_second_of_two_replicas_takes_over_within_15_seconds(paper: Paper) -> None:
+    with paper.operator() as first:
+        second = paper.start()
+        paper.until("the second waits", lambda: second.get("/readyz") == "ok")
+        paper.submit("before")
+        paper.phase("before", "Running")
+        assert second.metric("headway_is_leader") == 0
+        first.kill()
+        began = time.monotonic()
+        paper.submit("after")
+        paper.phase("after", "Running", within=15)
+        assert time.monotonic() - began <= 15
+        assert paper.status("before")["phase"] == "Running"
+
+
+def test_a_frozen_leader_writes_nothing_when_it_thaws(paper: Paper) -> None:
+    with paper.operator() as first:
+        second = paper.start()
+        paper.until("the second waits", lambda: second.get("/readyz") == "ok")
+        first.process.send_signal(signal.SIGSTOP)
+        paper.submit("digits")
+        paper.phase("digits", "Running", within=15)
+        writes = second.metric('headway_api_calls_total{code="201",resource="pods",verb="create"}')
+        assert writes == 2
+        first.process.send_signal(signal.SIGCONT)
+        assert first.process.wait(timeout=15) == 1
+        assert not [line for line in first.lines() if "creating pods" in line["message"]]
+        assert len(paper.pods("digits")) == 2
+        assert paper.status("digits")["attempt"] == 1
+
+
+def test_an_operator_waits_for_the_kinds_and_says_so(paper: Paper) -> None:
+    paper.cluster.kubectl("delete", "crd", "trainingjobs.headway.dev", "--timeout=30s")
+    operator = paper.start()
+    try:
+        paper.until("a word about it", lambda: "not installed" in operator.log.read_text())
+        assert operator.get("/readyz") == "starting"
+        assert operator.get("/healthz") == "ok"
+    finally:
+        paper.cluster.kubectl("apply", "--server-side", *crds())
+    paper.until("the operator at work", operator.working)
+    paper.submit("digits")
+    paper.phase("digits", "Running")
+
+
+def test_only_the_namespaces_that_are_named_are_served(paper: Paper) -> None:
+    paper.cluster.kubectl("create", "namespace", "elsewhere")
+    try:
+        with paper.operator("--namespace", "elsewhere") as operator:
+            paper.submit("digits")
+            paper.until("a look around", lambda: (operator.metric("headway_resync_last_seconds") or 0) > 2)
+            assert paper.status("digits") == {}
+            assert paper.pods("digits") == []
+    finally:
+        paper.cluster.kubectl("delete", "namespace", "elsewhere", "--wait=false")
