@@ -9,7 +9,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -60,7 +61,18 @@ async def load_configuration() -> Configuration:
         load_incluster_config(configuration)
     except ConfigException:
         await load_kube_config(client_configuration=configuration)
+    configuration.proxy = configuration.proxy or _proxy_to(configuration.host)
+    # The environment has been asked for a proxy once; aiohttp would read ~/.netrc in a thread before each request.
+    configuration.client_session_kwargs = {"trust_env": False}
     return configuration
+
+
+def _proxy_to(host: str) -> str | None:
+    url = urlsplit(host)
+    proxies = getproxies()
+    if url.hostname is None or proxy_bypass(url.hostname):
+        return None
+    return proxies.get(url.scheme)
 
 
 class HttpKube:
@@ -147,10 +159,11 @@ class HttpKube:
                 raise FencedError(f"not the leader any more: {verb} of {resource.plural} not sent")
             status = 0
             try:
-                params = await self._client.param_serialize(
-                    method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
+                _, url, sent, *_ = await self._client.param_serialize(
+                    method, path, query_params=query, header_params=headers, auth_settings=["BearerToken"]
                 )
-                response = await self._client.call_api(*params, _request_timeout=self._timeout)
+                # The body goes past param_serialize, which would copy it: it is plain JSON already.
+                response = await self._client.call_api(method, url, sent, body, _request_timeout=self._timeout)
                 status = response.status
                 data = await response.read()
                 after = response.headers.get("Retry-After")

@@ -125,7 +125,6 @@ async def _connection() -> kopf.ConnectionInfo:
         token=value or None,
         certificate_path=found.cert_file,
         private_key_path=found.key_file,
-        expiration=None,
-        trust_env=True,
+        proxy_url=found.proxy,
         priority=int(time.time()),
     )

@@ -1,0 +1,205 @@
+"""The port over HTTP, against a small server of the test's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from headway_operator import kube
+from headway_operator.kube import (
+    AlreadyExistsError,
+    ConflictError,
+    DeniedError,
+    FencedError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    RetryableError,
+)
+from headway_operator.kube_http import HttpKube, _proxy_to
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def served(answer: Answer, **options: Any) -> AsyncIterator[HttpKube]:
+    """The port, onto a server that answers everything in one way."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    configuration = Configuration(host=f"http://127.0.0.1:{port}")
+    configuration.client_session_kwargs = {"trust_env": False}
+    try:
+        async with ApiClient(configuration) as client:
+            yield HttpKube(client, timeout=5, **options)
+    finally:
+        await runner.cleanup()
+
+
+def refusing(status: int, reason: str = "", message: str = "no", **headers: str) -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        body = {"kind": "Status", "status": "Failure", "reason": reason, "message": message}
+        return web.json_response(body, status=status, headers=headers)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "error"),
+    [
+        (400, "BadRequest", InvalidError),
+        (401, "Unauthorized", RetryableError),
+        (403, "Forbidden", DeniedError),
+        (404, "NotFound", NotFoundError),
+        (409, "Conflict", ConflictError),
+        (409, "AlreadyExists", AlreadyExistsError),
+        (410, "Expired", GoneError),
+        (413, "RequestEntityTooLarge", InvalidError),
+        (422, "Invalid", InvalidError),
+        (429, "TooManyRequests", RetryableError),
+        (500, "InternalError", RetryableError),
+        (504, "Timeout", RetryableError),
+    ],
+)
+async def test_each_refusal_is_an_error_of_its_own(status: int, reason: str, error: type[KubeError]) -> None:
+    async with served(refusing(status, reason, "because of this")) as api:
+        with pytest.raises(error, match="because of this"):
+            await api.create(kube.PODS, "default", {"metadata": {"name": "a"}})
+
+
+async def test_the_server_s_wish_to_wait_is_told() -> None:
+    async with served(refusing(429, **{"Retry-After": "7"})) as api:
+        with pytest.raises(RetryableError) as error:
+            await api.get(kube.PODS, "default", "a")
+    assert error.value.after == 7
+
+
+async def test_an_answer_that_is_no_json_is_an_error_with_its_status() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="<html>gateway</html>", status=502)
+
+    async with served(answer) as api:
+        with pytest.raises(RetryableError, match="502"):
+            await api.get(kube.PODS, "default", "a")
+
+
+async def test_a_server_that_is_not_there_is_retryable() -> None:
+    async with ApiClient(Configuration(host="http://127.0.0.1:1")) as client:
+        with pytest.raises(RetryableError, match="did not answer"):
+            await HttpKube(client).get(kube.PODS, "default", "a")
+
+
+class Recorded:
+    """A server that keeps what it was asked and answers from a list."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.asked: list[tuple[str, str, dict[str, str], dict[str, str], Any]] = []
+        self._answers = list(answers)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        asked = (request.method, request.path, dict(request.query), dict(request.headers))
+        self.asked.append((*asked, json.loads(text) if text else None))
+        return web.json_response(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
+
+
+async def test_a_created_object_is_checked_strictly_and_only_its_metadata_come_back() -> None:
+    server = Recorded({"metadata": {"uid": "u"}})
+    body = {"metadata": {"name": "a"}, "spec": {"limits": {"cpu": 1}}}
+    async with served(server.answer) as api:
+        assert await api.create(kube.PODS, "team", body) == {"metadata": {"uid": "u"}}
+    method, path, query, headers, sent = server.asked[0]
+    assert (method, path, sent) == ("POST", "/api/v1/namespaces/team/pods", body)
+    assert query["fieldValidation"] == "Strict"
+    assert "PartialObjectMetadata" in headers["Accept"]
+
+
+async def test_a_status_is_merged_into_its_subresource() -> None:
+    server = Recorded({"metadata": {"resourceVersion": "9"}})
+    async with served(server.answer) as api:
+        await api.patch_status(kube.JOBS, "team", "digits", {"status": {"phase": None}})
+    method, path, _, headers, sent = server.asked[0]
+    assert (method, sent) == ("PATCH", {"status": {"phase": None}})
+    assert path == "/apis/headway.dev/v1alpha1/namespaces/team/trainingjobs/digits/status"
+    assert headers["Content-Type"] == "application/merge-patch+json"
+
+
+async def test_a_deletion_is_of_the_very_object_and_in_the_background() -> None:
+    server = Recorded({"kind": "Status"})
+    async with served(server.answer) as api:
+        await api.delete(kube.PODS, "team", "a", uid="u", version="7")
+        await api.delete(kube.PODS, "team", "a")
+    assert server.asked[0][4]["preconditions"] == {"uid": "u", "resourceVersion": "7"}
+    assert server.asked[0][4]["propagationPolicy"] == "Background"
+    assert "preconditions" not in server.asked[1][4]
+
+
+async def test_lists_are_read_page_by_page() -> None:
+    pages = [
+        {"metadata": {"resourceVersion": "5", "continue": "more"}, "items": [{"a": 1}]},
+        {"metadata": {"resourceVersion": "5"}, "items": [{"a": 2}]},
+    ]
+    server = Recorded(*pages)
+    async with served(server.answer) as api:
+        found = [page async for page in api.pages(kube.PODS, None, labels="a=b", metadata_only=True)]
+    assert found == [([{"a": 1}], 5), ([{"a": 2}], 5)]
+    assert [asked[2].get("continue") for asked in server.asked] == [None, "more"]
+    assert server.asked[0][1] == "/api/v1/pods"
+    assert server.asked[0][2]["labelSelector"] == "a=b"
+    assert "PartialObjectMetadataList" in server.asked[0][3]["Accept"]
+
+
+async def test_who_may_not_write_sends_nothing_but_may_still_read() -> None:
+    server = Recorded({"metadata": {}})
+    async with served(server.answer, may_write=lambda: False) as api:
+        await api.get(kube.PODS, "team", "a")
+        for write in (
+            api.create(kube.PODS, "team", {"metadata": {"name": "a"}}),
+            api.patch_status(kube.JOBS, "team", "a", {}),
+            api.delete(kube.PODS, "team", "a"),
+            api.replace(kube.LEASES, "team", "a", {}),
+        ):
+            with pytest.raises(FencedError):
+                await write
+    assert [asked[0] for asked in server.asked] == ["GET"]
+
+
+async def test_calls_are_counted_by_verb_resource_and_code() -> None:
+    calls: list[tuple[str, str, int]] = []
+    record = lambda *call: calls.append(call)  # noqa: E731 - three words into one tuple
+    async with served(refusing(404), record=record) as api:
+        with pytest.raises(NotFoundError):
+            await api.get(kube.SECRETS, "team", "a")
+    assert calls == [("get", "secrets", 404)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({}, None),
+        ({"https_proxy": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "10.96.0.1"}, None),
+        ({"http_proxy": "http://proxy:3128"}, None),
+    ],
+)
+def test_a_proxy_of_the_environment_is_used_unless_it_is_not_for_the_api_server(
+    environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert _proxy_to("https://10.96.0.1:443") == proxy
