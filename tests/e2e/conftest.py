@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,26 @@ spec:
 """
 
 
+@contextmanager
+def _namespace(cluster: Cluster) -> Iterator[str]:
+    name = f"e2e-{next(_numbers)}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.apply(CLAIM, name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=120s")
+
+
 @pytest.fixture
 def namespace(headway: Cluster) -> Iterator[str]:
     """A namespace of the test's own, with the claim `models`; gone after it."""
-    name = f"e2e-{next(_numbers)}"
-    headway.kubectl("create", "namespace", name)
-    headway.apply(CLAIM, name)
-    yield name
-    headway.kubectl("delete", "namespace", name, "--wait=true", "--timeout=120s")
+    with _namespace(headway) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def digits(headway: Cluster) -> Iterator[str]:
+    """A namespace in which examples/digits.yaml was applied and has ended."""
+    with _namespace(headway) as name:
+        headway.apply((ROOT / "examples/digits.yaml").read_text(), name)
+        headway.finished("digits", name)
+        yield name

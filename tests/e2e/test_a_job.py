@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import ROOT, Cluster
+from harness import ROOT, Cluster, run
 
 pytestmark = pytest.mark.e2e
 
@@ -41,9 +44,8 @@ def condition(job: dict[str, Any], kind: str) -> dict[str, Any]:
     return found
 
 
-def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Cluster, namespace: str) -> None:
-    headway.apply((ROOT / "examples/digits.yaml").read_text(), namespace)
-    headway.finished("digits", namespace)
+def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Cluster, digits: str) -> None:
+    namespace = digits
     headway.kubectl("wait", "-n", namespace, "--for=condition=Complete", "trainingjob/digits", "--timeout=5s")
     job = headway.get("trainingjob", "digits", "-n", namespace)
     status = job["status"]
@@ -71,6 +73,17 @@ def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Clu
         "exec", "-n", namespace, "reader", "--", "sh", "-c", "stat -c %s /models/*/digits-*/model.safetensors"
     )
     assert int(sizes) == artifacts["model"]["sizeBytes"] > 10_000
+
+
+def test_the_same_file_gives_the_same_metrics_on_this_machine(headway: Cluster, digits: str, tmp_path: Path) -> None:
+    here = tmp_path / "digits"
+    run(Path(sys.executable).parent / "headway", "run", ROOT / "examples/digits.yaml", "--output", here, timeout=300)
+    result = json.loads((here / "result.json").read_text())
+    status = headway.get("trainingjob", "digits", "-n", digits)["status"]
+    there = {artifact["name"]: artifact["sha256"] for artifact in status["result"]["artifacts"]}
+    assert hashlib.sha256((here / "model.safetensors").read_bytes()).hexdigest() == there["model"]
+    measured = {f"test/{name}": f"{value:.6g}" for name, value in result["metrics"]["test"].items()}
+    assert measured == {name: value for name, value in status["result"]["metrics"].items() if name.startswith("test/")}
 
 
 OWN_CODE = """
