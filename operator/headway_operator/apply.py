@@ -79,7 +79,7 @@ class Applier:
         Raises KubeError where the API server does not answer or the job is not what it was; the rest has been tried.
         """
         applied = Applied()
-        if plan.create:
+        if plan.create or plan.with_objects:
             await self._create(job, plan, applied)
         await _all([partial(self._delete_pod, job, pod, applied) for pod in plan.delete])
         for attempt in plan.delete_objects:
@@ -99,6 +99,8 @@ class Applier:
             try:
                 await self._prepare(job, attempt)
             except (DeniedError, InvalidError) as error:
+                if not plan.create:
+                    raise
                 refusal = _refusal(error)
                 applied.refused |= {new.name(job.name, plan.attempt): refusal for new in plan.create}
                 return

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 SPECS_KEPT = 512
 """Parsed specs kept at hand; a spec is parsed again in a fifth of a millisecond."""
+NAMES_LOGGED = 3
 FIRST_REFUSAL_DELAY = 5.0
 LONGEST_REFUSAL_DELAY = 60.0
 STATUS_WRITES_A_SECOND = 50.0
@@ -187,14 +188,19 @@ class Controller:
         return memory
 
 
+def _few(names: list[str]) -> str:
+    more = len(names) - NAMES_LOGGED
+    return ", ".join(names[:NAMES_LOGGED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _log(key: Key, plan: Plan) -> None:
     """One line for each decision that changes anything but progress."""
     job = "/".join(key)
     if plan.create:
-        names = f"{plan.create[0].name(key[1], plan.attempt)} and {len(plan.create) - 1} more"
+        names = _few([pod.name(key[1], plan.attempt) for pod in plan.create])
         logger.info("creating pods: %s", names, extra={"job": job, "attempt": plan.attempt})
     if plan.delete:
-        logger.info("deleting pods: %s and %d more", plan.delete[0].name, len(plan.delete) - 1, extra={"job": job})
+        logger.info("deleting pods: %s", _few([pod.name for pod in plan.delete]), extra={"job": job})
     if plan.delete_job:
         logger.info("deleting the job: its ttlSecondsAfterFinished is over", extra={"job": job})
     for notice in plan.notices:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from kubernetes.aio.client.api_client import ApiClient
 
-from headway_operator import health, kube
+from headway_operator import health
 from headway_operator.apply import Applier
 from headway_operator.cache import Cache
 from headway_operator.controller import Controller
@@ -56,9 +56,9 @@ class Operator:
         self._settings = settings
         self._metrics = Metrics()
         self._cache = Cache()
-        self._workers: Workers | None = None
+        self.workers: Workers | None = None
         self._watches: Watches | None = None
-        self._resync: Resync | None = None
+        self.resync: Resync | None = None
         self._ready = False
         self._stop = asyncio.Event()
         self._identity = os.environ.get("HEADWAY_POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
@@ -67,7 +67,7 @@ class Operator:
         """Run until told to stop; the exit code."""
         self._metrics.on_scrape(self._readings)
         ports = {"metrics": self._settings.metrics_port, "health": self._settings.health_port}
-        server = await health.serve(self._metrics.text, self._wrong, self._not_ready, ports)
+        server = await health.serve(self._metrics.text, self.wrong, self._not_ready, ports)
         self._on_signals()
         try:
             async with ApiClient(await load_configuration()) as client:
@@ -131,12 +131,12 @@ class Operator:
         workers = Workers(controller.reconcile, limit=settings.workers, now=time.time, metrics=self._metrics)
         watches = Watches(self._cache, workers.add, settings.namespaces, time.time)
         resync = Resync(api, self._cache, workers.add, settings.namespaces, time.time)
-        self._workers, self._watches, self._resync = workers, watches, resync
+        self.workers, self._watches, self.resync = workers, watches, resync
 
         tasks = {}
         if elector is not None:
             tasks["the Lease"] = asyncio.create_task(elector.keep())
-        if not await self._unless_stopped(self._seed(api, resync), *tasks.values()):
+        if not await self._unless_stopped(self._seed(resync), *tasks.values()):
             return await self._wind_down(workers, events, tasks)
         tasks["the work"] = asyncio.create_task(workers.run())
         tasks["the events"] = asyncio.create_task(events.run())
@@ -151,14 +151,11 @@ class Operator:
         await self._unless_stopped(asyncio.Event().wait(), *tasks.values())
         return await self._wind_down(workers, events, tasks)
 
-    async def _seed(self, api: HttpKube, resync: Resync) -> None:
+    async def _seed(self, resync: Resync) -> None:
         """Read what exists; wait for the kinds, which may be installed after the operator or just be changed."""
         said = ""
         while True:
             try:
-                namespace = self._settings.namespaces[0] if self._settings.namespaces else None
-                async for _ in api.pages(kube.JOBS, namespace, labels="headway.dev/none", metadata_only=True):
-                    pass
                 await resync.seed()
             except NotFoundError:
                 problem = "the kind TrainingJob is not installed (yet): apply the CRDs of Headway"
@@ -200,12 +197,12 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
 
-    def _wrong(self) -> str | None:
+    def wrong(self) -> str | None:
         """What makes this process unhealthy."""
-        if self._workers is not None and self._workers.oldest_seconds() > STUCK_SECONDS:
-            return f"a job has waited for its look for {self._workers.oldest_seconds():.0f} s"
-        if self._resync is not None:
-            blind = [name for name, rounds in self._resync.blind_rounds.items() if rounds >= BLIND_ROUNDS]
+        if self.workers is not None and self.workers.oldest_seconds() > STUCK_SECONDS:
+            return f"a job has waited for its look for {self.workers.oldest_seconds():.0f} s"
+        if self.resync is not None:
+            blind = [name for name, rounds in self.resync.blind_rounds.items() if rounds >= BLIND_ROUNDS]
             if blind:
                 return f"the watch of {' and of '.join(blind)} misses what happens"
         return None
@@ -217,18 +214,18 @@ class Operator:
         """Gauges that are read when they are scraped."""
         now = time.time()
         yield Reading("headway_jobs", "Jobs by phase", Counter(self._cache.phases()), "phase")
-        if self._workers is not None:
-            yield Reading("headway_queue_depth", "Keys that wait for their look", {"": self._workers.depth()})
-            yield Reading("headway_queue_oldest_seconds", "Age of the oldest key", {"": self._workers.oldest_seconds()})
+        if self.workers is not None:
+            yield Reading("headway_queue_depth", "Keys that wait for their look", {"": self.workers.depth()})
+            yield Reading("headway_queue_oldest_seconds", "Age of the oldest key", {"": self.workers.oldest_seconds()})
         if self._watches is not None:
             ages = {name: now - when for name, when in self._watches.last_event.items()}
             text = "Seconds since a watch last showed anything"
             yield Reading("headway_watch_last_event_seconds", text, ages, "resource")
-        if self._resync is not None and self._resync.last_done is not None:
+        if self.resync is not None and self.resync.last_done is not None:
             text = "Seconds since what is known was last compared with what exists"
-            yield Reading("headway_resync_last_seconds", text, {"": now - self._resync.last_done})
+            yield Reading("headway_resync_last_seconds", text, {"": now - self.resync.last_done})
             text = "Changes that a watch has not shown"
-            yield Reading("headway_watch_missed_changes", text, self._resync.missed, "resource")
+            yield Reading("headway_watch_missed_changes", text, self.resync.missed, "resource")
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[object]] | Iterable[asyncio.Task[None]]) -> None:

@@ -39,6 +39,7 @@ def start(look: Look, number: int) -> None:
 
 def carry_on(look: Look, attempt: Attempt) -> None:
     """Keep an attempt going, or stop it, or record its end."""
+    look.turn_to(attempt.number)
     crew = muster(look.observed, attempt.number, _desired(look, attempt), look.now)
     said = _said(look, attempt)
     attempt = _hear_driver(look, attempt, said)
@@ -133,7 +134,9 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
     # Numbers are counted over the whole attempt, so that a name never returns.
     top = max([attempt.workers_replaced, *(pod.number for pod in crew.replacements)])
     again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
-    if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bool(first)) and again:
+    # A ConfigMap that somebody deleted is made again: pods that are still to come mount it.
+    bare = bool(first) or all(config.attempt != attempt.number for config in look.observed.configs)
+    if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bare) and again:
         look.again()
     _tidy(look, attempt, crew)
     _describe(look, attempt, crew, creating=bool(first))
@@ -195,7 +198,7 @@ def _describe(look: Look, attempt: Attempt, crew: Crew, *, creating: bool) -> No
 def _describe_places(look: Look, crew: Crew, *, creating: bool) -> None:
     before = condition_of(look.job.status, "Scheduled")
     with_node = sum(1 for pod in crew.present if pod.node is not None)
-    if look.observed.refusals:
+    if look.refusals:
         look.draft.condition("Scheduled", False, REASON_PODS_REFUSED, hindrance(look, crew))
     elif creating and before is not None and before.reason == REASON_PODS_REFUSED:
         return

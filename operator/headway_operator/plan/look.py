@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway_operator.plan.ends import overdue
-from headway_operator.plan.model import Job, NewPod, Notice, Observed, Plan, Pod
+from headway_operator.plan.model import Job, NewPod, Notice, Observed, Plan, Pod, Refusal
 from headway_operator.plan.status import Draft, urgent
 
 GOING_SECONDS = 60.0
@@ -18,6 +18,8 @@ class Look:
         self.observed = observed
         self.now = now
         self.draft = Draft(job, now)
+        self.refusals: dict[str, Refusal] = {}
+        """What the API server refused of the attempt that is being looked at."""
         self.notices: list[Notice] = []
         self.look_live = False
         self._attempt = 0
@@ -30,19 +32,27 @@ class Look:
         self._forget: list[Pod] = []
         self._wake: float | None = None
 
+    def turn_to(self, attempt: int) -> None:
+        """From here on it is about this attempt."""
+        prefix = f"{self.job.name}-{attempt}-"
+        self.refusals = {name: why for name, why in self.observed.refusals.items() if name.startswith(prefix)}
+
     def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool) -> bool:
         """Create pods of an attempt of so many workers, those that were refused a moment ago excepted.
+
+        With objects: make sure of its ConfigMap, Secret, Service and NetworkPolicy first, also if there are no pods to
+        create.
 
         Returns whether any are left to be created.
         """
         self._attempt, self._workers = attempt, workers
         for pod in pods:
-            refusal = self.observed.refusals.get(pod.name(self.job.name, attempt))
+            refusal = self.refusals.get(pod.name(self.job.name, attempt))
             if refusal is not None and self.now < refusal.retry_at:
                 self.wake_at(refusal.retry_at)
             else:
                 self._create.append(pod)
-        self._with_objects = with_objects and bool(self._create)
+        self._with_objects = with_objects and (bool(self._create) or not pods)
         return bool(self._create)
 
     def delete(self, pod: Pod) -> None:

@@ -45,7 +45,7 @@ def _deadline(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None
 
 
 def _refused(look: Look) -> End | None:
-    for name, refusal in sorted(look.observed.refusals.items()):
+    for name, refusal in sorted(look.refusals.items()):
         if refusal.kind == "Invalid":
             return End("InvalidSpec", ends.bounded(f"the API server refuses {name}: {refusal.message}"))
     return None
@@ -101,7 +101,7 @@ def _idle(pod: Pod) -> bool:
 
 def hindrance(look: Look, crew: Crew) -> str:
     """What keeps pods from coming up, as far as anybody has said; empty if nobody has."""
-    refused = sorted(look.observed.refusals.items())
+    refused = sorted(look.refusals.items())
     if refused:
         name, refusal = refused[0]
         return f"the API server does not take {name}: {refusal.message}"

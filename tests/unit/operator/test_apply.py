@@ -262,3 +262,33 @@ def test_run_json_is_what_the_trainer_reads() -> None:
 )
 def test_the_status_patch_is_the_difference(before: Any, after: Any, patch: Any) -> None:
     assert merge_patch(before, after) == patch
+
+
+def test_a_config_map_that_somebody_deleted_is_made_again() -> None:
+    stage = Stage()
+    stage.look()
+    stage.look()
+    stage.server.delete(kube.CONFIG_MAPS, "digits-1")
+    stage.look()
+    assert stage.names(kube.CONFIG_MAPS) == ["digits-1"]
+    assert stage.status()["attempt"] == 1
+
+
+def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> None:
+    stage = Stage(scheduling={"startupDeadlineSeconds": 10})
+    refuse = True
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods") and refuse:
+            raise DeniedError("exceeded quota")
+
+    stage.api.before = before
+    for _ in range(12):
+        again_at = stage.look()
+        stage.now = max(stage.now + 1, again_at or 0)
+        if stage.status()["attempt"] == 2:
+            break
+        refuse = stage.status()["attempts"][-1].get("endTime") is None
+    assert stage.status()["attempts"][0]["cause"] == "Unschedulable"
+    assert "exceeded quota" in stage.status()["attempts"][0]["message"]
+    assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"

@@ -7,12 +7,13 @@ import json
 import logging
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
 from headway_api.status import Attempt, TrainingJobStatus
-from headway_operator import kube, logs
+from headway_operator import health, kube, logs
 from headway_operator.cache import Cache
 from headway_operator.events import EventPoster, event
 from headway_operator.kube import ConflictError, DeniedError, NotFoundError, RetryableError
@@ -21,6 +22,7 @@ from headway_operator.metrics import Metrics, Reading
 from headway_operator.plan.model import Notice
 from headway_operator.plan.times import to_text
 from headway_operator.resync import Resync
+from headway_operator.runtime import BLIND_ROUNDS, STUCK_SECONDS, Operator
 from headway_operator.settings import Settings, from_environment
 from headway_operator.slim import Key
 from headway_operator.work import Workers
@@ -298,3 +300,50 @@ class TestWorkers:
 
         clock.run(run())
         assert done == [("a", "first")]
+
+
+class TestHealth:
+    def test_a_stuck_key_and_a_blind_watch_are_unhealthy(self) -> None:
+        async def run() -> list[str | None]:
+            operator = Operator(Settings())
+            said = [operator.wrong()]
+            operator.workers = Workers(lambda _: asyncio.sleep(1e6), limit=1, now=lambda: T0, metrics=Metrics())
+            operator.resync = Resync(FakeKube(ApiServer(lambda: T0)), Cache(), lambda _: None, (), lambda: T0)
+            said.append(operator.wrong())
+            operator.workers.add(("a", "b"))
+            task = asyncio.create_task(operator.workers.run())
+            await asyncio.sleep(STUCK_SECONDS - 1)
+            said.append(operator.wrong())
+            await asyncio.sleep(2)
+            said.append(operator.wrong())
+            task.cancel()
+            operator.workers = None
+            operator.resync.blind_rounds = {"pods": 1}
+            said.append(operator.wrong())
+            operator.resync.blind_rounds = {"pods": BLIND_ROUNDS}
+            said.append(operator.wrong())
+            return said
+
+        fine, idle, busy, stuck, missed, blind = clock.run(run())
+        assert (fine, idle, busy, missed) == (None, None, None, None)
+        assert stuck == "a job has waited for its look for 301 s"
+        assert blind == "the watch of pods misses what happens"
+
+    async def test_the_checks_are_served_with_their_words(self) -> None:
+        wrong: list[str | None] = [None]
+        runner = await health.serve(lambda: b"x 1\n", lambda: wrong[0], lambda: "starting", {"metrics": 0, "health": 0})
+        try:
+            port = runner.addresses[0][1]
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+                async def get(path: str) -> tuple[int, str]:
+                    async with session.get(path) as answer:
+                        return answer.status, await answer.text()
+
+                assert await get("/metrics") == (200, "x 1\n")
+                assert await get("/healthz") == (200, "ok")
+                assert await get("/readyz") == (503, "starting")
+                wrong[0] = "stuck"
+                assert await get("/healthz") == (503, "stuck")
+        finally:
+            await runner.cleanup()
