@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ OWN = ROOT / "examples" / "own-training"
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of the digits example."""
     folder = tmp_path_factory.mktemp("run") / "digits"
     done = headway("run", str(DIGITS), "--output", str(folder))

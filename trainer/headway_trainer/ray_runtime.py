@@ -39,9 +39,11 @@ ENVIRONMENT: Mapping[str, str] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
+    "RAY_worker_niceness": "0",
 }
 """What all Ray processes of a job have in their environment. The preemption watcher is an actor that looks at Ray's own
-drain requests, which nobody sends here; metrics and structured logs go to a dashboard that is not there."""
+drain requests, which nobody sends here; metrics and structured logs go to a dashboard that is not there. Ray's workers
+would give way to every other process of the machine, which training has no reason to do."""
 
 NODE_HEALTH: Mapping[str, int] = {
     "health_check_period_ms": 1000,

@@ -21,6 +21,13 @@ from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
 
 
+def test_digits_are_what_scikit_learn_gives() -> None:
+    content, theirs = load_builtin("digits"), datasets.load_digits()
+    assert np.array_equal(content.x[:, 0], theirs.images)
+    assert np.array_equal(content.y, theirs.target)
+    assert (content.x.dtype, content.y.dtype) == (theirs.images.dtype, theirs.target.dtype)
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "shape", "classes"),
     [

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from headway_trainer.entrypoints import describe, location
 from headway_trainer.errors import UserError
 
@@ -28,6 +26,8 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
     what: names the code, where the exception is the user's wherever it came from. folder: where their code lies.
     An exception that another worker's end has caused is nobody's, and passes.
     """
+    import torch
+
     if is_peer_error(error):
         return
     if isinstance(error, torch.OutOfMemoryError):

@@ -39,7 +39,8 @@ def make_reproducible(threads: int) -> None:
     """Sums in the same order on each machine: the number of threads fixed, deterministic kernels where they exist."""
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which imports the compiler to tell it, too.
+    torch.set_deterministic_debug_mode("warn")
     # It would write over memory that is about to be written anyway, at each allocation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a module property
     torch.backends.cudnn.benchmark = False

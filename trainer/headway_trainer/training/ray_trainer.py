@@ -1,11 +1,12 @@
-"""Ray Train's TorchTrainer with its controller in this process, and without the actors that one job does not need.
+"""Ray Train with its controller in this process, and without the actors that one job alone does not need.
 
 Stock Ray Train starts, one after the other, processes for the controller, the autoscaling coordinator, the cleaner of
 placement groups, the data set manager and the barrier of `report`, and imports torch in most of them, before the first
 worker. Here the driver is the head pod's main process: its end is the cluster's end, so nothing has to outlive it, and
 the controller's decisions (docs/decisions/0030) and callbacks run where the driver can see them.
 
-These are not public interfaces of Ray, which is pinned to one minor version; a test drives them all.
+`_Trainer` is what Ray's TorchTrainer is: a DataParallelTrainer with a torch backend. These are not public interfaces of
+Ray, which is pinned to one minor version; a test drives them all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 
 import ray
 from ray.train import RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
@@ -27,10 +27,11 @@ from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPo
 from ray.train.v2._internal.execution.worker_group import WorkerGroup, state, worker_group
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import LoggingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from headway_trainer.ray_runtime import WORKER_RESOURCE
+from headway_trainer.training.backend import TorchGroup
 
-TORCH_TIMEOUT_SECONDS = 120
 _NOT_NEEDED = (PlacementGroupCleanerCallback, DatasetsCallback)
 
 
@@ -55,7 +56,7 @@ def fit(
     trainer = _Trainer(
         function,
         train_loop_config=config,
-        torch_config=TorchConfig(timeout_s=TORCH_TIMEOUT_SECONDS),
+        backend_config=TorchGroup(gpu=use_gpu),
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources),
         run_config=run_config,
     )
@@ -103,7 +104,7 @@ class _Controller(TrainController):  # type: ignore[misc]
     worker_group_cls = _Workers
 
 
-class _Trainer(TorchTrainer):  # type: ignore[misc]
+class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     policy: FailurePolicy
     reports: UserCallback | None
 

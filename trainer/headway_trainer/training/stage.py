@@ -12,7 +12,7 @@ from headway_api import wire
 from headway_trainer.data import DataInfo
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.storage import Store
-from headway_trainer.training import own, worker
+from headway_trainer.training import backend
 from headway_trainer.training.fitting import Fit, Fitting
 from headway_trainer.training.link import TrainEnd, TrainProgress
 from headway_trainer.training.ray_link import DriverLink
@@ -55,7 +55,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     Raises UserError and StorageError from the workers, Lost when workers are lost beyond repair, and Interrupted
     when the stop was asked for and the loop has ended, or did not in time.
     """
-    fitting = Fitting(Fit(worker.train, stage.config(info), stage.run, stage.use_gpu, stage.note, stage.stop))
+    fitting = Fitting(Fit(backend.train_built_in, stage.config(info), stage.run, stage.use_gpu, stage.note, stage.stop))
     fitting.start()
     link = DriverLink()
     last: TrainProgress | None = None
@@ -90,7 +90,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         stage.note(sentence)
     fitting = Fitting(
         Fit(
-            own.train,
+            backend.train_own,
             stage.config(info),
             stage.run,
             stage.use_gpu,
