@@ -14,11 +14,13 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import Checkpoints
 from headway_trainer.training.group import Alone, Group
 from headway_trainer.training.job import Job, Rows
+from headway_trainer.training.lean import without_compiler
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop
 from headway_trainer.training.state import seed_everything
 
 FEATURES, CLASSES = 4, 3
+torch.set_num_threads(1)  # as a job's workers do; and two threads on matrices this small only wait for each other
 
 
 class Killed(BaseException):
@@ -126,7 +128,8 @@ def run_until(job: Job, step: int) -> None:
 
     handle = job.model.register_forward_pre_hook(hook)
     try:
-        Loop(job).run()
+        with without_compiler():
+            Loop(job).run()
     except Killed:
         return
     finally:
@@ -136,7 +139,8 @@ def run_until(job: Job, step: int) -> None:
 
 def finish(job: Job) -> tuple[TrainEnd, dict[str, torch.Tensor]]:
     """Run the loop to its end; how it ended, and the weights."""
-    end = Loop(job).run()
+    with without_compiler():
+        end = Loop(job).run()
     return end, {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
 
 

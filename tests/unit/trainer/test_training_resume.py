@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from headway_trainer.storage import Store
 from headway_trainer.training.link import TrainEnd
-from headway_trainer.training.loop import Loop
 from training_runs import Driver, Ticks, finish, make_job, run_until, same, small_model, training
 
 STEPS = 12
@@ -108,7 +107,7 @@ def test_another_number_of_workers_begins_the_epoch_again_and_says_so(tmp_path: 
     changed = text.replace('"worldSize": 1', '"worldSize": 2')
     assert changed != text
     (tmp_path / "checkpoints" / newest.name / "manifest.json").write_text(changed)
-    end = Loop(job).run()
+    end, _ = finish(job)
     assert end.step == 6 + 8
     assert "2 workers took the checkpoint of step 6, 1 resumed it" in end.notes[0]
 
@@ -116,7 +115,7 @@ def test_another_number_of_workers_begins_the_epoch_again_and_says_so(tmp_path: 
 def test_seconds_between_checkpoints_are_kept_by_the_first_ranks_clock(tmp_path: Path) -> None:
     spec = training(checkpoint={"everySeconds": 1, "keepLast": 100}, epochs=4)
     job = make_job(Store.open(str(tmp_path)), spec, clock=Ticks(0.1))
-    Loop(job).run()
+    finish(job)
     steps = [manifest.step for manifest in job.checkpoints.complete()]
     assert any(step % 4 for step in steps)
     assert len(steps) < 16
@@ -124,7 +123,7 @@ def test_seconds_between_checkpoints_are_kept_by_the_first_ranks_clock(tmp_path:
 
 def test_progress_tells_epoch_step_and_planned_steps(tmp_path: Path) -> None:
     link = Driver()
-    Loop(make_job(Store.open(str(tmp_path)), training(), link=link)).run()
+    finish(make_job(Store.open(str(tmp_path)), training(), link=link))
     last = link.progress[-1]
     assert (last.epoch, last.epochs, last.step, last.done, last.planned) == (3, 3, STEPS, STEPS, STEPS)
     assert last.checkpoint is not None

@@ -28,7 +28,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimiser's tensors, on the CPU, by `<parameter index>.<name>`."""
+    """The optimiser's tensors, on the CPU, by `<parameter index>.<name>`; no copies where they are there already."""
     state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
     return {
         f"{index}.{name}": value.detach().cpu()
