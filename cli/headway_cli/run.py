@@ -50,7 +50,7 @@ def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
     job = read_job(file, settings)
-    local_only(job)
+    refuse_what_a_cluster_has(job, code)
     folder = RunFolder(output or Path("out") / job.metadata.name)
     console = Console()
     with folder.locked():
@@ -131,28 +131,28 @@ def _ended(verdict: Verdict, local: Local, console: Console) -> int:
     return EXIT_INTERRUPTED
 
 
-def local_only(job: TrainingJob) -> None:
-    """Raise ClickException for what only a cluster has."""
+def refuse_what_a_cluster_has(job: TrainingJob, code: Path | None) -> None:
+    """Raise ClickException for what only a cluster has, with the way out. code: what --code says."""
     data = job.spec.data
     if data is not None and data.source.persistent_volume_claim is not None:
         raise click.ClickException(
             "data.source.persistentVolumeClaim is a volume of a cluster, which this machine does not have: "
             "give the files themselves with --set 'data.source={uri: PATH}'"
         )
+    if job.spec.code is not None and job.spec.code.config_map is not None and code is None:
+        raise click.ClickException(
+            f"code.configMap {job.spec.code.config_map.name} is in a cluster: "
+            "give the folder that its files come from with --code DIR"
+        )
 
 
-def code_folder(local: Local) -> str | None:
-    """The folder that the user's own code is imported from. Raises ClickException, UserError and StorageError."""
+def code_folder(local: Local) -> str:
+    """The folder that the user's own code is imported from. Raises UserError and StorageError."""
     from headway_trainer.fetch_code import fetch
 
     code = local.job.spec.code
     if local.code is not None:
         return str(local.code.resolve())
-    if code is not None and code.config_map is not None:
-        raise click.ClickException(
-            f"code.configMap {code.config_map.name} is in a cluster: give the folder that its files come from "
-            "with --code DIR"
-        )
     if code is not None and code.git is not None:
         target = local.folder.path / "code"
         fetch(code.git, target, None, as_user=True)

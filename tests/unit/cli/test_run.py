@@ -1,0 +1,251 @@
+"""`headway run` before anything trains: what it reads, what it refuses, whose folder it is, and what it prints."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from headway_api import wire
+from headway_api.job import TrainingJob
+from headway_api.status import Progress
+from headway_cli.main import main
+from headway_cli.run import Local, code_folder, read_job, refuse_what_a_cluster_has
+from headway_cli.run_folder import RunFolder, job_digest
+from headway_cli.run_report import print_report
+from headway_cli.run_terminal import Terminal, progress_line
+from headway_trainer.report.model import Artifact, Metrics, RunResult, TrainingSummary
+
+ROOT = Path(__file__).parents[3]
+JOB = """apiVersion: headway.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: small}
+spec:
+  data: {source: {builtin: {name: iris}}}
+  model: {name: mlp}
+  training: {epochs: 4}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "job.yaml"
+    path.write_text(JOB)
+    return str(path)
+
+
+def job(text: str = JOB, **spec: Any) -> TrainingJob:
+    import yaml
+
+    document = yaml.safe_load(text)
+    document["spec"] |= spec
+    return TrainingJob.model_validate(document)
+
+
+def test_settings_are_laid_over_the_file(file: str) -> None:
+    read = read_job(file, ("training.epochs=9", "spec.seed=5", "training.optimizer.lr=0.5", "workers.replicas=3"))
+    assert read.spec.training is not None
+    assert (read.spec.training.epochs, read.spec.seed, read.spec.workers.replicas) == (9, 5, 3)
+    assert read.spec.training.optimizer.lr == 0.5
+
+
+def test_a_setting_may_be_a_whole_section(file: str) -> None:
+    read = read_job(file, ("data.source={uri: rows.csv}", "data.target=price"))
+    assert read.spec.data is not None
+    assert read.spec.data.source.uri == "rows.csv"
+    assert read.spec.data.source.builtin is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.epochs", "write KEY=VALUE, for example training.epochs=3"),
+        ("training..epochs=3", "write KEY=VALUE"),
+        ("seed.x=3", "seed is no section, so it has no field x"),
+        ("training.epochs=[", "--set training.epochs=[: "),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(file: str, setting: str, message: str) -> None:
+    if setting.startswith("seed"):
+        Path(file).write_text(JOB + "  seed: 1\n")
+    with pytest.raises(click.UsageError) as caught:
+        read_job(file, (setting,))
+    assert message in caught.value.message
+
+
+def test_mistakes_are_told_with_their_lines_and_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(JOB.replace("epochs: 4", "epochs: -4, epocs: 3"))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["run", str(path)])
+    assert done.exit_code == 1
+    assert re.search(rf"{path}:7: spec\.training\.epochs: ", done.output)
+    assert re.search(rf"{path}:7: spec\.training\.epocs: .*epochs", done.output)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_in_a_setting_names_the_field(file: str) -> None:
+    done = CliRunner().invoke(main, ["run", file, "--set", "training.epochs=many"])
+    assert done.exit_code == 1
+    assert "spec.training.epochs" in done.output
+
+
+def test_a_file_that_is_not_there_is_told() -> None:
+    done = CliRunner().invoke(main, ["run", "nothing.yaml"])
+    assert done.exit_code == 2
+    assert "nothing.yaml cannot be read" in done.output
+
+
+def test_only_one_job_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.yaml"
+    path.write_text(f"{JOB}---\n{JOB.replace('small', 'other')}")
+    with pytest.raises(click.ClickException, match=r"holds 2 TrainingJobs: headway run takes one"):
+        read_job(str(path), ())
+
+
+def test_a_volume_of_a_cluster_is_refused_with_the_way_out() -> None:
+    claim = {"persistentVolumeClaim": {"name": "rows"}}
+    with pytest.raises(click.ClickException, match=r"--set 'data\.source=\{uri: PATH\}'"):
+        refuse_what_a_cluster_has(job(data={"source": claim, "target": "y"}), None)
+
+
+def test_code_is_looked_for_beside_the_file_or_where_the_option_says(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "out")
+    file = str(tmp_path / "jobs" / "job.yaml")
+    assert code_folder(Local(job(), file, folder, 1, None)) == str(tmp_path / "jobs")
+    assert code_folder(Local(job(), file, folder, 1, tmp_path / "mine")) == str(tmp_path / "mine")
+    assert code_folder(Local(job(), "-", folder, 1, None)) == str(Path.cwd())
+
+
+def test_code_in_a_config_map_needs_a_folder(tmp_path: Path) -> None:
+    its = job(code={"configMap": {"name": "mine"}}, training={"entrypoint": "a:b"})
+    with pytest.raises(click.ClickException, match=r"code\.configMap mine is in a cluster: .* --code DIR"):
+        refuse_what_a_cluster_has(its, None)
+    refuse_what_a_cluster_has(its, tmp_path)
+
+
+def test_an_unfinished_run_goes_on_and_a_finished_one_begins_anew(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert (folder.begin(job(), fresh=False).number, folder.begin(job(), fresh=False).number) == (1, 2)
+    assert folder.begin(job(), fresh=False).resumes
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "my-notes.txt").write_text("mine")
+    folder.finish()
+    again = folder.begin(job(), fresh=False)
+    assert (again.number, again.resumes) == (1, False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my-notes.txt", "run.json"]
+
+
+def test_an_unfinished_run_of_another_spec_is_in_the_way_until_it_is_discarded(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(job(), fresh=False)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(click.ClickException, match=r"unfinished run of another job or spec: give --fresh to discard"):
+        folder.begin(job(seed=9), fresh=False)
+    assert (tmp_path / "checkpoints").exists()
+    assert folder.begin(job(seed=9), fresh=True).number == 1
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_what_only_a_cluster_looks_at_does_not_make_another_run() -> None:
+    assert job_digest(job()) == job_digest(job(image="x/y", retry={"userError": 3}, suspend=False))
+    assert job_digest(job()) != job_digest(job(workers={"replicas": 2}))
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path).locked(),
+        pytest.raises(click.ClickException, match=r"another headway run is at work"),
+        RunFolder(tmp_path).locked(),
+    ):
+        raise AssertionError("it was not locked")
+
+
+def progress(**fields: Any) -> wire.ProgressFile:
+    return wire.ProgressFile(attempt=1, progress=Progress.model_validate({"stage": "Training", **fields}))
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (
+            progress(
+                epoch=2,
+                step=30,
+                samples_per_second=1234.5,
+                eta_seconds=75,
+                metrics={"train/loss": "0.5", "validation/f1": "0.9"},
+            ),
+            "epoch 2/4  step 30  train/loss 0.5  1234 samples/s  ETA 1m15s",
+        ),
+        (progress(epoch=1, eta_seconds=7300), "epoch 1/4  ETA 2h01m"),
+        (progress(stage="Evaluating"), "Evaluating"),
+    ],
+)
+def test_the_progress_line_tells_epoch_step_loss_speed_and_time(file: wire.ProgressFile, line: str) -> None:
+    assert progress_line(file, 4) == line
+
+
+def test_a_log_gets_one_line_an_epoch() -> None:
+    text = io.StringIO()
+    with Terminal(Console(file=text, width=100), job().spec) as terminal:
+        for step in range(10):
+            terminal.update(progress(epoch=step // 5 + 1, step=step))
+        terminal.note("A sentence.")
+    assert text.getvalue().splitlines() == ["epoch 1/4  step 0", "epoch 2/4  step 5", "A sentence."]
+
+
+def test_a_terminal_shows_one_line_that_changes() -> None:
+    text = io.StringIO()
+    with Terminal(Console(file=text, force_terminal=True, width=100), job().spec) as terminal:
+        terminal.update(progress(epoch=3, step=7))
+    assert "epoch 3/4  step 7" in text.getvalue()
+
+
+def result(**fields: Any) -> RunResult:
+    plain: dict[str, Any] = {
+        "job": "small",
+        "outcome": "Succeeded",
+        "seed": 1,
+        "world_size": 2,
+        "started": "2026-01-01T00:00:00Z",
+        "finished": "2026-01-01T00:00:10Z",
+        "duration_seconds": 10.0,
+    }
+    return RunResult.model_validate(plain | fields)
+
+
+def test_the_report_shows_metrics_time_and_where_the_files_are(tmp_path: Path) -> None:
+    text = io.StringIO()
+    metrics = Metrics(test={"accuracy": 0.98765, "loss": None})
+    model = Artifact(name="model", path="model.safetensors", sha256="0", size_bytes=1)
+    trained = TrainingSummary(epochs_run=3, steps=30, early_stopped=True)
+    print_report(
+        result(metrics=metrics, artifacts=[model], training=trained, message="A note."),
+        tmp_path,
+        Console(file=text, width=100),
+    )
+    printed = text.getvalue()
+    assert "0.9877" in printed
+    assert "3 epochs, 30 steps on 2 workers (cpu) in 10.0 s, stopped early" in printed
+    assert "A note." in printed
+    assert f"{tmp_path}/model.safetensors" in printed.replace("\n", "")
+
+
+def test_the_report_shows_what_a_function_of_ones_own_reported(tmp_path: Path) -> None:
+    text = io.StringIO()
+    trained = TrainingSummary(entrypoint="a:b")
+    print_report(
+        result(metrics=Metrics(reported={"my_score": 0.5}), training=trained), tmp_path, Console(file=text, width=100)
+    )
+    assert re.search(r"my_score\W+0\.5000", text.getvalue())
+    assert "model.safetensors" not in text.getvalue()

@@ -1,0 +1,130 @@
+"""From `module:function` to the function; and where in the user's code an exception came from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headway_trainer.entrypoints import add_to_path, describe, load_function, location
+from headway_trainer.errors import UserError
+from headway_trainer.training.errors import is_peer_error, raise_as_users
+from headway_trainer.training.own import takes_arguments
+
+CODE = """
+class Trainer:
+    @staticmethod
+    def run(config):
+        return config
+
+def train(config):
+    return config["lr"]
+
+def deep():
+    return {}["missing"]
+
+def fail():
+    deep()
+
+SETTING = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    before = set(sys.modules)
+    (tmp_path / "my_code.py").write_text(CODE)
+    (tmp_path / "broken.py").write_text("import my_code\nx = 1 / 0\n")
+    (tmp_path / "needs.py").write_text("import not_installed_anywhere\n")
+    (tmp_path / "typo.py").write_text("def f(:\n")
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("folder")
+def test_functions_and_methods_are_found() -> None:
+    assert load_function("my_code:train")({"lr": 3}) == 3
+    assert load_function("my_code:Trainer.run")(4) == 4
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "message"),
+    [
+        ("my_kode:train", r"there is no module my_kode in .*: did you mean my_code\?"),
+        ("my_code.sub:train", r"there is no module my_code.sub in "),
+        ("my_code:trian", r"module my_code has no trian: did you mean train\?"),
+        ("my_code:Trainer.go", r"has no go"),
+        ("my_code:SETTING", r"an object of type int, not a function"),
+        ("broken:f", r"importing broken raised ZeroDivisionError: division by zero \(broken\.py:2 in <module>\)"),
+        ("needs:f", r"needs needs the module not_installed_anywhere, which is not there: install it in spec\.image"),
+        ("typo:f", r"importing typo raised SyntaxError"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_is_wrong_is_told_in_a_sentence(entrypoint: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^entrypoint {entrypoint}: .*{message}"):
+        load_function(entrypoint)
+
+
+def test_an_exceptions_place_is_the_innermost_line_of_the_users_code(folder: Path) -> None:
+    with pytest.raises(KeyError) as caught:
+        load_function("my_code:fail")()
+    assert location(caught.value, folder) == "my_code.py:11 in deep"
+    assert location(caught.value, folder / "elsewhere") is None
+
+
+def test_an_exception_is_described_in_one_line() -> None:
+    assert describe(ValueError("a\nb")) == "ValueError: a"
+    assert describe(ValueError()) == "ValueError"
+
+
+def test_a_folder_is_put_on_the_path_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", ["/elsewhere"])
+    add_to_path(str(tmp_path))
+    add_to_path(str(tmp_path))
+    add_to_path(None)
+    assert sys.path == [str(tmp_path), "/elsewhere"]
+
+
+def test_an_exception_out_of_the_users_code_becomes_a_sentence_with_its_place(folder: Path) -> None:
+    with pytest.raises(KeyError) as caught:
+        load_function("my_code:fail")()
+    with pytest.raises(UserError, match=r"^my_code\.py:11 in deep raised KeyError: 'missing'$"):
+        raise_as_users(caught.value, "training.entrypoint my_code:fail", folder)
+
+
+@pytest.mark.parametrize(
+    ("error", "peer"),
+    [
+        (RuntimeError("[/gloo/transport/tcp/pair.cc:561] Connection closed by peer [10.0.0.1]:2"), True),
+        (RuntimeError("Application timeout caused pair closure"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("connection closed by peer"), False),
+        (type("DistBackendError", (RuntimeError,), {})("NCCL error"), True),
+    ],
+)
+def test_what_another_workers_end_has_caused_is_nobodys_fault(error: Exception, peer: bool) -> None:
+    assert is_peer_error(error) is peer
+    if peer:
+        raise_as_users(error, "training.entrypoint x:y")
+
+
+def no_arguments() -> None: ...
+def one(config: object) -> None: ...
+def one_optional(config: object = None) -> None: ...
+def two(config: object, other: object) -> None: ...
+def keyword(*, other: object) -> None: ...
+
+
+@pytest.mark.parametrize(("function", "takes"), [(no_arguments, False), (one, True), (one_optional, True)])
+def test_a_function_may_take_the_arguments_or_nothing(function: object, takes: bool) -> None:
+    assert takes_arguments(function, "m:f") is takes  # type: ignore[arg-type]  # functions of several shapes
+
+
+def test_a_function_that_needs_more_is_refused() -> None:
+    with pytest.raises(UserError, match=r"needs config, other: it must take one dict of arguments, or nothing"):
+        takes_arguments(two, "m:f")

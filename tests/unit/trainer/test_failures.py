@@ -1,0 +1,130 @@
+"""What is done after a failure of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from ray.exceptions import ActorDiedError, OutOfMemoryError
+from ray.train.v2._internal.exceptions import (
+    InsufficientClusterResourcesError,
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
+)
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
+
+from headway_trainer.errors import StorageError, UserError
+from headway_trainer.outcome import Lost
+from headway_trainer.training.failures import LOSSES_WITHOUT_PROGRESS, Kind, Policy, kind_of, own_failure
+from headway_trainer.training.fitting import behind
+
+RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
+DEAD = WorkerHealthCheckFailedError("a worker health check failed", failure=ActorDiedError())
+PEER = RuntimeError("Connection closed by peer")
+
+
+class World:
+    """What the policy sees."""
+
+    def __init__(self, startup_seconds: float = 100.0) -> None:
+        self.step, self.now, self.stopping = 0, 0.0, False
+        self.told: list[str] = []
+        self.policy = Policy(
+            step=lambda: self.step,
+            startup_seconds=startup_seconds,
+            tell=self.told.append,
+            stopping=lambda: self.stopping,
+            clock=lambda: self.now,
+        )
+
+    def workers(self, failures: Mapping[int, Exception]) -> FailureDecision:
+        return self.policy.make_decision(WorkerGroupError("", worker_failures=dict(failures)))
+
+    def start(self, error: Exception) -> FailureDecision:
+        return self.policy.make_decision(ControllerError(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("x"), Kind.OWN),
+        (UserError("x"), Kind.OWN),
+        (PEER, Kind.PEER),
+        (DEAD, Kind.LOST),
+        (WorkerHealthCheckTimeoutError("hangs"), Kind.LOST),
+        (WorkerHealthCheckFailedError("x", failure=OutOfMemoryError("too much")), Kind.MEMORY),
+        (WorkerHealthCheckFailedError("x", failure=TypeError("cannot pickle")), Kind.OWN),
+    ],
+)
+def test_a_workers_failure_has_a_kind(error: Exception, kind: Kind) -> None:
+    assert kind_of(error) is kind
+
+
+def test_the_users_exception_is_found_among_those_that_it_caused() -> None:
+    own = UserError("mine")
+    assert own_failure({0: PEER, 1: own, 2: DEAD}) is own
+    assert own_failure({0: PEER, 1: DEAD}) is None
+
+
+def test_a_users_exception_ends_the_run_at_once() -> None:
+    assert World().workers({0: PEER, 1: UserError("mine")}) is RAISE
+
+
+def test_a_lost_worker_is_waited_for_and_named() -> None:
+    world = World()
+    world.step = 40
+    assert world.workers({0: PEER, 1: DEAD}) is RETRY
+    assert world.told == ["Worker 1 was lost after step 40; training goes on from the newest checkpoint."]
+    assert World().workers({0: PEER}) is RETRY
+
+
+def test_workers_lost_again_and_again_at_the_same_step_end_the_run() -> None:
+    world = World()
+    decisions = [world.workers({0: DEAD}) for _ in range(LOSSES_WITHOUT_PROGRESS)]
+    assert decisions == [RETRY] * (LOSSES_WITHOUT_PROGRESS - 1) + [RAISE]
+
+
+def test_losses_with_progress_between_them_never_end_the_run() -> None:
+    world = World()
+    for step in range(20):
+        world.step = step
+        assert world.workers({0: DEAD}) is RETRY
+
+
+def test_a_replacement_may_take_as_long_as_a_start() -> None:
+    world = World(startup_seconds=100)
+    world.now = 5000
+    world.step = 3
+    assert world.workers({1: DEAD}) is RETRY
+    for now, decision in ((5060, RETRY), (5099, RETRY), (5101, RAISE)):
+        world.now = now
+        assert world.start(WorkerGroupStartupTimeoutError(2)) is decision
+    assert world.start(InsufficientClusterResourcesError("x")) is RAISE
+
+
+def test_a_start_that_fails_is_tried_again() -> None:
+    assert World().start(WorkerGroupStartupFailedError("a node died")) is RETRY
+
+
+def test_nothing_is_begun_anew_once_a_stop_is_asked_for() -> None:
+    world = World()
+    world.stopping = True
+    assert world.workers({1: DEAD}) is RAISE
+    assert world.start(WorkerGroupStartupFailedError("x")) is RAISE
+
+
+def test_what_is_behind_ray_trains_error_is_told() -> None:
+    storage = StorageError("full")
+    assert behind(WorkerGroupError("", worker_failures={0: PEER, 1: storage})) is storage
+    lost = behind(WorkerGroupError("", worker_failures={0: DEAD}))
+    assert isinstance(lost, Lost)
+    assert not lost.memory
+    memory = behind(WorkerGroupError("", worker_failures={0: WorkerHealthCheckFailedError("x", OutOfMemoryError("y"))}))
+    assert isinstance(memory, Lost)
+    assert memory.memory
+    assert isinstance(behind(ControllerError(ValueError("x"))), Lost)
+    other = KeyError("x")
+    assert behind(other) is other

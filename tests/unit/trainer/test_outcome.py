@@ -1,0 +1,88 @@
+"""The driver's last word: what an exception means, and that it always fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway_api import wire
+from headway_api.status import Artifact, Cause, Progress, Result
+from headway_trainer.errors import NotFound, StorageError, UserError
+from headway_trainer.outcome import Interrupted, Lost, encode, judge, write
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "cause"),
+    [
+        (UserError("x"), 1, "UserError"),
+        (StorageError("x"), 74, "StorageError"),
+        (NotFound("x"), 74, "StorageError"),
+        (Interrupted("x"), 143, None),
+        (Lost("x", memory=False), 70, "NodeLost"),
+        (Lost("x", memory=True), 70, "OutOfMemory"),
+        (MemoryError(), 70, "OutOfMemory"),
+        (ValueError("x"), 70, "Internal"),
+    ],
+)
+def test_each_end_has_its_cause_and_exit_code(error: Exception, code: int, cause: Cause | None) -> None:
+    verdict = judge(error)
+    assert (verdict.exit_code, verdict.cause) == (code, cause)
+    assert verdict.message
+
+
+def test_a_fault_inside_headway_is_told_in_one_line() -> None:
+    assert judge(RuntimeError("first\nsecond")).message == "a fault inside Headway: RuntimeError: first"
+
+
+texts = st.text(max_size=6000)
+numbers = st.dictionaries(st.text(max_size=120), st.text(max_size=60), max_size=60)
+
+
+@given(message=texts, metrics=numbers, progress=numbers, uris=st.lists(texts, max_size=4))
+def test_an_outcome_always_fits_and_can_be_read(
+    message: str, metrics: dict[str, str], progress: dict[str, str], uris: list[str]
+) -> None:
+    artifacts = [Artifact(name="model", uri=uri, sha256="0" * 64, size_bytes=1) for uri in uris]
+    outcome = wire.Outcome(
+        attempt=1,
+        outcome="Succeeded",
+        message=message,
+        progress=Progress(metrics=progress),
+        result=Result(metrics=metrics, artifacts=artifacts),
+    )
+    data = encode(outcome)
+    assert len(data) <= wire.OUTCOME_MAX_BYTES
+    read = wire.Outcome.model_validate_json(data)
+    assert (read.attempt, read.outcome) == (1, "Succeeded")
+    if len(outcome.model_dump_json(exclude_none=True).encode()) <= wire.OUTCOME_MAX_BYTES:
+        assert read == outcome
+
+
+def test_the_message_outlives_metrics_and_is_cut_at_its_end() -> None:
+    outcome = wire.Outcome(
+        attempt=1,
+        outcome="Failed",
+        cause="UserError",
+        message="the reason " + "x" * 9000,
+        progress=Progress(metrics={f"m{index}": "1" for index in range(100)}),
+    )
+    read = wire.Outcome.model_validate_json(encode(outcome))
+    assert read.message.startswith("the reason xxx")
+    assert read.message.endswith("…")
+    assert len(read.message) > 3000
+    assert read.cause == "UserError"
+
+
+def test_it_is_written_where_kubernetes_looks(tmp_path: Path) -> None:
+    path = tmp_path / "termination-log"
+    write(wire.Outcome(attempt=3, outcome="Interrupted"), str(path))
+    assert json.loads(path.read_text()) == {
+        "attempt": 3,
+        "outcome": "Interrupted",
+        "message": "",
+        "progress": {"stage": "Preparing", "metrics": {}},
+    }

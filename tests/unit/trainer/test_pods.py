@@ -1,0 +1,150 @@
+"""A worker pod's waits and ends, what pods find and leave, and the driver's parts that need no Ray."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from headway_api import wire
+from headway_trainer import driver, pod, worker
+from headway_trainer.progress import ConfigMapSink, Nowhere
+from headway_trainer.ray_runtime import ENVIRONMENT, set_environment
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    return server
+
+
+def address(server: socket.socket) -> str:
+    return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+class Node:
+    """A Ray node as the worker sees it."""
+
+    def __init__(self, dead: tuple[str, ...] = ()) -> None:
+        self.dead = dead
+
+    def dead_processes(self) -> list[tuple[str, object]]:
+        return [(name, None) for name in self.dead]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_RETRY_SECONDS", "_WATCH_SECONDS", "_GONE_SECONDS"):
+        monkeypatch.setattr(worker, name, 0.001)
+
+
+def test_a_port_that_opens_late_is_waited_for(listener: socket.socket) -> None:
+    where = address(listener)
+    listener.close()
+    later = socket.socket()
+    later.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened = threading.Event()
+
+    def stopped() -> bool:
+        # Asked between two looks: now it opens.
+        if not opened.is_set():
+            later.bind(("127.0.0.1", int(where.rpartition(":")[2])))
+            later.listen()
+            opened.set()
+        return False
+
+    assert worker.wait_for_port(where, time.monotonic() + 30, stopped)
+    assert opened.is_set()
+    later.close()
+
+
+def test_the_wait_for_the_head_is_bounded_and_can_be_stopped(listener: socket.socket) -> None:
+    where = address(listener)
+    listener.close()
+    assert not worker.wait_for_port(where, time.monotonic(), lambda: False)
+    assert not worker.wait_for_port(where, time.monotonic() + 60, lambda: True)
+
+
+def test_names_become_addresses() -> None:
+    assert worker.resolved("localhost:6379") in {"127.0.0.1:6379", "[::1]:6379"}
+    assert worker.resolved("10.1.2.3:6379") == "10.1.2.3:6379"
+
+
+def test_a_worker_ends_quietly_when_the_head_is_gone(listener: socket.socket) -> None:
+    where = address(listener)
+    listener.close()
+    assert worker.stay(Node(), where, threading.Event()) == wire.EXIT_SUCCEEDED
+    assert worker.stay(Node(("raylet",)), where, threading.Event()) == wire.EXIT_SUCCEEDED
+
+
+def test_a_worker_whose_ray_dies_under_a_living_head_says_so(listener: socket.socket) -> None:
+    assert worker.stay(Node(("raylet",)), address(listener), threading.Event()) == wire.EXIT_INTERNAL
+    listener.close()
+
+
+def test_a_worker_that_is_told_to_stop_does(listener: socket.socket) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert worker.stay(Node(), address(listener), stop) == wire.EXIT_INTERRUPTED
+    listener.close()
+
+
+def test_the_run_file_is_read_from_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(
+        '{"namespace": "ns", "name": "job", "uid": "u", "attempt": 2, "storageUri": "/x",'
+        ' "spec": {"training": {"entrypoint": "a:b"}}}'
+    )
+    monkeypatch.setenv(wire.ENV_RUN_FILE, str(path))
+    assert pod.read_run_file().attempt == 2
+    ready = tmp_path / "ready"
+    monkeypatch.setenv(pod.ENV_READY_FILE, str(ready))
+    pod.touch_ready()
+    assert ready.exists()
+
+
+@pytest.mark.parametrize(("head", "port"), [("job-1.ns.svc:7000", 7000), ("", wire.RAY_PORT), ("[::1]:7001", 7001)])
+def test_the_head_listens_where_the_workers_look(monkeypatch: pytest.MonkeyPatch, head: str, port: int) -> None:
+    monkeypatch.setenv(wire.ENV_HEAD_ADDRESS, head)
+    assert driver._port() == port
+
+
+def test_progress_goes_to_the_config_map_only_inside_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = wire.RunFile.model_validate(
+        {
+            "namespace": "ns",
+            "name": "job",
+            "uid": "u",
+            "configMap": "job-1",
+            "storageUri": "/x",
+            "spec": {"training": {"entrypoint": "a:b"}},
+        }
+    )
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert isinstance(driver._sink(run), Nowhere)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    sink = driver._sink(run)
+    assert isinstance(sink, ConfigMapSink)
+    sink.close()
+
+
+def test_ray_always_runs_with_a_token_and_without_reports_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*ENVIRONMENT, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", dict(os.environ))
+        set_environment()
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        assert len(os.environ["RAY_AUTH_TOKEN"]) >= 32
+        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", {**os.environ, "RAY_AUTH_TOKEN_PATH": "/etc/token"})
+        set_environment()
+        assert "RAY_AUTH_TOKEN" not in os.environ

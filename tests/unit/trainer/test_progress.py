@@ -1,0 +1,191 @@
+"""Progress on its way: what the operator reads, and how it gets into the ConfigMap without disturbing training."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from headway_api import wire
+from headway_trainer import progress as module
+from headway_trainer.progress import ConfigMapSink, config_map_sender, eta_seconds, shown, to_file
+from headway_trainer.storage import Store
+from headway_trainer.training.last_step import KEEP_SECONDS, StepKeeper
+from headway_trainer.training.link import TrainProgress
+
+
+def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
+    told = TrainProgress(
+        epoch=2,
+        epochs=10,
+        step=150,
+        done=150,
+        planned=1000,
+        samples_per_second=1234.56,
+        steps_per_second=10.0,
+        metrics={"train/loss": 0.123456789},
+        resumed_from_step=100,
+    )
+    file = to_file(3, told, 7)
+    assert (file.attempt, file.resumed_from_step, file.steps_lost) == (3, 100, 7)
+    assert file.progress.percent == 15
+    assert file.progress.eta_seconds == 85
+    assert file.progress.samples_per_second == 1234.6
+    assert file.progress.metrics == {"train/loss": "0.12346"}
+
+
+def test_a_function_that_plans_no_steps_has_no_percent_and_no_eta() -> None:
+    file = to_file(1, TrainProgress(step=4), None)
+    assert file.progress.percent is None
+    assert file.progress.eta_seconds is None
+
+
+@pytest.mark.parametrize(("rate", "eta"), [(None, None), (0.0, None), (2.0, 45), (1000.0, 0)])
+def test_the_eta_is_what_is_left_at_the_speed_of_now(rate: float | None, eta: int | None) -> None:
+    assert eta_seconds(TrainProgress(done=10, planned=100, steps_per_second=rate)) == eta
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (1234567.0, "1.2346e+06"), (1e-7, "1e-07")])
+def test_metrics_are_shown_with_five_digits(value: float, text: str) -> None:
+    assert shown(value) == text
+
+
+def file_of(step: int) -> wire.ProgressFile:
+    return to_file(1, TrainProgress(step=step), None)
+
+
+def test_the_config_map_gets_the_newest_progress_and_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATCH_SECONDS", 0.05)
+    sent: list[bytes] = []
+    first = threading.Event()
+    more = threading.Event()
+
+    def send(body: bytes) -> None:
+        sent.append(body)
+        first.set()
+        more.wait(10)
+
+    sink = ConfigMapSink(send)
+    sink.update(file_of(1))
+    assert first.wait(10)
+    for step in range(2, 50):
+        sink.update(file_of(step))
+    more.set()
+    sink.close()
+    steps = [_step(body) for body in sent]
+    assert steps == [1, 49]
+
+
+def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATCH_SECONDS", 0.0)
+    calls = threading.Semaphore(0)
+
+    def refuse(_: bytes) -> None:
+        calls.release()
+        raise OSError("403 Forbidden")
+
+    sink = ConfigMapSink(refuse)
+    for step in range(3):
+        sink.update(file_of(step))
+        assert calls.acquire(timeout=10)
+    sink.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "progress could not be written to the job's ConfigMap; training goes on: 403 Forbidden"
+    ]
+
+
+@dataclass
+class Server:
+    """An API server that takes patches."""
+
+    port: int
+    seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    status: int = 200
+
+
+@pytest.fixture
+def api_server(tmp_path: Path) -> Iterator[Server]:
+    certificate, key = tmp_path / "ca.crt", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject, *files],
+        check=True,
+        capture_output=True,
+    )
+    (tmp_path / "token").write_text("the-token\n")
+    server = http.server.HTTPServer(("localhost", 0), http.server.BaseHTTPRequestHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    told = Server(server.server_port)
+    server.RequestHandlerClass = _handler(told)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield told
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _handler(told: Server) -> Callable[..., http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            told.seen.append((self.path, dict(self.headers), body))
+            self.send_response(told.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+def test_the_patch_goes_to_the_pods_config_map_with_its_own_token(api_server: Server, tmp_path: Path) -> None:
+    send = config_map_sender("ns", "job-1", host="localhost", port=str(api_server.port), folder=tmp_path)
+    send(b"{}")
+    path, headers, body = api_server.seen[0]
+    assert path == "/api/v1/namespaces/ns/configmaps/job-1"
+    assert headers["Authorization"] == "Bearer the-token"
+    assert headers["Content-Type"] == "application/merge-patch+json"
+    assert body == b"{}"
+
+
+def test_a_refusal_is_an_oserror(api_server: Server, tmp_path: Path) -> None:
+    api_server.status = 403
+    send = config_map_sender("ns", "job-1", host="localhost", port=str(api_server.port), folder=tmp_path)
+    with pytest.raises(OSError, match="403"):
+        send(b"{}")
+
+
+def test_an_attempt_knows_how_many_steps_of_the_one_before_are_lost(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    now = [0.0]
+    first = StepKeeper(store, 1, clock=lambda: now[0])
+    assert first.take(TrainProgress(step=10)) is None
+    now[0] += KEEP_SECONDS
+    assert first.take(TrainProgress(step=55)) is None
+    assert StepKeeper(store, 2).take(TrainProgress(step=41, resumed_from_step=40)) == 15
+    assert StepKeeper(store, 3).take(TrainProgress(step=1)) == 41
+
+
+def test_steps_lost_within_an_attempt_are_counted_from_the_last_word(tmp_path: Path) -> None:
+    keeper = StepKeeper(Store.open(str(tmp_path)), 1)
+    assert keeper.take(TrainProgress(step=80)) is None
+    assert keeper.take(TrainProgress(step=75, resumed_from_step=75)) == 5
+    assert keeper.take(TrainProgress(step=90, resumed_from_step=75)) == 5
+
+
+def _step(body: bytes) -> int | None:
+    document = json.loads(body)
+    return wire.ProgressFile.model_validate_json(document["data"][wire.KEY_PROGRESS]).progress.step
