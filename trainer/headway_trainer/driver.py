@@ -5,9 +5,13 @@ It starts Ray's head, runs the pipeline, and leaves an Outcome as the container'
 
 from __future__ import annotations
 
+from headway_trainer.stop import hear
+
+if __name__ == "__main__":
+    hear()  # before the imports, which take a second
+
 import logging
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -24,10 +28,7 @@ log = logging.getLogger("headway.driver")
 
 def main() -> int:
     """Run the attempt that HEADWAY_RUN_FILE describes; the exit code of `wire`."""
-    stop = threading.Event()
-    # Before anything slow: process 1 of a container has no default handler, and a suspend may come at any time.
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop = hear()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     set_environment()
     code, last_word = _attempt(read_run_file(), stop)

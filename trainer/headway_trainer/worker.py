@@ -6,9 +6,13 @@ is bounded. The training process is a child of Ray's node process; its output go
 
 from __future__ import annotations
 
+from headway_trainer.stop import hear
+
+if __name__ == "__main__":
+    hear()  # before the imports, which take a second
+
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -29,9 +33,7 @@ _GONE_SECONDS = 5.0
 
 def main() -> int:
     """Be a worker of the head at HEADWAY_HEAD_ADDRESS; the exit code of `wire`."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop = hear()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     set_environment()
     run = read_run_file()

@@ -140,14 +140,14 @@ class Loop:
         with autocast(self._precision, job.device):
             loss = self._loss(self._parallel(x), y)
         self._optimizer.zero_grad(set_to_none=True)
-        weighted = self._scaler.scale(loss * loss_weight(len(y), total, job.group.world_size))
-        torch.autograd.backward(weighted)
+        weight = loss_weight(len(y), total, job.group.world_size)
+        torch.autograd.backward(self._scaler.scale(loss if weight == 1.0 else loss * weight))
         if job.spec.clip is not None:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._model.parameters(), job.spec.clip.norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self._loss_sum += loss.detach().double() * len(y)
+        self._loss_sum.add_(loss.detach(), alpha=len(y))
         self._seen += len(y)
         return total
 

@@ -14,11 +14,11 @@ Tensors = dict[str, torch.Tensor]
 
 
 def build_optimizer(spec: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser over the parameters that are trained."""
+    """The optimiser over the parameters that are trained, in the implementation that goes over them only once."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if spec.name == "sgd":
-        return torch.optim.SGD(trained, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
-    return torch.optim.AdamW(trained, lr=spec.lr, weight_decay=spec.weight_decay)
+        return torch.optim.SGD(trained, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=True)
+    return torch.optim.AdamW(trained, lr=spec.lr, weight_decay=spec.weight_decay, fused=True)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
