@@ -16,12 +16,16 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headway_api import wire
 from headway_trainer import outcome
 from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
 from headway_trainer.progress import ConfigMapSink, Nowhere, Sink, config_map_sender
 from headway_trainer.ray_runtime import Head, set_environment
+
+if TYPE_CHECKING:
+    from headway_trainer.pipeline import Pipeline
 
 log = logging.getLogger("headway.driver")
 
@@ -57,16 +61,24 @@ def _attempt(run: wire.RunFile, stop: threading.Event) -> tuple[int, wire.Outcom
     )
     pipeline = Pipeline(run, surroundings)
     try:
+        code, last_word = _word_of(pipeline)
+        # Once more where it outlives a head pod that is deleted before the operator has read it.
+        sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
+        return code, last_word
+    finally:
+        sink.close()
+        head.stop()
+
+
+def _word_of(pipeline: Pipeline) -> tuple[int, wire.Outcome]:
+    try:
         _, last_word = pipeline.execute()
-        return wire.EXIT_SUCCEEDED, last_word
     except Exception as error:
         verdict = outcome.judge(error)
         if verdict.cause in {"Internal", "NodeLost"}:
             traceback.print_exception(error)
         return verdict.exit_code, pipeline.last_word(verdict)
-    finally:
-        sink.close()
-        head.stop()
+    return wire.EXIT_SUCCEEDED, last_word
 
 
 def _port() -> int:
