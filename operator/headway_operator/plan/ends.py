@@ -46,6 +46,10 @@ def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+LAST_WORDS = 600
+"""How much of the end of a log is told."""
+
+
 def read_outcome(end: ContainerEnd | None, attempt: int) -> wire.Outcome | None:
     """The driver's last word; None if there is none, or it is another attempt's."""
     if end is None or not end.message.lstrip().startswith("{"):
@@ -126,7 +130,9 @@ def _without_word(pod: Pod) -> tuple[Cause, str]:
 
 def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     code = end.exit_code
-    said = f": {end.message.strip()}" if end.message.strip() else ""
+    # Without a message of the driver's own it is the end of the log.
+    last = end.message.strip()[-LAST_WORDS:]
+    said = f": {last}" if last else ""
     if end.reason == INIT_FAILED:
         return _INIT_CAUSES.get(code, "Internal"), end.message
     if end.reason in START_ERRORS:
@@ -139,7 +145,7 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
         ),
         wire.EXIT_USER_ERROR: (
             "UserError",
-            f"the driver exited with code 1 and left no outcome{said}: see the log of pod {pod.name}",
+            f"the driver exited with code 1 and left no outcome{said}",
         ),
         wire.EXIT_STORAGE: ("StorageError", f"the driver could not use its storage{said}"),
         _SIGTERM: ("Preempted", "the driver was stopped by someone else than Headway (SIGTERM)"),

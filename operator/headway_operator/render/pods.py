@@ -48,8 +48,8 @@ def _spec(attempt: AttemptOf, resources: Resources, *, head: bool, pull_policy: 
         "startupProbe": _startup_probe(attempt),
         "securityContext": _container_security(),
         "terminationMessagePath": wire.TERMINATION_FILE,
-        # The driver's outcome is the file's whole content; a log's tail would only look like one.
-        "terminationMessagePolicy": "File" if head else "FallbackToLogsOnError",
+        # A driver that dies without an outcome leaves the end of its log: the pod, and its log with it, will go.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     spec: Manifest = {
         "restartPolicy": "Never",

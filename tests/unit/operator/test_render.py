@@ -67,7 +67,7 @@ def test_only_the_head_has_a_token_for_the_api_server() -> None:
 def test_head_and_workers_run_their_own_modules() -> None:
     assert main(made(HEAD))["command"] == ["python", "-m", "headway_trainer.driver"]
     assert main(made(WORKER))["command"] == ["python", "-m", "headway_trainer.worker"]
-    assert main(made(HEAD))["terminationMessagePolicy"] == "File"
+    assert main(made(HEAD))["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
 def test_names_and_labels_tell_attempt_role_and_place() -> None:
