@@ -42,6 +42,9 @@ class Driver:
         self._calls += 1
         return self._requests.get(self._calls, Request.NONE)
 
+    def close(self) -> None:
+        """Everything was told at once."""
+
 
 def data_info(train: int, validation: int, task: str = "classification") -> DataInfo:
     return DataInfo.model_validate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_a_lost_worker_is_replaced_and_the_same_attempt_goes_on(tmp_path: Path, 
     assert outcome.resumed_from_step is not None
     assert outcome.resumed_from_step >= 100
     assert _weights(pods.store) == _weights(never_killed)
+
+
+def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path: Path) -> None:
+    training = SPEC["training"] | {"epochs": 8, "batchSize": 8, "checkpoint": {"everySteps": 100_000, "keepLast": 100}}
+    with Pods(tmp_path, SPEC | {"training": training}) as pods:
+        pods.start_all()
+        pods.wait_for_checkpoint(1)
+        pods.terminate("worker-1")
+        assert pods.wait("worker-1", 60) == 143, pods.log("worker-1")
+        pods.start("worker-2")
+        assert pods.wait("head") == 0, pods.log("head")
+        assert pods.outcome().outcome == "Succeeded"
+        manifests = [json.loads(path.read_text()) for path in (pods.store / "checkpoints").glob("*/manifest.json")]
+        assert [one["step"] for one in manifests if one["batch"]], "only a request is answered within an epoch"
 
 
 def _weights(store: Path) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ interface; Ray is pinned to one minor version, and docs/decisions/0030 says what
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -23,8 +24,16 @@ WORKER_RESOURCE = "headway_worker"
 NAMESPACE = "headway"
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's least: only the training function and its arguments go through the object store."""
+KV_NAMESPACE = b"headway"
+KEY_PROGRESS = b"progress"
+KEY_STOP = b"stop"
+KEY_CHECKPOINT = b"checkpoint"
+"""What loop, driver and workers tell each other, in the key-value store of Ray's head."""
+ASK_SECONDS = 5.0
 PRELOADED = "headway_trainer.training.worker"
 """Imported by a worker node's training processes while they wait; it imports torch and Ray Train."""
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -207,3 +216,41 @@ def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
         temp_dir=temp_dir,
     )
     return Node(parameters, head=False, shutdown_at_exit=False, spawn_reaper=True)
+
+
+class Asker:
+    """Asks the loop for a checkpoint, from a process that is no driver."""
+
+    def __init__(self, address: str) -> None:
+        from ray._raylet import GcsClient
+
+        self._client = GcsClient(address=address)
+        self._before: str | None = None
+        self._training = False
+
+    def ask(self) -> None:
+        """Ask; nothing happens where the head does not answer."""
+        try:
+            self._before = self._newest()
+            asked = self._get(KEY_CHECKPOINT)
+            number = int(asked) + 1 if asked else 1
+            self._client.internal_kv_put(KEY_CHECKPOINT, str(number).encode(), True, KV_NAMESPACE, ASK_SECONDS)
+            self._training = self._get(KEY_PROGRESS) is not None
+        except Exception:  # whatever ails the head, this pod has to go
+            log.warning("the head did not take the wish for a checkpoint", exc_info=True)
+
+    def is_answered(self) -> bool:
+        """Whether there is a newer checkpoint, or nobody who would take one."""
+        try:
+            return not self._training or self._newest() != self._before
+        except Exception:
+            return True
+
+    def _newest(self) -> str | None:
+        data = self._get(KEY_PROGRESS)
+        checkpoint = json.loads(data).get("checkpoint") if data else None
+        return checkpoint["uri"] if checkpoint else None
+
+    def _get(self, key: bytes) -> bytes | None:
+        data: bytes | None = self._client.internal_kv_get(key, KV_NAMESPACE, ASK_SECONDS)
+        return data

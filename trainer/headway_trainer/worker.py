@@ -11,6 +11,7 @@ from headway_trainer.stop import hear
 if __name__ == "__main__":
     hear()  # before the imports, which take a second
 
+import contextlib
 import logging
 import os
 import socket
@@ -18,17 +19,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from headway_api import wire
+from headway_trainer.follow import Follower
 from headway_trainer.pod import read_run_file, touch_ready
-from headway_trainer.ray_runtime import join, set_environment
+from headway_trainer.ray_runtime import Asker, join, set_environment
 
 log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 _GONE_SECONDS = 5.0
 """How long the head's port must be shut before the head counts as gone."""
+LEAVE_SECONDS = 20.0
+"""How long a pod that has to go waits for a checkpoint; less than its grace period."""
+EXIT_KILLED = 137
+"""As if the kernel had ended this process, too: containerd then tells Kubernetes the reason, OOMKilled."""
+_MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+"""Of cgroup v2 and v1."""
 
 
 def main() -> int:
@@ -37,6 +46,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     set_environment()
     run = read_run_file()
+    import ray._private.node  # noqa: F401 - while the head is not there yet: it takes a second
+
     address = os.environ[wire.ENV_HEAD_ADDRESS]
     seconds = run.spec.scheduling.startup_deadline_seconds
     if not wait_for_port(address, time.monotonic() + seconds, stop.is_set):
@@ -52,8 +63,13 @@ def main() -> int:
     )
     touch_ready()
     log.info("joined %s", address)
+    follower = Follower(Path(node.get_logs_dir_path()))
+    follower.start()
     code = stay(node, address, stop)
+    if code == wire.EXIT_INTERRUPTED:
+        leave(address, Asker(resolved(address)))
     node.kill_all_processes(check_alive=False, allow_graceful=False)
+    follower.close()
     return code
 
 
@@ -84,8 +100,9 @@ def resolved(address: str) -> str:
 
 
 def stay(node: Any, address: str, stop: threading.Event) -> int:
-    """Wait until the head is gone, this pod is told to stop, or a process of the node dies; the exit code."""
+    """Wait until the head is gone, this pod is told to stop, or something in it is ended; the exit code."""
     gone_since: float | None = None
+    killed_before = memory_kills()
     while not stop.wait(_WATCH_SECONDS):
         if is_open(address):
             gone_since = None
@@ -94,6 +111,9 @@ def stay(node: Any, address: str, stop: threading.Event) -> int:
         elif time.monotonic() - gone_since >= _GONE_SECONDS:
             log.info("the head is gone: the work is over")
             return wire.EXIT_SUCCEEDED
+        if memory_kills() > killed_before:
+            log.error("the kernel ended a process of this pod, which took more memory than workers.resources.memory")
+            return EXIT_KILLED
         if dead := node.dead_processes():
             names = ", ".join(name for name, _ in dead)
             if not is_open(address):
@@ -103,6 +123,26 @@ def stay(node: Any, address: str, stop: threading.Event) -> int:
             return wire.EXIT_INTERNAL
     log.info("told to stop")
     return wire.EXIT_INTERRUPTED
+
+
+def leave(address: str, asker: Asker) -> None:
+    """Stay a little, for a checkpoint of the running step: then nothing that was computed here is lost."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    asker.ask()
+    while time.monotonic() < deadline and is_open(address) and not asker.is_answered():
+        time.sleep(_RETRY_SECONDS)
+
+
+def memory_kills(files: tuple[Path, ...] = _MEMORY_EVENTS) -> int:
+    """How many processes of this container the kernel has ended for want of memory.
+
+    The container itself goes on when one of its children is ended so, and Kubernetes does not say so of it.
+    """
+    for path in files:
+        with contextlib.suppress(OSError, ValueError):
+            counts = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
+            return int(counts.get("oom_kill", 0))
+    return 0
 
 
 if __name__ == "__main__":

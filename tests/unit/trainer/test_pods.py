@@ -95,6 +95,61 @@ def test_a_worker_that_is_told_to_stop_does(listener: socket.socket) -> None:
     listener.close()
 
 
+class Asked:
+    """Asks for a checkpoint that comes after some looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+        self.asked = 0
+
+    def ask(self) -> None:
+        self.asked += 1
+
+    def is_answered(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_a_pod_that_has_to_go_asks_for_a_checkpoint_and_waits_for_it(listener: socket.socket) -> None:
+    asker = Asked(3)
+    worker.leave(address(listener), asker)  # type: ignore[arg-type]  # it has what is called
+    assert (asker.asked, asker.looks) == (1, -1)
+    listener.close()
+
+
+def test_a_pod_that_has_to_go_waits_no_longer_than_it_may(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LEAVE_SECONDS", 0.02)
+    asker = Asked(10**9)
+    worker.leave(address(listener), asker)  # type: ignore[arg-type]  # it has what is called
+    assert asker.asked == 1
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "kills"),
+    [
+        ("low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\noom_group_kill 0\n", 1),
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", 3),
+        ("nothing of the kind", 0),
+    ],
+)
+def test_processes_that_the_kernel_ended_for_memory_are_counted(tmp_path: Path, text: str, kills: int) -> None:
+    (tmp_path / "events").write_text(text)
+    assert worker.memory_kills((tmp_path / "none", tmp_path / "events")) == kills
+    assert worker.memory_kills((tmp_path / "none",)) == 0
+
+
+def test_a_worker_whose_training_process_took_too_much_memory_ends_as_such(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([5, 5, 6])
+    monkeypatch.setattr(worker, "memory_kills", lambda: next(counts))
+    assert worker.stay(Node(), address(listener), threading.Event()) == worker.EXIT_KILLED
+    listener.close()
+
+
 def test_the_run_file_is_read_from_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.json"
     path.write_text(

@@ -87,10 +87,27 @@ class TrainEnd(StatusSection):
 
 
 class Link(Protocol):
-    """The loop's side. Both calls return at once."""
+    """The loop's side. tell and request return at once."""
 
     def tell(self, progress: TrainProgress) -> None:
         """Hand progress to the driver; a newer one replaces one that is not out yet."""
 
     def request(self) -> Request:
         """What the driver asks for now."""
+
+    def close(self) -> None:
+        """Send what is left."""
+
+
+class Silence:
+    """The link of every rank but the first."""
+
+    def tell(self, progress: TrainProgress) -> None:
+        """Rank 0 tells."""
+
+    def request(self) -> Request:
+        """Rank 0 asks."""
+        return Request.NONE
+
+    def close(self) -> None:
+        """Nothing is left."""

@@ -6,13 +6,10 @@ import threading
 
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
+from headway_trainer.ray_runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, KV_NAMESPACE
 from headway_trainer.training.link import Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
-_NAMESPACE = b"headway"
-_PROGRESS = b"progress"
-_STOP = b"stop"
-_CHECKPOINT = b"checkpoint"
 
 
 class WorkerLink:
@@ -21,7 +18,7 @@ class WorkerLink:
     def __init__(self) -> None:
         self._progress: TrainProgress | None = None
         self._stop = False
-        self._asked = _number(_CHECKPOINT)
+        self._asked = _number(KEY_CHECKPOINT)
         self._answered = self._asked
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headway-link", daemon=True)
@@ -49,13 +46,13 @@ class WorkerLink:
     def _run(self) -> None:
         while not self._closed.wait(PERIOD_SECONDS):
             self._send()
-            self._stop = self._stop or _number(_STOP) > 0
-            self._asked = _number(_CHECKPOINT)
+            self._stop = self._stop or _number(KEY_STOP) > 0
+            self._asked = _number(KEY_CHECKPOINT)
 
     def _send(self) -> None:
         progress, self._progress = self._progress, None
         if progress is not None:
-            _internal_kv_put(_PROGRESS, progress.model_dump_json().encode(), namespace=_NAMESPACE)
+            _internal_kv_put(KEY_PROGRESS, progress.model_dump_json().encode(), namespace=KV_NAMESPACE)
 
 
 class DriverLink:
@@ -63,14 +60,14 @@ class DriverLink:
 
     def progress(self) -> TrainProgress | None:
         """What rank 0 told last; none before it has begun."""
-        data = _internal_kv_get(_PROGRESS, namespace=_NAMESPACE)
+        data = _internal_kv_get(KEY_PROGRESS, namespace=KV_NAMESPACE)
         return None if data is None else TrainProgress.model_validate_json(data)
 
     def ask_to_stop(self) -> None:
         """Ask for a checkpoint and an end."""
-        _internal_kv_put(_STOP, b"1", namespace=_NAMESPACE)
+        _internal_kv_put(KEY_STOP, b"1", namespace=KV_NAMESPACE)
 
 
 def _number(key: bytes) -> int:
-    data = _internal_kv_get(key, namespace=_NAMESPACE)
+    data = _internal_kv_get(key, namespace=KV_NAMESPACE)
     return 0 if data is None else int(data)

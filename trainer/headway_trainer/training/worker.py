@@ -24,7 +24,7 @@ from headway_trainer.training.errors import raise_as_users
 from headway_trainer.training.group import current_group
 from headway_trainer.training.job import Job
 from headway_trainer.training.lean import without_compiler
-from headway_trainer.training.link import TrainEnd, TrainProgress
+from headway_trainer.training.link import Link, Silence, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop, best_metric
 from headway_trainer.training.precision import make_reproducible
 from headway_trainer.training.ray_link import WorkerLink
@@ -40,7 +40,7 @@ class _Place:
     info: DataInfo
     store: Store
     device: torch.device
-    link: WorkerLink
+    link: Link
 
 
 def train(config: dict[str, Any]) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     info = DataInfo.model_validate_json(config["info"])
     make_reproducible(threads(run))
     add_to_path(config["code_dir"])
-    link = WorkerLink()
+    link: Link = WorkerLink() if ray.train.get_context().get_world_rank() == 0 else Silence()
     try:
         store = Store.open(run.storage_uri, config["secret_dir"])
         end = _train(_Place(run, info, store, ray.train.torch.get_device(), link))
