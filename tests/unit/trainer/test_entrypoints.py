@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from headway_trainer.entrypoints import add_to_path, describe, load_function, location
 from headway_trainer.errors import UserError
@@ -95,6 +97,14 @@ def test_an_exception_out_of_the_users_code_becomes_a_sentence_with_its_place(fo
         load_function("my_code:fail")()
     with pytest.raises(UserError, match=r"^my_code\.py:11 in deep raised KeyError: 'missing'$"):
         raise_as_users(caught.value, "training.entrypoint my_code:fail", folder)
+
+
+def test_a_batch_of_one_row_under_batch_normalisation_is_told_in_the_fields_of_the_spec() -> None:
+    layer = nn.BatchNorm1d(3)
+    with pytest.raises(ValueError, match="per channel") as caught:
+        layer(torch.ones(1, 3))
+    with pytest.raises(UserError, match=r"raise training\.batchSize, or take fewer workers"):
+        raise_as_users(caught.value)
 
 
 @pytest.mark.parametrize(

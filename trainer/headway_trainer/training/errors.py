@@ -18,6 +18,8 @@ _PEER_GONE = (
     "remote process has exited",
     "ncclremoteerror",
 )
+_ONE_ROW = "Expected more than 1 value per channel when training"
+"""What torch says of a batch of one row."""
 
 
 def raise_as_users(error: Exception, what: str | None = None, folder: Path | None = None) -> None:
@@ -33,6 +35,11 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
     if isinstance(error, torch.OutOfMemoryError):
         raise UserError(
             "the GPU has too little memory for this model and batch: lower training.batchSize, or take more workers"
+        ) from error
+    if _ONE_ROW in str(error):
+        raise UserError(
+            "batch normalisation needs more than one row a worker in each step: "
+            "raise training.batchSize, or take fewer workers"
         ) from error
     place = location(error, folder) or location(error)
     if place is None and what is None:
