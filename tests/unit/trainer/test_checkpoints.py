@@ -15,7 +15,6 @@ from headway_trainer.errors import StorageError
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import MANIFEST, Checkpoints, Damaged, Manifest, folder_name, now
 from headway_trainer.training.early_stopping import Mode
-from headway_trainer.training.loop import Loop
 from training_runs import finish, make_job, same, training
 
 
@@ -115,7 +114,7 @@ def test_a_loop_whose_attempt_was_replaced_ends_with_an_error(store: Store) -> N
     job = make_job(store, training(), attempt=1)
     Checkpoints(store, 3).claim()
     with pytest.raises(StorageError, match=r"replaced by attempt 3"):
-        Loop(job).run()
+        finish(job)
 
 
 def test_attempts_have_folders_of_their_own_for_the_same_step(store: Store) -> None:
