@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""
+_LOOK_SECONDS = 0.1
 
 
 @click.command(short_help="Train the model of a file on this machine.")
@@ -95,7 +96,7 @@ def _execute(local: Local, console: Console) -> int:
     gpus = local_gpus()
     head = Head(workers=spec.workers.replicas, gpus=gpus)
     result: RunResult | None = None
-    with Terminal(console, spec) as terminal, _stop_on_signals(stop, terminal):
+    with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note):
         if spec.workers.resources.gpu and gpus < spec.workers.replicas:
             terminal.note(f"The job asks for GPUs, and this machine has {gpus}: it trains on the CPU.")
         try:
@@ -210,19 +211,30 @@ def _apply(document: dict[str, Any], setting: str) -> None:
 
 
 @contextlib.contextmanager
-def _stop_on_signals(stop: threading.Event, terminal: Terminal) -> Iterator[None]:
-    """The first Ctrl-C asks for a checkpoint; the second ends at once."""
+def stop_on_signals(stop: threading.Event, note: Callable[[str], None]) -> Iterator[None]:
+    """The first Ctrl-C sets stop, and a sentence says so; the second ends the process at once."""
+    over = threading.Event()
 
     def asked(number: int, _frame: object) -> None:
+        # Nothing but this: a handler may come in the middle of anything, printing and importing included.
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         stop.set()
-        terminal.note("Stopping after a checkpoint. Press Ctrl-C again to stop at once.")
+
+    def announce() -> None:
+        while not over.is_set():
+            if stop.wait(_LOOK_SECONDS):
+                note("Stopping after a checkpoint. Press Ctrl-C again to stop at once.")
+                return
 
     before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    announcer = threading.Thread(target=announce, name="headway-signals", daemon=True)
+    announcer.start()
     try:
         yield
     finally:
+        over.set()
+        announcer.join()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from headway_api import wire
 from headway_api.job import TrainingJob
 from headway_api.status import Progress
 from headway_cli.main import main
-from headway_cli.run import Local, code_folder, read_job, refuse_what_a_cluster_has
+from headway_cli.run import Local, code_folder, read_job, refuse_what_a_cluster_has, stop_on_signals
 from headway_cli.run_folder import RunFolder, job_digest
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line
@@ -159,6 +161,31 @@ def test_an_unfinished_run_of_another_spec_is_in_the_way_until_it_is_discarded(t
 def test_what_only_a_cluster_looks_at_does_not_make_another_run() -> None:
     assert job_digest(job()) == job_digest(job(image="x/y", retry={"userError": 3}, suspend=False))
     assert job_digest(job()) != job_digest(job(workers={"replicas": 2}))
+
+
+def test_ctrl_c_is_announced_outside_of_the_signal_handler() -> None:
+    stop = threading.Event()
+    said: list[tuple[str, bool]] = []
+    before = signal.getsignal(signal.SIGINT)
+    announced = threading.Event()
+
+    def note(sentence: str) -> None:
+        said.append((sentence, threading.current_thread() is threading.main_thread()))
+        announced.set()
+
+    with stop_on_signals(stop, note):
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        assert announced.wait(10)
+    assert said == [("Stopping after a checkpoint. Press Ctrl-C again to stop at once.", False)]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_nothing_is_announced_where_nobody_stops() -> None:
+    said: list[str] = []
+    with stop_on_signals(threading.Event(), said.append):
+        pass
+    assert said == []
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
