@@ -18,7 +18,8 @@ class Terminal:
 
     def __init__(self, console: Console, spec: TrainingJobSpec) -> None:
         self._console = console
-        self._epochs = spec.training.epochs if spec.training else None
+        # A training function of the user's own counts its epochs as it likes.
+        self._epochs = spec.training.epochs if spec.training and not spec.training.entrypoint else None
         self._live = Live(Text("Preparing"), console=console, refresh_per_second=8, transient=True)
         self._epoch: int | None = None
 
