@@ -46,7 +46,7 @@ def location(error: BaseException, folder: Path | None = None) -> str | None:
     """Where in the user's own code an exception came from, as `train.py:17 in fit`: the innermost frame that lies below
     folder, or, without one, outside of Python's and installed packages' folders."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_own(Path(frame.filename), folder)]
+    own = [frame for frame in frames if is_own(Path(frame.filename), folder)]
     if not own:
         return None
     frame = own[-1]
@@ -78,20 +78,23 @@ def _import(name: str, entrypoint: str) -> Any:
 
 
 def _searched() -> str:
-    places = [path or "." for path in sys.path if "site-packages" not in path and "lib/python" not in path]
-    shown = [path for path in places if not path.endswith(".zip")][:_SHOWN_PATHS]
-    return ", ".join(dict.fromkeys(shown)) or "the image's packages"
+    return ", ".join(str(place) for place in _places()) or "the image's packages"
 
 
 def _candidates(name: str) -> str:
     """A module of nearly the same name in the folders that were looked through."""
-    stems = {
-        path.stem
-        for folder in sys.path
-        if folder and "site-packages" not in folder and "lib/python" not in folder and Path(folder).is_dir()
-        for path in Path(folder).glob("*.py")
-    }
-    return _did_you_mean(name, stems)
+    return _did_you_mean(name, {path.stem for place in _places() for path in place.glob("*.py")})
+
+
+def _places() -> list[Path]:
+    """The folders on the path that may hold a user's code: not Python's, nor installed packages', nor our own."""
+    folders = [Path(entry or ".") for entry in sys.path if "site-packages" not in entry and "lib/python" not in entry]
+    own = [
+        folder
+        for folder in dict.fromkeys(folders)
+        if folder.is_dir() and folder != Path(sys.executable).parent and not any(folder.glob("headway_*"))
+    ]
+    return own[:_SHOWN_PATHS]
 
 
 def _nearest(name: str, value: object) -> str:
@@ -107,7 +110,8 @@ def _described(value: Any) -> str:
     return f"module {value.__name__}" if hasattr(value, "__file__") else f"{value!r}"
 
 
-def _is_own(path: Path, folder: Path | None) -> bool:
+def is_own(path: Path, folder: Path | None) -> bool:
+    """Whether a file is the user's: below folder, or, without one, outside of what is installed."""
     if folder is not None:
         return path.is_relative_to(folder)
     foreign = (Path(sys.prefix), Path(sys.base_prefix), Path(importlib.__file__).parent.parent, Path(__file__).parent)

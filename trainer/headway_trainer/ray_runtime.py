@@ -7,6 +7,8 @@ interface; Ray is pinned to one minor version, and docs/decisions/0030 says what
 
 from __future__ import annotations
 
+# It hooks into fork: imported by the main thread while the head's thread forks, it would release a lock that nobody took.
+import concurrent.futures.thread  # noqa: F401
 import json
 import logging
 import os

@@ -92,11 +92,17 @@ def test_a_folder_is_put_on_the_path_once(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert sys.path == [str(tmp_path), "/elsewhere"]
 
 
-def test_an_exception_out_of_the_users_code_becomes_a_sentence_with_its_place(folder: Path) -> None:
+def test_an_exception_out_of_the_users_code_becomes_a_sentence_with_its_place(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(KeyError) as caught:
         load_function("my_code:fail")()
     with pytest.raises(UserError, match=r"^my_code\.py:11 in deep raised KeyError: 'missing'$"):
         raise_as_users(caught.value, "training.entrypoint my_code:fail", folder)
+    trace = capsys.readouterr().err
+    assert "my_code.py" in trace
+    assert "KeyError: 'missing'" in trace
+    assert "test_entrypoints.py" not in trace, "the trace begins with the user's own code"
 
 
 def test_a_batch_of_one_row_under_batch_normalisation_is_told_in_the_fields_of_the_spec() -> None:

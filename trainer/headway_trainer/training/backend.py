@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import os
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +19,10 @@ from typing import Any
 import ray
 from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
+
+from headway_trainer.entrypoints import describe
+from headway_trainer.errors import StorageError, UserError
+from headway_trainer.training.errors import is_peer_error
 
 TIMEOUT_SECONDS = 120
 """How long a collective may take: a peer that hangs is noticed after it."""
@@ -92,11 +99,26 @@ def train_built_in(config: dict[str, Any]) -> Any:
     """The built-in training function, imported in the worker alone."""
     from headway_trainer.training import worker
 
-    return worker.train(config)
+    return _told(worker.train, config)
 
 
 def train_own(config: dict[str, Any]) -> None:
     """The training function around the user's own, imported in the worker alone."""
     from headway_trainer.training import own
 
-    own.train(config)
+    _told(own.train, config)
+
+
+def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:
+    """Call the function. An error whose message says all is not printed with a trace, as Ray would; others are."""
+    logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)
+    try:
+        return function(config)
+    except (UserError, StorageError):
+        raise
+    except Exception as error:
+        if is_peer_error(error):
+            print(f"another worker is gone: {describe(error)}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+        raise

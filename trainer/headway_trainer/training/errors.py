@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from pathlib import Path
 
-from headway_trainer.entrypoints import describe, location
+from headway_trainer.entrypoints import describe, is_own, location
 from headway_trainer.errors import UserError
 
 _PEER_GONE = (
@@ -44,7 +46,16 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
     place = location(error, folder) or location(error)
     if place is None and what is None:
         return
+    _print_trace(error, folder)
     raise UserError(f"{place or what} raised {describe(error)}") from error
+
+
+def _print_trace(error: Exception, folder: Path | None) -> None:
+    """The trace from the first line of the user's own code on: what leads there is not theirs."""
+    told = traceback.TracebackException.from_exception(error)
+    first = next((index for index, frame in enumerate(told.stack) if is_own(Path(frame.filename), folder)), 0)
+    told.stack = traceback.StackSummary.from_list(told.stack[first:])
+    print("".join(told.format(chain=False)), file=sys.stderr, flush=True)
 
 
 def is_peer_error(error: BaseException) -> bool:
