@@ -7,7 +7,8 @@ interface; Ray is pinned to one minor version, and docs/decisions/0030 says what
 
 from __future__ import annotations
 
-# It hooks into fork: imported by the main thread while the head's thread forks, it would release a lock that nobody took.
+# It hooks into fork: if the main thread imported it while the head's thread forks, a lock that nobody took would be
+# released.
 import concurrent.futures.thread  # noqa: F401
 import json
 import logging
