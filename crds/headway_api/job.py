@@ -38,6 +38,15 @@ class Scheduling(Section):
 
     startup_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 900
     """Seconds that an attempt's pods may take until all are ready; then the attempt ends and releases what it holds."""
+    gang: Literal["Auto", "PodGroup", "Release"] = "Auto"
+    """How pods that do not all fit keep from holding what another job needs.
+
+    PodGroup: the scheduler starts all of them or none, by the PodGroup API of `scheduling.k8s.io`, which the cluster
+    has to serve. Release: pods that got a node are given back when the others stay without one for `releaseSeconds`,
+    and asked for again later. Auto: PodGroup where the cluster serves it, else Release.
+    """
+    release_seconds: Annotated[int, Field(ge=5, le=86_400)] = 120
+    """Under Release: seconds that a part of the pods may hold nodes while the rest has none."""
 
 
 class Retry(Section):
@@ -134,6 +143,12 @@ class TrainingJobSpec(Section):
     """Seconds that the job may hold pods, over all attempts; then it fails as DeadlineExceeded.
 
     The clock stops while the job is suspended.
+    """
+    progress_deadline_seconds: Annotated[int, Field(ge=30, le=604_800)] = 1800
+    """Seconds that training may go without an optimiser step; then the attempt ends as Hang, and is tried again.
+
+    A training.entrypoint is watched from its first report on. Preparing, evaluating and publishing are not timed, but a
+    driver that has stopped answering is found in any stage.
     """
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Seconds after its end that the finished job is deleted; never if absent. The stored model stays."""

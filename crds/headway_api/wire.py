@@ -10,7 +10,7 @@ from typing import Literal
 
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
-from headway_api.status import Cause, CheckpointStatus, Progress, Result
+from headway_api.status import Cause, CheckpointStatus, Progress, Result, Time
 
 LABEL_JOB = "headway.dev/job"
 LABEL_JOB_UID = "headway.dev/job-uid"
@@ -57,6 +57,8 @@ ENV_HEAD_ADDRESS = "HEADWAY_HEAD_ADDRESS"
 """`host:port` of Ray's head, for the workers."""
 
 OUTCOME_MAX_BYTES = 4096
+HEARTBEAT_SECONDS = 60
+"""The driver renews ProgressFile.heartbeat_time at least this often."""
 EXIT_SUCCEEDED = 0
 EXIT_USER_ERROR = 1
 EXIT_INTERNAL = 70
@@ -119,6 +121,8 @@ class ProgressFile(StatusSection):
     """The step this attempt started from; absent until it is known."""
     steps_lost: int | None = None
     """Steps of the attempt before that have to be done again."""
+    heartbeat_time: Time | None = None
+    """When the driver last found itself alive and not hanging; renewed at least every 60 s until it ends."""
     outcome: Outcome | None = None
     """The driver's last word, once more: it outlives a pod that is deleted before the operator has read it there."""
 
