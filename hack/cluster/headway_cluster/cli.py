@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     store.add_argument("--bucket", action="append", default=[], help="make a bucket (may be repeated)")
     for name, text in (("restart", "Restart"), ("stop", "Stop"), ("kill", "Kill"), ("start", "Start again")):
         verb(name, f"{text} one program of a cluster.").add_argument("program")
+    inside = verb("exec", "Run a command inside the cluster's namespaces, as the node would; prints its output.")
+    inside.add_argument("words", nargs="+", metavar="WORD", help="the command; after -- where its words begin with -")
     which = verb("which", "Print the path of a program, built if need be.", named=False)
     which.add_argument("program", choices=["kubectl", "helm", "kwok", "etcd", "kube-apiserver"])
     images.add_verbs(verb("image", "Make images for the cluster's registry.", named=False))
@@ -113,6 +115,8 @@ def _on_cluster(words: argparse.Namespace) -> None:
     elif words.verb == "s3":
         for key, value in s3.start(Space(paths), words.bucket).items():
             print(f"{key}={value}")
+    elif words.verb == "exec":
+        print(Space(paths).run(words.words), end="")
     else:
         lifecycle.restart(paths, words.program, "" if words.verb == "restart" else words.verb)
 

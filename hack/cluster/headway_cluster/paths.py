@@ -18,7 +18,7 @@ from .shell import say
 HERE = Path(__file__).resolve().parent.parent
 MODULES = HERE / "modules"
 
-DEFAULT_NAME = "headway"
+DEFAULT_NAME = os.environ.get("HEADWAY_CLUSTER") or "headway"
 REGISTRY_HOST = "registry.headway.local:5000"
 REGISTRY_PORT = 5000
 S3_PORT = 7070
