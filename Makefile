@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test test-unit demo lint generate clean
+.PHONY: help run test test-unit bench demo lint generate clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(READY) ## every test that this machine can run; what it can't, says so
 
 test-unit: $(READY) ## the tests of pure functions: under a minute
 	$(BIN)/pytest tests/unit
+
+bench: $(READY) ## the figures of tests/bench, each beside its reference; ONLY="scale" or "scale.jobs", SET="jobs=100"
+	@PYTHONPATH=tests:hack/cluster $(BIN)/python -m bench --only "$(ONLY)" --set "$(SET)"
 
 demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show
 	hack/demo

@@ -1,0 +1,163 @@
+"""Hundreds of jobs on a cluster on paper, made and watched fast, and what the operator's process uses meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import ssl
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import yaml
+
+from cluster.paper import Operator, Paper, install_rights
+from harness import HACK_CLUSTER, Cluster, run
+from sim.builders import document
+
+NODES = 10
+"""Of a thousand pods each."""
+JOBS = "/apis/headway.dev/v1alpha1/namespaces/default/trainingjobs"
+AT_A_TIME = 32
+SETTLE_SECONDS = 5.0
+"""After the last job has come where it should: what can wait (numbers in the status, Events) is written, too."""
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def paper() -> Iterator[Paper]:
+    """A fresh control plane with kwok's nodes, the kinds and the operator's rights."""
+    name = f"bench-{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            words = ("up", "--no-node", "--kwok-nodes", str(NODES), "--name", name)
+            cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
+            made = Paper(cluster, Path(folder), install_rights(cluster, Path(folder)))
+            try:
+                yield made
+            finally:
+                made.end_all()
+        finally:
+            run(HACK_CLUSTER, "down", "--name", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far."""
+
+    cpu: float
+    """Seconds."""
+    memory: float
+    """MB at the moment."""
+    peak: float
+    """MB at the most."""
+
+    @classmethod
+    def of(cls, operator: Operator) -> Self:
+        """Read it from /proc."""
+        folder = Path("/proc") / str(operator.process.pid)
+        words = (folder / "stat").read_text().rpartition(")")[2].split()
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        memory, peak = (int(status[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
+        return cls((int(words[11]) + int(words[12])) / _TICK, memory, peak)
+
+
+class Crowd:
+    """The jobs of a benchmark, seen over a watch of its own."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self.jobs: dict[str, dict[str, Any]] = {}
+        """What the watch has shown of each, by name."""
+        self._changed = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, cluster: Cluster) -> AsyncIterator[Self]:
+        """Look at a cluster, as its administrator."""
+        server, context = _access(cluster.kubeconfig)
+        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(server, connector=connector, timeout=timeout) as session:
+            crowd = cls(session)
+            watching = asyncio.create_task(crowd._watch())
+            try:
+                yield crowd
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+
+    async def submit(self, names: Iterable[str], *, workers: int = 1, **spec: Any) -> None:
+        """Create jobs, as fast as the API server takes them."""
+        small = {"resources": {"cpu": "10m", "memory": "64Mi"}}
+        parts = {"head": small, "workers": {**small, "replicas": workers}}
+        await self._each(names, lambda name: self._session.post(JOBS, json=document(name, **{**parts, **spec})))
+
+    async def delete(self, names: Iterable[str]) -> None:
+        """Delete jobs."""
+        await self._each(names, lambda name: self._session.delete(f"{JOBS}/{name}"))
+
+    async def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Merge into an object."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with self._session.patch(path, json=body, headers=headers) as answer:
+            if answer.status != 200:
+                raise RuntimeError(f"{path}: {answer.status} {await answer.text()}")
+
+    async def until(self, what: str, holds: Callable[[], bool], within: float) -> None:
+        """Wait until the watch has shown it."""
+        try:
+            async with asyncio.timeout(within):
+                while not holds():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"not within {within:.0f} s: {what}; the jobs are {dict(self.phases())}") from None
+
+    def phases(self) -> Counter[str]:
+        """How many jobs are in which phase."""
+        return Counter(job.get("status", {}).get("phase", "New") for job in self.jobs.values())
+
+    async def _watch(self) -> None:
+        async with self._session.get(JOBS) as answer:
+            version = (await answer.json())["metadata"]["resourceVersion"]
+        async with self._session.get(JOBS, params={"watch": "1", "resourceVersion": version}) as stream:
+            async for line in stream.content:
+                event = json.loads(line)
+                name = event["object"]["metadata"]["name"]
+                if event["type"] == "DELETED":
+                    self.jobs.pop(name, None)
+                else:
+                    self.jobs[name] = event["object"]
+                self._changed.set()
+
+    @staticmethod
+    async def _each(names: Iterable[str], call: Callable[[str], Any]) -> None:
+        waiting = iter(names)
+
+        async def work() -> None:
+            for name in waiting:
+                async with call(name) as answer:
+                    if answer.status >= 300:
+                        raise RuntimeError(f"{name}: {answer.status} {await answer.text()}")
+
+        await asyncio.gather(*(work() for _ in range(AT_A_TIME)))
+
+
+def _access(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    with tempfile.NamedTemporaryFile() as file:
+        for part in ("client-certificate-data", "client-key-data"):
+            file.write(base64.b64decode(user[part]))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return cluster["server"], context

@@ -1,0 +1,124 @@
+"""The bench runner and the files that it keeps. The benchmarks themselves run by `make bench` only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import bench.__main__ as runner
+from bench.report import Goal, Machine, Measured, Reference, keep, kept, row, table
+
+DATE = datetime(2026, 11, 21, 16, 35, tzinfo=UTC)
+FIELDS = ["name", "value", "unit", "reference", "ratio", "goal", "reached", "command", "machine", "date"]
+ROUND_TRIP = Measured("a", 30.0, "s", Reference("KubeRay", 80.0), Goal("at most", 0.4, "ratio"))
+
+
+def as_row(measured: Measured, **changes: Any) -> Any:
+    return row(measured, **{"command": "make bench", "machine": {"cores": 2}, "date": DATE, **changes})
+
+
+def fast(count: int = 3, share: float = 0.5) -> Iterator[Measured]:
+    """Something quick."""
+    yield Measured("counted", count, "things")
+    yield Measured("shared", share, "", goal=Goal("at least", 0.4, "value"))
+
+
+def broken() -> Iterator[Measured]:
+    """Something that does not work."""
+    yield Measured("counted", 9, "things")
+    raise RuntimeError("no cluster")
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(runner, "RESULTS", tmp_path)
+    monkeypatch.setattr(runner, "BENCHMARKS", ("demo",))
+    monkeypatch.setattr(runner, "load", lambda _: {"fast": fast, "broken": broken})
+    return tmp_path
+
+
+def test_a_row_has_its_ratio_and_says_whether_the_goal_is_reached() -> None:
+    entry = as_row(ROUND_TRIP)
+    assert (entry.ratio, entry.reached) == (0.375, True)
+    assert as_row(Measured("a", 33.0, "s", ROUND_TRIP.reference, ROUND_TRIP.goal)).reached is False
+
+
+def test_a_goal_may_be_about_the_value_though_there_is_a_reference() -> None:
+    measured = Measured("memory", 150, "MB", Reference("KubeRay", 92), Goal("at most", 180, "value"))
+    assert as_row(measured).reached is True
+
+
+def test_a_figure_without_reference_or_goal_claims_nothing() -> None:
+    entry = as_row(Measured("a", 1.23456789, "s"))
+    assert (entry.value, entry.ratio, entry.goal, entry.reached) == (1.2346, None, None, None)
+
+
+def test_what_is_kept_is_read_again_and_only_its_own_name_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "scale.json"
+    first, other = as_row(ROUND_TRIP), as_row(Measured("b", 1, "s"))
+    keep(path, [first, other])
+    second = as_row(Measured("a", 25.0, "s"))
+    keep(path, [second])
+    assert kept(path) == [second, other]
+    assert [list(entry) for entry in json.loads(path.read_text())] == [FIELDS, FIELDS]
+    assert kept(path)[0].date == "2026-11-21T16:35:00+00:00"
+
+
+def test_the_table_shows_figure_reference_ratio_and_goal() -> None:
+    lines = table([as_row(ROUND_TRIP), as_row(Measured("b", 2, "s", goal=Goal("at most", 1, "value")))]).splitlines()
+    assert lines[1].split() == ["a", "30", "s", "80", "(KubeRay)", "0.38", "ratio", "<=", "0.4", "reached"]
+    assert lines[2].split() == ["b", "2", "s", "-", "-", "value", "<=", "1", "MISSED"]
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    described = Machine().describe()
+    assert set(described) == {"cpu", "cores", "memoryGiB", "kernel", "loadBefore", "stolenPercent"}
+
+
+def test_a_part_is_run_with_its_settings_and_its_command_can_be_typed_again(results: Path) -> None:
+    done = CliRunner().invoke(runner.main, ["--only", "demo.fast", "--set", "count=5"])
+    assert done.exit_code == 0, done.output
+    rows = kept(results / "demo.json")
+    assert [(entry.name, entry.value, entry.reached) for entry in rows] == [("counted", 5, None), ("shared", 0.5, True)]
+    assert rows[0].command == 'make bench ONLY=demo.fast SET="count=5"'
+
+
+def test_what_cannot_be_measured_leaves_the_kept_figures_and_fails(results: Path) -> None:
+    done = CliRunner().invoke(runner.main, [])
+    assert done.exit_code == 1
+    assert "not measured: demo.broken" in done.output
+    assert [entry.value for entry in kept(results / "demo.json")] == [3, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--only", "dmeo"], "there are demo.fast, demo.broken"), (["--set", "cuont=5"], "no"), (["--bad"], "No such")],
+)
+def test_a_mistake_is_told_before_anything_is_run(results: Path, words: list[str], said: str) -> None:
+    done = CliRunner().invoke(runner.main, words)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert not list(results.iterdir())
+
+
+def test_the_kept_results_of_this_repository_are_of_the_format() -> None:
+    files = sorted(Path(runner.__file__).parent.glob("results/*.json"))
+    assert {path.stem for path in files} <= set(runner.BENCHMARKS)
+    for path in files:
+        names = [entry.name for entry in kept(path)]
+        assert names == list(dict.fromkeys(names))
+
+
+def test_every_benchmark_has_parts_with_defaults_and_a_line_that_says_what_they_do() -> None:
+    done = CliRunner().invoke(runner.main, ["--list"])
+    assert done.exit_code == 0, done.output
+    for benchmark in runner.BENCHMARKS:
+        for name, part in runner.load(benchmark).items():
+            runner.arguments(part, {})
+            assert (part.__doc__ or "").strip(), name
