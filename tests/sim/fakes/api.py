@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,13 +23,21 @@ Place = tuple[str, str, str]
 PAGE = 3
 
 
+def clone(value: Any) -> Any:
+    """A copy of plain JSON, several times faster than copy.deepcopy."""
+    if isinstance(value, dict):
+        return {key: clone(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [clone(inner) for inner in value]
+    return value
+
+
 def _same_labels(body: Object, selector: str) -> bool:
     labels = body["metadata"].get("labels") or {}
     return all(labels.get(key) == value for key, _, value in (part.partition("=") for part in selector.split(",")))
 
 
-@dataclass
-class Event:
+class Event(NamedTuple):
     """What a watch shows."""
 
     resource: str
@@ -40,13 +47,18 @@ class Event:
 
 @dataclass
 class ApiServer:
-    """The objects, and what the watches will show of their changes."""
+    """The objects, and what the watches will show of their changes.
+
+    An object that is here is never changed, but replaced: whoever was given it may keep it.
+    """
 
     now: Callable[[], float]
     objects: dict[Place, Object] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     writes: list[Call] = field(default_factory=list)
     """Every write of the operator that took effect."""
+    stored: Callable[[Object], Object] = clone
+    """What is kept of a body that is created."""
     _versions: Any = field(default_factory=lambda: itertools.count(1))
     _last: int = 0
 
@@ -68,7 +80,7 @@ class ApiServer:
 
     def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object."""
-        body = copy.deepcopy(body)
+        body = self.stored(body)
         meta = body["metadata"]
         place = (resource.plural, namespace, meta["name"])
         if place in self.objects:
@@ -89,13 +101,14 @@ class ApiServer:
 
     def change(self, resource: Resource, name: str, edit: Callable[[Object], None], namespace: str = "default") -> None:
         """Change an object, as kubelet, scheduler or a user would."""
-        body = self.objects.get((resource.plural, namespace, name))
-        if body is None:
+        before = self.objects.get((resource.plural, namespace, name))
+        if before is None:
             return
-        before = copy.deepcopy(body)
+        body = clone(before)
         edit(body)
         if body == before:
             return
+        self.objects[resource.plural, namespace, name] = body
         if resource == kube.JOBS and body.get("spec") != before.get("spec"):
             body["metadata"]["generation"] += 1
         self._stamp(body["metadata"])
@@ -118,6 +131,7 @@ class ApiServer:
     def remove(self, resource: Resource, name: str, namespace: str = "default") -> None:
         """An object is no more."""
         body = self.objects.pop((resource.plural, namespace, name))
+        body = body | {"metadata": dict(body["metadata"])}
         self._stamp(body["metadata"])
         self._tell("DELETED", resource.plural, body)
 
@@ -139,7 +153,7 @@ class ApiServer:
         meta["resourceVersion"] = str(self._last)
 
     def _tell(self, kind: str, plural: str, body: Object) -> None:
-        self.events.append(Event(plural, kind, copy.deepcopy(body)))
+        self.events.append(Event(plural, kind, body))
 
 
 class Call(NamedTuple):
@@ -177,7 +191,7 @@ class FakeKube:
         body = self.server.objects.get((resource.plural, namespace, name))
         if body is None:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
-        return copy.deepcopy({"metadata": body["metadata"]} if metadata_only else body)
+        return {"metadata": body["metadata"]} if metadata_only else clone(body)
 
     async def pages(
         self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
@@ -185,7 +199,7 @@ class FakeKube:
         """All objects, in small pages."""
         self._call("list", resource, "")
         found = [body for body in self.server.of(resource, namespace) if not labels or _same_labels(body, labels)]
-        found = copy.deepcopy([{"metadata": body["metadata"]} if metadata_only else body for body in found])
+        found = [{"metadata": body["metadata"]} if metadata_only else body for body in found]
         version = self.server.version()
         for start in range(0, max(1, len(found)), PAGE):
             yield found[start : start + PAGE], version
@@ -196,7 +210,7 @@ class FakeKube:
         self._call("create", resource, name)
         made = self.server.create(resource, namespace, body)
         self._done("create", resource, name)
-        return copy.deepcopy({"metadata": made["metadata"]})
+        return {"metadata": made["metadata"]}
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object of the same version."""
@@ -206,9 +220,9 @@ class FakeKube:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
         if known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise ConflictError("the object has been modified")
-        self.server.change(resource, name, lambda old: old.update(copy.deepcopy(body)), namespace)
+        self.server.change(resource, name, lambda old: old.update(clone(body)), namespace)
         self._done("update", resource, name)
-        return copy.deepcopy(self.server.objects[resource.plural, namespace, name])
+        return clone(self.server.objects[resource.plural, namespace, name])
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status, if uid and version are those of the patch."""
@@ -221,7 +235,7 @@ class FakeKube:
                 raise ConflictError(f"{condition} is not {value}")
         self.server.change(resource, name, lambda old: _merge(old, {"status": patch["status"]}), namespace)
         self._done("patch", resource, name)
-        return copy.deepcopy({"metadata": known["metadata"]})
+        return {"metadata": self.server.objects[resource.plural, namespace, name]["metadata"]}
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
@@ -261,4 +275,4 @@ def _merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
                 inner = target[key] = {}
             _merge(inner, value)
         else:
-            target[key] = copy.deepcopy(value)
+            target[key] = clone(value)
