@@ -107,8 +107,17 @@ _REST = {
         st.fixed_dictionaries({"uri": TEXTS}, optional={"secretRef": SECRETS}),
         st.fixed_dictionaries({"persistentVolumeClaim": CLAIMS}),
     ),
-    "scheduling": _some(startupDeadlineSeconds=st.integers(10, 604_800)),
-    "retry": _some(preempted=st.integers(0, 1000), infrastructure=st.integers(0, 1000), userError=st.integers(0, 1000)),
+    "scheduling": _some(
+        startupDeadlineSeconds=st.integers(10, 604_800),
+        gang=st.sampled_from(["Auto", "PodGroup", "Release"]),
+        releaseSeconds=st.integers(5, 86_400),
+    ),
+    "retry": _some(
+        **{
+            name: st.integers(0, 1000)
+            for name in ("preempted", "infrastructure", "nodeLost", "unschedulable", "hang", "internal", "userError")
+        }
+    ),
     "suspend": st.booleans(),
     "activeDeadlineSeconds": st.integers(1, 31_536_000),
     "ttlSecondsAfterFinished": st.integers(0, 31_536_000),

@@ -46,16 +46,37 @@ class Scheduling(Section):
     and asked for again later. Auto: PodGroup where the cluster serves it, else Release.
     """
     release_seconds: Annotated[int, Field(ge=5, le=86_400)] = 120
-    """Under Release: seconds that a part of the pods may hold nodes while the rest has none."""
+    """Seconds that a part of the pods may hold nodes while the rest finds none; then all are given back for a while.
+
+    A scheduler that keeps to the PodGroup never lets it come to that.
+    """
 
 
 class Retry(Section):
-    """How many new attempts each kind of failure may cost. Each attempt resumes from the newest checkpoint."""
+    """How many failures of each cause the job may survive; each is counted by itself.
+
+    A lost head costs an attempt, and the next one resumes from the newest checkpoint; a lost worker is replaced within
+    its attempt. Both count. Where a cause has no number of its own, `infrastructure` is its number.
+    """
 
     preempted: Retries = 20
     """After an eviction or a preemption."""
     infrastructure: Retries = 5
-    """After a lost node, too little memory, unreachable storage, an image that does not come, or a fault of Headway."""
+    """After each of the causes below, as far as they are not set."""
+    node_lost: Retries | None = None
+    """After the loss of a node; as `infrastructure` if absent."""
+    out_of_memory: Retries | None = None
+    """After a container took more than its memory; as `infrastructure` if absent."""
+    image_pull: Retries | None = None
+    """After an image did not come; as `infrastructure` if absent."""
+    unschedulable: Retries | None = None
+    """After pods were not ready within startupDeadlineSeconds; as `infrastructure` if absent."""
+    storage_error: Retries | None = None
+    """After the storage refused or was not there; as `infrastructure` if absent."""
+    hang: Retries | None = None
+    """After training or the driver stood still; as `infrastructure` if absent."""
+    internal: Retries | None = None
+    """After a crash without a known reason; as `infrastructure` if absent."""
     user_error: Retries = 0
     """After an exception in the user's code or data."""
 

@@ -24,6 +24,7 @@ Cause = Literal[
     "DeadlineExceeded",
     "InvalidSpec",
     "Suspended",
+    "Released",
     "Internal",
 ]
 """Why an attempt, or the job, ended."""
@@ -69,6 +70,10 @@ class Attempt(StatusSection):
     """Counted from 1."""
     start_time: Time
     """When the attempt's first pod was asked for."""
+    queued_time: Time | None = None
+    """Since when the job has looked for room, if attempts before this one gave back what they held for want of it."""
+    releases: int = 0
+    """How many attempts directly before this one gave back what they held; they are not listed themselves."""
     running_time: Time | None = None
     """When all its pods were ready for the first time."""
     end_time: Time | None = None
@@ -90,12 +95,24 @@ class Attempt(StatusSection):
 
 
 class Failures(StatusSection):
-    """How often the job has failed, by kind of failure; each is compared with the field of its name in `spec.retry`."""
+    """How often the job has failed, by cause, its head and its workers together; see `spec.retry`."""
 
     preempted: int = 0
-    """Evictions and preemptions of the head or of a worker."""
-    infrastructure: int = 0
-    """Lost nodes, lack of memory, images that did not come, unreachable storage, faults of Headway."""
+    """Evictions and preemptions."""
+    node_lost: int = 0
+    """Lost nodes."""
+    out_of_memory: int = 0
+    """Containers that took more than their memory."""
+    image_pull: int = 0
+    """Images that did not come."""
+    unschedulable: int = 0
+    """Attempts whose pods were not ready within startupDeadlineSeconds."""
+    storage_error: int = 0
+    """Storage that refused or was not there."""
+    hang: int = 0
+    """Training, or a driver, that stood still."""
+    internal: int = 0
+    """Crashes without a known reason."""
     user_error: int = 0
     """Exceptions in the user's code or data."""
 

@@ -147,10 +147,13 @@ class Cache:
             self._remember(key, seen)
         return key
 
-    def see_config(self, event: EventType, body: Mapping[str, Any]) -> Key | None:
+    def see_config(self, event: EventType, body: Mapping[str, Any], now: float) -> Key | None:
         """An attempt's ConfigMap was seen; returns its job's key if that is news."""
-        key, record = slim.key_of(body), slim.config_record(body)
-        if key is None or record is None:
+        key = slim.key_of(body)
+        if key is None:
+            return None
+        record = slim.config_record(body, self.configs.get(key, body["metadata"]["name"]), now)
+        if record is None:
             return None
         if event != "DELETED":
             return key if self.configs.put(key, record) else None
@@ -163,9 +166,9 @@ class Cache:
         if seen is not None:
             self.pods.put(key, seen)
 
-    def created_config(self, key: Key, body: Mapping[str, Any]) -> None:
+    def created_config(self, key: Key, body: Mapping[str, Any], now: float) -> None:
         """We created an attempt's ConfigMap, or found ours in its place."""
-        record = slim.config_record(body)
+        record = slim.config_record(body, self.configs.get(key, body["metadata"]["name"]), now)
         if record is not None:
             self.configs.put(key, record)
 

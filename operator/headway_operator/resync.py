@@ -139,7 +139,7 @@ class Resync:
             return self._cache.see_job(None, body)
         if resource == kube.PODS:
             return self._cache.see_pod(None, body, self._now())
-        return self._cache.see_config(None, body)
+        return self._cache.see_config(None, body, self._now())
 
     def _drop_ghosts(self, resource: Resource, scope: str | None, seen: set[str], listed_at: int) -> list[Key]:
         def within(key: Key, _: object) -> bool:

@@ -52,6 +52,8 @@ class ConfigRecord:
     version: int
     attempt: int
     progress: str
+    said_at: float
+    """When this progress was first seen, by our own clock."""
 
 
 def version_of(body: Mapping[str, Any]) -> int:
@@ -83,20 +85,23 @@ def job_record(body: Mapping[str, Any]) -> JobRecord:
     )
 
 
-def config_record(body: Mapping[str, Any]) -> ConfigRecord | None:
-    """An attempt's ConfigMap; None if its labels are not ours."""
+def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: float) -> ConfigRecord | None:
+    """An attempt's ConfigMap; None if its labels are not ours. `before` is what was last known of it."""
     meta = body["metadata"]
     labels = meta.get("labels") or {}
     attempt = labels.get(wire.LABEL_ATTEMPT, "")
     if not attempt.isdigit():
         return None
+    progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
+    known = before is not None and before.uid == meta["uid"] and before.progress == progress
     return ConfigRecord(
         name=meta["name"],
         uid=meta["uid"],
         job_uid=labels.get(wire.LABEL_JOB_UID, ""),
         version=version_of(body),
         attempt=int(attempt),
-        progress=(body.get("data") or {}).get(wire.KEY_PROGRESS, ""),
+        progress=progress,
+        said_at=before.said_at if before is not None and known else now,
     )
 
 
@@ -132,6 +137,7 @@ def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:
         reason=status.get("reason") or "",
         message=(status.get("message") or "")[:MESSAGE_LIMIT],
         disruption=(disruption.get("reason") or "") if disruption.get("status") == "True" else "",
+        scheduled_at=to_seconds(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
         unschedulable=(scheduled.get("message") or "")[:MESSAGE_LIMIT] if scheduled.get("status") == "False" else "",
         waiting=waiting,
         waiting_message=waiting_message[:MESSAGE_LIMIT],

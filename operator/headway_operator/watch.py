@@ -80,7 +80,8 @@ class Watches:
             self._handler("trainingjobs", self._cache.see_job)
         )
         kopf.on.event("", "v1", "pods", registry=registry)(pods)
-        kopf.on.event("", "v1", "configmaps", registry=registry)(self._handler("configmaps", self._cache.see_config))
+        configs = self._handler("configmaps", lambda kind, body: self._cache.see_config(kind, body, self._now()))
+        kopf.on.event("", "v1", "configmaps", registry=registry)(configs)
         return registry
 
     def _handler(self, resource: str, see: Handler) -> Callable[..., Any]:

@@ -134,7 +134,7 @@ def test_a_lost_worker_is_replaced_and_a_lost_head_begins_the_next_attempt(paper
 
     wanted = ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-1"]
     paper.until("the replacement alone", lambda: names() == wanted)
-    assert paper.status("digits")["failures"]["infrastructure"] == 1
+    assert paper.status("digits")["failures"]["internal"] == 1
     paper.cluster.kubectl("delete", "pod", "digits-1-head", "--wait=false")
     paper.until("attempt 2", lambda: paper.status("digits")["attempt"] == 2)
     paper.phase("digits", "Running")

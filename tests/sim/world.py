@@ -93,7 +93,7 @@ class Process:
         elif event.resource == "pods":
             key = self.cache.see_pod(kind, event.body, self.world.now)
         elif event.resource == "configmaps":
-            key = self.cache.see_config(kind, event.body)
+            key = self.cache.see_config(kind, event.body, self.world.now)
         else:
             key = None
         if key is not None:

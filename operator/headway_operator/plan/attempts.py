@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headway_api import wire
 from headway_api.status import Attempt, Cause, WorkersStatus
-from headway_operator.plan import retry
+from headway_operator.plan import gang, retry
 from headway_operator.plan.ends import OVERDUE_SECONDS, End, bounded, head_end, outcome_end, overdue
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, NewPod, Observed
@@ -27,14 +27,14 @@ def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
     seen = max([pod.attempt for pod in pods] + [config.attempt for config in observed.configs], default=0)
     if seen > job.status.attempt:
         start = min((pod.created for pod in pods if pod.attempt == seen), default=now)
-        return Attempt(number=seen, start_time=to_text(start))
+        return gang.begin(job, seen, start)
     last = job.status.attempts[-1] if job.status.attempts else None
     return last if last is not None and last.end_time is None else None
 
 
 def start(look: Look, number: int) -> None:
     """Begin an attempt: all its pods at once."""
-    carry_on(look, Attempt(number=number, start_time=to_text(look.now)))
+    carry_on(look, gang.begin(look.job, number, look.now))
 
 
 def carry_on(look: Look, attempt: Attempt) -> None:
@@ -221,12 +221,16 @@ def _stop(look: Look, attempt: Attempt, crew: Crew, why: End) -> None:
 
 
 def _stop_further(look: Look, attempt: Attempt, crew: Crew) -> None:
-    """The driver is asked to stop, and may take a checkpoint while the workers still answer."""
+    """The driver is asked to stop, and may take a checkpoint while the workers still answer.
+
+    Where nothing ran yet there is no checkpoint to take: all pods go at once.
+    """
     head = crew.head
     if head is None:
         _end(look, attempt, End(attempt.cause, attempt.message or "", node=attempt.node))
         return
-    look.delete(head)
+    for pod in crew.present if attempt.running_time is None else [head]:
+        look.delete(pod)
     look.draft.put(attempt)
     if head.deleting is not None:
         look.wake_at(head.deleting + OVERDUE_SECONDS + 1)
@@ -288,6 +292,12 @@ def _decide_after(look: Look, entry: Attempt, end: End) -> None:
     elif cause == "Suspended":
         look.draft.condition("Running", False, "Suspended", "")
         look.draft.condition("Suspended", False, "Suspending", "waiting for the pods to go")
+    elif cause == "Released":
+        text = bounded(f"{end.message}; {gang.next_turn(look, entry)}")
+        look.draft.phase = "Queued"
+        look.draft.condition("Running", False, gang.REASON_DOES_NOT_FIT, "")
+        look.draft.condition("Scheduled", False, gang.REASON_DOES_NOT_FIT, text)
+        look.notice("Released", bounded(f"attempt {number}: {text}"), warning=True)
     elif _another_try(look, cause):
         look.draft.phase = "Pending"
         look.draft.condition("Running", False, "Retrying", f"attempt {number} ended: {cause}, {end.message}")

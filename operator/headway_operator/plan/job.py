@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway_api.status import FINISHED, Attempt
-from headway_operator.plan import attempts, retry
+from headway_operator.plan import attempts, gang, retry
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, Observed, Plan
 from headway_operator.plan.status import condition_of
@@ -82,17 +82,20 @@ def _between_attempts(look: Look) -> None:
     assert job.spec is not None  # noqa: S101 - plan() has sent jobs without a spec elsewhere
     clean = _clean_up(look)
     draft.condition("Accepted", True, "Valid", "the spec is valid")
-    draft.drop("Failed", "Complete", "Scheduled")
+    draft.drop("Failed", "Complete")
     draft.completion_time = None
+    last = _last(job)
+    queued = last is not None and last.cause == "Released"
+    if job.spec.suspend or not queued:
+        draft.drop("Scheduled")
     if job.spec.suspend:
         _suspended(look, clean)
         return
-    draft.phase = "Pending"
+    draft.phase = "Queued" if queued else "Pending"
     deadline = job.spec.active_deadline_seconds
     if deadline is not None and job.status.active_seconds >= deadline:
         attempts.conclude(look, complete=False, reason="DeadlineExceeded", message=attempts.deadline_message(deadline))
         return
-    last = _last(job)
     if not clean or (last is not None and not _backoff_over(look, last)):
         return
     if job.status.attempt > 0 and not look.observed.live:
@@ -106,7 +109,9 @@ def _last(job: Job) -> Attempt | None:
 
 
 def _backoff_over(look: Look, last: Attempt) -> bool:
-    begin = (to_seconds(last.end_time) or 0.0) + retry.delay_after(look.job.status.attempts)
+    job, released = look.job, last.cause == "Released"
+    delay = gang.pause(job, last) if released else retry.delay_after(job.status.attempts, job.uid)
+    begin = (to_seconds(last.end_time) or 0.0) + delay
     if look.now >= begin:
         return True
     look.wake_at(begin)

@@ -70,6 +70,8 @@ class Pod:
     """`status.message`."""
     disruption: str = ""
     """The reason of the condition DisruptionTarget."""
+    scheduled_at: float | None = None
+    """When the scheduler gave it its node."""
     unschedulable: str = ""
     """The scheduler's message, while it finds no node."""
     waiting: str = ""
@@ -92,6 +94,8 @@ class AttemptConfig:
     attempt: int
     progress: str
     """The text of progress.json."""
+    said_at: float | None = None
+    """When that text was first seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     configs: tuple[AttemptConfig, ...] = ()
     live: bool = False
-    """Whether the pods were read from the API server for this very decision."""
+    """Whether pods and ConfigMaps were read from the API server for this very decision."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     """Pods that the API server did not take, by name."""
     last_write: float | None = None
@@ -168,6 +172,6 @@ class Plan:
     forget: tuple[Pod, ...] = ()
     """Deleted pods whose last word is recorded."""
     look_live: bool = False
-    """Read the job's pods from the API server, then decide again: the cache may be wrong where it matters."""
+    """Read the job's pods and ConfigMaps from the API server, then decide again: the cache may be wrong."""
     requeue_at: float | None = None
     """When to look again at the latest."""

@@ -74,8 +74,13 @@ class Draft:
         return condition is not None and condition.status == "True"
 
     def put(self, attempt: Attempt) -> None:
-        """Enter an attempt, or what became of it; the oldest make room."""
-        kept = [entry for entry in self.attempts if entry.number != attempt.number]
+        """Enter an attempt, or what became of it; the oldest make room, and what led to nothing but this one."""
+        kept = [
+            entry
+            for entry in self.attempts
+            if entry.number != attempt.number
+            and not (attempt.releases and entry.cause == "Released" and entry.running_time is None)
+        ]
         self.attempts = sorted([*kept, attempt], key=lambda entry: entry.number)[-MAX_ATTEMPTS_KEPT:]
         self.attempt = max(self.attempt, attempt.number)
 

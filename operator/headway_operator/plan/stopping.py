@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headway_api.job import TrainingJobSpec
 from headway_api.status import Attempt, Cause
-from headway_operator.plan import ends, retry
+from headway_operator.plan import ends, gang, hang, retry
 from headway_operator.plan.ends import End
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Pod
@@ -30,6 +30,8 @@ def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[tuple[Ca
         or _stuck(look, crew)
         or _never_up(look, attempt, spec, crew)
         or _lost_too_many(look, spec, lost)
+        or hang.silent(look, attempt, spec)
+        or gang.does_not_fit(look, attempt, spec, crew)
     )
 
 
@@ -83,7 +85,7 @@ def _never_up(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -
     """Pods that do not come up in time, at the start or as a replacement."""
     patience = spec.scheduling.startup_deadline_seconds
     if attempt.running_time is None:
-        over = (to_seconds(attempt.start_time) or look.now) + patience
+        over = (to_seconds(gang.asking_since(attempt)) or look.now) + patience
     else:
         late = [pod.created for pod in crew.workers.values() if not pod.ready and pod.deleting is None and _idle(pod)]
         if not late:

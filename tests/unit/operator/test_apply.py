@@ -50,7 +50,7 @@ class Stage:
             elif event.resource == "pods":
                 self.cache.see_pod(kind, event.body, self.now)
             elif event.resource == "configmaps":
-                self.cache.see_config(kind, event.body)
+                self.cache.see_config(kind, event.body, self.now)
         self.server.events.clear()
 
     def look(self, *, watch: bool = True) -> float | None:

@@ -151,7 +151,7 @@ def test_objects_with_strange_labels_are_nobody_s() -> None:
     assert cache.see_pod("ADDED", body, T0) is None
     body["metadata"]["labels"] = {}
     assert cache.see_pod("ADDED", body, T0) is None
-    assert cache.see_config("ADDED", body) is None
+    assert cache.see_config("ADDED", body, 0.0) is None
 
 
 def test_the_time_of_a_pull_error_is_that_of_its_first_showing() -> None:

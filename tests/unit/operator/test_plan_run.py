@@ -12,12 +12,12 @@ from headway_operator.plan.times import to_text
 from sim.builders import T0, deleted, make_job, names, said
 
 LOSSES: list[tuple[str, dict[str, Any], str]] = [
-    ("killed", {"exit_code": 137}, "infrastructure"),
-    ("out of memory", {"exit_code": 137, "exit_reason": "OOMKilled"}, "infrastructure"),
+    ("killed", {"exit_code": 137}, "internal"),
+    ("out of memory", {"exit_code": 137, "exit_reason": "OOMKilled"}, "out_of_memory"),
     ("evicted", {"phase": "Failed", "ready": False, "reason": "Evicted"}, "preempted"),
-    ("gone", {"gone": True}, "infrastructure"),
+    ("gone", {"gone": True}, "node_lost"),
     ("deleted by hand", {"gone": True, "deleting": T0 + 30}, "preempted"),
-    ("node does not answer", {"deleting": T0 + 20, "ready": False}, "infrastructure"),
+    ("node does not answer", {"deleting": T0 + 20, "ready": False}, "node_lost"),
 ]
 
 
@@ -65,20 +65,20 @@ def test_a_terminating_worker_is_replaced_only_when_it_has_ended() -> None:
 
 
 def test_losing_more_workers_than_the_budget_stops_the_attempt() -> None:
-    builder = make_job().spec(retry={"infrastructure": 1}).failures(infrastructure=1)
+    builder = make_job().spec(retry={"internal": 1}).failures(internal=1)
     plan = builder.running(workers_replaced=1).head().worker(0, number=1, exit_code=137).plan()
     assert not plan.create
     assert plan.status is not None
     assert plan.status.attempts[0].cause == "Internal"
     assert plan.status.attempts[0].end_time is None
-    stopped = make_job().spec(retry={"infrastructure": 1}).failures(infrastructure=1)
+    stopped = make_job().spec(retry={"internal": 1}).failures(internal=1)
     plan = stopped.running(cause="Internal", message="worker lost").live().plan()
     assert plan.status is not None
     assert plan.status.phase == "Failed"
 
 
 def test_losing_several_workers_at_once_counts_each() -> None:
-    builder = make_job().workers(3).spec(retry={"infrastructure": 2}).running().head()
+    builder = make_job().workers(3).spec(retry={"internal": 2}).running().head()
     plan = builder.worker(0, exit_code=1).worker(1, exit_code=1).worker(2, exit_code=1).plan()
     assert not plan.create
     assert plan.status is not None

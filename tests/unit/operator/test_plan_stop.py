@@ -136,7 +136,8 @@ def test_no_attempt_is_begun_after_the_deadline() -> None:
     ],
 )
 def test_pods_that_do_not_come_up_end_the_attempt(fields: dict[str, Any], after: float, cause: str | None) -> None:
-    plan = make_job().attempt(1).head().worker(0, **{"ready": False, **fields}).plan(after)
+    builder = make_job().spec(scheduling={"releaseSeconds": 3600}).attempt(1)
+    plan = builder.head().worker(0, **{"ready": False, **fields}).plan(after)
     assert plan.status is not None
     assert plan.status.attempts[0].cause == cause
     if cause is None:
@@ -154,7 +155,7 @@ def test_the_message_of_an_unschedulable_attempt_is_the_scheduler_s() -> None:
 
 def test_an_attempt_without_room_gives_back_what_it_holds() -> None:
     stopping = make_job().attempt(1, cause="Unschedulable", message="no room").head(pending=True).worker(0)
-    assert deleted(stopping.plan(after=901)) == ["digits-1-head"]
+    assert deleted(stopping.plan(after=901)) == ["digits-1-head", "digits-1-worker-0-0"]
     plan = make_job().attempt(1, cause="Unschedulable", message="no room").worker(0).live().plan(after=902)
     assert plan.status is not None
     assert plan.status.attempts[0].end_time is not None

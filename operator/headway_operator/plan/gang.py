@@ -1,0 +1,107 @@
+"""All or nothing: an attempt of which only a part finds room gives back what it holds, and asks again after a while.
+
+Whoever waits for room with a part of its pods on nodes keeps that room from others, who may be waiting for its other
+part. Where the scheduler knows PodGroups it does not come to that; elsewhere, or where it does in spite of them, this
+policy ends it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from headway_api.job import TrainingJobSpec
+from headway_api.status import Attempt
+from headway_operator.plan import retry
+from headway_operator.plan.ends import End, bounded
+from headway_operator.plan.look import Look
+from headway_operator.plan.model import Job, Pod
+from headway_operator.plan.status import condition_of
+from headway_operator.plan.times import to_seconds, to_text
+from headway_operator.plan.workers import Crew
+
+REASON_DOES_NOT_FIT = "GangDoesNotFit"
+"""Scheduled=False for this reason: the job holds nothing and will ask for room again."""
+LONGEST_PAUSE_SECONDS = 600.0
+Mode = Literal["PodGroup", "Release"]
+
+
+def begin(job: Job, number: int, start: float) -> Attempt:
+    """A new attempt. One that follows attempts that found no room goes on with their clock."""
+    text = to_text(start)
+    last = job.status.attempts[-1] if job.status.attempts else None
+    suspended = condition_of(job.status, "Suspended")
+    if last is None or last.cause != "Released" or (suspended is not None and suspended.status == "True"):
+        return Attempt(number=number, start_time=text)
+    since = last.end_time if last.running_time else asking_since(last)
+    return Attempt(number=number, start_time=text, queued_time=since, releases=_turn(last))
+
+
+def asking_since(attempt: Attempt) -> str:
+    """Since when the job has looked for room for what this attempt runs."""
+    return attempt.queued_time or attempt.start_time
+
+
+def pause(job: Job, released: Attempt) -> float:
+    """Seconds from the end of an attempt that gave back its room to the next: the longer, the more of them there were.
+
+    No two jobs wait equally long: else two that hold half of what each needs would meet again and again.
+    """
+    wanted = job.spec.scheduling.release_seconds if job.spec is not None else 0.0
+    turn = _turn(released)
+    return min(LONGEST_PAUSE_SECONDS, wanted / 2 * 2.0 ** min(turn - 1, 20)) * retry.spread(job.uid, turn)
+
+
+def _turn(attempt: Attempt) -> int:
+    """How many attempts in a row found no room, with this one; one that ran had found it."""
+    return 1 if attempt.running_time else attempt.releases + 1
+
+
+def does_not_fit(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -> End | None:
+    """Why the attempt has to give back what it holds, or None. Wakes the look when its patience will be over."""
+    lacking = [pod for pod in crew.present if pod.node is None and pod.unschedulable]
+    refused = sorted(name for name, refusal in look.refusals.items() if refusal.kind == "Denied")
+    # Before a quota, a pod holds something even without a node.
+    holding = [pod for pod in crew.present if pod.deleting is None and (pod.node is not None or refused)]
+    if not holding or not (lacking or refused):
+        return None
+    lacking_since = [pod.created for pod in lacking] + ([_refused_since(look, attempt, crew)] if refused else [])
+    begun = max(min(_held_since(pod) for pod in holding), min(lacking_since))
+    over = begun + spec.scheduling.release_seconds
+    if look.now < over:
+        look.wake_at(over)
+        return None
+    return _given_back(look, attempt, spec, _who_lacks_what(look, crew, lacking, refused))
+
+
+def _held_since(pod: Pod) -> float:
+    return pod.scheduled_at if pod.scheduled_at is not None else pod.created
+
+
+def _refused_since(look: Look, attempt: Attempt, crew: Crew) -> float:
+    """Since when a pod should be there that is refused: from the start, or since it lost its predecessor."""
+    if attempt.running_time is None:
+        return to_seconds(attempt.start_time) or look.now
+    return max((pod.end.at for pod in crew.dead.values() if pod.end and pod.end.at is not None), default=look.now)
+
+
+def _who_lacks_what(look: Look, crew: Crew, lacking: list[Pod], refused: list[str]) -> str:
+    first = refused[0] if refused else lacking[0].name
+    said = look.refusals[first].message if refused else lacking[0].unschedulable
+    without = len(refused) or len(lacking)
+    what = "was refused" if refused else "found no node"
+    return f"{without} of {crew.desired + 1} pods, {first} among them, {what}: {said}"
+
+
+def _given_back(look: Look, attempt: Attempt, spec: TrainingJobSpec, lack: str) -> End:
+    """Released, or Unschedulable if another turn would begin after the startup deadline."""
+    asking = look.now if attempt.running_time else to_seconds(asking_since(attempt)) or look.now
+    if look.now + pause(look.job, attempt) < asking + spec.scheduling.startup_deadline_seconds:
+        return End("Released", bounded(f"{lack}; all pods are given back for others to use"))
+    text = f"no room for all pods within startupDeadlineSeconds: {lack}; ask for less, or add nodes"
+    return End("Unschedulable", bounded(text))
+
+
+def next_turn(look: Look, released: Attempt) -> str:
+    """When the job asks again, for a person."""
+    ended = to_seconds(released.end_time) or look.now
+    return f"asks again at {to_text(ended + pause(look.job, released))}, for turn {_turn(released) + 1}"

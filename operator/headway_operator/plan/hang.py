@@ -1,0 +1,48 @@
+"""A driver that stands still as a whole: it cannot say so itself, but its silence can be heard."""
+
+from __future__ import annotations
+
+from headway_api import wire
+from headway_api.job import TrainingJobSpec
+from headway_api.status import Attempt
+from headway_operator.plan.ends import End
+from headway_operator.plan.look import Look
+from headway_operator.plan.status import read_progress
+from headway_operator.plan.times import to_seconds
+
+SILENT_SECONDS = 3 * wire.HEARTBEAT_SECONDS + 30.0
+"""How long a driver that renews its heartbeat may be silent.
+
+It is measured by the operator's clock, from when it saw the newest word: the clocks of nodes may differ.
+"""
+
+
+def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None:
+    """The end of an attempt whose driver says nothing any more. Wakes the look when its patience will be over.
+
+    Before that is believed, the API server is asked: a watch may be what is silent.
+    """
+    running = to_seconds(attempt.running_time)
+    if running is None:
+        return None
+    config = next((config for config in look.observed.configs if config.attempt == attempt.number), None)
+    said = read_progress(config.progress, attempt.number) if config is not None else None
+    if said is None:
+        patience, last = max(SILENT_SECONDS, float(spec.scheduling.startup_deadline_seconds)), running
+        what = "has not said a word since all pods were ready"
+    elif said.heartbeat_time is None or config is None or config.said_at is None:
+        return None
+    else:
+        patience, last = SILENT_SECONDS, max(running, config.said_at)
+        what = f"has been silent since {said.heartbeat_time}"
+    if look.now < last + patience:
+        look.wake_at(last + patience)
+        return None
+    if not look.observed.live:
+        look.look_live = True
+        return None
+    return End(
+        "Hang",
+        f"the driver {what}, for more than {patience:.0f} s: it stands still, or its pod cannot reach the API server; "
+        "look for code that blocks the whole process, and at the node of the head pod",
+    )

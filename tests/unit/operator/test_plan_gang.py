@@ -1,0 +1,217 @@
+"""An attempt of which only a part finds room gives back what it holds, waits, and asks again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headway_operator.plan import gang
+from headway_operator.plan.times import to_seconds, to_text
+from sim.builders import T0, JobBuilder, deleted, make_job, names, said
+
+FULL = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu"
+
+
+def halved(**scheduling: Any) -> JobBuilder:
+    """The head and a worker have nodes, the other worker finds none."""
+    builder = make_job().workers(2).spec(scheduling={"releaseSeconds": 100, **scheduling}).attempt(1)
+    builder.head(ready=False, scheduled_at=T0 + 3).worker(0, ready=False, scheduled_at=T0 + 10)
+    return builder.worker(1, pending=True, unschedulable=FULL)
+
+
+PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
+    ("a second too early", halved(), 102, None),
+    ("after releaseSeconds", halved(), 103, "Released"),
+    ("all have nodes, one is slow", make_job().attempt(1).head().worker(0, ready=False), 800, None),
+    (
+        "none has a node: nothing is held",
+        make_job().attempt(1).head(pending=True, unschedulable=FULL).worker(0, pending=True, unschedulable=FULL),
+        800,
+        None,
+    ),
+    ("nobody has said that it cannot", make_job().attempt(1).head().worker(0, pending=True), 800, None),
+    (
+        "a quota refuses one",
+        make_job().attempt(1).head(pending=True).refused("digits-1-worker-0-0", retry_at=T0 + 999),
+        120,
+        "Released",
+    ),
+    (
+        "a replacement finds no room",
+        make_job()
+        .running(workers_replaced=1)
+        .head(scheduled_at=T0)
+        .worker(0, number=1, pending=True, unschedulable=FULL, created=T0 + 500),
+        620,
+        "Released",
+    ),
+    (
+        "a replacement has only begun to look",
+        make_job()
+        .running(workers_replaced=1)
+        .head(scheduled_at=T0)
+        .worker(0, number=1, pending=True, unschedulable=FULL, created=T0 + 500),
+        619,
+        None,
+    ),
+    (
+        "a replacement has just been refused",
+        make_job()
+        .running()
+        .head(scheduled_at=T0)
+        .worker(0, exit_code=137, at=T0 + 500)
+        .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
+        600,
+        None,
+    ),
+    (
+        "a replacement is refused for long",
+        make_job()
+        .running()
+        .head(scheduled_at=T0)
+        .worker(0, exit_code=137, at=T0 + 500)
+        .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
+        620,
+        "Released",
+    ),
+]
+
+
+@pytest.mark.parametrize(("builder", "after", "cause"), [row[1:] for row in PATIENCE], ids=[row[0] for row in PATIENCE])
+def test_a_part_of_a_gang_holds_nodes_only_so_long(builder: JobBuilder, after: float, cause: str | None) -> None:
+    plan = builder.plan(after)
+    job, _ = builder.build()
+    decided = (plan.status or job.status).attempts[0]
+    assert decided.cause == cause
+    assert not plan.delete, "first the reason is written, then the pods go"
+    if cause is None:
+        assert plan.requeue_at is not None
+
+
+def test_the_pods_that_hold_nodes_are_looked_at_again_when_their_time_is_over() -> None:
+    assert halved().plan(after=60).requeue_at == T0 + 103
+
+
+def test_all_pods_of_an_attempt_that_never_ran_are_given_back_at_once() -> None:
+    stopping = make_job().workers(2).attempt(1, cause="Released", message="no room").head(ready=False)
+    plan = stopping.worker(0).worker(1, pending=True).plan(after=103)
+    assert deleted(plan) == ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-0"]
+
+
+def test_an_attempt_that_ran_saves_first() -> None:
+    stopping = make_job().workers(2).running(cause="Released", message="no room").head().worker(0)
+    assert deleted(stopping.plan(after=103)) == ["digits-1-head"]
+
+
+def released(**fields: Any) -> JobBuilder:
+    builder = make_job().workers(2).spec(scheduling={"releaseSeconds": 100})
+    return builder.attempt(1, end=T0 + 110, cause="Released", message="1 of 3 pods found no node", **fields)
+
+
+def test_a_release_costs_nothing_and_says_who_lacked_what_and_when_it_goes_on() -> None:
+    builder = halved().live()
+    job, observed = builder.build()
+    decided = builder.plan(after=103).status
+    assert decided is not None
+    plan = make_job().workers(2).spec(scheduling={"releaseSeconds": 100}).status(**dict(decided)).live().plan(after=104)
+    assert plan.status is not None
+    assert plan.status.phase == "Queued"
+    assert plan.status.failures is None
+    scheduled = said(plan, "Scheduled")
+    assert (scheduled.status, scheduled.reason) == ("False", "GangDoesNotFit")
+    assert "1 of 3 pods, digits-1-worker-1-0 among them, found no node: 0/3 nodes" in scheduled.message
+    again = T0 + 104 + gang.pause(job, plan.status.attempts[0])
+    assert f"asks again at {to_text(again)}" in scheduled.message
+    assert [(notice.reason, notice.warning) for notice in plan.notices] == [("Released", True)]
+    assert observed.live
+
+
+def test_the_next_turn_waits_its_pause_and_then_takes_the_place_of_the_last_in_the_list() -> None:
+    builder = released().status(phase="Queued").live()
+    pause = gang.pause(*_of(builder))
+    waiting = builder.plan(after=110 + pause - 1)
+    assert not waiting.create
+    assert waiting.requeue_at == pytest.approx(T0 + 110 + pause)
+    assert waiting.status is None or waiting.status.phase == "Queued"
+    plan = builder.plan(after=110 + pause)
+    assert names(plan) == ["digits-2-head", "digits-2-worker-0-0", "digits-2-worker-1-0"]
+    assert plan.status is not None
+    assert [entry.number for entry in plan.status.attempts] == [2]
+    entry = plan.status.attempts[0]
+    assert (entry.releases, entry.queued_time) == (1, to_text(T0))
+    assert plan.status.attempt == 2
+
+
+def test_an_operator_that_died_after_making_the_pods_goes_on_with_the_same_clock() -> None:
+    builder = released().config(2).head(2, pending=True, created=T0 + 200).live()
+    plan = builder.plan(after=201)
+    assert plan.status is not None
+    assert [(entry.number, entry.releases, entry.queued_time) for entry in plan.status.attempts] == [
+        (2, 1, to_text(T0))
+    ]
+
+
+def test_an_attempt_that_ran_stays_in_the_list_and_its_successor_has_a_clock_of_its_own() -> None:
+    builder = make_job().running(number=1, end=T0 + 700, cause="Released", releases=4, queued_time=to_text(T0 - 900))
+    plan = builder.status(phase="Queued").live().plan(after=9999)
+    assert plan.status is not None
+    assert [entry.number for entry in plan.status.attempts] == [1, 2]
+    assert plan.status.attempts[1].queued_time == to_text(T0 + 700)
+    assert plan.status.attempts[1].releases == 1
+
+
+def test_a_suspension_ends_the_wait_and_the_clock_begins_anew_after_it() -> None:
+    suspended = released().suspended().status(phase="Queued").condition("Scheduled", False, "GangDoesNotFit")
+    plan = suspended.plan(after=120)
+    assert plan.status is not None
+    assert plan.status.phase == "Suspended"
+    assert [item.type for item in plan.status.conditions if item.type == "Scheduled"] == []
+    resumed = released().condition("Suspended", True).live().plan(after=5000)
+    assert resumed.status is not None
+    assert resumed.status.attempts[-1].queued_time is None
+
+
+def test_the_clock_of_the_startup_deadline_goes_on_over_all_turns() -> None:
+    builder = make_job().spec(scheduling={"startupDeadlineSeconds": 300})
+    builder.attempt(4, start=T0 + 250, queued_time=to_text(T0), releases=3)
+    builder.head(4, pending=True).worker(0, 4, pending=True)
+    before = builder.plan(after=299).status
+    assert before is None or before.attempts[0].cause is None
+    after = builder.plan(after=300).status
+    assert after is not None
+    assert after.attempts[0].cause == "Unschedulable"
+
+
+def test_a_turn_that_would_begin_after_the_startup_deadline_is_not_waited_for() -> None:
+    plan = halved(startupDeadlineSeconds=110).plan(after=105)
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Unschedulable"
+    assert "ask for less, or add nodes" in (plan.status.attempts[0].message or "")
+
+
+def test_pauses_grow_and_no_two_jobs_wait_equally_long() -> None:
+    def pauses(uid: str) -> list[float]:
+        return [gang.pause(*_of(released(releases=turn).job(uid=uid))) for turn in range(12)]
+
+    one, other = pauses("one"), pauses("other")
+    assert len({*one, *other}) == 24
+    for turn, pause in enumerate(one):
+        full = min(600, 50 * 2**turn)
+        assert full / 2 <= pause < full * 1.5
+
+
+def test_two_gangs_that_took_half_each_do_not_come_back_together() -> None:
+    back = [T0 + gang.pause(*_of(released().job(uid=f"uid-{number}"))) for number in range(2)]
+    assert abs(back[0] - back[1]) > 1
+
+
+def test_the_time_of_the_last_release_decides_when_the_next_begins() -> None:
+    job, observed = released().live().build()
+    assert to_seconds(job.status.attempts[0].end_time) == T0 + 110
+    assert observed.live
+
+
+def _of(builder: JobBuilder) -> tuple[Any, Any]:
+    job, _ = builder.build()
+    return job, job.status.attempts[-1]

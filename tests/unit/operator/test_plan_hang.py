@@ -1,0 +1,66 @@
+"""A driver that stands still as a whole is noticed by its silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway_api import wire
+from headway_operator.plan.times import to_text
+from sim.builders import T0, JobBuilder, deleted, make_job
+
+
+def spoke(at: float, *, heartbeat: bool = True, clock: float = 0) -> JobBuilder:
+    """A running job whose driver's newest word was seen so long after T0; `clock` is how wrong its own clock is."""
+    said = wire.ProgressFile(attempt=1, heartbeat_time=to_text(T0 + at + clock) if heartbeat else None)
+    text = said.model_dump_json(by_alias=True, exclude_none=True)
+    return make_job().running().config(1, text, said_at=T0 + at).head().worker(0)
+
+
+def silent(**scheduling: int) -> JobBuilder:
+    """A running job whose driver has not said anything."""
+    return make_job().spec(scheduling=scheduling).running().head().worker(0)
+
+
+SILENCES: list[tuple[str, JobBuilder, float, str | None]] = [
+    ("it speaks", spoke(1000), 1100, None),
+    ("a moment before", spoke(1000), 1209, None),
+    ("three heartbeats and some missed", spoke(1000), 1210, "Hang"),
+    ("its clock is wrong, but it was just heard", spoke(1000, clock=-5000), 1100, None),
+    ("it speaks without a heartbeat", spoke(1000, heartbeat=False), 90_000, None),
+    ("it never said a word, yet", silent(), 904, None),
+    ("it never said a word", silent(), 905, "Hang"),
+    ("it is still waited for", make_job().attempt(1).head().worker(0, ready=False), 800, None),
+    ("its startup may take long", silent(startupDeadlineSeconds=5000), 905, None),
+    ("a short startup deadline does not count", silent(startupDeadlineSeconds=10), 200, None),
+]
+
+
+@pytest.mark.parametrize(("builder", "after", "cause"), [row[1:] for row in SILENCES], ids=[row[0] for row in SILENCES])
+def test_silence_of_a_running_driver_is_a_hang(builder: JobBuilder, after: float, cause: str | None) -> None:
+    plan = builder.live().plan(after)
+    job, _ = builder.build()
+    attempt = (plan.status or job.status).attempts[0]
+    assert attempt.cause == cause
+    if cause:
+        assert "look for code that blocks" in (attempt.message or "")
+
+
+def test_before_a_driver_counts_as_silent_the_api_server_is_asked() -> None:
+    plan = spoke(1000).plan(after=1210)
+    assert plan.look_live
+    assert plan.status is None or plan.status.attempts[0].cause is None
+
+
+def test_the_look_is_due_when_the_silence_would_be_too_long() -> None:
+    assert spoke(1000).plan(after=1001).requeue_at == T0 + 1210
+
+
+def test_a_silent_driver_is_stopped_and_its_end_is_a_hang_whatever_its_exit_code() -> None:
+    stopping = make_job().running(cause="Hang", message="silent")
+    assert deleted(stopping.head().worker(0).plan(after=1300)) == ["digits-1-head"]
+    killed = make_job().running(cause="Hang", message="silent").head(exit_code=137, deleting=T0 + 1500).worker(0)
+    status = killed.plan(after=1501).status
+    assert status is not None
+    assert status.attempts[0].cause == "Hang"
+    assert status.failures is not None
+    assert status.failures.hang == 1
