@@ -45,6 +45,7 @@ generate: $(READY) ## write what is generated from the models: CRDs, their copy 
 	cp crds/headway.dev_*.yaml charts/headway/files/crds/
 	$(BIN)/python -m headway_api.reference --output docs/reference
 	$(BIN)/python -m headway_trainer.report > docs/reference/result.schema.json
+	$(BIN)/python -m headway_operator.reference > docs/reference/metrics.md
 
 clean: ## remove what these targets made in this folder; caches outside it stay
 	rm -rf $(VENV) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

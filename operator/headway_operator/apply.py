@@ -47,6 +47,7 @@ class Applied:
     refused: dict[str, Refusal] = field(default_factory=dict)
     """Pods that the API server did not take, by name. The status was not written if there are any."""
     wrote_status: bool = False
+    deleted_job: bool = False
     was_wrong: bool = False
     """The cache was wrong about what exists and has been mended: look again."""
 
@@ -85,7 +86,7 @@ class Applier:
         for attempt in plan.delete_objects:
             await self._delete_objects(job, attempt)
         if plan.delete_job:
-            await self._delete_job(job)
+            applied.deleted_job = await self._delete_job(job)
         elif plan.status is not None and not applied.refused:
             await self._write_status(job, plan.status, document_status)
             applied.wrote_status = True
@@ -124,8 +125,7 @@ class Applier:
         key = (job.namespace, job.name)
 
         async def config() -> None:
-            made = await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt))
-            self._cache.created_config(key, made, self._now())
+            self._cache.created_config(key, await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt)))
 
         async def other(resource: Resource, body: Object) -> None:
             made = await self._ensure(resource, job, body)
@@ -213,11 +213,12 @@ class Applier:
             # Conflict: the name belongs to another object by now.
             return
 
-    async def _delete_job(self, job: Job) -> None:
+    async def _delete_job(self, job: Job) -> bool:
         try:
             await self._api.delete(kube.JOBS, job.namespace, job.name, uid=job.uid, version=job.version)
         except NotFoundError:
-            return
+            return False
+        return True
 
     async def _write_status(self, job: Job, status: TrainingJobStatus, before: dict[str, Any]) -> None:
         after = json.loads(status.model_dump_json(by_alias=True, exclude_none=True))

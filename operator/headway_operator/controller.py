@@ -21,6 +21,7 @@ from headway_operator.plan.job import plan as decide
 from headway_operator.plan.model import AttemptConfig, Job, Notice, Observed, Plan, Refusal
 from headway_operator.plan.spec import Defaults, Resolved, resolve
 from headway_operator.slim import JobRecord, Key
+from headway_operator.witness import Witness
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Controller:
         recorder: Recorder,
         defaults: Defaults,
         now: Callable[[], float],
-        status_written: Callable[[TrainingJobStatus, TrainingJobStatus], None] | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -72,7 +73,7 @@ class Controller:
         self._recorder = recorder
         self._defaults = defaults
         self._now = now
-        self._status_written = status_written
+        self._witness = witness
         self._memories: dict[Key, _Memory] = {}
         self._specs: OrderedDict[tuple[str, int], Resolved] = OrderedDict()
 
@@ -84,6 +85,8 @@ class Controller:
         record = self._cache.job(key)
         if record is None:
             self._memories.pop(key, None)
+            if self._witness is not None:
+                self._witness.gone(key)
             return None
         memory = self._memory(record)
         try:
@@ -108,7 +111,7 @@ class Controller:
         observed = Observed(
             pods=self._cache.pods_of(record.key, record.uid),
             configs=tuple(
-                AttemptConfig(config.attempt, config.progress, config.said_at)
+                AttemptConfig(config.attempt, config.progress)
                 for config in self._cache.configs_of(record.key, record.uid)
             ),
             live=live,
@@ -116,7 +119,11 @@ class Controller:
             last_write=memory.last_write,
             write_interval=max(SHORTEST_WRITE_INTERVAL, len(self._cache.configs) / STATUS_WRITES_A_SECOND),
         )
-        return decide(job, observed, self._now()), job
+        now = self._now()
+        plan = decide(job, observed, now)
+        if self._witness is not None:
+            self._witness.looked(job, observed, plan, now)
+        return plan, job
 
     async def _act(self, record: JobRecord, job: Job, plan: Plan, memory: _Memory) -> Applied:
         """Carry a plan out."""
@@ -124,9 +131,11 @@ class Controller:
         applied = await self._applier.apply(job, plan, json.loads(record.status))
         if applied.wrote_status and plan.status is not None:
             memory.last_write = self._now()
-            if self._status_written is not None:
-                self._status_written(job.status, plan.status)
+            if self._witness is not None:
+                self._witness.wrote(job, plan.status, memory.last_write)
             self._recorder.post(job, plan.notices)
+        if applied.deleted_job and self._witness is not None:
+            self._witness.expired()
         if plan.create and not applied.refused:
             memory.refusals, memory.refused_times = {}, 0
         elif applied.refused:
@@ -137,10 +146,7 @@ class Controller:
         return applied
 
     async def _look_live(self, key: Key, record: JobRecord) -> None:
-        """Read the job's pods and ConfigMaps from the API server.
-
-        What the cache believes must neither start a second attempt nor end one whose driver speaks.
-        """
+        """Read the job's pods from the API server: what the cache believes must not start a second attempt."""
         seen: set[str] = set()
         listed_at = 0
         labels = f"{wire.LABEL_JOB_UID}={record.uid}"
@@ -150,9 +156,6 @@ class Controller:
                 seen.add(body["metadata"]["uid"])
                 self._cache.see_pod(None, body, self._now())
         self._cache.drop_ghost_pods(seen, listed_at, lambda of, pod: of == key and pod.job_uid == record.uid)
-        async for page, _ in self._api.pages(kube.CONFIG_MAPS, record.namespace, labels=labels):
-            for body in page:
-                self._cache.see_config(None, body, self._now())
 
     def _job(self, record: JobRecord) -> Job:
         resolved = self._resolve(record)

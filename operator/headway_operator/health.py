@@ -1,13 +1,32 @@
-"""`/metrics`, `/healthz` and `/readyz` over HTTP. Healthy: the work gets done, and the watches show what happens."""
+"""`/metrics`, `/healthz` and `/readyz` over HTTP; and what healthy means: work gets done, watches show what happens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 Check = Callable[[], str | None]
 """Says what is wrong; None if nothing is."""
+
+BLIND_ROUNDS = 2
+"""So many comparisons in a row with something missed mean that a watch shows nothing any more."""
+
+
+def diagnosis(
+    *, limit: float, longest: float, standstill: float, behind: Mapping[str, float], blind_rounds: Mapping[str, int]
+) -> str | None:
+    """What is wrong with the work, or with the watches; None if nothing is. All but `blind_rounds` are seconds."""
+    if longest > limit:
+        return f"a look at a job has gone on for {longest:.0f} s"
+    if standstill > limit:
+        return f"jobs wait for their look, and none has come to its end for {standstill:.0f} s"
+    deaf = {name: seconds for name, seconds in behind.items() if seconds > limit}
+    if deaf:
+        since = max(deaf.values())
+        return f"the watch of {' and of '.join(deaf)} has not shown this operator's own writes for {since:.0f} s"
+    blind = [name for name, rounds in blind_rounds.items() if rounds >= BLIND_ROUNDS]
+    return f"the watch of {' and of '.join(blind)} misses what happens" if blind else None
 
 
 async def serve(metrics: Callable[[], bytes], healthy: Check, ready: Check, ports: dict[str, int]) -> web.AppRunner:

@@ -52,6 +52,8 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 
 Recorder = Callable[[str, str, int], None]
 """Told of each call: verb, resource, HTTP status (0: no answer)."""
+Written = Callable[[Resource, str, int], None]
+"""Told of each object that was created or changed: its resource, namespace and version."""
 
 
 async def load_configuration() -> Configuration:
@@ -86,12 +88,14 @@ class HttpKube:
         timeout: float = 30.0,
         may_write: Callable[[], bool] = lambda: True,
         record: Recorder | None = None,
+        written: Written | None = None,
     ) -> None:
         self._client = client
         self._limit = asyncio.Semaphore(concurrency)
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 5.0))
         self._may_write = may_write
         self._record = record
+        self._written = written
 
     async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
         """One object."""
@@ -116,7 +120,8 @@ class HttpKube:
         """Create an object; returns its metadata."""
         query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT}
         path = _path(resource, namespace)
-        return await self._call("POST", "create", resource, path, query=query, body=body, accept=_METADATA)
+        made = await self._call("POST", "create", resource, path, query=query, body=body, accept=_METADATA)
+        return self._tell(resource, namespace, made)
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object."""
@@ -126,9 +131,10 @@ class HttpKube:
         """Merge into an object's status."""
         path = f"{_path(resource, namespace, name)}/status"
         query = {"fieldManager": USER_AGENT}
-        return await self._call(
+        made = await self._call(
             "PATCH", "patch", resource, path, query=query, body=dict(patch), accept=_METADATA, content=_MERGE_PATCH
         )
+        return self._tell(resource, namespace, made)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
@@ -139,6 +145,11 @@ class HttpKube:
         if conditions:
             body["preconditions"] = conditions
         await self._call("DELETE", "delete", resource, _path(resource, namespace, name), body=body, accept=_METADATA)
+
+    def _tell(self, resource: Resource, namespace: str, made: Object) -> Object:
+        if self._written is not None:
+            self._written(resource, namespace, int(made["metadata"]["resourceVersion"]))
+        return made
 
     async def _call(
         self,

@@ -87,6 +87,10 @@ class KeyQueue(Generic[K]):
         since = min([*self._active.values(), *([next(iter(self._ready.values()))] if self._ready else [])], default=now)
         return now - since
 
+    def longest_active(self, now: float) -> float:
+        """For how long the key has been worked on that has been so for longest, in seconds."""
+        return now - min(self._active.values(), default=now)
+
     def idle(self) -> bool:
         """Whether nothing is ready or being worked on."""
         return not self._ready and not self._active

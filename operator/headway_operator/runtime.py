@@ -15,9 +15,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from kubernetes.aio.client.api_client import ApiClient
 
+from headway_api.status import Phase
 from headway_operator import health
 from headway_operator.apply import Applier
 from headway_operator.cache import Cache
@@ -29,15 +31,14 @@ from headway_operator.lease import Clocks, Elector
 from headway_operator.metrics import Metrics, Reading
 from headway_operator.resync import Resync
 from headway_operator.settings import Settings
+from headway_operator.sight import Sight
 from headway_operator.watch import Watches
+from headway_operator.witness import Witness
 from headway_operator.work import Workers
 
 logger = logging.getLogger(__name__)
 
-STUCK_SECONDS = 300.0
-"""A key that waits or is worked on for longer means that the work does not get done."""
-BLIND_ROUNDS = 2
-"""So many comparisons in a row with something missed mean that a watch shows nothing any more."""
+PHASES = ("New", *get_args(Phase))
 FINISH_SECONDS = 5.0
 EVENTS_SECONDS = 1.0
 KIND_POLL_SECONDS = 2.0
@@ -57,7 +58,7 @@ class Operator:
         self._metrics = Metrics()
         self._cache = Cache()
         self.workers: Workers | None = None
-        self._watches: Watches | None = None
+        self.sight = Sight(time.time, settings.namespaces, self._metrics.lag)
         self.resync: Resync | None = None
         self._ready = False
         self._stop = asyncio.Event()
@@ -111,7 +112,12 @@ class Operator:
 
     async def _work(self, client: ApiClient, elector: Elector | None) -> int:
         settings = self._settings
-        api = HttpKube(client, may_write=elector.may_write if elector else lambda: True, record=self._metrics.call)
+        api = HttpKube(
+            client,
+            may_write=elector.may_write if elector else lambda: True,
+            record=self._metrics.call,
+            written=self.sight.written,
+        )
         events = EventPoster(
             api,
             instance=self._identity,
@@ -126,12 +132,12 @@ class Operator:
             recorder=events,
             defaults=settings.defaults(),
             now=time.time,
-            status_written=self._metrics.status_written,
+            witness=Witness(self._metrics),
         )
         workers = Workers(controller.reconcile, limit=settings.workers, now=time.time, metrics=self._metrics)
-        watches = Watches(self._cache, workers.add, settings.namespaces, time.time)
+        watches = Watches(self._cache, workers.add, settings.namespaces, time.time, self.sight)
         resync = Resync(api, self._cache, workers.add, settings.namespaces, time.time)
-        self.workers, self._watches, self.resync = workers, watches, resync
+        self.workers, self.resync = workers, resync
 
         tasks = {}
         if elector is not None:
@@ -199,33 +205,32 @@ class Operator:
 
     def wrong(self) -> str | None:
         """What makes this process unhealthy."""
-        if self.workers is not None and self.workers.oldest_seconds() > STUCK_SECONDS:
-            return f"a job has waited for its look for {self.workers.oldest_seconds():.0f} s"
-        if self.resync is not None:
-            blind = [name for name, rounds in self.resync.blind_rounds.items() if rounds >= BLIND_ROUNDS]
-            if blind:
-                return f"the watch of {' and of '.join(blind)} misses what happens"
-        return None
+        if self.workers is None or self.resync is None:
+            return None
+        return health.diagnosis(
+            limit=self._settings.unhealthy_seconds,
+            longest=self.workers.longest_seconds(),
+            standstill=self.workers.standstill_seconds(),
+            behind=self.sight.behind(),
+            blind_rounds=self.resync.blind_rounds,
+        )
 
     def _not_ready(self) -> str | None:
         return None if self._ready else "starting"
 
     def _readings(self) -> Iterable[Reading]:
         """Gauges that are read when they are scraped."""
-        now = time.time()
-        yield Reading("headway_jobs", "Jobs by phase", Counter(self._cache.phases()), "phase")
-        if self.workers is not None:
-            yield Reading("headway_queue_depth", "Keys that wait for their look", {"": self.workers.depth()})
-            yield Reading("headway_queue_oldest_seconds", "Age of the oldest key", {"": self.workers.oldest_seconds()})
-        if self._watches is not None:
-            ages = {name: now - when for name, when in self._watches.last_event.items()}
-            text = "Seconds since a watch last showed anything"
-            yield Reading("headway_watch_last_event_seconds", text, ages, "resource")
-        if self.resync is not None and self.resync.last_done is not None:
-            text = "Seconds since what is known was last compared with what exists"
-            yield Reading("headway_resync_last_seconds", text, {"": now - self.resync.last_done})
-            text = "Changes that a watch has not shown"
-            yield Reading("headway_watch_missed_changes", text, self.resync.missed, "resource")
+        if self.workers is None or self.resync is None:
+            return
+        yield Reading("headway_jobs", dict.fromkeys(PHASES, 0) | Counter(self._cache.phases()))
+        yield Reading("headway_queue_depth", {"": self.workers.depth()})
+        yield Reading("headway_queue_oldest_seconds", {"": self.workers.oldest_seconds()})
+        yield Reading("headway_reconcile_longest_seconds", {"": self.workers.longest_seconds()})
+        yield Reading("headway_watch_last_event_timestamp_seconds", self.sight.last_event)
+        yield Reading("headway_watch_behind_seconds", self.sight.behind())
+        yield Reading("headway_watch_missed_changes_total", self.resync.missed)
+        if self.resync.last_done is not None:
+            yield Reading("headway_resync_last_timestamp_seconds", {"": self.resync.last_done})
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[object]] | Iterable[asyncio.Task[None]]) -> None:

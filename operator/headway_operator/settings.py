@@ -57,6 +57,8 @@ class Settings(BaseModel):
     """How many jobs are worked on at a time."""
     resync_seconds: Annotated[float, Field(ge=1)] = 300.0
     """How often what is known is compared with what exists."""
+    unhealthy_seconds: Annotated[float, Field(ge=1)] = 180.0
+    """How long one look at a job may take, or a watch owe what happened, until /healthz fails."""
 
     @model_validator(mode="after")
     def _one_storage(self) -> Settings:

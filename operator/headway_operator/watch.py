@@ -15,6 +15,7 @@ import kopf
 from headway_api import GROUP, VERSION, wire
 from headway_operator.cache import Cache
 from headway_operator.kube_http import load_configuration
+from headway_operator.sight import Sight
 from headway_operator.slim import Key
 
 PAGE = 500
@@ -43,14 +44,18 @@ class Watches:
     """The watches of jobs, their pods and their ConfigMaps."""
 
     def __init__(
-        self, cache: Cache, add: Callable[[Key], None], namespaces: Collection[str], now: Callable[[], float]
+        self,
+        cache: Cache,
+        add: Callable[[Key], None],
+        namespaces: Collection[str],
+        now: Callable[[], float],
+        sight: Sight,
     ) -> None:
         self._cache = cache
         self._add = add
         self._namespaces = namespaces
         self._now = now
-        self.last_event: dict[str, float] = {}
-        """By resource: when its watch last showed anything, in seconds since the epoch."""
+        self._sight = sight
 
     async def start(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf's tasks. They are to be handed to `run`."""
@@ -80,13 +85,12 @@ class Watches:
             self._handler("trainingjobs", self._cache.see_job)
         )
         kopf.on.event("", "v1", "pods", registry=registry)(pods)
-        configs = self._handler("configmaps", lambda kind, body: self._cache.see_config(kind, body, self._now()))
-        kopf.on.event("", "v1", "configmaps", registry=registry)(configs)
+        kopf.on.event("", "v1", "configmaps", registry=registry)(self._handler("configmaps", self._cache.see_config))
         return registry
 
     def _handler(self, resource: str, see: Handler) -> Callable[..., Any]:
         async def on_event(event: Mapping[str, Any], **_: Any) -> None:
-            self.last_event[resource] = self._now()
+            self._sight.shown(resource, event["object"])
             key = see(event["type"], event["object"])
             if key is not None:
                 self._add(key)

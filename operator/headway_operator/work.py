@@ -30,6 +30,8 @@ class Workers:
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._progress_at = float("-inf")
+        """When the last look ended."""
 
     def add(self, key: Key) -> None:
         """The key needs a look."""
@@ -43,6 +45,15 @@ class Workers:
     def oldest_seconds(self) -> float:
         """How long the longest-waiting or longest-worked-on key has been at it."""
         return self._queue.oldest(self._clock())
+
+    def longest_seconds(self) -> float:
+        """For how long the oldest look under way has gone on."""
+        return self._queue.longest_active(self._clock())
+
+    def standstill_seconds(self) -> float:
+        """For how long keys have waited and no look has come to its end: a long queue that moves is no standstill."""
+        now = self._clock()
+        return min(self._queue.oldest(now), now - self._progress_at)
 
     async def run(self) -> None:
         """Work, until cancelled."""
@@ -98,8 +109,9 @@ class Workers:
             when = None if again_at is None else self._clock() + max(0.0, again_at - self._now())
             self._queue.done(key, self._clock(), when)
             result = "done"
+        self._progress_at = self._clock()
         self._metrics.reconciles.labels(result).inc()
-        self._metrics.reconcile_seconds.observe(self._clock() - began)
+        self._metrics.reconcile_seconds.observe(self._progress_at - began)
 
     def _failed(self, key: Key, error: KubeError) -> str:
         after = error.after if isinstance(error, RetryableError) else None

@@ -12,17 +12,14 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from headway_api.status import Attempt, TrainingJobStatus
 from headway_operator import health, kube, logs
 from headway_operator.cache import Cache
 from headway_operator.events import EventPoster, event
 from headway_operator.kube import ConflictError, DeniedError, NotFoundError, RetryableError
 from headway_operator.main import main
-from headway_operator.metrics import Metrics, Reading
+from headway_operator.metrics import Metrics
 from headway_operator.plan.model import Notice
-from headway_operator.plan.times import to_text
 from headway_operator.resync import Resync
-from headway_operator.runtime import BLIND_ROUNDS, STUCK_SECONDS, Operator
 from headway_operator.settings import Settings, from_environment
 from headway_operator.slim import Key
 from headway_operator.work import Workers
@@ -132,30 +129,6 @@ class TestEvents:
         job, _ = make_job().build()
         poster.post(job, tuple(Notice("Running", str(number)) for number in range(1005)))
         assert counts == ["dropped"] * 5
-
-
-class TestMetrics:
-    def test_an_attempt_is_counted_when_its_end_is_written_for_the_first_time(self) -> None:
-        metrics = Metrics()
-        begun = Attempt(number=1, start_time=to_text(T0))
-        running = begun.model_copy(update={"running_time": to_text(T0 + 20)})
-        ended = running.model_copy(update={"end_time": to_text(T0 + 80), "cause": "NodeLost", "workers_replaced": 2})
-        states = [TrainingJobStatus(attempts=[entry]) for entry in (begun, running, running, ended, ended)]
-        for before, after in zip([TrainingJobStatus(), *states], states, strict=False):
-            metrics.status_written(before, after)
-        text = metrics.text().decode()
-        assert 'headway_attempts_ended_total{cause="NodeLost"} 1.0' in text
-        assert "headway_attempt_startup_seconds_sum 20.0" in text
-        assert "headway_attempt_running_seconds_sum 60.0" in text
-        assert "headway_workers_replaced_total 2.0" in text
-
-    def test_readings_are_taken_at_each_scrape(self) -> None:
-        metrics, jobs = Metrics(), {"Running": 1.0}
-        metrics.on_scrape(lambda: [Reading("headway_jobs", "Jobs", jobs, "phase"), Reading("x", "X", {"": 3})])
-        assert b'headway_jobs{phase="Running"} 1.0' in metrics.text()
-        jobs["Running"] = 2
-        assert b'headway_jobs{phase="Running"} 2.0' in metrics.text()
-        assert b"x 3.0" in metrics.text()
 
 
 class TestResync:
@@ -303,32 +276,6 @@ class TestWorkers:
 
 
 class TestHealth:
-    def test_a_stuck_key_and_a_blind_watch_are_unhealthy(self) -> None:
-        async def run() -> list[str | None]:
-            operator = Operator(Settings())
-            said = [operator.wrong()]
-            operator.workers = Workers(lambda _: asyncio.sleep(1e6), limit=1, now=lambda: T0, metrics=Metrics())
-            operator.resync = Resync(FakeKube(ApiServer(lambda: T0)), Cache(), lambda _: None, (), lambda: T0)
-            said.append(operator.wrong())
-            operator.workers.add(("a", "b"))
-            task = asyncio.create_task(operator.workers.run())
-            await asyncio.sleep(STUCK_SECONDS - 1)
-            said.append(operator.wrong())
-            await asyncio.sleep(2)
-            said.append(operator.wrong())
-            task.cancel()
-            operator.workers = None
-            operator.resync.blind_rounds = {"pods": 1}
-            said.append(operator.wrong())
-            operator.resync.blind_rounds = {"pods": BLIND_ROUNDS}
-            said.append(operator.wrong())
-            return said
-
-        fine, idle, busy, stuck, missed, blind = clock.run(run())
-        assert (fine, idle, busy, missed) == (None, None, None, None)
-        assert stuck == "a job has waited for its look for 301 s"
-        assert blind == "the watch of pods misses what happens"
-
     async def test_the_checks_are_served_with_their_words(self) -> None:
         wrong: list[str | None] = [None]
         runner = await health.serve(lambda: b"x 1\n", lambda: wrong[0], lambda: "starting", {"metrics": 0, "health": 0})

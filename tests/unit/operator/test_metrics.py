@@ -1,0 +1,287 @@
+"""The numbers: what they say of jobs, of the watches and of health; and the page that tells their names."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness import ROOT
+from headway_api.status import Attempt, TrainingJobStatus
+from headway_operator import kube, reference
+from headway_operator.health import BLIND_ROUNDS, diagnosis
+from headway_operator.metrics import READ, Metrics, Reading
+from headway_operator.plan.model import Plan
+from headway_operator.plan.times import to_text
+from headway_operator.runtime import Operator
+from headway_operator.settings import Settings
+from headway_operator.sight import Sight
+from headway_operator.witness import Witness
+from headway_operator.work import Workers
+from sim.builders import T0, JobBuilder, make_job
+from sim.fakes import clock
+
+
+def values(metrics: Metrics) -> dict[str, float]:
+    """The exposition: name and labels, and the value."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        for sample in family.samples:
+            labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+class TestExposition:
+    def test_readings_are_taken_at_each_scrape(self) -> None:
+        metrics, jobs = Metrics(), {"Running": 1.0}
+        metrics.on_scrape(lambda: [Reading("headway_jobs", jobs), Reading("headway_queue_depth", {"": 3})])
+        assert values(metrics)["headway_jobs{phase=Running}"] == 1
+        jobs["Running"] = 2
+        assert values(metrics)["headway_jobs{phase=Running}"] == 2
+        assert values(metrics)["headway_queue_depth"] == 3
+
+    def test_names_follow_the_conventions(self) -> None:
+        for entry in Metrics().catalogue:
+            assert re.fullmatch(r"headway_[a-z]+(_[a-z]+)*", entry.name)
+            assert entry.name.endswith("_total") == (entry.kind == "counter"), entry.name
+            assert entry.kind != "histogram" or entry.name.endswith("_seconds")
+            assert not {"job", "namespace", "pod", "name"} & set(entry.labels), "a label a job has no bound"
+
+    def test_all_that_is_exposed_is_on_the_page(self) -> None:
+        metrics = Metrics()
+        metrics.on_scrape(lambda: [Reading(entry.name, {}) for entry in READ])
+        told = {entry.name.removesuffix("_total") for entry in metrics.catalogue}
+        exposed = {family.name for family in metrics.registry.collect()}
+        assert {name for name in exposed if not name.startswith("process_")} == told
+
+    def test_the_page_is_made_of_the_metrics(self) -> None:
+        page = ROOT / "docs/reference/metrics.md"
+        wanted = "run: python -m headway_operator.reference > docs/reference/metrics.md"
+        assert page.read_text() == reference.page(), wanted
+
+    def test_the_build_is_told(self) -> None:
+        assert re.search(r'headway_build_info\{python="3[.0-9]+",version="[^"]+"\} 1', Metrics().text().decode())
+
+
+class TestWitness:
+    def watch(self, *looks: tuple[JobBuilder, float]) -> dict[str, float]:
+        """Looks at a job at seconds after T0, whose statuses are all written."""
+        metrics = Metrics()
+        witness = Witness(metrics)
+        for builder, after in looks:
+            job, observed = builder.build()
+            plan = builder.plan(after)
+            witness.looked(job, observed, plan, T0 + after)
+            if plan.status is not None:
+                witness.wrote(job, plan.status, T0 + after)
+        return values(metrics)
+
+    def test_an_attempt_is_counted_when_its_end_is_written_for_the_first_time(self) -> None:
+        metrics = Metrics()
+        witness = Witness(metrics)
+        begun = Attempt(number=1, start_time=to_text(T0))
+        running = begun.model_copy(update={"running_time": to_text(T0 + 20)})
+        ended = running.model_copy(update={"end_time": to_text(T0 + 80), "cause": "NodeLost", "workers_replaced": 2})
+        states = [TrainingJobStatus(attempts=[entry]) for entry in (begun, running, running, ended, ended)]
+        for before, after in zip([TrainingJobStatus(), *states], states, strict=False):
+            job, _ = make_job().job(status=before).build()
+            witness.wrote(job, after, T0)
+        seen = values(metrics)
+        assert seen["headway_attempts_ended_total{cause=NodeLost}"] == 1
+        assert seen["headway_attempt_startup_seconds_sum"] == 20
+        assert seen["headway_attempt_running_seconds_sum"] == 60
+        assert seen["headway_workers_replaced_total"] == 2
+
+    def started(self) -> list[tuple[JobBuilder, float]]:
+        step = '{"attempt": 1, "progress": {"step": 3}}'
+        return [
+            (make_job(), 1.5),
+            (make_job().attempt(1, start=T0 + 1).head(pending=True).worker(0, pending=True), 2),
+            (make_job().attempt(1, start=T0 + 1).head(ready=False).worker(0, pending=True), 3),
+            (make_job().attempt(1, start=T0 + 1).head(ready=False).worker(0, ready=False), 4),
+            (make_job().attempt(1, start=T0 + 1).head().worker(0), 24),
+            (make_job().running().head().worker(0), 25),
+            (make_job().running().config(1, step).head().worker(0), 31),
+        ]
+
+    def test_each_part_of_a_start_is_measured(self) -> None:
+        seen = self.watch(*self.started())
+        parts = {name: seconds for name, seconds in seen.items() if name.startswith("headway_start_phase_seconds_sum")}
+        assert parts == {
+            "headway_start_phase_seconds_sum{phase=first_look}": 1.5,
+            "headway_start_phase_seconds_sum{phase=pods_created}": 0.5,
+            "headway_start_phase_seconds_sum{phase=pods_scheduled}": 2,
+            "headway_start_phase_seconds_sum{phase=pods_ready}": 20,
+            "headway_start_phase_seconds_sum{phase=first_step}": 7,
+        }
+
+    def test_a_start_that_was_not_seen_whole_is_not_measured(self) -> None:
+        seen = self.watch(*self.started()[3:])
+        assert not [name for name in seen if name.startswith("headway_start_phase_seconds_count")]
+
+    def test_the_recovery_from_a_lost_head_is_measured_until_it_runs_and_until_it_steps(self) -> None:
+        step = '{"attempt": 2, "progress": {"step": 9}, "resumedFromStep": 8}'
+
+        def second() -> JobBuilder:
+            return make_job().attempt(1, running=T0 + 5, end=T0 + 60, cause="NodeLost")
+
+        seen = self.watch(
+            *self.started(),
+            (make_job().running().head(gone=True, node="n").worker(0).live(), 60),
+            (second().live(), 62),
+            (second().attempt(2, start=T0 + 62).head(2).worker(0, 2), 70),
+            (second().running(2).config(2, step).head(2).worker(0, 2), 75),
+            (second().running(2).config(2, step).head(2).worker(0, 2), 80),
+        )
+        assert seen["headway_recovery_seconds_sum{lost=head,until=running}"] == 10
+        assert seen["headway_recovery_seconds_sum{lost=head,until=step}"] == 15
+        assert seen["headway_start_phase_seconds_count{phase=pods_ready}"] == 2
+
+    def test_the_recovery_from_a_lost_worker_begins_when_it_is_replaced(self) -> None:
+        old, new = ('{"attempt": 1, "progress": {"step": %d}}' % step for step in (7, 5))  # noqa: UP031 - braces
+        lost = make_job().running().config(1, old).head().worker(0, exit_code=137)
+        seen = self.watch(
+            *self.started(),
+            (lost, 40),
+            (make_job().running().config(1, old).head().worker(0, exit_code=137).worker(0, number=1, ready=False), 41),
+            (make_job().running().config(1, old).head().worker(0, number=1), 45),
+            (make_job().running().config(1, old).head().worker(0, number=1), 47),
+            (make_job().running().config(1, new).head().worker(0, number=1), 52),
+        )
+        assert seen["headway_recovery_seconds_sum{lost=worker,until=running}"] == 5
+        assert seen["headway_recovery_seconds_sum{lost=worker,until=step}"] == 12
+        assert seen["headway_start_phase_seconds_count{phase=pods_ready}"] == 1
+
+    def test_the_time_that_a_driver_takes_to_stop_is_measured_and_a_resume_is_no_recovery(self) -> None:
+        def again() -> JobBuilder:
+            return make_job().attempt(1, running=T0 + 5, end=T0 + 66, cause="Suspended")
+
+        seen = self.watch(
+            *self.started(),
+            (make_job().suspended().running().head().worker(0), 60),
+            (make_job().suspended().running(cause="Suspended").head(exit_code=143, at=T0 + 66), 66.5),
+            (again().live(), 70),
+            (again().attempt(2, start=T0 + 70).head(2).worker(0, 2), 72),
+        )
+        assert seen["headway_stop_seconds_sum{cause=Suspended}"] == 6.5
+        assert not [name for name in seen if name.startswith("headway_recovery")]
+
+    @pytest.mark.parametrize(
+        ("said", "cause"),
+        [
+            ({"exit_code": 1}, "UserError"),
+            ({"exit_code": 0, "said": '{"attempt":1,"outcome":"Succeeded"}'}, "Succeeded"),
+        ],
+    )
+    def test_the_end_of_a_job_is_counted_once(self, said: dict[str, Any], cause: str) -> None:
+        over = make_job().running().head(**said)
+        done = make_job().attempt(1, running=T0 + 5, end=T0 + 60).status(phase="Failed")
+        seen = self.watch(*self.started(), (over, 60), (done, 61), (done, 90))
+        assert seen[f"headway_jobs_ended_total{{cause={cause}}}"] == 1
+        assert seen[f"headway_attempts_ended_total{{cause={cause}}}"] == 1
+
+    def test_jobs_that_are_over_or_gone_cost_no_memory(self) -> None:
+        witness = Witness(Metrics())
+        job, observed = make_job().running().build()
+        witness.looked(job, observed, Plan(), T0)
+        assert len(witness) == 1
+        witness.gone(("default", "digits"))
+        assert len(witness) == 0
+        finished, observed = make_job().status(phase="Succeeded").build()
+        witness.looked(finished, observed, Plan(), T0)
+        assert len(witness) == 0
+
+
+class TestSight:
+    def stage(self, *namespaces: str) -> Sight:
+        self.now = 100.0
+        self.lags: list[tuple[str, float]] = []
+        return Sight(lambda: self.now, namespaces, lambda resource, seconds: self.lags.append((resource, seconds)))
+
+    @staticmethod
+    def body(version: int, namespace: str = "a") -> dict[str, Any]:
+        return {"metadata": {"namespace": namespace, "resourceVersion": str(version)}}
+
+    def test_a_watch_owes_what_was_written_until_it_shows_that_or_something_later(self) -> None:
+        sight = self.stage()
+        sight.written(kube.PODS, "a", 10)
+        self.now += 3
+        sight.written(kube.PODS, "a", 20)
+        sight.shown("pods", self.body(9))
+        assert sight.behind() == {"trainingjobs": 0, "pods": 3, "configmaps": 0}
+        sight.shown("pods", self.body(11, "b"))
+        assert sight.behind()["pods"] == 0
+        assert self.lags == [("pods", 3)]
+
+    def test_a_write_that_changed_nothing_is_not_waited_for(self) -> None:
+        sight = self.stage()
+        sight.shown("trainingjobs", self.body(10))
+        sight.written(kube.JOBS, "a", 10)
+        self.now += 1000
+        assert sight.behind()["trainingjobs"] == 0
+
+    def test_what_nobody_watches_is_not_waited_for(self) -> None:
+        sight = self.stage()
+        sight.written(kube.SECRETS, "a", 10)
+        self.now += 1000
+        assert set(sight.behind().values()) == {0}
+
+    def test_where_each_namespace_has_its_watch_each_owes_its_own(self) -> None:
+        sight = self.stage("a", "b")
+        sight.written(kube.PODS, "a", 10)
+        self.now += 5
+        sight.shown("pods", self.body(99, "b"))
+        assert sight.behind()["pods"] == 5
+        sight.shown("pods", self.body(99, "a"))
+        assert sight.behind()["pods"] == 0
+
+
+class TestHealth:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({}, None),
+            ({"longest": 181}, "a look at a job has gone on for 181 s"),
+            ({"standstill": 181}, "none has come to its end for 181 s"),
+            ({"behind": {"pods": 181, "configmaps": 2}}, "the watch of pods has not shown this operator's own writes"),
+            ({"blind_rounds": {"pods": BLIND_ROUNDS - 1}}, None),
+            ({"blind_rounds": {"pods": BLIND_ROUNDS}}, "the watch of pods misses what happens"),
+        ],
+    )
+    def test_what_is_stuck_or_blind_is_named(self, change: dict[str, Any], said: str | None) -> None:
+        fine: dict[str, Any] = {
+            "limit": 180,
+            "longest": 180,
+            "standstill": 180,
+            "behind": {"pods": 180},
+            "blind_rounds": {},
+        }
+        found = diagnosis(**fine | change)
+        assert found is None if said is None else said in (found or "")
+
+    def test_a_process_that_waits_for_the_lease_is_healthy(self) -> None:
+        assert Operator(Settings()).wrong() is None
+
+    def test_a_look_without_end_is_seen_and_a_long_queue_that_moves_is_none(self) -> None:
+        async def run() -> list[tuple[float, float]]:
+            seconds = {"slow": 30.0, "stuck": 1e6}
+            kind = ["slow"]
+            workers = Workers(lambda _: asyncio.sleep(seconds[kind[0]]), limit=1, now=lambda: T0, metrics=Metrics())
+            for number in range(20):
+                workers.add(("a", str(number)))
+            task = asyncio.create_task(workers.run())
+            await asyncio.sleep(329)
+            moving = workers.longest_seconds(), workers.standstill_seconds()
+            kind[0] = "stuck"
+            await asyncio.sleep(300)
+            stuck = workers.longest_seconds(), workers.standstill_seconds()
+            task.cancel()
+            return [moving, stuck]
+
+        moving, stuck = clock.run(run())
+        assert moving == (29, 29)
+        assert stuck == (299, 299)
