@@ -125,7 +125,8 @@ class Applier:
         key = (job.namespace, job.name)
 
         async def config() -> None:
-            self._cache.created_config(key, await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt)))
+            made = await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt))
+            self._cache.created_config(key, made, self._now())
 
         async def other(resource: Resource, body: Object) -> None:
             made = await self._ensure(resource, job, body)

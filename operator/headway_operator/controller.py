@@ -111,7 +111,7 @@ class Controller:
         observed = Observed(
             pods=self._cache.pods_of(record.key, record.uid),
             configs=tuple(
-                AttemptConfig(config.attempt, config.progress)
+                AttemptConfig(config.attempt, config.progress, config.said_at)
                 for config in self._cache.configs_of(record.key, record.uid)
             ),
             live=live,
@@ -146,7 +146,10 @@ class Controller:
         return applied
 
     async def _look_live(self, key: Key, record: JobRecord) -> None:
-        """Read the job's pods from the API server: what the cache believes must not start a second attempt."""
+        """Read the job's pods and ConfigMaps from the API server.
+
+        What the cache believes must neither start a second attempt nor end one whose driver speaks.
+        """
         seen: set[str] = set()
         listed_at = 0
         labels = f"{wire.LABEL_JOB_UID}={record.uid}"
@@ -156,6 +159,9 @@ class Controller:
                 seen.add(body["metadata"]["uid"])
                 self._cache.see_pod(None, body, self._now())
         self._cache.drop_ghost_pods(seen, listed_at, lambda of, pod: of == key and pod.job_uid == record.uid)
+        async for page, _ in self._api.pages(kube.CONFIG_MAPS, record.namespace, labels=labels):
+            for body in page:
+                self._cache.see_config(None, body, self._now())
 
     def _job(self, record: JobRecord) -> Job:
         resolved = self._resolve(record)

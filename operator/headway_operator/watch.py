@@ -81,11 +81,12 @@ class Watches:
 
         kopf.on.login(registry=registry)(login)
         pods = self._handler("pods", lambda kind, body: self._cache.see_pod(kind, body, self._now()))
+        configs = self._handler("configmaps", lambda kind, body: self._cache.see_config(kind, body, self._now()))
         kopf.on.event(GROUP, VERSION, "trainingjobs", registry=registry)(
             self._handler("trainingjobs", self._cache.see_job)
         )
         kopf.on.event("", "v1", "pods", registry=registry)(pods)
-        kopf.on.event("", "v1", "configmaps", registry=registry)(self._handler("configmaps", self._cache.see_config))
+        kopf.on.event("", "v1", "configmaps", registry=registry)(configs)
         return registry
 
     def _handler(self, resource: str, see: Handler) -> Callable[..., Any]:
