@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import build, deps, images, lifecycle, s3
+from . import build, deps, images, lifecycle, s3, unpacked
 from .errors import ClusterError
 from .paths import DEFAULT_NAME, REGISTRY_HOST, Paths
 from .shell import say
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     inside = verb("exec", "Run a command inside the cluster's namespaces, as the node would; prints its output.")
     inside.add_argument("words", nargs="+", metavar="WORD", help="the command; after -- where its words begin with -")
     which = verb("which", "Print the path of a program, built if need be.", named=False)
-    which.add_argument("program", choices=["kubectl", "helm", "kwok", "etcd", "kube-apiserver"])
+    which.add_argument("program", choices=["kubectl", "helm", "kwok", "etcd", "kube-apiserver", *unpacked.PACKAGES])
     images.add_verbs(verb("image", "Make images for the cluster's registry.", named=False))
     return parser
 
@@ -95,6 +95,8 @@ def _build(names: list[str]) -> None:
 def _which(name: str) -> str:
     if name == "kubectl":
         return build.kubectl()
+    if name in unpacked.PACKAGES:
+        return unpacked.program(name)
     module = next(module for module in build.ALL if name in module.programs)
     build.build(module)
     return build.program(module, name)
