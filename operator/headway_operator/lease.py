@@ -2,6 +2,8 @@
 
 No two clocks are compared: a candidate counts from when it saw the Lease last change, the leader from when it began its
 last renewal that succeeded. As the candidate waits longer than the leader dares, there is a gap between the two.
+
+A Lease that bears a candidate's own name is taken at once: it is of a process that was here before, and has ended.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ class Elector:
         self._identity = identity
         self._clocks = clocks
         self._trusted_until = float("-inf")
+        self._acquired: str | None = None
+        """The acquireTime under which this process holds the Lease: no other has the same, whatever its name."""
         self._seen: object = None
         """What the Lease said when it last changed."""
         self._seen_at = 0.0
@@ -84,7 +88,7 @@ class Elector:
         self._trusted_until = float("-inf")
         try:
             lease = await self._api.get(kube.LEASES, self._namespace, self._name)
-            if lease.get("spec", {}).get("holderIdentity") == self._identity:
+            if self._holds(lease.get("spec") or {}):
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await self._api.replace(kube.LEASES, self._namespace, self._name, lease)
         except KubeError as error:
@@ -115,24 +119,33 @@ class Elector:
             self._seen, self._seen_at = state, self._clocks.steady()
         if holder not in ("", self._identity) and self._clocks.steady() < self._seen_at + TAKE_OVER_SECONDS:
             return False
-        fresh = self._spec(spec, taken_over=holder != self._identity)
+        if self._acquired is not None and not self._holds(spec):
+            self._trusted_until = float("-inf")
+            return False
+        fresh = self._spec(spec, taken_over=self._acquired is None)
         try:
             await self._api.replace(kube.LEASES, self._namespace, self._name, lease | {"spec": fresh})
         except ConflictError:
             return False
+        self._acquired = fresh["acquireTime"]
         return True
+
+    def _holds(self, spec: dict[str, Any]) -> bool:
+        """Whether it is this very process that the Lease names."""
+        return (spec.get("holderIdentity"), spec.get("acquireTime")) == (self._identity, self._acquired)
 
     async def _create(self) -> bool:
         body = {
             "apiVersion": kube.LEASES.api_version,
             "kind": "Lease",
             "metadata": {"name": self._name, "namespace": self._namespace},
-            "spec": self._spec({}, taken_over=True),
+            "spec": (spec := self._spec({}, taken_over=True)),
         }
         try:
             await self._api.create(kube.LEASES, self._namespace, body)
         except AlreadyExistsError:
             return False
+        self._acquired = spec["acquireTime"]
         return True
 
     def _spec(self, before: dict[str, Any], *, taken_over: bool) -> dict[str, Any]:

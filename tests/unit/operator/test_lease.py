@@ -9,7 +9,14 @@ import pytest
 
 from headway_operator import kube
 from headway_operator.kube import RetryableError
-from headway_operator.lease import TAKE_OVER_SECONDS, TRUST_SECONDS, Clocks, Elector
+from headway_operator.lease import (
+    POLL_SECONDS,
+    RENEW_SECONDS,
+    TAKE_OVER_SECONDS,
+    TRUST_SECONDS,
+    Clocks,
+    Elector,
+)
 from sim.fakes.api import ApiServer, Call, FakeKube
 
 
@@ -116,6 +123,56 @@ def test_a_leader_that_finds_another_s_name_on_the_lease_gives_up() -> None:
     asyncio.run(leader.keep())
     assert not leader.may_write()
     assert holder(server)["holderIdentity"] == "b"
+
+
+def test_a_process_that_begins_again_under_its_name_need_not_wait() -> None:
+    server, time = stage()
+    before, _ = candidate(server, time, "a")
+    asyncio.run(before.acquire())
+    time.now += 1
+    after, _ = candidate(server, time, "a")
+    asyncio.run(after.acquire())
+    assert time.now == 1001
+    assert after.may_write()
+    assert holder(server)["leaseTransitions"] == 1
+
+
+def test_of_two_living_processes_of_one_name_the_older_stops_at_its_next_renewal() -> None:
+    server, time = stage()
+    older, _ = candidate(server, time, "a")
+    asyncio.run(older.acquire())
+    newer, _ = candidate(server, time, "a")
+    time.now += 0.5
+    asyncio.run(newer.acquire())
+    asyncio.run(older.keep())
+    assert not older.may_write()
+    assert time.now <= 1000 + 0.5 + RENEW_SECONDS + POLL_SECONDS
+    asyncio.run(older.release())
+    assert holder(server)["holderIdentity"] == "a", "it was not the older one's to release"
+    assert newer.may_write()
+
+
+def test_a_renewal_whose_answer_was_lost_is_still_ours() -> None:
+    server, time = stage()
+    leader, api = candidate(server, time, "a")
+    asyncio.run(leader.acquire())
+    renewals = 0
+
+    def lose(call: Call) -> None:
+        nonlocal renewals
+        if call.verb == "update":
+            renewals += 1
+            if renewals == 1:
+                raise RetryableError("no answer")
+            if renewals == 4:
+                api.before = gone
+
+    def gone(_: Call) -> None:
+        raise RetryableError("no answer")
+
+    api.after = lose
+    asyncio.run(leader.keep())
+    assert renewals == 4
 
 
 def test_of_two_candidates_for_a_new_lease_the_one_that_creates_it_has_it() -> None:
