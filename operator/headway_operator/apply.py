@@ -26,8 +26,8 @@ from headway_operator.kube import (
 )
 from headway_operator.plan.ends import bounded
 from headway_operator.plan.model import Job, NewPod, Plan, Pod, Refusal
+from headway_operator.render import gang, network, objects, pods
 from headway_operator.render import namespace as namespace_objects
-from headway_operator.render import network, objects, pods
 from headway_operator.render.merge import RenderError
 from headway_operator.render.objects import AttemptOf
 
@@ -95,7 +95,7 @@ class Applier:
     async def _create(self, job: Job, plan: Plan, applied: Applied) -> None:
         if job.spec is None:
             return
-        attempt = AttemptOf(job.namespace, job.name, job.uid, plan.attempt, plan.workers, job.spec)
+        attempt = AttemptOf(job.namespace, job.name, job.uid, plan.attempt, plan.workers, job.spec, plan.grouped)
         if plan.with_objects:
             try:
                 await self._prepare(job, attempt)
@@ -132,15 +132,16 @@ class Applier:
             made = await self._ensure(resource, job, body)
             self._uids[(*key, attempt.number, resource.plural)] = made["metadata"]["uid"]
 
-        await _all(
-            [
-                partial(self._prepare_namespace, job.namespace),
-                config,
-                partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
-                partial(other, kube.SERVICES, network.service(attempt)),
-                partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),
-            ]
-        )
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            partial(self._prepare_namespace, job.namespace),
+            config,
+            partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
+            partial(other, kube.SERVICES, network.service(attempt)),
+            partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),
+        ]
+        if attempt.grouped:
+            calls.append(partial(other, kube.POD_GROUPS, gang.pod_group(attempt)))
+        await _all(calls)
 
     async def _prepare_namespace(self, namespace: str) -> None:
         if namespace in self._prepared:
@@ -186,11 +187,13 @@ class Applier:
     async def _delete_objects(self, job: Job, attempt: int) -> None:
         """The ConfigMap goes last: while it is there, the rest may be."""
         key = (job.namespace, job.name)
-        await _all([partial(self._delete_own, job, attempt, resource) for resource in UNWATCHED])
-        for record in self._cache.configs_of(key, job.uid):
-            if record.attempt == attempt:
-                await self._delete(kube.CONFIG_MAPS, job, record.name, record.uid)
-                self._cache.deleted_config(key, record)
+        records = [record for record in self._cache.configs_of(key, job.uid) if record.attempt == attempt]
+        grouped = any(record.grouped for record in records)
+        kinds = (*UNWATCHED, kube.POD_GROUPS) if grouped else UNWATCHED
+        await _all([partial(self._delete_own, job, attempt, resource) for resource in kinds])
+        for record in records:
+            await self._delete(kube.CONFIG_MAPS, job, record.name, record.uid)
+            self._cache.deleted_config(key, record)
 
     async def _delete_own(self, job: Job, attempt: int, resource: Resource) -> None:
         """Delete the attempt's object of a kind that is not watched, unless the one of that name is somebody else's."""

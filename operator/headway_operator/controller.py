@@ -66,6 +66,7 @@ class Controller:
         defaults: Defaults,
         now: Callable[[], float],
         witness: Witness | None = None,
+        pod_groups: Callable[[], bool] = lambda: False,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -74,6 +75,8 @@ class Controller:
         self._defaults = defaults
         self._now = now
         self._witness = witness
+        self._pod_groups = pod_groups
+        """Whether the API server serves PodGroups."""
         self._memories: dict[Key, _Memory] = {}
         self._specs: OrderedDict[tuple[str, int], Resolved] = OrderedDict()
 
@@ -111,10 +114,11 @@ class Controller:
         observed = Observed(
             pods=self._cache.pods_of(record.key, record.uid),
             configs=tuple(
-                AttemptConfig(config.attempt, config.progress, config.said_at)
+                AttemptConfig(config.attempt, config.progress, config.said_at, config.grouped)
                 for config in self._cache.configs_of(record.key, record.uid)
             ),
             live=live,
+            pod_groups=self._pod_groups(),
             refusals=memory.refusals,
             last_write=memory.last_write,
             write_interval=max(SHORTEST_WRITE_INTERVAL, len(self._cache.configs) / STATUS_WRITES_A_SECOND),

@@ -116,6 +116,15 @@ class HttpKube:
                 return
             query = {**query, "continue": meta["continue"]}
 
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has such a kind."""
+        path = f"/apis/{resource.group}/{resource.version}"
+        try:
+            found = await self._call("GET", "discover", resource, path)
+        except NotFoundError:
+            return False
+        return any(entry.get("name") == resource.plural for entry in found.get("resources") or ())
+
     async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object; returns its metadata."""
         query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT}

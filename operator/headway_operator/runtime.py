@@ -20,10 +20,11 @@ from typing import get_args
 from kubernetes.aio.client.api_client import ApiClient
 
 from headway_api.status import Phase
-from headway_operator import health
+from headway_operator import health, kube
 from headway_operator.apply import Applier
 from headway_operator.cache import Cache
 from headway_operator.controller import Controller
+from headway_operator.discovery import Served
 from headway_operator.events import EventPoster
 from headway_operator.kube import KubeError, NotFoundError
 from headway_operator.kube_http import HttpKube, load_configuration
@@ -125,6 +126,7 @@ class Operator:
             count=lambda result: self._metrics.events.labels(result).inc(),
         )
         applier = Applier(api, self._cache, pull_policy=settings.image_pull_policy, now=time.time)
+        pod_groups = Served(api, kube.POD_GROUPS)
         controller = Controller(
             api=api,
             cache=self._cache,
@@ -133,6 +135,7 @@ class Operator:
             defaults=settings.defaults(),
             now=time.time,
             witness=Witness(self._metrics),
+            pod_groups=pod_groups,
         )
         workers = Workers(controller.reconcile, limit=settings.workers, now=time.time, metrics=self._metrics)
         watches = Watches(self._cache, workers.add, settings.namespaces, time.time, self.sight)
@@ -142,11 +145,12 @@ class Operator:
         tasks = {}
         if elector is not None:
             tasks["the Lease"] = asyncio.create_task(elector.keep())
-        if not await self._unless_stopped(self._seed(resync), *tasks.values()):
+        if not await self._unless_stopped(self._seed(resync, pod_groups), *tasks.values()):
             return await self._wind_down(workers, events, tasks)
         tasks["the work"] = asyncio.create_task(workers.run())
         tasks["the events"] = asyncio.create_task(events.run())
         tasks["the comparison"] = asyncio.create_task(resync.run(settings.resync_seconds))
+        tasks["the discovery"] = asyncio.create_task(pod_groups.run(settings.resync_seconds))
         # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.
         ours = asyncio.all_tasks()
         kopf_tasks = await watches.start()
@@ -157,11 +161,12 @@ class Operator:
         await self._unless_stopped(asyncio.Event().wait(), *tasks.values())
         return await self._wind_down(workers, events, tasks)
 
-    async def _seed(self, resync: Resync) -> None:
+    async def _seed(self, resync: Resync, pod_groups: Served) -> None:
         """Read what exists; wait for the kinds, which may be installed after the operator or just be changed."""
         said = ""
         while True:
             try:
+                await pod_groups.ask()
                 await resync.seed()
             except NotFoundError:
                 problem = "the kind TrainingJob is not installed (yet): apply the CRDs of Headway"

@@ -54,6 +54,8 @@ class ConfigRecord:
     progress: str
     said_at: float
     """When this progress was first seen, by our own clock."""
+    grouped: bool = False
+    """Whether the attempt's pods are scheduled as one PodGroup."""
 
 
 def version_of(body: Mapping[str, Any]) -> int:
@@ -102,6 +104,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         attempt=int(attempt),
         progress=progress,
         said_at=before.said_at if before is not None and known else now,
+        grouped=labels.get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
     )
 
 

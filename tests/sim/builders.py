@@ -145,6 +145,11 @@ class JobBuilder:
         self._configs.append(AttemptConfig(attempt, progress, said_at))
         return self
 
+    def grouped(self, attempt: int = 1) -> JobBuilder:
+        """The attempt's ConfigMap says that its pods are one PodGroup."""
+        self._configs = [replace(config, grouped=config.attempt == attempt) for config in self._configs]
+        return self
+
     def without_config(self) -> JobBuilder:
         """No ConfigMap is there."""
         self._configs = []

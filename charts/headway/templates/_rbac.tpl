@@ -34,6 +34,10 @@ a node or a CustomResourceDefinition.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, create, delete]
+# Where the cluster serves PodGroups: an attempt's pods are scheduled all or none; deleted with the attempt.
+- apiGroups: [scheduling.k8s.io]
+  resources: [podgroups]
+  verbs: [get, create, delete]
 # The head pods' account in each namespace with jobs, and its binding; both stay when a job goes.
 - apiGroups: [""]
   resources: [serviceaccounts]

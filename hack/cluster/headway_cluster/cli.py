@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         help="whether they repel pods (auto: only beside a real node)",
     )
     made.add_argument("--no-node", action="store_true", help="only the control plane (and kwok)")
+    made.add_argument("--gang", action="store_true", help="with native gang scheduling (PodGroup)")
     made.add_argument("--kubeconfig", type=Path, metavar="OUT", help="also write the kubeconfig there")
     verb("down", "Remove the cluster and all that belongs to it.")
     verb("status", "Say what runs, as JSON.")
@@ -68,7 +69,7 @@ def _up(words: argparse.Namespace, paths: Paths) -> None:
     if external:
         say("HEADWAY_TEST_KUBECONFIG is set: that cluster is used as it is")
     else:
-        options = lifecycle.Options(words.kwok_nodes, not words.no_node, words.kwok_taint)
+        options = lifecycle.Options(words.kwok_nodes, not words.no_node, words.kwok_taint, words.gang)
         lifecycle.up(paths, options)
     if words.kubeconfig:
         words.kubeconfig.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,8 @@ from . import build
 from .paths import API_PORT, POD_CIDR, SERVICE_CIDR
 from .space import Space
 
-# Native gang scheduling (PodGroup): the project's default gang integration is tested against it.
-GATES = "GenericWorkload=true"
+# Native gang scheduling: Kubernetes has it, but switches it on nowhere by itself.
+GANG_GATE = "--feature-gates=GenericWorkload=true"
 _LOCAL = "127.0.0.1"
 
 
@@ -35,7 +35,7 @@ def start_etcd(space: Space) -> None:
     )
 
 
-def start_apiserver(space: Space) -> None:
+def start_apiserver(space: Space, gang: bool) -> None:
     """The API server, for the machine and for pods at one address."""
     paths, pki = space.paths, space.paths.pki
     space.start(
@@ -60,14 +60,13 @@ def start_apiserver(space: Space) -> None:
             "--anonymous-auth=true",
             "--allow-privileged=true",
             "--profiling=false",
-            f"--feature-gates={GATES}",
-            "--runtime-config=scheduling.k8s.io/v1beta1=true",
             "--v=1",
+            *([GANG_GATE, "--runtime-config=scheduling.k8s.io/v1beta1=true"] if gang else []),
         ],
     )
 
 
-def start_controllers(space: Space) -> None:
+def start_controllers(space: Space, gang: bool) -> None:
     """The controller manager and the scheduler; alone in their cluster, so without leader election."""
     paths, pki = space.paths, space.paths.pki
     config = f"--kubeconfig={pki / 'controller-manager.kubeconfig'}"
@@ -89,7 +88,7 @@ def start_controllers(space: Space) -> None:
             "--kube-api-burst=600",
             "--concurrent-gc-syncs=20",
             "--bind-address=127.0.0.1",
-            f"--feature-gates={GATES}",
+            *([GANG_GATE] if gang else []),
         ],
     )
     scheduler = paths.config / "scheduler.json"
@@ -113,7 +112,7 @@ def start_controllers(space: Space) -> None:
             build.program(build.KUBERNETES, "kube-scheduler"),
             f"--config={scheduler}",
             "--bind-address=127.0.0.1",
-            f"--feature-gates={GATES}",
+            *([GANG_GATE] if gang else []),
         ],
     )
 

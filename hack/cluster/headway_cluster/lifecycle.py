@@ -30,6 +30,7 @@ class Options:
     kwok_nodes: int = 0
     real_node: bool = True
     kwok_taint: str = "auto"
+    gang: bool = False
 
     def taint(self) -> bool:
         """Nodes on paper repel pods only where a real node might want them."""
@@ -52,7 +53,7 @@ def up(paths: Paths, options: Options) -> None:
     with locked(paths.lock):
         space = Space(paths)
         if space.alive() and Api(paths).ready():
-            if space.record().get("options") != asdict(options):
+            if asdict(Options()) | space.record().get("options", {}) != asdict(options):
                 raise ClusterError(f"cluster {paths.name!r} is up with other options: `down` first")
             say(f"cluster {paths.name!r} is up already")
             return
@@ -80,13 +81,13 @@ def _make(space: Space, options: Options) -> None:
     space.create({"options": asdict(options), "name": paths.name})
     space.link()
     control_plane.start_etcd(space)
-    control_plane.start_apiserver(space)
+    control_plane.start_apiserver(space, options.gang)
     api = Api(paths)
     with ThreadPoolExecutor(1) as pool:
         runtime = pool.submit(_start_runtime, space) if options.real_node else None
         _wait(space, "API server", api.ready, "kube-apiserver", 90)
         say("  API server ready")
-        control_plane.start_controllers(space)
+        control_plane.start_controllers(space, options.gang)
         objects.create_base(api, paths, options.real_node)
         if runtime:
             runtime.result()

@@ -136,7 +136,8 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
     again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
     # A ConfigMap that somebody deleted is made again: pods that are still to come mount it.
     bare = bool(first) or all(config.attempt != attempt.number for config in look.observed.configs)
-    if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bare) and again:
+    grouped = gang.grouped(look, attempt.number)
+    if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bare, grouped=grouped) and again:
         look.again()
     _tidy(look, attempt, crew)
     _describe(look, attempt, crew, creating=bool(first))

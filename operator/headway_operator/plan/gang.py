@@ -7,7 +7,8 @@ policy ends it.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 from headway_api.job import TrainingJobSpec
 from headway_api.status import Attempt
@@ -22,7 +23,11 @@ from headway_operator.plan.workers import Crew
 REASON_DOES_NOT_FIT = "GangDoesNotFit"
 """Scheduled=False for this reason: the job holds nothing and will ask for room again."""
 LONGEST_PAUSE_SECONDS = 600.0
-Mode = Literal["PodGroup", "Release"]
+REASON_NO_POD_GROUP = "NoPodGroup"
+"""Scheduled=False for this reason: the spec asks for a PodGroup, and there cannot be one."""
+NO_POD_GROUP_SECONDS = 60.0
+"""How often it is looked whether there can be one by now."""
+DEFAULT_SCHEDULER = "default-scheduler"
 
 
 def begin(job: Job, number: int, start: float) -> Attempt:
@@ -34,6 +39,52 @@ def begin(job: Job, number: int, start: float) -> Attempt:
         return Attempt(number=number, start_time=text)
     since = last.end_time if last.running_time else asking_since(last)
     return Attempt(number=number, start_time=text, queued_time=since, releases=_turn(last))
+
+
+def grouped(look: Look, attempt: int) -> bool:
+    """Whether the attempt's pods are scheduled as one PodGroup. What it began with holds for all of it."""
+    for config in look.observed.configs:
+        if config.attempt == attempt:
+            return config.grouped
+    spec = look.job.spec
+    if spec is None or spec.scheduling.gang == "Release":
+        return False
+    return why_no_pod_group(spec, served=look.observed.pod_groups) is None
+
+
+def why_no_pod_group(spec: TrainingJobSpec, *, served: bool) -> str | None:
+    """Why the job's pods cannot be scheduled as one PodGroup, or None."""
+    if not served:
+        return "the API server does not serve podgroups of scheduling.k8s.io/v1beta1"
+    head, workers = pod_spec(spec.head.template), pod_spec(spec.workers.template)
+    for key, default in (("schedulerName", DEFAULT_SCHEDULER), ("priorityClassName", None), ("preemptionPolicy", None)):
+        if head.get(key, default) != workers.get(key, default):
+            return f"all pods of a PodGroup must have the same {key}: set it in both templates or in none"
+    if workers.get("schedulerName", DEFAULT_SCHEDULER) != DEFAULT_SCHEDULER:
+        return f"only {DEFAULT_SCHEDULER} is known to keep to PodGroups: take schedulerName out of both templates"
+    return None
+
+
+def pod_spec(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec of a pod template, which is kept as it comes; a mistake in its shape is told by who renders it."""
+    spec = template.get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def await_pod_groups(look: Look) -> bool:
+    """Whether the job has to wait, because it insists on a PodGroup and there cannot be one."""
+    spec = look.job.spec
+    assert spec is not None  # noqa: S101 - plan() has sent jobs without a spec elsewhere
+    why = why_no_pod_group(spec, served=look.observed.pod_groups) if spec.scheduling.gang == "PodGroup" else None
+    if why is None:
+        return False
+    text = f"scheduling.gang is PodGroup, but {why}; or set scheduling.gang to Auto or Release"
+    before = condition_of(look.job.status, "Scheduled")
+    if before is None or before.reason != REASON_NO_POD_GROUP:
+        look.notice(REASON_NO_POD_GROUP, text, warning=True)
+    look.draft.condition("Scheduled", False, REASON_NO_POD_GROUP, text)
+    look.wake_at(look.now + NO_POD_GROUP_SECONDS)
+    return True
 
 
 def asking_since(attempt: Attempt) -> str:

@@ -86,17 +86,19 @@ def _between_attempts(look: Look) -> None:
     draft.completion_time = None
     last = _last(job)
     queued = last is not None and last.cause == "Released"
-    if job.spec.suspend or not queued:
-        draft.drop("Scheduled")
     if job.spec.suspend:
+        draft.drop("Scheduled")
         _suspended(look, clean)
         return
+    groupless = gang.await_pod_groups(look)
+    if not queued and not groupless:
+        draft.drop("Scheduled")
     draft.phase = "Queued" if queued else "Pending"
     deadline = job.spec.active_deadline_seconds
     if deadline is not None and job.status.active_seconds >= deadline:
         attempts.conclude(look, complete=False, reason="DeadlineExceeded", message=attempts.deadline_message(deadline))
         return
-    if not clean or (last is not None and not _backoff_over(look, last)):
+    if groupless or not clean or (last is not None and not _backoff_over(look, last)):
         return
     if job.status.attempt > 0 and not look.observed.live:
         look.look_live = True

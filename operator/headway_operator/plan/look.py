@@ -26,6 +26,7 @@ class Look:
         self._workers = 0
         self._create: list[NewPod] = []
         self._with_objects = False
+        self._grouped = False
         self._delete: dict[str, Pod] = {}
         self._delete_objects: set[int] = set()
         self._delete_job = False
@@ -37,11 +38,11 @@ class Look:
         prefix = f"{self.job.name}-{attempt}-"
         self.refusals = {name: why for name, why in self.observed.refusals.items() if name.startswith(prefix)}
 
-    def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool) -> bool:
+    def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool, grouped: bool) -> bool:
         """Create pods of an attempt of so many workers, those that were refused a moment ago excepted.
 
         With objects: make sure of its ConfigMap, Secret, Service and NetworkPolicy first, also if there are no pods to
-        create.
+        create. Grouped: the pods are scheduled as one PodGroup, which is one more of these objects.
 
         Returns whether any are left to be created.
         """
@@ -53,6 +54,7 @@ class Look:
             else:
                 self._create.append(pod)
         self._with_objects = with_objects and (bool(self._create) or not pods)
+        self._grouped = grouped
         return bool(self._create)
 
     def delete(self, pod: Pod) -> None:
@@ -119,6 +121,7 @@ class Look:
             workers=self._workers,
             create=tuple(self._create),
             with_objects=self._with_objects,
+            grouped=self._grouped,
             delete=tuple(self._delete.values()),
             delete_objects=tuple(sorted(self._delete_objects)),
             delete_job=self._delete_job,

@@ -96,6 +96,8 @@ class AttemptConfig:
     """The text of progress.json."""
     said_at: float | None = None
     """When that text was first seen."""
+    grouped: bool = False
+    """Whether the attempt's pods are scheduled as one PodGroup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Observed:
     configs: tuple[AttemptConfig, ...] = ()
     live: bool = False
     """Whether pods and ConfigMaps were read from the API server for this very decision."""
+    pod_groups: bool = False
+    """Whether the API server serves PodGroups."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     """Pods that the API server did not take, by name."""
     last_write: float | None = None
@@ -161,6 +165,8 @@ class Plan:
     """Pods to create, after the attempt's other objects."""
     with_objects: bool = False
     """Whether the attempt's ConfigMap, Secret, Service and NetworkPolicy have to be made sure of first."""
+    grouped: bool = False
+    """Whether that attempt's pods are scheduled as one PodGroup, which is one more of its objects."""
     delete: tuple[Pod, ...] = ()
     """Pods to delete."""
     delete_objects: tuple[int, ...] = ()

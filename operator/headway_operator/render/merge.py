@@ -1,10 +1,10 @@
 """Lay a user's pod template under what Headway sets.
 
 The rules, in the words of the pod template's fields:
-- Headway's, whatever the template says: the labels it needs, `restartPolicy`, and of the container `main` its `image`,
-  `command` (`args` go), `startupProbe`, `terminationMessagePath` and `terminationMessagePolicy`, the environment
-  variables and mount paths that Headway uses, and the resources that `spec.head.resources` or
-  `spec.workers.resources` names.
+- Headway's, whatever the template says: the labels it needs, `restartPolicy`, `schedulingGroup` where it makes a
+  PodGroup, and of the container `main` its `image`, `command` (`args` go), `startupProbe`, `terminationMessagePath` and
+  `terminationMessagePolicy`, the environment variables and mount paths that Headway uses, and the resources that
+  `spec.head.resources` or `spec.workers.resources` names.
 - The template's, where it says anything: every other field. `securityContext` (of the pod and of `main`) is merged
   field by field, `tolerations` by key.
 - Lists with names (`containers`, `initContainers`, `volumes`, `env`, `volumeMounts` by `mountPath`) are merged entry
@@ -20,6 +20,7 @@ from typing import Any
 from headway_api import wire
 from headway_operator.render.objects import Manifest
 
+FORCED_IN_SPEC = ("restartPolicy", "schedulingGroup")
 FORCED_IN_MAIN = (
     "name",
     "image",
@@ -55,7 +56,7 @@ def lay_under(template: Mapping[str, Any], pod: Manifest, field: str) -> Manifes
 
 
 def _merge_spec(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
-    merged = {**ours, **theirs, "restartPolicy": ours["restartPolicy"]}
+    merged = {**ours, **theirs} | {key: ours[key] for key in FORCED_IN_SPEC if key in ours}
     merged["securityContext"] = ours["securityContext"] | _mapping(
         theirs.get("securityContext"), f"{field}.securityContext"
     )

@@ -21,10 +21,12 @@ class AttemptOf:
     number: int
     workers: int
     spec: TrainingJobSpec
+    grouped: bool = False
+    """Whether its pods are scheduled as one PodGroup."""
 
     @property
     def name(self) -> str:
-        """The name of the attempt's ConfigMap, Secret, Service and NetworkPolicy."""
+        """The name of the attempt's ConfigMap, Secret, Service, NetworkPolicy and PodGroup."""
         return wire.object_name(self.job, self.number)
 
     @property
@@ -84,7 +86,7 @@ def config_map(attempt: AttemptOf) -> Manifest:
         storage_uri=wire.run_folder(storage_root(attempt.spec), attempt.namespace, attempt.job, attempt.uid),
         spec=_for_pods(attempt),
     )
-    meta = metadata(attempt, attempt.name)
+    meta = metadata(attempt, attempt.name, {wire.LABEL_GANG: wire.GANG_POD_GROUP} if attempt.grouped else None)
     meta["annotations"] = {wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.number)}
     return {
         "apiVersion": "v1",

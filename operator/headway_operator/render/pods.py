@@ -76,6 +76,8 @@ def _spec(attempt: AttemptOf, resources: Resources, *, head: bool, pull_policy: 
             for state in ("not-ready", "unreachable")
         ],
     }
+    if attempt.grouped:
+        spec["schedulingGroup"] = {"podGroupName": attempt.name}
     if head:
         spec["serviceAccountName"] = wire.SERVICE_ACCOUNT
     if attempt.spec.code is not None and attempt.spec.code.git is not None:

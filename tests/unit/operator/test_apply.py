@@ -29,11 +29,19 @@ class Stage:
         self.api = FakeKube(self.server)
         self.cache = Cache()
         self.notices: list[str] = []
+        self.served = False
+        """Whether there are PodGroups."""
         applier = Applier(
             self.api, self.cache, pull_policy="IfNotPresent", now=lambda: self.now, new_token=lambda: "secret"
         )
         self.controller = Controller(
-            api=self.api, cache=self.cache, applier=applier, recorder=self, defaults=DEFAULTS, now=lambda: self.now
+            api=self.api,
+            cache=self.cache,
+            applier=applier,
+            recorder=self,
+            defaults=DEFAULTS,
+            now=lambda: self.now,
+            pod_groups=lambda: self.served,
         )
         self.server.create(kube.JOBS, "default", document(**spec))
 
@@ -81,6 +89,25 @@ def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
     assert stage.server.writes[-1] == ("patch", "trainingjobs", "digits")
     assert stage.status()["phase"] == "Starting"
     assert stage.notices == ["AttemptStarted"]
+
+
+def test_a_pod_group_is_made_before_the_pods_and_goes_with_the_attempt() -> None:
+    stage = Stage()
+    stage.served = True
+    stage.look()
+    order = [resource for _, resource, _ in stage.server.writes]
+    assert order.index("podgroups") < order.index("pods")
+    group = stage.server.find(kube.POD_GROUPS, "digits-1")
+    assert group is not None
+    assert group["spec"] == {"schedulingPolicy": {"gang": {"minCount": 2}}}
+    # What it began with holds to the end, whatever the API server serves by then.
+    stage.served = False
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    for _ in range(6):
+        stage.look()
+        stage.now += 200
+    assert stage.status()["phase"] == "Suspended"
+    assert stage.names(kube.POD_GROUPS) == []
 
 
 def test_pods_come_after_what_they_mount() -> None:

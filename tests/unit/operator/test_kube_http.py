@@ -56,6 +56,18 @@ def refusing(status: int, reason: str = "", message: str = "no", **headers: str)
     return answer
 
 
+async def test_a_kind_is_served_if_its_version_lists_it() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path != "/apis/scheduling.k8s.io/v1beta1":
+            return web.json_response({"kind": "Status", "message": "no"}, status=404)
+        return web.json_response({"resources": [{"name": "workloads"}, {"name": "podgroups"}]})
+
+    async with served(answer) as api:
+        assert await api.serves(kube.POD_GROUPS)
+        assert not await api.serves(kube.Resource("scheduling.k8s.io", "v1beta1", "compositepodgroups", "X"))
+        assert not await api.serves(kube.LEASES)
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "error"),
     [

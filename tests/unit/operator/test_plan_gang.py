@@ -212,6 +212,73 @@ def test_the_time_of_the_last_release_decides_when_the_next_begins() -> None:
     assert observed.live
 
 
+def templates(head: dict[str, Any], workers: dict[str, Any]) -> dict[str, Any]:
+    return {"head": {"template": {"spec": head}}, "workers": {"template": {"spec": workers}}}
+
+
+GROUPED: list[tuple[str, dict[str, Any], bool, bool]] = [
+    ("Auto where it is served", {}, True, True),
+    ("Auto where it is not", {}, False, False),
+    ("PodGroup", {"scheduling": {"gang": "PodGroup"}}, True, True),
+    ("Release", {"scheduling": {"gang": "Release"}}, True, False),
+    ("one priority", templates({"priorityClassName": "high"}, {"priorityClassName": "high"}), True, True),
+    ("two priorities", templates({}, {"priorityClassName": "high"}), True, False),
+    ("two schedulers", templates({"schedulerName": "volcano"}, {}), True, False),
+    ("another scheduler", templates({"schedulerName": "volcano"}, {"schedulerName": "volcano"}), True, False),
+    ("the scheduler by name", templates({"schedulerName": "default-scheduler"}, {}), True, True),
+]
+
+
+@pytest.mark.parametrize(("fields", "served", "grouped"), [row[1:] for row in GROUPED], ids=[row[0] for row in GROUPED])
+def test_pods_are_one_pod_group_where_there_can_be_one(fields: dict[str, Any], served: bool, grouped: bool) -> None:
+    plan = make_job().spec(**fields).seen(pod_groups=served).plan()
+    assert len(plan.create) == 2
+    assert plan.grouped == grouped
+
+
+def test_what_an_attempt_began_with_holds_for_its_replacements() -> None:
+    builder = make_job().running().head().worker(0, exit_code=137)
+    assert not builder.seen(pod_groups=True).plan().grouped
+    assert builder.seen(pod_groups=False).grouped().plan().grouped
+
+
+@pytest.mark.parametrize(
+    ("fields", "served", "words"),
+    [
+        ({"scheduling": {"gang": "PodGroup"}}, False, "does not serve podgroups"),
+        (
+            {"scheduling": {"gang": "PodGroup"}, **templates({}, {"priorityClassName": "low"})},
+            True,
+            "priorityClassName",
+        ),
+    ],
+)
+def test_who_insists_on_a_pod_group_where_there_can_be_none_is_told_and_waits(
+    fields: dict[str, Any], served: bool, words: str
+) -> None:
+    builder = make_job().spec(**fields).seen(pod_groups=served)
+    plan = builder.plan()
+    assert not plan.create
+    assert not plan.with_objects
+    scheduled = said(plan, "Scheduled")
+    assert (scheduled.status, scheduled.reason) == ("False", "NoPodGroup")
+    assert words in scheduled.message
+    assert "set scheduling.gang to Auto or Release" in scheduled.message
+    assert [notice.reason for notice in plan.notices] == ["NoPodGroup"]
+    assert plan.requeue_at == T0 + 120
+    assert plan.status is not None
+    again = builder.status(**dict(plan.status)).plan(after=120)
+    assert again.status is None, "once is enough"
+    assert not again.notices
+
+
+def test_who_waited_for_pod_groups_begins_when_they_are_served() -> None:
+    builder = make_job().spec(scheduling={"gang": "PodGroup"}).condition("Scheduled", False, "NoPodGroup")
+    plan = builder.seen(pod_groups=True).plan()
+    assert plan.grouped
+    assert names(plan) == ["digits-1-head", "digits-1-worker-0-0"]
+
+
 def _of(builder: JobBuilder) -> tuple[Any, Any]:
     job, _ = builder.build()
     return job, job.status.attempts[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from headway_api import wire
 from headway_operator.plan.model import NewPod
 from headway_operator.plan.spec import resolve
-from headway_operator.render import network, objects, pods
+from headway_operator.render import gang, network, objects, pods
 from headway_operator.render.merge import RenderError, lay_under
 from headway_operator.render.objects import AttemptOf
 from sim.builders import DEFAULTS, UID, document
@@ -43,6 +44,22 @@ def mounts(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
         item["mountPath"]: {"readOnly": item.get("readOnly", False), **volumes[item["name"]]}
         for item in main(pod)["volumeMounts"]
     }
+
+
+def test_a_pod_group_starts_all_pods_of_the_attempt_or_none() -> None:
+    template = {"spec": {"priorityClassName": "high", "schedulingGroup": {"podGroupName": "another"}}}
+    given = attempt(workers={"replicas": 4, "template": template})
+    group = gang.pod_group(replace(given, grouped=True))
+    assert group["metadata"]["name"] == "digits-2"
+    assert group["spec"] == {"schedulingPolicy": {"gang": {"minCount": 5}}, "priorityClassName": "high"}
+    for new in (HEAD, WORKER):
+        pod = pods.pod(replace(given, grouped=True), new, "IfNotPresent")
+        assert pod["spec"]["schedulingGroup"] == {"podGroupName": "digits-2"}
+    assert "schedulingGroup" not in pods.pod(given, HEAD, "IfNotPresent")["spec"]
+    assert pods.pod(given, WORKER, "IfNotPresent")["spec"]["schedulingGroup"] == {"podGroupName": "another"}
+    labels = objects.config_map(replace(given, grouped=True))["metadata"]["labels"]
+    assert labels[wire.LABEL_GANG] == wire.GANG_POD_GROUP
+    assert wire.LABEL_GANG not in objects.config_map(given)["metadata"]["labels"]
 
 
 @pytest.mark.parametrize("new", [HEAD, WORKER])
