@@ -14,7 +14,9 @@ import logging
 import os
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from headway_trainer.pipeline import Pipeline
 
 log = logging.getLogger("headway.driver")
+GRACE_SECONDS = 95.0
+"""How long the driver may take to stop: a little more than a checkpoint may, less than a head pod's grace period."""
+LEAVE_SECONDS = 20.0
+"""How long the end of Ray's processes, and of the last patch, may take once the last word is said."""
 
 
 def main() -> int:
@@ -35,17 +41,10 @@ def main() -> int:
     stop = hear()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     set_environment()
-    code, last_word = _attempt(read_run_file(), stop)
-    try:
-        outcome.write(last_word, os.environ.get(ENV_TERMINATION_FILE, wire.TERMINATION_FILE))
-    except OSError:
-        # Without it the operator still has the exit code.
-        log.exception("the termination message could not be written")
-    log.info("%s: %s", last_word.outcome, last_word.message or "done")
-    return code
+    return _attempt(read_run_file(), stop)
 
 
-def _attempt(run: wire.RunFile, stop: threading.Event) -> tuple[int, wire.Outcome]:
+def _attempt(run: wire.RunFile, stop: threading.Event) -> int:
     from headway_trainer.pipeline import Pipeline, Surroundings
 
     head = Head(host=os.environ.get(wire.ENV_POD_IP), port=_port(), temp_dir=os.environ.get("RAY_TMPDIR"))
@@ -60,20 +59,53 @@ def _attempt(run: wire.RunFile, stop: threading.Event) -> tuple[int, wire.Outcom
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)
-    try:
-        code, last_word = _word_of(pipeline)
-        # Once more where it outlives a head pod that is deleted before the operator has read it.
-        sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
-        return code, last_word
-    finally:
-        sink.close()
-        head.stop()
+    ending = Ending()
+    threading.Thread(target=ending.keep_to_grace, args=(stop, pipeline.last_word), daemon=True).start()
+    code, last_word = _word_of(pipeline)
+    ending.say(code, last_word)
+    # Once more where it outlives a head pod that is deleted before the operator has read it.
+    sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
+    sink.close()
+    head.stop()
+    return code
+
+
+class Ending:
+    """The driver's end: the last word is said once, and nothing that hangs keeps the process."""
+
+    def __init__(self, leave: Callable[[int], None] = os._exit) -> None:
+        self._lock, self._said, self._leave = threading.Lock(), False, leave
+
+    def say(self, code: int, last_word: wire.Outcome) -> None:
+        """Leave the last word, and leave with code at the latest after LEAVE_SECONDS."""
+        with self._lock:
+            if self._said:
+                return
+            self._said = True
+            timer = threading.Timer(LEAVE_SECONDS, self._leave, (code,))
+            timer.daemon = True
+            timer.start()
+            try:
+                outcome.write(last_word, os.environ.get(ENV_TERMINATION_FILE, wire.TERMINATION_FILE))
+            except OSError:
+                # Without it the operator still has the exit code.
+                log.exception("the termination message could not be written")
+            log.info("%s: %s", last_word.outcome, last_word.message or "done")
+
+    def keep_to_grace(self, stop: threading.Event, word: Callable[[outcome.Verdict], wire.Outcome]) -> None:
+        """Once a stop is asked for, end within the pod's grace period, whatever the main thread is in."""
+        stop.wait()
+        time.sleep(GRACE_SECONDS)
+        message = f"stopped; the driver was still busy {GRACE_SECONDS:.0f} seconds later, and was ended as it was"
+        verdict = outcome.Verdict(wire.EXIT_INTERRUPTED, None, message)
+        self.say(verdict.exit_code, word(verdict))
+        self._leave(verdict.exit_code)
 
 
 def _word_of(pipeline: Pipeline) -> tuple[int, wire.Outcome]:
     try:
         _, last_word = pipeline.execute()
-    except Exception as error:
+    except BaseException as error:  # SystemExit, too: how this process ends is said here alone
         verdict = outcome.judge(error)
         if verdict.cause in {"Internal", "NodeLost"}:
             traceback.print_exception(error)

@@ -18,6 +18,10 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """The run was asked to stop. The message says how far it got."""
 
 
+class Hang(Exception):  # noqa: N818 - what happened, not what went wrong in the code
+    """Training stands still. The message names who does, and where."""
+
+
 class Lost(Exception):  # noqa: N818 - what happened, not what went wrong in the code
     """Workers were lost, and could not be replaced."""
 
@@ -61,6 +65,7 @@ _KINDS: dict[type[BaseException], tuple[int, Cause | None]] = {
     Interrupted: (wire.EXIT_INTERRUPTED, None),
     UserError: (wire.EXIT_USER_ERROR, "UserError"),
     StorageError: (wire.EXIT_STORAGE, "StorageError"),
+    Hang: (wire.EXIT_INTERNAL, "Hang"),
 }
 
 

@@ -3,9 +3,10 @@ in a head pod; what differs is handed in."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from headway_api import wire
@@ -23,6 +24,10 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, now
 from headway_trainer.training.last_step import StepKeeper
 from headway_trainer.training.link import TrainEnd, TrainProgress
+
+HEARTBEAT_SECONDS = wire.HEARTBEAT_SECONDS - 15
+"""When a driver with nothing new says that it is alive: early enough for the patch to come in time."""
+BEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,21 +69,25 @@ class Pipeline:
         self._began = time.monotonic()
         self._started = now()
         self._keeper: StepKeeper | None = None
+        self._told_at = time.monotonic()
 
     def execute(self) -> tuple[RunResult, wire.Outcome]:
         """Run all stages. Raises UserError, StorageError, Lost, Interrupted."""
         self.around.head.start()
         store = Store.open(self.run.storage_uri, self.around.storage_secret_dir)
         self._keeper = StepKeeper(store, self.run.attempt)
-        info = self._prepare(store)
-        # torch and Ray Train take seconds to import: while Ray starts.
-        from headway_trainer.training import stage as _stage  # noqa: F401
+        with self._alive_meanwhile():
+            info = self._prepare(store)
+            # torch and Ray Train take seconds to import: while Ray starts.
+            from headway_trainer.training import stage as _stage  # noqa: F401
 
-        self.around.head.wait()
+            self.around.head.wait()
         self.around.ready()
         self._await_workers()
         end = self._train(store, info)
-        return self._publish(store, info, end)
+        self._tell_stage("Publishing")
+        with self._alive_meanwhile():
+            return self._publish(store, info, end)
 
     def last_word(self, verdict: Verdict) -> wire.Outcome:
         """The Outcome of an attempt that did not succeed."""
@@ -111,6 +120,7 @@ class Pipeline:
         deadline = self._began + self.run.spec.scheduling.startup_deadline_seconds
         places = 0
         while places < wanted:
+            self._alive()
             if self.around.stop.is_set():
                 raise Interrupted("stopped before training began")
             if time.monotonic() > deadline:
@@ -130,6 +140,7 @@ class Pipeline:
             stop=self.around.stop,
             on_progress=self._on_progress,
             note=self.around.note,
+            alive=self._alive,
         )
         if self.run.spec.training is not None and self.run.spec.training.entrypoint is not None:
             return train_own(stage, info)
@@ -147,11 +158,9 @@ class Pipeline:
         if not told.progress.metrics:
             kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
             told = told.model_copy(update={"progress": kept})
-        self.told.progress = told
-        self.around.sink.update(self.told.progress)
+        self._tell(told)
 
     def _publish(self, store: Store, info: DataInfo | None, end: TrainEnd) -> tuple[RunResult, wire.Outcome]:
-        self._tell_stage("Publishing")
         weights = None
         if end.chosen is not None:
             checkpoints = Checkpoints(store, self.run.attempt)
@@ -173,8 +182,35 @@ class Pipeline:
 
     def _tell_stage(self, stage: str) -> None:
         progress = self.told.progress.progress.model_copy(update={"stage": stage, "update_time": now()})
-        self.told.progress = self.told.progress.model_copy(update={"progress": progress})
+        self._tell(self.told.progress.model_copy(update={"progress": progress}))
+
+    def _tell(self, told: wire.ProgressFile) -> None:
+        """Everything that is told carries a heartbeat."""
+        self.told.progress = told.model_copy(update={"heartbeat_time": now()})
+        self._told_at = time.monotonic()
         self.around.sink.update(self.told.progress)
+
+    def _alive(self) -> None:
+        """Called at each turn of a loop of the driver's: so the heartbeat proves that it turns."""
+        if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
+            self._tell(self.told.progress)
+
+    @contextlib.contextmanager
+    def _alive_meanwhile(self) -> Iterator[None]:
+        """For work that has no loop of the driver's, and tells nothing: a thread proves that the process runs."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                self._alive()
+
+        thread = threading.Thread(target=beat, name="headway-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _result(self, info: DataInfo | None, end: TrainEnd) -> RunResult:
         spec = self.run.spec

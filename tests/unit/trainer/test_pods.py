@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headway_api import wire
-from headway_trainer import driver, pod, worker
+from headway_trainer import driver, outcome, pod, worker
 from headway_trainer.progress import ConfigMapSink, Nowhere
 from headway_trainer.ray_runtime import ENVIRONMENT, set_environment
 
@@ -203,3 +203,45 @@ def test_ray_always_runs_with_a_token_and_without_reports_home(monkeypatch: pyte
         patch.setattr(os, "environ", {**os.environ, "RAY_AUTH_TOKEN_PATH": "/etc/token"})
         set_environment()
         assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+@pytest.fixture
+def termination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "termination-log"
+    monkeypatch.setenv(pod.ENV_TERMINATION_FILE, str(path))
+    return path
+
+
+def _word(verdict: outcome.Verdict) -> wire.Outcome:
+    return wire.Outcome(attempt=1, outcome="Interrupted", message=verdict.message)
+
+
+def test_a_driver_that_cannot_stop_is_ended_within_its_grace_and_says_so(
+    termination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "GRACE_SECONDS", 0.0)
+    left: list[int] = []
+    stop = threading.Event()
+    stop.set()
+    driver.Ending(left.append).keep_to_grace(stop, _word)
+    assert left == [wire.EXIT_INTERRUPTED]
+    assert "still busy" in wire.Outcome.model_validate_json(termination.read_bytes()).message
+
+
+def test_processes_that_do_not_end_keep_the_driver_no_longer_than_it_may(
+    termination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "LEAVE_SECONDS", 0.001)
+    left = threading.Event()
+    codes: list[int] = []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        left.set()
+
+    ending = driver.Ending(leave)
+    ending.say(70, wire.Outcome(attempt=1, outcome="Failed", cause="Hang", message="first"))
+    ending.say(0, wire.Outcome(attempt=1, outcome="Succeeded", message="second"))
+    assert left.wait(30)
+    assert codes == [70]
+    assert wire.Outcome.model_validate_json(termination.read_bytes()).message == "first"

@@ -7,6 +7,7 @@ import json
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 
 from headway_api import wire
 from headway_trainer import progress as module
+from headway_trainer.pipeline import Pipeline, Surroundings
 from headway_trainer.progress import ConfigMapSink, config_map_sender, eta_seconds, shown, to_file
+from headway_trainer.ray_runtime import Head
 from headway_trainer.storage import Store
 from headway_trainer.training.last_step import KEEP_SECONDS, StepKeeper
 from headway_trainer.training.link import TrainProgress
@@ -184,6 +187,54 @@ def test_steps_lost_within_an_attempt_are_counted_from_the_last_word(tmp_path: P
     assert keeper.take(TrainProgress(step=80)) is None
     assert keeper.take(TrainProgress(step=75, resumed_from_step=75)) == 5
     assert keeper.take(TrainProgress(step=90, resumed_from_step=75)) == 5
+
+
+class Heard:
+    """A sink that keeps all."""
+
+    def __init__(self) -> None:
+        self.files: list[wire.ProgressFile] = []
+        self.beat = threading.Event()
+
+    def update(self, progress: wire.ProgressFile) -> None:
+        self.files.append(progress)
+        self.beat.set()
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    run = {"namespace": "", "name": "a", "uid": "", "storageUri": "/x", "spec": {"training": {"entrypoint": "a:b"}}}
+    around = Surroundings(head=Head(temp_dir=str(tmp_path)), sink=Heard(), stop=threading.Event(), note=lambda _: None)
+    return Pipeline(wire.RunFile.model_validate(run), around)
+
+
+def test_a_turning_driver_says_so_once_a_period_and_not_at_each_turn(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = pipeline.around.sink
+    assert isinstance(sink, Heard)
+    now = [time.monotonic()]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for _ in range(600):
+        now[0] += 1
+        pipeline._alive()
+    assert 600 // wire.HEARTBEAT_SECONDS <= len(sink.files) <= 600 // 40
+    assert all(file.heartbeat_time for file in sink.files)
+
+
+def test_a_driver_in_a_long_work_is_alive_and_silent_again_when_it_is_done(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway_trainer.pipeline.BEAT_SECONDS", 0.001)
+    monkeypatch.setattr("headway_trainer.pipeline.HEARTBEAT_SECONDS", 0)
+    sink = pipeline.around.sink
+    assert isinstance(sink, Heard)
+    with pipeline._alive_meanwhile():
+        assert sink.beat.wait(30)
+    assert "headway-heartbeat" not in [thread.name for thread in threading.enumerate()]
 
 
 def _step(body: bytes) -> int | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+import ray.train
 from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
 
@@ -24,8 +25,11 @@ from headway_trainer.entrypoints import describe
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.training.errors import is_peer_error
 
-TIMEOUT_SECONDS = 120
-"""How long a collective may take: a peer that hangs is noticed after it."""
+JOIN_SECONDS = 120
+"""How long the ranks may take to find each other."""
+LATER_SECONDS = 120
+"""How much later than the driver's watchdog a collective gives up: the watchdog can say who stands still, and a
+collective cannot. A peer that died is noticed at once, by its connections or by Ray."""
 
 
 @dataclass
@@ -33,6 +37,8 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
     """A process group over NCCL where workers have GPUs, else over gloo."""
 
     gpu: bool = False
+    progress_seconds: int = 1800
+    """How long the driver's watchdog waits for a step."""
 
     @property
     def backend_cls(self) -> type[Backend]:
@@ -53,16 +59,17 @@ class _TorchBackend(Backend):  # type: ignore[misc]
         address, port = worker_group.execute_single(0, get_address_and_port)
         ray.get(
             [
-                worker_group.execute_single_async(index, _join, address, port, gpu=backend_config.gpu)
+                worker_group.execute_single_async(index, _join, address, port, backend_config)
                 for index in range(len(worker_group))
             ]
         )
 
 
-def _join(address: str, port: int, *, gpu: bool) -> None:
+def _join(address: str, port: int, group: TorchGroup) -> None:
     """In a worker: the environment that torchrun would give, and the process group."""
-    import ray.train.torch
     from torch import distributed
+
+    from headway_trainer.training.device import own_device
 
     context = ray.train.get_context()
     os.environ |= {
@@ -73,23 +80,25 @@ def _join(address: str, port: int, *, gpu: bool) -> None:
         "LOCAL_RANK": str(context.get_local_rank()),
         "LOCAL_WORLD_SIZE": str(context.get_local_world_size()),
         "NODE_RANK": str(context.get_node_rank()),
-        "ACCELERATE_TORCH_DEVICE": str(ray.train.torch.get_device()),
+        "ACCELERATE_TORCH_DEVICE": str(own_device()),
     }
     # A collective that fails must end the process' wait, not hang it.
     os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
     distributed.init_process_group(
-        backend="nccl" if gpu else "gloo",
+        backend="nccl" if group.gpu else "gloo",
         init_method="env://",
-        timeout=datetime.timedelta(seconds=TIMEOUT_SECONDS),
+        timeout=datetime.timedelta(seconds=JOIN_SECONDS),
     )
+    distributed.set_timeout(datetime.timedelta(seconds=group.progress_seconds + LATER_SECONDS))
 
 
 @contextlib.contextmanager
 def _on_own_device() -> Iterator[None]:
-    import ray.train.torch
     import torch
 
-    device = ray.train.torch.get_device()
+    from headway_trainer.training.device import own_device
+
+    device = own_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     yield
@@ -111,9 +120,13 @@ def train_own(config: dict[str, Any]) -> None:
 
 def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:
     """Call the function. An error whose message says all is not printed with a trace, as Ray would; others are."""
+    from headway_trainer.training import leaving
+    from headway_trainer.training.signs import counted
+
     logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)
     try:
-        return function(config)
+        with leaving.told(), counted():
+            return function(config)
     except (UserError, StorageError):
         raise
     except Exception as error:

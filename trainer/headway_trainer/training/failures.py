@@ -69,13 +69,15 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         startup_seconds: float,
         tell: Callable[[str], None],
         stopping: Callable[[], bool] = lambda: False,
+        left: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """step: the last step that is known of; startup_seconds: how long lost workers may take to be replaced;
-        stopping: whether the run has been asked to stop, after which nothing is begun anew."""
+        stopping: whether the run has been asked to stop, after which nothing is begun anew; left: whether a training
+        process has ended itself."""
         super().__init__(FailureConfig())
         self._step, self._startup_seconds, self._tell, self._clock = step, startup_seconds, tell, clock
-        self._stopping = stopping
+        self._stopping, self._left = stopping, left
         self._waiting_since: float | None = None
         self._last_step: int | None = None
         self._losses = 0
@@ -91,7 +93,7 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         return FailureDecision.RAISE
 
     def _after_workers(self, failures: Mapping[int, BaseException]) -> FailureDecision:
-        if own_failure(failures) is not None:
+        if own_failure(failures) is not None or self._left():
             return FailureDecision.RAISE
         step = self._step()
         self._losses = self._losses + 1 if step == self._last_step else 1

@@ -13,9 +13,13 @@ from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from headway_api import wire
+from headway_trainer.errors import UserError
 from headway_trainer.outcome import Lost
+from headway_trainer.training.backend import TorchGroup
 from headway_trainer.training.failures import Kind, Policy, kind_of, own_failure
+from headway_trainer.training.ray_link import DriverLink
 from headway_trainer.training.ray_trainer import fit
+from headway_trainer.training.watchdog import Crew
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,12 @@ class Fitting(threading.Thread):
     def __init__(self, what: Fit) -> None:
         super().__init__(name="headway-fit", daemon=True)
         self.done = threading.Event()
+        self.crew = Crew()
+        """The workers that train now."""
         self.step = 0
         """The last step that is known of: the main thread sets it."""
         self._what = what
+        self._link = DriverLink()
         self._value: Any = None
         self._error: BaseException | None = None
 
@@ -58,10 +65,13 @@ class Fitting(threading.Thread):
             self.done.set()
 
     def value(self) -> Any:
-        """What rank 0's function returned. Raises what a worker's raised, or Lost."""
-        if self._error is not None:
-            raise behind(self._error)
-        return self._value
+        """What rank 0's function returned. Raises what a worker's raised, UserError for one that left, or Lost."""
+        if self._error is None:
+            return self._value
+        error = behind(self._error)
+        if isinstance(error, Lost) and (left := self._link.left()) is not None:
+            raise UserError(left) from self._error
+        raise error
 
     def _fit(self) -> Any:
         what = self._what
@@ -70,15 +80,17 @@ class Fitting(threading.Thread):
             startup_seconds=what.run.spec.scheduling.startup_deadline_seconds,
             tell=what.note,
             stopping=what.stop.is_set,
+            left=lambda: self._link.left() is not None,
         )
         with tempfile.TemporaryDirectory(prefix="headway-train-") as folder:
             return fit(
                 what.function,
                 what.config,
                 workers=what.run.spec.workers.replicas,
-                use_gpu=what.use_gpu,
+                group=TorchGroup(gpu=what.use_gpu, progress_seconds=what.run.spec.progress_deadline_seconds),
                 run_config=what.run_config or RunConfig(name="run", storage_path=folder),
                 policy=policy,
+                crew=self.crew,
                 reports=what.reports,
             )
 

@@ -10,6 +10,10 @@ from headway_trainer.ray_runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, 
 from headway_trainer.training.link import Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
+KEY_STEPS = b"steps"
+"""What `signs` counts."""
+KEY_LEFT = b"left"
+"""What a training process says that ends itself."""
 
 
 class WorkerLink:
@@ -62,6 +66,16 @@ class DriverLink:
         """What rank 0 told last; none before it has begun."""
         data = _internal_kv_get(KEY_PROGRESS, namespace=KV_NAMESPACE)
         return None if data is None else TrainProgress.model_validate_json(data)
+
+    def steps(self) -> bytes | None:
+        """The steps that rank 0 counted last. Each group of workers begins at 0: only a change means anything."""
+        data: bytes | None = _internal_kv_get(KEY_STEPS, namespace=KV_NAMESPACE)
+        return data
+
+    def left(self) -> str | None:
+        """What a training process said that has ended itself."""
+        data: bytes | None = _internal_kv_get(KEY_LEFT, namespace=KV_NAMESPACE)
+        return None if data is None else data.decode()
 
     def ask_to_stop(self) -> None:
         """Ask for a checkpoint and an end."""

@@ -21,6 +21,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailurePolicy
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
@@ -40,27 +41,29 @@ def fit(
     config: dict[str, Any],
     *,
     workers: int,
-    use_gpu: bool,
+    group: TorchGroup,
     run_config: RunConfig,
     policy: FailurePolicy,
+    crew: WorkerGroupCallback,
     reports: UserCallback | None = None,
 ) -> Any:
     """Run function(config) on each worker; what rank 0's returned.
 
+    crew: is told, in this process, of each group of workers that starts and ends.
     reports: is called, in this process, for each `ray.train.report`; without it the function must not report, and the
     actor that is the workers' barrier is left out.
     Raises `ray.train.TrainingFailedError` when policy gives up.
     """
     run_config.logging_config = LoggingConfig(log_level="WARNING")
-    resources = {WORKER_RESOURCE: 1.0, **({"GPU": 1.0} if use_gpu else {})}
+    resources = {WORKER_RESOURCE: 1.0, **({"GPU": 1.0} if group.gpu else {})}
     trainer = _Trainer(
         function,
         train_loop_config=config,
-        backend_config=TorchGroup(gpu=use_gpu),
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources),
+        backend_config=group,
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=group.gpu, resources_per_worker=resources),
         run_config=run_config,
     )
-    trainer.policy, trainer.reports = policy, reports
+    trainer.policy, trainer.crew, trainer.reports = policy, crew, reports
     with contextlib.nullcontext() if reports else _without_barrier():
         return trainer.fit().return_value
 
@@ -106,13 +109,19 @@ class _Controller(TrainController):  # type: ignore[misc]
 
 class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     policy: FailurePolicy
+    crew: WorkerGroupCallback
     reports: UserCallback | None
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = [one for one in super()._create_default_callbacks() if not isinstance(one, _NOT_NEEDED)]
         # Not through RunConfig, which is sent to the workers.
         own = [self.reports] if self.reports else []
-        return [*callbacks, UserCallbackHandler(user_callbacks=own, train_run_context=self.train_run_context)]
+        # First the crew: it has to know the workers while they are joined.
+        return [
+            self.crew,
+            *callbacks,
+            UserCallbackHandler(user_callbacks=own, train_run_context=self.train_run_context),
+        ]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         arguments |= {"scaling_policy": _StaticScaling(self.scaling_config), "failure_policy": self.policy}

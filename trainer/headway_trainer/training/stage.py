@@ -17,8 +17,9 @@ from headway_trainer.training.fitting import Fit, Fitting
 from headway_trainer.training.link import TrainEnd, TrainProgress
 from headway_trainer.training.ray_link import DriverLink
 from headway_trainer.training.reports import Reports
+from headway_trainer.training.watchdog import Watchdog
 
-STOP_SECONDS = 100.0
+STOP_SECONDS = 90.0
 """How long a checkpoint may take once a stop is asked for; less than a head pod's grace period."""
 _POLL_SECONDS = 0.25
 
@@ -38,6 +39,8 @@ class TrainingStage:
     on_progress: Callable[[TrainProgress], None]
     note: Callable[[str], None]
     """Takes a sentence for people."""
+    alive: Callable[[], None]
+    """Called at each turn of the driver's loop: the proof that it turns."""
 
     def config(self, info: DataInfo | None) -> dict[str, Any]:
         """What the workers are told."""
@@ -52,12 +55,13 @@ class TrainingStage:
 def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     """Run the built-in loop on the job's workers.
 
-    Raises UserError and StorageError from the workers, Lost when workers are lost beyond repair, and Interrupted
-    when the stop was asked for and the loop has ended, or did not in time.
+    Raises UserError and StorageError from the workers, Lost when workers are lost beyond repair, Hang when they make
+    no step for progressDeadlineSeconds, and Interrupted when the stop was asked for and the loop has ended, or did not
+    in time.
     """
     fitting = Fitting(Fit(backend.train_built_in, stage.config(info), stage.run, stage.use_gpu, stage.note, stage.stop))
     fitting.start()
-    link = DriverLink()
+    link, watchdog = DriverLink(), _watchdog(stage, fitting)
     last: TrainProgress | None = None
     asked_at: float | None = None
     while not fitting.done.wait(_POLL_SECONDS):
@@ -65,6 +69,9 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         if progress is not None and progress != last:
             last, fitting.step = progress, progress.step
             stage.on_progress(progress)
+        stage.alive()
+        evaluating = last is not None and last.stage == "Evaluating"
+        watchdog.look((last, link.steps()), step=fitting.step, evaluating=evaluating)
         if stage.stop.is_set() and asked_at is None:
             link.ask_to_stop()
             asked_at = time.monotonic()
@@ -101,9 +108,22 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         )
     )
     fitting.start()
+    link, watchdog = DriverLink(), _watchdog(stage, fitting, from_first_sign=True)
     while not fitting.done.wait(_POLL_SECONDS):
         fitting.step = reports.count
+        stage.alive()
+        watchdog.look((reports.count, link.steps()), step=fitting.step)
         if stage.stop.is_set():
             raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
     fitting.value()
     return reports.end()
+
+
+def _watchdog(stage: TrainingStage, fitting: Fitting, *, from_first_sign: bool = False) -> Watchdog:
+    spec = stage.run.spec
+    return Watchdog(
+        fitting.crew,
+        seconds=spec.progress_deadline_seconds,
+        forming_seconds=spec.scheduling.startup_deadline_seconds,
+        from_first_sign=from_first_sign,
+    )

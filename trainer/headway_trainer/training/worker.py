@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-import ray.train.torch
+import ray.train
 import torch
 from safetensors.torch import load
 
@@ -20,6 +20,7 @@ from headway_trainer.evaluation import evaluate
 from headway_trainer.models import build
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Damaged, Manifest
+from headway_trainer.training.device import own_device
 from headway_trainer.training.errors import raise_as_users
 from headway_trainer.training.group import current_group
 from headway_trainer.training.job import Job
@@ -55,7 +56,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     link: Link = WorkerLink() if ray.train.get_context().get_world_rank() == 0 else Silence()
     try:
         store = Store.open(run.storage_uri, config["secret_dir"])
-        end = _train(_Place(run, info, store, ray.train.torch.get_device(), link))
+        end = _train(_Place(run, info, store, own_device(), link))
     except (UserError, StorageError):
         raise
     except Exception as error:

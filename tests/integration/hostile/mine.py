@@ -1,0 +1,75 @@
+"""Training functions that nobody should write."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import ray.train
+import torch
+from torch import distributed
+
+
+def exits(config: dict[str, Any]) -> None:
+    sys.exit(config["status"])
+
+
+def leaves(config: dict[str, Any]) -> None:
+    if ray.train.get_context().get_world_rank() == 1:
+        os._exit(config["status"])
+    distributed.barrier()
+
+
+def crashes(_: dict[str, Any]) -> None:
+    ctypes.string_at(0)
+
+
+def spins(_: dict[str, Any]) -> None:
+    ray.train.report({"step": 7})
+    while ray.train.get_context().get_world_rank() == 1:
+        pass
+    distributed.barrier()
+
+
+def blocks(_: dict[str, Any]) -> None:
+    """No report, but a step; then a data loader that never gives the next batch."""
+    weights = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weights], lr=0.1)
+    for batch in torch.utils.data.DataLoader(_Stuck(), batch_size=1):
+        (weights * batch).sum().backward()
+        optimizer.step()
+
+
+class _Stuck(torch.utils.data.Dataset[torch.Tensor]):
+    def __len__(self) -> int:
+        return 100
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if index == 3:
+            threading.Event().wait()
+        return torch.ones(2)
+
+
+def freezes(_: dict[str, Any]) -> None:
+    ray.train.report({"step": 1})
+    if ray.train.get_context().get_world_rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    distributed.barrier()
+
+
+def waits_for_itself(_: dict[str, Any]) -> None:
+    ray.train.report({"step": 1})
+    tensor = torch.zeros(1)
+    distributed.recv(tensor, src=1 - ray.train.get_context().get_world_rank())
+
+
+def forks(_: dict[str, Any]) -> None:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def takes_all_memory(_: dict[str, Any]) -> None:
+    torch.empty(2**50)

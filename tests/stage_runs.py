@@ -1,0 +1,89 @@
+"""Runs of the driver's training stage, one after the other over one embedded Ray: `python -m stage_runs FOLDER`.
+
+Each line of standard input is a run as JSON (function, arguments, code, seconds); each answer is a line that begins
+with ANSWER: how the driver would end.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from headway_api import wire
+from headway_trainer.outcome import judge
+from headway_trainer.ray_runtime import Head, set_environment
+from headway_trainer.storage import Store
+
+MARK = "ANSWER "
+
+
+def main() -> None:
+    set_environment()
+    head = Head(workers=2)
+    head.start()
+    head.wait()
+    folder = Path(sys.argv[1])
+    for number, line in enumerate(sys.stdin):
+        answer = _run(folder / str(number), json.loads(line))
+        print(f"{MARK}{json.dumps(answer)}", flush=True)
+    head.stop()
+
+
+def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    from ray.experimental.internal_kv import _internal_kv_del
+
+    from headway_trainer.ray_runtime import KV_NAMESPACE
+    from headway_trainer.training.ray_link import KEY_LEFT, KEY_STEPS
+    from headway_trainer.training.stage import TrainingStage, train_own
+
+    for key in (KEY_LEFT, KEY_STEPS):  # a Ray cluster has one run
+        _internal_kv_del(key, namespace=KV_NAMESPACE)
+    training = {"entrypoint": asked["function"], "arguments": asked.get("arguments", {})}
+    run = wire.RunFile.model_validate(
+        {
+            "namespace": "",
+            "name": "job",
+            "uid": "",
+            "storageUri": str(folder),
+            "spec": {"training": training, "workers": {"replicas": 2, "resources": {"cpu": "300m"}}},
+        }
+    )
+    notes: list[str] = []
+    stage = TrainingStage(
+        run=run,
+        store=Store.open(str(folder)),
+        secret_dir=None,
+        code_dir=asked["code"],
+        use_gpu=False,
+        stop=threading.Event(),
+        on_progress=lambda _: None,
+        note=notes.append,
+        alive=lambda: None,
+    )
+    began = time.monotonic()
+    try:
+        with mock.patch("headway_trainer.training.stage.Watchdog", functools.partial(_quick, asked.get("seconds", 60))):
+            train_own(stage, None)
+    except Exception as error:
+        verdict = judge(error)
+        ended = {"code": verdict.exit_code, "cause": verdict.cause, "message": verdict.message}
+    else:
+        ended = {"code": 0, "cause": None, "message": ""}
+    return ended | {"notes": notes, "seconds": round(time.monotonic() - began, 1)}
+
+
+def _quick(seconds: float, *arguments: Any, **keywords: Any) -> Any:
+    """The least that a spec may say is too long for a test."""
+    from headway_trainer.training.watchdog import Watchdog
+
+    return Watchdog(*arguments, **(keywords | {"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()

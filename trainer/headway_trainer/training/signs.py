@@ -1,0 +1,58 @@
+"""The optimiser steps of rank 0, told to the driver's watchdog: the built-in loop's, and a user's own function's.
+
+torch's hook on every optimiser counts them; a thread tells the count, so that a loop whose steps become slow from one
+moment to the next is still seen to go on, between two looks of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import ray.train
+from ray.experimental.internal_kv import _internal_kv_put
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from headway_trainer.ray_runtime import KV_NAMESPACE
+from headway_trainer.training.ray_link import KEY_STEPS
+
+PERIOD_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[None]:
+    """Count the optimiser steps of this block, where this process is rank 0."""
+    if ray.train.get_context().get_world_rank() != 0:
+        yield
+        return
+    counter = Counter()
+    handle = register_optimizer_step_post_hook(counter.count)
+    thread = threading.Thread(target=counter.run, name="headway-signs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        handle.remove()
+        counter.closed.set()
+        thread.join()
+
+
+class Counter:
+    """Counts steps, and tells when there were more."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+        self._steps = 0
+
+    def count(self, *_: object) -> None:
+        """A step was done."""
+        self._steps += 1
+
+    def run(self) -> None:
+        """Tell the count every PERIOD_SECONDS, as long as it grows."""
+        told = 0
+        while not self.closed.wait(PERIOD_SECONDS):
+            if self._steps != told:
+                told = self._steps
+                _internal_kv_put(KEY_STEPS, str(told).encode(), namespace=KV_NAMESPACE)
