@@ -168,8 +168,8 @@ class TrainingJobSpec(Section):
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=604_800)] = 1800
     """Seconds that training may go without an optimiser step; then the attempt ends as Hang, and is tried again.
 
-    A training.entrypoint is watched from its first report on. Preparing, evaluating and publishing are not timed, but a
-    driver that has stopped answering is found in any stage.
+    A training.entrypoint is watched from its first report, or first step of a torch optimiser, on. Preparing,
+    evaluating and publishing are not timed, but a driver that has stopped answering is found in any stage.
     """
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Seconds after its end that the finished job is deleted; never if absent. The stored model stays."""
