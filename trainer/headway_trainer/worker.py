@@ -67,7 +67,10 @@ def main() -> int:
     follower.start()
     code = stay(node, address, stop)
     if code == wire.EXIT_INTERRUPTED:
-        leave(address, Asker(resolved(address)))
+        # Whatever the head or the network does, this pod has to go: its training processes end with it.
+        leaving = threading.Thread(target=leave, args=(address,), daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_SECONDS)
     node.kill_all_processes(check_alive=False, allow_graceful=False)
     follower.close()
     return code
@@ -125,9 +128,15 @@ def stay(node: Any, address: str, stop: threading.Event) -> int:
     return wire.EXIT_INTERRUPTED
 
 
-def leave(address: str, asker: Asker) -> None:
-    """Stay a little, for a checkpoint of the running step: then nothing that was computed here is lost."""
+def leave(address: str, asker_of: Callable[[str], Asker] = Asker) -> None:
+    """Stay a little, for a checkpoint of the running step: then nothing that was computed here is lost.
+
+    Without a head there is nobody to ask, and the workers of a next attempt wait for this pod's end.
+    """
     deadline = time.monotonic() + LEAVE_SECONDS
+    if not is_open(address):
+        return
+    asker = asker_of(resolved(address))
     asker.ask()
     while time.monotonic() < deadline and is_open(address) and not asker.is_answered():
         time.sleep(_RETRY_SECONDS)

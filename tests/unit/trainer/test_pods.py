@@ -112,9 +112,19 @@ class Asked:
 
 def test_a_pod_that_has_to_go_asks_for_a_checkpoint_and_waits_for_it(listener: socket.socket) -> None:
     asker = Asked(3)
-    worker.leave(address(listener), asker)  # type: ignore[arg-type]  # it has what is called
+    worker.leave(address(listener), lambda _: asker)  # type: ignore[arg-type,return-value]  # it has what is called
     assert (asker.asked, asker.looks) == (1, -1)
     listener.close()
+
+
+def test_a_pod_that_has_to_go_after_its_head_asks_nobody_and_goes(listener: socket.socket) -> None:
+    where = address(listener)
+    listener.close()
+    asker = Asked(10**9)
+    began = time.monotonic()
+    worker.leave(where, lambda _: asker)  # type: ignore[arg-type,return-value]  # it has what is called
+    assert asker.asked == 0
+    assert time.monotonic() - began < worker.LEAVE_SECONDS
 
 
 def test_a_pod_that_has_to_go_waits_no_longer_than_it_may(
@@ -122,7 +132,7 @@ def test_a_pod_that_has_to_go_waits_no_longer_than_it_may(
 ) -> None:
     monkeypatch.setattr(worker, "LEAVE_SECONDS", 0.02)
     asker = Asked(10**9)
-    worker.leave(address(listener), asker)  # type: ignore[arg-type]  # it has what is called
+    worker.leave(address(listener), lambda _: asker)  # type: ignore[arg-type,return-value]  # it has what is called
     assert asker.asked == 1
     listener.close()
 
