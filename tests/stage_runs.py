@@ -78,7 +78,7 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     return ended | {"notes": notes, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _quick(seconds: float, *arguments: Any, **keywords: Any) -> Any:
+def _quick(seconds: float, /, *arguments: Any, **keywords: Any) -> Any:
     """The least that a spec may say is too long for a test."""
     from headway_trainer.training.watchdog import Watchdog
 

@@ -96,7 +96,7 @@ class Pipeline:
             attempt=self.run.attempt,
             outcome="Interrupted" if verdict.exit_code == wire.EXIT_INTERRUPTED else "Failed",
             cause=verdict.cause,
-            message=verdict.message,
+            message=" ".join([verdict.message, *self.told.notes]),
             progress=told.progress,
             checkpoint=told.checkpoint,
             resumed_from_step=told.resumed_from_step,

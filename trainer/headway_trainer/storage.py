@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import ArrowException, fs
 
-from headway_trainer.errors import NotFound, StorageError, UserError
+from headway_trainer.errors import NotFound, UserError
+from headway_trainer.storage_faults import patient, storage_errors
 
 SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
 CHUNK = 8 * 1024 * 1024
@@ -32,7 +33,8 @@ _S3_OPTIONS = {"region", "scheme", "endpoint_override", "allow_bucket_creation"}
 class Store:
     """A folder on a file system. Paths given to its methods are relative to it and use `/`.
 
-    Every method raises StorageError (NotFound where nothing is there) with a sentence that names the URI.
+    Every method raises StorageError (NotFound where nothing is there) with a sentence that names the URI. Passing
+    faults are met with patience first, but for files that are read or written piece by piece.
     """
 
     def __init__(self, filesystem: fs.FileSystem, base: str, uri: str) -> None:
@@ -48,7 +50,7 @@ class Store:
         Credentials come from the files in secret_dir, named like the environment variables of the cloud's own tools,
         where there are any; otherwise from the usual environment. Raises UserError for a URI that cannot be meant.
         """
-        with _storage_errors(uri, "open"):
+        with storage_errors(uri, "open"):
             return _open(uri, _read_secrets(secret_dir))
 
     def child(self, *parts: str) -> Store:
@@ -60,11 +62,13 @@ class Store:
         """The folder on this machine's file system; none for an object store."""
         return Path(self.base) if self._local else None
 
+    @patient
     def read(self, path: str) -> bytes:
         """The whole content of a file."""
         with self.open_input(path) as stream:
             return stream.read()
 
+    @patient
     def read_range(self, path: str, offset: int, length: int) -> bytes:
         """length bytes of a file from offset on; fewer at its end."""
         with self.open_input(path) as stream:
@@ -74,9 +78,10 @@ class Store:
     @contextlib.contextmanager
     def open_input(self, path: str) -> Iterator[BinaryIO]:
         """A file for reading with seeks."""
-        with _storage_errors(self._uri(path), "read"), self.filesystem.open_input_file(self._full(path)) as stream:
+        with storage_errors(self._uri(path), "read"), self.filesystem.open_input_file(self._full(path)) as stream:
             yield cast("BinaryIO", stream)
 
+    @patient
     def write(self, path: str, data: bytes) -> None:
         """Write a whole file, replacing what is there."""
         with self.open_output(path) as stream:
@@ -85,7 +90,7 @@ class Store:
     @contextlib.contextmanager
     def open_output(self, path: str) -> Iterator[BinaryIO]:
         """Write a file piece by piece; it comes to be when the block ends, and not at all when the block raises."""
-        with _storage_errors(self._uri(path), "write"):
+        with storage_errors(self._uri(path), "write"):
             if self._local:
                 with _open_local_output(Path(self._full(path))) as local:
                     yield local
@@ -101,43 +106,49 @@ class Store:
                 raise
             stream.close()
 
+    @patient
     def exists(self, path: str = "") -> bool:
         """Whether there is a file or a folder."""
-        with _storage_errors(self._uri(path), "look up"):
+        with storage_errors(self._uri(path), "look up"):
             return bool(self.filesystem.get_file_info(self._full(path)).type != fs.FileType.NotFound)
 
+    @patient
     def is_file(self, path: str = "") -> bool:
         """Whether there is a file."""
-        with _storage_errors(self._uri(path), "look up"):
+        with storage_errors(self._uri(path), "look up"):
             return bool(self.filesystem.get_file_info(self._full(path)).type == fs.FileType.File)
 
+    @patient
     def size(self, path: str = "") -> int:
         """A file's size in bytes."""
-        with _storage_errors(self._uri(path), "look up"):
+        with storage_errors(self._uri(path), "look up"):
             info = self.filesystem.get_file_info(self._full(path))
         if info.type != fs.FileType.File:
             raise NotFound(f"{self._uri(path)}: there is no such file")
         return int(info.size)
 
+    @patient
     def list(self, path: str = "") -> list[str]:
         """The names of a folder's direct children, sorted; none where there is no such folder."""
         selector = fs.FileSelector(self._full(path), allow_not_found=True)
-        with _storage_errors(self._uri(path), "list"):
+        with storage_errors(self._uri(path), "list"):
             names = (info.base_name for info in self.filesystem.get_file_info(selector))
             return sorted(name for name in names if not (name.startswith(".") and name.endswith(_TEMPORARY)))
 
+    @patient
     def walk(self, path: str = "") -> Files:
         """All files below a folder, with paths relative to it, sorted."""
         root = self._full(path)
         selector = fs.FileSelector(root, allow_not_found=True, recursive=True)
-        with _storage_errors(self._uri(path), "list"):
+        with storage_errors(self._uri(path), "list"):
             infos = [info for info in self.filesystem.get_file_info(selector) if info.type == fs.FileType.File]
         return sorted((info.path[len(root) :].lstrip("/"), int(info.size)) for info in infos)
 
+    @patient
     def delete(self, path: str = "") -> None:
         """Delete a file, or a folder with all that is in it; nothing happens where nothing is there."""
         full = self._full(path)
-        with _storage_errors(self._uri(path), "delete"), contextlib.suppress(FileNotFoundError):
+        with storage_errors(self._uri(path), "delete"), contextlib.suppress(FileNotFoundError):
             kind = self.filesystem.get_file_info(full).type
             if kind == fs.FileType.File:
                 self.filesystem.delete_file(full)
@@ -146,6 +157,7 @@ class Store:
             elif kind == fs.FileType.Directory:
                 self.filesystem.delete_dir(full)
 
+    @patient
     def sha256(self, path: str) -> str:
         """The digest of a file, in hex."""
         digest = hashlib.sha256()
@@ -166,21 +178,6 @@ class Store:
             return self.uri
         head, mark, query = self.uri.partition("?")
         return f"{head.rstrip('/')}/{path}{mark}{query}"
-
-
-@contextlib.contextmanager
-def _storage_errors(uri: str, action: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound(f"could not {action} {uri}: there is no such file or folder") from error
-    except (OSError, ArrowException) as error:
-        raise StorageError(f"could not {action} {uri}: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -117,6 +117,11 @@ class Checkpoints:
         self._store.write(f"{manifest.name}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
         return self.status(manifest)
 
+    def discard(self, step: int) -> None:
+        """Delete what there is of a checkpoint that could not be completed: on a full storage it is in the way."""
+        with contextlib.suppress(StorageError):
+            self._delete(folder_name(step, self.attempt))
+
     def status(self, manifest: Manifest) -> CheckpointStatus:
         """A checkpoint as a job's status names it."""
         return CheckpointStatus(uri=self._store.child(manifest.name).uri, step=manifest.step, time=manifest.time)

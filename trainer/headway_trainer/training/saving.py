@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from headway_api.status import CheckpointStatus
+from headway_trainer.errors import StorageError
 from headway_trainer.training import state as states
 from headway_trainer.training.checkpoints import MODEL_FILE, FileDigest, Manifest, folder_name, now
 from headway_trainer.training.job import Job
@@ -56,7 +57,21 @@ class Saver:
         optimizer: torch.optim.Optimizer,
         metrics: dict[str, float],
     ) -> CheckpointStatus | None:
-        """Write this rank's part; rank 0 then completes the checkpoint, and gets its status."""
+        """Write this rank's part; rank 0 then completes the checkpoint, and gets its status. Raises StorageError."""
+        try:
+            return self._save(state, own, model, optimizer, metrics)
+        except StorageError:
+            self._job.checkpoints.discard(state.step)
+            raise
+
+    def _save(
+        self,
+        state: states.SharedState,
+        own: states.RankState,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        metrics: dict[str, float],
+    ) -> CheckpointStatus | None:
         job, rank = self._job, self._job.group.rank
         parts = {
             states.rank_file(rank): own.model_dump_json().encode(),
