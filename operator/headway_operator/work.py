@@ -70,8 +70,11 @@ class Workers:
         for task in self._running:
             task.cancel()
 
+    def _may_start(self) -> bool:
+        return len(self._running) < self._limit and not self._stopping
+
     def _start_what_can(self) -> None:
-        while len(self._running) < self._limit and not self._stopping:
+        while self._may_start():
             taken = self._queue.take(self._clock())
             if taken is None:
                 return
@@ -86,7 +89,8 @@ class Workers:
         self._wake.set()
 
     async def _sleep(self) -> None:
-        due = self._queue.next_due()
+        # Who cannot start anything waits for a look to end: a key that is due already would keep it spinning.
+        due = self._queue.next_due() if self._may_start() else None
         timeout = None if due is None else max(0.0, due - self._clock())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout)

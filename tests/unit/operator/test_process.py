@@ -19,6 +19,7 @@ from headway_operator.kube import ConflictError, DeniedError, NotFoundError, Ret
 from headway_operator.main import main
 from headway_operator.metrics import Metrics
 from headway_operator.plan.model import Notice
+from headway_operator.queue import KeyQueue
 from headway_operator.resync import Resync
 from headway_operator.settings import Settings, from_environment
 from headway_operator.slim import Key
@@ -213,6 +214,42 @@ class TestWorkers:
         text = metrics.text().decode()
         for result, count in {"done": 5, "retry": 1, "conflict": 1, "gone": 1, "bug": 2}.items():
             assert f'headway_reconciles_total{{result="{result}"}} {count}.0' in text
+
+    def test_a_key_that_is_due_while_no_look_can_begin_is_waited_for_without_spinning(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = 0
+        next_due = KeyQueue.next_due
+
+        def counted(queue: KeyQueue[Key]) -> float | None:
+            nonlocal asked
+            asked += 1
+            assert asked < 100, "the queue is asked again and again"
+            return next_due(queue)
+
+        monkeypatch.setattr(KeyQueue, "next_due", counted)
+        seen: list[tuple[str, float]] = []
+
+        async def run() -> None:
+            now = asyncio.get_running_loop().time
+
+            async def reconcile(key: Key) -> float | None:
+                seen.append((key[1], now()))
+                if key[1] == "long":
+                    await asyncio.sleep(60)
+                    return None
+                return T0 + 10 if now() < 10 else None
+
+            workers = Workers(reconcile, limit=1, now=lambda: T0 + now(), metrics=Metrics())
+            workers.add(("a", "due"))
+            workers.add(("a", "long"))
+            task = asyncio.create_task(workers.run())
+            await asyncio.sleep(100)
+            assert not task.done(), task.exception()
+            task.cancel()
+
+        clock.run(run())
+        assert seen == [("due", 0), ("long", 0), ("due", 60)]
 
     def test_news_of_a_key_that_is_worked_on_are_not_lost(self) -> None:
         looks = 0
