@@ -5,7 +5,16 @@ from __future__ import annotations
 from headway_api import wire
 from headway_api.status import Attempt, Cause, WorkersStatus
 from headway_operator.plan import gang, retry
-from headway_operator.plan.ends import OVERDUE_SECONDS, End, bounded, head_end, outcome_end, overdue
+from headway_operator.plan.ends import (
+    OVERDUE_SECONDS,
+    End,
+    bounded,
+    gone_message,
+    head_end,
+    outcome_end,
+    overdue,
+    silent_node_message,
+)
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, NewPod, Observed
 from headway_operator.plan.status import (
@@ -57,7 +66,7 @@ def carry_on(look: Look, attempt: Attempt) -> None:
             look.look_live = True
             return
         name = wire.head_name(look.job.name, attempt.number)
-        _end(look, attempt, End("NodeLost", f"the head pod {name} is gone and left no word"))
+        _end(look, attempt, End("NodeLost", gone_message("head", name)))
     else:
         _keep_going(look, attempt, crew)
 
@@ -107,9 +116,8 @@ def _unreachable_head(look: Look, attempt: Attempt, crew: Crew) -> None:
     if not look.observed.live:
         look.look_live = True
         return
-    head = crew.head
-    node = head.node if head is not None else None
-    _end(look, attempt, End("NodeLost", f"node {node} does not answer; the head pod on it is given up", node=node))
+    if crew.head is not None:
+        _end(look, attempt, End("NodeLost", silent_node_message("head", crew.head), node=crew.head.node))
 
 
 def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ OVERDUE_SECONDS = 30.0
 _NODE_LOST = ("DeletionByTaintManager", "DeletionByPodGC")
 _PREEMPTED_REASONS = ("Evicted", "Preempted", "Preempting", "Shutdown", "NodeShutdown", "Terminated")
 _SIGKILL, _SIGTERM = 137, 143
+_RARER = "a higher priorityClassName in both pod templates makes that rarer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,18 @@ def overdue(pod: Pod, now: float) -> bool:
 
 def disrupted(pod: Pod) -> tuple[Cause, str] | None:
     """The cluster's own reason for a pod's end, if it gave one."""
-    where = f" on node {pod.node}" if pod.node else ""
+    where = f" from node {pod.node}" if pod.node else ""
     detail = f": {pod.message}" if pod.message else ""
     if pod.disruption in _NODE_LOST or pod.reason == "NodeLost":
-        return "NodeLost", f"pod {pod.name} was lost with its node{where}{detail}"
-    if pod.disruption:
-        return "Preempted", f"pod {pod.name} was evicted{where} ({pod.disruption}){detail}"
-    if pod.reason in _PREEMPTED_REASONS:
-        return "Preempted", f"pod {pod.name} was evicted{where} ({pod.reason}){detail}"
+        mend = f"if that happens again, look at the node: kubectl describe node {pod.node or ''}".strip()
+        return "NodeLost", f"pod {pod.name} was lost with its node {pod.node or ''}; {mend}{detail}"
+    evicted = pod.disruption or (pod.reason if pod.reason in _PREEMPTED_REASONS else "")
+    if evicted:
+        text = f"pod {pod.name} was evicted{where} ({evicted}); {_RARER}{detail}"
+        return "Preempted", text
     if pod.reason and pod.phase == "Failed" and pod.end is None:
-        return "Unschedulable", f"the node {pod.node} refused pod {pod.name} ({pod.reason}){detail}"
+        mend = "if that happens again, ask for less in resources"
+        return "Unschedulable", f"the node {pod.node} refused pod {pod.name} ({pod.reason}); {mend}{detail}"
     return None
 
 
@@ -111,21 +115,29 @@ def _head_cause(pod: Pod, outcome: wire.Outcome | None) -> tuple[Cause | None, s
     if outcome is not None and outcome.outcome == "Succeeded":
         return None, outcome.message
     if outcome is not None and outcome.outcome == "Failed":
-        return outcome.cause or "Internal", outcome.message or "the driver failed and did not say why"
+        return (
+            outcome.cause or "Internal",
+            outcome.message or "the driver failed and did not say why: follow the log of the next attempt",
+        )
     if pod.end is not None and pod.end.reason == "OOMKilled":
-        return "OutOfMemory", f"the driver needed more than its memory: raise head.resources.memory ({pod.name})"
+        return "OutOfMemory", f"the driver needed more than its memory: raise spec.head.resources.memory ({pod.name})"
     disruption = disrupted(pod)
     if disruption is not None:
         return disruption
     if outcome is not None:
-        return "Preempted", outcome.message or "the driver was asked to stop by someone else than Headway"
+        return "Preempted", outcome.message or f"the driver was asked to stop by someone else than Headway; {_RARER}"
     return _from_exit_code(pod, pod.end) if pod.end is not None else _without_word(pod)
 
 
 def _without_word(pod: Pod) -> tuple[Cause, str]:
     if pod.deleting is not None:
-        return "Preempted", f"the head pod {pod.name} was deleted by someone else than Headway"
-    return "NodeLost", f"the head pod {pod.name} is gone and left no word"
+        return "Preempted", f"the head pod {pod.name} was deleted by someone else than Headway: find out by whom"
+    return "NodeLost", gone_message("head", pod.name)
+
+
+def gone_message(role: str, name: str) -> str:
+    """What is said of a pod that vanished."""
+    return f"the {role} pod {name} is gone and left no word: it went with its node, or someone deleted it by force"
 
 
 def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
@@ -145,31 +157,50 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
         ),
         wire.EXIT_USER_ERROR: (
             "UserError",
-            f"the driver exited with code 1 and left no outcome{said}",
+            f"the driver exited with code 1 and left no outcome: mend what its log ends with{said}",
         ),
-        wire.EXIT_STORAGE: ("StorageError", f"the driver could not use its storage{said}"),
-        _SIGTERM: ("Preempted", "the driver was stopped by someone else than Headway (SIGTERM)"),
-        _SIGKILL: ("Internal", f"the driver was killed (SIGKILL), and not for its memory{said}"),
+        wire.EXIT_STORAGE: (
+            "StorageError",
+            f"the driver could not use its storage: see that it is there, and that the job may write to it{said}",
+        ),
+        _SIGTERM: ("Preempted", f"the driver was stopped by someone else than Headway (SIGTERM); {_RARER}"),
+        _SIGKILL: (
+            "Internal",
+            "the driver was killed (SIGKILL), and not for its memory limit: "
+            f"see whether the node {pod.node or ''} ran out of memory{said}",
+        ),
     }
     if pod.deleting is not None and code != wire.EXIT_USER_ERROR:
         return meanings[_SIGTERM]
-    return meanings.get(code, ("Internal", f"the driver exited with code {code} and left no outcome{said}"))
+    return meanings.get(code, ("Internal", f"the driver {_crash(code)} and left no outcome{said}"))
+
+
+def _crash(code: int) -> str:
+    """What an exit code that nobody chose says."""
+    number = code - 128
+    name = signal.Signals(number).name if number in set(signal.Signals) else ""
+    return f"was ended by {name}, most likely in native code: try without it," if name else f"exited with code {code}"
 
 
 def worker_end(pod: Pod) -> tuple[Cause, str]:
     """Why a worker pod was lost. One that has not even ended is on a node that does not answer."""
     if pod.end is not None and pod.end.reason == "OOMKilled":
-        return "OutOfMemory", f"worker pod {pod.name} needed more than its memory: raise workers.resources.memory"
+        return "OutOfMemory", f"worker pod {pod.name} needed more than its memory: raise spec.workers.resources.memory"
     disruption = disrupted(pod)
     if disruption is not None:
         return disruption
     if not pod.ended:
-        return "NodeLost", f"node {pod.node} does not answer; worker pod {pod.name} on it is given up"
+        return "NodeLost", silent_node_message("worker", pod)
     if pod.deleting is not None:
-        return "Preempted", f"worker pod {pod.name} was deleted by someone else than Headway"
+        return "Preempted", f"worker pod {pod.name} was deleted by someone else than Headway: find out by whom"
     if pod.end is not None:
         return _worker_exit(pod, pod.end)
-    return "NodeLost", f"worker pod {pod.name} is gone and left no word"
+    return "NodeLost", gone_message("worker", pod.name)
+
+
+def silent_node_message(role: str, pod: Pod) -> str:
+    """What is said of a pod whose node does not answer."""
+    return f"node {pod.node} does not answer; the {role} pod {pod.name} on it is given up: mend or delete the node"
 
 
 def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
@@ -177,4 +208,6 @@ def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
         return "UserError", f"the image cannot start the worker: {end.message}; build it on Headway's trainer image"
     if end.reason == INIT_FAILED:
         return _INIT_CAUSES.get(end.exit_code, "Internal"), end.message
-    return "Internal", f"worker pod {pod.name} exited with code {end.exit_code}"
+    last = end.message.strip()[-LAST_WORDS:]
+    said = f": {last}" if last else "; the head's log has what it printed"
+    return "Internal", bounded(f"worker pod {pod.name} {_crash(end.exit_code)}{said}")

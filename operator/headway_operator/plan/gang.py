@@ -28,6 +28,8 @@ REASON_NO_POD_GROUP = "NoPodGroup"
 NO_POD_GROUP_SECONDS = 60.0
 """How often it is looked whether there can be one by now."""
 DEFAULT_SCHEDULER = "default-scheduler"
+LACK_LIMIT = 600
+"""How much of a scheduler's message is told: what follows it matters more."""
 
 
 def begin(job: Job, number: int, start: float) -> Attempt:
@@ -140,7 +142,7 @@ def _who_lacks_what(look: Look, crew: Crew, lacking: list[Pod], refused: list[st
     said = look.refusals[first].message if refused else lacking[0].unschedulable
     without = len(refused) or len(lacking)
     what = "was refused" if refused else "found no node"
-    return f"{without} of {crew.desired + 1} pods, {first} among them, {what}: {said}"
+    return bounded(f"{without} of {crew.desired + 1} pods, {first} among them, {what}: {said}", LACK_LIMIT)
 
 
 def _given_back(look: Look, attempt: Attempt, spec: TrainingJobSpec, lack: str) -> End:
@@ -148,8 +150,8 @@ def _given_back(look: Look, attempt: Attempt, spec: TrainingJobSpec, lack: str) 
     asking = look.now if attempt.running_time else to_seconds(asking_since(attempt)) or look.now
     if look.now + pause(look.job, attempt) < asking + spec.scheduling.startup_deadline_seconds:
         return End("Released", bounded(f"{lack}; all pods are given back for others to use"))
-    text = f"no room for all pods within startupDeadlineSeconds: {lack}; ask for less, or add nodes"
-    return End("Unschedulable", bounded(text))
+    mend = "ask for less, add nodes, or raise scheduling.startupDeadlineSeconds"
+    return End("Unschedulable", bounded(f"no room for all pods in time; {mend}: {lack}"))
 
 
 def next_turn(look: Look, released: Attempt) -> str:

@@ -49,7 +49,11 @@ def _deadline(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None
 def _refused(look: Look) -> End | None:
     for name, refusal in sorted(look.refusals.items()):
         if refusal.kind == "Invalid":
-            return End("InvalidSpec", ends.bounded(f"the API server refuses {name}: {refusal.message}"))
+            part = "head" if name.endswith("-head") else "workers"
+            mend = f"mend spec.{part}.template, delete the job and apply it anew"
+            return End("InvalidSpec", ends.bounded(f"the API server refuses {name}; {mend}: {refusal.message}"))
+        if refusal.kind == "Lost":
+            return End("Internal", refusal.message)
     return None
 
 
@@ -57,20 +61,18 @@ def _stuck(look: Look, crew: Crew) -> End | None:
     """A container that cannot start for its image or its environment."""
     for pod in crew.present:
         if pod.waiting == "InvalidImageName":
-            return End("ImagePull", f"the image's name is not valid ({pod.name}): {pod.waiting_message}", node=pod.node)
+            return _stopped(pod, "ImagePull", "the image's name is not valid: mend spec.image or the template")
         if pod.waiting in ends.PULL_ERRORS and _lasts(look, pod, ends.PULL_GRACE_SECONDS):
-            return End(
-                "ImagePull",
-                ends.bounded(f"the image of pod {pod.name} does not come ({pod.waiting}): {pod.waiting_message}"),
-                node=pod.node,
-            )
+            mend = "check spec.image, and imagePullSecrets in the pod templates"
+            return _stopped(pod, "ImagePull", f"the image does not come ({pod.waiting}): {mend}")
         if pod.waiting in ends.CONFIG_ERRORS and _lasts(look, pod, ends.CONFIG_GRACE_SECONDS):
-            return End(
-                "UserError",
-                ends.bounded(f"pod {pod.name} cannot be started ({pod.waiting}): {pod.waiting_message}"),
-                node=pod.node,
-            )
+            mend = "make what is missing, or mend the spec"
+            return _stopped(pod, "UserError", f"a container cannot be started ({pod.waiting}): {mend}")
     return None
+
+
+def _stopped(pod: Pod, cause: Cause, text: str) -> End:
+    return End(cause, ends.bounded(f"{text}. Pod {pod.name}: {pod.waiting_message}"), node=pod.node)
 
 
 def _lasts(look: Look, pod: Pod, grace: float) -> bool:
@@ -94,7 +96,9 @@ def _never_up(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -
     if look.now < over:
         look.wake_at(over)
         return None
-    return End("Unschedulable", ends.bounded(f"not all pods were ready after {patience} s: {_why_not_up(look, crew)}"))
+    mend = "ask for less, add nodes, or raise scheduling.startupDeadlineSeconds"
+    text = f"not all pods were ready after {patience} s; {mend}: {_why_not_up(look, crew)}"
+    return End("Unschedulable", ends.bounded(text))
 
 
 def _idle(pod: Pod) -> bool:

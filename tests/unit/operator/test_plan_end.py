@@ -54,6 +54,34 @@ def test_each_end_of_the_head_has_its_cause(head: dict[str, Any], cause: str | N
         assert status.attempts[0].message
 
 
+MENDS: list[tuple[str, dict[str, Any], str]] = [
+    ("failed without a word", {"exit_code": 70, "said": outcome("Failed")}, "follow the log"),
+    ("os._exit(0)", {"exit_code": 0}, "take calls of os._exit out"),
+    ("exit 1", {"exit_code": 1, "said": "KeyError: 'y'"}, "mend what its log ends with: KeyError: 'y'"),
+    ("exit 70", {"exit_code": 70, "said": "boom"}, "exited with code 70 and left no outcome: boom"),
+    ("exit 74", {"exit_code": 74}, "see that it is there"),
+    ("segfault", {"exit_code": 139}, "SIGSEGV, most likely in native code: try without it"),
+    ("killed", {"exit_code": 137}, "see whether the node node-1 ran out of memory"),
+    ("out of memory", {"exit_code": 137, "exit_reason": "OOMKilled"}, "raise spec.head.resources.memory"),
+    ("evicted", {"phase": "Failed", "ready": False, "reason": "Evicted"}, "priorityClassName"),
+    ("stopped", {"exit_code": 143}, "priorityClassName"),
+    ("interrupted", {"exit_code": 143, "said": outcome("Interrupted")}, "priorityClassName"),
+    ("node lost", {"phase": "Failed", "ready": False, "disruption": "DeletionByTaintManager"}, "describe node node-1"),
+    ("deleted by hand", {"gone": True, "deleting": T0 + 90}, "find out by whom"),
+    ("vanished", {"gone": True}, "someone deleted it by force"),
+    ("refused by the kubelet", {"phase": "Failed", "ready": False, "reason": "OutOfcpu"}, "ask for less"),
+    ("no python", {"exit_code": 128, "exit_reason": "StartError"}, "build it on Headway's trainer image"),
+    ("silent node", {"deleting": T0 + 30}, "mend or delete the node"),
+]
+
+
+@pytest.mark.parametrize(("head", "words"), [row[1:] for row in MENDS], ids=[row[0] for row in MENDS])
+def test_each_end_says_how_to_mend_it(head: dict[str, Any], words: str) -> None:
+    status = make_job().running().head(**head).worker(0).live().plan(after=100).status
+    assert status is not None
+    assert words in (status.attempts[0].message or "")
+
+
 def test_an_end_is_recorded_before_anything_is_deleted() -> None:
     plan = make_job().running().head(exit_code=0, said=outcome("Succeeded")).worker(0).plan(after=100)
     assert not plan.delete

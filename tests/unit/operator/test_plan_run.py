@@ -39,6 +39,25 @@ def test_a_lost_worker_is_replaced_at_once_and_counted_when_the_new_one_is_there
     assert not plan.delete, "the lost one goes when its loss is recorded"
 
 
+@pytest.mark.parametrize(
+    ("worker", "words"),
+    [
+        ({"exit_code": 137, "exit_reason": "OOMKilled"}, "raise spec.workers.resources.memory"),
+        ({"exit_code": 1, "said": "ImportError: no numpy"}, "exited with code 1: ImportError: no numpy"),
+        ({"exit_code": 139}, "SIGSEGV, most likely in native code"),
+        ({"exit_code": 1}, "the head's log has what it printed"),
+        ({"exit_code": 128, "exit_reason": "StartError", "said": "x"}, "build it on Headway's trainer image"),
+        ({"gone": True}, "someone deleted it by force"),
+        ({"gone": True, "deleting": T0 + 30}, "find out by whom"),
+        ({"deleting": T0 + 20, "ready": False}, "mend or delete the node"),
+        ({"exit_code": 143, "disruption": "PreemptionByScheduler"}, "priorityClassName"),
+    ],
+)
+def test_the_loss_of_a_worker_says_how_to_mend_it(worker: dict[str, Any], words: str) -> None:
+    lost = make_job().running().head().worker(0, **worker).worker(0, number=1, pending=True)
+    assert words in lost.plan(after=61).notices[0].message
+
+
 def test_the_pod_of_a_replaced_worker_goes_when_that_is_recorded() -> None:
     plan = make_job().running(workers_replaced=1).head().worker(0, exit_code=1).worker(0, number=1).plan()
     assert deleted(plan) == ["digits-1-worker-0-0"]

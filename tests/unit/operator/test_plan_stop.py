@@ -144,7 +144,8 @@ def test_pods_that_do_not_come_up_end_the_attempt(fields: dict[str, Any], after:
         assert plan.requeue_at is not None
         assert plan.requeue_at > T0 + after
     else:
-        assert plan.status.attempts[0].message
+        mends = {"ImagePull": "spec.image", "UserError": "make what is missing", "Unschedulable": "ask for less"}
+        assert mends[cause] in (plan.status.attempts[0].message or "")
 
 
 def test_the_message_of_an_unschedulable_attempt_is_the_scheduler_s() -> None:

@@ -1,0 +1,69 @@
+"""One control plane with PodGroups, and nodes in pools of their own, for jobs that get in each other's way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.paper import Paper, install_rights
+from harness import HACK_CLUSTER, Cluster, run, why_no_cluster
+
+POOLS = {"plain": 1, "prey": 1, "fragile": 3, "pair": 2, "trio": 3}
+"""How many nodes, of 8 GPUs each, are for whom."""
+SMALL = {"cpu": "10m", "memory": "64Mi"}
+
+
+class Room(Paper):
+    """The cluster, and jobs that ask for a pool's GPUs."""
+
+    def begin(self, name: str, *, pool: str = "plain", gpu: int = 0, workers: int = 1, **spec: Any) -> None:
+        """Apply a job whose head and workers want so many GPUs each, in a pool."""
+        template = {"spec": {"nodeSelector": {"pool": pool}, **spec.pop("pod", {})}}
+        part = {"resources": {**SMALL, "gpu": gpu}, "template": template}
+        self.submit(name, **{"head": part, "workers": {"replicas": workers, **part}, **spec})
+
+    def placed(self, name: str) -> int:
+        """How many of a job's pods have a node."""
+        return sum(1 for pod in self.pods(name) if pod["spec"].get("nodeName"))
+
+    def failed(self, name: str, within: float = 60) -> dict[str, str]:
+        """Wait until a job has failed; the condition that says why."""
+        conditions = self.phase(name, "Failed", within)["conditions"]
+        found: dict[str, str] = next(item for item in conditions if item["type"] == "Failed")
+        return found
+
+    def told(self, name: str, reason: str) -> str:
+        """Wait for an Event about a job; what it says."""
+
+        def event() -> str | None:
+            found = self.cluster.items("events", "--field-selector", f"involvedObject.name={name},reason={reason}")
+            return str(found[0]["message"]) if found else None
+
+        return str(self.until(f"the Event {reason} about {name}", event))
+
+
+@pytest.fixture(scope="package")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """The cluster, with one operator at work."""
+    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
+        pytest.skip("needs a cluster whose pods run on paper: unset HEADWAY_TEST_KUBECONFIG")
+    if reason := why_no_cluster(node=False):
+        pytest.skip(reason)
+    name = f"room-{os.getpid()}"
+    folder = tmp_path_factory.mktemp("room")
+    try:
+        words = ("up", "--no-node", "--gang", "--kwok-nodes", str(sum(POOLS.values())), "--name", name)
+        cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
+        made = Room(cluster, folder, install_rights(cluster, folder))
+        nodes = iter(sorted(node["metadata"]["name"] for node in cluster.items("nodes")))
+        for pool, count in POOLS.items():
+            cluster.kubectl("label", "node", *(next(nodes) for _ in range(count)), f"pool={pool}")
+        with made.operator():
+            yield made
+        made.end_all()
+    finally:
+        run(HACK_CLUSTER, "down", "--name", name)
