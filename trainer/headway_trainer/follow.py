@@ -1,13 +1,29 @@
-"""What training processes print, on the output of the pod that they run in: Ray keeps it in files."""
+"""What training processes print, on the output of the pod that they run in: Ray keeps it in files.
+
+However much they print, training goes on, and neither memory, nor the pod's disk, nor the node's log is filled: what is
+more than RATE is left out, with a line that counts it, and files are cut once they have been copied.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 PERIOD_SECONDS = 0.5
+RATE = 2**20
+"""Bytes a second that are copied of what is printed for long."""
+BURST = 8 * RATE
+"""Bytes that may come at once."""
+KEEP_BYTES = 32 * 2**20
+"""A file that is longer is cut to nothing once it has been copied: its writer appends, so it goes on from there."""
+TOLD_SECONDS = 10.0
+"""How often the bytes that were left out are told."""
+_LINE_BYTES = 64 * 2**10
+"""What is longer, and has no end yet, is copied in pieces."""
 _FILES = ("worker-*.out", "worker-*.err")
 _MARKS = (b":job_id:", b":actor_name:", b":task_name:")
 """Lines that Ray writes for its own log monitor."""
@@ -16,9 +32,13 @@ _MARKS = (b":job_id:", b":actor_name:", b":task_name:")
 class Follower:
     """Copies new whole lines of the files in a folder of Ray's logs to a stream, in a thread of its own."""
 
-    def __init__(self, folder: Path, stream: TextIO = sys.stdout) -> None:
-        self._folder, self._stream = folder, stream
+    def __init__(
+        self, folder: Path, stream: TextIO = sys.stdout, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder, self._stream, self._clock = folder, stream, clock
         self._read: dict[Path, int] = {}
+        self._budget, self._filled_at = BURST, clock()
+        self._left_out, self._told_at = 0, -TOLD_SECONDS
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headway-follow", daemon=True)
 
@@ -34,9 +54,15 @@ class Follower:
 
     def copy(self, *, rest: bool = False) -> None:
         """Copy what is new; with rest, also a line that has no end yet."""
+        now = self._clock()
+        self._budget = min(BURST, self._budget + int(RATE * (now - self._filled_at)))
+        self._filled_at = now
         for pattern in _FILES:
             for path in sorted(self._folder.glob(pattern)):
                 self._copy(path, rest=rest)
+        if self._left_out and (rest or now - self._told_at >= TOLD_SECONDS):
+            print(f"[headway] {self._left_out} bytes of output were left out: too much for the log", file=self._stream)
+            self._left_out, self._told_at = 0, now
         self._stream.flush()
 
     def _run(self) -> None:
@@ -46,12 +72,20 @@ class Follower:
     def _copy(self, path: Path, *, rest: bool) -> None:
         start = self._read.get(path, 0)
         try:
-            with path.open("rb") as file:
+            with path.open("r+b") as file:
+                size = file.seek(0, 2)
                 file.seek(start)
-                data = file.read()
+                data = file.read(min(size - start, self._budget))
+                too_much = size - start > len(data)
+                whole = rest or too_much or len(data) > _LINE_BYTES
+                end = len(data) if whole else data.rfind(b"\n") + 1
+                self._left_out += size - start - len(data)
+                self._read[path] = size if too_much else start + end
+                if size > KEEP_BYTES and self._read[path] == size:
+                    file.truncate(0)
+                    self._read[path] = 0
         except OSError:
             return
-        end = len(data) if rest else data.rfind(b"\n") + 1
-        self._read[path] = start + end
+        self._budget -= end
         lines = [line for line in data[:end].splitlines() if not line.startswith(_MARKS)]
         self._stream.writelines(f"{line.decode(errors='replace')}\n" for line in lines)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from headway_trainer.follow import Follower
+import pytest
+
+from headway_trainer import follow
+from headway_trainer.follow import BURST, RATE, Follower
 
 
 def test_whole_lines_are_copied_once_and_rays_own_marks_left_out(tmp_path: Path) -> None:
@@ -33,3 +36,41 @@ def test_the_thread_copies_what_is_left_when_it_is_closed(tmp_path: Path) -> Non
     (tmp_path / "worker-7.out").write_bytes(b"the last word")
     follower.close()
     assert output.getvalue() == "the last word\n"
+
+
+def test_a_flood_is_left_out_and_counted_and_takes_neither_memory_nor_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "KEEP_BYTES", 3 * BURST)
+    now = [0.0]
+    output = io.StringIO()
+    follower = Follower(tmp_path, output, clock=lambda: now[0])
+    log = tmp_path / "worker-1.out"
+    line = b"x" * 1023 + b"\n"
+    longest = 0
+    with log.open("ab", buffering=0) as file:  # as Ray opens it
+        for _ in range(40):
+            file.write(line * (BURST // 1024))
+            longest = max(longest, log.stat().st_size)
+            follower.copy()
+            now[0] += 0.5
+        now[0] += 60
+        file.write(b"after the flood\n")
+        follower.copy()
+    follower.copy(rest=True)
+    text = output.getvalue()
+    assert text.endswith("after the flood\n") or "\nafter the flood\n" in text
+    assert len(text) <= BURST + RATE * 21 + 1000
+    assert longest <= 4 * BURST
+    counted = sum(int(one.split()[1]) for one in text.splitlines() if one.startswith("[headway]"))
+    copied = sum(len(one) + 1 for one in text.splitlines() if not one.startswith("[headway]"))
+    assert counted + copied == 40 * BURST + len("after the flood\n")
+
+
+def test_a_line_that_never_ends_is_copied_in_pieces(tmp_path: Path) -> None:
+    output = io.StringIO()
+    follower = Follower(tmp_path, output)
+    log = tmp_path / "worker-1.out"
+    log.write_bytes(b"x" * 100_000)
+    follower.copy()
+    assert len(output.getvalue()) == 100_001
