@@ -30,14 +30,21 @@ from headway_operator.render import gang, network, objects, pods
 from headway_operator.render import namespace as namespace_objects
 from headway_operator.render.merge import RenderError
 from headway_operator.render.objects import AttemptOf
+from headway_operator.slim import Key
 
 CONCURRENCY = 16
 """Calls of one job at a time: a job of ten thousand workers leaves room for the others."""
 TOKEN_BYTES = 32
 CACHED = (kube.PODS, kube.CONFIG_MAPS)
 UNWATCHED = (kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES)
+PREPARED_SECONDS = 600.0
+"""So old may the knowledge be that a namespace has its ServiceAccount and RoleBinding: somebody may delete them."""
 EXPECTED_GRACE = 30.0
 """How long a deletion takes that we asked for and the watch has not shown yet."""
+
+
+class _LostError(kube.KubeError):
+    """What the running pods of an attempt rest upon is gone and cannot be made again."""
 
 
 @dataclass(slots=True)
@@ -69,10 +76,10 @@ class Applier:
         self._pull_policy = pull_policy
         self._now = now
         self._new_token = new_token
-        self._prepared: set[str] = set()
-        """Namespaces that have what a namespace needs."""
-        self._uids: dict[tuple[str, str, int, str], str] = {}
-        """The uids of objects that are not watched, by namespace, job, attempt and kind, as far as we made them."""
+        self._prepared: dict[str, float] = {}
+        """Namespaces that had what a namespace needs, and when."""
+        self._uids: dict[Key, dict[tuple[int, str], str]] = {}
+        """By job: the uids of its objects that are not watched, by attempt and kind, as far as we made them."""
 
     async def apply(self, job: Job, plan: Plan, document_status: dict[str, Any]) -> Applied:
         """Carry the plan out. `document_status` is the status that the API server has, to write only the difference.
@@ -96,9 +103,14 @@ class Applier:
         if job.spec is None:
             return
         attempt = AttemptOf(job.namespace, job.name, job.uid, plan.attempt, plan.workers, job.spec, plan.grouped)
-        if plan.with_objects:
+        begun = any(one.number == plan.attempt and one.running_time for one in job.status.attempts)
+        if plan.with_objects or begun:
             try:
-                await self._prepare(job, attempt)
+                await (self._renew(job, attempt, joining=bool(plan.create)) if begun else self._prepare(job, attempt))
+            except _LostError as error:
+                lost = Refusal("Lost", str(error))
+                applied.refused |= {new.name(job.name, plan.attempt): lost for new in plan.create}
+                return
             except (DeniedError, InvalidError) as error:
                 if not plan.create:
                     raise
@@ -113,7 +125,7 @@ class Applier:
                 made = await self._ensure(kube.PODS, job, body)
             except (DeniedError, InvalidError, RenderError) as error:
                 # What is denied may be for want of the ServiceAccount, if somebody deleted it.
-                self._prepared.discard(job.namespace)
+                self._prepared.pop(job.namespace, None)
                 applied.refused[name] = _refusal(error)
             else:
                 self._cache.created_pod((job.namespace, job.name), made, self._now())
@@ -122,19 +134,14 @@ class Applier:
 
     async def _prepare(self, job: Job, attempt: AttemptOf) -> None:
         """All that pods need to start, at the same time; the pods come after."""
-        key = (job.namespace, job.name)
-
-        async def config() -> None:
-            made = await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt))
-            self._cache.created_config(key, made, self._now())
 
         async def other(resource: Resource, body: Object) -> None:
             made = await self._ensure(resource, job, body)
-            self._uids[(*key, attempt.number, resource.plural)] = made["metadata"]["uid"]
+            self._made(job, attempt.number, resource, made)
 
         calls: list[Callable[[], Awaitable[Any]]] = [
             partial(self._prepare_namespace, job.namespace),
-            config,
+            partial(self._make_config, job, attempt),
             partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
             partial(other, kube.SERVICES, network.service(attempt)),
             partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),
@@ -143,8 +150,55 @@ class Applier:
             calls.append(partial(other, kube.POD_GROUPS, gang.pod_group(attempt)))
         await _all(calls)
 
+    def forget(self, key: Key) -> None:
+        """The job does not exist any more."""
+        self._uids.pop(key, None)
+
+    def _made(self, job: Job, attempt: int, resource: Resource, made: Object) -> None:
+        self._uids.setdefault((job.namespace, job.name), {})[attempt, resource.plural] = made["metadata"]["uid"]
+
+    async def _renew(self, job: Job, attempt: AttemptOf, *, joining: bool) -> None:
+        """What running pods, and those that join them, rest upon: somebody may have deleted some of it.
+
+        Asked for only when there is something to make: nobody watches these kinds. A Secret is not made again, as the
+        pods that run know another token than a new one would have.
+        """
+
+        async def again(resource: Resource, body: Object) -> None:
+            try:
+                await self._api.get(resource, job.namespace, body["metadata"]["name"], metadata_only=True)
+            except NotFoundError:
+                made = await self._ensure(resource, job, body)
+                self._made(job, attempt.number, resource, made)
+
+        async def secret() -> None:
+            name = wire.object_name(job.name, attempt.number)
+            try:
+                await self._api.get(kube.SECRETS, job.namespace, name, metadata_only=True)
+            except NotFoundError:
+                raise _LostError(
+                    f"somebody deleted the Secret {name} with Ray's token: no worker can join this attempt any more"
+                ) from None
+
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            partial(again, kube.SERVICES, network.service(attempt)),
+            partial(again, kube.NETWORK_POLICIES, network.network_policy(attempt)),
+        ]
+        key = (job.namespace, job.name)
+        if all(config.attempt != attempt.number for config in self._cache.configs_of(key, job.uid)):
+            calls.append(partial(self._make_config, job, attempt))
+        if attempt.grouped:
+            calls.append(partial(again, kube.POD_GROUPS, gang.pod_group(attempt)))
+        if joining:
+            calls.append(secret)
+        await _all(calls)
+
+    async def _make_config(self, job: Job, attempt: AttemptOf) -> None:
+        made = await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt))
+        self._cache.created_config((job.namespace, job.name), made, self._now())
+
     async def _prepare_namespace(self, namespace: str) -> None:
-        if namespace in self._prepared:
+        if self._now() < self._prepared.get(namespace, float("-inf")) + PREPARED_SECONDS:
             return
         for resource, body in (
             (kube.SERVICE_ACCOUNTS, namespace_objects.service_account(namespace)),
@@ -154,7 +208,7 @@ class Applier:
                 await self._api.create(resource, namespace, body)
             except AlreadyExistsError:
                 continue
-        self._prepared.add(namespace)
+        self._prepared[namespace] = self._now()
 
     async def _ensure(self, resource: Resource, job: Job, body: Object) -> Object:
         """Create an object, or find that it is there already and ours; returns as much of it as the cache needs."""
@@ -198,8 +252,8 @@ class Applier:
     async def _delete_own(self, job: Job, attempt: int, resource: Resource) -> None:
         """Delete the attempt's object of a kind that is not watched, unless the one of that name is somebody else's."""
         name = wire.object_name(job.name, attempt)
-        known = (job.namespace, job.name, attempt, resource.plural)
-        uid = self._uids.get(known)
+        known = self._uids.get((job.namespace, job.name), {})
+        uid = known.get((attempt, resource.plural))
         if uid is None:
             try:
                 found = await self._api.get(resource, job.namespace, name, metadata_only=True)
@@ -208,7 +262,9 @@ class Applier:
                 return
             uid = found["metadata"]["uid"]
         await self._delete(resource, job, name, uid)
-        self._uids.pop(known, None)
+        known.pop((attempt, resource.plural), None)
+        if not known:
+            self.forget((job.namespace, job.name))
 
     async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:
         try:

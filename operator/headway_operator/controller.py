@@ -88,6 +88,7 @@ class Controller:
         record = self._cache.job(key)
         if record is None:
             self._memories.pop(key, None)
+            self._applier.forget(key)
             if self._witness is not None:
                 self._witness.gone(key)
             return None

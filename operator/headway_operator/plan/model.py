@@ -104,8 +104,8 @@ class AttemptConfig:
 class Refusal:
     """The API server does not take an object that we asked for."""
 
-    kind: Literal["Invalid", "Denied"]
-    """Invalid: it never will. Denied: not now, as for a quota."""
+    kind: Literal["Invalid", "Denied", "Lost"]
+    """Invalid: it never will. Denied: not now, as for a quota. Lost: what it would rest upon is gone for good."""
     message: str
     retry_at: float = 0.0
     """When to ask again, at the earliest."""

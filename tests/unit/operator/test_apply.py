@@ -46,7 +46,7 @@ class Stage:
         self.server.create(kube.JOBS, "default", document(**spec))
 
     def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
-        assert job.name == "digits"
+        assert job.namespace == "default"
         self.notices += [notice.reason for notice in notices]
 
     def watch(self) -> None:
@@ -299,6 +299,71 @@ def test_a_config_map_that_somebody_deleted_is_made_again() -> None:
     stage.look()
     assert stage.names(kube.CONFIG_MAPS) == ["digits-1"]
     assert stage.status()["attempt"] == 1
+
+
+def running(stage: Stage) -> None:
+    """Two looks and all pods ready: the attempt runs."""
+    for _ in range(2):
+        stage.look()
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    for name in stage.names(kube.PODS):
+        stage.server.change(kube.PODS, name, lambda pod: pod.update(status=ready))
+    stage.look()
+    assert stage.status()["phase"] == "Running"
+
+
+def test_what_somebody_deleted_is_made_again_when_a_worker_has_to_join() -> None:
+    stage = Stage()
+    running(stage)
+    for resource in (kube.SERVICES, kube.NETWORK_POLICIES, kube.CONFIG_MAPS):
+        stage.server.delete(resource, "digits-1")
+    stage.server.remove(kube.PODS, "digits-1-worker-0-0")
+    stage.api.calls.clear()
+    stage.look()
+    stage.look()
+    assert "digits-1-worker-0-1" in stage.names(kube.PODS)
+    for resource in (kube.SERVICES, kube.NETWORK_POLICIES, kube.CONFIG_MAPS):
+        assert stage.names(resource) == ["digits-1"]
+    assert stage.status()["attempt"] == 1
+    assert not [call for call in stage.api.calls if call.verb == "create" and call.resource == "secrets"]
+
+
+def test_a_token_that_somebody_deleted_ends_the_attempt_when_a_worker_has_to_join() -> None:
+    stage = Stage()
+    running(stage)
+    stage.server.delete(kube.SECRETS, "digits-1")
+    stage.look()
+    assert stage.status()["phase"] == "Running", "pods that run have read it"
+    stage.server.remove(kube.PODS, "digits-1-worker-0-0")
+    for _ in range(3):
+        stage.look()
+    first = stage.status()["attempts"][0]
+    assert first["cause"] == "Internal"
+    assert "deleted the Secret digits-1 with Ray's token" in first["message"]
+    assert stage.names(kube.SECRETS) == []
+
+
+def test_a_running_job_asks_for_nothing_that_is_not_watched() -> None:
+    stage = Stage()
+    running(stage)
+    stage.api.calls.clear()
+    for _ in range(3):
+        stage.now += 100
+        stage.look()
+    assert [call for call in stage.api.calls if call.verb != "patch"] == []
+
+
+def test_what_a_namespace_needs_is_made_again_for_attempts_ten_minutes_later() -> None:
+    stage = Stage()
+    stage.look()
+    stage.look()
+    stage.server.delete(kube.ROLE_BINDINGS, "headway-trainer")
+    for name in ("early", "late"):
+        stage.server.create(kube.JOBS, "default", document(name))
+        stage.watch()
+        asyncio.run(stage.controller.reconcile(("default", name)))
+        assert bool(stage.names(kube.ROLE_BINDINGS)) == (name == "late")
+        stage.now += 601
 
 
 def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> None:
