@@ -119,9 +119,18 @@ class Paper:
         self._kubeconfig = kubeconfig
         self._started: list[Operator] = []
 
-    def start(self, *flags: str) -> Operator:
-        """Start a process of the operator."""
+    @property
+    def kubeconfig(self) -> Path:
+        """The operator's own."""
+        return self._kubeconfig
+
+    def start(self, *flags: str, name: str = "", kubeconfig: Path | None = None) -> Operator:
+        """Start a process of the operator; `name`: its pod's, if another process was the same pod's."""
         number = len(self._started)
+        environment = {
+            "KUBECONFIG": str(kubeconfig or self._kubeconfig),
+            "HEADWAY_POD_NAME": name or f"replica-{number}",
+        }
         log = self._folder / f"operator-{number}-{time.monotonic_ns()}.log"
         with log.open("wb") as stderr:
             process = subprocess.Popen(
@@ -133,16 +142,16 @@ class Paper:
                     *flags,
                 ],
                 stderr=stderr,
-                env={**os.environ, "KUBECONFIG": str(self._kubeconfig), "HEADWAY_POD_NAME": f"replica-{number}"},
+                env={**os.environ, **environment},
             )
         operator = Operator(process, log, metrics, health)
         self._started.append(operator)
         return operator
 
     @contextmanager
-    def operator(self, *flags: str) -> Iterator[Operator]:
+    def operator(self, *flags: str, name: str = "", kubeconfig: Path | None = None) -> Iterator[Operator]:
         """A process of the operator that works; stopped afterwards."""
-        operator = self.start(*flags)
+        operator = self.start(*flags, name=name, kubeconfig=kubeconfig)
         try:
             self.cluster.wait("the operator at work", lambda: operator.working() or None, 30, every=0.1)
         except AssertionError as error:
@@ -159,11 +168,18 @@ class Paper:
                 operator.kill()
         self._started.clear()
 
-    def submit(self, name: str, **spec: Any) -> None:
+    def submit(self, name: str, namespace: str = "default", **spec: Any) -> None:
         """Apply a job."""
+        self.submit_all({name: spec}, namespace)
+
+    def submit_all(self, specs: dict[str, dict[str, Any]], namespace: str = "default") -> None:
+        """Apply jobs, by name, all at once."""
         small = {"resources": {"cpu": "10m", "memory": "64Mi"}}
-        spec = {"head": small, **spec, "workers": {**small, **spec.get("workers", {})}}
-        self.cluster.apply(json.dumps(document(name, **spec)))
+        jobs = []
+        for name, spec in specs.items():
+            sized = {**spec, "head": small | spec.get("head", {}), "workers": small | spec.get("workers", {})}
+            jobs.append(document(name, namespace, **sized))
+        self.cluster.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": jobs}), namespace)
 
     def edit(self, name: str, **spec: Any) -> None:
         """Change a job's spec."""
@@ -173,6 +189,23 @@ class Paper:
         """A job's status."""
         status: dict[str, Any] = self.cluster.get("tj", name).get("status", {})
         return status
+
+    def statuses(self, namespace: str = "default") -> dict[str, dict[str, Any]]:
+        """The status of every job of a namespace, by name: one call."""
+        return {item["metadata"]["name"]: item.get("status", {}) for item in self.cluster.items("tj", "-n", namespace)}
+
+    def phases(self, wanted: dict[str, str], within: float = 60) -> dict[str, dict[str, Any]]:
+        """Wait for the phases of some jobs; the statuses then."""
+
+        def reached() -> dict[str, dict[str, Any]] | None:
+            found = self.statuses()
+            return found if all(found.get(name, {}).get("phase") == phase for name, phase in wanted.items()) else None
+
+        try:
+            return self.cluster.wait(f"the phases {wanted}", reached, within, every=0.3)
+        except AssertionError as error:
+            found = {name: status.get("phase") for name, status in self.statuses().items()}
+            raise AssertionError(f"{error}\n{found}") from None
 
     def phase(self, name: str, phase: str, within: float = 30) -> dict[str, Any]:
         """Wait for a phase; the status then."""
@@ -228,6 +261,6 @@ class Paper:
         found = self.cluster.items("events", "--field-selector", f"involvedObject.name={name}")
         return [item["reason"] for item in found]
 
-    def until(self, what: str, check: Callable[[], Any], within: float = 30) -> Any:
+    def until(self, what: str, check: Callable[[], Any], within: float = 30, every: float = 0.2) -> Any:
         """Wait until something holds."""
-        return self.cluster.wait(what, lambda: check() or None, within, every=0.2)
+        return self.cluster.wait(what, lambda: check() or None, within, every)

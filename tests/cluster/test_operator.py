@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,37 +215,6 @@ def test_an_operator_that_is_told_to_stop_ends_quickly_and_hands_over(paper: Pap
         assert first.stop() == 0
         paper.until("the second at work", second.working)
         assert time.monotonic() - began < 8
-
-
-def test_the_second_of_two_replicas_takes_over_within_15_seconds(paper: Paper) -> None:
-    with paper.operator() as first:
-        second = paper.start()
-        paper.until("the second waits", lambda: second.get("/readyz") == "ok")
-        paper.submit("before")
-        paper.phase("before", "Running")
-        assert second.metric("headway_is_leader") == 0
-        first.kill()
-        began = time.monotonic()
-        paper.submit("after")
-        paper.phase("after", "Running", within=15)
-        assert time.monotonic() - began <= 15
-        assert paper.status("before")["phase"] == "Running"
-
-
-def test_a_frozen_leader_writes_nothing_when_it_thaws(paper: Paper) -> None:
-    with paper.operator() as first:
-        second = paper.start()
-        paper.until("the second waits", lambda: second.get("/readyz") == "ok")
-        first.process.send_signal(signal.SIGSTOP)
-        paper.submit("digits")
-        paper.phase("digits", "Running", within=15)
-        writes = second.metric('headway_api_calls_total{code="201",resource="pods",verb="create"}')
-        assert writes == 2
-        first.process.send_signal(signal.SIGCONT)
-        assert first.process.wait(timeout=15) == 1
-        assert not [line for line in first.lines() if "creating pods" in line["message"]]
-        assert len(paper.pods("digits")) == 2
-        assert paper.status("digits")["attempt"] == 1
 
 
 def test_an_operator_waits_for_the_kinds_and_says_so(paper: Paper) -> None:
