@@ -59,8 +59,10 @@ def _clean_up(look: Look) -> bool:
         if pod.deleting is not None:
             look.wake_at(pod.deleting + attempts.OVERDUE_SECONDS + 1)
     if not held:
-        for config in look.observed.configs:
-            look.delete_objects(config.attempt)
+        # Pods that have just gone speak for their attempt, too: somebody may have deleted its ConfigMap.
+        known = [config.attempt for config in look.observed.configs] + [pod.attempt for pod in look.observed.pods]
+        for attempt in known:
+            look.delete_objects(attempt)
     return not held and not look.observed.configs
 
 

@@ -221,3 +221,11 @@ def test_only_the_newest_attempts_are_kept_in_the_status() -> None:
     status = builder.live().plan(after=1000).status
     assert status is not None
     assert [entry.number for entry in status.attempts] == list(range(7, 27))
+
+
+def test_what_an_attempt_had_goes_with_its_last_pod_though_somebody_deleted_its_config_map() -> None:
+    ended = make_job().attempt(end=T0 + 50).without_config().status(phase="Succeeded")
+    assert ended.worker(0).plan().delete_objects == ()
+    assert ended.worker(1, gone=True).plan().delete_objects == ()
+    last = make_job().attempt(end=T0 + 50).without_config().status(phase="Succeeded").worker(0, gone=True).plan()
+    assert last.delete_objects == (1,)
