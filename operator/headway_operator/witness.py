@@ -107,7 +107,7 @@ class Witness:
         since, course.stopping_since = course.stopping_since, None
         if since is not None:
             self._metrics.stop_seconds.labels(attempt.cause or "Succeeded").observe(now - since)
-        ran = attempt.running_time is not None and attempt.cause not in (None, "Suspended")
+        ran = attempt.running_time is not None and attempt.cause not in (None, "Suspended", "Released")
         course.lost, course.lost_at = ("head", now if since is None else since) if ran else ("", now)
 
     def _go_on(self, course: _Course, job: Job, observed: Observed, now: float) -> None:
