@@ -21,6 +21,7 @@ from headway_trainer.ray_runtime import Head, set_environment
 from headway_trainer.storage import Store
 
 MARK = "ANSWER "
+_crews: list[Any] = []
 
 
 def main() -> None:
@@ -75,14 +76,27 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         ended = {"code": verdict.exit_code, "cause": verdict.cause, "message": verdict.message}
     else:
         ended = {"code": 0, "cause": None, "message": ""}
+    stage.stop.set()
+    _end_workers()
     return ended | {"notes": notes, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _quick(seconds: float, /, *arguments: Any, **keywords: Any) -> Any:
+def _quick(seconds: float, crew: Any, /, **keywords: Any) -> Any:
     """The least that a spec may say is too long for a test."""
     from headway_trainer.training.watchdog import Watchdog
 
-    return Watchdog(*arguments, **(keywords | {"seconds": seconds}))
+    _crews.append(crew)
+    return Watchdog(crew, **(keywords | {"seconds": seconds}))
+
+
+def _end_workers() -> None:
+    """The driver would end now, and Ray with it."""
+    import ray
+
+    for crew in _crews:
+        for worker in crew.workers:
+            ray.kill(worker.actor)
+    _crews.clear()
 
 
 if __name__ == "__main__":

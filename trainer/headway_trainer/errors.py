@@ -7,6 +7,10 @@ class UserError(Exception):
     """The user's data, code or spec is at fault, and trying again changes nothing. The message says how to mend it."""
 
 
+class OutOfMemory(Exception):  # noqa: N818 - what happened, not what went wrong in the code
+    """A training process did not get the memory that it asked for. The message says where."""
+
+
 class StorageError(Exception):
     """A storage could not be read or written. The message names its URI."""
 

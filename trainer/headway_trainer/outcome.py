@@ -8,7 +8,7 @@ from pathlib import Path
 from headway_api import wire
 from headway_api.status import Cause
 from headway_trainer.entrypoints import describe
-from headway_trainer.errors import StorageError, UserError
+from headway_trainer.errors import OutOfMemory, StorageError, UserError
 
 _SHORTEST = 200
 """Bytes of the message that stay, however much else an Outcome holds."""
@@ -66,6 +66,7 @@ _KINDS: dict[type[BaseException], tuple[int, Cause | None]] = {
     UserError: (wire.EXIT_USER_ERROR, "UserError"),
     StorageError: (wire.EXIT_STORAGE, "StorageError"),
     Hang: (wire.EXIT_INTERNAL, "Hang"),
+    OutOfMemory: (wire.EXIT_INTERNAL, "OutOfMemory"),
 }
 
 

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import ray.train
 from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
 
 from headway_trainer.entrypoints import describe
-from headway_trainer.errors import StorageError, UserError
+from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.training.errors import is_peer_error
 
 JOIN_SECONDS = 120
@@ -67,11 +66,13 @@ class _TorchBackend(Backend):  # type: ignore[misc]
 
 def _join(address: str, port: int, group: TorchGroup) -> None:
     """In a worker: the environment that torchrun would give, and the process group."""
+    from ray.train.v2._internal.execution.train_fn_utils import get_train_fn_utils
     from torch import distributed
 
     from headway_trainer.training.device import own_device
 
-    context = ray.train.get_context()
+    # ray.train.get_context() asks first whether Ray Tune is about, and imports all of that.
+    context = get_train_fn_utils().get_context()
     os.environ |= {
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
@@ -127,7 +128,7 @@ def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
     try:
         with leaving.told(), counted():
             return function(config)
-    except (UserError, StorageError):
+    except (UserError, StorageError, OutOfMemory):
         raise
     except Exception as error:
         if is_peer_error(error):

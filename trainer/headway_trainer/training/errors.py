@@ -1,13 +1,15 @@
-"""Which exceptions in a training process are the user's, in a sentence that says where; the others pass."""
+"""What exceptions in a training process mean: the user's own, in a sentence that says where; those of the pod's limits
+(memory, processes, /dev/shm), in one that says which; the others pass."""
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from pathlib import Path
 
 from headway_trainer.entrypoints import describe, is_own, location
-from headway_trainer.errors import UserError
+from headway_trainer.errors import OutOfMemory, UserError
 
 _PEER_GONE = (
     "connection closed by peer",
@@ -20,6 +22,10 @@ _PEER_GONE = (
     "remote process has exited",
     "ncclremoteerror",
 )
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "Cannot allocate memory")
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a volume of the pod's own
+_NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory", "unable to write to file </torch_")
+_NO_THREAD = "can't start new thread"
 _ONE_ROW = "Expected more than 1 value per channel when training"
 """What torch says of a batch of one row."""
 
@@ -28,7 +34,7 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
     """Raise a UserError for an exception that is the user's: it came out of their code, or memory did not do.
 
     what: names the code, where the exception is the user's wherever it came from. folder: where their code lies.
-    An exception that another worker's end has caused is nobody's, and passes.
+    An exception that another worker's end has caused is nobody's, and passes. A lack of memory is OutOfMemory.
     """
     import torch
 
@@ -44,10 +50,31 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
             "raise training.batchSize, or take fewer workers"
         ) from error
     place = location(error, folder) or location(error)
+    _raise_as_limit(error, place or what or "training")
     if place is None and what is None:
         return
     _print_trace(error, folder)
     raise UserError(f"{place or what} raised {describe(error)}") from error
+
+
+def _raise_as_limit(error: Exception, place: str) -> None:
+    """Raise for what a limit of the pod has caused, with that limit's name."""
+    text, number = str(error), getattr(error, "errno", None)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(sign in text for sign in _NO_MEMORY):
+        raise OutOfMemory(
+            f"{place} did not get the memory that it asked for ({describe(error)}): "
+            "raise workers.resources.memory, or lower training.batchSize"
+        ) from error
+    if any(sign in text for sign in _NO_SHARED_MEMORY) or (number == errno.ENOSPC and _SHARED_MEMORY in text):
+        raise UserError(
+            f"{_SHARED_MEMORY} is full: {place} raised {describe(error)}. It holds what data loader workers hand over, "
+            "and is as large as workers.resources.memory: raise that, or take fewer data loader workers"
+        ) from error
+    if number == errno.EAGAIN or _NO_THREAD in text:
+        raise UserError(
+            f"{place} raised {describe(error)}: the pod has as many processes and threads as it may "
+            "(its process limit); start fewer of them, and end those that are done"
+        ) from error
 
 
 def _print_trace(error: Exception, folder: Path | None) -> None:

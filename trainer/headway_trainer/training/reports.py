@@ -42,6 +42,11 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self._checkpoint: CheckpointStatus | None = None
         self._resumed = False
 
+    @property
+    def step(self) -> int:
+        """The last step that was reported; the number of reports where none was."""
+        return self._whole(_STEP_NAMES) or self.count
+
     def run_config(self) -> RunConfig:
         """Where Ray Train puts what is reported."""
         ray_store = self._store.child(FOLDER)
@@ -67,12 +72,12 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self._values |= {name: float(value) for name, value in metrics[0].items() if _is_number(value)}
         if checkpoint is not None:
             uri = self._folder.child(checkpoint.path.rstrip("/").rpartition("/")[2]).uri
-            self._checkpoint = CheckpointStatus(uri=uri, step=self._whole(_STEP_NAMES) or self.count, time=now())
+            self._checkpoint = CheckpointStatus(uri=uri, step=self.step, time=now())
             self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
         self._on_progress(
             TrainProgress(
                 epoch=self._whole(_EPOCH_NAMES) or 0,
-                step=self._whole(_STEP_NAMES) or self.count,
+                step=self.step,
                 metrics=dict(self._values),
                 checkpoint=self._checkpoint,
             )
@@ -82,7 +87,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         """What there is to tell at the end."""
         return TrainEnd(
             finished=True,
-            step=self._whole(_STEP_NAMES) or self.count,
+            step=self.step,
             epochs_run=self._whole(_EPOCH_NAMES) or 0,
             checkpoint=self._checkpoint,
             metrics={"reported": dict(self._values)},

@@ -10,8 +10,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-import ray.train
 from ray.experimental.internal_kv import _internal_kv_put
+from torch import distributed
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from headway_trainer.ray_runtime import KV_NAMESPACE
@@ -23,7 +23,7 @@ PERIOD_SECONDS = 1.0
 @contextlib.contextmanager
 def counted() -> Iterator[None]:
     """Count the optimiser steps of this block, where this process is rank 0."""
-    if ray.train.get_context().get_world_rank() != 0:
+    if distributed.get_rank() != 0:
         yield
         return
     counter = Counter()

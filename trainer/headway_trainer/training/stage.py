@@ -110,7 +110,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
     fitting.start()
     link, watchdog = DriverLink(), _watchdog(stage, fitting, from_first_sign=True)
     while not fitting.done.wait(_POLL_SECONDS):
-        fitting.step = reports.count
+        fitting.step = reports.step
         stage.alive()
         watchdog.look((reports.count, link.steps()), step=fitting.step)
         if stage.stop.is_set():

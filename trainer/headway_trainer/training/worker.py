@@ -6,9 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-import ray.train
 import torch
 from safetensors.torch import load
+from torch import distributed
 
 from headway_api import wire
 from headway_api.model import Model
@@ -53,7 +53,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     info = DataInfo.model_validate_json(config["info"])
     make_reproducible(threads(run))
     add_to_path(config["code_dir"])
-    link: Link = WorkerLink() if ray.train.get_context().get_world_rank() == 0 else Silence()
+    link: Link = WorkerLink() if distributed.get_rank() == 0 else Silence()
     try:
         store = Store.open(run.storage_uri, config["secret_dir"])
         end = _train(_Place(run, info, store, own_device(), link))
