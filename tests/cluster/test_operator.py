@@ -178,6 +178,18 @@ def test_a_quota_is_waited_for_and_told(paper: Paper, operator: Operator) -> Non
     assert operator.get("/healthz") == "ok"
 
 
+def test_who_insists_on_pod_groups_where_there_are_none_is_told_and_can_think_again(
+    paper: Paper, operator: Operator
+) -> None:
+    paper.submit("digits", scheduling={"gang": "PodGroup"})
+    paper.until("the reason", lambda: "NoPodGroup" in json.dumps(paper.status("digits")))
+    assert "does not serve podgroups" in json.dumps(paper.status("digits"))
+    assert paper.left("digits") == []
+    paper.edit("digits", scheduling={"gang": "Auto"})
+    assert paper.phase("digits", "Running")["attempt"] == 1
+    assert operator.get("/healthz") == "ok"
+
+
 def test_a_finished_job_is_deleted_after_its_ttl(paper: Paper, operator: Operator) -> None:
     paper.submit("digits", ttlSecondsAfterFinished=1)
     paper.phase("digits", "Running")

@@ -74,6 +74,21 @@ def test_two_gangs_that_hold_half_each_give_it_back_and_both_finish(room: Room) 
         room.nothing_left(name)
 
 
+def test_pods_that_cannot_be_one_group_are_not_begun_and_an_edit_mends_it(room: Room) -> None:
+    meek = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "meek"}, "value": -1}
+    room.cluster.apply(json.dumps(meek))
+    room.submit(
+        "unequal", workers={"template": {"spec": {"priorityClassName": "meek"}}}, scheduling={"gang": "PodGroup"}
+    )
+    told = room.told("unequal", "NoPodGroup")
+    assert "must have the same priorityClassName" in told
+    assert room.left("unequal") == []
+    room.edit("unequal", scheduling={"gang": "Release"})
+    room.phase("unequal", "Running")
+    assert not room.cluster.items("podgroups", "-l", "headway.dev/job=unequal")
+    room.cluster.kubectl("delete", "tj", "unequal", "--wait=false")
+
+
 def test_of_two_pod_groups_one_holds_all_the_other_nothing_and_both_finish(room: Room) -> None:
     names = ("first", "second")
     for name in names:

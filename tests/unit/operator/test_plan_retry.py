@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
+from pydantic.alias_generators import to_camel
 
+from harness import ROOT
 from headway_api.job import Retry
 from headway_api.status import Attempt, Cause, Failures
 from headway_operator.plan import retry
@@ -147,3 +149,12 @@ def test_jobs_that_found_no_room_together_come_back_at_different_times() -> None
     delays = {retry.delay_after([ended("Unschedulable")], f"uid-{number}") for number in range(20)}
     assert len(delays) == 20
     assert all(15 <= delay < 45 for delay in delays)
+
+
+def test_the_page_tells_each_cause_s_budget_and_delays_as_they_are() -> None:
+    page = (ROOT / "docs/explanation/when-a-job-fails.md").read_text()
+    rows = {cells[1].strip(" `"): cells for line in page.splitlines() if len(cells := line.split("|")) == 7}
+    for cause, policy in retry.POLICIES.items():
+        assert f"`{to_camel(policy.name)}`" in rows[cause][3], cause
+        assert f"{policy.first:.0f} s to {policy.longest:.0f} s" in rows[cause][4], cause
+    assert set(rows) >= {*TRIED_AGAIN, *NEVER}
