@@ -31,12 +31,15 @@ class World:
 
     def __init__(self, startup_seconds: float = 100.0) -> None:
         self.step, self.now, self.stopping = 0, 0.0, False
+        self.left, self.nodes_live = False, False
         self.told: list[str] = []
         self.policy = Policy(
             step=lambda: self.step,
             startup_seconds=startup_seconds,
             tell=self.told.append,
             stopping=lambda: self.stopping,
+            left=lambda: self.left,
+            lives=lambda _: self.nodes_live,
             clock=lambda: self.now,
         )
 
@@ -85,6 +88,24 @@ def test_workers_lost_again_and_again_at_the_same_step_end_the_run() -> None:
     world = World()
     decisions = [world.workers({0: DEAD}) for _ in range(LOSSES_WITHOUT_PROGRESS)]
     assert decisions == [RETRY] * (LOSSES_WITHOUT_PROGRESS - 1) + [RAISE]
+
+
+def test_processes_that_crash_at_the_same_step_on_living_nodes_are_told_as_such() -> None:
+    for nodes_live in (True, False):
+        world = World()
+        world.nodes_live, world.step = nodes_live, 7
+        for _ in range(LOSSES_WITHOUT_PROGRESS):
+            assert world.policy.crashed is None
+            world.workers({0: PEER, 1: DEAD})
+        assert (world.policy.crashed is not None) is nodes_live
+        if world.policy.crashed is not None:
+            assert "rank 1 ended 3 times after step 7 without an exception" in world.policy.crashed
+
+
+def test_a_process_that_ended_itself_is_not_started_again() -> None:
+    world = World()
+    world.left = True
+    assert world.workers({0: PEER, 1: DEAD}) is RAISE
 
 
 def test_losses_with_progress_between_them_never_end_the_run() -> None:

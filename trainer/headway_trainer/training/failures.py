@@ -70,14 +70,17 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         tell: Callable[[str], None],
         stopping: Callable[[], bool] = lambda: False,
         left: Callable[[], bool] = lambda: False,
+        lives: Callable[[list[int]], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """step: the last step that is known of; startup_seconds: how long lost workers may take to be replaced;
         stopping: whether the run has been asked to stop, after which nothing is begun anew; left: whether a training
-        process has ended itself."""
+        process has ended itself; lives: whether the nodes of these ranks are still there."""
         super().__init__(FailureConfig())
         self._step, self._startup_seconds, self._tell, self._clock = step, startup_seconds, tell, clock
-        self._stopping, self._left = stopping, left
+        self._stopping, self._left, self._lives = stopping, left, lives
+        self.crashed: str | None = None
+        """What there is to say of training processes that end again and again, while their nodes live."""
         self._waiting_since: float | None = None
         self._last_step: int | None = None
         self._losses = 0
@@ -99,10 +102,20 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         self._losses = self._losses + 1 if step == self._last_step else 1
         self._last_step = step
         if self._losses >= LOSSES_WITHOUT_PROGRESS:
+            self._judge_crashes(failures, step)
             return FailureDecision.RAISE
         self._waiting_since = self._clock()
         self._tell(f"{_who(failures)} was lost after step {step}; training goes on from the newest checkpoint.")
         return FailureDecision.RETRY
+
+    def _judge_crashes(self, failures: Mapping[int, BaseException], step: int) -> None:
+        dead = [rank for rank in sorted(failures) if kind_of(failures[rank]) is Kind.LOST]
+        if dead and self._lives(dead):
+            self.crashed = (
+                f"the training process of rank {', '.join(map(str, dead))} ended {self._losses} times after step {step} "
+                "without an exception, while its pod lived on: native code that crashes, or something in the pod that "
+                "kills it; the end of its log names the signal, where there was one"
+            )
 
     def _after_start(self, error: BaseException) -> FailureDecision:
         if not isinstance(error, WorkerGroupStartupFailedError | WorkerGroupStartupTimeoutError):

@@ -52,6 +52,7 @@ class Fitting(threading.Thread):
         """The last step that is known of: the main thread sets it."""
         self._what = what
         self._link = DriverLink()
+        self._policy: Policy | None = None
         self._value: Any = None
         self._error: BaseException | None = None
 
@@ -69,8 +70,9 @@ class Fitting(threading.Thread):
         if self._error is None:
             return self._value
         error = behind(self._error)
-        if isinstance(error, Lost) and (left := self._link.left()) is not None:
-            raise UserError(left) from self._error
+        crashed = None if self._policy is None else self._policy.crashed
+        if isinstance(error, Lost) and not error.memory and (users := self._link.left() or crashed) is not None:
+            raise UserError(users) from self._error
         raise error
 
     def _fit(self) -> Any:
@@ -81,7 +83,9 @@ class Fitting(threading.Thread):
             tell=what.note,
             stopping=what.stop.is_set,
             left=lambda: self._link.left() is not None,
+            lives=self.crew.lives,
         )
+        self._policy = policy
         with tempfile.TemporaryDirectory(prefix="headway-train-") as folder:
             return fit(
                 what.function,

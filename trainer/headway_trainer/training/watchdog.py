@@ -19,6 +19,8 @@ from headway_trainer.training.stacks import Standing, sentence, standing
 
 ANSWER_SECONDS = 10.0
 """How long a training process may take to say where it stands."""
+NODE_SECONDS = 7.0
+"""How long Ray may take to notice that a node's processes are gone: see `ray_runtime.SYSTEM_CONFIG`."""
 _ABSENT_SECONDS = 10.0
 """A pause between two looks that is longer than this was the driver's own."""
 
@@ -51,6 +53,12 @@ class Crew(WorkerGroupCallback):  # type: ignore[misc]  # ray has no types
     def names(self) -> dict[int, str]:
         """Where each rank runs."""
         return {rank: f"{one.metadata.hostname}, pid {one.metadata.pid}" for rank, one in enumerate(self.workers)}
+
+    def lives(self, ranks: list[int]) -> bool:
+        """Whether the nodes of these ranks are still there, once Ray has had the time to notice that they are not."""
+        nodes = {self.workers[rank].metadata.node_id for rank in ranks if rank < len(self.workers)}
+        time.sleep(NODE_SECONDS)
+        return bool(nodes) and nodes <= {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
     def standings(self) -> dict[int, Standing | None]:
         """Where each rank stands; none for one that does not answer in time."""
