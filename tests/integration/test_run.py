@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def test_a_training_function_of_ones_own_reports_saves_and_resumes(tmp_path: Pat
 
 
 def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def train(config):\n    raise KeyError('no such thing')\n")
+    (tmp_path / "mine.py").write_text("def train(config):\n    print('so far')\n    raise KeyError('no such thing')\n")
     spec: dict[str, Any] = {
         "code": {"configMap": {"name": "mine"}},
         "training": {"entrypoint": "mine:train"},
@@ -120,8 +121,10 @@ def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(
         assert pods.wait("head") == 1, pods.log("head")
         outcome = pods.outcome()
     assert outcome.cause == "UserError"
-    assert "mine.py:2 in train raised KeyError: 'no such thing'" in outcome.message
+    assert "mine.py:3 in train raised KeyError: 'no such thing'" in outcome.message
     assert pods.log("head").count("Error in training function") <= 1
+    assert "so far" in pods.log("worker-0").splitlines()
+    assert re.search(r"^\(worker-0 pid=\d+\) so far$", pods.log("head"), re.MULTILINE), pods.log("head")
 
 
 COMMAND = [sys.executable, "-c", "from headway_cli.main import main; main()"]

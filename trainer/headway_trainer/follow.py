@@ -33,9 +33,15 @@ class Follower:
     """Copies new whole lines of the files in a folder of Ray's logs to a stream, in a thread of its own."""
 
     def __init__(
-        self, folder: Path, stream: TextIO = sys.stdout, *, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        stream: TextIO = sys.stdout,
+        *,
+        relay: Callable[[list[str]], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder, self._stream, self._clock = folder, stream, clock
+        """relay: is given the copied lines, too, without their ends."""
+        self._folder, self._stream, self._relay, self._clock = folder, stream, relay, clock
         self._read: dict[Path, int] = {}
         self._budget, self._filled_at = BURST, clock()
         self._left_out, self._told_at = 0, -TOLD_SECONDS
@@ -87,5 +93,7 @@ class Follower:
         except OSError:
             return
         self._budget -= end
-        lines = [line for line in data[:end].splitlines() if not line.startswith(_MARKS)]
-        self._stream.writelines(f"{line.decode(errors='replace')}\n" for line in lines)
+        lines = [line.decode(errors="replace") for line in data[:end].splitlines() if not line.startswith(_MARKS)]
+        self._stream.writelines(f"{line}\n" for line in lines)
+        if lines:
+            self._relay(lines)

@@ -10,6 +10,7 @@ from __future__ import annotations
 # It hooks into fork: if the main thread imported it while the head's thread forks, a lock that nobody took would be
 # released.
 import concurrent.futures.thread  # noqa: F401
+import contextlib
 import json
 import logging
 import os
@@ -22,6 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headway_trainer.follow import Follower
+
 WORKER_RESOURCE = "headway_worker"
 """Each worker pod has one; each training process takes one: so there is one process a pod."""
 NAMESPACE = "headway"
@@ -33,7 +36,7 @@ KEY_STOP = b"stop"
 KEY_CHECKPOINT = b"checkpoint"
 """What loop, driver and workers tell each other, in the key-value store of Ray's head."""
 ASK_SECONDS = 5.0
-PRELOADED = "headway_trainer.training.worker"
+PRELOADED = "headway_trainer.training.ahead"
 """Imported by a worker node's training processes while they wait; it imports torch and Ray Train."""
 
 log = logging.getLogger(__name__)
@@ -57,12 +60,14 @@ ENVIRONMENT: Mapping[str, str] = {
 drain requests, which nobody sends here; metrics and structured logs go to a dashboard that is not there. Ray's workers
 would give way to every other process of the machine, which training has no reason to do."""
 
-NODE_HEALTH: Mapping[str, int] = {
+SYSTEM_CONFIG: Mapping[str, int | bool] = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 4000,
     "health_check_failure_threshold": 5,
+    "enable_metrics_collection": False,
 }
-"""A node whose processes are gone counts as dead after 5 s, one that does not answer after 25 s; Ray waits longer."""
+"""A node whose processes are gone counts as dead after 5 s, one that does not answer after 25 s; Ray waits longer.
+Metrics would go to an agent that is not there."""
 
 
 def set_environment() -> None:
@@ -104,6 +109,7 @@ class Head:
         self._temp_dir = temp_dir or tempfile.mkdtemp(prefix="headway-")
         self._own_temp_dir = temp_dir is None
         self._node: Any = None
+        self._follower: Follower | None = None
         self._error: BaseException | None = None
         self._up, self._stopping = threading.Event(), threading.Event()
         # The kernel ends Ray's processes when the thread that started them ends: so it stays until they may go.
@@ -131,12 +137,14 @@ class Head:
 
     def _connect(self) -> None:
         import ray
-        from ray._private.parameter import RayParams
+
+        from headway_trainer.ray_node import start_node
 
         logging.getLogger("ray").setLevel(logging.WARNING)
         if self._workers:
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
-        parameters = RayParams(
+        self._node = start_node(
+            head=True,
             node_ip_address=self._host or ray.util.get_node_ip_address(),
             gcs_server_port=self._port,
             num_cpus=self._workers,
@@ -145,11 +153,8 @@ class Head:
             object_store_memory=OBJECT_STORE_BYTES,
             plasma_directory=self._temp_dir,
             temp_dir=self._temp_dir,
-            include_dashboard=False,
-            no_monitor=True,
-            _system_config=dict(NODE_HEALTH),
+            _system_config=dict(SYSTEM_CONFIG),
         )
-        self._node = _head_node(parameters)
         ray.init(
             address=self._node.address,
             namespace=NAMESPACE,
@@ -157,6 +162,9 @@ class Head:
             logging_level=logging.ERROR,
             _temp_dir=self._temp_dir,
         )
+        if self._workers:
+            self._follower = Follower(Path(self._node.get_logs_dir_path()))
+            self._follower.start()
 
     def wait_for_workers(self, count: int, deadline: float) -> int:
         """Wait until count training processes have a place, or until the monotonic time deadline; how many have."""
@@ -178,22 +186,12 @@ class Head:
             ray.shutdown()
             if self._node is not None:
                 self._node.kill_all_processes(check_alive=False, allow_graceful=False)
+            if self._follower is not None:
+                self._follower.close()
             self._stopping.set()
             self._thread.join()
         if self._own_temp_dir:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
-
-
-def _head_node(parameters: Any) -> Any:
-    from ray._private.node import Node
-
-    class HeadNode(Node):  # type: ignore[misc]  # ray has no types
-        """A head node without the dashboard's server, which ray starts even where no dashboard is asked for."""
-
-        def start_api_server(self, **_: object) -> None:
-            self._webui_url = ""
-
-    return HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
 
 
 def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
@@ -202,13 +200,14 @@ def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
     Raises what Ray raises.
     """
     import ray
-    from ray._private.node import Node
-    from ray._private.parameter import RayParams
+
+    from headway_trainer.ray_node import start_node
 
     logging.getLogger("ray").setLevel(logging.WARNING)
     os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
     Path(temp_dir).mkdir(parents=True, exist_ok=True)
-    parameters = RayParams(
+    return start_node(
+        head=False,
         gcs_address=address,
         node_ip_address=host or ray.util.get_node_ip_address(),
         num_cpus=1,
@@ -218,7 +217,22 @@ def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
         plasma_directory=temp_dir,
         temp_dir=temp_dir,
     )
-    return Node(parameters, head=False, shutdown_at_exit=False, spawn_reaper=True)
+
+
+class Relay:
+    """Sends lines to the driver, which prints them after the sender's name; what Ray's log monitor does elsewhere."""
+
+    def __init__(self, address: str, name: str, host: str) -> None:
+        """address: the head's, `host:port`. name and host (an IP address): the sender's."""
+        from ray._raylet import GcsClient
+
+        self._client = GcsClient(address=address)
+        self._sender = {"actor_name": name, "pid": os.getpid(), "ip": host}
+
+    def send(self, lines: list[str]) -> None:
+        """Send; nothing happens where the head does not answer."""
+        with contextlib.suppress(Exception):
+            self._client.publish_logs({**self._sender, "job": "", "is_err": False, "lines": lines})
 
 
 class Asker:

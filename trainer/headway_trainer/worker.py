@@ -25,7 +25,7 @@ from typing import Any
 from headway_api import wire
 from headway_trainer.follow import Follower
 from headway_trainer.pod import read_run_file, touch_ready
-from headway_trainer.ray_runtime import Asker, join, set_environment
+from headway_trainer.ray_runtime import Asker, Relay, join, set_environment
 
 log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
@@ -63,7 +63,9 @@ def main() -> int:
     )
     touch_ready()
     log.info("joined %s", address)
-    follower = Follower(Path(node.get_logs_dir_path()))
+    # The head's log has all workers' lines: it is where people look first.
+    relay = Relay(resolved(address), os.environ.get(wire.ENV_POD_NAME, "worker"), node.node_ip_address)
+    follower = Follower(Path(node.get_logs_dir_path()), relay=relay.send)
     follower.start()
     code = stay(node, address, stop)
     if code == wire.EXIT_INTERRUPTED:
