@@ -15,7 +15,7 @@ $(READY): pyproject.toml requirements/dev.lock requirements/bootstrap.lock
 	    echo "Headway needs Python 3.11 or newer; $$($(PYTHON) --version) is what \`$(PYTHON)\` is here. Name another with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements/dev.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
