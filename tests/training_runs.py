@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -138,6 +139,27 @@ def run_until(job: Job, step: int) -> None:
     finally:
         handle.remove()
     raise AssertionError(f"the run had fewer than {step} steps")
+
+
+def cut_at_write(job: Job, number: int) -> bool:
+    """Run the loop, and kill it in the middle of its write number `number`; whether there were so many."""
+    writes = 0
+    write = Store.write
+
+    def counted(self: Store, path: str, data: bytes) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == number:
+            raise Killed
+        write(self, path, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "write", counted)
+        try:
+            finish(job)
+        except Killed:
+            return True
+    return False
 
 
 def finish(job: Job) -> tuple[TrainEnd, dict[str, torch.Tensor]]:

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway_api.training import Training
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import MANIFEST, Checkpoints, Damaged, Manifest, folder_name, now
 from headway_trainer.training.early_stopping import Mode
-from training_runs import finish, make_job, same, training
+from training_runs import cut_at_write, finish, make_job, same, training
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -186,42 +185,15 @@ def test_a_run_resumes_from_the_one_before_when_its_newest_checkpoint_is_damaged
     assert same(weights, again)
 
 
-def test_a_save_that_is_cut_off_at_any_write_leaves_the_checkpoint_before(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_save_that_is_cut_off_at_any_write_leaves_the_checkpoint_before(store: Store) -> None:
     spec = training(checkpoint={"everySteps": 4})
     _, weights = finish(make_job(Store.open(f"{store.uri}/whole"), spec))
     for cut in itertools.count(1):
         run = Store.open(f"{store.uri}/cut-{cut}")
-        if not _cut_at_write(run, spec, cut, monkeypatch):
+        if not cut_at_write(make_job(run, spec), cut):
             break
         newest = Checkpoints(run, 2).newest()
         assert newest.notes == []
         _, again = finish(make_job(run, spec, attempt=2))
         assert same(weights, again)
     assert cut > 12
-
-
-class _Cut(BaseException):
-    pass
-
-
-def _cut_at_write(run: Store, spec: Training, cut: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Train, and end the process in the middle of its write number `cut`; whether there were so many."""
-    writes = 0
-    write = Store.write
-
-    def counted(self: Store, path: str, data: bytes) -> None:
-        nonlocal writes
-        writes += 1
-        if writes == cut:
-            raise _Cut
-        write(self, path, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "write", counted)
-        try:
-            finish(make_job(run, spec))
-        except _Cut:
-            return True
-    return False

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headway_trainer.storage import Store
 from headway_trainer.training.link import TrainEnd
-from training_runs import Driver, Ticks, finish, make_job, run_until, same, small_model, training
+from training_runs import Driver, Ticks, cut_at_write, finish, make_job, run_until, same, small_model, training
 
 STEPS = 12
 SPECS: dict[str, dict[str, Any]] = {
@@ -119,6 +119,26 @@ def test_seconds_between_checkpoints_are_kept_by_the_first_ranks_clock(tmp_path:
     steps = [manifest.step for manifest in job.checkpoints.complete()]
     assert any(step % 4 for step in steps)
     assert len(steps) < 16
+
+
+@given(kills=st.lists(st.tuples(st.sampled_from(["step", "write"]), st.integers(1, STEPS)), min_size=2, max_size=5))
+@settings(max_examples=12, deadline=None)
+def test_killed_again_and_again_in_steps_and_in_saves_gives_the_same_weights_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, kills: list[tuple[str, int]]
+) -> None:
+    name = "every 3 steps, all features"
+    spec = training(**SPECS[name])
+    whole, weights = never_killed(name)
+    store = Store.open(str(tmp_path_factory.mktemp("run")))
+    for attempt, (where, number) in enumerate(kills, start=1):
+        job = make_job(store, spec, attempt=attempt)
+        if where == "write":
+            cut_at_write(job, number)
+        elif number <= _steps_left(store, spec, attempt, whole.step):
+            run_until(job, number)
+    resumed, again = finish(make_job(store, spec, attempt=len(kills) + 1))
+    assert same(weights, again)
+    assert (resumed.step, resumed.early_stopped) == (whole.step, whole.early_stopped)
 
 
 def test_progress_tells_epoch_step_and_planned_steps(tmp_path: Path) -> None:

@@ -134,6 +134,9 @@ def test_a_stack_is_told_by_the_users_line_and_whether_it_waits_for_others() -> 
     assert "threading.py" not in alone.trace
     waits = stacks.judged(traceback.StackSummary.from_list([*own, frame(torchs, 5, "all_reduce")]))
     assert (waits.place, waits.waiting) == ("train.py:17 in fit", True)
+    rays = f"{sysconfig.get_path('purelib')}/ray/train/v2/api/train_fn_utils.py"
+    for name, waiting in ("get_context", False), ("report", True):
+        assert stacks.judged(traceback.StackSummary.from_list([*own, frame(rays, 5, name)])).waiting is waiting
     ours = stacks.judged(
         traceback.StackSummary.from_list([frame(stacks.__file__, 9, "_step"), frame("/x", 1, "_engine_run_backward")])
     )

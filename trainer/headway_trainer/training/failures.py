@@ -111,8 +111,9 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
     def _judge_crashes(self, failures: Mapping[int, BaseException], step: int) -> None:
         dead = [rank for rank in sorted(failures) if kind_of(failures[rank]) is Kind.LOST]
         if dead and self._lives(dead):
+            ranks = ", ".join(map(str, dead))
             self.crashed = (
-                f"the training process of rank {', '.join(map(str, dead))} ended {self._losses} times after step {step} "
+                f"the training process of rank {ranks} ended {self._losses} times after step {step} "
                 "without an exception, while its pod lived on: native code that crashes, or something in the pod that "
                 "kills it; the end of its log names the signal, where there was one"
             )

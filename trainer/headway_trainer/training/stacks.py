@@ -14,6 +14,8 @@ from headway_trainer.entrypoints import is_own
 
 _TRAINING_THREAD = "TrainingThread"
 """How Ray Train names the thread that it calls the training function in."""
+_RAYS_WAITS = {"report", "barrier", "broadcast_from_rank_zero"}
+"""Functions of Ray Train that return once every rank has called them."""
 _SHOWN_RANKS = 4
 _OURS = str(Path(__file__).parents[1])
 
@@ -57,11 +59,9 @@ def judged(stack: traceback.StackSummary) -> Standing:
 
 def _is_wait(frame: traceback.FrameSummary) -> bool:
     """Whether a frame waits for other ranks: a collective, the backward pass that averages gradients, ray's report."""
-    return (
-        "/torch/distributed/" in frame.filename
-        or "/ray/train/" in frame.filename
-        or frame.name == "_engine_run_backward"
-    )
+    if "/ray/train/" in frame.filename:
+        return frame.name in _RAYS_WAITS
+    return "/torch/distributed/" in frame.filename or frame.name == "_engine_run_backward"
 
 
 def sentence(found: Mapping[int, Standing | None], names: Mapping[int, str]) -> str:
