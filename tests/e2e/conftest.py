@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from harness import HACK_CLUSTER, ROOT, Cluster, run, why_no_cluster
+
+from .node import Node
 
 _numbers = itertools.count(1)
 
@@ -63,25 +66,60 @@ spec:
 
 
 @contextmanager
-def _namespace(cluster: Cluster) -> Iterator[str]:
+def made_namespace(cluster: Cluster, claim: str = CLAIM) -> Iterator[str]:
+    """A namespace with a claim `models`, gone afterwards."""
     name = f"e2e-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
-    cluster.apply(CLAIM, name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=120s")
+    cluster.apply(claim, name)
+    try:
+        yield name
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=150s", timeout=160)
 
 
 @pytest.fixture
 def namespace(headway: Cluster) -> Iterator[str]:
     """A namespace of the test's own, with the claim `models`; gone after it."""
-    with _namespace(headway) as name:
+    with made_namespace(headway) as name:
         yield name
 
 
 @pytest.fixture(scope="session")
 def digits(headway: Cluster) -> Iterator[str]:
     """A namespace in which examples/digits.yaml was applied and has ended."""
-    with _namespace(headway) as name:
+    with made_namespace(headway) as name:
         headway.apply((ROOT / "examples/digits.yaml").read_text(), name)
         headway.finished("digits", name)
         yield name
+
+
+@pytest.fixture(scope="session")
+def node(headway: Cluster) -> Node:
+    """The node under the cluster, to be hurt."""
+    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
+        pytest.skip("hurts the node: it has to be one of hack/cluster; unset HEADWAY_TEST_KUBECONFIG")
+    return Node(headway)
+
+
+_SECONDS = pytest.StashKey[dict[str, float]]()
+
+
+@pytest.fixture(scope="session")
+def measured(pytestconfig: pytest.Config) -> Callable[[str, float], None]:
+    """Takes what took how many seconds, for the summary of the test run and the file that HEADWAY_FAULTS_JSON names."""
+    seconds = pytestconfig.stash.setdefault(_SECONDS, {})
+
+    def take(what: str, value: float) -> None:
+        seconds[what] = round(value, 2)
+        if path := os.environ.get("HEADWAY_FAULTS_JSON"):
+            Path(path).write_text(json.dumps(seconds, indent=2) + "\n")
+
+    return take
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The measured seconds, at the end of the test run."""
+    if seconds := config.stash.get(_SECONDS, {}):
+        terminalreporter.section("seconds from a fault to the next optimiser step")
+        for what, value in seconds.items():
+            terminalreporter.line(f"{value:8.2f}  {what}")

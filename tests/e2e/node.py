@@ -1,0 +1,102 @@
+"""The real node as a test sees and hurts it: its programs, the processes of its pods, and the files of its volumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import HACK_CLUSTER, Cluster, run
+
+
+class Node:
+    """The one real node of a cluster of hack/cluster, all of whose processes this machine sees."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        state = cluster.kubeconfig.parent
+        process_1 = json.loads((state / "state.json").read_text())["pid"]
+        self.root = Path(f"/proc/{process_1}/root")
+        """The node's file system, with what is mounted in it alone."""
+
+    def order(self, verb: str, program: str) -> None:
+        """`kill`, `start`, `stop` or `restart` one program of the cluster."""
+        run(HACK_CLUSTER, verb, program)
+
+    def inside(self, *words: str) -> str:
+        """Run a short command as the node would; what it printed."""
+        return run(HACK_CLUSTER, "exec", "--", *words)
+
+    def volume(self, namespace: str, claim: str = "models") -> Path:
+        """The folder of a claim, as this machine reaches it."""
+        bound = self.cluster.wait(
+            f"the claim {namespace}/{claim} bound",
+            lambda: self.cluster.get("pvc", claim, "-n", namespace)["spec"].get("volumeName"),
+            within=30,
+        )
+        path: str = self.cluster.get("pv", bound)["spec"]["hostPath"]["path"]
+        return self.root / path.lstrip("/")
+
+    def processes(self, pod: dict[str, Any]) -> list[int]:
+        """The processes of a pod, by their ids on this machine."""
+        mark = f"pod{pod['metadata']['uid']}"
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if mark in (entry / "cgroup").read_text():
+                        found.append(int(entry.name))
+                except OSError:
+                    continue
+        return sorted(found)
+
+    def main_process(self, pod: dict[str, Any]) -> int:
+        """The process of a pod that is its trainer container's first."""
+        for pid in self.processes(pod):
+            if _number_inside(pid) == 1 and b"headway_trainer" in _words(pid):
+                return pid
+        raise AssertionError(f"{pod['metadata']['name']} has no main process")
+
+    def signal(self, pod: dict[str, Any], number: signal.Signals) -> float:
+        """Send a signal to a pod's main process; when that was."""
+        pid = self.main_process(pod)
+        now = time.time()
+        os.kill(pid, number)
+        return now
+
+    def healthy(self) -> list[str]:
+        """What is wrong with the node and the operator; nothing if all is well."""
+        nodes, pods = self.cluster.items("nodes"), self.cluster.items("pods", "-n", "headway-system")
+        wrong = [
+            f"{node['metadata']['name']}: {condition['type']} is {condition['status']}"
+            for node in nodes
+            for condition in node["status"]["conditions"]
+            if condition["status"] != ("True" if condition["type"] == "Ready" else "False")
+        ]
+        return wrong + [
+            f"{pod['metadata']['name']} is not ready: {container['state']}"
+            for pod in pods
+            for container in pod["status"].get("containerStatuses", [])
+            if not container["ready"]
+        ]
+
+
+def _number_inside(pid: int) -> int | None:
+    """A process's id in its own container."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    except OSError:
+        pass
+    return None
+
+
+def _words(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
