@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
         "imagePullSecrets": [{"name": "pull"}],
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "networkPolicy": {"enabled": True},
     },
 }
@@ -308,8 +309,17 @@ def test_head_pods_are_held_to_their_own_progress(variant: Manifests) -> None:
 
 def test_what_needs_other_operators_or_may_cut_off_is_off_by_default(default: Manifests) -> None:
     assert default.kind("ServiceMonitor") == []
+    assert default.kind("PrometheusRule") == []
     assert default.kind("NetworkPolicy") == []
     assert default.kind("PersistentVolumeClaim") == []
+
+
+def test_a_kubelet_restarts_an_operator_whose_work_stands_still(default: Manifests) -> None:
+    container = default.one("Deployment")["spec"]["template"]["spec"]["containers"][0]
+    probe, ports = container["livenessProbe"], {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert probe["httpGet"] == {"path": "/healthz", "port": "health"}
+    assert ports["health"] == settings.Settings().health_port
+    assert probe["periodSeconds"] * probe["failureThreshold"] <= 60
 
 
 def test_the_service_monitor_finds_the_service(chart: Chart) -> None:
@@ -330,4 +340,5 @@ def test_everything_is_labelled_with_the_release(variant: Manifests) -> None:
 
 
 def test_nothing_of_a_template_is_left_over(variant: Manifests) -> None:
-    assert not re.search(r"\{\{|<no value>|%!", variant.text)
+    # Alerts have templates of Prometheus' own.
+    assert not re.search(r"\{\{(?! \$labels\.)|<no value>|%!", variant.text)

@@ -50,6 +50,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "serviceMonitor.enabled": (True, {}),
     "serviceMonitor.interval": ("1m", MONITOR),
     "serviceMonitor.labels": ({"release": "prometheus"}, MONITOR),
+    "prometheusRule.enabled": (True, {}),
+    "prometheusRule.labels": ({"release": "prometheus"}, {"prometheusRule.enabled": True}),
     "networkPolicy.enabled": (True, {}),
     "networkPolicy.apiServerPorts": ([16443], {"networkPolicy.enabled": True}),
 }
@@ -85,6 +87,7 @@ REFUSALS: list[tuple[dict[str, Any], list[str]]] = [
     ),
     ({"crds.keep": False}, ["/crds", "keep"]),
     ({"serviceMonitor.interval": "often"}, ["/serviceMonitor/interval"]),
+    ({"prometheusRule.labels": {"a": 1}}, ["/prometheusRule/labels/a", "string"]),
     ({"networkPolicy.apiServerPorts": [70000]}, ["/networkPolicy/apiServerPorts/0"]),
 ]
 

@@ -1,0 +1,51 @@
+"""The chart's alerts, judged by promtool; and that they speak only of metrics that the operator has."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+import yaml
+
+from harness import HACK_CLUSTER, ROOT, run
+from headway_operator.metrics import Metrics
+
+from .conftest import CHART, Chart
+
+ALERTS = CHART / "files/alerts.yaml"
+CASES = ROOT / "tests/chart/alerts.test.yaml"
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    """The machine's promtool, or the one that hack/cluster fetches."""
+    if not (found := shutil.which("promtool")) and not shutil.which("apt-get"):
+        pytest.skip("needs promtool, or apt-get to fetch it")
+    return found or run(HACK_CLUSTER, "which", "promtool", timeout=600).strip()
+
+
+def names() -> set[str]:
+    return {rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]}
+
+
+def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
+    assert "SUCCESS" in run(promtool, "test", "rules", CASES)
+    tested = {
+        case["alertname"]
+        for test in yaml.safe_load(CASES.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case.get("exp_alerts")
+    }
+    assert tested == names()
+
+
+def test_alerts_speak_of_metrics_that_there_are() -> None:
+    spoken = set(re.findall(r"headway_[a-z_]+", ALERTS.read_text()))
+    assert spoken <= {entry.name for entry in Metrics().catalogue}
+
+
+def test_the_rule_object_holds_them_all(chart: Chart) -> None:
+    rule = chart.render({"prometheusRule": {"enabled": True, "labels": {"release": "x"}}}).one("PrometheusRule")
+    assert {each["alert"] for group in rule["spec"]["groups"] for each in group["rules"]} == names()
+    assert rule["metadata"]["labels"]["release"] == "x"
