@@ -23,6 +23,7 @@ from headway_operator.kube import (
     NotFoundError,
     Object,
     Resource,
+    RetryableError,
 )
 from headway_operator.plan.ends import bounded
 from headway_operator.plan.model import Job, NewPod, Plan, Pod, Refusal
@@ -139,6 +140,13 @@ class Applier:
             made = await self._ensure(resource, job, body)
             self._made(job, attempt.number, resource, made)
 
+        async def group() -> None:
+            try:
+                await other(kube.POD_GROUPS, gang.pod_group(attempt))
+            except NotFoundError as error:
+                # The job is there, but the kind is not any more: not what NotFoundError means to our callers.
+                raise RetryableError(f"the API server does not serve PodGroups any more: {error}") from error
+
         calls: list[Callable[[], Awaitable[Any]]] = [
             partial(self._prepare_namespace, job.namespace),
             partial(self._make_config, job, attempt),
@@ -147,7 +155,7 @@ class Applier:
             partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),
         ]
         if attempt.grouped:
-            calls.append(partial(other, kube.POD_GROUPS, gang.pod_group(attempt)))
+            calls.append(group)
         await _all(calls)
 
     def forget(self, key: Key) -> None:

@@ -17,11 +17,7 @@ from headway_operator.plan.ends import (
 )
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, NewPod, Observed
-from headway_operator.plan.status import (
-    REASON_PODS_REFUSED,
-    condition_of,
-    read_progress,
-)
+from headway_operator.plan.status import REASON_PODS_REFUSED, condition_of
 from headway_operator.plan.stopping import deadline_message, hindrance, reason_to_stop
 from headway_operator.plan.times import to_seconds, to_text
 from headway_operator.plan.workers import Crew, charge_all, losses, muster, unrecorded
@@ -50,7 +46,7 @@ def carry_on(look: Look, attempt: Attempt) -> None:
     """Keep an attempt going, or stop it, or record its end."""
     look.turn_to(attempt.number)
     crew = muster(look.observed, attempt.number, _desired(look, attempt), look.now)
-    said = _said(look, attempt)
+    said = look.said
     attempt = _hear_driver(look, attempt, said)
     head = crew.head
     if head is not None and head.ended:
@@ -98,11 +94,6 @@ def _incomplete(look: Look, attempt: Attempt) -> bool:
     return refused and attempt.running_time is None
 
 
-def _said(look: Look, attempt: Attempt) -> wire.ProgressFile | None:
-    texts = [config.progress for config in look.observed.configs if config.attempt == attempt.number]
-    return read_progress(texts[0], attempt.number) if texts else None
-
-
 def _hear_driver(look: Look, attempt: Attempt, said: wire.ProgressFile | None) -> Attempt:
     if said is None:
         return attempt
@@ -143,8 +134,7 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
     top = max([attempt.workers_replaced, *(pod.number for pod in crew.replacements)])
     again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
     # A ConfigMap that somebody deleted is made again: pods that are still to come mount it.
-    bare = bool(first) or all(config.attempt != attempt.number for config in look.observed.configs)
-    grouped = gang.grouped(look, attempt.number)
+    bare, grouped = bool(first) or look.config is None, gang.grouped(look)
     if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bare, grouped=grouped) and again:
         look.again()
     _tidy(look, attempt, crew)
@@ -214,7 +204,7 @@ def _describe_places(look: Look, crew: Crew, *, creating: bool) -> None:
     elif with_node > crew.desired:
         look.draft.condition("Scheduled", True, "PodsScheduled", f"all {with_node} pods have a node")
     else:
-        said = next((pod.unschedulable for pod in crew.present if pod.unschedulable), "")
+        said = next((pod.unschedulable for pod in crew.homeless), "")
         text = f"{with_node} of {crew.desired + 1} pods have a node" + (f": {said}" if said else "")
         look.draft.condition("Scheduled", False, "Unschedulable" if said else "WaitingForNodes", text)
 

@@ -43,11 +43,10 @@ def begin(job: Job, number: int, start: float) -> Attempt:
     return Attempt(number=number, start_time=text, queued_time=since, releases=_turn(last))
 
 
-def grouped(look: Look, attempt: int) -> bool:
+def grouped(look: Look) -> bool:
     """Whether the attempt's pods are scheduled as one PodGroup. What it began with holds for all of it."""
-    for config in look.observed.configs:
-        if config.attempt == attempt:
-            return config.grouped
+    if look.config is not None:
+        return look.config.grouped
     spec = look.job.spec
     if spec is None or spec.scheduling.gang == "Release":
         return False
@@ -111,7 +110,7 @@ def _turn(attempt: Attempt) -> int:
 
 def does_not_fit(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -> End | None:
     """Why the attempt has to give back what it holds, or None. Wakes the look when its patience will be over."""
-    lacking = [pod for pod in crew.present if pod.node is None and pod.unschedulable]
+    lacking = crew.homeless
     refused = sorted(name for name, refusal in look.refusals.items() if refusal.kind == "Denied")
     # Before a quota, a pod holds something even without a node.
     holding = [pod for pod in crew.present if pod.deleting is None and (pod.node is not None or refused)]

@@ -7,7 +7,6 @@ from headway_api.job import TrainingJobSpec
 from headway_api.status import Attempt
 from headway_operator.plan.ends import End
 from headway_operator.plan.look import Look
-from headway_operator.plan.status import read_progress
 from headway_operator.plan.times import to_seconds
 
 SILENT_SECONDS = 3 * wire.HEARTBEAT_SECONDS + 30.0
@@ -25,8 +24,7 @@ def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None:
     running = to_seconds(attempt.running_time)
     if running is None:
         return None
-    config = next((config for config in look.observed.configs if config.attempt == attempt.number), None)
-    said = read_progress(config.progress, attempt.number) if config is not None else None
+    said, config = look.said, look.config
     if said is None:
         patience, last = max(SILENT_SECONDS, float(spec.scheduling.startup_deadline_seconds)), running
         what = "has not said a word since all pods were ready"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from headway_api import wire
 from headway_operator.plan.ends import overdue
-from headway_operator.plan.model import Job, NewPod, Notice, Observed, Plan, Pod, Refusal
-from headway_operator.plan.status import Draft, urgent
+from headway_operator.plan.model import AttemptConfig, Job, NewPod, Notice, Observed, Plan, Pod, Refusal
+from headway_operator.plan.status import Draft, read_progress, urgent
 
 GOING_SECONDS = 60.0
 """After so long it is looked whether pods that were deleted are gone, should nobody say so."""
@@ -20,6 +21,10 @@ class Look:
         self.draft = Draft(job, now)
         self.refusals: dict[str, Refusal] = {}
         """What the API server refused of the attempt that is being looked at."""
+        self.config: AttemptConfig | None = None
+        """Its ConfigMap."""
+        self.said: wire.ProgressFile | None = None
+        """What its driver says there."""
         self.notices: list[Notice] = []
         self.look_live = False
         self._attempt = 0
@@ -37,6 +42,8 @@ class Look:
         """From here on it is about this attempt."""
         prefix = f"{self.job.name}-{attempt}-"
         self.refusals = {name: why for name, why in self.observed.refusals.items() if name.startswith(prefix)}
+        self.config = next((config for config in self.observed.configs if config.attempt == attempt), None)
+        self.said = read_progress(self.config.progress, attempt) if self.config is not None else None
 
     def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool, grouped: bool) -> bool:
         """Create pods of an attempt of so many workers, those that were refused a moment ago excepted.

@@ -112,10 +112,10 @@ def hindrance(look: Look, crew: Crew) -> str:
         name, refusal = refused[0]
         return f"the API server does not take {name}: {refusal.message}"
     waiting = [pod for pod in crew.present if not pod.ready]
-    nodeless = [pod for pod in waiting if pod.node is None]
-    said = next((pod.unschedulable for pod in nodeless if pod.unschedulable), "")
-    if said:
-        return f"{len(nodeless)} of {crew.desired + 1} pods have no node: {said}"
+    homeless = crew.homeless
+    if homeless:
+        without = sum(1 for pod in waiting if pod.node is None)
+        return f"{without} of {crew.desired + 1} pods have no node: {homeless[0].unschedulable}"
     stuck = next((pod for pod in waiting if pod.waiting), None)
     return f"pod {stuck.name} on {stuck.node}: {stuck.waiting} {stuck.waiting_message}".strip() if stuck else ""
 

@@ -10,6 +10,8 @@ from headway_operator.plan import retry
 from headway_operator.plan.ends import overdue, worker_end
 from headway_operator.plan.model import Observed, Pod
 
+NODES_AVAILABLE = "nodes are available"
+"""In what the scheduler says of a pod that fits nowhere, before it says why."""
 FOLLOW_SECONDS = 10.0
 """A worker that leaves in order most likely follows its head: so long is waited for the head's own end."""
 
@@ -40,6 +42,15 @@ class Crew:
         """The head and the workers that hold a place, as far as they have not ended."""
         head = [self.head] if self.head is not None and not self.head.ended else []
         return [*head, *self.workers.values()]
+
+    @property
+    def homeless(self) -> list[Pod]:
+        """Those of whom the scheduler has said that it finds no node; who says most comes first.
+
+        Of pods of a PodGroup only some are told why; the others, that their group does not fit.
+        """
+        found = [pod for pod in self.present if pod.node is None and pod.unschedulable]
+        return sorted(found, key=lambda pod: NODES_AVAILABLE not in pod.unschedulable)
 
     @property
     def ready_workers(self) -> int:

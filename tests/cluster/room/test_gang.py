@@ -102,6 +102,7 @@ def test_of_two_pod_groups_one_holds_all_the_other_nothing_and_both_finish(room:
     winner = str(room.until("one of them running", running))
     loser = names[1 - names.index(winner)]
     assert room.placed(loser) == 0
+    room.until("what it lacks", lambda: "Insufficient nvidia.com/gpu" in json.dumps(room.status(loser)["conditions"]))
     assert {group["metadata"]["name"] for group in room.cluster.items("podgroups")} == {"first-1", "second-1"}
     # A lost worker is replaced within the group, by the node that it leaves.
     room.end_pod(f"{winner}-1-worker-1-0", 137)

@@ -14,6 +14,7 @@ from headway_operator.cache import Cache
 from headway_operator.controller import Controller
 from headway_operator.kube import DeniedError, InvalidError, RetryableError
 from headway_operator.plan.model import Job, Notice
+from headway_operator.plan.times import to_text
 from sim.builders import DEFAULTS, T0, document
 from sim.fakes.api import ApiServer, Call, FakeKube
 
@@ -108,6 +109,56 @@ def test_a_pod_group_is_made_before_the_pods_and_goes_with_the_attempt() -> None
         stage.now += 200
     assert stage.status()["phase"] == "Suspended"
     assert stage.names(kube.POD_GROUPS) == []
+
+
+def running_stage() -> Stage:
+    """A job whose pods are all ready, and whose driver has just spoken."""
+    stage = Stage()
+    stage.look()
+
+    def ready(pod: dict[str, Any]) -> None:
+        pod["spec"]["nodeName"] = "node-1"
+        pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+    for name in stage.names(kube.PODS):
+        stage.server.change(kube.PODS, name, ready)
+    speak(stage)
+    stage.look()
+    assert stage.status()["phase"] == "Running"
+    return stage
+
+
+def speak(stage: Stage) -> None:
+    """The driver gives its sign of life."""
+    word = wire.ProgressFile(attempt=1, heartbeat_time=to_text(stage.now)).model_dump_json(by_alias=True)
+    stage.server.change(kube.CONFIG_MAPS, "digits-1", lambda body: body["data"].update({wire.KEY_PROGRESS: word}))
+
+
+def test_a_driver_that_speaks_goes_on_and_one_that_falls_silent_is_stopped() -> None:
+    stage = running_stage()
+    for _ in range(20):
+        stage.now += 60
+        speak(stage)
+        stage.look()
+    assert stage.status()["phase"] == "Running"
+    due = stage.look()
+    assert due == pytest.approx(stage.now + 210, abs=1)
+    stage.now += 211
+    stage.look()
+    assert stage.status()["attempts"][0]["cause"] == "Hang"
+    stage.look()
+    head = stage.server.find(kube.PODS, "digits-1-head")
+    assert head is not None
+    assert "deletionTimestamp" in head["metadata"]
+
+
+def test_a_watch_that_is_silent_ends_no_driver_that_speaks() -> None:
+    stage = running_stage()
+    stage.now += 400
+    speak(stage)
+    stage.look(watch=False)
+    assert stage.status()["phase"] == "Running"
+    assert "cause" not in stage.status()["attempts"][0]
 
 
 def test_pods_come_after_what_they_mount() -> None:

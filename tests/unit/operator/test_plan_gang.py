@@ -93,6 +93,14 @@ def test_the_pods_that_hold_nodes_are_looked_at_again_when_their_time_is_over() 
     assert halved().plan(after=60).requeue_at == T0 + 103
 
 
+def test_what_the_scheduler_lacks_is_told_before_what_it_says_of_the_group() -> None:
+    group = "minCount (3) cannot be satisfied: 1 scheduled, 1 remaining"
+    builder = make_job().workers(2).attempt(1).head(pending=True, unschedulable=group)
+    plan = builder.worker(0, pending=True, unschedulable=FULL).worker(1, pending=True, unschedulable=group).plan()
+    assert FULL in said(plan, "Scheduled").message
+    assert FULL in said(plan, "Running").message
+
+
 def test_all_pods_of_an_attempt_that_never_ran_are_given_back_at_once() -> None:
     stopping = make_job().workers(2).attempt(1, cause="Released", message="no room").head(ready=False)
     plan = stopping.worker(0).worker(1, pending=True).plan(after=103)
