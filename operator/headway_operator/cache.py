@@ -110,7 +110,7 @@ class Cache:
         """The phase of each job."""
         for key in self.jobs.known():
             for record in self.jobs.of(key):
-                yield json.loads(record.status).get("phase") or "New"
+                yield record.phase
 
     def pods_of(self, key: Key, uid: str) -> tuple[Pod, ...]:
         """The pods of a job, and the last words of its deleted ones."""
@@ -193,7 +193,7 @@ class Cache:
         known = self.job(key)
         if known is not None and known.uid == uid and known.version < version:
             text = json.dumps(status, separators=(",", ":"))
-            self.jobs.put(key, replace(known, version=version, status=text))
+            self.jobs.put(key, replace(known, version=version, status=text, phase=slim.phase(status)))
 
     def forget(self, key: Key, pods: Iterable[Pod]) -> None:
         """The last words of these pods are recorded."""

@@ -6,6 +6,7 @@ A pod of 5 KiB of JSON costs 25 KiB as dicts; what decisions need of it costs le
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,6 +36,8 @@ class JobRecord:
     deleting: bool
     spec: str
     status: str
+    phase: str
+    """That of the status, as scrapes ask for it of every job."""
 
     @property
     def key(self) -> Key:
@@ -71,6 +74,11 @@ def key_of(body: Mapping[str, Any]) -> Key | None:
     return (meta.get("namespace", ""), job) if job else None
 
 
+def phase(status: Mapping[str, Any]) -> str:
+    """The phase that a status says, one string for all jobs; New where nobody has looked yet."""
+    return sys.intern(status.get("phase") or "New")
+
+
 def job_record(body: Mapping[str, Any]) -> JobRecord:
     """A TrainingJob."""
     meta = body["metadata"]
@@ -84,6 +92,7 @@ def job_record(body: Mapping[str, Any]) -> JobRecord:
         deleting=bool(meta.get("deletionTimestamp")),
         spec=json.dumps(body.get("spec"), separators=(",", ":")),
         status=json.dumps(body.get("status") or {}, separators=(",", ":")),
+        phase=phase(body.get("status") or {}),
     )
 
 
