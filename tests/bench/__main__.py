@@ -20,7 +20,7 @@ import click
 
 from bench.report import Machine, Measured, Row, keep, row, table
 
-BENCHMARKS = ("scale",)
+BENCHMARKS = ("scale", "start", "steps")
 """The modules, in the order in which they run."""
 RESULTS = Path(__file__).parent / "results"
 

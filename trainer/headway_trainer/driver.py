@@ -41,7 +41,9 @@ def main() -> int:
     stop = hear()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     set_environment()
-    return _attempt(read_run_file(), stop)
+    run = read_run_file()
+    log.info("attempt %d of %s/%s begins", run.attempt, run.namespace, run.name)
+    return _attempt(run, stop)
 
 
 def _attempt(run: wire.RunFile, stop: threading.Event) -> int:

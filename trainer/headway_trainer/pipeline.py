@@ -4,6 +4,7 @@ in a head pod; what differs is handed in."""
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, now
 from headway_trainer.training.last_step import StepKeeper
 from headway_trainer.training.link import TrainEnd, TrainProgress
+
+log = logging.getLogger("headway.pipeline")
 
 HEARTBEAT_SECONDS = wire.HEARTBEAT_SECONDS - 15
 """When a driver with nothing new says that it is alive: early enough for the patch to come in time."""
@@ -82,8 +85,10 @@ class Pipeline:
             from headway_trainer.training import stage as _stage  # noqa: F401
 
             self.around.head.wait()
+        log.info("Ray's head is up")
         self.around.ready()
         self._await_workers()
+        log.info("%d workers have joined", self.run.spec.workers.replicas)
         end = self._train(store, info)
         self._tell_stage("Publishing")
         with self._alive_meanwhile():
