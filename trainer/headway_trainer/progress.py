@@ -19,6 +19,8 @@ from headway_trainer.training.link import TrainProgress
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PATCH_SECONDS = 2.0
+RETRY_SECONDS = 5.0
+"""What is added to it after a patch that failed."""
 _TIMEOUT_SECONDS = 5.0
 _SIGNIFICANT_DIGITS = 5
 
@@ -85,7 +87,8 @@ class Nowhere:
 class ConfigMapSink:
     """Patches `progress.json` of the attempt's ConfigMap, at most every PATCH_SECONDS, in a thread of its own.
 
-    Best effort: training never fails for it. The first failure of a row is logged, the rest is silence.
+    Best effort: training never fails for it, but what the server did not take is sent again. The first failure of a row
+    is logged, the rest is silence.
     """
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
@@ -113,21 +116,25 @@ class ConfigMapSink:
             self._changed.wait()
             self._changed.clear()
             newest, self._newest = self._newest, None
-            if newest is not None:
-                self._patch(newest)
+            if newest is not None and not self._patch(newest) and self._newest is None and not self._closing.is_set():
+                self._newest = newest  # a heartbeat that is lost for good may end the job
+                self._changed.set()
+                self._closing.wait(RETRY_SECONDS)
             if self._closing.is_set() and self._newest is None:
                 return
             self._closing.wait(PATCH_SECONDS)
 
-    def _patch(self, progress: wire.ProgressFile) -> None:
+    def _patch(self, progress: wire.ProgressFile) -> bool:
         document = {"data": {wire.KEY_PROGRESS: progress.model_dump_json(exclude_none=True)}}
         try:
             self._send(json.dumps(document).encode())
             self._failed = False
+            return True
         except (OSError, ValueError) as error:
             if not self._failed:
                 log.warning("progress could not be written to the job's ConfigMap; training goes on: %s", error)
             self._failed = True
+            return False
 
 
 def config_map_sender(

@@ -106,6 +106,25 @@ def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(
     ]
 
 
+def test_what_the_server_did_not_take_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATCH_SECONDS", 0.0)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    sent: list[int | None] = []
+    again = threading.Event()
+
+    def send(body: bytes) -> None:
+        sent.append(_step(body))
+        if len(sent) < 4:
+            raise OSError("503 Service Unavailable")
+        again.set()
+
+    sink = ConfigMapSink(send)
+    sink.update(file_of(7))
+    assert again.wait(30)
+    sink.close()
+    assert sent == [7, 7, 7, 7]
+
+
 @dataclass
 class Server:
     """An API server that takes patches."""
