@@ -124,7 +124,9 @@ class Paper:
         """The operator's own."""
         return self._kubeconfig
 
-    def start(self, *flags: str, name: str = "", kubeconfig: Path | None = None) -> Operator:
+    def start(
+        self, *flags: str, name: str = "", kubeconfig: Path | None = None, metrics_port: int | None = None
+    ) -> Operator:
         """Start a process of the operator; `name`: its pod's, if another process was the same pod's."""
         number = len(self._started)
         environment = {
@@ -138,7 +140,12 @@ class Paper:
                     *(sys.executable, "-m", "headway_operator.main"),
                     *("--trainer-image", "trainer:test", "--default-storage-uri", "s3://models/headway"),
                     *("--lease-namespace", SYSTEM, "--lease-name", "headway"),
-                    *("--metrics-port", str(metrics := free_port()), "--health-port", str(health := free_port())),
+                    *(
+                        "--metrics-port",
+                        str(metrics := metrics_port or free_port()),
+                        "--health-port",
+                        str(health := free_port()),
+                    ),
                     *flags,
                 ],
                 stderr=stderr,
@@ -149,9 +156,11 @@ class Paper:
         return operator
 
     @contextmanager
-    def operator(self, *flags: str, name: str = "", kubeconfig: Path | None = None) -> Iterator[Operator]:
+    def operator(
+        self, *flags: str, name: str = "", kubeconfig: Path | None = None, metrics_port: int | None = None
+    ) -> Iterator[Operator]:
         """A process of the operator that works; stopped afterwards."""
-        operator = self.start(*flags, name=name, kubeconfig=kubeconfig)
+        operator = self.start(*flags, name=name, kubeconfig=kubeconfig, metrics_port=metrics_port)
         try:
             self.cluster.wait("the operator at work", lambda: operator.working() or None, 30, every=0.1)
         except AssertionError as error:
