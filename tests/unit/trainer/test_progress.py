@@ -201,6 +201,14 @@ def test_an_attempt_knows_how_many_steps_of_the_one_before_are_lost(tmp_path: Pa
     assert StepKeeper(store, 3).take(TrainProgress(step=1)) == 41
 
 
+def test_a_checkpoint_that_was_begun_tells_of_steps_that_nobody_wrote_down(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    StepKeeper(store, 1).take(TrainProgress(step=55))
+    store.write("checkpoints/step-0000000060-attempt-1/manifest.json", b"{}")
+    store.write("checkpoints/step-0000000094-attempt-1/model.safetensors", b"")
+    assert StepKeeper(store, 2).take(TrainProgress(step=61, resumed_from_step=60)) == 34
+
+
 def test_steps_lost_within_an_attempt_are_counted_from_the_last_word(tmp_path: Path) -> None:
     keeper = StepKeeper(Store.open(str(tmp_path)), 1)
     assert keeper.take(TrainProgress(step=80)) is None

@@ -175,6 +175,10 @@ class Checkpoints:
                 continue
         return manifests
 
+    def reached(self) -> int | None:
+        """The last step at which a checkpoint was begun, whether or not it is whole; none if there was none."""
+        return max((_parsed(name)[0] for name in self._folders()), default=None)
+
     def clear_after(self, manifest: Manifest | None) -> None:
         """Delete what does not lead to a checkpoint: folders without a whole manifest, and those that come after it."""
         kept = {one.name for one in self.complete() if manifest is not None and _order(one) <= _order(manifest)}

@@ -1,7 +1,7 @@
 """The last step that is known of: how many steps were lost when training goes on from a checkpoint.
 
-It is kept on the storage every few seconds, so that the next attempt can say it, too. Best effort: what is lost between
-two writes is not counted.
+It is kept on the storage every few seconds, so that the next attempt can say it, too; and a checkpoint that was begun,
+even one that is damaged, tells of its step. Best effort: what came after the last of these is not counted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from headway_api.base import StatusSection
 from headway_trainer.errors import StorageError
 from headway_trainer.publish import PROGRESS_FILE
 from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import Checkpoints
 from headway_trainer.training.link import TrainProgress
 
 KEEP_SECONDS = 10.0
@@ -51,7 +52,10 @@ class StepKeeper:
         return None if self._before is None else max(0, self._before - (progress.resumed_from_step or 0))
 
     def _read(self) -> int | None:
-        try:
-            return LastStep.model_validate_json(self._store.read(PROGRESS_FILE)).step
-        except (StorageError, ValueError):
-            return None
+        known: list[int] = []
+        with contextlib.suppress(StorageError, ValueError):
+            known.append(LastStep.model_validate_json(self._store.read(PROGRESS_FILE)).step)
+        with contextlib.suppress(StorageError):
+            begun = Checkpoints(self._store, self._attempt).reached()
+            known += [] if begun is None else [begun]
+        return max(known, default=None)
