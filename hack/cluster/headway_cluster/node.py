@@ -28,7 +28,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 # Folders that containerd, its shims and the kubelet have hard-wired: hidden behind empty ones in the
 # cluster's own mount namespace, so that the machine's stay as they are.
 HIDDEN = ("/run/containerd", "/run/netns", "/var/lib/cni", "/var/log/containers")
-POD_PIDS = 4096
+POD_PIDS = 1024
 
 
 def _toml(value: object) -> str:
