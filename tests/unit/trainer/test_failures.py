@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 from ray.train.v2._internal.exceptions import (
     InsufficientClusterResourcesError,
     WorkerGroupStartupFailedError,
@@ -147,5 +147,9 @@ def test_what_is_behind_ray_trains_error_is_told() -> None:
     assert isinstance(memory, Lost)
     assert memory.memory
     assert isinstance(behind(ControllerError(ValueError("x"))), Lost)
+    gone = RayTaskError("_join", "", RuntimeError("Connection closed by peer"))
+    assert isinstance(behind(ControllerError(gone)), Lost)
+    ours = ModuleNotFoundError("No module named 'x'")
+    assert behind(ControllerError(RayTaskError("_join", "", ours))) is ours
     other = KeyError("x")
     assert behind(other) is other

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ray.exceptions import RayTaskError
 from ray.train import RunConfig
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
@@ -108,6 +109,11 @@ def behind(error: BaseException) -> BaseException:
         first = next(iter(error.worker_failures.values()))
         return Lost(_first_line(first), memory=Kind.MEMORY in kinds)
     if isinstance(error, ControllerError):
+        failure = error.controller_failure
+        if isinstance(failure, RayTaskError) and kind_of(failure.cause) is Kind.OWN:
+            # What readies the workers has raised: a fault of ours, and nothing that a new worker would not meet.
+            raised: BaseException = failure.cause
+            return raised
         return Lost(_first_line(error.controller_failure), memory=False)
     return error
 
