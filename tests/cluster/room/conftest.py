@@ -46,6 +46,14 @@ class Room(Paper):
         return str(self.until(f"the Event {reason} about {name}", event))
 
 
+def lose_a_node(room: Room) -> None:
+    """The node of a job's head goes. It takes Kubernetes a minute to say so: the other tests have that time."""
+    room.begin("lost", pool="fragile", gpu=8)
+    room.phase("lost", "Running")
+    head = next(pod for pod in room.pods("lost") if pod["metadata"]["name"] == "lost-1-head")
+    room.cluster.kubectl("delete", "node", head["spec"]["nodeName"])
+
+
 @pytest.fixture(scope="package")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """The cluster, with one operator at work."""
@@ -63,6 +71,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         for pool, count in POOLS.items():
             cluster.kubectl("label", "node", *(next(nodes) for _ in range(count)), f"pool={pool}")
         with made.operator():
+            lose_a_node(made)
             yield made
         made.end_all()
     finally:

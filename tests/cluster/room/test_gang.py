@@ -27,6 +27,12 @@ def let_in(room: Room, *names: str) -> None:
         room.cluster.kubectl("patch", "pod", pod, "--type=json", "-p", patch, check=False)
 
 
+def groups(room: Room, *names: str) -> set[str]:
+    """The PodGroups of these jobs."""
+    found = room.cluster.items("podgroups", "-l", f"headway.dev/job in ({','.join(names)})")
+    return {group["metadata"]["name"] for group in found}
+
+
 def finish_all(room: Room, *names: str, within: float) -> list[str]:
     """End each job's driver with success when it runs, until all have succeeded; the order in which they ran."""
     order: list[str] = []
@@ -85,7 +91,7 @@ def test_pods_that_cannot_be_one_group_are_not_begun_and_an_edit_mends_it(room: 
     assert room.left("unequal") == []
     room.edit("unequal", scheduling={"gang": "Release"})
     room.phase("unequal", "Running")
-    assert not room.cluster.items("podgroups", "-l", "headway.dev/job=unequal")
+    assert groups(room, "unequal") == set()
     room.cluster.kubectl("delete", "tj", "unequal", "--wait=false")
 
 
@@ -93,17 +99,15 @@ def test_of_two_pod_groups_one_holds_all_the_other_nothing_and_both_finish(room:
     names = ("first", "second")
     for name in names:
         room.begin(name, pool="trio", gpu=8, workers=2, scheduling={"gang": "PodGroup", "releaseSeconds": 5})
-    seen: set[int] = set()
 
     def running() -> str | None:
-        seen.update(room.placed(name) for name in names)
         return next((name for name in names if room.status(name).get("phase") == "Running"), None)
 
     winner = str(room.until("one of them running", running))
     loser = names[1 - names.index(winner)]
     assert room.placed(loser) == 0
     room.until("what it lacks", lambda: "Insufficient nvidia.com/gpu" in json.dumps(room.status(loser)["conditions"]))
-    assert {group["metadata"]["name"] for group in room.cluster.items("podgroups")} == {"first-1", "second-1"}
+    assert groups(room, *names) == {"first-1", "second-1"}
     # A lost worker is replaced within the group, by the node that it leaves.
     room.end_pod(f"{winner}-1-worker-1-0", 137)
     room.until("the replacement", lambda: room.status(winner)["attempts"][0]["workersReplaced"] == 1)
@@ -115,4 +119,4 @@ def test_of_two_pod_groups_one_holds_all_the_other_nothing_and_both_finish(room:
         status = room.status(name)
         assert len(status["attempts"]) == 1, "nobody had to try twice"
         room.nothing_left(name)
-    room.until("no PodGroup", lambda: not room.cluster.items("podgroups"))
+    room.until("no PodGroup", lambda: not groups(room, *names))
