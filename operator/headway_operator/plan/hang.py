@@ -41,6 +41,6 @@ def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None:
         return None
     return End(
         "Hang",
-        f"the driver {what}, for more than {patience:.0f} s: it stands still, or its pod cannot reach the API server or "
-        "may not write its ConfigMap; look for code that blocks the whole process, and at the head pod's log and node",
+        f"the driver {what}, for more than {patience:.0f} s: it stands still, or its pod cannot reach the API server "
+        "or may not write its ConfigMap; look for code that blocks the process, and at the head pod's log and node",
     )
