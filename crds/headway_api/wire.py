@@ -26,6 +26,8 @@ ROLE_HEAD = "head"
 ROLE_WORKER = "worker"
 ANNOTATION_WRITER = "headway.dev/writer"
 """On the attempt's ConfigMap: the one pod that may patch its progress."""
+ANNOTATION_WORKERS = "headway.dev/workers"
+"""On the attempt's ConfigMap: how many workers its run file speaks of."""
 
 MAIN_CONTAINER = "main"
 SERVICE_ACCOUNT = "headway-trainer"

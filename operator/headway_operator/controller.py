@@ -115,7 +115,7 @@ class Controller:
         observed = Observed(
             pods=self._cache.pods_of(record.key, record.uid),
             configs=tuple(
-                AttemptConfig(config.attempt, config.progress, config.said_at, config.grouped)
+                AttemptConfig(config.attempt, config.progress, config.said_at, config.grouped, config.workers)
                 for config in self._cache.configs_of(record.key, record.uid)
             ),
             live=live,

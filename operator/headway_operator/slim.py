@@ -59,6 +59,8 @@ class ConfigRecord:
     """When this progress was first seen, by our own clock."""
     grouped: bool = False
     """Whether the attempt's pods are scheduled as one PodGroup."""
+    workers: int = 0
+    """How many workers its driver was told to wait for; 0 if it does not say."""
 
 
 def version_of(body: Mapping[str, Any]) -> int:
@@ -103,6 +105,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
     attempt = labels.get(wire.LABEL_ATTEMPT, "")
     if not attempt.isdigit():
         return None
+    workers = (meta.get("annotations") or {}).get(wire.ANNOTATION_WORKERS, "")
     progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
     known = before is not None and before.uid == meta["uid"] and before.progress == progress
     return ConfigRecord(
@@ -114,6 +117,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         progress=progress,
         said_at=before.said_at if before is not None and known else now,
         grouped=labels.get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
+        workers=int(workers) if workers.isdigit() else 0,
     )
 
 

@@ -16,7 +16,7 @@ from headway_operator.plan.ends import (
     silent_node_message,
 )
 from headway_operator.plan.look import Look
-from headway_operator.plan.model import Job, NewPod, Observed
+from headway_operator.plan.model import Job, NewPod, Observed, Pod
 from headway_operator.plan.status import REASON_PODS_REFUSED, condition_of
 from headway_operator.plan.stopping import deadline_message, hindrance, reason_to_stop
 from headway_operator.plan.times import to_seconds, to_text
@@ -49,7 +49,9 @@ def carry_on(look: Look, attempt: Attempt) -> None:
     said = look.said
     attempt = _hear_driver(look, attempt, said)
     head = crew.head
-    if head is not None and head.ended:
+    if head is not None and head.ended and _unheard(look, head):
+        look.look_live = True
+    elif head is not None and head.ended:
         _end(look, attempt, head_end(head, attempt.number, said.outcome if said else None))
     elif head is not None and overdue(head, look.now):
         _unreachable_head(look, attempt, crew)
@@ -77,11 +79,22 @@ def conclude(look: Look, *, complete: bool, reason: str, message: str) -> None:
     draft.completion_time = draft.completion_time or to_text(look.now)
 
 
+def _unheard(look: Look, head: Pod) -> bool:
+    """Whether a head without a word on its pod may have left one in its ConfigMap that the cache has not seen."""
+    return head.end is None and (look.said is None or look.said.outcome is None) and not look.observed.live
+
+
 def _desired(look: Look, attempt: Attempt) -> int:
-    """The workers of this attempt. A changed number counts from the next attempt on: the world size is fixed."""
+    """The workers of this attempt. A changed number counts from the next attempt on: the world size is fixed.
+
+    An attempt that the status does not tell of yet has as many as its driver was told to wait for.
+    """
     status, spec = look.job.status, look.job.spec
     if status.attempt == attempt.number and status.workers is not None and status.workers.desired > 0:
         return status.workers.desired
+    told = next((config.workers for config in look.observed.configs if config.attempt == attempt.number), 0)
+    if told > 0:
+        return told
     return spec.workers.replicas if spec is not None else 1
 
 

@@ -43,6 +43,7 @@ def _reject(look: Look) -> None:
     text = "; ".join(problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     known = _rejected(look.job) and look.job.status.observed_generation == look.job.generation
     look.draft.condition("Accepted", False, "InvalidSpec", text)
+    _clean_up(look)
     attempts.conclude(look, complete=False, reason="InvalidSpec", message=text)
     if not known:
         look.notice("Rejected", text, warning=True)
@@ -60,8 +61,8 @@ def _clean_up(look: Look) -> bool:
             look.wake_at(pod.deleting + attempts.OVERDUE_SECONDS + 1)
     if not held:
         # Pods that have just gone speak for their attempt, too: somebody may have deleted its ConfigMap.
-        known = [config.attempt for config in look.observed.configs] + [pod.attempt for pod in look.observed.pods]
-        for attempt in known:
+        gone = [pod.attempt for pod in look.observed.pods if pod.gone]
+        for attempt in [*(config.attempt for config in look.observed.configs), *gone]:
             look.delete_objects(attempt)
     return not held and not look.observed.configs
 

@@ -98,6 +98,8 @@ class AttemptConfig:
     """When that text was first seen."""
     grouped: bool = False
     """Whether the attempt's pods are scheduled as one PodGroup."""
+    workers: int = 0
+    """How many workers its driver was told to wait for; 0 if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,10 @@ def config_map(attempt: AttemptOf) -> Manifest:
         spec=_for_pods(attempt),
     )
     meta = metadata(attempt, attempt.name, {wire.LABEL_GANG: wire.GANG_POD_GROUP} if attempt.grouped else None)
-    meta["annotations"] = {wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.number)}
+    meta["annotations"] = {
+        wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.number),
+        wire.ANNOTATION_WORKERS: str(attempt.workers),
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

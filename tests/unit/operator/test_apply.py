@@ -324,7 +324,7 @@ def test_run_json_is_what_the_trainer_reads() -> None:
     assert (run.attempt, run.config_map, run.spec.workers.replicas, run.spec.image) == (1, "digits-1", 3, "trainer:1")
     assert run.storage_uri == f"s3://bucket/headway/default/digits-{run.uid[:8]}"
     assert run.spec.workers.template == {}
-    assert config["metadata"]["annotations"] == {wire.ANNOTATION_WRITER: "digits-1-head"}
+    assert config["metadata"]["annotations"] == {wire.ANNOTATION_WRITER: "digits-1-head", wire.ANNOTATION_WORKERS: "3"}
 
 
 @pytest.mark.parametrize(

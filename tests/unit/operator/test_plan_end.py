@@ -46,7 +46,7 @@ OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [
 
 @pytest.mark.parametrize(("head", "cause"), [row[1:] for row in OUTCOMES], ids=[row[0] for row in OUTCOMES])
 def test_each_end_of_the_head_has_its_cause(head: dict[str, Any], cause: str | None) -> None:
-    status = make_job().running().head(**head).worker(0).plan(after=100).status
+    status = make_job().running().head(**head).worker(0).live().plan(after=100).status
     assert status is not None
     assert status.attempts[0].cause == cause
     assert status.attempts[0].end_time is not None
@@ -126,7 +126,7 @@ def test_a_user_s_error_fails_at_once_and_says_that_retries_are_off() -> None:
 
 
 def test_a_lost_node_is_tried_again() -> None:
-    plan = make_job().running().head(gone=True, disruption="DeletionByPodGC").plan(after=100)
+    plan = make_job().running().head(gone=True, disruption="DeletionByPodGC").live().plan(after=100)
     assert plan.status is not None
     assert plan.status.phase == "Pending"
     assert plan.status.failures is not None
@@ -229,3 +229,19 @@ def test_what_an_attempt_had_goes_with_its_last_pod_though_somebody_deleted_its_
     assert ended.worker(1, gone=True).plan().delete_objects == ()
     last = make_job().attempt(end=T0 + 50).without_config().status(phase="Succeeded").worker(0, gone=True).plan()
     assert last.delete_objects == (1,)
+
+
+def test_a_head_without_a_word_is_believed_when_the_api_server_knows_of_none_either() -> None:
+    gone = make_job().running().head(gone=True)
+    assert gone.plan().look_live
+    heard = gone.config(progress=f'{{"attempt": 1, "outcome": {outcome("Succeeded")}}}').live().plan()
+    assert heard.status is not None
+    assert heard.status.phase == "Succeeded"
+
+
+def test_a_spoilt_spec_between_two_attempts_fails_the_job_and_leaves_nothing() -> None:
+    spoilt = make_job().attempt(end=T0 + 50, cause="Suspended").config().worker(0).spec(model={"name": "none such"})
+    assert deleted(spoilt.plan()) == ["digits-1-worker-0-0"]
+    plan = make_job().attempt(end=T0 + 50, cause="Suspended").config().spec(model={"name": "none such"}).plan()
+    assert plan.delete_objects == (1,)
+    assert said(plan, "Failed").reason == "InvalidSpec"

@@ -156,3 +156,11 @@ def test_a_pod_that_can_never_be_created_fails_the_job() -> None:
 def test_surplus_pods_of_an_earlier_attempt_go() -> None:
     plan = make_job().attempt(1, end=T0 + 1, cause="NodeLost").attempt(2).head(2).worker(0, 2).worker(0, 1).plan()
     assert deleted(plan) == ["digits-1-worker-0-0"]
+
+
+def test_an_attempt_keeps_the_workers_that_its_driver_waits_for_though_the_spec_has_changed_meanwhile() -> None:
+    begun = make_job().workers(2).config(workers=3).head().worker(0).worker(1).worker(2).plan()
+    assert not begun.delete
+    assert begun.status is not None
+    assert begun.status.workers is not None
+    assert begun.status.workers.desired == 3
