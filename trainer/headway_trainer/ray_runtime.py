@@ -61,12 +61,12 @@ drain requests, which nobody sends here; metrics and structured logs go to a das
 would give way to every other process of the machine, which training has no reason to do."""
 
 SYSTEM_CONFIG: Mapping[str, int | bool] = {
-    "health_check_period_ms": 1000,
+    "health_check_period_ms": 500,
     "health_check_timeout_ms": 4000,
     "health_check_failure_threshold": 5,
     "enable_metrics_collection": False,
 }
-"""A node whose processes are gone counts as dead after 5 s, one that does not answer after 25 s; Ray waits longer.
+"""A node whose processes are gone counts as dead after 3 s, one that does not answer after 22 s; Ray waits longer.
 Metrics would go to an agent that is not there."""
 
 

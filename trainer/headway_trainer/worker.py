@@ -73,7 +73,8 @@ def main() -> int:
         leaving = threading.Thread(target=leave, args=(address,), daemon=True)
         leaving.start()
         leaving.join(LEAVE_SECONDS)
-    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    # Within a second the raylet takes its leave of the head, which would else miss it only seconds later.
+    node.kill_all_processes(check_alive=False, allow_graceful=code != wire.EXIT_SUCCEEDED)
     follower.close()
     return code
 
