@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -64,9 +65,34 @@ async def load_configuration() -> Configuration:
     except ConfigException:
         await load_kube_config(client_configuration=configuration)
     configuration.proxy = configuration.proxy or _proxy_to(configuration.host)
-    # The environment has been asked for a proxy once; aiohttp would read ~/.netrc in a thread before each request.
-    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.client_session_kwargs = session_options()
     return configuration
+
+
+def session_options() -> dict[str, Any]:
+    """What aiohttp's session has to know."""
+    # The environment has been asked for a proxy once; aiohttp would read ~/.netrc in a thread before each request.
+    return {"trust_env": False, "trace_configs": [_fenced()]}
+
+
+_allowed: ContextVar[Callable[[], bool]] = ContextVar("allowed")
+"""Whether what the present task writes may be written."""
+
+
+def _fenced() -> aiohttp.TraceConfig:
+    """Has aiohttp ask once more just before a body leaves.
+
+    It leaves in a task of its own, some turns of the event loop after the request was begun: a process that is frozen
+    in between would write when it thaws, after another has taken over.
+    """
+
+    async def ask(*_: object) -> None:
+        if not _allowed.get(lambda: True)():
+            raise FencedError("not the leader any more")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(ask)
+    return trace
 
 
 def _proxy_to(host: str) -> str | None:
@@ -177,6 +203,7 @@ class HttpKube:
             # Looked at only now: a write may have waited long for its turn.
             if method != "GET" and not self._may_write():
                 raise FencedError(f"not the leader any more: {verb} of {resource.plural} not sent")
+            _allowed.set(self._may_write)
             status = 0
             try:
                 _, url, sent, *_ = await self._client.param_serialize(
@@ -188,6 +215,8 @@ class HttpKube:
                 data = await response.read()
                 after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if method != "GET" and not self._may_write():
+                    raise FencedError(f"not the leader any more: {verb} of {resource.plural} broken off") from error
                 reason = str(error) or type(error).__name__
                 raise RetryableError(f"{verb} {resource.plural}: the API server did not answer ({reason})") from error
             finally:

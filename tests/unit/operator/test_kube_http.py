@@ -24,7 +24,7 @@ from headway_operator.kube import (
     NotFoundError,
     RetryableError,
 )
-from headway_operator.kube_http import HttpKube, _proxy_to
+from headway_operator.kube_http import HttpKube, _proxy_to, session_options
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,7 +40,7 @@ async def served(answer: Answer, **options: Any) -> AsyncIterator[HttpKube]:
     await site.start()
     port = runner.addresses[0][1]
     configuration = Configuration(host=f"http://127.0.0.1:{port}")
-    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.client_session_kwargs = session_options()
     try:
         async with ApiClient(configuration) as client:
             yield HttpKube(client, timeout=5, **options)
@@ -185,6 +185,22 @@ async def test_who_may_not_write_sends_nothing_but_may_still_read() -> None:
         ):
             with pytest.raises(FencedError):
                 await write
+    assert [asked[0] for asked in server.asked] == ["GET"]
+
+
+async def test_who_may_not_write_any_more_when_the_bytes_would_leave_sends_none() -> None:
+    server = Recorded({"metadata": {}})
+    asked = 0
+
+    def frozen_in_between() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 1
+
+    async with served(server.answer, may_write=frozen_in_between) as api:
+        with pytest.raises(FencedError):
+            await api.delete(kube.PODS, "team", "a")
+        await api.get(kube.PODS, "team", "a")
     assert [asked[0] for asked in server.asked] == ["GET"]
 
 
