@@ -117,6 +117,17 @@ def test_a_process_that_ends_itself_says_so_first(kept: list[str], monkeypatch: 
     assert "called os._exit(0), which ends the training process" in kept[0]
 
 
+def test_an_end_that_no_code_of_the_users_asked_for_is_not_told(
+    kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    monkeypatch.setattr(leaving, "is_own", lambda *_: False)
+    with leaving.told():
+        os._exit(1)
+    assert (left, kept) == ([1], [])
+
+
 def test_a_forked_child_may_end_itself(kept: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
     monkeypatch.setattr(os, "_exit", left.append)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway_trainer.storage import Store
-from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.link import Request, TrainEnd
 from training_runs import Driver, Ticks, cut_at_write, finish, make_job, run_until, same, small_model, training
 
 STEPS = 12
@@ -139,6 +139,38 @@ def test_killed_again_and_again_in_steps_and_in_saves_gives_the_same_weights_bit
     resumed, again = finish(make_job(store, spec, attempt=len(kills) + 1))
     assert same(weights, again)
     assert (resumed.step, resumed.early_stopped) == (whole.step, whole.early_stopped)
+
+
+def test_a_stop_that_comes_in_a_save_ends_the_run_after_the_next_step_with_a_checkpoint_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = training(checkpoint={"everySteps": 3})
+    _, weights = finish(make_job(Store.open(str(tmp_path / "a")), spec))
+    store, link = Store.open(str(tmp_path / "b")), Stopped()
+    write = Store.write
+
+    def stopping(self: Store, path: str, data: bytes) -> None:
+        link.stop = link.stop or path.startswith("step-")
+        write(self, path, data)
+
+    monkeypatch.setattr(Store, "write", stopping)
+    end, _ = finish(make_job(store, spec, link=link, clock=Ticks(1.0)))
+    assert not end.finished
+    assert end.step == 4
+    assert end.checkpoint is not None
+    assert end.checkpoint.step == 4
+    resumed, again = finish(make_job(store, spec, attempt=2))
+    assert resumed.resumed_from_step == 4
+    assert same(weights, again)
+
+
+class Stopped(Driver):
+    """Asks to stop from some moment on."""
+
+    stop = False
+
+    def request(self) -> Request:
+        return Request.STOP if self.stop else Request.NONE
 
 
 def test_progress_tells_epoch_step_and_planned_steps(tmp_path: Path) -> None:

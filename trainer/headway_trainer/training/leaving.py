@@ -49,7 +49,9 @@ def sentence(call: str, place: str) -> str:
 
 def _tell(status: int) -> None:
     stack = traceback.extract_stack()[:-2]
-    own = [frame for frame in stack if is_own(Path(frame.filename), None)] or stack
+    own = [frame for frame in stack if is_own(Path(frame.filename), None)]
+    if not own:  # Ray ends its process so, too
+        return
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}"
     text = sentence(f"os._exit({status})", f"rank {ray.train.get_context().get_world_rank()}: {place}")
     print(text, file=sys.stderr, flush=True)
