@@ -119,5 +119,22 @@ def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path
         assert [one["step"] for one in manifests if one["batch"]], "only a request is answered within an epoch"
 
 
+def test_a_worker_that_freezes_ends_the_attempt_as_a_hang_and_the_driver_is_gone(tmp_path: Path) -> None:
+    training = SPEC["training"] | {"epochs": 10_000, "earlyStopping": None}
+    with Pods(tmp_path, SPEC | {"training": training, "progressDeadlineSeconds": 30}) as pods:
+        pods.start_all()
+        pods.wait_for_checkpoint(200)
+        frozen = pods.training_pid("worker-1")
+        os.kill(frozen, signal.SIGSTOP)
+        assert pods.wait("head", 120) == 70, pods.log("head")
+        outcome = pods.outcome()
+        assert pods.wait("worker-0", 60) == 0, pods.log("worker-0")
+    assert (outcome.outcome, outcome.cause) == ("Failed", "Hang")
+    assert f"pid {frozen}) did not answer" in outcome.message
+    assert "made no step for 30 seconds" in outcome.message
+    assert outcome.checkpoint is not None
+    assert outcome.checkpoint.step >= 25, "told before"
+
+
 def _weights(store: Path) -> dict[str, bytes]:
     return {name: tensor.tobytes() for name, tensor in load_file(store / "model.safetensors").items()}
