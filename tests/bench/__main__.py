@@ -13,16 +13,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.report import Machine, Measured, Row, keep, row, table
+from bench.report import RESULTS, Machine, Measured, Row, keep, row, table
 
 BENCHMARKS = ("scale", "start", "steps")
 """The modules, in the order in which they run."""
-RESULTS = Path(__file__).parent / "results"
 
 Part = Callable[..., Iterable[Measured]]
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import ssl
 import tempfile
 from collections import Counter
@@ -25,6 +26,7 @@ from sim.builders import document
 NODES = 10
 """Of a thousand pods each."""
 JOBS = "/apis/headway.dev/v1alpha1/namespaces/default/trainingjobs"
+PODS = "/api/v1/namespaces/default/pods"
 AT_A_TIME = 32
 SETTLE_SECONDS = 5.0
 """After the last job has come where it should: what can wait (numbers in the status, Events) is written, too."""
@@ -69,6 +71,16 @@ class Usage:
         return cls((int(words[11]) + int(words[12])) / _TICK, memory, peak)
 
 
+def api_calls(operator: Operator) -> Counter[tuple[str, str]]:
+    """How often the operator has called the API server, by verb and resource."""
+    found: Counter[tuple[str, str]] = Counter()
+    for line in (operator.get("/metrics") or "").splitlines():
+        if line.startswith("headway_api_calls_total{"):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            found[labels["verb"], labels["resource"]] += int(float(line.rpartition(" ")[2]))
+    return found
+
+
 class Crowd:
     """The jobs of a benchmark, seen over a watch of its own."""
 
@@ -104,12 +116,23 @@ class Crowd:
         """Delete jobs."""
         await self._each(names, lambda name: self._session.delete(f"{JOBS}/{name}"))
 
-    async def patch(self, path: str, body: dict[str, Any]) -> None:
-        """Merge into an object."""
-        headers = {"Content-Type": "application/merge-patch+json"}
-        async with self._session.patch(path, json=body, headers=headers) as answer:
-            if answer.status != 200:
-                raise RuntimeError(f"{path}: {answer.status} {await answer.text()}")
+    async def patch_status(self, names: Iterable[str], body: dict[str, Any]) -> None:
+        """Merge into the status of jobs."""
+        await self._each(names, lambda name: self._patch(f"{JOBS}/{name}/status", body))
+
+    async def end_drivers(self, names: Iterable[str], message: str) -> None:
+        """The main processes of the heads end in order, and leave their word."""
+        ended = {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": None, "finishedAt": None}
+        container = {"name": "main", "image": "trainer:test", "imageID": "", "ready": False, "restartCount": 0}
+        status = {
+            "phase": "Succeeded",
+            "containerStatuses": [container | {"state": {"terminated": ended}}],
+            "conditions": [{"type": "Ready", "status": "False"}],
+        }
+        await self._each(names, lambda name: self._patch(f"{PODS}/{name}-1-head/status", {"status": status}))
+
+    def _patch(self, path: str, body: dict[str, Any]) -> Any:
+        return self._session.patch(path, json=body, headers={"Content-Type": "application/merge-patch+json"})
 
     async def until(self, what: str, holds: Callable[[], bool], within: float) -> None:
         """Wait until the watch has shown it."""
@@ -121,22 +144,35 @@ class Crowd:
         except TimeoutError:
             raise TimeoutError(f"not within {within:.0f} s: {what}; the jobs are {dict(self.phases())}") from None
 
+    async def pods(self) -> int:
+        """How many pods there are."""
+        async with self._session.get(PODS, params={"limit": "1"}) as answer:
+            listed = await answer.json()
+        return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount", 0))
+
     def phases(self) -> Counter[str]:
         """How many jobs are in which phase."""
         return Counter(job.get("status", {}).get("phase", "New") for job in self.jobs.values())
 
     async def _watch(self) -> None:
-        async with self._session.get(JOBS) as answer:
-            version = (await answer.json())["metadata"]["resourceVersion"]
-        async with self._session.get(JOBS, params={"watch": "1", "resourceVersion": version}) as stream:
-            async for line in stream.content:
-                event = json.loads(line)
-                name = event["object"]["metadata"]["name"]
-                if event["type"] == "DELETED":
-                    self.jobs.pop(name, None)
-                else:
-                    self.jobs[name] = event["object"]
-                self._changed.set()
+        """List and watch, again and again: the API server ends a watch that is slow to read, as on a busy machine."""
+        while True:
+            async with self._session.get(JOBS) as answer:
+                listed = await answer.json()
+            self.jobs = {job["metadata"]["name"]: job for job in listed["items"]}
+            self._changed.set()
+            params = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
+            async with self._session.get(JOBS, params=params) as stream:
+                async for line in stream.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    name = event["object"]["metadata"]["name"]
+                    if event["type"] == "DELETED":
+                        self.jobs.pop(name, None)
+                    else:
+                        self.jobs[name] = event["object"]
+                    self._changed.set()
 
     @staticmethod
     async def _each(names: Iterable[str], call: Callable[[str], Any]) -> None:

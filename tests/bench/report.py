@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+RESULTS = Path(__file__).parent / "results"
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -87,6 +89,11 @@ def row(measured: Measured, *, command: str, machine: Mapping[str, Any], date: d
 def kept(path: Path) -> list[Row]:
     """The rows of a results file; none if there is no such file."""
     return [Row(**entry) for entry in json.loads(path.read_text())] if path.exists() else []
+
+
+def kept_value(benchmark: str, name: str) -> float | None:
+    """The kept figure of that name, for a part that compares itself with another."""
+    return next((entry.value for entry in kept(RESULTS / f"{benchmark}.json") if entry.name == name), None)
 
 
 def keep(path: Path, fresh: Iterable[Row]) -> None:

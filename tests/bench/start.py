@@ -121,7 +121,7 @@ def ours(cluster: Cluster, number: int) -> Start:
     job["spec"]["training"]["epochs"] = 2
     began = time.time()
     cluster.apply(yaml.safe_dump(job), NAMESPACE)
-    cluster.wait("the driver's log", lambda: "have joined" in _log(cluster, name), 180, every=1.0)
+    cluster.wait("the driver's log", lambda: "have joined" in _log(cluster, name), 900, every=1.0)
     times = {what: _said(_log(cluster, name), what) - began for what in ("begins", "head is up", "have joined")}
     ended = cluster.finished(name, NAMESPACE)
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
