@@ -89,6 +89,10 @@ class Pods:
         _kill(process.pid)
         process.wait(30)
 
+    def folder(self, name: str) -> Path:
+        """The pod's own /tmp."""
+        return self._tmp / name
+
     def pids(self, name: str) -> list[int]:
         """The pod's main process and all below it."""
         pid = self._processes[name].pid

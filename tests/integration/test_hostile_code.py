@@ -12,6 +12,7 @@ from typing import IO, Any, Self
 
 import pytest
 
+from pods import Pods
 from stage_runs import MARK
 
 pytestmark = pytest.mark.ray
@@ -126,3 +127,18 @@ def test_a_frozen_process_is_a_hang_and_its_rank_is_named(stage: Stage) -> None:
     assert ended["cause"] == "Hang"
     assert "rank 1 (" in ended["message"]
     assert "did not answer: a process that is frozen" in ended["message"]
+
+
+def test_a_flood_of_output_is_survived_and_fills_neither_log_nor_disk(tmp_path: Path) -> None:
+    training = {"entrypoint": "mine:floods", "arguments": {"seconds": 4}}
+    spec = {"training": training, "workers": {"replicas": 1, "resources": {"cpu": "300m"}}}
+    with Pods(tmp_path, spec, code=CODE) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        assert pods.wait("worker-0", 60) == 0
+        kept = sum(path.stat().st_size for path in pods.folder("worker-0").rglob("worker-*.out"))
+    log = pods.log("worker-0")
+    assert "bytes of output were left out: too much for the log" in log
+    assert len(log) < 40 * 2**20, "of 200 MB"
+    assert kept < 150 * 2**20
+    assert pods.log_file("head").stat().st_size < 40 * 2**20

@@ -22,6 +22,8 @@ KEEP_BYTES = 32 * 2**20
 """A file that is longer is cut to nothing once it has been copied: its writer appends, so it goes on from there."""
 TOLD_SECONDS = 10.0
 """How often the bytes that were left out are told."""
+CLOSE_SECONDS = 5.0
+"""How long the last lines may take on their way."""
 _LINE_BYTES = 64 * 2**10
 """What is longer, and has no end yet, is copied in pieces."""
 _FILES = ("worker-*.out", "worker-*.err")
@@ -53,10 +55,11 @@ class Follower:
         self._thread.start()
 
     def close(self) -> None:
-        """Copy what is left, and end."""
+        """Copy what is left, and end; at once where nobody takes what is copied."""
         self._closing.set()
-        self._thread.join()
-        self.copy(rest=True)
+        self._thread.join(CLOSE_SECONDS)
+        if not self._thread.is_alive():
+            self.copy(rest=True)
 
     def copy(self, *, rest: bool = False) -> None:
         """Copy what is new; with rest, also a line that has no end yet."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 import ray.train
@@ -66,3 +67,15 @@ def waits_for_itself(_: dict[str, Any]) -> None:
     ray.train.report({"step": 1})
     tensor = torch.zeros(1)
     distributed.recv(tensor, src=1 - ray.train.get_context().get_world_rank())
+
+
+def floods(config: dict[str, Any]) -> None:
+    """50 MB/s on standard output."""
+    lines = ("x" * 1023 + "\n") * 2560
+    began = time.monotonic()
+    for part in range(20 * config["seconds"]):
+        sys.stdout.write(lines)
+        sys.stdout.flush()
+        time.sleep(max(0.0, began + part / 20 - time.monotonic()))
+        ray.train.report({"step": part})
+    print("the end of the flood")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,24 @@ def test_the_thread_copies_what_is_left_when_it_is_closed(tmp_path: Path) -> Non
     (tmp_path / "worker-7.out").write_bytes(b"the last word")
     follower.close()
     assert output.getvalue() == "the last word\n"
+
+
+def test_lines_that_nobody_takes_do_not_keep_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "PERIOD_SECONDS", 0.001)
+    stuck, free = threading.Event(), threading.Event()
+
+    def relay(_: list[str]) -> None:
+        stuck.set()
+        free.wait(30)
+
+    follower = Follower(tmp_path, io.StringIO(), relay=relay)
+    (tmp_path / "worker-1.out").write_bytes(b"hello\n")
+    follower.start()
+    assert stuck.wait(30)
+    follower.close()
+    assert not free.is_set()
+    free.set()
 
 
 def test_a_flood_is_left_out_and_counted_and_takes_neither_memory_nor_disk(
