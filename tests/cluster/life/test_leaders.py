@@ -68,7 +68,7 @@ def test_a_killed_leader_is_followed_within_15_seconds_with_jobs_in_every_phase(
 
 
 def test_a_leader_that_was_frozen_in_the_middle_of_its_work_writes_nothing_when_it_thaws(paper: Paper) -> None:
-    names = [f"job-{number}" for number in range(8)]
+    names = [f"job-{number}" for number in range(16)]
     with Wire(paper.kubeconfig) as wire, paper.operator(kubeconfig=wire.kubeconfig) as first:
         second = paper.start()
         wait_for_second(paper, second)
