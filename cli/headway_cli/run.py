@@ -85,7 +85,7 @@ class Local:
 
 
 def _execute(local: Local, console: Console) -> int:
-    from headway_trainer.ray_runtime import Head, local_gpus, set_environment
+    from headway_trainer.ray_runtime import Head, local_gpus, set_environment, wants_runtime_envs
 
     set_environment()
     from headway_trainer.outcome import judge
@@ -94,7 +94,7 @@ def _execute(local: Local, console: Console) -> int:
     spec = local.job.spec
     stop = threading.Event()
     gpus = local_gpus()
-    head = Head(workers=spec.workers.replicas, gpus=gpus)
+    head = Head(workers=spec.workers.replicas, gpus=gpus, runtime_envs=wants_runtime_envs(spec))
     result: RunResult | None = None
     with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note):
         if spec.workers.resources.gpu and gpus < spec.workers.replicas:

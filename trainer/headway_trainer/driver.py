@@ -24,7 +24,7 @@ from headway_api import wire
 from headway_trainer import outcome
 from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
 from headway_trainer.progress import ConfigMapSink, Nowhere, Sink, config_map_sender
-from headway_trainer.ray_runtime import Head, set_environment
+from headway_trainer.ray_runtime import Head, set_environment, wants_runtime_envs
 
 if TYPE_CHECKING:
     from headway_trainer.pipeline import Pipeline
@@ -49,7 +49,12 @@ def main() -> int:
 def _attempt(run: wire.RunFile, stop: threading.Event) -> int:
     from headway_trainer.pipeline import Pipeline, Surroundings
 
-    head = Head(host=os.environ.get(wire.ENV_POD_IP), port=_port(), temp_dir=os.environ.get("RAY_TMPDIR"))
+    head = Head(
+        host=os.environ.get(wire.ENV_POD_IP),
+        port=_port(),
+        runtime_envs=wants_runtime_envs(run.spec),
+        temp_dir=os.environ.get("RAY_TMPDIR"),
+    )
     sink = _sink(run)
     surroundings = Surroundings(
         head=head,

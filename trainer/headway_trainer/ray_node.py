@@ -9,7 +9,9 @@ This uses Ray's own `Node`, which is not a public interface; docs/decisions/0030
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ray._private import services
@@ -23,60 +25,63 @@ from ray._raylet import (
     persist_port,
 )
 
-_AGENTS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")
 _NO_AGENT = "sh -c 'while kill -0 $PPID; do sleep 5; done'"
 """The raylet insists on two agents and ends with them. This one ends with the raylet, and needs no Python."""
-_AGENT_PORTS = (
-    DASHBOARD_AGENT_LISTEN_PORT_NAME,
-    METRICS_AGENT_PORT_NAME,
-    METRICS_EXPORT_PORT_NAME,
-    RUNTIME_ENV_AGENT_PORT_NAME,
-)
 _NO_PORT = 65_535
-"""Where nothing listens: what the raylet is told that its agents have chosen. It waits for that."""
+"""Where nothing listens: what the raylet is told that such an agent has chosen. It waits for that."""
+_DASHBOARD_PORTS = (DASHBOARD_AGENT_LISTEN_PORT_NAME, METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME)
+_SETUP = Path(__file__).with_name("ray_setup.py")
 
 
-def start_node(*, head: bool, **parameters: Any) -> Any:
-    """Start a node's processes, children of this one that end with it; the node. parameters: those of Ray's RayParams.
+def start_node(*, head: bool, runtime_envs: bool, **parameters: Any) -> Any:
+    """Start a node's processes, children of this one that end with it; the node.
 
+    runtime_envs: whether tasks may ask for a `runtime_env`. parameters: those of Ray's RayParams.
     Raises what Ray raises.
     """
     params = RayParams(
         include_dashboard=False,
         include_log_monitor=False,
         no_monitor=True,
+        setup_worker_path=str(_SETUP),
         **parameters,
     )
-    return _LeanNode(params, head=head, shutdown_at_exit=False, spawn_reaper=True)
+    return _LeanNode(params, head=head, runtime_envs=runtime_envs)
 
 
 class _LeanNode(Node):  # type: ignore[misc]  # ray has no types
+    def __init__(self, parameters: RayParams, *, head: bool, runtime_envs: bool) -> None:
+        self._not_needed: dict[str, tuple[str, ...]] = {"--dashboard_agent_command=": _DASHBOARD_PORTS}
+        if not runtime_envs:
+            self._not_needed["--runtime_env_agent_command="] = (RUNTIME_ENV_AGENT_PORT_NAME,)
+        super().__init__(parameters, head=head, shutdown_at_exit=False, spawn_reaper=True)
+
     def start_api_server(self, **_: object) -> None:
         """Ray starts the dashboard's server even where no dashboard is asked for."""
         self._webui_url = ""
 
     def start_raylet(self, *arguments: Any, **keywords: Any) -> None:
-        """As Ray's, with agents that do nothing."""
-        for name in _AGENT_PORTS:
+        """As Ray's, with agents that do nothing where nobody needs them."""
+        for name in itertools.chain(*self._not_needed.values()):
             persist_port(self._session_dir, self._node_id, name, _NO_PORT)
-        with _without_agents():
+        with _changed(self._lean):
             super().start_raylet(*arguments, **keywords)
+
+    def _lean(self, part: str) -> str:
+        option = next((option for option in self._not_needed if part.startswith(option)), None)
+        return part if option is None else option + _NO_AGENT
 
 
 @contextlib.contextmanager
-def _without_agents() -> Iterator[None]:
+def _changed(change: Callable[[str], str]) -> Iterator[None]:
+    """Change each part of the commands that Ray starts in this block."""
     start = services.start_ray_process
 
-    def lean(command: list[str], *arguments: Any, **keywords: Any) -> Any:
-        return start([_stand_in(part) for part in command], *arguments, **keywords)
+    def changed(command: list[str], *arguments: Any, **keywords: Any) -> Any:
+        return start([change(part) for part in command], *arguments, **keywords)
 
-    services.start_ray_process = lean
+    services.start_ray_process = changed
     try:
         yield
     finally:
         services.start_ray_process = start
-
-
-def _stand_in(part: str) -> str:
-    name = next((name for name in _AGENTS if part.startswith(name)), None)
-    return part if name is None else name + _NO_AGENT

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headway_api.job import TrainingJobSpec
 from headway_trainer.follow import Follower
 
 WORKER_RESOURCE = "headway_worker"
@@ -81,6 +82,11 @@ def set_environment() -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
+def wants_runtime_envs(spec: TrainingJobSpec) -> bool:
+    """Whether the job has a function of the user's own, which may start tasks with a `runtime_env`."""
+    return spec.training is not None and spec.training.entrypoint is not None
+
+
 def local_gpus() -> int:
     """The GPUs of this machine that torch can use."""
     if not any(Path("/dev").glob("nvidia[0-9]*")):
@@ -99,12 +105,21 @@ class Head:
     """Ray's head, in child processes of this one, and this process' connection to it as the driver."""
 
     def __init__(
-        self, *, host: str | None = None, port: int = 0, workers: int = 0, gpus: int = 0, temp_dir: str | None = None
+        self,
+        *,
+        host: str | None = None,
+        port: int = 0,
+        workers: int = 0,
+        gpus: int = 0,
+        runtime_envs: bool = False,
+        temp_dir: str | None = None,
     ) -> None:
         """A head on host (this machine's address if none) and port (a free one if 0).
 
         workers: the training processes that this node itself takes; none in a head pod. gpus: what it lends to them.
+        runtime_envs: as for start_node.
         """
+        self._runtime_envs = runtime_envs
         self._host, self._port, self._workers, self._gpus = host, port, workers, gpus
         self._temp_dir = temp_dir or tempfile.mkdtemp(prefix="headway-")
         self._own_temp_dir = temp_dir is None
@@ -145,6 +160,7 @@ class Head:
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         self._node = start_node(
             head=True,
+            runtime_envs=self._runtime_envs,
             node_ip_address=self._host or ray.util.get_node_ip_address(),
             gcs_server_port=self._port,
             num_cpus=self._workers,
@@ -194,7 +210,7 @@ class Head:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
 
 
-def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
+def join(address: str, *, host: str | None, gpus: int, runtime_envs: bool, temp_dir: str) -> Any:
     """Make this pod a worker node of the head at address (`host:port`); the node, whose processes are children.
 
     Raises what Ray raises.
@@ -208,6 +224,7 @@ def join(address: str, *, host: str | None, gpus: int, temp_dir: str) -> Any:
     Path(temp_dir).mkdir(parents=True, exist_ok=True)
     return start_node(
         head=False,
+        runtime_envs=runtime_envs,
         gcs_address=address,
         node_ip_address=host or ray.util.get_node_ip_address(),
         num_cpus=1,

@@ -25,7 +25,7 @@ from typing import Any
 from headway_api import wire
 from headway_trainer.follow import Follower
 from headway_trainer.pod import read_run_file, touch_ready
-from headway_trainer.ray_runtime import Asker, Relay, join, set_environment
+from headway_trainer.ray_runtime import Asker, Relay, join, set_environment, wants_runtime_envs
 
 log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
@@ -59,6 +59,7 @@ def main() -> int:
         resolved(address),
         host=os.environ.get(wire.ENV_POD_IP),
         gpus=run.spec.workers.resources.gpu,
+        runtime_envs=wants_runtime_envs(run.spec),
         temp_dir=os.environ.get("RAY_TMPDIR", "/tmp/ray"),  # noqa: S108 - a volume of the pod's own
     )
     touch_ready()
