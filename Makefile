@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test test-unit bench demo lint generate clean
+SCHEDULES ?= 2000
+SEED ?= 0
+JOBS ?= 1
+
+.PHONY: help run test test-unit sim bench demo lint generate clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +34,9 @@ test-unit: $(READY) ## the tests of pure functions: under a minute
 
 bench: $(READY) ## the figures of tests/bench, each beside its reference; ONLY="scale" or "scale.jobs", SET="jobs=100"
 	@PYTHONPATH=tests:hack/cluster $(BIN)/python -m bench --only "$(ONLY)" --set "$(SET)"
+
+sim: $(READY) ## play the operator against SCHEDULES=2000 simulated clusters from SEED=0 on, JOBS=1 at a time
+	PYTHONPATH=tests $(BIN)/python -m sim --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS) $(if $(BUG),--bug "$(BUG)")
 
 demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show
 	hack/demo

@@ -41,7 +41,7 @@ class Event(NamedTuple):
     """What a watch shows."""
 
     resource: str
-    type: str
+    type: str | None
     body: Object
 
 
@@ -191,7 +191,8 @@ class FakeKube:
         body = self.server.objects.get((resource.plural, namespace, name))
         if body is None:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
-        return {"metadata": body["metadata"]} if metadata_only else clone(body)
+        found: Object = {"metadata": body["metadata"]} if metadata_only else clone(body)
+        return found
 
     async def pages(
         self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
@@ -222,7 +223,8 @@ class FakeKube:
             raise ConflictError("the object has been modified")
         self.server.change(resource, name, lambda old: old.update(clone(body)), namespace)
         self._done("update", resource, name)
-        return clone(self.server.objects[resource.plural, namespace, name])
+        replaced: Object = clone(self.server.objects[resource.plural, namespace, name])
+        return replaced
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status, if uid and version are those of the patch."""

@@ -1,0 +1,170 @@
+"""Bugs that are planted into the operator to show that the simulation finds them: each is a change of a few words."""
+
+from __future__ import annotations
+import __future__
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+
+from headway_operator import apply, cache, lease, queue
+from headway_operator.plan import attempts, job, look, status
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug, and the seed of a schedule that it fails in."""
+
+    name: str
+    seed: int
+    says: str
+    """What the simulation says about it."""
+    edits: tuple[tuple[object, str, str], ...]
+    """Where, what stands there, and what the bug has instead."""
+
+
+def _bug(name: str, seed: int, says: str, *edits: tuple[object, str, str]) -> Bug:
+    return Bug(name, seed, says, edits)
+
+
+BUGS = (
+    _bug(
+        "pods go before the status accounts for them",
+        0,
+        "",
+        (
+            attempts._end,
+            "    draft.put(entry)\n",
+            "    draft.put(entry)\n    for pod in look.observed.pods:\n        look.delete(pod)\n",
+        ),
+    ),
+    _bug(
+        "a head that has ended unnoticed is deleted unread",
+        0,
+        "",
+        (
+            apply.Applier._delete_pod,
+            "str(pod.version) if pod.role == wire.ROLE_HEAD and not pod.ended else None",
+            "None",
+        ),
+    ),
+    _bug(
+        "the next attempt does not wait for the pods of the last",
+        0,
+        "",
+        (job._between_attempts, "not clean or ", ""),
+    ),
+    _bug(
+        "a lost worker is charged at each look",
+        0,
+        "",
+        (
+            attempts._record_replacements,
+            'return attempt.model_copy(update={"workers_replaced": max(pod.number for pod, _, _ in fresh)})',
+            "return attempt",
+        ),
+    ),
+    _bug(
+        "news of a key end its backoff",
+        0,
+        "",
+        (
+            queue.KeyQueue.add,
+            "elif key not in self._ready and key not in self._failures:",
+            "elif key not in self._ready:",
+        ),
+    ),
+    _bug(
+        "a failed key is due at once",
+        0,
+        "",
+        (queue.KeyQueue.failed, "delay = max(delay, after or 0.0)", "delay = 0.01"),
+    ),
+    _bug(
+        "the status is written whatever has happened since",
+        0,
+        "",
+        (apply.Applier._write_status, '"resourceVersion": job.version', ""),
+    ),
+    _bug(
+        "a frozen leader goes on when it thaws",
+        0,
+        "",
+        (lease.Elector.may_write, "self._clocks.steady() < self._trusted_until", "self._trusted_until > 0"),
+    ),
+    _bug(
+        "objects of an earlier job of the name are taken for ours",
+        0,
+        "",
+        (apply._check_ours, 'owner.get("uid") == job.uid', "True"),
+    ),
+    _bug(
+        "ghosts stay",
+        0,
+        "",
+        (cache.Shelf.missing, "record.uid not in seen and", "False and"),
+    ),
+    _bug(
+        "an old event replaces newer knowledge",
+        0,
+        "",
+        (cache.Shelf.put, "(known is not None and known.version >= record.version)", "False"),
+    ),
+    _bug(
+        "a job is called suspended while its pods are still there",
+        0,
+        "",
+        (job._between_attempts, "_suspended(look, clean)", "_suspended(look, True)"),
+    ),
+    _bug(
+        "a driver's last word counts only on its pod",
+        0,
+        "",
+        (attempts.carry_on, "elif head is None and said is not None and said.outcome is not None:", "elif False:"),
+        (attempts.carry_on, "said.outcome if said else None", "None"),
+    ),
+    _bug(
+        "what cannot wait is written when there is time",
+        0,
+        "",
+        (look.Look.plan, "not urgent(self.job.status, write) and", ""),
+    ),
+    _bug(
+        "attempts are numbered from the newest that is listed",
+        0,
+        "",
+        (status.Draft.put, "max(self.attempt, attempt.number)", "self.attempt or attempt.number"),
+    ),
+)
+
+
+@contextlib.contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """The operator with a bug."""
+    before: dict[FunctionType, CodeType] = {}
+    try:
+        for where, _, _ in bug.edits:
+            assert isinstance(where, FunctionType)
+            before.setdefault(where, where.__code__)
+            where.__code__ = _edited(where, [edit[1:] for edit in bug.edits if edit[0] is where])
+        yield
+    finally:
+        for where, code in before.items():
+            where.__code__ = code
+
+
+def _edited(function: FunctionType, edits: list[tuple[str, str]]) -> CodeType:
+    source = textwrap.dedent(inspect.getsource(function))
+    for old, new in edits:
+        if source.count(old) != 1:
+            raise LookupError(f"{function.__qualname__} has changed: it does not hold once {old!r}")
+        source = source.replace(old, new)
+    names: dict[str, object] = {}
+    flags = __future__.annotations.compiler_flag
+    exec(compile(source, inspect.getfile(function), "exec", flags=flags), function.__globals__, names)  # noqa: S102
+    edited = names[function.__name__]
+    assert isinstance(edited, FunctionType)
+    return edited.__code__

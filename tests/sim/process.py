@@ -1,0 +1,227 @@
+"""An operator's process in a simulated world: the real parts, wired as runtime.py wires them, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from headway_operator import kube
+from headway_operator.apply import Applier
+from headway_operator.cache import Cache
+from headway_operator.controller import Controller
+from headway_operator.kube import KubeError
+from headway_operator.lease import Clocks, Elector
+from headway_operator.metrics import Metrics
+from headway_operator.plan.model import Job, Notice
+from headway_operator.resync import Resync
+from headway_operator.slim import Key
+from headway_operator.work import Workers
+from sim.agenda import ProcessLoop
+from sim.builders import DEFAULTS
+from sim.fakes.api import Event
+from sim.network import Armed, Link
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+WATCHED = {resource.plural: resource for resource in (kube.JOBS, kube.PODS, kube.CONFIG_MAPS)}
+WORKERS = 4
+FINISH_SECONDS = 5.0
+POLL_SECONDS = 2.0
+METRICS = Metrics()
+"""Counts over all worlds: nobody reads it here, and making one takes longer than a look at a job."""
+
+# What goes wrong in a world is its point; thousands of lines about it are not.
+logging.getLogger("headway_operator").setLevel(logging.CRITICAL)
+
+
+class Process:
+    """One process, from its start to its end."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.cache = Cache()
+        self.armed: list[Armed] = []
+        self.cut_off = False
+        """No request reaches the API server."""
+        self.died = False
+        self._at_thaw: list[Callable[[], None]] = []
+        self._watching: dict[str, bool] = {}
+        self._shown: dict[str, float] = {}
+        """By the uid of an object: when its newest event will have been shown."""
+        self.loop = ProcessLoop(world.agenda, self._on_error)  # type: ignore[abstract]  # it has what asyncio asks for
+        self.elector: Elector | None = None
+        if world.schedule.operators > 1:
+            api = Link(self, lambda: True, for_lease=True)
+            clocks = Clocks(steady=lambda: world.now, wall=lambda: world.now)
+            self.elector = Elector(api, namespace="headway", name="headway-operator", identity=name, clocks=clocks)
+        self.api = Link(self, self.may_write)
+        applier = Applier(
+            self.api,
+            self.cache,
+            pull_policy="Never",
+            now=lambda: world.now,
+            new_token=lambda: "token",
+        )
+        self.controller = Controller(
+            api=self.api, cache=self.cache, applier=applier, recorder=self, defaults=DEFAULTS, now=lambda: world.now
+        )
+        self.workers = Workers(self._look, limit=WORKERS, now=lambda: world.now, metrics=METRICS)
+        self.resync = Resync(self.api, self.cache, self.workers.add, (), lambda: world.now)
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.main = self.loop.create_task(self._run())
+
+    def may_write(self) -> bool:
+        """Whether this process holds the Lease, as far as it knows."""
+        return self.elector is None or self.elector.may_write()
+
+    def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
+        """Events for people."""
+        for notice in notices:
+            self.world.note(self.name, f"{job.name}: {notice.reason}: {notice.message}")
+
+    async def _run(self) -> None:
+        """As runtime.Operator does it."""
+        if self.elector is not None:
+            await self.elector.acquire()
+            self.world.note(self.name, "holds the Lease")
+            self._tasks.append(asyncio.create_task(self.elector.keep()))
+        seeding = asyncio.create_task(self._seed())
+        await asyncio.wait([seeding, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        if seeding.done():
+            self._tasks.append(asyncio.create_task(self.workers.run()))
+            self._tasks.append(asyncio.create_task(self.resync.run(self.world.schedule.resync)))
+            for resource in WATCHED:
+                self.world.agenda.after(self.world.latency() * 20, self.begin_watch, resource)
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        self.die("ends: it has lost the Lease")
+
+    async def _seed(self) -> None:
+        while True:
+            try:
+                await self.resync.seed()
+            except KubeError:
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
+
+    async def stop_in_order(self) -> None:
+        """As runtime.Operator does it on SIGTERM."""
+        await self.workers.finish(FINISH_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        if self.elector is not None:
+            await self.elector.release()
+        self.die("has stopped")
+
+    async def _look(self, key: Key) -> float | None:
+        checks = self.world.checks
+        if self.died:
+            raise asyncio.CancelledError
+        checks.look_begins(self, key)
+        try:
+            again = await self.controller.reconcile(key)
+        except Exception as error:
+            checks.look_failed(self, key, error)
+            raise
+        checks.look_succeeded(self, key)
+        return again
+
+    # What happens to it
+
+    def struck(self) -> Armed | None:
+        """The fault that strikes this call, if any."""
+        if not self.armed:
+            return None
+        first, *rest = self.armed
+        if first.skip > 0:
+            self.armed[0] = first._replace(skip=first.skip - 1)
+            return None
+        self.armed = rest
+        return first
+
+    def die(self, how: str) -> None:
+        """The process ends here and now. Another takes its place after a while."""
+        if self.died:
+            return
+        self.died = True
+        self.loop.dead = True
+        self.world.note(self.name, how)
+        self.world.agenda.after(0.0, self.loop.bury)
+        self.world.operator_died(self)
+
+    def freeze(self, seconds: float) -> None:
+        """As SIGSTOP does it."""
+        if self.loop.frozen or self.died:
+            return
+        self.loop.frozen = True
+        self.world.note(self.name, f"is frozen for {seconds:.1f} s")
+        self.world.agenda.after(seconds, self._thaw)
+
+    def at_thaw(self, act: Callable[[], None]) -> None:
+        """The first thing to happen when the process goes on."""
+        self._at_thaw.append(act)
+
+    def _thaw(self) -> None:
+        self.loop.frozen = False
+        if not self.died:
+            self.world.note(self.name, "thaws")
+            for act in self._at_thaw:
+                act()
+        self._at_thaw.clear()
+
+    def _on_error(self, context: dict[str, Any]) -> None:
+        self.world.checks.fail(f"{self.name}: nobody caught {context.get('exception') or context.get('message')!r}")
+
+    # Its watches
+
+    def begin_watch(self, resource: str) -> None:
+        """A watch begins, or begins again, with a list of what exists. It does not say what has gone meanwhile."""
+        if self.died:
+            return
+        self._watching[resource] = True
+        for body in self.world.server.of(WATCHED[resource]):
+            self._show(Event(resource, None, body))
+
+    def end_watch(self, resource: str) -> None:
+        """A watch is interrupted."""
+        self._watching[resource] = False
+
+    def resume_watch(self, resource: str) -> None:
+        """A watch goes on as if it had missed nothing."""
+        self._watching[resource] = True
+
+    def watches(self, resource: str) -> bool:
+        """Whether the watch is under way."""
+        return self._watching.get(resource, False)
+
+    def happened(self, event: Event) -> None:
+        """Something has changed that the watch is going to show."""
+        if self._watching.get(event.resource):
+            self._show(event)
+
+    def again(self, event: Event) -> None:
+        """An event comes once more, late."""
+        if self.watches(event.resource):
+            self.loop.call_soon(self._see, event)
+
+    def _show(self, event: Event) -> None:
+        """Events of one object come in their order; those of several as they may."""
+        uid = event.body["metadata"]["uid"]
+        when = max(self.world.now + self.world.watch_delay(), self._shown.get(uid, 0.0))
+        self._shown[uid] = when
+        self.world.agenda.at(when, self.loop.call_soon, self._see, event)
+
+    def _see(self, event: Event) -> None:
+        kind: Any = event.type
+        if event.resource == "trainingjobs":
+            key = self.cache.see_job(kind, event.body)
+        elif event.resource == "pods":
+            key = self.cache.see_pod(kind, event.body, self.world.now)
+        else:
+            key = self.cache.see_config(kind, event.body, self.world.now)
+        if key is not None:
+            self.workers.add(key)

@@ -1,0 +1,215 @@
+"""A simulated driver, and the storage that all attempts of a job share: what it says and does, as the real one does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headway_api import wire
+from headway_operator import kube
+from headway_operator.kube import Object
+from headway_operator.plan.times import to_text
+
+if TYPE_CHECKING:
+    from sim.cluster import Container
+    from sim.world import World
+
+STEPS = 10
+"""Optimiser steps between two words of the driver."""
+CHECKPOINT_EVERY = 2
+POLL_SECONDS = 1.5
+HEARTBEAT_SECONDS = 30.0
+EXIT_CODES = {"Succeeded": 0, "UserError": 1, "StorageError": 74, "Internal": 70, "Interrupted": 143}
+
+
+@dataclass(eq=False)
+class Storage:
+    """What is durable of a job: the newest checkpoint, the last step that was kept, and who may write."""
+
+    claimed_by: int = 0
+    newest: int | None = None
+    last_step: int | None = None
+
+
+@dataclass(eq=False)
+class Truth:
+    """How an attempt's driver really ended."""
+
+    how: str
+    """Succeeded, a cause, Interrupted, OutOfMemory, or Killed."""
+    metrics: dict[str, str] | None = None
+    told: bool = False
+    """Its last word stands in its ConfigMap."""
+
+
+class Driver:
+    """The head's main process."""
+
+    def __init__(self, world: World, container: Container) -> None:
+        self.world = world
+        self.container = container
+        self.of = (container.job_uid, container.attempt)
+        self.storage = world.storages.setdefault(container.job_uid, Storage())
+        self.plan = world.plans[container.job]
+        self.step = self.storage.newest or 0
+        self.resumed_from: int | None = None
+        self.steps_lost: int | None = None
+        self.reports = 0
+        self.training = False
+        self.frozen = False
+        """The process stands still, and hears no signal but SIGKILL."""
+        self.last_word: tuple[str, dict[str, Any]] | None = None
+        self._heard = 0.0
+
+    def begin(self) -> None:
+        """The head is up: wait for the workers."""
+        self._say()
+        self._poll()
+
+    def _poll(self) -> None:
+        if self._over():
+            return
+        if not self._all_here():
+            self.world.agenda.after(POLL_SECONDS, self._poll)
+            if self.world.now > self._heard + HEARTBEAT_SECONDS:
+                self._say()
+        elif not self.training and self.storage.claimed_by > self.container.attempt:
+            self.end("StorageError")
+        else:
+            self._resume()
+
+    def _over(self) -> bool:
+        return not self.container.running or self.last_word is not None or self.frozen
+
+    def _all_here(self) -> bool:
+        return len(self.world.cluster.crew(*self.of)) >= self._wanted()
+
+    def _wanted(self) -> int:
+        config = self._config()
+        if config is None:
+            return self.plan.workers
+        wanted: int = json.loads(config["data"][wire.KEY_RUN])["spec"]["workers"]["replicas"]
+        return wanted
+
+    def _resume(self) -> None:
+        """From the newest checkpoint, or from the start."""
+        self.storage.claimed_by = max(self.storage.claimed_by, self.container.attempt)
+        known = self.step if self.training else self.storage.last_step
+        self.resumed_from = self.storage.newest
+        if known is not None:
+            self.steps_lost = max(0, known - (self.storage.newest or 0))
+        self.step = self.storage.newest or 0
+        self.training = True
+        self._say()
+        self.world.agenda.after(self.world.some(1.0, 5.0), self._train, [w.uid for w in self._workers()])
+
+    def _workers(self) -> list[Container]:
+        return self.world.cluster.crew(*self.of)
+
+    def _train(self, group: list[str]) -> None:
+        """Some more steps, if the group of workers is still the one that began."""
+        if self._over():
+            return
+        if [worker.uid for worker in self._workers()] != group:
+            self._poll()
+            return
+        self.step += STEPS
+        self.reports += 1
+        self.storage.last_step = max(self.step, self.storage.last_step or 0)
+        if self.reports % CHECKPOINT_EVERY == 0 and not self._save():
+            self.end("StorageError")
+        elif self.step >= self.plan.steps:
+            self.end("Succeeded")
+        else:
+            self._say()
+            self.world.agenda.after(self.world.some(1.0, 5.0), self._train, group)
+
+    def _save(self) -> bool:
+        """Commit a checkpoint; false if a newer attempt has claimed the storage."""
+        if self.storage.claimed_by > self.container.attempt:
+            return False
+        self.storage.newest = self.step
+        return True
+
+    def asked_to_stop(self) -> None:
+        """SIGTERM: take a checkpoint, say so, and go."""
+        world = self.world
+        world.agenda.after(world.some(0.05, 3.0), self._stop)
+
+    def _stop(self) -> None:
+        if not self._over():
+            if self.training:
+                self._save()
+            self.end("Interrupted")
+
+    # Its words
+
+    def end(self, how: str) -> None:
+        """The driver has come to its end, and says how."""
+        if self._over():
+            return
+        fields: dict[str, Any] = {"message": f"this is how it ended: {how}"}
+        if how == "Succeeded":
+            fields["result"] = {"metrics": {"test/accuracy": f"0.{self.container.uid[4:]}"}}
+        elif how != "Interrupted":
+            fields["cause"] = how
+        kind = how if how in ("Succeeded", "Interrupted") else "Failed"
+        word = self._file() | {"attempt": self.container.attempt, "outcome": kind, **fields}
+        word.pop("heartbeatTime", None)
+        self.last_word = (how, word)
+        self._say(outcome=word)
+        self.world.agenda.after(self.world.some(0.01, 0.5), self._exit, how, json.dumps(word))
+
+    def _exit(self, how: str, word: str) -> None:
+        code = EXIT_CODES[how]
+        self.world.cluster.end(self.container, code, "Completed" if code == 0 else "Error", word)
+
+    def ended(self, code: int, reason: str) -> None:
+        """The process has ended, by itself or by a blow."""
+        if self.last_word is not None:
+            how, word = self.last_word
+        else:
+            how, word = ("OutOfMemory" if reason == "OOMKilled" else "Killed"), {}
+        del code
+        told = self.last_word is not None and self._outcome_stands()
+        self.world.checks.driver_ended(self.container, Truth(how, (word.get("result") or {}).get("metrics"), told))
+
+    def _file(self) -> dict[str, Any]:
+        progress: dict[str, Any] = {"stage": "Training" if self.training else "Preparing"}
+        said: dict[str, Any] = {"attempt": self.container.attempt, "progress": progress}
+        if self.training:
+            progress |= {"step": self.step, "percent": min(100, 100 * self.step // self.plan.steps)}
+        if self.storage.newest is not None and self.training:
+            said["checkpoint"] = {"uri": "s3://bucket/x", "step": self.storage.newest, "time": to_text(self.world.now)}
+        resume = {"resumedFromStep": self.resumed_from, "stepsLost": self.steps_lost}
+        said |= {key: value for key, value in resume.items() if value is not None}
+        return said
+
+    def _say(self, outcome: dict[str, Any] | None = None) -> None:
+        """Patch the attempt's ConfigMap. Nobody waits for it, and nobody is told if it does not work."""
+        self._heard = self.world.now
+        if not self.container.node.reachable or self._config() is None:
+            return
+        said = self._file() | {"heartbeatTime": to_text(self.world.now)}
+        if outcome is not None:
+            said["outcome"] = outcome
+        text = json.dumps(said)
+
+        def edit(body: Object) -> None:
+            body["data"][wire.KEY_PROGRESS] = text
+
+        self.world.server.change(kube.CONFIG_MAPS, self._config_name(), edit)
+
+    def _outcome_stands(self) -> bool:
+        config = self._config()
+        return config is not None and '"outcome": {' in config["data"].get(wire.KEY_PROGRESS, "")
+
+    def _config_name(self) -> str:
+        return wire.object_name(self.container.job, self.container.attempt)
+
+    def _config(self) -> Object | None:
+        config = self.world.server.find(kube.CONFIG_MAPS, self._config_name())
+        if config is None or config["metadata"]["labels"][wire.LABEL_JOB_UID] != self.container.job_uid:
+            return None
+        return config
