@@ -73,7 +73,7 @@ class Attempt(StatusSection):
     queued_time: Time | None = None
     """Since when the job has looked for room, if attempts before this one gave back what they held for want of it."""
     releases: int = 0
-    """How many attempts directly before this one gave back what they held; they are not listed themselves."""
+    """How many attempts directly before this one gave back what they held; those that never ran are not listed."""
     running_time: Time | None = None
     """When all its pods were ready for the first time."""
     end_time: Time | None = None
