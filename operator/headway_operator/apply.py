@@ -82,8 +82,8 @@ class Applier:
         self._uids: dict[Key, dict[tuple[int, str], str]] = {}
         """By job: the uids of its objects that are not watched, by attempt and kind, as far as we made them."""
 
-    async def apply(self, job: Job, plan: Plan, document_status: dict[str, Any]) -> Applied:
-        """Carry the plan out. `document_status` is the status that the API server has, to write only the difference.
+    async def apply(self, job: Job, plan: Plan, status: str) -> Applied:
+        """Carry the plan out. `status` is what the API server has, as JSON, to write only the difference.
 
         Raises KubeError where the API server does not answer or the job is not what it was; the rest has been tried.
         """
@@ -96,7 +96,7 @@ class Applier:
         if plan.delete_job:
             applied.deleted_job = await self._delete_job(job)
         elif plan.status is not None and not applied.refused:
-            await self._write_status(job, plan.status, document_status)
+            await self._write_status(job, plan.status, status)
             applied.wrote_status = True
         return applied
 
@@ -288,16 +288,16 @@ class Applier:
             return False
         return True
 
-    async def _write_status(self, job: Job, status: TrainingJobStatus, before: dict[str, Any]) -> None:
-        after = json.loads(status.model_dump_json(by_alias=True, exclude_none=True))
+    async def _write_status(self, job: Job, status: TrainingJobStatus, before: str) -> None:
+        after = status.model_dump_json(by_alias=True, exclude_none=True)
         patch = {
             # The write is of what was looked at, or not at all.
             "metadata": {"uid": job.uid, "resourceVersion": job.version},
-            "status": merge_patch(before, after),
+            "status": merge_patch(json.loads(before), json.loads(after)),
         }
         metadata = (await self._api.patch_status(kube.JOBS, job.namespace, job.name, patch))["metadata"]
         version = int(metadata["resourceVersion"])
-        self._cache.wrote_status((job.namespace, job.name), job.uid, version, after)
+        self._cache.wrote_status((job.namespace, job.name), job.uid, version, status, after)
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -6,13 +6,13 @@ the watch shows them, so nothing is made twice. Knowledge is never replaced by o
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from headway_api import wire
+from headway_api.status import TrainingJobStatus
 from headway_operator import slim
 from headway_operator.plan.model import Pod
 from headway_operator.slim import ConfigRecord, JobRecord, Key
@@ -40,9 +40,10 @@ class Shelf(Generic[R]):
     def __init__(self) -> None:
         self._by_key: dict[Key, dict[str, R]] = {}
         self._tombs: OrderedDict[str, None] = OrderedDict()
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(len(records) for records in self._by_key.values())
+        return self._count
 
     def known(self) -> list[Key]:
         """The jobs with objects of this kind."""
@@ -56,12 +57,18 @@ class Shelf(Generic[R]):
         """One object."""
         return self._by_key.get(key, {}).get(name)
 
+    def is_news(self, key: Key, name: str, uid: str, version: int) -> bool:
+        """Whether this version of an object is newer than what is known, and the object not known to be deleted."""
+        known = self.get(key, name)
+        return uid not in self._tombs and (known is None or known.version < version)
+
     def put(self, key: Key, record: R) -> bool:
         """Take in what was seen; false if that is nothing new."""
-        known = self.get(key, record.name)
-        if record.uid in self._tombs or (known is not None and known.version >= record.version):
+        if not self.is_news(key, record.name, record.uid, record.version):
             return False
-        self._by_key.setdefault(key, {})[record.name] = record
+        records = self._by_key.setdefault(key, {})
+        self._count += record.name not in records
+        records[record.name] = record
         return True
 
     def update(self, key: Key, record: R) -> None:
@@ -79,6 +86,7 @@ class Shelf(Generic[R]):
         if known is None or known.uid != uid:
             return None
         del self._by_key[key][name]
+        self._count -= 1
         if not self._by_key[key]:
             del self._by_key[key]
         return known
@@ -124,6 +132,9 @@ class Cache:
 
     def see_job(self, event: EventType, body: Mapping[str, Any]) -> Key | None:
         """A job was seen; returns its key if that is news."""
+        meta = body["metadata"]
+        if event != "DELETED" and not _is_news(self.jobs, (meta["namespace"], meta["name"]), body):
+            return None
         record = slim.job_record(body)
         if event != "DELETED":
             return record.key if self.jobs.put(record.key, record) else None
@@ -135,7 +146,7 @@ class Cache:
     def see_pod(self, event: EventType, body: Mapping[str, Any], now: float) -> Key | None:
         """A pod was seen; returns its job's key if that is news."""
         key = slim.key_of(body)
-        if key is None:
+        if key is None or (event != "DELETED" and not _is_news(self.pods, key, body)):
             return None
         seen = slim.pod(body, self.pods.get(key, body["metadata"]["name"]), now)
         if seen is None:
@@ -150,7 +161,7 @@ class Cache:
     def see_config(self, event: EventType, body: Mapping[str, Any], now: float) -> Key | None:
         """An attempt's ConfigMap was seen; returns its job's key if that is news."""
         key = slim.key_of(body)
-        if key is None:
+        if key is None or (event != "DELETED" and not _is_news(self.configs, key, body)):
             return None
         record = slim.config_record(body, self.configs.get(key, body["metadata"]["name"]), now)
         if record is None:
@@ -188,12 +199,11 @@ class Cache:
         """We deleted an attempt's ConfigMap."""
         self.configs.remove(key, record.name, record.uid)
 
-    def wrote_status(self, key: Key, uid: str, version: int, status: Mapping[str, Any]) -> None:
+    def wrote_status(self, key: Key, uid: str, version: int, status: TrainingJobStatus, text: str) -> None:
         """We wrote a job's status, on condition that nobody else had changed the job."""
         known = self.job(key)
         if known is not None and known.uid == uid and known.version < version:
-            text = json.dumps(status, separators=(",", ":"))
-            self.jobs.put(key, replace(known, version=version, status=text, phase=slim.phase(status)))
+            self.jobs.put(key, replace(known, version=version, status=text, phase=slim.phase(status.phase)))
 
     def forget(self, key: Key, pods: Iterable[Pod]) -> None:
         """The last words of these pods are recorded."""
@@ -232,3 +242,9 @@ class Cache:
         job = self.job(key)
         if job is not None and job.uid == pod.job_uid and pod.role in (wire.ROLE_HEAD, wire.ROLE_WORKER):
             self._gone.setdefault(key, {})[pod.uid] = slim.gone(pod)
+
+
+def _is_news(shelf: Shelf[Any], key: Key, body: Mapping[str, Any]) -> bool:
+    """Asked before a record is made of an object: half of what the watches show are echoes of our own writes."""
+    meta = body["metadata"]
+    return shelf.is_news(key, meta["name"], meta["uid"], slim.version_of(body))

@@ -30,7 +30,7 @@ SPECS_KEPT = 512
 NAMES_LOGGED = 3
 FIRST_REFUSAL_DELAY = 5.0
 LONGEST_REFUSAL_DELAY = 60.0
-STATUS_WRITES_A_SECOND = 50.0
+STATUS_WRITES_A_SECOND = 25.0
 """What the status writes that can wait may add up to, over all jobs."""
 SHORTEST_WRITE_INTERVAL = 2.0
 
@@ -133,7 +133,7 @@ class Controller:
     async def _act(self, record: JobRecord, job: Job, plan: Plan, memory: _Memory) -> Applied:
         """Carry a plan out."""
         _log(record.key, plan)
-        applied = await self._applier.apply(job, plan, json.loads(record.status))
+        applied = await self._applier.apply(job, plan, record.status)
         if applied.wrote_status and plan.status is not None:
             memory.last_write = self._now()
             if self._witness is not None:

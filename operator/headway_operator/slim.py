@@ -76,9 +76,9 @@ def key_of(body: Mapping[str, Any]) -> Key | None:
     return (meta.get("namespace", ""), job) if job else None
 
 
-def phase(status: Mapping[str, Any]) -> str:
+def phase(said: str | None) -> str:
     """The phase that a status says, one string for all jobs; New where nobody has looked yet."""
-    return sys.intern(status.get("phase") or "New")
+    return sys.intern(said or "New")
 
 
 def job_record(body: Mapping[str, Any]) -> JobRecord:
@@ -94,7 +94,7 @@ def job_record(body: Mapping[str, Any]) -> JobRecord:
         deleting=bool(meta.get("deletionTimestamp")),
         spec=json.dumps(body.get("spec"), separators=(",", ":")),
         status=json.dumps(body.get("status") or {}, separators=(",", ":")),
-        phase=phase(body.get("status") or {}),
+        phase=phase((body.get("status") or {}).get("phase")),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headway_api import wire
+from headway_api.status import TrainingJobStatus
 from headway_operator.cache import Cache
 from headway_operator.plan.times import to_text
 from sim.builders import T0, UID
@@ -138,7 +139,7 @@ def test_last_words_of_a_job_that_is_gone_are_not_kept() -> None:
 
 def test_our_own_status_write_is_no_news_when_it_comes_back() -> None:
     cache = seen()
-    cache.wrote_status(KEY, UID, 4, {"phase": "Running"})
+    cache.wrote_status(KEY, UID, 4, TrainingJobStatus(phase="Running"), '{"phase":"Running"}')
     assert list(cache.phases()) == ["Running"]
     assert cache.see_job("MODIFIED", job_body(4, phase="Running")) is None
     assert cache.see_job("MODIFIED", job_body(5, phase="Running")) == KEY
@@ -163,3 +164,14 @@ def test_the_time_of_a_pull_error_is_that_of_its_first_showing() -> None:
     assert (pod.waiting, pod.waiting_since) == ("ErrImagePull", T0 + 5)
     cache.see_pod("MODIFIED", pod_body(8), T0 + 8)
     assert cache.pods_of(KEY, UID)[0].waiting_since is None
+
+
+def test_how_many_objects_there_are_is_known_without_counting_them() -> None:
+    cache = seen()
+    assert (len(cache.jobs), len(cache.pods)) == (1, 0)
+    cache.see_pod("ADDED", pod_body(5), T0)
+    cache.see_pod("MODIFIED", pod_body(6), T0)
+    assert len(cache.pods) == 1
+    cache.see_pod("DELETED", pod_body(7), T0)
+    cache.see_pod("DELETED", pod_body(8), T0)
+    assert len(cache.pods) == 0
