@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headway_api import wire
 from headway_trainer.errors import UserError
 
 _SHOWN_PATHS = 4
@@ -111,8 +112,13 @@ def _described(value: Any) -> str:
 
 
 def is_own(path: Path, folder: Path | None) -> bool:
-    """Whether a file is the user's: below folder, or, without one, outside of what is installed."""
+    """Whether a file is the user's: below folder, or, without one, where pods have code, or outside of what is installed.
+
+    In our images Python itself is installed around that place.
+    """
     if folder is not None:
         return path.is_relative_to(folder)
+    if path.is_relative_to(wire.CODE_DIR):
+        return True
     foreign = (Path(sys.prefix), Path(sys.base_prefix), Path(importlib.__file__).parent.parent, Path(__file__).parent)
     return path.is_absolute() and not any(path.is_relative_to(place) for place in foreign)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from headway_trainer.entrypoints import add_to_path, describe, load_function, location
+from headway_api import wire
+from headway_trainer.entrypoints import add_to_path, describe, is_own, load_function, location
 from headway_trainer.errors import UserError
 from headway_trainer.training.errors import is_peer_error, raise_as_users
 from headway_trainer.training.own import takes_arguments
@@ -144,3 +145,9 @@ def test_a_function_may_take_the_arguments_or_nothing(function: object, takes: b
 def test_a_function_that_needs_more_is_refused() -> None:
     with pytest.raises(UserError, match=r"needs config, other: it must take one dict of arguments, or nothing"):
         takes_arguments(two, "m:f")
+
+
+def test_code_in_a_pod_is_the_users_though_python_is_installed_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/opt/headway")
+    assert is_own(Path(wire.CODE_DIR, "mine.py"), None)
+    assert not is_own(Path("/opt/headway/lib/python3.11/site-packages/torch/__init__.py"), None)
