@@ -112,7 +112,7 @@ def _described(value: Any) -> str:
 
 
 def is_own(path: Path, folder: Path | None) -> bool:
-    """Whether a file is the user's: below folder, or, without one, where pods have code, or outside of what is installed.
+    """Whether a file is the user's: below folder; without one, where pods have code, or outside of what is installed.
 
     In our images Python itself is installed around that place.
     """
