@@ -16,6 +16,8 @@ import pytest
 
 from headway_api import wire
 from headway_trainer import progress as module
+from headway_trainer.errors import StorageError
+from headway_trainer.outcome import judge
 from headway_trainer.pipeline import Pipeline, Surroundings
 from headway_trainer.progress import ConfigMapSink, config_map_sender, eta_seconds, shown, to_file
 from headway_trainer.ray_runtime import Head
@@ -262,6 +264,16 @@ def test_a_driver_in_a_long_work_is_alive_and_silent_again_when_it_is_done(
     with pipeline._alive_meanwhile():
         assert sink.beat.wait(30)
     assert "headway-heartbeat" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_the_last_word_of_an_attempt_that_failed_names_the_checkpoints_that_were_passed_over(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.told.notes.append("The checkpoint step-9 was passed over: model.safetensors has 0 bytes.")
+    word = pipeline.last_word(judge(StorageError("could not write /x: No space left on device")))
+    assert word.cause == "StorageError"
+    assert word.message.startswith("could not write /x")
+    assert word.message.endswith("The checkpoint step-9 was passed over: model.safetensors has 0 bytes.")
 
 
 def _step(body: bytes) -> int | None:

@@ -49,6 +49,8 @@ def _from_entrypoint(spec: Model, info: DataInfo, load_function: Callable[[str],
     function = load_function(name)
     try:
         model = function(info, **spec.options)
+    except MemoryError:
+        raise  # not a mistake of the function's
     except Exception as error:
         raise UserError(f"model.entrypoint {name} raised {_told(error)}") from error
     if not isinstance(model, nn.Module):
