@@ -77,6 +77,7 @@ class Checks:
         self._late: set[str] = set()
         """Names of objects that were created late."""
         self.disturbances = 0
+        self.violation: str | None = None
         self.worst = 0.0
         """The largest share of its bound that a job's API calls have taken."""
         self._failures: Counter[tuple[int, Key]] = Counter()
@@ -86,7 +87,8 @@ class Checks:
         """By the uid of their job, by their own: the pods that exist."""
 
     def fail(self, text: str) -> None:
-        """Something that must hold does not."""
+        """Something that must hold does not. Whoever swallows the exception does not swallow this."""
+        self.violation = self.violation or text
         raise ViolationError(text)
 
     # Calls and looks

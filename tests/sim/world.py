@@ -134,6 +134,8 @@ class World:
                     process.happened(event)
         for process in list(self.processes):
             process.loop.pump()
+        if self.checks.violation is not None:
+            raise ViolationError(self.checks.violation)
 
     def _start_operator(self) -> None:
         self._started += 1
