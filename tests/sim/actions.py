@@ -113,7 +113,7 @@ def _gap(world: World, process: Process, action: Action, *, listed: bool) -> Non
     resource = RESOURCES[action.much % len(RESOURCES)]
     if not process.watches(resource):
         return
-    seconds = 1.0 + action.much % 20
+    seconds = 1.0 + action.much % 60
     world.note(process.name, f"its watch of {resource} {'breaks off' if listed else 'is blind'} for {seconds:.0f} s")
     process.end_watch(resource)
     world.agenda.after(seconds, process.begin_watch if listed else process.resume_watch, resource)
@@ -208,6 +208,11 @@ def _delete_job(world: World, name: str, _: Action) -> None:
         world.server.delete(kube.JOBS, name)
 
 
+def _replace_job(world: World, name: str, action: Action) -> None:
+    _delete_job(world, name, action)
+    world.agenda.after(action.much / 300, create_job, world, name)
+
+
 def create_job(world: World, name: str, _: Action | None = None) -> None:
     """The user applies a job, unless it is there."""
     if world.server.find(kube.JOBS, name) is None:
@@ -244,6 +249,7 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "suspend": _on_job(lambda world, name, _: _edit(world, name, suspend=True)),
     "resume": _on_job(lambda world, name, _: _edit(world, name, suspend=False)),
     "delete job": _on_job(_delete_job),
+    "replace job": _on_job(_replace_job),
     "create job": _on_job(create_job),
     "change workers": _on_job(
         lambda world, name, action: _edit(world, name, workers={"replicas": 1 + action.much % 3})

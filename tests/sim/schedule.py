@@ -39,6 +39,7 @@ ACTIONS: dict[str, int] = {
     "suspend": 6,
     "resume": 6,
     "delete job": 5,
+    "replace job": 4,
     "create job": 8,
     "change workers": 3,
     "change deadline": 2,
@@ -99,8 +100,11 @@ def draw(seed: int) -> Schedule:
     jobs = tuple(_job(chance, name) for name in NAMES[:count])
     calm = chance.uniform(20.0, 160.0)
     kinds = chance.choices(list(ACTIONS), list(ACTIONS.values()), k=chance.choice((0, 2, 4, 6, 8, 10, 14)))
+    # In half of them all comes at once: what is to go wrong together has to meet.
+    first = chance.uniform(2.0, calm - 15.0) if chance.random() < 0.5 else 0.0
+    last = first + 12.0 if first else calm
     actions = [
-        Action(round(chance.uniform(0.0, calm), 2), what, chance.randrange(1000), chance.randrange(1000))
+        Action(round(chance.uniform(first, last), 2), what, chance.randrange(1000), chance.randrange(1000))
         for what in kinds
     ]
     tight = chance.random() < 0.2

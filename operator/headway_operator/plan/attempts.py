@@ -13,6 +13,7 @@ from headway_operator.plan.ends import (
     head_end,
     outcome_end,
     overdue,
+    read_outcome,
     silent_node_message,
 )
 from headway_operator.plan.look import Look
@@ -81,7 +82,8 @@ def conclude(look: Look, *, complete: bool, reason: str, message: str) -> None:
 
 def _unheard(look: Look, head: Pod) -> bool:
     """Whether a head without a word on its pod may have left one in its ConfigMap that the cache has not seen."""
-    return head.end is None and (look.said is None or look.said.outcome is None) and not look.observed.live
+    heard = read_outcome(head.end, head.attempt) or (look.said.outcome if look.said is not None else None)
+    return heard is None and not look.observed.live
 
 
 def _desired(look: Look, attempt: Attempt) -> int:

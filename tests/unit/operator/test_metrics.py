@@ -163,7 +163,7 @@ class TestWitness:
         seen = self.watch(
             *self.started(),
             (make_job().suspended().running().head().worker(0), 60),
-            (make_job().suspended().running(cause="Suspended").head(exit_code=143, at=T0 + 66), 66.5),
+            (make_job().suspended().running(cause="Suspended").head(exit_code=143, at=T0 + 66).live(), 66.5),
             (again().live(), 70),
             (again().attempt(2, start=T0 + 70).head(2).worker(0, 2), 72),
         )
@@ -178,7 +178,7 @@ class TestWitness:
         ],
     )
     def test_the_end_of_a_job_is_counted_once(self, said: dict[str, Any], cause: str) -> None:
-        over = make_job().running().head(**said)
+        over = make_job().running().head(**said).live()
         done = make_job().attempt(1, running=T0 + 5, end=T0 + 60).status(phase="Failed")
         seen = self.watch(*self.started(), (over, 60), (done, 61), (done, 90))
         assert seen[f"headway_jobs_ended_total{{cause={cause}}}"] == 1

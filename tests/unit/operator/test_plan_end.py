@@ -232,6 +232,7 @@ def test_what_an_attempt_had_goes_with_its_last_pod_though_somebody_deleted_its_
 
 
 def test_a_head_without_a_word_is_believed_when_the_api_server_knows_of_none_either() -> None:
+    assert make_job().running().head(exit_code=137).plan().look_live
     gone = make_job().running().head(gone=True)
     assert gone.plan().look_live
     heard = gone.config(progress=f'{{"attempt": 1, "outcome": {outcome("Succeeded")}}}').live().plan()

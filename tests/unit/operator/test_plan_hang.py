@@ -59,7 +59,7 @@ def test_a_silent_driver_is_stopped_and_its_end_is_a_hang_whatever_its_exit_code
     stopping = make_job().running(cause="Hang", message="silent")
     assert deleted(stopping.head().worker(0).plan(after=1300)) == ["digits-1-head"]
     killed = make_job().running(cause="Hang", message="silent").head(exit_code=137, deleting=T0 + 1500).worker(0)
-    status = killed.plan(after=1501).status
+    status = killed.live().plan(after=1501).status
     assert status is not None
     assert status.attempts[0].cause == "Hang"
     assert status.failures is not None
