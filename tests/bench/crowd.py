@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import re
 import ssl
 import tempfile
 from collections import Counter
@@ -69,16 +68,6 @@ class Usage:
         status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
         memory, peak = (int(status[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
         return cls((int(words[11]) + int(words[12])) / _TICK, memory, peak)
-
-
-def api_calls(operator: Operator) -> Counter[tuple[str, str]]:
-    """How often the operator has called the API server, by verb and resource."""
-    found: Counter[tuple[str, str]] = Counter()
-    for line in (operator.get("/metrics") or "").splitlines():
-        if line.startswith("headway_api_calls_total{"):
-            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-            found[labels["verb"], labels["resource"]] += int(float(line.rpartition(" ")[2]))
-    return found
 
 
 class Crowd:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.crowd import SETTLE_SECONDS, Crowd, Usage, api_calls, paper
+from bench.crowd import SETTLE_SECONDS, Crowd, Usage, paper
 from bench.report import Goal, Measured, Reference, kept_value
 from cluster.paper import Operator, Paper
 from sim.builders import outcome
@@ -123,9 +123,9 @@ def idle(jobs: int = 1000, seconds: float = 90.0) -> Iterator[Measured]:
             with site.operator() as operator:
                 # The comparison that follows each start is over by then.
                 await asyncio.sleep(20)
-                before, calls = Usage.of(operator), api_calls(operator)
+                before, calls = Usage.of(operator), operator.calls()
                 await asyncio.sleep(seconds)
-                after, more = Usage.of(operator), api_calls(operator)
+                after, more = Usage.of(operator), operator.calls()
         asked = sum(more[call] - calls[call] for call in more if call[1] not in QUIET_CALLS)
         return (after.cpu - before.cpu) / seconds, asked, after.memory
 
@@ -190,8 +190,8 @@ async def _all_running(crowd: Crowd, operator: Operator, count: int, *, workers:
 async def _warm_up(crowd: Crowd) -> None:
     """A first job, until nothing is left of it.
 
-    It brings what a namespace needs once; and the garbage collector learns of a new kind only half a minute after it was
-    installed, and asks for each owner until then.
+    It brings what a namespace needs once. And the garbage collector learns of a new kind half a minute after it was
+    installed; until then it asks for each owner.
     """
     await crowd.submit(["first"])
     await crowd.until("the first job", lambda: crowd.phases()["Running"] == 1, 120)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,6 +100,15 @@ class Operator:
             if line.startswith(f"{name} "):
                 return float(line.rsplit(" ", 1)[1])
         return None
+
+    def calls(self) -> Counter[tuple[str, str]]:
+        """How often it has called the API server, by verb and resource; its watches are not counted."""
+        found: Counter[tuple[str, str]] = Counter()
+        for line in (self.get("/metrics") or "").splitlines():
+            if line.startswith("headway_api_calls_total{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+                found[labels["verb"], labels["resource"]] += int(float(line.rpartition(" ")[2]))
+        return found
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -14,6 +14,8 @@ from cluster.paper import Operator, Paper, crds, install_rights
 from harness import HACK_CLUSTER, Cluster, run, why_no_cluster
 
 pytestmark = pytest.mark.cluster
+ONCE = ("serviceaccounts", "rolebindings", "leases")
+"""What the operator creates once, not for each job."""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,28 @@ def test_a_job_becomes_pods_runs_and_ends_with_what_its_driver_said(paper: Paper
     assert operator.get("/healthz") == "ok"
     assert operator.metric('headway_attempts_ended_total{cause="Succeeded"}') == 1
     assert operator.metric('headway_api_calls_total{code="403",resource="pods",verb="create"}') is None
+
+
+def test_a_job_s_life_takes_no_more_calls_of_the_api_server_than_it_needs(paper: Paper, operator: Operator) -> None:
+    before = operator.calls()
+    paper.submit("digits", workers={"replicas": 2})
+    paper.phase("digits", "Running")
+    paper.end_driver("digits", "Succeeded", message="stored")
+    paper.phase("digits", "Succeeded")
+    paper.nothing_left("digits")
+    paper.until("its Events", lambda: operator.calls()["create", "events"] >= 3)
+    calls = operator.calls() - before
+    # Starting, Running, Succeeded; two of what only shows how far things are, on a slow machine.
+    assert 3 <= calls.pop(("patch", "trainingjobs")) <= 5
+    # The namespace's own objects come once; the rest is the Lease, and what is read to compare.
+    kept = {call: count for call, count in calls.items() if call[0] in ("create", "delete") and call[1] not in ONCE}
+    each = dict.fromkeys(("configmaps", "secrets", "services", "networkpolicies"), 1) | {"pods": 3}
+    assert kept == {
+        **{("create", resource): count for resource, count in each.items()},
+        **{("delete", resource): count for resource, count in each.items()},
+        ("create", "events"): 3,
+    }
+    assert not [call for call in calls if call[0] == "get" and call[1] != "leases"]
 
 
 def test_nothing_of_a_job_has_a_finalizer_and_all_of_it_has_an_owner(paper: Paper, operator: Operator) -> None:
