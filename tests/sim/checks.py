@@ -71,7 +71,8 @@ class Checks:
         """By job and attempt: how the driver really ended."""
         self.unknowable: set[tuple[str, int]] = set()
         """Jobs and attempts of whose driver's end the operator need not know."""
-        self._deleted_by_us: set[str] = set()
+        self._deleted_by_us: dict[str, float] = {}
+        """By the name of a pod: when the operator last deleted it."""
         self._bare: set[str] = set()
         """Names of objects whose ConfigMap somebody has deleted."""
         self._late: set[str] = set()
@@ -108,7 +109,7 @@ class Checks:
     def wrote(self, process: Process, call: Call, error: KubeError | None, *, late: bool) -> None:
         """A write of a process has come to the API server."""
         if error is None and call.verb == "delete" and call.resource == "pods":
-            self._deleted_by_us.add(call.name)
+            self._deleted_by_us[call.name] = self.world.now
         what = f"{call.verb} {call.resource} {call.name}{', late' if late else ''}"
         if late and call.verb == "create":
             self._late.add(call.name)
@@ -230,7 +231,8 @@ class Checks:
         of = (job, int(label(pod, wire.LABEL_ATTEMPT)))
         if label(pod, wire.LABEL_ROLE) == wire.ROLE_HEAD and not self._recorded(of):
             name = pod["metadata"]["name"]
-            if name in self._deleted_by_us and ended(pod) and not pod["metadata"].get("deletionTimestamp"):
+            at_once = self._deleted_by_us.get(name) == self.world.now
+            if at_once and ended(pod) and not pod["metadata"].get("deletionTimestamp"):
                 self.fail(f"the head {name} is deleted before its end is recorded")
             truth = self.truths.get(of)
             if truth is None or not truth.told:
