@@ -39,6 +39,7 @@ MetricValues = Annotated[dict[Annotated[str, Cut(128)], Annotated[str, Cut(64)]]
 """Numbers as text, as the API conventions want them, by `split/name`."""
 
 MAX_ATTEMPTS_KEPT = 20
+MAX_LOSSES_KEPT = 8
 
 
 def list_map(key: str) -> Any:
@@ -61,6 +62,17 @@ class Condition(StatusSection):
     """When status last changed."""
     observed_generation: int = 0
     """The generation of the spec that this was said of."""
+
+
+class Loss(StatusSection):
+    """A loss of workers that was counted as one failure."""
+
+    cause: Cause
+    """Why they were lost."""
+    node: Word | None = None
+    """The node they were on, where that is known."""
+    time: Time
+    """When their replacement was recorded."""
 
 
 class Attempt(StatusSection):
@@ -92,6 +104,10 @@ class Attempt(StatusSection):
     """Steps of the attempt before that had to be done again."""
     workers_replaced: int = 0
     """Worker pods that were lost and replaced within the attempt."""
+    losses: int = 0
+    """As how many failures these count: workers that go from one node at nearly the same time are one."""
+    newest_losses: Annotated[list[Loss], Cut(MAX_LOSSES_KEPT)] = Field(default_factory=list)
+    """The newest of these losses, at most 8."""
 
 
 class Failures(StatusSection):

@@ -294,7 +294,7 @@ class Checks:
             return
         met = [entry["cause"] for entry in entries if entry.get("endTime") and entry.get("cause")]
         # An attempt that was released leaves the list; the workers that it lost are charged all the same.
-        tale.replaced |= {entry["number"]: entry.get("workersReplaced", 0) for entry in entries}
+        tale.replaced |= {entry["number"]: entry.get("losses", 0) for entry in entries}
         expected = sum(cause not in FREE for cause in met) + sum(tale.replaced.values())
         charged = sum((status.get("failures") or {}).values())
         if charged != expected:

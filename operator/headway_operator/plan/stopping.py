@@ -9,7 +9,7 @@ from headway_operator.plan.ends import End
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Pod
 from headway_operator.plan.times import to_seconds
-from headway_operator.plan.workers import Crew
+from headway_operator.plan.workers import Crew, Lost, counted
 
 
 def deadline_message(seconds: int) -> str:
@@ -17,7 +17,7 @@ def deadline_message(seconds: int) -> str:
     return f"the job has held pods for activeDeadlineSeconds, {seconds} s: raise it to let a new job go on"
 
 
-def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[tuple[Cause, str]]) -> End | None:
+def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[Lost]) -> End | None:
     """Why the attempt has to stop, or None. Wakes the look when one of its clocks will be over."""
     spec = look.job.spec
     if spec is None:
@@ -29,7 +29,7 @@ def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[tuple[Ca
         or _refused(look)
         or _stuck(look, crew)
         or _never_up(look, attempt, spec, crew)
-        or _lost_too_many(look, spec, lost)
+        or _lost_too_many(look, attempt, spec, lost)
         or hang.silent(look, attempt, spec)
         or gang.does_not_fit(look, attempt, spec, crew)
     )
@@ -127,10 +127,10 @@ def _why_not_up(look: Look, crew: Crew) -> str:
     return hindrance(look, crew) or silent
 
 
-def _lost_too_many(look: Look, spec: TrainingJobSpec, lost: list[tuple[Cause, str]]) -> End | None:
+def _lost_too_many(look: Look, attempt: Attempt, spec: TrainingJobSpec, lost: list[Lost]) -> End | None:
     failures = look.draft.failures
-    for cause, message in lost:
-        failures = retry.charged(failures, cause)
-        if not retry.affordable(failures, cause, spec.retry):
-            return End(cause, ends.bounded(message))
+    for each in counted(attempt, lost, look.now):
+        failures = retry.charged(failures, each.cause)
+        if not retry.affordable(failures, each.cause, spec.retry):
+            return End(each.cause, ends.bounded(each.message))
     return None

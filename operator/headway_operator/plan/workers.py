@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from headway_api import wire
-from headway_api.status import Attempt, Cause, Failures
+from headway_api.status import Attempt, Cause, Failures, Loss
 from headway_operator.plan import retry
 from headway_operator.plan.ends import overdue, worker_end
 from headway_operator.plan.model import Observed, Pod
+from headway_operator.plan.times import to_seconds
 
 NODES_AVAILABLE = "nodes are available"
 """In what the scheduler says of a pod that fits nowhere, before it says why."""
+TOGETHER: tuple[Cause, ...] = ("NodeLost", "Preempted")
+"""Causes that meet all pods of a node."""
+TOGETHER_SECONDS = 120.0
+"""How long after the first of them the others may follow: the time to drain a node."""
 FOLLOW_SECONDS = 10.0
 """A worker that leaves in order most likely follows its head: so long is waited for the head's own end."""
 
@@ -102,15 +108,24 @@ def _fill(crew: Crew, index: int, pods: list[Pod], now: float) -> None:
         crew.missing.append(index)
 
 
-def unrecorded(crew: Crew, attempt: Attempt) -> list[tuple[Pod, Cause, str]]:
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a worker was lost, and where."""
+
+    cause: Cause
+    message: str
+    node: str | None
+
+
+def unrecorded(crew: Crew, attempt: Attempt) -> list[tuple[Pod, Lost]]:
     """Replacements that the status does not know of yet, with why each became necessary."""
     fresh = [pod for pod in crew.replacements if pod.number > attempt.workers_replaced]
-    return [(pod, *_why(crew.predecessors.get(pod.name))) for pod in fresh]
+    return [(pod, _why(crew.predecessors.get(pod.name))) for pod in fresh]
 
 
-def losses(crew: Crew, now: float) -> tuple[dict[int, tuple[Cause, str]], float | None]:
+def losses(crew: Crew, now: float) -> tuple[dict[int, Lost], float | None]:
     """The places to fill again, with why; and when to look again at those of whom it is not known yet."""
-    lost: dict[int, tuple[Cause, str]] = {}
+    lost: dict[int, Lost] = {}
     wake: float | None = None
     for index, pod in crew.dead.items():
         if pod.end is not None and pod.end.exit_code == 0 and not pod.disruption:
@@ -118,19 +133,40 @@ def losses(crew: Crew, now: float) -> tuple[dict[int, tuple[Cause, str]], float 
             if now < known_at:
                 wake = known_at if wake is None else min(wake, known_at)
                 continue
-        lost[index] = worker_end(pod)
+        lost[index] = _why(pod)
     lost |= {index: _why(None) for index in crew.missing}
     return dict(sorted(lost.items())), wake
 
 
-def _why(pod: Pod | None) -> tuple[Cause, str]:
+def _why(pod: Pod | None) -> Lost:
     if pod is None:
-        return "NodeLost", "a worker pod is gone and left no word"
-    return worker_end(pod)
+        return Lost("NodeLost", "a worker pod is gone and left no word", None)
+    cause, message = worker_end(pod)
+    return Lost(cause, message, pod.node)
 
 
-def charge_all(failures: Failures, causes: list[Cause]) -> Failures:
-    """The failures, with one more for each cause."""
-    for cause in causes:
-        failures = retry.charged(failures, cause)
+def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
+    """Those of the losses that count as failures.
+
+    One node that goes, or is drained, takes all its pods with it: that is one failure, not one for each of them.
+    """
+    known = [(loss.cause, loss.node) for loss in attempt.newest_losses if _recent(loss, now)]
+    found: list[Lost] = []
+    for each in lost:
+        event = (each.cause, each.node)
+        if each.cause not in TOGETHER or each.node is None or event not in known:
+            found.append(each)
+            known.append(event)
+    return found
+
+
+def _recent(loss: Loss, now: float) -> bool:
+    time = to_seconds(loss.time)
+    return time is not None and now - time < TOGETHER_SECONDS
+
+
+def charge_all(failures: Failures, lost: Iterable[Lost]) -> Failures:
+    """The failures, with one more for the cause of each loss."""
+    for each in lost:
+        failures = retry.charged(failures, each.cause)
     return failures

@@ -104,6 +104,45 @@ def test_losing_several_workers_at_once_counts_each() -> None:
     assert plan.status.attempts[0].cause == "Internal"
 
 
+def test_a_node_that_goes_with_all_its_workers_is_one_failure() -> None:
+    builder = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head()
+    for index in range(8):
+        node = "node-7" if index < 7 else "node-8"
+        builder.worker(index, gone=True, disruption="DeletionByPodGC", node=node, ready=False)
+    stopped = builder.plan()
+    assert stopped.status is not None
+    assert stopped.status.attempts[0].cause == "NodeLost", "two nodes are one too many"
+
+    builder = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head()
+    for index in range(8):
+        builder.worker(index, gone=True, disruption="DeletionByPodGC", node="node-7", ready=False)
+    assert len(builder.plan().create) == 8
+    # They come and are recorded one after the other: the first is charged, the others belong to it.
+    first = builder.worker(0, number=1, pending=True).plan(after=61).status
+    assert first is not None
+    assert first.failures is not None
+    assert (first.failures.node_lost, first.attempts[0].losses) == (1, 1)
+    assert [(loss.cause, loss.node) for loss in first.attempts[0].newest_losses] == [("NodeLost", "node-7")]
+    second = builder.status(**dict(first)).worker(1, number=2, pending=True)
+    status = second.plan(after=100).status
+    assert status is not None
+    assert status.failures is not None
+    assert (status.failures.node_lost, status.attempts[0].losses, status.attempts[0].workers_replaced) == (1, 1, 2)
+    # Much later the same node is another failure.
+    late = second.plan(after=61 + 120).status
+    assert late is not None
+    assert late.failures is not None
+    assert late.failures.node_lost == 2
+
+
+def test_workers_that_crash_on_one_node_are_a_failure_each() -> None:
+    builder = make_job().workers(2).running().head().worker(0, exit_code=1).worker(1, exit_code=1)
+    status = builder.worker(0, number=1).worker(1, number=2).plan().status
+    assert status is not None
+    assert status.failures is not None
+    assert status.failures.internal == 2
+
+
 def test_a_refused_replacement_costs_nothing_and_is_asked_for_later() -> None:
     builder = make_job().running().head().worker(0, exit_code=1)
     plan = builder.refused("digits-1-worker-0-1", retry_at=T0 + 70).plan(after=65)
