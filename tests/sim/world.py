@@ -108,6 +108,8 @@ class World:
             self.agenda.at(T0 + action.at, actions.do, self, action)
         self._go_on(T0 + schedule.calm)
         self._calm_down()
+        # What the last trouble leads to comes a moment later.
+        self._go_on(self.now + REST_EVERY)
         while self._unrest() or self._idleness():
             if self.now > T0 + schedule.calm + PATIENCE:
                 self.checks.fail(f"never at rest: {self._unrest() or self._idleness()}")
