@@ -30,9 +30,10 @@ FREE = ("Suspended", "Released", "DeadlineExceeded", "InvalidSpec")
 SURE = ("UserError", "StorageError", "Internal", "OutOfMemory")
 """Ends that mean the same whatever else has happened to the pod."""
 LOOKS_A_SECOND = 30
-CALLS_BASE, CALLS_AN_ATTEMPT, CALLS_A_POD, CALLS_A_CHANGE, CALLS_A_FAULT = 30, 30, 4, 1, 20
+CALLS_BASE, CALLS_AN_ATTEMPT, CALLS_A_POD, CALLS_A_CHANGE, CALLS_A_REFUSAL, CALLS_A_FAULT = 30, 30, 4, 1, 12, 20
 """The bound on the API calls about one job: so many for itself, each attempt, each pod that was created, each change
-that others made to its objects (each may be worth one status write), and each fault or death of the operator."""
+that others made to its objects (each may be worth one status write), each pod that was refused (it is asked for again,
+with what it needs), and each death of the operator."""
 
 
 Resume = tuple[int, int | None, int | None]
@@ -56,6 +57,7 @@ class Tale:
     """By attempt: the workers that were replaced."""
     changes: int = 0
     calls: int = 0
+    refusals: int = 0
     attempts: int = 0
     pods: int = 0
 
@@ -110,6 +112,8 @@ class Checks:
         """A write of a process has come to the API server."""
         if error is None and call.verb == "delete" and call.resource == "pods":
             self._deleted_by_us[call.name] = self.world.now
+        if error is not None and call.verb == "create" and call.resource == "pods":
+            self.tales[self.world.uids.get(call.name.split("-")[0], "")].refusals += 1
         what = f"{call.verb} {call.resource} {call.name}{', late' if late else ''}"
         if late and call.verb == "create":
             self._late.add(call.name)
@@ -347,6 +351,7 @@ class Checks:
             + CALLS_AN_ATTEMPT * tale.attempts
             + CALLS_A_POD * tale.pods
             + CALLS_A_CHANGE * tale.changes
+            + CALLS_A_REFUSAL * tale.refusals
             + CALLS_A_FAULT * self.disturbances
         )
         self.worst = max(self.worst, tale.calls / bound)
