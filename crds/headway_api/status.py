@@ -39,7 +39,7 @@ MetricValues = Annotated[dict[Annotated[str, Cut(128)], Annotated[str, Cut(64)]]
 """Numbers as text, as the API conventions want them, by `split/name`."""
 
 MAX_ATTEMPTS_KEPT = 20
-MAX_LOSSES_KEPT = 8
+MAX_NODE_LOSSES_KEPT = 8
 
 
 def list_map(key: str) -> Any:
@@ -64,15 +64,15 @@ class Condition(StatusSection):
     """The generation of the spec that this was said of."""
 
 
-class Loss(StatusSection):
-    """A loss of workers that was counted as one failure."""
+class NodeLoss(StatusSection):
+    """All workers that went from one node at nearly the same time; they count as one failure."""
 
+    node: Word
+    """The node."""
     cause: Cause
-    """Why they were lost."""
-    node: Word | None = None
-    """The node they were on, where that is known."""
+    """Why they went."""
     time: Time
-    """When their replacement was recorded."""
+    """When the first of their replacements was recorded."""
 
 
 class Attempt(StatusSection):
@@ -106,8 +106,8 @@ class Attempt(StatusSection):
     """Worker pods that were lost and replaced within the attempt."""
     losses: int = 0
     """As how many failures these count: workers that go from one node at nearly the same time are one."""
-    newest_losses: Annotated[list[Loss], Cut(MAX_LOSSES_KEPT)] = Field(default_factory=list)
-    """The newest of these losses, at most 8."""
+    node_losses: Annotated[list[NodeLoss], Cut(MAX_NODE_LOSSES_KEPT), list_map("node")] = Field(default_factory=list)
+    """The nodes that workers were lost from with their node or by an eviction, the newest 8."""
 
 
 class Failures(StatusSection):

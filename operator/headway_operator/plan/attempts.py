@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway_api import wire
-from headway_api.status import MAX_LOSSES_KEPT, Attempt, Cause, Loss, WorkersStatus
+from headway_api.status import Attempt, Cause, WorkersStatus
 from headway_operator.plan import gang, retry
 from headway_operator.plan.ends import (
     OVERDUE_SECONDS,
@@ -21,7 +21,7 @@ from headway_operator.plan.model import Job, NewPod, Observed, Pod
 from headway_operator.plan.status import REASON_PODS_REFUSED, condition_of
 from headway_operator.plan.stopping import deadline_message, hindrance, reason_to_stop
 from headway_operator.plan.times import to_seconds, to_text
-from headway_operator.plan.workers import Crew, charge_all, counted, losses, muster, unrecorded
+from headway_operator.plan.workers import Crew, charge_all, counted, losses, muster, remembered, unrecorded
 
 
 def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
@@ -174,12 +174,11 @@ def _record_replacements(look: Look, attempt: Attempt, crew: Crew) -> Attempt:
     for pod, lost in fresh:
         text = f"{pod.name} takes a place: {lost.cause}, {lost.message}"
         look.notice("WorkerReplaced", bounded(text), warning=True)
-    new = [Loss(cause=lost.cause, node=lost.node, time=to_text(look.now)) for lost in count]
     return attempt.model_copy(
         update={
             "workers_replaced": max(pod.number for pod, _ in fresh),
-            "losses": attempt.losses + len(new),
-            "newest_losses": [*attempt.newest_losses, *new][-MAX_LOSSES_KEPT:],
+            "losses": attempt.losses + len(count),
+            "node_losses": remembered(attempt, count, look.now),
         }
     )
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from headway_api import wire
-from headway_api.status import Attempt, Cause, Failures, Loss
+from headway_api.status import MAX_NODE_LOSSES_KEPT, Attempt, Cause, Failures, NodeLoss
 from headway_operator.plan import retry
 from headway_operator.plan.ends import overdue, worker_end
 from headway_operator.plan.model import Observed, Pod
-from headway_operator.plan.times import to_seconds
+from headway_operator.plan.times import to_seconds, to_text
 
 NODES_AVAILABLE = "nodes are available"
 """In what the scheduler says of a pod that fits nowhere, before it says why."""
@@ -150,7 +150,9 @@ def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
 
     One node that goes, or is drained, takes all its pods with it: that is one failure, not one for each of them.
     """
-    known = [(loss.cause, loss.node) for loss in attempt.newest_losses if _recent(loss, now)]
+    known: list[tuple[Cause, str | None]] = [
+        (loss.cause, loss.node) for loss in attempt.node_losses if _recent(loss, now)
+    ]
     found: list[Lost] = []
     for each in lost:
         event = (each.cause, each.node)
@@ -160,7 +162,17 @@ def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
     return found
 
 
-def _recent(loss: Loss, now: float) -> bool:
+def remembered(attempt: Attempt, count: Iterable[Lost], now: float) -> list[NodeLoss]:
+    """The nodes that the attempt has lost workers from, with those that are counted now."""
+    kept = {loss.node: loss for loss in attempt.node_losses}
+    for each in count:
+        if each.cause in TOGETHER and each.node is not None:
+            kept.pop(each.node, None)
+            kept[each.node] = NodeLoss(node=each.node, cause=each.cause, time=to_text(now))
+    return list(kept.values())[-MAX_NODE_LOSSES_KEPT:]
+
+
+def _recent(loss: NodeLoss, now: float) -> bool:
     time = to_seconds(loss.time)
     return time is not None and now - time < TOGETHER_SECONDS
 

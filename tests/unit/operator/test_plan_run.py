@@ -122,7 +122,7 @@ def test_a_node_that_goes_with_all_its_workers_is_one_failure() -> None:
     assert first is not None
     assert first.failures is not None
     assert (first.failures.node_lost, first.attempts[0].losses) == (1, 1)
-    assert [(loss.cause, loss.node) for loss in first.attempts[0].newest_losses] == [("NodeLost", "node-7")]
+    assert [(loss.cause, loss.node) for loss in first.attempts[0].node_losses] == [("NodeLost", "node-7")]
     second = builder.status(**dict(first)).worker(1, number=2, pending=True)
     status = second.plan(after=100).status
     assert status is not None
