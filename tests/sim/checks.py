@@ -100,7 +100,8 @@ class Checks:
         """A call leaves a process."""
         key = call.name.split("-")[0]
         uid = self.world.uids.get(key, call.name)
-        if call.resource in ("trainingjobs", *(resource.plural for resource in OURS)) and call.name:
+        about_it = call.resource in ("trainingjobs", *(resource.plural for resource in OURS))
+        if about_it and call.name not in ("", wire.MANAGED_BY):
             self.tales[uid].calls += 1
         if call.verb in READS:
             return

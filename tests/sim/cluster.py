@@ -91,6 +91,8 @@ class Cluster:
     def happened(self, event: Event) -> None:
         """Something has changed at the API server."""
         world = self.world
+        if event.type == "ADDED" and self._owner_is_gone(event.body):
+            world.agenda.after(world.some(0.5, 4.0), self.collect_garbage)
         if event.resource == "pods":
             meta = event.body["metadata"]
             if event.type == "ADDED":
@@ -102,6 +104,12 @@ class Cluster:
         elif event.resource == "trainingjobs" and event.type == "DELETED":
             world.agenda.after(world.some(0.05, 4.0), self.collect_garbage)
             world.agenda.after(8.0, self.collect_garbage)
+
+    def _owner_is_gone(self, body: Object) -> bool:
+        """Whether an object came into being after the job that owns it had gone."""
+        owners = body["metadata"].get("ownerReferences") or ()
+        jobs = [self.world.server.find(kube.JOBS, owner["name"]) for owner in owners]
+        return bool(jobs) and all(job is None or job["metadata"]["uid"] != owners[0]["uid"] for job in jobs)
 
     def collect_garbage(self) -> None:
         """What belongs to nobody goes."""
