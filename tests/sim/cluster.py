@@ -109,7 +109,8 @@ class Cluster:
         """Whether an object came into being after the job that owns it had gone."""
         owners = body["metadata"].get("ownerReferences") or ()
         jobs = [self.world.server.find(kube.JOBS, owner["name"]) for owner in owners]
-        return bool(jobs) and all(job is None or job["metadata"]["uid"] != owners[0]["uid"] for job in jobs)
+        alive = {job["metadata"]["uid"] for job in jobs if job is not None}
+        return bool(owners) and all(owner["uid"] not in alive for owner in owners)
 
     def collect_garbage(self) -> None:
         """What belongs to nobody goes."""
