@@ -67,6 +67,16 @@ class Node:
         os.kill(pid, number)
         return now
 
+    def bytes_written(self, namespace: str, job: str) -> int:
+        """What the logs and the scratch volumes of a job's pods take on the node's disk."""
+        state = self.root / str(self.cluster.kubeconfig.parent).lstrip("/")
+        total = 0
+        for logs in (state / "pod-logs").glob(f"{namespace}_{job}-*"):
+            volumes = state / "kubelet/pods" / logs.name.rpartition("_")[2] / "volumes/kubernetes.io~empty-dir"
+            for folder in (logs, volumes / "headway-tmp"):
+                total += sum(_size(Path(where, name)) for where, _, names in os.walk(folder) for name in names)
+        return total
+
     def healthy(self) -> list[str]:
         """What is wrong with the node and the operator; nothing if all is well."""
         nodes, pods = self.cluster.items("nodes"), self.cluster.items("pods", "-n", "headway-system")
@@ -93,6 +103,14 @@ def _number_inside(pid: int) -> int | None:
     except OSError:
         pass
     return None
+
+
+def _size(path: Path) -> int:
+    """What a file takes on disk; nothing if it is gone by now."""
+    try:
+        return path.lstat().st_blocks * 512
+    except OSError:
+        return 0
 
 
 def _words(pid: int) -> bytes:
