@@ -20,8 +20,10 @@ from bench.bare_ddp import BATCH, digits, network
 
 def main(folder: Path) -> None:
     """Train until killed."""
-    distributed.init_process_group("gloo")
-    rank, world = distributed.get_rank(), distributed.get_world_size()
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    # With torchrun's own store, the restarted workers often wait for each other for good.
+    store = folder / f"store-{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+    distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     (folder / f"pid-{rank}").write_text(str(os.getpid()))
     torch.set_num_threads(1)
     x, y = digits()
