@@ -136,6 +136,7 @@ class Checks:
         if not isinstance(error, KubeError):
             self.fail(f"{process.name} looks at {key[1]}: {error!r}")
         if isinstance(error, kube.NotFoundError):
+            self.look_succeeded(process, key)
             return
         of = (id(process), key)
         self._failures[of] += 1
