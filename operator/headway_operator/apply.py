@@ -224,7 +224,11 @@ class Applier:
             return await self._api.create(resource, job.namespace, body)
         except AlreadyExistsError:
             name = body["metadata"]["name"]
-            found = await self._api.get(resource, job.namespace, name, metadata_only=resource not in CACHED)
+            try:
+                found = await self._api.get(resource, job.namespace, name, metadata_only=resource not in CACHED)
+            except NotFoundError:
+                # It is not the job that is gone: this has to be tried again.
+                raise ConflictError(f"{resource.kind} {name} was in the way, and has just gone") from None
             _check_ours(resource, job, found)
             return found
 

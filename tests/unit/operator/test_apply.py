@@ -435,3 +435,19 @@ def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> 
     assert stage.status()["attempts"][0]["cause"] == "Unschedulable"
     assert "exceeded quota" in stage.status()["attempts"][0]["message"]
     assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
+
+
+def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for_the_job_s_own_end() -> None:
+    stage = Stage()
+    stage.server.create(kube.SECRETS, "default", {"kind": "Secret", "metadata": {"name": "digits-1"}})
+
+    def gone(call: Call) -> None:
+        if call[:2] == ("get", "secrets"):
+            stage.server.remove(kube.SECRETS, "digits-1")
+
+    stage.api.before = gone
+    with pytest.raises(ConflictError, match="has just gone"):
+        stage.look()
+    stage.api.before = lambda _: None
+    stage.look()
+    assert stage.status()["phase"] == "Starting"
