@@ -12,7 +12,7 @@ from headway_operator import kube
 from headway_operator.apply import Applier, merge_patch
 from headway_operator.cache import Cache
 from headway_operator.controller import Controller
-from headway_operator.kube import DeniedError, InvalidError, RetryableError
+from headway_operator.kube import ConflictError, DeniedError, InvalidError, RetryableError
 from headway_operator.plan.model import Job, Notice
 from headway_operator.plan.times import to_text
 from sim.builders import DEFAULTS, T0, document
