@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from headway_operator import apply, cache, lease, queue
-from headway_operator.plan import attempts, job, look, status
+from headway_operator import apply, lease, queue
+from headway_operator.plan import attempts, job
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ BUGS = (
     _bug(
         "pods go before the status accounts for them",
         0,
-        "",
+        "is deleted before its end is recorded",
         (
             attempts._end,
             "    draft.put(entry)\n",
@@ -42,35 +42,25 @@ BUGS = (
         ),
     ),
     _bug(
-        "a head that has ended unnoticed is deleted unread",
-        0,
-        "",
-        (
-            apply.Applier._delete_pod,
-            "str(pod.version) if pod.role == wire.ROLE_HEAD and not pod.ended else None",
-            "None",
-        ),
-    ),
-    _bug(
         "the next attempt does not wait for the pods of the last",
-        0,
-        "",
+        33,
+        "two attempts live",
         (job._between_attempts, "not clean or ", ""),
     ),
     _bug(
-        "a lost worker is charged at each look",
-        0,
-        "",
+        "a lost worker is charged twice",
+        2,
+        "2 failures are charged, 1 were met",
         (
             attempts._record_replacements,
-            'return attempt.model_copy(update={"workers_replaced": max(pod.number for pod, _, _ in fresh)})',
-            "return attempt",
+            "charge_all(look.draft.failures, count)",
+            "charge_all(charge_all(look.draft.failures, count), count)",
         ),
     ),
     _bug(
         "news of a key end its backoff",
         0,
-        "",
+        "before its backoff is over",
         (
             queue.KeyQueue.add,
             "elif key not in self._ready and key not in self._failures:",
@@ -80,63 +70,32 @@ BUGS = (
     _bug(
         "a failed key is due at once",
         0,
-        "",
+        "before its backoff is over",
         (queue.KeyQueue.failed, "delay = max(delay, after or 0.0)", "delay = 0.01"),
     ),
     _bug(
         "the status is written whatever has happened since",
-        0,
-        "",
+        51,
+        "progress goes back",
         (apply.Applier._write_status, '"resourceVersion": job.version', ""),
     ),
     _bug(
         "a frozen leader goes on when it thaws",
-        0,
-        "",
+        48,
+        "while operator-1 holds the Lease",
         (lease.Elector.may_write, "self._clocks.steady() < self._trusted_until", "self._trusted_until > 0"),
     ),
     _bug(
         "objects of an earlier job of the name are taken for ours",
-        0,
-        "",
+        197,
+        "is left behind",
         (apply._check_ours, 'owner.get("uid") == job.uid', "True"),
     ),
     _bug(
-        "ghosts stay",
-        0,
-        "",
-        (cache.Shelf.missing, "record.uid not in seen and", "False and"),
-    ),
-    _bug(
-        "an old event replaces newer knowledge",
-        0,
-        "",
-        (cache.Shelf.put, "(known is not None and known.version >= record.version)", "False"),
-    ),
-    _bug(
         "a job is called suspended while its pods are still there",
-        0,
-        "",
+        29,
+        "suspended, but there are",
         (job._between_attempts, "_suspended(look, clean)", "_suspended(look, True)"),
-    ),
-    _bug(
-        "a driver's last word counts only on its pod",
-        0,
-        "",
-        (attempts.carry_on, "elif head is None and said is not None and said.outcome is not None:", "elif False:"),
-        (attempts.carry_on, "said.outcome if said else None", "None"),
-    ),
-    _bug(
-        "what cannot wait is written when there is time",
-        0,
-        "",
-        (look.Look.plan, "not urgent(self.job.status, write) and", ""),
-    ),
-    _bug(
-        "attempts are numbered from the newest that is listed",
-        0,
-        "",
-        (status.Draft.put, "max(self.attempt, attempt.number)", "self.attempt or attempt.number"),
     ),
 )
 
@@ -146,9 +105,9 @@ def planted(bug: Bug) -> Iterator[None]:
     """The operator with a bug."""
     before: dict[FunctionType, CodeType] = {}
     try:
-        for where, _, _ in bug.edits:
+        for where in dict.fromkeys(edit[0] for edit in bug.edits):
             assert isinstance(where, FunctionType)
-            before.setdefault(where, where.__code__)
+            before[where] = where.__code__
             where.__code__ = _edited(where, [edit[1:] for edit in bug.edits if edit[0] is where])
         yield
     finally:
