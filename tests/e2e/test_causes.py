@@ -19,7 +19,7 @@ from .conftest import made_namespace
 from .node import Node
 from .steady import config_map, job, wait_until_nothing_is_left
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 CODE = """
 import os

@@ -17,7 +17,7 @@ from .conftest import made_namespace
 from .node import Node
 from .steady import Watched, wait_until_nothing_is_left
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 Measured = Callable[[str, float], None]
 FIRST_STEP = "kubectl apply -> first step, 2 workers (for comparison)"
