@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import ssl
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -73,21 +75,22 @@ class Usage:
 class Crowd:
     """The jobs of a benchmark, seen over a watch of its own."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, operator: Operator | None) -> None:
         self._session = session
+        self._operator = operator
         self.jobs: dict[str, dict[str, Any]] = {}
         """What the watch has shown of each, by name."""
         self._changed = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, cluster: Cluster) -> AsyncIterator[Self]:
-        """Look at a cluster, as its administrator."""
+    async def on(cls, cluster: Cluster, operator: Operator | None = None) -> AsyncIterator[Self]:
+        """Look at a cluster, as its administrator. Nothing is waited for once the operator has ended."""
         server, context = _access(cluster.kubeconfig)
         connector = aiohttp.TCPConnector(ssl=context, limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(server, connector=connector, timeout=timeout) as session:
-            crowd = cls(session)
+            crowd = cls(session, operator)
             watching = asyncio.create_task(crowd._watch())
             try:
                 yield crowd
@@ -125,13 +128,16 @@ class Crowd:
 
     async def until(self, what: str, holds: Callable[[], bool], within: float) -> None:
         """Wait until the watch has shown it."""
-        try:
-            async with asyncio.timeout(within):
-                while not holds():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise TimeoutError(f"not within {within:.0f} s: {what}; the jobs are {dict(self.phases())}") from None
+        deadline = time.monotonic() + within
+        while not holds():
+            if self._operator is not None and self._operator.process.poll() is not None:
+                said = self._operator.log.read_text().splitlines()[-1:]
+                raise RuntimeError(f"the operator has ended, as when it cannot renew its Lease in time: {said}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {within:.0f} s: {what}; the jobs are {dict(self.phases())}")
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), 1.0)
 
     async def pods(self) -> int:
         """How many pods there are."""

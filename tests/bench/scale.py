@@ -42,7 +42,7 @@ def jobs(jobs: int = KUBERAY_JOBS) -> Iterator[Measured]:
 
     async def measure(site: Paper) -> Started:
         with site.operator() as operator:
-            async with Crowd.on(site.cluster) as crowd:
+            async with Crowd.on(site.cluster, operator) as crowd:
                 return await _all_running(crowd, operator, jobs)
 
     with paper() as site:
@@ -65,7 +65,7 @@ def restart(jobs: int = 2000) -> Iterator[Measured]:
 
     async def measure(site: Paper) -> Started:
         with site.operator() as operator:
-            async with Crowd.on(site.cluster) as crowd:
+            async with Crowd.on(site.cluster, operator) as crowd:
                 started = await _all_running(crowd, operator, jobs)
             operator.kill()
         return started
@@ -98,7 +98,7 @@ def wide(workers: int = 500) -> Iterator[Measured]:
 
     async def measure(site: Paper) -> Started:
         with site.operator() as operator:
-            async with Crowd.on(site.cluster) as crowd:
+            async with Crowd.on(site.cluster, operator) as crowd:
                 return await _all_running(crowd, operator, 1, workers=workers)
 
     with paper() as site:
@@ -146,7 +146,7 @@ def churn(seconds: float = 300.0, at_a_time: int = 40) -> Iterator[Measured]:
         readings: list[float] = []
         done = 0
         with site.operator() as operator:
-            async with Crowd.on(site.cluster) as crowd:
+            async with Crowd.on(site.cluster, operator) as crowd:
                 until = time.monotonic() + seconds
                 while time.monotonic() < until:
                     names = [f"job-{done + number}" for number in range(at_a_time)]
