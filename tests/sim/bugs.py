@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from headway_operator import apply, lease, queue
+from headway_operator import apply, cache, lease, queue
 from headway_operator.plan import attempts, job
 
 
@@ -96,6 +96,28 @@ BUGS = (
         29,
         "suspended, but there are",
         (job._between_attempts, "_suspended(look, clean)", "_suspended(look, True)"),
+    ),
+    _bug(
+        "a head that has ended unnoticed is deleted unread",
+        967,
+        "is deleted before its end is recorded",
+        (
+            apply.Applier._delete_pod,
+            "str(pod.version) if pod.role == wire.ROLE_HEAD and not pod.ended else None",
+            "None",
+        ),
+    ),
+    _bug(
+        "ghosts stay",
+        654,
+        "never at rest",
+        (cache.Shelf.missing, "record.uid not in seen and", "False and"),
+    ),
+    _bug(
+        "an old event replaces newer knowledge",
+        101,
+        "ended with Killed, the status says Succeeded",
+        (cache.Shelf.is_news, "(known is None or known.version < version)", "True"),
     ),
 )
 

@@ -220,7 +220,8 @@ class Checks:
         self._bare.add(config["metadata"]["name"])
         if of in self.truths:
             self.truths[of].told = False
-            if not any(label(pod, wire.LABEL_ATTEMPT) == str(of[1]) for pod in self._pods.get(of[0], {}).values()):
+            name = wire.head_name(label(config, wire.LABEL_JOB), of[1])
+            if all(pod["metadata"]["name"] != name for pod in self._pods.get(of[0], {}).values()):
                 self.unknowable.add(of)
 
     def excused(self, left: Object) -> bool:
