@@ -119,6 +119,13 @@ BUGS = (
         "ended with Killed, the status says Succeeded",
         (cache.Shelf.is_news, "(known is None or known.version < version)", "True"),
     ),
+    _bug(
+        "a driver's last word counts only on its pod",
+        55,
+        "ended with Succeeded, the status says Preempted",
+        (attempts.carry_on, "elif head is None and said is not None and said.outcome is not None:", "elif False:"),
+        (attempts.carry_on, "said.outcome if said else None", "None"),
+    ),
 )
 
 
