@@ -134,7 +134,11 @@ class Applier:
         await _all([partial(create, new) for new in plan.create])
 
     async def _prepare(self, job: Job, attempt: AttemptOf) -> None:
-        """All that pods need to start, at the same time; the pods come after."""
+        """All that pods need to start; the pods come after.
+
+        The ConfigMap is first, as it is last to go: where there is none, nothing else has to be looked for. The rest is
+        made at the same time.
+        """
 
         async def other(resource: Resource, body: Object) -> None:
             made = await self._ensure(resource, job, body)
@@ -147,9 +151,9 @@ class Applier:
                 # The job is there, but the kind is not any more: not what NotFoundError means to our callers.
                 raise RetryableError(f"the API server does not serve PodGroups any more: {error}") from error
 
+        await self._make_config(job, attempt)
         calls: list[Callable[[], Awaitable[Any]]] = [
             partial(self._prepare_namespace, job.namespace),
-            partial(self._make_config, job, attempt),
             partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
             partial(other, kube.SERVICES, network.service(attempt)),
             partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),

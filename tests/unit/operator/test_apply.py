@@ -451,3 +451,16 @@ def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for
     stage.api.before = lambda _: None
     stage.look()
     assert stage.status()["phase"] == "Starting"
+
+
+def test_an_attempt_whose_config_map_could_not_be_made_leaves_nothing_else_behind() -> None:
+    stage = Stage()
+
+    def fail(call: Call) -> None:
+        if call[:2] == ("create", "configmaps"):
+            raise RetryableError("no answer")
+
+    stage.api.before = fail
+    with pytest.raises(RetryableError):
+        stage.look()
+    assert not stage.names(kube.SECRETS) + stage.names(kube.SERVICES) + stage.names(kube.NETWORK_POLICIES)
