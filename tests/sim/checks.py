@@ -79,7 +79,7 @@ class Checks:
         """Names of objects whose ConfigMap somebody has deleted."""
         self._late: set[str] = set()
         """Names of objects that were created late."""
-        self.disturbances = 0
+        self.disturbances = self.silent_nodes = 0
         self.violation: str | None = None
         self.worst = 0.0
         """The largest share of its bound that a job's API calls have taken."""
@@ -227,11 +227,12 @@ class Checks:
     def excused(self, left: Object) -> bool:
         """Whether an object may be left until its job goes.
 
-        The ConfigMap is the sign of what is not watched. It is missing if somebody deleted it as the operator died, and
-        if an object was created late, by a process that was frozen after it had asked whether it may write.
+        The ConfigMap is the sign of what is not watched. It is missing if somebody deleted it as the operator died or a
+        node went silent, and if an object was created late: by a process that froze just after it had asked whether it
+        may write.
         """
         name = left["metadata"]["name"]
-        excused = name in self._late or (name in self._bare and self.disturbances > 0)
+        excused = name in self._late or (name in self._bare and (self.disturbances > 0 or self.silent_nodes > 0))
         return excused and left.get("kind") in UNWATCHED
 
     def _head_gone(self, pod: Object, job: str) -> None:

@@ -315,6 +315,7 @@ class Cluster:
             return
         world.note(node.name, "is switched off" if off else "stops answering; what runs there runs on")
         node.reachable = False
+        world.checks.silent_nodes += 1
         for container in self._on(node):
             if off:
                 self.end(container, SIGKILL, "ContainerStatusUnknown")
