@@ -86,12 +86,6 @@ BUGS = (
         (lease.Elector.may_write, "self._clocks.steady() < self._trusted_until", "self._trusted_until > 0"),
     ),
     _bug(
-        "objects of an earlier job of the name are taken for ours",
-        197,
-        "is left behind",
-        (apply._check_ours, 'owner.get("uid") == job.uid', "True"),
-    ),
-    _bug(
         "a job is called suspended while its pods are still there",
         29,
         "suspended, but there are",
@@ -99,7 +93,7 @@ BUGS = (
     ),
     _bug(
         "a head that has ended unnoticed is deleted unread",
-        967,
+        431,
         "is deleted before its end is recorded",
         (
             apply.Applier._delete_pod,
