@@ -331,8 +331,9 @@ class Checks:
         """What must hold when nothing happens any more."""
         for body in self.world.server.of(kube.JOBS):
             self._outcome(body)
-        for uid, tale in self.tales.items():
-            self._calls(uid, tale)
+        for body in self.world.server.of(kube.JOBS):
+            uid = body["metadata"]["uid"]
+            self._calls(uid, self.tales[uid])
 
     def _outcome(self, job: Object) -> None:
         uid, status = job["metadata"]["uid"], job.get("status") or {}

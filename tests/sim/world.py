@@ -159,6 +159,9 @@ class World:
         for process in self.processes:
             process.armed.clear()
             process.cut_off = False
+            if process.watches(kube.JOBS.plural):
+                # Sooner than its time: until then a job whose deletion was missed has its objects made and collected.
+                process.loop.create_task(process.resync.compare())
         most = max([tale.most_asked for tale in self.checks.tales.values()], default=1) + 1
         for node in self.cluster.nodes:
             node.slots = max(node.slots, -(-most // len(self.cluster.nodes)))
