@@ -75,8 +75,8 @@ BUGS = (
     ),
     _bug(
         "the status is written whatever has happened since",
-        51,
-        "progress goes back",
+        66,
+        "is told beside a checkpoint of",
         (apply.Applier._write_status, '"resourceVersion": job.version', ""),
     ),
     _bug(
