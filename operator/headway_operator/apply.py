@@ -173,8 +173,12 @@ class Applier:
         """What running pods, and those that join them, rest upon: somebody may have deleted some of it.
 
         Asked for only when there is something to make: nobody watches these kinds. A Secret is not made again, as the
-        pods that run know another token than a new one would have.
+        pods that run know another token than a new one would have. Raises NotFoundError where it is the job that is
+        gone: then all of this is, and will be again.
         """
+        found = await self._api.get(kube.JOBS, job.namespace, job.name, metadata_only=True)
+        if found["metadata"]["uid"] != job.uid:
+            raise NotFoundError(f"the job {job.namespace}/{job.name} of uid {job.uid} is gone")
 
         async def again(resource: Resource, body: Object) -> None:
             try:

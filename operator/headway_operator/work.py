@@ -100,8 +100,9 @@ class Workers:
         try:
             again_at = await self._reconcile(key)
         except NotFoundError:
-            # The job is gone, or its namespace: the watch will say so.
-            self._queue.done(key, self._clock())
+            # The job is gone, or its namespace: the watch will say so, sooner or later. Until then what is made for the
+            # job is collected as garbage, and each time that would be a reason to look again: not at once, then.
+            self._queue.failed(key, self._clock())
             result = "gone"
         except KubeError as error:
             result = self._failed(key, error)

@@ -12,7 +12,7 @@ from headway_operator import kube
 from headway_operator.apply import Applier, merge_patch
 from headway_operator.cache import Cache
 from headway_operator.controller import Controller
-from headway_operator.kube import ConflictError, DeniedError, InvalidError, RetryableError
+from headway_operator.kube import ConflictError, DeniedError, InvalidError, NotFoundError, RetryableError
 from headway_operator.plan.model import Job, Notice
 from headway_operator.plan.times import to_text
 from sim.builders import DEFAULTS, T0, document
@@ -377,6 +377,17 @@ def test_what_somebody_deleted_is_made_again_when_a_worker_has_to_join() -> None
         assert stage.names(resource) == ["digits-1"]
     assert stage.status()["attempt"] == 1
     assert not [call for call in stage.api.calls if call.verb == "create" and call.resource == "secrets"]
+
+
+def test_nothing_is_made_again_for_a_job_whose_deletion_the_watch_has_not_shown() -> None:
+    stage = Stage()
+    running(stage)
+    del stage.server.objects[kube.JOBS.plural, "default", "digits"]
+    stage.server.delete(kube.CONFIG_MAPS, "digits-1")
+    stage.api.calls.clear()
+    with pytest.raises(NotFoundError):
+        stage.look()
+    assert [call for call in stage.api.calls if call.verb == "create"] == []
 
 
 def test_a_token_that_somebody_deleted_ends_the_attempt_when_a_worker_has_to_join() -> None:

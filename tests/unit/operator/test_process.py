@@ -183,7 +183,7 @@ class TestWorkers:
         outcomes: dict[str, list[Exception | float | None]] = {
             "retry": [RetryableError("429", after=7), None],
             "conflict": [ConflictError("changed"), None],
-            "gone": [NotFoundError("no")],
+            "gone": [NotFoundError("no"), NotFoundError("no"), None],
             "bug": [ValueError("bug"), ValueError("bug"), None],
             "again": [T0 + 30, None],
         }
@@ -210,9 +210,16 @@ class TestWorkers:
 
         clock.run(run())
         times = {name: [when for which, when in seen if which == name] for name in outcomes}
-        assert times == {"retry": [0, 7], "conflict": [0, 0.5], "gone": [0], "bug": [0, 0.5, 1.5], "again": [0, 30]}
+        backing_off = [0, 0.5, 1.5]
+        assert times == {
+            "retry": [0, 7],
+            "conflict": [0, 0.5],
+            "gone": backing_off,
+            "bug": backing_off,
+            "again": [0, 30],
+        }
         text = metrics.text().decode()
-        for result, count in {"done": 5, "retry": 1, "conflict": 1, "gone": 1, "bug": 2}.items():
+        for result, count in {"done": 6, "retry": 1, "conflict": 1, "gone": 2, "bug": 2}.items():
             assert f'headway_reconciles_total{{result="{result}"}} {count}.0' in text
 
     def test_a_key_that_is_due_while_no_look_can_begin_is_waited_for_without_spinning(
