@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 import bench.__main__ as runner
+from bench import bar
 from bench.report import Goal, Machine, Measured, Reference, keep, kept, row, table
+from harness import ROOT
 
 DATE = datetime(2026, 11, 21, 16, 35, tzinfo=UTC)
 FIELDS = ["name", "value", "unit", "reference", "ratio", "goal", "reached", "command", "machine", "date"]
@@ -122,3 +124,7 @@ def test_every_benchmark_has_parts_with_defaults_and_a_line_that_says_what_they_
         for name, part in runner.load(benchmark).items():
             runner.arguments(part, {})
             assert (part.__doc__ or "").strip(), name
+
+
+def test_the_page_about_the_start_shows_the_kept_figures() -> None:
+    assert bar.bar(kept(bar.RESULTS)) in (ROOT / "docs/explanation/start.md").read_text()
