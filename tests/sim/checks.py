@@ -135,9 +135,6 @@ class Checks:
         """A look at a job has failed."""
         if not isinstance(error, KubeError):
             self.fail(f"{process.name} looks at {key[1]}: {error!r}")
-        if isinstance(error, kube.NotFoundError):
-            self.look_succeeded(process, key)
-            return
         of = (id(process), key)
         self._failures[of] += 1
         backoff = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** (self._failures[of] - 1))
