@@ -24,6 +24,8 @@ from aiohttp import web
 
 from cluster.paper import free_port
 
+TLS_CLOSE_SECONDS = 0.5
+"""How long TLS connections may take to close once their session is closed; nobody can be asked."""
 _OF_THE_CONNECTION = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
@@ -108,6 +110,7 @@ class Wire:
     async def _close(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
+        await asyncio.sleep(TLS_CLOSE_SECONDS)
 
     async def _cross(self, request: web.Request) -> web.StreamResponse:
         crossing = Crossing(time.monotonic(), request.method, request.path, "watch" in request.query)

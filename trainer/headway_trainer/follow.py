@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-PERIOD_SECONDS = 0.5
+PERIOD_SECONDS = 0.1
 RATE = 2**20
 """Bytes a second that are copied of what is printed for long."""
 BURST = 8 * RATE

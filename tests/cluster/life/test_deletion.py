@@ -90,11 +90,9 @@ def test_what_somebody_deletes_by_hand_is_made_again_or_ends_the_attempt_with_it
     )
     paper.until("the worker again", lambda: "objects-1-worker-0-1" in json.dumps(paper.pods("objects")))
     found = paper.phases(dict.fromkeys(("objects", "token", "head"), "Running"))
-    made = {line.split("/")[0] for line in paper.left("objects")}
-    assert made == {f"{kind} objects-1" for kind in ("ConfigMap", "Secret", "Service", "NetworkPolicy")} | {
-        "Pod objects-1-head",
-        "Pod objects-1-worker-0-1",
-    }
+    made = {f"{kind} objects-1" for kind in ("ConfigMap", "Secret", "Service", "NetworkPolicy")}
+    made |= {"Pod objects-1-head", "Pod objects-1-worker-0-1"}
+    paper.until("all of it, and no more", lambda: {line.split("/")[0] for line in paper.left("objects")} == made)
     assert causes(found["token"]) == ["Internal", None]
     assert "somebody deleted the Secret token-1" in found["token"]["attempts"][0]["message"]
     assert causes(found["head"])[0] == "Preempted"
