@@ -26,8 +26,8 @@ from ray._raylet import (
 )
 
 _NO_AGENT = "sh -c 'trap : INT; while kill -0 $PPID; do sleep 5; done'"
-"""The raylet insists on two agents and ends with them. This one ends with the raylet, and needs no Python. Ctrl-C is for
-the driver alone, but a terminal sends it to all."""
+"""The raylet insists on two agents and ends with them. This one ends with the raylet, and needs no Python. Ctrl-C
+is for the driver alone, but a terminal sends it to all."""
 _NO_PORT = 65_535
 """Where nothing listens: what the raylet is told that such an agent has chosen. It waits for that."""
 _DASHBOARD_PORTS = (DASHBOARD_AGENT_LISTEN_PORT_NAME, METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME)

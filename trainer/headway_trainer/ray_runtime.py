@@ -11,7 +11,6 @@ from __future__ import annotations
 # released.
 import concurrent.futures.thread  # noqa: F401
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -35,6 +34,7 @@ KV_NAMESPACE = b"headway"
 KEY_PROGRESS = b"progress"
 KEY_STOP = b"stop"
 KEY_CHECKPOINT = b"checkpoint"
+KEY_TAKEN = b"taken"
 """What loop, driver and workers tell each other, in the key-value store of Ray's head."""
 ASK_SECONDS = 5.0
 PRELOADED = "headway_trainer.training.ahead"
@@ -259,31 +259,25 @@ class Asker:
         from ray._raylet import GcsClient
 
         self._client = GcsClient(address=address)
-        self._before: str | None = None
+        self._wish = 0
         self._training = False
 
     def ask(self) -> None:
         """Ask; nothing happens where the head does not answer."""
         try:
-            self._before = self._newest()
             asked = self._get(KEY_CHECKPOINT)
-            number = int(asked) + 1 if asked else 1
-            self._client.internal_kv_put(KEY_CHECKPOINT, str(number).encode(), True, KV_NAMESPACE, ASK_SECONDS)
+            self._wish = int(asked) + 1 if asked else 1
+            self._client.internal_kv_put(KEY_CHECKPOINT, str(self._wish).encode(), True, KV_NAMESPACE, ASK_SECONDS)
             self._training = self._get(KEY_PROGRESS) is not None
         except Exception:  # whatever ails the head, this pod has to go
             log.warning("the head did not take the wish for a checkpoint", exc_info=True)
 
     def is_answered(self) -> bool:
-        """Whether there is a newer checkpoint, or nobody who would take one."""
+        """Whether the checkpoint has been taken, or there is nobody who would take one."""
         try:
-            return not self._training or self._newest() != self._before
+            return not self._training or int(self._get(KEY_TAKEN) or 0) >= self._wish
         except Exception:
             return True
-
-    def _newest(self) -> str | None:
-        data = self._get(KEY_PROGRESS)
-        checkpoint = json.loads(data).get("checkpoint") if data else None
-        return checkpoint["uri"] if checkpoint else None
 
     def _get(self, key: bytes) -> bytes | None:
         data: bytes | None = self._client.internal_kv_get(key, KV_NAMESPACE, ASK_SECONDS)

@@ -6,7 +6,7 @@ import threading
 
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
-from headway_trainer.ray_runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, KV_NAMESPACE
+from headway_trainer.ray_runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, KEY_TAKEN, KV_NAMESPACE
 from headway_trainer.training.link import Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
@@ -23,21 +23,30 @@ class WorkerLink:
         self._progress: TrainProgress | None = None
         self._stop = False
         self._asked = _number(KEY_CHECKPOINT)
-        self._answered = self._asked
+        self._passed_on = self._asked
+        """The last wish for a checkpoint that the loop knows of."""
+        self._due_step: int | None = None
+        """The step that has to be saved before that wish is fulfilled."""
+        self._taken = self._told = -1
+        self._take()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headway-link", daemon=True)
         self._thread.start()
 
     def tell(self, progress: TrainProgress) -> None:
         """Hand progress to the thread."""
+        if self._taken != self._passed_on:
+            self._due_step = progress.step if self._due_step is None else self._due_step
+            if progress.checkpoint is not None and progress.checkpoint.step >= self._due_step:
+                self._take()
         self._progress = progress
 
     def request(self) -> Request:
         """What the thread has seen last; a wish for a checkpoint is passed on once."""
         if self._stop:
             return Request.STOP
-        if self._asked > self._answered:
-            self._answered = self._asked
+        if self._asked > self._passed_on:
+            self._passed_on, self._due_step = self._asked, None
             return Request.CHECKPOINT
         return Request.NONE
 
@@ -45,7 +54,12 @@ class WorkerLink:
         """Send what is left."""
         self._closed.set()
         self._thread.join()
+        self._passed_on = _number(KEY_CHECKPOINT)
+        self._take()  # nobody takes any more
         self._send()
+
+    def _take(self) -> None:
+        self._taken, self._due_step = self._passed_on, None
 
     def _run(self) -> None:
         while not self._closed.wait(PERIOD_SECONDS):
@@ -57,6 +71,10 @@ class WorkerLink:
         progress, self._progress = self._progress, None
         if progress is not None:
             _internal_kv_put(KEY_PROGRESS, progress.model_dump_json().encode(), namespace=KV_NAMESPACE)
+        taken = self._taken
+        if taken != self._told:
+            _internal_kv_put(KEY_TAKEN, str(taken).encode(), namespace=KV_NAMESPACE)
+            self._told = taken
 
 
 class DriverLink:
