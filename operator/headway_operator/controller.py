@@ -99,13 +99,14 @@ class Controller:
             # A newer operator may have written it. To begin anew would train a finished job again.
             logger.error("its status cannot be read, it is left alone: %s", error, extra={"job": "/".join(key)})
             return None
-        if plan.look_live:
+        live = plan.look_live
+        if live:
             await self._look_live(key, record)
             plan, job = self._look(record, memory, live=True)
         applied = await self._act(record, job, plan, memory)
         if applied.refused:
             # The status has to say what was refused; the refusals keep this plan from asking again.
-            plan, job = self._look(record, memory, live=plan.look_live)
+            plan, job = self._look(record, memory, live=live)
             applied = await self._act(record, job, plan, memory)
         self._cache.forget(key, plan.forget)
         return self._now() if applied.was_wrong else plan.requeue_at
