@@ -174,6 +174,7 @@ def _record_replacements(look: Look, attempt: Attempt, crew: Crew) -> Attempt:
     for pod, lost in fresh:
         text = f"{pod.name} takes a place: {lost.cause}, {lost.message}"
         look.notice("WorkerReplaced", bounded(text), warning=True)
+    look.again()  # what they replace goes once the status tells of them
     return attempt.model_copy(
         update={
             "workers_replaced": max(pod.number for pod, _ in fresh),

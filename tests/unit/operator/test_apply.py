@@ -448,6 +448,18 @@ def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> 
     assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
 
 
+def test_a_replacement_that_is_recorded_asks_for_the_look_that_takes_the_old_pod_away() -> None:
+    stage = Stage()
+    running(stage)
+    ended = {"name": "main", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+    status = {"phase": "Failed", "containerStatuses": [ended]}
+    stage.server.change(kube.PODS, "digits-1-worker-0-0", lambda pod: pod.update(status=status))
+    stage.look()
+    assert stage.look(watch=False) == stage.now
+    stage.look(watch=False)
+    assert [call.name for call in stage.api.calls if call[:2] == ("delete", "pods")] == ["digits-1-worker-0-0"]
+
+
 @pytest.mark.parametrize("resource", ["configmaps", "pods"])
 def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource: str) -> None:
     stage = Stage(retry={"infrastructure": 3})
