@@ -93,7 +93,7 @@ BUGS = (
     ),
     _bug(
         "a head that has ended unnoticed is deleted unread",
-        989,
+        5161,
         "is deleted before its end is recorded",
         (
             apply.Applier._delete_pod,
