@@ -20,8 +20,8 @@ from typing import Any, Self
 import aiohttp
 import yaml
 
-from cluster.paper import Operator, Paper, install_rights
-from harness import HACK_CLUSTER, Cluster, run
+from cluster.paper import Operator, Paper
+from harness import Cluster
 from sim.builders import document
 
 NODES = 10
@@ -37,18 +37,8 @@ _TICK = os.sysconf("SC_CLK_TCK")
 @contextmanager
 def paper() -> Iterator[Paper]:
     """A fresh control plane with kwok's nodes, the kinds and the operator's rights."""
-    name = f"bench-{os.getpid()}"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            words = ("up", "--no-node", "--kwok-nodes", str(NODES), "--name", name)
-            cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-            made = Paper(cluster, Path(folder), install_rights(cluster, Path(folder)))
-            try:
-                yield made
-            finally:
-                made.end_all()
-        finally:
-            run(HACK_CLUSTER, "down", "--name", name)
+    with tempfile.TemporaryDirectory() as folder, Paper.made("bench", Path(folder), nodes=NODES) as made:
+        yield made
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
-from harness import HACK_CLUSTER, ROOT, Cluster, run
+from harness import HACK_CLUSTER, ROOT, Cluster, run, why_no_cluster
 from sim.builders import document, outcome
 
 SYSTEM = "headway-paper"
@@ -58,6 +58,13 @@ def install_rights(cluster: Cluster, folder: Path) -> Path:
     path = folder / "operator.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def why_no_paper() -> str | None:
+    """What keeps this machine from making such a cluster; None where nothing does."""
+    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
+        return "needs a cluster whose pods run on paper: unset HEADWAY_TEST_KUBECONFIG"
+    return why_no_cluster(node=False)
 
 
 def crds() -> list[str]:
@@ -129,6 +136,25 @@ class Paper:
         self._folder = folder
         self._kubeconfig = kubeconfig
         self._started: list[Operator] = []
+
+    @classmethod
+    @contextmanager
+    def made(cls, label: str, folder: Path, *options: str, nodes: int = 2) -> Iterator[Self]:
+        """A fresh control plane with so many kwok nodes, the kinds and the operator's rights; gone afterwards.
+
+        label: begins the cluster's name. options: of `cluster up`.
+        """
+        name = f"{label}-{os.getpid()}"
+        words = ("up", "--no-node", "--kwok-nodes", str(nodes), *options, "--name", name)
+        try:
+            cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
+            made = cls(cluster, folder, install_rights(cluster, folder))
+            try:
+                yield made
+            finally:
+                made.end_all()
+        finally:
+            run(HACK_CLUSTER, "down", "--name", name)
 
     @property
     def kubeconfig(self) -> Path:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from cluster.paper import Operator, Paper, crds, install_rights
-from harness import HACK_CLUSTER, Cluster, run, why_no_cluster
+from cluster.paper import Operator, Paper, crds, why_no_paper
 
 pytestmark = pytest.mark.cluster
 ONCE = ("serviceaccounts", "rolebindings", "leases")
@@ -21,18 +18,10 @@ ONCE = ("serviceaccounts", "rolebindings", "leases")
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
     """A control plane with two kwok nodes, the CRDs, and the operator's rights."""
-    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
-        pytest.skip("needs a cluster whose pods run on paper: unset HEADWAY_TEST_KUBECONFIG")
-    if reason := why_no_cluster(node=False):
+    if reason := why_no_paper():
         pytest.skip(reason)
-    name = f"operator-{os.getpid()}"
-    folder = tmp_path_factory.mktemp("operator")
-    try:
-        words = ("up", "--no-node", "--kwok-nodes", "2", "--name", name)
-        cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-        yield Paper(cluster, folder, install_rights(cluster, folder))
-    finally:
-        run(HACK_CLUSTER, "down", "--name", name)
+    with Paper.made("operator", tmp_path_factory.mktemp("operator")) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from cluster.paper import Operator, Paper, install_rights
-from harness import HACK_CLUSTER, Cluster, run, why_no_cluster
+from cluster.paper import Operator, Paper, why_no_paper
 
 
 @pytest.fixture(scope="package")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
     """The cluster, with the CRDs and the operator's rights."""
-    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
-        pytest.skip("needs a cluster whose pods run on paper: unset HEADWAY_TEST_KUBECONFIG")
-    if reason := why_no_cluster(node=False):
+    if reason := why_no_paper():
         pytest.skip(reason)
-    name = f"life-{os.getpid()}"
-    folder = tmp_path_factory.mktemp("life")
-    try:
-        words = ("up", "--no-node", "--kwok-nodes", "2", "--name", name)
-        cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-        yield Paper(cluster, folder, install_rights(cluster, folder))
-    finally:
-        run(HACK_CLUSTER, "down", "--name", name)
+    with Paper.made("life", tmp_path_factory.mktemp("life")) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

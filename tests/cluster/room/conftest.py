@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.paper import Paper, install_rights
-from harness import HACK_CLUSTER, Cluster, run, why_no_cluster
+from cluster.paper import Paper, why_no_paper
 
 POOLS = {"plain": 1, "prey": 1, "fragile": 3, "pair": 2, "trio": 3}
 """How many nodes, of 8 GPUs each, are for whom."""
@@ -57,22 +54,12 @@ def lose_a_node(room: Room) -> None:
 @pytest.fixture(scope="package")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """The cluster, with one operator at work."""
-    if os.environ.get("HEADWAY_TEST_KUBECONFIG"):
-        pytest.skip("needs a cluster whose pods run on paper: unset HEADWAY_TEST_KUBECONFIG")
-    if reason := why_no_cluster(node=False):
+    if reason := why_no_paper():
         pytest.skip(reason)
-    name = f"room-{os.getpid()}"
-    folder = tmp_path_factory.mktemp("room")
-    try:
-        words = ("up", "--no-node", "--gang", "--kwok-nodes", str(sum(POOLS.values())), "--name", name)
-        cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-        made = Room(cluster, folder, install_rights(cluster, folder))
-        nodes = iter(sorted(node["metadata"]["name"] for node in cluster.items("nodes")))
+    with Room.made("room", tmp_path_factory.mktemp("room"), "--gang", nodes=sum(POOLS.values())) as made:
+        nodes = iter(sorted(node["metadata"]["name"] for node in made.cluster.items("nodes")))
         for pool, count in POOLS.items():
-            cluster.kubectl("label", "node", *(next(nodes) for _ in range(count)), f"pool={pool}")
+            made.cluster.kubectl("label", "node", *(next(nodes) for _ in range(count)), f"pool={pool}")
         with made.operator():
             lose_a_node(made)
             yield made
-        made.end_all()
-    finally:
-        run(HACK_CLUSTER, "down", "--name", name)
