@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray._private import services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
@@ -31,16 +33,23 @@ is for the driver alone, but a terminal sends it to all."""
 _NO_PORT = 65_535
 """Where nothing listens: what the raylet is told that such an agent has chosen. It waits for that."""
 _DASHBOARD_PORTS = (DASHBOARD_AGENT_LISTEN_PORT_NAME, METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME)
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Ray's least: only the training function and its arguments go through the object store."""
 _SETUP = Path(__file__).with_name("ray_setup.py")
 
 
-def start_node(*, head: bool, runtime_envs: bool, **parameters: Any) -> Any:
+def start_node(*, head: bool, host: str | None, runtime_envs: bool, temp_dir: str, **parameters: Any) -> Any:
     """Start a node's processes, children of this one that end with it; the node.
 
-    runtime_envs: whether tasks may ask for a `runtime_env`. parameters: those of Ray's RayParams.
-    Raises what Ray raises.
+    host: its IP address; this machine's if none. runtime_envs: whether tasks may ask for a `runtime_env`. parameters:
+    others of Ray's RayParams. Raises what Ray raises.
     """
+    logging.getLogger("ray").setLevel(logging.WARNING)
     params = RayParams(
+        node_ip_address=host or ray.util.get_node_ip_address(),
+        object_store_memory=OBJECT_STORE_BYTES,
+        plasma_directory=temp_dir,
+        temp_dir=temp_dir,
         include_dashboard=False,
         include_log_monitor=False,
         no_monitor=True,

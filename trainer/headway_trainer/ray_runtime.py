@@ -28,8 +28,6 @@ from headway_trainer.follow import Follower
 WORKER_RESOURCE = "headway_worker"
 """Each worker pod has one; each training process takes one: so there is one process a pod."""
 NAMESPACE = "headway"
-OBJECT_STORE_BYTES = 80 * 2**20
-"""Ray's least: only the training function and its arguments go through the object store."""
 KV_NAMESPACE = b"headway"
 KEY_PROGRESS = b"progress"
 KEY_STOP = b"stop"
@@ -155,20 +153,17 @@ class Head:
 
         from headway_trainer.ray_node import start_node
 
-        logging.getLogger("ray").setLevel(logging.WARNING)
         if self._workers:
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         self._node = start_node(
             head=True,
+            host=self._host,
             runtime_envs=self._runtime_envs,
-            node_ip_address=self._host or ray.util.get_node_ip_address(),
+            temp_dir=self._temp_dir,
             gcs_server_port=self._port,
             num_cpus=self._workers,
             num_gpus=self._gpus,
             resources={WORKER_RESOURCE: self._workers} if self._workers else {},
-            object_store_memory=OBJECT_STORE_BYTES,
-            plasma_directory=self._temp_dir,
-            temp_dir=self._temp_dir,
             _system_config=dict(SYSTEM_CONFIG),
         )
         ray.init(
@@ -215,24 +210,19 @@ def join(address: str, *, host: str | None, gpus: int, runtime_envs: bool, temp_
 
     Raises what Ray raises.
     """
-    import ray
-
     from headway_trainer.ray_node import start_node
 
-    logging.getLogger("ray").setLevel(logging.WARNING)
     os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
     Path(temp_dir).mkdir(parents=True, exist_ok=True)
     return start_node(
         head=False,
+        host=host,
         runtime_envs=runtime_envs,
+        temp_dir=temp_dir,
         gcs_address=address,
-        node_ip_address=host or ray.util.get_node_ip_address(),
         num_cpus=1,
         num_gpus=gpus,
         resources={WORKER_RESOURCE: 1},
-        object_store_memory=OBJECT_STORE_BYTES,
-        plasma_directory=temp_dir,
-        temp_dir=temp_dir,
     )
 
 
