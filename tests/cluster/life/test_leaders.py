@@ -72,10 +72,13 @@ def test_a_leader_that_was_frozen_in_the_middle_of_its_work_writes_nothing_when_
     with Wire(paper.kubeconfig) as wire, paper.operator(kubeconfig=wire.kubeconfig) as first:
         second = paper.start()
         wait_for_second(paper, second)
+        # In the middle, however fast it writes: 20 writes are let through, those after them wait on the wire until it
+        # is frozen.
+        wire.stalls = lambda crossing: crossing.writes and len(wire.written()) > 20
         paper.submit_all({name: {} for name in names})
-        # In the middle: it has written for some of the jobs, and would go on writing.
-        paper.until("its first writes", lambda: len(wire.written()) >= 20, every=0.002)
+        paper.until("writes on the wire", lambda: len(wire.written()) > 20, every=0.002)
         first.process.send_signal(signal.SIGSTOP)
+        wire.stalls = lambda crossing: False  # noqa: ARG005 - they arrive
         frozen = time.monotonic()
         paper.edit(names[0], suspend=True)
         paper.until("the second at work", second.working, within=FAIL_OVER_SECONDS)
