@@ -60,6 +60,15 @@ class Applied:
     """The cache was wrong about what exists and has been mended: look again."""
 
 
+@dataclass(slots=True)
+class _Made:
+    """Objects of a job."""
+
+    job_uid: str
+    uids: dict[tuple[int, str], str] = field(default_factory=dict)
+    """Their uids, by attempt and kind."""
+
+
 class Applier:
     """Carries Plans out over the port, and lets the cache know at once."""
 
@@ -79,8 +88,8 @@ class Applier:
         self._new_token = new_token
         self._prepared: dict[str, float] = {}
         """Namespaces that had what a namespace needs, and when."""
-        self._uids: dict[Key, dict[tuple[int, str], str]] = {}
-        """By job: the uids of its objects that are not watched, by attempt and kind, as far as we made them."""
+        self._made: dict[Key, _Made] = {}
+        """By job: its objects that are not watched, as far as we made them and have not deleted them."""
 
     async def apply(self, job: Job, plan: Plan, status: str) -> Applied:
         """Carry the plan out. `status` is what the API server has, as JSON, to write only the difference.
@@ -142,7 +151,7 @@ class Applier:
 
         async def other(resource: Resource, body: Object) -> None:
             made = await self._ensure(resource, job, body)
-            self._made(job, attempt.number, resource, made)
+            self._remember(job, attempt.number, resource, made)
 
         async def group() -> None:
             try:
@@ -162,12 +171,24 @@ class Applier:
             calls.append(group)
         await _all(calls)
 
+    def left(self, key: Key, uid: str) -> frozenset[int]:
+        """Attempts of a job whose unwatched objects were made here, and not deleted here."""
+        made = self._made.get(key)
+        return frozenset(attempt for attempt, _ in made.uids) if made and made.job_uid == uid else frozenset()
+
     def forget(self, key: Key) -> None:
         """The job does not exist any more."""
-        self._uids.pop(key, None)
+        self._made.pop(key, None)
 
-    def _made(self, job: Job, attempt: int, resource: Resource, made: Object) -> None:
-        self._uids.setdefault((job.namespace, job.name), {})[attempt, resource.plural] = made["metadata"]["uid"]
+    def _of(self, job: Job) -> dict[tuple[int, str], str]:
+        made = self._made.get((job.namespace, job.name))
+        return made.uids if made and made.job_uid == job.uid else {}
+
+    def _remember(self, job: Job, attempt: int, resource: Resource, made: Object) -> None:
+        key = (job.namespace, job.name)
+        if key not in self._made or self._made[key].job_uid != job.uid:
+            self._made[key] = _Made(job.uid)
+        self._made[key].uids[attempt, resource.plural] = made["metadata"]["uid"]
 
     async def _renew(self, job: Job, attempt: AttemptOf, *, joining: bool) -> None:
         """What running pods, and those that join them, rest upon: somebody may have deleted some of it.
@@ -185,7 +206,7 @@ class Applier:
                 await self._api.get(resource, job.namespace, body["metadata"]["name"], metadata_only=True)
             except NotFoundError:
                 made = await self._ensure(resource, job, body)
-                self._made(job, attempt.number, resource, made)
+                self._remember(job, attempt.number, resource, made)
 
         async def secret() -> None:
             name = wire.object_name(job.name, attempt.number)
@@ -262,7 +283,7 @@ class Applier:
         """The ConfigMap goes last: while it is there, the rest may be."""
         key = (job.namespace, job.name)
         records = [record for record in self._cache.configs_of(key, job.uid) if record.attempt == attempt]
-        grouped = any(record.grouped for record in records)
+        grouped = any(record.grouped for record in records) or (attempt, kube.POD_GROUPS.plural) in self._of(job)
         kinds = (*UNWATCHED, kube.POD_GROUPS) if grouped else UNWATCHED
         await _all([partial(self._delete_own, job, attempt, resource) for resource in kinds])
         for record in records:
@@ -272,7 +293,7 @@ class Applier:
     async def _delete_own(self, job: Job, attempt: int, resource: Resource) -> None:
         """Delete the attempt's object of a kind that is not watched, unless the one of that name is somebody else's."""
         name = wire.object_name(job.name, attempt)
-        known = self._uids.get((job.namespace, job.name), {})
+        known = self._of(job)
         uid = known.get((attempt, resource.plural))
         if uid is None:
             try:
@@ -282,8 +303,7 @@ class Applier:
                 return
             uid = found["metadata"]["uid"]
         await self._delete(resource, job, name, uid)
-        known.pop((attempt, resource.plural), None)
-        if not known:
+        if known.pop((attempt, resource.plural), None) and not known:
             self.forget((job.namespace, job.name))
 
     async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:

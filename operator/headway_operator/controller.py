@@ -119,6 +119,7 @@ class Controller:
                 AttemptConfig(config.attempt, config.progress, config.said_at, config.grouped, config.workers)
                 for config in self._cache.configs_of(record.key, record.uid)
             ),
+            left=self._applier.left(record.key, record.uid),
             live=live,
             pod_groups=self._pod_groups(),
             refusals=memory.refusals,

@@ -243,7 +243,7 @@ class Cluster:
         container.running, container.ready, container.over = False, False, True
         world = self.world
         if container.driver is not None:
-            container.driver.ended(code, reason)
+            container.driver.ended(reason, spoke=bool(message))
         state = {"exitCode": code, "reason": reason, "message": message, "finishedAt": to_text(world.now)}
         container.end = {"state": {"terminated": state}, "phase": "Succeeded" if code == 0 else "Failed"}
         if status_reason:

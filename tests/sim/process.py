@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,11 @@ class Process:
                 await asyncio.sleep(POLL_SECONDS)
             else:
                 return
+
+    async def compare(self) -> None:
+        """A comparison out of its turn; if it fails, the next one in its turn makes up for it."""
+        with contextlib.suppress(KubeError):
+            await self.resync.compare()
 
     async def stop_in_order(self) -> None:
         """As runtime.Operator does it on SIGTERM."""

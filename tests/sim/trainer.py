@@ -165,14 +165,14 @@ class Driver:
         code = EXIT_CODES[how]
         self.world.cluster.end(self.container, code, "Completed" if code == 0 else "Error", word)
 
-    def ended(self, code: int, reason: str) -> None:
-        """The process has ended, by itself or by a blow."""
-        if self.last_word is not None:
+    def ended(self, reason: str, *, spoke: bool) -> None:
+        """The process has ended, by itself or by a blow; its last word stands in its pod if it spoke."""
+        told = self.last_word is not None and self._outcome_stands()
+        if self.last_word is not None and (told or spoke):
             how, word = self.last_word
         else:
+            # A word that reached nobody was never said.
             how, word = ("OutOfMemory" if reason == "OOMKilled" else "Killed"), {}
-        del code
-        told = self.last_word is not None and self._outcome_stands()
         self.world.checks.driver_ended(self.container, Truth(how, (word.get("result") or {}).get("metrics"), told))
 
     def _file(self) -> dict[str, Any]:

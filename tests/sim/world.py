@@ -161,7 +161,7 @@ class World:
             process.cut_off = False
             if process.watches(kube.JOBS.plural):
                 # Sooner than its time: until then a job whose deletion was missed has its objects made and collected.
-                process.loop.create_task(process.resync.compare())
+                process.loop.create_task(process.compare())
         most = max([tale.most_asked for tale in self.checks.tales.values()], default=1) + 1
         for node in self.cluster.nodes:
             node.slots = max(node.slots, -(-most // len(self.cluster.nodes)))
@@ -186,7 +186,10 @@ class World:
         """Why no operator waits for work."""
         if not any(process.may_write() for process in self.processes):
             return "no operator works"
-        return next((f"{one.name} has work" for one in self.processes if one.workers.depth()), "")
+        for process in self.processes:
+            if process.loop.frozen or process.workers.depth():
+                return f"{process.name} {'is frozen' if process.loop.frozen else 'has work'}"
+        return ""
 
 
 def _suspended(job: Object) -> bool:

@@ -194,9 +194,9 @@ def _tidy(look: Look, attempt: Attempt, crew: Crew) -> None:
         if holder is not None and holder.number <= recorded:
             look.delete(pod)
             look.forget(pod)
-    for config in look.observed.configs:
-        if config.attempt < attempt.number:
-            look.delete_objects(config.attempt)
+    for number in look.observed.attempts_with_objects():
+        if number < attempt.number:
+            look.delete_objects(number)
 
 
 def _describe(look: Look, attempt: Attempt, crew: Crew, *, creating: bool) -> None:

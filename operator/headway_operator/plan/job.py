@@ -61,10 +61,10 @@ def _clean_up(look: Look) -> bool:
             look.wake_at(pod.deleting + attempts.OVERDUE_SECONDS + 1)
     if not held:
         # Pods that have just gone speak for their attempt, too: somebody may have deleted its ConfigMap.
-        gone = [pod.attempt for pod in look.observed.pods if pod.gone]
-        for attempt in [*(config.attempt for config in look.observed.configs), *gone]:
+        gone = {pod.attempt for pod in look.observed.pods if pod.gone}
+        for attempt in look.observed.attempts_with_objects() | gone:
             look.delete_objects(attempt)
-    return not held and not look.observed.configs
+    return not held and not look.observed.attempts_with_objects()
 
 
 def _expire(look: Look) -> None:

@@ -119,6 +119,10 @@ class Observed:
 
     pods: tuple[Pod, ...] = ()
     configs: tuple[AttemptConfig, ...] = ()
+    left: frozenset[int] = frozenset()
+    """Attempts whose Secret, Service or NetworkPolicy we have made and not deleted. Nobody watches these kinds, so this
+    is no sign that an attempt has begun; it is one that there is something to delete, also where somebody has deleted
+    the ConfigMap."""
     live: bool = False
     """Whether pods and ConfigMaps were read from the API server for this very decision."""
     pod_groups: bool = False
@@ -129,6 +133,10 @@ class Observed:
     """When the status was last written."""
     write_interval: float = 2.0
     """Seconds between status writes that can wait."""
+
+    def attempts_with_objects(self) -> set[int]:
+        """Attempts of which more than pods may be there."""
+        return {config.attempt for config in self.configs} | self.left
 
 
 @dataclass(frozen=True, slots=True)

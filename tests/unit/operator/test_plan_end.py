@@ -246,3 +246,11 @@ def test_a_spoilt_spec_between_two_attempts_fails_the_job_and_leaves_nothing() -
     plan = make_job().attempt(end=T0 + 50, cause="Suspended").config().spec(model={"name": "none such"}).plan()
     assert plan.delete_objects == (1,)
     assert said(plan, "Failed").reason == "InvalidSpec"
+
+
+def test_what_was_made_for_an_attempt_goes_though_nothing_that_is_watched_speaks_of_it() -> None:
+    ended = make_job().attempt(end=T0 + 50).without_config().status(phase="Succeeded")
+    assert ended.plan().delete_objects == ()
+    assert ended.seen(left=frozenset({1})).plan().delete_objects == (1,)
+    later = make_job().attempt(1, end=T0 + 50, cause="NodeLost").running(2).head(2).worker(0, 2)
+    assert later.seen(left=frozenset({1, 2})).plan().delete_objects == (1,), "not those of the attempt that runs"

@@ -1,0 +1,99 @@
+"""An operator that looks when it is told to, before an API server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from headway_api import wire
+from headway_operator import kube
+from headway_operator.apply import Applier
+from headway_operator.cache import Cache
+from headway_operator.controller import Controller
+from headway_operator.plan.model import Job, Notice
+from headway_operator.plan.times import to_text
+from sim.builders import DEFAULTS, T0, document
+from sim.fakes.api import ApiServer, FakeKube
+
+KEY = ("default", "digits")
+
+
+class Stage:
+    """An API server, and an operator that looks when it is told to."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.now = T0
+        self.server = ApiServer(lambda: self.now)
+        self.api = FakeKube(self.server)
+        self.cache = Cache()
+        self.notices: list[str] = []
+        self.served = False
+        """Whether there are PodGroups."""
+        applier = Applier(
+            self.api, self.cache, pull_policy="IfNotPresent", now=lambda: self.now, new_token=lambda: "secret"
+        )
+        self.controller = Controller(
+            api=self.api,
+            cache=self.cache,
+            applier=applier,
+            recorder=self,
+            defaults=DEFAULTS,
+            now=lambda: self.now,
+            pod_groups=lambda: self.served,
+        )
+        job = self.server.create(kube.JOBS, "default", document(**spec))
+        self.uid: str = job["metadata"]["uid"]
+
+    def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
+        assert job.namespace == "default"
+        self.notices += [notice.reason for notice in notices]
+
+    def watch(self) -> None:
+        """Let the watches show what has happened."""
+        for event in self.server.events:
+            kind: Any = event.type
+            if event.resource == "trainingjobs":
+                self.cache.see_job(kind, event.body)
+            elif event.resource == "pods":
+                self.cache.see_pod(kind, event.body, self.now)
+            elif event.resource == "configmaps":
+                self.cache.see_config(kind, event.body, self.now)
+        self.server.events.clear()
+
+    def look(self, *, watch: bool = True) -> float | None:
+        if watch:
+            self.watch()
+        return asyncio.run(self.controller.reconcile(KEY))
+
+    def status(self) -> dict[str, Any]:
+        job = self.server.find(kube.JOBS, "digits")
+        assert job is not None
+        status: dict[str, Any] = job["status"]
+        return status
+
+    def names(self, resource: kube.Resource) -> list[str]:
+        return sorted(body["metadata"]["name"] for body in self.server.of(resource))
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        return next(item for item in self.status()["conditions"] if item["type"] == kind)
+
+
+def running(stage: Stage) -> None:
+    """Two looks and all pods ready: the attempt runs."""
+    for _ in range(2):
+        stage.look()
+
+    def ready(pod: dict[str, Any]) -> None:
+        pod["spec"]["nodeName"] = "node-1"
+        pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+    for name in stage.names(kube.PODS):
+        stage.server.change(kube.PODS, name, ready)
+    stage.look()
+    assert stage.status()["phase"] == "Running"
+
+
+def speak(stage: Stage) -> None:
+    """The driver gives its sign of life."""
+    word = wire.ProgressFile(attempt=1, heartbeat_time=to_text(stage.now)).model_dump_json(by_alias=True)
+    stage.server.change(kube.CONFIG_MAPS, "digits-1", lambda body: body["data"].update({wire.KEY_PROGRESS: word}))

@@ -1,0 +1,153 @@
+"""What the API server does not take, and what is in the way: it is told, and asked for again."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway_operator import kube
+from headway_operator.kube import ConflictError, DeniedError, InvalidError, RetryableError
+from sim.fakes.api import Call
+from unit.operator.stage import Stage, running
+
+
+def test_an_object_of_somebody_else_is_never_taken_nor_deleted() -> None:
+    stage = Stage(suspend=False)
+    foreign = {"metadata": {"name": "digits-1"}, "spec": {}}
+    stage.server.create(kube.SERVICES, "default", foreign)
+    stage.look()
+    assert stage.condition("Scheduled")["reason"] == "PodsRefused"
+    assert "Service digits-1" in stage.condition("Running")["message"]
+    assert stage.names(kube.PODS) == []
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    for _ in range(5):
+        stage.look()
+    assert stage.status()["phase"] == "Suspended"
+    assert stage.names(kube.SERVICES) == ["digits-1"]
+    assert stage.names(kube.SECRETS) == []
+
+
+def test_a_quota_is_told_in_the_status_and_asked_again_with_growing_delay() -> None:
+    stage = Stage()
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods"):
+            raise DeniedError(f'pods "{call.name}" is forbidden: exceeded quota')
+
+    stage.api.before = before
+    delays = []
+    for _ in range(6):
+        again_at = stage.look()
+        assert again_at is not None
+        delays.append(again_at - stage.now)
+        stage.now = again_at
+    assert delays == [5, 10, 20, 40, 60, 60]
+    assert "exceeded quota" in stage.condition("Running")["message"]
+    stage.api.before = lambda *_: None
+    stage.look()
+    assert len(stage.names(kube.PODS)) == 2
+    stage.look()
+    assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
+
+
+def test_a_pod_that_the_api_server_cannot_accept_fails_the_job_with_its_words() -> None:
+    stage = Stage()
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods"):
+            raise InvalidError('strict decoding error: unknown field "spec.nodeSelektor"')
+
+    stage.api.before = before
+    for _ in range(3):
+        stage.look()
+    assert stage.status()["phase"] == "Failed"
+    assert "nodeSelektor" in stage.condition("Failed")["message"]
+    assert stage.condition("Failed")["reason"] == "InvalidSpec"
+    assert stage.names(kube.CONFIG_MAPS) == []
+
+
+def test_a_template_of_the_wrong_shape_fails_the_job_and_names_the_field() -> None:
+    stage = Stage(workers={"template": {"spec": {"containers": "main"}}})
+    for _ in range(4):
+        stage.look()
+    assert "spec.workers.template.spec.containers must be a list" in stage.condition("Failed")["message"]
+    assert stage.names(kube.PODS) == []
+
+
+def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> None:
+    stage = Stage(scheduling={"startupDeadlineSeconds": 10})
+    refuse = True
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods") and refuse:
+            raise DeniedError("exceeded quota")
+
+    stage.api.before = before
+    for _ in range(12):
+        again_at = stage.look()
+        stage.now = max(stage.now + 1, again_at or 0)
+        if stage.status()["attempt"] == 2:
+            break
+        refuse = stage.status()["attempts"][-1].get("endTime") is None
+    assert stage.status()["attempts"][0]["cause"] == "Unschedulable"
+    assert "exceeded quota" in stage.status()["attempts"][0]["message"]
+    assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
+
+
+@pytest.mark.parametrize("resource", ["configmaps", "pods"])
+def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource: str) -> None:
+    stage = Stage(retry={"infrastructure": 3})
+    running(stage)
+    ended = {"name": "main", "state": {"terminated": {"exitCode": 70, "reason": "Error"}}}
+    status = {"phase": "Failed", "containerStatuses": [ended]}
+    stage.server.change(kube.PODS, "digits-1-head", lambda pod: pod.update(status=status))
+
+    refused: list[str] = []
+
+    def before(call: Call) -> None:
+        if call.verb == "create" and call.resource == resource:
+            refused.append(call.name)
+            raise DeniedError("exceeded quota")
+
+    stage.api.before = before
+    while not refused:
+        again_at = stage.look()
+        for name in stage.names(kube.PODS):
+            pod = stage.server.find(kube.PODS, name)
+            if pod is not None and pod["metadata"].get("deletionTimestamp"):
+                stage.server.remove(kube.PODS, name)
+        stage.now += 1
+    assert again_at is not None, "nobody else will say that it is time to ask again"
+    assert "exceeded quota" in stage.condition("Running")["message"]
+    stage.api.before = lambda _: None
+    stage.now = again_at
+    stage.look()
+    assert sorted(stage.names(kube.PODS)) == ["digits-2-head", "digits-2-worker-0-0"]
+
+
+def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for_the_job_s_own_end() -> None:
+    stage = Stage()
+    stage.server.create(kube.SECRETS, "default", {"kind": "Secret", "metadata": {"name": "digits-1"}})
+
+    def gone(call: Call) -> None:
+        if call[:2] == ("get", "secrets"):
+            stage.server.remove(kube.SECRETS, "digits-1")
+
+    stage.api.before = gone
+    with pytest.raises(ConflictError, match="has just gone"):
+        stage.look()
+    stage.api.before = lambda _: None
+    stage.look()
+    assert stage.status()["phase"] == "Starting"
+
+
+def test_an_attempt_whose_config_map_could_not_be_made_leaves_nothing_else_behind() -> None:
+    stage = Stage()
+
+    def fail(call: Call) -> None:
+        if call[:2] == ("create", "configmaps"):
+            raise RetryableError("no answer")
+
+    stage.api.before = fail
+    with pytest.raises(RetryableError):
+        stage.look()
+    assert not stage.names(kube.SECRETS) + stage.names(kube.SERVICES) + stage.names(kube.NETWORK_POLICIES)
