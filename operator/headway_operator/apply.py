@@ -118,29 +118,38 @@ class Applier:
             try:
                 await (self._renew(job, attempt, joining=bool(plan.create)) if begun else self._prepare(job, attempt))
             except _LostError as error:
-                lost = Refusal("Lost", str(error))
-                applied.refused |= {new.name(job.name, plan.attempt): lost for new in plan.create}
+                self._refuse_all(job, plan, applied, Refusal("Lost", str(error)))
                 return
             except (DeniedError, InvalidError) as error:
                 if not plan.create:
                     raise
-                refusal = _refusal(error)
-                applied.refused |= {new.name(job.name, plan.attempt): refusal for new in plan.create}
+                self._refuse_all(job, plan, applied, _refusal(error))
                 return
+        await self._create_pods(job, plan, attempt, applied)
+
+    async def _create_pods(self, job: Job, plan: Plan, attempt: AttemptOf, applied: Applied) -> None:
+        """The head first: workers would wait in vain for one that is not taken, as while an earlier job's is going."""
 
         async def create(new: NewPod) -> None:
-            name = new.name(job.name, plan.attempt)
             try:
                 body = pods.pod(attempt, new, self._pull_policy)
                 made = await self._ensure(kube.PODS, job, body)
             except (DeniedError, InvalidError, RenderError) as error:
                 # What is denied may be for want of the ServiceAccount, if somebody deleted it.
                 self._prepared.pop(job.namespace, None)
-                applied.refused[name] = _refusal(error)
+                applied.refused[new.name(job.name, plan.attempt)] = _refusal(error)
             else:
                 self._cache.created_pod((job.namespace, job.name), made, self._now())
 
-        await _all([partial(create, new) for new in plan.create])
+        await _all([partial(create, new) for new in plan.create if new.role == wire.ROLE_HEAD])
+        if applied.refused:
+            self._refuse_all(job, plan, applied, next(iter(applied.refused.values())))
+            return
+        await _all([partial(create, new) for new in plan.create if new.role != wire.ROLE_HEAD])
+
+    @staticmethod
+    def _refuse_all(job: Job, plan: Plan, applied: Applied, refusal: Refusal) -> None:
+        applied.refused |= {new.name(job.name, plan.attempt): refusal for new in plan.create}
 
     async def _prepare(self, job: Job, attempt: AttemptOf) -> None:
         """All that pods need to start; the pods come after.

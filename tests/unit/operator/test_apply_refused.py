@@ -124,6 +124,22 @@ def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource
     assert sorted(stage.names(kube.PODS)) == ["digits-2-head", "digits-2-worker-0-0"]
 
 
+def test_workers_wait_for_no_head_while_an_earlier_job_s_head_of_the_same_name_is_going() -> None:
+    stage = Stage()
+    owner = {"uid": "an earlier job's"}
+    old = {"kind": "Pod", "metadata": {"name": "digits-1-head", "ownerReferences": [owner]}, "spec": {}}
+    stage.server.create(kube.PODS, "default", old)
+    again_at = stage.look()
+    assert stage.names(kube.PODS) == ["digits-1-head"]
+    assert "it may be an earlier job's, and go" in stage.condition("Running")["message"]
+    assert again_at is not None
+    stage.server.remove(kube.PODS, "digits-1-head")
+    stage.now = again_at
+    stage.look()
+    assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert stage.status()["attempt"] == 1
+
+
 def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for_the_job_s_own_end() -> None:
     stage = Stage()
     stage.server.create(kube.SECRETS, "default", {"kind": "Secret", "metadata": {"name": "digits-1"}})
