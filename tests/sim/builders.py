@@ -94,10 +94,10 @@ class JobBuilder:
         self._status = self._status.model_copy(update=fields)
         return self
 
-    def condition(self, kind: Any, holds: bool, reason: str = "Reason") -> JobBuilder:
+    def condition(self, kind: Any, holds: bool, reason: str = "Reason", since: float = T0) -> JobBuilder:
         """The status has a condition."""
         added = Condition(
-            type=kind, status="True" if holds else "False", reason=reason, last_transition_time=to_text(T0)
+            type=kind, status="True" if holds else "False", reason=reason, last_transition_time=to_text(since)
         )
         others = [item for item in self._status.conditions if item.type != kind]
         return self.status(conditions=[*others, added])

@@ -268,9 +268,11 @@ class Checks:
         self._suspended(body["metadata"]["uid"], status)
 
     def _suspended(self, job: str, status: dict[str, Any]) -> None:
-        """A job that is called suspended holds no pod."""
+        """A job that is called suspended holds no pod, and is in no other phase."""
         if not any(item["type"] == "Suspended" and item["status"] == "True" for item in status.get("conditions", [])):
             return
+        if status.get("phase") != "Suspended":
+            self.fail(f"Suspended, and in phase {status.get('phase')}")
         held = [pod for pod in self._pods.get(job, {}).values() if not self._given_up(pod) and self._may_run(pod)]
         if held:
             self.fail(f"suspended, but there are {sorted(pod['metadata']['name'] for pod in held)}")

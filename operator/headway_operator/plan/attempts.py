@@ -48,6 +48,8 @@ def carry_on(look: Look, attempt: Attempt) -> None:
     look.turn_to(attempt.number)
     crew = muster(look.observed, attempt.number, _desired(look, attempt), look.now)
     said = look.said
+    if look.job.status.attempt < attempt.number:
+        _announce(look, attempt, crew)
     attempt = _hear_driver(look, attempt, said)
     head = crew.head
     if head is not None and head.ended and _unheard(look, head):
@@ -70,6 +72,13 @@ def carry_on(look: Look, attempt: Attempt) -> None:
         _keep_going(look, attempt, crew)
 
 
+def resumed(look: Look) -> None:
+    """The job is suspended no more."""
+    if look.draft.holds("Suspended"):
+        look.draft.condition("Suspended", False, "Resumed", "spec.suspend is false")
+        look.notice("Resumed", "the job goes on from its newest checkpoint")
+
+
 def conclude(look: Look, *, complete: bool, reason: str, message: str) -> None:
     """The job has ended."""
     draft = look.draft
@@ -77,6 +86,8 @@ def conclude(look: Look, *, complete: bool, reason: str, message: str) -> None:
     draft.condition("Complete" if complete else "Failed", True, reason, message)
     draft.drop("Failed" if complete else "Complete", "Scheduled")
     draft.condition("Running", False, "Finished", "")
+    if draft.holds("Suspended"):
+        draft.condition("Suspended", False, "Finished", "")
     draft.completion_time = draft.completion_time or to_text(look.now)
 
 
@@ -127,8 +138,6 @@ def _unreachable_head(look: Look, attempt: Attempt, crew: Crew) -> None:
 
 
 def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
-    if look.job.status.attempt < attempt.number:
-        _announce(look, attempt, crew)
     attempt = _record_replacements(look, attempt, crew)
     incomplete = _incomplete(look, attempt)
     if incomplete:
@@ -159,10 +168,8 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
 def _announce(look: Look, attempt: Attempt, crew: Crew) -> None:
     draft = look.draft
     draft.start_time = draft.start_time or attempt.start_time
+    resumed(look)
     look.notice("AttemptStarted", f"attempt {attempt.number}: a head and {crew.desired} workers")
-    if draft.holds("Suspended"):
-        draft.condition("Suspended", False, "Resumed", "spec.suspend is false")
-        look.notice("Resumed", f"attempt {attempt.number} goes on from the newest checkpoint")
 
 
 def _record_replacements(look: Look, attempt: Attempt, crew: Crew) -> Attempt:
@@ -342,4 +349,4 @@ def _final_message(look: Look, cause: Cause, message: str) -> str:
     return bounded(f"{message} ({budget})" if budget else message)
 
 
-__all__ = ["OVERDUE_SECONDS", "carry_on", "conclude", "deadline_message", "open_attempt", "start"]
+__all__ = ["OVERDUE_SECONDS", "carry_on", "conclude", "deadline_message", "open_attempt", "resumed", "start"]

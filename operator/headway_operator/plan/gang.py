@@ -36,11 +36,18 @@ def begin(job: Job, number: int, start: float) -> Attempt:
     """A new attempt. One that follows attempts that found no room goes on with their clock."""
     text = to_text(start)
     last = job.status.attempts[-1] if job.status.attempts else None
-    suspended = condition_of(job.status, "Suspended")
-    if last is None or last.cause != "Released" or (suspended is not None and suspended.status == "True"):
+    if last is None or last.cause != "Released" or _suspended_since(job, last):
         return Attempt(number=number, start_time=text)
     since = last.end_time if last.running_time else asking_since(last)
     return Attempt(number=number, start_time=text, queued_time=since, releases=_turn(last))
+
+
+def _suspended_since(job: Job, last: Attempt) -> bool:
+    """Whether the job was suspended after its last attempt, if it is not any more."""
+    suspended = condition_of(job.status, "Suspended")
+    return suspended is not None and (to_seconds(suspended.last_transition_time) or 0.0) >= (
+        to_seconds(last.end_time) or 0.0
+    )
 
 
 def grouped(look: Look) -> bool:

@@ -93,6 +93,7 @@ def _between_attempts(look: Look) -> None:
         draft.drop("Scheduled")
         _suspended(look, clean)
         return
+    attempts.resumed(look)
     groupless = gang.await_pod_groups(look)
     if not queued and not groupless:
         draft.drop("Scheduled")

@@ -175,9 +175,16 @@ def test_a_suspension_ends_the_wait_and_the_clock_begins_anew_after_it() -> None
     assert plan.status is not None
     assert plan.status.phase == "Suspended"
     assert [item.type for item in plan.status.conditions if item.type == "Scheduled"] == []
-    resumed = released().condition("Suspended", True).live().plan(after=5000)
-    assert resumed.status is not None
-    assert resumed.status.attempts[-1].queued_time is None
+    for resumed in (
+        released().condition("Suspended", True, since=T0 + 120),
+        released().condition("Suspended", False, "Resumed", since=T0 + 120),
+    ):
+        begun = resumed.live().plan(after=5000).status
+        assert begun is not None
+        assert begun.attempts[-1].queued_time is None
+    earlier = released().condition("Suspended", False, "Resumed", since=T0 - 10).live().plan(after=5000).status
+    assert earlier is not None
+    assert earlier.attempts[-1].queued_time is not None
 
 
 def test_the_clock_of_the_startup_deadline_goes_on_over_all_turns() -> None:

@@ -60,7 +60,32 @@ def test_resume_is_a_new_attempt_without_delay() -> None:
     plan = builder.live().plan(after=70)
     assert names(plan) == ["digits-2-head", "digits-2-worker-0-0"]
     assert said(plan, "Suspended").reason == "Resumed"
-    assert [notice.reason for notice in plan.notices] == ["AttemptStarted", "Resumed"]
+    assert [notice.reason for notice in plan.notices] == ["Resumed", "AttemptStarted"]
+
+
+def test_a_job_that_is_not_to_be_suspended_any_more_says_so_before_its_next_attempt_begins() -> None:
+    waiting = ended().status(phase="Suspended").condition("Suspended", True, "Suspended").spec(suspend=False)
+    plan = waiting.worker(0, exit_code=None).plan(after=70)
+    assert not plan.create
+    assert plan.status is not None
+    assert plan.status.phase == "Pending"
+    assert said(plan, "Suspended").reason == "Resumed"
+
+
+def test_a_job_that_was_resumed_and_ended_unseen_is_not_called_suspended() -> None:
+    away = ended().status(phase="Suspended").condition("Suspended", True, "Suspended").spec(suspend=False)
+    plan = away.config(2).head(2, exit_code=0, said=outcome("Succeeded", attempt=2)).live().plan(after=900)
+    assert plan.status is not None
+    assert plan.status.phase == "Succeeded"
+    assert said(plan, "Suspended").status == "False"
+    assert [notice.reason for notice in plan.notices] == ["Resumed", "AttemptStarted", "Complete"]
+
+
+def test_a_suspended_job_whose_deadline_was_used_up_fails_and_is_suspended_no_more() -> None:
+    resumed = ended().status(phase="Suspended").condition("Suspended", True, "Suspended").spec(suspend=False)
+    plan = resumed.status(active_seconds=50).spec(suspend=False, activeDeadlineSeconds=50).live().plan(after=70)
+    assert said(plan, "Failed").reason == "DeadlineExceeded"
+    assert said(plan, "Suspended").status == "False"
 
 
 def test_a_job_that_is_suspended_from_the_start_begins_nothing() -> None:
