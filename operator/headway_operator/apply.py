@@ -115,6 +115,8 @@ class Applier:
         attempt = AttemptOf(job.namespace, job.name, job.uid, plan.attempt, plan.workers, job.spec, plan.grouped)
         begun = any(one.number == plan.attempt and one.running_time for one in job.status.attempts)
         if plan.with_objects or begun:
+            if begun or not plan.create:
+                await self._still_there(job)
             try:
                 await (self._renew(job, attempt, joining=bool(plan.create)) if begun else self._prepare(job, attempt))
             except _LostError as error:
@@ -199,16 +201,18 @@ class Applier:
             self._made[key] = _Made(job.uid)
         self._made[key].uids[attempt, resource.plural] = made["metadata"]["uid"]
 
+    async def _still_there(self, job: Job) -> None:
+        """Raises NotFoundError where the job is gone: what it lacks is gone with it, and would be again."""
+        found = await self._api.get(kube.JOBS, job.namespace, job.name, metadata_only=True)
+        if found["metadata"]["uid"] != job.uid:
+            raise NotFoundError(f"the job {job.namespace}/{job.name} of uid {job.uid} is gone")
+
     async def _renew(self, job: Job, attempt: AttemptOf, *, joining: bool) -> None:
         """What running pods, and those that join them, rest upon: somebody may have deleted some of it.
 
         Asked for only when there is something to make: nobody watches these kinds. A Secret is not made again, as the
-        pods that run know another token than a new one would have. Raises NotFoundError where it is the job that is
-        gone: then all of this is, and will be again.
+        pods that run know another token than a new one would have.
         """
-        found = await self._api.get(kube.JOBS, job.namespace, job.name, metadata_only=True)
-        if found["metadata"]["uid"] != job.uid:
-            raise NotFoundError(f"the job {job.namespace}/{job.name} of uid {job.uid} is gone")
 
         async def again(resource: Resource, body: Object) -> None:
             try:

@@ -159,6 +159,17 @@ def test_the_lease_is_in_the_releases_namespace_alone(variant: Manifests) -> Non
     assert environment(variant)["HEADWAY_LEASE_NAMESPACE"] == NAMESPACE
 
 
+def test_the_lease_waits_in_no_queue_behind_the_operators_own_work(variant: Manifests) -> None:
+    spec = variant.one("FlowSchema")["spec"]
+    assert spec["priorityLevelConfiguration"] == {"name": "leader-election"}
+    (rule,) = spec["rules"]
+    account = variant.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    assert [subject["serviceAccount"] for subject in rule["subjects"]] == [{"name": account, "namespace": NAMESPACE}]
+    (resources,) = rule["resourceRules"]
+    assert resources["resources"] == ["leases"]
+    assert resources["namespaces"] == [NAMESPACE]
+
+
 def test_with_watch_namespaces_the_operator_has_rights_in_these_alone(chart: Chart, default: Manifests) -> None:
     narrow = chart.render(VARIANTS["two namespaces"])
     accounts = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_the_operator_may_do_its_work_and_no_more(installed: Cluster) -> None:
         words = ["auth", "can-i", verb, resource, f"--subresource={subresource}", "-n", JOBS, "--as", OPERATOR]
         answers[asked] = installed.kubectl(*words, check=False).split()[0]
     assert answers == {**dict.fromkeys(MAY, "yes"), **dict.fromkeys(MAY_NOT, "no")}
+
+
+def test_the_api_server_gives_the_lease_way(installed: Cluster) -> None:
+    schema = installed.get("flowschema", "headway-lease")["metadata"]["uid"]
+
+    def queue_of(resource: str) -> str:
+        words = ["get", resource, "headway", "-n", SYSTEM, "--as", OPERATOR, "-v=8"]
+        said = installed.kubectl(*words, check=False)
+        return str(re.findall(r"X-Kubernetes-Pf-Flowschema-Uid: (\S+)", said)[-1])
+
+    installed.wait("the schema taken up", lambda: queue_of("lease") == schema, within=30)
+    assert queue_of("serviceaccount") != schema
 
 
 def test_people_with_the_clusters_own_roles_read_and_write_jobs(installed: Cluster) -> None:

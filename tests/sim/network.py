@@ -144,9 +144,14 @@ class Link:
             return
         if kind == "no answer, done late":
             world.agenda.after(min(patience, seconds), _answer, answer, None, no_answer)
-            world.agenda.after(seconds * 2, self._arrive, call, act, answer, "late")
+            world.late_writes += 1
+            world.agenda.after(seconds * 2, self._arrive_late, call, act, answer)
             return
         world.agenda.after(world.latency(), self._arrive, call, act, answer, kind)
+
+    def _arrive_late(self, call: Call, act: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+        self._world.late_writes -= 1
+        self._arrive(call, act, answer, "late")
 
     def _arrive(self, call: Call, act: Callable[[], Any], answer: asyncio.Future[Any], kind: str) -> None:
         """The request is at the API server, and is carried out."""

@@ -58,6 +58,8 @@ class World:
         self.history: deque[Event] = deque(maxlen=HISTORY)
         """The newest events, which may come again."""
         self.slow_until = 0.0
+        self.late_writes = 0
+        """Writes that have been given up, and are going to arrive."""
         self.calm = False
         self._started = 0
         self.checks = Checks(self)
@@ -172,6 +174,8 @@ class World:
 
     def _unrest(self) -> str:
         """Which job or object is not at rest."""
+        if self.late_writes:
+            return "a write is still under way"
         for body in self.server.of(kube.JOBS):
             phase = (body.get("status") or {}).get("phase")
             if phase not in RESTING or (phase == "Suspended") != _suspended(body):

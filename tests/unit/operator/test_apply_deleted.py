@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -38,9 +40,10 @@ def test_what_somebody_deleted_is_made_again_when_a_worker_has_to_join() -> None
     assert not [call for call in stage.api.calls if call.verb == "create" and call.resource == "secrets"]
 
 
-def test_nothing_is_made_again_for_a_job_whose_deletion_the_watch_has_not_shown() -> None:
+@pytest.mark.parametrize("begin", [running, Stage.look], ids=["running", "starting"])
+def test_nothing_is_made_again_for_a_job_whose_deletion_the_watch_has_not_shown(begin: Callable[[Stage], Any]) -> None:
     stage = Stage()
-    running(stage)
+    begin(stage)
     del stage.server.objects[kube.JOBS.plural, "default", "digits"]
     stage.server.delete(kube.CONFIG_MAPS, "digits-1")
     stage.api.calls.clear()
