@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, computed_field
 
 from headway_api.base import Cut, StatusSection
+from headway_api.storage import Storage
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed")
@@ -80,6 +81,8 @@ class Attempt(StatusSection):
 
     number: int
     """Counted from 1."""
+    image: Annotated[str, Cut(1024)] | None = None
+    """The trainer image of all its pods, also of those that replace lost ones."""
     start_time: Time
     """When the attempt's first pod was asked for."""
     queued_time: Time | None = None
@@ -231,6 +234,8 @@ class TrainingJobStatus(StatusSection):
     """How far it is."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
+    storage: Storage | None = None
+    """Where the job keeps its files: what `spec.storage` said, or the operator's default when the job began."""
     result: Result | None = None
     """What came out."""
 

@@ -19,7 +19,7 @@ from headway_operator.cache import Cache
 from headway_operator.kube import Kube
 from headway_operator.plan.job import plan as decide
 from headway_operator.plan.model import AttemptConfig, Job, Notice, Observed, Plan, Refusal
-from headway_operator.plan.spec import Defaults, Resolved, resolve
+from headway_operator.plan.spec import Defaults, Resolved, kept, resolve
 from headway_operator.slim import JobRecord, Key
 from headway_operator.witness import Witness
 
@@ -78,7 +78,7 @@ class Controller:
         self._pod_groups = pod_groups
         """Whether the API server serves PodGroups."""
         self._memories: dict[Key, _Memory] = {}
-        self._specs: OrderedDict[tuple[str, int], Resolved] = OrderedDict()
+        self._specs: OrderedDict[tuple[str, int], tuple[Defaults, Resolved]] = OrderedDict()
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what the job needs now. Returns when to look again, as seconds since the epoch; None: when told to.
@@ -171,7 +171,8 @@ class Controller:
                 self._cache.see_config(None, body, self._now())
 
     def _job(self, record: JobRecord) -> Job:
-        resolved = self._resolve(record)
+        status = TrainingJobStatus.model_validate_json(record.status)
+        resolved = self._resolve(record, kept(self._defaults, status))
         return Job(
             namespace=record.namespace,
             name=record.name,
@@ -180,23 +181,23 @@ class Controller:
             version=str(record.version),
             created=record.created,
             deleting=record.deleting,
-            status=TrainingJobStatus.model_validate_json(record.status),
+            status=status,
             spec=resolved.spec,
             problems=resolved.problems,
         )
 
-    def _resolve(self, record: JobRecord) -> Resolved:
+    def _resolve(self, record: JobRecord, defaults: Defaults) -> Resolved:
         known = (record.uid, record.generation)
-        resolved = self._specs.get(known)
-        if resolved is None:
+        of, resolved = self._specs.get(known, (None, None))
+        if resolved is None or of != defaults:
             document: Mapping[str, Any] = {
                 "apiVersion": API_VERSION,
                 "kind": "TrainingJob",
                 "metadata": {"name": record.name, "namespace": record.namespace},
                 "spec": json.loads(record.spec),
             }
-            resolved = resolve(document, self._defaults)
-            self._specs[known] = resolved
+            resolved = resolve(document, defaults)
+            self._specs[known] = (defaults, resolved)
             if len(self._specs) > SPECS_KEPT:
                 self._specs.popitem(last=False)
         else:

@@ -168,6 +168,7 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
 def _announce(look: Look, attempt: Attempt, crew: Crew) -> None:
     draft = look.draft
     draft.start_time = draft.start_time or attempt.start_time
+    draft.storage = draft.storage or (look.job.spec.storage if look.job.spec is not None else None)
     resumed(look)
     look.notice("AttemptStarted", f"attempt {attempt.number}: a head and {crew.desired} workers")
 

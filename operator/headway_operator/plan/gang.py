@@ -34,12 +34,12 @@ LACK_LIMIT = 600
 
 def begin(job: Job, number: int, start: float) -> Attempt:
     """A new attempt. One that follows attempts that found no room goes on with their clock."""
-    text = to_text(start)
+    text, image = to_text(start), job.spec.image if job.spec is not None else None
     last = job.status.attempts[-1] if job.status.attempts else None
     if last is None or last.cause != "Released" or _suspended_since(job, last):
-        return Attempt(number=number, start_time=text)
+        return Attempt(number=number, image=image, start_time=text)
     since = last.end_time if last.running_time else asking_since(last)
-    return Attempt(number=number, start_time=text, queued_time=since, releases=_turn(last))
+    return Attempt(number=number, image=image, start_time=text, queued_time=since, releases=_turn(last))
 
 
 def _suspended_since(job: Job, last: Attempt) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api.job import TrainingJob, TrainingJobSpec
+from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
 from headway_api.validate import problems_of
 from headway_operator.plan.ends import bounded
@@ -20,6 +21,18 @@ class Defaults:
 
     image: str | None = None
     storage: Storage | None = None
+
+
+def kept(defaults: Defaults, status: TrainingJobStatus) -> Defaults:
+    """The defaults of a job that has begun.
+
+    The operator's may have become others since. The job's files stay where they are, and the pods of an attempt are all
+    of one image: Ray's processes talk to none of another version.
+    """
+    last = status.attempts[-1].image if status.attempts else None
+    running = bool(status.attempts) and status.attempts[-1].end_time is None
+    image = last or defaults.image if running else defaults.image or last
+    return Defaults(image=image, storage=status.storage or defaults.storage)
 
 
 @dataclass(frozen=True, slots=True)

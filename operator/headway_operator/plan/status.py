@@ -20,6 +20,7 @@ from headway_api.status import (
     TrainingJobStatus,
     WorkersStatus,
 )
+from headway_api.storage import Storage
 from headway_operator.plan.ends import bounded
 from headway_operator.plan.model import Job
 from headway_operator.plan.times import to_text
@@ -47,6 +48,7 @@ class Draft:
         self.workers: WorkersStatus | None = status.workers
         self.progress: Progress | None = status.progress
         self.checkpoint: CheckpointStatus | None = status.checkpoint
+        self.storage: Storage | None = status.storage
         self.result: Result | None = status.result
 
     def condition(self, kind: ConditionType, holds: bool, reason: str, message: str = "") -> None:
@@ -100,6 +102,7 @@ class Draft:
             workers=self.workers,
             progress=self.progress,
             checkpoint=self.checkpoint,
+            storage=self.storage,
             result=self.result,
         )
 

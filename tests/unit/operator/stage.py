@@ -11,6 +11,7 @@ from headway_operator.apply import Applier
 from headway_operator.cache import Cache
 from headway_operator.controller import Controller
 from headway_operator.plan.model import Job, Notice
+from headway_operator.plan.spec import Defaults
 from headway_operator.plan.times import to_text
 from sim.builders import DEFAULTS, T0, document
 from sim.fakes.api import ApiServer, FakeKube
@@ -25,10 +26,16 @@ class Stage:
         self.now = T0
         self.server = ApiServer(lambda: self.now)
         self.api = FakeKube(self.server)
-        self.cache = Cache()
         self.notices: list[str] = []
         self.served = False
         """Whether there are PodGroups."""
+        self.restart(DEFAULTS)
+        job = self.server.create(kube.JOBS, "default", document(**spec))
+        self.uid: str = job["metadata"]["uid"]
+
+    def restart(self, defaults: Defaults) -> None:
+        """Another operator, with settings of its own."""
+        self.cache = Cache()
         applier = Applier(
             self.api, self.cache, pull_policy="IfNotPresent", now=lambda: self.now, new_token=lambda: "secret"
         )
@@ -37,12 +44,16 @@ class Stage:
             cache=self.cache,
             applier=applier,
             recorder=self,
-            defaults=DEFAULTS,
+            defaults=defaults,
             now=lambda: self.now,
             pod_groups=lambda: self.served,
         )
-        job = self.server.create(kube.JOBS, "default", document(**spec))
-        self.uid: str = job["metadata"]["uid"]
+        for body in self.server.of(kube.JOBS):
+            self.cache.see_job(None, body)
+        for body in self.server.of(kube.PODS):
+            self.cache.see_pod(None, body, self.now)
+        for body in self.server.of(kube.CONFIG_MAPS):
+            self.cache.see_config(None, body, self.now)
 
     def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
         assert job.namespace == "default"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from headway_api import wire
+from headway_api.storage import Storage
 from headway_operator import kube
 from headway_operator.apply import merge_patch
 from headway_operator.kube import RetryableError
+from headway_operator.plan.spec import Defaults
+from sim.builders import DEFAULTS
 from sim.fakes.api import Call
 from unit.operator.stage import Stage, running, speak
 
@@ -212,3 +216,47 @@ def test_a_replacement_that_is_recorded_asks_for_the_look_that_takes_the_old_pod
     assert stage.look(watch=False) == stage.now
     stage.look(watch=False)
     assert [call.name for call in stage.api.calls if call[:2] == ("delete", "pods")] == ["digits-1-worker-0-0"]
+
+
+def test_an_upgrade_of_the_operator_changes_neither_a_running_attempt_s_image_nor_where_a_job_s_files_lie() -> None:
+    stage = Stage(retry={"infrastructure": 3})
+    running(stage)
+    assert stage.status()["attempts"][0]["image"] == DEFAULTS.image
+    assert DEFAULTS.storage is not None
+    assert stage.status()["storage"]["uri"] == DEFAULTS.storage.uri
+    stage.restart(Defaults(image="trainer:newer", storage=Storage(uri="s3://elsewhere")))
+    stage.server.remove(kube.PODS, "digits-1-worker-0-0")
+    for _ in range(3):
+        stage.look()
+    replacement = stage.server.find(kube.PODS, "digits-1-worker-0-1")
+    assert replacement is not None
+    assert replacement["spec"]["containers"][0]["image"] == DEFAULTS.image, "Ray's processes are of one version"
+    stage.server.remove(kube.PODS, "digits-1-head")
+    while stage.status()["attempt"] == 1:
+        stage.look()
+        for name in stage.names(kube.PODS):
+            pod = stage.server.find(kube.PODS, name)
+            if pod is not None and pod["metadata"].get("deletionTimestamp"):
+                stage.server.remove(kube.PODS, name)
+        stage.now += 1
+    assert stage.status()["attempts"][1]["image"] == "trainer:newer"
+    run = stage.server.find(kube.CONFIG_MAPS, "digits-2")
+    assert run is not None
+    assert json.loads(run["data"][wire.KEY_RUN])["storageUri"].startswith(f"{DEFAULTS.storage.uri}/")
+
+
+def test_a_default_that_is_taken_away_fails_no_job_that_has_begun() -> None:
+    stage = Stage()
+    running(stage)
+    stage.restart(Defaults())
+    for _ in range(3):
+        stage.look()
+    assert stage.status()["phase"] == "Running"
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    for _ in range(6):
+        stage.look()
+        stage.now += 200
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=False))
+    for _ in range(3):
+        stage.look()
+    assert stage.status()["phase"] == "Starting"
