@@ -13,7 +13,7 @@ from torch import nn
 
 from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
-from headway_trainer.training.link import Request
+from headway_trainer.training.link import Request, TrainProgress
 from headway_trainer.training.loop import best_metric
 from training_runs import CLASSES, FEATURES, Driver, Ticks, finish, make_job, same, small_model, training
 
@@ -107,6 +107,37 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(store: Store) 
     newest = job.checkpoints.newest().manifest
     assert newest is not None
     assert newest.step == 6
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_validation_metric_that_is_no_number_is_not_told_and_ends_nothing(store: Store, value: float) -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(FEATURES, CLASSES)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            outputs: torch.Tensor = self.layer(x)
+            return outputs if self.training else outputs.index_fill(1, torch.tensor([0]), value)
+
+    link = Driver()
+    end, _ = finish(make_job(store, training(), model=Odd(), link=link))
+    assert end.finished
+    assert end.history[-1].validation["loss"] is None
+    told = [TrainProgress.model_validate_json(one.model_dump_json()) for one in link.progress]
+    assert told == link.progress
+    assert "train/loss" in told[-1].metrics
+    assert "validation/loss" not in told[-1].metrics
+
+
+def test_a_training_loss_that_is_no_number_reaches_the_driver_as_readable_progress(store: Store) -> None:
+    link = Driver()
+    job = make_job(store, training(optimizer={"name": "sgd", "lr": 1e30}), link=link, clock=Ticks(1.0))
+    with pytest.raises(UserError, match="no finite number any more"):
+        finish(job)
+    assert len(link.progress) > 1
+    for one in link.progress:
+        assert TrainProgress.model_validate_json(one.model_dump_json()) == one
 
 
 def test_without_a_validation_part_the_training_loss_chooses(store: Store) -> None:

@@ -42,7 +42,7 @@ class TrainProgress(StatusSection):
     steps_per_second: float | None = None
     """Optimiser steps a second."""
     metrics: dict[str, float] = Field(default_factory=dict)
-    """The newest value of each metric, as `split/name`."""
+    """The newest value of each metric, as `split/name`; those that are finite numbers."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
     resumed_from_step: int | None = None

@@ -280,7 +280,8 @@ class Loop:
                 planned=epochs * self._steps,
                 samples_per_second=self._control.samples_per_second,
                 steps_per_second=self._control.steps_per_second,
-                metrics=metrics,
+                # JSON has no NaN and no infinity.
+                metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
                 checkpoint=self._saved,
                 resumed_from_step=self._resumed_from,
                 notes=self.notes,

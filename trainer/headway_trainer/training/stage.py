@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from headway_trainer.training.watchdog import Watchdog
 STOP_SECONDS = 90.0
 """How long a checkpoint may take once a stop is asked for; less than a head pod's grace period."""
 _POLL_SECONDS = 0.25
+log = logging.getLogger("headway.training")
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             asked_at = time.monotonic()
         if asked_at is not None and time.monotonic() - asked_at > STOP_SECONDS:
             raise Interrupted(f"stopped; no checkpoint could be taken within {STOP_SECONDS:.0f} seconds")
-    if (progress := link.progress()) is not None and progress != last:
-        stage.on_progress(progress)
+    _tell_last(stage, link, last)
     try:
         end = TrainEnd.model_validate(fitting.value())
     except Lost as error:
@@ -88,6 +89,15 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     if not end.finished:
         raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
     return end
+
+
+def _tell_last(stage: TrainingStage, link: DriverLink, last: TrainProgress | None) -> None:
+    """Pass on what came since the last look: before the fit's end is told, and without ever hiding it."""
+    try:
+        if (progress := link.progress()) is not None and progress != last:
+            stage.on_progress(progress)
+    except Exception:
+        log.warning("the last progress of the training stage was lost", exc_info=True)
 
 
 def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
