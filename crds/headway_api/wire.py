@@ -30,6 +30,8 @@ ANNOTATION_WORKERS = "headway.dev/workers"
 """On the attempt's ConfigMap: how many workers its run file speaks of."""
 
 MAIN_CONTAINER = "main"
+CODE_CONTAINER = "code"
+"""The init container that fetches the user's code."""
 SERVICE_ACCOUNT = "headway-trainer"
 """The head pods' ServiceAccount in each job namespace.
 
@@ -66,6 +68,8 @@ HEARTBEAT_SECONDS = 60
 """The driver renews ProgressFile.heartbeat_time at least this often."""
 EXIT_SUCCEEDED = 0
 EXIT_USER_ERROR = 1
+EXIT_UNREACHABLE = 69
+"""A worker's alone: for long nothing has answered where the head is."""
 EXIT_INTERNAL = 70
 EXIT_STORAGE = 74
 EXIT_INTERRUPTED = 143

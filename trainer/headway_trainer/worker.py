@@ -12,6 +12,7 @@ if __name__ == "__main__":
     hear()  # before the imports, which take a second
 
 import contextlib
+import enum
 import logging
 import os
 import socket
@@ -32,6 +33,8 @@ _RETRY_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 _GONE_SECONDS = 5.0
 """How long the head's port must be shut before the head counts as gone."""
+_SILENT_SECONDS = 30.0
+"""How long nothing may answer where the head is: longer than Ray itself waits, as it may be the network."""
 LEAVE_SECONDS = 20.0
 """How long a pod that has to go waits for a checkpoint; less than its grace period."""
 EXIT_KILLED = 137
@@ -48,24 +51,27 @@ def main() -> int:
     run = read_run_file()
     import ray._private.node  # noqa: F401 - while the head is not there yet: it takes a second
 
-    address = os.environ[wire.ENV_HEAD_ADDRESS]
+    name = os.environ[wire.ENV_HEAD_ADDRESS]
     seconds = run.spec.scheduling.startup_deadline_seconds
-    if not wait_for_port(address, time.monotonic() + seconds, stop.is_set):
+    # From here on by its IP address, which is its own for as long as it lives: a name that cannot be looked up for a
+    # while says nothing of the head.
+    address = wait_for_head(name, time.monotonic() + seconds, stop.is_set)
+    if address is None:
         if stop.is_set():
             return wire.EXIT_INTERRUPTED
-        log.error("no head answered at %s within %d seconds", address, seconds)
+        log.error("no head answered at %s within %d seconds", name, seconds)
         return wire.EXIT_INTERNAL
     node = join(
-        resolved(address),
+        address,
         host=os.environ.get(wire.ENV_POD_IP),
         gpus=run.spec.workers.resources.gpu,
         runtime_envs=wants_runtime_envs(run.spec),
         temp_dir=os.environ.get("RAY_TMPDIR", "/tmp/ray"),  # noqa: S108 - a volume of the pod's own
     )
     touch_ready()
-    log.info("joined %s", address)
+    log.info("joined %s at %s", name, address)
     # The head's log has all workers' lines: it is where people look first.
-    relay = Relay(resolved(address), os.environ.get(wire.ENV_POD_NAME, "worker"), node.node_ip_address)
+    relay = Relay(address, os.environ.get(wire.ENV_POD_NAME, "worker"), node.node_ip_address)
     follower = Follower(Path(node.get_logs_dir_path()), relay=relay.send)
     follower.start()
     code = stay(node, address, stop)
@@ -80,53 +86,100 @@ def main() -> int:
     return code
 
 
-def wait_for_port(address: str, deadline: float, stopped: Callable[[], bool]) -> bool:
-    """Wait until something listens at address (`host:port`), until the monotonic time deadline; whether it does."""
-    while not is_open(address):
+def wait_for_head(address: str, deadline: float, stopped: Callable[[], bool]) -> str | None:
+    """Wait until something listens at address (`host:port`), until the monotonic time deadline.
+
+    Where it listens, with the host as an IP address: Ray wants one. None where nothing does.
+    """
+    while True:
+        with contextlib.suppress(OSError):
+            return _listening(address)
         if stopped() or time.monotonic() >= deadline:
-            return False
+            return None
         time.sleep(_RETRY_SECONDS)
-    return True
 
 
-def is_open(address: str) -> bool:
-    """Whether something listens at address (`host:port`)."""
-    host, _, port = address.rpartition(":")
+class Port(enum.Enum):
+    """What a look at a port finds."""
+
+    OPEN = enum.auto()
+    SHUT = enum.auto()
+    """Its host says that nothing listens there."""
+    SILENT = enum.auto()
+    """No answer: the host is gone, or the network."""
+
+
+def look_at(address: str) -> Port:
+    """Whether something listens at address (`IP address:port`)."""
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=2):
-            return True
+        _listening(address)
+    except ConnectionRefusedError:
+        return Port.SHUT
     except OSError:
-        return False
+        return Port.SILENT
+    return Port.OPEN
 
 
-def resolved(address: str) -> str:
-    """The address with the host as an IP address: Ray wants one, and a name may cost seconds at each look-up."""
+def _listening(address: str) -> str:
+    """Connect to address; the IP address that answered, with the port. Raises OSError."""
     host, _, port = address.rpartition(":")
-    family, _, _, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    return f"[{where[0]}]:{port}" if family == socket.AF_INET6 else f"{where[0]}:{port}"
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=2) as connection:
+        where = connection.getpeername()[0]
+    return f"[{where}]:{port}" if connection.family == socket.AF_INET6 else f"{where}:{port}"
+
+
+class HeadWatch:
+    """Looks whether the head is still there."""
+
+    def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._address, self._clock = address, clock
+        self._since: float | None = None
+        self._shut = False
+        """Whether its host has said that nothing listens any more, since something last did."""
+
+    def look(self) -> Port:
+        """Look once."""
+        port = look_at(self._address)
+        if port is Port.OPEN:
+            self._since, self._shut = None, False
+        else:
+            self._since = self._clock() if self._since is None else self._since
+            self._shut = self._shut or port is Port.SHUT
+        return port
+
+    def gone(self) -> int | None:
+        """The exit code of a worker whose head counts as gone; none while it does not."""
+        if self._since is None:
+            return None
+        seconds = self._clock() - self._since
+        if self._shut and seconds >= _GONE_SECONDS:
+            return self.verdict()
+        return self.verdict() if seconds >= _SILENT_SECONDS else None
+
+    def verdict(self) -> int:
+        """The exit code of a worker that does not wait for the head any longer."""
+        if self._shut:
+            log.info("the head is gone: the work is over")
+            return wire.EXIT_SUCCEEDED
+        log.error("the head at %s does not answer: its node is gone, or the network between", self._address)
+        return wire.EXIT_UNREACHABLE
 
 
 def stay(node: Any, address: str, stop: threading.Event) -> int:
     """Wait until the head is gone, this pod is told to stop, or something in it is ended; the exit code."""
-    gone_since: float | None = None
+    head = HeadWatch(address)
     killed_before = memory_kills()
     while not stop.wait(_WATCH_SECONDS):
-        if is_open(address):
-            gone_since = None
-        elif gone_since is None:
-            gone_since = time.monotonic()
-        elif time.monotonic() - gone_since >= _GONE_SECONDS:
-            log.info("the head is gone: the work is over")
-            return wire.EXIT_SUCCEEDED
+        head.look()
+        if (code := head.gone()) is not None:
+            return code
         if memory_kills() > killed_before:
             log.error("the kernel ended a process of this pod, which took more memory than workers.resources.memory")
             return EXIT_KILLED
         if dead := node.dead_processes():
-            names = ", ".join(name for name, _ in dead)
-            if not is_open(address):
-                log.info("the head is gone: the work is over")
-                return wire.EXIT_SUCCEEDED
-            log.error("Ray's process %s ended unexpectedly", names)
+            if head.look() is not Port.OPEN:
+                return head.verdict()
+            log.error("Ray's process %s ended unexpectedly", ", ".join(name for name, _ in dead))
             return wire.EXIT_INTERNAL
     log.info("told to stop")
     return wire.EXIT_INTERRUPTED
@@ -138,11 +191,11 @@ def leave(address: str, asker_of: Callable[[str], Asker] = Asker) -> None:
     Without a head there is nobody to ask, and the workers of a next attempt wait for this pod's end.
     """
     deadline = time.monotonic() + LEAVE_SECONDS
-    if not is_open(address):
+    if look_at(address) is not Port.OPEN:
         return
-    asker = asker_of(resolved(address))
+    asker = asker_of(address)
     asker.ask()
-    while time.monotonic() < deadline and is_open(address) and not asker.is_answered():
+    while time.monotonic() < deadline and look_at(address) is Port.OPEN and not asker.is_answered():
         time.sleep(_RETRY_SECONDS)
 
 

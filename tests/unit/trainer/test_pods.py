@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_port_that_opens_late_is_waited_for(listener: socket.socket) -> None:
             opened.set()
         return False
 
-    assert worker.wait_for_port(where, time.monotonic() + 30, stopped)
+    assert worker.wait_for_head(where, time.monotonic() + 30, stopped) == where
     assert opened.is_set()
     later.close()
 
@@ -67,13 +68,83 @@ def test_a_port_that_opens_late_is_waited_for(listener: socket.socket) -> None:
 def test_the_wait_for_the_head_is_bounded_and_can_be_stopped(listener: socket.socket) -> None:
     where = address(listener)
     listener.close()
-    assert not worker.wait_for_port(where, time.monotonic(), lambda: False)
-    assert not worker.wait_for_port(where, time.monotonic() + 60, lambda: True)
+    assert worker.wait_for_head(where, time.monotonic(), lambda: False) is None
+    assert worker.wait_for_head(where, time.monotonic() + 60, lambda: True) is None
 
 
-def test_names_become_addresses() -> None:
-    assert worker.resolved("localhost:6379") in {"127.0.0.1:6379", "[::1]:6379"}
-    assert worker.resolved("10.1.2.3:6379") == "10.1.2.3:6379"
+def test_a_head_that_is_found_by_its_name_is_known_by_its_address(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = address(listener)
+    name = f"localhost:{where.rpartition(':')[2]}"
+    look_up, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_AGAIN, "not now")]
+
+    def shaky(*arguments: Any, **keywords: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return look_up(*arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", shaky)
+    assert worker.wait_for_head(name, time.monotonic() + 30, lambda: False) == where
+    assert not failures
+    listener.close()
+
+
+class Looks:
+    """What looks at the head's port find, one after the other; the last for ever."""
+
+    def __init__(self, *found: worker.Port) -> None:
+        self.found, self.now = list(found), 0.0
+
+    def look_at(self, _: str) -> worker.Port:
+        self.now += 1.0
+        return self.found.pop(0) if len(self.found) > 1 else self.found[0]
+
+
+def watched(looks: Looks, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of a worker that looks once a second."""
+    for name, seconds in (("_GONE_SECONDS", 5.0), ("_SILENT_SECONDS", 30.0)):
+        monkeypatch.setattr(worker, name, seconds)
+    monkeypatch.setattr(worker, "look_at", looks.look_at)
+    head = worker.HeadWatch("10.0.0.1:6379", lambda: looks.now)
+    while (code := head.gone()) is None:
+        assert looks.now < 1000
+        head.look()
+    return code
+
+
+def test_a_network_that_is_away_for_less_than_ray_bears_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(*[worker.Port.SILENT] * 22, worker.Port.OPEN, worker.Port.SHUT)
+    assert watched(looks, monkeypatch) == wire.EXIT_SUCCEEDED
+    assert looks.now == 29.0, "five seconds after the head was seen and then shut"
+
+
+def test_a_head_that_answers_no_more_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(worker.Port.SILENT)
+    assert watched(looks, monkeypatch) == wire.EXIT_UNREACHABLE
+    assert looks.now == 31.0
+
+
+def test_a_head_that_was_shut_before_its_pod_went_is_gone_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(worker.Port.SHUT, worker.Port.SILENT)
+    assert watched(looks, monkeypatch) == wire.EXIT_SUCCEEDED
+    assert looks.now == 6.0
+
+
+def test_a_port_that_nobody_answers_at_is_not_called_shut(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = address(listener)
+    assert worker.look_at(where) is worker.Port.OPEN
+    listener.close()
+    assert worker.look_at(where) is worker.Port.SHUT
+
+    def silent(*_: object, **__: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", silent)
+    assert worker.look_at(where) is worker.Port.SILENT
+    assert worker.stay(Node(("raylet",)), where, threading.Event()) == wire.EXIT_UNREACHABLE
 
 
 def test_a_worker_ends_quietly_when_the_head_is_gone(listener: socket.socket) -> None:
