@@ -76,7 +76,7 @@ class Pipeline:
 
     def execute(self) -> tuple[RunResult, wire.Outcome]:
         """Run all stages. Raises UserError, StorageError, Lost, Interrupted."""
-        self.around.head.start()
+        self.around.head.start(self._head_up)
         store = Store.open(self.run.storage_uri, self.around.storage_secret_dir)
         self._keeper = StepKeeper(store, self.run.attempt)
         with self._alive_meanwhile():
@@ -85,14 +85,17 @@ class Pipeline:
             from headway_trainer.training import stage as _stage  # noqa: F401
 
             self.around.head.wait()
-        log.info("Ray's head is up")
-        self.around.ready()
         self._await_workers()
         log.info("%d workers have joined", self.run.spec.workers.replicas)
         end = self._train(store, info)
         self._tell_stage("Publishing")
         with self._alive_meanwhile():
             return self._publish(store, info, end)
+
+    def _head_up(self) -> None:
+        """Called in the head's thread: how long the data takes says nothing of whether the pods came up in time."""
+        log.info("Ray's head is up")
+        self.around.ready()
 
     def last_word(self, verdict: Verdict) -> wire.Outcome:
         """The Outcome of an attempt that did not succeed."""
@@ -121,17 +124,18 @@ class Pipeline:
         )
 
     def _await_workers(self) -> None:
+        """Wait for all workers. They had the time of preparing, too, so the deadline may well have no work to do."""
         wanted = self.run.spec.workers.replicas
-        deadline = self._began + self.run.spec.scheduling.startup_deadline_seconds
-        places = 0
-        while places < wanted:
+        seconds = self.run.spec.scheduling.startup_deadline_seconds
+        deadline = time.monotonic() + seconds
+        while not self.around.stop.is_set():
             self._alive()
-            if self.around.stop.is_set():
-                raise Interrupted("stopped before training began")
-            if time.monotonic() > deadline:
-                seconds = self.run.spec.scheduling.startup_deadline_seconds
-                raise Lost(f"{places} of {wanted} workers came within {seconds} seconds", memory=False)
             places = self.around.head.wait_for_workers(wanted, time.monotonic() + 1)
+            if places >= wanted:
+                return
+            if time.monotonic() > deadline:
+                raise Lost(f"{places} of {wanted} workers came within {seconds} seconds", memory=False)
+        raise Interrupted("stopped before training began")
 
     def _train(self, store: Store, info: DataInfo | None) -> TrainEnd:
         from headway_trainer.training.stage import TrainingStage, train, train_own

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +124,17 @@ class Head:
         self._node: Any = None
         self._follower: Follower | None = None
         self._error: BaseException | None = None
+        self._up_then: Callable[[], None] = lambda: None
         self._up, self._stopping = threading.Event(), threading.Event()
         # The kernel ends Ray's processes when the thread that started them ends: so it stays until they may go.
         self._thread = threading.Thread(target=self._run, name="headway-ray", daemon=True)
 
-    def start(self) -> None:
-        """Begin to start the head and to connect to it, in a thread: there is much to import meanwhile."""
+    def start(self, up: Callable[[], None] = lambda: None) -> None:
+        """Begin to start the head and to connect to it, in a thread: there is much to do meanwhile.
+
+        up: called in that thread as soon as this process is connected, whatever the caller is busy with.
+        """
+        self._up_then = up
         self._thread.start()
 
     def wait(self) -> None:
@@ -141,6 +146,7 @@ class Head:
     def _run(self) -> None:
         try:
             self._connect()
+            self._up_then()
         except BaseException as error:
             self._error = error
             return
