@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.datasets import load_breast_cancer
 from headway_api.data import Data
 from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
 from headway_trainer.data import memory as memory_module
-from headway_trainer.data.info import INFO_FILE, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, Prepared, x_file, y_file
 from headway_trainer.data.preparation import data_digest
 from headway_trainer.data.scale import apply, fit
 from headway_trainer.data.shards import read_rows, write_array
@@ -52,7 +53,7 @@ def test_every_builtin_set_is_prepared_and_read_back_whole(name: str, store: Sto
     assert x.dtype == torch.float32
     assert y.dtype == (torch.int64 if info.classes else torch.float32)
     assert store.list("data") == sorted(["info.json", *(f"{split}.{kind}.npy" for split in SPLITS for kind in "xy")])
-    assert DataInfo.model_validate_json(store.read(INFO_FILE)) == info
+    assert Prepared.model_validate_json(store.read(INFO_FILE)).info == info
 
 
 def test_digits_have_the_documented_shares_and_balance(store: Store) -> None:
@@ -182,6 +183,46 @@ def test_what_an_attempt_left_half_done_is_prepared_anew(left: bytes, store: Sto
     store.write(INFO_FILE, left)
     info = prepare(_builtin("iris"), seed=0, store=store)
     assert sum(info.rows.values()) == 150
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("file", [x_file, y_file])
+def test_arrays_that_are_gone_or_altered_are_prepared_anew(
+    split: str, file: Callable[[str], str], store: Store
+) -> None:
+    before = _whole(store, prepare(_builtin("iris"), seed=0, store=store))
+    store.delete(file(split))
+    gone = prepare(_builtin("iris"), seed=0, store=store)
+    assert gone.notes == [f"{file(split)} was gone, so the data was prepared anew from its source, as before."]
+    store.write(file(split), store.read(file(split))[:-4] + b"odd!")
+    altered = prepare(_builtin("iris"), seed=0, store=store)
+    assert "was not what was written there" in altered.notes[0]
+    assert all(map(torch.equal, before, _whole(store, altered)))
+    assert prepare(_builtin("iris"), seed=0, store=store) == altered, "and is taken as it is by the next attempt"
+
+
+def test_a_note_says_when_the_rows_are_others_than_before(store: Store, tmp_path: Path) -> None:
+    def write(value: int) -> None:
+        rows = "".join(f"{row},{row % 2}\n" for row in range(value, value + 100))
+        (tmp_path / "a.csv").write_text(f"a,y\n{rows}")
+
+    spec = _spec({"uri": str(tmp_path / "a.csv")}, target="y")
+    write(0)
+    prepare(spec, seed=0, store=store)
+    write(1000)
+    assert not any("anew" in note for note in prepare(spec, seed=0, store=store).notes)
+    store.delete(x_file("test"))
+    assert prepare(spec, seed=0, store=store).notes[-1].endswith("from its source, which has changed since.")
+
+
+def test_a_read_that_ends_early_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_array(Store.open(str(tmp_path)), "a.npy", np.ones((4, 2), dtype=np.float32))
+    remote = _remote(tmp_path)
+    size = remote.size("a.npy")
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-4])
+    monkeypatch.setattr(remote, "size", lambda _: size)
+    with pytest.raises(StorageError, match=r"a\.npy ended early"):
+        read_rows(remote, "a.npy", 0, 4)
 
 
 def test_the_info_is_written_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,6 +424,6 @@ def test_two_npz_files_are_one_too_many(store: Store, tmp_path: Path) -> None:
 
 def test_the_info_is_json_in_camel_case(store: Store) -> None:
     prepare(_builtin("wine"), seed=0, store=store)
-    told = json.loads(store.read(INFO_FILE))
+    told = json.loads(store.read(INFO_FILE))["info"]
     assert {"inputShape", "classBalance", "contentHash", "featureNames"} <= set(told)
     assert len(told["contentHash"]) == 64

@@ -15,12 +15,12 @@ from headway_api import wire
 from headway_api.data import Data
 from headway_trainer.data import encode, scale, sources, targets
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, Scaling, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, Prepared, Scaling, StoredFile, x_file, y_file
 from headway_trainer.data.memory import check_fits
 from headway_trainer.data.shards import write_array
 from headway_trainer.data.split import Parts, split
 from headway_trainer.data.targets import Target
-from headway_trainer.errors import UserError
+from headway_trainer.errors import NotFound, UserError
 from headway_trainer.storage import Store
 
 FORMAT = 1
@@ -37,15 +37,21 @@ def prepare(
 ) -> DataInfo:
     """Prepare the data of a run, and write `data/<part>.x.npy`, `data/<part>.y.npy` and, last, `data/info.json`.
 
-    What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows.
-    Raises UserError for data that cannot be learnt from, and StorageError.
+    What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows:
+    where it is still what was written. Raises UserError for data that cannot be learnt from, and StorageError.
     """
     digest = data_digest(spec, seed)
-    if (found := _prepared(store, digest)) is not None:
-        return found
+    found = _prepared(store, digest)
+    damaged = None if found is None else _damage(store, found.files)
+    if found is not None and damaged is None:
+        return found.info
     content = sources.load(spec, volume_dir=volume_dir, secret_dir=secret_dir)
-    info = _prepare(spec, seed, content, digest, store)
-    store.write(INFO_FILE, info.model_dump_json(indent=2).encode())
+    info, files = _prepare(spec, seed, content, digest, store)
+    if found is not None:
+        same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
+        note = f"{damaged}, so the data was prepared anew from its source, {same}."
+        info = info.model_copy(update={"notes": [*info.notes, note]})
+    store.write(INFO_FILE, Prepared(info=info, files=files).model_dump_json(indent=2).encode())
     return info
 
 
@@ -55,17 +61,30 @@ def data_digest(spec: Data, seed: int) -> str:
     return hashlib.sha256(json.dumps([FORMAT, told, seed], sort_keys=True).encode()).hexdigest()
 
 
-def _prepared(store: Store, digest: str) -> DataInfo | None:
+def _prepared(store: Store, digest: str) -> Prepared | None:
     if not store.exists(INFO_FILE):
         return None
     try:
-        info = DataInfo.model_validate_json(store.read(INFO_FILE))
+        found = Prepared.model_validate_json(store.read(INFO_FILE))
     except ValidationError:
         return None
-    return info if info.digest == digest else None
+    return found if found.info.digest == digest else None
 
 
-def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store) -> DataInfo:
+def _damage(store: Store, files: Sequence[StoredFile]) -> str | None:
+    """Which of the arrays is not what was written, in words; none if all are."""
+    for file in files:
+        try:
+            if store.size(file.path) != file.size_bytes or store.sha256(file.path) != file.sha256:
+                return f"{file.path} was not what was written there"
+        except NotFound:
+            return f"{file.path} was gone"
+    return None
+
+
+def _prepare(
+    spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store
+) -> tuple[DataInfo, list[StoredFile]]:
     target = _target(spec, content)
     rows = len(target.values)
     parts = _split(spec, seed, target, rows)
@@ -85,8 +104,8 @@ def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest
         names, columns, numeric = content.feature_names, [], None
     scaling = scale.fit(x[parts.indices[0]], spec.scale, numeric)
     target_scaling = _target_scaling(target, parts)
-    _write(store, x, target.values, parts, scaling)
-    return DataInfo(
+    files = _write(store, x, target.values, parts, scaling)
+    info = DataInfo(
         task=target.task,
         input_shape=x.shape[1:],
         outputs=target.outputs,
@@ -102,6 +121,7 @@ def _prepare(spec: Data, seed: int, content: TableContent | ArrayContent, digest
         notes=notes,
         digest=digest,
     )
+    return info, files
 
 
 def _check_memory(rows: int, features: int) -> None:
@@ -166,9 +186,11 @@ def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | 
     return balance
 
 
-def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts, scaling: Scaling) -> None:
+def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts, scaling: Scaling) -> list[StoredFile]:
     # What another spec left there goes first, so that no reader takes old and new arrays together.
     store.delete(INFO_FILE)
+    files = []
     for name, index in zip(SPLITS, parts.indices, strict=True):
-        write_array(store, x_file(name), scale.apply(x[index], scaling))
-        write_array(store, y_file(name), y[index])
+        files.append(write_array(store, x_file(name), scale.apply(x[index], scaling)))
+        files.append(write_array(store, y_file(name), y[index]))
+    return files

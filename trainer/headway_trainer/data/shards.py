@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.info import DataInfo, Split, x_file, y_file
+from headway_trainer.data.info import DataInfo, Split, StoredFile, x_file, y_file
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import CHUNK, Store
 
@@ -20,16 +21,21 @@ _HEADER_BYTES = 4096
 """More than the header of any array written here takes."""
 
 
-def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> None:
-    """Write an array as .npy (format 1.0, C order) without a second copy of it in memory."""
+def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> StoredFile:
+    """Write an array as .npy (format 1.0, C order) without a second copy of it in memory; what was written."""
     array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    digest = hashlib.sha256(header.getvalue())
     with store.open_output(path) as stream:
-        header = np.lib.format.header_data_from_array_1_0(array)
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(header.getvalue())
         flat = array.reshape(-1)
         step = max(1, CHUNK // max(1, array.itemsize))
         for start in range(0, flat.size, step):
-            stream.write(flat[start : start + step].tobytes())
+            chunk = flat[start : start + step].tobytes()
+            digest.update(chunk)
+            stream.write(chunk)
+    return StoredFile(path=path, sha256=digest.hexdigest(), size_bytes=len(header.getvalue()) + array.nbytes)
 
 
 def read_split(
@@ -83,5 +89,10 @@ def _read_into(store: Store, path: str, offset: int, buffer: npt.NDArray[np.uint
     with store.open_input(path) as stream:
         stream.seek(offset)
         for start in range(0, len(buffer), CHUNK):
-            chunk = stream.read(min(CHUNK, len(buffer) - start))
+            wanted = min(CHUNK, len(buffer) - start)
+            chunk = stream.read(wanted)
+            if len(chunk) != wanted:
+                raise StorageError(
+                    f"{store.uri}: {path} ended early: {len(chunk)} bytes came where {wanted} were asked for"
+                )
             buffer[start : start + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
