@@ -66,4 +66,4 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="headway", message="%(version)s")
 def main() -> None:
-    """Headway: train, judge and serve PyTorch models, on Kubernetes and on this machine."""
+    """Headway: train and evaluate PyTorch models, on Kubernetes and on this machine."""
