@@ -1,0 +1,48 @@
+"""What the pages say about the chart: its queries are understood and speak of what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import HACK_CLUSTER, run
+from headway_operator.metrics import Metrics
+from markdown_blocks import ROOT
+
+QUERIES = sorted(
+    {
+        text
+        for name in ("monitor.md", "on-call.md")
+        for text in re.findall(r"`([^`\n]*headway_[^`\n]*)`", (ROOT / "docs/how-to" / name).read_text())
+        if "(" in text
+    }
+)
+
+
+def test_prometheus_understands_each_query_of_a_page(tmp_path: Path) -> None:
+    found = shutil.which("promtool")
+    if not found and not shutil.which("apt-get"):
+        pytest.skip("needs promtool, or apt-get to fetch it")
+    promtool = found or run(HACK_CLUSTER, "which", "promtool", timeout=600).strip()
+    rules = [{"record": f"page:query:{number}", "expr": query} for number, query in enumerate(QUERIES)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "pages", "rules": rules}]}))
+    assert f"{len(QUERIES)} rules found" in run(promtool, "check", "rules", file)
+
+
+def test_each_query_of_a_page_speaks_of_metrics_and_labels_that_there_are() -> None:
+    labels: dict[str, set[str]] = {}
+    for entry in Metrics().catalogue:
+        ends = ("_bucket", "_sum", "_count") if entry.kind == "histogram" else ("",)
+        labels |= {entry.name + end: {*entry.labels, "le"} for end in ends}
+    assert len(QUERIES) > 8
+    for query in QUERIES:
+        names = set(re.findall(r"headway_\w+", query))
+        assert names <= set(labels), query
+        spoken = {label for group in re.findall(r"by \(([^)]*)\)", query) for label in re.split(r",\s*", group)}
+        spoken |= set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", query))
+        assert spoken <= set.union(*(labels[name] for name in names)), query
