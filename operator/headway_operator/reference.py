@@ -14,16 +14,18 @@ _HEAD = """\
 
 Each replica serves them at `:8080/metrics`; the one that works has `headway_is_leader 1`, and only it knows of jobs.
 Counters begin at zero with each process. No label holds the name of a job or of a namespace, so their number does not
-grow with the jobs; what one job does is in its status and its Events. What a metric counts, it counts when the status
-that says so is written. How long starts, stops and recoveries take is measured by one process from beginning to end:
-one that was under way when the operator was restarted is not measured.
+grow with the jobs; what one job does is in its status and its Events. A look: the operator compares one job with what
+exists, and acts (a reconcile). Counters about jobs grow when the status that reports the change has been written. How
+long starts, stops and recoveries take is measured by one process from beginning to end: one that was under way when the
+operator was restarted is not measured.
 
 | metric | type | labels | what it says |
 |---|---|---|---|"""
 _TAIL = """\
 
 `process_cpu_seconds_total`, `process_resident_memory_bytes` and their like are the process's own.
-The clocks that these seconds follow are told in [Clocks](../explanation/clocks.md); the chart has alerts on them."""
+What these seconds are measured from and to is in [Clocks](../explanation/clocks.md). The chart has alerts on some of
+these metrics: [On call](../how-to/on-call.md) says what to do. Queries: [Watch the operator](../how-to/monitor.md)."""
 
 
 def page() -> str:
