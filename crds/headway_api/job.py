@@ -68,7 +68,7 @@ class Retry(Section):
     out_of_memory: Retries | None = None
     """After a container took more than its memory; as `infrastructure` if absent."""
     image_pull: Retries | None = None
-    """After an image did not come; as `infrastructure` if absent."""
+    """After an image could not be pulled; as `infrastructure` if absent."""
     unschedulable: Retries | None = None
     """After pods were not ready within startupDeadlineSeconds; as `infrastructure` if absent."""
     storage_error: Retries | None = None
@@ -159,11 +159,14 @@ class TrainingJobSpec(Section):
     retry: Retry = Retry()
     """Retries."""
     suspend: bool = False
-    """Whether the job gives its pods back, after a checkpoint, until this is false again."""
+    """Whether the job gives its pods back, after a checkpoint, until this is false again.
+
+    A training.entrypoint goes on from the last checkpoint that it reported.
+    """
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """Seconds that the job may hold pods, over all attempts; then it fails as DeadlineExceeded.
 
-    The clock stops while the job is suspended.
+    The clock stands still while the job is suspended, is queued or waits for its next attempt.
     """
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=604_800)] = 1800
     """Seconds that training may go without an optimiser step; then the attempt ends as Hang, and is tried again.

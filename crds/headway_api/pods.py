@@ -54,7 +54,7 @@ class Workers(Section):
     """The worker pods: each runs one training process."""
 
     replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """How many workers, which is the world size."""
+    """How many workers, which is the world size. A change counts from the next attempt on."""
     resources: Resources = Resources()
     """One worker pod's resources."""
     template: PodTemplate = Field(default_factory=dict)

@@ -123,7 +123,7 @@ class Failures(StatusSection):
     out_of_memory: int = 0
     """Containers that took more than their memory."""
     image_pull: int = 0
-    """Images that did not come."""
+    """Images that could not be pulled."""
     unschedulable: int = 0
     """Attempts whose pods were not ready within startupDeadlineSeconds."""
     storage_error: int = 0
@@ -165,7 +165,7 @@ class Progress(StatusSection):
     """How far the running attempt is."""
 
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Share of the planned optimiser steps that is done; absent for a training.entrypoint that does not say."""
+    """Share of the planned optimiser steps that is done; absent for a training.entrypoint."""
     stage: Literal["Preparing", "Training", "Evaluating", "Publishing"] = "Preparing"
     """What the driver is doing."""
     epoch: int | None = None
