@@ -62,16 +62,21 @@ def _attempt(run: wire.RunFile, stop: threading.Event) -> int:
         stop=stop,
         note=log.info,
         ready=touch_ready,
+        succeeded=lambda last_word: say(wire.EXIT_SUCCEEDED, last_word),
         gpus=run.spec.workers.replicas if run.spec.workers.resources.gpu else 0,
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)
     ending = Ending()
     threading.Thread(target=ending.keep_to_grace, args=(stop, pipeline.last_word), daemon=True).start()
+
+    def say(code: int, last_word: wire.Outcome) -> None:
+        if ending.say(code, last_word):
+            # Once more where it outlives a head pod that is deleted before the operator has read it.
+            sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
+
     code, last_word = _word_of(pipeline)
-    ending.say(code, last_word)
-    # Once more where it outlives a head pod that is deleted before the operator has read it.
-    sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
+    say(code, last_word)
     sink.close()
     head.stop()
     return code
@@ -83,11 +88,11 @@ class Ending:
     def __init__(self, leave: Callable[[int], None] = os._exit) -> None:
         self._lock, self._said, self._leave = threading.Lock(), False, leave
 
-    def say(self, code: int, last_word: wire.Outcome) -> None:
-        """Leave the last word, and leave with code at the latest after LEAVE_SECONDS."""
+    def say(self, code: int, last_word: wire.Outcome) -> bool:
+        """Leave the last word, and leave with code at the latest after LEAVE_SECONDS; whether it is the first."""
         with self._lock:
             if self._said:
-                return
+                return False
             self._said = True
             timer = threading.Timer(LEAVE_SECONDS, self._leave, (code,))
             timer.daemon = True
@@ -98,6 +103,7 @@ class Ending:
                 # Without it the operator still has the exit code.
                 log.exception("the termination message could not be written")
             log.info("%s: %s", last_word.outcome, last_word.message or "done")
+            return True
 
     def keep_to_grace(self, stop: threading.Event, word: Callable[[outcome.Verdict], wire.Outcome]) -> None:
         """Once a stop is asked for, end within the pod's grace period, whatever the main thread is in."""

@@ -45,6 +45,8 @@ class Surroundings:
     """Takes a sentence for people."""
     ready: Callable[[], None] = lambda: None
     """Called when Ray's head is up."""
+    succeeded: Callable[[wire.Outcome], None] = lambda _: None
+    """Takes the last word of a run that has succeeded."""
     gpus: int = 0
     """GPUs that training processes can have, one each."""
     storage_secret_dir: str | None = None
@@ -90,7 +92,14 @@ class Pipeline:
         end = self._train(store, info)
         self._tell_stage("Publishing")
         with self._alive_meanwhile():
-            return self._publish(store, info, end)
+            result, last_word = self._publish(store, info, end)
+        self.around.succeeded(last_word)
+        # Not before: a next attempt would need it, and what goes wrong with it is no failure of the run.
+        try:
+            publish.tidy(store)
+        except Exception:
+            log.warning("what only an unfinished run needs was left there", exc_info=True)
+        return result, last_word
 
     def _head_up(self) -> None:
         """Called in the head's thread: how long the data takes says nothing of whether the pods came up in time."""
@@ -176,7 +185,6 @@ class Pipeline:
             weights = checkpoints.read(checkpoints.named(end.chosen), MODEL_FILE)
         artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
-        publish.tidy(store)
         outcome = wire.Outcome(
             attempt=self.run.attempt,
             outcome="Succeeded",

@@ -9,7 +9,7 @@ import platform
 from headway_api import status
 from headway_api.base import StatusSection
 from headway_api.model import Model
-from headway_trainer.data.info import DataInfo
+from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import REPORT_FILE, write_report
 from headway_trainer.storage import Store
@@ -98,13 +98,15 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
 
 def tidy(store: Store) -> None:
     """Delete what only an unfinished run needs. Raises StorageError."""
-    for path in ("data", PROGRESS_FILE):
+    # What tells of the data goes first: data that is half deleted is none.
+    for path in (INFO_FILE, "data", PROGRESS_FILE):
         store.delete(path)
 
 
 def clean(store: Store) -> None:
     """Delete Headway's own files of an earlier run, and nothing else. Raises StorageError."""
     for path in (
+        INFO_FILE,
         RESULT_FILE,
         REPORT_FILE,
         MODEL_FILE,

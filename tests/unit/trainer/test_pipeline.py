@@ -10,10 +10,16 @@ import pytest
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
+from headway_trainer import publish
+from headway_trainer.data.info import INFO_FILE
+from headway_trainer.errors import StorageError
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.pipeline import Pipeline, Surroundings
 from headway_trainer.progress import Nowhere
 from headway_trainer.ray_runtime import Head
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Manifest, now
+from headway_trainer.training.link import TrainEnd
 
 SPEC = TrainingJobSpec.model_validate(
     {
@@ -47,10 +53,19 @@ class World:
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: list[int]) -> None:
         self.head, self.stop, self.ready = Pods(tmp_path, places), threading.Event(), threading.Event()
         run = wire.RunFile(namespace="n", name="x", uid="u", storage_uri=str(tmp_path / "run"), spec=SPEC)
+        self.said: list[wire.Outcome] = []
         self.pipeline = Pipeline(
             run,
-            Surroundings(head=self.head, sink=Nowhere(), stop=self.stop, note=lambda _: None, ready=self.ready.set),
+            Surroundings(
+                head=self.head,
+                sink=Nowhere(),
+                stop=self.stop,
+                note=lambda _: None,
+                ready=self.ready.set,
+                succeeded=self.said.append,
+            ),
         )
+        self.store = Store.open(run.storage_uri)
         self.now = time.monotonic()
         monkeypatch.setattr("headway_trainer.pipeline.time.monotonic", self.clock)
 
@@ -112,3 +127,67 @@ def test_a_stop_ends_the_wait_for_workers(tmp_path: Path, monkeypatch: pytest.Mo
     world.stop.set()
     with pytest.raises(Interrupted, match="stopped before training began"):
         world.pipeline._await_workers()
+
+
+def _trained(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training has left the one checkpoint that is published."""
+
+    def train(store: Store, _: object) -> TrainEnd:
+        checkpoints = Checkpoints(store, 1)
+        part = checkpoints.write_part(7, MODEL_FILE, b"weights")
+        manifest = Manifest(step=7, epoch=1, batch=0, attempt=1, world_size=2, time=now(), files=[part])
+        status = checkpoints.commit(manifest)
+        return TrainEnd(finished=True, step=7, epochs_run=1, chosen=manifest.name, checkpoint=status)
+
+    monkeypatch.setattr(world.pipeline, "_train", train)
+
+
+def test_what_an_unfinished_run_needs_is_there_until_the_last_word_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    _trained(world, monkeypatch)
+    seen: list[object] = []
+
+    def tidy(store: Store) -> None:
+        seen.extend([len(world.said), store.exists(INFO_FILE)])
+
+    monkeypatch.setattr(publish, "tidy", tidy)
+    world.pipeline.execute()
+    world.head._stopping.set()
+    assert seen == [1, True]
+
+
+def test_a_storage_that_fails_once_all_is_published_costs_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    _trained(world, monkeypatch)
+
+    def refused(_: Store) -> None:
+        raise StorageError("could not delete: it is read-only now")
+
+    monkeypatch.setattr(publish, "tidy", refused)
+    result, word = world.pipeline.execute()
+    world.head._stopping.set()
+    assert (result.outcome, word.outcome) == ("Succeeded", "Succeeded")
+    assert world.said == [word]
+    assert world.store.read(MODEL_FILE) == b"weights"
+
+
+def test_data_that_is_half_cleaned_up_is_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    before = world.pipeline._prepare(world.store)
+    delete, deleted = Store.delete, list[str]()
+
+    def killed(store: Store, path: str = "") -> None:
+        if deleted:
+            raise KeyboardInterrupt
+        deleted.append(path)
+        delete(store, path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "delete", killed)
+        publish.tidy(world.store)
+    assert not world.store.exists(INFO_FILE)
+    assert world.pipeline._prepare(world.store) == before
