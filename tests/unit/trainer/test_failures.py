@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 from ray.train.v2._internal.exceptions import (
     InsufficientClusterResourcesError,
@@ -18,7 +20,16 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.outcome import Lost
-from headway_trainer.training.failures import LOSSES_WITHOUT_PROGRESS, Kind, Policy, kind_of, own_failure
+from headway_trainer.training.failures import (
+    CRASH_SECONDS,
+    CRASHES,
+    LOSSES_WITHOUT_PROGRESS,
+    Kind,
+    Policy,
+    Reached,
+    kind_of,
+    own_failure,
+)
 from headway_trainer.training.fitting import behind
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
@@ -30,11 +41,11 @@ class World:
     """What the policy sees."""
 
     def __init__(self, startup_seconds: float = 100.0) -> None:
-        self.step, self.now, self.stopping = 0, 0.0, False
+        self.step, self.saved, self.now, self.stopping = 0, 0, 0.0, False
         self.left, self.nodes_live = False, False
         self.told: list[str] = []
         self.policy = Policy(
-            step=lambda: self.step,
+            reached=lambda: Reached(self.step, self.saved),
             startup_seconds=startup_seconds,
             tell=self.told.append,
             stopping=lambda: self.stopping,
@@ -99,7 +110,8 @@ def test_processes_that_crash_at_the_same_step_on_living_nodes_are_told_as_such(
             world.workers({0: PEER, 1: DEAD})
         assert (world.policy.crashed is not None) is nodes_live
         if world.policy.crashed is not None:
-            assert "rank 1 ended 3 times after step 7 without an exception" in world.policy.crashed
+            said = "rank 1 ended without an exception 3 times, and came no further than step 7, while its pod lived on"
+            assert said in world.policy.crashed
 
 
 def test_a_process_that_ended_itself_is_not_started_again() -> None:
@@ -108,11 +120,46 @@ def test_a_process_that_ended_itself_is_not_started_again() -> None:
     assert world.workers({0: PEER, 1: DEAD}) is RAISE
 
 
-def test_losses_with_progress_between_them_never_end_the_run() -> None:
+@given(known=st.lists(st.integers(1180, 1234), min_size=60, max_size=60))
+def test_a_crash_at_one_step_ends_the_run_however_late_its_step_is_known(known: list[int]) -> None:
     world = World()
-    for step in range(20):
-        world.step = step
-        assert world.workers({0: DEAD}) is RETRY
+    world.nodes_live, world.saved = True, 1100
+    for step in known:
+        world.step, world.saved = step, 1150  # told once the first group was gone
+        if world.workers({0: DEAD}) is RAISE:
+            break
+    assert world.policy.crashed is not None
+
+
+def test_losses_with_progress_between_them_never_end_the_run() -> None:
+    for gains in ({"step": 1}, {"saved": 1}):
+        world = World()
+        world.step = 500
+        for loss in range(100):
+            world.step = (world.step if "step" in gains else 500 - loss) + gains.get("step", 0)
+            world.saved += gains.get("saved", 0)
+            assert world.workers({0: DEAD}) is RETRY
+
+
+def test_crashes_by_the_dozen_within_an_hour_end_the_run_whatever_its_steps_say() -> None:
+    world = World()
+    world.nodes_live = True
+    decisions = []
+    for _ in range(CRASHES):
+        world.step, world.saved, world.now = world.step + 1, world.saved + 1, world.now + 60
+        decisions.append(world.workers({0: DEAD}))
+    assert decisions == [RETRY] * (CRASHES - 1) + [RAISE]
+    assert world.policy.crashed is not None
+    assert f"{CRASHES} times within an hour, last after step {CRASHES}" in world.policy.crashed
+
+
+def test_crashes_that_are_far_apart_and_pods_that_are_lost_are_not_counted_together() -> None:
+    for nodes_live, pause in ((True, CRASH_SECONDS / (CRASHES - 1)), (False, 1.0)):
+        world = World()
+        world.nodes_live = nodes_live
+        for _ in range(5 * CRASHES):
+            world.step, world.now = world.step + 1, world.now + pause + 1
+            assert world.workers({0: DEAD}) is RETRY
 
 
 def test_a_replacement_may_take_as_long_as_a_start() -> None:

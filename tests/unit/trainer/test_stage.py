@@ -26,7 +26,7 @@ class Ended:
     """A fit that has ended as a worker's exception says."""
 
     def __init__(self, error: Exception) -> None:
-        self.done, self.crew, self.step = threading.Event(), Crew(), 0
+        self.done, self.crew = threading.Event(), Crew()
         self.done.set()
         self._error = error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
+from typing import NamedTuple
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RaySystemError
 from ray.train import FailureConfig
@@ -24,7 +25,19 @@ from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, Wo
 from headway_trainer.training.errors import is_peer_error
 
 LOSSES_WITHOUT_PROGRESS = 3
-"""A worker that is lost so often at the same step will be lost there again."""
+"""A worker that is lost so often without getting further will be lost there again."""
+CRASHES = 20
+CRASH_SECONDS = 3600.0
+"""Processes that end so often in that time, while their nodes live, are not started again: however far each came."""
+
+
+class Reached(NamedTuple):
+    """How far training is known to have come."""
+
+    step: int = 0
+    """The last step that is known of: known late, so two crashes at the same step may be told apart by some."""
+    saved: int = 0
+    """Grows with each checkpoint that is newer than all before."""
 
 
 class Kind(Enum):
@@ -65,7 +78,7 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
     def __init__(
         self,
         *,
-        step: Callable[[], int],
+        reached: Callable[[], Reached],
         startup_seconds: float,
         tell: Callable[[str], None],
         stopping: Callable[[], bool] = lambda: False,
@@ -73,17 +86,20 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         lives: Callable[[list[int]], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """step: the last step that is known of; startup_seconds: how long lost workers may take to be replaced;
+        """reached: how far training has come; startup_seconds: how long lost workers may take to be replaced;
         stopping: whether the run has been asked to stop, after which nothing is begun anew; left: whether a training
         process has ended itself; lives: whether the nodes of these ranks are still there."""
         super().__init__(FailureConfig())
-        self._step, self._startup_seconds, self._tell, self._clock = step, startup_seconds, tell, clock
+        self._reached, self._startup_seconds, self._tell, self._clock = reached, startup_seconds, tell, clock
         self._stopping, self._left, self._lives = stopping, left, lives
         self.crashed: str | None = None
         """What there is to say of training processes that end again and again, while their nodes live."""
         self._waiting_since: float | None = None
-        self._last_step: int | None = None
+        self._furthest: Reached | None = None
+        """The highest step and checkpoint that were known at a loss."""
         self._losses = 0
+        """In a row, with nothing reached between them that was not reached before."""
+        self._lost_at: list[float] = []
 
     def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
         """Go on with a new group, or give up."""
@@ -98,23 +114,37 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
     def _after_workers(self, failures: Mapping[int, BaseException]) -> FailureDecision:
         if own_failure(failures) is not None or self._left():
             return FailureDecision.RAISE
-        step = self._step()
-        self._losses = self._losses + 1 if step == self._last_step else 1
-        self._last_step = step
+        reached = self._reached()
+        furthest = self._count(reached)
         if self._losses >= LOSSES_WITHOUT_PROGRESS:
-            self._judge_crashes(failures, step)
+            self._judge_crashes(failures, f"{self._losses} times, and came no further than step {furthest}")
             return FailureDecision.RAISE
+        if len(self._lost_at) >= CRASHES:
+            self._judge_crashes(failures, f"{len(self._lost_at)} times within an hour, last after step {reached.step}")
+            if self.crashed is not None:
+                return FailureDecision.RAISE
+            self._lost_at.clear()  # pods that are lost are the operator's to count
         self._waiting_since = self._clock()
-        self._tell(f"{_who(failures)} was lost after step {step}; training goes on from the newest checkpoint.")
+        self._tell(f"{_who(failures)} was lost after step {reached.step}; training goes on from the newest checkpoint.")
         return FailureDecision.RETRY
 
-    def _judge_crashes(self, failures: Mapping[int, BaseException], step: int) -> None:
+    def _count(self, reached: Reached) -> int:
+        """Count a loss; the highest step that was known of at any."""
+        before = self._furthest
+        further = before is None or reached.step > before.step or reached.saved > before.saved
+        self._losses = 1 if further else self._losses + 1
+        self._furthest = reached if before is None else Reached(*map(max, before, reached))
+        now = self._clock()
+        self._lost_at = [at for at in self._lost_at if now - at < CRASH_SECONDS] + [now]
+        return self._furthest.step
+
+    def _judge_crashes(self, failures: Mapping[int, BaseException], how_often: str) -> None:
         dead = [rank for rank in sorted(failures) if kind_of(failures[rank]) is Kind.LOST]
         if dead and self._lives(dead):
             ranks = ", ".join(map(str, dead))
             self.crashed = (
-                f"the training process of rank {ranks} ended {self._losses} times after step {step} "
-                "without an exception, while its pod lived on: native code that crashes, or something in the pod that "
+                f"the training process of rank {ranks} ended without an exception {how_often}, "
+                "while its pod lived on: native code that crashes, or something in the pod that "
                 "kills it; the end of its log names the signal, where there was one"
             )
 

@@ -17,7 +17,7 @@ from headway_api import wire
 from headway_trainer.errors import UserError
 from headway_trainer.outcome import Lost
 from headway_trainer.training.backend import TorchGroup
-from headway_trainer.training.failures import Kind, Policy, kind_of, own_failure
+from headway_trainer.training.failures import Kind, Policy, Reached, kind_of, own_failure
 from headway_trainer.training.ray_link import DriverLink
 from headway_trainer.training.ray_trainer import fit
 from headway_trainer.training.watchdog import Crew
@@ -49,8 +49,8 @@ class Fitting(threading.Thread):
         self.done = threading.Event()
         self.crew = Crew()
         """The workers that train now."""
-        self.step = 0
-        """The last step that is known of: the main thread sets it."""
+        self.reached = Reached()
+        """How far training has come: the main thread sets it."""
         self._what = what
         self._link = DriverLink()
         self._policy: Policy | None = None
@@ -79,7 +79,7 @@ class Fitting(threading.Thread):
     def _fit(self) -> Any:
         what = self._what
         policy = Policy(
-            step=lambda: self.step,
+            reached=lambda: self.reached,
             startup_seconds=what.run.spec.scheduling.startup_deadline_seconds,
             tell=what.note,
             stopping=what.stop.is_set,

@@ -14,6 +14,7 @@ from headway_api.status import CheckpointStatus
 from headway_trainer.errors import NotFound
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import now
+from headway_trainer.training.failures import Reached
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
 FOLDER = "ray"
@@ -35,6 +36,9 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     def __init__(self, store: Store, on_progress: Callable[[TrainProgress], None]) -> None:
         self.count = 0
         """How often was reported."""
+        self._count_before = 0
+        """How often before this group of workers began."""
+        self._checkpoints = 0
         self._store = store
         self._folder = store.child(FOLDER, RUN_NAME)
         self._on_progress = on_progress
@@ -46,6 +50,11 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     def step(self) -> int:
         """The last step that was reported; the number of reports where none was."""
         return self._whole(_STEP_NAMES) or self.count
+
+    @property
+    def reached(self) -> Reached:
+        """How far training has come; without a step, in reports of this group of workers: it may repeat the others."""
+        return Reached(self._whole(_STEP_NAMES) or self.count - self._count_before, self._checkpoints)
 
     def run_config(self) -> RunConfig:
         """Where Ray Train puts what is reported."""
@@ -71,6 +80,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self.count += 1
         self._values |= {name: float(value) for name, value in metrics[0].items() if _is_number(value)}
         if checkpoint is not None:
+            self._checkpoints += 1
             uri = self._folder.child(checkpoint.path.rstrip("/").rpartition("/")[2]).uri
             self._checkpoint = CheckpointStatus(uri=uri, step=self.step, time=now())
             self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
@@ -82,6 +92,10 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
                 checkpoint=self._checkpoint,
             )
         )
+
+    def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002 - Ray's signature
+        """A group of workers has ended; the next one may begin from nothing."""
+        self._count_before = self.count
 
     def end(self) -> TrainEnd:
         """What there is to tell at the end."""

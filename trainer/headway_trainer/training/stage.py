@@ -14,6 +14,7 @@ from headway_trainer.data import DataInfo
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.storage import Store
 from headway_trainer.training import backend
+from headway_trainer.training.failures import Reached
 from headway_trainer.training.fitting import Fit, Fitting
 from headway_trainer.training.link import TrainEnd, TrainProgress
 from headway_trainer.training.ray_link import DriverLink
@@ -69,11 +70,11 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     while not fitting.done.wait(_POLL_SECONDS):
         progress = link.progress()
         if progress is not None and progress != last:
-            last, fitting.step = progress, progress.step
+            last, fitting.reached = progress, _reached(progress)
             stage.on_progress(progress)
         stage.alive()
         evaluating = last is not None and last.stage == "Evaluating"
-        watchdog.look((last, link.steps()), step=fitting.step, evaluating=evaluating)
+        watchdog.look((last, link.steps()), step=fitting.reached.step, evaluating=evaluating)
         if stage.stop.is_set() and asked_at is None:
             link.ask_to_stop()
             asked_at = time.monotonic()
@@ -89,6 +90,10 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     if not end.finished:
         raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
     return end
+
+
+def _reached(progress: TrainProgress) -> Reached:
+    return Reached(progress.step, 0 if progress.checkpoint is None else progress.checkpoint.step)
 
 
 def _tell_last(stage: TrainingStage, link: DriverLink, last: TrainProgress | None) -> None:
@@ -120,9 +125,9 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
     fitting.start()
     link, watchdog = DriverLink(), _watchdog(stage, fitting, from_first_sign=True)
     while not fitting.done.wait(_POLL_SECONDS):
-        fitting.step = reports.step
+        fitting.reached = reports.reached
         stage.alive()
-        watchdog.look((reports.count, link.steps()), step=fitting.step)
+        watchdog.look((reports.count, link.steps()), step=reports.step)
         if stage.stop.is_set():
             raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
     fitting.value()
