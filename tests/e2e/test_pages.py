@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,10 @@ def type_in(folder: Path, text: str, cluster: Cluster) -> None:
     done = subprocess.run(
         ["bash"], input=text, cwd=folder, env=environment, text=True, capture_output=True, timeout=1100, check=False
     )
-    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    said = f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    assert done.returncode == 0, said
+    # A page waits for a job's end, good or bad, and prints its phase: first in a line, or after the job's name.
+    assert not re.search(r"^(\S+ +)?Failed\b", done.stdout, re.MULTILINE), said
 
 
 @pytest.fixture
