@@ -9,6 +9,7 @@ from typing import get_args
 
 import yaml
 
+import headway_trainer
 from headway_api.status import Cause
 from headway_operator.plan import gang, status
 from headway_operator.settings import PREFIX, Settings
@@ -89,6 +90,11 @@ def test_each_alert_has_its_row_for_those_on_call() -> None:
     alerts = {f"`{rule['alert']}`" for group in rules["groups"] for rule in group["rules"]}
     first = {cells[0] for _, cells in rows(ROOT / "docs/how-to/on-call.md")}
     assert {cell for cell in first if cell.startswith("`Headway")} == alerts
+
+
+def test_the_page_on_own_code_lists_each_function_that_it_may_call() -> None:
+    table = [cells[0] for _, cells in rows(ROOT / "docs/how-to/own-code.md") if cells[0].startswith("`")]
+    assert {cell.strip("`").partition("(")[0] for cell in table} == set(headway_trainer.__all__)
 
 
 def test_the_page_of_settings_has_each_setting_with_its_default() -> None:
