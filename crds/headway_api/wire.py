@@ -67,7 +67,8 @@ OUTCOME_MAX_BYTES = 4096
 HEARTBEAT_SECONDS = 60
 """The driver renews ProgressFile.heartbeat_time at least this often."""
 EXIT_SUCCEEDED = 0
-EXIT_USER_ERROR = 1
+EXIT_USER_ERROR = 64
+"""No code that a process has whose end nobody chose: 1 is Python's for any exception, and Ray's for a lost head."""
 EXIT_UNREACHABLE = 69
 """A worker's alone: for long nothing has answered where the head is."""
 EXIT_INTERNAL = 70

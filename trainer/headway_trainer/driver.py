@@ -10,6 +10,7 @@ from headway_trainer.stop import hear
 if __name__ == "__main__":
     hear()  # before the imports, which take a second
 
+import contextlib
 import logging
 import os
 import sys
@@ -34,19 +35,33 @@ GRACE_SECONDS = 95.0
 """How long the driver may take to stop: a little more than a checkpoint may, less than a head pod's grace period."""
 LEAVE_SECONDS = 20.0
 """How long the end of Ray's processes, and of the last patch, may take once the last word is said."""
+WATCH_SECONDS = 0.5
+Word = Callable[[outcome.Verdict], wire.Outcome]
+"""Makes the last word of an attempt that did not succeed."""
 
 
 def main() -> int:
     """Run the attempt that HEADWAY_RUN_FILE describes; the exit code of `wire`."""
-    stop = hear()
+    stop, ending = hear(), Ending()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    set_environment()
-    run = read_run_file()
-    log.info("attempt %d of %s/%s begins", run.attempt, run.namespace, run.name)
-    return _attempt(run, stop)
+    try:
+        run = read_run_file()
+    except Exception:
+        log.exception("there is no run file that this image can read")
+        return wire.EXIT_INTERNAL
+    try:
+        set_environment()
+        log.info("attempt %d of %s/%s begins", run.attempt, run.namespace, run.name)
+        return _attempt(run, stop, ending)
+    except BaseException as error:  # whatever it is: a word is left
+        traceback.print_exception(error)
+        verdict = outcome.judge(error)
+        word = wire.Outcome(attempt=run.attempt, outcome="Failed", cause=verdict.cause, message=verdict.message)
+        ending.say(verdict.exit_code, word)
+        return ending.code
 
 
-def _attempt(run: wire.RunFile, stop: threading.Event) -> int:
+def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending) -> int:
     from headway_trainer.pipeline import Pipeline, Surroundings
 
     head = Head(
@@ -67,36 +82,39 @@ def _attempt(run: wire.RunFile, stop: threading.Event) -> int:
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)
-    ending = Ending()
-    threading.Thread(target=ending.keep_to_grace, args=(stop, pipeline.last_word), daemon=True).start()
+    for watch, seen in ((ending.keep_to_grace, stop), (ending.keep_to_ray, head)):
+        threading.Thread(target=watch, args=(seen, pipeline.last_word), daemon=True).start()
 
     def say(code: int, last_word: wire.Outcome) -> None:
         if ending.say(code, last_word):
             # Once more where it outlives a head pod that is deleted before the operator has read it.
             sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
 
-    code, last_word = _word_of(pipeline)
-    say(code, last_word)
+    say(*_word_of(pipeline))
     sink.close()
     head.stop()
-    return code
+    return ending.code
 
 
 class Ending:
     """The driver's end: the last word is said once, and nothing that hangs keeps the process."""
 
     def __init__(self, leave: Callable[[int], None] = os._exit) -> None:
-        self._lock, self._said, self._leave = threading.Lock(), False, leave
+        self._lock, self._said, self._leave = threading.Lock(), threading.Event(), leave
+        self.code = wire.EXIT_INTERNAL
+        """The exit code that goes with what was said."""
 
     def say(self, code: int, last_word: wire.Outcome) -> bool:
         """Leave the last word, and leave with code at the latest after LEAVE_SECONDS; whether it is the first."""
         with self._lock:
-            if self._said:
+            if self._said.is_set():
                 return False
-            self._said = True
+            self.code = code
+            self._said.set()
             timer = threading.Timer(LEAVE_SECONDS, self._leave, (code,))
             timer.daemon = True
-            timer.start()
+            with contextlib.suppress(RuntimeError):  # a pod at its limit of processes starts no thread
+                timer.start()
             try:
                 outcome.write(last_word, os.environ.get(ENV_TERMINATION_FILE, wire.TERMINATION_FILE))
             except OSError:
@@ -105,7 +123,7 @@ class Ending:
             log.info("%s: %s", last_word.outcome, last_word.message or "done")
             return True
 
-    def keep_to_grace(self, stop: threading.Event, word: Callable[[outcome.Verdict], wire.Outcome]) -> None:
+    def keep_to_grace(self, stop: threading.Event, word: Word) -> None:
         """Once a stop is asked for, end within the pod's grace period, whatever the main thread is in."""
         stop.wait()
         time.sleep(GRACE_SECONDS)
@@ -113,6 +131,15 @@ class Ending:
         verdict = outcome.Verdict(wire.EXIT_INTERRUPTED, None, message)
         self.say(verdict.exit_code, word(verdict))
         self._leave(verdict.exit_code)
+
+    def keep_to_ray(self, head: Head, word: Word) -> None:
+        """End when one of Ray's own processes here has ended. Its client would end this process after a minute of
+        calls that do not return, without a word."""
+        while not self._said.wait(WATCH_SECONDS):
+            if (fault := head.fault()) is not None:
+                verdict = outcome.judge(fault)
+                if self.say(verdict.exit_code, word(verdict)):
+                    self._leave(verdict.exit_code)
 
 
 def _word_of(pipeline: Pipeline) -> tuple[int, wire.Outcome]:

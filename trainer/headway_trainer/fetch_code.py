@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -31,7 +32,9 @@ case "$1" in
   *) cat "$HEADWAY_GIT_SECRET/password" ;;
 esac
 """
-_DENIED = ("authentication failed", "could not read username", "permission denied", "access denied", "403", "401")
+_DENIED = ("authentication failed", "could not read username", "permission denied", "access denied")
+_DENIED_CODE = re.compile(r"(returned error:|http) 40[13]\b")
+_QUOTED = re.compile(r"(?<!\w)'[^'\n]*'|\b[a-z+]+://\S+")
 _NO_REPOSITORY = ("repository not found", "does not appear to be a git repository", "not found", "does not exist")
 _NO_REVISION = ("couldn't find remote ref", "could not find remote ref", "not our ref", "unadvertised object")
 
@@ -208,7 +211,7 @@ def _mistake(error: subprocess.CalledProcessError, code: GitCode) -> UserError |
         )
     if _says(error, ("host key verification failed",)):
         return UserError(f"code.git.secretRef: known_hosts does not know the server of {code.url}")
-    if _says(error, _DENIED):
+    if _says(error, _DENIED) or _DENIED_CODE.search(_words(error)):
         return UserError(
             f"code.git.url {code.url}: the server refused the credentials: look at code.git.secretRef, which must "
             "hold username and password (a token), or ssh-privatekey and known_hosts"
@@ -219,8 +222,12 @@ def _mistake(error: subprocess.CalledProcessError, code: GitCode) -> UserError |
 
 
 def _says(error: subprocess.CalledProcessError, signs: tuple[str, ...]) -> bool:
-    text = (error.stderr or "").lower()
-    return any(sign in text for sign in signs)
+    return any(sign in _words(error) for sign in signs)
+
+
+def _words(error: subprocess.CalledProcessError) -> str:
+    """What git said, without what it quotes: the URL may hold any word."""
+    return _QUOTED.sub("''", (error.stderr or "").lower())
 
 
 def _reason(error: subprocess.CalledProcessError) -> str:

@@ -31,6 +31,10 @@ class Lost(Exception):  # noqa: N818 - what happened, not what went wrong in the
         """Whether one was ended for taking too much memory."""
 
 
+class Broken(Exception):  # noqa: N818 - what happened, not what went wrong in the code
+    """A process of the head's own has ended that everything depends on. The message names it."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What an exception means."""
@@ -66,6 +70,7 @@ _KINDS: dict[type[BaseException], tuple[int, Cause | None]] = {
     UserError: (wire.EXIT_USER_ERROR, "UserError"),
     StorageError: (wire.EXIT_STORAGE, "StorageError"),
     Hang: (wire.EXIT_INTERNAL, "Hang"),
+    Broken: (wire.EXIT_INTERNAL, "Internal"),
     OutOfMemory: (wire.EXIT_INTERNAL, "OutOfMemory"),
 }
 

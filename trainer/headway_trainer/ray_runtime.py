@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from headway_api.job import TrainingJobSpec
+from headway_trainer.errors import OutOfMemory
 from headway_trainer.follow import Follower
+from headway_trainer.outcome import Broken
+from headway_trainer.pod import memory_kills
 
 WORKER_RESOURCE = "headway_worker"
 """Each worker pod has one; each training process takes one: so there is one process a pod."""
@@ -122,6 +125,7 @@ class Head:
         self._temp_dir = temp_dir or tempfile.mkdtemp(prefix="headway-")
         self._own_temp_dir = temp_dir is None
         self._node: Any = None
+        self._killed_before = memory_kills()
         self._follower: Follower | None = None
         self._error: BaseException | None = None
         self._up_then: Callable[[], None] = lambda: None
@@ -193,6 +197,16 @@ class Head:
             if places >= count or time.monotonic() >= deadline:
                 return places
             time.sleep(0.1)
+
+    def fault(self) -> Exception | None:
+        """What there is to say of a process of the head that has ended by itself; none if all are there."""
+        dead = [] if self._node is None else self._node.dead_processes()
+        if not dead:
+            return None
+        name, process = dead[0]
+        if memory_kills() > self._killed_before:
+            return OutOfMemory(f"the kernel ended Ray's process {name} for want of memory: raise head.resources.memory")
+        return Broken(f"Ray's process {name} ended unexpectedly, with exit code {process.poll()}")
 
     def stop(self) -> None:
         """Disconnect, end the head's processes and delete their files. It may be called at any time."""

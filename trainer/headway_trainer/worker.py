@@ -25,7 +25,7 @@ from typing import Any
 
 from headway_api import wire
 from headway_trainer.follow import Follower
-from headway_trainer.pod import read_run_file, touch_ready
+from headway_trainer.pod import memory_kills, read_run_file, touch_ready
 from headway_trainer.ray_runtime import Asker, Relay, join, set_environment, wants_runtime_envs
 
 log = logging.getLogger("headway.worker")
@@ -39,8 +39,6 @@ LEAVE_SECONDS = 20.0
 """How long a pod that has to go waits for a checkpoint; less than its grace period."""
 EXIT_KILLED = 137
 """As if the kernel had ended this process, too: containerd then tells Kubernetes the reason, OOMKilled."""
-_MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
-"""Of cgroup v2 and v1."""
 
 
 def main() -> int:
@@ -197,18 +195,6 @@ def leave(address: str, asker_of: Callable[[str], Asker] = Asker) -> None:
     asker.ask()
     while time.monotonic() < deadline and look_at(address) is Port.OPEN and not asker.is_answered():
         time.sleep(_RETRY_SECONDS)
-
-
-def memory_kills(files: tuple[Path, ...] = _MEMORY_EVENTS) -> int:
-    """How many processes of this container the kernel has ended for want of memory.
-
-    The container itself goes on when one of its children is ended so, and Kubernetes does not say so of it.
-    """
-    for path in files:
-        with contextlib.suppress(OSError, ValueError):
-            counts = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
-            return int(counts.get("oom_kill", 0))
-    return 0
 
 
 if __name__ == "__main__":

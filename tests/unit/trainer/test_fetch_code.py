@@ -90,3 +90,40 @@ def test_a_revision_that_is_not_there_is_the_users_error(repository: Path, tmp_p
 def test_a_repository_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises((UserError, StorageError), match=r"code\.git.url"):
         fetch(code(tmp_path / "nowhere", "main"), tmp_path / "code")
+
+
+ACCESS = "fatal: unable to access 'https://git.example.com/team401/not found/': "
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"{ACCESS}The requested URL returned error: 403", "refused the credentials"),
+        (f"{ACCESS}The requested URL returned error: 401", "refused the credentials"),
+        ("error: RPC failed; HTTP 403 curl 22 The requested URL returned error: 403", "refused the credentials"),
+        ("git@git.example.com: Permission denied (publickey).", "refused the credentials"),
+        ("fatal: Authentication failed for 'https://git.example.com/team401/'", "refused the credentials"),
+        ("fatal: repository 'https://git.example.com/team401/' not found", "no such repository"),
+        ("fatal: couldn't find remote ref 'main'", "has no such commit"),
+        (f"{ACCESS}The requested URL returned error: 503", None),
+        (f"{ACCESS}Could not resolve host: git.example.com", None),
+        ("fatal: https://git.example.com/team403/x/info/refs not valid: is this a git repository?", None),
+        ("fatal: the remote end hung up after 4031 bytes", None),
+    ],
+)
+def test_only_what_the_server_says_is_the_users_error_and_not_what_the_url_holds(said: str, told: str | None) -> None:
+    section = GitCode.model_construct(
+        url="https://git.example.com/team401", revision="main", path=None, secret_ref=None
+    )
+    failed = subprocess.CalledProcessError(128, ["git", "fetch", section.url], stderr=f"remote: hello\n{said}\n")
+    mistake = fetch_code._mistake(failed, section)
+    assert (mistake is None) == (told is None)
+    assert (told or "") in str(mistake)
+
+
+def test_a_server_that_is_away_is_no_mistake_of_the_user(tmp_path: Path) -> None:
+    section = GitCode.model_construct(
+        url="http://127.0.0.1:9/team401/not-found.git", revision="main", path=None, secret_ref=None
+    )
+    with pytest.raises(StorageError, match="could not be fetched in 4 tries"):
+        fetch(section, tmp_path / "code")

@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 from headway_api import wire
 from headway_api.status import Artifact, Cause, Progress, Result
 from headway_trainer.errors import NotFound, StorageError, UserError
-from headway_trainer.outcome import Interrupted, Lost, encode, judge, write
+from headway_trainer.outcome import Broken, Interrupted, Lost, encode, judge, write
 
 
 @pytest.mark.parametrize(
     ("error", "code", "cause"),
     [
-        (UserError("x"), 1, "UserError"),
+        (UserError("x"), 64, "UserError"),
         (StorageError("x"), 74, "StorageError"),
         (NotFound("x"), 74, "StorageError"),
         (Interrupted("x"), 143, None),
         (Lost("x", memory=False), 70, "NodeLost"),
         (Lost("x", memory=True), 70, "OutOfMemory"),
         (MemoryError(), 70, "OutOfMemory"),
+        (Broken("x"), 70, "Internal"),
         (ValueError("x"), 70, "Internal"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from headway_api import wire
-from headway_trainer import driver, outcome, pod, worker
+from headway_trainer import driver, outcome, pod, ray_runtime, worker
 from headway_trainer.progress import ConfigMapSink, Nowhere
 from headway_trainer.ray_runtime import ENVIRONMENT, set_environment
 
@@ -218,8 +219,8 @@ def test_a_pod_that_has_to_go_waits_no_longer_than_it_may(
 )
 def test_processes_that_the_kernel_ended_for_memory_are_counted(tmp_path: Path, text: str, kills: int) -> None:
     (tmp_path / "events").write_text(text)
-    assert worker.memory_kills((tmp_path / "none", tmp_path / "events")) == kills
-    assert worker.memory_kills((tmp_path / "none",)) == 0
+    assert pod.memory_kills((tmp_path / "none", tmp_path / "events")) == kills
+    assert pod.memory_kills((tmp_path / "none",)) == 0
 
 
 def test_a_worker_whose_training_process_took_too_much_memory_ends_as_such(
@@ -326,3 +327,89 @@ def test_processes_that_do_not_end_keep_the_driver_no_longer_than_it_may(
     assert left.wait(30)
     assert codes == [70]
     assert wire.Outcome.model_validate_json(termination.read_bytes()).message == "first"
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The codes that a driver with a run file left with at once; it stays in this process."""
+    path = tmp_path / "run.json"
+    spec = '{"training": {"entrypoint": "a:b"}}'
+    path.write_text(f'{{"namespace": "n", "name": "x", "uid": "u", "attempt": 3, "storageUri": "/x", "spec": {spec}}}')
+    monkeypatch.setenv(wire.ENV_RUN_FILE, str(path))
+    codes: list[int] = []
+    monkeypatch.setattr(driver, "hear", threading.Event)
+    monkeypatch.setattr(driver, "set_environment", lambda: None)
+    monkeypatch.setattr(driver, "Ending", functools.partial(driver.Ending, codes.append))
+    return codes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("can't start new thread"),
+        OSError(28, "No space left on device"),
+        ImportError("no numpy"),
+        SystemExit(0),
+    ],
+)
+def test_a_driver_that_cannot_even_begin_leaves_a_word(
+    error: BaseException, termination: Path, left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(driver, "Head", refuse)
+    assert driver.main() == wire.EXIT_INTERNAL
+    word = wire.Outcome.model_validate_json(termination.read_bytes())
+    assert (word.attempt, word.outcome, word.cause) == (3, "Failed", "Internal")
+    assert type(error).__name__ in word.message
+    assert left == []
+
+
+@pytest.mark.usefixtures("left")
+def test_a_driver_without_a_run_file_blames_nobody_else(termination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(wire.ENV_RUN_FILE, "/nowhere")
+    assert driver.main() == wire.EXIT_INTERNAL
+    assert not termination.exists()
+
+
+def test_no_code_that_a_process_has_by_itself_is_the_users_error() -> None:
+    assert wire.EXIT_USER_ERROR not in {0, 1, 2, 120, 126, 127, *range(128, 256)}
+    assert len({wire.EXIT_USER_ERROR, wire.EXIT_UNREACHABLE, wire.EXIT_INTERNAL, wire.EXIT_STORAGE}) == 4
+
+
+class Process:
+    """A process that has ended."""
+
+    def poll(self) -> int:
+        return -9
+
+
+class HeadNode(Node):
+    """A head's node, one of whose processes has ended."""
+
+    def dead_processes(self) -> list[tuple[str, object]]:
+        return [("gcs_server", Process())]
+
+
+@pytest.mark.parametrize(("kills", "cause"), [(0, "Internal"), (1, "OutOfMemory")])
+def test_a_driver_whose_ray_has_ended_says_so_before_ray_ends_it(
+    kills: int, cause: str, termination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "WATCH_SECONDS", 0.001)
+    counts = iter([0, kills])
+    monkeypatch.setattr(ray_runtime, "memory_kills", lambda: next(counts))
+    head = ray_runtime.Head(temp_dir=str(tmp_path))
+    assert head.fault() is None
+    head._node = HeadNode()
+    codes: list[int] = []
+    ending = driver.Ending(codes.append)
+    ending.keep_to_ray(
+        head, lambda verdict: wire.Outcome(attempt=1, outcome="Failed", cause=verdict.cause, message=verdict.message)
+    )
+    word = wire.Outcome.model_validate_json(termination.read_bytes())
+    assert word.cause == cause
+    assert "gcs_server" in word.message
+    assert codes == [wire.EXIT_INTERNAL]
+    # Once the last word is said, what ends is meant to.
+    ending.keep_to_ray(head, lambda _: pytest.fail("it is said already"))
