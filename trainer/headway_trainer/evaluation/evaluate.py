@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from headway_api.base import StatusSection
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
 from headway_trainer.evaluation.running import as_targets, loss_function
+from headway_trainer.training.precision import Precision, autocast
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -23,6 +24,8 @@ METRICS = {
     "regression": ("mse", "mae"),
 }
 """The metrics that fit each task, beside the loss, which is always there."""
+JUDGED_ROWS = 1024
+"""The outputs of so many rows are judged at once."""
 _ALONE: dict[str, Any] = {"sync_on_compute": False}
 """Without it, torchmetrics would wait for all workers of a process group, which take no part here."""
 
@@ -51,44 +54,92 @@ def chosen_metrics(info: DataInfo, metrics: Sequence[str] | None) -> tuple[str, 
 def evaluate(
     model: nn.Module,
     info: DataInfo,
-    x: torch.Tensor,
-    y: torch.Tensor,
+    parts: Iterable[tuple[torch.Tensor, torch.Tensor]],
     *,
     metrics: Sequence[str] | None = None,
-    batch_size: int = 1024,
+    batch_size: int = JUDGED_ROWS,
+    precision: Precision = "fp32",
     device: torch.device | str = "cpu",
 ) -> Evaluation:
-    """Judge the model on the rows x, y in batches; it is left in the mode that it was in.
+    """Judge the model on the rows of all parts (x, y), one after the other; it is left in the mode that it was in.
 
+    It takes batch_size rows at once, in the precision: as many as in training, and the memory that did there does here.
     No process but the caller's takes part, whatever group of workers there is.
     Raises UserError for a metric that does not fit the task.
     """
     names = chosen_metrics(info, metrics)
     mean_loss = loss_function(info)
-    if len(y) == 0:
-        return Evaluation()
     computed = _metrics(info, names, device)
-    loss = 0.0
+    loss, rows = 0.0, 0
     was_training = model.training
-    model = model.to(device).eval()
+    batches = _Batches(model.to(device).eval(), info, batch_size, precision, torch.device(device))
     try:
         with torch.inference_mode():
-            for start in range(0, len(y), batch_size):
-                labels = y[start : start + batch_size].to(device)
-                outputs = model(x[start : start + batch_size].to(device)).float()
-                if info.task == "regression":
-                    outputs = as_targets(outputs, labels)
+            for outputs, labels in _joined(batches.of(parts)):
                 loss += float(mean_loss(outputs, labels)) * len(labels)
+                rows += len(labels)
                 for metric in computed.values():
                     metric.update(outputs, labels)
     finally:
         model.train(was_training)
+    if rows == 0:
+        return Evaluation()
     values = {name: metric.compute() for name, metric in computed.items()}
     matrix = values.pop(CONFUSION_MATRIX, None)
     return Evaluation(
-        scalars={"loss": loss / len(y)} | {name: float(value) for name, value in values.items()},
+        scalars={"loss": loss / rows} | {name: float(value) for name, value in values.items()},
         confusion_matrix=None if matrix is None else matrix.tolist(),
     )
+
+
+class _Batches:
+    """A model's outputs, batch by batch; in smaller batches from where the GPU's memory did not do for one."""
+
+    def __init__(self, model: nn.Module, info: DataInfo, size: int, precision: Precision, device: torch.device) -> None:
+        self._model, self._size, self._precision, self._device = model, size, precision, device
+        self._targets = info.task == "regression"
+
+    def of(self, parts: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The outputs, as fp32 and in the labels' shape where they are numbers, and the labels; on the device."""
+        for x, y in parts:
+            start = 0
+            while start < len(y):
+                stop = min(start + self._size, len(y))
+                outputs = self._outputs(x[start:stop])
+                if outputs is None:
+                    self._size = (stop - start) // 2
+                    torch.cuda.empty_cache()
+                    continue
+                labels = y[start:stop].to(self._device)
+                yield as_targets(outputs, labels) if self._targets else outputs, labels
+                start = stop
+
+    def _outputs(self, x: torch.Tensor) -> torch.Tensor | None:
+        try:
+            with autocast(self._precision, self._device):
+                outputs: torch.Tensor = self._model(x.to(self._device))
+            return outputs.float()
+        except torch.OutOfMemoryError:
+            if len(x) == 1:
+                raise
+            return None
+
+
+def _joined(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of at least JUDGED_ROWS rows, but for the last: metrics cost about as much for one row as for many."""
+    waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(len(y) for _, y in waiting) >= JUDGED_ROWS:
+            yield _concatenated(waiting)
+            waiting = []
+    if waiting:
+        yield _concatenated(waiting)
+
+
+def _concatenated(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    outputs, labels = zip(*batches, strict=True)
+    return torch.cat(outputs), torch.cat(labels)
 
 
 def _metrics(info: DataInfo, names: Sequence[str], device: torch.device | str) -> dict[str, Metric]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import Field
 
@@ -64,7 +64,7 @@ class TrainEnd(StatusSection):
     """Whether early stopping ended it."""
     device: str = "cpu"
     """What it ran on: `cpu`, or the GPU's name."""
-    precision_used: str = "fp32"
+    precision_used: Literal["fp32", "bf16", "fp16"] = "fp32"
     """The precision that the device trained in."""
     parameters: int | None = None
     """Trainable parameters of the model."""

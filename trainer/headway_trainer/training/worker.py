@@ -14,6 +14,7 @@ from headway_api import wire
 from headway_api.model import Model
 from headway_api.training import Training
 from headway_trainer.data import DataInfo, read_split
+from headway_trainer.data.info import Split
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.evaluation import evaluate
@@ -31,6 +32,8 @@ from headway_trainer.training.precision import make_reproducible
 from headway_trainer.training.ray_link import WorkerLink
 from headway_trainer.training.state import seed_everything
 from headway_trainer.training.threads import threads
+
+_JUDGED: tuple[Split, ...] = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,21 @@ def _job(place: _Place) -> Job:
 def _judge(place: _Place, job: Job, end: TrainEnd) -> TrainEnd:
     """Take the best checkpoint, and evaluate it on the parts that it was not fitted to."""
     metric, _ = best_metric(job)
+    job.model.zero_grad(set_to_none=True)  # they take the memory of a second model
     manifest, notes = _load_best(job, metric)
     metrics: dict[str, dict[str, float]] = {}
-    matrix = None
-    for split in ("validation", "test"):
-        x, y = read_split(place.store, job.info, split)
-        asked = place.run.spec.evaluation.metrics
-        judged = evaluate(job.model, job.info, x, y, metrics=asked, device=job.device)
+    matrix, workers = None, job.group.world_size
+    for split in _JUDGED:
+        judged = evaluate(
+            job.model,
+            job.info,
+            # Shard by shard: no more rows at once than training has had.
+            (read_split(place.store, job.info, split, rank, workers) for rank in range(workers)),
+            metrics=place.run.spec.evaluation.metrics,
+            batch_size=max(1, job.spec.batch_size // workers),
+            precision=end.precision_used,
+            device=job.device,
+        )
         metrics[split] = judged.scalars
         matrix = judged.confusion_matrix
     trained = manifest.metrics.get("train/loss")
