@@ -77,7 +77,18 @@ TRAINING_JOB = Kind(
         Column("Message", ".status.summary.message", "The newest word of the conditions", wide=True),
         Column("Age", ".metadata.creationTimestamp", "Time since the job was made", type="date"),
     ),
-    changeable=frozenset(("suspend", "workers.replicas", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "retry")),
+    changeable=frozenset(
+        (
+            "suspend",
+            "workers.replicas",
+            "activeDeadlineSeconds",
+            "progressDeadlineSeconds",
+            "scheduling.startupDeadlineSeconds",
+            "scheduling.releaseSeconds",
+            "ttlSecondsAfterFinished",
+            "retry",
+        )
+    ),
     begun="has(oldSelf.status) && has(oldSelf.status.attempt) && oldSelf.status.attempt > 0",
 )
 KINDS = (TRAINING_JOB,)

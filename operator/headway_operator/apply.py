@@ -18,6 +18,7 @@ from headway_operator.kube import (
     AlreadyExistsError,
     ConflictError,
     DeniedError,
+    FencedError,
     InvalidError,
     Kube,
     NotFoundError,
@@ -379,7 +380,10 @@ def _check_ours(resource: Resource, job: Job, found: Object) -> None:
 
 
 async def _all(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
-    """Make all calls, some at a time; then raise the first error, if any."""
+    """Make all calls, some at a time; then raise the first error, if any.
+
+    After one that no other call would fare better with, no further ones are begun.
+    """
     todo = list(calls)
     if not todo:
         return
@@ -395,6 +399,8 @@ async def _all(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
                 await call()
             except kube.KubeError as error:
                 errors.append(error)
+            if any(isinstance(error, RetryableError | FencedError) for error in errors):
+                return
 
     await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(todo)))))
     if errors:

@@ -154,7 +154,9 @@ class Cache:
         if event != "DELETED":
             return key if self.pods.put(key, seen) else None
         known = self.pods.remove(key, seen.name, seen.uid)
-        if known is not None:
+        # A list may have shown that it is gone before the watch showed its last word.
+        heard = self._gone.get(key, {}).get(seen.uid)
+        if known is not None or (heard is not None and heard.version < seen.version):
             self._remember(key, seen)
         return key
 

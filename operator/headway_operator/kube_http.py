@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -50,6 +51,11 @@ _BY_STATUS: dict[int, type[KubeError]] = {
     415: InvalidError,
     422: InvalidError,
 }
+
+_NOT_ADMITTED = re.compile(
+    r"admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request|failed calling webhook"
+)
+"""Somebody's policy does not take the object, or could not be asked. That may change: the object is not at fault."""
 
 Recorder = Callable[[str, str, int], None]
 """Told of each call: verb, resource, HTTP status (0: no answer)."""
@@ -242,6 +248,8 @@ def _decode(what: str, status: int, data: bytes, after: str | None) -> Object:
     message = str(said.get("message") or f"{what}: HTTP {status}")
     if status == 409 and said.get("reason") == "AlreadyExists":  # noqa: PLR2004 - HTTP's conflict
         raise AlreadyExistsError(message)
+    if status in (400, 422, 500) and _NOT_ADMITTED.search(message):
+        raise DeniedError(message)
     if status in _BY_STATUS:
         raise _BY_STATUS[status](message)
     raise RetryableError(message, float(after) if after and after.isdigit() else None)

@@ -67,7 +67,7 @@ class KeyQueue(Generic[K]):
         self._dirty.discard(key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
-        delay = max(delay, after or 0.0)
+        delay = max(delay, min(after or 0.0, LONGEST_BACKOFF))
         self._due.pop(key, None)
         self._later(key, now + delay)
         return delay

@@ -96,14 +96,19 @@ class Resync:
                 seen.add(body["metadata"]["uid"])
                 if self._is_news(resource, body):
                     newer.append(body["metadata"])
-        ghosts = self._drop_ghosts(resource, scope, seen, listed_at)
+
+        def within(key: Key, _: object) -> bool:
+            return scope is None or key[0] == scope
+
+        if newer or self._shelf(resource).missing(seen, listed_at, within):
+            # The watch may be about to show it.
+            await asyncio.sleep(PATIENCE_SECONDS)
+        ghosts = self._drop_ghosts(resource, seen, listed_at, within)
         for key in ghosts:
             self._add(key)
         return len(ghosts) + await self._fetch(resource, newer)
 
     async def _fetch(self, resource: Resource, newer: list[Mapping[str, Any]]) -> int:
-        if newer:
-            await asyncio.sleep(PATIENCE_SECONDS)
         missed = 0
         for meta in newer:
             if not self._is_news(resource, {"metadata": meta}):
@@ -141,10 +146,9 @@ class Resync:
             return self._cache.see_pod(None, body, self._now())
         return self._cache.see_config(None, body, self._now())
 
-    def _drop_ghosts(self, resource: Resource, scope: str | None, seen: set[str], listed_at: int) -> list[Key]:
-        def within(key: Key, _: object) -> bool:
-            return scope is None or key[0] == scope
-
+    def _drop_ghosts(
+        self, resource: Resource, seen: set[str], listed_at: int, within: Callable[[Key, object], bool]
+    ) -> list[Key]:
         if resource == kube.JOBS:
             return self._cache.drop_ghost_jobs(seen, listed_at, within)
         if resource == kube.PODS:

@@ -37,8 +37,10 @@ class Sight:
     def written(self, resource: Resource, namespace: str, version: int) -> None:
         """We wrote an object: its watch has to show that."""
         watch = self._watch(resource.plural, namespace)
-        # A write that changed nothing has an old version: no watch will show it.
-        if resource.plural in WATCHED and watch not in self._owed and version > self._newest.get(watch, 0):
+        newest = self._newest.get(watch)
+        # A write that changed nothing has an old version: no watch will show it. Nor will one show an object that was
+        # gone again before its first list: nothing is owed before it has shown anything.
+        if resource.plural in WATCHED and watch not in self._owed and newest is not None and version > newest:
             self._owed[watch] = version, self._now()
 
     def shown(self, resource: str, body: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headway_api import wire
-from headway_operator.plan.ends import INIT_FAILED
+from headway_operator.plan.ends import FOREIGN_INIT_FAILED, INIT_FAILED
 from headway_operator.plan.model import ContainerEnd, Pod
 from headway_operator.plan.times import to_seconds
 
@@ -70,10 +70,15 @@ def version_of(body: Mapping[str, Any]) -> int:
 
 
 def key_of(body: Mapping[str, Any]) -> Key | None:
-    """The job that an object with our labels belongs to."""
+    """The job that an object with our labels belongs to; None if it says so and is not owned by that job.
+
+    Labels are easily copied, by hand or by a tool that keeps backups.
+    """
     meta = body.get("metadata", {})
-    job = (meta.get("labels") or {}).get(wire.LABEL_JOB)
-    return (meta.get("namespace", ""), job) if job else None
+    labels = meta.get("labels") or {}
+    job, uid = labels.get(wire.LABEL_JOB), labels.get(wire.LABEL_JOB_UID)
+    owned = any(owner.get("uid") == uid for owner in meta.get("ownerReferences") or ())
+    return (meta.get("namespace", ""), job) if job and owned else None
 
 
 def phase(said: str | None) -> str:
@@ -187,8 +192,16 @@ def _end(status: Mapping[str, Any]) -> ContainerEnd | None:
     for container in status.get("initContainerStatuses") or ():
         ended = (container.get("state") or {}).get("terminated")
         if ended and ended.get("exitCode"):
-            return _container_end(ended, INIT_FAILED, f"init container {container.get('name')}: ")
+            return _init_end(ended, str(container.get("name")))
     return None
+
+
+def _init_end(ended: Mapping[str, Any], name: str) -> ContainerEnd:
+    if name == wire.CODE_CONTAINER:
+        return _container_end(ended, INIT_FAILED, f"init container {name}: ")
+    # Somebody else's: what its exit code means, nobody here knows.
+    why = f"exited with code {ended['exitCode']} ({ended.get('reason') or 'Error'})"
+    return _container_end(ended, FOREIGN_INIT_FAILED, f"init container {name} {why}. ")
 
 
 def _container_end(ended: Mapping[str, Any], reason: str, prefix: str) -> ContainerEnd:

@@ -71,7 +71,7 @@ BUGS = (
         "a failed key is due at once",
         0,
         "before its backoff is over",
-        (queue.KeyQueue.failed, "delay = max(delay, after or 0.0)", "delay = 0.01"),
+        (queue.KeyQueue.failed, "delay = max(delay, min(after or 0.0, LONGEST_BACKOFF))", "delay = 0.01"),
     ),
     _bug(
         "the status is written whatever has happened since",

@@ -188,7 +188,7 @@ class Process:
         """A watch begins, or begins again, with a list of what exists. It does not say what has gone meanwhile."""
         if self.died:
             return
-        self._watching[resource] = True
+        self.resume_watch(resource)
         for body in self.world.server.of(WATCHED[resource]):
             self._show(Event(resource, None, body))
 
@@ -199,10 +199,17 @@ class Process:
     def resume_watch(self, resource: str) -> None:
         """A watch goes on as if it had missed nothing."""
         self._watching[resource] = True
+        if self.world.calm and not self.died:
+            # Sooner than its time: until then a job whose deletion was missed has its objects made and collected.
+            self.loop.create_task(self.compare())
 
     def watches(self, resource: str) -> bool:
         """Whether the watch is under way."""
         return self._watching.get(resource, False)
+
+    def blind(self) -> bool:
+        """Whether a watch that has begun does not show anything."""
+        return not all(self._watching.values())
 
     def happened(self, event: Event) -> None:
         """Something has changed that the watch is going to show."""

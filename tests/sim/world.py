@@ -162,8 +162,7 @@ class World:
             process.armed.clear()
             process.cut_off = False
             if process.watches(kube.JOBS.plural):
-                # Sooner than its time: until then a job whose deletion was missed has its objects made and collected.
-                process.loop.create_task(process.compare())
+                process.resume_watch(kube.JOBS.plural)
         most = max([tale.most_asked for tale in self.checks.tales.values()], default=1) + 1
         for node in self.cluster.nodes:
             node.slots = max(node.slots, -(-most // len(self.cluster.nodes)))
@@ -191,8 +190,9 @@ class World:
         if not any(process.may_write() for process in self.processes):
             return "no operator works"
         for process in self.processes:
-            if process.loop.frozen or process.workers.depth():
-                return f"{process.name} {'is frozen' if process.loop.frozen else 'has work'}"
+            if process.loop.frozen or process.workers.depth() or process.blind():
+                what = "is frozen" if process.loop.frozen else "is blind" if process.blind() else "has work"
+                return f"{process.name} {what}"
         return ""
 
 

@@ -19,12 +19,16 @@ CONFIG_ERRORS = ("CreateContainerConfigError", "CreateContainerError", "RunConta
 CONFIG_GRACE_SECONDS = 60.0
 START_ERRORS = ("StartError", "ContainerCannotRun")
 INIT_FAILED = "InitFailed"
-"""In place of a container's reason: an init container failed, and the main one never ran."""
+"""In place of a container's reason: Headway's own init container failed, and the main one never ran."""
+FOREIGN_INIT_FAILED = "ForeignInitFailed"
+"""The same of an init container that a template or a webhook has added."""
 _INIT_CAUSES: dict[int, Cause] = {wire.EXIT_USER_ERROR: "UserError", wire.EXIT_STORAGE: "StorageError"}
 OVERDUE_SECONDS = 30.0
 """How long after its time a deleted pod may linger before its node counts as unreachable."""
 
 _NODE_LOST = ("DeletionByTaintManager", "DeletionByPodGC")
+_LOST_TRACK = ("Unknown", "ContainerStatusUnknown")
+"""What a kubelet says of a container that it finds no trace of any more: its node was started anew."""
 _PREEMPTED_REASONS = ("Evicted", "Preempted", "Preempting", "Shutdown", "NodeShutdown", "Terminated")
 _SIGKILL, _SIGTERM = 137, 143
 _RARER = "a higher priorityClassName in both pod templates makes that rarer"
@@ -72,7 +76,8 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
     """The cluster's own reason for a pod's end, if it gave one."""
     where = f" from node {pod.node}" if pod.node else ""
     detail = f": {pod.message}" if pod.message else ""
-    if pod.disruption in _NODE_LOST or pod.reason == "NodeLost":
+    lost_track = pod.end is not None and pod.end.reason in _LOST_TRACK
+    if pod.disruption in _NODE_LOST or pod.reason == "NodeLost" or (lost_track and not pod.disruption):
         mend = f"if that happens again, look at the node: kubectl describe node {pod.node or ''}".strip()
         return "NodeLost", f"pod {pod.name} was lost with its node {pod.node or ''}; {mend}{detail}"
     evicted = pod.disruption or (pod.reason if pod.reason in _PREEMPTED_REASONS else "")
@@ -145,8 +150,8 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     # Without a message of the driver's own it is the end of the log.
     last = end.message.strip()[-LAST_WORDS:]
     said = f": {last}" if last else ""
-    if end.reason == INIT_FAILED:
-        return _INIT_CAUSES.get(code, "Internal"), end.message
+    if end.reason in (INIT_FAILED, FOREIGN_INIT_FAILED):
+        return _init_cause(end), end.message
     if end.reason in START_ERRORS:
         return "UserError", f"the image cannot start the driver{said}; build it on Headway's trainer image"
     meanings: dict[int, tuple[Cause, str]] = {
@@ -157,7 +162,7 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
         ),
         wire.EXIT_USER_ERROR: (
             "UserError",
-            f"the driver exited with code 1 and left no outcome: mend what its log ends with{said}",
+            f"the driver exited with code {code} and left no outcome: mend what its log ends with{said}",
         ),
         wire.EXIT_STORAGE: (
             "StorageError",
@@ -173,6 +178,10 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     if pod.deleting is not None and code != wire.EXIT_USER_ERROR:
         return meanings[_SIGTERM]
     return meanings.get(code, ("Internal", f"the driver {_crash(code)} and left no outcome{said}"))
+
+
+def _init_cause(end: ContainerEnd) -> Cause:
+    return _INIT_CAUSES.get(end.exit_code, "Internal") if end.reason == INIT_FAILED else "Internal"
 
 
 def _crash(code: int) -> str:
@@ -206,8 +215,8 @@ def silent_node_message(role: str, pod: Pod) -> str:
 def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     if end.reason in START_ERRORS:
         return "UserError", f"the image cannot start the worker: {end.message}; build it on Headway's trainer image"
-    if end.reason == INIT_FAILED:
-        return _INIT_CAUSES.get(end.exit_code, "Internal"), end.message
+    if end.reason in (INIT_FAILED, FOREIGN_INIT_FAILED):
+        return _init_cause(end), end.message
     last = end.message.strip()[-LAST_WORDS:]
     said = f": {last}" if last else "; the head's log has what it printed"
     return "Internal", bounded(f"worker pod {pod.name} {_crash(end.exit_code)}{said}")

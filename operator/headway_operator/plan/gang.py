@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.status import Attempt
 from headway_operator.plan import retry
 from headway_operator.plan.ends import End, bounded
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, Pod
-from headway_operator.plan.status import condition_of
+from headway_operator.plan.status import REASON_PODS_REFUSED, condition_of
 from headway_operator.plan.times import to_seconds, to_text
 from headway_operator.plan.workers import Crew
 
 REASON_DOES_NOT_FIT = "GangDoesNotFit"
 """Scheduled=False for this reason: the job holds nothing and will ask for room again."""
 LONGEST_PAUSE_SECONDS = 600.0
+HEAD_ALONE = 5
+"""So many times longer may a head alone hold its node. It holds little, and where nodes are made for the workers, which
+takes minutes, these have to keep asking."""
 REASON_NO_POD_GROUP = "NoPodGroup"
 """Scheduled=False for this reason: the spec asks for a PodGroup, and there cannot be one."""
 NO_POD_GROUP_SECONDS = 60.0
@@ -123,9 +127,10 @@ def does_not_fit(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew
     holding = [pod for pod in crew.present if pod.deleting is None and (pod.node is not None or refused)]
     if not holding or not (lacking or refused):
         return None
+    head_alone = not refused and all(pod.role == wire.ROLE_HEAD for pod in holding)
     lacking_since = [pod.created for pod in lacking] + ([_refused_since(look, attempt, crew)] if refused else [])
     begun = max(min(_held_since(pod) for pod in holding), min(lacking_since))
-    over = begun + spec.scheduling.release_seconds
+    over = begun + spec.scheduling.release_seconds * (HEAD_ALONE if head_alone else 1)
     if look.now < over:
         look.wake_at(over)
         return None
@@ -140,7 +145,13 @@ def _refused_since(look: Look, attempt: Attempt, crew: Crew) -> float:
     """Since when a pod should be there that is refused: from the start, or since it lost its predecessor."""
     if attempt.running_time is None:
         return to_seconds(attempt.start_time) or look.now
-    return max((pod.end.at for pod in crew.dead.values() if pod.end and pod.end.at is not None), default=look.now)
+    ends = [pod.end.at for pod in crew.dead.values() if pod.end and pod.end.at is not None]
+    if ends:
+        return max(ends)
+    # The predecessor left no word: since it was first said that its place is refused.
+    told = condition_of(look.job.status, "Scheduled")
+    refused = told is not None and told.reason == REASON_PODS_REFUSED
+    return (to_seconds(told.last_transition_time) or look.now) if told is not None and refused else look.now
 
 
 def _who_lacks_what(look: Look, crew: Crew, lacking: list[Pod], refused: list[str]) -> str:

@@ -7,6 +7,7 @@ from headway_api.job import TrainingJobSpec
 from headway_api.status import Attempt
 from headway_operator.plan.ends import End
 from headway_operator.plan.look import Look
+from headway_operator.plan.model import Pod
 from headway_operator.plan.times import to_seconds
 
 SILENT_SECONDS = 3 * wire.HEARTBEAT_SECONDS + 30.0
@@ -16,22 +17,25 @@ It is measured by the operator's clock, from when it saw the newest word: the cl
 """
 
 
-def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None:
+def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec, head: Pod | None) -> End | None:
     """The end of an attempt whose driver says nothing any more. Wakes the look when its patience will be over.
 
-    Before that is believed, the API server is asked: a watch may be what is silent.
+    Before that is believed, the API server is asked: a watch may be what is silent. A head that is being deleted is
+    about to end for a reason of its own, the loss of its node most likely. Where somebody deleted the ConfigMap, the
+    driver has had nowhere to speak.
     """
     running = to_seconds(attempt.running_time)
-    if running is None:
-        return None
     said, config = look.said, look.config
+    if running is None or config is None or config.said_at is None or (head is not None and head.deleting is not None):
+        return None
+    last = max(running, config.said_at)
     if said is None:
-        patience, last = max(SILENT_SECONDS, float(spec.scheduling.startup_deadline_seconds)), running
+        patience = max(SILENT_SECONDS, float(spec.scheduling.startup_deadline_seconds))
         what = "has not said a word since all pods were ready"
-    elif said.heartbeat_time is None or config is None or config.said_at is None:
+    elif said.heartbeat_time is None:
         return None
     else:
-        patience, last = SILENT_SECONDS, max(running, config.said_at)
+        patience = SILENT_SECONDS
         what = f"has been silent since {said.heartbeat_time}"
     if look.now < last + patience:
         look.wake_at(last + patience)

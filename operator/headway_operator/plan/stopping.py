@@ -30,7 +30,7 @@ def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[Lost]) -
         or _stuck(look, crew)
         or _never_up(look, attempt, spec, crew)
         or _lost_too_many(look, attempt, spec, lost)
-        or hang.silent(look, attempt, spec)
+        or hang.silent(look, attempt, spec, crew.head)
         or gang.does_not_fit(look, attempt, spec, crew)
     )
 
@@ -102,7 +102,8 @@ def _never_up(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -
 
 
 def _idle(pod: Pod) -> bool:
-    return pod.node is None or pod.waiting != ""
+    # Not started for whatever reason: no node, no image, a volume or a network that does not come.
+    return pod.phase == "Pending"
 
 
 def hindrance(look: Look, crew: Crew) -> str:

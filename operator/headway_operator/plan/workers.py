@@ -148,7 +148,8 @@ def _why(pod: Pod | None) -> Lost:
 def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
     """Those of the losses that count as failures.
 
-    One node that goes, or is drained, takes all its pods with it: that is one failure, not one for each of them.
+    One node that goes, or is drained, takes all its pods with it: that is one failure, not one for each of them. Pods
+    that went without a trace, while no operator looked, are taken to have gone together.
     """
     known: list[tuple[Cause, str | None]] = [
         (loss.cause, loss.node) for loss in attempt.node_losses if _recent(loss, now)
@@ -156,7 +157,7 @@ def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
     found: list[Lost] = []
     for each in lost:
         event = (each.cause, each.node)
-        if each.cause not in TOGETHER or each.node is None or event not in known:
+        if each.cause not in TOGETHER or event not in known:
             found.append(each)
             known.append(event)
     return found

@@ -139,7 +139,7 @@ def _fetch_code(attempt: AttemptOf, resources: Resources, pull_policy: str) -> M
     if git is not None and git.secret_ref is not None:
         mounts.append(_mount("git-secret", wire.GIT_SECRET_DIR, read_only=True))
     return {
-        "name": "code",
+        "name": wire.CODE_CONTAINER,
         "image": attempt.spec.image,
         "imagePullPolicy": pull_policy,
         "command": ["python", "-m", "headway_trainer.fetch_code"],

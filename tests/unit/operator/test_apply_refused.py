@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway_operator import kube
+from headway_operator.apply import CONCURRENCY
 from headway_operator.kube import ConflictError, DeniedError, InvalidError, RetryableError
 from sim.fakes.api import Call
 from unit.operator.stage import Stage, running
@@ -138,6 +139,32 @@ def test_workers_wait_for_no_head_while_an_earlier_job_s_head_of_the_same_name_i
     stage.look()
     assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0"]
     assert stage.status()["attempt"] == 1
+
+
+def test_when_the_api_server_cannot_it_is_not_asked_for_all_the_other_pods_too() -> None:
+    stage = Stage(workers={"replicas": 200})
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods") and "worker" in call.name:
+            raise RetryableError("too many requests")
+
+    stage.api.before = before
+    with pytest.raises(RetryableError):
+        stage.look()
+    assert len([call for call in stage.api.calls if call[:2] == ("create", "pods")]) <= 1 + CONCURRENCY
+
+
+def test_a_webhook_that_cannot_be_called_is_told_and_the_job_s_clocks_run() -> None:
+    stage = Stage()
+
+    def before(call: Call) -> None:
+        if call[:2] == ("create", "pods"):
+            raise DeniedError('failed calling webhook "inject.example.com"')
+
+    stage.api.before = before
+    stage.look()
+    assert "failed calling webhook" in stage.condition("Scheduled")["message"]
+    assert stage.status()["attempts"][0]["startTime"]
 
 
 def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for_the_job_s_own_end() -> None:

@@ -36,6 +36,7 @@ def pod_body(version: int = 1, uid: str = "p1", job_uid: str = UID, **status: An
             "uid": uid,
             "resourceVersion": str(version),
             "creationTimestamp": to_text(T0),
+            "ownerReferences": [{"uid": job_uid}],
             "labels": {
                 wire.LABEL_JOB: "digits",
                 wire.LABEL_JOB_UID: job_uid,
@@ -78,6 +79,28 @@ def test_a_deleted_pod_s_last_word_is_kept_until_it_is_recorded() -> None:
     assert pod.end is not None
     assert pod.end.exit_code == 3
     cache.forget(KEY, [pod])
+    assert cache.pods_of(KEY, UID) == ()
+
+
+def test_a_last_word_that_comes_after_a_list_without_the_pod_is_heard_all_the_same() -> None:
+    cache = seen()
+    cache.see_pod("ADDED", pod_body(5), T0)
+    assert cache.drop_ghost_pods(set(), 9, lambda *_: True) == [KEY]
+    ended = {"name": "main", "state": {"terminated": {"exitCode": 1, "message": "KeyError"}}}
+    assert cache.see_pod("DELETED", pod_body(8, phase="Failed", containerStatuses=[ended]), T0) == KEY
+    (pod,) = cache.pods_of(KEY, UID)
+    assert pod.gone
+    assert pod.end is not None
+    assert pod.end.message == "KeyError"
+
+
+def test_labels_without_the_owner_are_a_copy_and_nobody_s() -> None:
+    cache = seen()
+    copied = pod_body(5)
+    copied["metadata"]["ownerReferences"] = [{"uid": "somebody else"}]
+    assert cache.see_pod("ADDED", copied, T0) is None
+    del copied["metadata"]["ownerReferences"]
+    assert cache.see_pod("ADDED", copied, T0) is None
     assert cache.pods_of(KEY, UID) == ()
 
 

@@ -91,6 +91,20 @@ async def test_each_refusal_is_an_error_of_its_own(status: int, reason: str, err
             await api.create(kube.PODS, "default", {"metadata": {"name": "a"}})
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, 'admission webhook "validate.kyverno.svc" denied the request: no'),
+        (422, "pods \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"),
+        (500, 'Internal error occurred: failed calling webhook "inject.example.com": context deadline exceeded'),
+    ],
+)
+async def test_what_a_policy_does_not_admit_may_be_admitted_later(status: int, said: str) -> None:
+    async with served(refusing(status, "Whatever", said)) as api:
+        with pytest.raises(DeniedError, match=r"webhook|ValidatingAdmissionPolicy"):
+            await api.create(kube.PODS, "default", {"metadata": {"name": "a"}})
+
+
 async def test_the_server_s_wish_to_wait_is_told() -> None:
     async with served(refusing(429, **{"Retry-After": "7"})) as api:
         with pytest.raises(RetryableError) as error:

@@ -173,7 +173,7 @@ class TestWitness:
     @pytest.mark.parametrize(
         ("said", "cause"),
         [
-            ({"exit_code": 1}, "UserError"),
+            ({"exit_code": 64}, "UserError"),
             ({"exit_code": 0, "said": '{"attempt":1,"outcome":"Succeeded"}'}, "Succeeded"),
         ],
     )
@@ -208,6 +208,7 @@ class TestSight:
 
     def test_a_watch_owes_what_was_written_until_it_shows_that_or_something_later(self) -> None:
         sight = self.stage()
+        sight.shown("pods", self.body(1))
         sight.written(kube.PODS, "a", 10)
         self.now += 3
         sight.written(kube.PODS, "a", 20)
@@ -224,6 +225,12 @@ class TestSight:
         self.now += 1000
         assert sight.behind()["trainingjobs"] == 0
 
+    def test_a_watch_that_has_not_begun_yet_owes_nothing_as_the_object_may_be_gone_before_its_first_list(self) -> None:
+        sight = self.stage()
+        sight.written(kube.PODS, "a", 10)
+        self.now += 1000
+        assert sight.behind()["pods"] == 0
+
     def test_what_nobody_watches_is_not_waited_for(self) -> None:
         sight = self.stage()
         sight.written(kube.SECRETS, "a", 10)
@@ -232,6 +239,7 @@ class TestSight:
 
     def test_where_each_namespace_has_its_watch_each_owes_its_own(self) -> None:
         sight = self.stage("a", "b")
+        sight.shown("pods", self.body(1, "a"))
         sight.written(kube.PODS, "a", 10)
         self.now += 5
         sight.shown("pods", self.body(99, "b"))

@@ -13,11 +13,12 @@ from sim.builders import T0, deleted, make_job, names, outcome, said
 OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [
     ("success", {"exit_code": 0, "said": outcome("Succeeded", message="stored")}, None),
     ("success, then killed", {"exit_code": 137, "said": outcome("Succeeded")}, None),
-    ("user error", {"exit_code": 1, "said": outcome("Failed", cause="UserError", message="no column y")}, "UserError"),
+    ("user error", {"exit_code": 64, "said": outcome("Failed", cause="UserError", message="no column y")}, "UserError"),
     ("storage", {"exit_code": 74, "said": outcome("Failed", cause="StorageError")}, "StorageError"),
     ("failed without a cause", {"exit_code": 70, "said": outcome("Failed")}, "Internal"),
     ("os._exit(0)", {"exit_code": 0}, "UserError"),
-    ("exit 1, no word", {"exit_code": 1}, "UserError"),
+    ("exit 1, no word", {"exit_code": 1}, "Internal"),
+    ("exit 64, no word", {"exit_code": 64}, "UserError"),
     ("exit 70, no word", {"exit_code": 70}, "Internal"),
     ("exit 74, no word", {"exit_code": 74}, "StorageError"),
     ("segfault", {"exit_code": 139}, "Internal"),
@@ -37,9 +38,12 @@ OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [
     ("image without python", {"exit_code": 128, "exit_reason": "StartError", "said": "no python"}, "UserError"),
     (
         "code not fetched",
-        {"exit_code": 1, "exit_reason": "InitFailed", "said": "init container code: 404"},
+        {"exit_code": 64, "exit_reason": "InitFailed", "said": "init container code: 404"},
         "UserError",
     ),
+    ("somebody's init container", {"exit_code": 1, "exit_reason": "ForeignInitFailed", "said": "vault"}, "Internal"),
+    ("node started anew", {"exit_code": 255, "exit_reason": "Unknown", "phase": "Failed"}, "NodeLost"),
+    ("no trace of it", {"exit_code": 137, "exit_reason": "ContainerStatusUnknown"}, "NodeLost"),
     ("git unreachable", {"exit_code": 70, "exit_reason": "InitFailed", "said": "init container code"}, "Internal"),
 ]
 
@@ -57,7 +61,7 @@ def test_each_end_of_the_head_has_its_cause(head: dict[str, Any], cause: str | N
 MENDS: list[tuple[str, dict[str, Any], str]] = [
     ("failed without a word", {"exit_code": 70, "said": outcome("Failed")}, "follow the log"),
     ("os._exit(0)", {"exit_code": 0}, "take calls of os._exit out"),
-    ("exit 1", {"exit_code": 1, "said": "KeyError: 'y'"}, "mend what its log ends with: KeyError: 'y'"),
+    ("exit 64", {"exit_code": 64, "said": "KeyError: 'y'"}, "mend what its log ends with: KeyError: 'y'"),
     ("exit 70", {"exit_code": 70, "said": "boom"}, "exited with code 70 and left no outcome: boom"),
     ("exit 74", {"exit_code": 74}, "see that it is there"),
     ("segfault", {"exit_code": 139}, "SIGSEGV, most likely in native code: try without it"),

@@ -38,10 +38,24 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
         "Released",
     ),
     (
+        "a head alone holds little",
+        make_job().attempt(1).head(ready=False).worker(0, pending=True, unschedulable=FULL),
+        599,
+        None,
+    ),
+    (
+        "a head alone, for long",
+        make_job().attempt(1).head(ready=False).worker(0, pending=True, unschedulable=FULL),
+        600,
+        "Released",
+    ),
+    (
         "a replacement finds no room",
         make_job()
+        .workers(2)
         .running(workers_replaced=1)
         .head(scheduled_at=T0)
+        .worker(1, scheduled_at=T0)
         .worker(0, number=1, pending=True, unschedulable=FULL, created=T0 + 500),
         620,
         "Released",
@@ -49,8 +63,10 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
     (
         "a replacement has only begun to look",
         make_job()
+        .workers(2)
         .running(workers_replaced=1)
         .head(scheduled_at=T0)
+        .worker(1, scheduled_at=T0)
         .worker(0, number=1, pending=True, unschedulable=FULL, created=T0 + 500),
         619,
         None,
@@ -71,6 +87,17 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
         .running()
         .head(scheduled_at=T0)
         .worker(0, exit_code=137, at=T0 + 500)
+        .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
+        620,
+        "Released",
+    ),
+    (
+        "a replacement of one that left no word is refused for long",
+        make_job()
+        .running()
+        .head(scheduled_at=T0)
+        .worker(0, gone=True)
+        .condition("Scheduled", False, "PodsRefused", since=T0 + 500)
         .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
         620,
         "Released",

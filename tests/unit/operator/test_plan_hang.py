@@ -18,7 +18,7 @@ def spoke(at: float, *, heartbeat: bool = True, clock: float = 0) -> JobBuilder:
 
 def silent(**scheduling: int) -> JobBuilder:
     """A running job whose driver has not said anything."""
-    return make_job().spec(scheduling=scheduling).running().head().worker(0)
+    return make_job().spec(scheduling=scheduling).running().config().head().worker(0)
 
 
 SILENCES: list[tuple[str, JobBuilder, float, str | None]] = [
@@ -31,6 +31,9 @@ SILENCES: list[tuple[str, JobBuilder, float, str | None]] = [
     ("it never said a word", silent(), 905, "Hang"),
     ("it is still waited for", make_job().attempt(1).head().worker(0, ready=False), 800, None),
     ("its startup may take long", silent(startupDeadlineSeconds=5000), 905, None),
+    ("its ConfigMap is gone", make_job().running().without_config().head().worker(0), 90_000, None),
+    ("its ConfigMap was just made again", make_job().running().config(said_at=T0 + 1000).head().worker(0), 1899, None),
+    ("it does not use the new one", make_job().running().config(said_at=T0 + 1000).head().worker(0), 1900, "Hang"),
     ("a short startup deadline does not count", silent(startupDeadlineSeconds=10), 200, None),
 ]
 
@@ -43,6 +46,15 @@ def test_silence_of_a_running_driver_is_a_hang(builder: JobBuilder, after: float
     assert attempt.cause == cause
     if cause:
         assert "look for code that blocks" in (attempt.message or "")
+
+
+def test_a_driver_on_a_node_that_died_is_silent_and_ends_as_lost_with_its_node() -> None:
+    for after in (1250, 1379, 1381):
+        text = wire.ProgressFile(attempt=1, heartbeat_time=to_text(T0 + 1000)).model_dump_json(by_alias=True)
+        running = make_job().running().config(1, text, said_at=T0 + 1000).worker(0)
+        lost = running.head(deleting=T0 + 1350).live().plan(after)
+        cause = lost.status.attempts[0].cause if lost.status is not None else None
+        assert cause == ("NodeLost" if after > 1380 else None)
 
 
 def test_before_a_driver_counts_as_silent_the_api_server_is_asked() -> None:

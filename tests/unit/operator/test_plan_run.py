@@ -104,6 +104,15 @@ def test_losing_several_workers_at_once_counts_each() -> None:
     assert plan.status.attempts[0].cause == "Internal"
 
 
+def test_a_node_that_starts_anew_is_one_failure_and_so_are_pods_that_went_without_a_trace() -> None:
+    builder = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head()
+    for index in range(8):
+        builder.worker(index, exit_code=255, exit_reason="Unknown", phase="Failed", node="node-7", ready=False)
+    assert len(builder.plan().create) == 8
+    unseen = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head().live().plan()
+    assert len(unseen.create) == 8
+
+
 def test_a_node_that_goes_with_all_its_workers_is_one_failure() -> None:
     builder = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head()
     for index in range(8):

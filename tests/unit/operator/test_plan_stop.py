@@ -195,6 +195,17 @@ def test_a_replacement_that_finds_no_room_ends_the_attempt_too() -> None:
     assert plan.status.attempts[0].cause == "Unschedulable"
 
 
+def test_a_replacement_whose_container_never_starts_ends_the_attempt_too() -> None:
+    builder = make_job().running(workers_replaced=1).head()
+    builder.worker(0, number=1, phase="Pending", ready=False, node="node-1", created=T0 + 100)
+    before = builder.plan(after=999).status
+    assert before is None or before.attempts[0].cause is None
+    plan = builder.plan(after=1000)
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == "Unschedulable"
+    assert "does not get ready" in (plan.status.attempts[0].message or "")
+
+
 def test_an_attempt_that_was_only_decided_on_ends_without_ado() -> None:
     plan = make_job().suspended().config(1).plan()
     assert plan.status is not None

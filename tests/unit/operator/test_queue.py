@@ -77,6 +77,13 @@ def test_the_server_s_wish_to_wait_is_heard() -> None:
     assert queue.failed("a", 0, after=17) == 17
 
 
+def test_a_wish_to_wait_for_hours_is_not_granted() -> None:
+    queue: KeyQueue[str] = KeyQueue()
+    queue.add("a", 0.0)
+    queue.take(0.0)
+    assert queue.failed("a", 0.0, after=3600.0) == LONGEST_BACKOFF
+
+
 def test_the_oldest_key_is_known_whether_it_waits_or_is_worked_on() -> None:
     queue: KeyQueue[str] = KeyQueue()
     assert queue.oldest(100) == 0

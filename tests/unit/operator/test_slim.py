@@ -54,6 +54,14 @@ def test_a_failed_init_container_is_the_pod_s_end() -> None:
     assert (seen.end.reason, seen.end.message) == ("InitFailed", "init container code: no such revision")
 
 
+def test_an_init_container_of_somebody_else_s_is_named_with_what_became_of_it() -> None:
+    init = [container("code", **terminated(0)), container("vault-agent-init", **terminated(1, reason="Error"))]
+    seen = pod(phase="Failed", initContainerStatuses=init)
+    assert seen.end is not None
+    assert seen.end.reason == "ForeignInitFailed"
+    assert seen.end.message == "init container vault-agent-init exited with code 1 (Error). "
+
+
 @pytest.mark.parametrize(
     ("reason", "kept"),
     [("ContainerCreating", ""), ("PodInitializing", ""), ("ErrImagePull", "ErrImagePull"), ("Odd", "Odd")],
