@@ -121,6 +121,14 @@ def test_a_process_that_crashes_again_and_again_is_told_as_a_crash(stage: Stage)
     assert "ended without an exception 3 times, and came no further than step 0" in ended["message"]
 
 
+def test_workers_that_live_and_cannot_talk_to_each_other_are_no_lost_node(stage: Stage) -> None:
+    ended = stage.run("falls_out")
+    assert (ended["code"], ended["cause"]) == (70, "Internal")
+    assert "failed 3 times, and came no further than step 0, while all workers lived; rank " in ended["message"]
+    assert "raised RuntimeError: NCCL error: remote process exited" in ended["message"]
+    assert "in falls_out" in stage.log(), "the trace is in the driver's log"
+
+
 def test_a_frozen_process_is_a_hang_and_its_rank_is_named(stage: Stage) -> None:
     # The last one: Ray cannot end what is frozen.
     ended = stage.run("freezes", seconds=QUICK)

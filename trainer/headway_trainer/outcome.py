@@ -22,6 +22,10 @@ class Hang(Exception):  # noqa: N818 - what happened, not what went wrong in the
     """Training stands still. The message names who does, and where."""
 
 
+class Disconnected(Exception):  # noqa: N818 - a state of the workers
+    """The workers live, and their collective calls fail again and again. The message says what one of them raised."""
+
+
 class Lost(Exception):  # noqa: N818 - what happened, not what went wrong in the code
     """Workers were lost, and could not be replaced."""
 
@@ -70,6 +74,7 @@ _KINDS: dict[type[BaseException], tuple[int, Cause | None]] = {
     UserError: (wire.EXIT_USER_ERROR, "UserError"),
     StorageError: (wire.EXIT_STORAGE, "StorageError"),
     Hang: (wire.EXIT_INTERNAL, "Hang"),
+    Disconnected: (wire.EXIT_INTERNAL, "Internal"),
     Broken: (wire.EXIT_INTERNAL, "Internal"),
     OutOfMemory: (wire.EXIT_INTERNAL, "OutOfMemory"),
 }

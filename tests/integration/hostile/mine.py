@@ -29,6 +29,11 @@ def crashes(_: dict[str, Any]) -> None:
     ctypes.string_at(0)
 
 
+def falls_out(_: dict[str, Any]) -> None:
+    """As when the network between the pods lets a process group form, and no more."""
+    raise RuntimeError("NCCL error: remote process exited or there was a network error, ncclRemoteError")
+
+
 def spins(_: dict[str, Any]) -> None:
     ray.train.report({"step": 7})
     while ray.train.get_context().get_world_rank() == 1:

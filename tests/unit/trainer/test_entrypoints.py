@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from headway_api import wire
 from headway_trainer.entrypoints import add_to_path, describe, is_own, load_function, location
@@ -111,6 +112,28 @@ def test_a_batch_of_one_row_under_batch_normalisation_is_told_in_the_fields_of_t
     with pytest.raises(ValueError, match="per channel") as caught:
         layer(torch.ones(1, 3))
     with pytest.raises(UserError, match=r"raise training\.batchSize, or take fewer workers"):
+        raise_as_users(caught.value)
+
+
+def test_parameters_that_have_no_part_in_the_loss_are_told_with_what_to_do(tmp_path: Path) -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.Linear(2, 1), nn.Linear(2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            outputs: torch.Tensor = self.used(x)
+            return outputs
+
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        model = DistributedDataParallel(Half())
+        model(torch.ones(3, 2)).sum().backward()
+        with pytest.raises(RuntimeError) as caught:
+            model(torch.ones(3, 2))
+    finally:
+        distributed.destroy_process_group()
+    with pytest.raises(UserError, match=r"counted from 0: 2, 3\): leave them out, freeze them .* or take one worker"):
         raise_as_users(caught.value)
 
 

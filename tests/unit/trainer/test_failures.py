@@ -19,7 +19,7 @@ from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from headway_trainer.errors import StorageError, UserError
-from headway_trainer.outcome import Lost
+from headway_trainer.outcome import Disconnected, Lost, judge
 from headway_trainer.training.failures import (
     CRASH_SECONDS,
     CRASHES,
@@ -30,7 +30,8 @@ from headway_trainer.training.failures import (
     kind_of,
     own_failure,
 )
-from headway_trainer.training.fitting import behind
+from headway_trainer.training.fitting import Fitting, behind
+from headway_trainer.training.ray_link import DriverLink
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
 DEAD = WorkerHealthCheckFailedError("a worker health check failed", failure=ActorDiedError())
@@ -55,7 +56,7 @@ class World:
         )
 
     def workers(self, failures: Mapping[int, Exception]) -> FailureDecision:
-        return self.policy.make_decision(WorkerGroupError("", worker_failures=dict(failures)))
+        return self.policy.make_decision(WorkerGroupError("the ranks' traces", worker_failures=dict(failures)))
 
     def start(self, error: Exception) -> FailureDecision:
         return self.policy.make_decision(ControllerError(error))
@@ -112,6 +113,42 @@ def test_processes_that_crash_at_the_same_step_on_living_nodes_are_told_as_such(
         if world.policy.crashed is not None:
             said = "rank 1 ended without an exception 3 times, and came no further than step 7, while its pod lived on"
             assert said in world.policy.crashed
+
+
+def test_collective_calls_that_fail_while_all_live_are_told_as_such_with_their_own_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    text = (
+        "NCCL error in: ProcessGroupNCCL.cpp:93, " + "x" * 5000 + "\nLast error:\nBootstrap : no socket interface found"
+    )
+    error = type("DistBackendError", (RuntimeError,), {})(text)
+    for nodes_live, dead in ((True, False), (False, False), (True, True)):
+        world = World()
+        world.nodes_live = nodes_live
+        failures = {0: error, 1: DEAD} if dead else {0: error, 1: error}
+        decisions = [world.workers(failures if loss == 0 else {0: error}) for loss in range(LOSSES_WITHOUT_PROGRESS)]
+        assert decisions == [RETRY] * (LOSSES_WITHOUT_PROGRESS - 1) + [RAISE]
+        assert (world.policy.disconnected is not None) is (nodes_live and not dead)
+        if world.policy.disconnected is not None:
+            assert "failed 3 times" in world.policy.disconnected
+            assert "Last error: Bootstrap : no socket interface found" in world.policy.disconnected
+            assert len(world.policy.disconnected) < 1200
+            assert "the ranks' traces" in caplog.text
+
+
+def test_workers_that_live_apart_are_no_lost_node() -> None:
+    fitting = Fitting.__new__(Fitting)
+    fitting._error = WorkerGroupError("", worker_failures={0: PEER})
+    fitting._link = DriverLink()
+    fitting._link.left = lambda: None  # type: ignore[method-assign]  # there is no Ray
+    for told, kind, cause in ((None, Lost, "NodeLost"), ("no socket interface found", Disconnected, "Internal")):
+        fitting._policy = World().policy
+        fitting._policy.disconnected = told
+        with pytest.raises(kind) as caught:
+            fitting.value()
+        assert judge(caught.value).cause == cause
+        if told is not None:
+            assert judge(caught.value).message == told
 
 
 def test_a_process_that_ended_itself_is_not_started_again() -> None:

@@ -132,7 +132,11 @@ def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
         raise
     except Exception as error:
         if is_peer_error(error):
-            print(f"another worker is gone: {describe(error)}", file=sys.stderr, flush=True)
+            print(
+                f"a collective call failed, as when another worker is gone: {describe(error)}",
+                file=sys.stderr,
+                flush=True,
+            )
         else:
             traceback.print_exc()
         raise

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -28,6 +29,9 @@ _NO_SHARED_MEMORY = ("out of shared memory", "unable to allocate shared memory",
 _NO_THREAD = "can't start new thread"
 _ONE_ROW = "Expected more than 1 value per channel when training"
 """What torch says of a batch of one row."""
+_UNUSED = "Expected to have finished reduction in the prior iteration"
+"""What DistributedDataParallel says of parameters without a gradient; which, at the end."""
+_UNUSED_WHICH = re.compile(r"did not receive grad for rank \d+: ([\d ]+)")
 
 
 def raise_as_users(error: Exception, what: str | None = None, folder: Path | None = None) -> None:
@@ -49,12 +53,23 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
             "batch normalisation needs more than one row a worker in each step: "
             "raise training.batchSize, or take fewer workers"
         ) from error
+    if what is None and _UNUSED in str(error):  # a function of their own can ask torch to look for them
+        raise UserError(_unused(str(error))) from error
     place = location(error, folder) or location(error)
     _raise_as_limit(error, place or what or "training")
     if place is None and what is None:
         return
     _print_trace(error, folder)
     raise UserError(f"{place or what} raised {describe(error)}") from error
+
+
+def _unused(text: str) -> str:
+    found = _UNUSED_WHICH.search(text)
+    which = f" (of those that are trained, counted from 0: {', '.join(found[1].split())})" if found else ""
+    return (
+        "with more than one worker, each parameter of the model has to take part in the loss of each step, and some "
+        f"did not{which}: leave them out, freeze them by requires_grad_(False), or take one worker"
+    )
 
 
 def _raise_as_limit(error: Exception, place: str) -> None:

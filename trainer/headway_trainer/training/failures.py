@@ -6,6 +6,7 @@ the user's own only if it is neither a death nor such a consequence of one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -26,9 +27,13 @@ from headway_trainer.training.errors import is_peer_error
 
 LOSSES_WITHOUT_PROGRESS = 3
 """A worker that is lost so often without getting further will be lost there again."""
+TEXT_LENGTH = 600
+"""How much is told of an error of a collective call."""
 CRASHES = 20
 CRASH_SECONDS = 3600.0
 """Processes that end so often in that time, while their nodes live, are not started again: however far each came."""
+
+log = logging.getLogger("headway.training")
 
 
 class Reached(NamedTuple):
@@ -83,22 +88,26 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         tell: Callable[[str], None],
         stopping: Callable[[], bool] = lambda: False,
         left: Callable[[], bool] = lambda: False,
-        lives: Callable[[list[int]], bool] = lambda _: False,
+        lives: Callable[[list[int] | None], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """reached: how far training has come; startup_seconds: how long lost workers may take to be replaced;
         stopping: whether the run has been asked to stop, after which nothing is begun anew; left: whether a training
-        process has ended itself; lives: whether the nodes of these ranks are still there."""
+        process has ended itself; lives: whether the nodes of these ranks, or of all, are still there."""
         super().__init__(FailureConfig())
         self._reached, self._startup_seconds, self._tell, self._clock = reached, startup_seconds, tell, clock
         self._stopping, self._left, self._lives = stopping, left, lives
         self.crashed: str | None = None
         """What there is to say of training processes that end again and again, while their nodes live."""
+        self.disconnected: str | None = None
+        """What there is to say of workers that all live, while their collective calls fail again and again."""
         self._waiting_since: float | None = None
         self._furthest: Reached | None = None
         """The highest step and checkpoint that were known at a loss."""
         self._losses = 0
         """In a row, with nothing reached between them that was not reached before."""
+        self._deaths = 0
+        """Losses among them in which a process was seen to be gone."""
         self._lost_at: list[float] = []
 
     def make_decision(self, training_failed_error: TrainingFailedError) -> FailureDecision:
@@ -106,7 +115,10 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         if self._stopping():
             return FailureDecision.RAISE
         if isinstance(training_failed_error, WorkerGroupError):
-            return self._after_workers(training_failed_error.worker_failures)
+            decision = self._after_workers(training_failed_error.worker_failures)
+            if self.disconnected is not None:
+                log.error("%s", training_failed_error)  # with the ranks' traces
+            return decision
         if isinstance(training_failed_error, ControllerError):
             return self._after_start(training_failed_error.controller_failure)
         return FailureDecision.RAISE
@@ -115,8 +127,9 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         if own_failure(failures) is not None or self._left():
             return FailureDecision.RAISE
         reached = self._reached()
-        furthest = self._count(reached)
+        furthest = self._count(reached, failures)
         if self._losses >= LOSSES_WITHOUT_PROGRESS:
+            self._judge_peers(failures, furthest)
             self._judge_crashes(failures, f"{self._losses} times, and came no further than step {furthest}")
             return FailureDecision.RAISE
         if len(self._lost_at) >= CRASHES:
@@ -128,15 +141,27 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
         self._tell(f"{_who(failures)} was lost after step {reached.step}; training goes on from the newest checkpoint.")
         return FailureDecision.RETRY
 
-    def _count(self, reached: Reached) -> int:
+    def _count(self, reached: Reached, failures: Mapping[int, BaseException]) -> int:
         """Count a loss; the highest step that was known of at any."""
         before = self._furthest
         further = before is None or reached.step > before.step or reached.saved > before.saved
-        self._losses = 1 if further else self._losses + 1
+        self._losses, self._deaths = (1, 0) if further else (self._losses + 1, self._deaths)
+        self._deaths += any(kind_of(failure) is not Kind.PEER for failure in failures.values())
         self._furthest = reached if before is None else Reached(*map(max, before, reached))
         now = self._clock()
         self._lost_at = [at for at in self._lost_at if now - at < CRASH_SECONDS] + [now]
         return self._furthest.step
+
+    def _judge_peers(self, failures: Mapping[int, BaseException], furthest: int) -> None:
+        """A collective call may fail for another reason than another worker's end."""
+        if self._deaths or not self._lives(None):
+            return
+        rank = min(failures)
+        self.disconnected = (
+            f"the workers' collective calls failed {self._losses} times, and came no further than step {furthest}, "
+            f"while all workers lived; rank {rank} raised {_at_length(failures[rank])}. Look at the network between "
+            "the pods, and at what is set of GLOO_* and NCCL_*; with NCCL_DEBUG=INFO the workers' logs say more"
+        )
 
     def _judge_crashes(self, failures: Mapping[int, BaseException], how_often: str) -> None:
         dead = [rank for rank in sorted(failures) if kind_of(failures[rank]) is Kind.LOST]
@@ -155,6 +180,13 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
             self._waiting_since = self._clock()
         waited = self._clock() - self._waiting_since
         return FailureDecision.RETRY if waited < self._startup_seconds else FailureDecision.RAISE
+
+
+def _at_length(error: BaseException) -> str:
+    """An error in one line; what NCCL has to say comes last."""
+    text = " ".join(str(error).split())
+    half = TEXT_LENGTH // 2
+    return f"{type(error).__name__}: {text if len(text) <= TEXT_LENGTH else f'{text[:half]} … {text[-half:]}'}"
 
 
 def _who(failures: Mapping[int, BaseException]) -> str:

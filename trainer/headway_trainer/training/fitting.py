@@ -15,7 +15,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from headway_api import wire
 from headway_trainer.errors import UserError
-from headway_trainer.outcome import Lost
+from headway_trainer.outcome import Disconnected, Lost
 from headway_trainer.training.backend import TorchGroup
 from headway_trainer.training.failures import Kind, Policy, Reached, kind_of, own_failure
 from headway_trainer.training.ray_link import DriverLink
@@ -67,13 +67,17 @@ class Fitting(threading.Thread):
             self.done.set()
 
     def value(self) -> Any:
-        """What rank 0's function returned. Raises what a worker's raised, UserError for one that left, or Lost."""
+        """What rank 0's function returned. Raises what a worker's raised, UserError for one that left, Disconnected, or
+        Lost."""
         if self._error is None:
             return self._value
         error = behind(self._error)
-        crashed = None if self._policy is None else self._policy.crashed
-        if isinstance(error, Lost) and not error.memory and (users := self._link.left() or crashed) is not None:
-            raise UserError(users) from self._error
+        if isinstance(error, Lost) and not error.memory:
+            crashed, disconnected = (self._policy.crashed, self._policy.disconnected) if self._policy else (None, None)
+            if (users := self._link.left() or crashed) is not None:
+                raise UserError(users) from self._error
+            if disconnected is not None:
+                raise Disconnected(disconnected) from self._error
         raise error
 
     def _fit(self) -> Any:

@@ -54,9 +54,10 @@ class Crew(WorkerGroupCallback):  # type: ignore[misc]  # ray has no types
         """Where each rank runs."""
         return {rank: f"{one.metadata.hostname}, pid {one.metadata.pid}" for rank, one in enumerate(self.workers)}
 
-    def lives(self, ranks: list[int]) -> bool:
-        """Whether the nodes of these ranks are still there, once Ray has had the time to notice that they are not."""
-        nodes = {self.workers[rank].metadata.node_id for rank in ranks if rank < len(self.workers)}
+    def lives(self, ranks: list[int] | None) -> bool:
+        """Whether the nodes of these ranks, or of all, are still there, once Ray has had the time to notice that they
+        are not."""
+        nodes = {one.metadata.node_id for rank, one in enumerate(self.workers) if ranks is None or rank in ranks}
         time.sleep(NODE_SECONDS)
         return bool(nodes) and nodes <= {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
