@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +23,10 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from headway_api.status import Cause
+
+RESULTS = ("done", "conflict", "retry", "gone", "bug")
+"""What becomes of a look."""
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LONG = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
@@ -113,7 +117,7 @@ class Metrics:
             "headway_reconcile_seconds", "Seconds that a look at a job took", SHORT
         )
         self.reconciles = self._counter(
-            "headway_reconciles", "Looks at jobs, by result: done, conflict, retry, gone, bug", "result"
+            "headway_reconciles", f"Looks at jobs, by result: {', '.join(RESULTS)}", "result"
         )
         self._api_calls = self._counter(
             "headway_api_calls",
@@ -165,6 +169,12 @@ class Metrics:
         self._gauge("headway_build_info", "1; the labels say what runs", "version", "python").labels(
             version("headway"), platform.python_version()
         ).set(1)
+        # A counter that appears with its first number hides that from increase(): these begin at 0.
+        for result in RESULTS:
+            self.reconciles.labels(result)
+        for cause in ("Succeeded", *get_args(Cause)):
+            self.attempts_ended.labels(cause)
+            self.jobs_ended.labels(cause)
         self._calls: dict[tuple[str, str, int], Counter] = {}
 
     def call(self, verb: str, resource: str, code: int) -> None:

@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "affinity": {"podAntiAffinity": {}},
             "podLabels": {"team": "ml"},
             "podAnnotations": {"note": "x"},
+            "env": {"HEADWAY_RESYNC_SECONDS": "120"},
             "serviceAccountAnnotations": {"iam": "x"},
         },
         "imagePullSecrets": [{"name": "pull"}],
@@ -72,9 +73,7 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("scheduling.k8s.io", "podgroups", "get"): "is the PodGroup that has the name ours?",
     ("scheduling.k8s.io", "podgroups", "create"): "an attempt's pods are scheduled all or none",
     ("scheduling.k8s.io", "podgroups", "delete"): "the end of an attempt",
-    ("", "serviceaccounts", "get"): "is the head pods' account there?",
     ("", "serviceaccounts", "create"): "the head pods' account in each namespace",
-    ("rbac.authorization.k8s.io", "rolebindings", "get"): "is it bound?",
     ("rbac.authorization.k8s.io", "rolebindings", "create"): "binds it",
     ("rbac.authorization.k8s.io", "clusterroles", "bind"): "to this one role",
     ("events.k8s.io", "events", "create"): "what people should know",
@@ -261,6 +260,12 @@ def test_the_default_storage_reaches_the_operator(chart: Chart) -> None:
     claim = environment(chart.render({"defaultStorage": {"persistentVolumeClaim": {"name": "models", "path": "runs"}}}))
     assert claim["HEADWAY_DEFAULT_STORAGE_CLAIM"] == "models"
     assert claim["HEADWAY_DEFAULT_STORAGE_PATH"] == "runs"
+
+
+def test_further_settings_reach_the_operator_as_they_are(chart: Chart) -> None:
+    given = environment(chart.render({"operator": {"env": {"HEADWAY_UNHEALTHY_SECONDS": "90"}}}))
+    assert given["HEADWAY_UNHEALTHY_SECONDS"] == "90"
+    assert "not a name" in chart.refusal({"operator": {"env": {"not a name": "x"}}})
 
 
 def test_the_operator_understands_each_variable_that_it_gets(variant: Manifests) -> None:

@@ -32,6 +32,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "operator.affinity": ({"nodeAffinity": {}}, {}),
     "operator.podLabels": ({"team": "ml"}, {}),
     "operator.podAnnotations": ({"note": "x"}, {}),
+    "operator.env": ({"HEADWAY_RESYNC_SECONDS": "120"}, {}),
     "operator.serviceAccountAnnotations": ({"iam": "x"}, {}),
     "operator.podDisruptionBudget": (False, {}),
     "trainer.image": ("registry.example.com/trainer:1", {}),

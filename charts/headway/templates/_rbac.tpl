@@ -38,13 +38,14 @@ a node or a CustomResourceDefinition.
 - apiGroups: [scheduling.k8s.io]
   resources: [podgroups]
   verbs: [get, create, delete]
-# The head pods' account in each namespace with jobs, and its binding; both stay when a job goes.
+# The head pods' account in each namespace with jobs, and its binding; those that are there already are left as they are,
+# and both stay when a job goes.
 - apiGroups: [""]
   resources: [serviceaccounts]
-  verbs: [get, create]
+  verbs: [create]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
-  verbs: [get, create]
+  verbs: [create]
 # That account may be bound to this one role, and to no other.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [clusterroles]
