@@ -5,6 +5,11 @@ Credentials reach git through an askpass program and files, never through argume
 
 from __future__ import annotations
 
+from headway_trainer.stop import REQUESTED, hear
+
+if __name__ == "__main__":
+    hear()  # before the imports, which take a moment
+
 import logging
 import os
 import re
@@ -13,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +52,7 @@ def main() -> int:
     from headway_trainer.pod import read_run_file
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    threading.Thread(target=_leave_when_asked, daemon=True).start()
     code = read_run_file().spec.code
     if code is None or code.git is None:
         return wire.EXIT_SUCCEEDED
@@ -233,6 +240,13 @@ def _words(error: subprocess.CalledProcessError) -> str:
 def _reason(error: subprocess.CalledProcessError) -> str:
     lines = [line.strip() for line in (error.stderr or "").splitlines() if line.strip()]
     return lines[-1] if lines else f"git ended with {error.returncode}"
+
+
+def _leave_when_asked() -> None:
+    """git ends with the container, whose first process this is; what it has fetched so far is of no use."""
+    REQUESTED.wait()
+    log.info("told to stop")
+    os._exit(wire.EXIT_INTERRUPTED)
 
 
 def _last_word(sentence: str) -> None:

@@ -91,6 +91,7 @@ class Pipeline:
         log.info("%d workers have joined", self.run.spec.workers.replicas)
         end = self._train(store, info)
         self._tell_stage("Publishing")
+        self._keeper.close()
         with self._alive_meanwhile():
             result, last_word = self._publish(store, info, end)
         self.around.succeeded(last_word)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
+import io
 import json
 import ssl
 import subprocess
@@ -199,13 +201,40 @@ def test_an_attempt_knows_how_many_steps_of_the_one_before_are_lost(tmp_path: Pa
     assert first.take(TrainProgress(step=10)) is None
     now[0] += KEEP_SECONDS
     assert first.take(TrainProgress(step=55)) is None
-    assert StepKeeper(store, 2).take(TrainProgress(step=41, resumed_from_step=40)) == 15
-    assert StepKeeper(store, 3).take(TrainProgress(step=1)) == 41
+    first.close()
+    second = StepKeeper(store, 2)
+    assert second.take(TrainProgress(step=41, resumed_from_step=40)) == 15
+    second.close()
+    third = StepKeeper(store, 3)
+    assert third.take(TrainProgress(step=1)) == 41
+    third.close()
+
+
+def test_a_storage_that_does_not_answer_keeps_nobody_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway_trainer.training.last_step.CLOSE_SECONDS", 0.001)
+    store, asked, answer = Store.open(str(tmp_path)), threading.Event(), threading.Event()
+
+    @contextlib.contextmanager
+    def hangs(_: str) -> Iterator[io.BytesIO]:
+        asked.set()
+        answer.wait(60)
+        yield io.BytesIO()
+
+    monkeypatch.setattr(store, "open_output", hangs)
+    keeper = StepKeeper(store, 1)
+    assert keeper.take(TrainProgress(step=10)) is None
+    assert asked.wait(30)
+    keeper.close()
+    answer.set()
 
 
 def test_a_checkpoint_that_was_begun_tells_of_steps_that_nobody_wrote_down(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
-    StepKeeper(store, 1).take(TrainProgress(step=55))
+    first = StepKeeper(store, 1)
+    first.take(TrainProgress(step=55))
+    first.close()
     store.write("checkpoints/step-0000000060-attempt-1/manifest.json", b"{}")
     store.write("checkpoints/step-0000000094-attempt-1/model.safetensors", b"")
     assert StepKeeper(store, 2).take(TrainProgress(step=61, resumed_from_step=60)) == 34

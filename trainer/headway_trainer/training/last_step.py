@@ -7,6 +7,8 @@ even one that is damaged, tells of its step. Best effort: what came after the la
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
 import time
 from collections.abc import Callable
 
@@ -18,6 +20,7 @@ from headway_trainer.training.checkpoints import Checkpoints
 from headway_trainer.training.link import TrainProgress
 
 KEEP_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 
 
 class LastStep(StatusSection):
@@ -37,6 +40,10 @@ class StepKeeper:
         self._before = self._read()
         self._newest: TrainProgress | None = None
         self._kept_at: float | None = None
+        self._due: queue.SimpleQueue[LastStep | None] = queue.SimpleQueue()
+        # Nobody waits for the storage: the driver has to hear and to tell of other things meanwhile.
+        self._thread = threading.Thread(target=self._keep, name="headway-last-step", daemon=True)
+        self._thread.start()
 
     def take(self, progress: TrainProgress) -> int | None:
         """Take the newest progress in; the steps that have to be done again, none if nothing went before."""
@@ -46,10 +53,19 @@ class StepKeeper:
         self._newest = progress
         if self._kept_at is None or self._clock() - self._kept_at >= KEEP_SECONDS:
             self._kept_at = self._clock()
-            last = LastStep(attempt=self._attempt, step=progress.step)
-            with contextlib.suppress(StorageError):
-                self._store.write(PROGRESS_FILE, last.model_dump_json().encode())
+            self._due.put(LastStep(attempt=self._attempt, step=progress.step))
         return None if self._before is None else max(0, self._before - (progress.resumed_from_step or 0))
+
+    def close(self) -> None:
+        """Keep no more; a storage that does not answer is not waited for."""
+        self._due.put(None)
+        self._thread.join(CLOSE_SECONDS)
+
+    def _keep(self) -> None:
+        while (last := self._due.get()) is not None:
+            # Without patience: the next one comes soon.
+            with contextlib.suppress(StorageError), self._store.open_output(PROGRESS_FILE) as stream:
+                stream.write(last.model_dump_json().encode())
 
     def _read(self) -> int | None:
         known: list[int] = []
