@@ -1,4 +1,4 @@
-"""What the pages say about the chart: its queries are understood and speak of what there is."""
+"""What the pages say about the chart: its values are taken, its queries are understood and speak of what there is."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness import HACK_CLUSTER, run
 from headway_operator.metrics import Metrics
-from markdown_blocks import ROOT
+from markdown_blocks import ROOT, Block, blocks, pages
 
+from .conftest import Chart
+
+VALUES = [block for page in pages() for block in blocks(page) if block.text.startswith("# values.yaml\n")]
 QUERIES = sorted(
     {
         text
@@ -21,6 +25,11 @@ QUERIES = sorted(
         if "(" in text
     }
 )
+
+
+@pytest.mark.parametrize("block", VALUES, ids=str)
+def test_the_values_of_a_page_are_taken(chart: Chart, block: Block) -> None:
+    assert chart.render(yaml.safe_load(block.text)).all
 
 
 def test_prometheus_understands_each_query_of_a_page(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -109,3 +110,14 @@ def test_the_page_of_settings_has_each_setting_with_its_default() -> None:
             default = field.default
             text = f"{default:g}" if isinstance(default, float) else str(default)
             assert told[PREFIX + name.upper()].strip("`").lower() == text.lower()
+
+
+def test_chart_values_that_pages_speak_of_exist() -> None:
+    values = yaml.safe_load((ROOT / "charts/headway/values.yaml").read_text())
+    tables = [cells for _, cells in rows(ROOT / "docs/how-to/install.md") if cells[0].startswith("`")]
+    tables += [cells[2:] for _, cells in rows(ROOT / "docs/reference/settings.md") if "`" in cells[2]]
+    for path in (name for cells in tables for name in re.findall(r"`([^`]+)`", cells[0])):
+        value = values
+        for key in path.split("."):
+            assert key in value, path
+            value = value[key]
