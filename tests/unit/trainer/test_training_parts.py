@@ -13,6 +13,7 @@ from torch import nn
 from headway_api.training import EarlyStopping, Optimizer, Schedule
 from headway_trainer.errors import UserError
 from headway_trainer.training.early_stopping import Patience, is_better
+from headway_trainer.training.group import Alone
 from headway_trainer.training.lean import without_compiler
 from headway_trainer.training.optimizers import (
     build_optimizer,
@@ -20,7 +21,7 @@ from headway_trainer.training.optimizers import (
     optimizer_tensors,
     set_lr,
 )
-from headway_trainer.training.precision import autocast, grad_scaler, usable_precision
+from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler, usable_precision
 from headway_trainer.training.sampler import (
     batch_bounds,
     derived_seed,
@@ -199,6 +200,27 @@ def test_frozen_parameters_are_not_trained() -> None:
     assert [len(group["params"]) for group in optimizer.param_groups] == [1]
     set_lr(optimizer, 0.5)
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_all_ranks_train_in_what_each_of_their_gpus_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+
+    class With(Alone):
+        def __init__(self, other: str) -> None:
+            self.other = other
+
+        def gather(self, text: str) -> list[str]:
+            return [text, self.other]
+
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
+    assert agreed_precision("bf16", gpu, With("bf16")) == ("bf16", None)
+    used, note = agreed_precision("bf16", gpu, With("fp16"))
+    assert used == "fp16"
+    assert note == "training.precision bf16 was asked for, but not every worker's GPU has it: all trained in fp16."
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: False)
+    assert agreed_precision("bf16", gpu, With("bf16")) == usable_precision("bf16", gpu)
+    assert agreed_precision("bf16", gpu, With("bf16"))[0] == "fp16"
+    assert agreed_precision("fp32", gpu, With("bf16")) == ("fp32", None)
 
 
 def test_a_cpu_trains_in_fp32_and_says_so() -> None:

@@ -24,6 +24,9 @@ class Group(Protocol):
     def gather(self, text: str) -> list[str]:
         """Every rank's text, on every rank."""
 
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every rank rank 0's buffers: batch normalisation's averages, which each rank takes over its own rows."""
+
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model, with gradients averaged over the group after each backward pass."""
 
@@ -45,6 +48,9 @@ class Alone:
     def gather(self, text: str) -> list[str]:
         """The text alone."""
         return [text]
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """They are its own."""
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model itself."""
@@ -83,6 +89,11 @@ class Workers:
         texts = [torch.zeros_like(padded) for _ in sizes]
         distributed.all_gather(texts, padded)
         return [bytes(text[:size].tolist()).decode() for text, size in zip(texts, sizes, strict=True)]
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Broadcasts, as DistributedDataParallel makes them before each step."""
+        for buffer in model.buffers():
+            distributed.broadcast(buffer.detach(), src=0)
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model in DistributedDataParallel."""

@@ -26,7 +26,7 @@ from headway_trainer.training.early_stopping import Patience, is_better
 from headway_trainer.training.job import Job, Rows
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 from headway_trainer.training.optimizers import build_optimizer, load_optimizer_tensors, set_lr
-from headway_trainer.training.precision import autocast, grad_scaler, usable_precision
+from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler
 from headway_trainer.training.sampler import (
     batch_bounds,
     derived_seed,
@@ -59,7 +59,7 @@ class Loop:
         self._parallel = self._model
         self._loss = loss_function(job.info)
         self._optimizer = build_optimizer(job.spec.optimizer, self._model.parameters())
-        self._precision, note = usable_precision(job.spec.precision, job.device)
+        self._precision, note = agreed_precision(job.spec.precision, job.device, job.group)
         self._scaler = grad_scaler(self._precision, job.device)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=job.device)
         self._seen = 0
@@ -188,6 +188,7 @@ class Loop:
         device = self.job.device
         running = RunningMetrics(self.job.info, device=device)
         size = max(1, self.job.spec.batch_size // self.job.group.world_size)
+        self.job.group.share_buffers(self._model)  # one model is judged: the one that is saved
         self._model.eval()
         for start in range(0, len(y), size):
             with autocast(self._precision, device):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
+if TYPE_CHECKING:
+    from headway_trainer.training.group import Group
+
 Precision = Literal["fp32", "bf16", "fp16"]
+_LEAST_FIRST: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
+"""What fewer devices can do comes later."""
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -21,6 +26,21 @@ def usable_precision(asked: Precision, device: torch.device) -> tuple[Precision,
     if asked == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return "fp16", "training.precision bf16 was asked for, but this GPU has no bf16: it trained in fp16."
     return asked, None
+
+
+def agreed_precision(asked: Precision, device: torch.device, group: Group) -> tuple[Precision, str | None]:
+    """As usable_precision, for all ranks: what each of their devices can do. Every rank has to call it."""
+    if asked == "fp32":
+        return "fp32", None
+    own, note = usable_precision(asked, device)
+    usable = group.gather(own)
+    least = next(one for one in _LEAST_FIRST if one in usable)
+    if least == own:
+        return own, note
+    return (
+        least,
+        f"training.precision {asked} was asked for, but not every worker's GPU has it: all trained in {least}.",
+    )
 
 
 def autocast(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[None]:
