@@ -82,14 +82,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def test_a_worker_that_ends_itself_with_status_0_is_no_success(stage: Stage) -> None:
     ended = stage.run("leaves", status=0)
-    assert (ended["code"], ended["cause"]) == (1, "UserError")
+    assert (ended["code"], ended["cause"]) == (64, "UserError")
     assert "rank 1: mine.py:" in ended["message"]
     assert "in leaves called os._exit(0)" in ended["message"]
 
 
 def test_sys_exit_is_no_success(stage: Stage) -> None:
     ended = stage.run("exits", status=0)
-    assert (ended["code"], ended["cause"]) == (1, "UserError")
+    assert (ended["code"], ended["cause"]) == (64, "UserError")
     assert "in exits called sys.exit(0)" in ended["message"]
 
 
@@ -115,9 +115,16 @@ def test_a_deadlocked_collective_is_a_hang_of_all_ranks(stage: Stage) -> None:
     assert "the same collective calls in the same order" in ended["message"]
 
 
+def test_a_storage_that_is_full_when_a_checkpoint_is_reported_is_no_error_of_the_function(stage: Stage) -> None:
+    ended = stage.run("reports_in_vain")
+    assert (ended["code"], ended["cause"]) == (74, "StorageError")
+    assert "could not save a checkpoint to " in ended["message"]
+    assert "training.checkpoint.keepLast" in ended["message"]
+
+
 def test_a_process_that_crashes_again_and_again_is_told_as_a_crash(stage: Stage) -> None:
     ended = stage.run("crashes")
-    assert (ended["code"], ended["cause"]) == (1, "UserError")
+    assert (ended["code"], ended["cause"]) == (64, "UserError")
     assert "ended without an exception 3 times, and came no further than step 0" in ended["message"]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from typing import Any
 
+import pyarrow.fs
 import ray.train
 import torch
 from torch import distributed
@@ -27,6 +30,17 @@ def leaves(config: dict[str, Any]) -> None:
 
 def crashes(_: dict[str, Any]) -> None:
     ctypes.string_at(0)
+
+
+def reports_in_vain(_: dict[str, Any]) -> None:
+    """As when the storage is full: what Ray's copy of a checkpoint to it meets then."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pyarrow.fs.copy_files = full
+    with tempfile.TemporaryDirectory() as folder:
+        ray.train.report({"step": 3}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
 def falls_out(_: dict[str, Any]) -> None:

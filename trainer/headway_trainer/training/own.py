@@ -21,6 +21,7 @@ from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
 from headway_trainer.training.errors import raise_as_users
+from headway_trainer.training.own_storage import guard, storage_fault
 from headway_trainer.training.sampler import derived_seed
 from headway_trainer.training.state import seed_everything
 from headway_trainer.training.threads import threads
@@ -33,7 +34,9 @@ def train(config: dict[str, Any]) -> None:
     spec = run.spec.training or Training()
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    api.enter(api.Here(Store.open(run.storage_uri, config["secret_dir"]), info, rank, world_size))
+    store = Store.open(run.storage_uri, config["secret_dir"])
+    api.enter(api.Here(store, info, rank, world_size))
+    guard(store)
     torch.set_num_threads(threads(run))
     seed_everything(derived_seed(run.spec.seed, rank, 1))
     folder = add_to_path(config["code_dir"])
@@ -44,6 +47,8 @@ def train(config: dict[str, Any]) -> None:
     except (UserError, StorageError):
         raise
     except Exception as error:
+        if (fault := storage_fault(error, store)) is not None:
+            raise fault from error
         raise_as_users(error, f"training.entrypoint {spec.entrypoint}", _folder(folder))
         raise
 
