@@ -92,7 +92,7 @@ _LOOP = {
 _RESOURCES = _some(
     cpu=QUANTITIES,
     memory=QUANTITIES,
-    gpu=st.integers(0, 64),
+    gpu=st.integers(0, 1),
     gpuResource=st.sampled_from(["nvidia.com/gpu", "amd.com/gpu"]),
 )
 _TEMPLATES = _some(metadata=FREE_FORMS, spec=FREE_FORMS)

@@ -288,6 +288,8 @@ _CONTRADICTIONS: _Rows = [
     ("parquet without a target", {"spec.data.source": {"uri": "a", "format": "parquet"}}, "spec.data.target"),
     ("early stopping on nothing", {"spec.data.split": {"train": 0.9, "validation": 0, "test": 0.1}}, "spec.training"),
     ("two rhythms of checkpoints", {"spec.training.checkpoint.everySeconds": 60}, "spec.training.checkpoint"),
+    ("several GPUs for one process", {"spec.workers.resources.gpu": 8}, "spec.workers"),
+    ("an account of one's own", {"spec.head.template.spec.serviceAccountName": "mine"}, "spec.head.template"),
     ("arguments without an entrypoint", {"spec.training.arguments": {"lr": 0.1}}, "spec.training.arguments"),
     ("no model", {"spec.model": ABSENT}, "spec.model"),
     ("a model without a name", {"spec.model.name": ABSENT}, "spec.model"),

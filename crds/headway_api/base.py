@@ -294,21 +294,35 @@ Preserved: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 FreeForm = Annotated[dict[str, JsonValue], AfterValidator(_of_bearable_size), Field(json_schema_extra=Preserved)]
 """An object kept as it comes. The resolved spec goes into a ConfigMap, which holds 1 MiB, so its size has a bound."""
 
+
+def _template_schema(**known: Any) -> dict[str, Any]:
+    """A pod template's schema; of its spec the fields that a rule reads are `known`."""
+    typed = {"properties": known} if known else {}
+    return {
+        "additionalProperties": False,
+        "properties": {
+            "metadata": {"description": "Labels and annotations of the pod.", "type": "object", **Preserved},
+            "spec": {"description": "A PodSpec, any field of it.", "type": "object", **typed, **Preserved},
+        },
+    }
+
+
 PodTemplate = Annotated[
     dict[str, JsonValue],
     AfterValidator(_of_bearable_size),
     AfterValidator(_template_parts),
-    Field(
-        json_schema_extra={
-            "additionalProperties": False,
-            "properties": {
-                "metadata": {"description": "Labels and annotations of the pod.", "type": "object", **Preserved},
-                "spec": {"description": "A PodSpec, any field of it.", "type": "object", **Preserved},
-            },
-        }
-    ),
+    Field(json_schema_extra=_template_schema()),
 ]
 """A pod template: its two parts are known, what is in them is kept as it comes."""
+
+_ACCOUNT = {"description": "Not to be set: see spec.head.", "type": "string", "maxLength": 253}
+HeadTemplate = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_of_bearable_size),
+    AfterValidator(_template_parts),
+    Field(json_schema_extra=_template_schema(serviceAccountName=_ACCOUNT)),
+]
+"""A pod template of which the API server knows whether it names a ServiceAccount."""
 
 
 class SecretRef(Section):

@@ -134,6 +134,13 @@ class TrainingJobSpec(Section):
             holds=lambda spec: not _watches_validation(spec) or spec.data is None or spec.data.split.validation > 0,
             field="training",
         ),
+        Rule(
+            cel=f"({_OWN_LOOP}) || self.workers.resources.gpu <= 1",
+            message="workers.resources.gpu is above 1, but a worker of the built-in loop is one process and uses one"
+            " GPU: set workers.replicas to the number of GPUs, and gpu to 1",
+            holds=lambda spec: _own_loop(spec) or spec.workers.resources.gpu <= 1,
+            field="workers",
+        ),
     )
 
     image: Image | None = None

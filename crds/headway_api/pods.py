@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from headway_api import quantities
-from headway_api.base import PodTemplate, Quantity, Rule, Section, formed
+from headway_api.base import HeadTemplate, PodTemplate, Quantity, Rule, Section, formed
 
 
 def _above_zero(field: str) -> Rule:
@@ -44,9 +44,19 @@ class Resources(Section):
 class Head(Section):
     """The head pod: it runs Ray's head and the job's driver, and no training."""
 
+    rules = (
+        Rule(
+            cel="!has(self.template) || !has(self.template.spec) || !has(self.template.spec.serviceAccountName)",
+            message="template.spec.serviceAccountName cannot be set: the head runs as headway-trainer, which may write"
+            " the job's progress; for an identity of the cloud, annotate the ServiceAccount headway-trainer there",
+            holds=lambda head: "serviceAccountName" not in (head.template.get("spec") or {}),
+            field="template",
+        ),
+    )
+
     resources: Resources = Resources()
     """The head pod's resources."""
-    template: PodTemplate = Field(default_factory=dict)
+    template: HeadTemplate = Field(default_factory=dict)
     """A pod template (`metadata`, `spec`) laid under what Headway sets; its container `main` is the driver's."""
 
 

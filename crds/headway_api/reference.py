@@ -155,7 +155,9 @@ def _for_editors(node: Any) -> Any:
         return [_for_editors(value) for value in node]
     if not isinstance(node, dict):
         return node
-    out = {key: _for_editors(value) for key, value in node.items() if not key.startswith("x-")}
+    # What is kept as it comes may hold more than the fields that a rule reads.
+    left_out = ("properties",) if node.get(schema.PRESERVE) else ()
+    out = {key: _for_editors(value) for key, value in node.items() if not key.startswith("x-") and key not in left_out}
     if "x-kubernetes-int-or-string" in node:
         out["type"] = ["integer", "string"]
     return out

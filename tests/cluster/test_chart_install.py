@@ -157,8 +157,8 @@ def test_the_api_server_gives_the_lease_way(installed: Cluster) -> None:
 
     def queue_of(resource: str) -> str:
         words = ["get", resource, "headway", "-n", SYSTEM, "--as", OPERATOR, "-v=8"]
-        said = installed.kubectl(*words, check=False)
-        return str(re.findall(r"X-Kubernetes-Pf-Flowschema-Uid: (\S+)", said)[-1])
+        _, answered = installed.kubectl(*words, check=False).split(f"/{resource}s/headway", 1)
+        return str(re.findall(r"X-Kubernetes-Pf-Flowschema-Uid: (\S+)", answered)[0])
 
     installed.wait("the schema taken up", lambda: queue_of("lease") == schema, within=30)
     assert queue_of("serviceaccount") != schema

@@ -149,7 +149,7 @@ def test_a_mistake_in_the_text_is_refused_by_kubectl(
         {},
         {"metadata.name": "a" * 44},
         {"metadata.name": "a"},
-        {"spec.workers.resources": {"cpu": "0.5", "memory": 10**9, "gpu": 8, "gpuResource": "amd.com/gpu"}},
+        {"spec.workers.resources": {"cpu": "0.5", "memory": 10**9, "gpu": 1, "gpuResource": "amd.com/gpu"}},
         {"spec.data.split": {"train": 1, "validation": 0, "test": 0}, "spec.training.earlyStopping": None},
         {"spec.data": {"source": {"uri": "s3://lake/*.parquet", "secretRef": {"name": "lake"}}, "target": "y"}},
         {"spec.training": {}, "spec.evaluation": None, "spec.storage": None},
@@ -230,7 +230,7 @@ _FROZEN = [
     ("spec.workers.template", "spec.workers.template", {}),
     ("spec.storage", "spec.storage", {"uri": "s3://elsewhere"}),
     ("spec.storage", "spec.storage", None),
-    ("spec.scheduling", "spec.scheduling.startupDeadlineSeconds", 60),
+    ("spec.scheduling.gang", "spec.scheduling.gang", "Release"),
 ]
 
 
@@ -261,6 +261,9 @@ def test_what_a_begun_job_is_about_cannot_change(
         ("spec.suspend", True),
         ("spec.workers.replicas", 5),
         ("spec.activeDeadlineSeconds", 60),
+        ("spec.progressDeadlineSeconds", 60),
+        ("spec.scheduling.startupDeadlineSeconds", 60),
+        ("spec.scheduling.releaseSeconds", 60),
         ("spec.ttlSecondsAfterFinished", 60),
         ("spec.retry.userError", 4),
         ("metadata.labels.team", "sound"),

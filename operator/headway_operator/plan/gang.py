@@ -25,8 +25,10 @@ REASON_DOES_NOT_FIT = "GangDoesNotFit"
 """Scheduled=False for this reason: the job holds nothing and will ask for room again."""
 LONGEST_PAUSE_SECONDS = 600.0
 HEAD_ALONE = 5
-"""So many times longer may a head alone hold its node. It holds little, and where nodes are made for the workers, which
-takes minutes, these have to keep asking."""
+"""So many times longer may a head alone, without a GPU, hold its node.
+
+It holds little, and where nodes are made for the workers, which takes minutes, these have to keep asking.
+"""
 REASON_NO_POD_GROUP = "NoPodGroup"
 """Scheduled=False for this reason: the spec asks for a PodGroup, and there cannot be one."""
 NO_POD_GROUP_SECONDS = 60.0
@@ -127,7 +129,8 @@ def does_not_fit(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew
     holding = [pod for pod in crew.present if pod.deleting is None and (pod.node is not None or refused)]
     if not holding or not (lacking or refused):
         return None
-    head_alone = not refused and all(pod.role == wire.ROLE_HEAD for pod in holding)
+    light = spec.head.resources.gpu == 0 and not refused
+    head_alone = light and all(pod.role == wire.ROLE_HEAD for pod in holding)
     lacking_since = [pod.created for pod in lacking] + ([_refused_since(look, attempt, crew)] if refused else [])
     begun = max(min(_held_since(pod) for pod in holding), min(lacking_since))
     over = begun + spec.scheduling.release_seconds * (HEAD_ALONE if head_alone else 1)

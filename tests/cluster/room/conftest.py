@@ -21,6 +21,8 @@ class Room(Paper):
         """Apply a job whose head and workers want so many GPUs each, in a pool."""
         template = {"spec": {"nodeSelector": {"pool": pool}, **spec.pop("pod", {})}}
         part = {"resources": {**SMALL, "gpu": gpu}, "template": template}
+        if gpu > 1:
+            spec["training"] = {"entrypoint": "train:main"}
         self.submit(name, **{"head": part, "workers": {"replicas": workers, **part}, **spec})
 
     def placed(self, name: str) -> int:

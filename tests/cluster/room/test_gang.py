@@ -61,6 +61,7 @@ def test_two_gangs_that_hold_half_each_give_it_back_and_both_finish(room: Room) 
             name,
             head={**part, "template": {"spec": place}},
             workers={**part, "template": {"spec": {**place, "schedulingGates": [{"name": GATE}]}}},
+            training={"entrypoint": "train:main"},
             scheduling={"gang": "Release", "releaseSeconds": 5, "startupDeadlineSeconds": 300},
         )
     room.until("a node for each head", lambda: room.placed(one) == room.placed(other) == 1)

@@ -117,11 +117,11 @@ def test_only_pods_of_the_same_attempt_reach_its_pods() -> None:
 
 
 def test_cpu_is_a_request_alone_and_memory_a_limit_too() -> None:
-    resources = {"cpu": "2", "memory": "4Gi", "gpu": 2, "gpuResource": "amd.com/gpu"}
+    resources = {"cpu": "2", "memory": "4Gi", "gpu": 1, "gpuResource": "amd.com/gpu"}
     pod = made(WORKER, workers={"resources": resources})
     assert main(pod)["resources"] == {
         "requests": {"cpu": "2", "memory": "4Gi"},
-        "limits": {"memory": "4Gi", "amd.com/gpu": "2"},
+        "limits": {"memory": "4Gi", "amd.com/gpu": "1"},
     }
     assert mounts(pod)["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "4Gi"}
 
