@@ -117,7 +117,7 @@ def test_a_training_function_of_ones_own_reports_saves_and_resumes(tmp_path: Pat
 
 
 def _checkpoints(pods: Pods) -> list[Path]:
-    return list((pods.store / "ray" / "run").glob("checkpoint_*"))
+    return [path for path in (pods.store / "ray" / "run").glob("checkpoint_*") if path.is_dir()]
 
 
 def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from headway_trainer.storage import Store
 from headway_trainer.training.failures import Reached
 from headway_trainer.training.link import TrainProgress
-from headway_trainer.training.reports import FOLDER, RUN_NAME, Reports
+from headway_trainer.training.reports import FOLDER, LONGEST_NAME, MOST_NAMES, RUN_NAME, Reports
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def store(tmp_path: Path) -> Store:
     return Store.open(str(tmp_path))
 
 
-def report(reports: Reports, values: dict[str, Any], *, checkpoint: str | None = None) -> None:
+def report(reports: Reports, values: dict[Any, Any], *, checkpoint: str | None = None) -> None:
     """Report as rank 0's function would, through Ray Train."""
     saved = None if checkpoint is None else SimpleNamespace(path=f"/x/{checkpoint}")
     reports.after_report(None, [values], saved)
 
 
 def test_what_is_reached_never_grows_by_beginning_from_nothing_again(store: Store) -> None:
-    reports = Reports(store, lambda _: None)
+    reports = Reports(store, lambda _: None, keep_last=2)
     for _ in range(2):
         reports.after_exception(None, {})
         assert reports.reached == Reached(0, 0)
@@ -40,8 +40,54 @@ def test_what_is_reached_never_grows_by_beginning_from_nothing_again(store: Stor
 def test_a_reported_step_and_each_checkpoint_are_what_is_reached(store: Store) -> None:
     store.child(FOLDER, RUN_NAME).write("checkpoint_manager_snapshot.json", json.dumps({}).encode())
     told: list[TrainProgress] = []
-    reports = Reports(store, told.append)
+    reports = Reports(store, told.append, keep_last=2)
     report(reports, {"step": 40}, checkpoint="a")
     report(reports, {"step": 50}, checkpoint="b")
     assert reports.reached == Reached(50, 2)
     assert told[-1].step == 50
+
+
+def test_as_many_of_the_newest_checkpoints_stay_as_the_spec_says(store: Store) -> None:
+    config = Reports(store, lambda _: None, keep_last=5).run_config().checkpoint_config
+    assert (config.num_to_keep, config.checkpoint_score_attribute) == (5, None)
+
+
+def test_a_list_that_is_cut_short_is_replaced_by_one_whose_checkpoints_are_there(store: Store) -> None:
+    folder = store.child(FOLDER, RUN_NAME)
+
+    def listed(*names: str) -> bytes:
+        return json.dumps({"checkpoint_results": [{"checkpoint_dir_name": name} for name in names]}).encode()
+
+    for name in ("a", "b"):
+        folder.write(f"{name}/weights", b"x")
+    folder.write("checkpoint_manager_snapshot.json", listed("a", "b"))
+    report(Reports(store, lambda _: None, keep_last=2), {}, checkpoint="b")
+    # The third: listed, and the first deleted; then the driver is killed.
+    folder.write("c/weights", b"x")
+    folder.write("checkpoint_manager_snapshot.json", listed("b", "c"))
+    folder.delete("a")
+    assert Reports(store, lambda _: None, keep_last=2).recover() == []
+    # In the next attempt it is killed while Ray Train writes the list with the fourth.
+    folder.write("checkpoint_manager_snapshot.json", listed("c", "d")[:-9])
+    assert "the list before it is used" in Reports(store, lambda _: None, keep_last=2).recover()[0]
+    assert folder.read("checkpoint_manager_snapshot.json") == listed("b", "c")
+
+
+def test_names_without_end_are_bounded_and_the_newest_stay(store: Store) -> None:
+    told: list[TrainProgress] = []
+    reports = Reports(store, told.append, keep_last=2)
+    for step in range(3 * MOST_NAMES):
+        report(reports, {"step": step, f"loss_of_step_{step}": 0.5, 7: 1.0, "x" * 1000: 2.0} if step else {"first": 1})
+    metrics = told[-1].metrics
+    assert len(metrics) == MOST_NAMES
+    assert {"step", "7", "x" * LONGEST_NAME, f"loss_of_step_{step}", f"loss_of_step_{step - 100}"} <= metrics.keys()
+    assert "first" not in metrics
+    assert "loss_of_step_1" not in metrics
+    assert told[0].notes == []
+    assert told[-1].notes == reports.end().notes
+    assert "More than 128 names of metrics were reported" in told[-1].notes[0]
+    assert len(told[-1].notes) == 1
+    # One report may hold more of them; where it is in training stays known.
+    report(reports, {"step": 999} | {f"m{index}": 1.0 for index in range(3 * MOST_NAMES)})
+    assert len(told[-1].metrics) == MOST_NAMES
+    assert told[-1].step == 999

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ray.train import RunConfig
+from ray.train import CheckpointConfig, RunConfig
 from ray.train.v2.api.callback import UserCallback
 
 from headway_api.status import CheckpointStatus
@@ -24,6 +24,9 @@ _SNAPSHOT = "checkpoint_manager_snapshot.json"
 _BACKUP = "checkpoint_manager_snapshot.backup.json"
 _EPOCH_NAMES = ("epoch", "current_epoch")
 _STEP_NAMES = ("step", "global_step", "iteration")
+MOST_NAMES = 128
+LONGEST_NAME = 128
+"""What a status shows of metrics, and what is kept of them."""
 
 
 class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
@@ -33,7 +36,8 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     cut short: so each list that is whole is copied, and put back where needed.
     """
 
-    def __init__(self, store: Store, on_progress: Callable[[TrainProgress], None]) -> None:
+    def __init__(self, store: Store, on_progress: Callable[[TrainProgress], None], *, keep_last: int) -> None:
+        """keep_last: how many of the newest checkpoints stay."""
         self.count = 0
         """How often was reported."""
         self._count_before = 0
@@ -44,7 +48,9 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self._on_progress = on_progress
         self._values: dict[str, float] = {}
         self._checkpoint: CheckpointStatus | None = None
+        self._notes: list[str] = []
         self._resumed = False
+        self._keep_last = keep_last
 
     @property
     def step(self) -> int:
@@ -59,13 +65,20 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     def run_config(self) -> RunConfig:
         """Where Ray Train puts what is reported."""
         ray_store = self._store.child(FOLDER)
-        return RunConfig(name=RUN_NAME, storage_path=ray_store.base, storage_filesystem=ray_store.filesystem)
+        return RunConfig(
+            name=RUN_NAME,
+            storage_path=ray_store.base,
+            storage_filesystem=ray_store.filesystem,
+            checkpoint_config=CheckpointConfig(num_to_keep=self._keep_last),
+        )
 
     def recover(self) -> list[str]:
         """See to it that Ray Train can read its list of checkpoints; sentences for people."""
         if not self._folder.exists(_SNAPSHOT):
             return []
         if self._is_whole(_SNAPSHOT):
+            # The copy may list a checkpoint that had to make room just before the end.
+            self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
             self._resumed = True
             return []
         if self._is_whole(_BACKUP):
@@ -78,7 +91,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002 - Ray's signature
         """Take a report in. Raises StorageError."""
         self.count += 1
-        self._values |= {name: float(value) for name, value in metrics[0].items() if _is_number(value)}
+        self._take(metrics[0])
         if checkpoint is not None:
             self._checkpoints += 1
             uri = self._folder.child(checkpoint.path.rstrip("/").rpartition("/")[2]).uri
@@ -90,6 +103,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
                 step=self.step,
                 metrics=dict(self._values),
                 checkpoint=self._checkpoint,
+                notes=self._notes,
             )
         )
 
@@ -105,7 +119,23 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
             epochs_run=self._whole(_EPOCH_NAMES) or 0,
             checkpoint=self._checkpoint,
             metrics={"reported": dict(self._values)},
+            notes=self._notes,
         )
+
+    def _take(self, reported: dict[Any, Any]) -> None:
+        """Keep the numbers; of too many names, those that were reported last."""
+        for key, value in reported.items():
+            if _is_number(value):
+                name = str(key)[:LONGEST_NAME]
+                self._values.pop(name, None)
+                self._values[name] = float(value)
+        others = [name for name in self._values if name not in _EPOCH_NAMES + _STEP_NAMES]
+        for name in others[: max(0, len(self._values) - MOST_NAMES)]:
+            del self._values[name]
+            self._notes = [
+                f"More than {MOST_NAMES} names of metrics were reported: the status and the result have those that "
+                "were reported last."
+            ]
 
     def _whole(self, names: tuple[str, ...]) -> int | None:
         value = next((self._values[name] for name in names if name in self._values), None)

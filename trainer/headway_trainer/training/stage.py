@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import wire
+from headway_api.training import Training
 from headway_trainer.data import DataInfo
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.storage import Store
@@ -107,7 +108,8 @@ def _tell_last(stage: TrainingStage, link: DriverLink, last: TrainProgress | Non
 
 def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
     """Run the user's own training function on the job's workers. Raises as train does."""
-    reports = Reports(stage.store, stage.on_progress)
+    keep_last = (stage.run.spec.training or Training()).checkpoint.keep_last
+    reports = Reports(stage.store, stage.on_progress, keep_last=keep_last)
     for sentence in reports.recover():
         stage.note(sentence)
     fitting = Fitting(
