@@ -183,7 +183,7 @@ class Pipeline:
         weights = None
         if end.chosen is not None:
             checkpoints = Checkpoints(store, self.run.attempt)
-            weights = checkpoints.read(checkpoints.named(end.chosen), MODEL_FILE)
+            weights = checkpoints.copy(checkpoints.named(end.chosen), MODEL_FILE, store)
         artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
         outcome = wire.Outcome(

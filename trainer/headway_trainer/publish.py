@@ -13,7 +13,7 @@ from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import REPORT_FILE, write_report
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import FOLDER, MODEL_FILE
+from headway_trainer.training.checkpoints import FOLDER, MODEL_FILE, FileDigest
 
 RESULT_FILE = "result.json"
 MODEL_INFO_FILE = "model.json"
@@ -33,13 +33,14 @@ class ModelInfo(StatusSection):
     """Input shape, classes, encoding and scaling of the data it was trained on."""
 
 
-def publish_model(store: Store, weights: bytes | None, info: ModelInfo) -> list[Artifact]:
-    """Write the weights and model.json. Raises StorageError.
+def publish_model(store: Store, weights: FileDigest | None, info: ModelInfo) -> list[Artifact]:
+    """Write model.json beside the weights. Raises StorageError.
 
-    Without weights: what a user's own training function saved, if it saved any.
+    weights: what was copied there from a checkpoint; none for what a user's own training function saved, if it saved
+    any.
     """
     if weights is not None:
-        model = _write(store, "model", MODEL_FILE, weights)
+        model = Artifact(name="model", path=MODEL_FILE, sha256=weights.sha256, size_bytes=weights.size_bytes)
     elif store.is_file(MODEL_FILE):
         model = Artifact(
             name="model", path=MODEL_FILE, sha256=store.sha256(MODEL_FILE), size_bytes=store.size(MODEL_FILE)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import fs
 
 from headway_trainer.errors import StorageError
-from headway_trainer.storage import Store
+from headway_trainer.storage import CHUNK, Store
 from headway_trainer.training.checkpoints import MANIFEST, Checkpoints, Damaged, Manifest, folder_name, now
 from headway_trainer.training.early_stopping import Mode
 from training_runs import cut_at_write, finish, make_job, same, training
@@ -198,3 +200,30 @@ def test_a_save_that_is_cut_off_at_any_write_leaves_the_checkpoint_before(store:
         _, again = finish(make_job(run, spec, attempt=2))
         assert same(weights, again)
     assert cut > 12
+
+
+def test_a_large_model_is_copied_without_being_in_memory(store: Store, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(store, 1)
+    data = bytes(range(256)) * (8 * CHUNK // 256) + b"the end"
+    part = checkpoints.write_part(5, "a.bin", data)
+    manifest = Manifest(step=5, epoch=1, batch=0, attempt=1, world_size=1, time=now(), files=[part])
+    target = Store(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "", "test://bucket")
+    tracemalloc.start()
+    try:
+        assert checkpoints.copy(manifest, "a.bin", target) == part
+        assert tracemalloc.get_traced_memory()[1] < 3 * CHUNK
+    finally:
+        tracemalloc.stop()
+    assert target.read("a.bin") == data
+
+
+def test_a_file_that_is_not_what_was_written_is_copied_nowhere(store: Store) -> None:
+    checkpoints = Checkpoints(store, 1)
+    manifest = commit(checkpoints, 5)
+    store.write("checkpoints/step-0000000005-attempt-1/a.bin", b"A.BIN 5")
+    store.write("a.bin", b"from before")
+    with pytest.raises(Damaged, match=r"the content of a\.bin"):
+        checkpoints.copy(manifest, "a.bin", store)
+    assert store.read("a.bin") == b"from before"
+    with pytest.raises(Damaged, match=r"holds no c\.bin"):
+        checkpoints.copy(manifest, "c.bin", store)

@@ -22,7 +22,8 @@ from pydantic import Field, ValidationError
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.errors import NotFound, StorageError
-from headway_trainer.storage import Store
+from headway_trainer.storage import CHUNK, Store
+from headway_trainer.storage_faults import patient
 from headway_trainer.training.early_stopping import Mode
 
 FOLDER = "checkpoints"
@@ -150,12 +151,27 @@ class Checkpoints:
 
     def read(self, manifest: Manifest, name: str) -> bytes:
         """A file of a checkpoint, its digest compared. Raises StorageError if it is not what was written."""
-        expected = next((file for file in manifest.files if file.name == name), None)
-        if expected is None:
-            raise Damaged(f"{self._store.child(manifest.name).uri} holds no {name}")
+        expected = _file(manifest, name, self._store)
         data = self._store.read(f"{manifest.name}/{name}")
         _compare(expected, len(data), hashlib.sha256(data).hexdigest())
         return data
+
+    @patient
+    def copy(self, manifest: Manifest, name: str, target: Store) -> FileDigest:
+        """Copy a file of a checkpoint into another folder, under its name; it is never in memory as a whole.
+
+        Raises StorageError, and leaves nothing, if it is not what was written.
+        """
+        expected = _file(manifest, name, self._store)
+        size, digest = 0, hashlib.sha256()
+        with self._store.open_input(f"{manifest.name}/{name}") as source, target.open_output(name) as copy:
+            while chunk := source.read(CHUNK):
+                size += len(chunk)
+                digest.update(chunk)
+                copy.write(chunk)
+                copy.flush()  # an object store's stream would keep what it has not sent yet
+            _compare(expected, size, digest.hexdigest())
+        return expected
 
     def by_merit(self, metric: str, mode: Mode) -> list[Manifest]:
         """The complete checkpoints, best first, the earlier of two equals first; those without the metric come last,
@@ -225,6 +241,13 @@ class Checkpoints:
                 f"attempt {self.attempt} of this run was replaced by attempt {max(claims)}: "
                 f"it may write no more checkpoints to {self._store.uri}"
             )
+
+
+def _file(manifest: Manifest, name: str, store: Store) -> FileDigest:
+    for file in manifest.files:
+        if file.name == name:
+            return file
+    raise Damaged(f"{store.child(manifest.name).uri} holds no {name}")
 
 
 def _compare(expected: FileDigest, size: int, sha256: str) -> None:
