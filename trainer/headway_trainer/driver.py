@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from headway_api import wire
 from headway_trainer import outcome
+from headway_trainer.credentials import adopt
 from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
 from headway_trainer.progress import ConfigMapSink, Nowhere, Sink, config_map_sender
 from headway_trainer.ray_runtime import Head, set_environment, wants_runtime_envs
@@ -64,6 +65,7 @@ def main() -> int:
 def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending) -> int:
     from headway_trainer.pipeline import Pipeline, Surroundings
 
+    adopt(wire.STORAGE_SECRET_DIR)
     head = Head(
         host=os.environ.get(wire.ENV_POD_IP),
         port=_port(),

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import ArrowException, fs
 
+from headway_trainer.credentials import google, read_secrets
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.storage_faults import patient, storage_errors
 
@@ -51,7 +52,7 @@ class Store:
         where there are any; otherwise from the usual environment. Raises UserError for a URI that cannot be meant.
         """
         with storage_errors(uri, "open"):
-            return _open(uri, _read_secrets(secret_dir))
+            return _open(uri, read_secrets(secret_dir))
 
     def child(self, *parts: str) -> Store:
         """A folder in this one; it need not exist."""
@@ -206,18 +207,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _read_secrets(secret_dir: str | None) -> dict[str, str]:
-    if secret_dir is None or not Path(secret_dir).is_dir():
-        return {}
-    files = (path for path in Path(secret_dir).iterdir() if path.is_file() and not path.name.startswith("."))
-    found = {path.name: path.read_text().strip() for path in files}
-    if found.get("GOOGLE_APPLICATION_CREDENTIALS", "").startswith("{"):
-        found["GOOGLE_APPLICATION_CREDENTIALS"] = str(Path(secret_dir, "GOOGLE_APPLICATION_CREDENTIALS"))
-    elif "GOOGLE_APPLICATION_CREDENTIALS_JSON" in found:
-        found["GOOGLE_APPLICATION_CREDENTIALS"] = str(Path(secret_dir, "GOOGLE_APPLICATION_CREDENTIALS_JSON"))
-    return found
-
-
 def _open(uri: str, secret: dict[str, str]) -> Store:
     if "://" not in uri:
         path = str(Path(uri).expanduser().absolute())
@@ -236,10 +225,8 @@ def _open(uri: str, secret: dict[str, str]) -> Store:
         case "abfs" | "abfss":
             return _azure(uri, secret)
         case _:
-            if "GOOGLE_APPLICATION_CREDENTIALS" in secret:
-                # pyarrow takes a service account's key from this variable alone.
-                os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = secret["GOOGLE_APPLICATION_CREDENTIALS"]
-            filesystem, base = fs.FileSystem.from_uri(uri)
+            with google(secret):
+                filesystem, base = fs.FileSystem.from_uri(uri)
             return Store(filesystem, base, uri)
 
 

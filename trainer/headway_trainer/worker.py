@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from headway_api import wire
+from headway_trainer.credentials import adopt
 from headway_trainer.follow import Follower
 from headway_trainer.pod import memory_kills, read_run_file, touch_ready
 from headway_trainer.ray_runtime import Asker, Relay, join, set_environment, wants_runtime_envs
@@ -46,6 +47,7 @@ def main() -> int:
     stop = hear()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     set_environment()
+    adopt(wire.STORAGE_SECRET_DIR)
     run = read_run_file()
     import ray._private.node  # noqa: F401 - while the head is not there yet: it takes a second
 

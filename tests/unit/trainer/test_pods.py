@@ -366,6 +366,30 @@ def test_a_driver_that_cannot_even_begin_leaves_a_word(
     assert left == []
 
 
+def test_pods_have_the_storages_key_before_ray_starts(
+    termination: Path, left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def begin(*_: object, **__: object) -> None:
+        order.append("ray")
+        raise ConnectionError
+
+    for module in (driver, worker):
+        monkeypatch.setattr(module, "adopt", order.append)
+        monkeypatch.setattr(module, "set_environment", lambda: None)
+        monkeypatch.setattr(module, "hear", threading.Event)
+    monkeypatch.setattr(driver, "Head", begin)
+    monkeypatch.setattr(worker, "wait_for_head", begin)
+    monkeypatch.setenv(wire.ENV_HEAD_ADDRESS, "head:1")
+    driver.main()
+    with pytest.raises(ConnectionError):
+        worker.main()
+    assert order == [wire.STORAGE_SECRET_DIR, "ray"] * 2
+    assert termination.exists()
+    assert left == []
+
+
 @pytest.mark.usefixtures("left")
 def test_a_driver_without_a_run_file_blames_nobody_else(termination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(wire.ENV_RUN_FILE, "/nowhere")

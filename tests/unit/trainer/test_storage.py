@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
+from headway_trainer import credentials
 from headway_trainer.errors import NotFound, StorageError, UserError
 from headway_trainer.storage import Store
 
@@ -201,10 +202,59 @@ def test_azure_takes_account_and_key_from_uri_and_secret(uri: str, tmp_path: Pat
     assert store.base == "models/a/b"
 
 
+GS = "gs://bucket/a?endpoint_override=localhost:1&scheme=http"
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The key that each file system of Google's was built with: pyarrow looks for it then, and only then."""
+    found: list[str | None] = []
+    build = fs.FileSystem.from_uri
+
+    class Recorder:
+        @staticmethod
+        def from_uri(uri: str) -> tuple[fs.FileSystem, str]:
+            found.append(os.environ.get(credentials.GOOGLE))
+            filesystem, base = build(uri)
+            return filesystem, base
+
+    monkeypatch.setattr(fs, "FileSystem", Recorder)
+    monkeypatch.setattr(credentials, "_own", [])
+    monkeypatch.setenv(credentials.GOOGLE, "the pod's")
+    return found
+
+
 @pytest.mark.parametrize("name", ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS_JSON"])
-def test_google_finds_the_key_file_of_the_secret(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "before")
+def test_google_finds_the_key_file_of_the_secret_and_nobody_else_does(
+    name: str, tmp_path: Path, keys: list[str | None]
+) -> None:
     (tmp_path / name).write_text('{"type": "service_account"}')
-    store = Store.open("gs://bucket/a?endpoint_override=localhost:1&scheme=http", str(tmp_path))
-    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / name)
+    store = Store.open(GS, str(tmp_path))
     assert store.base == "bucket/a"
+    Store.open(GS)
+    assert keys == [str(tmp_path / name), "the pod's"]
+    assert os.environ[credentials.GOOGLE] == "the pod's"
+
+
+@pytest.mark.parametrize("own", ["the pod's", None])
+def test_what_others_build_has_the_storages_key_and_data_without_a_secret_has_not(
+    own: str | None, tmp_path: Path, keys: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if own is None:
+        monkeypatch.delenv(credentials.GOOGLE)
+    key = tmp_path / credentials.GOOGLE
+    key.write_text('{"type": "service_account"}')
+    credentials.adopt(str(tmp_path))
+    credentials.adopt(str(tmp_path))
+    assert os.environ[credentials.GOOGLE] == str(key), "for Ray, which builds the run's file system in each process"
+    Store.open(GS)
+    Store.open(GS, str(tmp_path))
+    assert keys == [own, str(key)]
+    assert os.environ[credentials.GOOGLE] == str(key)
+
+
+def test_a_pod_without_a_key_for_its_storage_stays_who_it_is(tmp_path: Path, keys: list[str | None]) -> None:
+    for folder in (None, "/nowhere", str(tmp_path)):
+        credentials.adopt(folder)
+    Store.open(GS)
+    assert keys == ["the pod's"]
