@@ -205,7 +205,10 @@ class Checks:
         """A driver has ended."""
         of = (container.job_uid, container.attempt)
         if of in self.truths:
+            # A create that arrived late made a second pod of the attempt.
             self.unknowable.add(of)
+            if self.truths[of].how == "Succeeded":
+                return
         self.truths[of] = truth
         pod = self.world.cluster.pod(container.name, container.uid)
         if not truth.told and (pod is None or not container.node.reachable):

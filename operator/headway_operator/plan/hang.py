@@ -26,7 +26,11 @@ def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec, head: Pod | None
     """
     running = to_seconds(attempt.running_time)
     said, config = look.said, look.config
-    if running is None or config is None or config.said_at is None or (head is not None and head.deleting is not None):
+    if running is None or (head is not None and head.deleting is not None):
+        return None
+    if config is None or config.said_at is None:
+        # It is made again now, and nobody will say that nothing is written into it.
+        look.wake_at(look.now + SILENT_SECONDS)
         return None
     last = max(running, config.said_at)
     if said is None:

@@ -63,6 +63,12 @@ def test_before_a_driver_counts_as_silent_the_api_server_is_asked() -> None:
     assert plan.status is None or plan.status.attempts[0].cause is None
 
 
+def test_a_config_map_that_is_made_again_is_looked_at_again_though_nobody_writes_into_it() -> None:
+    plan = make_job().running().without_config().head().worker(0).plan(after=50)
+    assert plan.with_objects
+    assert plan.requeue_at is not None
+
+
 def test_the_look_is_due_when_the_silence_would_be_too_long() -> None:
     assert spoke(1000).plan(after=1001).requeue_at == T0 + 1210
 
