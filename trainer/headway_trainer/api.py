@@ -5,6 +5,7 @@ Outside of a training process of a job, every call raises RuntimeError.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ class Here:
     info: DataInfo | None
     rank: int
     world_size: int
+    fence: Callable[[], None] = lambda: None
+    """Raises StorageError where a newer attempt has taken this one's place."""
 
 
 _here: Here | None = None
@@ -74,6 +77,7 @@ def save_model(model: nn.Module | dict[str, torch.Tensor]) -> None:
     if others:
         raise UserError(f"save_model takes tensors alone, and {others[0]} is an object of another type")
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    here.fence()
     here.store.write(MODEL_FILE, save(tensors))
 
 

@@ -81,8 +81,10 @@ class Pipeline:
         self.around.head.start(self._head_up)
         store = Store.open(self.run.storage_uri, self.around.storage_secret_dir)
         self._keeper = StepKeeper(store, self.run.attempt)
+        checkpoints = Checkpoints(store, self.run.attempt)
         with self._alive_meanwhile():
-            info = self._prepare(store)
+            checkpoints.claim()
+            info = self._prepare(store, checkpoints)
             # torch and Ray Train take seconds to import: while Ray starts.
             from headway_trainer.training import stage as _stage  # noqa: F401
 
@@ -93,10 +95,11 @@ class Pipeline:
         self._tell_stage("Publishing")
         self._keeper.close()
         with self._alive_meanwhile():
-            result, last_word = self._publish(store, info, end)
+            result, last_word = self._publish(store, checkpoints, info, end)
         self.around.succeeded(last_word)
         # Not before: a next attempt would need it, and what goes wrong with it is no failure of the run.
         try:
+            checkpoints.refuse_if_fenced()
             publish.tidy(store)
         except Exception:
             log.warning("what only an unfinished run needs was left there", exc_info=True)
@@ -121,7 +124,7 @@ class Pipeline:
             steps_lost=told.steps_lost,
         )
 
-    def _prepare(self, store: Store) -> DataInfo | None:
+    def _prepare(self, store: Store, checkpoints: Checkpoints) -> DataInfo | None:
         data = self.run.spec.data
         if data is None:
             return None
@@ -131,6 +134,7 @@ class Pipeline:
             store=store,
             volume_dir=self.around.data_volume_dir,
             secret_dir=self.around.data_secret_dir,
+            fence=checkpoints.refuse_if_fenced,
         )
 
     def _await_workers(self) -> None:
@@ -179,12 +183,16 @@ class Pipeline:
             told = told.model_copy(update={"progress": kept})
         self._tell(told)
 
-    def _publish(self, store: Store, info: DataInfo | None, end: TrainEnd) -> tuple[RunResult, wire.Outcome]:
+    def _publish(
+        self, store: Store, checkpoints: Checkpoints, info: DataInfo | None, end: TrainEnd
+    ) -> tuple[RunResult, wire.Outcome]:
+        # A driver that was thought dead, and comes back, may put nothing in the place of what its successor leaves.
+        checkpoints.refuse_if_fenced()
         weights = None
         if end.chosen is not None:
-            checkpoints = Checkpoints(store, self.run.attempt)
             weights = checkpoints.copy(checkpoints.named(end.chosen), MODEL_FILE, store)
         artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
+        checkpoints.refuse_if_fenced()
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
         outcome = wire.Outcome(
             attempt=self.run.attempt,

@@ -111,6 +111,21 @@ def test_an_older_attempt_can_neither_commit_nor_claim_after_a_newer_one(store: 
     commit(new, 6)
 
 
+def test_an_attempt_that_was_replaced_deletes_nothing_that_its_successor_reads(store: Store) -> None:
+    old, new = Checkpoints(store, 1), Checkpoints(store, 2)
+    commit(old, 900)
+    new.claim()
+    found = new.newest().manifest
+    # One that was frozen between the look at the fence and the last write.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(old, "refuse_if_fenced", lambda: None)
+        commit(old, 1000)
+    with pytest.raises(StorageError, match=r"replaced by attempt 2"):
+        old.retain(1, 1, "validation/loss", "min")
+    assert found is not None
+    assert new.read(found, "a.bin") == b"a.bin 900"
+
+
 def test_a_loop_whose_attempt_was_replaced_ends_with_an_error(store: Store) -> None:
     job = make_job(store, training(), attempt=1)
     Checkpoints(store, 3).claim()

@@ -8,13 +8,15 @@ import uuid
 from pathlib import Path
 
 import pytest
+import torch
 from pyarrow import fs
 from ray.train import Checkpoint
 from ray.train.v2._internal.execution.storage import StorageContext
 
-from headway_trainer import storage_faults
+from headway_trainer import api, storage_faults
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import Checkpoints
 from headway_trainer.training.own_storage import guard, storage_fault
 
 AWAY = OSError(
@@ -110,6 +112,25 @@ def test_a_checkpoint_that_cannot_be_loaded_is_the_storages_fault_but_a_full_dis
     with pytest.raises(OSError, match="No space left") as caught:
         saved.to_directory()
     assert not isinstance(caught.value, StorageError)
+
+
+def test_a_function_of_an_attempt_that_was_replaced_saves_neither_checkpoints_nor_a_model(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = Checkpoints(world.store, 1).refuse_if_fenced
+    guard(world.store, fence)
+    monkeypatch.setattr(api, "_here", api.Here(world.store, None, 0, 1, fence))
+    world.save()
+    api.save_model({"w": torch.zeros(1)})
+    before = world.store.read(api.MODEL_FILE)
+    Checkpoints(world.store, 2).claim()
+    (world.own / "more.pt").write_text("more")
+    with pytest.raises(StorageError, match="replaced by attempt 2"):
+        world.save()
+    with pytest.raises(StorageError, match="replaced by attempt 2"):
+        api.save_model({"w": torch.ones(1)})
+    assert world.store.list("ray/run/checkpoint_1") == ["model.pt"]
+    assert world.store.read(api.MODEL_FILE) == before
 
 
 def test_a_checkpoint_that_the_function_never_wrote_is_its_own_error(world: World) -> None:

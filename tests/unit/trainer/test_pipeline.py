@@ -11,7 +11,7 @@ import pytest
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_trainer import publish
-from headway_trainer.data.info import INFO_FILE
+from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.errors import StorageError
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.pipeline import Pipeline, Surroundings
@@ -80,7 +80,7 @@ def test_the_head_is_ready_while_the_data_is_still_prepared(tmp_path: Path, monk
     class PreparedError(Exception):
         pass
 
-    def prepare(_: object) -> None:
+    def prepare(*_: object) -> None:
         assert world.ready.wait(30)
         raise PreparedError
 
@@ -177,7 +177,7 @@ def test_a_storage_that_fails_once_all_is_published_costs_no_success(
 
 def test_data_that_is_half_cleaned_up_is_prepared_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, monkeypatch, [2])
-    before = world.pipeline._prepare(world.store)
+    before = world.pipeline._prepare(world.store, Checkpoints(world.store, 1))
     delete, deleted = Store.delete, list[str]()
 
     def killed(store: Store, path: str = "") -> None:
@@ -191,4 +191,48 @@ def test_data_that_is_half_cleaned_up_is_prepared_anew(tmp_path: Path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             publish.tidy(world.store)
     assert not world.store.exists(INFO_FILE)
-    assert world.pipeline._prepare(world.store) == before
+    assert world.pipeline._prepare(world.store, Checkpoints(world.store, 1)) == before
+
+
+def test_a_driver_whose_place_another_has_taken_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    _trained(world, monkeypatch)
+    train = world.pipeline._train
+
+    def slow(store: Store, info: DataInfo | None) -> TrainEnd:
+        end = train(store, info)
+        Checkpoints(store, 2).claim()
+        store.write(MODEL_FILE, b"the successor's")
+        return end
+
+    monkeypatch.setattr(world.pipeline, "_train", slow)
+    with pytest.raises(StorageError, match="attempt 1 of this run was replaced by attempt 2"):
+        world.pipeline.execute()
+    world.head._stopping.set()
+    assert world.said == []
+    assert world.store.read(MODEL_FILE) == b"the successor's"
+    assert not world.store.exists(publish.RESULT_FILE)
+    assert world.store.exists(INFO_FILE)
+
+
+def test_an_attempt_claims_the_run_before_it_prepares_and_a_replaced_one_writes_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    old = Checkpoints(world.store, 0)
+
+    def prepare(*_: object) -> None:
+        with pytest.raises(StorageError, match="replaced by attempt 1"):
+            old.refuse_if_fenced()
+        raise Interrupted("far enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.pipeline, "_prepare", prepare)
+        with pytest.raises(Interrupted):
+            world.pipeline.execute()
+    world.head._stopping.set()
+    with pytest.raises(StorageError, match="replaced by attempt 1"):
+        world.pipeline._prepare(world.store, old)
+    assert world.store.list("data") == []

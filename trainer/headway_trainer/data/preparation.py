@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,13 @@ def prepare(
     store: Store,
     volume_dir: str = wire.DATA_VOLUME_DIR,
     secret_dir: str = wire.DATA_SECRET_DIR,
+    fence: Callable[[], None] = lambda: None,
 ) -> DataInfo:
     """Prepare the data of a run, and write `data/<part>.x.npy`, `data/<part>.y.npy` and, last, `data/info.json`.
 
     What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows:
-    where it is still what was written. Raises UserError for data that cannot be learnt from, and StorageError.
+    where it is still what was written. Raises UserError for data that cannot be learnt from, StorageError, and what
+    fence raises, which is asked before anything is written.
     """
     digest = data_digest(spec, seed)
     found = _prepared(store, digest)
@@ -46,11 +48,13 @@ def prepare(
     if found is not None and damaged is None:
         return found.info
     content = sources.load(spec, volume_dir=volume_dir, secret_dir=secret_dir)
+    fence()
     info, files = _prepare(spec, seed, content, digest, store)
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
         info = info.model_copy(update={"notes": [*info.notes, note]})
+    fence()
     store.write(INFO_FILE, Prepared(info=info, files=files).model_dump_json(indent=2).encode())
     return info
 

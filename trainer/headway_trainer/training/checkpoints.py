@@ -100,12 +100,24 @@ class Checkpoints:
 
     def __init__(self, run: Store, attempt: int) -> None:
         self.attempt = attempt
+        self._run = run
         self._store = run.child(FOLDER)
 
     def claim(self) -> None:
         """From now on no older attempt can commit. Raises StorageError if a newer one has claimed already."""
-        self._refuse_if_fenced()
+        self.refuse_if_fenced()
         self._store.write(CLAIM, Claim(attempt=self.attempt).model_dump_json().encode())
+
+    def refuse_if_fenced(self) -> None:
+        """Raise StorageError if a newer attempt has claimed the run: then nothing may be written or deleted here."""
+        claims = [attempt for _, attempt in map(_parsed, self._folders())]
+        with contextlib.suppress(NotFound, ValidationError):
+            claims.append(Claim.model_validate_json(self._store.read(CLAIM)).attempt)
+        if max(claims, default=0) > self.attempt:
+            raise StorageError(
+                f"attempt {self.attempt} of this run was replaced by attempt {max(claims)}: "
+                f"it may write no more to {self._run.uri}"
+            )
 
     def write_part(self, step: int, name: str, data: bytes) -> FileDigest:
         """Write one file of a checkpoint that is not complete yet."""
@@ -114,7 +126,7 @@ class Checkpoints:
 
     def commit(self, manifest: Manifest) -> CheckpointStatus:
         """Complete a checkpoint whose parts are all written."""
-        self._refuse_if_fenced()
+        self.refuse_if_fenced()
         self._store.write(f"{manifest.name}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
         return self.status(manifest)
 
@@ -203,12 +215,16 @@ class Checkpoints:
                 self._delete(name)
 
     def retain(self, last: int, best: int, metric: str, mode: Mode) -> None:
-        """Delete all but the newest `last` checkpoints and the `best` best ones; the newest of all always stays."""
+        """Delete all but the newest `last` checkpoints and the `best` best ones; the newest of all always stays.
+
+        A newer attempt may begin meanwhile, from one that this one would delete.
+        """
         manifests = self.complete()
         rated = [one for one in self.by_merit(metric, mode) if metric in one.metrics]
         kept = {one.name for one in manifests[-last:]} | {one.name for one in rated[:best]}
         for one in manifests:
             if one.name not in kept:
+                self.refuse_if_fenced()
                 self._delete(one.name)
 
     def _verify(self, manifest: Manifest) -> None:
@@ -231,16 +247,6 @@ class Checkpoints:
         if manifest.version != VERSION:
             raise Damaged(f"it has version {manifest.version} of the format, and this image reads {VERSION}")
         return manifest
-
-    def _refuse_if_fenced(self) -> None:
-        claims = [attempt for _, attempt in map(_parsed, self._folders())]
-        with contextlib.suppress(NotFound, ValidationError):
-            claims.append(Claim.model_validate_json(self._store.read(CLAIM)).attempt)
-        if max(claims, default=0) > self.attempt:
-            raise StorageError(
-                f"attempt {self.attempt} of this run was replaced by attempt {max(claims)}: "
-                f"it may write no more checkpoints to {self._store.uri}"
-            )
 
 
 def _file(manifest: Manifest, name: str, store: Store) -> FileDigest:

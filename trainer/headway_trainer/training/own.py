@@ -20,6 +20,7 @@ from headway_trainer.data.info import DataInfo
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints import Checkpoints
 from headway_trainer.training.errors import raise_as_users
 from headway_trainer.training.own_storage import guard, storage_fault
 from headway_trainer.training.sampler import derived_seed
@@ -35,8 +36,9 @@ def train(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     store = Store.open(run.storage_uri, config["secret_dir"])
-    api.enter(api.Here(store, info, rank, world_size))
-    guard(store)
+    fence = Checkpoints(store, run.attempt).refuse_if_fenced
+    api.enter(api.Here(store, info, rank, world_size, fence))
+    guard(store, fence)
     torch.set_num_threads(threads(run))
     seed_everything(derived_seed(run.spec.seed, rank, 1))
     folder = add_to_path(config["code_dir"])

@@ -30,8 +30,11 @@ Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 
-def guard(store: Store) -> None:
-    """Let Ray Train's ways to the storage in this process raise as Store does. It belongs to one job."""
+def guard(store: Store, fence: Callable[[], None] = lambda: None) -> None:
+    """Let Ray Train's ways to the storage in this process raise as Store does. It belongs to one job.
+
+    fence: is asked before a checkpoint is saved, and raises where this attempt may save none.
+    """
     save, load = StorageContext.persist_current_checkpoint, Checkpoint.to_directory
     guarded_save = _guarded(save, store.child("ray").uri, "save a checkpoint to")
 
@@ -39,6 +42,7 @@ def guard(store: Store) -> None:
     def persist(context: StorageContext, checkpoint: Checkpoint, *arguments: Any, **keywords: Any) -> Checkpoint:
         if isinstance(checkpoint.filesystem, fs.LocalFileSystem) and not Path(checkpoint.path).exists():
             return save(context, checkpoint, *arguments, **keywords)  # it is the function's, and it raises
+        fence()
         return guarded_save(context, checkpoint, *arguments, **keywords)
 
     @functools.wraps(load)
