@@ -29,7 +29,7 @@ class Resources(Section):
     memory: Quantity = "2Gi"
     """Memory in bytes; a pod that takes more is ended as OutOfMemory."""
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
-    """GPUs."""
+    """GPUs of one pod. A worker of the built-in loop is one process, which uses one: ask for more workers instead."""
     gpu_resource: Annotated[
         str,
         formed(

@@ -64,7 +64,7 @@ def _stuck(look: Look, crew: Crew) -> End | None:
             return _stopped(pod, "ImagePull", "the image's name is not valid: mend spec.image or the template")
         if pod.waiting in ends.PULL_ERRORS and _lasts(look, pod, ends.PULL_GRACE_SECONDS):
             mend = "check spec.image, and imagePullSecrets in the pod templates"
-            return _stopped(pod, "ImagePull", f"the image does not come ({pod.waiting}): {mend}")
+            return _stopped(pod, "ImagePull", f"the image cannot be pulled ({pod.waiting}): {mend}")
         if pod.waiting in ends.CONFIG_ERRORS and _lasts(look, pod, ends.CONFIG_GRACE_SECONDS):
             mend = "make what is missing, or mend the spec"
             return _stopped(pod, "UserError", f"a container cannot be started ({pod.waiting}): {mend}")
