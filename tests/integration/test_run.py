@@ -129,7 +129,7 @@ def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(
     }
     with Pods(tmp_path, spec, code=tmp_path) as pods:
         pods.start_all()
-        assert pods.wait("head") == 1, pods.log("head")
+        assert pods.wait("head") == 64, pods.log("head")
         outcome = pods.outcome()
     assert outcome.cause == "UserError"
     assert "mine.py:3 in train raised KeyError: 'no such thing'" in outcome.message
