@@ -116,7 +116,7 @@ class Checks:
         if error is not None and call.verb == "create" and call.resource == "pods":
             self.tales[self.world.uids.get(call.name.split("-")[0], "")].refusals += 1
         what = f"{call.verb} {call.resource} {call.name}{', late' if late else ''}"
-        if late and call.verb == "create":
+        if late and call.verb == "create" and error is None:
             self._late.add(call.name)
         self.world.note(process.name, f"{what}: {error}" if error else what)
 
@@ -176,7 +176,9 @@ class Checks:
 
     def _few_enough(self, job: str, tale: Tale) -> None:
         """One attempt, one head, and no more workers than asked for."""
-        live = [pod for pod in self._pods[job].values() if not ended(pod) and not self._given_up(pod)]
+        # A create that was given up, and arrived late, may make a pod whose place has been taken since: it goes again.
+        known = [pod for pod in self._pods[job].values() if pod["metadata"]["name"] not in self._late]
+        live = [pod for pod in known if not ended(pod) and not self._given_up(pod)]
         if len(live) > 1:
             live = [pod for pod in live if self._may_run(pod)]
         attempts = {label(pod, wire.LABEL_ATTEMPT) for pod in live}
