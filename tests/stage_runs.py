@@ -61,7 +61,7 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         store=Store.open(str(folder)),
         secret_dir=None,
         code_dir=asked["code"],
-        use_gpu=False,
+        gpus=0,
         stop=threading.Event(),
         on_progress=lambda _: None,
         note=notes.append,

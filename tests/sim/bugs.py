@@ -109,7 +109,7 @@ BUGS = (
     ),
     _bug(
         "an old event replaces newer knowledge",
-        101,
+        231,
         "ended with Killed, the status says Succeeded",
         (cache.Shelf.is_news, "(known is None or known.version < version)", "True"),
     ),

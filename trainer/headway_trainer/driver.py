@@ -80,7 +80,7 @@ def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending) -> int:
         note=log.info,
         ready=touch_ready,
         succeeded=lambda last_word: say(wire.EXIT_SUCCEEDED, last_word),
-        gpus=run.spec.workers.replicas if run.spec.workers.resources.gpu else 0,
+        gpus=run.spec.workers.replicas * run.spec.workers.resources.gpu,
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)

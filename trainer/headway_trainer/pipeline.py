@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from headway_api import wire
 from headway_api.model import Model
+from headway_api.pods import Workers
 from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
@@ -62,6 +63,11 @@ class Told:
 
     progress: wire.ProgressFile
     notes: list[str] = field(default_factory=list)
+
+
+def gpus_for_each(workers: Workers, there: int) -> int:
+    """GPUs to lend to each training process: those that the job asks for, or as many as there are for each."""
+    return min(max(1, workers.resources.gpu), there // workers.replicas)
 
 
 class Pipeline:
@@ -159,7 +165,7 @@ class Pipeline:
             store=store,
             secret_dir=self.around.storage_secret_dir,
             code_dir=self.around.code_dir,
-            use_gpu=self.around.gpus >= self.run.spec.workers.replicas,
+            gpus=gpus_for_each(self.run.spec.workers, self.around.gpus),
             stop=self.around.stop,
             on_progress=self._on_progress,
             note=self.around.note,

@@ -217,6 +217,9 @@ def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
         return "UserError", f"the image cannot start the worker: {end.message}; build it on Headway's trainer image"
     if end.reason in (INIT_FAILED, FOREIGN_INIT_FAILED):
         return _init_cause(end), end.message
+    if end.exit_code == wire.EXIT_UNREACHABLE:
+        mend = "if that happens again, look at the head's node and at the network between them"
+        return "NodeLost", f"worker pod {pod.name} could not reach the head any more; {mend}"
     last = end.message.strip()[-LAST_WORDS:]
     said = f": {last}" if last else "; the head's log has what it printed"
     return "Internal", bounded(f"worker pod {pod.name} {_crash(end.exit_code)}{said}")

@@ -19,7 +19,9 @@ TOGETHER: tuple[Cause, ...] = ("NodeLost", "Preempted")
 TOGETHER_SECONDS = 120.0
 """How long after the first of them the others may follow: the time to drain a node."""
 FOLLOW_SECONDS = 10.0
-"""A worker that leaves in order most likely follows its head: so long is waited for the head's own end."""
+"""A worker that leaves in order, or for want of an answer, most likely follows its head: so long is waited for
+the head's own end."""
+_WITH_THE_HEAD = (wire.EXIT_SUCCEEDED, wire.EXIT_UNREACHABLE)
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ def losses(crew: Crew, now: float) -> tuple[dict[int, Lost], float | None]:
     lost: dict[int, Lost] = {}
     wake: float | None = None
     for index, pod in crew.dead.items():
-        if pod.end is not None and pod.end.exit_code == 0 and not pod.disruption:
+        if pod.end is not None and pod.end.exit_code in _WITH_THE_HEAD and not pod.disruption:
             known_at = (pod.end.at or now) + FOLLOW_SECONDS
             if now < known_at:
                 wake = known_at if wake is None else min(wake, known_at)
@@ -142,7 +144,9 @@ def _why(pod: Pod | None) -> Lost:
     if pod is None:
         return Lost("NodeLost", "a worker pod is gone and left no word", None)
     cause, message = worker_end(pod)
-    return Lost(cause, message, pod.node)
+    # It is the head's node, or the network, that was lost: to all workers at once.
+    elsewhere = pod.end is not None and pod.end.exit_code == wire.EXIT_UNREACHABLE
+    return Lost(cause, message, None if elsewhere else pod.node)
 
 
 def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:

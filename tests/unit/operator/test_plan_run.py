@@ -113,6 +113,14 @@ def test_a_node_that_starts_anew_is_one_failure_and_so_are_pods_that_went_withou
     assert len(unseen.create) == 8
 
 
+def test_workers_that_reach_their_head_no_more_follow_it_or_are_one_failure() -> None:
+    builder = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head()
+    for index in range(8):
+        builder.worker(index, exit_code=wire.EXIT_UNREACHABLE, at=T0 + 60, node=f"node-{index}", ready=False)
+    assert builder.plan(after=69).create == (), "the head may just be about to go, too"
+    assert len(builder.plan(after=70).create) == 8
+
+
 def test_a_node_that_goes_with_all_its_workers_is_one_failure() -> None:
     builder = make_job().workers(8).spec(retry={"nodeLost": 1}).running().head()
     for index in range(8):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ray.train import RunConfig, ScalingConfig
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
+from headway_api.pods import Workers
 from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.errors import StorageError
 from headway_trainer.outcome import Interrupted, Lost
-from headway_trainer.pipeline import Pipeline, Surroundings
+from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each
 from headway_trainer.progress import Nowhere
 from headway_trainer.ray_runtime import Head
 from headway_trainer.storage import Store
+from headway_trainer.training import ray_trainer
+from headway_trainer.training.backend import TorchGroup
 from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
 
@@ -236,3 +242,55 @@ def test_an_attempt_claims_the_run_before_it_prepares_and_a_replaced_one_writes_
     with pytest.raises(StorageError, match="replaced by attempt 1"):
         world.pipeline._prepare(world.store, old)
     assert world.store.list("data") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "replicas", "there", "lent"),
+    [
+        (0, 2, 0, 0),
+        (1, 2, 2, 1),
+        (8, 2, 16, 8),
+        (8, 1, 2, 2),
+        (0, 2, 4, 1),
+        (1, 4, 3, 0),
+    ],
+    ids=[
+        "no GPUs",
+        "one each",
+        "a pod of eight each",
+        "a machine with fewer",
+        "not asked for, but there",
+        "not for all",
+    ],
+)
+def test_each_training_process_is_lent_what_the_job_asks_for_as_far_as_it_is_there(
+    asked: int, replicas: int, there: int, lent: int
+) -> None:
+    workers = Workers.model_validate({"replicas": replicas, "resources": {"gpu": asked}})
+    assert gpus_for_each(workers, there) == lent
+
+
+def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ScalingConfig] = []
+
+    class Recorder:
+        def __init__(self, _: object, *, scaling_config: ScalingConfig, **__: object) -> None:
+            asked.append(scaling_config)
+
+        def fit(self) -> SimpleNamespace:
+            return SimpleNamespace(return_value=None)
+
+    monkeypatch.setattr(ray_trainer, "_Trainer", Recorder)
+    nobody: Any = SimpleNamespace()
+    for gpus in (8, 0):
+        ray_trainer.fit(
+            lambda _: None,
+            {},
+            workers=2,
+            group=TorchGroup(gpus=gpus),
+            run_config=RunConfig(name="run", storage_path="x"),
+            policy=nobody,
+            crew=nobody,
+            reports=nobody,
+        )
+    assert [(each.use_gpu, each.num_gpus_per_worker) for each in asked] == [(True, 8), (False, 0)]

@@ -61,7 +61,7 @@ def test_how_the_fit_ended_is_told_whatever_its_last_progress_says(
         store=Store.open(str(tmp_path)),
         secret_dir=None,
         code_dir=None,
-        use_gpu=False,
+        gpus=0,
         stop=threading.Event(),
         on_progress=told.append,
         note=lambda _: None,

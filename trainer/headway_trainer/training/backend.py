@@ -35,7 +35,7 @@ collective cannot. A peer that died is noticed at once, by its connections or by
 class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
     """A process group over NCCL where workers have GPUs, else over gloo."""
 
-    gpu: bool = False
+    gpus: int = 0
     progress_seconds: int = 1800
     """How long the driver's watchdog waits for a step."""
 
@@ -86,7 +86,7 @@ def _join(address: str, port: int, group: TorchGroup) -> None:
     # A collective that fails must end the process' wait, not hang it.
     os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
     distributed.init_process_group(
-        backend="nccl" if group.gpu else "gloo",
+        backend="nccl" if group.gpus else "gloo",
         init_method="env://",
         timeout=datetime.timedelta(seconds=JOIN_SECONDS),
     )

@@ -30,7 +30,8 @@ class Fit:
     function: Callable[[dict[str, Any]], Any]
     config: dict[str, Any]
     run: wire.RunFile
-    use_gpu: bool
+    gpus: int
+    """Lent to each training process; 0: it works on the CPU."""
     note: Callable[[str], None]
     """Takes a sentence for people."""
     stop: threading.Event
@@ -96,7 +97,7 @@ class Fitting(threading.Thread):
                 what.function,
                 what.config,
                 workers=what.run.spec.workers.replicas,
-                group=TorchGroup(gpu=what.use_gpu, progress_seconds=what.run.spec.progress_deadline_seconds),
+                group=TorchGroup(gpus=what.gpus, progress_seconds=what.run.spec.progress_deadline_seconds),
                 run_config=what.run_config or RunConfig(name="run", storage_path=folder),
                 policy=policy,
                 crew=self.crew,

@@ -55,12 +55,12 @@ def fit(
     Raises `ray.train.TrainingFailedError` when policy gives up.
     """
     run_config.logging_config = LoggingConfig(log_level="WARNING")
-    resources = {WORKER_RESOURCE: 1.0, **({"GPU": 1.0} if group.gpu else {})}
+    resources = {WORKER_RESOURCE: 1.0, **({"GPU": float(group.gpus)} if group.gpus else {})}
     trainer = _Trainer(
         function,
         train_loop_config=config,
         backend_config=group,
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=group.gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=group.gpus > 0, resources_per_worker=resources),
         run_config=run_config,
     )
     trainer.policy, trainer.crew, trainer.reports = policy, crew, reports

@@ -37,7 +37,8 @@ class TrainingStage:
     secret_dir: str | None
     code_dir: str | None
     """A folder of the user's code that is not on the path yet."""
-    use_gpu: bool
+    gpus: int
+    """Lent to each training process; 0: it works on the CPU."""
     stop: threading.Event
     """Set when the driver is asked to stop."""
     on_progress: Callable[[TrainProgress], None]
@@ -63,7 +64,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     no step for progressDeadlineSeconds, and Interrupted when the stop was asked for and the loop has ended, or did not
     in time.
     """
-    fitting = Fitting(Fit(backend.train_built_in, stage.config(info), stage.run, stage.use_gpu, stage.note, stage.stop))
+    fitting = Fitting(Fit(backend.train_built_in, stage.config(info), stage.run, stage.gpus, stage.note, stage.stop))
     fitting.start()
     link, watchdog = DriverLink(), _watchdog(stage, fitting)
     last: TrainProgress | None = None
@@ -117,7 +118,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
             backend.train_own,
             stage.config(info),
             stage.run,
-            stage.use_gpu,
+            stage.gpus,
             stage.note,
             stage.stop,
             run_config=reports.run_config(),
