@@ -110,7 +110,7 @@ BUGS = (
     _bug(
         "an old event replaces newer knowledge",
         231,
-        "ended with Killed, the status says Succeeded",
+        "progress goes back from step 10 to 0",
         (cache.Shelf.is_news, "(known is None or known.version < version)", "True"),
     ),
     _bug(
