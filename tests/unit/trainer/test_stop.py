@@ -120,4 +120,11 @@ def test_a_main_module_listens_before_it_imports_anything_else(module: str) -> N
 
 
 def test_nobody_listens_where_nobody_asked() -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    text = """
+import signal, threading
+before = signal.getsignal(signal.SIGINT)
+import headway_trainer.stop
+print(signal.getsignal(signal.SIGINT) is before, threading.active_count())
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True 1"
