@@ -6,7 +6,6 @@ the watch shows them, so nothing is made twice. Knowledge is never replaced by o
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -18,6 +17,7 @@ from headway_operator.plan.model import Pod
 from headway_operator.slim import ConfigRecord, JobRecord, Key
 
 TOMBSTONES = 20_000
+"""So many deleted objects of a kind are remembered at most, twice over."""
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
 """As kopf says it; None for an object of its initial listing."""
 
@@ -39,7 +39,9 @@ class Shelf(Generic[R]):
 
     def __init__(self) -> None:
         self._by_key: dict[Key, dict[str, R]] = {}
-        self._tombs: OrderedDict[str, None] = OrderedDict()
+        self._tombs: set[str] = set()
+        """The uids of what was deleted lately: an answer that was under way must not bring it back."""
+        self._older_tombs: set[str] = set()
         self._count = 0
 
     def __len__(self) -> int:
@@ -60,7 +62,8 @@ class Shelf(Generic[R]):
     def is_news(self, key: Key, name: str, uid: str, version: int) -> bool:
         """Whether this version of an object is newer than what is known, and the object not known to be deleted."""
         known = self.get(key, name)
-        return uid not in self._tombs and (known is None or known.version < version)
+        buried = uid in self._tombs or uid in self._older_tombs
+        return not buried and (known is None or known.version < version)
 
     def put(self, key: Key, record: R) -> bool:
         """Take in what was seen; false if that is nothing new."""
@@ -79,9 +82,9 @@ class Shelf(Generic[R]):
 
     def remove(self, key: Key, name: str, uid: str) -> R | None:
         """An object is deleted; returns what was known of it."""
-        self._tombs[uid] = None
-        if len(self._tombs) > TOMBSTONES:
-            self._tombs.popitem(last=False)
+        self._tombs.add(uid)
+        if len(self._tombs) >= TOMBSTONES:
+            self.age()
         known = self.get(key, name)
         if known is None or known.uid != uid:
             return None
@@ -90,6 +93,10 @@ class Shelf(Generic[R]):
         if not self._by_key[key]:
             del self._by_key[key]
         return known
+
+    def age(self) -> None:
+        """Some time has passed: what was deleted before the last call is forgotten."""
+        self._older_tombs, self._tombs = self._tombs, set()
 
     def missing(self, seen: set[str], version: int, within: Callable[[Key, R], bool]) -> list[tuple[Key, R]]:
         """What is known here but was not in a list of that version: ghosts."""
@@ -214,6 +221,12 @@ class Cache:
             kept.pop(pod.uid, None)
         if not kept:
             self._gone.pop(key, None)
+
+    def age(self) -> None:
+        """Forget what was deleted long ago. Called now and then: nothing is under way for two times as long."""
+        self.jobs.age()
+        self.pods.age()
+        self.configs.age()
 
     def drop_ghost_pods(self, seen: set[str], version: int, within: Callable[[Key, Pod], bool]) -> list[Key]:
         """Pods that a list of that version did not hold are gone; returns the jobs they were of."""

@@ -83,6 +83,7 @@ class Resync:
             self.blind_rounds[name] = self.blind_rounds.get(name, 0) + 1 if missed else 0
             if missed:
                 logger.warning("the watch of %s has missed %d changes", name, missed)
+        self._cache.age()
         self.last_done = self._now()
 
     async def _compare(self, resource: Resource, scope: str | None) -> int:

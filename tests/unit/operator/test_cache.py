@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from headway_api import wire
 from headway_api.status import TrainingJobStatus
 from headway_operator.cache import Cache
@@ -110,6 +112,25 @@ def test_a_deleted_pod_does_not_come_back_by_an_answer_that_was_under_way() -> N
     cache.see_pod("DELETED", pod_body(6), T0)
     cache.created_pod(KEY, {"metadata": pod_body(5)["metadata"]}, T0)
     assert [pod.gone for pod in cache.pods_of(KEY, UID)] == [True]
+
+
+def test_what_was_deleted_is_remembered_for_two_comparisons_and_not_for_ever() -> None:
+    cache = seen()
+    cache.see_pod("ADDED", pod_body(5), T0)
+    cache.see_pod("DELETED", pod_body(6), T0)
+    cache.age()
+    assert cache.see_pod(None, pod_body(5), T0) is None
+    cache.age()
+    assert cache.see_pod(None, pod_body(5), T0) == KEY
+
+
+def test_who_deletes_without_end_is_remembered_for_the_newest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headway_operator.cache.TOMBSTONES", 10)
+    cache = seen()
+    for number in range(100):
+        cache.see_pod("DELETED", pod_body(6, uid=f"p{number}"), T0)
+    assert cache.see_pod(None, pod_body(5, uid="p99"), T0) is None
+    assert cache.see_pod(None, pod_body(5, uid="p0"), T0) == KEY
 
 
 def test_a_pod_that_we_created_counts_before_the_watch_shows_it() -> None:
