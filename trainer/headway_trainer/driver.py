@@ -36,6 +36,8 @@ GRACE_SECONDS = 95.0
 """How long the driver may take to stop: a little more than a checkpoint may, less than a head pod's grace period."""
 LEAVE_SECONDS = 20.0
 """How long the end of Ray's processes, and of the last patch, may take once the last word is said."""
+LINES_SECONDS = 1.0
+"""How long what the training processes printed last may be on its way to this process' log, which people read first."""
 WATCH_SECONDS = 0.5
 Word = Callable[[outcome.Verdict], wire.Outcome]
 """Makes the last word of an attempt that did not succeed."""
@@ -94,6 +96,7 @@ def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending) -> int:
 
     say(*_word_of(pipeline))
     sink.close()
+    time.sleep(LINES_SECONDS)
     head.stop()
     return ending.code
 
