@@ -43,6 +43,10 @@ PHASES = ("New", *get_args(Phase))
 FINISH_SECONDS = 5.0
 EVENTS_SECONDS = 1.0
 KIND_POLL_SECONDS = 2.0
+LISTED_SECONDS = 1.0
+"""So long after their start the watches have had their first lists."""
+SETTLE_SECONDS = 5.0
+"""How long after their start they are given to show what was written before that."""
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -154,6 +158,7 @@ class Operator:
         # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.
         ours = asyncio.all_tasks()
         kopf_tasks = await watches.start()
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self.sight.settle, time.time() + LISTED_SECONDS)
         tasks["the watches"] = asyncio.create_task(watches.run(kopf_tasks, ours))
         self._on_signals()  # kopf has put its own in place
         self._ready = True

@@ -37,11 +37,13 @@ class Sight:
     def written(self, resource: Resource, namespace: str, version: int) -> None:
         """We wrote an object: its watch has to show that."""
         watch = self._watch(resource.plural, namespace)
-        newest = self._newest.get(watch)
-        # A write that changed nothing has an old version: no watch will show it. Nor will one show an object that was
-        # gone again before its first list: nothing is owed before it has shown anything.
-        if resource.plural in WATCHED and watch not in self._owed and newest is not None and version > newest:
+        # A write that changed nothing has an old version: no watch will show it.
+        if resource.plural in WATCHED and watch not in self._owed and version > self._newest.get(watch, 0):
             self._owed[watch] = version, self._now()
+
+    def settle(self, before: float) -> None:
+        """Wait no longer for what was written before a time: it may have gone again before the watches' first lists."""
+        self._owed = {watch: debt for watch, debt in self._owed.items() if debt[1] >= before}
 
     def shown(self, resource: str, body: Mapping[str, Any]) -> None:
         """A watch showed an object."""

@@ -208,7 +208,6 @@ class TestSight:
 
     def test_a_watch_owes_what_was_written_until_it_shows_that_or_something_later(self) -> None:
         sight = self.stage()
-        sight.shown("pods", self.body(1))
         sight.written(kube.PODS, "a", 10)
         self.now += 3
         sight.written(kube.PODS, "a", 20)
@@ -225,11 +224,14 @@ class TestSight:
         self.now += 1000
         assert sight.behind()["trainingjobs"] == 0
 
-    def test_a_watch_that_has_not_begun_yet_owes_nothing_as_the_object_may_be_gone_before_its_first_list(self) -> None:
+    def test_what_went_again_before_the_watches_first_lists_is_not_waited_for_without_end(self) -> None:
         sight = self.stage()
         sight.written(kube.PODS, "a", 10)
-        self.now += 1000
-        assert sight.behind()["pods"] == 0
+        self.now += 2
+        sight.written(kube.JOBS, "a", 11)
+        sight.settle(before=101.0)
+        self.now += 10
+        assert sight.behind() == {"trainingjobs": 10, "pods": 0, "configmaps": 0}
 
     def test_what_nobody_watches_is_not_waited_for(self) -> None:
         sight = self.stage()
@@ -239,7 +241,6 @@ class TestSight:
 
     def test_where_each_namespace_has_its_watch_each_owes_its_own(self) -> None:
         sight = self.stage("a", "b")
-        sight.shown("pods", self.body(1, "a"))
         sight.written(kube.PODS, "a", 10)
         self.now += 5
         sight.shown("pods", self.body(99, "b"))
