@@ -32,6 +32,8 @@ from headway_trainer.ray_runtime import Asker, Relay, join, set_environment, wan
 log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
+LOOK_SECONDS = 0.5
+"""How long one look at the head waits for an answer. A pod that is told to go must not hang on a head that is gone."""
 _GONE_SECONDS = 5.0
 """How long the head's port must be shut before the head counts as gone."""
 _SILENT_SECONDS = 30.0
@@ -112,7 +114,7 @@ class Port(enum.Enum):
 def look_at(address: str) -> Port:
     """Whether something listens at address (`IP address:port`)."""
     try:
-        _listening(address)
+        _listening(address, LOOK_SECONDS)
     except ConnectionRefusedError:
         return Port.SHUT
     except OSError:
@@ -120,10 +122,10 @@ def look_at(address: str) -> Port:
     return Port.OPEN
 
 
-def _listening(address: str) -> str:
-    """Connect to address; the IP address that answered, with the port. Raises OSError."""
+def _listening(address: str, seconds: float = 2.0) -> str:
+    """Connect to address, within seconds; the IP address that answered, with the port. Raises OSError."""
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=2) as connection:
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=seconds) as connection:
         where = connection.getpeername()[0]
     return f"[{where}]:{port}" if connection.family == socket.AF_INET6 else f"{where}:{port}"
 
