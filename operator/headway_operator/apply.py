@@ -394,13 +394,14 @@ async def _all(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
     waiting = iter(todo)
 
     async def work() -> None:
-        for call in waiting:
+        nonlocal waiting
+        while (call := next(waiting, None)) is not None:
             try:
                 await call()
             except kube.KubeError as error:
                 errors.append(error)
-            if any(isinstance(error, RetryableError | FencedError) for error in errors):
-                return
+                if isinstance(error, RetryableError | FencedError):
+                    waiting = iter(())
 
     await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(todo)))))
     if errors:

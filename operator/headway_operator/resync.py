@@ -101,9 +101,10 @@ class Resync:
         def within(key: Key, _: object) -> bool:
             return scope is None or key[0] == scope
 
-        if newer or self._shelf(resource).missing(seen, listed_at, within):
-            # The watch may be about to show it.
-            await asyncio.sleep(PATIENCE_SECONDS)
+        if not newer and not self._shelf(resource).missing(seen, listed_at, within):
+            return 0
+        # The watch may be about to show it.
+        await asyncio.sleep(PATIENCE_SECONDS)
         ghosts = self._drop_ghosts(resource, seen, listed_at, within)
         for key in ghosts:
             self._add(key)

@@ -18,7 +18,7 @@ from headway_operator.plan.ends import (
 )
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, NewPod, Observed, Pod
-from headway_operator.plan.status import REASON_PODS_REFUSED, condition_of
+from headway_operator.plan.status import REASON_PODS_REFUSED, pods_refused
 from headway_operator.plan.stopping import deadline_message, hindrance, reason_to_stop
 from headway_operator.plan.times import to_seconds, to_text
 from headway_operator.plan.workers import Crew, charge_all, counted, losses, muster, remembered, unrecorded
@@ -115,9 +115,7 @@ def _incomplete(look: Look, attempt: Attempt) -> bool:
     """Whether the attempt's pods may not all have been created yet."""
     if look.job.status.attempt < attempt.number:
         return True
-    scheduled = condition_of(look.job.status, "Scheduled")
-    refused = scheduled is not None and scheduled.reason == REASON_PODS_REFUSED
-    return refused and attempt.running_time is None
+    return pods_refused(look.job.status) is not None and attempt.running_time is None
 
 
 def _hear_driver(look: Look, attempt: Attempt, said: wire.ProgressFile | None) -> Attempt:
@@ -227,11 +225,10 @@ def _describe(look: Look, attempt: Attempt, crew: Crew, *, creating: bool) -> No
 
 
 def _describe_places(look: Look, crew: Crew, *, creating: bool) -> None:
-    before = condition_of(look.job.status, "Scheduled")
     with_node = sum(1 for pod in crew.present if pod.node is not None)
     if look.refusals:
         look.draft.condition("Scheduled", False, REASON_PODS_REFUSED, hindrance(look, crew))
-    elif creating and before is not None and before.reason == REASON_PODS_REFUSED:
+    elif creating and pods_refused(look.job.status) is not None:
         return
     elif with_node > crew.desired:
         look.draft.condition("Scheduled", True, "PodsScheduled", f"all {with_node} pods have a node")

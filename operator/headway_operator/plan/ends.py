@@ -22,7 +22,11 @@ INIT_FAILED = "InitFailed"
 """In place of a container's reason: Headway's own init container failed, and the main one never ran."""
 FOREIGN_INIT_FAILED = "ForeignInitFailed"
 """The same of an init container that a template or a webhook has added."""
-_INIT_CAUSES: dict[int, Cause] = {wire.EXIT_USER_ERROR: "UserError", wire.EXIT_STORAGE: "StorageError"}
+_INIT_CAUSES: dict[str, dict[int, Cause]] = {
+    INIT_FAILED: {wire.EXIT_USER_ERROR: "UserError", wire.EXIT_STORAGE: "StorageError"},
+    FOREIGN_INIT_FAILED: {},
+}
+"""By these reasons, what an exit code means; any other is Internal."""
 OVERDUE_SECONDS = 30.0
 """How long after its time a deleted pod may linger before its node counts as unreachable."""
 
@@ -150,8 +154,8 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     # Without a message of the driver's own it is the end of the log.
     last = end.message.strip()[-LAST_WORDS:]
     said = f": {last}" if last else ""
-    if end.reason in (INIT_FAILED, FOREIGN_INIT_FAILED):
-        return _init_cause(end), end.message
+    if end.reason in _INIT_CAUSES:
+        return _INIT_CAUSES[end.reason].get(end.exit_code, "Internal"), end.message
     if end.reason in START_ERRORS:
         return "UserError", f"the image cannot start the driver{said}; build it on Headway's trainer image"
     meanings: dict[int, tuple[Cause, str]] = {
@@ -178,10 +182,6 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     if pod.deleting is not None and code != wire.EXIT_USER_ERROR:
         return meanings[_SIGTERM]
     return meanings.get(code, ("Internal", f"the driver {_crash(code)} and left no outcome{said}"))
-
-
-def _init_cause(end: ContainerEnd) -> Cause:
-    return _INIT_CAUSES.get(end.exit_code, "Internal") if end.reason == INIT_FAILED else "Internal"
 
 
 def _crash(code: int) -> str:
@@ -215,8 +215,8 @@ def silent_node_message(role: str, pod: Pod) -> str:
 def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     if end.reason in START_ERRORS:
         return "UserError", f"the image cannot start the worker: {end.message}; build it on Headway's trainer image"
-    if end.reason in (INIT_FAILED, FOREIGN_INIT_FAILED):
-        return _init_cause(end), end.message
+    if end.reason in _INIT_CAUSES:
+        return _INIT_CAUSES[end.reason].get(end.exit_code, "Internal"), end.message
     if end.exit_code == wire.EXIT_UNREACHABLE:
         mend = "if that happens again, look at the head's node and at the network between them"
         return "NodeLost", f"worker pod {pod.name} could not reach the head any more; {mend}"

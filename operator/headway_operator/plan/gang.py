@@ -17,7 +17,7 @@ from headway_operator.plan import retry
 from headway_operator.plan.ends import End, bounded
 from headway_operator.plan.look import Look
 from headway_operator.plan.model import Job, Pod
-from headway_operator.plan.status import REASON_PODS_REFUSED, condition_of
+from headway_operator.plan.status import condition_of, pods_refused
 from headway_operator.plan.times import to_seconds, to_text
 from headway_operator.plan.workers import Crew
 
@@ -152,9 +152,8 @@ def _refused_since(look: Look, attempt: Attempt, crew: Crew) -> float:
     if ends:
         return max(ends)
     # The predecessor left no word: since it was first said that its place is refused.
-    told = condition_of(look.job.status, "Scheduled")
-    refused = told is not None and told.reason == REASON_PODS_REFUSED
-    return (to_seconds(told.last_transition_time) or look.now) if told is not None and refused else look.now
+    told = pods_refused(look.job.status)
+    return look.now if told is None else to_seconds(told.last_transition_time) or look.now
 
 
 def _who_lacks_what(look: Look, crew: Crew, lacking: list[Pod], refused: list[str]) -> str:

@@ -52,7 +52,7 @@ def _reject(look: Look) -> None:
 
 def _clean_up(look: Look) -> bool:
     """Take away what ended attempts left; true when nothing is left that holds resources."""
-    held = look.held()
+    held, left = look.held(), look.observed.attempts_with_objects()
     for pod in look.observed.pods:
         look.delete(pod)
         look.forget(pod)
@@ -62,9 +62,9 @@ def _clean_up(look: Look) -> bool:
     if not held:
         # Pods that have just gone speak for their attempt, too: somebody may have deleted its ConfigMap.
         gone = {pod.attempt for pod in look.observed.pods if pod.gone}
-        for attempt in look.observed.attempts_with_objects() | gone:
+        for attempt in left | gone:
             look.delete_objects(attempt)
-    return not held and not look.observed.attempts_with_objects()
+    return not held and not left
 
 
 def _expire(look: Look) -> None:

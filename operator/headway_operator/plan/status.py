@@ -112,6 +112,12 @@ def condition_of(status: TrainingJobStatus, kind: ConditionType) -> Condition | 
     return next((item for item in status.conditions if item.type == kind), None)
 
 
+def pods_refused(status: TrainingJobStatus) -> Condition | None:
+    """The condition of a status that says that not all pods of the attempt were taken, if one says so."""
+    told = condition_of(status, "Scheduled")
+    return told if told is not None and told.reason == REASON_PODS_REFUSED else None
+
+
 def urgent(old: TrainingJobStatus, new: TrainingJobStatus) -> bool:
     """Whether the change must be written now; what only shows how far things are can wait a moment."""
     return _essence(old) != _essence(new)
