@@ -36,7 +36,12 @@ Time = Annotated[str, Cut(64)]
 Word = Annotated[str, Cut(253)]
 Message = Annotated[str, Cut(4096)]
 Place = Annotated[str, Cut(4096)]
-MetricValues = Annotated[dict[Annotated[str, Cut(128)], Annotated[str, Cut(64)]], Cut(128)]
+MAX_METRICS = 128
+MAX_METRIC_NAME_LENGTH = 128
+MetricValues = Annotated[
+    dict[Annotated[str, Cut(MAX_METRIC_NAME_LENGTH)], Annotated[str, Cut(64)]],
+    Cut(MAX_METRICS),
+]
 """Numbers as text, as the API conventions want them, by `split/name`."""
 
 MAX_ATTEMPTS_KEPT = 20

@@ -10,6 +10,7 @@ from headway_api.base import Entrypoint, FreeForm, Rule, Section, at_most_one, f
 
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+Precision = Literal["fp32", "bf16", "fp16"]
 MetricName = Annotated[
     str,
     formed(
@@ -119,7 +120,7 @@ class Training(Section):
     """Gradient clipping; none if absent."""
     early_stopping: EarlyStopping | None = None
     """Early stopping; none if absent."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """`bf16` and `fp16` train in mixed precision on GPUs.
 
     A CPU trains in fp32 whatever is asked, and the result says so.

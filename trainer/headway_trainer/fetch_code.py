@@ -229,7 +229,8 @@ def _mistake(error: subprocess.CalledProcessError, code: GitCode) -> UserError |
 
 
 def _says(error: subprocess.CalledProcessError, signs: tuple[str, ...]) -> bool:
-    return any(sign in _words(error) for sign in signs)
+    words = _words(error)
+    return any(sign in words for sign in signs)
 
 
 def _words(error: subprocess.CalledProcessError) -> str:

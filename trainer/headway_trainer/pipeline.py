@@ -49,7 +49,7 @@ class Surroundings:
     succeeded: Callable[[wire.Outcome], None] = lambda _: None
     """Takes the last word of a run that has succeeded."""
     gpus: int = 0
-    """GPUs that training processes can have, one each."""
+    """GPUs that the training processes can have, all together."""
     storage_secret_dir: str | None = None
     data_secret_dir: str = wire.DATA_SECRET_DIR
     data_volume_dir: str = wire.DATA_VOLUME_DIR

@@ -18,8 +18,8 @@ from sklearn.datasets import load_breast_cancer
 from headway_api.data import Data
 from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
 from headway_trainer.data import memory as memory_module
-from headway_trainer.data.info import INFO_FILE, Prepared, x_file, y_file
-from headway_trainer.data.preparation import data_digest
+from headway_trainer.data.info import INFO_FILE, x_file, y_file
+from headway_trainer.data.preparation import Prepared, data_digest
 from headway_trainer.data.scale import apply, fit
 from headway_trainer.data.shards import read_rows, write_array
 from headway_trainer.errors import StorageError, UserError

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS
 from headway_trainer.storage import Store
 from headway_trainer.training.failures import Reached
 from headway_trainer.training.link import TrainProgress
-from headway_trainer.training.reports import FOLDER, LONGEST_NAME, MOST_NAMES, RUN_NAME, Reports
+from headway_trainer.training.reports import FOLDER, RUN_NAME, Reports
 
 
 @pytest.fixture
@@ -76,11 +77,17 @@ def test_a_list_that_is_cut_short_is_replaced_by_one_whose_checkpoints_are_there
 def test_names_without_end_are_bounded_and_the_newest_stay(store: Store) -> None:
     told: list[TrainProgress] = []
     reports = Reports(store, told.append, keep_last=2)
-    for step in range(3 * MOST_NAMES):
+    for step in range(3 * MAX_METRICS):
         report(reports, {"step": step, f"loss_of_step_{step}": 0.5, 7: 1.0, "x" * 1000: 2.0} if step else {"first": 1})
     metrics = told[-1].metrics
-    assert len(metrics) == MOST_NAMES
-    assert {"step", "7", "x" * LONGEST_NAME, f"loss_of_step_{step}", f"loss_of_step_{step - 100}"} <= metrics.keys()
+    assert len(metrics) == MAX_METRICS
+    assert {
+        "step",
+        "7",
+        "x" * MAX_METRIC_NAME_LENGTH,
+        f"loss_of_step_{step}",
+        f"loss_of_step_{step - 100}",
+    } <= metrics.keys()
     assert "first" not in metrics
     assert "loss_of_step_1" not in metrics
     assert told[0].notes == []
@@ -88,6 +95,6 @@ def test_names_without_end_are_bounded_and_the_newest_stay(store: Store) -> None
     assert "More than 128 names of metrics were reported" in told[-1].notes[0]
     assert len(told[-1].notes) == 1
     # One report may hold more of them; where it is in training stays known.
-    report(reports, {"step": 999} | {f"m{index}": 1.0 for index in range(3 * MOST_NAMES)})
-    assert len(told[-1].metrics) == MOST_NAMES
+    report(reports, {"step": 999} | {f"m{index}": 1.0 for index in range(3 * MAX_METRICS)})
+    assert len(told[-1].metrics) == MAX_METRICS
     assert told[-1].step == 999

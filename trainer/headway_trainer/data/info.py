@@ -89,23 +89,3 @@ class DataInfo(StatusSection):
     def features(self) -> int:
         """The number of features of one row, over all axes."""
         return math.prod(self.input_shape)
-
-
-class StoredFile(StatusSection):
-    """A file of the prepared data, as it was written."""
-
-    path: str
-    """Where it is, in the run's folder."""
-    sha256: str
-    """Its digest, in hex."""
-    size_bytes: int
-    """How long it is."""
-
-
-class Prepared(StatusSection):
-    """`data/info.json`: what is known of prepared data, and the arrays that belong to it."""
-
-    info: DataInfo
-    """What is known of it."""
-    files: list[StoredFile]
-    """All its arrays."""

@@ -12,19 +12,29 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from headway_api import wire
+from headway_api.base import StatusSection
 from headway_api.data import Data
 from headway_trainer.data import encode, scale, sources, targets
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, Prepared, Scaling, StoredFile, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, Scaling, x_file, y_file
 from headway_trainer.data.memory import check_fits
 from headway_trainer.data.shards import write_array
 from headway_trainer.data.split import Parts, split
 from headway_trainer.data.targets import Target
 from headway_trainer.errors import NotFound, UserError
-from headway_trainer.storage import Store
+from headway_trainer.storage import FileDigest, Store
 
 FORMAT = 1
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
+
+
+class Prepared(StatusSection):
+    """`data/info.json`: what is known of prepared data, and the arrays that belong to it."""
+
+    info: DataInfo
+    """What is known of it."""
+    files: list[FileDigest]
+    """All its arrays, by their paths in the run's folder."""
 
 
 def prepare(
@@ -75,20 +85,20 @@ def _prepared(store: Store, digest: str) -> Prepared | None:
     return found if found.info.digest == digest else None
 
 
-def _damage(store: Store, files: Sequence[StoredFile]) -> str | None:
+def _damage(store: Store, files: Sequence[FileDigest]) -> str | None:
     """Which of the arrays is not what was written, in words; none if all are."""
     for file in files:
         try:
-            if store.size(file.path) != file.size_bytes or store.sha256(file.path) != file.sha256:
-                return f"{file.path} was not what was written there"
+            if store.size(file.name) != file.size_bytes or store.sha256(file.name) != file.sha256:
+                return f"{file.name} was not what was written there"
         except NotFound:
-            return f"{file.path} was gone"
+            return f"{file.name} was gone"
     return None
 
 
 def _prepare(
     spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store
-) -> tuple[DataInfo, list[StoredFile]]:
+) -> tuple[DataInfo, list[FileDigest]]:
     target = _target(spec, content)
     rows = len(target.values)
     parts = _split(spec, seed, target, rows)
@@ -190,7 +200,7 @@ def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | 
     return balance
 
 
-def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts, scaling: Scaling) -> list[StoredFile]:
+def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts, scaling: Scaling) -> list[FileDigest]:
     # What another spec left there goes first, so that no reader takes old and new arrays together.
     store.delete(INFO_FILE)
     files = []

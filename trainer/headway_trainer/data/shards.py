@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.info import DataInfo, Split, StoredFile, x_file, y_file
+from headway_trainer.data.info import DataInfo, Split, x_file, y_file
 from headway_trainer.errors import StorageError
-from headway_trainer.storage import CHUNK, Store
+from headway_trainer.storage import CHUNK, FileDigest, Store
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ _HEADER_BYTES = 4096
 """More than the header of any array written here takes."""
 
 
-def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> StoredFile:
+def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> FileDigest:
     """Write an array as .npy (format 1.0, C order) without a second copy of it in memory; what was written."""
     array = np.ascontiguousarray(array)
     header = io.BytesIO()
@@ -35,7 +35,7 @@ def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> StoredFile:
             chunk = flat[start : start + step].tobytes()
             digest.update(chunk)
             stream.write(chunk)
-    return StoredFile(path=path, sha256=digest.hexdigest(), size_bytes=len(header.getvalue()) + array.nbytes)
+    return FileDigest(name=path, sha256=digest.hexdigest(), size_bytes=len(header.getvalue()) + array.nbytes)
 
 
 def read_split(

@@ -10,10 +10,11 @@ from pydantic import Field
 from torch import nn
 
 from headway_api.base import StatusSection
+from headway_api.training import Precision
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
 from headway_trainer.evaluation.running import as_targets, loss_function
-from headway_trainer.training.precision import Precision, autocast
+from headway_trainer.training.precision import autocast
 
 if TYPE_CHECKING:
     from torchmetrics import Metric

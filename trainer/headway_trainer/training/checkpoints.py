@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.errors import NotFound, StorageError
-from headway_trainer.storage import CHUNK, Store
+from headway_trainer.storage import CHUNK, FileDigest, Store
 from headway_trainer.storage_faults import patient
 from headway_trainer.training.early_stopping import Mode
 
@@ -32,17 +32,6 @@ CLAIM = "attempt.json"
 MODEL_FILE = "model.safetensors"
 VERSION = 1
 _NAME = re.compile(r"^step-(\d{10,})-attempt-(\d+)$")
-
-
-class FileDigest(StatusSection):
-    """A file of a checkpoint."""
-
-    name: str
-    """The name in the checkpoint's folder."""
-    sha256: str
-    """The digest."""
-    size_bytes: int
-    """The size."""
 
 
 class Manifest(StatusSection):

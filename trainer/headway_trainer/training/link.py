@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus
+from headway_api.training import Precision
 from headway_trainer.report.model import EpochRecord
 
 
@@ -64,7 +65,7 @@ class TrainEnd(StatusSection):
     """Whether early stopping ended it."""
     device: str = "cpu"
     """What it ran on: `cpu`, or the GPU's name."""
-    precision_used: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision_used: Precision = "fp32"
     """The precision that the device trained in."""
     parameters: int | None = None
     """Trainable parameters of the model."""

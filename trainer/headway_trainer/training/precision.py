@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
+
+from headway_api.training import Precision
 
 if TYPE_CHECKING:
     from headway_trainer.training.group import Group
 
-Precision = Literal["fp32", "bf16", "fp16"]
 _LEAST_FIRST: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 """What fewer devices can do comes later."""
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

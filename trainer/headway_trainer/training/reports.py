@@ -10,7 +10,7 @@ from typing import Any
 from ray.train import CheckpointConfig, RunConfig
 from ray.train.v2.api.callback import UserCallback
 
-from headway_api.status import CheckpointStatus
+from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS, CheckpointStatus
 from headway_trainer.errors import NotFound
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints import now
@@ -24,9 +24,6 @@ _SNAPSHOT = "checkpoint_manager_snapshot.json"
 _BACKUP = "checkpoint_manager_snapshot.backup.json"
 _EPOCH_NAMES = ("epoch", "current_epoch")
 _STEP_NAMES = ("step", "global_step", "iteration")
-MOST_NAMES = 128
-LONGEST_NAME = 128
-"""What a status shows of metrics, and what is kept of them."""
 
 
 class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
@@ -126,14 +123,14 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         """Keep the numbers; of too many names, those that were reported last."""
         for key, value in reported.items():
             if _is_number(value):
-                name = str(key)[:LONGEST_NAME]
+                name = str(key)[:MAX_METRIC_NAME_LENGTH]
                 self._values.pop(name, None)
                 self._values[name] = float(value)
         others = [name for name in self._values if name not in _EPOCH_NAMES + _STEP_NAMES]
-        for name in others[: max(0, len(self._values) - MOST_NAMES)]:
+        for name in others[: max(0, len(self._values) - MAX_METRICS)]:
             del self._values[name]
             self._notes = [
-                f"More than {MOST_NAMES} names of metrics were reported: the status and the result have those that "
+                f"More than {MAX_METRICS} names of metrics were reported: the status and the result have those that "
                 "were reported last."
             ]
 

@@ -9,8 +9,9 @@ from torch import nn
 
 from headway_api.status import CheckpointStatus
 from headway_trainer.errors import StorageError
+from headway_trainer.storage import FileDigest
 from headway_trainer.training import state as states
-from headway_trainer.training.checkpoints import MODEL_FILE, FileDigest, Manifest, folder_name, now
+from headway_trainer.training.checkpoints import MODEL_FILE, Manifest, folder_name, now
 from headway_trainer.training.job import Job
 from headway_trainer.training.optimizers import optimizer_tensors
 
