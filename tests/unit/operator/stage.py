@@ -14,7 +14,7 @@ from headway_operator.plan.model import Job, Notice
 from headway_operator.plan.spec import Defaults
 from headway_operator.plan.times import to_text
 from sim.builders import DEFAULTS, T0, document
-from sim.fakes.api import ApiServer, FakeKube
+from sim.fakes.api import ApiServer, Call, FakeKube
 
 KEY = ("default", "digits")
 
@@ -76,6 +76,15 @@ class Stage:
             self.watch()
         return asyncio.run(self.controller.reconcile(KEY))
 
+    def refuse(self, error: Exception, resource: str = "pods", *, naming: str = "") -> None:
+        """From now on the API server takes no object of that kind whose name has these letters."""
+
+        def before(call: Call) -> None:
+            if call[:2] == ("create", resource) and naming in call.name:
+                raise error
+
+        self.api.before = before
+
     def status(self) -> dict[str, Any]:
         job = self.server.find(kube.JOBS, "digits")
         assert job is not None
@@ -89,17 +98,37 @@ class Stage:
         return next(item for item in self.status()["conditions"] if item["type"] == kind)
 
 
-def running(stage: Stage) -> None:
-    """Two looks and all pods ready: the attempt runs."""
-    for _ in range(2):
-        stage.look()
+def all_ready(stage: Stage) -> None:
+    """All pods have a node, and are ready."""
 
     def ready(pod: dict[str, Any]) -> None:
-        pod["spec"]["nodeName"] = "node-1"
+        pod["spec"]["nodeName"] = "n1"
         pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
     for name in stage.names(kube.PODS):
         stage.server.change(kube.PODS, name, ready)
+
+
+def end(stage: Stage, name: str, code: int) -> None:
+    """A pod's main container ends."""
+    ended = {"name": "main", "state": {"terminated": {"exitCode": code, "reason": "Error"}}}
+    status = {"phase": "Failed", "containerStatuses": [ended]}
+    stage.server.change(kube.PODS, name, lambda pod: pod.update(status=status))
+
+
+def let_go(stage: Stage) -> None:
+    """Pods that are to be deleted go."""
+    for name in stage.names(kube.PODS):
+        pod = stage.server.find(kube.PODS, name)
+        if pod is not None and pod["metadata"].get("deletionTimestamp"):
+            stage.server.remove(kube.PODS, name)
+
+
+def running(stage: Stage) -> None:
+    """Two looks and all pods ready: the attempt runs."""
+    for _ in range(2):
+        stage.look()
+    all_ready(stage)
     stage.look()
     assert stage.status()["phase"] == "Running"
 

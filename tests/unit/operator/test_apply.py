@@ -15,7 +15,7 @@ from headway_operator.kube import RetryableError
 from headway_operator.plan.spec import Defaults
 from sim.builders import DEFAULTS
 from sim.fakes.api import Call
-from unit.operator.stage import Stage, running, speak
+from unit.operator.stage import Stage, all_ready, end, let_go, running, speak
 
 
 def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
@@ -140,13 +140,7 @@ def test_a_status_write_on_old_knowledge_is_a_conflict_and_changes_nothing() -> 
 def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
     stage = Stage()
     stage.look()
-
-    def run(pod: dict[str, Any]) -> None:
-        pod["spec"]["nodeName"] = "n1"
-        pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-
-    for name in stage.names(kube.PODS):
-        stage.server.change(kube.PODS, name, run)
+    all_ready(stage)
     del stage.server.objects["trainingjobs", "default", "digits"]["status"]
     fresh = Stage()
     fresh.server = stage.server
@@ -209,9 +203,7 @@ def test_a_running_job_asks_for_nothing_that_is_not_watched() -> None:
 def test_a_replacement_that_is_recorded_asks_for_the_look_that_takes_the_old_pod_away() -> None:
     stage = Stage()
     running(stage)
-    ended = {"name": "main", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
-    status = {"phase": "Failed", "containerStatuses": [ended]}
-    stage.server.change(kube.PODS, "digits-1-worker-0-0", lambda pod: pod.update(status=status))
+    end(stage, "digits-1-worker-0-0", 137)
     stage.look()
     assert stage.look(watch=False) == stage.now
     stage.look(watch=False)
@@ -234,10 +226,7 @@ def test_an_upgrade_of_the_operator_changes_neither_a_running_attempt_s_image_no
     stage.server.remove(kube.PODS, "digits-1-head")
     while stage.status()["attempt"] == 1:
         stage.look()
-        for name in stage.names(kube.PODS):
-            pod = stage.server.find(kube.PODS, name)
-            if pod is not None and pod["metadata"].get("deletionTimestamp"):
-                stage.server.remove(kube.PODS, name)
+        let_go(stage)
         stage.now += 1
     assert stage.status()["attempts"][1]["image"] == "trainer:newer"
     run = stage.server.find(kube.CONFIG_MAPS, "digits-2")

@@ -8,7 +8,7 @@ from headway_operator import kube
 from headway_operator.apply import CONCURRENCY
 from headway_operator.kube import ConflictError, DeniedError, InvalidError, RetryableError
 from sim.fakes.api import Call
-from unit.operator.stage import Stage, running
+from unit.operator.stage import Stage, end, let_go, running
 
 
 def test_an_object_of_somebody_else_is_never_taken_nor_deleted() -> None:
@@ -52,12 +52,7 @@ def test_a_quota_is_told_in_the_status_and_asked_again_with_growing_delay() -> N
 
 def test_a_pod_that_the_api_server_cannot_accept_fails_the_job_with_its_words() -> None:
     stage = Stage()
-
-    def before(call: Call) -> None:
-        if call[:2] == ("create", "pods"):
-            raise InvalidError('strict decoding error: unknown field "spec.nodeSelektor"')
-
-    stage.api.before = before
+    stage.refuse(InvalidError('strict decoding error: unknown field "spec.nodeSelektor"'))
     for _ in range(3):
         stage.look()
     assert stage.status()["phase"] == "Failed"
@@ -98,10 +93,7 @@ def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> 
 def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource: str) -> None:
     stage = Stage(retry={"infrastructure": 3})
     running(stage)
-    ended = {"name": "main", "state": {"terminated": {"exitCode": 70, "reason": "Error"}}}
-    status = {"phase": "Failed", "containerStatuses": [ended]}
-    stage.server.change(kube.PODS, "digits-1-head", lambda pod: pod.update(status=status))
-
+    end(stage, "digits-1-head", 70)
     refused: list[str] = []
 
     def before(call: Call) -> None:
@@ -112,10 +104,7 @@ def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource
     stage.api.before = before
     while not refused:
         again_at = stage.look()
-        for name in stage.names(kube.PODS):
-            pod = stage.server.find(kube.PODS, name)
-            if pod is not None and pod["metadata"].get("deletionTimestamp"):
-                stage.server.remove(kube.PODS, name)
+        let_go(stage)
         stage.now += 1
     assert again_at is not None, "nobody else will say that it is time to ask again"
     assert "exceeded quota" in stage.condition("Running")["message"]
@@ -143,12 +132,7 @@ def test_workers_wait_for_no_head_while_an_earlier_job_s_head_of_the_same_name_i
 
 def test_when_the_api_server_cannot_it_is_not_asked_for_all_the_other_pods_too() -> None:
     stage = Stage(workers={"replicas": 200})
-
-    def before(call: Call) -> None:
-        if call[:2] == ("create", "pods") and "worker" in call.name:
-            raise RetryableError("too many requests")
-
-    stage.api.before = before
+    stage.refuse(RetryableError("too many requests"), naming="worker")
     with pytest.raises(RetryableError):
         stage.look()
     assert len([call for call in stage.api.calls if call[:2] == ("create", "pods")]) <= 1 + CONCURRENCY
@@ -156,12 +140,7 @@ def test_when_the_api_server_cannot_it_is_not_asked_for_all_the_other_pods_too()
 
 def test_a_webhook_that_cannot_be_called_is_told_and_the_job_s_clocks_run() -> None:
     stage = Stage()
-
-    def before(call: Call) -> None:
-        if call[:2] == ("create", "pods"):
-            raise DeniedError('failed calling webhook "inject.example.com"')
-
-    stage.api.before = before
+    stage.refuse(DeniedError('failed calling webhook "inject.example.com"'))
     stage.look()
     assert "failed calling webhook" in stage.condition("Scheduled")["message"]
     assert stage.status()["attempts"][0]["startTime"]
@@ -185,12 +164,7 @@ def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for
 
 def test_an_attempt_whose_config_map_could_not_be_made_leaves_nothing_else_behind() -> None:
     stage = Stage()
-
-    def fail(call: Call) -> None:
-        if call[:2] == ("create", "configmaps"):
-            raise RetryableError("no answer")
-
-    stage.api.before = fail
+    stage.refuse(RetryableError("no answer"), "configmaps")
     with pytest.raises(RetryableError):
         stage.look()
     assert not stage.names(kube.SECRETS) + stage.names(kube.SERVICES) + stage.names(kube.NETWORK_POLICIES)
