@@ -20,22 +20,22 @@ from typing import get_args
 from kubernetes.aio.client.api_client import ApiClient
 
 from headway_api.status import Phase
-from headway_operator import health, kube
-from headway_operator.apply import Applier
-from headway_operator.cache import Cache
-from headway_operator.controller import Controller
-from headway_operator.discovery import Served
-from headway_operator.events import EventPoster
-from headway_operator.kube import KubeError, NotFoundError
-from headway_operator.kube_http import HttpKube, load_configuration
-from headway_operator.lease import Clocks, Elector
+from headway_operator.engine import health, kube
+from headway_operator.engine.apply import Applier
+from headway_operator.engine.comparison import Resync
+from headway_operator.engine.discovery import Served
+from headway_operator.engine.events import EventPoster
+from headway_operator.engine.freshness import Sight
+from headway_operator.engine.kube import KubeError, NotFoundError
+from headway_operator.engine.kube_http import HttpKube, load_configuration
+from headway_operator.engine.lease import Clocks, Elector
+from headway_operator.engine.reconcile import Controller
+from headway_operator.engine.store import Cache
+from headway_operator.engine.watch import Watches
+from headway_operator.engine.workers import Workers
 from headway_operator.metrics import Metrics, Reading
-from headway_operator.resync import Resync
 from headway_operator.settings import Settings
-from headway_operator.sight import Sight
-from headway_operator.watch import Watches
-from headway_operator.witness import Witness
-from headway_operator.work import Workers
+from headway_operator.training.measures import Witness
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from headway_api.base import SecretRef
 from headway_api.data import ClaimPath
 from headway_api.storage import Storage
-from headway_operator.plan.spec import Defaults
+from headway_operator.training.plan.spec import Defaults
 
 PREFIX = "HEADWAY_"
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
-from headway_operator import kube
-from headway_operator.kube import Object
+from headway_operator.engine import kube
+from headway_operator.engine.kube import Object
 from sim.builders import document
 from sim.cluster import Container, Node, set_condition
 from sim.network import FAULTS, Armed

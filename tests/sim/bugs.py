@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from headway_operator import apply, cache, lease, queue
-from headway_operator.plan import attempts, job
+from headway_operator.engine import apply, lease, queue, store
+from headway_operator.training.plan import attempts, job
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ BUGS = (
         "ghosts stay",
         654,
         "never at rest",
-        (cache.Shelf.missing, "record.uid not in seen and", "False and"),
+        (store.Shelf.missing, "record.uid not in seen and", "False and"),
     ),
     _bug(
         "an old event replaces newer knowledge",
         231,
         "progress goes back from step 10 to 0",
-        (cache.Shelf.is_news, "(known is None or known.version < version)", "True"),
+        (store.Shelf.is_news, "(known is None or known.version < version)", "True"),
     ),
     _bug(
         "a driver's last word counts only on its pod",

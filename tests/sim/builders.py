@@ -8,10 +8,10 @@ from typing import Any
 from headway_api import API_VERSION, wire
 from headway_api.status import Attempt, Cause, Condition, Failures, TrainingJobStatus, WorkersStatus
 from headway_api.storage import Storage
-from headway_operator.plan.job import plan
-from headway_operator.plan.model import AttemptConfig, ContainerEnd, Job, Observed, Plan, Pod, Refusal
-from headway_operator.plan.spec import Defaults, resolve
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
+from headway_operator.training.plan.job import plan
+from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Job, Observed, Plan, Pod, Refusal
+from headway_operator.training.plan.spec import Defaults, resolve
 
 T0 = 1_800_000_000.0
 """When things begin in these tests."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
 from headway_api.status import FINISHED
-from headway_operator import kube
-from headway_operator.kube import FencedError, KubeError, Object
-from headway_operator.plan.ends import OVERDUE_SECONDS
-from headway_operator.plan.times import to_seconds
-from headway_operator.queue import FIRST_BACKOFF, LONGEST_BACKOFF
-from headway_operator.slim import Key
+from headway_operator.engine import kube
+from headway_operator.engine.kube import FencedError, KubeError, Object
+from headway_operator.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF
+from headway_operator.engine.times import to_seconds
+from headway_operator.training.plan.ends import OVERDUE_SECONDS
+from headway_operator.training.records import Key
 from sim.cluster import Container, ended, label
 from sim.fakes.api import Call, Event
 from sim.network import READS

@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from headway_operator.kube import ConflictError, DeniedError, FencedError, KubeError, Object, Resource, RetryableError
+from headway_operator.engine.kube import (
+    ConflictError,
+    DeniedError,
+    FencedError,
+    KubeError,
+    Object,
+    Resource,
+    RetryableError,
+)
 from sim.agenda import at_once
 from sim.fakes.api import Call, FakeKube
 

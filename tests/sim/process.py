@@ -8,17 +8,17 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from headway_operator import kube
-from headway_operator.apply import Applier
-from headway_operator.cache import Cache
-from headway_operator.controller import Controller
-from headway_operator.kube import KubeError
-from headway_operator.lease import Clocks, Elector
+from headway_operator.engine import kube
+from headway_operator.engine.apply import Applier
+from headway_operator.engine.comparison import Resync
+from headway_operator.engine.kube import KubeError
+from headway_operator.engine.lease import Clocks, Elector
+from headway_operator.engine.reconcile import Controller
+from headway_operator.engine.store import Cache
+from headway_operator.engine.workers import Workers
 from headway_operator.metrics import Metrics
-from headway_operator.plan.model import Job, Notice
-from headway_operator.resync import Resync
-from headway_operator.slim import Key
-from headway_operator.work import Workers
+from headway_operator.training.plan.model import Job, Notice
+from headway_operator.training.records import Key
 from sim.agenda import ProcessLoop
 from sim.builders import DEFAULTS
 from sim.fakes.api import Event

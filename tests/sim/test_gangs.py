@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from headway_operator import kube
+from headway_operator.engine import kube
 from sim.schedule import JobPlan, Schedule
 from sim.world import World
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from headway_operator import kube
+from headway_operator.engine import kube
 from sim.network import FAULTS
 from sim.runner import play, play_all, shrink
 from sim.schedule import Action, JobPlan, Schedule, draw

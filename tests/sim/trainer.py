@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
-from headway_operator import kube
-from headway_operator.kube import Object
-from headway_operator.plan.times import to_text
+from headway_operator.engine import kube
+from headway_operator.engine.kube import Object
+from headway_operator.engine.times import to_text
 
 if TYPE_CHECKING:
     from sim.cluster import Container

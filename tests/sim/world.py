@@ -9,8 +9,8 @@ import random
 from collections import deque
 
 from headway_api.status import FINISHED
-from headway_operator import kube
-from headway_operator.kube import Object
+from headway_operator.engine import kube
+from headway_operator.engine.kube import Object
 from sim import actions
 from sim.agenda import Agenda
 from sim.builders import T0

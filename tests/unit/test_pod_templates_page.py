@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from headway_operator.plan.model import NewPod
-from headway_operator.plan.spec import resolve
-from headway_operator.render import merge, pods
-from headway_operator.render.objects import AttemptOf
+from headway_operator.training.plan.model import NewPod
+from headway_operator.training.plan.spec import resolve
+from headway_operator.training.render import merge, pods
+from headway_operator.training.render.objects import AttemptOf
 from markdown_blocks import ROOT, blocks
 from sim.builders import DEFAULTS, UID
 

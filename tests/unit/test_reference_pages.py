@@ -12,11 +12,11 @@ import yaml
 
 import headway_trainer
 from headway_api.status import Cause
-from headway_operator.plan import gang, status
 from headway_operator.settings import PREFIX, Settings
+from headway_operator.training.plan import gang, status
 from markdown_blocks import ROOT
 
-PLAN = ROOT / "operator/headway_operator/plan"
+PLAN = ROOT / "operator/headway_operator/training/plan"
 CONDITIONS = ROOT / "docs/reference/conditions.md"
 EVENTS = "Events"
 NO_FAILURES = {"Suspended", "Released"}

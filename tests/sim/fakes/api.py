@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from headway_operator import kube
-from headway_operator.kube import (
+from headway_operator.engine import kube
+from headway_operator.engine.kube import (
     AlreadyExistsError,
     ConflictError,
     FencedError,
@@ -16,7 +16,7 @@ from headway_operator.kube import (
     Object,
     Resource,
 )
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
 
 Place = tuple[str, str, str]
 """Resource, namespace, name."""

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from headway_api import wire
-from headway_operator import kube
-from headway_operator.apply import Applier
-from headway_operator.cache import Cache
-from headway_operator.controller import Controller
-from headway_operator.plan.model import Job, Notice
-from headway_operator.plan.spec import Defaults
-from headway_operator.plan.times import to_text
+from headway_operator.engine import kube
+from headway_operator.engine.apply import Applier
+from headway_operator.engine.reconcile import Controller
+from headway_operator.engine.store import Cache
+from headway_operator.engine.times import to_text
+from headway_operator.training.plan.model import Job, Notice
+from headway_operator.training.plan.spec import Defaults
 from sim.builders import DEFAULTS, T0, document
 from sim.fakes.api import ApiServer, Call, FakeKube
 

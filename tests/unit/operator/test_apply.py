@@ -9,10 +9,10 @@ import pytest
 
 from headway_api import wire
 from headway_api.storage import Storage
-from headway_operator import kube
-from headway_operator.apply import merge_patch
-from headway_operator.kube import RetryableError
-from headway_operator.plan.spec import Defaults
+from headway_operator.engine import kube
+from headway_operator.engine.apply import merge_patch
+from headway_operator.engine.kube import RetryableError
+from headway_operator.training.plan.spec import Defaults
 from sim.builders import DEFAULTS
 from sim.fakes.api import Call
 from unit.operator.stage import Stage, all_ready, end, let_go, running, speak

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from headway_operator import kube
-from headway_operator.kube import NotFoundError
+from headway_operator.engine import kube
+from headway_operator.engine.kube import NotFoundError
 from sim.builders import document
 from unit.operator.stage import KEY, Stage, running
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from headway_operator import kube
-from headway_operator.apply import CONCURRENCY
-from headway_operator.kube import ConflictError, DeniedError, InvalidError, RetryableError
+from headway_operator.engine import kube
+from headway_operator.engine.apply import CONCURRENCY
+from headway_operator.engine.kube import ConflictError, DeniedError, InvalidError, RetryableError
 from sim.fakes.api import Call
 from unit.operator.stage import Stage, end, let_go, running
 

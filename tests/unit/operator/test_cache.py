@@ -8,8 +8,8 @@ import pytest
 
 from headway_api import wire
 from headway_api.status import TrainingJobStatus
-from headway_operator.cache import Cache
-from headway_operator.plan.times import to_text
+from headway_operator.engine.store import Cache
+from headway_operator.engine.times import to_text
 from sim.builders import T0, UID
 
 KEY = ("default", "digits")
@@ -125,7 +125,7 @@ def test_what_was_deleted_is_remembered_for_two_comparisons_and_not_for_ever() -
 
 
 def test_who_deletes_without_end_is_remembered_for_the_newest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headway_operator.cache.TOMBSTONES", 10)
+    monkeypatch.setattr("headway_operator.engine.store.TOMBSTONES", 10)
     cache = seen()
     for number in range(100):
         cache.see_pod("DELETED", pod_body(6, uid=f"p{number}"), T0)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from headway_operator import kube
-from headway_operator.discovery import Served
-from headway_operator.kube import Resource, RetryableError
+from headway_operator.engine import kube
+from headway_operator.engine.discovery import Served
+from headway_operator.engine.kube import Resource, RetryableError
 
 
 class Answers:

@@ -12,8 +12,8 @@ from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from headway_operator import kube
-from headway_operator.kube import (
+from headway_operator.engine import kube
+from headway_operator.engine.kube import (
     AlreadyExistsError,
     ConflictError,
     DeniedError,
@@ -24,7 +24,7 @@ from headway_operator.kube import (
     NotFoundError,
     RetryableError,
 )
-from headway_operator.kube_http import HttpKube, _proxy_to, session_options
+from headway_operator.engine.kube_http import HttpKube, _proxy_to, session_options
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

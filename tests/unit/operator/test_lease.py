@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from headway_operator import kube
-from headway_operator.kube import RetryableError
-from headway_operator.lease import (
+from headway_operator.engine import kube
+from headway_operator.engine.kube import RetryableError
+from headway_operator.engine.lease import (
     POLL_SECONDS,
     RENEW_SECONDS,
     TAKE_OVER_SECONDS,

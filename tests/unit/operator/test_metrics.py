@@ -11,16 +11,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness import ROOT
 from headway_api.status import Attempt, TrainingJobStatus
-from headway_operator import kube, reference
-from headway_operator.health import BLIND_ROUNDS, diagnosis
+from headway_operator import reference
+from headway_operator.engine import kube
+from headway_operator.engine.freshness import Sight
+from headway_operator.engine.health import BLIND_ROUNDS, diagnosis
+from headway_operator.engine.times import to_text
+from headway_operator.engine.workers import Workers
 from headway_operator.metrics import READ, Metrics, Reading
-from headway_operator.plan.model import Plan
-from headway_operator.plan.times import to_text
 from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
-from headway_operator.sight import Sight
-from headway_operator.witness import Witness
-from headway_operator.work import Workers
+from headway_operator.training.measures import Witness
+from headway_operator.training.plan.model import Plan
 from sim.builders import T0, JobBuilder, make_job
 from sim.fakes import clock
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from headway_operator.plan.model import Plan
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
+from headway_operator.training.plan.model import Plan
 from sim.builders import T0, JobBuilder, deleted, make_job, names, outcome
 
 

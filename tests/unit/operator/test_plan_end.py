@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headway_api.status import CheckpointStatus, Progress, Result
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
 from sim.builders import T0, deleted, make_job, names, outcome, said
 
 OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [

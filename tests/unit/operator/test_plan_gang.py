@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from headway_operator.plan import gang
-from headway_operator.plan.times import to_seconds, to_text
+from headway_operator.engine.times import to_seconds, to_text
+from headway_operator.training.plan import gang
 from sim.builders import T0, JobBuilder, deleted, make_job, names, said
 
 FULL = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway_api import wire
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
 from sim.builders import T0, JobBuilder, deleted, make_job
 
 

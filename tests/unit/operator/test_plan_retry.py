@@ -10,8 +10,8 @@ from pydantic.alias_generators import to_camel
 from harness import ROOT
 from headway_api.job import Retry
 from headway_api.status import Attempt, Cause, Failures
-from headway_operator.plan import retry
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
+from headway_operator.policies import retry
 from sim.builders import T0, make_job, outcome, said
 
 TRIED_AGAIN: list[Cause] = list(retry.POLICIES)

@@ -8,7 +8,7 @@ import pytest
 
 from headway_api import wire
 from headway_api.status import CheckpointStatus, Progress
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
 from sim.builders import T0, deleted, make_job, names, said
 
 LOSSES: list[tuple[str, dict[str, Any], str]] = [

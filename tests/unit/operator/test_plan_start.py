@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headway_api.status import TrainingJobStatus
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
 from sim.builders import T0, deleted, make_job, names, said
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headway_operator.plan.times import to_text
+from headway_operator.engine.times import to_text
 from sim.builders import T0, deleted, make_job, names, outcome, said
 
 

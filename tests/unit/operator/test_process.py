@@ -12,18 +12,19 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
-from headway_operator import health, kube, logs
-from headway_operator.cache import Cache
-from headway_operator.events import EventPoster, event
-from headway_operator.kube import ConflictError, DeniedError, NotFoundError, RetryableError
+from headway_operator import logs
+from headway_operator.engine import health, kube
+from headway_operator.engine.comparison import Resync
+from headway_operator.engine.events import EventPoster, event
+from headway_operator.engine.kube import ConflictError, DeniedError, NotFoundError, RetryableError
+from headway_operator.engine.queue import KeyQueue
+from headway_operator.engine.store import Cache
+from headway_operator.engine.workers import Workers
 from headway_operator.main import main
 from headway_operator.metrics import Metrics
-from headway_operator.plan.model import Notice
-from headway_operator.queue import KeyQueue
-from headway_operator.resync import Resync
 from headway_operator.settings import Settings, from_environment
-from headway_operator.slim import Key
-from headway_operator.work import Workers
+from headway_operator.training.plan.model import Notice
+from headway_operator.training.records import Key
 from sim.builders import T0, document, make_job
 from sim.fakes import clock
 from sim.fakes.api import ApiServer, Call, FakeKube
@@ -151,7 +152,7 @@ class TestResync:
         assert added == [("other", "job-0")]
 
     def test_changes_that_the_watch_has_not_shown_are_taken_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("headway_operator.resync.PATIENCE_SECONDS", 0)
+        monkeypatch.setattr("headway_operator.engine.comparison.PATIENCE_SECONDS", 0)
         server, cache, resync, added = self.stage()
         asyncio.run(resync.seed())
         added.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway_operator.queue import LONGEST_BACKOFF, KeyQueue
+from headway_operator.engine.queue import LONGEST_BACKOFF, KeyQueue
 
 
 def test_a_key_that_waits_is_not_added_twice() -> None:

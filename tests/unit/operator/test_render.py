@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from headway_api import wire
-from headway_operator.plan.model import NewPod
-from headway_operator.plan.spec import resolve
-from headway_operator.render import gang, network, objects, pods
-from headway_operator.render.merge import RenderError, lay_under
-from headway_operator.render.objects import AttemptOf
+from headway_operator.training.plan.model import NewPod
+from headway_operator.training.plan.spec import resolve
+from headway_operator.training.render import gang, network, objects, pods
+from headway_operator.training.render.merge import RenderError, lay_under
+from headway_operator.training.render.objects import AttemptOf
 from sim.builders import DEFAULTS, UID, document
 
 HEAD, WORKER = NewPod("head"), NewPod("worker", 3, 1)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway_api import wire
-from headway_operator import slim
-from headway_operator.plan.model import Pod
-from headway_operator.plan.times import to_seconds, to_text
+from headway_operator.engine.times import to_seconds, to_text
+from headway_operator.training import records
+from headway_operator.training.plan.model import Pod
 from sim.builders import T0
 
 
@@ -19,7 +19,7 @@ def pod(*, name: str = "digits-1-worker-0-3", role: str = "worker", spec: Any = 
     labels = {wire.LABEL_JOB: "digits", wire.LABEL_JOB_UID: "u", wire.LABEL_ATTEMPT: "1", wire.LABEL_ROLE: role}
     labels |= {wire.LABEL_WORKER: "0"} if role == "worker" else {}
     meta = {"name": name, "namespace": "default", "uid": "p", "resourceVersion": "4", "labels": labels}
-    seen = slim.pod({"metadata": meta, "spec": spec or {}, "status": status}, None, T0)
+    seen = records.pod({"metadata": meta, "spec": spec or {}, "status": status}, None, T0)
     assert seen is not None
     return seen
 
@@ -92,7 +92,7 @@ def test_a_job_is_kept_as_text() -> None:
         "metadata": {"namespace": "a", "name": "b", "uid": "u", "resourceVersion": "9", "generation": 2},
         "spec": {"x": 1},
     }
-    record = slim.job_record(body)
+    record = records.job_record(body)
     assert (record.key, record.version, record.spec, record.status) == (("a", "b"), 9, '{"x":1}', "{}")
 
 

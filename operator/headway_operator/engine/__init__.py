@@ -1,0 +1,1 @@
+"""The engine: what every kind needs to be reconciled, and nothing that is about one kind."""

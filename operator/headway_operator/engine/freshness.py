@@ -1,0 +1,67 @@
+"""Whether the watches show what happens, judged by this operator's own writes: each has to come back by a watch.
+
+A connection that is open and silent looks like a quiet cluster; what was just written, and is not shown, does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from headway_operator.engine.kube import Resource
+from headway_operator.training import records
+
+WATCHED = ("trainingjobs", "pods", "configmaps")
+
+_Watch = tuple[str, str]
+"""A resource, and the namespace if there is a watch for each."""
+
+
+class Sight:
+    """What the watches have shown, and what they have yet to show."""
+
+    def __init__(
+        self, now: Callable[[], float], namespaces: Collection[str], lag: Callable[[str, float], None]
+    ) -> None:
+        self._now = now
+        self._namespaces = namespaces
+        self._lag = lag
+        """Told the seconds from a write until its resource's watch showed it."""
+        self.last_event: dict[str, float] = {}
+        """By resource: when its watch last showed anything, in seconds since the epoch."""
+        self._owed: dict[_Watch, tuple[int, float]] = {}
+        """The version of the write that a watch has yet to show, and since when."""
+        self._newest: dict[_Watch, int] = {}
+        """The newest version that a watch has shown."""
+
+    def written(self, resource: Resource, namespace: str, version: int) -> None:
+        """We wrote an object: its watch has to show that."""
+        watch = self._watch(resource.plural, namespace)
+        # A write that changed nothing has an old version: no watch will show it.
+        if resource.plural in WATCHED and watch not in self._owed and version > self._newest.get(watch, 0):
+            self._owed[watch] = version, self._now()
+
+    def settle(self, before: float) -> None:
+        """Wait no longer for what was written before a time: it may have gone again before the watches' first lists."""
+        self._owed = {watch: debt for watch, debt in self._owed.items() if debt[1] >= before}
+
+    def shown(self, resource: str, body: Mapping[str, Any]) -> None:
+        """A watch showed an object."""
+        now = self.last_event[resource] = self._now()
+        watch = self._watch(resource, body["metadata"].get("namespace", ""))
+        newest = self._newest[watch] = max(self._newest.get(watch, 0), records.version_of(body))
+        owed = self._owed.get(watch)
+        if owed is not None and newest >= owed[0]:
+            del self._owed[watch]
+            self._lag(resource, max(0.0, now - owed[1]))
+
+    def behind(self) -> dict[str, float]:
+        """By resource: for how many seconds its watch has not shown a write of ours."""
+        now = self._now()
+        behind = dict.fromkeys(WATCHED, 0.0)
+        for (resource, _), (_, since) in self._owed.items():
+            behind[resource] = max(behind[resource], now - since)
+        return behind
+
+    def _watch(self, resource: str, namespace: str) -> _Watch:
+        return resource, namespace if self._namespaces else ""

@@ -1,0 +1,255 @@
+"""The port's one implementation: dicts over the untyped path of `kubernetes.aio`'s ApiClient.
+
+The typed models would cost twice the CPU, refuse what they do not know on the way out and drop it on the way in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config.config_exception import ConfigException
+from kubernetes.aio.config.incluster_config import load_incluster_config
+from kubernetes.aio.config.kube_config import load_kube_config
+
+from headway_operator.engine.kube import (
+    AlreadyExistsError,
+    ConflictError,
+    DeniedError,
+    FencedError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    Object,
+    Resource,
+    RetryableError,
+)
+
+PAGE = 500
+USER_AGENT = "headway-operator"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_MERGE_PATCH = "application/merge-patch+json"
+_BY_STATUS: dict[int, type[KubeError]] = {
+    400: InvalidError,
+    403: DeniedError,
+    404: NotFoundError,
+    405: InvalidError,
+    409: ConflictError,
+    410: GoneError,
+    413: InvalidError,
+    415: InvalidError,
+    422: InvalidError,
+}
+
+_NOT_ADMITTED = re.compile(
+    r"admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request|failed calling webhook"
+)
+"""Somebody's policy does not take the object, or could not be asked. That may change: the object is not at fault."""
+
+Recorder = Callable[[str, str, int], None]
+"""Told of each call: verb, resource, HTTP status (0: no answer)."""
+Written = Callable[[Resource, str, int], None]
+"""Told of each object that was created or changed: its resource, namespace and version."""
+
+
+async def load_configuration() -> Configuration:
+    """How to reach the API server: from the pod's ServiceAccount, or else from KUBECONFIG."""
+    configuration = Configuration()
+    try:
+        load_incluster_config(configuration)
+    except ConfigException:
+        await load_kube_config(client_configuration=configuration)
+    configuration.proxy = configuration.proxy or _proxy_to(configuration.host)
+    configuration.client_session_kwargs = session_options()
+    return configuration
+
+
+def session_options() -> dict[str, Any]:
+    """What aiohttp's session has to know."""
+    # The environment has been asked for a proxy once; aiohttp would read ~/.netrc in a thread before each request.
+    return {"trust_env": False, "trace_configs": [_fenced()]}
+
+
+_allowed: ContextVar[Callable[[], bool]] = ContextVar("allowed")
+"""Whether what the present task writes may be written."""
+
+
+def _fenced() -> aiohttp.TraceConfig:
+    """Has aiohttp ask once more just before a body leaves.
+
+    It leaves in a task of its own, some turns of the event loop after the request was begun: a process that is frozen
+    in between would write when it thaws, after another has taken over.
+    """
+
+    async def ask(*_: object) -> None:
+        if not _allowed.get(lambda: True)():
+            raise FencedError("not the leader any more")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(ask)
+    return trace
+
+
+def _proxy_to(host: str) -> str | None:
+    url = urlsplit(host)
+    proxies = getproxies()
+    if url.hostname is None or proxy_bypass(url.hostname):
+        return None
+    return proxies.get(url.scheme)
+
+
+class HttpKube:
+    """The API server over HTTP."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        concurrency: int = 32,
+        timeout: float = 30.0,
+        may_write: Callable[[], bool] = lambda: True,
+        record: Recorder | None = None,
+        written: Written | None = None,
+    ) -> None:
+        self._client = client
+        self._limit = asyncio.Semaphore(concurrency)
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 5.0))
+        self._may_write = may_write
+        self._record = record
+        self._written = written
+
+    async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
+        """One object."""
+        accept = _METADATA if metadata_only else None
+        return await self._call("GET", "get", resource, _path(resource, namespace, name), accept=accept)
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[tuple[list[Object], int]]:
+        """All objects, in pages."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        accept = _METADATA_LIST if metadata_only else None
+        while True:
+            page = await self._call("GET", "list", resource, _path(resource, namespace), query=query, accept=accept)
+            meta = page.get("metadata", {})
+            yield page.get("items") or [], int(meta.get("resourceVersion") or 0)
+            if not meta.get("continue"):
+                return
+            query = {**query, "continue": meta["continue"]}
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has such a kind."""
+        path = f"/apis/{resource.group}/{resource.version}"
+        try:
+            found = await self._call("GET", "discover", resource, path)
+        except NotFoundError:
+            return False
+        return any(entry.get("name") == resource.plural for entry in found.get("resources") or ())
+
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+        """Create an object; returns its metadata."""
+        query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT}
+        path = _path(resource, namespace)
+        made = await self._call("POST", "create", resource, path, query=query, body=body, accept=_METADATA)
+        return self._tell(resource, namespace, made)
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Replace an object."""
+        return await self._call("PUT", "update", resource, _path(resource, namespace, name), body=body)
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+        """Merge into an object's status."""
+        path = f"{_path(resource, namespace, name)}/status"
+        query = {"fieldManager": USER_AGENT}
+        made = await self._call(
+            "PATCH", "patch", resource, path, query=query, body=dict(patch), accept=_METADATA, content=_MERGE_PATCH
+        )
+        return self._tell(resource, namespace, made)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
+    ) -> None:
+        """Delete an object."""
+        conditions = {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value}
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if conditions:
+            body["preconditions"] = conditions
+        await self._call("DELETE", "delete", resource, _path(resource, namespace, name), body=body, accept=_METADATA)
+
+    def _tell(self, resource: Resource, namespace: str, made: Object) -> Object:
+        if self._written is not None:
+            self._written(resource, namespace, int(made["metadata"]["resourceVersion"]))
+        return made
+
+    async def _call(
+        self,
+        method: str,
+        verb: str,
+        resource: Resource,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        accept: str | None = None,
+        content: str = "application/json",
+    ) -> Object:
+        headers = {"Accept": accept or "application/json", "Content-Type": content, "User-Agent": USER_AGENT}
+        async with self._limit:
+            # Looked at only now: a write may have waited long for its turn.
+            if method != "GET" and not self._may_write():
+                raise FencedError(f"not the leader any more: {verb} of {resource.plural} not sent")
+            _allowed.set(self._may_write)
+            status = 0
+            try:
+                _, url, sent, *_ = await self._client.param_serialize(
+                    method, path, query_params=query, header_params=headers, auth_settings=["BearerToken"]
+                )
+                # The body goes past param_serialize, which would copy it: it is plain JSON already.
+                response = await self._client.call_api(method, url, sent, body, _request_timeout=self._timeout)
+                status = response.status
+                data = await response.read()
+                after = response.headers.get("Retry-After")
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if method != "GET" and not self._may_write():
+                    raise FencedError(f"not the leader any more: {verb} of {resource.plural} broken off") from error
+                reason = str(error) or type(error).__name__
+                raise RetryableError(f"{verb} {resource.plural}: the API server did not answer ({reason})") from error
+            finally:
+                if self._record is not None:
+                    self._record(verb, resource.plural, status)
+        return _decode(f"{verb} {resource.plural}", status, data, after)
+
+
+def _path(resource: Resource, namespace: str | None, name: str | None = None) -> str:
+    root = f"/apis/{resource.group}" if resource.group else "/api"
+    where = f"/namespaces/{quote(namespace)}" if namespace is not None else ""
+    return f"{root}/{resource.version}{where}/{resource.plural}" + (f"/{quote(name)}" if name is not None else "")
+
+
+def _decode(what: str, status: int, data: bytes, after: str | None) -> Object:
+    try:
+        body = json.loads(data) if data else {}
+    except ValueError:
+        body = {}
+    if 200 <= status < 300 and isinstance(body, dict):  # noqa: PLR2004 - HTTP's success
+        return body
+    said = body if isinstance(body, dict) else {}
+    message = str(said.get("message") or f"{what}: HTTP {status}")
+    if status == 409 and said.get("reason") == "AlreadyExists":  # noqa: PLR2004 - HTTP's conflict
+        raise AlreadyExistsError(message)
+    if status in (400, 422, 500) and _NOT_ADMITTED.search(message):
+        raise DeniedError(message)
+    if status in _BY_STATUS:
+        raise _BY_STATUS[status](message)
+    raise RetryableError(message, float(after) if after and after.isdigit() else None)

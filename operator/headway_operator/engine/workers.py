@@ -1,0 +1,133 @@
+"""Takes keys from the queue and has them worked on, some at a time, each by one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from headway_operator.engine.kube import ConflictError, FencedError, KubeError, NotFoundError, RetryableError
+from headway_operator.engine.queue import KeyQueue
+from headway_operator.metrics import Metrics
+from headway_operator.training.records import Key
+
+logger = logging.getLogger(__name__)
+
+Reconcile = Callable[[Key], Awaitable[float | None]]
+
+
+class Workers:
+    """The queue, and those who work on it."""
+
+    def __init__(self, reconcile: Reconcile, *, limit: int, now: Callable[[], float], metrics: Metrics) -> None:
+        self._reconcile = reconcile
+        self._limit = limit
+        self._now = now
+        """Seconds since the epoch: the time in which plans say when to look again."""
+        self._metrics = metrics
+        self._queue: KeyQueue[Key] = KeyQueue()
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._progress_at = float("-inf")
+        """When the last look ended."""
+
+    def add(self, key: Key) -> None:
+        """The key needs a look."""
+        self._queue.add(key, self._clock())
+        self._wake.set()
+
+    def depth(self) -> int:
+        """How many keys wait."""
+        return self._queue.depth()
+
+    def oldest_seconds(self) -> float:
+        """How long the longest-waiting or longest-worked-on key has been at it."""
+        return self._queue.oldest(self._clock())
+
+    def longest_seconds(self) -> float:
+        """For how long the oldest look under way has gone on."""
+        return self._queue.longest_active(self._clock())
+
+    def standstill_seconds(self) -> float:
+        """For how long keys have waited and no look has come to its end: a long queue that moves is no standstill."""
+        now = self._clock()
+        return min(self._queue.oldest(now), now - self._progress_at)
+
+    async def run(self) -> None:
+        """Work, until cancelled."""
+        while True:
+            self._wake.clear()
+            self._start_what_can()
+            await self._sleep()
+
+    async def finish(self, seconds: float) -> None:
+        """Begin nothing new, and give what is being done some seconds to be finished."""
+        self._stopping = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        for task in self._running:
+            task.cancel()
+
+    def _may_start(self) -> bool:
+        return len(self._running) < self._limit and not self._stopping
+
+    def _start_what_can(self) -> None:
+        while self._may_start():
+            taken = self._queue.take(self._clock())
+            if taken is None:
+                return
+            key, waited = taken
+            self._metrics.queue_seconds.observe(waited)
+            task = asyncio.create_task(self._work_on(key), name=f"reconcile {'/'.join(key)}")
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+
+    async def _sleep(self) -> None:
+        # Who cannot start anything waits for a look to end: a key that is due already would keep it spinning.
+        due = self._queue.next_due() if self._may_start() else None
+        timeout = None if due is None else max(0.0, due - self._clock())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
+
+    async def _work_on(self, key: Key) -> None:
+        began = self._clock()
+        try:
+            again_at = await self._reconcile(key)
+        except NotFoundError:
+            # The job is gone, or its namespace: the watch will say so, sooner or later. Until then what is made for the
+            # job is collected as garbage, and each time that would be a reason to look again: not at once, then.
+            self._queue.failed(key, self._clock())
+            result = "gone"
+        except KubeError as error:
+            result = self._failed(key, error)
+        except Exception:
+            delay = self._queue.failed(key, self._clock())
+            logger.exception("looking at the job failed; again in %.1f s", delay, extra={"job": "/".join(key)})
+            result = "bug"
+        else:
+            when = None if again_at is None else self._clock() + max(0.0, again_at - self._now())
+            self._queue.done(key, self._clock(), when)
+            result = "done"
+        self._progress_at = self._clock()
+        self._metrics.reconciles.labels(result).inc()
+        self._metrics.reconcile_seconds.observe(self._progress_at - began)
+
+    def _failed(self, key: Key, error: KubeError) -> str:
+        after = error.after if isinstance(error, RetryableError) else None
+        delay = self._queue.failed(key, self._clock(), after)
+        if isinstance(error, ConflictError):
+            # Nothing is wrong: the job has changed since it was looked at.
+            return "conflict"
+        if not isinstance(error, FencedError):
+            logger.warning("%s; again in %.1f s", error, delay, extra={"job": "/".join(key)})
+        return "retry"
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Policies that kinds share, pure: what is tried again, and when."""

@@ -1,0 +1,158 @@
+"""The status as it should be: conditions, attempts, progress; and which of its changes cannot wait."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ValidationError
+
+from headway_api import wire
+from headway_api.status import (
+    MAX_ATTEMPTS_KEPT,
+    Attempt,
+    CheckpointStatus,
+    Condition,
+    ConditionType,
+    Failures,
+    Phase,
+    Progress,
+    Result,
+    TrainingJobStatus,
+    WorkersStatus,
+)
+from headway_api.storage import Storage
+from headway_operator.engine.times import to_text
+from headway_operator.training.plan.ends import bounded
+from headway_operator.training.plan.model import Job
+
+_ORDER: tuple[ConditionType, ...] = ("Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed")
+REASON_PODS_REFUSED = "PodsRefused"
+"""Scheduled=False for this reason: the attempt's pods are not all created yet, so a missing one is not a lost one."""
+
+
+class Draft:
+    """A status in the making: begins as the job's present one, ends as the one that should be written."""
+
+    def __init__(self, job: Job, now: float) -> None:
+        status = job.status
+        self._job = job
+        self._now = now
+        self._conditions: dict[ConditionType, Condition] = {item.type: item for item in status.conditions}
+        self.phase: Phase | None = status.phase
+        self.attempt: int = status.attempt
+        self.attempts: list[Attempt] = list(status.attempts)
+        self.failures: Failures = status.failures or Failures()
+        self.start_time: str | None = status.start_time
+        self.completion_time: str | None = status.completion_time
+        self.active_seconds: int = status.active_seconds
+        self.workers: WorkersStatus | None = status.workers
+        self.progress: Progress | None = status.progress
+        self.checkpoint: CheckpointStatus | None = status.checkpoint
+        self.storage: Storage | None = status.storage
+        self.result: Result | None = status.result
+
+    def condition(self, kind: ConditionType, holds: bool, reason: str, message: str = "") -> None:
+        """Set a condition; its transition time moves only when it comes to hold or ceases to."""
+        value: Literal["True", "False"] = "True" if holds else "False"
+        before = self._conditions.get(kind)
+        unchanged = before is not None and before.status == value
+        self._conditions[kind] = Condition(
+            type=kind,
+            status=value,
+            reason=reason,
+            message=bounded(message),
+            last_transition_time=before.last_transition_time if before and unchanged else to_text(self._now),
+            observed_generation=self._job.generation,
+        )
+
+    def drop(self, *kinds: ConditionType) -> None:
+        """Take conditions away that are no longer about anything."""
+        for kind in kinds:
+            self._conditions.pop(kind, None)
+
+    def holds(self, kind: ConditionType) -> bool:
+        """Whether a condition is True."""
+        condition = self._conditions.get(kind)
+        return condition is not None and condition.status == "True"
+
+    def put(self, attempt: Attempt) -> None:
+        """Enter an attempt, or what became of it; the oldest make room, and what led to nothing but this one."""
+        kept = [
+            entry
+            for entry in self.attempts
+            if entry.number != attempt.number
+            and not (attempt.releases and entry.cause == "Released" and entry.running_time is None)
+        ]
+        self.attempts = sorted([*kept, attempt], key=lambda entry: entry.number)[-MAX_ATTEMPTS_KEPT:]
+        self.attempt = max(self.attempt, attempt.number)
+
+    def build(self) -> TrainingJobStatus:
+        """The status."""
+        conditions = [self._conditions[kind] for kind in _ORDER if kind in self._conditions]
+        return TrainingJobStatus(
+            observed_generation=self._job.generation,
+            phase=self.phase,
+            conditions=conditions,
+            attempt=self.attempt,
+            attempts=self.attempts,
+            failures=self.failures if self.failures != Failures() else None,
+            start_time=self.start_time,
+            completion_time=self.completion_time,
+            active_seconds=self.active_seconds,
+            workers=self.workers,
+            progress=self.progress,
+            checkpoint=self.checkpoint,
+            storage=self.storage,
+            result=self.result,
+        )
+
+
+def condition_of(status: TrainingJobStatus, kind: ConditionType) -> Condition | None:
+    """A condition of a status."""
+    return next((item for item in status.conditions if item.type == kind), None)
+
+
+def pods_refused(status: TrainingJobStatus) -> Condition | None:
+    """The condition of a status that says that not all pods of the attempt were taken, if one says so."""
+    told = condition_of(status, "Scheduled")
+    return told if told is not None and told.reason == REASON_PODS_REFUSED else None
+
+
+def urgent(old: TrainingJobStatus, new: TrainingJobStatus) -> bool:
+    """Whether the change must be written now; what only shows how far things are can wait a moment."""
+    return _essence(old) != _essence(new)
+
+
+def _essence(status: TrainingJobStatus) -> object:
+    conditions = [
+        (item.type, item.status, item.reason)
+        for item in status.conditions
+        if item.type != "Scheduled" or item.reason == REASON_PODS_REFUSED
+    ]
+    attempts = [
+        entry.model_copy(update={"resumed_from_step": None, "steps_lost": None, "node": None})
+        for entry in status.attempts
+    ]
+    return (
+        status.phase,
+        conditions,
+        status.attempt,
+        attempts,
+        status.failures,
+        status.completion_time,
+        status.result,
+        status.observed_generation,
+    )
+
+
+def read_progress(text: str, attempt: int) -> wire.ProgressFile | None:
+    """What the driver says; None if it says nothing, nothing readable, or is another attempt's."""
+    if not text:
+        return None
+    try:
+        said = wire.ProgressFile.model_validate_json(text)
+    except ValidationError:
+        return None
+    if said.attempt != attempt or (said.outcome is not None and said.outcome.attempt != attempt):
+        return None
+    return said
