@@ -30,7 +30,7 @@ Cause = Literal[
 ]
 """Why an attempt, or the job, ended."""
 
-ConditionType = Literal["Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed"]
+ConditionType = Literal["Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed", "Reconciled"]
 Time = Annotated[str, Cut(64)]
 """RFC 3339, UTC, whole seconds."""
 Word = Annotated[str, Cut(253)]
@@ -217,7 +217,7 @@ class TrainingJobStatus(StatusSection):
     phase: Phase | None = None
     """A summary of the conditions for people."""
     conditions: Annotated[list[Condition], Cut(16), list_map("type")] = Field(default_factory=list)
-    """Accepted, Scheduled, Running, Suspended, Complete, Failed."""
+    """Accepted, Scheduled, Running, Suspended, Complete, Failed; Reconciled where the operator cannot do its part."""
     attempt: int = 0
     """The number of the current or last attempt."""
     attempts: Annotated[list[Attempt], Cut(MAX_ATTEMPTS_KEPT), list_map("number")] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from headway_api.status import Attempt, Cause, Condition, Failures, TrainingJobS
 from headway_api.storage import Storage
 from headway_operator.engine.times import to_text
 from headway_operator.training.plan.job import plan
-from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Job, Observed, Plan, Pod, Refusal
+from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Fact, Job, Observed, Plan, Pod, Refusal
 from headway_operator.training.plan.spec import Defaults, resolve
 
 T0 = 1_800_000_000.0
@@ -194,7 +194,11 @@ class JobBuilder:
 
     def live(self) -> JobBuilder:
         """The pods were read from the API server."""
-        return self.seen(live=True)
+        return self.read("live")
+
+    def read(self, *facts: Fact) -> JobBuilder:
+        """These facts were read from the API server, too."""
+        return self.seen(read=self._observed.get("read", frozenset()) | set(facts))
 
     def build(self) -> tuple[Job, Observed]:
         """The job and what is seen."""

@@ -45,10 +45,6 @@ EXPECTED_GRACE = 30.0
 """How long a deletion takes that we asked for and the watch has not shown yet."""
 
 
-class _LostError(kube.KubeError):
-    """What the running pods of an attempt rest upon is gone and cannot be made again."""
-
-
 @dataclass(slots=True)
 class Applied:
     """What became of a Plan."""
@@ -98,7 +94,7 @@ class Applier:
         Raises KubeError where the API server does not answer or the job is not what it was; the rest has been tried.
         """
         applied = Applied()
-        if plan.create or plan.with_objects:
+        if plan.create or plan.ensure_objects:
             await self._create(job, plan, applied)
         await _all([partial(self._delete_pod, job, pod, applied) for pod in plan.delete])
         for attempt in plan.delete_objects:
@@ -114,15 +110,11 @@ class Applier:
         if job.spec is None:
             return
         attempt = AttemptOf(job.namespace, job.name, job.uid, plan.attempt, plan.workers, job.spec, plan.grouped)
-        begun = any(one.number == plan.attempt and one.running_time for one in job.status.attempts)
-        if plan.with_objects or begun:
-            if begun or not plan.create:
+        if plan.ensure_objects:
+            if not plan.create:
                 await self._still_there(job)
             try:
-                await (self._renew(job, attempt, joining=bool(plan.create)) if begun else self._prepare(job, attempt))
-            except _LostError as error:
-                self._refuse_all(job, plan, applied, Refusal("Lost", str(error)))
-                return
+                await self._ensure_objects(job, attempt, plan.ensure_objects)
             except (DeniedError, InvalidError) as error:
                 if not plan.create:
                     raise
@@ -154,7 +146,7 @@ class Applier:
     def _refuse_all(job: Job, plan: Plan, applied: Applied, refusal: Refusal) -> None:
         applied.refused |= {new.name(job.name, plan.attempt): refusal for new in plan.create}
 
-    async def _prepare(self, job: Job, attempt: AttemptOf) -> None:
+    async def _ensure_objects(self, job: Job, attempt: AttemptOf, kinds: frozenset[str]) -> None:
         """All that pods need to start; the pods come after.
 
         The ConfigMap is first, as it is last to go: where there is none, nothing else has to be looked for. The rest is
@@ -172,16 +164,38 @@ class Applier:
                 # The job is there, but the kind is not any more: not what NotFoundError means to our callers.
                 raise RetryableError(f"the API server does not serve PodGroups any more: {error}") from error
 
-        await self._make_config(job, attempt)
-        calls: list[Callable[[], Awaitable[Any]]] = [
-            partial(self._prepare_namespace, job.namespace),
-            partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
-            partial(other, kube.SERVICES, network.service(attempt)),
-            partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt)),
-        ]
-        if attempt.grouped:
-            calls.append(group)
-        await _all(calls)
+        if "ConfigMap" in kinds:
+            made = await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt))
+            self._cache.created_config((job.namespace, job.name), made, self._now())
+        calls: dict[str, list[Callable[[], Awaitable[Any]]]] = {
+            "Secret": [
+                partial(self._prepare_namespace, job.namespace),
+                partial(other, kube.SECRETS, objects.secret(attempt, self._new_token())),
+            ],
+            "Service": [partial(other, kube.SERVICES, network.service(attempt))],
+            "NetworkPolicy": [partial(other, kube.NETWORK_POLICIES, network.network_policy(attempt))],
+            "PodGroup": [group],
+        }
+        await _all([call for kind, some in calls.items() if kind in kinds for call in some])
+
+    async def missing(self, job: Job, attempt: int, *, grouped: bool) -> frozenset[str]:
+        """The kinds of an attempt's unwatched objects that do not exist.
+
+        Raises NotFoundError where the job is gone: what it lacks is gone with it, and would be again.
+        """
+        await self._still_there(job)
+        name = wire.object_name(job.name, attempt)
+        found: set[str] = set()
+
+        async def look_for(resource: Resource) -> None:
+            try:
+                await self._api.get(resource, job.namespace, name, metadata_only=True)
+            except NotFoundError:
+                found.add(resource.kind)
+
+        kinds = (*UNWATCHED, kube.POD_GROUPS) if grouped else UNWATCHED
+        await _all([partial(look_for, resource) for resource in kinds])
+        return frozenset(found)
 
     def left(self, key: Key, uid: str) -> frozenset[int]:
         """Attempts of a job whose unwatched objects were made here, and not deleted here."""
@@ -207,46 +221,6 @@ class Applier:
         found = await self._api.get(kube.JOBS, job.namespace, job.name, metadata_only=True)
         if found["metadata"]["uid"] != job.uid:
             raise NotFoundError(f"the job {job.namespace}/{job.name} of uid {job.uid} is gone")
-
-    async def _renew(self, job: Job, attempt: AttemptOf, *, joining: bool) -> None:
-        """What running pods, and those that join them, rest upon: somebody may have deleted some of it.
-
-        Asked for only when there is something to make: nobody watches these kinds. A Secret is not made again, as the
-        pods that run know another token than a new one would have.
-        """
-
-        async def again(resource: Resource, body: Object) -> None:
-            try:
-                await self._api.get(resource, job.namespace, body["metadata"]["name"], metadata_only=True)
-            except NotFoundError:
-                made = await self._ensure(resource, job, body)
-                self._remember(job, attempt.number, resource, made)
-
-        async def secret() -> None:
-            name = wire.object_name(job.name, attempt.number)
-            try:
-                await self._api.get(kube.SECRETS, job.namespace, name, metadata_only=True)
-            except NotFoundError:
-                raise _LostError(
-                    f"somebody deleted the Secret {name} with Ray's token: no worker can join this attempt any more"
-                ) from None
-
-        calls: list[Callable[[], Awaitable[Any]]] = [
-            partial(again, kube.SERVICES, network.service(attempt)),
-            partial(again, kube.NETWORK_POLICIES, network.network_policy(attempt)),
-        ]
-        key = (job.namespace, job.name)
-        if all(config.attempt != attempt.number for config in self._cache.configs_of(key, job.uid)):
-            calls.append(partial(self._make_config, job, attempt))
-        if attempt.grouped:
-            calls.append(partial(again, kube.POD_GROUPS, gang.pod_group(attempt)))
-        if joining:
-            calls.append(secret)
-        await _all(calls)
-
-    async def _make_config(self, job: Job, attempt: AttemptOf) -> None:
-        made = await self._ensure(kube.CONFIG_MAPS, job, objects.config_map(attempt))
-        self._cache.created_config((job.namespace, job.name), made, self._now())
 
     async def _prepare_namespace(self, namespace: str) -> None:
         if self._now() < self._prepared.get(namespace, float("-inf")) + PREPARED_SECONDS:

@@ -19,7 +19,7 @@ from headway_operator.engine.kube import Kube
 from headway_operator.engine.store import Cache
 from headway_operator.training.measures import Witness
 from headway_operator.training.plan.job import plan as decide
-from headway_operator.training.plan.model import AttemptConfig, Job, Notice, Observed, Plan, Refusal
+from headway_operator.training.plan.model import AttemptConfig, Fact, Job, Notice, Observed, Plan, Refusal
 from headway_operator.training.plan.spec import Defaults, Resolved, kept, resolve
 from headway_operator.training.records import JobRecord, Key
 
@@ -51,6 +51,14 @@ class _Memory:
     last_write: float | None = None
     refusals: dict[str, Refusal] = field(default_factory=dict)
     refused_times: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What was read from the API server for one decision."""
+
+    read: frozenset[Fact] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 class Controller:
@@ -92,26 +100,28 @@ class Controller:
             if self._witness is not None:
                 self._witness.gone(key)
             return None
-        memory = self._memory(record)
+        memory, facts = self._memory(record), _Facts()
         try:
-            plan, job = self._look(record, memory, live=False)
+            plan, job = self._look(record, memory, facts)
         except ValidationError as error:
             # A newer operator may have written it. To begin anew would train a finished job again.
             logger.error("its status cannot be read, it is left alone: %s", error, extra={"job": "/".join(key)})
             return None
-        live = plan.look_live
-        if live:
-            await self._look_live(key, record)
-            plan, job = self._look(record, memory, live=True)
+        while plan.read:
+            facts = await self._read(key, record, job, plan, facts)
+            record = self._cache.job(key)
+            if record is None or record.uid != memory.uid:
+                return self._now()
+            plan, job = self._look(record, memory, facts)
         applied = await self._act(record, job, plan, memory)
         if applied.refused:
             # The status has to say what was refused; the refusals keep this plan from asking again.
-            plan, job = self._look(record, memory, live=live)
+            plan, job = self._look(record, memory, facts)
             applied = await self._act(record, job, plan, memory)
         self._cache.forget(key, plan.forget)
         return self._now() if applied.was_wrong else plan.requeue_at
 
-    def _look(self, record: JobRecord, memory: _Memory, *, live: bool) -> tuple[Plan, Job]:
+    def _look(self, record: JobRecord, memory: _Memory, facts: _Facts) -> tuple[Plan, Job]:
         job = self._job(record)
         observed = Observed(
             pods=self._cache.pods_of(record.key, record.uid),
@@ -120,7 +130,8 @@ class Controller:
                 for config in self._cache.configs_of(record.key, record.uid)
             ),
             left=self._applier.left(record.key, record.uid),
-            live=live,
+            read=facts.read,
+            missing=facts.missing,
             pod_groups=self._pod_groups(),
             refusals=memory.refusals,
             last_write=memory.last_write,
@@ -151,6 +162,15 @@ class Controller:
             retry_at = self._now() + delay
             memory.refusals = {name: replace(refusal, retry_at=retry_at) for name, refusal in applied.refused.items()}
         return applied
+
+    async def _read(self, key: Key, record: JobRecord, job: Job, plan: Plan, facts: _Facts) -> _Facts:
+        """What the plan needs to know before it can decide, beside what is known already."""
+        missing = facts.missing
+        if "live" in plan.read:
+            await self._look_live(key, record)
+        if "objects" in plan.read:
+            missing = await self._applier.missing(job, plan.attempt, grouped=plan.grouped)
+        return _Facts(facts.read | plan.read, missing)
 
     async def _look_live(self, key: Key, record: JobRecord) -> None:
         """Read the job's pods and ConfigMaps from the API server.

@@ -301,7 +301,7 @@ def test_who_insists_on_a_pod_group_where_there_can_be_none_is_told_and_waits(
     builder = make_job().spec(**fields).seen(pod_groups=served)
     plan = builder.plan()
     assert not plan.create
-    assert not plan.with_objects
+    assert not plan.ensure_objects
     scheduled = said(plan, "Scheduled")
     assert (scheduled.status, scheduled.reason) == ("False", "NoPodGroup")
     assert words in scheduled.message

@@ -59,13 +59,13 @@ def test_a_driver_on_a_node_that_died_is_silent_and_ends_as_lost_with_its_node()
 
 def test_before_a_driver_counts_as_silent_the_api_server_is_asked() -> None:
     plan = spoke(1000).plan(after=1210)
-    assert plan.look_live
+    assert "live" in plan.read
     assert plan.status is None or plan.status.attempts[0].cause is None
 
 
 def test_a_config_map_that_is_made_again_is_looked_at_again_though_nobody_writes_into_it() -> None:
     plan = make_job().running().without_config().head().worker(0).plan(after=50)
-    assert plan.with_objects
+    assert plan.ensure_objects
     assert plan.requeue_at is not None
 
 

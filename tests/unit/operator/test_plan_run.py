@@ -28,7 +28,7 @@ def test_a_lost_worker_is_replaced_at_once_and_counted_when_the_new_one_is_there
     lost = make_job().workers(2).running().head().worker(0).worker(1, **worker)
     plan = lost.plan(after=60)
     assert names(plan) == ["digits-1-worker-1-1"]
-    assert not plan.with_objects
+    assert not plan.ensure_objects
     assert plan.requeue_at == T0 + 60
     plan = lost.worker(1, number=1, pending=True).plan(after=61)
     assert plan.status is not None

@@ -14,7 +14,7 @@ from sim.builders import T0, deleted, make_job, names, said
 def test_a_new_job_gets_all_its_pods_and_objects_at_once() -> None:
     plan = make_job().workers(2).plan()
     assert names(plan) == ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-0"]
-    assert plan.with_objects
+    assert plan.ensure_objects
     assert (plan.attempt, plan.workers) == (1, 2)
     assert not plan.delete
     assert [notice.reason for notice in plan.notices] == ["AttemptStarted"]
@@ -93,7 +93,7 @@ def test_pods_of_an_attempt_that_is_being_created_are_completed_not_counted_as_l
         builder.attempt(1).condition("Scheduled", False, "PodsRefused")
     plan = builder.config(1).head(pending=True).plan(after=5)
     assert names(plan) == ["digits-1-worker-0-0", "digits-1-worker-1-0"]
-    assert plan.with_objects
+    assert plan.ensure_objects
     assert plan.status is None or plan.status.failures is None
 
 

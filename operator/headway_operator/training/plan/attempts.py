@@ -6,7 +6,7 @@ from headway_api import wire
 from headway_api.status import Attempt, Cause, WorkersStatus
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
-from headway_operator.training.plan import gang
+from headway_operator.training.plan import gang, objects
 from headway_operator.training.plan.ends import (
     OVERDUE_SECONDS,
     End,
@@ -54,7 +54,7 @@ def carry_on(look: Look, attempt: Attempt) -> None:
     attempt = _hear_driver(look, attempt, said)
     head = crew.head
     if head is not None and head.ended and _unheard(look, head):
-        look.look_live = True
+        look.read.add("live")
     elif head is not None and head.ended:
         _end(look, attempt, head_end(head, attempt.number, said.outcome if said else None))
     elif head is not None and overdue(head, look.now):
@@ -65,7 +65,7 @@ def carry_on(look: Look, attempt: Attempt) -> None:
         _stop_further(look, attempt, crew)
     elif head is None and not _incomplete(look, attempt):
         if not look.observed.live:
-            look.look_live = True
+            look.read.add("live")
             return
         name = wire.head_name(look.job.name, attempt.number)
         _end(look, attempt, End("NodeLost", gone_message("head", name)))
@@ -130,7 +130,7 @@ def _hear_driver(look: Look, attempt: Attempt, said: wire.ProgressFile | None) -
 
 def _unreachable_head(look: Look, attempt: Attempt, crew: Crew) -> None:
     if not look.observed.live:
-        look.look_live = True
+        look.read.add("live")
         return
     if crew.head is not None:
         _end(look, attempt, End("NodeLost", silent_node_message("head", crew.head), node=crew.head.node))
@@ -145,20 +145,23 @@ def _keep_going(look: Look, attempt: Attempt, crew: Crew) -> None:
         crew.missing = []
     else:
         first = []
-        look.look_live = bool(crew.missing) and not look.observed.live
+        if crew.missing:
+            look.read.add("live")
     lost, wake = losses(crew, look.now)
     if wake is not None:
         look.wake_at(wake)
-    why = reason_to_stop(look, attempt, crew, list(lost.values()))
-    if why is not None:
-        _stop(look, attempt, crew, why)
-        return
     # Numbers are counted over the whole attempt, so that a name never returns.
     top = max([attempt.workers_replaced, *(pod.number for pod in crew.replacements)])
     again = [NewPod("worker", index, top + step) for step, index in enumerate(lost, start=1)]
-    # A ConfigMap that somebody deleted is made again: pods that are still to come mount it.
-    bare, grouped = bool(first) or look.config is None, gang.grouped(look)
-    if look.create(attempt.number, crew.desired, [*first, *again], with_objects=bare, grouped=grouped) and again:
+    look.grouped = gang.grouped(look)
+    joining = any(look.refused_until(pod) is None for pod in again)
+    objects.ask_what_is_missing(look, attempt, joining=joining)
+    why = reason_to_stop(look, attempt, crew, list(lost.values())) or objects.token_lost(look, attempt, joining=joining)
+    if why is not None:
+        _stop(look, attempt, crew, why)
+        return
+    ensure = objects.to_ensure(look, attempt, first=bool(first))
+    if look.create(crew.desired, [*first, *again], ensure=ensure) and again:
         look.again()
     _tidy(look, attempt, crew)
     _describe(look, attempt, crew, creating=bool(first))

@@ -45,7 +45,7 @@ def silent(look: Look, attempt: Attempt, spec: TrainingJobSpec, head: Pod | None
         look.wake_at(last + patience)
         return None
     if not look.observed.live:
-        look.look_live = True
+        look.read.add("live")
         return None
     return End(
         "Hang",

@@ -106,7 +106,7 @@ def _between_attempts(look: Look) -> None:
     if groupless or not clean or (last is not None and not _backoff_over(look, last)):
         return
     if job.status.attempt > 0 and not look.observed.live:
-        look.look_live = True
+        look.read.add("live")
         return
     attempts.start(look, job.status.attempt + 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headway_api import wire
 from headway_operator.training.plan.ends import overdue
-from headway_operator.training.plan.model import AttemptConfig, Job, NewPod, Notice, Observed, Plan, Pod, Refusal
+from headway_operator.training.plan.model import AttemptConfig, Fact, Job, NewPod, Notice, Observed, Plan, Pod, Refusal
 from headway_operator.training.plan.status import Draft, read_progress, urgent
 
 GOING_SECONDS = 60.0
@@ -19,6 +19,7 @@ class Look:
         self.observed = observed
         self.now = now
         self.draft = Draft(job, now)
+        self.draft.refused = observed.status_refused
         self.refusals: dict[str, Refusal] = {}
         """What the API server refused of the attempt that is being looked at."""
         self.config: AttemptConfig | None = None
@@ -26,12 +27,13 @@ class Look:
         self.said: wire.ProgressFile | None = None
         """What its driver says there."""
         self.notices: list[Notice] = []
-        self.look_live = False
+        self.read: set[Fact] = set()
         self._attempt = 0
         self._workers = 0
         self._create: list[NewPod] = []
-        self._with_objects = False
-        self._grouped = False
+        self._ensure: frozenset[str] = frozenset()
+        self.grouped = False
+        """Whether the attempt's pods are scheduled as one PodGroup."""
         self._delete: dict[str, Pod] = {}
         self._delete_objects: set[int] = set()
         self._delete_job = False
@@ -40,29 +42,34 @@ class Look:
 
     def turn_to(self, attempt: int) -> None:
         """From here on it is about this attempt."""
+        self._attempt = attempt
         prefix = f"{self.job.name}-{attempt}-"
         self.refusals = {name: why for name, why in self.observed.refusals.items() if name.startswith(prefix)}
         self.config = next((config for config in self.observed.configs if config.attempt == attempt), None)
         self.said = read_progress(self.config.progress, attempt) if self.config is not None else None
 
-    def create(self, attempt: int, workers: int, pods: list[NewPod], *, with_objects: bool, grouped: bool) -> bool:
-        """Create pods of an attempt of so many workers, those that were refused a moment ago excepted.
+    def create(self, workers: int, pods: list[NewPod], *, ensure: frozenset[str]) -> bool:
+        """Create pods of the attempt, which has so many workers, those that were refused a moment ago excepted.
 
-        With objects: make sure of its ConfigMap, Secret, Service and NetworkPolicy first, also if there are no pods to
-        create. Grouped: the pods are scheduled as one PodGroup, which is one more of these objects.
+        `ensure` are the kinds of objects to be made sure of first, also if there are no pods to create.
 
         Returns whether any are left to be created.
         """
-        self._attempt, self._workers = attempt, workers
+        self._workers = workers
         for pod in pods:
-            refusal = self.refusals.get(pod.name(self.job.name, attempt))
-            if refusal is not None and self.now < refusal.retry_at:
-                self.wake_at(refusal.retry_at)
-            else:
+            held_back = self.refused_until(pod)
+            if held_back is None:
                 self._create.append(pod)
-        self._with_objects = with_objects and (bool(self._create) or not pods)
-        self._grouped = grouped
+            else:
+                self.wake_at(held_back)
+        if self._create or not pods:
+            self._ensure = ensure
         return bool(self._create)
+
+    def refused_until(self, pod: NewPod) -> float | None:
+        """When a pod that was refused a moment ago may be asked for again; None: now."""
+        refusal = self.refusals.get(pod.name(self.job.name, self._attempt))
+        return refusal.retry_at if refusal is not None and self.now < refusal.retry_at else None
 
     def delete(self, pod: Pod) -> None:
         """Delete a pod, unless that has been asked for already."""
@@ -108,7 +115,7 @@ class Look:
             if not overdue(pod, self.now):
                 held.append(pod)
             elif not self.observed.live:
-                self.look_live = True
+                self.read.add("live")
         return held
 
     def _wake_at(self, when: float) -> None:
@@ -127,14 +134,14 @@ class Look:
             attempt=self._attempt,
             workers=self._workers,
             create=tuple(self._create),
-            with_objects=self._with_objects,
-            grouped=self._grouped,
+            ensure_objects=self._ensure,
+            grouped=self.grouped,
             delete=tuple(self._delete.values()),
             delete_objects=tuple(sorted(self._delete_objects)),
             delete_job=self._delete_job,
             status=write,
             notices=tuple(self.notices),
             forget=tuple(self._forget),
-            look_live=self.look_live,
+            read=frozenset(self.read - self.observed.read),
             requeue_at=self._wake,
         )

@@ -11,6 +11,14 @@ from headway_api.job import TrainingJobSpec
 from headway_api.status import TrainingJobStatus
 
 Role = Literal["head", "worker"]
+Fact = Literal["live", "objects", "scaleUps"]
+"""What a decision may need read from the API server, beyond what the watches show.
+
+live: the job's pods and ConfigMaps. objects: which of the open attempt's unwatched objects do not exist. scaleUps: for
+which pending pods an autoscaler is making a node.
+"""
+UNWATCHED: tuple[str, ...] = ("Secret", "Service", "NetworkPolicy")
+"""The kinds of an attempt's objects that nobody watches; where pods are scheduled as one, PodGroup is one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,14 @@ class Pod:
     waiting_since: float | None = None
     gone: bool = False
     """The object is deleted; this is what was last seen of it."""
+    nominated: str = ""
+    """The node that the scheduler means to give it once it has made room there."""
+    grace: float | None = None
+    """Seconds from the request to delete it until its processes are killed; None if it is not known."""
+    deleting_seen_at: float | None = None
+    """When this operator first saw that somebody asked for its deletion."""
+    ended_seen_at: float | None = None
+    """When this operator first saw that its work is over."""
 
     @property
     def ended(self) -> bool:
@@ -100,14 +116,16 @@ class AttemptConfig:
     """Whether the attempt's pods are scheduled as one PodGroup."""
     workers: int = 0
     """How many workers its driver was told to wait for; 0 if it does not say."""
+    progress_seconds: float = 0.0
+    """How often its driver was told to speak; 0 if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """The API server does not take an object that we asked for."""
 
-    kind: Literal["Invalid", "Denied", "Lost"]
-    """Invalid: it never will. Denied: not now, as for a quota. Lost: what it would rest upon is gone for good."""
+    kind: Literal["Invalid", "Denied"]
+    """Invalid: it never will. Denied: not now, as for a quota."""
     message: str
     retry_at: float = 0.0
     """When to ask again, at the earliest."""
@@ -123,8 +141,17 @@ class Observed:
     """Attempts whose Secret, Service or NetworkPolicy we have made and not deleted. Nobody watches these kinds, so this
     is no sign that an attempt has begun; it is one that there is something to delete, also where somebody has deleted
     the ConfigMap."""
-    live: bool = False
-    """Whether pods and ConfigMaps were read from the API server for this very decision."""
+    read: frozenset[Fact] = frozenset()
+    """What was read from the API server for this very decision."""
+    missing: frozenset[str] = frozenset()
+    """The kinds of the open attempt's unwatched objects that do not exist; known if `objects` was read."""
+    scale_ups: Mapping[str, float] = field(default_factory=dict)
+    """Names of pending pods for which an autoscaler is making a node, with the time of its newest word of that; known
+    if `scaleUps` was read."""
+    others_waiting: bool = False
+    """Whether another job of this operator lacks room right now."""
+    status_refused: bool = False
+    """Whether the API server refused the last status."""
     pod_groups: bool = False
     """Whether the API server serves PodGroups."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
@@ -133,6 +160,13 @@ class Observed:
     """When the status was last written."""
     write_interval: float = 2.0
     """Seconds between status writes that can wait."""
+    progress_interval: float = 2.0
+    """How often the driver of a new attempt is to be told to speak, in seconds."""
+
+    @property
+    def live(self) -> bool:
+        """Whether pods and ConfigMaps were read from the API server for this very decision."""
+        return "live" in self.read
 
     def attempts_with_objects(self) -> set[int]:
         """Attempts of which more than pods may be there."""
@@ -168,13 +202,16 @@ class Plan:
     """What is to be done now. Deletions rest on what the status already says, so a crash between them loses nothing."""
 
     attempt: int = 0
-    """The attempt that `create` is for."""
+    """The open attempt: the one that `create`, `ensure_objects` and `read` are about."""
     workers: int = 0
     """How many workers that attempt has."""
     create: tuple[NewPod, ...] = ()
     """Pods to create, after the attempt's other objects."""
-    with_objects: bool = False
-    """Whether the attempt's ConfigMap, Secret, Service and NetworkPolicy have to be made sure of first."""
+    dry_run: tuple[NewPod, ...] = ()
+    """Pods that the API server has to judge before anything is made. If it refuses one, nothing is."""
+    ensure_objects: frozenset[str] = frozenset()
+    """The kinds of the attempt's objects (`ConfigMap`, those of UNWATCHED, `PodGroup`) that have to be made sure of
+    first."""
     grouped: bool = False
     """Whether that attempt's pods are scheduled as one PodGroup, which is one more of its objects."""
     delete: tuple[Pod, ...] = ()
@@ -187,7 +224,7 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     forget: tuple[Pod, ...] = ()
     """Deleted pods whose last word is recorded."""
-    look_live: bool = False
-    """Read the job's pods and ConfigMaps from the API server, then decide again: the cache may be wrong."""
+    read: frozenset[Fact] = frozenset()
+    """What to read from the API server before deciding again; nothing of this plan is carried out before that."""
     requeue_at: float | None = None
     """When to look again at the latest."""

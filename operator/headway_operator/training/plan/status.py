@@ -25,9 +25,20 @@ from headway_operator.engine.times import to_text
 from headway_operator.training.plan.ends import bounded
 from headway_operator.training.plan.model import Job
 
-_ORDER: tuple[ConditionType, ...] = ("Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed")
+_ORDER: tuple[ConditionType, ...] = (
+    "Accepted",
+    "Scheduled",
+    "Running",
+    "Suspended",
+    "Complete",
+    "Failed",
+    "Reconciled",
+)
 REASON_PODS_REFUSED = "PodsRefused"
 """Scheduled=False for this reason: the attempt's pods are not all created yet, so a missing one is not a lost one."""
+
+REASON_STATUS_REFUSED = "StatusRefused"
+"""Reconciled=False for this reason: the API server takes the status only without what the driver said."""
 
 
 class Draft:
@@ -50,6 +61,8 @@ class Draft:
         self.checkpoint: CheckpointStatus | None = status.checkpoint
         self.storage: Storage | None = status.storage
         self.result: Result | None = status.result
+        self.refused = False
+        """Whether the API server refused the last status: this one is to be without what the driver said."""
 
     def condition(self, kind: ConditionType, holds: bool, reason: str, message: str = "") -> None:
         """Set a condition; its transition time moves only when it comes to hold or ceases to."""
@@ -88,8 +101,9 @@ class Draft:
 
     def build(self) -> TrainingJobStatus:
         """The status."""
+        self._reconciled()
         conditions = [self._conditions[kind] for kind in _ORDER if kind in self._conditions]
-        return TrainingJobStatus(
+        status = TrainingJobStatus(
             observed_generation=self._job.generation,
             phase=self.phase,
             conditions=conditions,
@@ -105,6 +119,23 @@ class Draft:
             storage=self.storage,
             result=self.result,
         )
+        return essential(status) if self.refused else status
+
+    def _reconciled(self) -> None:
+        """That a plan is made at all says that the job is reconciled, whatever the status said before."""
+        before = self._conditions.get("Reconciled")
+        if self.refused:
+            text = "the API server refused the status with what the driver said: it is written without that"
+            self.condition("Reconciled", False, REASON_STATUS_REFUSED, text)
+        elif before is not None and not (before.reason == REASON_STATUS_REFUSED and self.completion_time):
+            self.drop("Reconciled")
+
+
+def essential(status: TrainingJobStatus) -> TrainingJobStatus:
+    """The status without anything that the driver said: what the API server takes if it takes any status at all."""
+    silent = {"message": None, "resumed_from_step": None, "steps_lost": None}
+    attempts = [entry.model_copy(update=silent) for entry in status.attempts]
+    return status.model_copy(update={"attempts": attempts, "progress": None, "checkpoint": None, "result": None})
 
 
 def condition_of(status: TrainingJobStatus, kind: ConditionType) -> Condition | None:

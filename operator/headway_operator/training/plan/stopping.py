@@ -53,8 +53,6 @@ def _refused(look: Look) -> End | None:
             part = "head" if name.endswith("-head") else "workers"
             mend = f"mend spec.{part}.template, delete the job and apply it anew"
             return End("InvalidSpec", ends.bounded(f"the API server refuses {name}; {mend}: {refusal.message}"))
-        if refusal.kind == "Lost":
-            return End("Internal", refusal.message)
     return None
 
 
