@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
 from headway_operator.engine import kube
-from headway_operator.engine.kube import Object
+from headway_operator.engine.kube import InvalidError, Object
+from sim import words
 from sim.builders import document
 from sim.cluster import Container, Node, set_condition
 from sim.network import FAULTS, Armed
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sim.world import World
 
 RESOURCES = ("trainingjobs", "pods", "configmaps")
+SPOILT = {"name": "mlp", "options": {"no such option": 1}}
+"""A model that the API server takes, and the operator does not."""
 HEAD_CODES = (137, 139, 70, 143)
 WORKER_CODES = (137, 139, 70, 0)
 """A driver that ends with 0 or 1 says so; a worker that ends with 0 follows its head."""
@@ -65,6 +68,16 @@ def _on_driver(how: str) -> Callable[[World, Action], None]:
             drivers[action.which % len(drivers)].end(how)
 
     return choose
+
+
+def _odd_driver(world: World, action: Action) -> None:
+    """From now on a driver says something that nobody expects."""
+    drivers = [one.driver for one in world.cluster.containers.values() if one.running and one.driver is not None]
+    if drivers:
+        driver = drivers[action.which % len(drivers)]
+        driver.odd = words.NAMES[action.much % len(words.NAMES)]
+        world.checks.is_odd(driver.container)
+        world.note(driver.container.name, f"says {driver.odd}")
 
 
 def _freeze_driver(world: World, container: Container, _: Action) -> None:
@@ -198,8 +211,12 @@ def _delete_config(world: World, action: Action) -> None:
 
 
 def _edit(world: World, name: str, **spec: Any) -> None:
-    world.note("user", f"sets {spec} of {name}")
-    world.server.change(kube.JOBS, name, lambda body: body["spec"].update(spec))
+    try:
+        world.server.change(kube.JOBS, name, lambda body: body["spec"].update(spec))
+    except InvalidError as error:
+        world.note("user", f"may not set {spec} of {name}: {error}")
+    else:
+        world.note("user", f"sets {spec} of {name}")
 
 
 def _delete_job(world: World, name: str, _: Action) -> None:
@@ -246,6 +263,7 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "storage error": _on_driver("StorageError"),
     "finish": _on_driver("Succeeded"),
     "freeze driver": _on_container(_freeze_driver),
+    "odd driver": _odd_driver,
     "suspend": _on_job(lambda world, name, _: _edit(world, name, suspend=True)),
     "resume": _on_job(lambda world, name, _: _edit(world, name, suspend=False)),
     "delete job": _on_job(_delete_job),
@@ -257,5 +275,5 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "change deadline": _on_job(
         lambda world, name, action: _edit(world, name, activeDeadlineSeconds=10 + action.much % 200)
     ),
-    "spoil spec": _on_job(lambda world, name, _: _edit(world, name, model={"name": "no such model"})),
+    "spoil spec": _on_job(lambda world, name, _: _edit(world, name, model=SPOILT)),
 }

@@ -14,7 +14,7 @@ from headway_operator.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.ends import OVERDUE_SECONDS
 from headway_operator.training.records import Key
-from sim.cluster import Container, ended, label
+from sim.cluster import Container, condition, ended, label
 from sim.fakes.api import Call, Event
 from sim.network import READS
 from sim.trainer import Truth
@@ -60,6 +60,14 @@ class Tale:
     refusals: int = 0
     attempts: int = 0
     pods: int = 0
+    lacked_room: bool = False
+    """A pod of it has found no node at some time."""
+    odd: bool = False
+    """A driver of it says what nobody expects."""
+    suspended: bool = False
+    """Its user has suspended it at some time."""
+    timed: bool = False
+    """Its spec has had an activeDeadlineSeconds at some time."""
 
 
 class Checks:
@@ -73,6 +81,8 @@ class Checks:
         """By job and attempt: how the driver really ended."""
         self.unknowable: set[tuple[str, int]] = set()
         """Jobs and attempts of whose driver's end the operator need not know."""
+        self.odd: set[tuple[str, int]] = set()
+        """Jobs and attempts whose driver says what nobody expects."""
         self._deleted_by_us: dict[str, float] = {}
         """By the name of a pod: when the operator last deleted it."""
         self._bare: set[str] = set()
@@ -169,6 +179,7 @@ class Checks:
             self._head_gone(body, job)
             return
         pods[uid] = body
+        tale.lacked_room |= condition(body, "PodScheduled") == "False"
         if event.type == "ADDED":
             tale.pods += 1
             tale.attempts = max(tale.attempts, int(label(body, wire.LABEL_ATTEMPT)))
@@ -202,6 +213,12 @@ class Checks:
             return True
         name = wire.object_name(label(pod, wire.LABEL_JOB), int(label(pod, wire.LABEL_ATTEMPT)))
         return self.world.server.find(kube.CONFIG_MAPS, name) is not None
+
+    def is_odd(self, container: Container) -> None:
+        """From now on a driver says what nobody expects: what comes of it is anybody's guess."""
+        self.tales[container.job_uid].odd = True
+        self.unknowable.add((container.job_uid, container.attempt))
+        self.odd.add((container.job_uid, container.attempt))
 
     def driver_ended(self, container: Container, truth: Truth) -> None:
         """A driver has ended."""
@@ -259,8 +276,10 @@ class Checks:
     def _job_changed(self, event: Event) -> None:
         body = event.body
         tale = self.tales[body["metadata"]["uid"]]
-        workers = ((body.get("spec") or {}).get("workers") or {}).get("replicas", 1)
-        tale.most_asked = max(tale.most_asked, workers)
+        spec = body.get("spec") or {}
+        tale.most_asked = max(tale.most_asked, (spec.get("workers") or {}).get("replicas", 1))
+        tale.suspended |= bool(spec.get("suspend"))
+        tale.timed |= spec.get("activeDeadlineSeconds") is not None
         status = body.get("status") or {}
         if status == tale.status:
             tale.changes += 1
@@ -269,7 +288,9 @@ class Checks:
         self.world.note(body["metadata"]["name"], f"status: {_told(status)}")
         self._history(before, status)
         self._charges(tale, status)
-        self._steps(tale, status)
+        self._causes(tale, status)
+        if not tale.odd:
+            self._steps(tale, status)
         self._suspended(body["metadata"]["uid"], status)
 
     def _suspended(self, job: str, status: dict[str, Any]) -> None:
@@ -314,6 +335,15 @@ class Checks:
         if charged != expected:
             self.fail(f"{charged} failures are charged, {expected} were met: {status}")
 
+    def _causes(self, tale: Tale, status: dict[str, Any]) -> None:
+        """What costs nothing is the operator's to say: no driver lives for ever by naming such a cause."""
+        for entry in status.get("attempts", []):
+            cause = entry.get("cause") if entry.get("endTime") else None
+            if (cause == "Suspended" and not tale.suspended) or (cause == "DeadlineExceeded" and not tale.timed):
+                self.fail(f"attempt {entry['number']} ended as {cause}, which nobody asked for")
+            if cause == "Released" and not (tale.lacked_room or tale.refusals):
+                self.fail(f"attempt {entry['number']} is released, and lacked no room")
+
     def _steps(self, tale: Tale, status: dict[str, Any]) -> None:
         """Progress goes back only by a resume that is recorded; a checkpoint never."""
         checkpoint = (status.get("checkpoint") or {}).get("step")
@@ -345,7 +375,7 @@ class Checks:
             of = (uid, entry["number"])
             truth = self.truths.get(of)
             said = entry.get("cause", "Succeeded") if entry.get("endTime") else "nothing"
-            if truth is None or (of in self.unknowable and said != "Succeeded"):
+            if truth is None or of in self.odd or (of in self.unknowable and said != "Succeeded"):
                 continue
             if not _agrees(truth.how, said):
                 self.fail(f"{job['metadata']['name']}: attempt {of[1]} ended with {truth.how}, the status says {said}")

@@ -39,6 +39,12 @@ def ended(pod: Object) -> bool:
     return "terminated" in main_state(pod) or pod["status"]["phase"] in ("Succeeded", "Failed")
 
 
+def condition(pod: Object, kind: str) -> str:
+    """The status of a condition of a pod; empty if it has none of the kind."""
+    found = [item["status"] for item in pod["status"].get("conditions") or () if item["type"] == kind]
+    return found[0] if found else ""
+
+
 @dataclass(eq=False)
 class Node:
     """A machine."""

@@ -10,6 +10,7 @@ from headway_api import wire
 from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
+from sim.words import twisted, written
 
 if TYPE_CHECKING:
     from sim.cluster import Container
@@ -59,6 +60,8 @@ class Driver:
         self.training = False
         self.frozen = False
         """The process stands still, and hears no signal but SIGKILL."""
+        self.odd = ""
+        """What it says that nobody expects, if anything: a name of sim.words."""
         self.last_word: tuple[str, dict[str, Any]] | None = None
         self._heard = 0.0
 
@@ -159,7 +162,10 @@ class Driver:
         word.pop("heartbeatTime", None)
         self.last_word = (how, word)
         self._say(outcome=word)
-        self.world.agenda.after(self.world.some(0.01, 0.5), self._exit, how, json.dumps(word))
+        if self.odd:
+            word = twisted(self.odd, {"attempt": self.container.attempt, "outcome": word})["outcome"]
+        text = written(self.odd, word)[-wire.OUTCOME_MAX_BYTES :]
+        self.world.agenda.after(self.world.some(0.01, 0.5), self._exit, how, text)
 
     def _exit(self, how: str, word: str) -> None:
         code = EXIT_CODES[how]
@@ -194,7 +200,7 @@ class Driver:
         said = self._file() | {"heartbeatTime": to_text(self.world.now)}
         if outcome is not None:
             said["outcome"] = outcome
-        text = json.dumps(said)
+        text = written(self.odd, twisted(self.odd, said) if self.odd else said)
 
         def edit(body: Object) -> None:
             body["data"][wire.KEY_PROGRESS] = text

@@ -17,6 +17,7 @@ from sim.builders import T0
 from sim.checks import OURS, Checks, ViolationError
 from sim.cluster import Cluster
 from sim.fakes.api import ApiServer, Event, clone
+from sim.fakes.schema import installed
 from sim.process import Process
 from sim.schedule import Schedule
 from sim.trainer import Storage
@@ -48,7 +49,7 @@ class World:
         self.agenda = Agenda(T0)
         self.timeline: list[tuple[float, str, str]] = []
         """What has happened, and who did it."""
-        self.server = ApiServer(lambda: self.now, stored=_stored)
+        self.server = ApiServer(lambda: self.now, stored=_stored, judge=installed().judge)
         self.plans = {job.name: job for job in schedule.jobs}
         self.uids: dict[str, str] = {}
         """By the name of a job: the uid of the one that exists, or last did."""

@@ -59,6 +59,8 @@ class ApiServer:
     """Every write of the operator that took effect."""
     stored: Callable[[Object], Object] = clone
     """What is kept of a body that is created."""
+    judge: Callable[[Object | None, Object], None] = lambda before, after: None  # noqa: ARG005 - anything goes
+    """Raises InvalidError for a job that may not become, from what it was, what is written; and prunes it."""
     _versions: Any = field(default_factory=lambda: itertools.count(1))
     _last: int = 0
 
@@ -85,6 +87,8 @@ class ApiServer:
         place = (resource.plural, namespace, meta["name"])
         if place in self.objects:
             raise AlreadyExistsError(f'{resource.plural} "{meta["name"]}" already exists')
+        if resource == kube.JOBS:
+            self.judge(None, body)
         self._stamp(meta)
         meta |= {
             "namespace": namespace,
@@ -108,6 +112,8 @@ class ApiServer:
         edit(body)
         if body == before:
             return
+        if resource == kube.JOBS:
+            self.judge(before, body)
         self.objects[resource.plural, namespace, name] = body
         if resource == kube.JOBS and body.get("spec") != before.get("spec"):
             body["metadata"]["generation"] += 1
