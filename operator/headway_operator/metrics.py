@@ -124,6 +124,11 @@ class Metrics:
             "Calls of the API server; code 0: no answer. The watches' own lists and watches are not counted",
             *("verb", "resource", "code"),
         )
+        self._forbidden = self._counter(
+            "headway_forbidden",
+            "Calls that the operator's account has no right to; what a quota or a policy refuses is not among them",
+            *("verb", "resource"),
+        )
         self.watch_lag_seconds = self._histogram(
             "headway_watch_lag_seconds", "Seconds from a write of this operator until its watch showed it", SHORT,
             "resource",
@@ -183,6 +188,10 @@ class Metrics:
         if counter is None:
             counter = self._calls[verb, resource, code] = self._api_calls.labels(verb, resource, str(code))
         counter.inc()
+
+    def forbidden(self, verb: str, resource: str) -> None:
+        """A call that the operator's account has no right to."""
+        self._forbidden.labels(verb, resource).inc()
 
     def lag(self, resource: str, seconds: float) -> None:
         """A watch showed what we wrote so many seconds ago."""

@@ -121,6 +121,7 @@ class Operator:
             client,
             may_write=elector.may_write if elector else lambda: True,
             record=self._metrics.call,
+            forbidden=self._metrics.forbidden,
             written=self.sight.written,
         )
         events = EventPoster(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from typing import get_args
 
 import pytest
 import yaml
 
 from harness import HACK_CLUSTER, ROOT, run
+from headway_api.status import Cause
 from headway_operator.metrics import Metrics
 
 from .conftest import CHART, Chart
@@ -43,6 +45,12 @@ def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
 def test_alerts_speak_of_metrics_that_there_are() -> None:
     spoken = set(re.findall(r"headway_[a-z_]+", ALERTS.read_text()))
     assert spoken <= {entry.name for entry in Metrics().catalogue}
+
+
+def test_alerts_speak_of_causes_that_there_are() -> None:
+    spoken = {cause for values in re.findall(r'cause[!=]~"([^"]+)"', ALERTS.read_text()) for cause in values.split("|")}
+    assert spoken
+    assert spoken <= set(get_args(Cause))
 
 
 def test_the_rule_object_holds_them_all(chart: Chart) -> None:

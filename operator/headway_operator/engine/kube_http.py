@@ -57,8 +57,13 @@ _NOT_ADMITTED = re.compile(
 )
 """Somebody's policy does not take the object, or could not be asked. That may change: the object is not at fault."""
 
+_NO_RIGHT = re.compile(r'forbidden: User "[^"]*" cannot |attempting to grant RBAC permissions')
+"""The operator's account lacks a right: that is the cluster's fault, and no quota's or policy's that a tenant met."""
+
 Recorder = Callable[[str, str, int], None]
 """Told of each call: verb, resource, HTTP status (0: no answer)."""
+Forbidden = Callable[[str, str], None]
+"""Told of each call that the operator's account has no right to: verb, resource."""
 Written = Callable[[Resource, str, int], None]
 """Told of each object that was created or changed: its resource, namespace and version."""
 
@@ -120,6 +125,7 @@ class HttpKube:
         timeout: float = 30.0,
         may_write: Callable[[], bool] = lambda: True,
         record: Recorder | None = None,
+        forbidden: Forbidden | None = None,
         written: Written | None = None,
     ) -> None:
         self._client = client
@@ -127,6 +133,7 @@ class HttpKube:
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 5.0))
         self._may_write = may_write
         self._record = record
+        self._forbidden = forbidden
         self._written = written
 
     async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
@@ -228,7 +235,12 @@ class HttpKube:
             finally:
                 if self._record is not None:
                     self._record(verb, resource.plural, status)
-        return _decode(f"{verb} {resource.plural}", status, data, after)
+        try:
+            return _decode(f"{verb} {resource.plural}", status, data, after)
+        except DeniedError as error:
+            if self._forbidden is not None and _NO_RIGHT.search(str(error)):
+                self._forbidden(verb, resource.plural)
+            raise
 
 
 def _path(resource: Resource, namespace: str | None, name: str | None = None) -> str:

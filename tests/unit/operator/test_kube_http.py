@@ -228,6 +228,26 @@ async def test_calls_are_counted_by_verb_resource_and_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ('pods is forbidden: User "system:serviceaccount:a:b" cannot create resource "pods" in API group ""', True),
+        ('rolebindings "x" is forbidden: user "u" is attempting to grant RBAC permissions not currently held', True),
+        ('pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0', False),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest": hostNetwork', False),
+        ("pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: no", False),
+        ('pods "x" is forbidden: unable to create new content in namespace a because it is being terminated', False),
+    ],
+)
+async def test_only_a_missing_right_is_told_as_one(message: str, told: bool) -> None:
+    missing: list[tuple[str, str]] = []
+    forbidden = lambda *call: missing.append(call)  # noqa: E731 - two words into one tuple
+    async with served(refusing(403, "Forbidden", message), forbidden=forbidden) as api:
+        with pytest.raises(DeniedError):
+            await api.create(kube.PODS, "team", {})
+    assert missing == ([("create", "pods")] if told else [])
+
+
+@pytest.mark.parametrize(
     ("environment", "proxy"),
     [
         ({}, None),
