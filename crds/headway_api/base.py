@@ -269,7 +269,8 @@ Quantity = Annotated[
 FREE_FORM_BYTES = 65_536
 
 
-def _of_bearable_size(value: dict[str, Any]) -> dict[str, Any]:
+def of_bearable_size(value: dict[str, Any]) -> dict[str, Any]:
+    """The value, unless it is too large to be kept as it comes."""
     size = len(json.dumps(value))
     if size > FREE_FORM_BYTES:
         raise PydanticCustomError(
@@ -280,49 +281,10 @@ def _of_bearable_size(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _template_parts(value: dict[str, Any]) -> dict[str, Any]:
-    for name, part in value.items():
-        if name not in ("metadata", "spec"):
-            raise PydanticCustomError("unknown_field", "a pod template has metadata and spec", {"within": name})
-        if not isinstance(part, dict):
-            raise PydanticCustomError("sentence", "{part} must be a mapping", {"part": name, "within": name})
-    return value
-
-
 Preserved: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
-FreeForm = Annotated[dict[str, JsonValue], AfterValidator(_of_bearable_size), Field(json_schema_extra=Preserved)]
+FreeForm = Annotated[dict[str, JsonValue], AfterValidator(of_bearable_size), Field(json_schema_extra=Preserved)]
 """An object kept as it comes. The resolved spec goes into a ConfigMap, which holds 1 MiB, so its size has a bound."""
-
-
-def _template_schema(**known: Any) -> dict[str, Any]:
-    """A pod template's schema; of its spec the fields that a rule reads are `known`."""
-    typed = {"properties": known} if known else {}
-    return {
-        "additionalProperties": False,
-        "properties": {
-            "metadata": {"description": "Labels and annotations of the pod.", "type": "object", **Preserved},
-            "spec": {"description": "A PodSpec, any field of it.", "type": "object", **typed, **Preserved},
-        },
-    }
-
-
-PodTemplate = Annotated[
-    dict[str, JsonValue],
-    AfterValidator(_of_bearable_size),
-    AfterValidator(_template_parts),
-    Field(json_schema_extra=_template_schema()),
-]
-"""A pod template: its two parts are known, what is in them is kept as it comes."""
-
-_ACCOUNT = {"description": "Not to be set: see spec.head.", "type": "string", "maxLength": 253}
-HeadTemplate = Annotated[
-    dict[str, JsonValue],
-    AfterValidator(_of_bearable_size),
-    AfterValidator(_template_parts),
-    Field(json_schema_extra=_template_schema(serviceAccountName=_ACCOUNT)),
-]
-"""A pod template of which the API server knows whether it names a ServiceAccount."""
 
 
 class SecretRef(Section):

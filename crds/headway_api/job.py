@@ -13,6 +13,14 @@ from headway_api.code import Code
 from headway_api.data import Data
 from headway_api.evaluation import Evaluation
 from headway_api.model import Model
+from headway_api.pod_templates import (
+    LABEL_FORM,
+    LABEL_KEY,
+    LABEL_KEY_FORM,
+    LABEL_KEY_LENGTH,
+    LABEL_VALUE,
+    LABEL_VALUE_LENGTH,
+)
 from headway_api.pods import Head, Workers
 from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
@@ -187,15 +195,8 @@ class TrainingJobSpec(Section):
     """Seeds the split, the initial weights, shuffling and dropout."""
 
 
-_LABEL = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)"
-_LABEL_FORM = "must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit"
-LabelKey = Annotated[
-    str,
-    formed(
-        rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_LABEL}$", f"{_LABEL_FORM}, after an optional domain/", max_length=317
-    ),
-]
-LabelValue = Annotated[str, formed(rf"^{_LABEL}?$", _LABEL_FORM, max_length=63)]
+LabelKey = Annotated[str, formed(LABEL_KEY, LABEL_KEY_FORM, max_length=LABEL_KEY_LENGTH)]
+LabelValue = Annotated[str, formed(LABEL_VALUE, LABEL_FORM, max_length=LABEL_VALUE_LENGTH)]
 
 
 class ObjectMeta(StatusSection):

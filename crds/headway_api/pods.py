@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from headway_api import quantities
-from headway_api.base import HeadTemplate, PodTemplate, Quantity, Rule, Section, formed
+from headway_api.base import Quantity, Rule, Section, formed
+from headway_api.pod_templates import HeadTemplate, PodTemplate
 
 
 def _above_zero(field: str) -> Rule:

@@ -93,20 +93,24 @@ def find(document: Mapping[str, Any], kind: type[Section], *, most: int) -> list
     try:
         kind.model_validate(document)
     except ValidationError as error:
+        errors = error.errors()
         found: dict[Path, Problem] = {}
-        for each in _problems(error.errors(), document, schemas.inlined(kind), ()):
+        for each in _all(errors, document, kind):
             found.setdefault(each.path, each)
             if len(found) >= most:
                 break
-        broken: list[tuple[Path, BrokenRule]] = []
-        _lenient(kind, document, (), broken)
-        for path, rule in broken:
-            for each in _of_rule(path, rule, document):
-                found.setdefault(each.path, each)
-        if not found:  # a rule that only whole values break; pydantic has judged them
-            found[()] = Problem(("spec",), error.errors()[0]["msg"])
-        return list(found.values())[:most]
+        # Nothing is found of a rule that only whole values break; pydantic has judged them.
+        return list(found.values()) or [Problem(("spec",), errors[0]["msg"])]
     return []
+
+
+def _all(errors: Sequence[Any], document: Mapping[str, Any], kind: type[Section]) -> Iterator[Problem]:
+    """Every problem, one after the other: finding the name that was meant takes time, and only some are told."""
+    yield from _problems(errors, document, schemas.inlined(kind), ())
+    broken: list[tuple[Path, BrokenRule]] = []
+    _lenient(kind, document, (), broken)
+    for path, rule in broken:
+        yield from _of_rule(path, rule, document)
 
 
 def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[Path, BrokenRule]]) -> Any:
@@ -151,7 +155,10 @@ def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
 
 def _problems(errors: Sequence[Any], document: Any, schema: schemas.Schema, prefix: Path) -> Iterator[Problem]:
     for error in errors:
-        if error["type"] != "rule":  # _lenient finds these anew, with their fields
+        if error["type"] == "parts":
+            parts = [{**part, "loc": (*error["loc"], *part["loc"])} for part in error["ctx"]["errors"]]
+            yield from _problems(parts, document, schema, prefix)
+        elif error["type"] != "rule":  # _lenient finds these anew, with their fields
             path = _real_path((*error["loc"], *_within(error)), document, error["type"])
             yield Problem((*prefix, *path), _sentence(error, path, schema))
 

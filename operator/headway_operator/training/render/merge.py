@@ -14,7 +14,6 @@ The rules, in the words of the pod template's fields:
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from headway_api import wire
@@ -35,13 +34,13 @@ class RenderError(ValueError):
     """The template is not of the shape of a pod template. The message says which field, and what it must be."""
 
 
-def lay_under(template: Mapping[str, Any], pod: Manifest, field: str) -> Manifest:
+def lay_under(template: Any, pod: Manifest, field: str) -> Manifest:
     """The pod with the template under it.
 
     `field` is where the template stands, for messages. Raises RenderError on a template of the wrong shape.
     """
-    template = copy.deepcopy(dict(template))
-    unknown = sorted(set(template) - {"metadata", "spec"})
+    template = copy.deepcopy(_mapping(template, field))
+    unknown = sorted(str(key) for key in set(template) - {"metadata", "spec"})
     if unknown:
         raise RenderError(f"{field} has the field {unknown[0]!r}: a pod template has metadata and spec only")
     theirs = _mapping(template.get("metadata"), f"{field}.metadata")
@@ -62,13 +61,12 @@ def _merge_spec(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
     )
     merged["volumes"] = _by(theirs.get("volumes"), ours["volumes"], "name", f"{field}.volumes")
     tolerations = _list(theirs.get("tolerations"), f"{field}.tolerations")
-    keys = {entry.get("key") for entry in tolerations}
+    keys = {_text(entry, "key", f"{field}.tolerations[{index}]") for index, entry in enumerate(tolerations)}
     merged["tolerations"] = [*tolerations, *(entry for entry in ours["tolerations"] if entry["key"] not in keys)]
     init = _list(theirs.get("initContainers"), f"{field}.initContainers")
     own_init = ours.get("initContainers", [])
-    names = {entry["name"] for entry in own_init}
     if own_init or init:
-        merged["initContainers"] = [*own_init, *(entry for entry in init if entry.get("name") not in names)]
+        merged["initContainers"] = _by(init, own_init, "name", f"{field}.initContainers")
     merged["containers"] = _merge_containers(theirs.get("containers"), ours["containers"][0], f"{field}.containers")
     return merged
 
@@ -102,7 +100,16 @@ def _merge_main(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
 
 def _by(theirs: Any, ours: list[Manifest], key: str, field: str) -> list[Manifest]:
     taken = {entry[key] for entry in ours}
-    return [*ours, *(entry for entry in _list(theirs, field) if entry.get(key) not in taken)]
+    entries = enumerate(_list(theirs, field))
+    return [*ours, *(entry for index, entry in entries if _text(entry, key, f"{field}[{index}]") not in taken)]
+
+
+def _text(entry: Manifest, key: str, field: str) -> str | None:
+    """What entries are told apart by: text, or nothing."""
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise RenderError(f"{field}.{key} must be a string")
+    return value
 
 
 def _mapping(value: Any, field: str) -> Manifest:
