@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from headway_api import wire
+from headway_api import understand, wire
 
 ENV_TERMINATION_FILE = "HEADWAY_TERMINATION_FILE"
 ENV_READY_FILE = "HEADWAY_READY_FILE"
@@ -16,9 +16,9 @@ _MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/mem
 
 
 def read_run_file() -> wire.RunFile:
-    """The RunFile that the operator wrote. Raises OSError and ValidationError: without it there is nothing to do."""
+    """The RunFile that the operator wrote. Raises OSError and NotUnderstoodError: without it there is nothing to do."""
     path = os.environ.get(wire.ENV_RUN_FILE, f"{wire.RUN_DIR}/{wire.KEY_RUN}")
-    return wire.RunFile.model_validate_json(Path(path).read_bytes())
+    return understand.read_run_file(Path(path).read_bytes())
 
 
 def touch_ready() -> None:

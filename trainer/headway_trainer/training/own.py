@@ -13,8 +13,8 @@ from typing import Any
 import ray.train
 import torch
 
-from headway_api import wire
 from headway_api.training import Training
+from headway_api.understand import read_run_file
 from headway_trainer import api
 from headway_trainer.data.info import DataInfo
 from headway_trainer.entrypoints import add_to_path, load_function
@@ -30,7 +30,7 @@ from headway_trainer.training.threads import threads
 
 def train(config: dict[str, Any]) -> None:
     """Call the user's function. config: `run` and `info` as JSON (info may be none), `secret_dir`, `code_dir`."""
-    run = wire.RunFile.model_validate_json(config["run"])
+    run = read_run_file(config["run"])
     info = None if config["info"] is None else DataInfo.model_validate_json(config["info"])
     spec = run.spec.training or Training()
     context = ray.train.get_context()

@@ -11,6 +11,7 @@ from typing import Any
 
 from headway_api import wire
 from headway_api.training import Training
+from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.storage import Store
@@ -50,7 +51,7 @@ class TrainingStage:
     def config(self, info: DataInfo | None) -> dict[str, Any]:
         """What the workers are told."""
         return {
-            "run": self.run.model_dump_json(),
+            "run": write_run_file(self.run),
             "info": None if info is None else info.model_dump_json(),
             "secret_dir": self.secret_dir,
             "code_dir": self.code_dir,

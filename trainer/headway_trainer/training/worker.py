@@ -13,6 +13,7 @@ from torch import distributed
 from headway_api import wire
 from headway_api.model import Model
 from headway_api.training import Training
+from headway_api.understand import read_run_file
 from headway_trainer.data import DataInfo, read_split
 from headway_trainer.data.info import Split
 from headway_trainer.entrypoints import add_to_path, load_function
@@ -52,7 +53,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
 
     config: `run` and `info` as JSON, `secret_dir`, `code_dir`.
     """
-    run = wire.RunFile.model_validate_json(config["run"])
+    run = read_run_file(config["run"])
     info = DataInfo.model_validate_json(config["info"])
     make_reproducible(threads(run))
     add_to_path(config["code_dir"])
