@@ -151,7 +151,8 @@ class Pods:
     def _environment(self, name: str, temporary: Path) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
         if self._code is not None:
-            environment["PYTHONPATH"] = str(self._code)
+            given = [path for path in (environment.get("PYTHONPATH"),) if path]
+            environment["PYTHONPATH"] = os.pathsep.join([str(self._code), *given])
         return environment | {
             wire.ENV_RUN_FILE: str(self.run_file),
             wire.ENV_HEAD_ADDRESS: f"{self._ip}:{self._port}",

@@ -17,11 +17,11 @@ from unittest import mock
 
 from headway_api import wire
 from headway_trainer.outcome import judge
-from headway_trainer.ray_runtime import Head, set_environment
+from headway_trainer.ray.runtime import Head, set_environment
 from headway_trainer.storage import Store
 
 MARK = "ANSWER "
-_crews: list[Any] = []
+_live: list[Any] = []
 
 
 def main() -> None:
@@ -39,9 +39,9 @@ def main() -> None:
 def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from ray.experimental.internal_kv import _internal_kv_del
 
-    from headway_trainer.ray_runtime import KV_NAMESPACE
-    from headway_trainer.training.ray_link import KEY_LEFT, KEY_STEPS
-    from headway_trainer.training.stage import TrainingStage, train_own
+    from headway_trainer.ray.kv_link import KEY_LEFT, KEY_STEPS
+    from headway_trainer.ray.runtime import KV_NAMESPACE
+    from headway_trainer.ray.train_stage import TrainingStage, train_own
 
     for key in (KEY_LEFT, KEY_STEPS):  # a Ray cluster has one run
         _internal_kv_del(key, namespace=KV_NAMESPACE)
@@ -69,7 +69,9 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     )
     began = time.monotonic()
     try:
-        with mock.patch("headway_trainer.training.stage.Watchdog", functools.partial(_quick, asked.get("seconds", 60))):
+        with mock.patch(
+            "headway_trainer.ray.train_stage.Watchdog", functools.partial(_quick, asked.get("seconds", 60))
+        ):
             train_own(stage, None)
     except Exception as error:
         verdict = judge(error)
@@ -81,22 +83,22 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     return ended | {"notes": notes, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _quick(seconds: float, crew: Any, /, **keywords: Any) -> Any:
+def _quick(seconds: float, live: Any, /, **keywords: Any) -> Any:
     """The least that a spec may say is too long for a test."""
-    from headway_trainer.training.watchdog import Watchdog
+    from headway_trainer.ray.watchdog import Watchdog
 
-    _crews.append(crew)
-    return Watchdog(crew, **(keywords | {"seconds": seconds}))
+    _live.append(live)
+    return Watchdog(live, **(keywords | {"seconds": seconds}))
 
 
 def _end_workers() -> None:
     """The driver would end now, and Ray with it."""
     import ray
 
-    for crew in _crews:
-        for worker in crew.workers:
+    for live in _live:
+        for worker in live.workers:
             ray.kill(worker.actor)
-    _crews.clear()
+    _live.clear()
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from torch import nn
 from headway_api.training import Training
 from headway_trainer.data.info import DataInfo
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import Checkpoints
-from headway_trainer.training.group import Alone, Group
-from headway_trainer.training.job import Job, Rows
-from headway_trainer.training.lean import without_compiler
+from headway_trainer.training.checkpoints.state import seed_everything
+from headway_trainer.training.checkpoints.store import Checkpoints
+from headway_trainer.training.compiler_stub import without_compiler
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop
-from headway_trainer.training.state import seed_everything
+from headway_trainer.training.loop_inputs import LoopInputs, Rows
+from headway_trainer.training.process_group import Alone, Group
 
 FEATURES, CLASSES = 4, 3
 torch.set_num_threads(1)  # as a job's workers do; and two threads on matrices this small only wait for each other
@@ -89,13 +89,13 @@ def make_job(
     train_rows: int = 60,
     validation_rows: int = 20,
     clock: Callable[[], float] | None = None,
-) -> Job:
+) -> LoopInputs:
     group = group or Alone()
     x, y = rows(train_rows, 1)
     start, stop = group.rank * train_rows // group.world_size, (group.rank + 1) * train_rows // group.world_size
     vx, vy = rows(validation_rows, 2)
     vstart, vstop = (rank * validation_rows // group.world_size for rank in (group.rank, group.rank + 1))
-    return Job(
+    return LoopInputs(
         spec=spec,
         seed=7,
         info=data_info(train_rows, validation_rows),
@@ -120,7 +120,7 @@ class Ticks:
         return self._now
 
 
-def run_until(job: Job, step: int) -> None:
+def run_until(job: LoopInputs, step: int) -> None:
     """Run the loop, and kill it in the forward pass of optimiser step `step` (from 1) of this process."""
     steps = 0
 
@@ -141,7 +141,7 @@ def run_until(job: Job, step: int) -> None:
     raise AssertionError(f"the run had fewer than {step} steps")
 
 
-def cut_at_write(job: Job, number: int) -> bool:
+def cut_at_write(job: LoopInputs, number: int) -> bool:
     """Run the loop, and kill it in the middle of its write number `number`; whether there were so many."""
     writes = 0
     write = Store.write
@@ -162,7 +162,7 @@ def cut_at_write(job: Job, number: int) -> bool:
     return False
 
 
-def finish(job: Job) -> tuple[TrainEnd, dict[str, torch.Tensor]]:
+def finish(job: LoopInputs) -> tuple[TrainEnd, dict[str, torch.Tensor]]:
     """Run the loop to its end; how it ended, and the weights."""
     with without_compiler():
         end = Loop(job).run()

@@ -85,7 +85,7 @@ class Local:
 
 
 def _execute(local: Local, console: Console) -> int:
-    from headway_trainer.ray_runtime import Head, local_gpus, set_environment, wants_runtime_envs
+    from headway_trainer.ray.runtime import Head, local_gpus, set_environment, wants_runtime_envs
 
     set_environment()
     from headway_trainer.outcome import judge

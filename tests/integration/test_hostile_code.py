@@ -27,7 +27,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
         self._log = (folder / "log").open("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "stage_runs", str(folder)],

@@ -26,7 +26,7 @@ from headway_trainer import outcome
 from headway_trainer.credentials import adopt
 from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
 from headway_trainer.progress import ConfigMapSink, Nowhere, Sink, config_map_sender
-from headway_trainer.ray_runtime import Head, set_environment, wants_runtime_envs
+from headway_trainer.ray.runtime import Head, set_environment, wants_runtime_envs
 
 if TYPE_CHECKING:
     from headway_trainer.pipeline import Pipeline

@@ -20,11 +20,11 @@ from headway_trainer.errors import UserError
 from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.outcome import Interrupted, Lost, Verdict
 from headway_trainer.progress import Sink, to_file
-from headway_trainer.ray_runtime import Head
+from headway_trainer.ray.runtime import Head
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, now
-from headway_trainer.training.last_step import StepKeeper
+from headway_trainer.training.checkpoints.last_step import StepKeeper
+from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
 log = logging.getLogger("headway.pipeline")
@@ -92,7 +92,7 @@ class Pipeline:
             checkpoints.claim()
             info = self._prepare(store, checkpoints)
             # torch and Ray Train take seconds to import: while Ray starts.
-            from headway_trainer.training import stage as _stage  # noqa: F401
+            from headway_trainer.ray import train_stage as _stage  # noqa: F401
 
             self.around.head.wait()
         self._await_workers()
@@ -158,7 +158,7 @@ class Pipeline:
         raise Interrupted("stopped before training began")
 
     def _train(self, store: Store, info: DataInfo | None) -> TrainEnd:
-        from headway_trainer.training.stage import TrainingStage, train, train_own
+        from headway_trainer.ray.train_stage import TrainingStage, train, train_own
 
         stage = TrainingStage(
             run=self.run,

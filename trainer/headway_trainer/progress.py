@@ -14,7 +14,7 @@ from typing import Protocol
 
 from headway_api import wire
 from headway_api.status import Progress
-from headway_trainer.training.checkpoints import now
+from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainProgress
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")

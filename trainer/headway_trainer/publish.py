@@ -13,7 +13,7 @@ from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import REPORT_FILE, write_report
 from headway_trainer.storage import FileDigest, Store
-from headway_trainer.training.checkpoints import FOLDER, MODEL_FILE
+from headway_trainer.training.checkpoints.store import FOLDER, MODEL_FILE
 
 RESULT_FILE = "result.json"
 MODEL_INFO_FILE = "model.json"

@@ -25,9 +25,9 @@ from typing import Any
 
 from headway_api import wire
 from headway_trainer.credentials import adopt
-from headway_trainer.follow import Follower
 from headway_trainer.pod import memory_kills, read_run_file, touch_ready
-from headway_trainer.ray_runtime import Asker, Relay, join, set_environment, wants_runtime_envs
+from headway_trainer.ray.log_follower import Follower
+from headway_trainer.ray.runtime import Asker, Relay, join, set_environment, wants_runtime_envs
 
 log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
@@ -51,7 +51,7 @@ def main() -> int:
     set_environment()
     adopt(wire.STORAGE_SECRET_DIR)
     run = read_run_file()
-    import ray._private.node  # noqa: F401 - while the head is not there yet: it takes a second
+    import headway_trainer.ray.node  # noqa: F401 - while the head is not there yet: it takes a second
 
     name = os.environ[wire.ENV_HEAD_ADDRESS]
     seconds = run.spec.scheduling.startup_deadline_seconds

@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import CHUNK, Store
-from headway_trainer.training.checkpoints import MANIFEST, Checkpoints, Damaged, Manifest, folder_name, now
+from headway_trainer.training.checkpoints.store import MANIFEST, Checkpoints, Damaged, Manifest, folder_name, now
 from headway_trainer.training.early_stopping import Mode
 from training_runs import cut_at_write, finish, make_job, same, training
 

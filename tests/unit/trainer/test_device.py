@@ -6,7 +6,7 @@ import pytest
 import ray
 import torch
 
-from headway_trainer.training.device import own_device
+from headway_trainer.ray.device import own_device
 
 
 @pytest.mark.parametrize(

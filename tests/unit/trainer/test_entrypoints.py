@@ -14,8 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from headway_api import wire
 from headway_trainer.entrypoints import add_to_path, describe, is_own, load_function, location
 from headway_trainer.errors import UserError
-from headway_trainer.training.errors import is_peer_error, raise_as_users
-from headway_trainer.training.own import takes_arguments
+from headway_trainer.ray.user_function import takes_arguments
+from headway_trainer.training.exceptions import is_peer_error, raise_as_users
 
 CODE = """
 class Trainer:

@@ -19,11 +19,11 @@ from headway_api.data import Data
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.errors import UserError
 from headway_trainer.evaluation import Evaluation, RunningMetrics, evaluate, loss_function
+from headway_trainer.ray import built_in_function
 from headway_trainer.storage import Store
-from headway_trainer.training import worker
-from headway_trainer.training.group import Alone
 from headway_trainer.training.link import Silence
 from headway_trainer.training.loop import Loop
+from headway_trainer.training.process_group import Alone
 
 
 def _classes(count: int) -> DataInfo:
@@ -258,14 +258,14 @@ def test_the_final_evaluation_takes_the_batches_and_the_precision_that_training_
         return Evaluation()
 
     group = Alone()
-    place = worker._Place(
+    place = built_in_function._Place(
         wire.RunFile.model_validate(run | {"spec": spec}), info, store, torch.device("cpu"), Silence()
     )
-    job = worker._job(place)
+    job = built_in_function._inputs(place)
     end = Loop(job).run().model_copy(update={"precision_used": "bf16"})
-    monkeypatch.setattr(worker, "evaluate", judge)
+    monkeypatch.setattr(built_in_function, "evaluate", judge)
     monkeypatch.setattr(group, "world_size", 3)
-    worker._judge(place, dataclasses.replace(job, group=group), end)
+    built_in_function._judge(place, dataclasses.replace(job, group=group), end)
     assert [(one["batch_size"], one["precision"]) for one in asked] == [(2, "bf16")] * 2
     for split, sizes in zip(("validation", "test"), parts, strict=True):
         assert len(sizes) == 3

@@ -14,8 +14,8 @@ import torch
 
 from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.outcome import judge
-from headway_trainer.training import leaving
-from headway_trainer.training.errors import raise_as_users
+from headway_trainer.ray import exit_guard
+from headway_trainer.training.exceptions import raise_as_users
 
 
 @pytest.mark.parametrize("take", [lambda: torch.empty(2**50), lambda: np.empty(2**50), lambda: bytearray(2**60)])
@@ -66,7 +66,7 @@ def _own_shm() -> None:
 SHARED = """
 import sys, torch
 from headway_trainer.errors import UserError
-from headway_trainer.training.errors import raise_as_users
+from headway_trainer.training.exceptions import raise_as_users
 try:
     torch.zeros(2**20).share_memory_()
 except Exception as error:
@@ -93,7 +93,7 @@ def test_what_torch_says_of_a_full_shared_memory_is_known() -> None:
 def kept(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a process that leaves has told the driver."""
     told: list[str] = []
-    monkeypatch.setattr(leaving, "_internal_kv_put", lambda _, text, **__: told.append(text.decode()))
+    monkeypatch.setattr(exit_guard, "_internal_kv_put", lambda _, text, **__: told.append(text.decode()))
     context = SimpleNamespace(get_world_rank=lambda: 1)
     monkeypatch.setattr("ray.train.get_context", lambda: context)
     return told
@@ -102,14 +102,14 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("status", [0, 3, "done"])
 def test_sys_exit_in_a_training_function_is_a_mistake_whatever_its_status(status: object) -> None:
     said = r"test_limits.py:\d+ in test_sys_exit.*called sys.exit\(.*return from the"
-    with pytest.raises(UserError, match=said), leaving.told():
+    with pytest.raises(UserError, match=said), exit_guard.told():
         raise SystemExit(status)
 
 
 def test_a_process_that_ends_itself_says_so_first(kept: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
     monkeypatch.setattr(os, "_exit", left.append)
-    with leaving.told():
+    with exit_guard.told():
         os._exit(0)
     assert left == [0]
     assert len(kept) == 1
@@ -122,8 +122,8 @@ def test_an_end_that_no_code_of_the_users_asked_for_is_not_told(
 ) -> None:
     left: list[int] = []
     monkeypatch.setattr(os, "_exit", left.append)
-    monkeypatch.setattr(leaving, "is_own", lambda *_: False)
-    with leaving.told():
+    monkeypatch.setattr(exit_guard, "is_own", lambda *_: False)
+    with exit_guard.told():
         os._exit(1)
     assert (left, kept) == ([1], [])
 
@@ -131,7 +131,7 @@ def test_an_end_that_no_code_of_the_users_asked_for_is_not_told(
 def test_a_forked_child_may_end_itself(kept: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
     monkeypatch.setattr(os, "_exit", left.append)
-    with leaving.told():
+    with exit_guard.told():
         monkeypatch.setattr(os, "getpid", lambda: -1)
         os._exit(0)
     assert (left, kept) == ([0], [])

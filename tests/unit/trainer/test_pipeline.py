@@ -20,11 +20,11 @@ from headway_trainer.errors import StorageError
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each
 from headway_trainer.progress import Nowhere
-from headway_trainer.ray_runtime import Head
+from headway_trainer.ray import controller
+from headway_trainer.ray.runtime import Head
+from headway_trainer.ray.torch_backend import TorchGroup
 from headway_trainer.storage import Store
-from headway_trainer.training import ray_trainer
-from headway_trainer.training.backend import TorchGroup
-from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Manifest, now
+from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
 
 SPEC = TrainingJobSpec.model_validate(
@@ -280,17 +280,17 @@ def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.M
         def fit(self) -> SimpleNamespace:
             return SimpleNamespace(return_value=None)
 
-    monkeypatch.setattr(ray_trainer, "_Trainer", Recorder)
+    monkeypatch.setattr(controller, "_Trainer", Recorder)
     nobody: Any = SimpleNamespace()
     for gpus in (8, 0):
-        ray_trainer.fit(
+        controller.fit(
             lambda _: None,
             {},
             workers=2,
             group=TorchGroup(gpus=gpus),
             run_config=RunConfig(name="run", storage_path="x"),
             policy=nobody,
-            crew=nobody,
+            live=nobody,
             reports=nobody,
         )
     assert [(each.use_gpu, each.num_gpus_per_worker) for each in asked] == [(True, 8), (False, 0)]

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from headway_api import wire
-from headway_trainer import driver, outcome, pod, ray_runtime, worker
+from headway_trainer import driver, outcome, pod, worker
 from headway_trainer.progress import ConfigMapSink, Nowhere
-from headway_trainer.ray_runtime import ENVIRONMENT, set_environment
+from headway_trainer.ray import runtime
+from headway_trainer.ray.runtime import ENVIRONMENT, set_environment
 
 
 @pytest.fixture
@@ -422,8 +423,8 @@ def test_a_driver_whose_ray_has_ended_says_so_before_ray_ends_it(
 ) -> None:
     monkeypatch.setattr(driver, "WATCH_SECONDS", 0.001)
     counts = iter([0, kills])
-    monkeypatch.setattr(ray_runtime, "memory_kills", lambda: next(counts))
-    head = ray_runtime.Head(temp_dir=str(tmp_path))
+    monkeypatch.setattr(runtime, "memory_kills", lambda: next(counts))
+    head = runtime.Head(temp_dir=str(tmp_path))
     assert head.fault() is None
     head._node = HeadNode()
     codes: list[int] = []

@@ -22,9 +22,9 @@ from headway_trainer.errors import StorageError
 from headway_trainer.outcome import judge
 from headway_trainer.pipeline import Pipeline, Surroundings
 from headway_trainer.progress import ConfigMapSink, config_map_sender, eta_seconds, shown, to_file
-from headway_trainer.ray_runtime import Head
+from headway_trainer.ray.runtime import Head
 from headway_trainer.storage import Store
-from headway_trainer.training.last_step import KEEP_SECONDS, StepKeeper
+from headway_trainer.training.checkpoints.last_step import KEEP_SECONDS, StepKeeper
 from headway_trainer.training.link import TrainProgress
 
 
@@ -213,7 +213,7 @@ def test_an_attempt_knows_how_many_steps_of_the_one_before_are_lost(tmp_path: Pa
 def test_a_storage_that_does_not_answer_keeps_nobody_from_going_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headway_trainer.training.last_step.CLOSE_SECONDS", 0.001)
+    monkeypatch.setattr("headway_trainer.training.checkpoints.last_step.CLOSE_SECONDS", 0.001)
     store, asked, answer = Store.open(str(tmp_path)), threading.Event(), threading.Event()
 
     @contextlib.contextmanager

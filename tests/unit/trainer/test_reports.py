@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS
+from headway_trainer.ray.failure_policy import Reached
+from headway_trainer.ray.reports import FOLDER, RUN_NAME, Reports
 from headway_trainer.storage import Store
-from headway_trainer.training.failures import Reached
 from headway_trainer.training.link import TrainProgress
-from headway_trainer.training.reports import FOLDER, RUN_NAME, Reports
 
 
 @pytest.fixture

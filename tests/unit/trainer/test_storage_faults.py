@@ -16,7 +16,7 @@ from headway_trainer.errors import NotFound, StorageError
 from headway_trainer.outcome import judge
 from headway_trainer.storage import Store
 from headway_trainer.storage_faults import PAUSES, is_passing, patient, storage_errors
-from headway_trainer.training.checkpoints import Checkpoints
+from headway_trainer.training.checkpoints.store import Checkpoints
 from training_runs import finish, make_job, same, training
 
 SPEC = training(epochs=4, checkpoint={"everySteps": 1, "keepLast": 100})

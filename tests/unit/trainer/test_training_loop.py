@@ -168,7 +168,7 @@ def test_a_metric_that_is_not_there_is_named_before_training(
 def test_training_imports_no_compiler_and_leaves_nothing_in_its_place() -> None:
     program = """
 import sys, torch
-from headway_trainer.training.lean import without_compiler
+from headway_trainer.training.compiler_stub import without_compiler
 with without_compiler():
     model = torch.nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(model.parameters())

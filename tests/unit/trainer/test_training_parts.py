@@ -12,9 +12,8 @@ from torch import nn
 
 from headway_api.training import EarlyStopping, Optimizer, Schedule
 from headway_trainer.errors import UserError
+from headway_trainer.training.compiler_stub import without_compiler
 from headway_trainer.training.early_stopping import Patience, is_better
-from headway_trainer.training.group import Alone
-from headway_trainer.training.lean import without_compiler
 from headway_trainer.training.optimizers import (
     build_optimizer,
     load_optimizer_tensors,
@@ -22,6 +21,7 @@ from headway_trainer.training.optimizers import (
     set_lr,
 )
 from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler, usable_precision
+from headway_trainer.training.process_group import Alone
 from headway_trainer.training.sampler import (
     batch_bounds,
     derived_seed,

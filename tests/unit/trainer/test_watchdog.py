@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from headway_trainer.outcome import Hang, judge
-from headway_trainer.training import stacks
-from headway_trainer.training.stacks import Standing, sentence
-from headway_trainer.training.watchdog import Crew, Watchdog, stacks_text
+from headway_trainer.ray import stacks
+from headway_trainer.ray.stacks import Standing, sentence
+from headway_trainer.ray.watchdog import LiveWorkers, Watchdog, stacks_text
 
 AT_USERS = Standing("mine.py:7 in fit", waiting=False, trace="  mine.py line 7\n")
 AT_BARRIER = Standing("mine.py:9 in fit", waiting=True, trace="  mine.py line 9\n")
 NAMES = {rank: f"pod-{rank}, pid 1" for rank in range(9)}
 
 
-class Workers(Crew):
-    """A crew that answers at once."""
+class Workers(LiveWorkers):
+    """Workers that answer at once."""
 
     def __init__(self, *found: Standing | None) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class Scene:
 
     def __init__(self, *, from_first_sign: bool = False) -> None:
         self.now = 0.0
-        self.crew = Workers(AT_BARRIER, AT_USERS)
+        self.live = Workers(AT_BARRIER, AT_USERS)
         self.dog = Watchdog(
-            self.crew, seconds=100, forming_seconds=50, from_first_sign=from_first_sign, clock=lambda: self.now
+            self.live, seconds=100, forming_seconds=50, from_first_sign=from_first_sign, clock=lambda: self.now
         )
 
     def wait(self, seconds: int, sign: object = 0, **looks: Any) -> None:
@@ -54,7 +54,7 @@ class Scene:
 
 def test_no_step_for_too_long_is_a_hang_that_names_rank_place_and_step() -> None:
     scene = Scene()
-    scene.crew.begin()
+    scene.live.begin()
     with pytest.raises(Hang, match=r"no step for 100 seconds after step 3: rank 1 \(pod, pid 1\) stands at mine.py:7"):
         scene.wait(200)
     assert scene.now == 101
@@ -64,17 +64,17 @@ def test_no_step_for_too_long_is_a_hang_that_names_rank_place_and_step() -> None
 
 def test_steps_reports_and_new_groups_of_workers_set_the_clock_back() -> None:
     scene = Scene()
-    scene.crew.begin()
+    scene.live.begin()
     for sign in range(5):
         scene.wait(90, sign)
-        scene.crew._set(scene.crew.workers)
+        scene.live._set(scene.live.workers)
         scene.wait(90, sign)
     assert scene.now == 900
 
 
 def test_an_evaluation_may_take_as_long_as_it_wants() -> None:
     scene = Scene()
-    scene.crew.begin()
+    scene.live.begin()
     scene.wait(1000, evaluating=True)
     with pytest.raises(Hang):
         scene.wait(101)
@@ -82,10 +82,10 @@ def test_an_evaluation_may_take_as_long_as_it_wants() -> None:
 
 def test_a_function_of_ones_own_is_watched_from_its_first_report_on_in_each_group() -> None:
     scene = Scene(from_first_sign=True)
-    scene.crew.begin()
+    scene.live.begin()
     scene.wait(1000, sign=(0, None))
     scene.wait(99, sign=(1, None))
-    scene.crew.begin()
+    scene.live.begin()
     scene.wait(1000, sign=(1, None))
     with pytest.raises(Hang):
         scene.wait(200, sign=(2, None))
@@ -101,7 +101,7 @@ def test_workers_that_never_come_together_are_a_hang_later(from_first_sign: bool
 
 def test_time_in_which_the_driver_itself_slept_does_not_count() -> None:
     scene = Scene()
-    scene.crew.begin()
+    scene.live.begin()
     scene.wait(50)
     scene.now += 5000
     scene.wait(50)

@@ -1,1 +1,1 @@
-"""The training stage: the built-in loop and what it is made of, and how Ray Train runs it on the workers."""
+"""Training in torch alone: the built-in loop and what it is made of. It knows nothing of Ray."""

@@ -19,12 +19,13 @@ from headway_trainer.evaluation.evaluate import CONFUSION_MATRIX, METRICS
 from headway_trainer.evaluation.running import RunningMetrics, loss_function
 from headway_trainer.models.build import parameter_count
 from headway_trainer.report.model import EpochRecord
-from headway_trainer.training import state as states
-from headway_trainer.training.checkpoints import MODEL_FILE, Manifest
-from headway_trainer.training.control import Control
+from headway_trainer.training.checkpoints import state as states
+from headway_trainer.training.checkpoints.saver import Saver
+from headway_trainer.training.checkpoints.store import MODEL_FILE, Manifest
+from headway_trainer.training.coordination import Coordination
 from headway_trainer.training.early_stopping import Patience, is_better
-from headway_trainer.training.job import Job, Rows
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
+from headway_trainer.training.loop_inputs import LoopInputs, Rows
 from headway_trainer.training.optimizers import build_optimizer, load_optimizer_tensors, set_lr
 from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler
 from headway_trainer.training.sampler import (
@@ -35,7 +36,6 @@ from headway_trainer.training.sampler import (
     loss_weight,
     steps_per_epoch,
 )
-from headway_trainer.training.saving import Saver
 from headway_trainer.training.schedules import lr_factor
 
 _GPU_SHARE = 0.25
@@ -45,36 +45,36 @@ _GPU_SHARE = 0.25
 class Loop:
     """One rank's part in a run."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, inputs: LoopInputs) -> None:
+        self.inputs = inputs
         self.state = states.SharedState()
         self.notes: list[str] = []
-        self._best_metric, notes = best_metric(job)
-        self._rows = len(job.train[1])
-        self._global_rows = job.info.rows["train"]
-        self._steps = steps_per_epoch(self._global_rows, job.spec.batch_size, job.group.world_size)
-        self._train = _placed(job.train, job.device)
-        self._validation = _placed(job.validation, job.device)
-        self._model = job.model.to(job.device)
+        self._best_metric, notes = best_metric(inputs)
+        self._rows = len(inputs.train[1])
+        self._global_rows = inputs.info.rows["train"]
+        self._steps = steps_per_epoch(self._global_rows, inputs.spec.batch_size, inputs.group.world_size)
+        self._train = _placed(inputs.train, inputs.device)
+        self._validation = _placed(inputs.validation, inputs.device)
+        self._model = inputs.model.to(inputs.device)
         self._parallel = self._model
-        self._loss = loss_function(job.info)
-        self._optimizer = build_optimizer(job.spec.optimizer, self._model.parameters())
-        self._precision, note = agreed_precision(job.spec.precision, job.device, job.group)
-        self._scaler = grad_scaler(self._precision, job.device)
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=job.device)
+        self._loss = loss_function(inputs.info)
+        self._optimizer = build_optimizer(inputs.spec.optimizer, self._model.parameters())
+        self._precision, note = agreed_precision(inputs.spec.precision, inputs.device, inputs.group)
+        self._scaler = grad_scaler(self._precision, inputs.device)
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=inputs.device)
         self._seen = 0
         self._resumed_from: int | None = None
         self._first_step_time: str | None = None
         self._saved: CheckpointStatus | None = None
         self._metrics: dict[str, float] = {}
-        self._saver = Saver(job)
-        self._control = Control(job)
+        self._saver = Saver(inputs)
+        self._coordination = Coordination(inputs)
         self.notes += notes + ([note] if note else [])
 
     def run(self) -> TrainEnd:
         """Train from where the newest checkpoint ends. Raises UserError, StorageError, and what the model raises."""
         self._restore()
-        self._parallel = self.job.group.parallel(self._model)
+        self._parallel = self.inputs.group.parallel(self._model)
         while not self._over():
             request = self._train_epoch()
             if self.state.batch == self._steps:
@@ -86,13 +86,13 @@ class Loop:
 
     def end(self, *, finished: bool) -> TrainEnd:
         """What there is to tell of the run so far."""
-        gpu = self.job.device.type == "cuda"
+        gpu = self.inputs.device.type == "cuda"
         return TrainEnd(
             finished=finished,
             step=self.state.step,
             epochs_run=self.state.epoch,
             early_stopped=self.state.early_stopped,
-            device=torch.cuda.get_device_name(self.job.device) if gpu else "cpu",
+            device=torch.cuda.get_device_name(self.inputs.device) if gpu else "cpu",
             precision_used=self._precision,
             parameters=parameter_count(self._model),
             resumed_from_step=self._resumed_from,
@@ -103,23 +103,23 @@ class Loop:
         )
 
     def _over(self) -> bool:
-        return self.state.early_stopped or self.state.epoch >= self.job.spec.epochs
+        return self.state.early_stopped or self.state.epoch >= self.inputs.spec.epochs
 
     def _train_epoch(self) -> Request:
         """Go on with the running pass, to its end or to where the driver asks to stop; what it asked for last."""
-        job, state = self.job, self.state
-        order = epoch_order(self._rows, seed=job.seed, epoch=state.epoch, rank=job.group.rank)
+        inputs, state = self.inputs, self.state
+        order = epoch_order(self._rows, seed=inputs.seed, epoch=state.epoch, rank=inputs.group.rank)
         order = order.to(self._train[1].device)
         self._parallel.train()
-        started = job.clock() - state.epoch_seconds
+        started = inputs.clock() - state.epoch_seconds
         request = Request.NONE
         while state.batch < self._steps:
             rows = self._step(order)
             self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
             state.batch += 1
             state.step += 1
-            state.epoch_seconds = job.clock() - started
-            request = self._control.after_step(rows, self._saver.overdue(), self._tell)
+            state.epoch_seconds = inputs.clock() - started
+            request = self._coordination.after_step(rows, self._saver.overdue(), self._tell)
             if state.batch == self._steps:
                 break  # the checkpoint at the end of a pass comes with its validation metrics
             if request != Request.NONE or self._saver.due_after(state.step):
@@ -130,21 +130,21 @@ class Loop:
 
     def _step(self, order: torch.Tensor) -> int:
         """One optimiser step; the rows of all ranks in it."""
-        job, state = self.job, self.state
+        inputs, state = self.inputs, self.state
         position = state.epoch * self._steps + state.batch
-        factor = lr_factor(job.spec.schedule, position, job.spec.epochs * self._steps)
-        set_lr(self._optimizer, job.spec.optimizer.lr * factor)
+        factor = lr_factor(inputs.spec.schedule, position, inputs.spec.epochs * self._steps)
+        set_lr(self._optimizer, inputs.spec.optimizer.lr * factor)
         start, stop = batch_bounds(self._rows, self._steps, state.batch)
-        x, y = (part[order[start:stop]].to(job.device, non_blocking=True) for part in self._train)
-        total = global_batch_rows(self._global_rows, job.group.world_size, self._steps, state.batch)
-        with autocast(self._precision, job.device):
+        x, y = (part[order[start:stop]].to(inputs.device, non_blocking=True) for part in self._train)
+        total = global_batch_rows(self._global_rows, inputs.group.world_size, self._steps, state.batch)
+        with autocast(self._precision, inputs.device):
             loss = self._loss(self._parallel(x), y)
         self._optimizer.zero_grad(set_to_none=True)
-        weight = loss_weight(len(y), total, job.group.world_size)
+        weight = loss_weight(len(y), total, inputs.group.world_size)
         torch.autograd.backward(self._scaler.scale(loss if weight == 1.0 else loss * weight))
-        if job.spec.clip is not None:
+        if inputs.spec.clip is not None:
             self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self._model.parameters(), job.spec.clip.norm)
+            nn.utils.clip_grad_norm_(self._model.parameters(), inputs.spec.clip.norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._loss_sum.add_(loss.detach(), alpha=len(y))
@@ -153,7 +153,7 @@ class Loop:
 
     def _finish_epoch(self, *, save: bool) -> None:
         """Judge the finished pass, and save what has to be saved."""
-        state, spec = self.state, self.job.spec
+        state, spec = self.state, self.inputs.spec
         self._metrics = self._epoch_metrics()
         self._record()
         state.epoch, state.batch, state.epoch_seconds = state.epoch + 1, 0, 0.0
@@ -173,11 +173,11 @@ class Loop:
 
     def _epoch_metrics(self) -> dict[str, float]:
         sums = torch.stack([self._loss_sum.cpu(), torch.tensor(float(self._seen), dtype=torch.float64)])
-        loss, rows = self.job.group.sum(sums).tolist()
+        loss, rows = self.inputs.group.sum(sums).tolist()
         metrics = {"train/loss": loss / rows}
         if not math.isfinite(metrics["train/loss"]):
             raise self._not_finite()
-        if self.job.info.rows["validation"]:
+        if self.inputs.info.rows["validation"]:
             metrics |= {f"validation/{name}": value for name, value in self._validate().items()}
         return metrics
 
@@ -185,17 +185,17 @@ class Loop:
     def _validate(self) -> dict[str, float]:
         """The metrics of the validation part; each rank looks at its own shard."""
         x, y = self._validation
-        device = self.job.device
-        running = RunningMetrics(self.job.info, device=device)
-        size = max(1, self.job.spec.batch_size // self.job.group.world_size)
-        self.job.group.share_buffers(self._model)  # one model is judged: the one that is saved
+        device = self.inputs.device
+        running = RunningMetrics(self.inputs.info, device=device)
+        size = max(1, self.inputs.spec.batch_size // self.inputs.group.world_size)
+        self.inputs.group.share_buffers(self._model)  # one model is judged: the one that is saved
         self._model.eval()
         for start in range(0, len(y), size):
             with autocast(self._precision, device):
                 outputs = self._model(x[start : start + size].to(device))
             running.update(outputs, y[start : start + size].to(device))
         self._model.train()
-        running.load_state(self.job.group.sum(running.state()))
+        running.load_state(self.inputs.group.sum(running.state()))
         return running.compute()
 
     def _record(self) -> None:
@@ -221,41 +221,43 @@ class Loop:
         self.state.scaler = self._scaler.state_dict()
         own = states.capture_rank(self._loss_sum.item(), self._seen)
         self._saved = self._saver.save(self.state, own, self._model, self._optimizer, metrics) or self._saved
-        if self.job.group.rank == 0:
-            spec = self.job.spec.checkpoint
-            self.job.checkpoints.retain(spec.keep_last, spec.keep_best, self._best_metric, spec.mode)
+        if self.inputs.group.rank == 0:
+            spec = self.inputs.spec.checkpoint
+            self.inputs.checkpoints.retain(spec.keep_last, spec.keep_best, self._best_metric, spec.mode)
 
     def _restore(self) -> None:
         """Begin where the newest whole checkpoint ends, or afresh."""
-        job = self.job
-        states.seed_everything(derived_seed(job.seed, job.group.rank, 1))
+        inputs = self.inputs
+        states.seed_everything(derived_seed(inputs.seed, inputs.group.rank, 1))
         manifest, notes = self._saver.find()
         self.notes += notes
         if manifest is None:
             return
-        self.state = states.SharedState.model_validate_json(job.checkpoints.read(manifest, states.STATE_FILE))
-        states.load_model(self._model, job.checkpoints.read(manifest, MODEL_FILE))
-        load_optimizer_tensors(self._optimizer, load(job.checkpoints.read(manifest, states.OPTIMIZER_FILE)))
+        self.state = states.SharedState.model_validate_json(inputs.checkpoints.read(manifest, states.STATE_FILE))
+        states.load_model(self._model, inputs.checkpoints.read(manifest, MODEL_FILE))
+        load_optimizer_tensors(self._optimizer, load(inputs.checkpoints.read(manifest, states.OPTIMIZER_FILE)))
         if self.state.scaler:
             self._scaler.load_state_dict(dict(self.state.scaler))
-        self._saved = job.checkpoints.status(manifest)
+        self._saved = inputs.checkpoints.status(manifest)
         self._resumed_from = self.state.step
-        if manifest.world_size == job.group.world_size:
+        if manifest.world_size == inputs.group.world_size:
             self._restore_own_part(manifest)
         else:
-            states.seed_everything(derived_seed(job.seed, job.group.rank, 1, self.state.step))
+            states.seed_everything(derived_seed(inputs.seed, inputs.group.rank, 1, self.state.step))
             self.state.batch, self.state.epoch_seconds = 0, 0.0
             self.notes.append(
-                f"{manifest.world_size} workers took the checkpoint of step {manifest.step}, {job.group.world_size} "
+                f"{manifest.world_size} workers took the checkpoint of step {manifest.step}, {inputs.group.world_size} "
                 f"resumed it: weights and optimiser went on, epoch {self.state.epoch + 1} began again."
             )
 
     def _restore_own_part(self, manifest: Manifest) -> None:
-        job = self.job
-        own = states.RankState.model_validate_json(job.checkpoints.read(manifest, states.rank_file(job.group.rank)))
-        tensors = load(job.checkpoints.read(manifest, states.rank_tensors_file(job.group.rank)))
+        inputs = self.inputs
+        own = states.RankState.model_validate_json(
+            inputs.checkpoints.read(manifest, states.rank_file(inputs.group.rank))
+        )
+        tensors = load(inputs.checkpoints.read(manifest, states.rank_tensors_file(inputs.group.rank)))
         states.restore_rank(own)
-        states.restore_generators(tensors, job.device)
+        states.restore_generators(tensors, inputs.device)
         self._loss_sum.fill_(own.loss_sum)
         self._seen = own.rows
 
@@ -266,21 +268,21 @@ class Loop:
         )
 
     def _tell(self) -> None:
-        if self.job.group.rank != 0:
+        if self.inputs.group.rank != 0:
             return
-        state, epochs = self.state, self.job.spec.epochs
+        state, epochs = self.state, self.inputs.spec.epochs
         metrics = dict(self._metrics)
         if self._seen:
             metrics["train/loss"] = self._loss_sum.item() / self._seen
-        self.job.link.tell(
+        self.inputs.link.tell(
             TrainProgress(
                 epoch=min(state.epoch + 1, epochs),
                 epochs=epochs,
                 step=state.step,
                 done=state.epoch * self._steps + state.batch,
                 planned=epochs * self._steps,
-                samples_per_second=self._control.samples_per_second,
-                steps_per_second=self._control.steps_per_second,
+                samples_per_second=self._coordination.samples_per_second,
+                steps_per_second=self._coordination.steps_per_second,
                 # JSON has no NaN and no infinity.
                 metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
                 checkpoint=self._saved,
@@ -290,17 +292,17 @@ class Loop:
         )
 
 
-def best_metric(job: Job) -> tuple[str, list[str]]:
+def best_metric(inputs: LoopInputs) -> tuple[str, list[str]]:
     """The metric that chooses the best checkpoint, and what people should know of the choice.
 
     Raises UserError for a metric in the spec that this run will not have.
     """
     known = ["train/loss"]
-    if job.info.rows["validation"]:
-        known += [f"validation/{name}" for name in ("loss", *METRICS[job.info.task]) if name != CONFUSION_MATRIX]
-    spec, notes = job.spec, list[str]()
+    if inputs.info.rows["validation"]:
+        known += [f"validation/{name}" for name in ("loss", *METRICS[inputs.info.task]) if name != CONFUSION_MATRIX]
+    spec, notes = inputs.spec, list[str]()
     chosen = spec.checkpoint.metric
-    if chosen == "validation/loss" and not job.info.rows["validation"]:  # the default
+    if chosen == "validation/loss" and not inputs.info.rows["validation"]:  # the default
         chosen = "train/loss"
         notes.append("There is no validation part, so train/loss chose the best checkpoint.")
     asked = {"training.checkpoint.metric": chosen}

@@ -11,7 +11,7 @@ import torch
 from headway_api.training import Precision
 
 if TYPE_CHECKING:
-    from headway_trainer.training.group import Group
+    from headway_trainer.training.process_group import Group
 
 _LEAST_FIRST: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 """What fewer devices can do comes later."""

@@ -15,9 +15,9 @@ from ray.train.v2._internal.execution.storage import StorageContext
 
 from headway_trainer import api, storage_faults
 from headway_trainer.errors import StorageError
+from headway_trainer.ray.storage_guard import guard, storage_fault
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import Checkpoints
-from headway_trainer.training.own_storage import guard, storage_fault
+from headway_trainer.training.checkpoints.store import Checkpoints
 
 AWAY = OSError(
     "When uploading part for key 'x': AWS Error NETWORK_CONNECTION during UploadPart operation: curlCode: 28"

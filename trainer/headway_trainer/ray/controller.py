@@ -30,8 +30,8 @@ from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from headway_trainer.ray_runtime import WORKER_RESOURCE
-from headway_trainer.training.backend import TorchGroup
+from headway_trainer.ray.runtime import WORKER_RESOURCE
+from headway_trainer.ray.torch_backend import TorchGroup
 
 _NOT_NEEDED = (PlacementGroupCleanerCallback, DatasetsCallback)
 
@@ -44,12 +44,12 @@ def fit(
     group: TorchGroup,
     run_config: RunConfig,
     policy: FailurePolicy,
-    crew: WorkerGroupCallback,
+    live: WorkerGroupCallback,
     reports: UserCallback | None = None,
 ) -> Any:
     """Run function(config) on each worker; what rank 0's returned.
 
-    crew: is told, in this process, of each group of workers that starts and ends.
+    live: is told, in this process, of each group of workers that starts and ends.
     reports: is called, in this process, for each `ray.train.report`; without it the function must not report, and the
     actor that is the workers' barrier is left out.
     Raises `ray.train.TrainingFailedError` when policy gives up.
@@ -63,7 +63,7 @@ def fit(
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=group.gpus > 0, resources_per_worker=resources),
         run_config=run_config,
     )
-    trainer.policy, trainer.crew, trainer.reports = policy, crew, reports
+    trainer.policy, trainer.live, trainer.reports = policy, live, reports
     with contextlib.nullcontext() if reports else _without_barrier():
         return trainer.fit().return_value
 
@@ -109,16 +109,16 @@ class _Controller(TrainController):  # type: ignore[misc]
 
 class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     policy: FailurePolicy
-    crew: WorkerGroupCallback
+    live: WorkerGroupCallback
     reports: UserCallback | None
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = [one for one in super()._create_default_callbacks() if not isinstance(one, _NOT_NEEDED)]
         # Not through RunConfig, which is sent to the workers.
         own = [self.reports] if self.reports else []
-        # First the crew: it has to know the workers while they are joined.
+        # First this one: it has to know the workers while they are joined.
         return [
-            self.crew,
+            self.live,
             *callbacks,
             UserCallbackHandler(user_callbacks=own, train_run_context=self.train_run_context),
         ]

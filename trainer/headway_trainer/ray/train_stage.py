@@ -14,14 +14,14 @@ from headway_api.training import Training
 from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
 from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.ray import torch_backend
+from headway_trainer.ray.controller_thread import Fit, Fitting
+from headway_trainer.ray.failure_policy import Reached
+from headway_trainer.ray.kv_link import DriverLink
+from headway_trainer.ray.reports import Reports
+from headway_trainer.ray.watchdog import Watchdog
 from headway_trainer.storage import Store
-from headway_trainer.training import backend
-from headway_trainer.training.failures import Reached
-from headway_trainer.training.fitting import Fit, Fitting
 from headway_trainer.training.link import TrainEnd, TrainProgress
-from headway_trainer.training.ray_link import DriverLink
-from headway_trainer.training.reports import Reports
-from headway_trainer.training.watchdog import Watchdog
 
 STOP_SECONDS = 90.0
 """How long a checkpoint may take once a stop is asked for; less than a head pod's grace period."""
@@ -65,7 +65,9 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     no step for progressDeadlineSeconds, and Interrupted when the stop was asked for and the loop has ended, or did not
     in time.
     """
-    fitting = Fitting(Fit(backend.train_built_in, stage.config(info), stage.run, stage.gpus, stage.note, stage.stop))
+    fitting = Fitting(
+        Fit(torch_backend.train_built_in, stage.config(info), stage.run, stage.gpus, stage.note, stage.stop)
+    )
     fitting.start()
     link, watchdog = DriverLink(), _watchdog(stage, fitting)
     last: TrainProgress | None = None
@@ -116,7 +118,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         stage.note(sentence)
     fitting = Fitting(
         Fit(
-            backend.train_own,
+            torch_backend.train_own,
             stage.config(info),
             stage.run,
             stage.gpus,
@@ -141,7 +143,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
 def _watchdog(stage: TrainingStage, fitting: Fitting, *, from_first_sign: bool = False) -> Watchdog:
     spec = stage.run.spec
     return Watchdog(
-        fitting.crew,
+        fitting.live,
         seconds=spec.progress_deadline_seconds,
         forming_seconds=spec.scheduling.startup_deadline_seconds,
         from_first_sign=from_first_sign,

@@ -35,7 +35,7 @@ _NO_PORT = 65_535
 _DASHBOARD_PORTS = (DASHBOARD_AGENT_LISTEN_PORT_NAME, METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME)
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's least: only the training function and its arguments go through the object store."""
-_SETUP = Path(__file__).with_name("ray_setup.py")
+_SETUP = Path(__file__).with_name("setup_worker.py")
 
 
 def start_node(*, head: bool, host: str | None, runtime_envs: bool, temp_dir: str, **parameters: Any) -> Any:

@@ -19,8 +19,8 @@ from ray.experimental.internal_kv import _internal_kv_put
 
 from headway_trainer.entrypoints import is_own, location
 from headway_trainer.errors import UserError
-from headway_trainer.ray_runtime import KV_NAMESPACE
-from headway_trainer.training.ray_link import KEY_LEFT
+from headway_trainer.ray.kv_link import KEY_LEFT
+from headway_trainer.ray.runtime import KV_NAMESPACE
 
 
 @contextlib.contextmanager

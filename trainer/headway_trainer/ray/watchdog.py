@@ -15,19 +15,19 @@ import ray
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 
 from headway_trainer.outcome import Hang
-from headway_trainer.training.stacks import Standing, sentence, standing
+from headway_trainer.ray.stacks import Standing, sentence, standing
 
 ANSWER_SECONDS = 10.0
 """How long a training process may take to say where it stands."""
 NODE_SECONDS = 7.0
-"""How long Ray may take to notice that a node's processes are gone: see `ray_runtime.SYSTEM_CONFIG`."""
+"""How long Ray may take to notice that a node's processes are gone: see `runtime.SYSTEM_CONFIG`."""
 _ABSENT_SECONDS = 10.0
 """A pause between two looks that is longer than this was the driver's own."""
 
 log = logging.getLogger(__name__)
 
 
-class Crew(WorkerGroupCallback):  # type: ignore[misc]  # ray has no types
+class LiveWorkers(WorkerGroupCallback):  # type: ignore[misc]  # ray has no types
     """The workers that train now, as Ray Train's controller tells of them."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Watchdog:
 
     def __init__(
         self,
-        crew: Crew,
+        live: LiveWorkers,
         *,
         seconds: float,
         forming_seconds: float,
@@ -88,7 +88,7 @@ class Watchdog:
     ) -> None:
         """seconds: how long there may be nothing new; forming_seconds: what lost workers may take on top of it;
         from_first_sign: whether a group of workers is watched only once it has told something."""
-        self._crew, self._seconds, self._forming_seconds, self._clock = crew, seconds, forming_seconds, clock
+        self._live, self._seconds, self._forming_seconds, self._clock = live, seconds, forming_seconds, clock
         self._from_first_sign = from_first_sign
         self._changes, self._begun = -1, False
         self._sign: object = None
@@ -100,15 +100,15 @@ class Watchdog:
         if now - self._looked > _ABSENT_SECONDS:
             self._since += now - self._looked
         self._looked = now
-        if self._is_news(sign) or evaluating or (self._crew.workers and not self._begun):
+        if self._is_news(sign) or evaluating or (self._live.workers and not self._begun):
             self._since = now
-        limit = self._seconds + (0 if self._crew.workers else self._forming_seconds)
+        limit = self._seconds + (0 if self._live.workers else self._forming_seconds)
         if now - self._since >= limit:
             raise Hang(self._what(step, now - self._since))
 
     def _is_news(self, sign: object) -> bool:
-        if self._changes != self._crew.changes:
-            self._changes, self._sign, self._begun = self._crew.changes, sign, not self._from_first_sign
+        if self._changes != self._live.changes:
+            self._changes, self._sign, self._begun = self._live.changes, sign, not self._from_first_sign
             return True
         if sign != self._sign:
             self._sign, self._begun = sign, True
@@ -117,9 +117,9 @@ class Watchdog:
 
     def _what(self, step: int, seconds: float) -> str:
         began = f"training made no step for {seconds:.0f} seconds after step {step}"
-        if not self._crew.workers:
+        if not self._live.workers:
             return f"{began}: no group of workers came together; look at the worker pods' logs"
-        names, found = self._crew.names(), self._crew.standings()
+        names, found = self._live.names(), self._live.standings()
         log.error("%s; the ranks stand here:\n%s", began, stacks_text(found))
         return (
             f"{began}: {sentence(found, names)}. The stacks are in the head's log. If steps are that slow, raise "

@@ -7,25 +7,25 @@ from collections.abc import Iterator
 import pytest
 
 from headway_api.status import CheckpointStatus
-from headway_trainer.ray_runtime import KEY_CHECKPOINT, KEY_TAKEN
-from headway_trainer.training import ray_link
+from headway_trainer.ray import kv_link
+from headway_trainer.ray.kv_link import WorkerLink
+from headway_trainer.ray.runtime import KEY_CHECKPOINT, KEY_TAKEN
 from headway_trainer.training.link import Request, TrainProgress
-from headway_trainer.training.ray_link import WorkerLink
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, bytes]:
     """The key-value store of Ray's head."""
     values: dict[bytes, bytes] = {}
-    monkeypatch.setattr(ray_link, "_internal_kv_get", lambda key, **_: values.get(key))
-    monkeypatch.setattr(ray_link, "_internal_kv_put", lambda key, value, **_: values.update({key: value}))
+    monkeypatch.setattr(kv_link, "_internal_kv_get", lambda key, **_: values.get(key))
+    monkeypatch.setattr(kv_link, "_internal_kv_put", lambda key, value, **_: values.update({key: value}))
     return values
 
 
 @pytest.fixture
 def link(store: dict[bytes, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerLink]:
     """Rank 0's end, whose thread looks when the test says so."""
-    monkeypatch.setattr(ray_link, "PERIOD_SECONDS", 3600.0)
+    monkeypatch.setattr(kv_link, "PERIOD_SECONDS", 3600.0)
     store[KEY_CHECKPOINT] = b"3"  # three wishes of an earlier group of workers
     link = WorkerLink()
     yield link

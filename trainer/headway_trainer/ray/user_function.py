@@ -19,12 +19,12 @@ from headway_trainer import api
 from headway_trainer.data.info import DataInfo
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
+from headway_trainer.ray.storage_guard import guard, storage_fault
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import Checkpoints
-from headway_trainer.training.errors import raise_as_users
-from headway_trainer.training.own_storage import guard, storage_fault
+from headway_trainer.training.checkpoints.state import seed_everything
+from headway_trainer.training.checkpoints.store import Checkpoints
+from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.sampler import derived_seed
-from headway_trainer.training.state import seed_everything
 from headway_trainer.training.threads import threads
 
 

@@ -11,16 +11,16 @@ from torch import nn
 
 from headway_api.training import Training
 from headway_trainer.data.info import DataInfo
-from headway_trainer.training.checkpoints import Checkpoints
-from headway_trainer.training.group import Group
+from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Link
+from headway_trainer.training.process_group import Group
 
 Rows = tuple[torch.Tensor, torch.Tensor]
 """x, float32 (rows, *input_shape), and y, as `data.read_split` gives them."""
 
 
 @dataclass(frozen=True)
-class Job:
+class LoopInputs:
     """What to train, on what, with whom."""
 
     spec: Training

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headway_trainer import follow
-from headway_trainer.follow import BURST, RATE, Follower
+from headway_trainer.ray import log_follower
+from headway_trainer.ray.log_follower import BURST, RATE, Follower
 
 
 def test_whole_lines_are_copied_once_and_rays_own_marks_left_out(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_the_thread_copies_what_is_left_when_it_is_closed(tmp_path: Path) -> Non
 
 
 def test_lines_that_nobody_takes_do_not_keep_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "CLOSE_SECONDS", 0.01)
-    monkeypatch.setattr(follow, "PERIOD_SECONDS", 0.001)
+    monkeypatch.setattr(log_follower, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(log_follower, "PERIOD_SECONDS", 0.001)
     stuck, free = threading.Event(), threading.Event()
 
     def relay(_: list[str]) -> None:
@@ -60,7 +60,7 @@ def test_lines_that_nobody_takes_do_not_keep_a_pod(tmp_path: Path, monkeypatch: 
 def test_a_flood_is_left_out_and_counted_and_takes_neither_memory_nor_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "KEEP_BYTES", 3 * BURST)
+    monkeypatch.setattr(log_follower, "KEEP_BYTES", 3 * BURST)
     now = [0.0]
     output = io.StringIO()
     follower = Follower(tmp_path, output, clock=lambda: now[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headway_trainer.training.job import Job
 from headway_trainer.training.link import Request
+from headway_trainer.training.loop_inputs import LoopInputs
 
 CONTROL_SECONDS = 0.25
 """About how often the ranks agree on requests and rank 0 tells its progress."""
@@ -14,17 +14,17 @@ _SMOOTHING = 0.3
 """The weight of the newest measurement in the rows a second that people see."""
 
 
-class Control:
+class Coordination:
     """The ranks' agreement on what to do after a step, about every CONTROL_SECONDS.
 
     Rank 0 decides, and says in the same small broadcast after how many steps it will speak again: so a request reaches
     every rank in the same step, and most steps cost no exchange at all.
     """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, inputs: LoopInputs) -> None:
+        self._inputs = inputs
         self._left = 1
-        self._since = job.clock()
+        self._since = inputs.clock()
         self._steps = 0
         self._rows = 0
         self.samples_per_second: float | None = None
@@ -37,16 +37,16 @@ class Control:
         self._left -= 1
         if self._left > 0:
             return Request.NONE
-        elapsed = max(self._job.clock() - self._since, 1e-9)
-        request = self._job.link.request() if self._job.group.rank == 0 else Request.NONE
+        elapsed = max(self._inputs.clock() - self._since, 1e-9)
+        request = self._inputs.link.request() if self._inputs.group.rank == 0 else Request.NONE
         if request == Request.NONE and overdue:
             request = Request.CHECKPOINT
         gap = min(MAX_CONTROL_STEPS, max(1, round(self._steps * CONTROL_SECONDS / elapsed)))
-        decided, self._left = self._job.group.from_first([int(request), gap])
+        decided, self._left = self._inputs.group.from_first([int(request), gap])
         self.samples_per_second = _smoothed(self.samples_per_second, self._rows / elapsed)
         self.steps_per_second = _smoothed(self.steps_per_second, self._steps / elapsed)
         tell()
-        self._since, self._steps, self._rows = self._job.clock(), 0, 0
+        self._since, self._steps, self._rows = self._inputs.clock(), 0, 0
         return Request(decided)
 
 

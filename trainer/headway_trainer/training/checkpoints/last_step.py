@@ -16,7 +16,7 @@ from headway_api.base import StatusSection
 from headway_trainer.errors import StorageError
 from headway_trainer.publish import PROGRESS_FILE
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import Checkpoints
+from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import TrainProgress
 
 KEEP_SECONDS = 10.0

@@ -23,7 +23,7 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 
-from headway_trainer.training.errors import is_peer_error
+from headway_trainer.training.exceptions import is_peer_error
 
 LOSSES_WITHOUT_PROGRESS = 3
 """A worker that is lost so often without getting further will be lost there again."""

@@ -10,8 +10,8 @@ import importlib
 
 import ray  # noqa: F401 - ray.data's parent
 
-from headway_trainer.training.later import import_later
+from headway_trainer.ray.lazy_imports import import_later
 
 import_later("pandas")
 import_later("ray.data")
-importlib.import_module("headway_trainer.training.worker")
+importlib.import_module("headway_trainer.ray.built_in_function")

@@ -14,8 +14,8 @@ from ray.experimental.internal_kv import _internal_kv_put
 from torch import distributed
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from headway_trainer.ray_runtime import KV_NAMESPACE
-from headway_trainer.training.ray_link import KEY_STEPS
+from headway_trainer.ray.kv_link import KEY_STEPS
+from headway_trainer.ray.runtime import KV_NAMESPACE
 
 PERIOD_SECONDS = 1.0
 
@@ -28,7 +28,7 @@ def counted() -> Iterator[None]:
         return
     counter = Counter()
     handle = register_optimizer_step_post_hook(counter.count)
-    thread = threading.Thread(target=counter.run, name="headway-signs", daemon=True)
+    thread = threading.Thread(target=counter.run, name="headway-step-counter", daemon=True)
     thread.start()
     try:
         yield

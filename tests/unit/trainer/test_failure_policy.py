@@ -20,7 +20,8 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.outcome import Disconnected, Lost, judge
-from headway_trainer.training.failures import (
+from headway_trainer.ray.controller_thread import Fitting, behind
+from headway_trainer.ray.failure_policy import (
     CRASH_SECONDS,
     CRASHES,
     LOSSES_WITHOUT_PROGRESS,
@@ -30,8 +31,7 @@ from headway_trainer.training.failures import (
     kind_of,
     own_failure,
 )
-from headway_trainer.training.fitting import Fitting, behind
-from headway_trainer.training.ray_link import DriverLink
+from headway_trainer.ray.kv_link import DriverLink
 
 RETRY, RAISE = FailureDecision.RETRY, FailureDecision.RAISE
 DEAD = WorkerHealthCheckFailedError("a worker health check failed", failure=ActorDiedError())

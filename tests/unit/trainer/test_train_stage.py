@@ -11,10 +11,10 @@ import pytest
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_trainer.errors import UserError
+from headway_trainer.ray import train_stage as stages
+from headway_trainer.ray.watchdog import LiveWorkers
 from headway_trainer.storage import Store
-from headway_trainer.training import stage as stages
 from headway_trainer.training.link import TrainProgress
-from headway_trainer.training.watchdog import Crew
 from training_runs import data_info
 
 SPEC = TrainingJobSpec.model_validate(
@@ -26,7 +26,7 @@ class Ended:
     """A fit that has ended as a worker's exception says."""
 
     def __init__(self, error: Exception) -> None:
-        self.done, self.crew = threading.Event(), Crew()
+        self.done, self.live = threading.Event(), LiveWorkers()
         self.done.set()
         self._error = error
 

@@ -12,9 +12,9 @@ from ray.train.v2.api.callback import UserCallback
 
 from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS, CheckpointStatus
 from headway_trainer.errors import NotFound
+from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import now
-from headway_trainer.training.failures import Reached
+from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
 FOLDER = "ray"

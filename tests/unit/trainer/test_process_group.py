@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import distributed
 from headway_api.training import Training
 from headway_trainer.storage import Store
-from headway_trainer.training.group import Workers
+from headway_trainer.training.process_group import Workers
 from headway_trainer.training.loop import Loop
 from training_runs import make_job
 
@@ -43,7 +43,7 @@ distributed.destroy_process_group()
 
 def test_every_rank_validates_the_buffers_that_rank_0_saves(tmp_path: Path) -> None:
     spec = training(epochs=2).model_dump_json()
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     ranks = [
         subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path), spec], env=environment)
         for rank in range(2)

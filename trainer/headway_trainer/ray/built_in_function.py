@@ -20,18 +20,18 @@ from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.evaluation import evaluate
 from headway_trainer.models import build
+from headway_trainer.ray.device import own_device
+from headway_trainer.ray.kv_link import WorkerLink
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints import MODEL_FILE, Checkpoints, Damaged, Manifest
-from headway_trainer.training.device import own_device
-from headway_trainer.training.errors import raise_as_users
-from headway_trainer.training.group import current_group
-from headway_trainer.training.job import Job
-from headway_trainer.training.lean import without_compiler
+from headway_trainer.training.checkpoints.state import seed_everything
+from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Damaged, Manifest
+from headway_trainer.training.compiler_stub import without_compiler
+from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.link import Link, Silence, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop, best_metric
+from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.precision import make_reproducible
-from headway_trainer.training.ray_link import WorkerLink
-from headway_trainer.training.state import seed_everything
+from headway_trainer.training.process_group import current_group
 from headway_trainer.training.threads import threads
 
 _JUDGED: tuple[Split, ...] = ("validation", "test")
@@ -72,11 +72,11 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _train(place: _Place) -> TrainEnd | None:
-    job = _job(place)
+    inputs = _inputs(place)
     built_in = place.run.spec.model is not None and place.run.spec.model.entrypoint is None
     with without_compiler() if built_in else contextlib.nullcontext():
-        end = Loop(job).run()
-    if job.group.rank != 0:
+        end = Loop(inputs).run()
+    if inputs.group.rank != 0:
         return None
     if not end.finished:
         return end
@@ -84,7 +84,7 @@ def _train(place: _Place) -> TrainEnd | None:
         TrainProgress(
             stage="Evaluating",
             epoch=end.epochs_run,
-            epochs=job.spec.epochs,
+            epochs=inputs.spec.epochs,
             step=end.step,
             done=1,
             planned=1,
@@ -93,15 +93,15 @@ def _train(place: _Place) -> TrainEnd | None:
             notes=end.notes,
         )
     )
-    return _judge(place, job, end)
+    return _judge(place, inputs, end)
 
 
-def _job(place: _Place) -> Job:
+def _inputs(place: _Place) -> LoopInputs:
     run, info = place.run, place.info
     group = current_group(place.device)
     seed_everything(run.spec.seed)
     model = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
-    return Job(
+    return LoopInputs(
         spec=run.spec.training or Training(),
         seed=run.spec.seed,
         info=info,
@@ -115,23 +115,23 @@ def _job(place: _Place) -> Job:
     )
 
 
-def _judge(place: _Place, job: Job, end: TrainEnd) -> TrainEnd:
+def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
     """Take the best checkpoint, and evaluate it on the parts that it was not fitted to."""
-    metric, _ = best_metric(job)
-    job.model.zero_grad(set_to_none=True)  # they take the memory of a second model
-    manifest, notes = _load_best(job, metric)
+    metric, _ = best_metric(inputs)
+    inputs.model.zero_grad(set_to_none=True)  # they take the memory of a second model
+    manifest, notes = _load_best(inputs, metric)
     metrics: dict[str, dict[str, float]] = {}
-    matrix, workers = None, job.group.world_size
+    matrix, workers = None, inputs.group.world_size
     for split in _JUDGED:
         judged = evaluate(
-            job.model,
-            job.info,
+            inputs.model,
+            inputs.info,
             # Shard by shard: no more rows at once than training has had.
-            (read_split(place.store, job.info, split, rank, workers) for rank in range(workers)),
+            (read_split(place.store, inputs.info, split, rank, workers) for rank in range(workers)),
             metrics=place.run.spec.evaluation.metrics,
-            batch_size=max(1, job.spec.batch_size // workers),
+            batch_size=max(1, inputs.spec.batch_size // workers),
             precision=end.precision_used,
-            device=job.device,
+            device=inputs.device,
         )
         metrics[split] = judged.scalars
         matrix = judged.confusion_matrix
@@ -142,17 +142,17 @@ def _judge(place: _Place, job: Job, end: TrainEnd) -> TrainEnd:
             "metrics": metrics,
             "confusion_matrix": matrix,
             "chosen": manifest.name,
-            "checkpoint": job.checkpoints.status(manifest),
+            "checkpoint": inputs.checkpoints.status(manifest),
             "notes": [*end.notes, *notes],
         }
     )
 
 
-def _load_best(job: Job, metric: str) -> tuple[Manifest, list[str]]:
+def _load_best(inputs: LoopInputs, metric: str) -> tuple[Manifest, list[str]]:
     notes = []
-    for manifest in job.checkpoints.by_merit(metric, job.spec.checkpoint.mode):
+    for manifest in inputs.checkpoints.by_merit(metric, inputs.spec.checkpoint.mode):
         try:
-            job.model.load_state_dict(load(job.checkpoints.read(manifest, MODEL_FILE)))
+            inputs.model.load_state_dict(load(inputs.checkpoints.read(manifest, MODEL_FILE)))
         except Damaged as error:
             notes.append(f"The checkpoint {manifest.name} would have been the best, but was passed over: {error}.")
             continue

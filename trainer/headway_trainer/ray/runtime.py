@@ -24,9 +24,9 @@ from typing import Any
 
 from headway_api.job import TrainingJobSpec
 from headway_trainer.errors import OutOfMemory
-from headway_trainer.follow import Follower
 from headway_trainer.outcome import Broken
 from headway_trainer.pod import memory_kills
+from headway_trainer.ray.log_follower import Follower
 
 WORKER_RESOURCE = "headway_worker"
 """Each worker pod has one; each training process takes one: so there is one process a pod."""
@@ -38,7 +38,7 @@ KEY_CHECKPOINT = b"checkpoint"
 KEY_TAKEN = b"taken"
 """What loop, driver and workers tell each other, in the key-value store of Ray's head."""
 ASK_SECONDS = 5.0
-PRELOADED = "headway_trainer.training.ahead"
+PRELOADED = "headway_trainer.ray.preload"
 """Imported by a worker node's training processes while they wait; it imports torch and Ray Train."""
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class Head:
     def _connect(self) -> None:
         import ray
 
-        from headway_trainer.ray_node import start_node
+        from headway_trainer.ray.node import start_node
 
         if self._workers:
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
@@ -230,7 +230,7 @@ def join(address: str, *, host: str | None, gpus: int, runtime_envs: bool, temp_
 
     Raises what Ray raises.
     """
-    from headway_trainer.ray_node import start_node
+    from headway_trainer.ray.node import start_node
 
     os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
     Path(temp_dir).mkdir(parents=True, exist_ok=True)

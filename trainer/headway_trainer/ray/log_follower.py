@@ -48,7 +48,7 @@ class Follower:
         self._budget, self._filled_at = BURST, clock()
         self._left_out, self._told_at = 0, -TOLD_SECONDS
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="headway-follow", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="headway-log-follower", daemon=True)
 
     def start(self) -> None:
         """Begin to copy."""

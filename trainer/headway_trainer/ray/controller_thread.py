@@ -16,11 +16,11 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from headway_api import wire
 from headway_trainer.errors import UserError
 from headway_trainer.outcome import Disconnected, Lost
-from headway_trainer.training.backend import TorchGroup
-from headway_trainer.training.failures import Kind, Policy, Reached, kind_of, own_failure
-from headway_trainer.training.ray_link import DriverLink
-from headway_trainer.training.ray_trainer import fit
-from headway_trainer.training.watchdog import Crew
+from headway_trainer.ray.controller import fit
+from headway_trainer.ray.failure_policy import Kind, Policy, Reached, kind_of, own_failure
+from headway_trainer.ray.kv_link import DriverLink
+from headway_trainer.ray.torch_backend import TorchGroup
+from headway_trainer.ray.watchdog import LiveWorkers
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Fitting(threading.Thread):
     """A fit under way."""
 
     def __init__(self, what: Fit) -> None:
-        super().__init__(name="headway-fit", daemon=True)
+        super().__init__(name="headway-controller", daemon=True)
         self.done = threading.Event()
-        self.crew = Crew()
+        self.live = LiveWorkers()
         """The workers that train now."""
         self.reached = Reached()
         """How far training has come: the main thread sets it."""
@@ -89,7 +89,7 @@ class Fitting(threading.Thread):
             tell=what.note,
             stopping=what.stop.is_set,
             left=lambda: self._link.left() is not None,
-            lives=self.crew.lives,
+            lives=self.live.lives,
         )
         self._policy = policy
         with tempfile.TemporaryDirectory(prefix="headway-train-") as folder:
@@ -100,7 +100,7 @@ class Fitting(threading.Thread):
                 group=TorchGroup(gpus=what.gpus, progress_seconds=what.run.spec.progress_deadline_seconds),
                 run_config=what.run_config or RunConfig(name="run", storage_path=folder),
                 policy=policy,
-                crew=self.crew,
+                live=self.live,
                 reports=what.reports,
             )
 

@@ -22,7 +22,7 @@ from ray.train.backend import Backend, BackendConfig
 
 from headway_trainer.entrypoints import describe
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
-from headway_trainer.training.errors import is_peer_error
+from headway_trainer.training.exceptions import is_peer_error
 
 JOIN_SECONDS = 120
 """How long the ranks may take to find each other."""
@@ -69,7 +69,7 @@ def _join(address: str, port: int, group: TorchGroup) -> None:
     from ray.train.v2._internal.execution.train_fn_utils import get_train_fn_utils
     from torch import distributed
 
-    from headway_trainer.training.device import own_device
+    from headway_trainer.ray.device import own_device
 
     # ray.train.get_context() asks first whether Ray Tune is about, and imports all of that.
     context = get_train_fn_utils().get_context()
@@ -97,7 +97,7 @@ def _join(address: str, port: int, group: TorchGroup) -> None:
 def _on_own_device() -> Iterator[None]:
     import torch
 
-    from headway_trainer.training.device import own_device
+    from headway_trainer.ray.device import own_device
 
     device = own_device()
     if device.type == "cuda":
@@ -107,26 +107,26 @@ def _on_own_device() -> Iterator[None]:
 
 def train_built_in(config: dict[str, Any]) -> Any:
     """The built-in training function, imported in the worker alone."""
-    from headway_trainer.training import worker
+    from headway_trainer.ray import built_in_function
 
-    return _told(worker.train, config)
+    return _told(built_in_function.train, config)
 
 
 def train_own(config: dict[str, Any]) -> None:
     """The training function around the user's own, imported in the worker alone."""
-    from headway_trainer.training import own
+    from headway_trainer.ray import user_function
 
-    _told(own.train, config)
+    _told(user_function.train, config)
 
 
 def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:
     """Call the function. An error whose message says all is not printed with a trace, as Ray would; others are."""
-    from headway_trainer.training import leaving
-    from headway_trainer.training.signs import counted
+    from headway_trainer.ray import exit_guard
+    from headway_trainer.ray.step_counter import counted
 
     logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)
     try:
-        with leaving.told(), counted():
+        with exit_guard.told(), counted():
             return function(config)
     except (UserError, StorageError, OutOfMemory):
         raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from headway_trainer.training.later import import_later
+from headway_trainer.ray.lazy_imports import import_later
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_is_imported_already_stays_and_what_is_nowhere_is_left_alone(packag
 
 def test_a_waiting_training_process_has_imported_the_loop_but_neither_pandas_nor_ray_data() -> None:
     code = (
-        "import headway_trainer.training.ahead, headway_trainer.training.backend, sys\n"
+        "import headway_trainer.ray.preload, headway_trainer.ray.torch_backend, sys\n"
         "names = ('headway_trainer.training.loop', 'pandas.core', 'ray.data.dataset', 'torch._dynamo')\n"
         "print([name in sys.modules for name in names])\n"
         "import pandas; print(pandas.DataFrame([1]).shape)"

@@ -6,12 +6,12 @@ import threading
 
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
-from headway_trainer.ray_runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, KEY_TAKEN, KV_NAMESPACE
+from headway_trainer.ray.runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, KEY_TAKEN, KV_NAMESPACE
 from headway_trainer.training.link import Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
 KEY_STEPS = b"steps"
-"""What `signs` counts."""
+"""What `step_counter` counts."""
 KEY_LEFT = b"left"
 """What a training process says that ends itself."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headway_trainer import ray_setup
+from headway_trainer.ray import setup_worker
 
 WORKER = "/ray/_private/workers/default_worker.py"
 
@@ -17,7 +17,7 @@ WORKER = "/ray/_private/workers/default_worker.py"
     "context", [[], ["--serialized-runtime-env-context="], ["--serialized-runtime-env-context={}"]]
 )
 def test_without_a_runtime_environment_the_worker_is_called_at_once(context: list[str]) -> None:
-    words = ray_setup.command([WORKER, "--node-id=1", *context, "--language=PYTHON", "--x={}"])
+    words = setup_worker.command([WORKER, "--node-id=1", *context, "--language=PYTHON", "--x={}"])
     assert words == [sys.executable, WORKER, "--node-id=1", "--x={}"]
 
 
@@ -28,7 +28,7 @@ def test_with_one_rays_own_script_sets_it_up() -> None:
         '--serialized-runtime-env-context={"env_vars": {"A": "1"}}',
         "--language=PYTHON",
     ]
-    assert ray_setup.command(arguments) == [sys.executable, "/ray/_private/workers/setup_worker.py", *arguments]
+    assert setup_worker.command(arguments) == [sys.executable, "/ray/_private/workers/setup_worker.py", *arguments]
 
 
 def test_rays_own_script_is_where_it_is_looked_for() -> None:
@@ -43,7 +43,7 @@ def test_as_a_script_it_becomes_the_program_and_imports_nothing_on_the_way(tmp_p
     program = tmp_path / "program.py"
     program.write_text("import sys; print(sys.argv[1:], 'ray' in sys.modules)")
     done = subprocess.run(
-        [sys.executable, ray_setup.__file__, program, "--a=1", "--serialized-runtime-env-context={}"],
+        [sys.executable, setup_worker.__file__, program, "--a=1", "--serialized-runtime-env-context={}"],
         capture_output=True,
         text=True,
         check=True,
