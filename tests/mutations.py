@@ -251,7 +251,7 @@ _UNKNOWN: list[str] = [
 ]
 
 _NAMES: list[str] = [
-    "a" * 45,
+    "a" * 39,
     "a" * 64,
     "a" * 253,
     "Digits",

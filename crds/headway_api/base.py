@@ -141,6 +141,53 @@ class Cut:
         return value
 
 
+MOST_COUNTED = 2**53 - 1
+"""The largest number that each reader of JSON holds exactly, which is well within an int64."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """A bound on a number of a status, which is moved to it instead of being refused, as a text is cut."""
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # After, too: a number that comes as a text is one only then.
+        moved = core_schema.no_info_before_validator_function(self._moved, handler(source))
+        return core_schema.no_info_after_validator_function(self._moved, moved)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "minimum": self.least, "maximum": self.most}
+
+    def _moved(self, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self.least if value < self.least else min(value, self.most)
+        return value
+
+
+@dataclass(frozen=True)
+class ListMap:
+    """Marks a list of a status as a map by a field of its entries: of those with the same, the first one stays.
+
+    The API server refuses a status with two of them.
+    """
+
+    key: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._distinct, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
+
+    def _distinct(self, entries: list[Any]) -> list[Any]:
+        found: dict[Any, Any] = {}
+        for entry in entries:
+            found.setdefault(getattr(entry, self.key), entry)
+        return list(found.values())
+
+
 class StatusSection(BaseModel):
     """A part of a status, which the operator writes: lax on reading, so that an older operator reads a newer status."""
 

@@ -158,9 +158,12 @@ def status_schema(kind: Kind) -> Schema:
 
 
 def _name_rule() -> Schema:
-    # The API server may tell a generated name by its prefix; the name itself is what counts.
+    # The API server may tell a generated name by its prefix; the name itself is what counts. It never changes, so it is
+    # judged once: an object that is there already stays writable when a newer version allows less.
+    fits = f"self.metadata.name.size() <= {NAME_MAX_LENGTH} && self.metadata.name.matches('{NAME_PATTERN}')"
     return {
-        "rule": f"self.metadata.name.size() <= {NAME_MAX_LENGTH} && self.metadata.name.matches('{NAME_PATTERN}')",
+        "rule": f"oldSelf.hasValue() || ({fits})",
+        "optionalOldSelf": True,
         "message": f"metadata.name {NAME_FORM}; of a generateName the last {GENERATED_LENGTH} are the server's",
     }
 

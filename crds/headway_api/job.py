@@ -27,8 +27,8 @@ from headway_api.storage import Storage
 from headway_api.training import Training
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-NAME_MAX_LENGTH = 44
-"""The longest pod name, `<job>-<attempt>-worker-<index>-<replacement>`, must fit a DNS label of 63."""
+NAME_MAX_LENGTH = 38
+"""The longest pod name, `<job>-<5 of its uid>-<attempt>-worker-<index>-<replacement>`, must fit a DNS label of 63."""
 NAME_FORM = (
     f"must be 1 to {NAME_MAX_LENGTH} lower-case letters, digits and '-', begin with a letter and not end with '-'"
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, computed_field
+from pydantic import AfterValidator, Field, computed_field
 
-from headway_api.base import Cut, StatusSection
+from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, StatusSection
 from headway_api.storage import Storage
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
@@ -26,6 +26,7 @@ Cause = Literal[
     "InvalidSpec",
     "Suspended",
     "Released",
+    "Upgraded",
     "Internal",
 ]
 """Why an attempt, or the job, ended."""
@@ -36,6 +37,8 @@ Time = Annotated[str, Cut(64)]
 Word = Annotated[str, Cut(253)]
 Message = Annotated[str, Cut(4096)]
 Place = Annotated[str, Cut(4096)]
+Count = Annotated[int, Between(0, MOST_COUNTED)]
+"""A number that a pod says: whatever it says, the API server takes it."""
 MAX_METRICS = 128
 MAX_METRIC_NAME_LENGTH = 128
 MetricValues = Annotated[
@@ -46,11 +49,6 @@ MetricValues = Annotated[
 
 MAX_ATTEMPTS_KEPT = 20
 MAX_NODE_LOSSES_KEPT = 8
-
-
-def list_map(key: str) -> Any:
-    """Marks a list as a map by a field of its entries: no two have the same."""
-    return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
 
 
 class Condition(StatusSection):
@@ -86,6 +84,8 @@ class Attempt(StatusSection):
 
     number: int
     """Counted from 1."""
+    name: Word | None = None
+    """The name of its Secret, ConfigMap and Service; the names of its pods begin with it."""
     image: Annotated[str, Cut(1024)] | None = None
     """The trainer image of all its pods, also of those that replace lost ones."""
     start_time: Time
@@ -106,15 +106,15 @@ class Attempt(StatusSection):
     """The node of the pod that ended it."""
     message: Message | None = None
     """A sentence for people."""
-    resumed_from_step: int | None = None
+    resumed_from_step: Count | None = None
     """The optimiser step it started from."""
-    steps_lost: int | None = None
+    steps_lost: Count | None = None
     """Steps of the attempt before that had to be done again."""
     workers_replaced: int = 0
     """Worker pods that were lost and replaced within the attempt."""
     losses: int = 0
     """As how many failures these count: workers that go from one node at nearly the same time are one."""
-    node_losses: Annotated[list[NodeLoss], Cut(MAX_NODE_LOSSES_KEPT), list_map("node")] = Field(default_factory=list)
+    node_losses: Annotated[list[NodeLoss], Cut(MAX_NODE_LOSSES_KEPT), ListMap("node")] = Field(default_factory=list)
     """The nodes that workers were lost from with their node or by an eviction, the newest 8."""
 
 
@@ -155,31 +155,31 @@ class CheckpointStatus(StatusSection):
 
     uri: Place
     """Where it is."""
-    step: int
+    step: Count
     """Its optimiser step."""
     time: Time
     """When it was committed."""
 
 
-def _finite(value: object) -> object:
+def _rate(value: float | None) -> float | None:
     """JSON has no NaN, so a rate that is no number is left out."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return None if value is None or not math.isfinite(value) else max(0.0, value)
 
 
 class Progress(StatusSection):
     """How far the running attempt is."""
 
-    percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    percent: Annotated[int, Between(0, 100)] | None = None
     """Share of the planned optimiser steps that is done; absent for a training.entrypoint."""
     stage: Literal["Preparing", "Training", "Evaluating", "Publishing"] = "Preparing"
     """What the driver is doing."""
-    epoch: int | None = None
+    epoch: Count | None = None
     """The epoch, counted from 1."""
-    step: int | None = None
+    step: Count | None = None
     """Optimiser steps done since the first attempt."""
-    eta_seconds: int | None = None
+    eta_seconds: Count | None = None
     """Expected seconds to the end of training."""
-    samples_per_second: Annotated[float | None, BeforeValidator(_finite)] = None
+    samples_per_second: Annotated[float | None, AfterValidator(_rate)] = None
     """Rows a second over all workers."""
     metrics: MetricValues = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`."""
@@ -196,7 +196,7 @@ class Artifact(StatusSection):
     """Where it is."""
     sha256: Word
     """Its digest."""
-    size_bytes: int
+    size_bytes: Count
     """Its size."""
 
 
@@ -205,8 +205,8 @@ class Result(StatusSection):
 
     metrics: MetricValues = Field(default_factory=dict)
     """The final metrics as `split/name`: scalars only, the rest is in the result file."""
-    artifacts: Annotated[list[Artifact], Cut(32), list_map("name")] = Field(default_factory=list)
-    """The files."""
+    artifacts: Annotated[list[Artifact], Cut(32), ListMap("name")] = Field(default_factory=list)
+    """The files, no two of one name."""
 
 
 class TrainingJobStatus(StatusSection):
@@ -216,11 +216,11 @@ class TrainingJobStatus(StatusSection):
     """The generation of the spec that this status is about."""
     phase: Phase | None = None
     """A summary of the conditions for people."""
-    conditions: Annotated[list[Condition], Cut(16), list_map("type")] = Field(default_factory=list)
+    conditions: Annotated[list[Condition], Cut(16), ListMap("type")] = Field(default_factory=list)
     """Accepted, Scheduled, Running, Suspended, Complete, Failed; Reconciled where the operator cannot do its part."""
     attempt: int = 0
     """The number of the current or last attempt."""
-    attempts: Annotated[list[Attempt], Cut(MAX_ATTEMPTS_KEPT), list_map("number")] = Field(default_factory=list)
+    attempts: Annotated[list[Attempt], Cut(MAX_ATTEMPTS_KEPT), ListMap("number")] = Field(default_factory=list)
     """The newest attempts, at most 20."""
     failures: Failures | None = None
     """Failures so far, of the job's attempts and of single workers."""

@@ -1,16 +1,19 @@
 """What the operator and the pods of a job tell each other: names, labels, paths, and the files they exchange.
 
-The operator writes `run.json` (a RunFile) into the attempt's ConfigMap; the driver patches `progress.json` (a
-ProgressFile) in the same ConfigMap; the driver's last word is an Outcome, its container's termination message.
+The operator writes `run.json` (a RunFile) into the attempt's Secret; the driver patches `progress.json` (a
+ProgressFile) in the attempt's ConfigMap; the driver's last word is an Outcome, its container's termination message.
+Names and words carry the job's uid: what an earlier job of the same name left is never taken for this one's.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
-from headway_api.status import Cause, CheckpointStatus, Progress, Result, Time
+from headway_api.status import CheckpointStatus, Count, Progress, Result, Time
 
 LABEL_JOB = "headway.dev/job"
 LABEL_JOB_UID = "headway.dev/job-uid"
@@ -24,10 +27,14 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "headway"
 ROLE_HEAD = "head"
 ROLE_WORKER = "worker"
+UID_LENGTH = 5
+"""How much of a job's uid stands in names."""
 ANNOTATION_WRITER = "headway.dev/writer"
 """On the attempt's ConfigMap: the one pod that may patch its progress."""
 ANNOTATION_WORKERS = "headway.dev/workers"
 """On the attempt's ConfigMap: how many workers its run file speaks of."""
+ANNOTATION_PROGRESS_SECONDS = "headway.dev/progress-seconds"
+"""On the attempt's ConfigMap: RunFile.progress_seconds, so that the operator knows what its driver was told."""
 
 MAIN_CONTAINER = "main"
 CODE_CONTAINER = "code"
@@ -39,12 +46,14 @@ It may patch ConfigMaps; an admission policy narrows that to its own.
 """
 
 RAY_PORT = 6379
+KEY_TOKEN = "token"  # noqa: S105 - a key, not a secret
 KEY_RUN = "run.json"
 KEY_PROGRESS = "progress.json"
 
 RUN_DIR = "/etc/headway/run"
-"""Where the attempt's ConfigMap is mounted."""
-TOKEN_FILE = "/etc/headway/token/token"  # noqa: S105 - a path, not a secret
+"""Where the run file is mounted, from the attempt's Secret."""
+TOKEN_DIR = "/etc/headway/token"  # noqa: S105 - a path, not a secret
+TOKEN_FILE = f"{TOKEN_DIR}/{KEY_TOKEN}"
 """Ray's token, from the attempt's Secret."""
 CODE_DIR = "/opt/headway/code"
 """Where the user's code is mounted or fetched to."""
@@ -66,6 +75,8 @@ ENV_HEAD_ADDRESS = "HEADWAY_HEAD_ADDRESS"
 OUTCOME_MAX_BYTES = 4096
 HEARTBEAT_SECONDS = 60
 """The driver renews ProgressFile.heartbeat_time at least this often."""
+PROGRESS_SECONDS = 2.0
+"""How often a driver writes its progress at most, where nobody asked for less."""
 EXIT_SUCCEEDED = 0
 EXIT_USER_ERROR = 64
 """No code that a process has whose end nobody chose: 1 is Python's for any exception, and Ray's for a lost head."""
@@ -74,6 +85,9 @@ EXIT_UNREACHABLE = 69
 EXIT_INTERNAL = 70
 EXIT_STORAGE = 74
 EXIT_INTERRUPTED = 143
+
+DriverCause = Literal["NodeLost", "OutOfMemory", "UserError", "StorageError", "Hang", "Internal"]
+"""The causes that a driver may give for its end; what the others mean, the operator alone decides."""
 
 
 class RunFile(StatusSection):
@@ -91,6 +105,8 @@ class RunFile(StatusSection):
     """The ConfigMap to patch progress into; none under `headway run`."""
     storage_uri: str
     """The run's own folder, with the scheme that pyarrow reads, or a local path."""
+    progress_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = PROGRESS_SECONDS
+    """How often progress is written at most; the operator asks for less where many jobs run."""
     spec: TrainingJobSpec
     """The spec with the operator's defaults filled in."""
 
@@ -98,11 +114,13 @@ class RunFile(StatusSection):
 class Outcome(StatusSection):
     """The driver's last word, at most 4 KiB of JSON."""
 
+    uid: str = ""
+    """The uid of the job whose outcome this is; drivers of 0.1.0 did not say it."""
     attempt: int
-    """Whose outcome this is."""
+    """The attempt whose outcome this is."""
     outcome: Literal["Succeeded", "Failed", "Interrupted"]
     """Interrupted: asked to stop by SIGTERM; a checkpoint was taken if there was anything to save."""
-    cause: Cause | None = None
+    cause: DriverCause | None = None
     """Why it failed."""
     message: str = ""
     """A sentence for people that says how to mend it."""
@@ -110,9 +128,9 @@ class Outcome(StatusSection):
     """How far it came."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
-    resumed_from_step: int | None = None
+    resumed_from_step: Count | None = None
     """The step this attempt started from."""
-    steps_lost: int | None = None
+    steps_lost: Count | None = None
     """Steps of the attempt before that had to be done again."""
     result: Result | None = None
     """What came out, on success."""
@@ -121,15 +139,17 @@ class Outcome(StatusSection):
 class ProgressFile(StatusSection):
     """What the driver says while it runs."""
 
+    uid: str = ""
+    """The uid of the job whose progress this is; an admission policy refuses a word without it."""
     attempt: int
-    """Whose progress this is."""
+    """The attempt whose progress this is."""
     progress: Progress = Progress()
     """How far it is."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
-    resumed_from_step: int | None = None
+    resumed_from_step: Count | None = None
     """The step this attempt started from; absent until it is known."""
-    steps_lost: int | None = None
+    steps_lost: Count | None = None
     """Steps of the attempt before that have to be done again."""
     heartbeat_time: Time | None = None
     """When the driver last found itself alive and not hanging; renewed at least every 60 s until it ends."""
@@ -137,19 +157,22 @@ class ProgressFile(StatusSection):
     """The driver's last word, once more: it outlives a pod that is deleted before the operator has read it there."""
 
 
-def object_name(job: str, attempt: int) -> str:
-    """The name of an attempt's ConfigMap, Secret and Service."""
-    return f"{job}-{attempt}"
+def object_name(job: str, uid: str, attempt: int) -> str:
+    """The name of an attempt's Secret, ConfigMap, Service, NetworkPolicy and PodGroup; its pods' names begin with it.
+
+    The beginning of the uid keeps jobs apart that have the same name, one after the other.
+    """
+    return f"{job}-{uid[:UID_LENGTH]}-{attempt}"
 
 
-def head_name(job: str, attempt: int) -> str:
+def head_name(job: str, uid: str, attempt: int) -> str:
     """The name of an attempt's head pod."""
-    return f"{job}-{attempt}-head"
+    return f"{object_name(job, uid, attempt)}-{ROLE_HEAD}"
 
 
-def worker_name(job: str, attempt: int, index: int, replacement: int) -> str:
-    """The name of a worker pod; replacement counts the pods that had this index in this attempt before."""
-    return f"{job}-{attempt}-worker-{index}-{replacement}"
+def worker_name(job: str, uid: str, attempt: int, index: int, replacement: int) -> str:
+    """The name of a worker pod; replacement counts the workers that the attempt had replaced when it was made."""
+    return f"{object_name(job, uid, attempt)}-{ROLE_WORKER}-{index}-{replacement}"
 
 
 def run_folder(root: str, namespace: str, name: str, uid: str) -> str:

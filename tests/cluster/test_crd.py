@@ -147,7 +147,7 @@ def test_a_mistake_in_the_text_is_refused_by_kubectl(
     "changes",
     [
         {},
-        {"metadata.name": "a" * 44},
+        {"metadata.name": "a" * 38},
         {"metadata.name": "a"},
         {"spec.workers.resources": {"cpu": "0.5", "memory": 10**9, "gpu": 1, "gpuResource": "amd.com/gpu"}},
         {"spec.data.split": {"train": 1, "validation": 0, "test": 0}, "spec.training.earlyStopping": None},
@@ -205,7 +205,7 @@ def test_a_generated_name_may_be_asked_for(jobs: Jobs) -> None:
     document = changed({"metadata": {"generateName": "digits-"}})
     assert problems_of(document) == []
     assert jobs.create(document)["metadata"]["name"].startswith("digits-")
-    assert "metadata.name must be 1 to 44" in str(jobs.refusal(changed({"metadata": {"generateName": "d" * 40}})))
+    assert "metadata.name must be 1 to 38" in str(jobs.refusal(changed({"metadata": {"generateName": "d" * 40}})))
 
 
 def test_the_example_is_taken(cluster: Cluster) -> None:

@@ -54,9 +54,8 @@ def document(name: str = "digits", namespace: str = "default", **changes: Any) -
 
 def outcome(kind: str, attempt: int = 1, **fields: Any) -> str:
     """A driver's last word."""
-    return wire.Outcome.model_validate({"attempt": attempt, "outcome": kind, **fields}).model_dump_json(
-        by_alias=True, exclude_none=True
-    )
+    word = {"uid": UID, "attempt": attempt, "outcome": kind, **fields}
+    return wire.Outcome.model_validate(word).model_dump_json(by_alias=True, exclude_none=True)
 
 
 class JobBuilder:
@@ -113,6 +112,7 @@ class JobBuilder:
         **fields: Any,
     ) -> JobBuilder:
         """The status has an attempt, with its ConfigMap if it has not ended."""
+        fields.setdefault("name", wire.object_name("digits", UID, number))
         entry = Attempt(
             number=number,
             start_time=to_text(start),
@@ -142,7 +142,9 @@ class JobBuilder:
     def config(self, attempt: int = 1, progress: str = "", said_at: float = T0, workers: int = 0) -> JobBuilder:
         """The attempt's ConfigMap is there."""
         self._configs = [config for config in self._configs if config.attempt != attempt]
-        self._configs.append(AttemptConfig(attempt, progress, said_at, workers=workers))
+        self._configs.append(
+            AttemptConfig(wire.object_name("digits", UID, attempt), attempt, progress, said_at, workers=workers)
+        )
         return self
 
     def grouped(self, attempt: int = 1) -> JobBuilder:
@@ -157,11 +159,13 @@ class JobBuilder:
 
     def head(self, attempt: int = 1, **fields: Any) -> JobBuilder:
         """A head pod is there; ready, unless said otherwise."""
-        return self._pod(Pod(**_PLAIN, name=wire.head_name("digits", attempt), attempt=attempt, role="head"), fields)
+        return self._pod(
+            Pod(**_PLAIN, name=wire.head_name("digits", UID, attempt), attempt=attempt, role="head"), fields
+        )
 
     def worker(self, index: int, attempt: int = 1, number: int = 0, **fields: Any) -> JobBuilder:
         """A worker pod is there; ready, unless said otherwise."""
-        name = wire.worker_name("digits", attempt, index, number)
+        name = wire.worker_name("digits", UID, attempt, index, number)
         place = {"index": index, "number": number}
         return self._pod(Pod(**_PLAIN | place, name=name, attempt=attempt, role="worker"), fields)
 
@@ -234,6 +238,16 @@ class JobBuilder:
         return plan(job, observed, T0 + after)
 
 
+def head_of(attempt: int = 1) -> str:
+    """The name of the head pod of an attempt of a job of these tests."""
+    return wire.head_name("digits", UID, attempt)
+
+
+def worker_of(index: int, number: int = 0, attempt: int = 1) -> str:
+    """The name of a worker pod."""
+    return wire.worker_name("digits", UID, attempt, index, number)
+
+
 def make_job() -> JobBuilder:
     """A new job with one worker."""
     return JobBuilder()
@@ -241,7 +255,7 @@ def make_job() -> JobBuilder:
 
 def names(result: Plan) -> list[str]:
     """The names of the pods that a plan creates."""
-    return [pod.name("digits", result.attempt) for pod in result.create]
+    return [pod.name("digits", UID, result.attempt) for pod in result.create]
 
 
 def deleted(result: Plan) -> list[str]:

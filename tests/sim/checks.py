@@ -17,7 +17,7 @@ from headway_operator.training.records import Key
 from sim.cluster import Container, condition, ended, label
 from sim.fakes.api import Call, Event
 from sim.network import READS
-from sim.trainer import Truth
+from sim.trainer import SIGNATURE, Truth
 
 if TYPE_CHECKING:
     from sim.process import Process
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OURS = (kube.PODS, kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES)
 UNWATCHED = ("Secret", "Service", "NetworkPolicy")
-FREE = ("Suspended", "Released", "DeadlineExceeded", "InvalidSpec")
+FREE = ("Suspended", "Released", "Upgraded", "DeadlineExceeded", "InvalidSpec")
 """Causes that no budget pays for."""
 SURE = ("UserError", "StorageError", "Internal", "OutOfMemory")
 """Ends that mean the same whatever else has happened to the pod."""
@@ -211,8 +211,9 @@ class Checks:
         container = self.world.cluster.containers.get(pod["metadata"]["uid"])
         if container is not None and container.running:
             return True
-        name = wire.object_name(label(pod, wire.LABEL_JOB), int(label(pod, wire.LABEL_ATTEMPT)))
-        return self.world.server.find(kube.CONFIG_MAPS, name) is not None
+        names = label(pod, wire.LABEL_JOB), label(pod, wire.LABEL_JOB_UID)
+        name = wire.object_name(*names, int(label(pod, wire.LABEL_ATTEMPT)))
+        return self.world.server.find(kube.SECRETS, name) is not None
 
     def is_odd(self, container: Container) -> None:
         """From now on a driver says what nobody expects: what comes of it is anybody's guess."""
@@ -241,7 +242,7 @@ class Checks:
         self._bare.add(config["metadata"]["name"])
         if of in self.truths:
             self.truths[of].told = False
-            name = wire.head_name(label(config, wire.LABEL_JOB), of[1])
+            name = wire.head_name(label(config, wire.LABEL_JOB), *of)
             if all(pod["metadata"]["name"] != name for pod in self._pods.get(of[0], {}).values()):
                 self.unknowable.add(of)
 
@@ -286,12 +287,22 @@ class Checks:
             return
         before, tale.status = tale.status, status
         self.world.note(body["metadata"]["name"], f"status: {_told(status)}")
+        self._own_words(body["metadata"]["uid"], status)
         self._history(before, status)
         self._charges(tale, status)
         self._causes(tale, status)
         if not tale.odd:
             self._steps(tale, status)
         self._suspended(body["metadata"]["uid"], status)
+
+    def _own_words(self, job: str, status: dict[str, Any]) -> None:
+        """Nothing that the pods of one job say ends up in the status of another."""
+        parts = [status.get(part) or {} for part in ("progress", "result", "checkpoint")]
+        said = [part["metrics"][SIGNATURE] for part in parts if SIGNATURE in part.get("metrics", {})]
+        said += [part["uri"].rpartition("/")[2] for part in parts if "uri" in part]
+        for uid in said:
+            if uid != job and uid in self.tales:
+                self.fail(f"the status of the job {job} has words of {uid}")
 
     def _suspended(self, job: str, status: dict[str, Any]) -> None:
         """A job that is called suspended holds no pod, and is in no other phase."""

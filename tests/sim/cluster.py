@@ -202,9 +202,8 @@ class Cluster:
             world.agenda.after(world.some(0.3, 2.0), self._become_ready, container)
 
     def _mountable(self, container: Container) -> bool:
-        name = wire.object_name(container.job, container.attempt)
-        bodies = [self.world.server.find(resource, name) for resource in (kube.CONFIG_MAPS, kube.SECRETS)]
-        return all(body is not None for body in bodies)
+        name = wire.object_name(container.job, container.job_uid, container.attempt)
+        return self.world.server.find(kube.SECRETS, name) is not None
 
     def _become_ready(self, container: Container) -> None:
         world = self.world

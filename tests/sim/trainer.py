@@ -21,6 +21,8 @@ STEPS = 10
 CHECKPOINT_EVERY = 2
 POLL_SECONDS = 1.5
 HEARTBEAT_SECONDS = 30.0
+SIGNATURE = "said/by"
+"""The metric in all words of a driver that tells the job it runs for."""
 EXIT_CODES = {"Succeeded": 0, "UserError": 1, "StorageError": 74, "Internal": 70, "Interrupted": 143}
 
 
@@ -53,6 +55,9 @@ class Driver:
         self.of = (container.job_uid, container.attempt)
         self.storage = world.storages.setdefault(container.job_uid, Storage())
         self.plan = world.plans[container.job]
+        self.name = wire.object_name(container.job, container.job_uid, container.attempt)
+        """Of the ConfigMap that it was told to speak in."""
+        self.wanted = self._told_workers()
         self.step = self.storage.newest or 0
         self.resumed_from: int | None = None
         self.steps_lost: int | None = None
@@ -86,13 +91,13 @@ class Driver:
         return not self.container.running or self.last_word is not None or self.frozen
 
     def _all_here(self) -> bool:
-        return len(self.world.cluster.crew(*self.of)) >= self._wanted()
+        return len(self.world.cluster.crew(*self.of)) >= self.wanted
 
-    def _wanted(self) -> int:
-        config = self._config()
-        if config is None:
-            return self.plan.workers
-        wanted: int = json.loads(config["data"][wire.KEY_RUN])["spec"]["workers"]["replicas"]
+    def _told_workers(self) -> int:
+        """How many workers its run file speaks of."""
+        secret = self.world.server.find(kube.SECRETS, self.name)
+        assert secret is not None, "a container starts once all that it mounts is there"
+        wanted: int = json.loads(secret["stringData"][wire.KEY_RUN])["spec"]["workers"]["replicas"]
         return wanted
 
     def _resume(self) -> None:
@@ -154,11 +159,11 @@ class Driver:
             return
         fields: dict[str, Any] = {"message": f"this is how it ended: {how}"}
         if how == "Succeeded":
-            fields["result"] = {"metrics": {"test/accuracy": f"0.{self.container.uid[4:]}"}}
+            fields["result"] = {"metrics": {"test/accuracy": f"0.{self.container.uid[-12:]}", **self._signed()}}
         elif how != "Interrupted":
             fields["cause"] = how
         kind = how if how in ("Succeeded", "Interrupted") else "Failed"
-        word = self._file() | {"attempt": self.container.attempt, "outcome": kind, **fields}
+        word = self._file() | {"outcome": kind, **fields}
         word.pop("heartbeatTime", None)
         self.last_word = (how, word)
         self._say(outcome=word)
@@ -182,18 +187,23 @@ class Driver:
         self.world.checks.driver_ended(self.container, Truth(how, (word.get("result") or {}).get("metrics"), told))
 
     def _file(self) -> dict[str, Any]:
-        progress: dict[str, Any] = {"stage": "Training" if self.training else "Preparing"}
-        said: dict[str, Any] = {"attempt": self.container.attempt, "progress": progress}
+        progress: dict[str, Any] = {"stage": "Training" if self.training else "Preparing", "metrics": self._signed()}
+        said = {"uid": self.container.job_uid, "attempt": self.container.attempt, "progress": progress}
         if self.training:
             progress |= {"step": self.step, "percent": min(100, 100 * self.step // self.plan.steps)}
         if self.storage.newest is not None and self.training:
-            said["checkpoint"] = {"uri": "s3://bucket/x", "step": self.storage.newest, "time": to_text(self.world.now)}
+            uri = f"s3://bucket/{self.container.job_uid}"
+            said["checkpoint"] = {"uri": uri, "step": self.storage.newest, "time": to_text(self.world.now)}
         resume = {"resumedFromStep": self.resumed_from, "stepsLost": self.steps_lost}
         said |= {key: value for key, value in resume.items() if value is not None}
         return said
 
     def _say(self, outcome: dict[str, Any] | None = None) -> None:
-        """Patch the attempt's ConfigMap. Nobody waits for it, and nobody is told if it does not work."""
+        """Patch the ConfigMap of the name that it was told, whosever that is by now.
+
+        Nobody waits for it, and nobody is told if it does not work. No policy keeps it from there: some clusters have
+        none, and the operator has to tell the words of two jobs apart itself.
+        """
         self._heard = self.world.now
         if not self.container.node.reachable or self._config() is None:
             return
@@ -205,17 +215,15 @@ class Driver:
         def edit(body: Object) -> None:
             body["data"][wire.KEY_PROGRESS] = text
 
-        self.world.server.change(kube.CONFIG_MAPS, self._config_name(), edit)
+        self.world.server.change(kube.CONFIG_MAPS, self.name, edit)
 
     def _outcome_stands(self) -> bool:
         config = self._config()
         return config is not None and '"outcome": {' in config["data"].get(wire.KEY_PROGRESS, "")
 
-    def _config_name(self) -> str:
-        return wire.object_name(self.container.job, self.container.attempt)
-
     def _config(self) -> Object | None:
-        config = self.world.server.find(kube.CONFIG_MAPS, self._config_name())
-        if config is None or config["metadata"]["labels"][wire.LABEL_JOB_UID] != self.container.job_uid:
-            return None
-        return config
+        return self.world.server.find(kube.CONFIG_MAPS, self.name)
+
+    def _signed(self) -> dict[str, str]:
+        """A metric that says whose word it is."""
+        return {SIGNATURE: self.container.job_uid}

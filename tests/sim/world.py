@@ -31,7 +31,7 @@ RESTING = (*FINISHED, "Suspended")
 
 def _stored(body: Object) -> Object:
     """What the API server keeps of an object here: nobody asks for the rest, and copying it takes time."""
-    kept = {key: clone(value) for key, value in body.items() if key not in ("spec", "stringData")}
+    kept = {key: clone(value) for key, value in body.items() if key != "spec"}
     kind, spec = body.get("kind"), body.get("spec") or {}
     if kind == "Pod":
         kept["spec"] = {"terminationGracePeriodSeconds": spec.get("terminationGracePeriodSeconds")}

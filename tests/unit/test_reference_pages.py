@@ -19,7 +19,7 @@ from markdown_blocks import ROOT
 PLAN = ROOT / "operator/headway_operator/training/plan"
 CONDITIONS = ROOT / "docs/reference/conditions.md"
 EVENTS = "Events"
-NO_FAILURES = {"Suspended", "Released"}
+NO_FAILURES = {"Suspended", "Released", "Upgraded"}
 """Causes of an attempt's end that never end a job."""
 
 

@@ -59,7 +59,9 @@ def main() -> int:
     except BaseException as error:  # whatever it is: a word is left
         traceback.print_exception(error)
         verdict = outcome.judge(error)
-        word = wire.Outcome(attempt=run.attempt, outcome="Failed", cause=verdict.cause, message=verdict.message)
+        word = wire.Outcome(
+            uid=run.uid, attempt=run.attempt, outcome="Failed", cause=verdict.cause, message=verdict.message
+        )
         ending.say(verdict.exit_code, word)
         return ending.code
 
@@ -169,7 +171,8 @@ def _sink(run: wire.RunFile) -> Sink:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if run.config_map is None or not host or not port:
         return Nowhere()
-    return ConfigMapSink(config_map_sender(run.namespace, run.config_map, host=host, port=port))
+    send = config_map_sender(run.namespace, run.config_map, host=host, port=port)
+    return ConfigMapSink(send, run.progress_seconds)
 
 
 def _folder(path: str) -> str | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway_api import wire
-from headway_api.status import Cause
 from headway_trainer.entrypoints import describe
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 
@@ -44,7 +43,7 @@ class Verdict:
     """What an exception means."""
 
     exit_code: int
-    cause: Cause | None
+    cause: wire.DriverCause | None
     message: str
     """A sentence for people."""
 
@@ -69,7 +68,7 @@ def _judge_loss(error: Lost) -> Verdict:
     return Verdict(wire.EXIT_INTERNAL, "NodeLost", f"workers were lost and could not be replaced: {error}")
 
 
-_KINDS: dict[type[BaseException], tuple[int, Cause | None]] = {
+_KINDS: dict[type[BaseException], tuple[int, wire.DriverCause | None]] = {
     Interrupted: (wire.EXIT_INTERRUPTED, None),
     UserError: (wire.EXIT_USER_ERROR, "UserError"),
     StorageError: (wire.EXIT_STORAGE, "StorageError"),

@@ -76,7 +76,7 @@ class Pipeline:
     def __init__(self, run: wire.RunFile, surroundings: Surroundings) -> None:
         self.run = run
         self.around = surroundings
-        self.told = Told(wire.ProgressFile(attempt=run.attempt))
+        self.told = Told(wire.ProgressFile(uid=run.uid, attempt=run.attempt))
         self._began = time.monotonic()
         self._started = now()
         self._keeper: StepKeeper | None = None
@@ -120,6 +120,7 @@ class Pipeline:
         """The Outcome of an attempt that did not succeed."""
         told = self.told.progress
         return wire.Outcome(
+            uid=self.run.uid,
             attempt=self.run.attempt,
             outcome="Interrupted" if verdict.exit_code == wire.EXIT_INTERRUPTED else "Failed",
             cause=verdict.cause,
@@ -183,7 +184,7 @@ class Pipeline:
             if sentence not in self.told.notes:
                 self.told.notes.append(sentence)
                 self.around.note(sentence)
-        told = to_file(self.run.attempt, progress, self._keeper.take(progress))
+        told = to_file(self.run, progress, self._keeper.take(progress))
         if not told.progress.metrics:
             kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
             told = told.model_copy(update={"progress": kept})
@@ -201,6 +202,7 @@ class Pipeline:
         checkpoints.refuse_if_fenced()
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
         outcome = wire.Outcome(
+            uid=self.run.uid,
             attempt=self.run.attempt,
             outcome="Succeeded",
             message=" ".join(end.notes),

@@ -18,9 +18,8 @@ from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainProgress
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-PATCH_SECONDS = 2.0
 RETRY_SECONDS = 5.0
-"""What is added to it after a patch that failed."""
+"""What is added to the pause after a patch that failed."""
 _TIMEOUT_SECONDS = 5.0
 _SIGNIFICANT_DIGITS = 5
 
@@ -37,11 +36,12 @@ class Sink(Protocol):
         """There will be no more."""
 
 
-def to_file(attempt: int, progress: TrainProgress, steps_lost: int | None) -> wire.ProgressFile:
+def to_file(run: wire.RunFile, progress: TrainProgress, steps_lost: int | None) -> wire.ProgressFile:
     """The loop's progress as the operator reads it."""
     percent = min(100, 100 * progress.done // progress.planned) if progress.planned else None
     return wire.ProgressFile(
-        attempt=attempt,
+        uid=run.uid,
+        attempt=run.attempt,
         progress=Progress(
             percent=percent,
             stage="Evaluating" if progress.stage == "Evaluating" else "Training",
@@ -85,17 +85,21 @@ class Nowhere:
 
 
 class ConfigMapSink:
-    """Patches `progress.json` of the attempt's ConfigMap, at most every PATCH_SECONDS, in a thread of its own.
+    """Patches `progress.json` of the attempt's ConfigMap, at most every so many seconds, in a thread of its own.
 
-    Best effort: training never fails for it, but what the server did not take is sent again. The first failure of a row
-    is logged, the rest is silence.
+    The first word goes at once, and so does the last, an outcome: somebody waits for them. Best effort: training never
+    fails for it, but what the server did not take is sent again. The first failure of a row is logged, the rest is
+    silence.
     """
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
+    def __init__(self, send: Callable[[bytes], None], seconds: float = wire.PROGRESS_SECONDS) -> None:
         self._send = send
+        self._seconds = seconds
         self._newest: wire.ProgressFile | None = None
         self._failed = False
         self._closing = threading.Event()
+        self._urgent = threading.Event()
+        """Nothing is waited for any more: the last word is said, or the sink is closed."""
         self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headway-progress", daemon=True)
         self._thread.start()
@@ -103,11 +107,14 @@ class ConfigMapSink:
     def update(self, progress: wire.ProgressFile) -> None:
         """Keep the newest; the thread sends it."""
         self._newest = progress
+        if progress.outcome is not None:
+            self._urgent.set()
         self._changed.set()
 
     def close(self) -> None:
         """Send what is left."""
         self._closing.set()
+        self._urgent.set()
         self._changed.set()
         self._thread.join(2 * _TIMEOUT_SECONDS)
 
@@ -122,7 +129,7 @@ class ConfigMapSink:
                 self._closing.wait(RETRY_SECONDS)
             if self._closing.is_set() and self._newest is None:
                 return
-            self._closing.wait(PATCH_SECONDS)
+            self._urgent.wait(self._seconds)
 
     def _patch(self, progress: wire.ProgressFile) -> bool:
         document = {"data": {wire.KEY_PROGRESS: progress.model_dump_json(exclude_none=True)}}

@@ -132,7 +132,7 @@ class Applier:
             except (DeniedError, InvalidError, RenderError) as error:
                 # What is denied may be for want of the ServiceAccount, if somebody deleted it.
                 self._prepared.pop(job.namespace, None)
-                applied.refused[new.name(job.name, plan.attempt)] = _refusal(error)
+                applied.refused[new.name(job.name, job.uid, plan.attempt)] = _refusal(error)
             else:
                 self._cache.created_pod((job.namespace, job.name), made, self._now())
 
@@ -144,7 +144,7 @@ class Applier:
 
     @staticmethod
     def _refuse_all(job: Job, plan: Plan, applied: Applied, refusal: Refusal) -> None:
-        applied.refused |= {new.name(job.name, plan.attempt): refusal for new in plan.create}
+        applied.refused |= {new.name(job.name, job.uid, plan.attempt): refusal for new in plan.create}
 
     async def _ensure_objects(self, job: Job, attempt: AttemptOf, kinds: frozenset[str]) -> None:
         """All that pods need to start; the pods come after.
@@ -184,7 +184,7 @@ class Applier:
         Raises NotFoundError where the job is gone: what it lacks is gone with it, and would be again.
         """
         await self._still_there(job)
-        name = wire.object_name(job.name, attempt)
+        name = wire.object_name(job.name, job.uid, attempt)
         found: set[str] = set()
 
         async def look_for(resource: Resource) -> None:
@@ -268,20 +268,20 @@ class Applier:
             self._cache.deleting_pod(key, pod, self._now() + EXPECTED_GRACE)
 
     async def _delete_objects(self, job: Job, attempt: int) -> None:
-        """The ConfigMap goes last: while it is there, the rest may be."""
+        """The ConfigMap goes last: while it is there, the rest may be. Its name is that of the rest, also in 0.1.0."""
         key = (job.namespace, job.name)
         records = [record for record in self._cache.configs_of(key, job.uid) if record.attempt == attempt]
         grouped = any(record.grouped for record in records) or (attempt, kube.POD_GROUPS.plural) in self._of(job)
         kinds = (*UNWATCHED, kube.POD_GROUPS) if grouped else UNWATCHED
-        await _all([partial(self._delete_own, job, attempt, resource) for resource in kinds])
+        names = {record.name for record in records} or {wire.object_name(job.name, job.uid, attempt)}
+        await _all([partial(self._delete_own, job, attempt, resource, name) for resource in kinds for name in names])
         for record in records:
             await self._delete(kube.CONFIG_MAPS, job, record.name, record.uid)
             self._cache.deleted_config(key, record)
 
-    async def _delete_own(self, job: Job, attempt: int, resource: Resource) -> None:
+    async def _delete_own(self, job: Job, attempt: int, resource: Resource, name: str) -> None:
         """Delete the attempt's object of a kind that is not watched, unless the one of that name is somebody else's."""
-        name = wire.object_name(job.name, attempt)
-        known = self._of(job)
+        known = self._of(job) if name == wire.object_name(job.name, job.uid, attempt) else {}
         uid = known.get((attempt, resource.plural))
         if uid is None:
             try:

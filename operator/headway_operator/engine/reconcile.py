@@ -19,7 +19,7 @@ from headway_operator.engine.kube import Kube
 from headway_operator.engine.store import Cache
 from headway_operator.training.measures import Witness
 from headway_operator.training.plan.job import plan as decide
-from headway_operator.training.plan.model import AttemptConfig, Fact, Job, Notice, Observed, Plan, Refusal
+from headway_operator.training.plan.model import Fact, Job, Notice, Observed, Plan, Refusal
 from headway_operator.training.plan.spec import Defaults, Resolved, kept, resolve
 from headway_operator.training.records import JobRecord, Key
 
@@ -125,10 +125,7 @@ class Controller:
         job = self._job(record)
         observed = Observed(
             pods=self._cache.pods_of(record.key, record.uid),
-            configs=tuple(
-                AttemptConfig(config.attempt, config.progress, config.said_at, config.grouped, config.workers)
-                for config in self._cache.configs_of(record.key, record.uid)
-            ),
+            configs=tuple(config.for_plan() for config in self._cache.configs_of(record.key, record.uid)),
             left=self._applier.left(record.key, record.uid),
             read=facts.read,
             missing=facts.missing,
@@ -145,7 +142,7 @@ class Controller:
 
     async def _act(self, record: JobRecord, job: Job, plan: Plan, memory: _Memory) -> Applied:
         """Carry a plan out."""
-        _log(record.key, plan)
+        _log(job, plan)
         applied = await self._applier.apply(job, plan, record.status)
         if applied.wrote_status and plan.status is not None:
             memory.last_write = self._now()
@@ -236,11 +233,11 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:NAMES_LOGGED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _log(key: Key, plan: Plan) -> None:
+def _log(of: Job, plan: Plan) -> None:
     """One line for each decision that changes anything but progress."""
-    job = "/".join(key)
+    job = f"{of.namespace}/{of.name}"
     if plan.create:
-        names = _few([pod.name(key[1], plan.attempt) for pod in plan.create])
+        names = _few([pod.name(of.name, of.uid, plan.attempt) for pod in plan.create])
         logger.info("creating pods: %s", names, extra={"job": job, "attempt": plan.attempt})
     if plan.delete:
         logger.info("deleting pods: %s", _few([pod.name for pod in plan.delete]), extra={"job": job})

@@ -41,7 +41,7 @@ POLICIES: dict[Cause, Policy] = {
     # Not over before others have given something back.
     "Unschedulable": Policy("unschedulable", 30.0, 300.0, spread=True),
 }
-"""What is not here is never tried again, or, as Suspended and Released, costs nothing."""
+"""What is not here is never tried again, or, as Suspended, Released and Upgraded, costs nothing."""
 
 STEADY_SECONDS = 600.0
 """An attempt that ran this long was no quick failure: the delay begins anew after it."""

@@ -107,14 +107,14 @@ class Witness:
         since, course.stopping_since = course.stopping_since, None
         if since is not None:
             self._metrics.stop_seconds.labels(attempt.cause or "Succeeded").observe(now - since)
-        ran = attempt.running_time is not None and attempt.cause not in (None, "Suspended", "Released")
+        ran = attempt.running_time is not None and attempt.cause not in (None, "Suspended", "Released", "Upgraded")
         course.lost, course.lost_at = ("head", now if since is None else since) if ran else ("", now)
 
     def _go_on(self, course: _Course, job: Job, observed: Observed, now: float) -> None:
         pods = [pod for pod in observed.pods if pod.attempt == course.attempt and not pod.ended]
         wanted = 1 + (job.status.workers.desired if job.status.workers is not None else 1)
         while course.phase < len(PHASES) and job.status.attempt == course.attempt:
-            if not self._reached(course, pods, wanted, observed):
+            if not self._reached(course, job, pods, wanted, observed):
                 return
             phase = PHASES[course.phase]
             if course.lost != "worker":
@@ -129,12 +129,12 @@ class Witness:
             course.phase, course.since = course.phase + 1, now
 
     @staticmethod
-    def _reached(course: _Course, pods: list[Pod], wanted: int, observed: Observed) -> bool:
+    def _reached(course: _Course, job: Job, pods: list[Pod], wanted: int, observed: Observed) -> bool:
         if course.phase == STEP:
             text = _text(observed, course.attempt)
             if text == course.text:
                 return False
-            said = read_progress(text, course.attempt)
+            said = read_progress(text, course.attempt, job.uid)
             step = said.progress.step if said is not None else None
             return step is not None and said is not None and step > (said.resumed_from_step or 0)
         if course.phase == READY:

@@ -6,6 +6,7 @@ A pod of 5 KiB of JSON costs 25 KiB as dicts; what decisions need of it costs le
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +15,15 @@ from typing import Any
 from headway_api import wire
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.ends import FOREIGN_INIT_FAILED, INIT_FAILED
-from headway_operator.training.plan.model import ContainerEnd, Pod
+from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Pod
 
 MESSAGE_LIMIT = 1024
+MOST_DIGITS = 9
+"""Of a number in a label, a name or an annotation: anybody may write those."""
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?", re.ASCII)
 _QUIET_WAITS = ("ContainerCreating", "PodInitializing")
 
+KIND = "TrainingJob"
 Key = tuple[str, str]
 """A job's namespace and name."""
 
@@ -61,24 +66,71 @@ class ConfigRecord:
     """Whether the attempt's pods are scheduled as one PodGroup."""
     workers: int = 0
     """How many workers its driver was told to wait for; 0 if it does not say."""
+    progress_seconds: float = 0.0
+    """How often its driver was told to speak at most; 0 if it does not say."""
+
+    def for_plan(self) -> AttemptConfig:
+        """What a decision needs of it."""
+        return AttemptConfig(
+            name=self.name,
+            attempt=self.attempt,
+            progress=self.progress,
+            said_at=self.said_at,
+            grouped=self.grouped,
+            workers=self.workers,
+            progress_seconds=self.progress_seconds,
+        )
 
 
 def version_of(body: Mapping[str, Any]) -> int:
     """The resourceVersion: a number that grows within a kind, which Kubernetes promises since 1.35 and always kept."""
     text = str(body.get("metadata", {}).get("resourceVersion") or "0")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _number_of(text: object) -> int | None:
+    """A number as Headway writes it into labels, names and annotations; None for whatever else stands there."""
+    if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        return None
+    return int(text)
 
 
 def key_of(body: Mapping[str, Any]) -> Key | None:
-    """The job that an object with our labels belongs to; None if it says so and is not owned by that job.
+    """The job that an object with our labels belongs to; None if its name and its controller are not what they say.
 
-    Labels are easily copied, by hand or by a tool that keeps backups.
+    Labels and owners are easily copied, by hand or by a tool that keeps backups; a name is there once. Names as 0.1.0
+    gave them, without the uid, are known, too.
     """
     meta = body.get("metadata", {})
     labels = meta.get("labels") or {}
-    job, uid = labels.get(wire.LABEL_JOB), labels.get(wire.LABEL_JOB_UID)
-    owned = any(owner.get("uid") == uid for owner in meta.get("ownerReferences") or ())
-    return (meta.get("namespace", ""), job) if job and owned else None
+    job, uid, attempt = (
+        labels.get(wire.LABEL_JOB),
+        labels.get(wire.LABEL_JOB_UID),
+        _number_of(labels.get(wire.LABEL_ATTEMPT)),
+    )
+    if not job or not uid or attempt is None or not _controlled(meta, job, uid):
+        return None
+    name = meta.get("name", "")
+    rest = _rest_of_name(name, labels)
+    ours = rest is not None and name in (f"{wire.object_name(job, uid, attempt)}{rest}", f"{job}-{attempt}{rest}")
+    return (meta.get("namespace", ""), job) if ours else None
+
+
+def _controlled(meta: Mapping[str, Any], job: str, uid: str) -> bool:
+    """Whether the job of that name and uid is the object's controller."""
+    return any(
+        owner.get("controller") is True and (owner.get("kind"), owner.get("name"), owner.get("uid")) == (KIND, job, uid)
+        for owner in meta.get("ownerReferences") or ()
+    )
+
+
+def _rest_of_name(name: str, labels: Mapping[str, Any]) -> str | None:
+    """What follows the attempt's name in that of an object with these labels; None if no name has such labels."""
+    role = labels.get(wire.LABEL_ROLE)
+    if role == wire.ROLE_WORKER:
+        index, number = _number_of(labels.get(wire.LABEL_WORKER)), _number_of(name.rpartition("-")[2])
+        return None if index is None or number is None else f"-{role}-{index}-{number}"
+    return {None: "", wire.ROLE_HEAD: f"-{wire.ROLE_HEAD}"}.get(role)
 
 
 def phase(said: str | None) -> str:
@@ -107,10 +159,11 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
     """An attempt's ConfigMap; None if its labels are not ours. `before` is what was last known of it."""
     meta = body["metadata"]
     labels = meta.get("labels") or {}
-    attempt = labels.get(wire.LABEL_ATTEMPT, "")
-    if not attempt.isdigit():
+    attempt = _number_of(labels.get(wire.LABEL_ATTEMPT))
+    if attempt is None:
         return None
-    workers = (meta.get("annotations") or {}).get(wire.ANNOTATION_WORKERS, "")
+    annotations = meta.get("annotations") or {}
+    told = str(annotations.get(wire.ANNOTATION_PROGRESS_SECONDS, ""))
     progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
     known = before is not None and before.uid == meta["uid"] and before.progress == progress
     return ConfigRecord(
@@ -118,11 +171,12 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         uid=meta["uid"],
         job_uid=labels.get(wire.LABEL_JOB_UID, ""),
         version=version_of(body),
-        attempt=int(attempt),
+        attempt=attempt,
         progress=progress,
         said_at=before.said_at if before is not None and known else now,
         grouped=labels.get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
-        workers=int(workers) if workers.isdigit() else 0,
+        workers=_number_of(annotations.get(wire.ANNOTATION_WORKERS)) or 0,
+        progress_seconds=float(told) if _SECONDS.fullmatch(told) else 0.0,
     )
 
 
@@ -130,9 +184,9 @@ def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:
     """A pod; None if its labels are not ours. `before` is what was last known of it."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     labels = meta.get("labels") or {}
-    attempt, role = labels.get(wire.LABEL_ATTEMPT, ""), labels.get(wire.LABEL_ROLE)
-    index = labels.get(wire.LABEL_WORKER, "0")
-    if not attempt.isdigit() or not index.isdigit() or role not in (wire.ROLE_HEAD, wire.ROLE_WORKER):
+    attempt, role = _number_of(labels.get(wire.LABEL_ATTEMPT)), labels.get(wire.LABEL_ROLE)
+    index = _number_of(labels.get(wire.LABEL_WORKER, "0"))
+    if attempt is None or index is None or role not in (wire.ROLE_HEAD, wire.ROLE_WORKER):
         return None
     conditions = {item.get("type"): item for item in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled") or {}
@@ -145,10 +199,10 @@ def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:
         uid=meta["uid"],
         job_uid=labels.get(wire.LABEL_JOB_UID, ""),
         version=version_of(body),
-        attempt=int(attempt),
+        attempt=attempt,
         role=role,
-        index=int(index),
-        number=_number(meta["name"], role),
+        index=index,
+        number=(_number_of(meta["name"].rpartition("-")[2]) or 0) if role == wire.ROLE_WORKER else 0,
         created=to_seconds(meta.get("creationTimestamp")) or now,
         phase=status.get("phase") or "Pending",
         node=spec.get("nodeName"),
@@ -174,11 +228,6 @@ def deleting(known: Pod, when: float) -> Pod:
 def gone(known: Pod) -> Pod:
     """The last word of a deleted pod."""
     return replace(known, gone=True, ready=False)
-
-
-def _number(name: str, role: str) -> int:
-    last = name.rsplit("-", 1)[-1]
-    return int(last) if role == wire.ROLE_WORKER and last.isdigit() else 0
 
 
 def _end(status: Mapping[str, Any]) -> ContainerEnd | None:

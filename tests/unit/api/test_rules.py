@@ -32,7 +32,7 @@ _GOOD: list[dict[str, Any]] = [
     {"spec.head.template": {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "main"}]}}},
     {"metadata": {"generateName": "digits-"}},
     {"metadata.labels": {"example.com/team": "", "a.b-c_d": "E_f.1"}},
-    {"metadata.name": "a" * 44},
+    {"metadata.name": "a" * 38},
     {"spec.code": None, "spec.evaluation": None},
 ]
 _GOOD_CODE: list[dict[str, Any]] = [

@@ -105,7 +105,7 @@ def test_a_job_without_a_mistake_is_valid(document: dict[str, Any]) -> None:
         (
             {"metadata.name": "Digits"},
             "metadata.name",
-            "\"Digits\" must be 1 to 44 lower-case letters, digits and '-', begin with a letter and not end with '-'",
+            "\"Digits\" must be 1 to 38 lower-case letters, digits and '-', begin with a letter and not end with '-'",
         ),
         ({"metadata": {}}, "metadata", "name is missing: give the job a name"),
         ({"spec.data.source": None}, "spec.data.source", "is missing; it is required: Where the rows come from."),

@@ -94,6 +94,24 @@ class Stage:
     def names(self, resource: kube.Resource) -> list[str]:
         return sorted(body["metadata"]["name"] for body in self.server.of(resource))
 
+    def of(self, attempt: int = 1) -> str:
+        """The name of an attempt's objects."""
+        return wire.object_name("digits", self.uid, attempt)
+
+    def run_file(self, attempt: int = 1) -> wire.RunFile:
+        """What its pods are told."""
+        secret = self.server.find(kube.SECRETS, self.of(attempt))
+        assert secret is not None
+        return wire.RunFile.model_validate_json(secret["stringData"][wire.KEY_RUN])
+
+    def head(self, attempt: int = 1) -> str:
+        """The name of its head pod."""
+        return wire.head_name("digits", self.uid, attempt)
+
+    def worker(self, index: int, number: int = 0, attempt: int = 1) -> str:
+        """The name of a worker pod of it."""
+        return wire.worker_name("digits", self.uid, attempt, index, number)
+
     def condition(self, kind: str) -> dict[str, Any]:
         return next(item for item in self.status()["conditions"] if item["type"] == kind)
 
@@ -135,5 +153,5 @@ def running(stage: Stage) -> None:
 
 def speak(stage: Stage) -> None:
     """The driver gives its sign of life."""
-    word = wire.ProgressFile(attempt=1, heartbeat_time=to_text(stage.now)).model_dump_json(by_alias=True)
-    stage.server.change(kube.CONFIG_MAPS, "digits-1", lambda body: body["data"].update({wire.KEY_PROGRESS: word}))
+    word = wire.ProgressFile(uid=stage.uid, attempt=1, heartbeat_time=to_text(stage.now)).model_dump_json(by_alias=True)
+    stage.server.change(kube.CONFIG_MAPS, stage.of(1), lambda body: body["data"].update({wire.KEY_PROGRESS: word}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -21,9 +20,9 @@ from unit.operator.stage import Stage, all_ready, end, let_go, running, speak
 def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
     stage = Stage(workers={"replicas": 2})
     stage.look()
-    assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-0"]
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0), stage.worker(1)]
     for resource in (kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
-        assert stage.names(resource) == ["digits-1"]
+        assert stage.names(resource) == [stage.of()]
     assert stage.names(kube.SERVICE_ACCOUNTS) == stage.names(kube.ROLE_BINDINGS) == ["headway-trainer"]
     assert stage.server.writes[-1] == ("patch", "trainingjobs", "digits")
     assert stage.status()["phase"] == "Starting"
@@ -36,7 +35,7 @@ def test_a_pod_group_is_made_before_the_pods_and_goes_with_the_attempt() -> None
     stage.look()
     order = [resource for _, resource, _ in stage.server.writes]
     assert order.index("podgroups") < order.index("pods")
-    group = stage.server.find(kube.POD_GROUPS, "digits-1")
+    group = stage.server.find(kube.POD_GROUPS, stage.of())
     assert group is not None
     assert group["spec"] == {"schedulingPolicy": {"gang": {"minCount": 2}}}
     # What it began with holds to the end, whatever the API server serves by then.
@@ -63,7 +62,7 @@ def test_a_driver_that_speaks_goes_on_and_one_that_falls_silent_is_stopped() -> 
     stage.look()
     assert stage.status()["attempts"][0]["cause"] == "Hang"
     stage.look()
-    head = stage.server.find(kube.PODS, "digits-1-head")
+    head = stage.server.find(kube.PODS, stage.head())
     assert head is not None
     assert "deletionTimestamp" in head["metadata"]
 
@@ -121,7 +120,7 @@ def test_a_write_whose_answer_is_lost_is_not_made_twice(lost: str) -> None:
         stage.look(watch=False)
     stage.look()
     stage.look()
-    assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
     assert stage.status()["attempt"] == 1
     assert "failures" not in stage.status()
 
@@ -156,9 +155,9 @@ def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
 def test_the_token_is_in_the_secret_and_nowhere_else() -> None:
     stage = Stage()
     stage.look()
-    secret = stage.server.find(kube.SECRETS, "digits-1")
+    secret = stage.server.find(kube.SECRETS, stage.of())
     assert secret is not None
-    assert secret["stringData"] == {"token": "secret"}
+    assert secret["stringData"][wire.KEY_TOKEN] == "secret"
     others = [body for (kind, _, _), body in stage.server.objects.items() if kind != "secrets"]
     assert '"secret"' not in str(others).replace("'", '"').replace('"secret":', "")
 
@@ -166,13 +165,25 @@ def test_the_token_is_in_the_secret_and_nowhere_else() -> None:
 def test_run_json_is_what_the_trainer_reads() -> None:
     stage = Stage(workers={"replicas": 3, "template": {"metadata": {"labels": {"a": "b"}}}})
     stage.look()
-    config = stage.server.find(kube.CONFIG_MAPS, "digits-1")
-    assert config is not None
-    run = wire.RunFile.model_validate_json(config["data"]["run.json"])
-    assert (run.attempt, run.config_map, run.spec.workers.replicas, run.spec.image) == (1, "digits-1", 3, "trainer:1")
+    run = stage.run_file()
+    assert (run.attempt, run.config_map, run.spec.workers.replicas, run.spec.image) == (1, stage.of(), 3, "trainer:1")
     assert run.storage_uri == f"s3://bucket/headway/default/digits-{run.uid[:8]}"
     assert run.spec.workers.template == {}
-    assert config["metadata"]["annotations"] == {wire.ANNOTATION_WRITER: "digits-1-head", wire.ANNOTATION_WORKERS: "3"}
+
+
+def test_a_config_map_has_room_for_what_the_driver_says_and_tells_who_may_write_and_how_often() -> None:
+    stage = Stage(workers={"replicas": 3})
+    stage.look()
+    config = stage.server.find(kube.CONFIG_MAPS, stage.of())
+    assert config is not None
+    assert config["data"] == {wire.KEY_PROGRESS: ""}
+    assert config["metadata"]["annotations"] == {
+        wire.ANNOTATION_WRITER: stage.head(),
+        wire.ANNOTATION_WORKERS: "3",
+        wire.ANNOTATION_PROGRESS_SECONDS: "2.000",
+    }
+    (seen,) = stage.cache.configs_of(("default", "digits"), stage.uid)
+    assert (seen.workers, seen.progress_seconds) == (3, stage.run_file().progress_seconds)
 
 
 @pytest.mark.parametrize(
@@ -203,11 +214,11 @@ def test_a_running_job_asks_for_nothing_that_is_not_watched() -> None:
 def test_a_replacement_that_is_recorded_asks_for_the_look_that_takes_the_old_pod_away() -> None:
     stage = Stage()
     running(stage)
-    end(stage, "digits-1-worker-0-0", 137)
+    end(stage, stage.worker(0), 137)
     stage.look()
     assert stage.look(watch=False) == stage.now
     stage.look(watch=False)
-    assert [call.name for call in stage.api.calls if call[:2] == ("delete", "pods")] == ["digits-1-worker-0-0"]
+    assert [call.name for call in stage.api.calls if call[:2] == ("delete", "pods")] == [stage.worker(0)]
 
 
 def test_an_upgrade_of_the_operator_changes_neither_a_running_attempt_s_image_nor_where_a_job_s_files_lie() -> None:
@@ -217,21 +228,20 @@ def test_an_upgrade_of_the_operator_changes_neither_a_running_attempt_s_image_no
     assert DEFAULTS.storage is not None
     assert stage.status()["storage"]["uri"] == DEFAULTS.storage.uri
     stage.restart(Defaults(image="trainer:newer", storage=Storage(uri="s3://elsewhere")))
-    stage.server.remove(kube.PODS, "digits-1-worker-0-0")
+    stage.server.remove(kube.PODS, stage.worker(0))
     for _ in range(3):
         stage.look()
-    replacement = stage.server.find(kube.PODS, "digits-1-worker-0-1")
+    replacement = stage.server.find(kube.PODS, stage.worker(0, 1))
     assert replacement is not None
     assert replacement["spec"]["containers"][0]["image"] == DEFAULTS.image, "Ray's processes are of one version"
-    stage.server.remove(kube.PODS, "digits-1-head")
+    stage.server.remove(kube.PODS, stage.head())
     while stage.status()["attempt"] == 1:
         stage.look()
         let_go(stage)
         stage.now += 1
     assert stage.status()["attempts"][1]["image"] == "trainer:newer"
-    run = stage.server.find(kube.CONFIG_MAPS, "digits-2")
-    assert run is not None
-    assert json.loads(run["data"][wire.KEY_RUN])["storageUri"].startswith(f"{DEFAULTS.storage.uri}/")
+    assert DEFAULTS.storage is not None
+    assert stage.run_file(2).storage_uri.startswith(f"{DEFAULTS.storage.uri}/")
 
 
 def test_a_default_that_is_taken_away_fails_no_job_that_has_begun() -> None:

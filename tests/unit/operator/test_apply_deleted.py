@@ -18,9 +18,9 @@ def test_a_config_map_that_somebody_deleted_is_made_again() -> None:
     stage = Stage()
     stage.look()
     stage.look()
-    stage.server.delete(kube.CONFIG_MAPS, "digits-1")
+    stage.server.delete(kube.CONFIG_MAPS, stage.of())
     stage.look()
-    assert stage.names(kube.CONFIG_MAPS) == ["digits-1"]
+    assert stage.names(kube.CONFIG_MAPS) == [stage.of()]
     assert stage.status()["attempt"] == 1
 
 
@@ -28,14 +28,14 @@ def test_what_somebody_deleted_is_made_again_when_a_worker_has_to_join() -> None
     stage = Stage()
     running(stage)
     for resource in (kube.SERVICES, kube.NETWORK_POLICIES, kube.CONFIG_MAPS):
-        stage.server.delete(resource, "digits-1")
-    stage.server.remove(kube.PODS, "digits-1-worker-0-0")
+        stage.server.delete(resource, stage.of())
+    stage.server.remove(kube.PODS, stage.worker(0))
     stage.api.calls.clear()
     stage.look()
     stage.look()
-    assert "digits-1-worker-0-1" in stage.names(kube.PODS)
+    assert stage.worker(0, 1) in stage.names(kube.PODS)
     for resource in (kube.SERVICES, kube.NETWORK_POLICIES, kube.CONFIG_MAPS):
-        assert stage.names(resource) == ["digits-1"]
+        assert stage.names(resource) == [stage.of()]
     assert stage.status()["attempt"] == 1
     assert not [call for call in stage.api.calls if call.verb == "create" and call.resource == "secrets"]
 
@@ -45,7 +45,7 @@ def test_nothing_is_made_again_for_a_job_whose_deletion_the_watch_has_not_shown(
     stage = Stage()
     begin(stage)
     del stage.server.objects[kube.JOBS.plural, "default", "digits"]
-    stage.server.delete(kube.CONFIG_MAPS, "digits-1")
+    stage.server.delete(kube.CONFIG_MAPS, stage.of())
     stage.api.calls.clear()
     with pytest.raises(NotFoundError):
         stage.look()
@@ -55,15 +55,15 @@ def test_nothing_is_made_again_for_a_job_whose_deletion_the_watch_has_not_shown(
 def test_a_token_that_somebody_deleted_ends_the_attempt_when_a_worker_has_to_join() -> None:
     stage = Stage()
     running(stage)
-    stage.server.delete(kube.SECRETS, "digits-1")
+    stage.server.delete(kube.SECRETS, stage.of())
     stage.look()
     assert stage.status()["phase"] == "Running", "pods that run have read it"
-    stage.server.remove(kube.PODS, "digits-1-worker-0-0")
+    stage.server.remove(kube.PODS, stage.worker(0))
     for _ in range(3):
         stage.look()
     first = stage.status()["attempts"][0]
     assert first["cause"] == "Internal"
-    assert "deleted the Secret digits-1 with Ray's token" in first["message"]
+    assert f"deleted the Secret {stage.of()} with Ray's token" in first["message"]
     assert stage.names(kube.SECRETS) == []
 
 
@@ -83,7 +83,7 @@ def test_what_a_namespace_needs_is_made_again_for_attempts_ten_minutes_later() -
 def test_what_an_attempt_had_goes_though_its_pods_and_its_config_map_went_unseen() -> None:
     stage = Stage(retry={"infrastructure": 3})
     running(stage)
-    stage.server.delete(kube.CONFIG_MAPS, "digits-1")
+    stage.server.delete(kube.CONFIG_MAPS, stage.of())
     for name in stage.names(kube.PODS):
         stage.server.remove(kube.PODS, name)
     stage.watch()
@@ -94,4 +94,4 @@ def test_what_an_attempt_had_goes_though_its_pods_and_its_config_map_went_unseen
         stage.now += 1
     stage.look()
     for resource in (kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
-        assert stage.names(resource) == ["digits-2"]
+        assert stage.names(resource) == [stage.of(2)]

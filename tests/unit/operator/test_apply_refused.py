@@ -13,17 +13,17 @@ from unit.operator.stage import Stage, end, let_go, running
 
 def test_an_object_of_somebody_else_is_never_taken_nor_deleted() -> None:
     stage = Stage(suspend=False)
-    foreign = {"metadata": {"name": "digits-1"}, "spec": {}}
+    foreign = {"metadata": {"name": stage.of()}, "spec": {}}
     stage.server.create(kube.SERVICES, "default", foreign)
     stage.look()
     assert stage.condition("Scheduled")["reason"] == "PodsRefused"
-    assert "Service digits-1" in stage.condition("Running")["message"]
+    assert f"Service {stage.of()}" in stage.condition("Running")["message"]
     assert stage.names(kube.PODS) == []
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
     for _ in range(5):
         stage.look()
     assert stage.status()["phase"] == "Suspended"
-    assert stage.names(kube.SERVICES) == ["digits-1"]
+    assert stage.names(kube.SERVICES) == [stage.of()]
     assert stage.names(kube.SECRETS) == []
 
 
@@ -93,7 +93,7 @@ def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> 
 def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource: str) -> None:
     stage = Stage(retry={"infrastructure": 3})
     running(stage)
-    end(stage, "digits-1-head", 70)
+    end(stage, stage.head(), 70)
     refused: list[str] = []
 
     def before(call: Call) -> None:
@@ -111,22 +111,21 @@ def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource
     stage.api.before = lambda _: None
     stage.now = again_at
     stage.look()
-    assert sorted(stage.names(kube.PODS)) == ["digits-2-head", "digits-2-worker-0-0"]
+    assert sorted(stage.names(kube.PODS)) == [stage.head(2), stage.worker(0, 0, 2)]
 
 
-def test_workers_wait_for_no_head_while_an_earlier_job_s_head_of_the_same_name_is_going() -> None:
+def test_workers_wait_for_no_head_while_somebody_else_s_pod_of_its_name_is_there() -> None:
     stage = Stage()
-    owner = {"uid": "an earlier job's"}
-    old = {"kind": "Pod", "metadata": {"name": "digits-1-head", "ownerReferences": [owner]}, "spec": {}}
+    old = {"kind": "Pod", "metadata": {"name": stage.head()}, "spec": {}}
     stage.server.create(kube.PODS, "default", old)
     again_at = stage.look()
-    assert stage.names(kube.PODS) == ["digits-1-head"]
+    assert stage.names(kube.PODS) == [stage.head()]
     assert "it may be an earlier job's, and go" in stage.condition("Running")["message"]
     assert again_at is not None
-    stage.server.remove(kube.PODS, "digits-1-head")
+    stage.server.remove(kube.PODS, stage.head())
     stage.now = again_at
     stage.look()
-    assert stage.names(kube.PODS) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
     assert stage.status()["attempt"] == 1
 
 
@@ -148,11 +147,11 @@ def test_a_webhook_that_cannot_be_called_is_told_and_the_job_s_clocks_run() -> N
 
 def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for_the_job_s_own_end() -> None:
     stage = Stage()
-    stage.server.create(kube.SECRETS, "default", {"kind": "Secret", "metadata": {"name": "digits-1"}})
+    stage.server.create(kube.SECRETS, "default", {"kind": "Secret", "metadata": {"name": stage.of()}})
 
     def gone(call: Call) -> None:
         if call[:2] == ("get", "secrets"):
-            stage.server.remove(kube.SECRETS, "digits-1")
+            stage.server.remove(kube.SECRETS, stage.of())
 
     stage.api.before = gone
     with pytest.raises(ConflictError, match="has just gone"):

@@ -34,11 +34,11 @@ def pod_body(version: int = 1, uid: str = "p1", job_uid: str = UID, **status: An
     return {
         "metadata": {
             "namespace": "default",
-            "name": "digits-1-head",
+            "name": wire.head_name("digits", job_uid, 1),
             "uid": uid,
             "resourceVersion": str(version),
             "creationTimestamp": to_text(T0),
-            "ownerReferences": [{"uid": job_uid}],
+            "ownerReferences": [{"kind": "TrainingJob", "name": "digits", "uid": job_uid, "controller": True}],
             "labels": {
                 wire.LABEL_JOB: "digits",
                 wire.LABEL_JOB_UID: job_uid,

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness import ROOT
-from headway_api.status import Attempt, TrainingJobStatus
+from headway_api import wire
+from headway_api.status import Attempt, Progress, TrainingJobStatus
 from headway_operator import reference
 from headway_operator.engine import kube
 from headway_operator.engine.freshness import Sight
@@ -22,8 +23,14 @@ from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
 from headway_operator.training.measures import Witness
 from headway_operator.training.plan.model import Plan
-from sim.builders import T0, JobBuilder, make_job
+from sim.builders import T0, UID, JobBuilder, make_job, outcome
 from sim.fakes import clock
+
+
+def said_step(step: int, attempt: int = 1, resumed_from: int | None = None) -> str:
+    """What a driver says of a step."""
+    said = wire.ProgressFile(uid=UID, attempt=attempt, progress=Progress(step=step), resumed_from_step=resumed_from)
+    return said.model_dump_json(by_alias=True)
 
 
 def values(metrics: Metrics) -> dict[str, float]:
@@ -98,7 +105,7 @@ class TestWitness:
         assert seen["headway_workers_replaced_total"] == 2
 
     def started(self) -> list[tuple[JobBuilder, float]]:
-        step = '{"attempt": 1, "progress": {"step": 3}}'
+        step = said_step(3)
         return [
             (make_job(), 1.5),
             (make_job().attempt(1, start=T0 + 1).head(pending=True).worker(0, pending=True), 2),
@@ -125,7 +132,7 @@ class TestWitness:
         assert not [name for name in seen if name.startswith("headway_start_phase_seconds_count")]
 
     def test_the_recovery_from_a_lost_head_is_measured_until_it_runs_and_until_it_steps(self) -> None:
-        step = '{"attempt": 2, "progress": {"step": 9}, "resumedFromStep": 8}'
+        step = said_step(9, attempt=2, resumed_from=8)
 
         def second() -> JobBuilder:
             return make_job().attempt(1, running=T0 + 5, end=T0 + 60, cause="NodeLost")
@@ -143,7 +150,7 @@ class TestWitness:
         assert seen["headway_start_phase_seconds_count{phase=pods_ready}"] == 2
 
     def test_the_recovery_from_a_lost_worker_begins_when_it_is_replaced(self) -> None:
-        old, new = ('{"attempt": 1, "progress": {"step": %d}}' % step for step in (7, 5))  # noqa: UP031 - braces
+        old, new = map(said_step, (7, 5))
         lost = make_job().running().config(1, old).head().worker(0, exit_code=137)
         seen = self.watch(
             *self.started(),
@@ -175,7 +182,7 @@ class TestWitness:
         ("said", "cause"),
         [
             ({"exit_code": 64}, "UserError"),
-            ({"exit_code": 0, "said": '{"attempt":1,"outcome":"Succeeded"}'}, "Succeeded"),
+            ({"exit_code": 0, "said": outcome("Succeeded")}, "Succeeded"),
         ],
     )
     def test_the_end_of_a_job_is_counted_once(self, said: dict[str, Any], cause: str) -> None:

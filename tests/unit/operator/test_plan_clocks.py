@@ -61,7 +61,9 @@ def finished(phase: Any = "Succeeded", **spec: Any) -> JobBuilder:
 
 def refused() -> JobBuilder:
     builder = make_job().attempt(1).condition("Scheduled", False, "PodsRefused")
-    return builder.refused("digits-1-head", retry_at=T0 + 900).refused("digits-1-worker-0-0", retry_at=T0 + 900)
+    return builder.refused("digits-11111-1-head", retry_at=T0 + 900).refused(
+        "digits-11111-1-worker-0-0", retry_at=T0 + 900
+    )
 
 
 HELD = {"phase": "Suspended", "creates": False, "deletes": []}
@@ -91,7 +93,7 @@ def test_a_backoff_goes_on_while_a_job_is_suspended() -> None:
     early = builder.plan(after=62)
     assert not early.create
     assert early.requeue_at == T0 + 70
-    assert names(builder.plan(after=71)) == ["digits-2-head", "digits-2-worker-0-0"]
+    assert names(builder.plan(after=71)) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from headway_api.status import CheckpointStatus, Progress, Result
 from headway_operator.engine.times import to_text
-from sim.builders import T0, deleted, make_job, names, outcome, said
+from sim.builders import T0, UID, deleted, make_job, names, outcome, said
 
 OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [
     ("success", {"exit_code": 0, "said": outcome("Succeeded", message="stored")}, None),
@@ -92,7 +92,7 @@ def test_an_end_is_recorded_before_anything_is_deleted() -> None:
     assert not plan.delete_objects
     assert plan.requeue_at == T0 + 100
     after = make_job().status(**dict(plan.status or ())).config(1).head(exit_code=0).worker(0).plan(after=100)
-    assert deleted(after) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert deleted(after) == ["digits-11111-1-head", "digits-11111-1-worker-0-0"]
 
 
 def test_success_completes_the_job_with_the_driver_s_result() -> None:
@@ -167,14 +167,14 @@ def test_the_next_attempt_waits_until_the_last_one_s_token_is_gone() -> None:
 def test_the_next_attempt_is_only_begun_after_a_live_look() -> None:
     assert "live" in between().plan(after=80).read
     plan = between().live().plan(after=80)
-    assert names(plan) == ["digits-2-head", "digits-2-worker-0-0"]
+    assert names(plan) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
 
 
 def test_a_pod_on_a_node_that_never_answers_is_given_up_after_a_live_look() -> None:
     zombie = between().worker(0, deleting=T0 + 90)
     assert "live" not in zombie.plan(after=100).read
     assert "live" in zombie.plan(after=121).read
-    assert names(zombie.live().plan(after=121))[0] == "digits-2-head"
+    assert names(zombie.live().plan(after=121))[0] == "digits-11111-2-head"
 
 
 def test_a_head_on_a_node_that_never_answers_ends_the_attempt() -> None:
@@ -194,7 +194,7 @@ def test_the_next_attempt_waits_its_delay() -> None:
 def test_a_finished_job_gives_back_everything() -> None:
     done = make_job().attempt(1, end=T0 + 60).status(phase="Succeeded").condition("Complete", True)
     plan = done.config(1).head(exit_code=0).worker(0).plan()
-    assert deleted(plan) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert deleted(plan) == ["digits-11111-1-head", "digits-11111-1-worker-0-0"]
     assert not plan.delete_objects, "the network policy stays while there are pods"
     plan = make_job().attempt(1, end=T0 + 60).status(phase="Succeeded").config(1).plan()
     assert plan.delete_objects == (1,)
@@ -239,14 +239,14 @@ def test_a_head_without_a_word_is_believed_when_the_api_server_knows_of_none_eit
     assert "live" in make_job().running().head(exit_code=137).plan().read
     gone = make_job().running().head(gone=True)
     assert "live" in gone.plan().read
-    heard = gone.config(progress=f'{{"attempt": 1, "outcome": {outcome("Succeeded")}}}').live().plan()
+    heard = gone.config(progress=f'{{"uid": "{UID}", "attempt": 1, "outcome": {outcome("Succeeded")}}}').live().plan()
     assert heard.status is not None
     assert heard.status.phase == "Succeeded"
 
 
 def test_a_spoilt_spec_between_two_attempts_fails_the_job_and_leaves_nothing() -> None:
     spoilt = make_job().attempt(end=T0 + 50, cause="Suspended").config().worker(0).spec(model={"name": "none such"})
-    assert deleted(spoilt.plan()) == ["digits-1-worker-0-0"]
+    assert deleted(spoilt.plan()) == ["digits-11111-1-worker-0-0"]
     plan = make_job().attempt(end=T0 + 50, cause="Suspended").config().spec(model={"name": "none such"}).plan()
     assert plan.delete_objects == (1,)
     assert said(plan, "Failed").reason == "InvalidSpec"

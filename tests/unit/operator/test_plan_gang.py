@@ -33,7 +33,7 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
     ("nobody has said that it cannot", make_job().attempt(1).head().worker(0, pending=True), 800, None),
     (
         "a quota refuses one",
-        make_job().attempt(1).head(pending=True).refused("digits-1-worker-0-0", retry_at=T0 + 999),
+        make_job().attempt(1).head(pending=True).refused("digits-11111-1-worker-0-0", retry_at=T0 + 999),
         120,
         "Released",
     ),
@@ -77,7 +77,7 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
         .running()
         .head(scheduled_at=T0)
         .worker(0, exit_code=137, at=T0 + 500)
-        .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
+        .refused("digits-11111-1-worker-0-1", retry_at=T0 + 9999),
         600,
         None,
     ),
@@ -87,7 +87,7 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
         .running()
         .head(scheduled_at=T0)
         .worker(0, exit_code=137, at=T0 + 500)
-        .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
+        .refused("digits-11111-1-worker-0-1", retry_at=T0 + 9999),
         620,
         "Released",
     ),
@@ -98,7 +98,7 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
         .head(scheduled_at=T0)
         .worker(0, gone=True)
         .condition("Scheduled", False, "PodsRefused", since=T0 + 500)
-        .refused("digits-1-worker-0-1", retry_at=T0 + 9999),
+        .refused("digits-11111-1-worker-0-1", retry_at=T0 + 9999),
         620,
         "Released",
     ),
@@ -131,12 +131,12 @@ def test_what_the_scheduler_lacks_is_told_before_what_it_says_of_the_group() -> 
 def test_all_pods_of_an_attempt_that_never_ran_are_given_back_at_once() -> None:
     stopping = make_job().workers(2).attempt(1, cause="Released", message="no room").head(ready=False)
     plan = stopping.worker(0).worker(1, pending=True).plan(after=103)
-    assert deleted(plan) == ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-0"]
+    assert deleted(plan) == ["digits-11111-1-head", "digits-11111-1-worker-0-0", "digits-11111-1-worker-1-0"]
 
 
 def test_an_attempt_that_ran_saves_first() -> None:
     stopping = make_job().workers(2).running(cause="Released", message="no room").head().worker(0)
-    assert deleted(stopping.plan(after=103)) == ["digits-1-head"]
+    assert deleted(stopping.plan(after=103)) == ["digits-11111-1-head"]
 
 
 def released(**fields: Any) -> JobBuilder:
@@ -155,7 +155,7 @@ def test_a_release_costs_nothing_and_says_who_lacked_what_and_when_it_goes_on() 
     assert plan.status.failures is None
     scheduled = said(plan, "Scheduled")
     assert (scheduled.status, scheduled.reason) == ("False", "GangDoesNotFit")
-    assert "1 of 3 pods, digits-1-worker-1-0 among them, found no node: 0/3 nodes" in scheduled.message
+    assert "1 of 3 pods, digits-11111-1-worker-1-0 among them, found no node: 0/3 nodes" in scheduled.message
     again = T0 + 104 + gang.pause(job, plan.status.attempts[0])
     assert f"asks again at {to_text(again)}" in scheduled.message
     assert [(notice.reason, notice.warning) for notice in plan.notices] == [("Released", True)]
@@ -170,7 +170,7 @@ def test_the_next_turn_waits_its_pause_and_then_takes_the_place_of_the_last_in_t
     assert waiting.requeue_at == pytest.approx(T0 + 110 + pause)
     assert waiting.status is None or waiting.status.phase == "Queued"
     plan = builder.plan(after=110 + pause)
-    assert names(plan) == ["digits-2-head", "digits-2-worker-0-0", "digits-2-worker-1-0"]
+    assert names(plan) == ["digits-11111-2-head", "digits-11111-2-worker-0-0", "digits-11111-2-worker-1-0"]
     assert plan.status is not None
     assert [entry.number for entry in plan.status.attempts] == [2]
     entry = plan.status.attempts[0]
@@ -318,7 +318,7 @@ def test_who_waited_for_pod_groups_begins_when_they_are_served() -> None:
     builder = make_job().spec(scheduling={"gang": "PodGroup"}).condition("Scheduled", False, "NoPodGroup")
     plan = builder.seen(pod_groups=True).plan()
     assert plan.grouped
-    assert names(plan) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert names(plan) == ["digits-11111-1-head", "digits-11111-1-worker-0-0"]
 
 
 def _of(builder: JobBuilder) -> tuple[Any, Any]:

@@ -6,12 +6,12 @@ import pytest
 
 from headway_api import wire
 from headway_operator.engine.times import to_text
-from sim.builders import T0, JobBuilder, deleted, make_job
+from sim.builders import T0, UID, JobBuilder, deleted, make_job
 
 
 def spoke(at: float, *, heartbeat: bool = True, clock: float = 0) -> JobBuilder:
     """A running job whose driver's newest word was seen so long after T0; `clock` is how wrong its own clock is."""
-    said = wire.ProgressFile(attempt=1, heartbeat_time=to_text(T0 + at + clock) if heartbeat else None)
+    said = wire.ProgressFile(uid=UID, attempt=1, heartbeat_time=to_text(T0 + at + clock) if heartbeat else None)
     text = said.model_dump_json(by_alias=True, exclude_none=True)
     return make_job().running().config(1, text, said_at=T0 + at).head().worker(0)
 
@@ -50,7 +50,7 @@ def test_silence_of_a_running_driver_is_a_hang(builder: JobBuilder, after: float
 
 def test_a_driver_on_a_node_that_died_is_silent_and_ends_as_lost_with_its_node() -> None:
     for after in (1250, 1379, 1381):
-        text = wire.ProgressFile(attempt=1, heartbeat_time=to_text(T0 + 1000)).model_dump_json(by_alias=True)
+        text = wire.ProgressFile(uid=UID, attempt=1, heartbeat_time=to_text(T0 + 1000)).model_dump_json(by_alias=True)
         running = make_job().running().config(1, text, said_at=T0 + 1000).worker(0)
         lost = running.head(deleting=T0 + 1350).live().plan(after)
         cause = lost.status.attempts[0].cause if lost.status is not None else None
@@ -75,7 +75,7 @@ def test_the_look_is_due_when_the_silence_would_be_too_long() -> None:
 
 def test_a_silent_driver_is_stopped_and_its_end_is_a_hang_whatever_its_exit_code() -> None:
     stopping = make_job().running(cause="Hang", message="silent")
-    assert deleted(stopping.head().worker(0).plan(after=1300)) == ["digits-1-head"]
+    assert deleted(stopping.head().worker(0).plan(after=1300)) == ["digits-11111-1-head"]
     killed = make_job().running(cause="Hang", message="silent").head(exit_code=137, deleting=T0 + 1500).worker(0)
     status = killed.live().plan(after=1501).status
     assert status is not None

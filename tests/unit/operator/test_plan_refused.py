@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway_api import wire
 from headway_api.status import Result
 from headway_operator.training.plan.status import condition_of, essential
-from sim.builders import JobBuilder, make_job, names, outcome, said
+from sim.builders import UID, JobBuilder, make_job, names, outcome, said
 
 KINDS = {"ConfigMap", "Secret", "Service", "NetworkPolicy"}
 
@@ -13,7 +13,7 @@ KINDS = {"ConfigMap", "Secret", "Service", "NetworkPolicy"}
 def speaking() -> JobBuilder:
     """A running job whose driver has said how far it is."""
     text = wire.ProgressFile.model_validate(
-        {"attempt": 1, "progress": {"step": 7}, "resumedFromStep": 3, "stepsLost": 1}
+        {"uid": UID, "attempt": 1, "progress": {"step": 7}, "resumedFromStep": 3, "stepsLost": 1}
     ).model_dump_json(by_alias=True)
     return make_job().running().config(1, text).head().worker(0)
 
@@ -72,7 +72,7 @@ def test_what_a_joining_worker_needs_is_looked_for_before_it_is_made() -> None:
     assert joining().plan().read == {"objects"}
     plan = joining().read("objects").plan()
     assert plan.read == frozenset()
-    assert names(plan) == ["digits-1-worker-0-1"]
+    assert names(plan) == ["digits-11111-1-worker-0-1"]
     assert plan.ensure_objects == frozenset()
 
 
@@ -90,7 +90,7 @@ def test_a_token_that_somebody_deleted_ends_the_attempt_only_when_a_worker_has_t
     assert not stopped.create
     assert stopped.status is not None
     assert stopped.status.attempts[0].cause == "Internal"
-    assert "deleted the Secret digits-1" in (stopped.status.attempts[0].message or "")
+    assert "deleted the Secret digits-11111-1" in (stopped.status.attempts[0].message or "")
     trains = make_job().running().without_config().head().worker(0).read("objects").seen(missing=gone).plan()
     assert trains.ensure_objects == {"ConfigMap"}
     assert trains.status is not None
@@ -99,7 +99,7 @@ def test_a_token_that_somebody_deleted_ends_the_attempt_only_when_a_worker_has_t
 
 def test_nothing_is_looked_for_while_nothing_has_to_be_made() -> None:
     assert make_job().running().head().worker(0).plan().read == frozenset()
-    waits = joining().refused("digits-1-worker-0-1", retry_at=1_900_000_000.0).plan()
+    waits = joining().refused("digits-11111-1-worker-0-1", retry_at=1_900_000_000.0).plan()
     assert "objects" not in waits.read
 
 

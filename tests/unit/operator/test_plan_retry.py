@@ -16,7 +16,7 @@ from sim.builders import T0, make_job, outcome, said
 
 TRIED_AGAIN: list[Cause] = list(retry.POLICIES)
 NEVER: set[str] = {"DeadlineExceeded", "InvalidSpec"}
-FREE: set[str] = {"Suspended", "Released"}
+FREE: set[str] = {"Suspended", "Released", "Upgraded"}
 
 
 def ended(cause: Cause, number: int = 1, ran: float | None = None) -> Attempt:

@@ -9,7 +9,7 @@ import pytest
 from headway_api import wire
 from headway_api.status import CheckpointStatus, Progress
 from headway_operator.engine.times import to_text
-from sim.builders import T0, deleted, make_job, names, said
+from sim.builders import T0, UID, deleted, make_job, names, said
 
 LOSSES: list[tuple[str, dict[str, Any], str]] = [
     ("killed", {"exit_code": 137}, "internal"),
@@ -27,7 +27,7 @@ def test_a_lost_worker_is_replaced_at_once_and_counted_when_the_new_one_is_there
 ) -> None:
     lost = make_job().workers(2).running().head().worker(0).worker(1, **worker)
     plan = lost.plan(after=60)
-    assert names(plan) == ["digits-1-worker-1-1"]
+    assert names(plan) == ["digits-11111-1-worker-1-1"]
     assert not plan.ensure_objects
     assert plan.requeue_at == T0 + 60
     plan = lost.worker(1, number=1, pending=True).plan(after=61)
@@ -60,15 +60,15 @@ def test_the_loss_of_a_worker_says_how_to_mend_it(worker: dict[str, Any], words:
 
 def test_the_pod_of_a_replaced_worker_goes_when_that_is_recorded() -> None:
     plan = make_job().running(workers_replaced=1).head().worker(0, exit_code=1).worker(0, number=1).plan()
-    assert deleted(plan) == ["digits-1-worker-0-0"]
+    assert deleted(plan) == ["digits-11111-1-worker-0-0"]
     plan = make_job().running(workers_replaced=1).head().worker(0, gone=True).worker(0, number=1).plan()
-    assert [pod.name for pod in plan.forget] == ["digits-1-worker-0-0"]
+    assert [pod.name for pod in plan.forget] == ["digits-11111-1-worker-0-0"]
 
 
 def test_numbers_of_replacements_never_return() -> None:
     builder = make_job().workers(3).running(workers_replaced=4).head()
     plan = builder.worker(0, exit_code=1).worker(1).worker(2, number=4, exit_code=1).plan()
-    assert names(plan) == ["digits-1-worker-0-5", "digits-1-worker-2-6"]
+    assert names(plan) == ["digits-11111-1-worker-0-5", "digits-11111-1-worker-2-6"]
 
 
 def test_a_worker_that_ends_in_order_is_waited_for_as_its_head_may_have_ended() -> None:
@@ -76,7 +76,7 @@ def test_a_worker_that_ends_in_order_is_waited_for_as_its_head_may_have_ended() 
     plan = builder.plan(after=61)
     assert not plan.create
     assert plan.requeue_at == T0 + 70
-    assert names(builder.plan(after=70)) == ["digits-1-worker-0-1"]
+    assert names(builder.plan(after=70)) == ["digits-11111-1-worker-0-1"]
 
 
 def test_a_terminating_worker_is_replaced_only_when_it_has_ended() -> None:
@@ -162,7 +162,7 @@ def test_workers_that_crash_on_one_node_are_a_failure_each() -> None:
 
 def test_a_refused_replacement_costs_nothing_and_is_asked_for_later() -> None:
     builder = make_job().running().head().worker(0, exit_code=1)
-    plan = builder.refused("digits-1-worker-0-1", retry_at=T0 + 70).plan(after=65)
+    plan = builder.refused("digits-11111-1-worker-0-1", retry_at=T0 + 70).plan(after=65)
     assert not plan.create
     assert plan.requeue_at is not None
     assert plan.status is None or plan.status.failures is None
@@ -170,7 +170,7 @@ def test_a_refused_replacement_costs_nothing_and_is_asked_for_later() -> None:
 
 def test_two_pods_in_one_place_leave_the_one_that_has_come_further() -> None:
     plan = make_job().running(workers_replaced=1).head().worker(0).worker(0, number=1, pending=True).plan()
-    assert deleted(plan) == ["digits-1-worker-0-1"]
+    assert deleted(plan) == ["digits-11111-1-worker-0-1"]
 
 
 def test_a_changed_number_of_workers_counts_from_the_next_attempt_on() -> None:
@@ -182,7 +182,7 @@ def test_a_changed_number_of_workers_counts_from_the_next_attempt_on() -> None:
 
 
 def progress(**fields: Any) -> str:
-    return wire.ProgressFile.model_validate({"attempt": 1, **fields}).model_dump_json(by_alias=True)
+    return wire.ProgressFile.model_validate({"uid": UID, "attempt": 1, **fields}).model_dump_json(by_alias=True)
 
 
 def test_progress_reaches_the_status() -> None:
@@ -199,7 +199,22 @@ def test_progress_reaches_the_status() -> None:
     assert (status.attempts[0].resumed_from_step, status.attempts[0].steps_lost) == (7000, 12)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"attempt": 2}', '{"attempt": 1, "progress": {"percent": 999}}'])
+OTHER_UID = UID.replace("1", "2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        progress(progress={"step": 3}, attempt=2),
+        progress(progress={"step": 3}, uid=OTHER_UID),
+        progress(progress={"step": 3}, uid=""),
+        progress(progress={"step": 3}, outcome={"uid": OTHER_UID, "attempt": 1, "outcome": "Succeeded"}),
+        progress(progress={"step": 3}).replace("3", '"many"'),
+    ],
+)
 def test_progress_that_is_none_of_this_attempt_changes_nothing(text: str) -> None:
     status = make_job().running().config(1, text).head().worker(0).plan().status
     assert status is not None

@@ -13,7 +13,7 @@ from sim.builders import T0, deleted, make_job, names, said
 
 def test_a_new_job_gets_all_its_pods_and_objects_at_once() -> None:
     plan = make_job().workers(2).plan()
-    assert names(plan) == ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-0"]
+    assert names(plan) == ["digits-11111-1-head", "digits-11111-1-worker-0-0", "digits-11111-1-worker-1-0"]
     assert plan.ensure_objects
     assert (plan.attempt, plan.workers) == (1, 2)
     assert not plan.delete
@@ -67,7 +67,7 @@ def test_a_rejected_job_says_it_once() -> None:
 
 def test_an_edit_that_mends_a_rejected_job_lets_it_begin() -> None:
     plan = make_job().status(**dict(rejected())).job(generation=2).plan()
-    assert names(plan)[0] == "digits-1-head"
+    assert names(plan)[0] == "digits-11111-1-head"
     assert plan.status is not None
     assert plan.status.phase == "Starting"
     assert plan.status.completion_time is None
@@ -92,7 +92,7 @@ def test_pods_of_an_attempt_that_is_being_created_are_completed_not_counted_as_l
     if attempt_written:
         builder.attempt(1).condition("Scheduled", False, "PodsRefused")
     plan = builder.config(1).head(pending=True).plan(after=5)
-    assert names(plan) == ["digits-1-worker-0-0", "digits-1-worker-1-0"]
+    assert names(plan) == ["digits-11111-1-worker-0-0", "digits-11111-1-worker-1-0"]
     assert plan.ensure_objects
     assert plan.status is None or plan.status.failures is None
 
@@ -136,8 +136,8 @@ def test_pods_that_the_api_server_denies_are_asked_for_again_later_and_the_statu
     plan = (
         make_job()
         .config(1)
-        .refused("digits-1-head", retry_at=T0 + 20)
-        .refused("digits-1-worker-0-0", retry_at=T0 + 20)
+        .refused("digits-11111-1-head", retry_at=T0 + 20)
+        .refused("digits-11111-1-worker-0-0", retry_at=T0 + 20)
         .plan(after=10)
     )
     assert not plan.create
@@ -147,7 +147,7 @@ def test_pods_that_the_api_server_denies_are_asked_for_again_later_and_the_statu
 
 
 def test_a_pod_that_can_never_be_created_fails_the_job() -> None:
-    builder = make_job().config(1).refused("digits-1-head", "Invalid", "spec.containers[0].image: required")
+    builder = make_job().config(1).refused("digits-11111-1-head", "Invalid", "spec.containers[0].image: required")
     plan = builder.plan()
     assert said(plan, "Failed").reason == "InvalidSpec"
     assert "spec.containers[0].image" in said(plan, "Failed").message
@@ -155,7 +155,7 @@ def test_a_pod_that_can_never_be_created_fails_the_job() -> None:
 
 def test_surplus_pods_of_an_earlier_attempt_go() -> None:
     plan = make_job().attempt(1, end=T0 + 1, cause="NodeLost").attempt(2).head(2).worker(0, 2).worker(0, 1).plan()
-    assert deleted(plan) == ["digits-1-worker-0-0"]
+    assert deleted(plan) == ["digits-11111-1-worker-0-0"]
 
 
 def test_an_attempt_keeps_the_workers_that_its_driver_waits_for_though_the_spec_has_changed_meanwhile() -> None:

@@ -21,7 +21,7 @@ def test_suspend_is_first_decided_then_done() -> None:
 
 def test_the_head_goes_first_so_that_it_can_take_a_checkpoint_with_its_workers() -> None:
     stopping = make_job().suspended().running(cause="Suspended").head().worker(0)
-    assert deleted(stopping.plan()) == ["digits-1-head"]
+    assert deleted(stopping.plan()) == ["digits-11111-1-head"]
     waiting = make_job().suspended().running(cause="Suspended").head(deleting=T0 + 180).worker(0)
     assert not waiting.plan().delete
 
@@ -46,7 +46,7 @@ def ended() -> Any:
 
 def test_suspended_means_that_nothing_is_held() -> None:
     plan = ended().worker(0).plan(after=71)
-    assert deleted(plan) == ["digits-1-worker-0-0"]
+    assert deleted(plan) == ["digits-11111-1-worker-0-0"]
     assert said(plan, "Suspended").status == "False"
     plan = ended().plan(after=80)
     assert said(plan, "Suspended").status == "True"
@@ -58,7 +58,7 @@ def test_suspended_means_that_nothing_is_held() -> None:
 def test_resume_is_a_new_attempt_without_delay() -> None:
     builder = ended().status(phase="Suspended").condition("Suspended", True, "Suspended").spec(suspend=False)
     plan = builder.live().plan(after=70)
-    assert names(plan) == ["digits-2-head", "digits-2-worker-0-0"]
+    assert names(plan) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
     assert said(plan, "Suspended").reason == "Resumed"
     assert [notice.reason for notice in plan.notices] == ["Resumed", "AttemptStarted"]
 
@@ -181,7 +181,7 @@ def test_the_message_of_an_unschedulable_attempt_is_the_scheduler_s() -> None:
 
 def test_an_attempt_without_room_gives_back_what_it_holds() -> None:
     stopping = make_job().attempt(1, cause="Unschedulable", message="no room").head(pending=True).worker(0)
-    assert deleted(stopping.plan(after=901)) == ["digits-1-head", "digits-1-worker-0-0"]
+    assert deleted(stopping.plan(after=901)) == ["digits-11111-1-head", "digits-11111-1-worker-0-0"]
     plan = make_job().attempt(1, cause="Unschedulable", message="no room").worker(0).live().plan(after=902)
     assert plan.status is not None
     assert plan.status.attempts[0].end_time is not None

@@ -50,11 +50,11 @@ def test_a_pod_group_starts_all_pods_of_the_attempt_or_none() -> None:
     template = {"spec": {"priorityClassName": "high", "schedulingGroup": {"podGroupName": "another"}}}
     given = attempt(workers={"replicas": 4, "template": template})
     group = gang.pod_group(replace(given, grouped=True))
-    assert group["metadata"]["name"] == "digits-2"
+    assert group["metadata"]["name"] == "digits-11111-2"
     assert group["spec"] == {"schedulingPolicy": {"gang": {"minCount": 5}}, "priorityClassName": "high"}
     for new in (HEAD, WORKER):
         pod = pods.pod(replace(given, grouped=True), new, "IfNotPresent")
-        assert pod["spec"]["schedulingGroup"] == {"podGroupName": "digits-2"}
+        assert pod["spec"]["schedulingGroup"] == {"podGroupName": "digits-11111-2"}
     assert "schedulingGroup" not in pods.pod(given, HEAD, "IfNotPresent")["spec"]
     assert pods.pod(given, WORKER, "IfNotPresent")["spec"]["schedulingGroup"] == {"podGroupName": "another"}
     labels = objects.config_map(replace(given, grouped=True))["metadata"]["labels"]
@@ -89,7 +89,7 @@ def test_head_and_workers_run_their_own_modules() -> None:
 
 def test_names_and_labels_tell_attempt_role_and_place() -> None:
     meta = made(WORKER)["metadata"]
-    assert meta["name"] == "digits-2-worker-3-1"
+    assert meta["name"] == "digits-11111-2-worker-3-1"
     assert meta["labels"] == {
         "app.kubernetes.io/managed-by": "headway",
         "headway.dev/job": "digits",
@@ -101,9 +101,9 @@ def test_names_and_labels_tell_attempt_role_and_place() -> None:
 
 
 def test_workers_find_the_head_by_the_name_of_this_attempt() -> None:
-    assert env(main(made(WORKER)))["HEADWAY_HEAD_ADDRESS"] == "digits-2.team.svc:6379"
+    assert env(main(made(WORKER)))["HEADWAY_HEAD_ADDRESS"] == "digits-11111-2.team.svc:6379"
     service = network.service(attempt())
-    assert service["metadata"]["name"] == "digits-2"
+    assert service["metadata"]["name"] == "digits-11111-2"
     assert service["spec"]["selector"].items() <= made(HEAD)["metadata"]["labels"].items()
     assert not service["spec"]["selector"].items() <= made(WORKER)["metadata"]["labels"].items()
 
@@ -196,8 +196,18 @@ def test_one_claim_for_both_is_one_volume() -> None:
     ],
 )
 def test_the_run_s_folder_is_under_the_storage_s_root(storage: dict[str, Any], root: str) -> None:
-    config = objects.config_map(attempt(storage=storage))
-    assert wire.RunFile.model_validate_json(config["data"]["run.json"]).storage_uri == root
+    assert objects.run_file(attempt(storage=storage)).storage_uri == root
+
+
+def test_the_run_file_and_the_token_are_two_keys_of_one_secret_that_never_changes() -> None:
+    secret = objects.secret(attempt(), "token of ray")
+    assert secret["immutable"]
+    assert wire.RunFile.model_validate_json(secret["stringData"]["run.json"]) == objects.run_file(attempt())
+    for path, key in ((wire.RUN_DIR, "run.json"), (wire.TOKEN_FILE.rpartition("/")[0], "token")):
+        items = [{"key": key, "path": key}]
+        wanted = {"secretName": secret["metadata"]["name"], "defaultMode": 0o440, "items": items}
+        assert mounts(made(WORKER))[path]["secret"] == wanted
+    assert not [volume for volume in made(HEAD)["spec"]["volumes"] if "configMap" in volume]
 
 
 def laid(**template: Any) -> dict[str, Any]:
@@ -305,7 +315,7 @@ def test_labels_and_annotations_of_the_template_are_kept_but_ours_win() -> None:
     assert meta["labels"]["team"] == "a"
     assert meta["labels"]["headway.dev/job"] == "digits"
     assert meta["annotations"] == {"k": "v"}
-    assert meta["name"] == "digits-2-worker-3-1"
+    assert meta["name"] == "digits-11111-2-worker-3-1"
 
 
 def test_the_job_s_own_template_is_not_changed_by_merging() -> None:

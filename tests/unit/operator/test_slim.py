@@ -15,7 +15,7 @@ from headway_operator.training.plan.model import Pod
 from sim.builders import T0
 
 
-def pod(*, name: str = "digits-1-worker-0-3", role: str = "worker", spec: Any = None, **status: Any) -> Pod:
+def pod(*, name: str = "digits-11111-1-worker-0-3", role: str = "worker", spec: Any = None, **status: Any) -> Pod:
     labels = {wire.LABEL_JOB: "digits", wire.LABEL_JOB_UID: "u", wire.LABEL_ATTEMPT: "1", wire.LABEL_ROLE: role}
     labels |= {wire.LABEL_WORKER: "0"} if role == "worker" else {}
     meta = {"name": name, "namespace": "default", "uid": "p", "resourceVersion": "4", "labels": labels}
@@ -34,7 +34,7 @@ def terminated(code: int, **fields: Any) -> dict[str, Any]:
 
 def test_names_tell_which_replacement_a_worker_is() -> None:
     assert pod().number == 3
-    assert pod(name="digits-1-head", role="head").number == 0
+    assert pod(name="digits-11111-1-head", role="head").number == 0
 
 
 def test_the_end_is_that_of_the_main_container() -> None:

@@ -80,8 +80,9 @@ def test_the_message_outlives_metrics_and_is_cut_at_its_end() -> None:
 
 def test_it_is_written_where_kubernetes_looks(tmp_path: Path) -> None:
     path = tmp_path / "termination-log"
-    write(wire.Outcome(attempt=3, outcome="Interrupted"), str(path))
+    write(wire.Outcome(uid="u", attempt=3, outcome="Interrupted"), str(path))
     assert json.loads(path.read_text()) == {
+        "uid": "u",
         "attempt": 3,
         "outcome": "Interrupted",
         "message": "",

@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import io
 import json
+import queue
 import ssl
 import subprocess
 import threading
@@ -27,6 +28,16 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import KEEP_SECONDS, StepKeeper
 from headway_trainer.training.link import TrainProgress
 
+UID = "11111111-2222-3333-4444-555555555555"
+
+
+def run_of(attempt: int) -> wire.RunFile:
+    """The run file of an attempt."""
+    spec = {"training": {"entrypoint": "train:main"}}
+    return wire.RunFile.model_validate(
+        {"namespace": "team", "name": "digits", "uid": UID, "attempt": attempt, "storageUri": "/runs", "spec": spec}
+    )
+
 
 def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
     told = TrainProgress(
@@ -40,8 +51,8 @@ def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
         metrics={"train/loss": 0.123456789},
         resumed_from_step=100,
     )
-    file = to_file(3, told, 7)
-    assert (file.attempt, file.resumed_from_step, file.steps_lost) == (3, 100, 7)
+    file = to_file(run_of(3), told, 7)
+    assert (file.uid, file.attempt, file.resumed_from_step, file.steps_lost) == (UID, 3, 100, 7)
     assert file.progress.percent == 15
     assert file.progress.eta_seconds == 85
     assert file.progress.samples_per_second == 1234.6
@@ -49,7 +60,7 @@ def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
 
 
 def test_a_function_that_plans_no_steps_has_no_percent_and_no_eta() -> None:
-    file = to_file(1, TrainProgress(step=4), None)
+    file = to_file(run_of(1), TrainProgress(step=4), None)
     assert file.progress.percent is None
     assert file.progress.eta_seconds is None
 
@@ -65,11 +76,10 @@ def test_metrics_are_shown_with_five_digits(value: float, text: str) -> None:
 
 
 def file_of(step: int) -> wire.ProgressFile:
-    return to_file(1, TrainProgress(step=step), None)
+    return to_file(run_of(1), TrainProgress(step=step), None)
 
 
-def test_the_config_map_gets_the_newest_progress_and_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATCH_SECONDS", 0.05)
+def test_the_config_map_gets_the_newest_progress_and_the_last_word() -> None:
     sent: list[bytes] = []
     first = threading.Event()
     more = threading.Event()
@@ -79,7 +89,7 @@ def test_the_config_map_gets_the_newest_progress_and_the_last_word(monkeypatch: 
         first.set()
         more.wait(10)
 
-    sink = ConfigMapSink(send)
+    sink = ConfigMapSink(send, 0.05)
     sink.update(file_of(1))
     assert first.wait(10)
     for step in range(2, 50):
@@ -90,17 +100,36 @@ def test_the_config_map_gets_the_newest_progress_and_the_last_word(monkeypatch: 
     assert steps == [1, 49]
 
 
-def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(module, "PATCH_SECONDS", 0.0)
+def test_the_first_word_and_the_last_go_at_once_and_what_is_between_waits_its_time() -> None:
+    sent: queue.SimpleQueue[wire.ProgressFile] = queue.SimpleQueue()
+    sink = ConfigMapSink(lambda body: sent.put(_said(body)), 3600.0)
+    sink.update(file_of(1))
+    assert sent.get(timeout=10).progress.step == 1
+    sink.update(file_of(2))
+    word = wire.Outcome(uid=UID, attempt=1, outcome="Succeeded")
+    sink.update(file_of(3).model_copy(update={"outcome": word}))
+    last = sent.get(timeout=10)
+    assert (last.progress.step, last.outcome) == (3, word)
+    sink.close()
+    assert sent.empty()
+
+
+def test_a_patch_holds_the_job_s_uid_as_the_admission_policy_looks_for_it() -> None:
+    sent: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    sink = ConfigMapSink(sent.put)
+    sink.update(file_of(1))
+    assert f'"uid":"{UID}"' in json.loads(sent.get(timeout=10))["data"][wire.KEY_PROGRESS]
+    sink.close()
+
+
+def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(caplog: pytest.LogCaptureFixture) -> None:
     calls = threading.Semaphore(0)
 
     def refuse(_: bytes) -> None:
         calls.release()
         raise OSError("403 Forbidden")
 
-    sink = ConfigMapSink(refuse)
+    sink = ConfigMapSink(refuse, 0.001)
     for step in range(3):
         sink.update(file_of(step))
         assert calls.acquire(timeout=10)
@@ -111,7 +140,6 @@ def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(
 
 
 def test_what_the_server_did_not_take_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATCH_SECONDS", 0.0)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
     sent: list[int | None] = []
     again = threading.Event()
@@ -122,7 +150,7 @@ def test_what_the_server_did_not_take_is_sent_again(monkeypatch: pytest.MonkeyPa
             raise OSError("503 Service Unavailable")
         again.set()
 
-    sink = ConfigMapSink(send)
+    sink = ConfigMapSink(send, 0.001)
     sink.update(file_of(7))
     assert again.wait(30)
     sink.close()
@@ -306,5 +334,8 @@ def test_the_last_word_of_an_attempt_that_failed_names_the_checkpoints_that_were
 
 
 def _step(body: bytes) -> int | None:
-    document = json.loads(body)
-    return wire.ProgressFile.model_validate_json(document["data"][wire.KEY_PROGRESS]).progress.step
+    return _said(body).progress.step
+
+
+def _said(body: bytes) -> wire.ProgressFile:
+    return wire.ProgressFile.model_validate_json(json.loads(body)["data"][wire.KEY_PROGRESS])

@@ -28,13 +28,16 @@ from headway_operator.training.plan.workers import Crew, charge_all, counted, lo
 def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
     """The attempt that has begun and not ended.
 
-    An attempt that has objects has begun, even if the operator was stopped before it could write that down.
+    An attempt that has objects has begun, even if the operator was stopped before it could write that down. It has no
+    name if their names are those that 0.1.0 gave.
     """
-    pods = [pod for pod in observed.pods if pod.attempt > job.status.attempt]
-    seen = max([pod.attempt for pod in pods] + [config.attempt for config in observed.configs], default=0)
+    seen = max([pod.attempt for pod in observed.pods] + [item.attempt for item in observed.configs], default=0)
     if seen > job.status.attempt:
-        start = min((pod.created for pod in pods if pod.attempt == seen), default=now)
-        return gang.begin(job, seen, start)
+        pods = [pod for pod in observed.pods if pod.attempt == seen]
+        begun = gang.begin(job, seen, min((pod.created for pod in pods), default=now))
+        names = [pod.name for pod in pods] + [item.name for item in observed.configs if item.attempt == seen]
+        named = all(name.startswith(begun.name or "") for name in names)
+        return begun if named else begun.model_copy(update={"name": None})
     last = job.status.attempts[-1] if job.status.attempts else None
     return last if last is not None and last.end_time is None else None
 
@@ -46,8 +49,8 @@ def start(look: Look, number: int) -> None:
 
 def carry_on(look: Look, attempt: Attempt) -> None:
     """Keep an attempt going, or stop it, or record its end."""
-    look.turn_to(attempt.number)
-    crew = muster(look.observed, attempt.number, _desired(look, attempt), look.now)
+    look.turn_to(attempt)
+    crew = muster(look.observed, attempt, _desired(look, attempt), look.now)
     said = look.said
     if look.job.status.attempt < attempt.number:
         _announce(look, attempt, crew)
@@ -56,7 +59,7 @@ def carry_on(look: Look, attempt: Attempt) -> None:
     if head is not None and head.ended and _unheard(look, head):
         look.read.add("live")
     elif head is not None and head.ended:
-        _end(look, attempt, head_end(head, attempt.number, said.outcome if said else None))
+        _end(look, attempt, head_end(head, look.word_uid, said.outcome if said else None))
     elif head is not None and overdue(head, look.now):
         _unreachable_head(look, attempt, crew)
     elif head is None and said is not None and said.outcome is not None:
@@ -67,7 +70,7 @@ def carry_on(look: Look, attempt: Attempt) -> None:
         if not look.observed.live:
             look.read.add("live")
             return
-        name = wire.head_name(look.job.name, attempt.number)
+        name = wire.head_name(look.job.name, look.job.uid, attempt.number)
         _end(look, attempt, End("NodeLost", gone_message("head", name)))
     else:
         _keep_going(look, attempt, crew)
@@ -94,7 +97,9 @@ def conclude(look: Look, *, complete: bool, reason: str, message: str) -> None:
 
 def _unheard(look: Look, head: Pod) -> bool:
     """Whether a head without a word on its pod may have left one in its ConfigMap that the cache has not seen."""
-    heard = read_outcome(head.end, head.attempt) or (look.said.outcome if look.said is not None else None)
+    heard = read_outcome(head.end, head.attempt, look.word_uid) or (
+        look.said.outcome if look.said is not None else None
+    )
     return heard is None and not look.observed.live
 
 
@@ -330,6 +335,10 @@ def _decide_after(look: Look, entry: Attempt, end: End) -> None:
         look.draft.condition("Running", False, gang.REASON_DOES_NOT_FIT, "")
         look.draft.condition("Scheduled", False, gang.REASON_DOES_NOT_FIT, text)
         look.notice("Released", bounded(f"attempt {number}: {text}"), warning=True)
+    elif cause == "Upgraded":
+        look.draft.phase = "Pending"
+        look.draft.condition("Running", False, "Upgraded", f"attempt {number} ended: {end.message}")
+        look.notice("Upgraded", bounded(f"attempt {number} ended: {end.message}"))
     elif _another_try(look, cause):
         look.draft.phase = "Pending"
         look.draft.condition("Running", False, "Retrying", f"attempt {number} ended: {cause}, {end.message}")

@@ -60,15 +60,15 @@ LAST_WORDS = 600
 """How much of the end of a log is told."""
 
 
-def read_outcome(end: ContainerEnd | None, attempt: int) -> wire.Outcome | None:
-    """The driver's last word; None if there is none, or it is another attempt's."""
+def read_outcome(end: ContainerEnd | None, attempt: int, uid: str) -> wire.Outcome | None:
+    """The driver's last word; None if there is none, or it is another attempt's or another job's."""
     if end is None or not end.message.lstrip().startswith("{"):
         return None
     try:
         outcome = wire.Outcome.model_validate_json(end.message)
     except ValidationError:
         return None
-    return outcome if outcome.attempt == attempt else None
+    return outcome if (outcome.uid, outcome.attempt) == (uid, attempt) else None
 
 
 def overdue(pod: Pod, now: float) -> bool:
@@ -94,13 +94,14 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
     return None
 
 
-def head_end(pod: Pod, attempt: int, written: wire.Outcome | None = None) -> End:
+def head_end(pod: Pod, uid: str, written: wire.Outcome | None = None) -> End:
     """What the end of the head pod means. The driver's outcome counts most, then the cluster's reason.
 
-    `written` is the outcome as the driver wrote it beside its progress: it may be all that is left of it.
+    `uid` is the job's, as it stands in the outcome. `written` is the outcome as the driver wrote it beside its
+    progress: it may be all that is left of it.
     """
     end = pod.end
-    outcome = read_outcome(end, attempt) or written
+    outcome = read_outcome(end, pod.attempt, uid) or written
     cause, message = _head_cause(pod, outcome)
     return End(
         cause=cause,

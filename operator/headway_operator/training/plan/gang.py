@@ -40,12 +40,13 @@ LACK_LIMIT = 600
 
 def begin(job: Job, number: int, start: float) -> Attempt:
     """A new attempt. One that follows attempts that found no room goes on with their clock."""
-    text, image = to_text(start), job.spec.image if job.spec is not None else None
+    image, name = job.spec.image if job.spec is not None else None, wire.object_name(job.name, job.uid, number)
+    new = Attempt(number=number, name=name, image=image, start_time=to_text(start))
     last = job.status.attempts[-1] if job.status.attempts else None
     if last is None or last.cause != "Released" or _suspended_since(job, last):
-        return Attempt(number=number, image=image, start_time=text)
+        return new
     since = last.end_time if last.running_time else asking_since(last)
-    return Attempt(number=number, image=image, start_time=text, queued_time=since, releases=_turn(last))
+    return new.model_copy(update={"queued_time": since, "releases": _turn(last)})
 
 
 def _suspended_since(job: Job, last: Attempt) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headway_api import wire
+from headway_api.status import Attempt
 from headway_operator.training.plan.ends import overdue
 from headway_operator.training.plan.model import AttemptConfig, Fact, Job, NewPod, Notice, Observed, Plan, Pod, Refusal
 from headway_operator.training.plan.status import Draft, read_progress, urgent
@@ -26,6 +27,8 @@ class Look:
         """Its ConfigMap."""
         self.said: wire.ProgressFile | None = None
         """What its driver says there."""
+        self.word_uid = job.uid
+        """The uid in its driver's last word; none in that of a driver of 0.1.0."""
         self.notices: list[Notice] = []
         self.read: set[Fact] = set()
         self._attempt = 0
@@ -40,13 +43,18 @@ class Look:
         self._forget: list[Pod] = []
         self._wake: float | None = None
 
-    def turn_to(self, attempt: int) -> None:
+    def turn_to(self, attempt: Attempt) -> None:
         """From here on it is about this attempt."""
-        self._attempt = attempt
-        prefix = f"{self.job.name}-{attempt}-"
+        number, name = attempt.number, attempt.name
+        self._attempt = number
+        prefix = f"{wire.object_name(self.job.name, self.job.uid, number)}-"
         self.refusals = {name: why for name, why in self.observed.refusals.items() if name.startswith(prefix)}
-        self.config = next((config for config in self.observed.configs if config.attempt == attempt), None)
-        self.said = read_progress(self.config.progress, attempt) if self.config is not None else None
+        configs = [config for config in self.observed.configs if config.attempt == number]
+        self.config = next((config for config in configs if name in (None, config.name)), None)
+        # What a driver of 0.1.0 says in a ConfigMap may be that of an earlier job of the same name.
+        heard = self.config if name is not None else None
+        self.said = read_progress(heard.progress, number, self.job.uid) if heard is not None else None
+        self.word_uid = self.job.uid if name is not None else ""
 
     def create(self, workers: int, pods: list[NewPod], *, ensure: frozenset[str]) -> bool:
         """Create pods of the attempt, which has so many workers, those that were refused a moment ago excepted.
@@ -68,7 +76,7 @@ class Look:
 
     def refused_until(self, pod: NewPod) -> float | None:
         """When a pod that was refused a moment ago may be asked for again; None: now."""
-        refusal = self.refusals.get(pod.name(self.job.name, self._attempt))
+        refusal = self.refusals.get(pod.name(self.job.name, self.job.uid, self._attempt))
         return refusal.retry_at if refusal is not None and self.now < refusal.retry_at else None
 
     def delete(self, pod: Pod) -> None:

@@ -107,6 +107,7 @@ class Pod:
 class AttemptConfig:
     """The ConfigMap of an attempt: it says that the attempt has objects, and what its driver says."""
 
+    name: str
     attempt: int
     progress: str
     """The text of progress.json."""
@@ -181,11 +182,11 @@ class NewPod:
     index: int = 0
     number: int = 0
 
-    def name(self, job: str, attempt: int) -> str:
-        """The pod's name."""
+    def name(self, job: str, uid: str, attempt: int) -> str:
+        """The pod's name, as a pod of an attempt of the job of that name and uid."""
         if self.role == wire.ROLE_HEAD:
-            return wire.head_name(job, attempt)
-        return wire.worker_name(job, attempt, self.index, self.number)
+            return wire.head_name(job, uid, attempt)
+        return wire.worker_name(job, uid, attempt, self.index, self.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def token_lost(look: Look, attempt: Attempt, *, joining: bool) -> End | None:
     """The end of an attempt that no worker can join any more."""
     if attempt.running_time is None or not joining or "Secret" not in look.observed.missing:
         return None
-    name = wire.object_name(look.job.name, attempt.number)
+    name = wire.object_name(look.job.name, look.job.uid, attempt.number)
     return End(
         "Internal", f"somebody deleted the Secret {name} with Ray's token: no worker can join this attempt any more"
     )

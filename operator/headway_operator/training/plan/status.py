@@ -176,14 +176,13 @@ def _essence(status: TrainingJobStatus) -> object:
     )
 
 
-def read_progress(text: str, attempt: int) -> wire.ProgressFile | None:
-    """What the driver says; None if it says nothing, nothing readable, or is another attempt's."""
+def read_progress(text: str, attempt: int, uid: str) -> wire.ProgressFile | None:
+    """What the driver says; None if it says nothing, nothing readable, or is another attempt's or another job's."""
     if not text:
         return None
     try:
         said = wire.ProgressFile.model_validate_json(text)
     except ValidationError:
         return None
-    if said.attempt != attempt or (said.outcome is not None and said.outcome.attempt != attempt):
-        return None
-    return said
+    words: list[wire.ProgressFile | wire.Outcome] = [said] if said.outcome is None else [said, said.outcome]
+    return said if all((word.uid, word.attempt) == (uid, attempt) for word in words) else None

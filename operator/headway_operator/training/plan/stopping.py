@@ -25,6 +25,8 @@ def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[Lost]) -
         return End("InvalidSpec", "; ".join(look.job.problems[:3]))
     if spec.suspend:
         return End("Suspended", "spec.suspend is true")
+    if attempt.name is None:
+        return End("Upgraded", "its pods have names of Headway 0.1.0; the next attempt goes on from its checkpoint")
     return (
         _deadline(look, attempt, spec)
         or _refused(look)

@@ -71,12 +71,13 @@ class Crew:
         return self.head is not None and self.head.ready and self.ready_workers >= self.desired
 
 
-def muster(observed: Observed, attempt: int, desired: int, now: float) -> Crew:
-    """The crew of an attempt that should have `desired` workers."""
+def muster(observed: Observed, attempt: Attempt, desired: int, now: float) -> Crew:
+    """The crew of an attempt that should have `desired` workers: pods whose names begin with the attempt's."""
     crew = Crew(desired)
     places: dict[int, list[Pod]] = {}
+    prefix = f"{attempt.name}-" if attempt.name is not None else ""
     for pod in observed.pods:
-        if pod.attempt != attempt:
+        if pod.attempt != attempt.number or not pod.name.startswith(prefix):
             crew.surplus.append(pod)
         elif pod.role == wire.ROLE_HEAD:
             crew.head = pod if crew.head is None or crew.head.gone else crew.head

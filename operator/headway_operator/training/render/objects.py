@@ -23,11 +23,13 @@ class AttemptOf:
     spec: TrainingJobSpec
     grouped: bool = False
     """Whether its pods are scheduled as one PodGroup."""
+    progress_seconds: float = wire.PROGRESS_SECONDS
+    """How often its driver writes progress at most."""
 
     @property
     def name(self) -> str:
-        """The name of the attempt's ConfigMap, Secret, Service, NetworkPolicy and PodGroup."""
-        return wire.object_name(self.job, self.number)
+        """The name of the attempt's Secret, ConfigMap, Service, NetworkPolicy and PodGroup."""
+        return wire.object_name(self.job, self.uid, self.number)
 
     @property
     def head_address(self) -> str:
@@ -76,27 +78,33 @@ def storage_root(spec: TrainingJobSpec) -> str:
 
 
 def config_map(attempt: AttemptOf) -> Manifest:
-    """The attempt's ConfigMap: what its pods must know, and room for what its driver says."""
-    run = wire.RunFile(
+    """The attempt's ConfigMap: room for what its driver says. No pod mounts it, as it changes every few seconds."""
+    meta = metadata(attempt, attempt.name, {wire.LABEL_GANG: wire.GANG_POD_GROUP} if attempt.grouped else None)
+    meta["annotations"] = {
+        wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.uid, attempt.number),
+        wire.ANNOTATION_WORKERS: str(attempt.workers),
+        wire.ANNOTATION_PROGRESS_SECONDS: f"{attempt.progress_seconds:.3f}",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta,
+        "data": {wire.KEY_PROGRESS: ""},
+    }
+
+
+def run_file(attempt: AttemptOf) -> wire.RunFile:
+    """What the attempt's pods must know."""
+    return wire.RunFile(
         namespace=attempt.namespace,
         name=attempt.job,
         uid=attempt.uid,
         attempt=attempt.number,
         config_map=attempt.name,
         storage_uri=wire.run_folder(storage_root(attempt.spec), attempt.namespace, attempt.job, attempt.uid),
+        progress_seconds=attempt.progress_seconds,
         spec=_for_pods(attempt),
     )
-    meta = metadata(attempt, attempt.name, {wire.LABEL_GANG: wire.GANG_POD_GROUP} if attempt.grouped else None)
-    meta["annotations"] = {
-        wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.number),
-        wire.ANNOTATION_WORKERS: str(attempt.workers),
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": meta,
-        "data": {wire.KEY_RUN: run.model_dump_json(by_alias=True, exclude_none=True), wire.KEY_PROGRESS: ""},
-    }
 
 
 def _for_pods(attempt: AttemptOf) -> TrainingJobSpec:
@@ -111,12 +119,18 @@ def _for_pods(attempt: AttemptOf) -> TrainingJobSpec:
 
 
 def secret(attempt: AttemptOf, token: str) -> Manifest:
-    """The attempt's Secret: Ray's token, with which the attempt's processes know each other."""
+    """The attempt's Secret: Ray's token, with which the attempt's processes know each other, and the run file.
+
+    It never changes: the attempt goes on with what it began with.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(attempt, attempt.name),
         "type": "Opaque",
         "immutable": True,
-        "stringData": {wire.TOKEN_FILE.rsplit("/", 1)[-1]: token},
+        "stringData": {
+            wire.KEY_TOKEN: token,
+            wire.KEY_RUN: run_file(attempt).model_dump_json(by_alias=True, exclude_none=True),
+        },
     }

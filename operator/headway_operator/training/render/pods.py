@@ -29,7 +29,7 @@ def pod(attempt: AttemptOf, new: NewPod, pull_policy: str) -> Manifest:
     base = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(attempt, new.name(attempt.job, attempt.number), extra),
+        "metadata": metadata(attempt, new.name(attempt.job, attempt.uid, attempt.number), extra),
         "spec": _spec(attempt, part.resources, head=head, pull_policy=pull_policy),
     }
     return lay_under(part.template, base, f"spec.{'head' if head else 'workers'}.template")
@@ -156,18 +156,16 @@ def _fetch_code(attempt: AttemptOf, resources: Resources, pull_policy: str) -> M
 
 def _volumes(attempt: AttemptOf, resources: Resources) -> tuple[list[Manifest], list[Manifest]]:
     """The pod's volumes and where `main` mounts them."""
-    run = {"name": attempt.name, "items": [{"key": wire.KEY_RUN, "path": wire.KEY_RUN}]}
-    token_dir = wire.TOKEN_FILE.rsplit("/", 1)[0]
     volumes = [
-        _volume("run", configMap=run),
-        _volume("token", secret={"secretName": attempt.name, "defaultMode": SECRET_MODE}),
+        _volume("run", **_secret(attempt.name, wire.KEY_RUN)),
+        _volume("token", **_secret(attempt.name, wire.KEY_TOKEN)),
         _volume("tmp", emptyDir={}),
         # Ray's object store and data loaders share memory here; it counts against the container's limit.
         _volume("shm", emptyDir={"medium": "Memory", "sizeLimit": str(resources.memory)}),
     ]
     mounts = [
         _mount("run", wire.RUN_DIR, read_only=True),
-        _mount("token", token_dir, read_only=True),
+        _mount("token", wire.TOKEN_DIR, read_only=True),
         _mount("tmp", "/tmp"),  # noqa: S108 - a volume of the pod's own
         _mount("shm", "/dev/shm"),  # noqa: S108 - a volume of the pod's own
     ]
@@ -205,8 +203,10 @@ def _user_volumes(attempt: AttemptOf) -> list[tuple[str, str, bool, Manifest | N
     return found
 
 
-def _secret(name: str) -> Manifest:
-    return {"secret": {"secretName": name, "defaultMode": SECRET_MODE}}
+def _secret(name: str, *keys: str) -> Manifest:
+    """A Secret as a volume, with all its keys or with these alone."""
+    items = {"items": [{"key": key, "path": key} for key in keys]} if keys else {}
+    return {"secret": {"secretName": name, "defaultMode": SECRET_MODE, **items}}
 
 
 def _claim(name: str, *, read_only: bool) -> Manifest:
