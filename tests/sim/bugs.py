@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 
 from headway_operator.engine import apply, lease, queue, store
-from headway_operator.training.plan import attempts, job
+from headway_operator.training.plan import attempts, ending, job
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ BUGS = (
         0,
         "is deleted before its end is recorded",
         (
-            attempts._end,
-            "    draft.put(entry)\n",
-            "    draft.put(entry)\n    for pod in look.observed.pods:\n        look.delete(pod)\n",
+            ending.end_attempt,
+            "    status.put(entry)\n",
+            "    status.put(entry)\n    for pod in situation.observed.pods:\n        decision.delete(pod)\n",
         ),
     ),
     _bug(
@@ -53,8 +53,8 @@ BUGS = (
         "2 failures are charged, 1 were met",
         (
             attempts._record_replacements,
-            "charge_all(look.draft.failures, count)",
-            "charge_all(charge_all(look.draft.failures, count), count)",
+            "charge_all(failures, count)",
+            "charge_all(charge_all(failures, count), count)",
         ),
     ),
     _bug(
@@ -89,7 +89,7 @@ BUGS = (
         "a job is called suspended while its pods are still there",
         29,
         "suspended, but there are",
-        (job._between_attempts, "_suspended(look, clean)", "_suspended(look, True)"),
+        (job._between_attempts, "_suspended(decision, clean)", "_suspended(decision, True)"),
     ),
     _bug(
         "a head that has ended unnoticed is deleted unread",
@@ -117,8 +117,7 @@ BUGS = (
         "a driver's last word counts only on its pod",
         55,
         "ended with Succeeded, the status says Preempted",
-        (attempts.carry_on, "elif head is None and said is not None and said.outcome is not None:", "elif False:"),
-        (attempts.carry_on, "said.outcome if said else None", "None"),
+        (attempts._end_of, "situation.report.outcome if situation.report is not None else None", "None"),
     ),
 )
 

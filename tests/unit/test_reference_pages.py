@@ -13,7 +13,7 @@ import yaml
 import headway_trainer
 from headway_api.status import Cause
 from headway_operator.settings import PREFIX, Settings
-from headway_operator.training.plan import gang, status
+from headway_operator.training.plan import gang, pod_groups, status
 from markdown_blocks import ROOT
 
 PLAN = ROOT / "operator/headway_operator/training/plan"
@@ -41,8 +41,7 @@ def words(node: ast.expr) -> set[str]:
         case ast.IfExp(body=body, orelse=other):
             return words(body) | words(other)
         case ast.Name(id=name) | ast.Attribute(attr=name) if name.startswith("REASON_"):
-            found: str = getattr(gang, name, None) or getattr(status, name)
-            return {found}
+            return {next(getattr(module, name) for module in (gang, pod_groups, status) if hasattr(module, name))}
         case ast.Name(id="cause"):
             return set(get_args(Cause)) - NO_FAILURES
         case _:

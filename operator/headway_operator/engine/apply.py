@@ -26,8 +26,8 @@ from headway_operator.engine.kube import (
     RetryableError,
 )
 from headway_operator.engine.store import Cache
-from headway_operator.training.plan.ends import bounded
 from headway_operator.training.plan.model import Job, NewPod, Plan, Pod, Refusal
+from headway_operator.training.plan.text import bounded
 from headway_operator.training.records import Key
 from headway_operator.training.render import gang, network, objects, pods
 from headway_operator.training.render import namespace as namespace_objects

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from headway_api import wire
 from headway_api.status import Cause
 from headway_operator.training.plan.model import ContainerEnd, Pod
+from headway_operator.training.plan.text import LAST_WORDS, bounded
 
-MESSAGE_LIMIT = 1024
 PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 PULL_GRACE_SECONDS = 60.0
 """How long an image may fail to come: registries have hiccups."""
@@ -49,15 +49,6 @@ class End:
     exit_code: int | None = None
     node: str | None = None
     outcome: wire.Outcome | None = None
-
-
-def bounded(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """The text, cut to `limit` characters."""
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-LAST_WORDS = 600
-"""How much of the end of a log is told."""
 
 
 def read_outcome(end: ContainerEnd | None, attempt: int, uid: str) -> wire.Outcome | None:

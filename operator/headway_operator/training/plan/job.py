@@ -1,137 +1,140 @@
-"""The decision about a TrainingJob: what should exist, what should go, what the status says, when to look again."""
+"""The decision about a TrainingJob: what should exist, what should go, what the status says, when to decide again."""
 
 from __future__ import annotations
 
+from headway_api.job import TrainingJobSpec
 from headway_api.status import FINISHED, Attempt
 from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
-from headway_operator.training.plan import attempts, gang
-from headway_operator.training.plan.look import Look
+from headway_operator.training.plan import attempts, gang, pod_groups
+from headway_operator.training.plan.decision import Decision
+from headway_operator.training.plan.ending import conclude, resumed
+from headway_operator.training.plan.ends import OVERDUE_SECONDS
 from headway_operator.training.plan.model import Job, Observed, Plan
 from headway_operator.training.plan.status import condition_of
+from headway_operator.training.plan.stopping import deadline_message
 
 MAX_PROBLEMS_SHOWN = 10
 
 
 def plan(job: Job, observed: Observed, now: float) -> Plan:
     """What is to be done about the job now. `now` is in seconds since the epoch."""
-    look = Look(job, observed, now)
     if job.deleting:
         # Owner references take all of it away.
         return Plan(forget=tuple(pod for pod in observed.pods if pod.gone))
+    decision = Decision(job, observed, now)
     attempt = attempts.open_attempt(job, observed, now)
     if job.status.phase in FINISHED and not _rejected(job):
-        _clean_up(look)
-        _expire(look)
+        _clean_up(decision)
+        _expire(decision)
     elif attempt is not None:
-        attempts.carry_on(look, attempt)
+        attempts.carry_on(decision, attempt)
     elif job.spec is None:
-        _reject(look)
+        _reject(decision)
     else:
-        _between_attempts(look)
-    return look.plan()
+        _between_attempts(decision, job.spec)
+    return decision.plan()
 
 
 def _rejected(job: Job) -> bool:
-    """Whether the job failed before it began, for its spec: an edit can mend that."""
+    """Whether the job failed before it began, for its spec: an edit can correct that."""
     failed = condition_of(job.status, "Failed")
     return job.status.attempt == 0 and failed is not None and failed.reason == "InvalidSpec"
 
 
-def _reject(look: Look) -> None:
-    problems = look.job.problems
-    more = len(problems) - MAX_PROBLEMS_SHOWN
-    text = "; ".join(problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    known = _rejected(look.job) and look.job.status.observed_generation == look.job.generation
-    look.draft.condition("Accepted", False, "InvalidSpec", text)
-    _clean_up(look)
-    attempts.conclude(look, complete=False, reason="InvalidSpec", message=text)
+def _reject(decision: Decision) -> None:
+    job = decision.job
+    more = len(job.problems) - MAX_PROBLEMS_SHOWN
+    text = "; ".join(job.problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    known = _rejected(job) and job.status.observed_generation == job.generation
+    decision.status.condition("Accepted", False, "InvalidSpec", text)
+    _clean_up(decision)
+    conclude(decision, complete=False, reason="InvalidSpec", message=text)
     if not known:
-        look.notice("Rejected", text, warning=True)
-    _expire(look)
+        decision.notice("Rejected", text, warning=True)
+    _expire(decision)
 
 
-def _clean_up(look: Look) -> bool:
+def _clean_up(decision: Decision) -> bool:
     """Take away what ended attempts left; true when nothing is left that holds resources."""
-    held, left = look.held(), look.observed.attempts_with_objects()
-    for pod in look.observed.pods:
-        look.delete(pod)
-        look.forget(pod)
+    held, left = decision.held(), decision.observed.attempts_with_objects()
+    for pod in decision.observed.pods:
+        decision.delete(pod)
+        decision.forget(pod)
     for pod in held:
         if pod.deleting is not None:
-            look.wake_at(pod.deleting + attempts.OVERDUE_SECONDS + 1)
+            decision.wake_at(pod.deleting + OVERDUE_SECONDS + 1)
     if not held:
         # Pods that have just gone speak for their attempt, too: somebody may have deleted its ConfigMap.
-        gone = {pod.attempt for pod in look.observed.pods if pod.gone}
+        gone = {pod.attempt for pod in decision.observed.pods if pod.gone}
         for attempt in left | gone:
-            look.delete_objects(attempt)
+            decision.delete_objects(attempt)
     return not held and not left
 
 
-def _expire(look: Look) -> None:
-    spec = look.job.spec
+def _expire(decision: Decision) -> None:
+    spec = decision.job.spec
     # A spec with problems is not to be relied upon for deleting anything.
-    ended = to_seconds(look.draft.completion_time)
+    ended = to_seconds(decision.status.completion_time)
     if spec is None or spec.ttl_seconds_after_finished is None or ended is None:
         return
     due = ended + spec.ttl_seconds_after_finished
-    if look.now >= due:
-        look.delete_job()
+    if decision.now >= due:
+        decision.delete_job()
     else:
-        look.wake_at(due)
+        decision.wake_at(due)
 
 
-def _between_attempts(look: Look) -> None:
-    job, draft = look.job, look.draft
-    assert job.spec is not None  # noqa: S101 - plan() has sent jobs without a spec elsewhere
-    clean = _clean_up(look)
-    draft.condition("Accepted", True, "Valid", "the spec is valid")
-    draft.drop("Failed", "Complete")
-    draft.completion_time = None
+def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
+    job, status = decision.job, decision.status
+    clean = _clean_up(decision)
+    status.condition("Accepted", True, "Valid", "the spec is valid")
+    status.drop("Failed", "Complete")
+    status.completion_time = None
     last = _last(job)
     queued = last is not None and last.cause == "Released"
-    if job.spec.suspend:
-        draft.drop("Scheduled")
-        _suspended(look, clean)
+    if spec.suspend:
+        status.drop("Scheduled")
+        _suspended(decision, clean)
         return
-    attempts.resumed(look)
-    groupless = gang.await_pod_groups(look)
+    resumed(decision)
+    groupless = pod_groups.await_pod_groups(decision, job, decision.observed, spec)
     if not queued and not groupless:
-        draft.drop("Scheduled")
-    draft.phase = "Queued" if queued else "Pending"
-    deadline = job.spec.active_deadline_seconds
+        status.drop("Scheduled")
+    status.phase = "Queued" if queued else "Pending"
+    deadline = spec.active_deadline_seconds
     if deadline is not None and job.status.active_seconds >= deadline:
-        attempts.conclude(look, complete=False, reason="DeadlineExceeded", message=attempts.deadline_message(deadline))
+        conclude(decision, complete=False, reason="DeadlineExceeded", message=deadline_message(deadline))
         return
-    if groupless or not clean or (last is not None and not _backoff_over(look, last)):
+    if groupless or not clean or (last is not None and not _backoff_over(decision, last)):
         return
-    if job.status.attempt > 0 and not look.observed.live:
-        look.read.add("live")
+    if job.status.attempt > 0 and not decision.observed.live:
+        decision.ask("live")
         return
-    attempts.start(look, job.status.attempt + 1)
+    attempts.carry_on(decision, attempts.begin(job, job.status.attempt + 1, decision.now))
 
 
 def _last(job: Job) -> Attempt | None:
     return job.status.attempts[-1] if job.status.attempts else None
 
 
-def _backoff_over(look: Look, last: Attempt) -> bool:
-    job, released = look.job, last.cause == "Released"
+def _backoff_over(decision: Decision, last: Attempt) -> bool:
+    job, released = decision.job, last.cause == "Released"
     delay = gang.pause(job, last) if released else retry.delay_after(job.status.attempts, job.uid)
     begin = (to_seconds(last.end_time) or 0.0) + delay
-    if look.now >= begin:
+    if decision.now >= begin:
         return True
-    look.wake_at(begin)
+    decision.wake_at(begin)
     return False
 
 
-def _suspended(look: Look, clean: bool) -> None:
-    draft = look.draft
+def _suspended(decision: Decision, clean: bool) -> None:
+    status = decision.status
     if not clean:
-        draft.condition("Suspended", False, "Suspending", "waiting for the pods to go")
+        status.condition("Suspended", False, "Suspending", "waiting for the pods to go")
         return
-    if not draft.holds("Suspended"):
-        look.notice("Suspended", "the job holds no pods; set spec.suspend to false to go on")
-    draft.condition("Suspended", True, "Suspended", "spec.suspend is true: the job holds no pods")
-    draft.condition("Running", False, "Suspended", "")
-    draft.phase = "Suspended"
+    if not status.holds("Suspended"):
+        decision.notice("Suspended", "the job holds no pods; set spec.suspend to false to go on")
+    status.condition("Suspended", True, "Suspended", "spec.suspend is true: the job holds no pods")
+    status.condition("Running", False, "Suspended", "")
+    status.phase = "Suspended"

@@ -10,7 +10,7 @@ from headway_api.job import TrainingJob, TrainingJobSpec
 from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
 from headway_api.validate import problems_of
-from headway_operator.training.plan.ends import bounded
+from headway_operator.training.plan.text import bounded
 
 PROBLEM_LIMIT = 300
 

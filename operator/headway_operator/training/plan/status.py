@@ -22,8 +22,8 @@ from headway_api.status import (
 )
 from headway_api.storage import Storage
 from headway_operator.engine.times import to_text
-from headway_operator.training.plan.ends import bounded
 from headway_operator.training.plan.model import Job
+from headway_operator.training.plan.text import bounded
 
 _ORDER: tuple[ConditionType, ...] = (
     "Accepted",
@@ -41,10 +41,10 @@ REASON_STATUS_REFUSED = "StatusRefused"
 """Reconciled=False for this reason: the API server takes the status only without what the driver said."""
 
 
-class Draft:
+class StatusDraft:
     """A status in the making: begins as the job's present one, ends as the one that should be written."""
 
-    def __init__(self, job: Job, now: float) -> None:
+    def __init__(self, job: Job, now: float, *, refused: bool = False) -> None:
         status = job.status
         self._job = job
         self._now = now
@@ -61,7 +61,7 @@ class Draft:
         self.checkpoint: CheckpointStatus | None = status.checkpoint
         self.storage: Storage | None = status.storage
         self.result: Result | None = status.result
-        self.refused = False
+        self._refused = refused
         """Whether the API server refused the last status: this one is to be without what the driver said."""
 
     def condition(self, kind: ConditionType, holds: bool, reason: str, message: str = "") -> None:
@@ -119,12 +119,12 @@ class Draft:
             storage=self.storage,
             result=self.result,
         )
-        return essential(status) if self.refused else status
+        return essential(status) if self._refused else status
 
     def _reconciled(self) -> None:
         """That a plan is made at all says that the job is reconciled, whatever the status said before."""
         before = self._conditions.get("Reconciled")
-        if self.refused:
+        if self._refused:
             text = "the API server refused the status with what the driver said: it is written without that"
             self.condition("Reconciled", False, REASON_STATUS_REFUSED, text)
         elif before is not None and not (before.reason == REASON_STATUS_REFUSED and self.completion_time):

@@ -1,16 +1,26 @@
-"""What ends an attempt that would go on by itself: the user's wish, a deadline, a lack of room or of patience."""
+"""What ends an attempt that would go on by itself: the user's wish, a deadline, a lack of room or of patience.
+
+Each reason is one row of STOP_REASONS. The first one that holds is the attempt's; a reason that may hold later says
+when, and one that needs to know more says what.
+"""
 
 from __future__ import annotations
 
-from headway_api.job import TrainingJobSpec
-from headway_api.status import Attempt, Cause
+from collections.abc import Callable
+
+from headway_api.status import Cause
 from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
 from headway_operator.training.plan import ends, gang, hang
+from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
-from headway_operator.training.plan.look import Look
+from headway_operator.training.plan.losses import counted
 from headway_operator.training.plan.model import Pod
-from headway_operator.training.plan.workers import Crew, Lost, counted
+from headway_operator.training.plan.situation import Ask, Situation, Wait
+from headway_operator.training.plan.text import bounded
+
+Verdict = End | Wait | Ask | None
+StopReason = Callable[[Situation], Verdict]
 
 
 def deadline_message(seconds: int) -> str:
@@ -18,88 +28,95 @@ def deadline_message(seconds: int) -> str:
     return f"the job has held pods for activeDeadlineSeconds, {seconds} s: raise it to let a new job go on"
 
 
-def reason_to_stop(look: Look, attempt: Attempt, crew: Crew, lost: list[Lost]) -> End | None:
-    """Why the attempt has to stop, or None. Wakes the look when one of its clocks will be over."""
-    spec = look.job.spec
-    if spec is None:
-        return End("InvalidSpec", "; ".join(look.job.problems[:3]))
-    if spec.suspend:
-        return End("Suspended", "spec.suspend is true")
-    if attempt.name is None:
-        return End("Upgraded", "its pods have names of Headway 0.1.0; the next attempt goes on from its checkpoint")
-    return (
-        _deadline(look, attempt, spec)
-        or _refused(look)
-        or _stuck(look, crew)
-        or _never_up(look, attempt, spec, crew)
-        or _lost_too_many(look, attempt, spec, lost)
-        or hang.silent(look, attempt, spec, crew.head)
-        or gang.does_not_fit(look, attempt, spec, crew)
-    )
-
-
-def _deadline(look: Look, attempt: Attempt, spec: TrainingJobSpec) -> End | None:
-    if spec.active_deadline_seconds is None:
-        return None
-    start = to_seconds(attempt.start_time) or look.now
-    over = start + spec.active_deadline_seconds - look.job.status.active_seconds
-    if look.now >= over:
-        return End("DeadlineExceeded", deadline_message(spec.active_deadline_seconds))
-    look.wake_at(over)
+def reason_to_stop(situation: Situation, decision: Decision) -> End | None:
+    """Why the attempt has to stop, or None. What may hold later wakes the job then."""
+    for reason in STOP_REASONS:
+        verdict = reason(situation)
+        if isinstance(verdict, End):
+            return verdict
+        if isinstance(verdict, Wait):
+            decision.wake_at(verdict.until)
+        elif isinstance(verdict, Ask):
+            decision.ask(verdict.fact)
     return None
 
 
-def _refused(look: Look) -> End | None:
-    for name, refusal in sorted(look.refusals.items()):
+def _not_valid(situation: Situation) -> Verdict:
+    return End("InvalidSpec", "; ".join(situation.job.problems[:3])) if situation.job.spec is None else None
+
+
+def _suspended(situation: Situation) -> Verdict:
+    return End("Suspended", "spec.suspend is true") if situation.spec.suspend else None
+
+
+def _of_an_earlier_version(situation: Situation) -> Verdict:
+    if situation.attempt.name is not None:
+        return None
+    return End("Upgraded", "its pods have names of Headway 0.1.0; the next attempt goes on from its checkpoint")
+
+
+def _deadline(situation: Situation) -> Verdict:
+    seconds = situation.spec.active_deadline_seconds
+    if seconds is None:
+        return None
+    start = to_seconds(situation.attempt.start_time) or situation.now
+    over = start + seconds - situation.job.status.active_seconds
+    return End("DeadlineExceeded", deadline_message(seconds)) if situation.now >= over else Wait(over)
+
+
+def _refused(situation: Situation) -> Verdict:
+    for name, refusal in sorted(situation.refusals.items()):
         if refusal.kind == "Invalid":
             part = "head" if name.endswith("-head") else "workers"
-            mend = f"mend spec.{part}.template, delete the job and apply it anew"
-            return End("InvalidSpec", ends.bounded(f"the API server refuses {name}; {mend}: {refusal.message}"))
+            fix = f"correct spec.{part}.template, delete the job and apply it anew"
+            return End("InvalidSpec", bounded(f"the API server refuses {name}; {fix}: {refusal.message}"))
     return None
 
 
-def _stuck(look: Look, crew: Crew) -> End | None:
+def _cannot_start(situation: Situation) -> Verdict:
     """A container that cannot start for its image or its environment."""
-    for pod in crew.present:
-        if pod.waiting == "InvalidImageName":
-            return _stopped(pod, "ImagePull", "the image's name is not valid: mend spec.image or the template")
-        if pod.waiting in ends.PULL_ERRORS and _lasts(look, pod, ends.PULL_GRACE_SECONDS):
-            mend = "check spec.image, and imagePullSecrets in the pod templates"
-            return _stopped(pod, "ImagePull", f"the image cannot be pulled ({pod.waiting}): {mend}")
-        if pod.waiting in ends.CONFIG_ERRORS and _lasts(look, pod, ends.CONFIG_GRACE_SECONDS):
-            mend = "make what is missing, or mend the spec"
-            return _stopped(pod, "UserError", f"a container cannot be started ({pod.waiting}): {mend}")
+    waits: list[float] = []
+    for pod in situation.pods.present:
+        since = pod.waiting_since if pod.waiting_since is not None else situation.now
+        found = _why_waiting(pod)
+        if found is None:
+            continue
+        cause, grace, text = found
+        if situation.now >= since + grace:
+            return End(cause, bounded(f"{text}. Pod {pod.name}: {pod.waiting_message}"), node=pod.node)
+        waits.append(since + grace)
+    return Wait(min(waits)) if waits else None
+
+
+def _why_waiting(pod: Pod) -> tuple[Cause, float, str] | None:
+    """Cause, patience and sentence for a container that does not start; None if it is not known to be stuck."""
+    if pod.waiting == "InvalidImageName":
+        return "ImagePull", 0.0, "the image's name is not valid: correct spec.image or the template"
+    if pod.waiting in ends.PULL_ERRORS:
+        fix = "check spec.image, and imagePullSecrets in the pod templates"
+        return "ImagePull", ends.PULL_GRACE_SECONDS, f"the image cannot be pulled ({pod.waiting}): {fix}"
+    if pod.waiting in ends.CONFIG_ERRORS:
+        fix = "make what is missing, or correct the spec"
+        return "UserError", ends.CONFIG_GRACE_SECONDS, f"a container cannot be started ({pod.waiting}): {fix}"
     return None
 
 
-def _stopped(pod: Pod, cause: Cause, text: str) -> End:
-    return End(cause, ends.bounded(f"{text}. Pod {pod.name}: {pod.waiting_message}"), node=pod.node)
-
-
-def _lasts(look: Look, pod: Pod, grace: float) -> bool:
-    over = (pod.waiting_since if pod.waiting_since is not None else look.now) + grace
-    if look.now >= over:
-        return True
-    look.wake_at(over)
-    return False
-
-
-def _never_up(look: Look, attempt: Attempt, spec: TrainingJobSpec, crew: Crew) -> End | None:
+def _not_ready_in_time(situation: Situation) -> Verdict:
     """Pods that do not come up in time, at the start or as a replacement."""
-    patience = spec.scheduling.startup_deadline_seconds
+    attempt, pods = situation.attempt, situation.pods
+    patience = situation.spec.scheduling.startup_deadline_seconds
     if attempt.running_time is None:
-        over = (to_seconds(gang.asking_since(attempt)) or look.now) + patience
+        over = (to_seconds(gang.asking_since(attempt)) or situation.now) + patience
     else:
-        late = [pod.created for pod in crew.workers.values() if not pod.ready and pod.deleting is None and _idle(pod)]
+        late = [pod.created for pod in pods.workers.values() if not pod.ready and pod.deleting is None and _idle(pod)]
         if not late:
             return None
         over = min(late) + patience
-    if look.now < over:
-        look.wake_at(over)
-        return None
-    mend = "ask for less, add nodes, or raise scheduling.startupDeadlineSeconds"
-    text = f"not all pods were ready after {patience} s; {mend}: {_why_not_up(look, crew)}"
-    return End("Unschedulable", ends.bounded(text))
+    if situation.now < over:
+        return Wait(over)
+    fix = "ask for less, add nodes, or raise scheduling.startupDeadlineSeconds"
+    text = f"not all pods were ready after {patience} s; {fix}: {_why_not_ready(situation)}"
+    return End("Unschedulable", bounded(text))
 
 
 def _idle(pod: Pod) -> bool:
@@ -107,32 +124,46 @@ def _idle(pod: Pod) -> bool:
     return pod.phase == "Pending"
 
 
-def hindrance(look: Look, crew: Crew) -> str:
+def what_keeps_pods(situation: Situation) -> str:
     """What keeps pods from coming up, as far as anybody has said; empty if nobody has."""
-    refused = sorted(look.refusals.items())
+    refused = sorted(situation.refusals.items())
     if refused:
         name, refusal = refused[0]
         return f"the API server does not take {name}: {refusal.message}"
-    waiting = [pod for pod in crew.present if not pod.ready]
-    homeless = crew.homeless
-    if homeless:
+    waiting = [pod for pod in situation.pods.present if not pod.ready]
+    unschedulable = situation.pods.unschedulable
+    if unschedulable:
         without = sum(1 for pod in waiting if pod.node is None)
-        return f"{without} of {crew.desired + 1} pods have no node: {homeless[0].unschedulable}"
+        return f"{without} of {situation.pods.desired + 1} pods have no node: {unschedulable[0].unschedulable}"
     stuck = next((pod for pod in waiting if pod.waiting), None)
     return f"pod {stuck.name} on {stuck.node}: {stuck.waiting} {stuck.waiting_message}".strip() if stuck else ""
 
 
-def _why_not_up(look: Look, crew: Crew) -> str:
+def _why_not_ready(situation: Situation) -> str:
     """A sentence about the pods that are not ready, whether or not anybody has said why."""
-    waiting = [pod for pod in crew.present if not pod.ready]
+    waiting = [pod for pod in situation.pods.present if not pod.ready]
     silent = f"pod {waiting[0].name} does not get ready: see its events and its log" if waiting else "pods are missing"
-    return hindrance(look, crew) or silent
+    return what_keeps_pods(situation) or silent
 
 
-def _lost_too_many(look: Look, attempt: Attempt, spec: TrainingJobSpec, lost: list[Lost]) -> End | None:
-    failures = look.draft.failures
-    for each in counted(attempt, lost, look.now):
+def _lost_too_many(situation: Situation) -> Verdict:
+    failures = situation.failures
+    for each in counted(situation.attempt, situation.lost.values(), situation.now):
         failures = retry.charged(failures, each.cause)
-        if not retry.affordable(failures, each.cause, spec.retry):
-            return End(each.cause, ends.bounded(each.message))
+        if not retry.affordable(failures, each.cause, situation.spec.retry):
+            return End(each.cause, bounded(each.message))
     return None
+
+
+STOP_REASONS: tuple[StopReason, ...] = (
+    _not_valid,
+    _suspended,
+    _of_an_earlier_version,
+    _deadline,
+    _refused,
+    _cannot_start,
+    _not_ready_in_time,
+    _lost_too_many,
+    hang.silent,
+    gang.does_not_fit,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway_operator.training.plan.gang import pod_spec
+from headway_operator.training.plan.pod_groups import pod_spec
 from headway_operator.training.render.objects import AttemptOf, Manifest, metadata
 
 

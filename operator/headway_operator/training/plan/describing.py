@@ -1,0 +1,52 @@
+"""What the conditions say of an attempt that goes on."""
+
+from __future__ import annotations
+
+from headway_api.status import Attempt, WorkersStatus
+from headway_operator.engine.times import to_text
+from headway_operator.training.plan.decision import Decision
+from headway_operator.training.plan.situation import Situation
+from headway_operator.training.plan.status import REASON_PODS_REFUSED, pods_refused
+from headway_operator.training.plan.stopping import what_keeps_pods
+
+
+def describe(decision: Decision, situation: Situation, *, creating: bool) -> None:
+    """Enter the attempt as it is, and say so in the conditions; creating: its first pods are being created."""
+    status, pods = decision.status, situation.pods
+    ready = f"{pods.ready_workers} of {pods.desired} workers ready"
+    status.condition("Accepted", True, "Valid", "the spec is valid")
+    status.workers = WorkersStatus(desired=pods.desired, ready=pods.ready_workers)
+    _describe_nodes(decision, situation, creating=creating)
+    attempt = situation.attempt
+    if attempt.running_time is None and pods.complete:
+        attempt = attempt.model_copy(update={"running_time": to_text(situation.now)})
+        decision.notice("Running", f"attempt {attempt.number}: the head and {ready}")
+    _describe_running(decision, situation, attempt, ready)
+    status.put(attempt)
+
+
+def _describe_running(decision: Decision, situation: Situation, attempt: Attempt, ready: str) -> None:
+    status, pods = decision.status, situation.pods
+    if attempt.running_time is not None:
+        status.phase = "Running"
+        status.condition("Running", True, "AllReady" if pods.complete else "WorkersMissing", ready)
+        return
+    status.phase = "Starting"
+    head = "head ready" if pods.head is not None and pods.head.ready else "head not ready"
+    why = what_keeps_pods(situation)
+    status.condition("Running", False, "Starting", f"{head}, {ready}" + (f"; {why}" if why else ""))
+
+
+def _describe_nodes(decision: Decision, situation: Situation, *, creating: bool) -> None:
+    status, pods = decision.status, situation.pods
+    with_node = sum(1 for pod in pods.present if pod.node is not None)
+    if situation.refusals:
+        status.condition("Scheduled", False, REASON_PODS_REFUSED, what_keeps_pods(situation))
+    elif creating and pods_refused(situation.job.status) is not None:
+        return
+    elif with_node > pods.desired:
+        status.condition("Scheduled", True, "PodsScheduled", f"all {with_node} pods have a node")
+    else:
+        said = next((pod.unschedulable for pod in pods.unschedulable), "")
+        text = f"{with_node} of {pods.desired + 1} pods have a node" + (f": {said}" if said else "")
+        status.condition("Scheduled", False, "Unschedulable" if said else "WaitingForNodes", text)

@@ -1,0 +1,123 @@
+"""The end of an attempt: what is recorded of it, and what it means for the job."""
+
+from __future__ import annotations
+
+from headway_api.status import Attempt, Cause, WorkersStatus
+from headway_operator.engine.times import to_seconds, to_text
+from headway_operator.policies import retry
+from headway_operator.training.plan import gang
+from headway_operator.training.plan.decision import Decision
+from headway_operator.training.plan.ends import End
+from headway_operator.training.plan.situation import Situation
+from headway_operator.training.plan.text import bounded
+
+
+def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
+    """Record the end of an attempt and decide what it means. Its objects go when the status says so."""
+    status, attempt = decision.status, situation.attempt
+    end = _as_decided(attempt, end)
+    begun = to_seconds(attempt.start_time) or situation.now
+    at = min(max(end.at if end.at is not None else situation.now, begun), situation.now)
+    entry = attempt.model_copy(
+        update={
+            "end_time": to_text(at),
+            "cause": end.cause,
+            "exit_code": end.exit_code,
+            "node": end.node or attempt.node,
+            "message": bounded(end.message) or None,
+        }
+    )
+    entry = _with_outcome(decision, entry, end)
+    status.put(entry)
+    status.start_time = status.start_time or entry.start_time
+    status.active_seconds += int(at) - int(begun)
+    status.workers = WorkersStatus(desired=situation.pods.desired, ready=0)
+    status.failures = retry.charged(status.failures, end.cause)
+    status.drop("Scheduled")
+    _decide_what_follows(decision, entry, end)
+    decision.again()
+
+
+def resumed(decision: Decision) -> None:
+    """The job is suspended no more."""
+    if decision.status.holds("Suspended"):
+        decision.status.condition("Suspended", False, "Resumed", "spec.suspend is false")
+        decision.notice("Resumed", "the job goes on from its newest checkpoint")
+
+
+def conclude(decision: Decision, *, complete: bool, reason: str, message: str) -> None:
+    """The job has ended."""
+    status = decision.status
+    status.phase = "Succeeded" if complete else "Failed"
+    status.condition("Complete" if complete else "Failed", True, reason, message)
+    status.drop("Failed" if complete else "Complete", "Scheduled")
+    status.condition("Running", False, "Finished", "")
+    if status.holds("Suspended"):
+        status.condition("Suspended", False, "Finished", "")
+    status.completion_time = status.completion_time or to_text(decision.now)
+
+
+def _with_outcome(decision: Decision, entry: Attempt, end: End) -> Attempt:
+    """The attempt with what the driver's outcome says of it, which goes into the status, too."""
+    outcome, status = end.outcome, decision.status
+    if outcome is None:
+        return entry
+    status.progress = outcome.progress
+    status.checkpoint = outcome.checkpoint or status.checkpoint
+    status.result = outcome.result or status.result
+    steps = {"resumed_from_step": outcome.resumed_from_step, "steps_lost": outcome.steps_lost}
+    return entry.model_copy(update={key: value for key, value in steps.items() if value is not None})
+
+
+def _as_decided(attempt: Attempt, end: End) -> End:
+    """An attempt that was stopped ended for the reason of the stop, unless it is known to have failed instead."""
+    failed = (end.outcome is not None and end.outcome.outcome == "Failed") or end.cause == "OutOfMemory"
+    if attempt.cause is None or end.cause is None or failed:
+        return end
+    return End(
+        cause=attempt.cause,
+        message=attempt.message or end.message,
+        at=end.at,
+        exit_code=end.exit_code,
+        node=end.node,
+        outcome=end.outcome,
+    )
+
+
+def _decide_what_follows(decision: Decision, entry: Attempt, end: End) -> None:
+    status, cause, number = decision.status, end.cause, entry.number
+    if cause is None:
+        conclude(decision, complete=True, reason="Succeeded", message=bounded(end.message or "the model is stored"))
+        decision.notice("Complete", bounded(f"attempt {number} succeeded. {end.message}".strip()))
+    elif cause == "Suspended":
+        status.condition("Running", False, "Suspended", "")
+        status.condition("Suspended", False, "Suspending", "waiting for the pods to go")
+    elif cause == "Released":
+        text = bounded(f"{end.message}; {gang.next_turn(decision.job, entry, decision.now)}")
+        status.phase = "Queued"
+        status.condition("Running", False, gang.REASON_DOES_NOT_FIT, "")
+        status.condition("Scheduled", False, gang.REASON_DOES_NOT_FIT, text)
+        decision.notice("Released", bounded(f"attempt {number}: {text}"), warning=True)
+    elif cause == "Upgraded":
+        status.phase = "Pending"
+        status.condition("Running", False, "Upgraded", f"attempt {number} ended: {end.message}")
+        decision.notice("Upgraded", bounded(f"attempt {number} ended: {end.message}"))
+    elif _another_try(decision, cause):
+        status.phase = "Pending"
+        status.condition("Running", False, "Retrying", f"attempt {number} ended: {cause}, {end.message}")
+        decision.notice("AttemptFailed", bounded(f"attempt {number} ended: {cause}, {end.message}"), warning=True)
+    else:
+        text = _final_message(decision, cause, end.message)
+        conclude(decision, complete=False, reason=cause, message=text)
+        decision.notice("Failed", bounded(f"attempt {number}: {cause}, {text}"), warning=True)
+
+
+def _another_try(decision: Decision, cause: Cause) -> bool:
+    spec = decision.job.spec
+    return spec is not None and retry.affordable(decision.status.failures, cause, spec.retry)
+
+
+def _final_message(decision: Decision, cause: Cause, message: str) -> str:
+    spec = decision.job.spec
+    budget = retry.exhausted_message(decision.status.failures, cause, spec.retry) if spec is not None else ""
+    return bounded(f"{message} ({budget})" if budget else message)
