@@ -22,7 +22,8 @@ import yaml
 
 from cluster.paper import Operator, Paper
 from harness import Cluster
-from sim.builders import document
+from headway_api import wire
+from sim.builders import document, outcome
 
 NODES = 10
 """Of a thousand pods each."""
@@ -102,16 +103,27 @@ class Crowd:
         """Merge into the status of jobs."""
         await self._each(names, lambda name: self._patch(f"{JOBS}/{name}/status", body))
 
-    async def end_drivers(self, names: Iterable[str], message: str) -> None:
+    async def end_drivers(self, names: Iterable[str], **word: Any) -> None:
         """The main processes of the heads end in order, and leave their word."""
-        ended = {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": None, "finishedAt": None}
         container = {"name": "main", "image": "trainer:test", "imageID": "", "ready": False, "restartCount": 0}
-        status = {
-            "phase": "Succeeded",
-            "containerStatuses": [container | {"state": {"terminated": ended}}],
-            "conditions": [{"type": "Ready", "status": "False"}],
-        }
-        await self._each(names, lambda name: self._patch(f"{PODS}/{name}-1-head/status", {"status": status}))
+
+        def end(name: str) -> Any:
+            uid = self.uid(name)
+            message = outcome("Succeeded", uid=uid, message="stored", **word)
+            ended = {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": None, "finishedAt": None}
+            status = {
+                "phase": "Succeeded",
+                "containerStatuses": [container | {"state": {"terminated": ended}}],
+                "conditions": [{"type": "Ready", "status": "False"}],
+            }
+            return self._patch(f"{PODS}/{wire.head_name(name, uid, 1)}/status", {"status": status})
+
+        await self._each(names, end)
+
+    def uid(self, name: str) -> str:
+        """The uid of a job."""
+        uid: str = self.jobs[name]["metadata"]["uid"]
+        return uid
 
     def _patch(self, path: str, body: dict[str, Any]) -> Any:
         return self._session.patch(path, json=body, headers={"Content-Type": "application/merge-patch+json"})

@@ -21,6 +21,7 @@ import yaml
 
 from bench.report import Goal, Measured, Reference
 from harness import HACK_CLUSTER, ROOT, Cluster, run
+from headway_api import wire
 
 KUBERAY_SECONDS = Reference("KubeRay RayJob, on such a machine", 44.4)
 NAMESPACE = "start"
@@ -131,7 +132,9 @@ def ours(cluster: Cluster, number: int) -> Start:
 
 
 def _log(cluster: Cluster, name: str) -> str:
-    return cluster.kubectl("logs", "-n", NAMESPACE, f"{name}-1-head", check=False)
+    return cluster.kubectl(
+        "logs", "-n", NAMESPACE, "-l", f"{wire.LABEL_JOB}={name},{wire.LABEL_ROLE}=head", "--tail=-1", check=False
+    )
 
 
 def _said(log: str, what: str) -> float:

@@ -59,10 +59,10 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("", "configmaps", "get"): "is the ConfigMap that has the name ours?",
     ("", "configmaps", "list"): "the cache's seed",
     ("", "configmaps", "watch"): "progress",
-    ("", "configmaps", "create"): "run.json of an attempt",
+    ("", "configmaps", "create"): "room for an attempt's progress",
     ("", "configmaps", "delete"): "the end of an attempt",
     ("", "secrets", "get"): "is the Secret that has the name ours? Never list or watch",
-    ("", "secrets", "create"): "an attempt's Ray token",
+    ("", "secrets", "create"): "an attempt's Ray token and run.json",
     ("", "secrets", "delete"): "fences an attempt off",
     ("", "services", "get"): "is the Service that has the name ours?",
     ("", "services", "create"): "the head's name",
@@ -181,8 +181,6 @@ def test_with_watch_namespaces_the_operator_has_rights_in_these_alone(chart: Cha
     assert [role["rules"] for role in jobs] == [wide, wide]
     assert environment(narrow)["HEADWAY_NAMESPACES"] == "team-a,team-b"
     assert "HEADWAY_NAMESPACES" not in environment(default)
-    selector = narrow.one("ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]["namespaceSelector"]
-    assert selector["matchExpressions"][0]["values"] == ["team-a", "team-b"]
 
 
 def test_people_get_jobs_with_the_clusters_own_roles(default: Manifests) -> None:
@@ -316,11 +314,13 @@ def test_head_pods_are_held_to_their_own_progress(variant: Manifests) -> None:
     binding = variant.one("ValidatingAdmissionPolicyBinding")["spec"]
     assert policy["failurePolicy"] == "Fail"
     assert binding["validationActions"] == ["Deny"]
+    assert "matchResources" not in binding, "the head pods' role stays bound where jobs were watched before"
     assert binding["policyName"] == variant.one("ValidatingAdmissionPolicy")["metadata"]["name"]
     text = yaml.safe_dump(policy, width=10_000)
     assert f"endsWith(':{wire.SERVICE_ACCOUNT}')" in text
     assert wire.ANNOTATION_WRITER in text
     assert wire.KEY_PROGRESS in text
+    assert wire.LABEL_JOB_UID in text
 
 
 def test_what_needs_other_operators_or_may_cut_off_is_off_by_default(default: Manifests) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Self
 import yaml
 
 from harness import HACK_CLUSTER, ROOT, Cluster, run, why_no_cluster
+from headway_api import wire
 from sim.builders import document, outcome
 
 SYSTEM = "headway-paper"
@@ -136,6 +137,8 @@ class Paper:
         self._folder = folder
         self._kubeconfig = kubeconfig
         self._started: list[Operator] = []
+        self._uids: dict[str, str] = {}
+        """Of jobs, by name: of those that exist, or last did."""
 
     @classmethod
     @contextmanager
@@ -265,6 +268,29 @@ class Paper:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.cluster.story(name, 'default')}") from None
 
+    def uid(self, name: str) -> str:
+        """The uid of a job; of one that is gone, as it was when it was last asked for."""
+        self._uids |= {item["metadata"]["name"]: item["metadata"]["uid"] for item in self.cluster.items("tj")}
+        return self._uids[name]
+
+    def objects(self, name: str, attempt: int = 1) -> str:
+        """The name of an attempt's ConfigMap, Secret and the like."""
+        return wire.object_name(name, self.uid(name), attempt)
+
+    def head(self, name: str, attempt: int = 1) -> str:
+        """The name of a head pod."""
+        return wire.head_name(name, self.uid(name), attempt)
+
+    def worker(self, name: str, index: int = 0, number: int = 0, attempt: int = 1) -> str:
+        """The name of a worker pod."""
+        return wire.worker_name(name, self.uid(name), attempt, index, number)
+
+    def say(self, name: str, progress: dict[str, Any], attempt: int = 1, **fields: Any) -> None:
+        """The driver speaks."""
+        said = {"uid": self.uid(name), "attempt": attempt, "progress": progress, **fields}
+        patch = json.dumps({"data": {wire.KEY_PROGRESS: json.dumps(said)}})
+        self.cluster.kubectl("patch", "configmap", self.objects(name, attempt), "--type=merge", "-p", patch)
+
     def pods(self, name: str) -> list[dict[str, Any]]:
         """A job's pods."""
         return self.cluster.items("pods", "-l", f"headway.dev/job={name}")
@@ -287,7 +313,7 @@ class Paper:
 
     def end_driver(self, name: str, kind: str, *, attempt: int = 1, code: int = 0, **fields: Any) -> None:
         """The head's main process ends and leaves its word."""
-        self.end_pod(f"{name}-{attempt}-head", code, outcome(kind, attempt, **fields))
+        self.end_pod(self.head(name, attempt), code, outcome(kind, attempt, uid=self.uid(name), **fields))
 
     def end_pod(self, pod: str, code: int, message: str = "", reason: str = "Error") -> None:
         """A pod's main process ends, as the kubelet would say it."""

@@ -21,10 +21,11 @@ pytestmark = pytest.mark.cluster
 
 NAMESPACES = ("policy-a", "policy-b")
 
+UIDS = {"own": "11111111-2222-3333-4444-555555555555", "other": "99999999-8888-7777-6666-555555555555"}
 ATTEMPT = """
 apiVersion: v1
 kind: Pod
-metadata: {name: JOB-1-head}
+metadata: {name: HEAD}
 spec:
   serviceAccountName: headway-trainer
   nodeName: none
@@ -33,12 +34,27 @@ spec:
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: JOB-1
-  annotations: {headway.dev/writer: JOB-1-head}
-  labels: {headway.dev/job: JOB}
-  ownerReferences: [{apiVersion: v1, kind: Pod, name: JOB-1-head, uid: UID}]
-data: {run.json: "{}"}
+  name: NAME
+  annotations: {headway.dev/writer: HEAD}
+  labels: {headway.dev/job: JOB, headway.dev/job-uid: JUID}
+  ownerReferences: [{apiVersion: v1, kind: Pod, name: HEAD, uid: PUID}]
+data: {more.txt: "{}"}
 """
+
+
+def config_of(job: str) -> str:
+    """The name of a job's ConfigMap."""
+    return wire.object_name(job, UIDS[job], 1)
+
+
+def head_of(job: str) -> str:
+    """The name of its head pod."""
+    return wire.head_name(job, UIDS[job], 1)
+
+
+def word(job: str = "own", **fields: Any) -> str:
+    """What a driver of a job says, as the trainer writes it."""
+    return wire.ProgressFile.model_validate({"uid": UIDS[job], "attempt": 1, **fields}).model_dump_json()
 
 
 @dataclass(frozen=True)
@@ -98,19 +114,22 @@ def site(kubeconfig: Path) -> Iterator[Site]:
             cluster.kubectl("create", "rolebinding", account, "-n", namespace, "--clusterrole=headway-trainer",
                             *[f"--serviceaccount={where}:{account}" for where in NAMESPACES])  # fmt: skip
         for job in ("own", "other"):
-            pod, config_map = ATTEMPT.replace("JOB", job).split("---")
+            text = ATTEMPT.replace("HEAD", head_of(job)).replace("NAME", config_of(job)).replace("JUID", UIDS[job])
+            pod, config_map = text.replace("JOB", job).split("---")
             cluster.apply(pod, namespace)
-            uid = cluster.get("pod", f"{job}-1-head", "-n", namespace)["metadata"]["uid"]
-            cluster.apply(config_map.replace("UID", uid), namespace)
+            uid = cluster.get("pod", head_of(job), "-n", namespace)["metadata"]["uid"]
+            cluster.apply(config_map.replace("PUID", uid), namespace)
     made = Site(cluster)
-    token = made.token("policy-a", wire.SERVICE_ACCOUNT, "own-1-head")
+    token = made.token("policy-a", wire.SERVICE_ACCOUNT, head_of("own"))
     # A new policy is in force a moment after its creation.
     cluster.wait(
         "the policy in force",
-        lambda: "denied request" in made.patch(token, "policy-a", "other-1", {"data": {"x": "y"}}),
+        lambda: "denied request" in made.patch(token, "policy-a", config_of("other"), {"data": {"x": "y"}}),
         within=30,
     )
-    cluster.kubectl("patch", "configmap", "other-1", "-n", "policy-a", "--type=merge", "-p", '{"data":{"x":null}}')
+    cluster.kubectl(
+        "patch", "configmap", config_of("other"), "-n", "policy-a", "--type=merge", "-p", '{"data":{"x":null}}'
+    )
     yield made
     for namespace in NAMESPACES:
         cluster.kubectl("delete", "pods", "--all", "-n", namespace, "--force", "--grace-period=0")
@@ -121,23 +140,27 @@ def site(kubeconfig: Path) -> Iterator[Site]:
 @pytest.fixture
 def own(site: Site) -> str:
     """The token of the head pod of job `own`."""
-    return site.token("policy-a", wire.SERVICE_ACCOUNT, "own-1-head")
+    return site.token("policy-a", wire.SERVICE_ACCOUNT, head_of("own"))
 
 
 def test_a_head_pod_writes_its_progress_again_and_again(site: Site, own: str) -> None:
-    for said in ('{"attempt": 1}', '{"attempt": 1, "progress": {"step": 2}}'):
-        assert not site.patch(own, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: said}})
-        assert site.data("policy-a", "own-1") == {wire.KEY_RUN: "{}", wire.KEY_PROGRESS: said}
+    for said in (
+        word(),
+        word(progress={"step": 2}),
+        word(outcome={"uid": UIDS["own"], "attempt": 1, "outcome": "Failed"}),
+    ):
+        assert not site.patch(own, "policy-a", config_of("own"), {"data": {wire.KEY_PROGRESS: said}})
+        assert site.data("policy-a", config_of("own")) == {"more.txt": "{}", wire.KEY_PROGRESS: said}
 
 
 def test_a_head_pod_may_not_write_another_jobs_progress(site: Site, own: str) -> None:
-    said = site.patch(own, "policy-a", "other-1", {"data": {wire.KEY_PROGRESS: "{}"}})
-    assert "pod own-1-head may not write this ConfigMap: only other-1-head may" in said
-    assert wire.KEY_PROGRESS not in site.data("policy-a", "other-1")
+    said = site.patch(own, "policy-a", config_of("other"), {"data": {wire.KEY_PROGRESS: "{}"}})
+    assert f"pod {head_of('own')} may not write this ConfigMap: only {head_of('other')} may" in said
+    assert wire.KEY_PROGRESS not in site.data("policy-a", config_of("other"))
 
 
 def test_a_head_pod_may_not_read_another_jobs_config_map_by_an_empty_patch(site: Site, own: str) -> None:
-    assert "only other-1-head may" in site.patch(own, "policy-a", "other-1", {})
+    assert f"only {head_of('other')} may" in site.patch(own, "policy-a", config_of("other"), {})
 
 
 def test_a_head_pod_may_not_write_a_config_map_that_is_no_jobs(site: Site, own: str) -> None:
@@ -146,15 +169,35 @@ def test_a_head_pod_may_not_write_a_config_map_that_is_no_jobs(site: Site, own: 
 
 
 def test_a_pod_of_the_same_name_elsewhere_has_no_say_even_if_somebody_binds_it(site: Site) -> None:
-    elsewhere = site.token("policy-b", wire.SERVICE_ACCOUNT, "own-1-head")
-    said = site.patch(elsewhere, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: "from elsewhere"}})
+    elsewhere = site.token("policy-b", wire.SERVICE_ACCOUNT, head_of("own"))
+    said = site.patch(elsewhere, "policy-a", config_of("own"), {"data": {wire.KEY_PROGRESS: "from elsewhere"}})
     assert "denied request" in said
-    assert "from elsewhere" not in site.data("policy-a", "own-1").values()
+    assert "from elsewhere" not in site.data("policy-a", config_of("own")).values()
 
 
 def test_a_token_that_is_no_pods_is_refused(site: Site) -> None:
     bare = site.token("policy-a", wire.SERVICE_ACCOUNT)
-    assert "the token is not a pod" in site.patch(bare, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: "{}"}})
+    assert "the token is not a pod" in site.patch(
+        bare, "policy-a", config_of("own"), {"data": {wire.KEY_PROGRESS: "{}"}}
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        word("other"),
+        word("own").replace('"uid"', '"Uid"'),
+        word("own", progress={"metrics": {"a": UIDS["own"]}}).replace(f'"uid":"{UIDS["own"]}"', '"uid":""'),
+        word("other", outcome={"attempt": 1, "outcome": "Failed", "message": f'"uid":"{UIDS["own"]}"'}),
+        '{"attempt": 1}',
+        "",
+    ],
+)
+def test_a_head_pod_may_not_speak_for_another_job_nor_for_none(site: Site, own: str, said: str) -> None:
+    assert not site.patch(own, "policy-a", config_of("own"), {"data": {wire.KEY_PROGRESS: word()}})
+    refused = site.patch(own, "policy-a", config_of("own"), {"data": {wire.KEY_PROGRESS: said}})
+    assert f'must hold "uid":"{UIDS["own"]}"' in refused
+    assert site.data("policy-a", config_of("own"))[wire.KEY_PROGRESS] == word()
 
 
 DATA = 'may write data["progress.json"] and no other data'
@@ -164,15 +207,16 @@ METADATA = "may not change its ConfigMap's labels, annotations, owners or finali
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ({"data": {"run.json": "{1}"}}, DATA),
-        ({"data": {"run.json": None}}, DATA),
-        ({"data": {"more.json": "{}"}}, DATA),
-        ({"data": {"progress.json": "{}", "run.json": "{1}"}}, DATA),
+        ({"data": {"more.txt": "{1}"}}, DATA),
+        ({"data": {"more.txt": None}}, DATA),
+        ({"data": {"yet-more.txt": "{}"}}, DATA),
+        ({"data": {"progress.json": "{}", "more.txt": "{1}"}}, DATA),
         ({"binaryData": {"more": "YQ=="}}, DATA),
         ({"immutable": True}, DATA),
         ({"metadata": {"labels": {"headway.dev/job": "other"}}}, METADATA),
         ({"metadata": {"labels": None}}, METADATA),
-        ({"metadata": {"annotations": {"headway.dev/writer": "other-1-head"}}}, METADATA),
+        ({"metadata": {"labels": {wire.LABEL_JOB_UID: UIDS["other"]}}}, METADATA),
+        ({"metadata": {"annotations": {"headway.dev/writer": head_of("other")}}}, METADATA),
         ({"metadata": {"annotations": {"more": "x"}}}, METADATA),
         ({"metadata": {"ownerReferences": []}}, METADATA),
         ({"metadata": {"finalizers": ["example.com/stay"]}}, METADATA),
@@ -182,25 +226,26 @@ METADATA = "may not change its ConfigMap's labels, annotations, owners or finali
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
 )
 def test_a_head_pod_may_change_nothing_but_its_progress(site: Site, own: str, body: dict[str, Any], why: str) -> None:
-    before = site.cluster.get("configmap", "own-1", "-n", "policy-a")
-    said = site.patch(own, "policy-a", "own-1", body)
+    before = site.cluster.get("configmap", config_of("own"), "-n", "policy-a")
+    said = site.patch(own, "policy-a", config_of("own"), body)
     assert why in said
-    assert site.cluster.get("configmap", "own-1", "-n", "policy-a") == before
+    assert site.cluster.get("configmap", config_of("own"), "-n", "policy-a") == before
 
 
 def test_progress_of_the_full_size_is_taken(site: Site, own: str) -> None:
-    full = 65536 * "x"
-    assert not site.patch(own, "policy-a", "own-1", {"data": {wire.KEY_PROGRESS: full}})
-    assert site.data("policy-a", "own-1")[wire.KEY_PROGRESS] == full
+    full = word()
+    full += " " * (65536 - len(full))
+    assert not site.patch(own, "policy-a", config_of("own"), {"data": {wire.KEY_PROGRESS: full}})
+    assert site.data("policy-a", config_of("own"))[wire.KEY_PROGRESS] == full
 
 
 def test_a_head_pod_may_neither_read_nor_make_nor_delete(site: Site, own: str) -> None:
     new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
     for method, name, body in (
-        ("GET", "/own-1", None),
+        ("GET", f"/{config_of('own')}", None),
         ("GET", "", None),
         ("POST", "", new),
-        ("DELETE", "/own-1", None),
+        ("DELETE", f"/{config_of('own')}", None),
     ):
         said = site.request(own, method, f"policy-a/configmaps{name}", body)
         assert said["code"] == 403, (method, said)

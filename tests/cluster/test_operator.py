@@ -47,13 +47,11 @@ def test_a_job_becomes_pods_runs_and_ends_with_what_its_driver_said(paper: Paper
     status = paper.phase("digits", "Running")
     assert status["workers"] == {"desired": 2, "ready": 2}
     assert sorted(pod["metadata"]["name"] for pod in paper.pods("digits")) == [
-        "digits-1-head",
-        "digits-1-worker-0-0",
-        "digits-1-worker-1-0",
+        paper.head("digits"),
+        paper.worker("digits", 0),
+        paper.worker("digits", 1),
     ]
-    said = {"attempt": 1, "progress": {"percent": 38, "step": 7, "metrics": {"train/loss": "0.2"}}}
-    patch = json.dumps({"data": {"progress.json": json.dumps(said)}})
-    paper.cluster.kubectl("patch", "configmap", "digits-1", "--type=merge", "-p", patch)
+    paper.say("digits", {"percent": 38, "step": 7, "metrics": {"train/loss": "0.2"}})
     paper.until("progress in the status", lambda: paper.status("digits").get("progress", {}).get("step") == 7)
     assert "38%" in paper.cluster.kubectl("get", "tj", "digits")
     paper.end_driver("digits", "Succeeded", message="stored", result={"metrics": {"test/accuracy": "0.98"}})
@@ -138,19 +136,19 @@ def test_suspend_gives_all_back_and_resume_begins_the_next_attempt(paper: Paper,
 def test_a_lost_worker_is_replaced_and_a_lost_head_begins_the_next_attempt(paper: Paper, operator: Operator) -> None:
     paper.submit("digits", workers={"replicas": 2})
     paper.phase("digits", "Running")
-    paper.end_pod("digits-1-worker-1-0", 137)
+    paper.end_pod(paper.worker("digits", 1), 137)
     paper.until("two workers again", lambda: paper.status("digits")["workers"]["ready"] == 2)
 
     def names() -> list[str]:
         return sorted(pod["metadata"]["name"] for pod in paper.pods("digits"))
 
-    wanted = ["digits-1-head", "digits-1-worker-0-0", "digits-1-worker-1-1"]
+    wanted = [paper.head("digits"), paper.worker("digits", 0), paper.worker("digits", 1, 1)]
     paper.until("the replacement alone", lambda: names() == wanted)
     assert paper.status("digits")["failures"]["internal"] == 1
-    paper.cluster.kubectl("delete", "pod", "digits-1-head", "--wait=false")
+    paper.cluster.kubectl("delete", "pod", paper.head("digits"), "--wait=false")
     paper.until("attempt 2", lambda: paper.status("digits")["attempt"] == 2)
     paper.phase("digits", "Running")
-    assert {name.split("-")[1] for name in names()} == {"2"}
+    assert {name.split("-")[2] for name in names()} == {"2"}
     assert operator.get("/healthz") == "ok"
 
 
@@ -220,12 +218,12 @@ def test_what_happens_while_no_operator_runs_is_made_up_for(paper: Paper) -> Non
             paper.phase(name, "Running")
         first.kill()
     paper.end_driver("ends", "Succeeded", result={"metrics": {"test/accuracy": "0.9"}})
-    paper.cluster.kubectl("delete", "pod", "loses-1-worker-0-0", "--wait=false")
+    paper.cluster.kubectl("delete", "pod", paper.worker("loses"), "--wait=false")
     paper.cluster.kubectl("delete", "tj", "goes", "--wait=false")
     paper.submit("new")
     with paper.operator() as second:
         assert paper.phase("ends", "Succeeded")["result"]["metrics"] == {"test/accuracy": "0.9"}
-        paper.until("a worker again", lambda: "loses-1-worker-0-1" in json.dumps(paper.pods("loses")))
+        paper.until("a worker again", lambda: paper.worker("loses", 0, 1) in json.dumps(paper.pods("loses")))
         paper.phase("new", "Running")
         paper.nothing_left("goes")
         paper.nothing_left("ends")

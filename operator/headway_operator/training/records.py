@@ -18,8 +18,7 @@ from headway_operator.training.plan.ends import FOREIGN_INIT_FAILED, INIT_FAILED
 from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Pod
 
 MESSAGE_LIMIT = 1024
-MOST_DIGITS = 9
-"""Of a number in a label, a name or an annotation: anybody may write those."""
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?", re.ASCII)
 _QUIET_WAITS = ("ContainerCreating", "PodInitializing")
 
@@ -90,9 +89,7 @@ def version_of(body: Mapping[str, Any]) -> int:
 
 def _number_of(text: object) -> int | None:
     """A number as Headway writes it into labels, names and annotations; None for whatever else stands there."""
-    if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
-        return None
-    return int(text)
+    return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else None
 
 
 def key_of(body: Mapping[str, Any]) -> Key | None:

@@ -28,7 +28,7 @@ def test_suspend_and_resume_in_each_phase(paper: Paper, operator: Operator) -> N
     )
     for name in ("stops", "goes"):
         paper.until("a head on the silent node", lambda: paper.pods(name))  # noqa: B023 - asked at once
-        become_ready(paper, f"{name}-1-head")
+        become_ready(paper, paper.head(name))
     there = dict.fromkeys(("runs", "backs-off", "stops", "goes", "done"), "Running")
     paper.phases({"new": "Suspended", "starts": "Starting"} | there)
     finish(paper, "done")
@@ -47,15 +47,15 @@ def test_suspend_and_resume_in_each_phase(paper: Paper, operator: Operator) -> N
 
     # A head that saves its checkpoint is waited for, and its workers with it; meanwhile the user thinks again.
     for name in ("stops", "goes"):
-        paper.until("a head that stops", lambda: deleting(paper, name) == [f"{name}-1-head"])  # noqa: B023 - asked at once
+        paper.until("a head that stops", lambda: deleting(paper, name) == [paper.head(name)])  # noqa: B023 - asked at once
     paper.cluster.kubectl("delete", "tj", "goes", "--wait=false")
     for name in ("new", "runs", "backs-off", "stops", "done"):
         paper.edit(name, suspend=False)
     found = paper.phases({"new": "Running", "runs": "Running", "backs-off": "Running", "done": "Succeeded"})
     assert (found["new"]["attempt"], found["runs"]["attempt"], found["backs-off"]["attempt"]) == (1, 2, 2)
     assert found["stops"]["attempt"] == 1
-    go(paper, "stops-1-head")
-    go(paper, "goes-1-head")
+    go(paper, paper.head("stops"))
+    go(paper, paper.head("goes"))
     paper.until("attempt 2", lambda: causes(paper.status("stops")) == ["Suspended", None])
     assert "goes" not in paper.statuses()
     assert operator.metric('headway_stop_seconds_count{cause="Suspended"}') == 3

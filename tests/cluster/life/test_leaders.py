@@ -22,7 +22,7 @@ def jobs_in_every_phase(paper: Paper) -> None:
     plain = ("running", "loses", "ends", "goes", "backs-off", "done", "failed", "rests", "resumes")
     paper.submit_all({name: {} for name in plain} | {"starting": {"head": NOWHERE}, "stopping": {"head": ON_SILENT}})
     paper.until("a head on the silent node", lambda: paper.pods("stopping"))
-    become_ready(paper, "stopping-1-head")
+    become_ready(paper, paper.head("stopping"))
     paper.phases(dict.fromkeys((*plain, "stopping"), "Running"))
     finish(paper, "done")
     finish(paper, "failed", kind="Failed", cause="UserError", message="no column y")
@@ -45,7 +45,7 @@ def test_a_killed_leader_is_followed_within_15_seconds_with_jobs_in_every_phase(
         first.kill()
         killed = time.monotonic()
         paper.end_driver("ends", "Succeeded", result={"metrics": {"test/accuracy": "0.9"}})
-        paper.end_pod("loses-1-worker-0-0", 137)
+        paper.end_pod(paper.worker("loses"), 137)
         paper.cluster.kubectl("delete", "tj", "goes", "--wait=false")
         paper.edit("resumes", suspend=False)
         paper.submit("new")
@@ -60,7 +60,7 @@ def test_a_killed_leader_is_followed_within_15_seconds_with_jobs_in_every_phase(
             assert found[same]["attempts"] == before[same]["attempts"], f"{same}: nothing has happened to it"
         paper.until("the worker again", lambda: paper.status("loses")["workers"]["ready"] == 1)
         assert paper.status("loses")["attempt"] == 1
-        go(paper, "stopping-1-head")
+        go(paper, paper.head("stopping"))
         status = paper.phase("stopping", "Suspended")
         assert causes(status) == ["Suspended"]
         assert second.get("/healthz") == "ok"

@@ -19,9 +19,7 @@ VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"
 
 def report(paper: Paper, job: str, attempt: int, step: int, resumed: int | None = None) -> None:
     """A job's driver says how far it is."""
-    said = {"attempt": attempt, "progress": {"step": step, "stage": "Training"}, "resumedFromStep": resumed}
-    patch = json.dumps({"data": {"progress.json": json.dumps(said)}})
-    paper.cluster.kubectl("patch", "configmap", f"{job}-{attempt}", "--type=merge", "-p", patch)
+    paper.say(job, {"step": step, "stage": "Training"}, attempt, resumedFromStep=resumed)
 
 
 def live_through(paper: Paper) -> None:
@@ -35,11 +33,11 @@ def live_through(paper: Paper) -> None:
     for name in trained:
         report(paper, name, 1, 3)
     paper.until("steps", lambda: all(paper.statuses()[name].get("progress", {}).get("step") == 3 for name in trained))
-    paper.end_pod("loses-worker-1-worker-0-0", 137)
-    paper.cluster.kubectl("delete", "pod", "loses-head-1-head", "--wait=false")
+    paper.end_pod(paper.worker("loses-worker"), 137)
+    paper.cluster.kubectl("delete", "pod", paper.head("loses-head"), "--wait=false")
     paper.edit("rests", suspend=True)
     paper.until("attempt 2", lambda: paper.status("loses-head")["attempt"] == 2)
-    paper.until("the worker", lambda: "loses-worker-1-worker-0-1" in json.dumps(paper.pods("loses-worker")))
+    paper.until("the worker", lambda: paper.worker("loses-worker", 0, 1) in json.dumps(paper.pods("loses-worker")))
     paper.phases({"loses-head": "Running", "loses-worker": "Running", "rests": "Suspended"})
     paper.until("ready", lambda: paper.status("loses-worker")["workers"]["ready"] == 1)
     report(paper, "loses-worker", 1, 2)

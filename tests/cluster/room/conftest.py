@@ -49,7 +49,7 @@ def lose_a_node(room: Room) -> None:
     """The node of a job's head goes. It takes Kubernetes a minute to say so: the other tests have that time."""
     room.begin("lost", pool="fragile", gpu=8)
     room.phase("lost", "Running")
-    head = next(pod for pod in room.pods("lost") if pod["metadata"]["name"] == "lost-1-head")
+    head = next(pod for pod in room.pods("lost") if pod["metadata"]["name"] == room.head("lost"))
     room.cluster.kubectl("delete", "node", head["spec"]["nodeName"])
 
 

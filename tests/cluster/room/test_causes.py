@@ -78,7 +78,7 @@ def test_what_the_driver_says_is_the_cause_and_a_budget_of_none_ends_the_job(pla
 
 
 def test_an_eviction_is_a_preemption(play: Room) -> None:
-    pod = "drained-1-head"
+    pod = play.head("drained")
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "default"}}
     path = f"/api/v1/namespaces/default/pods/{pod}/eviction"
     play.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
@@ -94,7 +94,7 @@ def test_an_image_that_cannot_come_ends_the_attempt_and_is_tried_again_later(pla
     waiting = {"waiting": {"reason": "InvalidImageName", "message": "couldn't parse image name"}}
     container = {"name": "main", "image": "a b", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
     patch = json.dumps({"status": {"containerStatuses": [container]}})
-    play.cluster.kubectl("patch", "pod", "imageless-1-worker-0-0", "--subresource=status", "--type=merge", "-p", patch)
+    play.cluster.kubectl("patch", "pod", play.worker("imageless"), "--subresource=status", "--type=merge", "-p", patch)
     play.phase("imageless", "Pending")
     status = play.status("imageless")
     assert status["attempts"][0]["cause"] == "ImagePull"
@@ -103,7 +103,7 @@ def test_an_image_that_cannot_come_ends_the_attempt_and_is_tried_again_later(pla
 
 
 def test_a_worker_out_of_memory_is_replaced_and_counted_by_itself(play: Room) -> None:
-    play.end_pod("hungry-1-worker-0-0", 137, reason="OOMKilled")
+    play.end_pod(play.worker("hungry"), 137, reason="OOMKilled")
     told = play.told("hungry", "WorkerReplaced")
     assert "OutOfMemory" in told
     assert "raise spec.workers.resources.memory" in told
@@ -113,10 +113,10 @@ def test_a_worker_out_of_memory_is_replaced_and_counted_by_itself(play: Room) ->
 
 
 def test_a_crash_too_many_ends_the_job_and_names_the_budget(play: Room) -> None:
-    play.end_pod("crashing-1-worker-0-0", 139)
-    play.until("a replacement", lambda: "crashing-1-worker-0-1" in json.dumps(play.pods("crashing")))
+    play.end_pod(play.worker("crashing"), 139)
+    play.until("a replacement", lambda: play.worker("crashing", 0, 1) in json.dumps(play.pods("crashing")))
     play.until("its count", lambda: play.status("crashing").get("failures", {}).get("internal") == 1)
-    play.end_pod("crashing-1-worker-0-1", 139)
+    play.end_pod(play.worker("crashing", 0, 1), 139)
     failed = play.failed("crashing")
     assert failed["reason"] == "Internal"
     assert "retry.internal allows 1" in failed["message"]

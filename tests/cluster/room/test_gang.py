@@ -108,9 +108,9 @@ def test_of_two_pod_groups_one_holds_all_the_other_nothing_and_both_finish(room:
     loser = names[1 - names.index(winner)]
     assert room.placed(loser) == 0
     room.until("what it lacks", lambda: "Insufficient nvidia.com/gpu" in json.dumps(room.status(loser)["conditions"]))
-    assert groups(room, *names) == {"first-1", "second-1"}
+    assert groups(room, *names) == {room.objects("first"), room.objects("second")}
     # A lost worker is replaced within the group, by the node that it leaves.
-    room.end_pod(f"{winner}-1-worker-1-0", 137)
+    room.end_pod(room.worker(winner, 1), 137)
     room.until("the replacement", lambda: room.status(winner)["attempts"][0]["workersReplaced"] == 1)
     room.until("all workers", lambda: room.status(winner)["workers"]["ready"] == 2)
     assert room.placed(loser) == 0, "nothing was ever held by half"

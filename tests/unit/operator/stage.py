@@ -35,6 +35,7 @@ class Stage:
 
     def restart(self, defaults: Defaults) -> None:
         """Another operator, with settings of its own."""
+        self.defaults = defaults
         self.cache = Cache()
         applier = Applier(
             self.api, self.cache, pull_policy="IfNotPresent", now=lambda: self.now, new_token=lambda: "secret"
