@@ -20,6 +20,7 @@ from headway_api.base import without_nulls
 from headway_api.job import TrainingJobSpec
 from headway_api.problems import Path, path_text
 from headway_api.schema import Schema
+from headway_api.validate import MAX_DEPTH, too_deep
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -42,6 +43,9 @@ class NotUnderstoodError(ValueError):
 
 def understand(kind: type[Kind], value: object, path: Path = ()) -> Kind:
     """A section as it stands. `path` is where it stands, for messages. Raises NotUnderstoodError."""
+    deep = too_deep(value)
+    if deep is not None:
+        raise NotUnderstoodError((*path, *deep), f"is nested too deeply: at most {MAX_DEPTH} levels are allowed")
     try:
         return kind.model_validate(value)
     except ValidationError:

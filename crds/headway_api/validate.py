@@ -13,7 +13,18 @@ from headway_api.documents import MAX_DEPTH, Document, UnreadableError
 from headway_api.job import TrainingJob
 from headway_api.problems import Path, Problem, nearest, shown, word
 
-__all__ = ["KINDS", "MOST_PROBLEMS", "Document", "Problem", "Report", "check", "is_ours", "problems_of"]
+__all__ = [
+    "KINDS",
+    "MAX_DEPTH",
+    "MOST_PROBLEMS",
+    "Document",
+    "Problem",
+    "Report",
+    "check",
+    "is_ours",
+    "problems_of",
+    "too_deep",
+]
 
 KINDS: Mapping[str, type[Section]] = MappingProxyType({"TrainingJob": TrainingJob})
 """The kinds of Headway."""
@@ -66,7 +77,7 @@ def problems_of(document: Mapping[str, Any]) -> list[Problem]:
 
     At most MOST_PROBLEMS, without line numbers. The status is the operator's own and is not judged. Never raises.
     """
-    deep = _too_deep(document)
+    deep = too_deep(document)
     if deep is not None:
         return [Problem(deep, f"is nested too deeply: at most {MAX_DEPTH} levels are allowed")]
     kind = document.get("kind")
@@ -157,7 +168,7 @@ def _same_names(ours: list[Document]) -> list[Problem]:
     return found
 
 
-def _too_deep(document: Any) -> Path | None:
+def too_deep(document: Any) -> Path | None:
     """The way to something that lies deeper than MAX_DEPTH. It looks without recursion, so that no depth can hurt."""
     stack: list[tuple[Any, Path]] = [(document, ())]
     while stack:

@@ -185,10 +185,10 @@ class JobBuilder:
         return self
 
     def refused(
-        self, name: str, kind: Any = "Denied", message: str = "exceeded quota", retry_at: float = 0
+        self, name: str, kind: Any = "Denied", message: str = "exceeded quota", retry_at: float = 0, generation: int = 1
     ) -> JobBuilder:
         """The API server did not take a pod."""
-        self._refusals[name] = Refusal(kind, message, retry_at)
+        self._refusals[name] = Refusal(kind, message, retry_at, generation)
         return self
 
     def seen(self, **fields: Any) -> JobBuilder:
@@ -214,6 +214,7 @@ class JobBuilder:
                 "spec": self._spec,
             },
             DEFAULTS,
+            begun=self._status.attempt > 0 or bool(self._configs),
         )
         fields: dict[str, Any] = {
             "namespace": "default",

@@ -13,12 +13,14 @@ import yaml
 import headway_trainer
 from headway_api.status import Cause
 from headway_operator.settings import PREFIX, Settings
-from headway_operator.training.plan import gang, pod_groups, status
+from headway_operator.training.plan import ending, gang, pod_groups, status
 from markdown_blocks import ROOT
 
 PLAN = ROOT / "operator/headway_operator/training/plan"
 CONDITIONS = ROOT / "docs/reference/conditions.md"
 EVENTS = "Events"
+MODULES = (ending, gang, pod_groups, status)
+"""Where the names of reasons are."""
 NO_FAILURES = {"Suspended", "Released", "Upgraded"}
 """Causes of an attempt's end that never end a job."""
 
@@ -41,7 +43,7 @@ def words(node: ast.expr) -> set[str]:
         case ast.IfExp(body=body, orelse=other):
             return words(body) | words(other)
         case ast.Name(id=name) | ast.Attribute(attr=name) if name.startswith("REASON_"):
-            return {next(getattr(module, name) for module in (gang, pod_groups, status) if hasattr(module, name))}
+            return {next(getattr(module, name) for module in MODULES if hasattr(module, name))}
         case ast.Name(id="cause"):
             return set(get_args(Cause)) - NO_FAILURES
         case _:

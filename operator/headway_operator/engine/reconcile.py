@@ -86,7 +86,7 @@ class Controller:
         self._pod_groups = pod_groups
         """Whether the API server serves PodGroups."""
         self._memories: dict[Key, _Memory] = {}
-        self._specs: OrderedDict[tuple[str, int], tuple[Defaults, Resolved]] = OrderedDict()
+        self._specs: OrderedDict[tuple[str, int, bool], tuple[Defaults, Resolved]] = OrderedDict()
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what the job needs now. Returns when to look again, as seconds since the epoch; None: when told to.
@@ -189,7 +189,7 @@ class Controller:
 
     def _job(self, record: JobRecord) -> Job:
         status = TrainingJobStatus.model_validate_json(record.status)
-        resolved = self._resolve(record, kept(self._defaults, status))
+        resolved = self._resolve(record, status)
         return Job(
             namespace=record.namespace,
             name=record.name,
@@ -203,8 +203,10 @@ class Controller:
             problems=resolved.problems,
         )
 
-    def _resolve(self, record: JobRecord, defaults: Defaults) -> Resolved:
-        known = (record.uid, record.generation)
+    def _resolve(self, record: JobRecord, status: TrainingJobStatus) -> Resolved:
+        defaults = kept(self._defaults, status)
+        begun = status.attempt > 0 or bool(self._cache.configs_of(record.key, record.uid))
+        known = (record.uid, record.generation, begun)
         of, resolved = self._specs.get(known, (None, None))
         if resolved is None or of != defaults:
             document: Mapping[str, Any] = {
@@ -213,7 +215,7 @@ class Controller:
                 "metadata": {"name": record.name, "namespace": record.namespace},
                 "spec": json.loads(record.spec),
             }
-            resolved = resolve(document, defaults)
+            resolved = resolve(document, defaults, begun=begun)
             self._specs[known] = (defaults, resolved)
             if len(self._specs) > SPECS_KEPT:
                 self._specs.popitem(last=False)

@@ -244,14 +244,6 @@ def test_a_head_without_a_word_is_believed_when_the_api_server_knows_of_none_eit
     assert heard.status.phase == "Succeeded"
 
 
-def test_a_spoilt_spec_between_two_attempts_fails_the_job_and_leaves_nothing() -> None:
-    spoilt = make_job().attempt(end=T0 + 50, cause="Suspended").config().worker(0).spec(model={"name": "none such"})
-    assert deleted(spoilt.plan()) == ["digits-11111-1-worker-0-0"]
-    plan = make_job().attempt(end=T0 + 50, cause="Suspended").config().spec(model={"name": "none such"}).plan()
-    assert plan.delete_objects == (1,)
-    assert said(plan, "Failed").reason == "InvalidSpec"
-
-
 def test_what_was_made_for_an_attempt_goes_though_nothing_that_is_watched_speaks_of_it() -> None:
     ended = make_job().attempt(end=T0 + 50).without_config().status(phase="Succeeded")
     assert ended.plan().delete_objects == ()

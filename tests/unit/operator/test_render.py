@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headway_api import wire
+from headway_api.understand import read_run_file
 from headway_operator.training.plan.model import NewPod
 from headway_operator.training.plan.spec import resolve
 from headway_operator.training.render import gang, network, objects, pods
@@ -344,3 +345,14 @@ def test_a_template_of_the_wrong_shape_is_refused_with_the_field_s_name(template
     with pytest.raises(RenderError) as error:
         lay_under(template, made(WORKER), "spec.workers.template")
     assert field in str(error.value)
+
+
+def test_a_spec_that_this_version_would_refuse_is_rendered_as_it_was_judged() -> None:
+    workers = {"replicas": 4, "resources": {"gpu": 2}, "topology": "rack"}
+    resolved = resolve(document(workers=workers, scheduling={"gang": "Later"}), DEFAULTS, begun=True)
+    assert resolved.spec is not None
+    of = AttemptOf("team", "digits", UID, 2, 4, resolved.spec)
+    assert main(pods.pod(of, WORKER, "Always"))["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    run = read_run_file(objects.secret(of, "token")["stringData"][wire.KEY_RUN])
+    assert run.spec.workers.resources.gpu == 2
+    assert dict(run.spec.scheduling)["gang"] == "Later"

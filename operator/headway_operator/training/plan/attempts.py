@@ -10,7 +10,7 @@ from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.training.plan import gang, objects, pod_groups
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.describing import describe
-from headway_operator.training.plan.ending import end_attempt, resumed
+from headway_operator.training.plan.ending import end_attempt, not_understood, resumed
 from headway_operator.training.plan.ends import (
     OVERDUE_SECONDS,
     End,
@@ -81,6 +81,9 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
         end_attempt(decision, situation, end)
     elif situation.attempt.cause is not None:
         _stop_further(decision, situation)
+    elif situation.job.spec is None:
+        describe(decision, situation, creating=False)
+        not_understood(decision)
     else:
         _keep_going(decision, situation)
 
@@ -136,10 +139,9 @@ def _keep_going(decision: Decision, situation: Situation) -> None:
     if why is not None:
         _stop(decision, situation, why)
         return
-    ensure = objects.to_ensure(situation, first=bool(first), grouped=pod_groups.grouped(situation))
-    if decision.create(situation, [*first, *again], ensure=ensure) and again:
-        decision.again()
+    _create(decision, situation, first, again)
     _tidy(decision, situation)
+    decision.status.condition("Accepted", True, "Valid", "the spec is valid")
     describe(decision, situation, creating=bool(first))
 
 
@@ -147,6 +149,29 @@ def _first_pods(situation: Situation) -> list[NewPod]:
     """The pods of an attempt that is being created, as far as there is no trace of them."""
     head = [NewPod("head")] if situation.pods.head is None else []
     return [*head, *(NewPod("worker", index) for index in situation.pods.missing)]
+
+
+def _create(decision: Decision, situation: Situation, first: list[NewPod], again: list[NewPod]) -> None:
+    judged = _to_be_judged(situation, first)
+    refused = [until for pod in judged if (until := situation.refused_until(pod)) is not None]
+    if refused:
+        # Nothing is made as long as one of them is not taken.
+        decision.wake_at(min(refused))
+        return
+    decision.dry_run(judged)
+    ensure = objects.to_ensure(situation, first=bool(first), grouped=pod_groups.grouped(situation))
+    if decision.create(situation, [*first, *again], ensure=ensure) and again:
+        decision.again()
+
+
+def _to_be_judged(situation: Situation, first: list[NewPod]) -> list[NewPod]:
+    """Pods that the API server is to judge before anything is made: one of each template, until a job has run."""
+    attempts, spec = situation.job.status.attempts, situation.spec
+    if situation.pods.present or any(attempt.running_time for attempt in attempts):
+        return []
+    templates = {"head": spec.head.template, "worker": spec.workers.template}
+    by_role = {pod.role: pod for pod in reversed(first)}
+    return [pod for role, pod in sorted(by_role.items()) if templates[role]]
 
 
 def _replacements(situation: Situation) -> list[NewPod]:

@@ -24,6 +24,7 @@ class Decision:
         self._grouped = False
         self._create: list[NewPod] = []
         self._ensure: frozenset[str] = frozenset()
+        self._dry_run: list[NewPod] = []
         self._delete: dict[str, Pod] = {}
         self._delete_objects: set[int] = set()
         self._delete_job = False
@@ -53,6 +54,10 @@ class Decision:
         if self._create or not pods:
             self._ensure = ensure
         return bool(self._create)
+
+    def dry_run(self, pods: list[NewPod]) -> None:
+        """Have the API server judge pods before anything is made."""
+        self._dry_run = list(pods)
 
     def delete(self, pod: Pod) -> None:
         """Delete a pod, unless that has been asked for already."""
@@ -121,6 +126,7 @@ class Decision:
             attempt=self._attempt,
             workers=self._workers,
             create=tuple(self._create),
+            dry_run=tuple(self._dry_run) if self._create else (),
             ensure_objects=self._ensure,
             grouped=self._grouped,
             delete=tuple(self._delete.values()),

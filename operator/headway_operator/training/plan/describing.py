@@ -14,7 +14,6 @@ def describe(decision: Decision, situation: Situation, *, creating: bool) -> Non
     """Enter the attempt as it is, and say so in the conditions; creating: its first pods are being created."""
     status, pods = decision.status, situation.pods
     ready = f"{pods.ready_workers} of {pods.desired} workers ready"
-    status.condition("Accepted", True, "Valid", "the spec is valid")
     status.workers = WorkersStatus(desired=pods.desired, ready=pods.ready_workers)
     _describe_nodes(decision, situation, creating=creating)
     attempt = situation.attempt

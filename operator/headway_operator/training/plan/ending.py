@@ -9,7 +9,11 @@ from headway_operator.training.plan import gang
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.situation import Situation
+from headway_operator.training.plan.status import condition_of
 from headway_operator.training.plan.text import bounded
+
+REASON_NOT_UNDERSTOOD = "NotUnderstood"
+"""Accepted=False for this reason: the job has begun, and this version of the operator cannot read its spec."""
 
 
 def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
@@ -50,11 +54,22 @@ def conclude(decision: Decision, *, complete: bool, reason: str, message: str) -
     status = decision.status
     status.phase = "Succeeded" if complete else "Failed"
     status.condition("Complete" if complete else "Failed", True, reason, message)
+    if reason == "InvalidSpec":
+        status.condition("Accepted", False, "InvalidSpec", message)
     status.drop("Failed" if complete else "Complete", "Scheduled")
     status.condition("Running", False, "Finished", "")
     if status.holds("Suspended"):
         status.condition("Suspended", False, "Finished", "")
     status.completion_time = status.completion_time or to_text(decision.now)
+
+
+def not_understood(decision: Decision) -> None:
+    """This version of the operator cannot read the spec of a job that has begun: it leaves the job alone."""
+    text = bounded("; ".join(decision.job.problems))
+    before = condition_of(decision.job.status, "Accepted")
+    if before is None or before.reason != REASON_NOT_UNDERSTOOD:
+        decision.notice(REASON_NOT_UNDERSTOOD, text, warning=True)
+    decision.status.condition("Accepted", False, REASON_NOT_UNDERSTOOD, text)
 
 
 def _with_outcome(decision: Decision, entry: Attempt, end: End) -> Attempt:
@@ -114,7 +129,8 @@ def _decide_what_follows(decision: Decision, entry: Attempt, end: End) -> None:
 
 def _another_try(decision: Decision, cause: Cause) -> bool:
     spec = decision.job.spec
-    return spec is not None and retry.affordable(decision.status.failures, cause, spec.retry)
+    # A job whose spec this version does not understand waits for one that does.
+    return spec is None or retry.affordable(decision.status.failures, cause, spec.retry)
 
 
 def _final_message(decision: Decision, cause: Cause, message: str) -> str:

@@ -59,7 +59,7 @@ def does_not_fit(situation: Situation) -> End | Wait | None:
     """Why the attempt has to give back what it holds, or until when it may hold it."""
     pods, spec = situation.pods, situation.spec
     lacking = pods.unschedulable
-    refused = sorted(name for name, refusal in situation.refusals.items() if refusal.kind == "Denied")
+    refused = sorted(situation.refusals)
     # Before a quota, a pod holds something even without a node.
     holding = [pod for pod in pods.present if pod.deleting is None and (pod.node is not None or refused)]
     if not holding or not (lacking or refused):

@@ -8,11 +8,12 @@ from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
 from headway_operator.training.plan import attempts, gang, pod_groups
 from headway_operator.training.plan.decision import Decision
-from headway_operator.training.plan.ending import conclude, resumed
+from headway_operator.training.plan.ending import conclude, not_understood, resumed
 from headway_operator.training.plan.ends import OVERDUE_SECONDS
 from headway_operator.training.plan.model import Job, Observed, Plan
 from headway_operator.training.plan.status import condition_of
-from headway_operator.training.plan.stopping import deadline_message
+from headway_operator.training.plan.stopping import deadline_message, refused_templates
+from headway_operator.training.plan.text import bounded
 
 MAX_PROBLEMS_SHOWN = 10
 
@@ -24,34 +25,44 @@ def plan(job: Job, observed: Observed, now: float) -> Plan:
         return Plan(forget=tuple(pod for pod in observed.pods if pod.gone))
     decision = Decision(job, observed, now)
     attempt = attempts.open_attempt(job, observed, now)
-    if job.status.phase in FINISHED and not _rejected(job):
+    if job.status.phase in FINISHED and not _corrected(job):
         _clean_up(decision)
         _expire(decision)
     elif attempt is not None:
         attempts.carry_on(decision, attempt)
+    elif problems := _problems(job, observed):
+        _reject(decision, problems)
     elif job.spec is None:
-        _reject(decision)
+        _clean_up(decision)
+        not_understood(decision)
     else:
         _between_attempts(decision, job.spec)
     return decision.plan()
 
 
-def _rejected(job: Job) -> bool:
-    """Whether the job failed before it began, for its spec: an edit can correct that."""
+def _corrected(job: Job) -> bool:
+    """Whether the job failed before it began, for its spec, and somebody has edited that since.
+
+    Without an edit it stays finished, whatever another version of the operator would say of it.
+    """
     failed = condition_of(job.status, "Failed")
-    return job.status.attempt == 0 and failed is not None and failed.reason == "InvalidSpec"
+    rejected = job.status.attempt == 0 and failed is not None and failed.reason == "InvalidSpec"
+    return rejected and job.status.observed_generation != job.generation
 
 
-def _reject(decision: Decision) -> None:
-    job = decision.job
-    more = len(job.problems) - MAX_PROBLEMS_SHOWN
-    text = "; ".join(job.problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    known = _rejected(job) and job.status.observed_generation == job.generation
-    decision.status.condition("Accepted", False, "InvalidSpec", text)
+def _problems(job: Job, observed: Observed) -> tuple[str, ...]:
+    """Why the job cannot begin: a spec is judged before its first attempt, and never again."""
+    if job.status.attempt > 0:
+        return ()
+    return job.problems or refused_templates(job, observed.refusals)
+
+
+def _reject(decision: Decision, problems: tuple[str, ...]) -> None:
+    more = len(problems) - MAX_PROBLEMS_SHOWN
+    text = bounded("; ".join(problems[:MAX_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else ""))
     _clean_up(decision)
     conclude(decision, complete=False, reason="InvalidSpec", message=text)
-    if not known:
-        decision.notice("Rejected", text, warning=True)
+    decision.notice("Rejected", text, warning=True)
     _expire(decision)
 
 

@@ -130,6 +130,8 @@ class Refusal:
     message: str
     retry_at: float = 0.0
     """When to ask again, at the earliest."""
+    generation: int = 0
+    """The generation of the spec that the object was made from; 0 if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From a TrainingJob's document to the spec that runs: judged, and with the operator's defaults filled in."""
+"""From a TrainingJob's document to the spec that runs: judged once, and with the operator's defaults filled in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from headway_api.job import TrainingJob, TrainingJobSpec
 from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
+from headway_api.understand import NotUnderstoodError, understand
 from headway_api.validate import problems_of
 from headway_operator.training.plan.text import bounded
 
@@ -43,13 +44,12 @@ class Resolved:
     problems: tuple[str, ...] = ()
 
 
-def resolve(document: Mapping[str, Any], defaults: Defaults) -> Resolved:
-    """Judge a job's document and fill in what it leaves to the operator."""
-    # Before the model sees it: the depth of what is kept as it comes is bounded by neither schema nor model.
-    problems = tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
-    if problems:
+def resolve(document: Mapping[str, Any], defaults: Defaults, *, begun: bool = False) -> Resolved:
+    """Judge a job's document, or understand that of a job that has begun; fill in what it leaves to the operator."""
+    read = _understood if begun else _judged
+    spec, problems = read(document)
+    if spec is None:
         return Resolved(None, problems)
-    spec = TrainingJob.model_validate({key: value for key, value in document.items() if key != "status"}).spec
     spec = spec.model_copy(update={"image": spec.image or defaults.image, "storage": spec.storage or defaults.storage})
     missing = []
     if spec.image is None:
@@ -60,3 +60,19 @@ def resolve(document: Mapping[str, Any], defaults: Defaults) -> Resolved:
             "set spec.storage, or defaultStorage in the chart's values"
         )
     return Resolved(None, tuple(missing)) if missing else Resolved(spec)
+
+
+def _judged(document: Mapping[str, Any]) -> tuple[TrainingJobSpec | None, tuple[str, ...]]:
+    # Before the model sees it: the depth of what is kept as it comes is bounded by neither schema nor model.
+    problems = tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
+    if problems:
+        return None, problems
+    return TrainingJob.model_validate({key: value for key, value in document.items() if key != "status"}).spec, ()
+
+
+def _understood(document: Mapping[str, Any]) -> tuple[TrainingJobSpec | None, tuple[str, ...]]:
+    """A spec is judged once: whatever this version would say of one that has been, it is taken as it stands."""
+    try:
+        return understand(TrainingJobSpec, document.get("spec"), ("spec",)), ()
+    except NotUnderstoodError as error:
+        return None, (bounded(str(error), PROBLEM_LIMIT),)

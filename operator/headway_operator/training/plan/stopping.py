@@ -6,7 +6,7 @@ when, and one that needs to know more says what.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from headway_api.status import Cause
 from headway_operator.engine.times import to_seconds
@@ -15,7 +15,7 @@ from headway_operator.training.plan import ends, gang, hang
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.losses import counted
-from headway_operator.training.plan.model import Pod
+from headway_operator.training.plan.model import Job, Pod, Refusal
 from headway_operator.training.plan.situation import Ask, Situation, Wait
 from headway_operator.training.plan.text import bounded
 
@@ -41,10 +41,6 @@ def reason_to_stop(situation: Situation, decision: Decision) -> End | None:
     return None
 
 
-def _not_valid(situation: Situation) -> Verdict:
-    return End("InvalidSpec", "; ".join(situation.job.problems[:3])) if situation.job.spec is None else None
-
-
 def _suspended(situation: Situation) -> Verdict:
     return End("Suspended", "spec.suspend is true") if situation.spec.suspend else None
 
@@ -64,13 +60,27 @@ def _deadline(situation: Situation) -> Verdict:
     return End("DeadlineExceeded", deadline_message(seconds)) if situation.now >= over else Wait(over)
 
 
-def _refused(situation: Situation) -> Verdict:
-    for name, refusal in sorted(situation.refusals.items()):
-        if refusal.kind == "Invalid":
+def refused_templates(job: Job, refusals: Mapping[str, Refusal]) -> tuple[str, ...]:
+    """What the API server will never take of the pods that the spec asks for, as problems of the spec.
+
+    Once a job has run, its templates are known to be right: what is refused then is refused for another reason, and
+    asked for again.
+    """
+    if any(attempt.running_time for attempt in job.status.attempts):
+        return ()
+    found: dict[str, str] = {}
+    for name, refusal in sorted(refusals.items()):
+        if refusal.kind == "Invalid" and refusal.generation in (0, job.generation):
             part = "head" if name.endswith("-head") else "workers"
-            fix = f"correct spec.{part}.template, delete the job and apply it anew"
-            return End("InvalidSpec", bounded(f"the API server refuses {name}; {fix}: {refusal.message}"))
-    return None
+            found.setdefault(part, f"spec.{part}.template: the API server refuses pod {name}: {refusal.message}")
+    return tuple(found.values())
+
+
+def _refused(situation: Situation) -> Verdict:
+    problems = refused_templates(situation.job, situation.refusals)
+    if not problems:
+        return None
+    return End("InvalidSpec", bounded(f"correct the template, delete the job and apply it anew. {problems[0]}"))
 
 
 def _cannot_start(situation: Situation) -> Verdict:
@@ -156,7 +166,6 @@ def _lost_too_many(situation: Situation) -> Verdict:
 
 
 STOP_REASONS: tuple[StopReason, ...] = (
-    _not_valid,
     _suspended,
     _of_an_earlier_version,
     _deadline,

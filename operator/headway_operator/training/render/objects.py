@@ -7,6 +7,7 @@ from typing import Any
 
 from headway_api import API_VERSION, wire
 from headway_api.job import TrainingJobSpec
+from headway_api.understand import write_run_file
 
 Manifest = dict[str, Any]
 
@@ -94,8 +95,8 @@ def config_map(attempt: AttemptOf) -> Manifest:
 
 
 def run_file(attempt: AttemptOf) -> wire.RunFile:
-    """What the attempt's pods must know."""
-    return wire.RunFile(
+    """What the attempt's pods must know. The spec is not judged again: it may break rules that are younger than it."""
+    return wire.RunFile.model_construct(
         namespace=attempt.namespace,
         name=attempt.job,
         uid=attempt.uid,
@@ -131,6 +132,6 @@ def secret(attempt: AttemptOf, token: str) -> Manifest:
         "immutable": True,
         "stringData": {
             wire.KEY_TOKEN: token,
-            wire.KEY_RUN: run_file(attempt).model_dump_json(by_alias=True, exclude_none=True),
+            wire.KEY_RUN: write_run_file(run_file(attempt)),
         },
     }
