@@ -8,8 +8,8 @@ import sys
 import click
 
 from sim.bugs import BUGS, planted
+from sim.oddities import draw
 from sim.runner import Failure, Tally, play, play_many, shrink
-from sim.schedule import draw
 
 SHOWN = 3
 """So many failures are told in full."""

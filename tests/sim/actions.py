@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
 from headway_operator.engine import kube
-from headway_operator.engine.kube import InvalidError, Object
+from headway_operator.engine.kube import InvalidError, Object, Resource
 from sim import words
 from sim.builders import document
-from sim.cluster import Container, Node, set_condition
+from sim.disruptions import drain, fail_network, lose_zone, upgrade
+from sim.kubelet import Container, Node, set_condition
 from sim.network import FAULTS, Armed
-from sim.schedule import Action
+from sim.schedule import Action, JobPlan
+from sim.scopes import delete_namespace, forbid_namespace
+from sim.tenants import TENANTS
 
 if TYPE_CHECKING:
     from sim.process import Process
@@ -45,16 +48,21 @@ def _on_process(act: Callable[[World, Process, Action], None]) -> Callable[[Worl
 
 def _on_pod(act: Callable[[World, Object, Action], None]) -> Callable[[World, Action], None]:
     def choose(world: World, action: Action) -> None:
-        pods = world.server.of(kube.PODS)
+        pods = _ours(world, kube.PODS)
         if pods:
             act(world, pods[action.which % len(pods)], action)
 
     return choose
 
 
+def _ours(world: World, resource: Resource) -> list[Object]:
+    """Objects that the operator has made."""
+    return [body for body in world.server.of(resource) if body["metadata"]["uid"] not in world.foreign]
+
+
 def _on_container(act: Callable[[World, Container, Action], None]) -> Callable[[World, Action], None]:
     def choose(world: World, action: Action) -> None:
-        running = [container for container in world.cluster.containers.values() if container.running]
+        running = [one for one in world.cluster.containers.values() if one.running and one.role]
         if running:
             act(world, running[action.which % len(running)], action)
 
@@ -94,15 +102,24 @@ def _on_node(act: Callable[[World, Node, Action], None]) -> Callable[[World, Act
     return choose
 
 
-def _on_job(act: Callable[[World, str, Action], None]) -> Callable[[World, Action], None]:
+def _on_job(act: Callable[[World, JobPlan, Action], None]) -> Callable[[World, Action], None]:
     def choose(world: World, action: Action) -> None:
         jobs = world.schedule.jobs
-        act(world, jobs[action.which % len(jobs)].name, action)
+        act(world, jobs[action.which % len(jobs)], action)
 
     return choose
 
 
 # The operator
+
+
+def _set_clock(world: World, process: Process, action: Action) -> None:
+    """Somebody sets the clock of a machine: that of a node, or that under the operator."""
+    seconds = (action.much - 500) / 500 * world.schedule.skew
+    nodes = world.cluster.nodes
+    name, clock = (process.name, process.clock) if action.which % 2 else (nodes[0].name, nodes[0].clock)
+    world.note(name, f"its clock is set by {seconds:+.0f} s")
+    clock.set_by(seconds)
 
 
 def _fault(_: World, process: Process, action: Action) -> None:
@@ -150,34 +167,33 @@ def _repeat(world: World, action: Action) -> None:
 
 def _crash(world: World, container: Container, action: Action) -> None:
     codes = HEAD_CODES if container.role == wire.ROLE_HEAD else WORKER_CODES
-    world.cluster.end(container, codes[action.much % len(codes)])
+    world.cluster.end_container(container, codes[action.much % len(codes)])
 
 
 def _kill_for_memory(world: World, container: Container, _: Action) -> None:
-    world.cluster.end(container, 137, "OOMKilled")
+    world.cluster.end_container(container, 137, "OOMKilled")
 
 
 def _evict(world: World, container: Container, _: Action) -> None:
-    world.cluster.end(container, 137, status_reason="Evicted")
+    world.cluster.end_container(container, 137, status_reason="Evicted")
 
 
 def _delete(world: World, pod: Object, _: Action) -> None:
     world.note("somebody", f"deletes {pod['metadata']['name']}")
-    world.server.delete(kube.PODS, pod["metadata"]["name"])
+    world.server.delete(kube.PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
 
 
 def _delete_by_force(world: World, pod: Object, _: Action) -> None:
     world.note("somebody", f"deletes {pod['metadata']['name']} by force")
-    world.server.remove(kube.PODS, pod["metadata"]["name"])
+    world.server.remove(kube.PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
 
 
 def _preempt(world: World, pod: Object, _: Action) -> None:
-    name = pod["metadata"]["name"]
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     world.note("scheduler", f"preempts {name}")
-    world.server.change(
-        kube.PODS, name, lambda body: set_condition(body, "DisruptionTarget", "True", "PreemptionByScheduler")
-    )
-    world.server.delete(kube.PODS, name)
+    disrupted = ("DisruptionTarget", "True", "PreemptionByScheduler")
+    world.server.change(kube.PODS, name, lambda body: set_condition(body, *disrupted), namespace)
+    world.server.delete(kube.PODS, name, namespace)
 
 
 def _lose_node(world: World, node: Node, action: Action, *, off: bool) -> None:
@@ -199,47 +215,49 @@ def _fill(world: World, action: Action) -> None:
 
 
 def _delete_config(world: World, action: Action) -> None:
-    configs = world.server.of(kube.CONFIG_MAPS)
+    configs = _ours(world, kube.CONFIG_MAPS)
     if configs:
         meta = configs[action.which % len(configs)]["metadata"]
         world.note("somebody", f"deletes the ConfigMap {meta['name']}")
         world.checks.config_taken_away(configs[action.which % len(configs)])
-        world.server.remove(kube.CONFIG_MAPS, meta["name"])
+        world.server.remove(kube.CONFIG_MAPS, meta["name"], meta["namespace"])
 
 
 # The user
 
 
-def _edit(world: World, name: str, **spec: Any) -> None:
+def _edit(world: World, job: JobPlan, **spec: Any) -> None:
     try:
-        world.server.change(kube.JOBS, name, lambda body: body["spec"].update(spec))
+        world.server.change(kube.JOBS, job.name, lambda body: body["spec"].update(spec), job.namespace)
     except InvalidError as error:
-        world.note("user", f"may not set {spec} of {name}: {error}")
+        world.note("user", f"may not set {spec} of {job}: {error}")
     else:
-        world.note("user", f"sets {spec} of {name}")
+        world.note("user", f"sets {spec} of {job}")
 
 
-def _delete_job(world: World, name: str, _: Action) -> None:
-    if world.server.find(kube.JOBS, name) is not None:
-        world.note("user", f"deletes the job {name}")
-        world.server.delete(kube.JOBS, name)
+def _delete_job(world: World, job: JobPlan, _: Action) -> None:
+    if world.server.find(kube.JOBS, job.name, job.namespace) is not None:
+        world.note("user", f"deletes the job {job}")
+        world.server.delete(kube.JOBS, job.name, job.namespace)
 
 
-def _replace_job(world: World, name: str, action: Action) -> None:
+def _replace_job(world: World, job: JobPlan, action: Action) -> None:
     """Delete and apply again, as `kubectl replace --force`: often in the same moment, while the old pods still run."""
-    _delete_job(world, name, action)
+    _delete_job(world, job, action)
     if action.much % 3:
-        world.agenda.after(action.much / 300, create_job, world, name)
+        world.agenda.after(action.much / 300, create_job, world, job)
     else:
-        create_job(world, name)
+        create_job(world, job)
 
 
-def create_job(world: World, name: str, _: Action | None = None) -> None:
+def create_job(world: World, job: JobPlan, _: Action | None = None) -> None:
     """The user applies a job, unless it is there."""
-    if world.server.find(kube.JOBS, name) is None:
-        world.note("user", f"applies the job {name}")
-        made = world.server.create(kube.JOBS, "default", document(name, **world.plans[name].spec))
-        world.uids[name] = made["metadata"]["uid"]
+    place = job.namespace, job.name
+    if world.server.find(kube.JOBS, job.name, job.namespace) is not None or job.namespace in world.server.ending:
+        return
+    world.note("user", f"applies the job {job}")
+    made = world.server.create(kube.JOBS, job.namespace, document(job.name, job.namespace, **job.spec))
+    world.uids[place] = made["metadata"]["uid"]
 
 
 _ACTIONS: dict[str, Callable[[World, Action], None]] = {
@@ -251,6 +269,7 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "interrupt watch": _on_process(lambda world, process, action: _gap(world, process, action, listed=True)),
     "lose watch": _on_process(lambda world, process, action: _gap(world, process, action, listed=False)),
     "slow watches": _slow,
+    "set clock": _on_process(_set_clock),
     "repeat event": _repeat,
     "crash": _on_container(_crash),
     "kill for memory": _on_container(_kill_for_memory),
@@ -260,6 +279,10 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "evict": _on_container(_evict),
     "lose node": _on_node(lambda world, node, action: _lose_node(world, node, action, off=False)),
     "switch node off": _on_node(lambda world, node, action: _lose_node(world, node, action, off=True)),
+    "fail network": _on_container(fail_network),
+    "drain": _on_node(drain),
+    "upgrade nodes": upgrade,
+    "lose zone": lose_zone,
     "fail images": _fail_images,
     "fill cluster": _fill,
     "delete ConfigMap": _delete_config,
@@ -268,16 +291,17 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "finish": _on_driver("Succeeded"),
     "freeze driver": _on_container(_freeze_driver),
     "odd driver": _odd_driver,
-    "suspend": _on_job(lambda world, name, _: _edit(world, name, suspend=True)),
-    "resume": _on_job(lambda world, name, _: _edit(world, name, suspend=False)),
+    **TENANTS,
+    "delete namespace": delete_namespace,
+    "forbid namespace": forbid_namespace,
+    "suspend": _on_job(lambda world, job, _: _edit(world, job, suspend=True)),
+    "resume": _on_job(lambda world, job, _: _edit(world, job, suspend=False)),
     "delete job": _on_job(_delete_job),
     "replace job": _on_job(_replace_job),
     "create job": _on_job(create_job),
-    "change workers": _on_job(
-        lambda world, name, action: _edit(world, name, workers={"replicas": 1 + action.much % 3})
-    ),
+    "change workers": _on_job(lambda world, job, action: _edit(world, job, workers={"replicas": 1 + action.much % 3})),
     "change deadline": _on_job(
-        lambda world, name, action: _edit(world, name, activeDeadlineSeconds=10 + action.much % 200)
+        lambda world, job, action: _edit(world, job, activeDeadlineSeconds=10 + action.much % 200)
     ),
-    "spoil spec": _on_job(lambda world, name, _: _edit(world, name, model=SPOILT)),
+    "spoil spec": _on_job(lambda world, job, _: _edit(world, job, model=SPOILT)),
 }

@@ -46,8 +46,14 @@ class Agenda:
 class ProcessLoop(asyncio.AbstractEventLoop):
     """The event loop of one process: runs when the world lets it, may be frozen as by SIGSTOP, and may be killed."""
 
-    def __init__(self, agenda: Agenda, on_error: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        agenda: Agenda,
+        on_error: Callable[[dict[str, Any]], None],
+        enter: Callable[[], None] = lambda: None,
+    ) -> None:
         self._agenda = agenda
+        self._enter = enter
         self._on_error = on_error
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -61,6 +67,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             return
         since, turns = self._spinning
         turns = turns if since == self._agenda.now else 0
+        self._enter()
         asyncio._set_running_loop(self)  # for who implements a loop
         try:
             while self._ready and not self.frozen and not self.dead:

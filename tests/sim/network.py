@@ -17,6 +17,7 @@ from headway_operator.engine.kube import (
 )
 from sim.agenda import at_once
 from sim.fakes.api import Call, FakeKube
+from sim.versions import as_created, as_patched, as_seen
 
 if TYPE_CHECKING:
     from sim.process import Process
@@ -62,11 +63,11 @@ class Link:
 
     async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
         """One object."""
-        call = Call("get", resource.plural, name)
+        call = Call("get", resource.plural, name, namespace)
         found: Object = await self._call(
             call, lambda: self._far.get(resource, namespace, name, metadata_only=metadata_only)
         )
-        return found
+        return as_seen(self._process.version, resource, found)
 
     async def pages(
         self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
@@ -77,24 +78,27 @@ class Link:
             pages = self._far.pages(resource, namespace, labels=labels, metadata_only=metadata_only)
             return [page async for page in pages]
 
-        for page in await self._call(Call("list", resource.plural, labels.rpartition("=")[2]), collect):
-            yield page
+        call = Call("list", resource.plural, labels.rpartition("=")[2], namespace or "")
+        for bodies, listed_at in await self._call(call, collect):
+            yield [as_seen(self._process.version, resource, body) for body in bodies], listed_at
 
     async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object."""
-        call = Call("create", resource.plural, body["metadata"]["name"])
+        call = Call("create", resource.plural, body["metadata"]["name"], namespace)
+        body = as_created(self._process.version, body)
         made: Object = await self._call(call, lambda: self._far.create(resource, namespace, body))
         return made
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object."""
-        call = Call("update", resource.plural, name)
+        call = Call("update", resource.plural, name, namespace)
         replaced: Object = await self._call(call, lambda: self._far.replace(resource, namespace, name, body))
         return replaced
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status."""
-        call = Call("patch", resource.plural, name)
+        call = Call("patch", resource.plural, name, namespace)
+        patch = as_patched(self._process.version, patch)
         patched: Object = await self._call(call, lambda: self._far.patch_status(resource, namespace, name, patch))
         return patched
 
@@ -102,7 +106,7 @@ class Link:
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
     ) -> None:
         """Delete an object."""
-        call = Call("delete", resource.plural, name)
+        call = Call("delete", resource.plural, name, namespace)
         await self._call(call, lambda: self._far.delete(resource, namespace, name, uid=uid, version=version))
 
     async def _call(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
@@ -166,6 +170,7 @@ class Link:
         world = self._world
         result: Any = None
         error: KubeError | None = None
+        world.checks.arrives(call)
         try:
             result = at_once(act())
         except KubeError as raised:

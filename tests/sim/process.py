@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headway_operator.engine import kube
 from headway_operator.engine.apply import Applier
-from headway_operator.engine.comparison import Resync
-from headway_operator.engine.kube import KubeError
+from headway_operator.engine.comparison import LABELS_OF, Resync
+from headway_operator.engine.kube import KubeError, Object
 from headway_operator.engine.lease import Clocks, Elector
 from headway_operator.engine.reconcile import Controller
 from headway_operator.engine.store import Cache
@@ -19,10 +20,12 @@ from headway_operator.engine.workers import Workers
 from headway_operator.metrics import Metrics
 from headway_operator.training.plan.model import Job, Notice
 from headway_operator.training.records import Key
+from sim import versions
 from sim.agenda import ProcessLoop
 from sim.builders import DEFAULTS
-from sim.fakes.api import Event
+from sim.fakes.api import Event, as_selected, selected
 from sim.network import Armed, Link
+from sim.schedule import named
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -41,11 +44,13 @@ logging.getLogger("headway_operator").setLevel(logging.CRITICAL)
 class Process:
     """One process, from its start to its end."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, version: str = versions.OURS) -> None:
         self.world = world
         self.name = name
+        self.version = version
         self.cache = Cache()
         self.armed: list[Armed] = []
+        self.clock = world.clocks.another()
         self.cut_off = False
         """No request reaches the API server."""
         self.died = False
@@ -53,27 +58,32 @@ class Process:
         self._watching: dict[str, bool] = {}
         self._shown: dict[str, float] = {}
         """By the uid of an object: when its newest event will have been shown."""
-        self.loop = ProcessLoop(world.agenda, self._on_error)  # type: ignore[abstract]  # it has what asyncio asks for
+        enter = partial(versions.enter, version)
+        self.loop = ProcessLoop(world.agenda, self._on_error, enter)  # type: ignore[abstract]  # it has what is asked for
         self.elector: Elector | None = None
         if world.schedule.operators > 1:
             api = Link(self, lambda: True, for_lease=True)
-            clocks = Clocks(steady=lambda: world.now, wall=lambda: world.now)
+            clocks = Clocks(steady=lambda: world.now, wall=self.now)
             self.elector = Elector(api, namespace="headway", name="headway-operator", identity=name, clocks=clocks)
         self.api = Link(self, self.may_write)
         applier = Applier(
             self.api,
             self.cache,
             pull_policy="Never",
-            now=lambda: world.now,
+            now=self.now,
             new_token=lambda: "token",
         )
         self.controller = Controller(
-            api=self.api, cache=self.cache, applier=applier, recorder=self, defaults=DEFAULTS, now=lambda: world.now
+            api=self.api, cache=self.cache, applier=applier, recorder=self, defaults=DEFAULTS, now=self.now
         )
-        self.workers = Workers(self._look, limit=WORKERS, now=lambda: world.now, metrics=METRICS)
-        self.resync = Resync(self.api, self.cache, self.workers.add, (), lambda: world.now)
+        self.workers = Workers(self._look, limit=WORKERS, now=self.now, metrics=METRICS)
+        self.resync = Resync(self.api, self.cache, self.workers.add, world.schedule.namespaces, self.now)
         self._tasks: list[asyncio.Task[Any]] = []
         self.main = self.loop.create_task(self._run())
+
+    def now(self) -> float:
+        """The time, by the clock of the process."""
+        return self.clock.at(self.world.now)
 
     def may_write(self) -> bool:
         """Whether this process holds the Lease, as far as it knows."""
@@ -82,7 +92,7 @@ class Process:
     def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
         """Events for people."""
         for notice in notices:
-            self.world.note(self.name, f"{job.name}: {notice.reason}: {notice.message}")
+            self.world.note(self.name, f"{named(job.namespace, job.name)}: {notice.reason}: {notice.message}")
 
     async def _run(self) -> None:
         """As runtime.Operator does it."""
@@ -190,7 +200,8 @@ class Process:
             return
         self.resume_watch(resource)
         for body in self.world.server.of(WATCHED[resource]):
-            self._show(Event(resource, None, body))
+            if self._in_scope(body) and selected(body, LABELS_OF[WATCHED[resource]]):
+                self._show(Event(resource, None, body))
 
     def end_watch(self, resource: str) -> None:
         """A watch is interrupted."""
@@ -213,8 +224,22 @@ class Process:
 
     def happened(self, event: Event) -> None:
         """Something has changed that the watch is going to show."""
-        if self._watching.get(event.resource):
-            self._show(event)
+        if self._watching.get(event.resource) and self._in_scope(event.body):
+            shown = as_selected(event, LABELS_OF[WATCHED[event.resource]])
+            if shown is not None:
+                self._show(shown)
+
+    def regain(self, namespace: str) -> None:
+        """The operator may read a namespace again: its watches begin anew there."""
+        for resource in WATCHED.values():
+            for body in self.world.server.of(resource, namespace):
+                if self.watches(resource.plural) and selected(body, LABELS_OF[resource]):
+                    self._show(Event(resource.plural, None, body))
+
+    def _in_scope(self, body: Object) -> bool:
+        """Whether an object is in a namespace that this process watches, and may read."""
+        namespace, scopes = body["metadata"]["namespace"], self.world.schedule.namespaces
+        return namespace not in self.world.server.forbidden and (not scopes or namespace in scopes)
 
     def again(self, event: Event) -> None:
         """An event comes once more, late."""
@@ -231,10 +256,10 @@ class Process:
     def _see(self, event: Event) -> None:
         kind: Any = event.type
         if event.resource == "trainingjobs":
-            key = self.cache.see_job(kind, event.body)
+            key = self.cache.see_job(kind, versions.as_seen(self.version, kube.JOBS, event.body))
         elif event.resource == "pods":
-            key = self.cache.see_pod(kind, event.body, self.world.now)
+            key = self.cache.see_pod(kind, event.body, self.now())
         else:
-            key = self.cache.see_config(kind, event.body, self.world.now)
+            key = self.cache.see_config(kind, event.body, self.now())
         if key is not None:
             self.workers.add(key)

@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 from sim.checks import ViolationError
-from sim.schedule import Action, Schedule, draw
+from sim.oddities import draw
+from sim.schedule import Action, Schedule
 from sim.world import World
 
 CHUNK = 50

@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from sim.versions import OURS
+
 NAMES = ("alpha", "beta", "gamma")
 ACTIONS: dict[str, int] = {
     # The operator and its way to the API server
@@ -48,6 +50,11 @@ ACTIONS: dict[str, int] = {
 """What may happen, by how often."""
 
 
+def named(namespace: str, name: str) -> str:
+    """A name for people: most worlds have but one namespace."""
+    return name if namespace in ("", "default") else f"{namespace}/{name}"
+
+
 class Action(NamedTuple):
     """Something that happens."""
 
@@ -72,6 +79,10 @@ class JobPlan:
     workers: int
     steps: int
     spec: dict[str, Any]
+    namespace: str = "default"
+
+    def __str__(self) -> str:
+        return named(self.namespace, self.name)
 
 
 @dataclass(frozen=True)
@@ -87,14 +98,22 @@ class Schedule:
     calm: float
     """When the last trouble is over, in seconds after the beginning."""
     actions: tuple[Action, ...]
+    skew: float = 0.0
+    """So many seconds, at most, the clocks are off."""
+    namespaces: tuple[str, ...] = ()
+    """Those that the operator watches; none: all."""
+    versions: tuple[str, ...] = (OURS,)
+    """Those of the processes of the operator, in turn."""
+    chatty: float = 0.0
+    """Seconds between two words of a driver that trains; none: one a report."""
 
     def only(self, actions: list[Action]) -> Schedule:
         """The same, with fewer actions."""
         return replace(self, actions=tuple(actions))
 
 
-def draw(seed: int) -> Schedule:
-    """The schedule of a seed."""
+def plain(seed: int) -> Schedule:
+    """The schedule of a seed, as far as all of them have it."""
     chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing it
     count = chance.choices((1, 2, 3), (6, 3, 1))[0]
     jobs = tuple(_job(chance, name) for name in NAMES[:count])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sim.bugs import BUGS, Bug, planted
+from sim.oddities import draw
 from sim.runner import play, shrink
-from sim.schedule import draw
 
 OTHERS = 150
 """An operator that makes other calls makes other worlds: where a bug's seed finds it no more, one of these does."""

@@ -11,8 +11,9 @@ import pytest
 
 from headway_operator.engine import kube
 from sim.network import FAULTS
+from sim.oddities import draw
 from sim.runner import play, play_all, shrink
-from sim.schedule import Action, JobPlan, Schedule, draw
+from sim.schedule import Action, JobPlan, Schedule
 from sim.world import World
 
 SCHEDULES = 2000

@@ -13,7 +13,7 @@ from headway_operator.engine.times import to_text
 from sim.words import twisted, written
 
 if TYPE_CHECKING:
-    from sim.cluster import Container
+    from sim.kubelet import Container
     from sim.world import World
 
 STEPS = 10
@@ -52,16 +52,17 @@ class Driver:
     def __init__(self, world: World, container: Container) -> None:
         self.world = world
         self.container = container
-        self.of = (container.job_uid, container.attempt)
-        self.storage = world.storages.setdefault(container.job_uid, Storage())
-        self.plan = world.plans[container.job]
-        self.name = wire.object_name(container.job, container.job_uid, container.attempt)
+        self.of = container.of
+        self.whose = container.whose
+        self.storage = world.storages.setdefault(self.whose.job_uid, Storage())
+        self.plan = world.plans[self.whose.namespace, self.whose.job]
+        self.name = wire.object_name(self.whose.job, self.whose.job_uid, self.whose.attempt)
         """Of the ConfigMap that it was told to speak in."""
         self.wanted = self._told_workers()
         self.step = self.storage.newest or 0
         self.resumed_from: int | None = None
         self.steps_lost: int | None = None
-        self.reports = 0
+        self.reports = self.words = 0
         self.training = False
         self.frozen = False
         """The process stands still, and hears no signal but SIGKILL."""
@@ -82,7 +83,7 @@ class Driver:
             self.world.agenda.after(POLL_SECONDS, self._poll)
             if self.world.now > self._heard + HEARTBEAT_SECONDS:
                 self._say()
-        elif not self.training and self.storage.claimed_by > self.container.attempt:
+        elif not self.training and self.storage.claimed_by > self.whose.attempt:
             self.end("StorageError")
         else:
             self._resume()
@@ -91,18 +92,18 @@ class Driver:
         return not self.container.running or self.last_word is not None or self.frozen
 
     def _all_here(self) -> bool:
-        return len(self.world.cluster.crew(*self.of)) >= self.wanted
+        return len(self.world.cluster.workers(self.of)) >= self.wanted
 
     def _told_workers(self) -> int:
         """How many workers its run file speaks of."""
-        secret = self.world.server.find(kube.SECRETS, self.name)
+        secret = self.world.server.find(kube.SECRETS, self.name, self.whose.namespace)
         assert secret is not None, "a container starts once all that it mounts is there"
         wanted: int = json.loads(secret["stringData"][wire.KEY_RUN])["spec"]["workers"]["replicas"]
         return wanted
 
     def _resume(self) -> None:
         """From the newest checkpoint, or from the start."""
-        self.storage.claimed_by = max(self.storage.claimed_by, self.container.attempt)
+        self.storage.claimed_by = max(self.storage.claimed_by, self.whose.attempt)
         known = self.step if self.training else self.storage.last_step
         self.resumed_from = self.storage.newest
         if known is not None:
@@ -110,10 +111,19 @@ class Driver:
         self.step = self.storage.newest or 0
         self.training = True
         self._say()
+        if self.world.schedule.chatty and not self.words:
+            self._chat()
         self.world.agenda.after(self.world.some(1.0, 5.0), self._train, [w.uid for w in self._workers()])
 
+    def _chat(self) -> None:
+        """Say again and again how far it is, as often as it was told, or more often than that."""
+        if not self._over():
+            self.words += 1
+            self._say()
+            self.world.agenda.after(self.world.schedule.chatty, self._chat)
+
     def _workers(self) -> list[Container]:
-        return self.world.cluster.crew(*self.of)
+        return self.world.cluster.workers(self.of)
 
     def _train(self, group: list[str]) -> None:
         """Some more steps, if the group of workers is still the one that began."""
@@ -135,7 +145,7 @@ class Driver:
 
     def _save(self) -> bool:
         """Commit a checkpoint; false if a newer attempt has claimed the storage."""
-        if self.storage.claimed_by > self.container.attempt:
+        if self.storage.claimed_by > self.whose.attempt:
             return False
         self.storage.newest = self.step
         return True
@@ -168,13 +178,13 @@ class Driver:
         self.last_word = (how, word)
         self._say(outcome=word)
         if self.odd:
-            word = twisted(self.odd, {"attempt": self.container.attempt, "outcome": word})["outcome"]
+            word = twisted(self.odd, self._file() | {"outcome": word})["outcome"]
         text = written(self.odd, word)[-wire.OUTCOME_MAX_BYTES :]
         self.world.agenda.after(self.world.some(0.01, 0.5), self._exit, how, text)
 
     def _exit(self, how: str, word: str) -> None:
         code = EXIT_CODES[how]
-        self.world.cluster.end(self.container, code, "Completed" if code == 0 else "Error", word)
+        self.world.cluster.end_container(self.container, code, "Completed" if code == 0 else "Error", word)
 
     def ended(self, reason: str, *, spoke: bool) -> None:
         """The process has ended, by itself or by a blow; its last word stands in its pod if it spoke."""
@@ -188,12 +198,14 @@ class Driver:
 
     def _file(self) -> dict[str, Any]:
         progress: dict[str, Any] = {"stage": "Training" if self.training else "Preparing", "metrics": self._signed()}
-        said = {"uid": self.container.job_uid, "attempt": self.container.attempt, "progress": progress}
+        said = {"uid": self.whose.job_uid, "attempt": self.whose.attempt, "progress": progress}
+        if self.words:
+            progress["metrics"]["words"] = str(self.words)
         if self.training:
             progress |= {"step": self.step, "percent": min(100, 100 * self.step // self.plan.steps)}
         if self.storage.newest is not None and self.training:
-            uri = f"s3://bucket/{self.container.job_uid}"
-            said["checkpoint"] = {"uri": uri, "step": self.storage.newest, "time": to_text(self.world.now)}
+            uri = f"s3://bucket/{self.whose.job_uid}"
+            said["checkpoint"] = {"uri": uri, "step": self.storage.newest, "time": self._time()}
         resume = {"resumedFromStep": self.resumed_from, "stepsLost": self.steps_lost}
         said |= {key: value for key, value in resume.items() if value is not None}
         return said
@@ -207,23 +219,27 @@ class Driver:
         self._heard = self.world.now
         if not self.container.node.reachable or self._config() is None:
             return
-        said = self._file() | {"heartbeatTime": to_text(self.world.now)}
+        said = self._file() | {"heartbeatTime": self._time()}
         if outcome is not None:
             said["outcome"] = outcome
         text = written(self.odd, twisted(self.odd, said) if self.odd else said)
 
         def edit(body: Object) -> None:
-            body["data"][wire.KEY_PROGRESS] = text
+            body.setdefault("data", {})[wire.KEY_PROGRESS] = text
 
-        self.world.server.change(kube.CONFIG_MAPS, self.name, edit)
+        self.world.server.change(kube.CONFIG_MAPS, self.name, edit, self.whose.namespace)
+
+    def _time(self) -> str:
+        """Now, by the clock of its node."""
+        return to_text(self.container.node.clock.at(self.world.now))
 
     def _outcome_stands(self) -> bool:
         config = self._config()
-        return config is not None and '"outcome": {' in config["data"].get(wire.KEY_PROGRESS, "")
+        return config is not None and '"outcome": {' in (config.get("data") or {}).get(wire.KEY_PROGRESS, "")
 
     def _config(self) -> Object | None:
-        return self.world.server.find(kube.CONFIG_MAPS, self.name)
+        return self.world.server.find(kube.CONFIG_MAPS, self.name, self.whose.namespace)
 
     def _signed(self) -> dict[str, str]:
         """A metric that says whose word it is."""
-        return {SIGNATURE: self.container.job_uid}
+        return {SIGNATURE: self.whose.job_uid}

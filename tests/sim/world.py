@@ -8,24 +8,28 @@ from __future__ import annotations
 import random
 from collections import deque
 
+from headway_api import wire
 from headway_api.status import FINISHED
 from headway_operator.engine import kube
-from headway_operator.engine.kube import Object
-from sim import actions
+from headway_operator.engine.kube import Object, Resource
+from sim import actions, scopes, tenants, versions
 from sim.agenda import Agenda
 from sim.builders import T0
 from sim.checks import OURS, Checks, ViolationError
-from sim.cluster import Cluster
+from sim.clocks import Clocks
+from sim.cluster import Cluster, Place
 from sim.fakes.api import ApiServer, Event, clone
-from sim.fakes.schema import installed
+from sim.fakes.schema import Definition, installed
+from sim.kubelet import Whose
 from sim.process import Process
-from sim.schedule import Schedule
+from sim.schedule import Schedule, named
 from sim.trainer import Storage
 
 REST_EVERY = 5.0
 PATIENCE = 4000.0
 """So long after the last trouble everything has come to rest."""
 HISTORY = 100
+LABELLED = (kube.PODS.plural, kube.CONFIG_MAPS.plural)
 RESTING = (*FINISHED, "Suspended")
 
 
@@ -47,12 +51,20 @@ class World:
         self.schedule = schedule
         self.chance = random.Random(schedule.seed + 1_000_003)  # noqa: S311 - nobody is to be kept from guessing it
         self.agenda = Agenda(T0)
+        self.clocks = Clocks(T0, schedule.skew, schedule.seed)
+        self._server_clock = self.clocks.another()
         self.timeline: list[tuple[float, str, str]] = []
         """What has happened, and who did it."""
-        self.server = ApiServer(lambda: self.now, stored=_stored, judge=installed().judge)
-        self.plans = {job.name: job for job in schedule.jobs}
-        self.uids: dict[str, str] = {}
-        """By the name of a job: the uid of the one that exists, or last did."""
+        self.server = ApiServer(lambda: self.server_now, stored=_stored, judge=self._definition().judge)
+        self.plans = {(job.namespace, job.name): job for job in schedule.jobs}
+        self.uids: dict[Place, str] = {}
+        """By the place of a job: the uid of the one that exists, or last did."""
+        self.whose: dict[str, Whose] = {}
+        """By uid: what the objects are that the operator has made."""
+        self.foreign: set[str] = set()
+        """The uids of objects that others have made."""
+        self.squatters: list[tuple[Resource, Object]] = []
+        """Those of them that have a name which the operator needs."""
         self.storages: dict[str, Storage] = {}
         """By the uid of a job."""
         self.processes: list[Process] = []
@@ -62,6 +74,7 @@ class World:
         self.late_writes = 0
         """Writes that have been given up, and are going to arrive."""
         self.calm = False
+        self.calm_at = T0 + schedule.calm
         self._started = 0
         self.checks = Checks(self)
         self.cluster = Cluster(self, schedule.nodes, schedule.slots)
@@ -70,6 +83,18 @@ class World:
     def now(self) -> float:
         """Seconds since the epoch."""
         return self.agenda.now
+
+    @property
+    def server_now(self) -> float:
+        """The same, by the API server's clock."""
+        return self._server_clock.at(self.agenda.now)
+
+    def _definition(self) -> Definition:
+        return versions.newer() if len(self.schedule.versions) > 1 else installed()
+
+    def claim(self, body: Object) -> str:
+        """What a copy of an object says of its job."""
+        return tenants.claim(body)
 
     def note(self, who: str, what: str) -> None:
         """A line of the timeline."""
@@ -104,7 +129,7 @@ class World:
     def _run(self) -> None:
         schedule = self.schedule
         for job in schedule.jobs:
-            self.agenda.at(T0 + job.at, actions.create_job, self, job.name)
+            self.agenda.at(T0 + job.at, actions.create_job, self, job)
         for number in range(schedule.operators):
             self.agenda.after(0.5 * number, self._start_operator)
         for action in schedule.actions:
@@ -133,6 +158,7 @@ class World:
             events, server.events = server.events, []
             self.history.extend(events)
             for event in events:
+                self._identify(event)
                 self.checks.happened(event)
                 self.cluster.happened(event)
                 for process in self.processes:
@@ -142,11 +168,27 @@ class World:
         if self.checks.violation is not None:
             raise ViolationError(self.checks.violation)
 
+    def _identify(self, event: Event) -> None:
+        """Keep in mind what an object is: its labels may be changed."""
+        meta = event.body["metadata"]
+        if event.type != "ADDED" or event.resource not in LABELLED or meta["uid"] in self.foreign:
+            return
+        labels = meta["labels"]
+        self.whose[meta["uid"]] = Whose(
+            namespace=meta["namespace"],
+            job=labels[wire.LABEL_JOB],
+            job_uid=labels[wire.LABEL_JOB_UID],
+            attempt=int(labels[wire.LABEL_ATTEMPT]),
+            role=labels.get(wire.LABEL_ROLE, ""),
+            place=int(labels.get(wire.LABEL_WORKER, 0)),
+        )
+
     def _start_operator(self) -> None:
         self._started += 1
         name = f"operator-{self._started}"
-        self.note(name, "starts")
-        self.processes.append(Process(self, name))
+        version = self.schedule.versions[self._started % len(self.schedule.versions)]
+        self.note(name, f"starts, of the version {version}" if version != versions.OURS else "starts")
+        self.processes.append(Process(self, name, version))
 
     def operator_died(self, process: Process) -> None:
         """Another takes its place."""
@@ -158,6 +200,8 @@ class World:
         """From here on nothing goes wrong any more, and what is wrong is mended."""
         self.note("world", "calms down")
         self.calm = True
+        tenants.evict_squatters(self)
+        scopes.permit(self)
         self.slow_until = self.cluster.images_fail_until = 0.0
         for process in self.processes:
             process.armed.clear()
@@ -179,11 +223,11 @@ class World:
         for body in self.server.of(kube.JOBS):
             phase = (body.get("status") or {}).get("phase")
             if phase not in RESTING or (phase == "Suspended") != _suspended(body):
-                return f"{body['metadata']['name']} is {phase}: {(body.get('status') or {}).get('conditions')}"
+                return f"{named_of(body)} is {phase}: {(body.get('status') or {}).get('conditions')}"
         for resource in OURS:
             for body in self.server.of(resource):
-                if not self.checks.excused(body):
-                    return f"{resource.kind} {body['metadata']['name']} is left behind"
+                if body["metadata"]["uid"] not in self.foreign and not self.checks.excused(body):
+                    return f"{resource.kind} {named_of(body)} is left behind"
         return ""
 
     def _idleness(self) -> str:
@@ -195,6 +239,11 @@ class World:
                 what = "is frozen" if process.loop.frozen else "is blind" if process.blind() else "has work"
                 return f"{process.name} {what}"
         return ""
+
+
+def named_of(body: Object) -> str:
+    """The name of an object for people."""
+    return named(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
 def _suspended(job: Object) -> bool:

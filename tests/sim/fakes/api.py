@@ -11,6 +11,7 @@ from headway_operator.engine import kube
 from headway_operator.engine.kube import (
     AlreadyExistsError,
     ConflictError,
+    DeniedError,
     FencedError,
     NotFoundError,
     Object,
@@ -32,7 +33,10 @@ def clone(value: Any) -> Any:
     return value
 
 
-def _same_labels(body: Object, selector: str) -> bool:
+def selected(body: Object, selector: str) -> bool:
+    """Whether an object has the labels of a selector."""
+    if not selector:
+        return True
     labels = body["metadata"].get("labels") or {}
     return all(labels.get(key) == value for key, _, value in (part.partition("=") for part in selector.split(",")))
 
@@ -49,6 +53,16 @@ class Event(NamedTuple):
     resource: str
     type: str | None
     body: Object
+    before: Object | None = None
+    """What it was, where it is MODIFIED."""
+
+
+def as_selected(event: Event, selector: str) -> Event | None:
+    """The event, as a watch with a selector shows it: what does not match any more is DELETED to it."""
+    matches = selected(event.body, selector)
+    if event.before is None or selected(event.before, selector) == matches:
+        return event if matches else None
+    return event._replace(type="ADDED" if matches else "DELETED", before=None)
 
 
 @dataclass
@@ -67,6 +81,10 @@ class ApiServer:
     """What is kept of a body that is created."""
     judge: Callable[[Object | None, Object], None] = lambda before, after: None  # noqa: ARG005 - anything goes
     """Raises InvalidError for a job that may not become, from what it was, what is written; and prunes it."""
+    forbidden: set[str] = field(default_factory=set)
+    """Namespaces in which the operator may do nothing."""
+    ending: set[str] = field(default_factory=set)
+    """Namespaces that are being deleted, or have been: nothing is created there any more."""
     _versions: Any = field(default_factory=lambda: itertools.count(1))
     _last: int = 0
 
@@ -88,6 +106,8 @@ class ApiServer:
 
     def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object."""
+        if namespace in self.ending:
+            raise DeniedError(f"the namespace {namespace} is being terminated")
         body = self.stored(body)
         meta = body["metadata"]
         place = (resource.plural, namespace, meta["name"])
@@ -124,7 +144,7 @@ class ApiServer:
         if resource == kube.JOBS and body.get("spec") != before.get("spec"):
             body["metadata"]["generation"] += 1
         self._stamp(body["metadata"])
-        self._tell("MODIFIED", resource.plural, body)
+        self.events.append(Event(resource.plural, "MODIFIED", body, before))
 
     def delete(self, resource: Resource, name: str, namespace: str = "default") -> None:
         """Delete an object; a pod that runs gets its grace first."""
@@ -134,7 +154,9 @@ class ApiServer:
             grace = body["spec"].get("terminationGracePeriodSeconds", 30)
 
             def mark(pod: Object) -> None:
-                pod["metadata"].setdefault("deletionTimestamp", to_text(self.now() + grace))
+                if "deletionTimestamp" not in pod["metadata"]:
+                    pod["metadata"]["deletionTimestamp"] = to_text(self.now() + grace)
+                    pod["metadata"]["deletionGracePeriodSeconds"] = grace
 
             self.change(resource, name, mark, namespace)
         else:
@@ -148,8 +170,8 @@ class ApiServer:
         self._tell("DELETED", resource.plural, body)
 
     def collect_garbage(self) -> bool:
-        """Delete what belongs to jobs that are gone; whether there was any."""
-        alive = {job["metadata"]["uid"] for job in self.of(kube.JOBS)}
+        """Delete what belongs to objects that are gone; whether there was any."""
+        alive = {body["metadata"]["uid"] for body in self.objects.values()}
         found = False
         for (plural, namespace, name), body in list(self.objects.items()):
             owners = body["metadata"].get("ownerReferences") or ()
@@ -174,6 +196,7 @@ class Call(NamedTuple):
     verb: str
     resource: str
     name: str
+    namespace: str = ""
 
 
 Fault = Callable[[Call], None]
@@ -199,7 +222,7 @@ class FakeKube:
 
     async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
         """One object."""
-        self._call("get", resource, name)
+        self._call("get", resource, name, namespace)
         body = self.server.objects.get((resource.plural, namespace, name))
         if body is None:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
@@ -210,8 +233,8 @@ class FakeKube:
         self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
     ) -> AsyncIterator[tuple[list[Object], int]]:
         """All objects, in small pages."""
-        self._call("list", resource, "")
-        found = [body for body in self.server.of(resource, namespace) if not labels or _same_labels(body, labels)]
+        self._call("list", resource, "", namespace or "")
+        found = [body for body in self.server.of(resource, namespace) if selected(body, labels)]
         found = [{"metadata": body["metadata"]} if metadata_only else body for body in found]
         version = self.server.version()
         for start in range(0, max(1, len(found)), PAGE):
@@ -220,27 +243,27 @@ class FakeKube:
     async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """Create an object."""
         name = body["metadata"]["name"]
-        self._call("create", resource, name)
+        self._call("create", resource, name, namespace)
         made = self.server.create(resource, namespace, body)
-        self._done("create", resource, name)
+        self._done("create", resource, name, namespace)
         return {"metadata": made["metadata"]}
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object of the same version."""
-        self._call("update", resource, name)
+        self._call("update", resource, name, namespace)
         known = self.server.objects.get((resource.plural, namespace, name))
         if known is None:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
         if known["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise ConflictError("the object has been modified")
         self.server.change(resource, name, lambda old: old.update(clone(body)), namespace)
-        self._done("update", resource, name)
+        self._done("update", resource, name, namespace)
         replaced: Object = clone(self.server.objects[resource.plural, namespace, name])
         return replaced
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status, if uid and version are those of the patch."""
-        self._call("patch", resource, name)
+        self._call("patch", resource, name, namespace)
         known = self.server.objects.get((resource.plural, namespace, name))
         if known is None:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
@@ -248,14 +271,14 @@ class FakeKube:
             if known["metadata"][condition] != value:
                 raise ConflictError(f"{condition} is not {value}")
         self.server.change(resource, name, lambda old: _merge(old, {"status": patch["status"]}), namespace)
-        self._done("patch", resource, name)
+        self._done("patch", resource, name, namespace)
         return {"metadata": self.server.objects[resource.plural, namespace, name]["metadata"]}
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
     ) -> None:
         """Delete an object, if uid and version are these."""
-        self._call("delete", resource, name)
+        self._call("delete", resource, name, namespace)
         known = self.server.objects.get((resource.plural, namespace, name))
         if known is None:
             raise NotFoundError(f'{resource.plural} "{name}" not found')
@@ -263,17 +286,19 @@ class FakeKube:
         if uid not in (None, meta["uid"]) or version not in (None, meta["resourceVersion"]):
             raise ConflictError("the object is another one")
         self.server.delete(resource, name, namespace)
-        self._done("delete", resource, name)
+        self._done("delete", resource, name, namespace)
 
-    def _call(self, verb: str, resource: Resource, name: str) -> None:
-        call = Call(verb, resource.plural, name)
+    def _call(self, verb: str, resource: Resource, name: str, namespace: str) -> None:
+        call = Call(verb, resource.plural, name, namespace)
         self.calls.append(call)
+        if namespace in self.server.forbidden:
+            raise DeniedError(f"the operator may not {verb} {resource.plural} in the namespace {namespace}")
         if verb not in ("get", "list") and not self._may_write():
             raise FencedError("not the leader")
         self.before(call)
 
-    def _done(self, verb: str, resource: Resource, name: str) -> None:
-        call = Call(verb, resource.plural, name)
+    def _done(self, verb: str, resource: Resource, name: str, namespace: str) -> None:
+        call = Call(verb, resource.plural, name, namespace)
         self.server.writes.append(call)
         self.after(call)
 

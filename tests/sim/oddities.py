@@ -1,0 +1,78 @@
+"""What only some of the worlds have: each of these is drawn for itself, and whatever else is drawn stays the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from sim.schedule import Action, Schedule, plain
+from sim.versions import FIELD, NEWER, OURS, STRICTER
+
+Chance = random.Random
+FIRST = 2.0
+"""Seconds after the beginning: before that there is nothing that anything could happen to."""
+
+
+def _with(*whats: str, most: int) -> Callable[[Schedule, Chance], Schedule]:
+    """The schedule with up to so many more actions of these."""
+
+    def add(schedule: Schedule, chance: Chance) -> Schedule:
+        actions = [
+            Action(
+                at=round(chance.uniform(FIRST, schedule.calm), 2),
+                what=chance.choice(whats),
+                which=chance.randrange(1000),
+                much=chance.randrange(1000),
+            )
+            for _ in range(chance.randint(1, most))
+        ]
+        return schedule.only(sorted([*schedule.actions, *actions]))
+
+    return add
+
+
+def _with_clocks(schedule: Schedule, chance: Chance) -> Schedule:
+    return replace(_with("set clock", most=2)(schedule, chance), skew=chance.choice((5.0, 60.0, 600.0)))
+
+
+def _with_scopes(schedule: Schedule, chance: Chance) -> Schedule:
+    """The same jobs once more, in another namespace of which each name may be the last to be heard."""
+    namespaces = ("default", "team-a")
+    others = tuple(replace(job, namespace="team-a", at=job.at + chance.uniform(0.0, 5.0)) for job in schedule.jobs[:2])
+    both = replace(schedule, jobs=(*schedule.jobs[:2], *others), namespaces=namespaces)
+    return _with("delete namespace", "forbid namespace", most=1)(both, chance)
+
+
+def _with_versions(schedule: Schedule, chance: Chance) -> Schedule:
+    """Processes of several versions, one after the other, and a field that only one of them knows."""
+    versions = tuple(chance.choice((OURS, STRICTER, NEWER)) for _ in range(3))
+    jobs = tuple(replace(job, spec=job.spec | ({FIELD: 1} if chance.random() < 0.5 else {})) for job in schedule.jobs)
+    restarted = _with("stop operator", "kill operator", most=3)(schedule, chance)
+    return replace(restarted, jobs=jobs, versions=versions)
+
+
+def _with_words(schedule: Schedule, chance: Chance) -> Schedule:
+    return replace(schedule, chatty=chance.choice((0.2, 1.0, 2.0)))
+
+
+ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
+    "odd drivers": (0.12, _with("odd driver", most=2)),
+    "tenants": (0.12, _with("copy", "stray", "annotate", "squat", most=4)),
+    "disruptions": (0.12, _with("fail network", "drain", "upgrade nodes", "lose zone", most=2)),
+    "clocks": (0.0, _with_clocks),
+    "scopes": (0.0, _with_scopes),
+    "versions": (0.0, _with_versions),
+    "words": (0.0, _with_words),
+}
+"""In which share of the worlds (in none where the operator is not ready for it), and what it makes of a schedule."""
+
+
+def draw(seed: int) -> Schedule:
+    """The schedule of a seed."""
+    schedule = plain(seed)
+    for name, (share, add) in ODDITIES.items():
+        chance = random.Random(f"{seed} {name}")  # noqa: S311 - nobody is to be kept from guessing it
+        if chance.random() < share:
+            schedule = add(schedule, chance)
+    return schedule

@@ -1,0 +1,143 @@
+"""What must hold from one status of a job to the next, and in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from headway_api.status import FINISHED
+
+FREE = ("Suspended", "Released", "Upgraded", "DeadlineExceeded", "InvalidSpec")
+"""Causes that no budget pays for."""
+Status = dict[str, Any]
+Resume = tuple[int, int | None, int | None]
+"""An attempt, the step that it resumed from, and the steps that were lost."""
+
+
+@dataclass
+class Tale:
+    """What is remembered of one job, to judge what comes."""
+
+    spec: dict[str, Any] = field(default_factory=dict)
+    status: Status = field(default_factory=dict)
+    step: tuple[int, Resume] | None = None
+    """The last progress that was recorded: step, and the resume that it came after."""
+    most_asked: int = 1
+    """The largest number of workers that the spec has asked for."""
+    replaced: dict[int, int] = field(default_factory=dict)
+    """By attempt: the workers that were replaced."""
+    changes: int = 0
+    calls: int = 0
+    refusals: int = 0
+    attempts: int = 0
+    pods: int = 0
+    lacked_room: bool = False
+    """A pod of it has found no node at some time."""
+    odd: bool = False
+    """A driver of it says what nobody expects, or somebody has changed the labels of its objects."""
+    suspended: bool = False
+    """Its user has suspended it at some time."""
+    timed: bool = False
+    """Its spec has had an activeDeadlineSeconds at some time."""
+
+
+def wrong(tale: Tale, before: Status, after: Status) -> Iterator[str]:
+    """What is wrong with a status, `before` being the one that it replaces."""
+    yield from _history(before, after)
+    yield from _judged(before, after)
+    yield from _charges(tale, after)
+    yield from _causes(tale, after)
+    if not tale.odd:
+        yield from _steps(tale, after)
+
+
+def _judged(before: Status, after: Status) -> Iterator[str]:
+    """What has begun is judged no more, whatever the rules are by now."""
+    running = {entry["number"] for entry in before.get("attempts", []) if not entry.get("cause")}
+    for entry in after.get("attempts", []):
+        if entry["number"] in running and entry.get("cause") == "InvalidSpec":
+            yield f"attempt {entry['number']} ended for its spec, which was valid when it began"
+
+
+def _history(before: Status, after: Status) -> Iterator[str]:
+    """What was recorded stays recorded."""
+    for counter in ("attempt", "activeSeconds", "observedGeneration"):
+        if after.get(counter, 0) < before.get(counter, 0):
+            yield f"status.{counter} goes back from {before.get(counter)} to {after.get(counter)}"
+    for kind, count in (before.get("failures") or {}).items():
+        if (after.get("failures") or {}).get(kind, 0) < count:
+            yield f"status.failures.{kind} goes back"
+    now = {entry["number"]: entry for entry in after.get("attempts", [])}
+    for entry in before.get("attempts", []):
+        known = now.get(entry["number"])
+        if known is not None and entry.get("endTime") and known != entry:
+            yield f"the record of an ended attempt is changed: {entry} to {known}"
+    if list(now) != sorted(now):
+        yield f"attempts out of order: {list(now)}"
+    was, phase = before.get("phase"), after.get("phase")
+    asked_anew = before.get("attempt", 0) == 0 and before.get("observedGeneration") != after.get("observedGeneration")
+    if was in FINISHED and phase != was and not asked_anew:
+        yield f"a job that has {was} is {phase} again"
+
+
+def _charges(tale: Tale, status: Status) -> Iterator[str]:
+    """Each failure is charged once."""
+    entries = status.get("attempts", [])
+    if status.get("attempt", 0) > len(entries) + sum(entry.get("releases", 0) for entry in entries):
+        return
+    met = [entry["cause"] for entry in entries if entry.get("endTime") and entry.get("cause")]
+    # An attempt that was released leaves the list; the workers that it lost are charged all the same.
+    tale.replaced |= {entry["number"]: entry.get("losses", 0) for entry in entries}
+    expected = sum(cause not in FREE for cause in met) + sum(tale.replaced.values())
+    charged = sum((status.get("failures") or {}).values())
+    if charged != expected:
+        yield f"{charged} failures are charged, {expected} were met: {status}"
+
+
+def _causes(tale: Tale, status: Status) -> Iterator[str]:
+    """What costs nothing is the operator's to say: no driver lives for ever by naming such a cause."""
+    for entry in status.get("attempts", []):
+        cause = entry.get("cause") if entry.get("endTime") else None
+        if (cause == "Suspended" and not tale.suspended) or (cause == "DeadlineExceeded" and not tale.timed):
+            yield f"attempt {entry['number']} ended as {cause}, which nobody asked for"
+        if cause == "Released" and not (tale.lacked_room or tale.refusals):
+            yield f"attempt {entry['number']} is released, and lacked no room"
+
+
+def _steps(tale: Tale, status: Status) -> Iterator[str]:
+    """Progress goes back only by a resume that is recorded; a checkpoint never."""
+    checkpoint = (status.get("checkpoint") or {}).get("step")
+    entries = status.get("attempts", [])
+    newest = entries[-1] if entries else {}
+    step = (status.get("progress") or {}).get("step")
+    resume = (newest.get("number", 0), newest.get("resumedFromStep"), newest.get("stepsLost"))
+    if step is None:
+        return
+    if checkpoint is not None and step < checkpoint:
+        yield f"step {step} is told beside a checkpoint of step {checkpoint}"
+    if tale.step is not None and step < tale.step[0] and not _resumed(tale.step, resume):
+        yield f"progress goes back from step {tale.step[0]} to {step}, and no resume is recorded: {newest}"
+    tale.step = (step, resume)
+
+
+def _resumed(before: tuple[int, Resume], now: Resume) -> bool:
+    """Whether a resume is recorded that accounts for a step back. Two in a row may look the same."""
+    _, resumed_from, lost = now
+    if now == before[1]:
+        return lost is not None and lost >= before[0] - (resumed_from or 0) > 0
+    return resumed_from is not None or lost is not None
+
+
+def told(status: Status) -> str:
+    """A status in a line."""
+    newest = (status.get("attempts") or [{}])[-1]
+    conditions = ", ".join(
+        f"{item['type']}{'' if item['status'] == 'True' else '=' + item['status']} {item['reason']}"
+        for item in status.get("conditions", [])
+        if item["type"] in ("Running", "Suspended", "Complete", "Failed", "Reconciled")
+    )
+    step = (status.get("progress") or {}).get("step")
+    end = newest.get("cause", "Succeeded" if newest.get("endTime") else "")
+    over = " ended" if newest.get("endTime") else ""
+    return f"{status.get('phase')} attempt {status.get('attempt')}{over} {end} step {step} ({conditions})"
