@@ -24,7 +24,7 @@ def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
     for resource in (kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
         assert stage.names(resource) == [stage.of()]
     assert stage.names(kube.SERVICE_ACCOUNTS) == stage.names(kube.ROLE_BINDINGS) == ["headway-trainer"]
-    assert stage.server.writes[-1] == ("patch", "trainingjobs", "digits")
+    assert stage.server.writes[-1] == ("patch", "trainingjobs", "digits", "default")
     assert stage.status()["phase"] == "Starting"
     assert stage.notices == ["AttemptStarted"]
 
@@ -33,7 +33,7 @@ def test_a_pod_group_is_made_before_the_pods_and_goes_with_the_attempt() -> None
     stage = Stage()
     stage.served = True
     stage.look()
-    order = [resource for _, resource, _ in stage.server.writes]
+    order = [call.resource for call in stage.server.writes]
     assert order.index("podgroups") < order.index("pods")
     group = stage.server.find(kube.POD_GROUPS, stage.of())
     assert group is not None
@@ -80,7 +80,7 @@ def test_a_watch_that_is_silent_ends_no_driver_that_speaks() -> None:
 def test_pods_come_after_what_they_mount() -> None:
     stage = Stage()
     stage.look()
-    order = [resource for _, resource, _ in stage.server.writes]
+    order = [call.resource for call in stage.server.writes]
     assert max(order.index("configmaps"), order.index("secrets"), order.index("serviceaccounts")) < order.index("pods")
 
 
