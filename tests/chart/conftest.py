@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ RELEASE = "headway"
 NAMESPACE = "headway-system"
 
 
+@cache
+def parsed(text: str) -> list[dict[str, Any]]:
+    """The objects of a text, read once: with the kinds in it that takes a second."""
+    return [found for found in yaml.safe_load_all(text) if found]
+
+
 @dataclass(frozen=True)
 class Manifests:
     """What one rendering of the chart gives."""
@@ -26,7 +33,7 @@ class Manifests:
     @property
     def all(self) -> list[dict[str, Any]]:
         """Every object, in the order that Helm gives."""
-        return [found for found in yaml.safe_load_all(self.text) if found]
+        return parsed(self.text)
 
     def kind(self, kind: str) -> list[dict[str, Any]]:
         """The objects of one kind."""

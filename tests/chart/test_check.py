@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+from email.message import Message
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -19,18 +22,26 @@ RULES = [
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """files/check.py as a module, before an API server that refuses what is named in `refused` (verb, resource)."""
+    """files/check.py as a module, before an API server that refuses what is named in `refused` (verb, resource).
+
+    `limits`: what it says to an object that is no job's; None if it takes it.
+    """
     spec = importlib.util.spec_from_file_location("check", CHART / "files/check.py")
     assert spec
     assert spec.loader
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.refused, module.asked = set(), []
+    module.refused, module.asked, module.limits = set(), [], "ValidatingAdmissionPolicy ... denied request"
 
     def call(path: str, body: dict[str, Any] | None = None) -> Any:
-        assert path.startswith("/apis/")
         if body is None:
+            assert path.startswith("/apis/")
             return {"items": []}
+        if body["kind"] == "ConfigMap":
+            assert path.endswith("?dryRun=All"), "nothing is made"
+            if module.limits is not None:
+                raise HTTPError(path, 403, "Forbidden", Message(), io.BytesIO(module.limits.encode()))
+            return body
         wanted = body["spec"]["resourceAttributes"]
         module.asked.append(wanted)
         return {"status": {"allowed": (wanted["verb"], wanted["resource"]) not in module.refused}}
@@ -56,6 +67,21 @@ def test_a_missing_right_is_named_for_each_namespace(script: Any, namespaces: li
     script.refused = {("patch", "trainingjobs")}
     assert list(script.missing(RULES, namespaces)) == [f"may not patch trainingjobs/status {place}" for place in where]
     assert {asked["namespace"] for asked in script.asked} == set(namespaces or [""])
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("ValidatingAdmissionPolicy 'headway-operator-objects' denied request: ...", None),
+        (None, "policies are not in force"),
+        ("etcd is away", "cannot be told: etcd is away"),
+    ],
+)
+def test_an_account_that_nothing_limits_is_a_fault(script: Any, said: str | None, fault: str | None) -> None:
+    script.limits = said
+    faults = list(script.unlimited("team-a"))
+    assert len(faults) == (fault is not None)
+    assert fault is None or fault in faults[0]
 
 
 def test_all_faults_are_printed_and_the_pod_fails(

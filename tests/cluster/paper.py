@@ -29,7 +29,11 @@ from headway_api import wire
 from sim.builders import document, outcome
 
 SYSTEM = "headway-paper"
-RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+RIGHTS = (
+    "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)  # fmt: skip
+"""What of the chart says what the operator may do."""
 OURS = "pods,configmaps,secrets,services,networkpolicies"
 
 
@@ -48,9 +52,8 @@ def install_rights(cluster: Cluster, folder: Path) -> Path:
     chart = [entry for entry in yaml.safe_load_all(text) if entry]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", *crds())
     cluster.kubectl("create", "namespace", SYSTEM)
-    for entry in chart:
-        if entry["kind"] in RIGHTS and "helm.sh/hook" not in entry["metadata"].get("annotations", {}):
-            cluster.kubectl("apply", "-f", "-", stdin=json.dumps(entry))
+    rights = [entry for entry in chart if entry["kind"] in RIGHTS]
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
     account = next(entry["metadata"]["name"] for entry in chart if entry["kind"] == "ServiceAccount")
     token = cluster.kubectl("create", "token", account, "-n", SYSTEM, "--duration=6h").strip()
     config = yaml.safe_load(cluster.kubeconfig.read_text())

@@ -1,4 +1,4 @@
-"""`helm test`: asks the installed operator whether it is ready, and the API server whether it may do its work.
+"""`helm test`: asks the operator whether it is ready, and the API server whether it may do its work, and no more.
 
 It runs in the operator's image with the operator's account. The rules come as JSON in the first argument, the
 namespaces (none: all) in the second, the base URL of the operator's health server in the third.
@@ -10,6 +10,7 @@ import json
 import pathlib
 import ssl
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -60,6 +61,22 @@ def missing(rules: list[dict[str, list[str]]], namespaces: list[str]) -> Iterato
                 yield " ".join(filter(None, ("may not", asked["verb"], resource, asked["name"], where)))
 
 
+def unlimited(namespace: str) -> Iterator[str]:
+    """What is wrong with the policies that limit what the account may create: it asks for what they refuse.
+
+    Nothing is made: the API server only says what it would do.
+    """
+    stray = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "headway-check"}}
+    try:
+        call(f"/api/v1/namespaces/{namespace}/configmaps?dryRun=All", stray)
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace")
+        if "ValidatingAdmissionPolicy" not in said:
+            yield f"whether its account is limited cannot be told: {said}"
+    else:
+        yield f"its account may create what is no job's in namespace {namespace}: the chart's policies are not in force"
+
+
 def main() -> int:
     """Prints each fault, or that there is none; the exit code says which."""
     rules, namespaces, operator = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
@@ -75,7 +92,9 @@ def main() -> int:
         except OSError as error:
             faults.append(f"TrainingJobs are not served: {path}: {error}")
     faults += missing(rules, namespaces)
-    print("\n".join(faults) or "The operator is ready, TrainingJobs are served, and its account may do its work.")
+    for namespace in namespaces or ["default"]:
+        faults += unlimited(namespace)
+    print("\n".join(faults) or "The operator is ready, TrainingJobs are served, and its account may do its work alone.")
     return 1 if faults else 0
 
 

@@ -14,4 +14,9 @@
 {{- if and $claim.create.namespaces (not $claim.name) -}}
 {{- fail "defaultStorage.persistentVolumeClaim.create.namespaces needs defaultStorage.persistentVolumeClaim.name" -}}
 {{- end -}}
+{{- range include "headway.closedNamespaces" . | fromJsonArray -}}
+{{- if has . $.Values.watchNamespaces -}}
+{{- fail (printf "watchNamespaces names %s: no job runs in a namespace of the cluster's or in the operator's own" .) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -1,6 +1,6 @@
 {{/*
 What the operator may do, each verb with its reason. Nothing here lists Secrets, changes a pod, or touches a namespace,
-a node or a CustomResourceDefinition.
+a node or a CustomResourceDefinition. Of what may be created and deleted here, _limits.tpl lets through a part.
 */}}
 
 {{/* In all namespaces, or in each of watchNamespaces. */}}
@@ -51,10 +51,11 @@ a node or a CustomResourceDefinition.
   resources: [clusterroles]
   resourceNames: [headway-trainer]
   verbs: [bind]
-# What a person should know of a job.
+# What a person should know of a job; and whether an autoscaler makes a node for a pod that waits, which only its Events
+# say.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 {{- end -}}
 
 {{/* In the release's namespace. */}}

@@ -1,0 +1,174 @@
+{{/*
+What RBAC cannot say of the operator's account: which objects it may create and delete. Each entry becomes a
+ValidatingAdmissionPolicy of its own, so that the API server checks each expression against the types that it meets.
+*/}}
+
+{{/* The kinds of the chart, as a list: whatever owns objects that the operator makes. */}}
+{{- define "headway.kinds" -}}
+{{- $kinds := list -}}
+{{- range $path, $_ := .Files.Glob "files/crds/*.yaml" -}}
+{{- $kinds = append $kinds ($.Files.Get $path | fromYaml).spec.names.kind -}}
+{{- end -}}
+{{- toJson $kinds -}}
+{{- end -}}
+
+{{/* Where no job runs, as a list: what is the cluster's own, and the operator's. */}}
+{{- define "headway.closedNamespaces" -}}
+{{- list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace | toJson -}}
+{{- end -}}
+
+{{- define "headway.limits" -}}
+{{- $owned := include "headway.kinds" . -}}
+{{- $kinds := $owned | fromJsonArray | join " or " -}}
+{{- $closed := include "headway.closedNamespaces" . -}}
+# A tenant's job makes nothing where the cluster, or the operator itself, lives: not even if it may be created there.
+objects:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods, configmaps, secrets, services]}
+    - {operations: [CREATE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
+    - {operations: [CREATE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
+  validations:
+  - expression: >-
+      !(request.namespace in {{ $closed }})
+    messageExpression: >-
+      'no {{ $kinds }} runs in the namespace ' + request.namespace + ', which is the cluster\'s or the operator\'s: use another'
+    reason: Forbidden
+  - expression: >-
+      object.metadata.?ownerReferences.orValue([]).exists(owner,
+        owner.?controller.orValue(false) && owner.apiVersion.startsWith('headway.dev/') && owner.kind in {{ $owned }} &&
+        object.metadata.name.startsWith(owner.name + '-') &&
+        has(object.metadata.labels) && 'app.kubernetes.io/managed-by' in object.metadata.labels &&
+        object.metadata.labels['app.kubernetes.io/managed-by'] == 'headway' &&
+        object.metadata.labels.exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
+          object.metadata.labels[key] == owner.uid))
+    message: the operator creates only objects that a {{ $kinds }} controls, with its name, its uid and Headway's labels
+    reason: Forbidden
+# A Secret of another type may be a key to an account: the API server fills a service account's in by itself.
+secrets:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [secrets]}
+  validations:
+  - expression: "object.?type.orValue('Opaque') == 'Opaque'"
+    message: the operator creates only Secrets of type Opaque
+    reason: Forbidden
+# Pods that take hold of their node, or of somebody else's account, would hand the cluster to whoever has the operator's.
+pods:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}
+  variables:
+  - name: containers
+    expression: object.spec.containers + object.spec.?initContainers.orValue([])
+  validations:
+  {{- if not (has "*" .Values.trainer.serviceAccounts) }}
+  - expression: >-
+      object.spec.?serviceAccountName.orValue('default') in
+      {{ concat (list "" "default" "headway-trainer") .Values.trainer.serviceAccounts | toJson }}
+    messageExpression: >-
+      'pods of jobs may not run as the ServiceAccount ' + object.spec.serviceAccountName +
+      ': the chart\'s trainer.serviceAccounts does not name it'
+    reason: Forbidden
+  {{- end }}
+  {{- if not .Values.trainer.hostAccess }}
+  - expression: >-
+      !object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID.orValue(false) &&
+      !object.spec.?hostIPC.orValue(false) &&
+      object.spec.?volumes.orValue([]).all(volume, !has(volume.hostPath)) &&
+      variables.containers.all(container,
+        container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
+    message: >-
+      pods of jobs may not use their node's network, processes, ports or files (hostNetwork, hostPID, hostIPC, hostPort,
+      hostPath): the chart's trainer.hostAccess is false
+    reason: Forbidden
+  - expression: >-
+      !object.spec.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
+      object.spec.?securityContext.?seLinuxOptions.?type.orValue('') in
+        ['', 'container_t', 'container_init_t', 'container_kvm_t', 'container_engine_t'] &&
+      variables.containers.all(container,
+        !container.?securityContext.?privileged.orValue(false) &&
+        !container.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
+        container.?securityContext.?seLinuxOptions.?type.orValue('') in
+          ['', 'container_t', 'container_init_t', 'container_kvm_t', 'container_engine_t'] &&
+        container.?securityContext.?capabilities.?add.orValue([]).all(capability, capability in [
+          'AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'MKNOD', 'NET_BIND_SERVICE', 'SETFCAP',
+          'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT']))
+    message: >-
+      pods of jobs may not be privileged, nor have capabilities or SELinux types beyond the baseline Pod Security
+      standard: the chart's trainer.hostAccess is false
+    reason: Forbidden
+  {{- end }}
+# A Service can draw traffic that is meant for others: by addresses of its own, or by pods that are not the job's.
+services:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [services]}
+  validations:
+  - expression: >-
+      object.spec.?type.orValue('ClusterIP') == 'ClusterIP' && object.spec.?externalIPs.orValue([]).size() == 0 &&
+      object.spec.?selector.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
+        object.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == object.spec.selector[key]))
+    message: the operator creates only Services of type ClusterIP for the pods of their owner, without addresses from outside
+    reason: Forbidden
+# A NetworkPolicy opens and closes pods: only the owner's.
+networkpolicies:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
+  validations:
+  - expression: >-
+      object.spec.podSelector.?matchLabels.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
+        object.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == object.spec.podSelector.matchLabels[key]))
+    message: the operator creates only NetworkPolicies for the pods of their owner
+    reason: Forbidden
+# The head pods' account in each namespace with jobs.
+accounts:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [serviceaccounts]}
+  validations:
+  - expression: >-
+      object.metadata.name == 'headway-trainer' &&
+      !(request.namespace in {{ $closed }})
+    message: the operator creates only the ServiceAccount headway-trainer, and none in a namespace of the cluster's or its own
+    reason: Forbidden
+# And what that account may do: the chart's role, and nothing else.
+bindings:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], resources: [rolebindings]}
+  validations:
+  - expression: >-
+      object.metadata.name == 'headway-trainer' &&
+      object.roleRef.kind == 'ClusterRole' && object.roleRef.name == 'headway-trainer' &&
+      object.?subjects.orValue([]).all(subject, subject.kind == 'ServiceAccount' && subject.name == 'headway-trainer' &&
+        subject.?namespace.orValue('') == request.namespace) &&
+      !(request.namespace in {{ $closed }})
+    message: >-
+      the operator binds only the ServiceAccount headway-trainer to the ClusterRole headway-trainer, in the account's own
+      namespace, and in none of the cluster's or its own
+    reason: Forbidden
+# What others have made stays, whatever it is named.
+deletions:
+  matchConstraints:
+    resourceRules:
+    - {operations: [DELETE], apiGroups: [""], apiVersions: [v1], resources: [pods, configmaps, secrets, services]}
+    - {operations: [DELETE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
+    - {operations: [DELETE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
+  validations:
+  - expression: >-
+      oldObject.metadata.?ownerReferences.orValue([]).exists(owner,
+        owner.?controller.orValue(false) && owner.apiVersion.startsWith('headway.dev/') && owner.kind in {{ $owned }})
+    message: the operator deletes only objects that a {{ $kinds }} controls
+    reason: Forbidden
+# A job goes when it has ended and its own spec says that it shall.
+jobs:
+  matchConstraints:
+    resourceRules:
+    - {operations: [DELETE], apiGroups: [headway.dev], apiVersions: [v1alpha1], resources: [trainingjobs]}
+  validations:
+  - expression: has(oldObject.spec.ttlSecondsAfterFinished) && has(oldObject.status) && has(oldObject.status.completionTime)
+    message: the operator deletes only TrainingJobs that have ended and have a ttlSecondsAfterFinished
+    reason: Forbidden
+{{- end -}}

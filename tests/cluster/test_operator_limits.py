@@ -1,0 +1,282 @@
+"""What a stolen token of the operator's is worth: it makes and deletes objects of jobs, and nothing else.
+
+The chart's roles and policies stand before a real API server, which is asked with the operator's own token.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.paper import RIGHTS
+from harness import HACK_CLUSTER, ROOT, Cluster, run
+from headway_api import wire
+from sim.builders import document
+
+pytestmark = pytest.mark.cluster
+
+SYSTEM = "limits-system"
+JOBS = "limits-jobs"
+RELEASE = "limits"
+ACCOUNT = f"{RELEASE}-headway"
+RBAC = "rbac.authorization.k8s.io"
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Thief:
+    """Somebody with the operator's token, and a job that is there."""
+
+    admin: Cluster
+    token: Cluster
+    job: Object
+
+    def create(self, what: Object, namespace: str = JOBS) -> str:
+        """What the API server says to a new object."""
+        return self.token.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(what), check=False)
+
+    def delete(self, kind: str, name: str) -> str:
+        """What it says to a deletion."""
+        return self.token.kubectl("delete", kind, name, "-n", JOBS, "--wait=false", check=False)
+
+    def owned(self, kind: str, api: str = "v1", **fields: Any) -> Object:
+        """An object of the job, as the operator makes it."""
+        uid, name = self.job["metadata"]["uid"], self.job["metadata"]["name"]
+        owner = {
+            "apiVersion": "headway.dev/v1alpha1",
+            "kind": "TrainingJob",
+            "name": name,
+            "uid": uid,
+            "controller": True,
+        }
+        labels = {wire.LABEL_MANAGED_BY: wire.MANAGED_BY, wire.LABEL_JOB: name, wire.LABEL_JOB_UID: uid}
+        metadata = {"name": f"{name}-{uid[:5]}-1", "labels": labels, "ownerReferences": [owner]}
+        return {"apiVersion": api, "kind": kind, "metadata": metadata, **fields}
+
+    def honest(self) -> dict[str, Object]:
+        """One object of each kind that the operator makes for a job."""
+        selector = {"matchLabels": {wire.LABEL_JOB_UID: self.job["metadata"]["uid"]}}
+        container = {"name": "main", "image": "none", "resources": {"limits": {"memory": "1Gi"}}}
+        return {
+            "Pod": self.owned("Pod", spec={"containers": [container], "serviceAccountName": wire.SERVICE_ACCOUNT}),
+            "ConfigMap": self.owned("ConfigMap", data={"progress.json": ""}),
+            "Secret": self.owned("Secret", type="Opaque", immutable=True, stringData={"token": "t"}),
+            "Service": self.owned("Service", spec={"clusterIP": "None", "selector": selector["matchLabels"]}),
+            "NetworkPolicy": self.owned("NetworkPolicy", "networking.k8s.io/v1", spec={"podSelector": selector}),
+        }
+
+    def bent(self, kind: str, changes: Object) -> Object:
+        """An honest object with other values at some dotted paths; None takes the field away."""
+        made = copy.deepcopy(self.honest()[kind])
+        for path, value in changes.items():
+            *parents, last = path.split("/")
+            inner = reduce(lambda node, name: node.setdefault(name, {}), parents, made)
+            if value is None:
+                del inner[last]
+            else:
+                inner[last] = value
+        return made
+
+
+@pytest.fixture(scope="module")
+def thief(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Thief]:
+    """The chart's rights and policies in force, a token of the operator's, and a suspended job."""
+    admin = Cluster(kubeconfig, run(HACK_CLUSTER, "which", "helm", timeout=600).strip())
+    text = admin.helm("template", RELEASE, str(ROOT / "charts/headway"), "-n", SYSTEM, "--kube-version", "1.37.0")
+    rights = [found for found in yaml.safe_load_all(text) if found and found["kind"] in RIGHTS]
+    admin.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    for namespace in (SYSTEM, JOBS):
+        admin.kubectl("create", "namespace", namespace)
+    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": rights})
+    admin.kubectl("apply", "-f", "-", stdin=everything)
+    for account in (wire.SERVICE_ACCOUNT, "deployer"):
+        admin.kubectl("create", "serviceaccount", account, "-n", JOBS)
+    job = document("digits", JOBS, suspend=True)
+    admin.wait(
+        "jobs are taken", lambda: "digits" in admin.kubectl("apply", "-f", "-", stdin=json.dumps(job), check=False), 30
+    )
+    made = Thief(admin, with_token(admin, tmp_path_factory.mktemp("thief")), admin.get("tj", "digits", "-n", JOBS))
+    # A new policy is in force a moment after its creation. These were made in one go: the last one is waited for.
+    for name in ("configmap", "serviceaccount"):
+        stray = ["create", name, "stray", "--dry-run=server", "-n", JOBS]
+        admin.wait("policies in force", lambda: "denied request" in made.token.kubectl(*stray, check=False), 30)  # noqa: B023
+    yield made
+    admin.kubectl("delete", "namespace", SYSTEM, JOBS, "--wait=false")
+    admin.kubectl("delete", "-f", "-", "--ignore-not-found", stdin=everything)
+
+
+def with_token(admin: Cluster, folder: Path) -> Cluster:
+    """The cluster as the bearer of the operator's token sees it: without the admin's certificate."""
+    config = yaml.safe_load(admin.kubectl("config", "view", "--raw", "--minify"))
+    token = admin.kubectl("create", "token", ACCOUNT, "-n", SYSTEM).strip()
+    config["users"][0]["user"] = {"token": token}
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return Cluster(path)
+
+
+@pytest.mark.parametrize("kind", ["Pod", "ConfigMap", "Secret", "Service", "NetworkPolicy"])
+def test_the_objects_of_a_job_are_made_and_deleted(thief: Thief, kind: str) -> None:
+    made = thief.honest()[kind]
+    assert "created" in thief.create(made)
+    assert "deleted" in thief.delete(kind, made["metadata"]["name"])
+
+
+def test_the_namespaces_account_and_its_binding_are_made(thief: Thief) -> None:
+    thief.admin.kubectl("delete", "serviceaccount", wire.SERVICE_ACCOUNT, "-n", JOBS)
+    metadata = {"name": wire.SERVICE_ACCOUNT}
+    assert "created" in thief.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    assert "created" in thief.create(binding())
+    thief.admin.kubectl("delete", "rolebinding", wire.SERVICE_ACCOUNT, "-n", JOBS)
+
+
+def binding(**changes: Any) -> Object:
+    """The RoleBinding of the head pods' account."""
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": wire.SERVICE_ACCOUNT},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": wire.SERVICE_ACCOUNT},
+        "subjects": [{"kind": "ServiceAccount", "name": wire.SERVICE_ACCOUNT, "namespace": JOBS}],
+        **changes,
+    }
+
+
+NOT_OURS = "creates only objects that a TrainingJob controls"
+ACCOUNTS = "does not name it"
+HOST = "may not use their node's network, processes, ports or files"
+PRIVILEGED = "may not be privileged"
+
+
+def main(**fields: Any) -> list[Object]:
+    """The containers of a pod: one."""
+    return [{"name": "main", "image": "none", **fields}]
+
+
+ATTACKS: list[tuple[str, str, Object, str]] = [
+    ("a key to another account", "Secret",
+     {"type": "kubernetes.io/service-account-token",
+      "metadata/annotations": {"kubernetes.io/service-account.name": "default"}}, "only Secrets of type Opaque"),
+    ("a key to the cluster", "Secret", {"type": "bootstrap.kubernetes.io/token"}, "only Secrets of type Opaque"),
+    ("a pod of nobody's", "Pod", {"metadata/ownerReferences": None}, NOT_OURS),
+    ("a ConfigMap of nobody's", "ConfigMap", {"metadata/ownerReferences": None}, NOT_OURS),
+    ("an owner of another kind", "Pod", {"metadata/ownerReferences":
+     [{"apiVersion": "v1", "kind": "ConfigMap", "name": "digits", "uid": "u", "controller": True}]}, NOT_OURS),
+    ("a kind of ours that owns nothing", "Pod", {"metadata/ownerReferences":
+     [{"apiVersion": "headway.dev/v1alpha1", "kind": "Other", "name": "digits", "uid": "u", "controller": True}]},
+     NOT_OURS),
+    ("no labels", "Service", {"metadata/labels": None}, NOT_OURS),
+    ("a label of somebody else's", "Secret",
+     {"metadata/labels": {wire.LABEL_MANAGED_BY: "Helm", wire.LABEL_JOB_UID: "u"}}, NOT_OURS),
+    ("the uid of another job", "ConfigMap",
+     {"metadata/labels": {wire.LABEL_MANAGED_BY: wire.MANAGED_BY, wire.LABEL_JOB_UID: "another"}}, NOT_OURS),
+    ("a name that others look for", "ConfigMap", {"metadata/name": "settings"}, NOT_OURS),
+    ("another account", "Pod", {"spec/serviceAccountName": "deployer"}, ACCOUNTS),
+    ("the node's network", "Pod", {"spec/hostNetwork": True}, HOST),
+    ("the node's processes", "Pod", {"spec/hostPID": True}, HOST),
+    ("the node's memory", "Pod", {"spec/hostIPC": True}, HOST),
+    ("the node's files", "Pod", {"spec/volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, HOST),
+    ("a port of the node", "Pod", {"spec/containers": main(ports=[{"containerPort": 80, "hostPort": 80}])}, HOST),
+    ("a privileged container", "Pod", {"spec/containers": main(securityContext={"privileged": True})}, PRIVILEGED),
+    ("a privileged init container", "Pod",
+     {"spec/initContainers": [{"name": "init", "image": "none", "securityContext": {"privileged": True}}]}, PRIVILEGED),
+    ("a strong capability", "Pod",
+     {"spec/containers": main(securityContext={"capabilities": {"add": ["SYS_ADMIN"]}})}, PRIVILEGED),
+    ("an SELinux type of the host's", "Pod",
+     {"spec/securityContext": {"seLinuxOptions": {"type": "spc_t"}}}, PRIVILEGED),
+    ("a Service with an address of somebody else's", "Service", {"spec/externalIPs": ["192.0.2.1"]}, "only Services"),
+    ("a Service on each node", "Service", {"spec/type": "NodePort", "spec/clusterIP": None,
+     "spec/ports": [{"port": 80}]}, "only Services"),
+    ("a Service before other pods", "Service", {"spec/selector": {"app": "payments"}}, "only Services"),
+    ("a policy for other pods", "NetworkPolicy", {"spec/podSelector": {"matchLabels": {"app": "payments"}}},
+     "only NetworkPolicies"),
+    ("a policy for all pods", "NetworkPolicy", {"spec/podSelector": {}}, "only NetworkPolicies"),
+]  # fmt: skip
+"""What it is, the honest object that it is bent from, how, and the words that it is refused with."""
+
+
+@pytest.mark.parametrize(("what", "kind", "changes", "words"), ATTACKS, ids=[attack[0] for attack in ATTACKS])
+def test_whatever_is_no_job_s_is_refused(thief: Thief, what: str, kind: str, changes: Object, words: str) -> None:
+    assert words in thief.create(thief.bent(kind, changes)), what
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", SYSTEM])
+def test_nothing_is_made_where_the_cluster_or_the_operator_lives(thief: Thief, namespace: str) -> None:
+    everything = thief.honest() | {"Pod": thief.bent("Pod", {"spec/serviceAccountName": "default"})}
+    for kind, made in everything.items():
+        assert f"no TrainingJob runs in the namespace {namespace}" in thief.create(made, namespace), kind
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": wire.SERVICE_ACCOUNT}}
+    bound = binding(subjects=[{"kind": "ServiceAccount", "name": wire.SERVICE_ACCOUNT, "namespace": namespace}])
+    for other in (account, bound):
+        assert "denied request" in thief.create(other, namespace), other["kind"]
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("another name", {"metadata": {"name": "other"}}),
+        ("another subject", {"subjects": [{"kind": "User", "name": "mallory", "apiGroup": RBAC}]}),
+        ("everybody", {"subjects": [{"kind": "Group", "name": "system:authenticated", "apiGroup": RBAC}]}),
+        ("elsewhere", {"subjects": [{"kind": "ServiceAccount", "name": wire.SERVICE_ACCOUNT, "namespace": "x"}]}),
+    ],
+)
+def test_only_the_head_pods_account_is_bound(thief: Thief, what: str, changes: Object) -> None:
+    assert "binds only the ServiceAccount headway-trainer" in thief.create(binding(**changes)), what
+
+
+def test_no_other_role_is_bound(thief: Thief) -> None:
+    admin = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"}
+    said = thief.create(binding(roleRef=admin))
+    assert "forbidden" in said
+    assert "created" not in said
+
+
+def test_no_other_account_is_made(thief: Thief) -> None:
+    other = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other"}}
+    assert "creates only the ServiceAccount headway-trainer" in thief.create(other)
+
+
+@pytest.mark.parametrize("kind", ["Pod", "ConfigMap", "Secret", "Service", "NetworkPolicy"])
+def test_what_others_have_made_is_not_deleted(thief: Thief, kind: str) -> None:
+    made = thief.bent(kind, {"metadata/ownerReferences": None})
+    thief.admin.kubectl("create", "-n", JOBS, "-f", "-", stdin=json.dumps(made))
+    assert "deletes only objects that a TrainingJob controls" in thief.delete(kind, made["metadata"]["name"])
+    thief.admin.kubectl("delete", kind, made["metadata"]["name"], "-n", JOBS, "--force", "--grace-period=0")
+
+
+def test_a_job_is_deleted_only_when_it_has_ended_and_its_spec_says_so(thief: Thief) -> None:
+    for name, spec, ended in (("forever", {}, True), ("runs", {"ttlSecondsAfterFinished": 0}, False),
+                              ("over", {"ttlSecondsAfterFinished": 0}, True)):  # fmt: skip
+        job = document(name, JOBS, suspend=True, **spec)
+        thief.admin.kubectl("apply", "-f", "-", stdin=json.dumps(job))
+        if ended:
+            patch = json.dumps({"status": {"completionTime": "2026-01-01T00:00:00Z"}})
+            thief.admin.kubectl("patch", "tj", name, "-n", JOBS, "--subresource=status", "--type=merge", "-p", patch)
+    for name in ("forever", "runs"):
+        assert "only TrainingJobs that have ended" in thief.delete("tj", name)
+    assert "deleted" in thief.delete("tj", "over")
+
+
+def test_everybody_else_is_left_alone(thief: Thief) -> None:
+    made = thief.bent("Pod", {"metadata/ownerReferences": None, "spec/hostNetwork": True})
+    said = thief.admin.kubectl("create", "-n", JOBS, "--dry-run=server", "-f", "-", stdin=json.dumps(made))
+    assert "created" in said
+
+
+def test_the_policies_types_fit(thief: Thief) -> None:
+    def checked() -> list[Object] | None:
+        found = thief.admin.items("validatingadmissionpolicy", "-l", f"app.kubernetes.io/instance={RELEASE}")
+        return found if all("typeChecking" in policy.get("status", {}) for policy in found) else None
+
+    policies = thief.admin.wait("all types checked", checked, within=30)
+    warnings = [policy["status"]["typeChecking"].get("expressionWarnings", []) for policy in policies]
+    assert len(policies) > 5
+    assert warnings == [[] for _ in policies]
