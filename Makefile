@@ -9,7 +9,7 @@ SCHEDULES ?= 2000
 SEED ?= 0
 JOBS ?= 1
 
-.PHONY: help run test test-unit sim bench demo lint generate clean
+.PHONY: help run test test-long test-unit sim bench demo lint generate clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,10 @@ $(READY): pyproject.toml requirements/dev.lock requirements/bootstrap.lock
 run: $(READY) ## train examples/digits.yaml on this machine; leaves out/digits/result.json and report.md
 	$(BIN)/headway run examples/digits.yaml
 
-test: $(READY) ## every test that this machine can run; what it can't, says so
+test: $(READY) ## what must pass at each change: every test that this machine can run but the long ones
+	$(BIN)/pytest -m "not long"
+
+test-long: $(READY) ## every test, also those that wait for minutes: before a release, and when an issue is closed
 	$(BIN)/pytest
 
 test-unit: $(READY) ## the tests of pure functions: under a minute

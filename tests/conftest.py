@@ -1,0 +1,22 @@
+"""What holds for all tests: what was left out is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+_LONG = pytest.StashKey[int]()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the long tests that are not to run."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.config.stash[_LONG] = item.config.stash.get(_LONG, 0) + 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many there were, and what runs them."""
+    if number := config.stash.get(_LONG, 0):
+        terminalreporter.section(f"{number} long tests were left out: `make test-long` runs them, too")
