@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, one object a line, with the job's key; or plain text for people at a terminal."""
+"""Log lines: JSON for machines, one a line, with the object that it is about; or text for people at a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
-EXTRAS = ("job", "attempt")
+EXTRAS = ("kind", "object")
 """Fields that log calls may carry in `extra`."""
 
 
@@ -30,13 +30,13 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """Time, level, job and message."""
+    """Time, level, object and message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         when = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        job = f" {record.job}" if hasattr(record, "job") else ""
-        text = f"{when} {record.levelname[0]}{job} {record.getMessage()}"
+        about = f" {record.object}" if hasattr(record, "object") else ""
+        text = f"{when} {record.levelname[0]}{about} {record.getMessage()}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 

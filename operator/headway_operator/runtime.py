@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import get_args
@@ -21,25 +20,27 @@ from kubernetes.aio.client.api_client import ApiClient
 
 from headway_api.status import Phase
 from headway_operator.engine import health, kube
-from headway_operator.engine.apply import Applier
-from headway_operator.engine.comparison import Resync
+from headway_operator.engine.clock import ServerClock
+from headway_operator.engine.comparison import Comparison
 from headway_operator.engine.discovery import Served
 from headway_operator.engine.events import EventPoster
-from headway_operator.engine.freshness import Sight
+from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.kinds import Kind
 from headway_operator.engine.kube import KubeError, NotFoundError
 from headway_operator.engine.kube_http import HttpKube, load_configuration
 from headway_operator.engine.lease import Clocks, Elector
-from headway_operator.engine.reconcile import Controller
-from headway_operator.engine.store import Cache
+from headway_operator.engine.metrics import EngineMetrics, MetricSet, Reading
+from headway_operator.engine.reconcile import Reconciler
+from headway_operator.engine.store import NEW, Store
 from headway_operator.engine.watch import Watches
 from headway_operator.engine.workers import Workers
-from headway_operator.metrics import Metrics, Reading
 from headway_operator.settings import Settings
-from headway_operator.training.measures import Witness
+from headway_operator.training.kind import TrainingJobs
+from headway_operator.training.measures import JobMeasures, JobMetrics
 
 logger = logging.getLogger(__name__)
 
-PHASES = ("New", *get_args(Phase))
+PHASES = (NEW, *get_args(Phase))
 FINISH_SECONDS = 5.0
 EVENTS_SECONDS = 1.0
 KIND_POLL_SECONDS = 2.0
@@ -60,14 +61,29 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._metrics = Metrics()
-        self._cache = Cache()
+        self._metrics = MetricSet()
+        self._engine = EngineMetrics(self._metrics)
+        self._jobs = JobMetrics(self._metrics)
+        self._pod_groups: Served | None = None
+        self.clock = ServerClock(_steady, time.time)
+        self.store = Store(self._kinds(), unreadable=self._engine.unreadable)
         self.workers: Workers | None = None
-        self.sight = Sight(time.time, settings.namespaces, self._metrics.lag)
-        self.resync: Resync | None = None
+        watched = self.store.resources()
+        self.freshness = Freshness(watched, now=self.clock, namespaces=settings.namespaces, lag=self._engine.lag)
+        self.comparison: Comparison | None = None
         self._ready = False
         self._stop = asyncio.Event()
         self._identity = os.environ.get("HEADWAY_POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
+
+    def _kinds(self) -> tuple[Kind, ...]:
+        """The kinds that this process reconciles."""
+        jobs = TrainingJobs(
+            defaults=self._settings.defaults(),
+            pull_policy=self._settings.image_pull_policy,
+            measures=JobMeasures(self._jobs),
+            pod_groups=lambda: self._pod_groups is not None and self._pod_groups(),
+        )
+        return (jobs,)
 
     async def run(self) -> int:
         """Run until told to stop; the exit code."""
@@ -84,17 +100,17 @@ class Operator:
     async def _lead(self, client: ApiClient) -> int:
         elector = self._elector(client)
         if elector is None:
-            self._metrics.is_leader.set(1)
+            self._engine.is_leader.set(1)
             return await self._work(client, None)
         self._ready = True  # to take over
         if not await self._unless_stopped(elector.acquire()):
             return 0
         self._ready = False
-        self._metrics.is_leader.set(1)
+        self._engine.is_leader.set(1)
         try:
             return await self._work(client, elector)
         finally:
-            self._metrics.is_leader.set(0)
+            self._engine.is_leader.set(0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(elector.release(), FINISH_SECONDS)
 
@@ -105,7 +121,7 @@ class Operator:
         if namespace is None and NAMESPACE_FILE.exists():
             namespace = NAMESPACE_FILE.read_text().strip()
         # A port of its own: renewals wait behind nobody.
-        api = HttpKube(client, concurrency=2, timeout=2.0, record=self._metrics.call)
+        api = HttpKube(client, concurrency=2, timeout=2.0, record=self._engine.call)
         clocks = Clocks(steady=_steady, wall=time.time)
         return Elector(
             api,
@@ -120,60 +136,61 @@ class Operator:
         api = HttpKube(
             client,
             may_write=elector.may_write if elector else lambda: True,
-            record=self._metrics.call,
-            forbidden=self._metrics.forbidden,
-            written=self.sight.written,
+            record=self._engine.call,
+            forbidden=self._engine.forbidden,
+            written=self.freshness.written,
+            dated=self.clock.learn,
+            steady=_steady,
         )
         events = EventPoster(
             api,
             instance=self._identity,
-            now=time.time,
-            count=lambda result: self._metrics.events.labels(result).inc(),
+            now=self.clock,
+            count=lambda result: self._engine.events.labels(result).inc(),
         )
-        applier = Applier(api, self._cache, pull_policy=settings.image_pull_policy, now=time.time)
-        pod_groups = Served(api, kube.POD_GROUPS)
-        controller = Controller(
-            api=api,
-            cache=self._cache,
-            applier=applier,
-            recorder=events,
-            defaults=settings.defaults(),
-            now=time.time,
-            witness=Witness(self._metrics),
-            pod_groups=pod_groups,
+        pod_groups = self._pod_groups = Served(api, kube.POD_GROUPS)
+        reconciler = Reconciler(api, self.store, events, self.clock)
+        workers = Workers(
+            reconciler.reconcile,
+            tell=reconciler.tell_error,
+            due=reconciler.due,
+            limit=settings.workers,
+            now=self.clock,
+            metrics=self._engine,
         )
-        workers = Workers(controller.reconcile, limit=settings.workers, now=time.time, metrics=self._metrics)
-        watches = Watches(self._cache, workers.add, settings.namespaces, time.time, self.sight)
-        resync = Resync(api, self._cache, workers.add, settings.namespaces, time.time)
-        self.workers, self.resync = workers, resync
+        watches = Watches(self.store, self.freshness, add=workers.add, namespaces=settings.namespaces, now=self.clock)
+        comparison = Comparison(
+            api, self.store, self.freshness, add=workers.add, namespaces=settings.namespaces, now=self.clock
+        )
+        self.workers, self.comparison = workers, comparison
 
         tasks = {}
         if elector is not None:
             tasks["the Lease"] = asyncio.create_task(elector.keep())
-        if not await self._unless_stopped(self._seed(resync, pod_groups), *tasks.values()):
+        if not await self._unless_stopped(self._seed(comparison, pod_groups), *tasks.values()):
             return await self._wind_down(workers, events, tasks)
         tasks["the work"] = asyncio.create_task(workers.run())
         tasks["the events"] = asyncio.create_task(events.run())
-        tasks["the comparison"] = asyncio.create_task(resync.run(settings.resync_seconds))
+        tasks["the comparison"] = asyncio.create_task(comparison.run(settings.resync_seconds))
         tasks["the discovery"] = asyncio.create_task(pod_groups.run(settings.resync_seconds))
         # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.
         ours = asyncio.all_tasks()
         kopf_tasks = await watches.start()
-        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self.sight.settle, time.time() + LISTED_SECONDS)
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self.freshness.settle, self.clock() + LISTED_SECONDS)
         tasks["the watches"] = asyncio.create_task(watches.run(kopf_tasks, ours))
         self._on_signals()  # kopf has put its own in place
         self._ready = True
-        logger.info("working: %d jobs known", len(self._cache.jobs))
+        logger.info("working: %d objects known", len(self.store.owners()))
         await self._unless_stopped(asyncio.Event().wait(), *tasks.values())
         return await self._wind_down(workers, events, tasks)
 
-    async def _seed(self, resync: Resync, pod_groups: Served) -> None:
+    async def _seed(self, comparison: Comparison, pod_groups: Served) -> None:
         """Read what exists; wait for the kinds, which may be installed after the operator or just be changed."""
         said = ""
         while True:
             try:
                 await pod_groups.ask()
-                await resync.seed()
+                await comparison.seed()
             except NotFoundError:
                 problem = "the kind TrainingJob is not installed (yet): apply the CRDs of Headway"
             except KubeError as error:
@@ -216,14 +233,14 @@ class Operator:
 
     def wrong(self) -> str | None:
         """What makes this process unhealthy."""
-        if self.workers is None or self.resync is None:
+        if self.workers is None or self.comparison is None:
             return None
         return health.diagnosis(
             limit=self._settings.unhealthy_seconds,
             longest=self.workers.longest_seconds(),
             standstill=self.workers.standstill_seconds(),
-            behind=self.sight.behind(),
-            blind_rounds=self.resync.blind_rounds,
+            behind=self.freshness.behind(),
+            blind_rounds=self.comparison.blind_rounds,
         )
 
     def _not_ready(self) -> str | None:
@@ -231,17 +248,19 @@ class Operator:
 
     def _readings(self) -> Iterable[Reading]:
         """Gauges that are read when they are scraped."""
-        if self.workers is None or self.resync is None:
+        if self.workers is None or self.comparison is None:
             return
-        yield Reading("headway_jobs", dict.fromkeys(PHASES, 0) | Counter(self._cache.phases()))
+        yield Reading("headway_jobs", dict.fromkeys(PHASES, 0) | dict(self.store.phases(TrainingJobs.name)))
         yield Reading("headway_queue_depth", {"": self.workers.depth()})
         yield Reading("headway_queue_oldest_seconds", {"": self.workers.oldest_seconds()})
         yield Reading("headway_reconcile_longest_seconds", {"": self.workers.longest_seconds()})
-        yield Reading("headway_watch_last_event_timestamp_seconds", self.sight.last_event)
-        yield Reading("headway_watch_behind_seconds", self.sight.behind())
-        yield Reading("headway_watch_missed_changes_total", self.resync.missed)
-        if self.resync.last_done is not None:
-            yield Reading("headway_resync_last_timestamp_seconds", {"": self.resync.last_done})
+        yield Reading("headway_watch_last_event_timestamp_seconds", self.freshness.last_event)
+        yield Reading("headway_watch_behind_seconds", self.freshness.behind())
+        yield Reading("headway_watch_missed_changes_total", self.comparison.missed)
+        yield Reading("headway_namespaces_lost", {"": len(self.comparison.lost)})
+        yield Reading("headway_clock_offset_seconds", {"": self.clock() - time.time()})
+        if self.comparison.last_done is not None:
+            yield Reading("headway_resync_last_timestamp_seconds", {"": self.comparison.last_done})
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[object]] | Iterable[asyncio.Task[None]]) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from harness import HACK_CLUSTER, ROOT, run
 from headway_api.status import Cause
-from headway_operator.metrics import Metrics
+from headway_operator import reference
 
 from .conftest import CHART, Chart
 
@@ -44,7 +44,7 @@ def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
 
 def test_alerts_speak_of_metrics_that_there_are() -> None:
     spoken = set(re.findall(r"headway_[a-z_]+", ALERTS.read_text()))
-    assert spoken <= {entry.name for entry in Metrics().catalogue}
+    assert spoken <= {entry.name for entry in reference.catalogue()}
 
 
 def test_alerts_speak_of_causes_that_there_are() -> None:

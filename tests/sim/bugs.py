@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 
 from headway_operator.engine import apply, lease, queue, store
+from headway_operator.training import steps
 from headway_operator.training.plan import attempts, ending, job
 
 
@@ -77,7 +78,7 @@ BUGS = (
         "the status is written whatever has happened since",
         66,
         "is told beside a checkpoint of",
-        (apply.Applier._write_status, '"resourceVersion": job.version', ""),
+        (apply.Applier.patch_status, ', "resourceVersion": str(owner.version)', ""),
     ),
     _bug(
         "a frozen leader goes on when it thaws",
@@ -96,8 +97,8 @@ BUGS = (
         5161,
         "is deleted before its end is recorded",
         (
-            apply.Applier._delete_pod,
-            "str(pod.version) if pod.role == wire.ROLE_HEAD and not pod.ended else None",
+            steps._delete_pod,
+            "pod.version if pod.role == wire.ROLE_HEAD and not pod.ended else None",
             "None",
         ),
     ),
@@ -105,13 +106,13 @@ BUGS = (
         "ghosts stay",
         654,
         "never at rest",
-        (store.Shelf.missing, "record.uid not in seen and", "False and"),
+        (store.Table.missing, "record.uid not in seen and", "False and"),
     ),
     _bug(
         "an old event replaces newer knowledge",
         231,
         "progress goes back from step 10 to 0",
-        (store.Shelf.is_news, "(known is None or known.version < version)", "True"),
+        (store.Table.is_news, "(known is None or known.version < version)", "True"),
     ),
     _bug(
         "a driver's last word counts only on its pod",

@@ -8,9 +8,10 @@ from typing import Any
 from headway_api import API_VERSION, wire
 from headway_api.status import Attempt, Cause, Condition, Failures, TrainingJobStatus, WorkersStatus
 from headway_api.storage import Storage
+from headway_operator.engine.steps import Refusal
 from headway_operator.engine.times import to_text
 from headway_operator.training.plan.job import plan
-from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Fact, Job, Observed, Plan, Pod, Refusal
+from headway_operator.training.plan.model import AttemptConfig, ContainerEnd, Fact, Job, Observed, Plan, Pod
 from headway_operator.training.plan.spec import Defaults, resolve
 
 T0 = 1_800_000_000.0
@@ -20,7 +21,7 @@ DEFAULTS = Defaults(image="trainer:1", storage=Storage(uri="s3://bucket/headway"
 
 _PLAIN: dict[str, Any] = {
     "uid": "",
-    "job_uid": UID,
+    "owner_uid": UID,
     "version": 1,
     "index": 0,
     "number": 0,

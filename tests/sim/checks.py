@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
 from headway_operator.engine import kube
+from headway_operator.engine.keys import Key
 from headway_operator.engine.kube import FencedError, KubeError, Object
 from headway_operator.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.ends import OVERDUE_SECONDS
-from headway_operator.training.records import Key
 from sim import statuses
 from sim.fakes.api import Call, Event
 from sim.kubelet import Container, Whose, condition, ended

@@ -69,24 +69,35 @@ class Link:
         )
         return as_seen(self._process.version, resource, found)
 
+    async def serves(self, resource: Resource) -> bool:
+        """Whether there is such a kind."""
+        served: bool = await self._call(Call("get", resource.plural, ""), lambda: self._far.serves(resource))
+        return served
+
     async def pages(
-        self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[tuple[list[Object], int]]:
         """All objects, as they were when the list began."""
 
         async def collect() -> list[tuple[list[Object], int]]:
-            pages = self._far.pages(resource, namespace, labels=labels, metadata_only=metadata_only)
+            pages = self._far.pages(resource, namespace, labels=labels, fields=fields, metadata_only=metadata_only)
             return [page async for page in pages]
 
         call = Call("list", resource.plural, labels.rpartition("=")[2], namespace or "")
         for bodies, listed_at in await self._call(call, collect):
             yield [as_seen(self._process.version, resource, body) for body in bodies], listed_at
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
-        """Create an object."""
+    async def create(self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object, or see whether it could be."""
         call = Call("create", resource.plural, body["metadata"]["name"], namespace)
         body = as_created(self._process.version, body)
-        made: Object = await self._call(call, lambda: self._far.create(resource, namespace, body))
+        made: Object = await self._call(call, lambda: self._far.create(resource, namespace, body, dry_run=dry_run))
         return made
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
@@ -159,13 +170,13 @@ class Link:
             world.late_writes += 1
             world.agenda.after(seconds * 2, self._arrive_late, call, act, answer)
             return
-        world.agenda.after(world.latency(), self._arrive, call, act, answer, kind)
+        world.agenda.after(world.latency(), self._arrive, call, act, answer, kind, world.now)
 
     def _arrive_late(self, call: Call, act: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
         self._world.late_writes -= 1
-        self._arrive(call, act, answer, "late")
+        self._arrive(call, act, answer, "late", self._world.now)
 
-    def _arrive(self, call: Call, act: Callable[[], Any], answer: asyncio.Future[Any], kind: str) -> None:
+    def _arrive(self, call: Call, act: Callable[[], Any], answer: asyncio.Future[Any], kind: str, began: float) -> None:
         """The request is at the API server, and is carried out."""
         world = self._world
         result: Any = None
@@ -186,7 +197,15 @@ class Link:
             delay, error = min(PATIENCE, 1 + delay * 500), RetryableError("the API server did not answer")
         elif kind == "error, done":
             error = RetryableError("internal error")
-        world.agenda.after(delay, _answer, answer, result, error)
+        world.agenda.after(delay, self._answered, world.now, began, answer, result, error)
+
+    def _answered(
+        self, dated: float, began: float, answer: asyncio.Future[Any], result: Any, error: KubeError | None
+    ) -> None:
+        """An answer of the API server arrives, with the time at which it was given."""
+        if not answer.done() and not self._for_lease:
+            self._process.learn(dated, began)
+        _answer(answer, result, error)
 
 
 def _answer(answer: asyncio.Future[Any], result: Any, error: KubeError | None) -> None:

@@ -6,36 +6,42 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headway_operator.engine import kube
-from headway_operator.engine.apply import Applier
-from headway_operator.engine.comparison import LABELS_OF, Resync
+from headway_operator.engine.clock import ServerClock
+from headway_operator.engine.comparison import Comparison
+from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.keys import Key
+from headway_operator.engine.kinds import Owner
 from headway_operator.engine.kube import KubeError, Object
 from headway_operator.engine.lease import Clocks, Elector
-from headway_operator.engine.reconcile import Controller
-from headway_operator.engine.store import Cache
+from headway_operator.engine.metrics import EngineMetrics, MetricSet
+from headway_operator.engine.reconcile import Reconciler
+from headway_operator.engine.steps import Notice
+from headway_operator.engine.store import Store
 from headway_operator.engine.workers import Workers
-from headway_operator.metrics import Metrics
-from headway_operator.training.plan.model import Job, Notice
-from headway_operator.training.records import Key
+from headway_operator.training.kind import TrainingJobs
+from headway_operator.training.measures import JobMeasures, JobMetrics
 from sim import versions
 from sim.agenda import ProcessLoop
 from sim.builders import DEFAULTS
 from sim.fakes.api import Event, as_selected, selected
 from sim.network import Armed, Link
 from sim.schedule import named
+from tiny import Tinies
 
 if TYPE_CHECKING:
     from sim.world import World
 
-WATCHED = {resource.plural: resource for resource in (kube.JOBS, kube.PODS, kube.CONFIG_MAPS)}
 WORKERS = 4
 FINISH_SECONDS = 5.0
 POLL_SECONDS = 2.0
-METRICS = Metrics()
-"""Counts over all worlds: nobody reads it here, and making one takes longer than a look at a job."""
+METRICS = MetricSet()
+ENGINE_METRICS, JOB_METRICS = EngineMetrics(METRICS), JobMetrics(METRICS)
+"""They count over all worlds: nobody reads them here, and making them takes longer than a reconcile."""
 
 # What goes wrong in a world is its point; thousands of lines about it are not.
 logging.getLogger("headway_operator").setLevel(logging.CRITICAL)
@@ -48,9 +54,18 @@ class Process:
         self.world = world
         self.name = name
         self.version = version
-        self.cache = Cache()
+        jobs = TrainingJobs(
+            defaults=DEFAULTS,
+            pull_policy="Never",
+            measures=JobMeasures(JOB_METRICS),
+            new_token=lambda: "token",
+        )
+        self.store = Store((jobs, Tinies()))
+        self.selectors = self.store.resources()
+        self.watched = {resource.plural: resource for resource in self.selectors}
         self.armed: list[Armed] = []
         self.clock = world.clocks.another()
+        self.server_clock = ServerClock(lambda: world.now, self.wall)
         self.cut_off = False
         """No request reaches the API server."""
         self.died = False
@@ -63,36 +78,47 @@ class Process:
         self.elector: Elector | None = None
         if world.schedule.operators > 1:
             api = Link(self, lambda: True, for_lease=True)
-            clocks = Clocks(steady=lambda: world.now, wall=self.now)
+            clocks = Clocks(steady=lambda: world.now, wall=self.wall)
             self.elector = Elector(api, namespace="headway", name="headway-operator", identity=name, clocks=clocks)
         self.api = Link(self, self.may_write)
-        applier = Applier(
-            self.api,
-            self.cache,
-            pull_policy="Never",
+        scopes = world.schedule.namespaces
+        self.freshness = Freshness(self.selectors, now=self.now, namespaces=scopes, lag=lambda _, __: None)
+        self.reconciler = Reconciler(self.api, self.store, self, self.now)
+        self.workers = Workers(
+            self._reconcile,
+            tell=self.reconciler.tell_error,
+            due=self.reconciler.due,
+            limit=WORKERS,
             now=self.now,
-            new_token=lambda: "token",
+            metrics=ENGINE_METRICS,
         )
-        self.controller = Controller(
-            api=self.api, cache=self.cache, applier=applier, recorder=self, defaults=DEFAULTS, now=self.now
+        self.comparison = Comparison(
+            self.api, self.store, self.freshness, add=self.workers.add, namespaces=scopes, now=self.now
         )
-        self.workers = Workers(self._look, limit=WORKERS, now=self.now, metrics=METRICS)
-        self.resync = Resync(self.api, self.cache, self.workers.add, world.schedule.namespaces, self.now)
         self._tasks: list[asyncio.Task[Any]] = []
         self.main = self.loop.create_task(self._run())
 
     def now(self) -> float:
-        """The time, by the clock of the process."""
+        """The API server's time, as far as the process knows it."""
+        return self.server_clock()
+
+    def learn(self, dated: float, began: float) -> None:
+        """An answer has come to a request that left when it began, with the API server's time."""
+        date = format_datetime(datetime.fromtimestamp(int(dated), UTC), usegmt=True)
+        self.server_clock.learn(date, began, self.world.now)
+
+    def wall(self) -> float:
+        """The time by the clock of the process's machine."""
         return self.clock.at(self.world.now)
 
     def may_write(self) -> bool:
         """Whether this process holds the Lease, as far as it knows."""
         return self.elector is None or self.elector.may_write()
 
-    def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
+    def post(self, owner: Owner, _: str, notices: tuple[Notice, ...]) -> None:
         """Events for people."""
         for notice in notices:
-            self.world.note(self.name, f"{named(job.namespace, job.name)}: {notice.reason}: {notice.message}")
+            self.world.note(self.name, f"{named(*owner.key[-2:])}: {notice.reason}: {notice.message}")
 
     async def _run(self) -> None:
         """As runtime.Operator does it."""
@@ -104,8 +130,8 @@ class Process:
         await asyncio.wait([seeding, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
             self._tasks.append(asyncio.create_task(self.workers.run()))
-            self._tasks.append(asyncio.create_task(self.resync.run(self.world.schedule.resync)))
-            for resource in WATCHED:
+            self._tasks.append(asyncio.create_task(self.comparison.run(self.world.schedule.resync)))
+            for resource in self.watched:
                 self.world.agenda.after(self.world.latency() * 20, self.begin_watch, resource)
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         self.die("ends: it has lost the Lease")
@@ -113,7 +139,7 @@ class Process:
     async def _seed(self) -> None:
         while True:
             try:
-                await self.resync.seed()
+                await self.comparison.seed()
             except KubeError:
                 await asyncio.sleep(POLL_SECONDS)
             else:
@@ -122,7 +148,7 @@ class Process:
     async def compare(self) -> None:
         """A comparison out of its turn; if it fails, the next one in its turn makes up for it."""
         with contextlib.suppress(KubeError):
-            await self.resync.compare()
+            await self.comparison.compare()
 
     async def stop_in_order(self) -> None:
         """As runtime.Operator does it on SIGTERM."""
@@ -133,13 +159,13 @@ class Process:
             await self.elector.release()
         self.die("has stopped")
 
-    async def _look(self, key: Key) -> float | None:
+    async def _reconcile(self, key: Key) -> float | None:
         checks = self.world.checks
         if self.died:
             raise asyncio.CancelledError
         checks.look_begins(self, key)
         try:
-            again = await self.controller.reconcile(key)
+            again = await self.reconciler.reconcile(key)
         except Exception as error:
             checks.look_failed(self, key, error)
             raise
@@ -199,8 +225,8 @@ class Process:
         if self.died:
             return
         self.resume_watch(resource)
-        for body in self.world.server.of(WATCHED[resource]):
-            if self._in_scope(body) and selected(body, LABELS_OF[WATCHED[resource]]):
+        for body in self.world.server.of(self.watched[resource]):
+            if self._in_scope(body) and selected(body, self.selectors[self.watched[resource]]):
                 self._show(Event(resource, None, body))
 
     def end_watch(self, resource: str) -> None:
@@ -225,15 +251,15 @@ class Process:
     def happened(self, event: Event) -> None:
         """Something has changed that the watch is going to show."""
         if self._watching.get(event.resource) and self._in_scope(event.body):
-            shown = as_selected(event, LABELS_OF[WATCHED[event.resource]])
+            shown = as_selected(event, self.selectors[self.watched[event.resource]])
             if shown is not None:
                 self._show(shown)
 
     def regain(self, namespace: str) -> None:
         """The operator may read a namespace again: its watches begin anew there."""
-        for resource in WATCHED.values():
+        for resource in self.selectors:
             for body in self.world.server.of(resource, namespace):
-                if self.watches(resource.plural) and selected(body, LABELS_OF[resource]):
+                if self.watches(resource.plural) and selected(body, self.selectors[resource]):
                     self._show(Event(resource.plural, None, body))
 
     def _in_scope(self, body: Object) -> bool:
@@ -255,11 +281,8 @@ class Process:
 
     def _see(self, event: Event) -> None:
         kind: Any = event.type
-        if event.resource == "trainingjobs":
-            key = self.cache.see_job(kind, versions.as_seen(self.version, kube.JOBS, event.body))
-        elif event.resource == "pods":
-            key = self.cache.see_pod(kind, event.body, self.now())
-        else:
-            key = self.cache.see_config(kind, event.body, self.now())
-        if key is not None:
-            self.workers.add(key)
+        resource = self.watched[event.resource]
+        self.freshness.shown(event.resource, event.body)
+        news = self.store.see(resource, kind, versions.as_seen(self.version, resource, event.body), self.now())
+        if news is not None:
+            self.workers.add(news)

@@ -1,6 +1,8 @@
 """Compares what is known with what exists: the seed at the start, and every few minutes against lost events and ghosts.
 
-The comparison lists metadata only, and reads whole the few objects of which a newer version exists.
+The comparison lists metadata only, and reads whole the few objects that a watch should have shown and has not. Whether
+that watch is blind or merely late is told by what else it has shown. A namespace that is watched by itself is read by
+itself: one that is gone, or may not be read any more, keeps nothing from the others.
 """
 
 from __future__ import annotations
@@ -10,54 +12,78 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from headway_api import wire
 from headway_operator.engine import kube
-from headway_operator.engine.kube import Kube, NotFoundError, Resource
-from headway_operator.engine.store import Cache
-from headway_operator.training import records
-from headway_operator.training.records import Key
+from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.keys import Key, version_of
+from headway_operator.engine.kube import DeniedError, Kube, NotFoundError, Resource
+from headway_operator.engine.store import News, Store
 
 logger = logging.getLogger(__name__)
 
-LABELS = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
-LABELS_OF: Mapping[Resource, str] = {kube.JOBS: "", kube.PODS: LABELS, kube.CONFIG_MAPS: LABELS}
 FIRST_SECONDS = 5.0
 PATIENCE_SECONDS = 3.0
-"""How long an event may be under way before it counts as lost."""
+"""How long an event may be under way before what it tells is read."""
+MOST_FETCHED = 1000
+"""So many objects are read at one comparison; a watch that is so far behind will catch up, or its process ends."""
+
+Scope = str | None
+"""A namespace, or the whole cluster."""
 
 
-class Resync:
-    """Seeds and checks the cache."""
+class Comparison:
+    """Seeds and checks the store."""
 
     def __init__(
         self,
         api: Kube,
-        cache: Cache,
-        add: Callable[[Key], None],
+        store: Store,
+        freshness: Freshness,
+        *,
+        add: Callable[[News], None],
         namespaces: Collection[str],
         now: Callable[[], float],
     ) -> None:
         self._api = api
-        self._cache = cache
+        self._store = store
         self._add = add
-        self._scopes: tuple[str | None, ...] = tuple(namespaces) or (None,)
+        self._scopes: tuple[Scope, ...] = tuple(namespaces) or (None,)
         self._now = now
+        self._freshness = freshness
         self.missed: dict[str, int] = {}
         """By resource: how many changes its watch has not shown, in all."""
         self.blind_rounds: dict[str, int] = {}
         """By resource: for how many comparisons in a row its watch has missed something."""
+        self.lost: set[str] = set()
+        """Namespaces that are to be watched and cannot be read."""
+        self._late: dict[tuple[Resource, Scope], tuple[int, ...]] = {}
+        """The versions of what a watch had yet to show at the last comparison."""
         self.last_done: float | None = None
 
     async def seed(self) -> None:
-        """Read all that exists, and have every job looked at."""
-        for resource in LABELS_OF:
-            for scope in self._scopes:
-                async for page, _ in self._api.pages(resource, scope, labels=LABELS_OF[resource]):
-                    for body in page:
-                        self._see(resource, body)
-        for key in self._cache.jobs.known():
-            self._add(key)
+        """Read all that exists, and have every key reconciled.
+
+        Raises KubeError where nothing can be read; a namespace by itself that cannot be is left out until it can.
+        """
+        for scope in self._scopes:
+            try:
+                for resource, labels in self._store.resources().items():
+                    async for page, _ in self._api.pages(resource, scope, labels=labels):
+                        for body in page:
+                            self._store.see(resource, None, body, self._now())
+            except (DeniedError, NotFoundError) as error:
+                if scope is None or not await self._served():
+                    raise
+                self._lose(scope, error)
+        for key in self._store.owners():
+            self._add(News(key))
         self.last_done = self._now()
+
+    async def _served(self) -> bool:
+        """Whether the API server has the kinds: where it has not, that is what is to be waited for."""
+        for kind in self._store.kinds.values():
+            if not await self._api.serves(kind.resource):
+                return False
+        return True
 
     async def run(self, interval: float) -> None:
         """Compare every `interval` seconds, until cancelled.
@@ -74,86 +100,90 @@ class Resync:
                 logger.warning("what is known could not be compared with what exists: %s", error)
 
     async def compare(self) -> None:
-        """Compare once, and take in what the watches have missed."""
-        for resource in LABELS_OF:
+        """Compare once, and take in what the watches have missed. Raises KubeError."""
+        denied: dict[str, kube.KubeError] = {}
+        for resource, labels in self._store.resources().items():
             missed = 0
             for scope in self._scopes:
-                missed += await self._compare(resource, scope)
+                if scope in denied:
+                    continue
+                try:
+                    missed += await self._compare(resource, labels, scope)
+                except (DeniedError, NotFoundError) as error:
+                    if scope is None:
+                        raise
+                    denied[scope] = error
             name = resource.plural
             self.missed[name] = self.missed.get(name, 0) + missed
             self.blind_rounds[name] = self.blind_rounds.get(name, 0) + 1 if missed else 0
             if missed:
                 logger.warning("the watch of %s has missed %d changes", name, missed)
-        self._cache.age()
+        for scope in self._scopes:
+            if scope in denied:
+                self._lose(scope, denied[scope])
+            elif scope in self.lost:
+                self.lost.discard(scope)
+                logger.warning("the namespace %s can be read again", scope)
+        self._store.age()
         self.last_done = self._now()
 
-    async def _compare(self, resource: Resource, scope: str | None) -> int:
+    def _lose(self, scope: str, error: kube.KubeError) -> None:
+        if scope not in self.lost:
+            self.lost.add(scope)
+            logger.warning("the namespace %s is to be watched, and cannot be read; the others go on: %s", scope, error)
+        self._freshness.drop(scope)
+
+    async def _compare(self, resource: Resource, labels: str, scope: Scope) -> int:
+        """Returns how many changes the watch has missed."""
         seen: set[str] = set()
         newer: list[Mapping[str, Any]] = []
         listed_at = 0
-        labels = LABELS_OF[resource]
         async for page, version in self._api.pages(resource, scope, labels=labels, metadata_only=True):
             listed_at = version
             for body in page:
                 seen.add(body["metadata"]["uid"])
-                if self._is_news(resource, body):
-                    newer.append(body["metadata"])
-
-        def within(key: Key, _: object) -> bool:
-            return scope is None or key[0] == scope
-
-        if not newer and not self._shelf(resource).missing(seen, listed_at, within):
-            return 0
+                if self._store.is_news(resource, body):
+                    newer.append({"metadata": _essence(body["metadata"])})
+        late = self._late.pop((resource, scope), ())
+        # What it had yet to show one comparison ago, it will not show any more.
+        missed = sum(1 for version in late if not self._freshness.passed(resource, scope, version))
+        within = _within(scope)
+        if not newer and not self._store.missing(resource, seen, listed_at, within):
+            self._freshness.agreed(resource, scope, listed_at)
+            return missed
         # The watch may be about to show it.
         await asyncio.sleep(PATIENCE_SECONDS)
-        ghosts = self._drop_ghosts(resource, seen, listed_at, within)
-        for key in ghosts:
-            self._add(key)
-        return len(ghosts) + await self._fetch(resource, newer)
-
-    async def _fetch(self, resource: Resource, newer: list[Mapping[str, Any]]) -> int:
-        missed = 0
-        for meta in newer:
-            if not self._is_news(resource, {"metadata": meta}):
-                continue
-            try:
-                body = await self._api.get(resource, meta["namespace"], meta["name"])
-            except NotFoundError:
-                continue
-            key = self._see(resource, body)
-            if key is not None:
-                missed += 1
-                self._add(key)
+        found = [(version_of(body), body) for body in newer if self._store.is_news(resource, body)]
+        ghosts = self._store.missing(resource, seen, listed_at, within)
+        versions = [*(version for version, _ in found), *(listed_at for _ in ghosts)]
+        passed = [self._freshness.passed(resource, scope, version) for version in versions]
+        # A watch that has gone on without it has missed it; one that has not come so far may only be late.
+        missed += sum(passed)
+        self._late[resource, scope] = tuple(v for v, gone_by in zip(versions, passed, strict=True) if not gone_by)
+        for key, ref, uid in ghosts:
+            self._store.drop_ghost(key, ref, uid)
+            self._add(News(key))
+        for _, meta in found[:MOST_FETCHED]:
+            await self._fetch(resource, meta)
         return missed
 
-    def _is_news(self, resource: Resource, body: Mapping[str, Any]) -> bool:
+    async def _fetch(self, resource: Resource, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
-        if resource == kube.JOBS:
-            key: Key | None = (meta["namespace"], meta["name"])
-        else:
-            key = records.key_of(body)
-        if key is None:
-            return False
-        known = self._shelf(resource).get(key, meta["name"])
-        return known is None or known.version < records.version_of(body)
+        try:
+            found = await self._api.get(resource, meta["namespace"], meta["name"])
+        except NotFoundError:
+            return
+        news = self._store.see(resource, None, found, self._now())
+        if news is not None:
+            self._add(news)
 
-    def _shelf(self, resource: Resource) -> Any:
-        return {kube.JOBS: self._cache.jobs, kube.PODS: self._cache.pods, kube.CONFIG_MAPS: self._cache.configs}[
-            resource
-        ]
 
-    def _see(self, resource: Resource, body: Mapping[str, Any]) -> Key | None:
-        if resource == kube.JOBS:
-            return self._cache.see_job(None, body)
-        if resource == kube.PODS:
-            return self._cache.see_pod(None, body, self._now())
-        return self._cache.see_config(None, body, self._now())
+def _within(scope: Scope) -> Callable[[Key], bool]:
+    return lambda key: scope is None or key.namespace == scope
 
-    def _drop_ghosts(
-        self, resource: Resource, seen: set[str], listed_at: int, within: Callable[[Key, object], bool]
-    ) -> list[Key]:
-        if resource == kube.JOBS:
-            return self._cache.drop_ghost_jobs(seen, listed_at, within)
-        if resource == kube.PODS:
-            return self._cache.drop_ghost_pods(seen, listed_at, within)
-        return self._cache.drop_ghost_configs(seen, listed_at, within)
+
+def _essence(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """As much of the metadata as it takes to find the object again: the rest may be large."""
+    return {
+        name: meta[name] for name in ("name", "namespace", "uid", "resourceVersion", "ownerReferences") if name in meta
+    }

@@ -9,16 +9,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from headway_api import API_VERSION
 from headway_operator.engine import kube
+from headway_operator.engine.kinds import Owner
 from headway_operator.engine.kube import AlreadyExistsError, FencedError, Kube, KubeError
-from headway_operator.training.plan.model import Job, Notice
+from headway_operator.engine.steps import Notice
+from headway_operator.engine.text import bounded_bytes
 
 logger = logging.getLogger(__name__)
 
 CONTROLLER = "headway.dev/operator"
-WAITING_LIMIT = 1000
-NOTE_LIMIT = 1024
+WAITING_LIMIT = 5000
+POSTERS = 4
+NOTE_BYTES = 1024
+"""The API server counts bytes of UTF-8."""
 
 
 class EventPoster:
@@ -38,16 +41,20 @@ class EventPoster:
         self._count = count
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING_LIMIT)
 
-    def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
+    def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:
         """Take notices over."""
         for notice in notices:
+            body = event(owner, api_version, notice, self._instance, self._now())
             try:
-                self._waiting.put_nowait((job.namespace, event(job, notice, self._instance, self._now())))
+                self._waiting.put_nowait((owner.key.namespace, body))
             except asyncio.QueueFull:
                 self._count("dropped")
 
     async def run(self) -> None:
         """Post what is waiting, until cancelled."""
+        await asyncio.gather(*(self._post_each() for _ in range(POSTERS)))
+
+    async def _post_each(self) -> None:
         while True:
             namespace, body = await self._waiting.get()
             try:
@@ -69,27 +76,28 @@ class EventPoster:
         await self._waiting.join()
 
 
-def event(job: Job, notice: Notice, instance: str, now: float) -> dict[str, Any]:
+def event(owner: Owner, api_version: str, notice: Notice, instance: str, now: float) -> dict[str, Any]:
     """The manifest. Its name follows from what it says, so saying it twice makes one Event."""
-    said = f"{job.uid} {job.generation} {job.status.attempt} {notice.reason} {notice.message}"
+    key = owner.key
+    said = f"{owner.uid} {owner.generation} {notice.occasion} {notice.reason} {notice.message}"
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
     return {
         "apiVersion": kube.EVENTS.api_version,
         "kind": "Event",
-        "metadata": {"name": f"{job.name}.{digest}", "namespace": job.namespace},
+        "metadata": {"name": f"{key.name}.{digest}", "namespace": key.namespace},
         "eventTime": datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "reportingController": CONTROLLER,
         "reportingInstance": instance[:128],
         "action": "Reconcile",
         "reason": notice.reason,
         "type": "Warning" if notice.warning else "Normal",
-        "note": notice.message[:NOTE_LIMIT],
+        "note": bounded_bytes(notice.message, NOTE_BYTES),
         "regarding": {
-            "apiVersion": API_VERSION,
-            "kind": "TrainingJob",
-            "name": job.name,
-            "namespace": job.namespace,
-            "uid": job.uid,
-            "resourceVersion": job.version,
+            "apiVersion": api_version,
+            "kind": key.kind,
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": owner.uid,
+            "resourceVersion": str(owner.version),
         },
     }

@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from headway_operator.engine.keys import number
 from headway_operator.engine.kube import Resource
-from headway_operator.training import records
-
-WATCHED = ("trainingjobs", "pods", "configmaps")
 
 _Watch = tuple[str, str]
 """A resource, and the namespace if there is a watch for each."""
 
 
-class Sight:
+class Freshness:
     """What the watches have shown, and what they have yet to show."""
 
     def __init__(
-        self, now: Callable[[], float], namespaces: Collection[str], lag: Callable[[str, float], None]
+        self,
+        watched: Collection[Resource],
+        *,
+        now: Callable[[], float],
+        namespaces: Collection[str],
+        lag: Callable[[str, float], None],
     ) -> None:
+        self._watched = {resource.plural for resource in watched}
         self._now = now
         self._namespaces = namespaces
         self._lag = lag
@@ -38,27 +42,44 @@ class Sight:
         """We wrote an object: its watch has to show that."""
         watch = self._watch(resource.plural, namespace)
         # A write that changed nothing has an old version: no watch will show it.
-        if resource.plural in WATCHED and watch not in self._owed and version > self._newest.get(watch, 0):
+        watched = resource.plural in self._watched
+        if watched and watch not in self._owed and version > self._newest.get(watch, 0):
             self._owed[watch] = version, self._now()
 
     def settle(self, before: float) -> None:
         """Wait no longer for what was written before a time: it may have gone again before the watches' first lists."""
         self._owed = {watch: debt for watch, debt in self._owed.items() if debt[1] >= before}
 
+    def agreed(self, resource: Resource, namespace: str | None, version: int) -> None:
+        """A list of that version held nothing that its watch has not shown: what was written until then has gone."""
+        watch = self._watch(resource.plural, namespace or "")
+        owed = self._owed.get(watch)
+        if owed is not None and owed[0] <= version:
+            del self._owed[watch]
+
+    def drop(self, namespace: str) -> None:
+        """A namespace cannot be read any more: its watches owe nothing."""
+        self._owed = {watch: debt for watch, debt in self._owed.items() if watch[1] != namespace}
+
     def shown(self, resource: str, body: Mapping[str, Any]) -> None:
-        """A watch showed an object."""
+        """A watch showed an object. Never raises, whatever stands in it."""
+        meta = body.get("metadata") or {}
         now = self.last_event[resource] = self._now()
-        watch = self._watch(resource, body["metadata"].get("namespace", ""))
-        newest = self._newest[watch] = max(self._newest.get(watch, 0), records.version_of(body))
+        watch = self._watch(resource, str(meta.get("namespace", "")))
+        newest = self._newest[watch] = max(self._newest.get(watch, 0), number(meta.get("resourceVersion")))
         owed = self._owed.get(watch)
         if owed is not None and newest >= owed[0]:
             del self._owed[watch]
             self._lag(resource, max(0.0, now - owed[1]))
 
+    def passed(self, resource: Resource, namespace: str | None, version: int) -> bool:
+        """Whether a watch has shown something newer than that version, and so everything up to it."""
+        return self._newest.get(self._watch(resource.plural, namespace or ""), 0) >= version
+
     def behind(self) -> dict[str, float]:
         """By resource: for how many seconds its watch has not shown a write of ours."""
         now = self._now()
-        behind = dict.fromkeys(WATCHED, 0.0)
+        behind = dict.fromkeys(self._watched, 0.0)
         for (resource, _), (_, since) in self._owed.items():
             behind[resource] = max(behind[resource], now - since)
         return behind

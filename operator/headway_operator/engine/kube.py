@@ -35,6 +35,8 @@ NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "Netwo
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 POD_GROUPS = Resource("scheduling.k8s.io", "v1beta1", "podgroups", "PodGroup")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+CORE_EVENTS = Resource("", "v1", "events", "Event")
+"""The same objects, which have field selectors here."""
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 
@@ -87,13 +89,29 @@ class Kube(Protocol):
         ...
 
     def pages(
-        self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[tuple[list[Object], int]]:
-        """All objects of a namespace (None: of the cluster), in pages, each with the list's resourceVersion."""
+        """All objects of a namespace (None: of the cluster), in pages, each with the list's resourceVersion.
+
+        `labels` and `fields` are selectors.
+        """
         ...
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
-        """Create an object; returns its metadata. Unknown fields in the body are an InvalidError."""
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has such a kind."""
+        ...
+
+    async def create(self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object; returns its metadata. Unknown fields in the body are an InvalidError.
+
+        With `dry_run` it is judged as if it were to be created, and nothing is.
+        """
         ...
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:

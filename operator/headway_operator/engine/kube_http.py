@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -35,7 +36,9 @@ from headway_operator.engine.kube import (
     RetryableError,
 )
 
-PAGE = 500
+PAGE = 100
+"""Objects of a page: each of them may have a megabyte, whoever made it."""
+METADATA_PAGE = 500
 USER_AGENT = "headway-operator"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -66,6 +69,8 @@ Forbidden = Callable[[str, str], None]
 """Told of each call that the operator's account has no right to: verb, resource."""
 Written = Callable[[Resource, str, int], None]
 """Told of each object that was created or changed: its resource, namespace and version."""
+Dated = Callable[[str | None, float, float], None]
+"""Told of each answer: its Date header, and when the request left and the answer came, by the steady clock."""
 
 
 async def load_configuration() -> Configuration:
@@ -127,6 +132,8 @@ class HttpKube:
         record: Recorder | None = None,
         forbidden: Forbidden | None = None,
         written: Written | None = None,
+        dated: Dated | None = None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._limit = asyncio.Semaphore(concurrency)
@@ -135,6 +142,8 @@ class HttpKube:
         self._record = record
         self._forbidden = forbidden
         self._written = written
+        self._dated = dated
+        self._steady = steady
 
     async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
         """One object."""
@@ -142,10 +151,18 @@ class HttpKube:
         return await self._call("GET", "get", resource, _path(resource, namespace, name), accept=accept)
 
     async def pages(
-        self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[tuple[list[Object], int]]:
         """All objects, in pages."""
-        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        query = {"limit": str(METADATA_PAGE if metadata_only else PAGE)}
+        query |= {name: selector for name, selector in selectors.items() if selector}
         accept = _METADATA_LIST if metadata_only else None
         while True:
             page = await self._call("GET", "list", resource, _path(resource, namespace), query=query, accept=accept)
@@ -164,12 +181,12 @@ class HttpKube:
             return False
         return any(entry.get("name") == resource.plural for entry in found.get("resources") or ())
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+    async def create(self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
         """Create an object; returns its metadata."""
-        query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT}
+        query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT} | ({"dryRun": "All"} if dry_run else {})
         path = _path(resource, namespace)
         made = await self._call("POST", "create", resource, path, query=query, body=body, accept=_METADATA)
-        return self._tell(resource, namespace, made)
+        return made if dry_run else self._tell(resource, namespace, made)
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object."""
@@ -223,8 +240,11 @@ class HttpKube:
                     method, path, query_params=query, header_params=headers, auth_settings=["BearerToken"]
                 )
                 # The body goes past param_serialize, which would copy it: it is plain JSON already.
+                began = self._steady()
                 response = await self._client.call_api(method, url, sent, body, _request_timeout=self._timeout)
                 status = response.status
+                if self._dated is not None:
+                    self._dated(response.headers.get("Date"), began, self._steady())
                 data = await response.read()
                 after = response.headers.get("Retry-After")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:

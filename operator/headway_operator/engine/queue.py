@@ -1,6 +1,6 @@
 """The work queue: a key waits once however often it is added, and is worked on by one worker at a time.
 
-A key can ask to be looked at again at a time, and backs off when its work fails. The queue reads no clock: the time is
+A key can be worked on again at a time, and backs off when its work fails. The queue reads no clock: the time is
 a parameter, so tests and simulations make their own.
 """
 
@@ -28,18 +28,32 @@ class KeyQueue(Generic[K]):
     """Keys being worked on, with since when."""
     _dirty: set[K] = field(default_factory=set)
     """Keys added while they are being worked on."""
+    _wanted: dict[K, float] = field(default_factory=dict)
+    """Keys that were to be worked on at a time, while they are being worked on."""
     _due: dict[K, float] = field(default_factory=dict)
-    """When to look again: one time a key, the earliest asked for."""
+    """When to work on a key again: one time each, the earliest asked for."""
     _timers: list[tuple[float, int, K]] = field(default_factory=list)
     _serial: int = 0
     _failures: dict[K, int] = field(default_factory=dict)
 
     def add(self, key: K, now: float) -> None:
-        """The key needs a look. One that is backing off keeps its time: events do not make a failing write succeed."""
+        """The key has to be worked on.
+
+        One that is backing off keeps its time: events do not make a failing write succeed.
+        """
         if key in self._active:
             self._dirty.add(key)
         elif key not in self._ready and key not in self._failures:
             self._ready[key] = now
+
+    def add_at(self, key: K, when: float, now: float) -> None:
+        """The key has to be worked on at that time at the latest; one that is backing off keeps its time."""
+        if when <= now:
+            self.add(key, now)
+        elif key in self._active:
+            self._wanted[key] = min(when, self._wanted.get(key, when))
+        elif key not in self._ready and key not in self._failures:
+            self._later(key, when)
 
     def take(self, now: float) -> tuple[K, float] | None:
         """The next key, and how many seconds it has waited; None if there is none to work on."""
@@ -51,20 +65,23 @@ class KeyQueue(Generic[K]):
         return key, now - since
 
     def done(self, key: K, now: float, again_at: float | None = None) -> None:
-        """The work is done; look again at `again_at`, whatever was asked before."""
+        """The work is done; again at `again_at`, whatever was asked before it began."""
         self._failures.pop(key, None)
         self._release(key)
         self._due.pop(key, None)
         if key in self._dirty:
             self._dirty.discard(key)
             self.add(key, now)
-        if again_at is not None:
-            self._later(key, again_at)
+        wanted = self._wanted.pop(key, None)
+        for when in (again_at, wanted):
+            if when is not None:
+                self._later(key, when)
 
     def failed(self, key: K, now: float, after: float | None = None) -> float:
         """The work failed; returns the seconds after which it is tried again."""
         self._release(key)
         self._dirty.discard(key)
+        self._wanted.pop(key, None)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
         delay = max(delay, min(after or 0.0, LONGEST_BACKOFF))

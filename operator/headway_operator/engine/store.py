@@ -1,69 +1,74 @@
-"""What exists, as slim tuples: seeded by a LIST, refined by events and by our own writes, replaced by re-LISTs.
+"""What exists, as slim records: seeded by a LIST, refined by events and by our own writes, replaced by re-LISTs.
 
 A watch alone keeps ghosts: objects deleted while it was interrupted. Our own creates and deletes count at once, before
 the watch shows them, so nothing is made twice. Knowledge is never replaced by older knowledge.
+
+What stands in an object may have been written by anybody. One that cannot be read is left out, counted, and named in
+the log once; children whose owner is not known are not kept at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Generic, Literal, Protocol, TypeVar
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from headway_api import wire
-from headway_api.status import TrainingJobStatus
-from headway_operator.training import records
-from headway_operator.training.plan.model import Pod
-from headway_operator.training.records import ConfigRecord, JobRecord, Key
+from headway_operator.engine.keys import Key, Ref, controller_of, version_of
+from headway_operator.engine.kinds import Child, Kind, Owner, Record
+from headway_operator.engine.kube import Object, Resource
+from headway_operator.engine.packed import pack
+from headway_operator.engine.times import to_seconds
 
+logger = logging.getLogger(__name__)
+
+FOREVER = 2**63
+"""Newer than any version."""
 TOMBSTONES = 20_000
-"""So many deleted objects of a kind are remembered at most, twice over."""
+"""So many deleted objects of a resource are remembered at most, twice over."""
+UNREADABLE_TOLD = 1000
+"""So many unreadable objects are remembered as told."""
+NEW = "New"
+"""The phase of an object that nobody has reconciled yet."""
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
 """As kopf says it; None for an object of its initial listing."""
 
-
-class _Record(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def uid(self) -> str: ...
-    @property
-    def version(self) -> int: ...
+R = TypeVar("R", bound=Record)
 
 
-R = TypeVar("R", bound=_Record)
-
-
-class Shelf(Generic[R]):
-    """The objects of one kind, by job."""
+class Table(Generic[R]):
+    """The records of one resource, by key and name."""
 
     def __init__(self) -> None:
         self._by_key: dict[Key, dict[str, R]] = {}
-        self._tombs: set[str] = set()
-        """The uids of what was deleted lately: an answer that was under way must not bring it back."""
-        self._older_tombs: set[str] = set()
+        self._tombs: dict[str, int] = {}
+        """The uids of what was deleted lately, with the version of that: an answer that was under way, which is older,
+        must not bring it back."""
+        self._older_tombs: dict[str, int] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def known(self) -> list[Key]:
-        """The jobs with objects of this kind."""
+        """The keys with records."""
         return list(self._by_key)
 
     def of(self, key: Key) -> tuple[R, ...]:
-        """The objects of a job."""
+        """The records of a key."""
         return tuple(self._by_key.get(key, {}).values())
 
     def get(self, key: Key, name: str) -> R | None:
-        """One object."""
+        """One record."""
         return self._by_key.get(key, {}).get(name)
 
     def is_news(self, key: Key, name: str, uid: str, version: int) -> bool:
         """Whether this version of an object is newer than what is known, and the object not known to be deleted."""
         known = self.get(key, name)
-        buried = uid in self._tombs or uid in self._older_tombs
-        return not buried and (known is None or known.version < version)
+        deleted = self._tombs.get(uid) or self._older_tombs.get(uid) or 0
+        return deleted <= version and (known is None or known.version < version)
 
     def put(self, key: Key, record: R) -> bool:
         """Take in what was seen; false if that is nothing new."""
@@ -80,9 +85,13 @@ class Shelf(Generic[R]):
         if known is not None and known.uid == record.uid:
             self._by_key[key][record.name] = record
 
-    def remove(self, key: Key, name: str, uid: str) -> R | None:
-        """An object is deleted; returns what was known of it."""
-        self._tombs.add(uid)
+    def remove(self, key: Key, name: str, uid: str, version: int) -> R | None:
+        """An object is deleted; returns what was known of it.
+
+        Whoever reads it at this version or a newer one has found that it exists all the same: an object that has lost
+        the label that it is watched by is shown as deleted, too.
+        """
+        self._tombs[uid] = max(version, self._tombs.get(uid, 0))
         if len(self._tombs) >= TOMBSTONES:
             self.age()
         known = self.get(key, name)
@@ -94,172 +103,316 @@ class Shelf(Generic[R]):
             del self._by_key[key]
         return known
 
+    def drop(self, key: Key) -> None:
+        """Nothing of a key is kept any more."""
+        self._count -= len(self._by_key.pop(key, ()))
+
     def age(self) -> None:
         """Some time has passed: what was deleted before the last call is forgotten."""
-        self._older_tombs, self._tombs = self._tombs, set()
+        self._older_tombs, self._tombs = self._tombs, {}
 
-    def missing(self, seen: set[str], version: int, within: Callable[[Key, R], bool]) -> list[tuple[Key, R]]:
+    def missing(self, seen: set[str], version: int, within: Callable[[Key], bool]) -> list[tuple[Key, R]]:
         """What is known here but was not in a list of that version: ghosts."""
         return [
             (key, record)
             for key, records in self._by_key.items()
+            if within(key)
             for record in records.values()
-            if record.uid not in seen and record.version <= version and within(key, record)
+            if record.uid not in seen and record.version <= version
         ]
 
 
-class Cache:
-    """The operator's knowledge of jobs, their pods and their ConfigMaps."""
+@dataclass(frozen=True, slots=True)
+class _OwnerRecord:
+    """An owner in its table."""
 
-    def __init__(self) -> None:
-        self.jobs: Shelf[JobRecord] = Shelf()
-        self.pods: Shelf[Pod] = Shelf()
-        self.configs: Shelf[ConfigRecord] = Shelf()
-        self._gone: dict[Key, dict[str, Pod]] = {}
+    owner: Owner
 
-    def job(self, key: Key) -> JobRecord | None:
-        """A job."""
-        return self.jobs.get(key, key[1])
+    @property
+    def name(self) -> str:
+        return self.owner.key.name
 
-    def phases(self) -> Iterator[str]:
-        """The phase of each job."""
-        for key in self.jobs.known():
-            for record in self.jobs.of(key):
-                yield record.phase
+    @property
+    def uid(self) -> str:
+        return self.owner.uid
 
-    def pods_of(self, key: Key, uid: str) -> tuple[Pod, ...]:
-        """The pods of a job, and the last words of its deleted ones."""
-        present = (pod for pod in self.pods.of(key) if pod.job_uid == uid)
-        gone = (pod for pod in self._gone.get(key, {}).values() if pod.job_uid == uid)
-        return (*present, *gone)
+    @property
+    def owner_uid(self) -> str:
+        return self.owner.uid
 
-    def configs_of(self, key: Key, uid: str) -> tuple[ConfigRecord, ...]:
-        """The ConfigMaps of a job's attempts."""
-        return tuple(config for config in self.configs.of(key) if config.job_uid == uid)
+    @property
+    def version(self) -> int:
+        return self.owner.version
 
-    def see_job(self, event: EventType, body: Mapping[str, Any]) -> Key | None:
-        """A job was seen; returns its key if that is news."""
+
+class News(NamedTuple):
+    """Something has changed about a key."""
+
+    key: Key
+    can_wait: bool = False
+    """Whether that is worth no more than the next status write."""
+
+
+class Store:
+    """The operator's knowledge of the objects of its kinds and of their children."""
+
+    def __init__(self, kinds: Iterable[Kind], *, unreadable: Callable[[str], None] = lambda resource: None) -> None:  # noqa: ARG005 - nobody counts
+        self.kinds: dict[str, Kind] = {kind.name: kind for kind in kinds}
+        self._count_unreadable = unreadable
+        self._owners: dict[str, Table[_OwnerRecord]] = {name: Table() for name in self.kinds}
+        self._kind_of: dict[Resource, Kind] = {kind.resource: kind for kind in self.kinds.values()}
+        self._children: dict[Resource, Table[Any]] = {}
+        self._child: dict[tuple[str, Resource], Child] = {}
+        for kind in self.kinds.values():
+            for child in kind.children:
+                self._children.setdefault(child.resource, Table())
+                self._child[kind.name, child.resource] = child
+        self._gone: dict[Key, dict[str, tuple[Resource, Any]]] = {}
+        """The last states of deleted children, by uid."""
+        self._phases: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
+        self._flags: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
+        self._told: set[str] = set()
+
+    # What is known
+
+    def resources(self) -> dict[Resource, str]:
+        """What is watched, with its selector; owners before their children."""
+        selectors: dict[Resource, set[str]] = {kind.resource: {""} for kind in self.kinds.values()}
+        for (_, resource), child in self._child.items():
+            selectors.setdefault(resource, set()).add(child.labels)
+        # Kinds that watch the same resource do so by one label.
+        return {resource: found.pop() for resource, found in selectors.items() if len(found) == 1}
+
+    def owner(self, key: Key) -> Owner | None:
+        """An object of a kind."""
+        table = self._owners.get(key.kind)
+        record = table.get(key, key.name) if table is not None else None
+        return record.owner if record is not None else None
+
+    def owners(self) -> list[Key]:
+        """The keys of all objects of all kinds."""
+        return [key for table in self._owners.values() for key in table.known()]
+
+    def busy(self, kind: str) -> int:
+        """How many children are known of those that show how many objects of a kind are at work."""
+        return len(self._children[self.kinds[kind].busy_with])
+
+    def phases(self, kind: str) -> Mapping[str, int]:
+        """How many objects of a kind are in which phase."""
+        return +self._phases[kind]
+
+    def others(self, owner: Owner) -> Mapping[str, int]:
+        """How many other objects of the kind have a flag."""
+        counts = +self._flags[owner.key.kind]
+        counts.subtract(owner.flags)
+        return counts
+
+    def children(self, owner: Owner) -> dict[Resource, tuple[Any, ...]]:
+        """The children of an object, with the last states of its deleted ones."""
+        found: dict[Resource, list[Any]] = {}
+        for child in self.kinds[owner.key.kind].children:
+            table = self._children[child.resource]
+            found[child.resource] = [record for record in table.of(owner.key) if record.owner_uid == owner.uid]
+        for resource, record in self._gone.get(owner.key, {}).values():
+            if record.owner_uid == owner.uid:
+                found[resource].append(record)
+        return {resource: tuple(records) for resource, records in found.items()}
+
+    # What is seen
+
+    def key_of(self, resource: Resource, body: Mapping[str, Any]) -> Key | None:
+        """The key that an object is about; None if it is none of ours."""
         meta = body["metadata"]
-        if event != "DELETED" and not _is_news(self.jobs, (meta["namespace"], meta["name"]), body):
+        kind = self._kind_of.get(resource)
+        if kind is not None:
+            return Key(kind.name, meta["namespace"], meta["name"])
+        controller = controller_of(body)
+        if controller is None or (controller.key.kind, resource) not in self._child:
             return None
-        record = records.job_record(body)
-        if event != "DELETED":
-            return record.key if self.jobs.put(record.key, record) else None
-        self.jobs.remove(record.key, record.name, record.uid)
-        if self.job(record.key) is None:
-            self._gone.pop(record.key, None)
-        return record.key
+        owner = self.owner(controller.key)
+        # Whose owner is not known, or another one of that name, is collected, or is nobody's.
+        return controller.key if owner is not None and owner.uid == controller.uid else None
 
-    def see_pod(self, event: EventType, body: Mapping[str, Any], now: float) -> Key | None:
-        """A pod was seen; returns its job's key if that is news."""
-        key = records.key_of(body)
-        if key is None or (event != "DELETED" and not _is_news(self.pods, key, body)):
-            return None
-        seen = records.pod(body, self.pods.get(key, body["metadata"]["name"]), now)
-        if seen is None:
-            return None
-        if event != "DELETED":
-            return key if self.pods.put(key, seen) else None
-        known = self.pods.remove(key, seen.name, seen.uid)
-        # A list may have shown that it is gone before the watch showed its last word.
-        heard = self._gone.get(key, {}).get(seen.uid)
-        if known is not None or (heard is not None and heard.version < seen.version):
-            self._remember(key, seen)
-        return key
+    def is_news(self, resource: Resource, body: Mapping[str, Any]) -> bool:
+        """Whether an object, of which the metadata is enough, is newer than what is known. Never raises."""
+        try:
+            key = self.key_of(resource, body)
+            return key is not None and self._is_news(resource, key, body)
+        except Exception:
+            return False  # `see` counts it
 
-    def see_config(self, event: EventType, body: Mapping[str, Any], now: float) -> Key | None:
-        """An attempt's ConfigMap was seen; returns its job's key if that is news."""
-        key = records.key_of(body)
-        if key is None or (event != "DELETED" and not _is_news(self.configs, key, body)):
+    def see(self, resource: Resource, event: EventType, body: Mapping[str, Any], now: float) -> News | None:
+        """An object was seen; returns what that is news about, if it is. Never raises."""
+        try:
+            key = self.key_of(resource, body)
+            if key is None or (event != "DELETED" and not self._is_news(resource, key, body)):
+                return None
+            if resource in self._kind_of:
+                return self._see_owner(key, event, body)
+            return self._see_child(key, resource, event, body, now)
+        except Exception as error:
+            self._unreadable(resource, body, error)
             return None
-        record = records.config_record(body, self.configs.get(key, body["metadata"]["name"]), now)
+
+    def _see_owner(self, key: Key, event: EventType, body: Mapping[str, Any]) -> News | None:
+        if event == "DELETED":
+            self._remove_owner(key, body["metadata"]["uid"], version_of(body))
+            return News(key)
+        return News(key) if self._put_owner(_owner(self.kinds[key.kind], key, body)) else None
+
+    def _see_child(
+        self, key: Key, resource: Resource, event: EventType, body: Mapping[str, Any], now: float
+    ) -> News | None:
+        child, table = self._child[key.kind, resource], self._children[resource]
+        before = table.get(key, body["metadata"]["name"])
+        record = child.read(dict(body), before, now)
         if record is None:
             return None
         if event != "DELETED":
-            return key if self.configs.put(key, record) else None
-        self.configs.remove(key, record.name, record.uid)
-        return key
+            if not table.put(key, record):
+                return None
+            self._forget_gone(key, (record.uid,))
+            return News(key, before is not None and before.uid == record.uid and child.can_wait(before, record))
+        known = table.remove(key, record.name, record.uid, record.version)
+        # A list may have shown that it is gone before the watch showed its last state.
+        heard = self._gone.get(key, {}).get(record.uid)
+        if known is not None or (heard is not None and heard[1].version < record.version):
+            self._remember(key, child, record)
+        return News(key)
 
-    def created_pod(self, key: Key, body: Mapping[str, Any], now: float) -> None:
-        """We created a pod, or found ours in its place."""
-        seen = records.pod(body, self.pods.get(key, body["metadata"]["name"]), now)
-        if seen is not None:
-            self.pods.put(key, seen)
+    def created(self, key: Key, resource: Resource, body: Object, now: float) -> None:
+        """We created a child, or found ours in its place."""
+        if key == self.key_of(resource, body):
+            self.see(resource, None, body, now)
 
-    def created_config(self, key: Key, body: Mapping[str, Any], now: float) -> None:
-        """We created an attempt's ConfigMap, or found ours in its place."""
-        record = records.config_record(body, self.configs.get(key, body["metadata"]["name"]), now)
-        if record is not None:
-            self.configs.put(key, record)
+    def deleting(self, key: Key, ref: Ref, uid: str, when: float) -> None:
+        """We asked for a child's deletion; `when` is when it should be gone."""
+        table, child = self._children[ref.resource], self._child[key.kind, ref.resource]
+        known = table.get(key, ref.name)
+        if child.deleting is None:
+            self.gone(key, ref, uid)
+        elif known is not None and known.uid == uid:
+            table.update(key, child.deleting(known, when))
 
-    def deleting_pod(self, key: Key, pod: Pod, when: float) -> None:
-        """We asked for a pod's deletion; `when` is when it should be gone."""
-        known = self.pods.get(key, pod.name)
-        if known is not None and known.uid == pod.uid:
-            self.pods.update(key, records.deleting(known, when))
-
-    def gone_pod(self, key: Key, pod: Pod) -> None:
-        """A pod turned out not to exist any more."""
-        known = self.pods.remove(key, pod.name, pod.uid)
+    def gone(self, key: Key, ref: Ref, uid: str) -> bool:
+        """A child turned out not to exist any more; whether it was known."""
+        known = self._children[ref.resource].remove(key, ref.name, uid, FOREVER)
         if known is not None:
-            self._remember(key, known)
+            self._remember(key, self._child[key.kind, ref.resource], known)
+        return known is not None
 
-    def deleted_config(self, key: Key, record: ConfigRecord) -> None:
-        """We deleted an attempt's ConfigMap."""
-        self.configs.remove(key, record.name, record.uid)
-
-    def wrote_status(self, key: Key, uid: str, version: int, status: TrainingJobStatus, text: str) -> None:
-        """We wrote a job's status, on condition that nobody else had changed the job."""
-        known = self.job(key)
+    def wrote_status(self, key: Key, uid: str, version: int, status: dict[str, Any], phase: str) -> None:
+        """We wrote an object's status, on condition that nobody else had changed the object."""
+        known = self.owner(key)
         if known is not None and known.uid == uid and known.version < version:
-            self.jobs.put(key, replace(known, version=version, status=text, phase=records.phase(status.phase)))
+            # Flags follow when the watch shows it.
+            self._put_owner(replace(known, version=version, status=pack(status), phase=sys.intern(phase or NEW)))
 
-    def forget(self, key: Key, pods: Iterable[Pod]) -> None:
-        """The last words of these pods are recorded."""
-        kept = self._gone.get(key, {})
-        for pod in pods:
-            kept.pop(pod.uid, None)
-        if not kept:
-            self._gone.pop(key, None)
+    def forget(self, key: Key, uids: Iterable[str]) -> None:
+        """The last states of these children are recorded."""
+        self._forget_gone(key, uids)
 
     def age(self) -> None:
         """Forget what was deleted long ago. Called now and then: nothing is under way for two times as long."""
-        self.jobs.age()
-        self.pods.age()
-        self.configs.age()
+        for table in (*self._owners.values(), *self._children.values()):
+            table.age()
 
-    def drop_ghost_pods(self, seen: set[str], version: int, within: Callable[[Key, Pod], bool]) -> list[Key]:
-        """Pods that a list of that version did not hold are gone; returns the jobs they were of."""
-        ghosts = self.pods.missing(seen, version, within)
-        for key, pod in ghosts:
-            self.gone_pod(key, pod)
-        return [key for key, _ in ghosts]
+    def missing(
+        self, resource: Resource, seen: set[str], version: int, within: Callable[[Key], bool]
+    ) -> list[tuple[Key, Ref, str]]:
+        """What is known but was not in a list of that version: keys, references and uids."""
+        kind = self._kind_of.get(resource)
+        table: Table[Any] = self._owners[kind.name] if kind is not None else self._children[resource]
+        return [(key, Ref(resource, record.name), record.uid) for key, record in table.missing(seen, version, within)]
 
-    def drop_ghost_jobs(self, seen: set[str], version: int, within: Callable[[Key, JobRecord], bool]) -> list[Key]:
-        """Jobs that a list of that version did not hold are gone."""
-        ghosts = self.jobs.missing(seen, version, within)
-        for key, job in ghosts:
-            self.jobs.remove(key, job.name, job.uid)
-            self._gone.pop(key, None)
-        return [key for key, _ in ghosts]
+    def drop_ghost(self, key: Key, ref: Ref, uid: str) -> None:
+        """An object that a list did not hold is gone, as far as its selector tells."""
+        kind = self._kind_of.get(ref.resource)
+        if kind is not None:
+            self._remove_owner(key, uid, FOREVER)
+            return
+        table = self._children[ref.resource]
+        known = table.get(key, ref.name)
+        if known is not None and known.uid == uid:
+            table.remove(key, ref.name, uid, known.version + 1)
+            self._remember(key, self._child[key.kind, ref.resource], known)
 
-    def drop_ghost_configs(
-        self, seen: set[str], version: int, within: Callable[[Key, ConfigRecord], bool]
-    ) -> list[Key]:
-        """ConfigMaps that a list of that version did not hold are gone."""
-        ghosts = self.configs.missing(seen, version, within)
-        for key, config in ghosts:
-            self.configs.remove(key, config.name, config.uid)
-        return [key for key, _ in ghosts]
+    # Within
 
-    def _remember(self, key: Key, pod: Pod) -> None:
-        """Keep the last word of a pod until the status has it; a job that is gone itself needs none."""
-        job = self.job(key)
-        if job is not None and job.uid == pod.job_uid and pod.role in (wire.ROLE_HEAD, wire.ROLE_WORKER):
-            self._gone.setdefault(key, {})[pod.uid] = records.gone(pod)
+    def _is_news(self, resource: Resource, key: Key, body: Mapping[str, Any]) -> bool:
+        """Asked before a record is made of an object: half of what the watches show are echoes of our own writes."""
+        meta = body["metadata"]
+        table: Table[Any] = self._owners[key.kind] if resource in self._kind_of else self._children[resource]
+        return table.is_news(key, meta["name"], meta["uid"], version_of(body))
+
+    def _put_owner(self, owner: Owner) -> bool:
+        kind, table = owner.key.kind, self._owners[owner.key.kind]
+        before = self.owner(owner.key)
+        if not table.put(owner.key, _OwnerRecord(owner)):
+            return False
+        if before is not None:
+            self._uncount(before)
+            if before.uid != owner.uid:
+                self._drop_children(owner.key)
+        self._phases[kind][owner.phase] += 1
+        self._flags[kind].update(owner.flags)
+        return True
+
+    def _remove_owner(self, key: Key, uid: str, version: int) -> None:
+        known = self._owners[key.kind].remove(key, key.name, uid, version)
+        if known is not None:
+            self._uncount(known.owner)
+            self._drop_children(key)
+
+    def _uncount(self, owner: Owner) -> None:
+        self._phases[owner.key.kind][owner.phase] -= 1
+        self._flags[owner.key.kind].subtract(owner.flags)
+
+    def _drop_children(self, key: Key) -> None:
+        for child in self.kinds[key.kind].children:
+            self._children[child.resource].drop(key)
+        self._gone.pop(key, None)
+
+    def _remember(self, key: Key, child: Child, record: Any) -> None:
+        """Keep the last state of a child until the status has it; an owner that is gone itself needs none."""
+        owner = self.owner(key)
+        if child.gone is not None and owner is not None and owner.uid == record.owner_uid:
+            self._gone.setdefault(key, {})[record.uid] = child.resource, child.gone(record)
+
+    def _forget_gone(self, key: Key, uids: Iterable[str]) -> None:
+        kept = self._gone.get(key)
+        if kept is None:
+            return
+        for uid in uids:
+            kept.pop(uid, None)
+        if not kept:
+            del self._gone[key]
+
+    def _unreadable(self, resource: Resource, body: Mapping[str, Any], error: Exception) -> None:
+        self._count_unreadable(resource.plural)
+        meta = body.get("metadata") if isinstance(body, Mapping) else None
+        meta = meta if isinstance(meta, Mapping) else {}
+        uid = str(meta.get("uid"))
+        if uid in self._told or len(self._told) >= UNREADABLE_TOLD:
+            return
+        self._told.add(uid)
+        name = f"{meta.get('namespace')}/{meta.get('name')}"
+        logger.warning("%s %s cannot be read and is left out: %r", resource.kind, name[:512], error)
 
 
-def _is_news(shelf: Shelf[Any], key: Key, body: Mapping[str, Any]) -> bool:
-    """Asked before a record is made of an object: half of what the watches show are echoes of our own writes."""
+def _owner(kind: Kind, key: Key, body: Mapping[str, Any]) -> Owner:
     meta = body["metadata"]
-    return shelf.is_news(key, meta["name"], meta["uid"], records.version_of(body))
+    status = body.get("status") or {}
+    phase = status.get("phase")
+    return Owner(
+        key=key,
+        uid=meta["uid"],
+        version=version_of(body),
+        generation=int(meta.get("generation") or 0),
+        created=to_seconds(meta.get("creationTimestamp")) or 0.0,
+        deleting=bool(meta.get("deletionTimestamp")),
+        spec=pack(body.get("spec")),
+        status=pack(status),
+        phase=sys.intern(phase) if isinstance(phase, str) and phase else NEW,
+        flags=kind.flags(dict(body)),
+    )

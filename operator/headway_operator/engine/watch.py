@@ -1,27 +1,23 @@
-"""kopf, and all that is used of it: `on.event` handlers that update the cache and put a key on the queue.
+"""kopf, and all that is used of it: `on.event` handlers that update the store and put a key on the queue.
 
-No finalizers, no annotations, no peering, no scanning, no events: kopf only watches.
+No finalizers, no annotations, no peering, no scanning, no events: kopf only watches. What is watched follows from the
+kinds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import kopf
 
-from headway_api import GROUP, VERSION, wire
-from headway_operator.engine.freshness import Sight
-from headway_operator.engine.kube_http import load_configuration
-from headway_operator.engine.store import Cache
-from headway_operator.training.records import Key
-
-PAGE = 500
-LABELS = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
-
-Handler = Callable[[Any, Mapping[str, Any]], Key | None]
+from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.kube import Resource
+from headway_operator.engine.kube_http import PAGE, load_configuration
+from headway_operator.engine.store import News, Store
 
 
 class _NoEssence(kopf.DiffBaseStorage):
@@ -40,28 +36,50 @@ class _NoEssence(kopf.DiffBaseStorage):
         raise NotImplementedError("nothing is handled, so nothing is stored")
 
 
+class Backoffs:
+    """Seconds between the tries of one request of kopf's, without end.
+
+    kopf ends the whole process when a list has failed too often: where one namespace of several has been deleted, or
+    may not be read any more, that would be the end for all. Whether watches show what happens the engine judges itself.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        seconds = 1.0
+        while True:
+            yield seconds
+            seconds = min(60.0, 2 * seconds)
+
+
+class _NoRetries(logging.Filter):
+    """kopf tells each failed try as an error; the comparison tells a lost namespace once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Request attempt")
+
+
 class Watches:
-    """The watches of jobs, their pods and their ConfigMaps."""
+    """The watches of all kinds and their children."""
 
     def __init__(
         self,
-        cache: Cache,
-        add: Callable[[Key], None],
+        store: Store,
+        freshness: Freshness,
+        *,
+        add: Callable[[News], None],
         namespaces: Collection[str],
         now: Callable[[], float],
-        sight: Sight,
     ) -> None:
-        self._cache = cache
+        self._store = store
         self._add = add
         self._namespaces = namespaces
         self._now = now
-        self._sight = sight
+        self._freshness = freshness
 
     async def start(self) -> Collection[asyncio.Task[Any]]:
         """Start kopf's tasks. They are to be handed to `run`."""
         tasks: Collection[asyncio.Task[Any]] = await kopf.spawn_tasks(
             registry=self._registry(),
-            settings=_settings(),
+            settings=_settings(self._store.resources()),
             clusterwide=not self._namespaces,
             namespaces=list(self._namespaces),
             standalone=True,
@@ -80,41 +98,42 @@ class Watches:
             return await _connection()
 
         kopf.on.login(registry=registry)(login)
-        pods = self._handler("pods", lambda kind, body: self._cache.see_pod(kind, body, self._now()))
-        configs = self._handler("configmaps", lambda kind, body: self._cache.see_config(kind, body, self._now()))
-        kopf.on.event(GROUP, VERSION, "trainingjobs", registry=registry)(
-            self._handler("trainingjobs", self._cache.see_job)
-        )
-        kopf.on.event("", "v1", "pods", registry=registry)(pods)
-        kopf.on.event("", "v1", "configmaps", registry=registry)(configs)
+        for resource in self._store.resources():
+            handler = self._handler(resource)
+            kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)(handler)
         return registry
 
-    def _handler(self, resource: str, see: Handler) -> Callable[..., Any]:
+    def _handler(self, resource: Resource) -> Callable[..., Any]:
         async def on_event(event: Mapping[str, Any], **_: Any) -> None:
-            self._sight.shown(resource, event["object"])
-            key = see(event["type"], event["object"])
-            if key is not None:
-                self._add(key)
+            body: Any = event["object"]
+            self._freshness.shown(resource.plural, body)
+            news = self._store.see(resource, event["type"], body, self._now())
+            if news is not None:
+                self._add(news)
 
-        on_event.__name__ = f"on_{resource}"
+        on_event.__name__ = f"on_{resource.plural}"
         return on_event
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(selectors: Mapping[Resource, str]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = _NoEssence()
-    settings.watching.label_selectors["pods"] = LABELS
-    settings.watching.label_selectors["configmaps"] = LABELS
+    for resource, labels in selectors.items():
+        if labels:
+            settings.watching.label_selectors[resource.plural] = labels
     settings.watching.chunk_size = PAGE
     settings.watching.connect_timeout = 10
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Backoffs()
     # An idle object keeps its task and queue for so long; jobs have many pods that are born together.
     settings.queueing.idle_timeout = 1.0
     settings.queueing.exit_timeout = 1.0
     settings.process.ultimate_exiting_timeout = None
+    for name in ("kopf", "kopf._cogs.clients.api", "kopf._cogs.clients.watching", "kopf._cogs.clients.fetching"):
+        logging.getLogger(name).addFilter(_NoRetries())
     return settings
 
 

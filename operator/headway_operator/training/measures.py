@@ -7,24 +7,72 @@ that no restart of the operator makes numbers up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, get_args
 
-from headway_api.status import FINISHED, Attempt, TrainingJobStatus
+from headway_api.status import FINISHED, Attempt, Cause
+from headway_operator.engine.kinds import View
+from headway_operator.engine.metrics import LONG, Entry, MetricSet
+from headway_operator.engine.steps import Decision
 from headway_operator.engine.times import to_seconds
-from headway_operator.metrics import Metrics
 from headway_operator.training.plan.model import Job, Observed, Plan, Pod
 from headway_operator.training.plan.status import condition_of, read_progress
-from headway_operator.training.records import Key
 
 PHASES = ("pods_created", "pods_scheduled", "pods_ready", "first_step")
 READY = PHASES.index("pods_ready")
 STEP = PHASES.index("first_step")
 
 
+class JobMetrics:
+    """The metrics of TrainingJobs."""
+
+    def __init__(self, metrics: MetricSet) -> None:
+        metrics.read_when_scraped(
+            Entry("headway_jobs", "gauge", ("phase",), "TrainingJobs by phase; New: not reconciled yet")
+        )
+        self.start_phase_seconds = metrics.histogram(
+            "headway_start_phase_seconds",
+            "Seconds of each part of a start: first_look (from the job's creation), and of each attempt pods_created, "
+            "pods_scheduled, pods_ready, first_step (the first optimiser step that was reported)",
+            LONG, "phase",
+        )  # fmt: skip
+        self.startup_seconds = metrics.histogram(
+            "headway_attempt_startup_seconds", "Seconds from an attempt's start until all its pods were ready", LONG
+        )
+        self.running_seconds = metrics.histogram(
+            "headway_attempt_running_seconds", "Seconds from all pods ready to the attempt's end", LONG
+        )
+        self.stop_seconds = metrics.histogram(
+            "headway_stop_seconds",
+            "Seconds from the decision to stop an attempt (Suspended, DeadlineExceeded, ...) to the end of its driver, "
+            "which saves a checkpoint meanwhile",
+            LONG, "cause",
+        )  # fmt: skip
+        self.recovery_seconds = metrics.histogram(
+            "headway_recovery_seconds",
+            "Seconds from the loss of a worker or a head until all pods were ready again (until=running), and until an "
+            "optimiser step was reported again (until=step)",
+            LONG, "lost", "until",
+        )  # fmt: skip
+        self.attempts_ended = metrics.counter(
+            "headway_attempts_ended", "Attempts that ended, by cause; Succeeded among them", "cause"
+        )
+        self.jobs_ended = metrics.counter(
+            "headway_jobs_ended", "Jobs that ended, by the cause of the last attempt; Succeeded among them", "cause"
+        )
+        self.jobs_expired = metrics.counter(
+            "headway_jobs_expired", "Finished jobs that were deleted as their ttlSecondsAfterFinished was over"
+        )
+        self.workers_replaced = metrics.counter("headway_workers_replaced", "Workers that were lost and replaced")
+        # A counter that appears with its first number hides that from increase(): these begin at 0.
+        for cause in ("Succeeded", *get_args(Cause)):
+            self.attempts_ended.labels(cause)
+            self.jobs_ended.labels(cause)
+
+
 @dataclass(slots=True)
 class _Course:
     """How far the attempt of a job has come."""
 
-    uid: str
     attempt: int
     phase: int = len(PHASES)
     """The index in PHASES of what is waited for; their number: nothing is."""
@@ -37,37 +85,23 @@ class _Course:
     stopping_since: float | None = None
 
 
-class Witness:
-    """Looks on while the controller works."""
+class JobMeasures:
+    """Follows the course of each job; it is kept in the memory of the job's key."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: JobMetrics) -> None:
         self._metrics = metrics
-        self._courses: dict[Key, _Course] = {}
 
-    def __len__(self) -> int:
-        return len(self._courses)
+    def decided(self, course: Any, view: View, decision: Decision) -> Any:
+        """A decision was made. It may be made again, if it could not be carried out."""
+        if decision.detail is None:
+            return course
+        job, observed, plan = decision.detail.job, decision.detail.observed, decision.detail.plan
+        return self._follow(course, job, observed, plan, view.now)
 
-    def looked(self, job: Job, observed: Observed, plan: Plan, now: float) -> None:
-        """A job was looked at, and this was decided. It may be decided again, if it could not be carried out."""
-        key = job.namespace, job.name
-        course = self._courses.get(key)
-        if course is None or course.uid != job.uid:
-            if job.status.phase is None and plan.status is not None:
-                self._metrics.start_phase_seconds.labels("first_look").observe(max(0.0, now - job.created))
-            elif job.status.phase in FINISHED:
-                return
-            course = self._courses[key] = _Course(job.uid, job.status.attempt)
-        if plan.attempt > course.attempt:
-            course.attempt, course.phase, course.since, course.stopping_since = plan.attempt, 0, now, None
-        elif not course.lost and any(pod.number for pod in plan.create):
-            course.lost, course.lost_at, course.phase, course.since = "worker", now, READY, now
-        if course.phase < len(PHASES):
-            self._go_on(course, job, observed, now)
-
-    def wrote(self, job: Job, after: TrainingJobStatus, now: float) -> None:
+    def wrote(self, course: Any, view: View, decision: Decision) -> Any:
         """A status was written: count what it says for the first time."""
+        job, after, now = decision.detail.job, decision.detail.plan.status, view.now
         known = {attempt.number: attempt for attempt in job.status.attempts}
-        course = self._courses.get((job.namespace, job.name))
         for attempt in after.attempts:
             old = known.get(attempt.number)
             if attempt == old:
@@ -80,15 +114,31 @@ class Witness:
         if after.phase in FINISHED and job.status.phase not in FINISHED:
             failed = condition_of(after, "Failed")
             self._metrics.jobs_ended.labels(failed.reason if failed is not None else "Succeeded").inc()
-            self._courses.pop((job.namespace, job.name), None)
+            return None
+        return course
 
-    def expired(self) -> None:
+    def deleted(self, view: View) -> None:  # noqa: ARG002 - all of them count alike
         """A finished job was deleted for its age."""
         self._metrics.jobs_expired.inc()
 
-    def gone(self, key: Key) -> None:
-        """The job does not exist any more."""
-        self._courses.pop(key, None)
+    def awaits(self, course: Any) -> bool:
+        """Whether the first step of a start or of a recovery is waited for: a driver's report tells of it."""
+        return course is not None and course.phase == STEP
+
+    def _follow(self, course: _Course | None, job: Job, observed: Observed, plan: Plan, now: float) -> _Course | None:
+        if course is None:
+            if job.status.phase is None and plan.status is not None:
+                self._metrics.start_phase_seconds.labels("first_look").observe(max(0.0, now - job.created))
+            elif job.status.phase in FINISHED:
+                return None
+            course = _Course(job.status.attempt)
+        if plan.create and plan.attempt > course.attempt:
+            course.attempt, course.phase, course.since, course.stopping_since = plan.attempt, 0, now, None
+        elif not course.lost and any(pod.number for pod in plan.create):
+            course.lost, course.lost_at, course.phase, course.since = "worker", now, READY, now
+        if course.phase < len(PHASES):
+            self._go_on(course, job, observed, now)
+        return course
 
     def _count(self, attempt: Attempt, old: Attempt | None) -> None:
         start, running, end = map(to_seconds, (attempt.start_time, attempt.running_time, attempt.end_time))
@@ -96,7 +146,8 @@ class Witness:
             self._metrics.startup_seconds.observe(running - (start or running))
         if end is not None and (old is None or old.end_time is None):
             self._metrics.attempts_ended.labels(attempt.cause or "Succeeded").inc()
-            self._metrics.running_seconds.observe(end - (running or end))
+            if running is not None:
+                self._metrics.running_seconds.observe(end - running)
         self._metrics.workers_replaced.inc(attempt.workers_replaced - (old.workers_replaced if old else 0))
 
     def _stops_and_losses(self, course: _Course, attempt: Attempt, now: float) -> None:

@@ -41,6 +41,18 @@ def selected(body: Object, selector: str) -> bool:
     return all(labels.get(key) == value for key, _, value in (part.partition("=") for part in selector.split(",")))
 
 
+def _same_fields(body: Object, selector: str) -> bool:
+    """Field selectors of the shape a.b=x,c=y."""
+
+    def value(path: str) -> Any:
+        found: Any = body
+        for part in path.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        return found
+
+    return all(value(path) == wanted for path, _, wanted in (part.partition("=") for part in selector.split(",")))
+
+
 def uid_of(number: int) -> str:
     """The uid of the so-many-th object: no two begin alike, as names hold their beginning."""
     mixed = (number * 0x9E37_79B1 % 2**20) << 12 | number % 2**12
@@ -229,21 +241,35 @@ class FakeKube:
         found: Object = {"metadata": body["metadata"]} if metadata_only else clone(body)
         return found
 
+    async def serves(self, resource: Resource) -> bool:
+        """All kinds that anybody asks for."""
+        self._call("get", resource, "", "")
+        return True
+
     async def pages(
-        self, resource: Resource, namespace: str | None, *, labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[tuple[list[Object], int]]:
         """All objects, in small pages."""
         self._call("list", resource, "", namespace or "")
         found = [body for body in self.server.of(resource, namespace) if selected(body, labels)]
+        found = [body for body in found if not fields or _same_fields(body, fields)]
         found = [{"metadata": body["metadata"]} if metadata_only else body for body in found]
         version = self.server.version()
         for start in range(0, max(1, len(found)), PAGE):
             yield found[start : start + PAGE], version
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
-        """Create an object."""
+    async def create(self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object, or see whether it could be."""
         name = body["metadata"]["name"]
         self._call("create", resource, name, namespace)
+        if dry_run:
+            return {"metadata": body["metadata"]}
         made = self.server.create(resource, namespace, body)
         self._done("create", resource, name, namespace)
         return {"metadata": made["metadata"]}

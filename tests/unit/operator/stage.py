@@ -1,4 +1,4 @@
-"""An operator that looks when it is told to, before an API server in memory."""
+"""An operator that reconciles when it is told to, before an API server in memory."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import Any
 
 from headway_api import wire
 from headway_operator.engine import kube
-from headway_operator.engine.apply import Applier
-from headway_operator.engine.reconcile import Controller
-from headway_operator.engine.store import Cache
+from headway_operator.engine.keys import Key
+from headway_operator.engine.kinds import Owner
+from headway_operator.engine.metrics import MetricSet
+from headway_operator.engine.reconcile import Reconciler
+from headway_operator.engine.steps import Notice
+from headway_operator.engine.store import Store
 from headway_operator.engine.times import to_text
-from headway_operator.training.plan.model import Job, Notice
+from headway_operator.training.kind import TrainingJobs
+from headway_operator.training.measures import JobMeasures, JobMetrics
 from headway_operator.training.plan.spec import Defaults
 from sim.builders import DEFAULTS, T0, document
 from sim.fakes.api import ApiServer, Call, FakeKube
 
-KEY = ("default", "digits")
+KEY = Key("TrainingJob", "default", "digits")
 
 
 class Stage:
-    """An API server, and an operator that looks when it is told to."""
+    """An API server, and an operator that reconciles when it is told to."""
 
     def __init__(self, **spec: Any) -> None:
         self.now = T0
@@ -29,6 +33,7 @@ class Stage:
         self.notices: list[str] = []
         self.served = False
         """Whether there are PodGroups."""
+        self.metrics = JobMetrics(MetricSet())
         self.restart(DEFAULTS)
         job = self.server.create(kube.JOBS, "default", document(**spec))
         self.uid: str = job["metadata"]["uid"]
@@ -36,46 +41,36 @@ class Stage:
     def restart(self, defaults: Defaults) -> None:
         """Another operator, with settings of its own."""
         self.defaults = defaults
-        self.cache = Cache()
-        applier = Applier(
-            self.api, self.cache, pull_policy="IfNotPresent", now=lambda: self.now, new_token=lambda: "secret"
-        )
-        self.controller = Controller(
-            api=self.api,
-            cache=self.cache,
-            applier=applier,
-            recorder=self,
+        jobs = TrainingJobs(
             defaults=defaults,
-            now=lambda: self.now,
+            pull_policy="IfNotPresent",
+            measures=JobMeasures(self.metrics),
             pod_groups=lambda: self.served,
+            new_token=lambda: "secret",
         )
-        for body in self.server.of(kube.JOBS):
-            self.cache.see_job(None, body)
-        for body in self.server.of(kube.PODS):
-            self.cache.see_pod(None, body, self.now)
-        for body in self.server.of(kube.CONFIG_MAPS):
-            self.cache.see_config(None, body, self.now)
+        self.store = Store((jobs,))
+        self.reconciler = Reconciler(self.api, self.store, self, lambda: self.now)
+        for resource in self.store.resources():
+            for body in self.server.of(resource):
+                self.store.see(resource, None, body, self.now)
 
-    def post(self, job: Job, notices: tuple[Notice, ...]) -> None:
-        assert job.namespace == "default"
+    def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:
+        assert (owner.key.namespace, api_version) == ("default", "headway.dev/v1alpha1")
         self.notices += [notice.reason for notice in notices]
 
     def watch(self) -> None:
         """Let the watches show what has happened."""
+        watched = {resource.plural: resource for resource in self.store.resources()}
         for event in self.server.events:
             kind: Any = event.type
-            if event.resource == "trainingjobs":
-                self.cache.see_job(kind, event.body)
-            elif event.resource == "pods":
-                self.cache.see_pod(kind, event.body, self.now)
-            elif event.resource == "configmaps":
-                self.cache.see_config(kind, event.body, self.now)
+            if event.resource in watched:
+                self.store.see(watched[event.resource], kind, event.body, self.now)
         self.server.events.clear()
 
     def look(self, *, watch: bool = True) -> float | None:
         if watch:
             self.watch()
-        return asyncio.run(self.controller.reconcile(KEY))
+        return asyncio.run(self.reconciler.reconcile(KEY))
 
     def refuse(self, error: Exception, resource: str = "pods", *, naming: str = "") -> None:
         """From now on the API server takes no object of that kind whose name has these letters."""
@@ -94,6 +89,11 @@ class Stage:
 
     def names(self, resource: kube.Resource) -> list[str]:
         return sorted(body["metadata"]["name"] for body in self.server.of(resource))
+
+    def children(self, resource: kube.Resource) -> tuple[Any, ...]:
+        """What the operator knows of the job's objects of a kind."""
+        owner = self.store.owner(KEY)
+        return self.store.children(owner)[resource] if owner is not None else ()
 
     def of(self, attempt: int = 1) -> str:
         """The name of an attempt's objects."""

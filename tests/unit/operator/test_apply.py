@@ -146,7 +146,7 @@ def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
     fresh.api.server = stage.server
     job = stage.server.find(kube.JOBS, "digits")
     assert job is not None
-    fresh.cache.see_job(None, job)
+    fresh.store.see(kube.JOBS, None, job, fresh.now)
     fresh.look(watch=False)
     fresh.look(watch=False)
     assert fresh.status()["phase"] == "Running"
@@ -182,7 +182,7 @@ def test_a_config_map_has_room_for_what_the_driver_says_and_tells_who_may_write_
         wire.ANNOTATION_WORKERS: "3",
         wire.ANNOTATION_PROGRESS_SECONDS: "2.000",
     }
-    (seen,) = stage.cache.configs_of(("default", "digits"), stage.uid)
+    (seen,) = stage.children(kube.CONFIG_MAPS)
     assert (seen.workers, seen.progress_seconds) == (3, stage.run_file().progress_seconds)
 
 

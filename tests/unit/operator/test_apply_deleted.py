@@ -75,7 +75,7 @@ def test_what_a_namespace_needs_is_made_again_for_attempts_ten_minutes_later() -
     for name in ("early", "late"):
         stage.server.create(kube.JOBS, "default", document(name))
         stage.watch()
-        asyncio.run(stage.controller.reconcile(("default", name)))
+        asyncio.run(stage.reconciler.reconcile(KEY._replace(name=name)))
         assert bool(stage.names(kube.ROLE_BINDINGS)) == (name == "late")
         stage.now += 601
 
@@ -87,8 +87,7 @@ def test_what_an_attempt_had_goes_though_its_pods_and_its_config_map_went_unseen
     for name in stage.names(kube.PODS):
         stage.server.remove(kube.PODS, name)
     stage.watch()
-    for pod in stage.cache.pods_of(KEY, stage.uid):
-        stage.cache.forget(KEY, (pod,))
+    stage.store.forget(KEY, [pod.uid for pod in stage.children(kube.PODS)])
     while stage.status()["attempt"] == 1:
         stage.look()
         stage.now += 1

@@ -120,7 +120,7 @@ def test_workers_wait_for_no_head_while_somebody_else_s_pod_of_its_name_is_there
     stage.server.create(kube.PODS, "default", old)
     again_at = stage.look()
     assert stage.names(kube.PODS) == [stage.head()]
-    assert "it may be an earlier job's, and go" in stage.condition("Running")["message"]
+    assert "is not of this TrainingJob" in stage.condition("Running")["message"]
     assert again_at is not None
     stage.server.remove(kube.PODS, stage.head())
     stage.now = again_at

@@ -14,17 +14,22 @@ from headway_api import wire
 from headway_api.status import Attempt, Progress, TrainingJobStatus
 from headway_operator import reference
 from headway_operator.engine import kube
-from headway_operator.engine.freshness import Sight
+from headway_operator.engine.freshness import Freshness
 from headway_operator.engine.health import BLIND_ROUNDS, diagnosis
+from headway_operator.engine.keys import Key
+from headway_operator.engine.kinds import View
+from headway_operator.engine.metrics import EngineMetrics, Entry, MetricSet, Reading
+from headway_operator.engine.steps import Decision, Facts
+from headway_operator.engine.store import News
 from headway_operator.engine.times import to_text
-from headway_operator.engine.workers import Workers
-from headway_operator.metrics import READ, Metrics, Reading
 from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
-from headway_operator.training.measures import Witness
-from headway_operator.training.plan.model import Plan
+from headway_operator.training.kind import Decided
+from headway_operator.training.measures import JobMeasures, JobMetrics
+from headway_operator.training.plan.model import Job, Observed, Plan
 from sim.builders import T0, UID, JobBuilder, make_job, outcome
 from sim.fakes import clock
+from unit.operator.bodies import owner_record, workers_on
 
 
 def said_step(step: int, attempt: int = 1, resumed_from: int | None = None) -> str:
@@ -33,7 +38,7 @@ def said_step(step: int, attempt: int = 1, resumed_from: int | None = None) -> s
     return said.model_dump_json(by_alias=True)
 
 
-def values(metrics: Metrics) -> dict[str, float]:
+def values(metrics: MetricSet) -> dict[str, float]:
     """The exposition: name and labels, and the value."""
     found = {}
     for family in text_string_to_metric_families(metrics.text().decode()):
@@ -43,9 +48,39 @@ def values(metrics: Metrics) -> dict[str, float]:
     return found
 
 
+def all_metrics() -> MetricSet:
+    """The engine's and the jobs' metrics."""
+    metrics = MetricSet()
+    EngineMetrics(metrics)
+    JobMetrics(metrics)
+    return metrics
+
+
+class Follower:
+    """The measures of one job, as the engine calls them."""
+
+    def __init__(self) -> None:
+        self.metrics = MetricSet()
+        self.measures = JobMeasures(JobMetrics(self.metrics))
+        self.course: Any = None
+
+    def decided(self, job: Job, observed: Observed, plan: Plan, now: float) -> None:
+        """A decision was made."""
+        self.course = self.measures.decided(self.course, *self._at(job, observed, plan, now))
+
+    def wrote(self, job: Job, plan: Plan, now: float) -> None:
+        """Its status was written."""
+        self.course = self.measures.wrote(self.course, *self._at(job, Observed(), plan, now))
+
+    @staticmethod
+    def _at(job: Job, observed: Observed, plan: Plan, now: float) -> tuple[View, Decision]:
+        view = View(owner=owner_record(), children={}, facts=Facts(), now=now)
+        return view, Decision(detail=Decided(job, observed, plan))
+
+
 class TestExposition:
     def test_readings_are_taken_at_each_scrape(self) -> None:
-        metrics, jobs = Metrics(), {"Running": 1.0}
+        metrics, jobs = all_metrics(), {"Running": 1.0}
         metrics.on_scrape(lambda: [Reading("headway_jobs", jobs), Reading("headway_queue_depth", {"": 3})])
         assert values(metrics)["headway_jobs{phase=Running}"] == 1
         jobs["Running"] = 2
@@ -53,15 +88,16 @@ class TestExposition:
         assert values(metrics)["headway_queue_depth"] == 3
 
     def test_names_follow_the_conventions(self) -> None:
-        for entry in Metrics().catalogue:
+        for entry in reference.catalogue():
             assert re.fullmatch(r"headway_[a-z]+(_[a-z]+)*", entry.name)
             assert entry.name.endswith("_total") == (entry.kind == "counter"), entry.name
             assert entry.kind != "histogram" or entry.name.endswith("_seconds")
             assert not {"job", "namespace", "pod", "name"} & set(entry.labels), "a label a job has no bound"
 
     def test_all_that_is_exposed_is_on_the_page(self) -> None:
-        metrics = Metrics()
-        metrics.on_scrape(lambda: [Reading(entry.name, {}) for entry in READ])
+        metrics = all_metrics()
+        read: list[Entry] = [entry for entry in metrics.catalogue if entry.name in metrics.read]
+        metrics.on_scrape(lambda: [Reading(entry.name, {}) for entry in read])
         told = {entry.name.removesuffix("_total") for entry in metrics.catalogue}
         exposed = {family.name for family in metrics.registry.collect()}
         assert {name for name in exposed if not name.startswith("process_")} == told
@@ -72,33 +108,31 @@ class TestExposition:
         assert page.read_text() == reference.page(), wanted
 
     def test_the_build_is_told(self) -> None:
-        assert re.search(r'headway_build_info\{python="3[.0-9]+",version="[^"]+"\} 1', Metrics().text().decode())
+        assert re.search(r'headway_build_info\{python="3[.0-9]+",version="[^"]+"\} 1', all_metrics().text().decode())
 
 
-class TestWitness:
+class TestMeasures:
     def watch(self, *looks: tuple[JobBuilder, float]) -> dict[str, float]:
         """Looks at a job at seconds after T0, whose statuses are all written."""
-        metrics = Metrics()
-        witness = Witness(metrics)
+        follower = Follower()
         for builder, after in looks:
             job, observed = builder.build()
             plan = builder.plan(after)
-            witness.looked(job, observed, plan, T0 + after)
+            follower.decided(job, observed, plan, T0 + after)
             if plan.status is not None:
-                witness.wrote(job, plan.status, T0 + after)
-        return values(metrics)
+                follower.wrote(job, plan, T0 + after)
+        return values(follower.metrics)
 
     def test_an_attempt_is_counted_when_its_end_is_written_for_the_first_time(self) -> None:
-        metrics = Metrics()
-        witness = Witness(metrics)
+        follower = Follower()
         begun = Attempt(number=1, start_time=to_text(T0))
         running = begun.model_copy(update={"running_time": to_text(T0 + 20)})
         ended = running.model_copy(update={"end_time": to_text(T0 + 80), "cause": "NodeLost", "workers_replaced": 2})
         states = [TrainingJobStatus(attempts=[entry]) for entry in (begun, running, running, ended, ended)]
         for before, after in zip([TrainingJobStatus(), *states], states, strict=False):
             job, _ = make_job().job(status=before).build()
-            witness.wrote(job, after, T0)
-        seen = values(metrics)
+            follower.wrote(job, Plan(status=after), T0)
+        seen = values(follower.metrics)
         assert seen["headway_attempts_ended_total{cause=NodeLost}"] == 1
         assert seen["headway_attempt_startup_seconds_sum"] == 20
         assert seen["headway_attempt_running_seconds_sum"] == 60
@@ -192,69 +226,81 @@ class TestWitness:
         assert seen[f"headway_jobs_ended_total{{cause={cause}}}"] == 1
         assert seen[f"headway_attempts_ended_total{{cause={cause}}}"] == 1
 
-    def test_jobs_that_are_over_or_gone_cost_no_memory(self) -> None:
-        witness = Witness(Metrics())
+    def test_finished_jobs_are_not_followed(self) -> None:
+        follower = Follower()
         job, observed = make_job().running().build()
-        witness.looked(job, observed, Plan(), T0)
-        assert len(witness) == 1
-        witness.gone(("default", "digits"))
-        assert len(witness) == 0
+        follower.decided(job, observed, Plan(), T0)
+        assert follower.course is not None
         finished, observed = make_job().status(phase="Succeeded").build()
-        witness.looked(finished, observed, Plan(), T0)
-        assert len(witness) == 0
+        follower = Follower()
+        follower.decided(finished, observed, Plan(), T0)
+        assert follower.course is None
+
+    def test_a_first_step_that_is_waited_for_makes_reports_urgent(self) -> None:
+        follower = Follower()
+        for builder, after in self.started():
+            job, observed = builder.build()
+            follower.decided(job, observed, builder.plan(after), T0 + after)
+            waits = follower.measures.awaits(follower.course)
+            assert waits == (after in (24, 25)), after
 
 
-class TestSight:
-    def stage(self, *namespaces: str) -> Sight:
+class TestFreshness:
+    def stage(self, *namespaces: str) -> Freshness:
         self.now = 100.0
         self.lags: list[tuple[str, float]] = []
-        return Sight(lambda: self.now, namespaces, lambda resource, seconds: self.lags.append((resource, seconds)))
+        return Freshness(
+            (kube.JOBS, kube.PODS, kube.CONFIG_MAPS),
+            now=lambda: self.now,
+            namespaces=namespaces,
+            lag=lambda resource, seconds: self.lags.append((resource, seconds)),
+        )
 
     @staticmethod
     def body(version: int, namespace: str = "a") -> dict[str, Any]:
         return {"metadata": {"namespace": namespace, "resourceVersion": str(version)}}
 
     def test_a_watch_owes_what_was_written_until_it_shows_that_or_something_later(self) -> None:
-        sight = self.stage()
-        sight.written(kube.PODS, "a", 10)
+        freshness = self.stage()
+        freshness.written(kube.PODS, "a", 10)
         self.now += 3
-        sight.written(kube.PODS, "a", 20)
-        sight.shown("pods", self.body(9))
-        assert sight.behind() == {"trainingjobs": 0, "pods": 3, "configmaps": 0}
-        sight.shown("pods", self.body(11, "b"))
-        assert sight.behind()["pods"] == 0
+        freshness.written(kube.PODS, "a", 20)
+        freshness.shown("pods", self.body(9))
+        assert freshness.behind() == {"trainingjobs": 0, "pods": 3, "configmaps": 0}
+        freshness.shown("pods", self.body(11, "b"))
+        assert freshness.behind()["pods"] == 0
         assert self.lags == [("pods", 3)]
 
     def test_a_write_that_changed_nothing_is_not_waited_for(self) -> None:
-        sight = self.stage()
-        sight.shown("trainingjobs", self.body(10))
-        sight.written(kube.JOBS, "a", 10)
+        freshness = self.stage()
+        freshness.shown("trainingjobs", self.body(10))
+        freshness.written(kube.JOBS, "a", 10)
         self.now += 1000
-        assert sight.behind()["trainingjobs"] == 0
+        assert freshness.behind()["trainingjobs"] == 0
 
     def test_what_went_again_before_the_watches_first_lists_is_not_waited_for_without_end(self) -> None:
-        sight = self.stage()
-        sight.written(kube.PODS, "a", 10)
+        freshness = self.stage()
+        freshness.written(kube.PODS, "a", 10)
         self.now += 2
-        sight.written(kube.JOBS, "a", 11)
-        sight.settle(before=101.0)
+        freshness.written(kube.JOBS, "a", 11)
+        freshness.settle(before=101.0)
         self.now += 10
-        assert sight.behind() == {"trainingjobs": 10, "pods": 0, "configmaps": 0}
+        assert freshness.behind() == {"trainingjobs": 10, "pods": 0, "configmaps": 0}
 
     def test_what_nobody_watches_is_not_waited_for(self) -> None:
-        sight = self.stage()
-        sight.written(kube.SECRETS, "a", 10)
+        freshness = self.stage()
+        freshness.written(kube.SECRETS, "a", 10)
         self.now += 1000
-        assert set(sight.behind().values()) == {0}
+        assert set(freshness.behind().values()) == {0}
 
     def test_where_each_namespace_has_its_watch_each_owes_its_own(self) -> None:
-        sight = self.stage("a", "b")
-        sight.written(kube.PODS, "a", 10)
+        freshness = self.stage("a", "b")
+        freshness.written(kube.PODS, "a", 10)
         self.now += 5
-        sight.shown("pods", self.body(99, "b"))
-        assert sight.behind()["pods"] == 5
-        sight.shown("pods", self.body(99, "a"))
-        assert sight.behind()["pods"] == 0
+        freshness.shown("pods", self.body(99, "b"))
+        assert freshness.behind()["pods"] == 5
+        freshness.shown("pods", self.body(99, "a"))
+        assert freshness.behind()["pods"] == 0
 
 
 class TestHealth:
@@ -287,9 +333,9 @@ class TestHealth:
         async def run() -> list[tuple[float, float]]:
             seconds = {"slow": 30.0, "stuck": 1e6}
             kind = ["slow"]
-            workers = Workers(lambda _: asyncio.sleep(seconds[kind[0]]), limit=1, now=lambda: T0, metrics=Metrics())
+            workers = workers_on(lambda _: asyncio.sleep(seconds[kind[0]]), limit=1)
             for number in range(20):
-                workers.add(("a", str(number)))
+                workers.add(News(Key("Tiny", "a", str(number))))
             task = asyncio.create_task(workers.run())
             await asyncio.sleep(329)
             moving = workers.longest_seconds(), workers.standstill_seconds()

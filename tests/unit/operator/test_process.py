@@ -1,4 +1,4 @@
-"""Settings, logs, Events, metrics, the comparison with what exists, and the workers at the queue."""
+"""Settings, logs, Events, and what is served over HTTP."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
+from headway_api import API_VERSION
 from headway_operator import logs
 from headway_operator.engine import health, kube
-from headway_operator.engine.comparison import Resync
-from headway_operator.engine.events import EventPoster, event
-from headway_operator.engine.kube import ConflictError, DeniedError, NotFoundError, RetryableError
-from headway_operator.engine.queue import KeyQueue
-from headway_operator.engine.store import Cache
-from headway_operator.engine.workers import Workers
+from headway_operator.engine.events import WAITING_LIMIT, EventPoster, event
+from headway_operator.engine.kube import DeniedError
+from headway_operator.engine.steps import Notice
 from headway_operator.main import main
-from headway_operator.metrics import Metrics
 from headway_operator.settings import Settings, from_environment
-from headway_operator.training.plan.model import Notice
-from headway_operator.training.records import Key
-from sim.builders import T0, document, make_job
-from sim.fakes import clock
+from sim.builders import T0
 from sim.fakes.api import ApiServer, Call, FakeKube
+from unit.operator.bodies import owner_record
+
+OWNER = owner_record()
 
 
 class TestSettings:
@@ -78,12 +75,17 @@ class TestLogs:
         record.__dict__.update(extra)
         return record
 
-    def test_a_json_line_has_the_job_s_key(self) -> None:
-        line = json.loads(logs.JsonFormatter().format(self.record(job="default/digits")))
-        assert (line["message"], line["job"], line["level"]) == ("creating pods", "default/digits", "info")
+    def test_a_json_line_names_the_object_that_it_is_about(self) -> None:
+        line = json.loads(logs.JsonFormatter().format(self.record(kind="TrainingJob", object="default/digits")))
+        assert (line["message"], line["kind"], line["object"], line["level"]) == (
+            "creating pods",
+            "TrainingJob",
+            "default/digits",
+            "info",
+        )
 
     def test_a_plain_line_is_for_people(self) -> None:
-        assert logs.PlainFormatter().format(self.record(job="a/b")).endswith("I a/b creating pods")
+        assert logs.PlainFormatter().format(self.record(object="a/b")).endswith("I a/b creating pods")
 
 
 class TestEvents:
@@ -102,222 +104,40 @@ class TestEvents:
 
     def test_the_same_notice_makes_one_event(self) -> None:
         poster, server, counts = self.poster()
-        job, _ = make_job().build()
-        poster.post(job, (Notice("Running", "all ready"), Notice("Running", "all ready")))
+        poster.post(OWNER, API_VERSION, (Notice("Running", "all ready"), Notice("Running", "all ready")))
         self.run(poster)
         assert len(server.of(kube.EVENTS)) == 1
         assert counts == ["posted", "repeated"]
 
     def test_an_event_is_about_the_job(self) -> None:
-        job, _ = make_job().build()
-        body = event(job, Notice("Failed", "x" * 5000, warning=True), "pod-1", T0)
-        assert body["regarding"]["uid"] == job.uid
+        body = event(OWNER, API_VERSION, Notice("Failed", "x" * 5000, warning=True), "pod-1", T0)
+        assert body["regarding"]["uid"] == OWNER.uid
         assert body["type"] == "Warning"
         assert len(body["note"]) == 1024
         assert body["eventTime"] == "2027-01-15T08:00:00.000000Z"
+
+    def test_a_note_is_cut_by_bytes_as_the_api_server_counts_them(self) -> None:
+        body = event(OWNER, API_VERSION, Notice("Failed", "学習データが見つかりません。" * 100), "pod-1", T0)
+        assert 1000 < len(body["note"].encode()) <= 1024
+        assert body["note"].startswith("学習データ")
+
+    def test_the_same_words_on_another_occasion_are_another_event(self) -> None:
+        bodies = [event(OWNER, API_VERSION, Notice("Failed", "x", occasion=each), "pod-1", T0) for each in "112"]
+        assert len({body["metadata"]["name"] for body in bodies}) == 2
 
     def test_an_api_server_that_refuses_events_hinders_nobody(self) -> None:
         def refuse(_: Call) -> None:
             raise DeniedError("no")
 
         poster, _, counts = self.poster(before=refuse)
-        job, _ = make_job().build()
-        poster.post(job, (Notice("Running", "a"),))
+        poster.post(OWNER, API_VERSION, (Notice("Running", "a"),))
         self.run(poster)
         assert counts == ["failed"]
 
     def test_more_events_than_can_wait_are_dropped_not_waited_for(self) -> None:
         poster, _, counts = self.poster()
-        job, _ = make_job().build()
-        poster.post(job, tuple(Notice("Running", str(number)) for number in range(1005)))
+        poster.post(OWNER, API_VERSION, tuple(Notice("Running", str(number)) for number in range(WAITING_LIMIT + 5)))
         assert counts == ["dropped"] * 5
-
-
-class TestResync:
-    def stage(self) -> tuple[ApiServer, Cache, Resync, list[Key]]:
-        server, cache, added = ApiServer(lambda: T0), Cache(), list[Key]()
-        for number in range(7):
-            server.create(kube.JOBS, "default", document(f"job-{number}"))
-        server.create(kube.JOBS, "other", document("job-0", "other"))
-        return server, cache, Resync(FakeKube(server), cache, added.append, (), lambda: T0), added
-
-    def test_the_seed_reads_all_pages_and_has_every_job_looked_at(self) -> None:
-        _, cache, resync, added = self.stage()
-        asyncio.run(resync.seed())
-        assert len(cache.jobs) == len(added) == 8
-
-    def test_only_the_namespaces_that_are_served_are_read(self) -> None:
-        server, cache, _, added = self.stage()
-        asyncio.run(Resync(FakeKube(server), cache, added.append, ("other",), lambda: T0).seed())
-        assert added == [("other", "job-0")]
-
-    def test_changes_that_the_watch_has_not_shown_are_taken_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("headway_operator.engine.comparison.PATIENCE_SECONDS", 0)
-        server, cache, resync, added = self.stage()
-        asyncio.run(resync.seed())
-        added.clear()
-        asyncio.run(resync.compare())
-        assert (added, resync.blind_rounds["trainingjobs"]) == ([], 0)
-        server.remove(kube.JOBS, "job-1")
-        server.change(kube.JOBS, "job-2", lambda job: job["spec"].update(suspend=True))
-        server.create(kube.JOBS, "default", document("new"))
-        asyncio.run(resync.compare())
-        assert sorted(added) == [("default", "job-1"), ("default", "job-2"), ("default", "new")]
-        assert cache.job(("default", "job-1")) is None
-        assert (resync.missed["trainingjobs"], resync.blind_rounds["trainingjobs"]) == (3, 1)
-        asyncio.run(resync.compare())
-        assert resync.blind_rounds["trainingjobs"] == 0
-
-    def test_a_comparison_costs_three_lists_where_nothing_was_missed(self) -> None:
-        server, cache, _, added = self.stage()
-        api = FakeKube(server)
-        resync = Resync(api, cache, added.append, (), lambda: T0)
-        asyncio.run(resync.seed())
-        api.calls.clear()
-        asyncio.run(resync.compare())
-        assert [call.verb for call in api.calls] == ["list"] * 3
-
-
-class TestWorkers:
-    def test_failures_are_tried_again_after_their_delay(self) -> None:
-        seen: list[tuple[str, float]] = []
-        outcomes: dict[str, list[Exception | float | None]] = {
-            "retry": [RetryableError("429", after=7), None],
-            "conflict": [ConflictError("changed"), None],
-            "gone": [NotFoundError("no"), NotFoundError("no"), None],
-            "bug": [ValueError("bug"), ValueError("bug"), None],
-            "again": [T0 + 30, None],
-        }
-        metrics = Metrics()
-
-        async def run() -> None:
-            now = asyncio.get_running_loop().time
-
-            async def reconcile(key: Key) -> float | None:
-                seen.append((key[1], round(now(), 3)))
-                outcome = outcomes[key[1]].pop(0)
-                if isinstance(outcome, Exception):
-                    raise outcome
-                return outcome
-
-            workers = Workers(reconcile, limit=4, now=lambda: T0 + now(), metrics=metrics)
-            for name in outcomes:
-                workers.add(("a", name))
-            task = asyncio.create_task(workers.run())
-            await asyncio.sleep(60)
-            assert workers.depth() == 0
-            assert workers.oldest_seconds() == 0
-            task.cancel()
-
-        clock.run(run())
-        times = {name: [when for which, when in seen if which == name] for name in outcomes}
-        backing_off = [0, 0.5, 1.5]
-        assert times == {
-            "retry": [0, 7],
-            "conflict": [0, 0.5],
-            "gone": backing_off,
-            "bug": backing_off,
-            "again": [0, 30],
-        }
-        text = metrics.text().decode()
-        for result, count in {"done": 6, "retry": 1, "conflict": 1, "gone": 2, "bug": 2}.items():
-            assert f'headway_reconciles_total{{result="{result}"}} {count}.0' in text
-
-    def test_a_key_that_is_due_while_no_look_can_begin_is_waited_for_without_spinning(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        asked = 0
-        next_due = KeyQueue.next_due
-
-        def counted(queue: KeyQueue[Key]) -> float | None:
-            nonlocal asked
-            asked += 1
-            assert asked < 100, "the queue is asked again and again"
-            return next_due(queue)
-
-        monkeypatch.setattr(KeyQueue, "next_due", counted)
-        seen: list[tuple[str, float]] = []
-
-        async def run() -> None:
-            now = asyncio.get_running_loop().time
-
-            async def reconcile(key: Key) -> float | None:
-                seen.append((key[1], now()))
-                if key[1] == "long":
-                    await asyncio.sleep(60)
-                    return None
-                return T0 + 10 if now() < 10 else None
-
-            workers = Workers(reconcile, limit=1, now=lambda: T0 + now(), metrics=Metrics())
-            workers.add(("a", "due"))
-            workers.add(("a", "long"))
-            task = asyncio.create_task(workers.run())
-            await asyncio.sleep(100)
-            assert not task.done(), task.exception()
-            task.cancel()
-
-        clock.run(run())
-        assert seen == [("due", 0), ("long", 0), ("due", 60)]
-
-    def test_news_of_a_key_that_is_worked_on_are_not_lost(self) -> None:
-        looks = 0
-
-        async def run() -> None:
-            async def reconcile(key: Key) -> None:
-                nonlocal looks
-                looks += 1
-                if looks == 1:
-                    workers.add(key)
-
-            workers = Workers(reconcile, limit=4, now=lambda: T0, metrics=Metrics())
-            workers.add(("a", "b"))
-            task = asyncio.create_task(workers.run())
-            await asyncio.sleep(1)
-            task.cancel()
-
-        clock.run(run())
-        assert looks == 2
-
-    def test_no_more_keys_are_worked_on_at_a_time_than_the_limit(self) -> None:
-        at_once = most = done = 0
-
-        async def reconcile(_: Key) -> None:
-            nonlocal at_once, most, done
-            at_once += 1
-            most = max(most, at_once)
-            await asyncio.sleep(1)
-            at_once -= 1
-            done += 1
-
-        async def run() -> None:
-            workers = Workers(reconcile, limit=3, now=lambda: T0, metrics=Metrics())
-            for number in range(20):
-                workers.add(("a", str(number)))
-            task = asyncio.create_task(workers.run())
-            await asyncio.sleep(60)
-            task.cancel()
-
-        clock.run(run())
-        assert (most, done) == (3, 20)
-
-    def test_what_is_being_done_when_the_process_stops_is_finished(self) -> None:
-        done: list[Key] = []
-
-        async def reconcile(key: Key) -> None:
-            await asyncio.sleep(2)
-            done.append(key)
-
-        async def run() -> None:
-            workers = Workers(reconcile, limit=1, now=lambda: T0, metrics=Metrics())
-            workers.add(("a", "first"))
-            workers.add(("a", "second"))
-            task = asyncio.create_task(workers.run())
-            await asyncio.sleep(1)
-            await workers.finish(5)
-            task.cancel()
-
-        clock.run(run())
-        assert done == [("a", "first")]
 
 
 class TestHealth:

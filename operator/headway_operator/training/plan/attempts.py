@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from headway_api import wire
 from headway_api.status import Attempt
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.training.plan import gang, objects, pod_groups
 from headway_operator.training.plan.decision import Decision
@@ -26,7 +27,6 @@ from headway_operator.training.plan.model import Job, NewPod, Observed
 from headway_operator.training.plan.situation import Ask, Situation
 from headway_operator.training.plan.status import condition_of
 from headway_operator.training.plan.stopping import reason_to_stop
-from headway_operator.training.plan.text import bounded
 
 
 def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headway_api.status import Attempt, Cause, WorkersStatus
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
 from headway_operator.training.plan import gang
@@ -10,7 +11,6 @@ from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.situation import Situation
 from headway_operator.training.plan.status import condition_of
-from headway_operator.training.plan.text import bounded
 
 REASON_NOT_UNDERSTOOD = "NotUnderstood"
 """Accepted=False for this reason: the job has begun, and this version of the operator cannot read its spec."""

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from headway_api import wire
 from headway_api.status import Cause
+from headway_operator.engine.text import bounded
 from headway_operator.training.plan.model import ContainerEnd, Pod
-from headway_operator.training.plan.text import LAST_WORDS, bounded
 
 PULL_ERRORS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 PULL_GRACE_SECONDS = 60.0
@@ -27,6 +27,8 @@ _INIT_CAUSES: dict[str, dict[int, Cause]] = {
     FOREIGN_INIT_FAILED: {},
 }
 """By these reasons, what an exit code means; any other is Internal."""
+LAST_WORDS = 600
+"""How much of the end of a log is told."""
 OVERDUE_SECONDS = 30.0
 """How long after its time a deleted pod may linger before its node counts as unreachable."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from headway_api import wire
 from headway_api.status import Attempt
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.model import Job, Pod
 from headway_operator.training.plan.situation import Situation, Wait
 from headway_operator.training.plan.status import pods_refused
-from headway_operator.training.plan.text import bounded
 
 REASON_DOES_NOT_FIT = "GangDoesNotFit"
 """Scheduled=False for this reason: the job holds nothing and will ask for room again."""

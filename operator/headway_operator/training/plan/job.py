@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headway_api.job import TrainingJobSpec
 from headway_api.status import FINISHED, Attempt
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
 from headway_operator.training.plan import attempts, gang, pod_groups
@@ -13,7 +14,6 @@ from headway_operator.training.plan.ends import OVERDUE_SECONDS
 from headway_operator.training.plan.model import Job, Observed, Plan
 from headway_operator.training.plan.status import condition_of
 from headway_operator.training.plan.stopping import deadline_message, refused_templates
-from headway_operator.training.plan.text import bounded
 
 MAX_PROBLEMS_SHOWN = 10
 

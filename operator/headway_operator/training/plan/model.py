@@ -9,6 +9,7 @@ from typing import Literal
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.status import TrainingJobStatus
+from headway_operator.engine.steps import Refusal
 
 Role = Literal["head", "worker"]
 Fact = Literal["live", "objects", "scaleUps"]
@@ -57,7 +58,7 @@ class Pod:
 
     name: str
     uid: str
-    job_uid: str
+    owner_uid: str
     version: int
     attempt: int
     role: str
@@ -117,21 +118,10 @@ class AttemptConfig:
     """Whether the attempt's pods are scheduled as one PodGroup."""
     workers: int = 0
     """How many workers its driver was told to wait for; 0 if it does not say."""
+    uid: str = ""
+    """The ConfigMap's uid."""
     progress_seconds: float = 0.0
     """How often its driver was told to speak; 0 if it does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The API server does not take an object that we asked for."""
-
-    kind: Literal["Invalid", "Denied"]
-    """Invalid: it never will. Denied: not now, as for a quota."""
-    message: str
-    retry_at: float = 0.0
-    """When to ask again, at the earliest."""
-    generation: int = 0
-    """The generation of the spec that the object was made from; 0 if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +130,8 @@ class Observed:
 
     pods: tuple[Pod, ...] = ()
     configs: tuple[AttemptConfig, ...] = ()
+    made: frozenset[tuple[str, str]] = frozenset()
+    """Unwatched objects, as far as we made them and did not delete them: their resources' plurals and names."""
     left: frozenset[int] = frozenset()
     """Attempts whose Secret, Service or NetworkPolicy we have made and not deleted. Nobody watches these kinds, so this
     is no sign that an attempt has begun; it is one that there is something to delete, also where somebody has deleted

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.status import Attempt, Failures
+from headway_operator.engine.steps import Refusal
 from headway_operator.training.plan.losses import Lost
-from headway_operator.training.plan.model import AttemptConfig, Fact, Job, NewPod, Observed, Refusal
+from headway_operator.training.plan.model import AttemptConfig, Fact, Job, NewPod, Observed
 from headway_operator.training.plan.podset import PodSet, pod_set
 from headway_operator.training.plan.status import pods_refused, read_progress
 

@@ -11,7 +11,7 @@ from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
 from headway_api.understand import NotUnderstoodError, understand
 from headway_api.validate import problems_of
-from headway_operator.training.plan.text import bounded
+from headway_operator.engine.text import bounded
 
 PROBLEM_LIMIT = 300
 

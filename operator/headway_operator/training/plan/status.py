@@ -21,9 +21,9 @@ from headway_api.status import (
     WorkersStatus,
 )
 from headway_api.storage import Storage
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.training.plan.model import Job
-from headway_operator.training.plan.text import bounded
 
 _ORDER: tuple[ConditionType, ...] = (
     "Accepted",

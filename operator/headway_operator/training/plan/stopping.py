@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from headway_api.status import Cause
+from headway_operator.engine.steps import Refusal
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
 from headway_operator.training.plan import ends, gang, hang
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.losses import counted
-from headway_operator.training.plan.model import Job, Pod, Refusal
+from headway_operator.training.plan.model import Job, Pod
 from headway_operator.training.plan.situation import Ask, Situation, Wait
-from headway_operator.training.plan.text import bounded
 
 Verdict = End | Wait | Ask | None
 StopReason = Callable[[Situation], Verdict]

@@ -8,18 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway_api import wire
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.training import records
 from headway_operator.training.plan.model import Pod
 from sim.builders import T0
+from unit.operator.bodies import HEAD, pod_body
 
 
-def pod(*, name: str = "digits-11111-1-worker-0-3", role: str = "worker", spec: Any = None, **status: Any) -> Pod:
-    labels = {wire.LABEL_JOB: "digits", wire.LABEL_JOB_UID: "u", wire.LABEL_ATTEMPT: "1", wire.LABEL_ROLE: role}
-    labels |= {wire.LABEL_WORKER: "0"} if role == "worker" else {}
-    meta = {"name": name, "namespace": "default", "uid": "p", "resourceVersion": "4", "labels": labels}
-    seen = records.pod({"metadata": meta, "spec": spec or {}, "status": status}, None, T0)
+def pod(*, name: str = "digits-11111-1-worker-0-3", spec: Any = None, **status: Any) -> Pod:
+    seen = records.pod(pod_body(4, name=name) | {"spec": spec or {}, "status": status}, None, T0)
     assert seen is not None
     return seen
 
@@ -34,7 +31,7 @@ def terminated(code: int, **fields: Any) -> dict[str, Any]:
 
 def test_names_tell_which_replacement_a_worker_is() -> None:
     assert pod().number == 3
-    assert pod(name="digits-11111-1-head", role="head").number == 0
+    assert pod(name=HEAD).number == 0
 
 
 def test_the_end_is_that_of_the_main_container() -> None:
@@ -87,13 +84,40 @@ def test_a_disruption_that_does_not_hold_is_none() -> None:
     assert pod(conditions=conditions).disruption == ""
 
 
-def test_a_job_is_kept_as_text() -> None:
-    body = {
-        "metadata": {"namespace": "a", "name": "b", "uid": "u", "resourceVersion": "9", "generation": 2},
-        "spec": {"x": 1},
-    }
-    record = records.job_record(body)
-    assert (record.key, record.version, record.spec, record.status) == (("a", "b"), 9, '{"x":1}', "{}")
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("digits-11111-1-head", (1, "head", 0, 0)),
+        ("digits-11111-12-worker-3-4", (12, "worker", 3, 4)),
+        ("digits-11111-1", (1, "", 0, 0)),
+        ("digits-1-head", (1, "head", 0, 0)),
+        ("digits-1-worker-0-0", (1, "worker", 0, 0)),
+        ("digits-11111-1-heads", None),
+        ("digits-11111-1-worker-3", None),
+        ("digits-11111-\u0661-head", None),
+        ("digits-22222-1-head", None),
+        ("digits-11111-9999999999-head", None),
+        ("digits", None),
+    ],
+)
+def test_a_name_tells_whose_an_object_is_and_what_for(name: str, place: tuple[int, str, int, int] | None) -> None:
+    found = records.place_of(pod_body(4, name=name))
+    assert (None if found is None else (found.attempt, found.role, found.index, found.number)) == place
+
+
+def test_when_something_was_first_seen_is_told_by_our_own_clock() -> None:
+    ended = {"phase": "Failed", "containerStatuses": [container("main", **terminated(1))]}
+    going = pod_body(5) | {"status": ended}
+    going["metadata"] |= {"deletionTimestamp": to_text(T0 + 900), "deletionGracePeriodSeconds": 120}
+    before = None
+    for later in (10, 20):
+        before = records.pod(going, before, T0 + later)
+        assert before is not None
+        assert (before.ended_seen_at, before.deleting_seen_at, before.grace) == (T0 + 10, T0 + 10, 120)
+    another = pod_body(6, uid="p2") | {"status": ended}
+    seen = records.pod(another, before, T0 + 30)
+    assert seen is not None
+    assert (seen.ended_seen_at, seen.deleting_seen_at) == (T0 + 30, None)
 
 
 @given(st.integers(0, 4_000_000_000))

@@ -1,0 +1,129 @@
+"""Reads from the API server what a decision asks for, beyond what the watches show."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from headway_operator.engine.keys import Key, Ref, controller_of
+from headway_operator.engine.kinds import Owner
+from headway_operator.engine.kube import CORE_EVENTS, DeniedError, Kube, NotFoundError, Object
+from headway_operator.engine.steps import EventsAbout, Exists, Facts, Read, Verify
+from headway_operator.engine.store import Store
+from headway_operator.engine.times import to_seconds
+
+logger = logging.getLogger(__name__)
+
+MOST_GETS = 16
+"""Of so many children each is read by its name; of more, all by one list."""
+MOST_EVENTS = 2000
+"""So many Events are read at most for one question."""
+
+
+class FactReader:
+    """Reads, and lets the store know."""
+
+    def __init__(self, api: Kube, store: Store, now: Callable[[], float]) -> None:
+        self._api = api
+        self._store = store
+        self._now = now
+        self._events_denied = False
+
+    async def read(self, owner: Owner, reads: Iterable[Read], known: Facts) -> Facts:
+        """The facts that are known, with those that are asked for. Raises KubeError."""
+        for read in reads:
+            if isinstance(read, Verify):
+                await self._verify(owner, read)
+            elif isinstance(read, Exists):
+                known = replace(known, existing={**known.existing, **await self._exists(owner, read)})
+            else:
+                known = replace(known, events={**known.events, **await self._events(owner, read)})
+            known = replace(known, done=(*known.done, read))
+        return known
+
+    async def _verify(self, owner: Owner, read: Verify) -> None:
+        """What is believed must neither start anything a second time nor end what goes on."""
+        children = {
+            Ref(resource, record.name): record
+            for resource, records in self._store.children(owner).items()
+            for record in records
+            if not getattr(record, "gone", False)
+        }
+        refs = dict.fromkeys((*children, *read.refs))
+        if len(refs) > MOST_GETS and read.labels:
+            listed = await self._list(owner, read.labels)
+            refs = dict.fromkeys(ref for ref in children if ref not in listed)
+        await asyncio.gather(*(self._refresh(owner.key, ref, children.get(ref)) for ref in refs))
+
+    async def _list(self, owner: Owner, labels: str) -> set[Ref]:
+        listed: set[Ref] = set()
+        for child in self._store.kinds[owner.key.kind].children:
+            async for page, _ in self._api.pages(child.resource, owner.key.namespace, labels=labels):
+                for body in page:
+                    listed.add(Ref(child.resource, body["metadata"]["name"]))
+                    self._store.see(child.resource, None, body, self._now())
+        return listed
+
+    async def _refresh(self, key: Key, ref: Ref, record: Any) -> None:
+        """Read one child. One that has lost its labels is found by its name all the same."""
+        try:
+            body = await self._api.get(ref.resource, key.namespace, ref.name)
+        except NotFoundError:
+            body = None
+        if record is not None and (body is None or body["metadata"]["uid"] != record.uid):
+            self._store.gone(key, ref, record.uid)
+        if body is not None:
+            self._store.see(ref.resource, None, body, self._now())
+
+    async def _exists(self, owner: Owner, read: Exists) -> dict[Ref, bool]:
+        """Raises NotFoundError where the owner is gone: what it lacks is gone with it, and would be again."""
+        resource = self._store.kinds[owner.key.kind].resource
+        own = await self._api.get(resource, owner.key.namespace, owner.key.name, metadata_only=True)
+        if own["metadata"]["uid"] != owner.uid:
+            raise NotFoundError(f"{owner.key} of uid {owner.uid} is gone")
+        found = await asyncio.gather(*(self._is_there(owner, ref) for ref in read.refs))
+        return dict(zip(read.refs, found, strict=True))
+
+    async def _is_there(self, owner: Owner, ref: Ref) -> bool:
+        try:
+            found = await self._api.get(ref.resource, owner.key.namespace, ref.name, metadata_only=True)
+        except NotFoundError:
+            return False
+        controller = controller_of(found)
+        return controller is not None and controller.uid == owner.uid
+
+    async def _events(self, owner: Owner, read: EventsAbout) -> dict[Ref, float]:
+        newest: dict[Ref, float] = {}
+        wanted = {(ref.resource.kind, ref.name): ref for ref in read.refs}
+        try:
+            for kind in {ref.resource.kind for ref in read.refs}:
+                for reason in read.reasons:
+                    async for event in self._events_of(owner.key.namespace, kind, reason):
+                        ref = wanted.get((kind, str((event.get("involvedObject") or {}).get("name"))))
+                        if ref is not None:
+                            newest[ref] = max(newest.get(ref, 0.0), _time_of(event))
+        except DeniedError as error:
+            if not self._events_denied:
+                logger.warning("Events cannot be read, so it is not known for whom nodes are being made: %s", error)
+            self._events_denied = True
+        return newest
+
+    async def _events_of(self, namespace: str, kind: str, reason: str) -> Any:
+        count = 0
+        fields = f"involvedObject.kind={kind},reason={reason}"
+        async for page, _ in self._api.pages(CORE_EVENTS, namespace, fields=fields):
+            for event in page:
+                count += 1
+                if count > MOST_EVENTS:
+                    return
+                yield event
+
+
+def _time_of(event: Object) -> float:
+    """When an Event was last seen, by whoever posted it."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return max((to_seconds(time) or 0.0 for time in times if isinstance(time, str)), default=0.0)
