@@ -66,7 +66,7 @@ class Operator:
         self._jobs = JobMetrics(self._metrics)
         self._pod_groups: Served | None = None
         self.clock = ServerClock(_steady, time.time)
-        self.store = Store(self._kinds(), unreadable=self._engine.unreadable)
+        self.store = Store(self.kinds(), unreadable=self._engine.unreadable)
         self.workers: Workers | None = None
         watched = self.store.resources()
         self.freshness = Freshness(watched, now=self.clock, namespaces=settings.namespaces, lag=self._engine.lag)
@@ -75,7 +75,7 @@ class Operator:
         self._stop = asyncio.Event()
         self._identity = os.environ.get("HEADWAY_POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
 
-    def _kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[Kind, ...]:
         """The kinds that this process reconciles."""
         jobs = TrainingJobs(
             defaults=self._settings.defaults(),

@@ -273,7 +273,9 @@ class Checks:
 
     def config_taken_away(self, config: Object) -> None:
         """Somebody deletes an attempt's ConfigMap: the driver's word in it goes with it."""
-        whose = self._whose(config)
+        whose = self.world.whose.get(config["metadata"]["uid"])
+        if whose is None:
+            return  # of another kind
         of = (whose.job_uid, whose.attempt)
         self._bare.add(config["metadata"]["name"])
         if of in self.truths:

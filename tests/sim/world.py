@@ -39,7 +39,7 @@ def _stored(body: Object) -> Object:
     kind, spec = body.get("kind"), body.get("spec") or {}
     if kind == "Pod":
         kept["spec"] = {"terminationGracePeriodSeconds": spec.get("terminationGracePeriodSeconds")}
-    elif kind in ("TrainingJob", "Lease"):
+    elif kind in ("TrainingJob", "Tiny", "Lease"):
         kept["spec"] = clone(spec)
     return kept
 
@@ -173,7 +173,9 @@ class World:
         meta = event.body["metadata"]
         if event.type != "ADDED" or event.resource not in LABELLED or meta["uid"] in self.foreign:
             return
-        labels = meta["labels"]
+        labels = meta.get("labels") or {}
+        if wire.LABEL_JOB not in labels:
+            return  # of another kind
         self.whose[meta["uid"]] = Whose(
             namespace=meta["namespace"],
             job=labels[wire.LABEL_JOB],
@@ -226,7 +228,9 @@ class World:
                 return f"{named_of(body)} is {phase}: {(body.get('status') or {}).get('conditions')}"
         for resource in OURS:
             for body in self.server.of(resource):
-                if body["metadata"]["uid"] not in self.foreign and not self.checks.excused(body):
+                uid = body["metadata"]["uid"]
+                of_a_job = resource.plural not in LABELLED or uid in self.whose
+                if of_a_job and uid not in self.foreign and not self.checks.excused(body):
                     return f"{resource.kind} {named_of(body)} is left behind"
         return ""
 
