@@ -64,17 +64,21 @@ class Retry(Section):
     """How many failures of each cause the job may survive; each is counted by itself.
 
     A lost head costs an attempt, and the next one resumes from the newest checkpoint; a lost worker is replaced within
-    its attempt. Both count. Where a cause has no number of its own, `infrastructure` is its number.
+    its attempt. Both count, and what one event takes down together counts once. A worker that is evicted by the
+    eviction API, as by a drain of its node, costs nothing. Where a cause has no number of its own, `infrastructure` is
+    its number. With steady progress failures are forgotten: see `forgetAfterSeconds`.
     """
 
-    preempted: Retries = 20
-    """After an eviction or a preemption."""
+    preempted: Retries | None = None
+    """After an eviction or a preemption; if absent 20, and one more for each worker (at most 100 more)."""
     infrastructure: Retries = 5
     """After each of the causes below, as far as they are not set."""
     node_lost: Retries | None = None
-    """After the loss of a node; as `infrastructure` if absent."""
+    """After the loss of a node; if absent as `infrastructure`, and one more for each worker (at most 100 more)."""
     out_of_memory: Retries | None = None
     """After a container took more than its memory; as `infrastructure` if absent."""
+    out_of_disk: Retries | None = None
+    """After a pod took more of its node's disk than its own limits allow; as `infrastructure` if absent."""
     image_pull: Retries | None = None
     """After an image could not be pulled; as `infrastructure` if absent."""
     unschedulable: Retries | None = None
@@ -87,6 +91,12 @@ class Retry(Section):
     """After a crash without a known reason; as `infrastructure` if absent."""
     user_error: Retries = 0
     """After an exception in the user's code or data."""
+    forget_after_seconds: Annotated[int, Field(ge=60, le=31_536_000)] = 3600
+    """Seconds of steady progress after which the failures so far count no more.
+
+    Progress is training that goes further than the job had been before it failed, in one attempt or in several. So a
+    budget is for an hour of progress, by default, and not for the whole life of the job.
+    """
 
 
 def _has_function(spec: TrainingJobSpec) -> bool:

@@ -17,6 +17,7 @@ Cause = Literal[
     "Preempted",
     "NodeLost",
     "OutOfMemory",
+    "OutOfDisk",
     "ImagePull",
     "Unschedulable",
     "UserError",
@@ -48,7 +49,7 @@ MetricValues = Annotated[
 """Numbers as text, as the API conventions want them, by `split/name`."""
 
 MAX_ATTEMPTS_KEPT = 20
-MAX_NODE_LOSSES_KEPT = 8
+MAX_LOSS_EVENTS_KEPT = 16
 
 
 class Condition(StatusSection):
@@ -68,15 +69,15 @@ class Condition(StatusSection):
     """The generation of the spec that this was said of."""
 
 
-class NodeLoss(StatusSection):
-    """All workers that went from one node at nearly the same time; they count as one failure."""
+class LossEvent(StatusSection):
+    """Workers of an attempt that were lost for one cause at nearly the same time: they count as one failure."""
 
-    node: Word
-    """The node."""
     cause: Cause
-    """Why they went."""
+    """Why they were lost."""
     time: Time
     """When the first of their replacements was recorded."""
+    workers_replaced: int = 0
+    """How many workers had been replaced before: the loss of one that came later is another failure."""
 
 
 class Attempt(StatusSection):
@@ -113,9 +114,9 @@ class Attempt(StatusSection):
     workers_replaced: int = 0
     """Worker pods that were lost and replaced within the attempt."""
     losses: int = 0
-    """As how many failures these count: workers that go from one node at nearly the same time are one."""
-    node_losses: Annotated[list[NodeLoss], Cut(MAX_NODE_LOSSES_KEPT), ListMap("node")] = Field(default_factory=list)
-    """The nodes that workers were lost from with their node or by an eviction, the newest 8."""
+    """As how many failures these count: workers that are lost for one cause at nearly the same time are one."""
+    loss_events: Annotated[list[LossEvent], Cut(MAX_LOSS_EVENTS_KEPT), ListMap("cause")] = Field(default_factory=list)
+    """The newest of these failures of each cause."""
 
 
 class Failures(StatusSection):
@@ -127,6 +128,8 @@ class Failures(StatusSection):
     """Lost nodes."""
     out_of_memory: int = 0
     """Containers that took more than their memory."""
+    out_of_disk: int = 0
+    """Pods that took more of their node's disk than their own limits allow."""
     image_pull: int = 0
     """Images that could not be pulled."""
     unschedulable: int = 0
@@ -139,6 +142,19 @@ class Failures(StatusSection):
     """Crashes without a known reason."""
     user_error: int = 0
     """Exceptions in the user's code or data."""
+
+
+class RecentFailures(StatusSection):
+    """Failures that count against `spec.retry`: those that steady progress has not made good yet."""
+
+    counts: Failures | None = None
+    """How many there are, by cause."""
+    furthest_step: int | None = None
+    """The furthest optimiser step that training had come to when it was last interrupted."""
+    steady_seconds: int | None = None
+    """Seconds of training beyond that since the oldest of them; with forgetAfterSeconds of it all are forgotten."""
+    steady_since: Time | None = None
+    """Since when training has been further than that; absent while it is not."""
 
 
 class WorkersStatus(StatusSection):
@@ -223,7 +239,9 @@ class TrainingJobStatus(StatusSection):
     attempts: Annotated[list[Attempt], Cut(MAX_ATTEMPTS_KEPT), ListMap("number")] = Field(default_factory=list)
     """The newest attempts, at most 20."""
     failures: Failures | None = None
-    """Failures so far, of the job's attempts and of single workers."""
+    """All failures so far, of the job's attempts and of single workers."""
+    recent_failures: RecentFailures | None = None
+    """Those of them that count against `spec.retry`."""
     start_time: Time | None = None
     """When the first attempt began."""
     completion_time: Time | None = None

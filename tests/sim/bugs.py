@@ -54,8 +54,8 @@ BUGS = (
         "2 failures are charged, 1 were met",
         (
             attempts._record_replacements,
-            "charge_all(failures, count)",
-            "charge_all(charge_all(failures, count), count)",
+            "decision.status.charge(lost.cause for lost in count)",
+            "decision.status.charge(lost.cause for lost in [*count, *count])",
         ),
     ),
     _bug(

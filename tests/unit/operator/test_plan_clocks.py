@@ -92,8 +92,9 @@ def test_a_backoff_goes_on_while_a_job_is_suspended() -> None:
     builder = backing_off().status(phase="Suspended").condition("Suspended", True, "Suspended").live()
     early = builder.plan(after=62)
     assert not early.create
-    assert early.requeue_at == T0 + 70
-    assert names(builder.plan(after=71)) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
+    assert early.requeue_at is not None
+    assert T0 + 65 <= early.requeue_at < T0 + 75
+    assert names(builder.plan(after=75)) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,11 @@ OUTCOMES: list[tuple[str, dict[str, Any], str | None]] = [
     ("no JSON", {"exit_code": 0, "said": "{not json"}, "UserError"),
     ("evicted", {"phase": "Failed", "ready": False, "reason": "Evicted"}, "Preempted"),
     ("preempted", {"exit_code": 143, "disruption": "PreemptionByScheduler"}, "Preempted"),
+    (
+        "too much on its disk",
+        {"phase": "Failed", "reason": "Evicted", "message": 'Usage of EmptyDir volume "a" exceeds the limit "20Gi". '},
+        "OutOfDisk",
+    ),
     ("drained", {"exit_code": 143, "disruption": "EvictionByEvictionAPI", "said": outcome("Interrupted")}, "Preempted"),
     ("node lost", {"phase": "Failed", "ready": False, "disruption": "DeletionByTaintManager"}, "NodeLost"),
     ("node gone", {"gone": True, "ready": False, "disruption": "DeletionByPodGC"}, "NodeLost"),
@@ -58,6 +63,11 @@ def test_each_end_of_the_head_has_its_cause(head: dict[str, Any], cause: str | N
         assert status.attempts[0].message
 
 
+def evicted(message: str) -> dict[str, Any]:
+    """A pod that its kubelet has evicted, with its words."""
+    return {"phase": "Failed", "ready": False, "reason": "Evicted", "message": message}
+
+
 MENDS: list[tuple[str, dict[str, Any], str]] = [
     ("failed without a word", {"exit_code": 70, "said": outcome("Failed")}, "follow the log"),
     ("os._exit(0)", {"exit_code": 0}, "take calls of os._exit out"),
@@ -68,6 +78,27 @@ MENDS: list[tuple[str, dict[str, Any], str]] = [
     ("killed", {"exit_code": 137}, "see whether the node node-1 ran out of memory"),
     ("out of memory", {"exit_code": 137, "exit_reason": "OOMKilled"}, "raise spec.head.resources.memory"),
     ("evicted", {"phase": "Failed", "ready": False, "reason": "Evicted"}, "priorityClassName"),
+    (
+        "a volume",
+        evicted('Usage of EmptyDir volume "a" exceeds the limit "20Gi". '),
+        "of volume a in spec.head.template",
+    ),
+    (
+        "shared memory",
+        evicted('Usage of EmptyDir volume "headway-shm" exceeds the limit "2Gi". '),
+        "head.resources.memory",
+    ),
+    (
+        "a container's disk",
+        evicted('Container logs exceeded its local ephemeral storage limit "1Gi". '),
+        "its container logs took more than 1Gi; raise resources.limits.ephemeral-storage of logs in spec.head.template",
+    ),
+    (
+        "the pod's disk",
+        evicted("Pod ephemeral local storage usage exceeds the total limit of containers 10Gi. "),
+        "more than 10Gi; raise resources.limits.ephemeral-storage of its containers in spec.head.template",
+    ),
+    ("a full node", evicted("The node was low on resource: ephemeral-storage. "), "priorityClassName"),
     ("stopped", {"exit_code": 143}, "priorityClassName"),
     ("interrupted", {"exit_code": 143, "said": outcome("Interrupted")}, "priorityClassName"),
     ("node lost", {"phase": "Failed", "ready": False, "disruption": "DeletionByTaintManager"}, "describe node node-1"),
@@ -186,9 +217,11 @@ def test_a_head_on_a_node_that_never_answers_ends_the_attempt() -> None:
 
 
 def test_the_next_attempt_waits_its_delay() -> None:
-    plan = between().live().plan(after=60.5)
+    plan = between().live().plan(after=60.4)
     assert not plan.create
-    assert plan.requeue_at == T0 + 61
+    assert plan.requeue_at is not None
+    assert T0 + 60.5 <= plan.requeue_at < T0 + 61.5
+    assert between().live().plan(after=61.5).create
 
 
 def test_a_finished_job_gives_back_everything() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from headway_api import wire
 from headway_api.understand import read_run_file
+from headway_operator.training.plan import ends
 from headway_operator.training.plan.model import NewPod
 from headway_operator.training.plan.spec import resolve
 from headway_operator.training.render import gang, network, objects, pods
@@ -125,6 +126,7 @@ def test_cpu_is_a_request_alone_and_memory_a_limit_too() -> None:
         "limits": {"memory": "4Gi", "amd.com/gpu": "1"},
     }
     assert mounts(pod)["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "4Gi"}
+    assert mounts(pod)["/dev/shm"]["name"] == ends.SHARED_MEMORY
 
 
 def test_a_pod_without_code_mounts_no_code() -> None:

@@ -22,7 +22,7 @@ from headway_operator.training.plan.ends import (
     read_outcome,
     silent_node_message,
 )
-from headway_operator.training.plan.losses import charge_all, counted, lost_workers, remembered, unrecorded
+from headway_operator.training.plan.losses import counted, lost_workers, remembered, unrecorded
 from headway_operator.training.plan.model import Job, NewPod, Observed
 from headway_operator.training.plan.situation import Ask, Situation
 from headway_operator.training.plan.status import condition_of
@@ -74,6 +74,7 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
     if situation.report is not None:
         decision.status.progress = situation.report.progress
         decision.status.checkpoint = situation.report.checkpoint or decision.status.checkpoint
+        decision.status.account = decision.status.account.progressed(situation.report.progress, decision.now)
     end = _end_of(situation)
     if isinstance(end, Ask):
         decision.ask(end.fact)
@@ -182,11 +183,12 @@ def _replacements(situation: Situation) -> list[NewPod]:
 
 def _record_replacements(decision: Decision, situation: Situation) -> Situation:
     """Enter the replacements that exist, and count why they became necessary; that comes into force with the status."""
-    attempt, failures = situation.attempt, decision.status.failures
+    attempt = situation.attempt
     fresh = unrecorded(situation.pods, attempt)
     if fresh:
         count = counted(attempt, [lost for _, lost in fresh], situation.now)
-        failures = decision.status.failures = charge_all(failures, count)
+        decision.status.interrupted()
+        decision.status.charge(lost.cause for lost in count)
         for pod, lost in fresh:
             text = f"{pod.name} takes a place: {lost.cause}, {lost.message}"
             decision.notice("WorkerReplaced", bounded(text), warning=True)
@@ -195,10 +197,10 @@ def _record_replacements(decision: Decision, situation: Situation) -> Situation:
             update={
                 "workers_replaced": max(pod.number for pod, _ in fresh),
                 "losses": attempt.losses + len(count),
-                "node_losses": remembered(attempt, count, situation.now),
+                "loss_events": remembered(attempt, count, situation.now),
             }
         )
-    return replace(situation, attempt=attempt, failures=failures)
+    return replace(situation, attempt=attempt, account=decision.status.account)
 
 
 def _tidy(decision: Decision, situation: Situation) -> None:

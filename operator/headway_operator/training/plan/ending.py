@@ -9,6 +9,7 @@ from headway_operator.policies import retry
 from headway_operator.training.plan import gang
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
+from headway_operator.training.plan.losses import counted_already
 from headway_operator.training.plan.situation import Situation
 from headway_operator.training.plan.status import condition_of
 
@@ -36,9 +37,12 @@ def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
     status.start_time = status.start_time or entry.start_time
     status.active_seconds += int(at) - int(begun)
     status.workers = WorkersStatus(desired=situation.pods.desired, ready=0)
-    status.failures = retry.charged(status.failures, end.cause)
+    status.interrupted()
+    # What was decided here is charged; what takes the head along with its workers has been, with them.
+    if attempt.cause is not None or not counted_already(attempt, end.cause, situation.now):
+        status.charge([end.cause])
     status.drop("Scheduled")
-    _decide_what_follows(decision, entry, end)
+    _decide_what_follows(decision, situation, entry, end)
     decision.again()
 
 
@@ -99,7 +103,7 @@ def _as_decided(attempt: Attempt, end: End) -> End:
     )
 
 
-def _decide_what_follows(decision: Decision, entry: Attempt, end: End) -> None:
+def _decide_what_follows(decision: Decision, situation: Situation, entry: Attempt, end: End) -> None:
     status, cause, number = decision.status, end.cause, entry.number
     if cause is None:
         conclude(decision, complete=True, reason="Succeeded", message=bounded(end.message or "the model is stored"))
@@ -117,23 +121,25 @@ def _decide_what_follows(decision: Decision, entry: Attempt, end: End) -> None:
         status.phase = "Pending"
         status.condition("Running", False, "Upgraded", f"attempt {number} ended: {end.message}")
         decision.notice("Upgraded", bounded(f"attempt {number} ended: {end.message}"))
-    elif _another_try(decision, cause):
+    elif _another_try(decision, situation, cause):
         status.phase = "Pending"
         status.condition("Running", False, "Retrying", f"attempt {number} ended: {cause}, {end.message}")
         decision.notice("AttemptFailed", bounded(f"attempt {number} ended: {cause}, {end.message}"), warning=True)
     else:
-        text = _final_message(decision, cause, end.message)
+        text = _final_message(decision, situation, cause, end.message)
         conclude(decision, complete=False, reason=cause, message=text)
         decision.notice("Failed", bounded(f"attempt {number}: {cause}, {text}"), warning=True)
 
 
-def _another_try(decision: Decision, cause: Cause) -> bool:
+def _another_try(decision: Decision, situation: Situation, cause: Cause) -> bool:
     spec = decision.job.spec
     # A job whose spec this version does not understand waits for one that does.
-    return spec is None or retry.affordable(decision.status.failures, cause, spec.retry)
+    counts, workers = decision.status.account.recent, situation.pods.desired
+    return spec is None or retry.affordable(counts, cause, spec.retry, workers)
 
 
-def _final_message(decision: Decision, cause: Cause, message: str) -> str:
+def _final_message(decision: Decision, situation: Situation, cause: Cause, message: str) -> str:
     spec = decision.job.spec
-    budget = retry.exhausted_message(decision.status.failures, cause, spec.retry) if spec is not None else ""
+    counts, workers = decision.status.account.recent, situation.pods.desired
+    budget = retry.exhausted_message(counts, cause, spec.retry, workers) if spec is not None else ""
     return bounded(f"{message} ({budget})" if budget else message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ OVERDUE_SECONDS = 30.0
 _NODE_LOST = ("DeletionByTaintManager", "DeletionByPodGC")
 _LOST_TRACK = ("Unknown", "ContainerStatusUnknown")
 """What a kubelet says of a container that it finds no trace of any more: its node was started anew."""
+EVICTED = "EvictionByEvictionAPI"
+"""Why a pod was disrupted whose node is drained in order."""
 _PREEMPTED_REASONS = ("Evicted", "Preempted", "Preempting", "Shutdown", "NodeShutdown", "Terminated")
 _SIGKILL, _SIGTERM = 137, 143
 _RARER = "a higher priorityClassName in both pod templates makes that rarer"
@@ -77,6 +80,9 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
     if pod.disruption in _NODE_LOST or pod.reason == "NodeLost" or (lost_track and not pod.disruption):
         mend = f"if that happens again, look at the node: kubectl describe node {pod.node or ''}".strip()
         return "NodeLost", f"pod {pod.name} was lost with its node {pod.node or ''}; {mend}{detail}"
+    own_limit = _own_limit(pod)
+    if own_limit is not None:
+        return "OutOfDisk", own_limit
     evicted = pod.disruption or (pod.reason if pod.reason in _PREEMPTED_REASONS else "")
     if evicted:
         text = f"pod {pod.name} was evicted{where} ({evicted}); {_RARER}{detail}"
@@ -85,6 +91,39 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
         mend = "if that happens again, ask for less in resources"
         return "Unschedulable", f"the node {pod.node} refused pod {pod.name} ({pod.reason}); {mend}{detail}"
     return None
+
+
+SHARED_MEMORY = "headway-shm"
+"""The pods' volume whose limit is the pod's memory."""
+_OWN_LIMITS = (
+    re.compile(r'Usage of EmptyDir volume "(?P<volume>[^"]+)" exceeds the limit "(?P<limit>[^"]+)"'),
+    re.compile(r'Container (?P<container>\S+) exceeded its local ephemeral storage limit "(?P<limit>[^"]+)"'),
+    re.compile(r"Pod ephemeral local storage usage exceeds the total limit of containers (?P<limit>\S+?)\.?(\s|$)"),
+)
+"""What a kubelet says as it evicts a pod for limits of the pod's own, and not because its node is full."""
+
+
+def _own_limit(pod: Pod) -> str | None:
+    """A sentence about the limit of its own for which a pod was evicted, and the field that raises it."""
+    found = next((match for pattern in _OWN_LIMITS if (match := pattern.search(pod.message))), None)
+    if pod.reason != "Evicted" or found is None:
+        return None
+    part, what = f"spec.{'head' if pod.role == wire.ROLE_HEAD else 'workers'}", found.groupdict()
+    if what.get("volume") == SHARED_MEMORY:
+        field = f"{part}.resources.memory"
+    elif "volume" in what:
+        field = f"emptyDir.sizeLimit of volume {what['volume']} in {part}.template"
+    else:
+        name = what.get("container", "its containers")
+        field = f"resources.limits.ephemeral-storage of {name} in {part}.template"
+    of = (
+        f"volume {what['volume']}"
+        if "volume" in what
+        else f"container {what['container']}"
+        if "container" in what
+        else "disk"
+    )
+    return f"pod {pod.name} was evicted for a limit of its own: its {of} took more than {what['limit']}; raise {field}"
 
 
 def head_end(pod: Pod, uid: str, written: wire.Outcome | None = None) -> End:

@@ -6,17 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from headway_api import wire
-from headway_api.status import MAX_NODE_LOSSES_KEPT, Attempt, Cause, Failures, NodeLoss
+from headway_api.status import Attempt, Cause, LossEvent
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
-from headway_operator.training.plan.ends import worker_end
+from headway_operator.training.plan.ends import EVICTED, worker_end
 from headway_operator.training.plan.model import Pod
 from headway_operator.training.plan.podset import PodSet
 
-TOGETHER: tuple[Cause, ...] = ("NodeLost", "Preempted")
-"""Causes that meet all pods of a node."""
-TOGETHER_SECONDS = 120.0
-"""How long after the first of them the others may follow: the time to drain a node."""
 FOLLOW_SECONDS = 10.0
 """A worker that leaves in order, or for want of an answer, most likely follows its head: so long is waited for
 the head's own end."""
@@ -25,11 +21,14 @@ _WITH_THE_HEAD = (wire.EXIT_SUCCEEDED, wire.EXIT_UNREACHABLE)
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Why a worker was lost, and where."""
+    """Why a worker was lost."""
 
     cause: Cause
     message: str
-    node: str | None
+    number: int = 0
+    """Which replacement the lost pod was."""
+    free: bool = False
+    """Whether it costs nothing: somebody has asked in order for the worker's node."""
 
 
 def unrecorded(pods: PodSet, attempt: Attempt) -> list[tuple[Pod, Lost]]:
@@ -55,48 +54,45 @@ def lost_workers(pods: PodSet, now: float) -> tuple[dict[int, Lost], float | Non
 
 def _why(pod: Pod | None) -> Lost:
     if pod is None:
-        return Lost("NodeLost", "a worker pod is gone and left no word", None)
+        return Lost("NodeLost", "a worker pod is gone and left no word")
     cause, message = worker_end(pod)
-    # It is the head's node, or the network, that was lost: to all workers at once.
-    elsewhere = pod.end is not None and pod.end.exit_code == wire.EXIT_UNREACHABLE
-    return Lost(cause, message, None if elsewhere else pod.node)
+    return Lost(cause, message, pod.number, free=cause == "Preempted" and pod.disruption == EVICTED)
 
 
 def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
     """Those of the losses that count as failures.
 
-    One node that goes, or is drained, takes all its pods with it: that is one failure, not one for each of them. Pods
-    that went without a trace, while no operator looked, are taken to have gone together.
+    What takes workers down most often takes several: a node, a zone, the network at the head's node, one step that
+    needs too much memory in all of them. So losses of one cause within its window are one failure, unless a worker is
+    lost again that has already been replaced in that window.
     """
-    known: list[tuple[Cause, str | None]] = [
-        (loss.cause, loss.node) for loss in attempt.node_losses if _recent(loss, now)
-    ]
+    known = {event.cause: event for event in attempt.loss_events if _open(event, now)}
     found: list[Lost] = []
     for each in lost:
-        event = (each.cause, each.node)
-        if each.cause not in TOGETHER or event not in known:
-            found.append(each)
-            known.append(event)
+        event = known.get(each.cause)
+        if each.free or (event is not None and each.number <= event.workers_replaced):
+            continue
+        found.append(each)
+        known[each.cause] = _event(attempt, each.cause, now)
     return found
 
 
-def remembered(attempt: Attempt, count: Iterable[Lost], now: float) -> list[NodeLoss]:
-    """The nodes that the attempt has lost workers from, with those that are counted now."""
-    kept = {loss.node: loss for loss in attempt.node_losses}
-    for each in count:
-        if each.cause in TOGETHER and each.node is not None:
-            kept.pop(each.node, None)
-            kept[each.node] = NodeLoss(node=each.node, cause=each.cause, time=to_text(now))
-    return list(kept.values())[-MAX_NODE_LOSSES_KEPT:]
+def remembered(attempt: Attempt, count: Iterable[Lost], now: float) -> list[LossEvent]:
+    """The attempt's loss events, with those that are counted now."""
+    kept = {event.cause: event for event in attempt.loss_events}
+    kept |= {each.cause: _event(attempt, each.cause, now) for each in count}
+    return list(kept.values())
 
 
-def _recent(loss: NodeLoss, now: float) -> bool:
-    time = to_seconds(loss.time)
-    return time is not None and now - time < TOGETHER_SECONDS
+def counted_already(attempt: Attempt, cause: Cause | None, now: float) -> bool:
+    """Whether an attempt that ends now for this cause ends with workers that were lost for it a moment ago."""
+    return any(event.cause == cause and _open(event, now) for event in attempt.loss_events)
 
 
-def charge_all(failures: Failures, lost: Iterable[Lost]) -> Failures:
-    """The failures, with one more for the cause of each loss."""
-    for each in lost:
-        failures = retry.charged(failures, each.cause)
-    return failures
+def _event(attempt: Attempt, cause: Cause, now: float) -> LossEvent:
+    return LossEvent(cause=cause, time=to_text(now), workers_replaced=attempt.workers_replaced)
+
+
+def _open(event: LossEvent, now: float) -> bool:
+    time, policy = to_seconds(event.time), retry.POLICIES.get(event.cause)
+    return time is not None and policy is not None and now - time < policy.together

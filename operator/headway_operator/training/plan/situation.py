@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
-from headway_api.status import Attempt, Failures
+from headway_api.status import Attempt
 from headway_operator.engine.steps import Refusal
+from headway_operator.policies.retry import Account
 from headway_operator.training.plan.losses import Lost
 from headway_operator.training.plan.model import AttemptConfig, Fact, Job, NewPod, Observed
 from headway_operator.training.plan.podset import PodSet, pod_set
@@ -47,8 +48,8 @@ class Situation:
     """What the API server refused of the attempt, by pod."""
     lost: Mapping[int, Lost] = field(default_factory=dict)
     """The places that are to be filled again, with why."""
-    failures: Failures = field(default_factory=Failures)
-    """Of the job, with those that are recorded now."""
+    account: Account = field(default_factory=Account)
+    """The failures of the job, with those that are recorded now."""
 
     @classmethod
     def of(cls, job: Job, observed: Observed, now: float, attempt: Attempt) -> Situation:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import ValidationError
 
 from headway_api import wire
+from headway_api.job import Retry
 from headway_api.status import (
     MAX_ATTEMPTS_KEPT,
     Attempt,
+    Cause,
     CheckpointStatus,
     Condition,
     ConditionType,
@@ -23,6 +26,7 @@ from headway_api.status import (
 from headway_api.storage import Storage
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
+from headway_operator.policies.retry import Account
 from headway_operator.training.plan.model import Job
 
 _ORDER: tuple[ConditionType, ...] = (
@@ -52,7 +56,7 @@ class StatusDraft:
         self.phase: Phase | None = status.phase
         self.attempt: int = status.attempt
         self.attempts: list[Attempt] = list(status.attempts)
-        self.failures: Failures = status.failures or Failures()
+        self.account = Account.of(status)
         self.start_time: str | None = status.start_time
         self.completion_time: str | None = status.completion_time
         self.active_seconds: int = status.active_seconds
@@ -99,6 +103,17 @@ class StatusDraft:
         self.attempts = sorted([*kept, attempt], key=lambda entry: entry.number)[-MAX_ATTEMPTS_KEPT:]
         self.attempt = max(self.attempt, attempt.number)
 
+    def interrupted(self) -> None:
+        """Training stops, or begins again from a checkpoint: what it has made good until now is settled."""
+        step = self.progress.step if self.progress is not None else None
+        retries = self._job.spec.retry if self._job.spec is not None else Retry()
+        self.account = self.account.interrupted(step, self._now, retries.forget_after_seconds)
+
+    def charge(self, causes: Iterable[Cause | None]) -> None:
+        """The job has failed for these causes, once for each."""
+        for cause in causes:
+            self.account = self.account.charged(cause)
+
     def build(self) -> TrainingJobStatus:
         """The status."""
         self._reconciled()
@@ -109,7 +124,8 @@ class StatusDraft:
             conditions=conditions,
             attempt=self.attempt,
             attempts=self.attempts,
-            failures=self.failures if self.failures != Failures() else None,
+            failures=self.account.total if self.account.total != Failures() else None,
+            recent_failures=self.account.recent_failures(),
             start_time=self.start_time,
             completion_time=self.completion_time,
             active_seconds=self.active_seconds,

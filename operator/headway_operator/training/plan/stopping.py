@@ -158,10 +158,12 @@ def _why_not_ready(situation: Situation) -> str:
 
 
 def _lost_too_many(situation: Situation) -> Verdict:
-    failures = situation.failures
+    retries, report = situation.spec.retry, situation.report
+    step = report.progress.step if report is not None else None
+    account = situation.account.interrupted(step, situation.now, retries.forget_after_seconds)
     for each in counted(situation.attempt, situation.lost.values(), situation.now):
-        failures = retry.charged(failures, each.cause)
-        if not retry.affordable(failures, each.cause, situation.spec.retry):
+        account = account.charged(each.cause)
+        if not retry.affordable(account.recent, each.cause, retries, situation.pods.desired):
             return End(each.cause, bounded(each.message))
     return None
 
