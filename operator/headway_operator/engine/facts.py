@@ -10,7 +10,7 @@ from typing import Any
 
 from headway_operator.engine.keys import Key, Ref, controller_of
 from headway_operator.engine.kinds import Owner
-from headway_operator.engine.kube import CORE_EVENTS, DeniedError, Kube, NotFoundError, Object
+from headway_operator.engine.kube import EVENTS, DeniedError, Kube, NotFoundError, Object
 from headway_operator.engine.steps import EventsAbout, Exists, Facts, Read, Verify
 from headway_operator.engine.store import Store
 from headway_operator.engine.times import to_seconds
@@ -102,7 +102,7 @@ class FactReader:
             for kind in {ref.resource.kind for ref in read.refs}:
                 for reason in read.reasons:
                     async for event in self._events_of(owner.key.namespace, kind, reason):
-                        ref = wanted.get((kind, str((event.get("involvedObject") or {}).get("name"))))
+                        ref = wanted.get((kind, str((event.get("regarding") or {}).get("name"))))
                         if ref is not None:
                             newest[ref] = max(newest.get(ref, 0.0), _time_of(event))
         except DeniedError as error:
@@ -113,8 +113,8 @@ class FactReader:
 
     async def _events_of(self, namespace: str, kind: str, reason: str) -> Any:
         count = 0
-        fields = f"involvedObject.kind={kind},reason={reason}"
-        async for page, _ in self._api.pages(CORE_EVENTS, namespace, fields=fields):
+        fields = f"regarding.kind={kind},reason={reason}"
+        async for page, _ in self._api.pages(EVENTS, namespace, fields=fields):
             for event in page:
                 count += 1
                 if count > MOST_EVENTS:
@@ -125,5 +125,5 @@ class FactReader:
 def _time_of(event: Object) -> float:
     """When an Event was last seen, by whoever posted it."""
     series = event.get("series") or {}
-    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    times = (series.get("lastObservedTime"), event.get("deprecatedLastTimestamp"), event.get("eventTime"))
     return max((to_seconds(time) or 0.0 for time in times if isinstance(time, str)), default=0.0)

@@ -35,8 +35,6 @@ NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "Netwo
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 POD_GROUPS = Resource("scheduling.k8s.io", "v1beta1", "podgroups", "PodGroup")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
-CORE_EVENTS = Resource("", "v1", "events", "Event")
-"""The same objects, which have field selectors here."""
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 

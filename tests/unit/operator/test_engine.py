@@ -300,11 +300,11 @@ class TestReading:
         ):
             event = {
                 "metadata": {"name": f"e{number}"},
-                "involvedObject": {"kind": "ConfigMap", "name": name},
+                "regarding": {"kind": "ConfigMap", "name": name},
                 "reason": reason,
-                "lastTimestamp": f"2026-01-01T00:00:0{number}Z",
+                "eventTime": f"2026-01-01T00:00:0{number}Z",
             }
-            site.server.create(kube.CORE_EVENTS, "default", event)
+            site.server.create(kube.EVENTS, "default", event)
         site.reconcile()
         assert found == [{}, {Ref(kube.CONFIG_MAPS, NAME): 1_767_225_603.0}]
 

@@ -1,0 +1,55 @@
+"""What the chart lets the operator do with the objects of its kinds is what the kinds need, and no more."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from headway_operator.engine.kinds import Kind
+from headway_operator.runtime import Operator
+from headway_operator.settings import Settings
+
+from .conftest import Manifests
+
+EVENTS = ("events.k8s.io", "events")
+"""Posted for people, and read for what autoscalers say, whatever the kind."""
+Rights = dict[tuple[str, str], set[str]]
+
+
+def needed(kinds: tuple[Kind, ...]) -> Rights:
+    """By group and resource: the verbs that follow from what kinds say of themselves."""
+    rights: Rights = defaultdict(set)
+    for kind in kinds:
+        own = kind.resource
+        rights[own.group, own.plural] |= {"get", "list", "watch", "delete"}
+        rights[own.group, f"{own.plural}/status"] |= {"patch"}
+        for child in kind.children:
+            rights[child.resource.group, child.resource.plural] |= {"get", "list", "watch", "create", "delete"}
+        for resource in kind.makes:
+            rights[resource.group, resource.plural] |= {"get", "create", "delete"}
+        for resource in kind.shares:
+            rights[resource.group, resource.plural] |= {"create"}
+    rights[EVENTS] |= {"create", "list"}
+    return dict(rights)
+
+
+def given(rules: list[dict[str, Any]]) -> Rights:
+    """The same of a role's rules; what names its objects is another matter."""
+    rights: Rights = defaultdict(set)
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                if not rule.get("resourceNames"):
+                    rights[group, resource] |= set(rule["verbs"])
+    return dict(rights)
+
+
+def test_the_rows_of_the_role_follow_from_the_kinds(default: Manifests) -> None:
+    kinds = Operator(Settings()).kinds()
+    role = default.one("ClusterRole", "headway-jobs")
+    assert given(role["rules"]) == needed(kinds)
+
+
+def test_no_kind_reads_secrets_that_it_does_not_name(default: Manifests) -> None:
+    role = default.one("ClusterRole", "headway-jobs")
+    assert given(role["rules"])["", "secrets"] & {"list", "watch", "patch", "update"} == set()
