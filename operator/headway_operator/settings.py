@@ -54,11 +54,11 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What is logged."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
-    """How many jobs are worked on at a time."""
+    """How many objects are reconciled at a time."""
     resync_seconds: Annotated[float, Field(ge=1)] = 300.0
     """How often what is known is compared with what exists."""
     unhealthy_seconds: Annotated[float, Field(ge=1)] = 180.0
-    """How long one look at a job may take, or a watch owe what happened, until /healthz fails."""
+    """How long one reconcile may take, or a watch owe what happened, until /healthz fails."""
 
     @model_validator(mode="after")
     def _one_storage(self) -> Settings:

@@ -18,9 +18,9 @@ def diagnosis(
 ) -> str | None:
     """What is wrong with the work, or with the watches; None if nothing is. All but `blind_rounds` are seconds."""
     if longest > limit:
-        return f"a look at a job has gone on for {longest:.0f} s"
+        return f"a reconcile has gone on for {longest:.0f} s"
     if standstill > limit:
-        return f"jobs wait for their look, and none has come to its end for {standstill:.0f} s"
+        return f"objects wait to be reconciled, and no reconcile has ended for {standstill:.0f} s"
     deaf = {name: seconds for name, seconds in behind.items() if seconds > limit}
     if deaf:
         since = max(deaf.values())

@@ -47,7 +47,7 @@ class NotFoundError(KubeError):
 
 
 class ConflictError(KubeError):
-    """The object is not what it was when we looked: look again."""
+    """The object is not what it was when it was decided about: decide again."""
 
 
 class AlreadyExistsError(KubeError):

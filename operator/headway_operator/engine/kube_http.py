@@ -230,7 +230,7 @@ class HttpKube:
     ) -> Object:
         headers = {"Accept": accept or "application/json", "Content-Type": content, "User-Agent": USER_AGENT}
         async with self._limit:
-            # Looked at only now: a write may have waited long for its turn.
+            # Asked only now: a write may have waited long for its turn.
             if method != "GET" and not self._may_write():
                 raise FencedError(f"not the leader any more: {verb} of {resource.plural} not sent")
             _allowed.set(self._may_write)

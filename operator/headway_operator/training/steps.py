@@ -119,7 +119,7 @@ class _Maker:
         attempt, wanted = self.attempt, self.plan.ensure_objects
         # Where there are pods to be made, what keeps them from it is told in their names.
         must = not self.plan.create
-        if "ConfigMap" in wanted:
+        if "ConfigMap" in wanted and all(config.name != attempt.name for config in observed.configs):
             yield Stage((Ensure(kube.CONFIG_MAPS, objects.config_map(attempt), must=must),))
         bodies: dict[str, Callable[[], Manifest]] = {
             "Secret": lambda: objects.secret(attempt, token),

@@ -150,7 +150,7 @@ def test_a_dead_watch_and_a_stuck_look_fail_the_health_check_and_a_restart_mends
         paper.until(
             "a dead watch is noticed", lambda: "the watch of pods has not shown" in (deaf.get("/healthz") or "")
         )
-        paper.until("a stuck look is noticed", lambda: "a look at a job has gone on" in (stuck.get("/healthz") or ""))
+        paper.until("a stuck reconcile is noticed", lambda: "a reconcile has gone on" in (stuck.get("/healthz") or ""))
         assert (deaf.metric('headway_watch_behind_seconds{resource="pods"}') or 0) > 4
         assert (stuck.metric("headway_reconcile_longest_seconds") or 0) > 4
         # This is what the kubelet does now.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from headway_operator.engine import kube
@@ -167,3 +169,15 @@ def test_an_attempt_whose_config_map_could_not_be_made_leaves_nothing_else_behin
     with pytest.raises(RetryableError):
         stage.look()
     assert not stage.names(kube.SECRETS) + stage.names(kube.SERVICES) + stage.names(kube.NETWORK_POLICIES)
+
+
+def test_a_quota_that_refuses_the_workers_is_asked_now_and_then_and_what_was_prepared_not_again() -> None:
+    stage = Stage(workers={"replicas": 500}, scheduling={"releaseSeconds": 86_400})
+    stage.refuse(DeniedError('pods "x" is forbidden: exceeded quota: gpu'), naming="worker")
+    begun = stage.now
+    while stage.now < begun + 890:
+        again = stage.look()
+        stage.now = max(stage.now + 0.5, min(again or begun + 890, begun + 890))
+    asked = Counter(call.resource for call in stage.api.calls if call.verb == "create")
+    assert sum(asked.values()) <= 60
+    assert [asked[resource] for resource in ("configmaps", "secrets", "services", "networkpolicies")] == [1, 1, 1, 1]

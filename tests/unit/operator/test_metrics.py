@@ -308,8 +308,8 @@ class TestHealth:
         ("change", "said"),
         [
             ({}, None),
-            ({"longest": 181}, "a look at a job has gone on for 181 s"),
-            ({"standstill": 181}, "none has come to its end for 181 s"),
+            ({"longest": 181}, "a reconcile has gone on for 181 s"),
+            ({"standstill": 181}, "no reconcile has ended for 181 s"),
             ({"behind": {"pods": 181, "configmaps": 2}}, "the watch of pods has not shown this operator's own writes"),
             ({"blind_rounds": {"pods": BLIND_ROUNDS - 1}}, None),
             ({"blind_rounds": {"pods": BLIND_ROUNDS}}, "the watch of pods misses what happens"),
