@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
 
 if TYPE_CHECKING:
+    from headway_trainer.logs.shipper import Shipper
     from headway_trainer.outcome import Verdict
     from headway_trainer.report.model import RunResult
 
@@ -88,15 +90,18 @@ def _execute(local: Local, console: Console) -> int:
     from headway_trainer.ray.runtime import Head, local_gpus, set_environment, wants_runtime_envs
 
     set_environment()
+    from headway_trainer.logs import shipper, sources
+    from headway_trainer.logs.capture import kept
     from headway_trainer.outcome import judge
     from headway_trainer.pipeline import Pipeline, Surroundings
 
     spec = local.job.spec
     stop = threading.Event()
     gpus = local_gpus()
-    head = Head(workers=spec.workers.replicas, gpus=gpus, runtime_envs=wants_runtime_envs(spec))
+    logs = shipper.of_attempt(local.run_file(), sources.DRIVER, None, tidies=True)
+    head = Head(workers=spec.workers.replicas, gpus=gpus, runtime_envs=wants_runtime_envs(spec), keep=logs.add)
     result: RunResult | None = None
-    with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note):
+    with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note), kept(logs):
         if spec.workers.resources.gpu and gpus < spec.workers.replicas:
             terminal.note(f"The job asks for GPUs, and this machine has {gpus}: it trains on the CPU.")
         try:
@@ -104,14 +109,17 @@ def _execute(local: Local, console: Console) -> int:
                 head=head,
                 sink=terminal,
                 stop=stop,
-                note=terminal.note,
+                note=lambda sentence: _note(sentence, terminal, logs),
                 gpus=gpus,
                 code_dir=code_folder(local),
             )
-            result, _ = Pipeline(local.run_file(), surroundings).execute()
+            pipeline = Pipeline(local.run_file(), surroundings)
+            logs.on_lost = lambda _: pipeline.warn(shipper.LOST_LINES)
+            result, _ = pipeline.execute()
             local.folder.finish()
         except Exception as error:
             verdict = judge(error)
+            logs.add(None, traceback.format_exc().splitlines() if verdict.cause == "Internal" else [verdict.message])
             if verdict.cause == "Internal":
                 console.print_exception(show_locals=False)
         finally:
@@ -120,6 +128,11 @@ def _execute(local: Local, console: Console) -> int:
         print_report(result, local.folder.path, console)
         return wire.EXIT_SUCCEEDED
     return _ended(verdict, local, console)
+
+
+def _note(sentence: str, terminal: Terminal, logs: Shipper) -> None:
+    terminal.note(sentence)
+    logs.add(None, [sentence])
 
 
 def _ended(verdict: Verdict, local: Local, console: Console) -> int:

@@ -111,6 +111,8 @@ class Attempt(StatusSection):
     """The optimiser step it started from."""
     steps_lost: Count | None = None
     """Steps of the attempt before that had to be done again."""
+    logs: Place | None = None
+    """The folder with what its processes printed: it outlives their pods."""
     workers_replaced: int = 0
     """Worker pods that were lost and replaced within the attempt."""
     losses: int = 0

@@ -14,6 +14,7 @@ from pydantic import Field
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
 from headway_api.status import CheckpointStatus, Count, Progress, Result, Time
+from headway_api.storage import Storage
 
 LABEL_JOB = "headway.dev/job"
 LABEL_JOB_UID = "headway.dev/job-uid"
@@ -63,6 +64,8 @@ GIT_SECRET_DIR = "/etc/headway/secrets/git"  # noqa: S105 - a path, not a secret
 DATA_VOLUME_DIR = "/mnt/headway/data"
 STORAGE_VOLUME_DIR = "/mnt/headway/storage"
 TERMINATION_FILE = "/dev/termination-log"
+LOGS_DIR = "logs"
+"""Where the logs of all attempts are, below the job's folder on the storage."""
 READY_FILE = "/tmp/headway-ready"  # noqa: S108 - a path in the pod's own volume
 """A pod makes this file when it is part of the Ray cluster: head and worker are ready then."""
 
@@ -175,6 +178,31 @@ def worker_name(job: str, uid: str, attempt: int, index: int, replacement: int) 
     return f"{object_name(job, uid, attempt)}-{ROLE_WORKER}-{index}-{replacement}"
 
 
+def below(uri: str, path: str) -> str:
+    """A path in the folder at a URI; what follows a `?` stays the URI's."""
+    folder, mark, options = uri.partition("?")
+    return f"{folder.rstrip('/')}/{path}{mark}{options}"
+
+
+def storage_root(storage: Storage) -> str:
+    """The folder under which the runs of all jobs with this storage lie."""
+    if storage.uri is not None:
+        return storage.uri
+    claim = storage.persistent_volume_claim
+    path = claim.path.strip("/") if claim is not None else ""
+    return f"{STORAGE_VOLUME_DIR}/{path}" if path else STORAGE_VOLUME_DIR
+
+
 def run_folder(root: str, namespace: str, name: str, uid: str) -> str:
     """The folder of one job under a storage root; all attempts share it."""
-    return f"{root.rstrip('/')}/{namespace}/{name}-{uid[:8]}"
+    return below(root, f"{namespace}/{name}-{uid[:8]}")
+
+
+def logs_dir(attempt: int) -> str:
+    """The folder of an attempt's logs, below the job's."""
+    return f"{LOGS_DIR}/attempt-{attempt}"
+
+
+def logs_uri(storage: Storage, namespace: str, name: str, uid: str, attempt: int) -> str:
+    """The folder of an attempt's logs."""
+    return below(run_folder(storage_root(storage), namespace, name, uid), logs_dir(attempt))

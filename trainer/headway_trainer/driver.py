@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 from headway_api import wire
 from headway_trainer import outcome
 from headway_trainer.credentials import adopt
+from headway_trainer.logs import shipper, sources
+from headway_trainer.logs.capture import FORMAT, capture
 from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
 from headway_trainer.progress import ConfigMapSink, Nowhere, Sink, config_map_sender
 from headway_trainer.ray.runtime import Head, set_environment, wants_runtime_envs
@@ -46,16 +48,20 @@ Word = Callable[[outcome.Verdict], wire.Outcome]
 def main() -> int:
     """Run the attempt that HEADWAY_RUN_FILE describes; the exit code of `wire`."""
     stop, ending = hear(), Ending()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=FORMAT)
     try:
         run = read_run_file()
     except Exception:
         log.exception("there is no run file that this image can read")
         return wire.EXIT_INTERNAL
+    logs = shipper.of_attempt(run, sources.DRIVER, wire.STORAGE_SECRET_DIR, tidies=True)
+    capture(lambda lines: logs.add(None, lines))
+    logs.start()
+    ending.last_lines = logs.close
     try:
         set_environment()
         log.info("attempt %d of %s/%s begins", run.attempt, run.namespace, run.name)
-        return _attempt(run, stop, ending)
+        return _attempt(run, stop, ending, logs)
     except BaseException as error:  # whatever it is: a word is left
         traceback.print_exception(error)
         verdict = outcome.judge(error)
@@ -64,9 +70,11 @@ def main() -> int:
         )
         ending.say(verdict.exit_code, word)
         return ending.code
+    finally:
+        logs.close()
 
 
-def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending) -> int:
+def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending, logs: shipper.Shipper) -> int:
     from headway_trainer.pipeline import Pipeline, Surroundings
 
     adopt(wire.STORAGE_SECRET_DIR)
@@ -88,6 +96,7 @@ def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending) -> int:
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)
+    logs.on_lost = lambda _: pipeline.warn(shipper.LOST_LINES)
     for watch, seen in ((ending.keep_to_grace, stop), (ending.keep_to_ray, head)):
         threading.Thread(target=watch, args=(seen, pipeline.last_word), daemon=True).start()
 
@@ -107,9 +116,11 @@ class Ending:
     """The driver's end: the last word is said once, and nothing that hangs keeps the process."""
 
     def __init__(self, leave: Callable[[int], None] = os._exit) -> None:
-        self._lock, self._said, self._leave = threading.Lock(), threading.Event(), leave
+        self._lock, self._said, self._exit = threading.Lock(), threading.Event(), leave
         self.code = wire.EXIT_INTERNAL
         """The exit code that goes with what was said."""
+        self.last_lines: Callable[[], None] = lambda: None
+        """Sees to it, in bounded time, that the last lines of this process are kept."""
 
     def say(self, code: int, last_word: wire.Outcome) -> bool:
         """Leave the last word, and leave with code at the latest after LEAVE_SECONDS; whether it is the first."""
@@ -129,6 +140,11 @@ class Ending:
                 log.exception("the termination message could not be written")
             log.info("%s: %s", last_word.outcome, last_word.message or "done")
             return True
+
+    def _leave(self, code: int) -> None:
+        with contextlib.suppress(Exception):
+            self.last_lines()
+        self._exit(code)
 
     def keep_to_grace(self, stop: threading.Event, word: Word) -> None:
         """Once a stop is asked for, end within the pod's grace period, whatever the main thread is in."""

@@ -63,6 +63,8 @@ class Told:
 
     progress: wire.ProgressFile
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Those of the notes that the training function does not know of."""
 
 
 def gpus_for_each(workers: Workers, there: int) -> int:
@@ -171,12 +173,20 @@ class Pipeline:
             on_progress=self._on_progress,
             note=self.around.note,
             alive=self._alive,
+            warn=self.warn,
         )
         if self.run.spec.training is not None and self.run.spec.training.entrypoint is not None:
             return train_own(stage, info)
         if info is None:
             raise UserError("set data: the built-in training has nothing to learn from")
         return train(stage, info)
+
+    def warn(self, sentence: str) -> None:
+        """Tell people a sentence that is no error; once is enough."""
+        if sentence not in self.told.warnings:
+            self.told.warnings.append(sentence)
+            self.told.notes.append(sentence)
+            self.around.note(sentence)
 
     def _on_progress(self, progress: TrainProgress) -> None:
         assert self._keeper is not None  # noqa: S101 - set before any stage
@@ -205,7 +215,7 @@ class Pipeline:
             uid=self.run.uid,
             attempt=self.run.attempt,
             outcome="Succeeded",
-            message=" ".join(end.notes),
+            message=" ".join([*end.notes, *self.told.warnings]),
             progress=self.told.progress.progress,
             checkpoint=end.checkpoint,
             resumed_from_step=end.resumed_from_step,
@@ -254,7 +264,7 @@ class Pipeline:
             namespace=self.run.namespace or None,
             uid=self.run.uid or None,
             outcome="Succeeded",
-            message=" ".join(end.notes),
+            message=" ".join([*end.notes, *self.told.warnings]),
             seed=spec.seed,
             world_size=spec.workers.replicas,
             attempt=self.run.attempt,

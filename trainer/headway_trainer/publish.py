@@ -10,6 +10,7 @@ from headway_api import status
 from headway_api.base import StatusSection
 from headway_api.model import Model
 from headway_trainer.data.info import INFO_FILE, DataInfo
+from headway_trainer.logs import retention
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import REPORT_FILE, write_report
 from headway_trainer.storage import FileDigest, Store
@@ -106,6 +107,7 @@ def tidy(store: Store) -> None:
 
 def clean(store: Store) -> None:
     """Delete Headway's own files of an earlier run, and nothing else. Raises StorageError."""
+    retention.clean(store)
     for path in (
         INFO_FILE,
         RESULT_FILE,

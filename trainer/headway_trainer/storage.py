@@ -265,6 +265,7 @@ def _s3(uri: str, secret: dict[str, str]) -> fs.S3FileSystem:
         endpoint_override=endpoint.rstrip("/") if endpoint else None,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         allow_bucket_creation=options.get("allow_bucket_creation") == "true",
+        allow_delayed_open=True,  # a small file is one request instead of three
     )
 
 

@@ -19,12 +19,15 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from headway_api import wire
 from headway_trainer.credentials import adopt
+from headway_trainer.logs import shipper, sources
+from headway_trainer.logs.capture import FORMAT, capture
 from headway_trainer.pod import memory_kills, read_run_file, touch_ready
 from headway_trainer.ray.log_follower import Follower
 from headway_trainer.ray.runtime import Asker, Relay, join, set_environment, wants_runtime_envs
@@ -40,6 +43,8 @@ _SILENT_SECONDS = 30.0
 """How long nothing may answer where the head is: longer than Ray itself waits, as it may be the network."""
 LEAVE_SECONDS = 20.0
 """How long a pod that has to go waits for a checkpoint; less than its grace period."""
+EXIT_FAULT = 1
+"""As Python's own end after an exception."""
 EXIT_KILLED = 137
 """As if the kernel had ended this process, too: containerd then tells Kubernetes the reason, OOMKilled."""
 
@@ -47,10 +52,23 @@ EXIT_KILLED = 137
 def main() -> int:
     """Be a worker of the head at HEADWAY_HEAD_ADDRESS; the exit code of `wire`."""
     stop = hear()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format=FORMAT)
     set_environment()
     adopt(wire.STORAGE_SECRET_DIR)
     run = read_run_file()
+    logs = shipper.of_attempt(run, sources.pod(_pod_name()), wire.STORAGE_SECRET_DIR)
+    capture(lambda lines: logs.add(None, lines))
+    logs.start()
+    try:
+        return _work(run, stop, logs)
+    except Exception:
+        traceback.print_exc()
+        return EXIT_FAULT
+    finally:
+        logs.close()
+
+
+def _work(run: wire.RunFile, stop: threading.Event, logs: shipper.Shipper) -> int:
     import headway_trainer.ray.node  # noqa: F401 - while the head is not there yet: it takes a second
 
     name = os.environ[wire.ENV_HEAD_ADDRESS]
@@ -73,8 +91,11 @@ def main() -> int:
     touch_ready()
     log.info("joined %s at %s", name, address)
     # The head's log has all workers' lines: it is where people look first.
-    relay = Relay(address, os.environ.get(wire.ENV_POD_NAME, "worker"), node.node_ip_address)
-    follower = Follower(Path(node.get_logs_dir_path()), relay=relay.send)
+    relay = Relay(address, _pod_name(), node.node_ip_address)
+    # Not through sys.stdout, where this process' own lines are kept.
+    out = sys.__stdout__ or sys.stdout
+    logs.on_lost = relay.tell_lost_lines
+    follower = Follower(Path(node.get_logs_dir_path()), out, relay=relay.send, keep=logs.add)
     follower.start()
     code = stay(node, address, stop)
     if code == wire.EXIT_INTERRUPTED:
@@ -86,6 +107,10 @@ def main() -> int:
     node.kill_all_processes(check_alive=False, allow_graceful=code != wire.EXIT_SUCCEEDED)
     follower.close()
     return code
+
+
+def _pod_name() -> str:
+    return os.environ.get(wire.ENV_POD_NAME, "worker")
 
 
 def wait_for_head(address: str, deadline: float, stopped: Callable[[], bool]) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headway_api import wire
 from headway_api.status import TrainingJobStatus
 from headway_operator.engine.times import to_text
 from sim.builders import T0, deleted, make_job, names, said
@@ -31,6 +32,17 @@ def test_the_first_status_says_accepted_and_starting() -> None:
         "Scheduled": ("False", "WaitingForNodes"),
         "Running": ("False", "Starting"),
     }
+
+
+def test_an_attempt_says_from_its_start_where_its_logs_will_be() -> None:
+    builder = make_job()
+    job, _ = builder.build()
+    status = builder.plan().status
+    assert status is not None
+    assert job.spec is not None
+    assert job.spec.storage is not None
+    assert status.attempts[0].logs == wire.logs_uri(job.spec.storage, job.namespace, job.name, job.uid, 1)
+    assert status.attempts[0].logs.endswith("/logs/attempt-1")
 
 
 def test_an_invalid_job_creates_nothing_and_says_what_is_wrong() -> None:

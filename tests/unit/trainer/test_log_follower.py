@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headway_trainer.logs.sources import Source, mark, rank
 from headway_trainer.ray import log_follower
 from headway_trainer.ray.log_follower import BURST, RATE, Follower
 
@@ -28,6 +29,32 @@ def test_whole_lines_are_copied_once_and_rays_own_marks_left_out(tmp_path: Path)
     follower.copy(rest=True)
     assert output.getvalue().endswith("last without an end\n")
     assert output.getvalue().count("hello") == 1
+
+
+def test_lines_are_kept_as_those_of_the_rank_that_a_mark_names(tmp_path: Path) -> None:
+    kept: list[tuple[Source | None, list[str]]] = []
+    output = io.StringIO()
+    follower = Follower(tmp_path, output, keep=lambda source, lines: kept.append((source, lines)))
+    log, errors = tmp_path / "worker-1.out", tmp_path / "worker-1.err"
+    log.write_text(f":job_id:01000000\nwaiting\n{mark(3, 0)}one\n")
+    errors.write_text(f"{mark(3, 0)}an error\n")
+    follower.copy()
+    with log.open("a") as file:
+        file.write("two\n")
+    follower.copy()
+    (tmp_path / "worker-2.out").write_text(f"{mark(0, 1)}of another process\n")
+    follower.copy()
+    assert sorted(kept, key=str) == sorted(
+        [
+            (None, ["waiting"]),
+            (rank(3), ["one"]),
+            (rank(3), ["an error"]),
+            (rank(3), ["two"]),
+            (rank(0, 1), ["of another process"]),
+        ],
+        key=str,
+    )
+    assert "headway_rank" not in output.getvalue()
 
 
 def test_the_thread_copies_what_is_left_when_it_is_closed(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -311,6 +313,21 @@ def test_a_driver_that_cannot_stop_is_ended_within_its_grace_and_says_so(
     assert "still busy" in wire.Outcome.model_validate_json(termination.read_bytes()).message
 
 
+def test_a_driver_that_leaves_at_once_sees_to_its_last_lines_first(termination: Path) -> None:
+    order: list[object] = []
+
+    def last_lines() -> None:
+        order.append("lines")
+        raise OSError("they cannot be kept")
+
+    ending = driver.Ending(order.append)
+    ending.last_lines = last_lines
+    head: Any = SimpleNamespace(fault=lambda: outcome.Broken("the GCS is gone"))
+    ending.keep_to_ray(head, _word)
+    assert order == ["lines", wire.EXIT_INTERNAL]
+    assert termination.exists()
+
+
 def test_processes_that_do_not_end_keep_the_driver_no_longer_than_it_may(
     termination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,8 +352,11 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The codes that a driver with a run file left with at once; it stays in this process."""
     path = tmp_path / "run.json"
     spec = '{"training": {"entrypoint": "a:b"}}'
-    path.write_text(f'{{"namespace": "n", "name": "x", "uid": "u", "attempt": 3, "storageUri": "/x", "spec": {spec}}}')
+    run = f'"namespace": "n", "name": "x", "uid": "u", "attempt": 3, "storageUri": "{tmp_path}/store", "spec": {spec}'
+    path.write_text(f"{{{run}}}")
     monkeypatch.setenv(wire.ENV_RUN_FILE, str(path))
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))  # they are captured from there on
     codes: list[int] = []
     monkeypatch.setattr(driver, "hear", threading.Event)
     monkeypatch.setattr(driver, "set_environment", lambda: None)
@@ -354,7 +374,7 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ],
 )
 def test_a_driver_that_cannot_even_begin_leaves_a_word(
-    error: BaseException, termination: Path, left: list[int], monkeypatch: pytest.MonkeyPatch
+    error: BaseException, tmp_path: Path, termination: Path, left: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise error
@@ -365,10 +385,13 @@ def test_a_driver_that_cannot_even_begin_leaves_a_word(
     assert (word.attempt, word.outcome, word.cause) == (3, "Failed", "Internal")
     assert type(error).__name__ in word.message
     assert left == []
+    log = (tmp_path / "store/logs/attempt-3/driver.log").read_text()
+    assert log.startswith("Traceback (most recent call last):")
+    assert str(error) in log
 
 
 def test_pods_have_the_storages_key_before_ray_starts(
-    termination: Path, left: list[int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, termination: Path, left: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
 
@@ -383,10 +406,12 @@ def test_pods_have_the_storages_key_before_ray_starts(
     monkeypatch.setattr(driver, "Head", begin)
     monkeypatch.setattr(worker, "wait_for_head", begin)
     monkeypatch.setenv(wire.ENV_HEAD_ADDRESS, "head:1")
+    monkeypatch.setenv(wire.ENV_POD_NAME, "x-worker-0-0")
     driver.main()
-    with pytest.raises(ConnectionError):
-        worker.main()
+    assert worker.main() == worker.EXIT_FAULT
     assert order == [wire.STORAGE_SECRET_DIR, "ray"] * 2
+    log = (tmp_path / "store/logs/attempt-3/pod-x-worker-0-0.log").read_text()
+    assert log.rstrip().endswith("ConnectionError"), "a worker that never had a rank tells under its pod's name"
     assert termination.exists()
     assert left == []
 

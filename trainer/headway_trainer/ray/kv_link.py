@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import threading
 
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_list, _internal_kv_put
 
-from headway_trainer.ray.runtime import KEY_CHECKPOINT, KEY_PROGRESS, KEY_STOP, KEY_TAKEN, KV_NAMESPACE
+from headway_trainer.ray.runtime import (
+    KEY_CHECKPOINT,
+    KEY_LOST_LINES,
+    KEY_PROGRESS,
+    KEY_STOP,
+    KEY_TAKEN,
+    KV_NAMESPACE,
+)
 from headway_trainer.training.link import Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
@@ -94,6 +101,10 @@ class DriverLink:
         """What a training process said that has ended itself."""
         data: bytes | None = _internal_kv_get(KEY_LEFT, namespace=KV_NAMESPACE)
         return None if data is None else data.decode()
+
+    def lost_lines(self) -> bool:
+        """Whether a worker pod has said that lines of its processes are missing in the logs on the storage."""
+        return bool(_internal_kv_list(KEY_LOST_LINES, namespace=KV_NAMESPACE))
 
     def ask_to_stop(self) -> None:
         """Ask for a checkpoint and an end."""

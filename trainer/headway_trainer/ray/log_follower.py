@@ -1,4 +1,5 @@
-"""What training processes print, on the output of the pod that they run in: Ray keeps it in files.
+"""What training processes print: Ray keeps it in files, from which it goes to the output of the pod that they run in,
+to the head's, and to the storage.
 
 However much they print, training goes on, and neither memory, nor the pod's disk, nor the node's log is filled: what is
 more than RATE is left out, with a line that counts it, and files are cut once they have been copied.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
+
+from headway_trainer.logs.sources import Source, marked
 
 PERIOD_SECONDS = 0.1
 RATE = 2**20
@@ -40,11 +43,14 @@ class Follower:
         stream: TextIO = sys.stdout,
         *,
         relay: Callable[[list[str]], None] = lambda _: None,
+        keep: Callable[[Source | None, list[str]], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """relay: is given the copied lines, too, without their ends."""
-        self._folder, self._stream, self._relay, self._clock = folder, stream, relay, clock
+        """relay, keep: are given the copied lines, too, without their ends; keep with the rank that they are of, as far
+        as that is known."""
+        self._folder, self._stream, self._relay, self._keep, self._clock = folder, stream, relay, keep, clock
         self._read: dict[Path, int] = {}
+        self._sources: dict[Path, Source] = {}
         self._budget, self._filled_at = BURST, clock()
         self._left_out, self._told_at = 0, -TOLD_SECONDS
         self._closing = threading.Event()
@@ -70,7 +76,9 @@ class Follower:
             for path in sorted(self._folder.glob(pattern)):
                 self._copy(path, rest=rest)
         if self._left_out and (rest or now - self._told_at >= TOLD_SECONDS):
-            print(f"[headway] {self._left_out} bytes of output were left out: too much for the log", file=self._stream)
+            told = f"[headway] {self._left_out} bytes of output were left out: too much for the log"
+            print(told, file=self._stream)
+            self._keep(None, [told])
             self._left_out, self._told_at = 0, now
         self._stream.flush()
 
@@ -96,7 +104,20 @@ class Follower:
         except OSError:
             return
         self._budget -= end
-        lines = [line.decode(errors="replace") for line in data[:end].splitlines() if not line.startswith(_MARKS)]
-        self._stream.writelines(f"{line}\n" for line in lines)
-        if lines:
+        for source, lines in self._told(path, data[:end].splitlines()):
+            self._stream.writelines(f"{line}\n" for line in lines)
             self._relay(lines)
+            self._keep(source, lines)
+
+    def _told(self, path: Path, lines: list[bytes]) -> Iterator[tuple[Source | None, list[str]]]:
+        """The lines that are not Ray's or ours, with whose they are."""
+        told: list[str] = []
+        for line in lines:
+            if (source := marked(line)) is not None:
+                if told:
+                    yield self._sources.get(path), told
+                self._sources[path], told = source, []
+            elif not line.startswith(_MARKS):
+                told.append(line.decode(errors="replace"))
+        if told:
+            yield self._sources.get(path), told

@@ -45,6 +45,8 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self._on_progress = on_progress
         self._values: dict[str, float] = {}
         self._checkpoint: CheckpointStatus | None = None
+        self.newest: TrainProgress | None = None
+        """What was passed on last."""
         self._notes: list[str] = []
         self._resumed = False
         self._keep_last = keep_last
@@ -94,15 +96,14 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
             uri = self._folder.child(checkpoint.path.rstrip("/").rpartition("/")[2]).uri
             self._checkpoint = CheckpointStatus(uri=uri, step=self.step, time=now())
             self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
-        self._on_progress(
-            TrainProgress(
-                epoch=self._whole(_EPOCH_NAMES) or 0,
-                step=self.step,
-                metrics=dict(self._values),
-                checkpoint=self._checkpoint,
-                notes=self._notes,
-            )
+        self.newest = TrainProgress(
+            epoch=self._whole(_EPOCH_NAMES) or 0,
+            step=self.step,
+            metrics=dict(self._values),
+            checkpoint=self._checkpoint,
+            notes=self._notes,
         )
+        self._on_progress(self.newest)
 
     def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002 - Ray's signature
         """A group of workers has ended; the next one may begin from nothing."""

@@ -24,6 +24,7 @@ from typing import Any
 
 from headway_api.job import TrainingJobSpec
 from headway_trainer.errors import OutOfMemory
+from headway_trainer.logs.sources import Source
 from headway_trainer.outcome import Broken
 from headway_trainer.pod import memory_kills
 from headway_trainer.ray.log_follower import Follower
@@ -36,6 +37,8 @@ KEY_PROGRESS = b"progress"
 KEY_STOP = b"stop"
 KEY_CHECKPOINT = b"checkpoint"
 KEY_TAKEN = b"taken"
+KEY_LOST_LINES = b"lost-lines/"
+"""Before the name of a pod: how many lines of its processes are missing on the storage."""
 """What loop, driver and workers tell each other, in the key-value store of Ray's head."""
 ASK_SECONDS = 5.0
 PRELOADED = "headway_trainer.ray.preload"
@@ -114,13 +117,14 @@ class Head:
         gpus: int = 0,
         runtime_envs: bool = False,
         temp_dir: str | None = None,
+        keep: Callable[[Source | None, list[str]], None] = lambda *_: None,
     ) -> None:
         """A head on host (this machine's address if none) and port (a free one if 0).
 
         workers: the training processes that this node itself takes; none in a head pod. gpus: what it lends to them.
-        runtime_envs: as for start_node.
+        runtime_envs: as for start_node. keep: takes what the training processes of this node print.
         """
-        self._runtime_envs = runtime_envs
+        self._runtime_envs, self._keep = runtime_envs, keep
         self._host, self._port, self._workers, self._gpus = host, port, workers, gpus
         self._temp_dir = temp_dir or tempfile.mkdtemp(prefix="headway-")
         self._own_temp_dir = temp_dir is None
@@ -184,7 +188,7 @@ class Head:
             _temp_dir=self._temp_dir,
         )
         if self._workers:
-            self._follower = Follower(Path(self._node.get_logs_dir_path()))
+            self._follower = Follower(Path(self._node.get_logs_dir_path()), keep=self._keep)
             self._follower.start()
 
     def wait_for_workers(self, count: int, deadline: float) -> int:
@@ -260,6 +264,12 @@ class Relay:
         """Send; nothing happens where the head does not answer."""
         with contextlib.suppress(Exception):
             self._client.publish_logs({**self._sender, "job": "", "is_err": False, "lines": lines})
+
+    def tell_lost_lines(self, count: int) -> None:
+        """Say how many lines of this pod are missing on the storage; nothing happens where the head does not answer."""
+        key = KEY_LOST_LINES + str(self._sender["actor_name"]).encode()
+        with contextlib.suppress(Exception):
+            self._client.internal_kv_put(key, str(count).encode(), True, KV_NAMESPACE, ASK_SECONDS)
 
 
 class Asker:

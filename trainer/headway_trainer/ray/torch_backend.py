@@ -22,6 +22,7 @@ from ray.train.backend import Backend, BackendConfig
 
 from headway_trainer.entrypoints import describe
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
+from headway_trainer.logs.sources import mark
 from headway_trainer.training.exceptions import is_peer_error
 
 JOIN_SECONDS = 120
@@ -53,19 +54,23 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
 class _TorchBackend(Backend):  # type: ignore[misc]
     share_cuda_visible_devices = True
 
+    def __init__(self) -> None:
+        self._groups = 0
+
     def on_start(self, worker_group: Any, backend_config: TorchGroup) -> None:
         """Join the workers. Nothing undoes it: their processes end with the group."""
         address, port = worker_group.execute_single(0, get_address_and_port)
+        number, self._groups = self._groups, self._groups + 1
         ray.get(
             [
-                worker_group.execute_single_async(index, _join, address, port, backend_config)
+                worker_group.execute_single_async(index, _join, address, port, number, backend_config)
                 for index in range(len(worker_group))
             ]
         )
 
 
-def _join(address: str, port: int, group: TorchGroup) -> None:
-    """In a worker: the environment that torchrun would give, and the process group."""
+def _join(address: str, port: int, number: int, group: TorchGroup) -> None:
+    """In a worker: the environment that torchrun would give, and the process group, the attempt's number-th."""
     from ray.train.v2._internal.execution.train_fn_utils import get_train_fn_utils
     from torch import distributed
 
@@ -73,6 +78,7 @@ def _join(address: str, port: int, group: TorchGroup) -> None:
 
     # ray.train.get_context() asks first whether Ray Tune is about, and imports all of that.
     context = get_train_fn_utils().get_context()
+    _sign_output(mark(context.get_world_rank(), number))
     os.environ |= {
         "MASTER_ADDR": address,
         "MASTER_PORT": str(port),
@@ -91,6 +97,13 @@ def _join(address: str, port: int, group: TorchGroup) -> None:
         timeout=datetime.timedelta(seconds=JOIN_SECONDS),
     )
     distributed.set_timeout(datetime.timedelta(seconds=group.progress_seconds + LATER_SECONDS))
+
+
+def _sign_output(line: str) -> None:
+    """Whose the output of this process is, from here on."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.write(line)
+        stream.flush()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,9 @@ from headway_api import wire
 from headway_api.training import Training
 from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
+from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.progress_log import Rhythm, describe
 from headway_trainer.ray import torch_backend
 from headway_trainer.ray.controller_thread import Fit, Fitting
 from headway_trainer.ray.failure_policy import Reached
@@ -47,6 +49,8 @@ class TrainingStage:
     """Takes a sentence for people."""
     alive: Callable[[], None]
     """Called at each turn of the driver's loop: the proof that it turns."""
+    warn: Callable[[str], None] = lambda _: None
+    """Takes a sentence that is told of the run's outcome, too; once is enough."""
 
     def config(self, info: DataInfo | None) -> dict[str, Any]:
         """What the workers are told."""
@@ -69,7 +73,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         Fit(torch_backend.train_built_in, stage.config(info), stage.run, stage.gpus, stage.note, stage.stop)
     )
     fitting.start()
-    link, watchdog = DriverLink(), _watchdog(stage, fitting)
+    link, watchdog, spoken = DriverLink(), _watchdog(stage, fitting), Rhythm()
     last: TrainProgress | None = None
     asked_at: float | None = None
     while not fitting.done.wait(_POLL_SECONDS):
@@ -78,6 +82,9 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             last, fitting.reached = progress, _reached(progress)
             stage.on_progress(progress)
         stage.alive()
+        if spoken.due(last and (last.epoch, last.stage)):
+            log.info("%s", describe(last))
+            _warn_of_lost_lines(stage, link)
         evaluating = last is not None and last.stage == "Evaluating"
         watchdog.look((last, link.steps()), step=fitting.reached.step, evaluating=evaluating)
         if stage.stop.is_set() and asked_at is None:
@@ -129,15 +136,30 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         )
     )
     fitting.start()
-    link, watchdog = DriverLink(), _watchdog(stage, fitting, from_first_sign=True)
+    link, watchdog, spoken = DriverLink(), _watchdog(stage, fitting, from_first_sign=True), Rhythm()
     while not fitting.done.wait(_POLL_SECONDS):
-        fitting.reached = reports.reached
+        fitting.reached, steps = reports.reached, link.steps()
         stage.alive()
-        watchdog.look((reports.count, link.steps()), step=reports.step)
+        if spoken.due(reports.newest and reports.newest.epoch):
+            log.info("%s", _describe_own(reports, steps))
+            _warn_of_lost_lines(stage, link)
+        watchdog.look((reports.count, steps), step=reports.step)
         if stage.stop.is_set():
             raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
     fitting.value()
     return reports.end()
+
+
+def _describe_own(reports: Reports, steps: bytes | None) -> str:
+    counted = "" if steps is None else f"; rank 0 has made {steps.decode()} optimiser steps since the workers began"
+    if reports.newest is None:
+        return f"the training function has reported nothing yet{counted}"
+    return f"{describe(reports.newest)}, {reports.count} reports{counted}"
+
+
+def _warn_of_lost_lines(stage: TrainingStage, link: DriverLink) -> None:
+    if link.lost_lines():
+        stage.warn(LOST_LINES)
 
 
 def _watchdog(stage: TrainingStage, fitting: Fitting, *, from_first_sign: bool = False) -> Watchdog:

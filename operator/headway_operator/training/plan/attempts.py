@@ -41,7 +41,7 @@ def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
         begun = begin(job, seen, min((pod.created for pod in pods), default=now))
         names = [pod.name for pod in pods] + [item.name for item in observed.configs if item.attempt == seen]
         named = all(name.startswith(begun.name or "") for name in names)
-        return begun if named else begun.model_copy(update={"name": None})
+        return begun if named else begun.model_copy(update={"name": None, "logs": None})
     last = job.status.attempts[-1] if job.status.attempts else None
     return last if last is not None and last.end_time is None else None
 
@@ -49,12 +49,17 @@ def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
 def begin(job: Job, number: int, start: float) -> Attempt:
     """A new attempt. One that follows attempts that found no room goes on with their clock."""
     image, name = job.spec.image if job.spec is not None else None, wire.object_name(job.name, job.uid, number)
-    new = Attempt(number=number, name=name, image=image, start_time=to_text(start))
+    new = Attempt(number=number, name=name, image=image, start_time=to_text(start), logs=_logs(job, number))
     last = job.status.attempts[-1] if job.status.attempts else None
     if last is None or last.cause != "Released" or _suspended_since(job, last):
         return new
     since = last.end_time if last.running_time else gang.asking_since(last)
     return new.model_copy(update={"queued_time": since, "releases": gang.turn(last)})
+
+
+def _logs(job: Job, number: int) -> str | None:
+    storage = job.spec.storage if job.spec is not None else None
+    return None if storage is None else wire.logs_uri(storage, job.namespace, job.name, job.uid, number)
 
 
 def _suspended_since(job: Job, last: Attempt) -> bool:

@@ -66,18 +66,6 @@ def metadata(attempt: AttemptOf, name: str, extra_labels: dict[str, str] | None 
     }
 
 
-def storage_root(spec: TrainingJobSpec) -> str:
-    """The folder under which the runs of all jobs with this storage lie."""
-    storage = spec.storage
-    if storage is None:
-        raise ValueError("the spec has no storage")
-    if storage.uri is not None:
-        return storage.uri
-    claim = storage.persistent_volume_claim
-    path = claim.path.strip("/") if claim is not None else ""
-    return f"{wire.STORAGE_VOLUME_DIR}/{path}" if path else wire.STORAGE_VOLUME_DIR
-
-
 def config_map(attempt: AttemptOf) -> Manifest:
     """The attempt's ConfigMap: room for what its driver says. No pod mounts it, as it changes every few seconds."""
     meta = metadata(attempt, attempt.name, {wire.LABEL_GANG: wire.GANG_POD_GROUP} if attempt.grouped else None)
@@ -102,10 +90,16 @@ def run_file(attempt: AttemptOf) -> wire.RunFile:
         uid=attempt.uid,
         attempt=attempt.number,
         config_map=attempt.name,
-        storage_uri=wire.run_folder(storage_root(attempt.spec), attempt.namespace, attempt.job, attempt.uid),
+        storage_uri=wire.run_folder(_storage_root(attempt), attempt.namespace, attempt.job, attempt.uid),
         progress_seconds=attempt.progress_seconds,
         spec=_for_pods(attempt),
     )
+
+
+def _storage_root(attempt: AttemptOf) -> str:
+    if attempt.spec.storage is None:
+        raise ValueError("the spec has no storage")
+    return wire.storage_root(attempt.spec.storage)
 
 
 def _for_pods(attempt: AttemptOf) -> TrainingJobSpec:
