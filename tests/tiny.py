@@ -97,6 +97,10 @@ class Tinies:
     busy_with = kube.CONFIG_MAPS
     measures: Measures = NoMeasures()
 
+    def selector(self, _: Owner) -> str:
+        """What all copies have in common; others are told apart by their owners."""
+        return LABELS
+
     def flags(self, _: Object) -> frozenset[str]:
         """None."""
         return frozenset()

@@ -74,6 +74,7 @@ class Comparison:
                 if scope is None or not await self._served():
                     raise
                 self._lose(scope, error)
+        self._store.seeded()
         for key in self._store.owners():
             self._add(News(key))
         self.last_done = self._now()
@@ -132,6 +133,9 @@ class Comparison:
             self.lost.add(scope)
             logger.warning("the namespace %s is to be watched, and cannot be read; the others go on: %s", scope, error)
         self._freshness.drop(scope)
+        # Each of its objects would be tried again and again; they are taken in anew when it can be read.
+        for key in self._store.drop_namespace(scope):
+            self._add(News(key))
 
     async def _compare(self, resource: Resource, labels: str, scope: Scope) -> int:
         """Returns how many changes the watch has missed."""

@@ -53,14 +53,16 @@ class FactReader:
             if not getattr(record, "gone", False)
         }
         refs = dict.fromkeys((*children, *read.refs))
-        if len(refs) > MOST_GETS and read.labels:
-            listed = await self._list(owner, read.labels)
+        if len(refs) > MOST_GETS or read.whole:
+            listed = await self._list(owner)
             refs = dict.fromkeys(ref for ref in children if ref not in listed)
         await asyncio.gather(*(self._refresh(owner.key, ref, children.get(ref)) for ref in refs))
 
-    async def _list(self, owner: Owner, labels: str) -> set[Ref]:
+    async def _list(self, owner: Owner) -> set[Ref]:
         listed: set[Ref] = set()
-        for child in self._store.kinds[owner.key.kind].children:
+        kind = self._store.kinds[owner.key.kind]
+        labels = kind.selector(owner)
+        for child in kind.children:
             async for page, _ in self._api.pages(child.resource, owner.key.namespace, labels=labels):
                 for body in page:
                     listed.add(Ref(child.resource, body["metadata"]["name"]))

@@ -140,6 +140,10 @@ class Kind(Protocol):
     """Kinds of objects that it makes once a namespace, and that nobody owns."""
     measures: Measures
 
+    def selector(self, owner: Owner) -> str:
+        """The labels by which all watched children of an object are found."""
+        ...
+
     def flags(self, body: Object) -> frozenset[str]:
         """What of an object is counted."""
         ...

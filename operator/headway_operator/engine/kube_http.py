@@ -36,9 +36,11 @@ from headway_operator.engine.kube import (
     RetryableError,
 )
 
-PAGE = 100
-"""Objects of a page: each of them may have a megabyte, whoever made it."""
-METADATA_PAGE = 500
+PAGE = 25
+"""Objects of a first page: each of them may have a megabyte, whoever made it."""
+LARGEST_PAGE = 500
+PAGE_BYTES = 4 * 2**20
+"""What a page should have at most; the next is made smaller or larger accordingly."""
 USER_AGENT = "headway-operator"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -161,16 +163,19 @@ class HttpKube:
     ) -> AsyncIterator[tuple[list[Object], int]]:
         """All objects, in pages."""
         selectors = {"labelSelector": labels, "fieldSelector": fields}
-        query = {"limit": str(METADATA_PAGE if metadata_only else PAGE)}
-        query |= {name: selector for name, selector in selectors.items() if selector}
-        accept = _METADATA_LIST if metadata_only else None
+        query = {name: selector for name, selector in selectors.items() if selector}
+        accept, limit = _METADATA_LIST if metadata_only else None, PAGE
+        path = _path(resource, namespace)
         while True:
-            page = await self._call("GET", "list", resource, _path(resource, namespace), query=query, accept=accept)
+            size, page = await self._measured(
+                "GET", "list", resource, path, query=query | {"limit": str(limit)}, accept=accept
+            )
             meta = page.get("metadata", {})
             yield page.get("items") or [], int(meta.get("resourceVersion") or 0)
             if not meta.get("continue"):
                 return
             query = {**query, "continue": meta["continue"]}
+            limit = max(1, min(LARGEST_PAGE, 4 * limit, limit * PAGE_BYTES // max(1, size)))
 
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server has such a kind."""
@@ -216,7 +221,10 @@ class HttpKube:
             self._written(resource, namespace, int(made["metadata"]["resourceVersion"]))
         return made
 
-    async def _call(
+    async def _call(self, method: str, verb: str, resource: Resource, path: str, **options: Any) -> Object:
+        return (await self._measured(method, verb, resource, path, **options))[1]
+
+    async def _measured(
         self,
         method: str,
         verb: str,
@@ -227,7 +235,8 @@ class HttpKube:
         body: Object | None = None,
         accept: str | None = None,
         content: str = "application/json",
-    ) -> Object:
+    ) -> tuple[int, Object]:
+        """The answer's size in bytes, and the answer."""
         headers = {"Accept": accept or "application/json", "Content-Type": content, "User-Agent": USER_AGENT}
         async with self._limit:
             # Asked only now: a write may have waited long for its turn.
@@ -256,7 +265,7 @@ class HttpKube:
                 if self._record is not None:
                     self._record(verb, resource.plural, status)
         try:
-            return _decode(f"{verb} {resource.plural}", status, data, after)
+            return len(data), _decode(f"{verb} {resource.plural}", status, data, after)
         except DeniedError as error:
             if self._forbidden is not None and _NO_RIGHT.search(str(error)):
                 self._forbidden(verb, resource.plural)

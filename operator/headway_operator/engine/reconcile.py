@@ -12,7 +12,7 @@ from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import Kind, Owner, View
 from headway_operator.engine.kube import ConflictError, Kube
 from headway_operator.engine.memory import Memory
-from headway_operator.engine.steps import Decision, Facts, Notice
+from headway_operator.engine.steps import Decision, Facts, Notice, Verify
 from headway_operator.engine.store import News, Store
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
@@ -75,7 +75,11 @@ class Reconciler:
             self._memories.pop(key, None)
             return None
         memory = self._memory(owner)
-        view, decision = await self._decide(key, memory, Facts())
+        facts = Facts()
+        if self._store.is_bare(owner):
+            facts = await self._facts.read(owner, (Verify(whole=True),), facts)
+            self._store.verified(key)
+        view, decision = await self._decide(key, memory, facts)
         applied = await self._act(view, decision, memory)
         if applied.refused:
             # The status has to say what was refused; the refusals keep this decision from asking again.

@@ -91,8 +91,8 @@ class Verify:
     """Read: the key's watched children as the API server has them, those that are known and those of these names."""
 
     refs: tuple[Ref, ...] = ()
-    labels: str = ""
-    """A selector that finds all of them with one list per resource, where there are many."""
+    whole: bool = False
+    """Also those whose names cannot be told: all that the kind's selector finds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,8 @@ class Store:
         self._phases: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._flags: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._told: set[str] = set()
+        self._bare: set[Key] = set()
+        """Owners that were not known while their children came to be: what is known of these may be incomplete."""
 
     # What is known
 
@@ -312,6 +314,27 @@ class Store:
         """The last states of these children are recorded."""
         self._forget_gone(key, uids)
 
+    def seeded(self) -> None:
+        """All children were read after their owners."""
+        self._bare.clear()
+
+    def is_bare(self, owner: Owner) -> bool:
+        """Whether an owner may have children that are not known: it has a status, and they were not read since."""
+        return owner.key in self._bare and owner.phase != NEW
+
+    def verified(self, key: Key) -> None:
+        """All children of a key were read."""
+        self._bare.discard(key)
+
+    def drop_namespace(self, namespace: str) -> list[Key]:
+        """Nothing is known of a namespace any more; returns the keys that were."""
+        keys = [key for key in self.owners() if key.namespace == namespace]
+        for key in keys:
+            owner = self.owner(key)
+            if owner is not None:
+                self._remove_owner(key, owner.uid, 0)
+        return keys
+
     def age(self) -> None:
         """Forget what was deleted long ago. Called now and then: nothing is under way for two times as long."""
         for table in (*self._owners.values(), *self._children.values()):
@@ -352,8 +375,9 @@ class Store:
             return False
         if before is not None:
             self._uncount(before)
-            if before.uid != owner.uid:
-                self._drop_children(owner.key)
+        if before is None or before.uid != owner.uid:
+            self._drop_children(owner.key)
+            self._bare.add(owner.key)
         self._phases[kind][owner.phase] += 1
         self._flags[kind].update(owner.flags)
         return True
@@ -372,6 +396,7 @@ class Store:
         for child in self.kinds[key.kind].children:
             self._children[child.resource].drop(key)
         self._gone.pop(key, None)
+        self._bare.discard(key)
 
     def _remember(self, key: Key, child: Child, record: Any) -> None:
         """Keep the last state of a child until the status has it; an owner that is gone itself needs none."""

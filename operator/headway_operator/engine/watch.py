@@ -19,6 +19,8 @@ from headway_operator.engine.kube import Resource
 from headway_operator.engine.kube_http import PAGE, load_configuration
 from headway_operator.engine.store import News, Store
 
+_PARTS = ("spec", "status", "data", "binaryData")
+
 
 class _NoEssence(kopf.DiffBaseStorage):
     """kopf compares an object's essence with the last it has handled, for handlers that we do not have.
@@ -110,6 +112,9 @@ class Watches:
             news = self._store.see(resource, event["type"], body, self._now())
             if news is not None:
                 self._add(news)
+            # kopf keeps the last event of each object for a while: of a large one no more than its metadata.
+            for part in _PARTS:
+                body.pop(part, None)
 
         on_event.__name__ = f"on_{resource.plural}"
         return on_event

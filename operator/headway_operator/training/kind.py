@@ -80,6 +80,10 @@ class TrainingJobs:
         self._new_token = new_token
         self._specs: OrderedDict[tuple[str, int, bool], tuple[Defaults, Resolved]] = OrderedDict()
 
+    def selector(self, owner: Owner) -> str:
+        """The label that all objects of a job have."""
+        return f"{wire.LABEL_JOB_UID}={owner.uid}"
+
     def flags(self, body: Object) -> frozenset[str]:
         """Whether the job lacks room."""
         queued = (body.get("status") or {}).get("phase") == "Queued"

@@ -58,8 +58,7 @@ def reads(job: Job, plan: Plan, observed: Observed) -> tuple[Read, ...]:
     found: list[Read] = []
     name = wire.object_name(job.name, job.uid, plan.attempt)
     if "live" in plan.read:
-        labels = f"{wire.LABEL_JOB_UID}={job.uid}"
-        found.append(Verify(tuple(_expected(job, plan, observed)), labels))
+        found.append(Verify(tuple(_expected(job, plan, observed)), whole=_workers_missing(job, observed)))
     if "objects" in plan.read:
         kinds = (*UNWATCHED, "PodGroup") if plan.grouped else UNWATCHED
         found.append(Exists(tuple(Ref(RESOURCES[kind], name) for kind in kinds)))
@@ -75,6 +74,15 @@ def _expected(job: Job, plan: Plan, observed: Observed) -> Iterator[Ref]:
     for attempt in {newest, job.status.attempt, job.status.attempt + 1} - {0}:
         yield Ref(kube.PODS, wire.head_name(job.name, job.uid, attempt))
         yield Ref(kube.CONFIG_MAPS, wire.object_name(job.name, job.uid, attempt))
+
+
+def _workers_missing(job: Job, observed: Observed) -> bool:
+    """Whether the open attempt has fewer workers than it should: whoever replaced them may have names of its own."""
+    last = job.status.attempts[-1] if job.status.attempts else None
+    if last is None or last.end_time is not None or job.status.workers is None:
+        return False
+    places = {pod.index for pod in observed.pods if pod.attempt == last.number and pod.role == wire.ROLE_WORKER}
+    return len(places) < job.status.workers.desired
 
 
 def render(job: Job, plan: Plan, observed: Observed, settings: Settings, token: str) -> Rendered:

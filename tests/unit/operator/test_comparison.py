@@ -157,7 +157,8 @@ class TestLostNamespaces:
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
                 site.compare()
-        assert len(site.store.owners()) == 9
+        assert sorted({key.namespace for key in site.store.owners()}) == ["default"]
+        assert job("new") in site.store.owners()
         assert site.comparison.lost == {"other"}
         assert sum("other" in record.getMessage() for record in caplog.records) == 1
 
@@ -168,6 +169,13 @@ class TestLostNamespaces:
         site.start()
         assert len(site.added) == 7
         assert site.comparison.lost == {"other"}
+
+    def test_nothing_is_tried_for_its_objects_meanwhile(self) -> None:
+        site = Site("default", "other")
+        site.api.denied = frozenset({"other"})
+        site.compare()
+        assert site.added == [job("job-0", "other")], "once, so that what is remembered of it goes"
+        assert site.store.owner(job("job-0", "other")) is None
 
     def test_one_that_can_be_read_again_is_taken_in(self) -> None:
         site = Site("default", "other")

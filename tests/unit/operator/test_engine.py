@@ -277,7 +277,7 @@ class TestReading:
 
     def test_of_many_children_all_are_read_by_one_list(self) -> None:
         names = tuple(Ref(kube.CONFIG_MAPS, f"{number}-copy") for number in range(40))
-        site = Site(Scripted(lambda _: Decision(reads=(Verify(names, "app=x"),))))
+        site = Site(Scripted(lambda _: Decision(reads=(Verify(names),))))
         site.reconcile()
         assert [call.verb for call in site.api.calls] == ["list"]
 
@@ -389,3 +389,22 @@ class TestTakingAway:
         with pytest.raises(RetryableError):
             site.reconcile()
         assert len(site.posts()) <= 16, "no further ones are begun"
+
+
+def test_the_children_of_an_object_that_became_known_late_are_read_before_anything_is_decided() -> None:
+    site = Site()
+    while site.reconcile() is not None:
+        site.watch()
+    body = site.server.find(TINIES, "one")
+    assert body is not None
+    site.store.drop_namespace("default")
+    site.store.see(TINIES, None, body, site.now)
+    site.api.calls.clear()
+    site.reconcile()
+    assert [call.verb for call in site.api.calls] == ["list"]
+    known = site.store.owner(KEY)
+    assert known is not None
+    assert len(site.store.children(known)[kube.CONFIG_MAPS]) == 1
+    site.api.calls.clear()
+    site.reconcile()
+    assert site.api.calls == []
