@@ -265,3 +265,34 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_not_for_the_api_server(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert _proxy_to("https://10.96.0.1:443") == proxy
+
+
+@pytest.mark.parametrize(
+    ("bytes_each", "limits"),
+    [(100, [25, 100, 400, 500]), (1_000_000, [25, 4, 4, 4])],
+    ids=["small objects", "objects of a megabyte"],
+)
+async def test_pages_are_as_large_as_their_objects_allow(bytes_each: int, limits: list[int]) -> None:
+    asked: list[int] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(int(request.query["limit"]))
+        items = [{"data": "x" * bytes_each}] * asked[-1]
+        more = {"continue": "more"} if len(asked) < 4 else {}
+        return web.json_response({"metadata": {"resourceVersion": "5", **more}, "items": items})
+
+    async with served(answer) as api:
+        counts = [len(items) async for items, _ in api.pages(kube.CONFIG_MAPS, None)]
+    assert asked == limits
+    assert counts == limits
+
+
+async def test_the_time_of_each_answer_is_passed_on() -> None:
+    told: list[tuple[str | None, float, float]] = []
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"metadata": {}}, headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+
+    async with served(answer, dated=lambda *seen: told.append(seen), steady=iter([3.0, 5.0]).__next__) as api:
+        await api.get(kube.PODS, "a", "b")
+    assert told == [("Thu, 01 Jan 2026 00:00:00 GMT", 3.0, 5.0)]
