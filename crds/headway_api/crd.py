@@ -84,6 +84,7 @@ TRAINING_JOB = Kind(
             "activeDeadlineSeconds",
             "progressDeadlineSeconds",
             "scheduling.startupDeadlineSeconds",
+            "scheduling.queueDeadlineSeconds",
             "scheduling.releaseSeconds",
             "ttlSecondsAfterFinished",
             "retry",

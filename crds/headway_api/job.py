@@ -45,7 +45,12 @@ class Scheduling(Section):
     """How the job gets its place in the cluster."""
 
     startup_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 900
-    """Seconds that an attempt's pods may take until all are ready; then the attempt ends and releases what it holds."""
+    """Seconds that an attempt's pods may take until all are ready, once all have a node; then the attempt ends.
+
+    Waiting for room is not counted: the job is Queued meanwhile.
+    """
+    queue_deadline_seconds: Annotated[int, Field(ge=10, le=31_536_000)] | None = None
+    """Seconds that the job may wait for room at a time; then it fails as DeadlineExceeded. Without end if absent."""
     gang: Literal["Auto", "PodGroup", "Release"] = "Auto"
     """How pods that do not all fit keep from holding what another job needs.
 
@@ -54,9 +59,11 @@ class Scheduling(Section):
     and asked for again later. Auto: PodGroup where the cluster serves it, else Release.
     """
     release_seconds: Annotated[int, Field(ge=5, le=86_400)] = 120
-    """Seconds that a part of the pods may hold nodes while the rest finds none; then all are given back for a while.
+    """Seconds that a part of the pods may hold nodes while the rest finds none and another job waits for room.
 
-    A scheduler that keeps to the PodGroup never lets it come to that.
+    Then all are given back for a while. Where no other job of Headway waits, they are given back after 15 times as
+    long. Pods for which an autoscaler makes nodes are waited for. A scheduler that keeps to the PodGroup never lets it
+    come to that.
     """
 
 
@@ -82,7 +89,7 @@ class Retry(Section):
     image_pull: Retries | None = None
     """After an image could not be pulled; as `infrastructure` if absent."""
     unschedulable: Retries | None = None
-    """After pods were not ready within startupDeadlineSeconds; as `infrastructure` if absent."""
+    """After pods that have nodes were not ready within startupDeadlineSeconds; as `infrastructure` if absent."""
     storage_error: Retries | None = None
     """After the storage refused or was not there; as `infrastructure` if absent."""
     hang: Retries | None = None
@@ -189,9 +196,9 @@ class TrainingJobSpec(Section):
     A training.entrypoint goes on from the last checkpoint that it reported.
     """
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Seconds that the job may hold pods, over all attempts; then it fails as DeadlineExceeded.
+    """Seconds that the job may hold all its pods, over all attempts; then it fails as DeadlineExceeded.
 
-    The clock stands still while the job is suspended, is queued or waits for its next attempt.
+    The clock stands still while the job is suspended, waits for room or waits for its next attempt.
     """
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=604_800)] = 1800
     """Seconds that training may go without an optimiser step; then the attempt ends as Hang, and is tried again.

@@ -95,6 +95,8 @@ class Attempt(StatusSection):
     """Since when the job has looked for room, if attempts before this one gave back what they held for want of it."""
     releases: int = 0
     """How many attempts directly before this one gave back what they held; those that never ran are not listed."""
+    scheduled_time: Time | None = None
+    """When all its pods had a node for the first time."""
     running_time: Time | None = None
     """When all its pods were ready for the first time."""
     end_time: Time | None = None
@@ -135,7 +137,7 @@ class Failures(StatusSection):
     image_pull: int = 0
     """Images that could not be pulled."""
     unschedulable: int = 0
-    """Attempts whose pods were not ready within startupDeadlineSeconds."""
+    """Attempts whose pods had nodes, and were not ready within startupDeadlineSeconds."""
     storage_error: int = 0
     """Storage that refused or was not there."""
     hang: int = 0
@@ -249,7 +251,7 @@ class TrainingJobStatus(StatusSection):
     completion_time: Time | None = None
     """When the job ended."""
     active_seconds: int = 0
-    """Seconds for which finished attempts held pods.
+    """Seconds for which finished attempts held all their pods.
 
     activeDeadlineSeconds is compared with this, the running attempt's seconds added.
     """

@@ -264,6 +264,7 @@ def test_what_a_begun_job_is_about_cannot_change(
         ("spec.progressDeadlineSeconds", 60),
         ("spec.scheduling.startupDeadlineSeconds", 60),
         ("spec.scheduling.releaseSeconds", 60),
+        ("spec.scheduling.queueDeadlineSeconds", 60),
         ("spec.ttlSecondsAfterFinished", 60),
         ("spec.retry.userError", 4),
         ("metadata.labels.team", "sound"),

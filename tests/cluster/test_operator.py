@@ -181,7 +181,7 @@ def test_a_quota_is_waited_for_and_told(paper: Paper, operator: Operator) -> Non
     try:
         paper.submit("digits")
         paper.until("the quota's name", lambda: "exceeded quota: none" in json.dumps(paper.status("digits")))
-        assert paper.status("digits")["phase"] == "Starting"
+        assert paper.status("digits")["phase"] == "Queued"
     finally:
         paper.cluster.kubectl("delete", "resourcequota", "none")
     paper.phase("digits", "Running")

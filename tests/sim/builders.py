@@ -114,6 +114,8 @@ class JobBuilder:
     ) -> JobBuilder:
         """The status has an attempt, with its ConfigMap if it has not ended."""
         fields.setdefault("name", wire.object_name("digits", UID, number))
+        if running is not None:
+            fields.setdefault("scheduled_time", to_text(start))
         entry = Attempt(
             number=number,
             start_time=to_text(start),
@@ -204,6 +206,10 @@ class JobBuilder:
     def read(self, *facts: Fact) -> JobBuilder:
         """These facts were read from the API server, too."""
         return self.seen(read=self._observed.get("read", frozenset()) | set(facts))
+
+    def crowded(self) -> JobBuilder:
+        """Another job waits for room, and it is known that no autoscaler makes nodes for this one's pods."""
+        return self.read("scaleUps").seen(others_waiting=True)
 
     def build(self) -> tuple[Job, Observed]:
         """The job and what is seen."""

@@ -85,9 +85,12 @@ class TrainingJobs:
         return f"{wire.LABEL_JOB_UID}={owner.uid}"
 
     def flags(self, body: Object) -> frozenset[str]:
-        """Whether the job lacks room."""
-        queued = (body.get("status") or {}).get("phase") == "Queued"
-        return frozenset((LACKS_ROOM,)) if queued else frozenset()
+        """Whether the job lacks room, for all of its pods or for one that takes a lost one's place."""
+        status = body.get("status") or {}
+        conditions = status.get("conditions")
+        scheduled = (item for item in conditions if item.get("type") == "Scheduled") if conditions else ()
+        lacks = status.get("phase") == "Queued" or any(item.get("reason") == "Unschedulable" for item in scheduled)
+        return frozenset((LACKS_ROOM,)) if lacks else frozenset()
 
     def plan(self, view: View) -> Decision:
         """What is to be done about a job now."""

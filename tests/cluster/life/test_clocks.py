@@ -30,7 +30,7 @@ def test_suspend_and_resume_in_each_phase(paper: Paper, operator: Operator) -> N
         paper.until("a head on the silent node", lambda: paper.pods(name))  # noqa: B023 - asked at once
         become_ready(paper, paper.head(name))
     there = dict.fromkeys(("runs", "backs-off", "stops", "goes", "done"), "Running")
-    paper.phases({"new": "Suspended", "starts": "Starting"} | there)
+    paper.phases({"new": "Suspended", "starts": "Queued"} | there)
     finish(paper, "done")
     finish(paper, "backs-off", kind="Failed", cause="StorageError", message="no answer")
     paper.phases({"done": "Succeeded", "backs-off": "Pending"})

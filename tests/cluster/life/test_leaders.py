@@ -30,7 +30,7 @@ def jobs_in_every_phase(paper: Paper) -> None:
         paper.edit(name, suspend=True)
     finish(paper, "backs-off", kind="Failed", cause="StorageError", message="no answer")
     wanted = {"done": "Succeeded", "failed": "Failed", "rests": "Suspended", "resumes": "Suspended"}
-    found = paper.phases(wanted | {"starting": "Starting", "running": "Running", "backs-off": "Pending"})
+    found = paper.phases(wanted | {"starting": "Queued", "running": "Running", "backs-off": "Pending"})
     assert causes(found["stopping"]) == ["Suspended"]
     assert "endTime" not in found["stopping"]["attempts"][0]
 

@@ -43,7 +43,18 @@ WORDS: dict[str, dict[str, Any]] = {
 
 
 NONE = dict.fromkeys(
-    ("preempted", "nodeLost", "outOfMemory", "imagePull", "unschedulable", "storageError", "hang", "internal"), 0
+    (
+        "preempted",
+        "nodeLost",
+        "outOfMemory",
+        "outOfDisk",
+        "imagePull",
+        "unschedulable",
+        "storageError",
+        "hang",
+        "internal",
+    ),
+    0,
 ) | {"userError": 0}
 """The counters of a job that has met no failure."""
 
@@ -52,7 +63,7 @@ NONE = dict.fromkeys(
 def play(room: Room) -> Iterator[Room]:
     """All jobs at once; what takes its time is begun at once, too."""
     room.cluster.apply(json.dumps(URGENT))
-    room.begin("huge", gpu=64, scheduling={"startupDeadlineSeconds": 10}, retry={"unschedulable": 0})
+    room.begin("huge", gpu=64, scheduling={"queueDeadlineSeconds": 10})
     room.begin("prey", pool="prey", gpu=4)
     room.begin("late", activeDeadlineSeconds=8)
     for name in ("drained", "imageless", "hungry"):
@@ -122,9 +133,10 @@ def test_a_crash_too_many_ends_the_job_and_names_the_budget(play: Room) -> None:
     assert "retry.internal allows 1" in failed["message"]
 
 
-def test_a_job_that_fits_nowhere_ends_at_its_startup_deadline(play: Room) -> None:
+def test_a_job_that_fits_nowhere_waits_until_its_deadline_for_the_queue(play: Room) -> None:
     failed = play.failed("huge")
-    assert failed["reason"] == "Unschedulable"
+    assert failed["reason"] == "DeadlineExceeded"
+    assert "scheduling.queueDeadlineSeconds, 10 s" in failed["message"]
     assert "Insufficient nvidia.com/gpu" in failed["message"]
     assert "ask for less" in failed["message"]
 

@@ -62,12 +62,16 @@ def test_two_gangs_that_hold_half_each_give_it_back_and_both_finish(room: Room) 
             head={**part, "template": {"spec": place}},
             workers={**part, "template": {"spec": {**place, "schedulingGates": [{"name": GATE}]}}},
             training={"entrypoint": "train:main"},
-            scheduling={"gang": "Release", "releaseSeconds": 5, "startupDeadlineSeconds": 300},
+            scheduling={"gang": "Release", "releaseSeconds": 5},
         )
     room.until("a node for each head", lambda: room.placed(one) == room.placed(other) == 1)
     let_in(room, one, other)
-    room.until("a release", lambda: "Queued" in (room.status(one).get("phase"), room.status(other).get("phase")))
-    waiting = one if room.status(one).get("phase") == "Queued" else other
+
+    def given_back() -> tuple[str, dict[str, str]] | None:
+        conditions = ((name, item) for name in (one, other) for item in room.status(name).get("conditions", ()))
+        return next((each for each in conditions if each[1]["reason"] == "GangDoesNotFit"), None)
+
+    waiting, _ = room.until("a release", given_back)
     said = next(item for item in room.status(waiting)["conditions"] if item["type"] == "Scheduled")
     assert (said["status"], said["reason"]) == ("False", "GangDoesNotFit")
     assert "1 of 2 pods" in said["message"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -71,23 +73,22 @@ def test_a_template_of_the_wrong_shape_fails_the_job_and_names_the_field() -> No
     assert not [call for call in stage.api.calls if call.verb == "create"], "nothing is made"
 
 
+def _suspend(wish: bool, job: dict[str, Any]) -> None:
+    job["spec"]["suspend"] = wish
+
+
 def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> None:
-    stage = Stage(scheduling={"startupDeadlineSeconds": 10})
-    refuse = True
-
-    def before(call: Call) -> None:
-        if call[:2] == ("create", "pods") and refuse:
-            raise DeniedError("exceeded quota")
-
-    stage.api.before = before
-    for _ in range(12):
-        again_at = stage.look()
-        stage.now = max(stage.now + 1, again_at or 0)
-        if stage.status()["attempt"] == 2:
-            break
-        refuse = stage.status()["attempts"][-1].get("endTime") is None
-    assert stage.status()["attempts"][0]["cause"] == "Unschedulable"
-    assert "exceeded quota" in stage.status()["attempts"][0]["message"]
+    stage = Stage()
+    stage.refuse(DeniedError("exceeded quota"))
+    stage.look()
+    assert stage.condition("Scheduled")["reason"] == "PodsRefused"
+    stage.api.before = lambda _: None
+    for suspend in (True, False):
+        stage.server.change(kube.JOBS, "digits", partial(_suspend, suspend))
+        for _ in range(3):
+            stage.look()
+            stage.now += 1
+    assert stage.status()["attempt"] == 2
     assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
 
 

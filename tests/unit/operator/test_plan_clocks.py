@@ -35,6 +35,11 @@ def starting() -> JobBuilder:
     return make_job().attempt(1).head(pending=True).worker(0, pending=True)
 
 
+def placed() -> JobBuilder:
+    """All pods have had a node for the first time ten seconds after the attempt began."""
+    return make_job().attempt(1, scheduled_time=to_text(T0 + 10)).head(ready=False).worker(0, ready=False)
+
+
 def running() -> JobBuilder:
     return make_job().running().head().worker(0)
 
@@ -119,7 +124,9 @@ def test_resume_in_each_phase(builder: JobBuilder, after: float, wanted: dict[st
         (running().spec(activeDeadlineSeconds=100), 99, {"cause": None}),
         (running().spec(activeDeadlineSeconds=100), 100, {"cause": "DeadlineExceeded", "ended": False}),
         (running().spec(activeDeadlineSeconds=100), 9e4, {"cause": "DeadlineExceeded", "ended": False}),
-        (starting().spec(activeDeadlineSeconds=50), 50, {"cause": "DeadlineExceeded", "ended": False}),
+        (starting().spec(activeDeadlineSeconds=50), 9e4, {"cause": None}),
+        (placed().spec(activeDeadlineSeconds=50), 59, {"cause": None}),
+        (placed().spec(activeDeadlineSeconds=50), 60, {"cause": "DeadlineExceeded", "ended": False}),
         (running().spec(activeDeadlineSeconds=100).status(active_seconds=40), 60, {"cause": "DeadlineExceeded"}),
         (suspended(40).spec(activeDeadlineSeconds=50, suspend=True), 9e4, {"phase": "Suspended", "creates": False}),
         (suspended(50).spec(activeDeadlineSeconds=50, suspend=True), 9e4, {"phase": "Suspended", "creates": False}),
@@ -198,3 +205,66 @@ def test_a_head_that_does_not_stop_is_waited_for_thirty_seconds_longer_than_its_
     seconds: int, ended: bool
 ) -> None:
     holds(stopping().suspended().live(), seconds, {"cause": "Suspended", "ended": ended})
+
+
+SKEWS = (-600.0, -61.0, 0.0, 61.0, 600.0)
+"""How far a clock is ahead of the API server's, whose time decisions are made by."""
+
+
+@pytest.mark.parametrize("node", SKEWS)
+@pytest.mark.parametrize(("after", "replaced"), [(109, False), (110, True)])
+def test_a_worker_follows_its_head_for_ten_seconds_whatever_its_node_s_clock_says(
+    node: float, after: float, replaced: bool
+) -> None:
+    ended: dict[str, Any] = {"exit_code": 69, "at": T0 + 100 + node, "ended_seen_at": T0 + 100}
+    plan = make_job().running().head().worker(0, **ended).read("objects").plan(after)
+    assert bool(plan.create) == replaced
+
+
+def test_a_worker_without_a_time_of_its_end_is_replaced_too() -> None:
+    plan = make_job().running().head().worker(0, exit_code=69, at=None, ended_seen_at=T0 + 100).plan(after=110)
+    assert plan.create
+    assert make_job().running().head().worker(0, exit_code=69, at=None).plan(after=110).create
+
+
+@pytest.mark.parametrize("node", SKEWS)
+def test_a_node_s_clock_changes_neither_the_record_of_an_end_nor_what_follows(node: float) -> None:
+    ended: dict[str, Any] = {"exit_code": 137, "at": T0 + 100 + node, "ended_seen_at": T0 + 100}
+    status = make_job().running().head(**ended).live().plan(after=101).status
+    assert status is not None
+    assert status.attempts[0].end_time == to_text(T0 + 100)
+    assert status.active_seconds == 100
+    waits = make_job().status(**dict(status)).live()
+    assert not waits.plan(after=100.5).create
+    assert waits.plan(after=102).create
+
+
+def test_an_end_that_was_seen_much_later_is_when_the_node_says() -> None:
+    ended: dict[str, Any] = {"exit_code": 137, "at": T0 + 100, "ended_seen_at": T0 + 7300}
+    status = make_job().running().head(**ended).live().plan(after=7300).status
+    assert status is not None
+    assert status.active_seconds == 100, "no operator was there to see it"
+
+
+@pytest.mark.parametrize("server", SKEWS)
+@pytest.mark.parametrize(("after", "over"), [(209, False), (211, True)])
+def test_a_head_that_does_not_stop_has_its_grace_whatever_the_clock_of_who_deleted_it_said(
+    server: float, after: float, over: bool
+) -> None:
+    going: dict[str, Any] = {"deleting": T0 + 180 + server, "deleting_seen_at": T0 + 60, "grace": 120.0}
+    stopping = make_job().running(cause="Suspended", message="why").suspended().head(**going).worker(0).live()
+    plan = stopping.plan(after)
+    status = plan.status or stopping.build()[0].status
+    assert (status.attempts[0].end_time is not None) == over
+    if not over:
+        assert plan.requeue_at == T0 + 211
+
+
+@pytest.mark.parametrize("server", SKEWS)
+@pytest.mark.parametrize(("after", "replaced"), [(101, False), (160, False), (161, True)])
+def test_a_worker_that_is_evicted_has_its_grace_before_its_node_counts_as_lost(
+    server: float, after: float, replaced: bool
+) -> None:
+    going: dict[str, Any] = {"deleting": T0 + 130 + server, "deleting_seen_at": T0 + 100, "grace": 30.0}
+    plan = make_job().running().head().worker(0, **going).live().plan(after)
+    assert bool(plan.create) == replaced

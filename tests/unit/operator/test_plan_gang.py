@@ -15,7 +15,7 @@ FULL = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu"
 
 def halved(**scheduling: Any) -> JobBuilder:
     """The head and a worker have nodes, the other worker finds none."""
-    builder = make_job().workers(2).spec(scheduling={"releaseSeconds": 100, **scheduling}).attempt(1)
+    builder = make_job().workers(2).spec(scheduling={"releaseSeconds": 100, **scheduling}).attempt(1).crowded()
     builder.head(ready=False, scheduled_at=T0 + 3).worker(0, ready=False, scheduled_at=T0 + 10)
     return builder.worker(1, pending=True, unschedulable=FULL)
 
@@ -107,13 +107,11 @@ PATIENCE: list[tuple[str, JobBuilder, float, str | None]] = [
 
 @pytest.mark.parametrize(("builder", "after", "cause"), [row[1:] for row in PATIENCE], ids=[row[0] for row in PATIENCE])
 def test_a_part_of_a_gang_holds_nodes_only_so_long(builder: JobBuilder, after: float, cause: str | None) -> None:
-    plan = builder.plan(after)
+    plan = builder.crowded().plan(after)
     job, _ = builder.build()
     decided = (plan.status or job.status).attempts[0]
     assert decided.cause == cause
     assert not plan.delete, "first the reason is written, then the pods go"
-    if cause is None:
-        assert plan.requeue_at is not None
 
 
 def test_the_pods_that_hold_nodes_are_looked_at_again_when_their_time_is_over() -> None:
@@ -214,22 +212,65 @@ def test_a_suspension_ends_the_wait_and_the_clock_begins_anew_after_it() -> None
     assert earlier.attempts[-1].queued_time is not None
 
 
-def test_the_clock_of_the_startup_deadline_goes_on_over_all_turns() -> None:
-    builder = make_job().spec(scheduling={"startupDeadlineSeconds": 300})
+@pytest.mark.parametrize(("after", "cause"), [(102, None), (103, None), (1502, None), (1503, "Released")])
+def test_where_nobody_else_waits_a_part_may_hold_nodes_for_fifteen_times_as_long(
+    after: float, cause: str | None
+) -> None:
+    builder = halved().seen(others_waiting=False)
+    plan = builder.plan(after)
+    job, _ = builder.build()
+    assert (plan.status or job.status).attempts[0].cause == cause
+    if cause is None:
+        assert plan.requeue_at is not None
+        assert plan.requeue_at <= T0 + min(1503, after + 100), "somebody may come to wait meanwhile"
+
+
+def test_whether_nodes_are_being_made_is_only_asked_when_room_would_be_given_back() -> None:
+    assert "scaleUps" not in halved().seen(read=frozenset()).plan(after=102).read
+    assert "scaleUps" not in halved().seen(read=frozenset(), others_waiting=False).plan(after=500).read
+    assert "scaleUps" in halved().seen(read=frozenset()).plan(after=103).read
+    assert "scaleUps" in halved().seen(read=frozenset(), others_waiting=False).plan(after=1503).read
+
+
+@pytest.mark.parametrize(("after", "cause"), [(103, None), (949, None), (950, "Released")])
+def test_pods_for_which_nodes_are_being_made_are_waited_for(after: float, cause: str | None) -> None:
+    builder = halved().seen(scale_ups={"digits-11111-1-worker-1-0": T0 + 50, "another": T0 + 900})
+    plan = builder.plan(after)
+    job, _ = builder.build()
+    assert (plan.status or job.status).attempts[0].cause == cause
+    if cause is None:
+        assert plan.requeue_at == T0 + 950
+
+
+def test_a_pod_that_is_nominated_waits_for_others_to_leave_its_node() -> None:
+    builder = make_job().workers(2).attempt(1).crowded().head(ready=False).worker(0, ready=False)
+    plan = builder.worker(1, pending=True, unschedulable=FULL, nominated="node-7").plan(after=9000)
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause is None
+
+
+def test_the_deadline_of_the_queue_counts_over_all_turns() -> None:
+    scheduling = {"queueDeadlineSeconds": 300, "releaseSeconds": 100}
+    builder = make_job().spec(scheduling=scheduling)
     builder.attempt(4, start=T0 + 250, queued_time=to_text(T0), releases=3)
     builder.head(4, pending=True).worker(0, 4, pending=True)
     before = builder.plan(after=299).status
     assert before is None or before.attempts[0].cause is None
     after = builder.plan(after=300).status
     assert after is not None
-    assert after.attempts[0].cause == "Unschedulable"
+    assert after.attempts[0].cause == "DeadlineExceeded"
 
 
-def test_a_turn_that_would_begin_after_the_startup_deadline_is_not_waited_for() -> None:
-    plan = halved(startupDeadlineSeconds=110).plan(after=105)
-    assert plan.status is not None
-    assert plan.status.attempts[0].cause == "Unschedulable"
-    assert "ask for less, add nodes" in (plan.status.attempts[0].message or "")
+def test_the_deadline_of_the_queue_ends_a_job_between_two_turns() -> None:
+    waits = released().spec(scheduling={"releaseSeconds": 1000, "queueDeadlineSeconds": 300}).status(phase="Queued")
+    early = waits.plan(after=200)
+    assert early.requeue_at == T0 + 300
+    plan = waits.plan(after=300)
+    assert said(plan, "Failed").reason == "DeadlineExceeded"
+    assert "1 of 3 pods found no node" in said(plan, "Failed").message
+    ran = make_job().running(end=T0 + 700, cause="Released").status(phase="Queued")
+    ran.spec(scheduling={"releaseSeconds": 1000, "queueDeadlineSeconds": 300})
+    assert ran.plan(after=800).requeue_at == T0 + 1000, "it had found room until then"
 
 
 def test_pauses_grow_and_no_two_jobs_wait_equally_long() -> None:

@@ -127,16 +127,30 @@ def test_all_pods_ready_means_running() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pod", "expected"),
+    ("pod", "phase", "expected"),
     [
-        ({"pending": True, "unschedulable": "0/2 nodes are available"}, "0/2 nodes are available"),
-        ({"ready": False, "waiting": "ImagePullBackOff", "waiting_message": "no such tag"}, "no such tag"),
+        ({"pending": True}, "Starting", "0 of 1 workers ready"),
+        ({"pending": True, "unschedulable": "0/2 nodes are available"}, "Queued", "0/2 nodes are available"),
+        ({"ready": False, "waiting": "ImagePullBackOff", "waiting_message": "no such tag"}, "Starting", "no such tag"),
     ],
 )
-def test_while_starting_the_condition_says_what_keeps_a_pod(pod: dict[str, Any], expected: str) -> None:
+def test_before_it_runs_the_condition_says_what_keeps_a_pod(pod: dict[str, Any], phase: str, expected: str) -> None:
     plan = make_job().attempt(1).head().worker(0, **pod).plan(after=10)
-    assert said(plan, "Running").reason == "Starting"
+    assert plan.status is not None
+    assert plan.status.phase == said(plan, "Running").reason == phase
     assert expected in said(plan, "Running").message
+
+
+def test_it_is_recorded_when_all_pods_have_a_node_for_the_first_time() -> None:
+    waits = make_job().attempt(1).head(ready=False).worker(0, pending=True).plan(after=10).status
+    assert waits is not None
+    assert waits.attempts[0].scheduled_time is None
+    builder = make_job().attempt(1).head(ready=False).worker(0, ready=False)
+    placed = builder.plan(after=20).status
+    assert placed is not None
+    assert placed.attempts[0].scheduled_time == to_text(T0 + 20)
+    later = builder.status(**dict(placed)).plan(after=30).status
+    assert later is None or later.attempts[0].scheduled_time == to_text(T0 + 20)
 
 
 def test_a_deleted_job_is_left_to_its_owner_references() -> None:
@@ -156,6 +170,12 @@ def test_pods_that_the_api_server_denies_are_asked_for_again_later_and_the_statu
     assert plan.requeue_at == T0 + 20
     assert said(plan, "Scheduled").reason == "PodsRefused"
     assert "exceeded quota" in said(plan, "Running").message
+    assert plan.status is not None
+    assert plan.status.phase == "Queued"
+    assert [(notice.reason, notice.warning) for notice in plan.notices] == [
+        ("AttemptStarted", False),
+        ("PodsRefused", True),
+    ]
 
 
 def test_a_pod_that_can_never_be_created_fails_the_job() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headway_operator.engine.times import to_text
-from sim.builders import T0, deleted, make_job, names, outcome, said
+from sim.builders import T0, JobBuilder, deleted, make_job, names, outcome, said
 
 
 def test_suspend_is_first_decided_then_done() -> None:
@@ -155,28 +155,80 @@ def test_no_attempt_is_begun_after_the_deadline() -> None:
         ({"waiting": "InvalidImageName", "waiting_since": T0}, 1, "ImagePull"),
         ({"waiting": "CreateContainerConfigError", "waiting_since": T0}, 60, "UserError"),
         ({"waiting": "CreateContainerConfigError", "waiting_since": T0}, 59, None),
-        ({"pending": True, "unschedulable": "0/1 nodes"}, 899, None),
-        ({"pending": True, "unschedulable": "0/1 nodes"}, 900, "Unschedulable"),
+        ({"pending": True, "unschedulable": "0/1 nodes"}, 9e6, None),
+        ({"pending": True}, 9e6, None),
+        ({"ready": False}, 899, None),
+        ({"ready": False, "scheduled_at": T0 + 5000}, 5899, None),
+        ({"ready": False, "scheduled_at": T0 + 5000}, 5900, "Unschedulable"),
         ({"ready": False}, 900, "Unschedulable"),
     ],
 )
 def test_pods_that_do_not_come_up_end_the_attempt(fields: dict[str, Any], after: float, cause: str | None) -> None:
-    builder = make_job().spec(scheduling={"releaseSeconds": 3600}).attempt(1)
-    plan = builder.head().worker(0, **{"ready": False, **fields}).plan(after)
+    builder = make_job().attempt(1).grouped()
+    plan = builder.head(pending=fields.get("pending", False)).worker(0, **{"ready": False, **fields}).plan(after)
     assert plan.status is not None
     assert plan.status.attempts[0].cause == cause
     if cause is None:
-        assert plan.requeue_at is not None
-        assert plan.requeue_at > T0 + after
+        assert plan.requeue_at is None or plan.requeue_at > T0 + after
     else:
-        mends = {"ImagePull": "spec.image", "UserError": "make what is missing", "Unschedulable": "ask for less"}
-        assert mends[cause] in (plan.status.attempts[0].message or "")
+        fixes = {
+            "ImagePull": "spec.image",
+            "UserError": "make what is missing",
+            "Unschedulable": "make what is missing",
+        }
+        assert fixes[cause] in (plan.status.attempts[0].message or "")
 
 
-def test_the_message_of_an_unschedulable_attempt_is_the_scheduler_s() -> None:
-    plan = make_job().attempt(1).head().worker(0, pending=True, unschedulable="0/3 nodes: 3 taints").plan(after=901)
+def waiting(**scheduling: int) -> JobBuilder:
+    """A job whose pods find no room."""
+    full = "0/3 nodes: 3 taints"
+    builder = make_job().spec(scheduling=scheduling).attempt(1).head(pending=True, unschedulable=full)
+    return builder.worker(0, pending=True, unschedulable=full)
+
+
+def test_a_job_waits_for_room_without_end_and_says_for_what() -> None:
+    plan = waiting().plan(after=30 * 86_400)
+    assert not plan.delete
     assert plan.status is not None
-    assert "0/3 nodes: 3 taints" in (plan.status.attempts[0].message or "")
+    assert (plan.status.phase, plan.status.attempts[0].cause) == ("Queued", None)
+    assert (said(plan, "Scheduled").status, said(plan, "Scheduled").reason) == ("False", "Unschedulable")
+    assert "0/3 nodes: 3 taints" in said(plan, "Scheduled").message
+
+
+@pytest.mark.parametrize(("after", "cause"), [(3599, None), (3600, "DeadlineExceeded")])
+def test_a_deadline_for_the_queue_bounds_the_waiting_and_ends_the_job(after: float, cause: Any) -> None:
+    plan = waiting(queueDeadlineSeconds=3600).plan(after)
+    assert plan.status is not None
+    assert plan.status.attempts[0].cause == cause
+    if cause is None:
+        assert plan.requeue_at == T0 + 3600
+        return
+    message = plan.status.attempts[0].message or ""
+    assert "scheduling.queueDeadlineSeconds, 3600 s" in message
+    assert "0/3 nodes: 3 taints" in message
+    ended = make_job().status(**dict(plan.status)).live().plan(after + 1)
+    assert said(ended, "Failed").reason == "DeadlineExceeded"
+
+
+def test_pods_that_are_refused_wait_for_the_same_deadline() -> None:
+    builder = make_job().spec(scheduling={"queueDeadlineSeconds": 600}).attempt(1)
+    builder.condition("Scheduled", False, "PodsRefused")
+    builder.refused("digits-11111-1-head", retry_at=T0 + 9999).refused("digits-11111-1-worker-0-0", retry_at=T0 + 9999)
+    plan = builder.plan(after=600)
+    assert said(plan, "Failed").reason == "DeadlineExceeded"
+    assert "exceeded quota" in said(plan, "Failed").message
+
+
+def test_the_deadline_of_the_queue_is_for_waiting_alone() -> None:
+    ready = make_job().spec(scheduling={"queueDeadlineSeconds": 10}).attempt(1).head().worker(0, ready=False)
+    assert ready.plan(after=100).status is not None
+    placed = ready.plan(after=100).status
+    assert placed is not None
+    assert placed.attempts[0].cause is None
+    runs = make_job().workers(2).spec(scheduling={"queueDeadlineSeconds": 10}).running().head().worker(0)
+    lacks = runs.worker(1, number=1, pending=True, unschedulable="0/3 nodes").plan(after=100).status
+    assert lacks is not None
+    assert lacks.attempts[0].cause is None
 
 
 def test_an_attempt_without_room_gives_back_what_it_holds() -> None:
@@ -188,16 +240,9 @@ def test_an_attempt_without_room_gives_back_what_it_holds() -> None:
     assert plan.status.phase == "Pending"
 
 
-def test_a_replacement_that_finds_no_room_ends_the_attempt_too() -> None:
-    builder = make_job().running(workers_replaced=1).head()
-    plan = builder.worker(0, number=1, pending=True, created=T0 + 100).plan(after=1000)
-    assert plan.status is not None
-    assert plan.status.attempts[0].cause == "Unschedulable"
-
-
 def test_a_replacement_whose_container_never_starts_ends_the_attempt_too() -> None:
     builder = make_job().running(workers_replaced=1).head()
-    builder.worker(0, number=1, phase="Pending", ready=False, node="node-1", created=T0 + 100)
+    builder.worker(0, number=1, phase="Pending", ready=False, node="node-1", created=T0, scheduled_at=T0 + 100)
     before = builder.plan(after=999).status
     assert before is None or before.attempts[0].cause is None
     plan = builder.plan(after=1000)

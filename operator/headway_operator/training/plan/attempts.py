@@ -13,8 +13,8 @@ from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.describing import describe
 from headway_operator.training.plan.ending import end_attempt, not_understood, resumed
 from headway_operator.training.plan.ends import (
-    OVERDUE_SECONDS,
     End,
+    given_up_at,
     gone_message,
     head_end,
     outcome_end,
@@ -245,5 +245,6 @@ def _stop_further(decision: Decision, situation: Situation) -> None:
     for pod in [head] if situation.ran else situation.pods.present:
         decision.delete(pod)
     decision.status.put(attempt)
-    if head.deleting is not None:
-        decision.wake_at(head.deleting + OVERDUE_SECONDS + 1)
+    given_up = given_up_at(head)
+    if given_up is not None:
+        decision.wake_at(given_up + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headway_api.status import Attempt, WorkersStatus
+from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.situation import Situation
@@ -17,6 +18,8 @@ def describe(decision: Decision, situation: Situation, *, creating: bool) -> Non
     status.workers = WorkersStatus(desired=pods.desired, ready=pods.ready_workers)
     _describe_nodes(decision, situation, creating=creating)
     attempt = situation.attempt
+    if attempt.scheduled_time is None and pods.placed:
+        attempt = attempt.model_copy(update={"scheduled_time": to_text(situation.now)})
     if attempt.running_time is None and pods.complete:
         attempt = attempt.model_copy(update={"running_time": to_text(situation.now)})
         decision.notice("Running", f"attempt {attempt.number}: the head and {ready}")
@@ -30,20 +33,27 @@ def _describe_running(decision: Decision, situation: Situation, attempt: Attempt
         status.phase = "Running"
         status.condition("Running", True, "AllReady" if pods.complete else "WorkersMissing", ready)
         return
-    status.phase = "Starting"
     head = "head ready" if pods.head is not None and pods.head.ready else "head not ready"
     why = what_keeps_pods(situation)
-    status.condition("Running", False, "Starting", f"{head}, {ready}" + (f"; {why}" if why else ""))
+    text = f"{head}, {ready}" + (f"; {why}" if why else "")
+    if pods.unschedulable or situation.refusals:
+        status.phase = "Queued"
+        status.condition("Running", False, "Queued", text)
+    else:
+        status.phase = "Starting"
+        status.condition("Running", False, "Starting", text)
 
 
 def _describe_nodes(decision: Decision, situation: Situation, *, creating: bool) -> None:
     status, pods = decision.status, situation.pods
     with_node = sum(1 for pod in pods.present if pod.node is not None)
     if situation.refusals:
+        if pods_refused(situation.job.status) is None:
+            decision.notice(REASON_PODS_REFUSED, bounded(what_keeps_pods(situation)), warning=True)
         status.condition("Scheduled", False, REASON_PODS_REFUSED, what_keeps_pods(situation))
     elif creating and pods_refused(situation.job.status) is not None:
         return
-    elif with_node > pods.desired:
+    elif pods.placed:
         status.condition("Scheduled", True, "PodsScheduled", f"all {with_node} pods have a node")
     else:
         said = next((pod.unschedulable for pod in pods.unschedulable), "")

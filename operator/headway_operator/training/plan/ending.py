@@ -23,6 +23,7 @@ def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
     end = _as_decided(attempt, end)
     begun = to_seconds(attempt.start_time) or situation.now
     at = min(max(end.at if end.at is not None else situation.now, begun), situation.now)
+    active = active_since(attempt)
     entry = attempt.model_copy(
         update={
             "end_time": to_text(at),
@@ -35,7 +36,7 @@ def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
     entry = _with_outcome(decision, entry, end)
     status.put(entry)
     status.start_time = status.start_time or entry.start_time
-    status.active_seconds += int(at) - int(begun)
+    status.active_seconds += max(0, int(at) - int(active)) if active is not None else 0
     status.workers = WorkersStatus(desired=situation.pods.desired, ready=0)
     status.interrupted()
     # What was decided here is charged; what takes the head along with its workers has been, with them.
@@ -44,6 +45,11 @@ def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
     status.drop("Scheduled")
     _decide_what_follows(decision, situation, entry, end)
     decision.again()
+
+
+def active_since(attempt: Attempt) -> float | None:
+    """Since when the attempt holds all its pods; None if it never has."""
+    return to_seconds(attempt.scheduled_time or attempt.running_time)
 
 
 def resumed(decision: Decision) -> None:

@@ -33,6 +33,9 @@ LAST_WORDS = 600
 OVERDUE_SECONDS = 30.0
 """How long after its time a deleted pod may linger before its node counts as unreachable."""
 
+MOST_SKEW_SECONDS = 600.0
+"""So far apart the clocks of the operator, the API server and the nodes may be, and nothing is decided otherwise."""
+
 _NODE_LOST = ("DeletionByTaintManager", "DeletionByPodGC")
 _LOST_TRACK = ("Unknown", "ContainerStatusUnknown")
 """What a kubelet says of a container that it finds no trace of any more: its node was started anew."""
@@ -67,9 +70,33 @@ def read_outcome(end: ContainerEnd | None, attempt: int, uid: str) -> wire.Outco
     return outcome if (outcome.uid, outcome.attempt) == (uid, attempt) else None
 
 
+def given_up_at(pod: Pod) -> float | None:
+    """When a pod that is being deleted should long be gone; None if nobody has asked for that.
+
+    It is counted from when this operator saw that somebody asked, as the clocks of others may be minutes off.
+    """
+    if pod.deleting_seen_at is not None and pod.grace is not None:
+        return pod.deleting_seen_at + pod.grace + OVERDUE_SECONDS
+    return pod.deleting + OVERDUE_SECONDS if pod.deleting is not None else None
+
+
 def overdue(pod: Pod, now: float) -> bool:
     """Whether a deleted pod should long be gone: its node does not answer, nobody will ever see it go."""
-    return pod.deleting is not None and not pod.gone and now > pod.deleting + OVERDUE_SECONDS
+    at = given_up_at(pod)
+    return at is not None and not pod.gone and now > at
+
+
+def ended_at(pod: Pod) -> float | None:
+    """When a pod's main container ended; None if it is not known.
+
+    That is when this operator saw it, as the node's clock may be minutes off. Only where it saw it much later than any
+    clock is off, as it was away, the node is believed.
+    """
+    told = pod.end.at if pod.end is not None else None
+    seen = pod.ended_seen_at
+    if seen is None or told is None:
+        return told if seen is None else seen
+    return told if seen - told > MOST_SKEW_SECONDS else seen
 
 
 def disrupted(pod: Pod) -> tuple[Cause, str] | None:
@@ -138,7 +165,7 @@ def head_end(pod: Pod, uid: str, written: wire.Outcome | None = None) -> End:
     return End(
         cause=cause,
         message=bounded(message),
-        at=end.at if end else None,
+        at=ended_at(pod),
         exit_code=end.exit_code if end else None,
         node=pod.node,
         outcome=outcome,

@@ -12,19 +12,23 @@ from headway_api.status import Attempt
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
-from headway_operator.training.plan.ends import End
+from headway_operator.training.plan.ends import End, ended_at
 from headway_operator.training.plan.model import Job, Pod
-from headway_operator.training.plan.situation import Situation, Wait
+from headway_operator.training.plan.situation import Ask, Situation, Wait
 from headway_operator.training.plan.status import pods_refused
 
 REASON_DOES_NOT_FIT = "GangDoesNotFit"
 """Scheduled=False for this reason: the job holds nothing and will ask for room again."""
 LONGEST_PAUSE_SECONDS = 600.0
 HEAD_ALONE = 5
-"""So many times longer may a head alone, without a GPU, hold its node.
+"""So many times longer may a head alone, without a GPU, hold its node: it holds little."""
+NOBODY_WAITS = 15
+"""So many times longer may a part of the pods hold nodes while no other job of ours waits for room.
 
-It holds little, and where nodes are made for the workers, which takes minutes, these have to keep asking.
+Others may wait, of whom this operator knows nothing; and pods that ask for room are what an autoscaler goes by.
 """
+SCALE_UP_SECONDS = 900.0
+"""So long after an autoscaler said that it makes a node for a pod, that is waited for."""
 LACK_LIMIT = 600
 """How much of a scheduler's message is told: what follows it matters more."""
 
@@ -32,6 +36,11 @@ LACK_LIMIT = 600
 def asking_since(attempt: Attempt) -> str:
     """Since when the job has looked for room for what this attempt runs."""
     return attempt.queued_time or attempt.start_time
+
+
+def queued_since(released: Attempt) -> str:
+    """Since when a job looks for room whose last attempt gave back what it held; one that ran had found it."""
+    return released.end_time or released.start_time if released.running_time else asking_since(released)
 
 
 def turn(attempt: Attempt) -> int:
@@ -55,10 +64,17 @@ def next_turn(job: Job, released: Attempt, now: float) -> str:
     return f"asks again at {to_text(ended + pause(job, released))}, for turn {turn(released) + 1}"
 
 
-def does_not_fit(situation: Situation) -> End | Wait | None:
+def queue_deadline_message(seconds: int, lack: str) -> str:
+    """What is said of a job that has waited too long."""
+    fix = "raise it, ask for less, or add nodes"
+    return bounded(f"no room for all pods within scheduling.queueDeadlineSeconds, {seconds} s; {fix}: {lack}")
+
+
+def does_not_fit(situation: Situation) -> End | Wait | Ask | None:
     """Why the attempt has to give back what it holds, or until when it may hold it."""
     pods, spec = situation.pods, situation.spec
-    lacking = pods.unschedulable
+    # A pod that has been nominated waits for others to leave its node.
+    lacking = [pod for pod in pods.unschedulable if not pod.nominated]
     refused = sorted(situation.refusals)
     # Before a quota, a pod holds something even without a node.
     holding = [pod for pod in pods.present if pod.deleting is None and (pod.node is not None or refused)]
@@ -68,10 +84,29 @@ def does_not_fit(situation: Situation) -> End | Wait | None:
     head_alone = light and all(pod.role == wire.ROLE_HEAD for pod in holding)
     lacking_since = [pod.created for pod in lacking] + ([_refused_since(situation)] if refused else [])
     begun = max(min(_held_since(pod) for pod in holding), min(lacking_since))
-    over = begun + spec.scheduling.release_seconds * (HEAD_ALONE if head_alone else 1)
-    if situation.now < over:
-        return Wait(over)
-    return _given_back(situation, _who_lacks_what(situation, lacking, refused))
+    patience = spec.scheduling.release_seconds * (HEAD_ALONE if head_alone else 1)
+    if situation.now < begun + patience:
+        return Wait(begun + patience)
+    longest = begun + spec.scheduling.release_seconds * NOBODY_WAITS
+    if not situation.observed.others_waiting and situation.now < longest:
+        # Somebody may come to wait meanwhile.
+        return Wait(min(longest, situation.now + spec.scheduling.release_seconds))
+    coming = _until_nodes_come(situation, lacking)
+    if coming is not None:
+        return coming
+    lack = _who_lacks_what(situation, lacking, refused)
+    return End("Released", bounded(f"{lack}; all pods are given back for others to use"))
+
+
+def _until_nodes_come(situation: Situation, lacking: list[Pod]) -> Wait | Ask | None:
+    """Until when nodes may come that an autoscaler is making for pods that lack them."""
+    if not lacking:
+        return None
+    if "scaleUps" not in situation.observed.read:
+        return Ask("scaleUps")
+    said = [situation.observed.scale_ups[pod.name] for pod in lacking if pod.name in situation.observed.scale_ups]
+    due = max(said, default=0.0) + SCALE_UP_SECONDS
+    return Wait(due) if situation.now < due else None
 
 
 def _held_since(pod: Pod) -> float:
@@ -83,7 +118,7 @@ def _refused_since(situation: Situation) -> float:
     attempt, now = situation.attempt, situation.now
     if attempt.running_time is None:
         return to_seconds(attempt.start_time) or now
-    ends = [pod.end.at for pod in situation.pods.lost.values() if pod.end and pod.end.at is not None]
+    ends = [at for pod in situation.pods.lost.values() if (at := ended_at(pod)) is not None]
     if ends:
         return max(ends)
     # The predecessor left no word: since it was first said that its place is refused.
@@ -97,13 +132,3 @@ def _who_lacks_what(situation: Situation, lacking: list[Pod], refused: list[str]
     without = len(refused) or len(lacking)
     what = "was refused" if refused else "found no node"
     return bounded(f"{without} of {situation.pods.desired + 1} pods, {first} among them, {what}: {said}", LACK_LIMIT)
-
-
-def _given_back(situation: Situation, lack: str) -> End:
-    """Released, or Unschedulable if another turn would begin after the startup deadline."""
-    attempt, now = situation.attempt, situation.now
-    asking = now if attempt.running_time else to_seconds(asking_since(attempt)) or now
-    if now + pause(situation.job, attempt) < asking + situation.spec.scheduling.startup_deadline_seconds:
-        return End("Released", bounded(f"{lack}; all pods are given back for others to use"))
-    fix = "ask for less, add nodes, or raise scheduling.startupDeadlineSeconds"
-    return End("Unschedulable", bounded(f"no room for all pods in time; {fix}: {lack}"))

@@ -10,7 +10,7 @@ from headway_operator.policies import retry
 from headway_operator.training.plan import attempts, gang, pod_groups
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ending import conclude, not_understood, resumed
-from headway_operator.training.plan.ends import OVERDUE_SECONDS
+from headway_operator.training.plan.ends import given_up_at
 from headway_operator.training.plan.model import Job, Observed, Plan
 from headway_operator.training.plan.status import condition_of
 from headway_operator.training.plan.stopping import deadline_message, refused_templates
@@ -73,8 +73,9 @@ def _clean_up(decision: Decision) -> bool:
         decision.delete(pod)
         decision.forget(pod)
     for pod in held:
-        if pod.deleting is not None:
-            decision.wake_at(pod.deleting + OVERDUE_SECONDS + 1)
+        given_up = given_up_at(pod)
+        if given_up is not None:
+            decision.wake_at(given_up + 1)
     if not held:
         # Pods that have just gone speak for their attempt, too: somebody may have deleted its ConfigMap.
         gone = {pod.attempt for pod in decision.observed.pods if pod.gone}
@@ -113,9 +114,9 @@ def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
     if not queued and not groupless:
         status.drop("Scheduled")
     status.phase = "Queued" if queued else "Pending"
-    deadline = spec.active_deadline_seconds
-    if deadline is not None and job.status.active_seconds >= deadline:
-        conclude(decision, complete=False, reason="DeadlineExceeded", message=deadline_message(deadline))
+    why = _deadline_over(decision, spec, last)
+    if why is not None:
+        conclude(decision, complete=False, reason="DeadlineExceeded", message=why)
         return
     if groupless or not clean or (last is not None and not _backoff_over(decision, last)):
         return
@@ -123,6 +124,21 @@ def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
         decision.ask("live")
         return
     attempts.carry_on(decision, attempts.begin(job, job.status.attempt + 1, decision.now))
+
+
+def _deadline_over(decision: Decision, spec: TrainingJobSpec, last: Attempt | None) -> str | None:
+    """Why no further attempt is begun, for a person; None if none of the deadlines is over."""
+    active = spec.active_deadline_seconds
+    if active is not None and decision.job.status.active_seconds >= active:
+        return deadline_message(active)
+    queue = spec.scheduling.queue_deadline_seconds
+    if queue is None or last is None or last.cause != "Released":
+        return None
+    over = (to_seconds(gang.queued_since(last)) or decision.now) + queue
+    if decision.now >= over:
+        return gang.queue_deadline_message(queue, last.message or "")
+    decision.wake_at(over)
+    return None
 
 
 def _last(job: Job) -> Attempt | None:

@@ -9,7 +9,7 @@ from headway_api import wire
 from headway_api.status import Attempt, Cause, LossEvent
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
-from headway_operator.training.plan.ends import EVICTED, worker_end
+from headway_operator.training.plan.ends import EVICTED, ended_at, worker_end
 from headway_operator.training.plan.model import Pod
 from headway_operator.training.plan.podset import PodSet
 
@@ -43,7 +43,7 @@ def lost_workers(pods: PodSet, now: float) -> tuple[dict[int, Lost], float | Non
     wake: float | None = None
     for index, pod in pods.lost.items():
         if pod.end is not None and pod.end.exit_code in _WITH_THE_HEAD and not pod.disruption:
-            known_at = (pod.end.at or now) + FOLLOW_SECONDS
+            known_at = (ended_at(pod) or 0.0) + FOLLOW_SECONDS
             if now < known_at:
                 wake = known_at if wake is None else min(wake, known_at)
                 continue

@@ -42,6 +42,11 @@ class PodSet:
         return [*head, *self.workers.values()]
 
     @property
+    def placed(self) -> bool:
+        """Whether all pods are there and have a node."""
+        return sum(1 for pod in self.present if pod.node is not None) > self.desired
+
+    @property
     def unschedulable(self) -> list[Pod]:
         """Those of whom the scheduler has said that it finds no node; who says most comes first.
 

@@ -15,6 +15,7 @@ from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
 from headway_operator.training.plan import ends, gang, hang
 from headway_operator.training.plan.decision import Decision
+from headway_operator.training.plan.ending import active_since
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.losses import counted
 from headway_operator.training.plan.model import Job, Pod
@@ -26,7 +27,7 @@ StopReason = Callable[[Situation], Verdict]
 
 def deadline_message(seconds: int) -> str:
     """What is said when the deadline is over."""
-    return f"the job has held pods for activeDeadlineSeconds, {seconds} s: raise it to let a new job go on"
+    return f"the job has held all its pods for activeDeadlineSeconds, {seconds} s: raise it to let a new job go on"
 
 
 def reason_to_stop(situation: Situation, decision: Decision) -> End | None:
@@ -53,12 +54,22 @@ def _of_an_earlier_version(situation: Situation) -> Verdict:
 
 
 def _deadline(situation: Situation) -> Verdict:
-    seconds = situation.spec.active_deadline_seconds
-    if seconds is None:
+    seconds, since = situation.spec.active_deadline_seconds, active_since(situation.attempt)
+    if seconds is None or since is None:
         return None
-    start = to_seconds(situation.attempt.start_time) or situation.now
-    over = start + seconds - situation.job.status.active_seconds
+    over = since + seconds - situation.job.status.active_seconds
     return End("DeadlineExceeded", deadline_message(seconds)) if situation.now >= over else Wait(over)
+
+
+def _queue_deadline(situation: Situation) -> Verdict:
+    """A job that waits for room for too long. One that runs waits only once it has given back what it holds."""
+    seconds = situation.spec.scheduling.queue_deadline_seconds
+    if seconds is None or situation.ran or situation.pods.placed:
+        return None
+    over = (to_seconds(gang.asking_since(situation.attempt)) or situation.now) + seconds
+    if situation.now < over:
+        return Wait(over)
+    return End("DeadlineExceeded", gang.queue_deadline_message(seconds, _why_not_ready(situation)))
 
 
 def refused_templates(job: Job, refusals: Mapping[str, Refusal]) -> tuple[str, ...]:
@@ -113,26 +124,28 @@ def _why_waiting(pod: Pod) -> tuple[Cause, float, str] | None:
 
 
 def _not_ready_in_time(situation: Situation) -> Verdict:
-    """Pods that do not come up in time, at the start or as a replacement."""
-    attempt, pods = situation.attempt, situation.pods
-    patience = situation.spec.scheduling.startup_deadline_seconds
-    if attempt.running_time is None:
-        over = (to_seconds(gang.asking_since(attempt)) or situation.now) + patience
+    """Pods that have a node and do not come up in time, at the start or as a replacement."""
+    pods, patience = situation.pods, situation.spec.scheduling.startup_deadline_seconds
+    if situation.ran:
+        begun = min((_placed_at(pod) for pod in pods.workers.values() if _idle(pod)), default=None)
     else:
-        late = [pod.created for pod in pods.workers.values() if not pod.ready and pod.deleting is None and _idle(pod)]
-        if not late:
-            return None
-        over = min(late) + patience
-    if situation.now < over:
-        return Wait(over)
-    fix = "ask for less, add nodes, or raise scheduling.startupDeadlineSeconds"
-    text = f"not all pods were ready after {patience} s; {fix}: {_why_not_ready(situation)}"
+        begun = max(map(_placed_at, pods.present)) if pods.placed else None
+    if begun is None:
+        return None
+    if situation.now < begun + patience:
+        return Wait(begun + patience)
+    fix = "make what is missing, or raise scheduling.startupDeadlineSeconds"
+    text = f"not all pods were ready {patience} s after they had a node; {fix}: {_why_not_ready(situation)}"
     return End("Unschedulable", bounded(text))
 
 
+def _placed_at(pod: Pod) -> float:
+    return pod.scheduled_at if pod.scheduled_at is not None else pod.created
+
+
 def _idle(pod: Pod) -> bool:
-    # Not started for whatever reason: no node, no image, a volume or a network that does not come.
-    return pod.phase == "Pending"
+    """Whether a pod has a node and is not started, for whatever reason: an image, a volume, a network that lacks."""
+    return pod.node is not None and pod.phase == "Pending" and not pod.ready and pod.deleting is None
 
 
 def what_keeps_pods(situation: Situation) -> str:
@@ -172,6 +185,7 @@ STOP_REASONS: tuple[StopReason, ...] = (
     _suspended,
     _of_an_earlier_version,
     _deadline,
+    _queue_deadline,
     _refused,
     _cannot_start,
     _not_ready_in_time,
