@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
+from headway_api import wire
 from headway_operator.engine import apply, lease, queue, store
 from headway_operator.training import steps
-from headway_operator.training.plan import attempts, ending, job
+from headway_operator.training.plan import attempts, ending, job, status
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,13 @@ BUGS = (
         55,
         "ended with Succeeded, the status says Preempted",
         (attempts._end_of, "situation.report.outcome if situation.report is not None else None", "None"),
+    ),
+    _bug(
+        "names hold no uid, and words of any job are believed",
+        0,
+        "has words of",
+        (wire.object_name, "-{uid[:UID_LENGTH]}", ""),
+        (status.read_progress, "(word.uid, word.attempt) == (uid, attempt)", "word.attempt == attempt"),
     ),
 )
 

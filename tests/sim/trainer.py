@@ -21,6 +21,8 @@ STEPS = 10
 CHECKPOINT_EVERY = 2
 POLL_SECONDS = 1.5
 HEARTBEAT_SECONDS = 30.0
+LONGEST_STOP_SECONDS = 95.0
+"""A little less than the grace of its pod."""
 SIGNATURE = "said/by"
 """The metric in all words of a driver that tells the job it runs for."""
 EXIT_CODES = {"Succeeded": 0, "UserError": 1, "StorageError": 74, "Internal": 70, "Interrupted": 143}
@@ -151,9 +153,10 @@ class Driver:
         return True
 
     def asked_to_stop(self) -> None:
-        """SIGTERM: take a checkpoint, say so, and go."""
+        """SIGTERM: take a checkpoint, say so, and go. That may take its time, in which it trains and speaks on."""
         world = self.world
-        world.agenda.after(world.some(0.05, 3.0), self._stop)
+        most = 3.0 if world.chance.random() < 0.7 else LONGEST_STOP_SECONDS
+        world.agenda.after(world.some(0.05, most), self._stop)
 
     def _stop(self) -> None:
         if not self._over():
