@@ -29,7 +29,8 @@ OURS = (kube.PODS, kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_P
 UNWATCHED = ("Secret", "Service", "NetworkPolicy")
 SURE = ("UserError", "StorageError", "Internal", "OutOfMemory")
 """Ends that mean the same whatever else has happened to the pod."""
-LOOKS_A_SECOND = 30
+LOOKS_A_SECOND, LOOKS_A_POD = 30, 4
+"""So many looks at a job a second are enough, and so many more for each of its pods: all may change at once."""
 LOOKS_A_MINUTE, LOOKS_A_CHANGE = 75, 8
 """So many looks at a job a minute are enough whatever its driver says: for each word, and for each status write that
 waited for its time; and so many more for each other change of its objects."""
@@ -129,7 +130,8 @@ class Checks:
             self.fail(f"{process.name} tries {named(*key[-2:])} again {due - now:.2f} s before its backoff is over")
         looks = (id(process), key, int(now))
         self._looks[looks] += 1
-        if self._looks[looks] > LOOKS_A_SECOND:
+        asked = self.tales[self.world.uids.get(key[-2:], "")].most_asked
+        if self._looks[looks] > LOOKS_A_SECOND + LOOKS_A_POD * asked:
             self.fail(f"{process.name} looks at {named(*key[-2:])} again and again")
         minute = (id(process), key, -1 - int(now) // 60)
         self._looks[minute] += 1

@@ -106,6 +106,8 @@ class Schedule:
     """Those of the processes of the operator, in turn."""
     chatty: float = 0.0
     """Seconds between two words of a driver that trains; none: one a report."""
+    pace: float = 1.0
+    """So many times longer than a few seconds a driver trains between two reports."""
 
     def only(self, actions: list[Action]) -> Schedule:
         """The same, with fewer actions."""

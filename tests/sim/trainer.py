@@ -115,7 +115,7 @@ class Driver:
         self._say()
         if self.world.schedule.chatty and not self.words:
             self._chat()
-        self.world.agenda.after(self.world.some(1.0, 5.0), self._train, [w.uid for w in self._workers()])
+        self.world.agenda.after(self._a_while(), self._train, [w.uid for w in self._workers()])
 
     def _chat(self) -> None:
         """Say again and again how far it is, as often as it was told, or more often than that."""
@@ -123,6 +123,10 @@ class Driver:
             self.words += 1
             self._say()
             self.world.agenda.after(self.world.schedule.chatty, self._chat)
+
+    def _a_while(self) -> float:
+        """How long it trains between two reports."""
+        return self.world.some(1.0, 5.0) * self.world.schedule.pace
 
     def _workers(self) -> list[Container]:
         return self.world.cluster.workers(self.of)
@@ -143,7 +147,7 @@ class Driver:
             self.end("Succeeded")
         else:
             self._say()
-            self.world.agenda.after(self.world.some(1.0, 5.0), self._train, group)
+            self.world.agenda.after(self._a_while(), self._train, group)
 
     def _save(self) -> bool:
         """Commit a checkpoint; false if a newer attempt has claimed the storage."""
