@@ -49,8 +49,9 @@ def test_a_value_that_this_version_refuses_is_taken_as_it_stands(path: str, valu
     assert problems_of(changed({path: value}))
     found = spec_of({path: value})
     assert kept(found) == (value if path != "spec.model.options.layers" else 3)
-    assert found.model.name == "mlp", "the rest is as it was"
-    assert found.training.epochs == 2
+    assert found.model is not None
+    assert found.training is not None
+    assert (found.model.name, found.training.epochs) == ("mlp", 2), "the rest is as it was"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_run_file_keeps_what_this_version_would_refuse() -> None:
     again = read_run_file(write_run_file(run_file(spec)))
     assert again.spec.workers.resources.gpu == 2
     assert again.spec.training is not None
-    assert again.spec.training.optimizer.name == "a later one"
+    assert str(again.spec.training.optimizer.name) == "a later one"
     assert json.loads(write_run_file(again)) == json.loads(write_run_file(run_file(spec)))
 
 
