@@ -104,6 +104,12 @@ class Retry(Section):
     Progress is training that goes further than the job had been before it failed, in one attempt or in several. So a
     budget is for an hour of progress, by default, and not for the whole life of the job.
     """
+    keep_failed_pods: Literal["Never", "Last"] = "Never"
+    """Whether the pods of the last failed attempt stay after they have ended, for a look at them and their logs.
+
+    Last: until another attempt fails, the job succeeds, is suspended or is deleted. They hold no GPU, CPU or memory.
+    Pods that had to be stopped are gone.
+    """
 
 
 def _has_function(spec: TrainingJobSpec) -> bool:

@@ -279,7 +279,7 @@ class Summary(StatusSection):
     progress: Word | None = None
     """How far the job is: `38%`, or `step 7410` where the end is not known."""
     workers: Word | None = None
-    """Workers that are ready, and how many should be: `3/4`."""
+    """Workers that are ready, and how many should be: `3/4`; nothing for a job that has ended."""
     metric: Word | None = None
     """The metric that says most: `accuracy=0.98`."""
     message: Message | None = None
@@ -304,7 +304,7 @@ def summarise(status: TrainingJobStatus) -> Summary:
     newest = max(said, key=lambda condition: condition.last_transition_time, default=None)
     return Summary(
         progress=far,
-        workers=f"{workers.ready}/{workers.desired}" if workers else None,
+        workers=f"{workers.ready}/{workers.desired}" if workers and status.phase not in FINISHED else None,
         metric=_telling_metric((status.result or progress or Result()).metrics),
         message=newest.message if newest else None,
     )

@@ -38,6 +38,8 @@ def condition(kind: Any, message: str, time: str = TIME) -> Condition:
         (TrainingJobStatus(phase="Succeeded", progress=Progress(percent=60)), {"progress": "100%"}),
         (TrainingJobStatus(phase="Failed", progress=Progress(percent=60)), {"progress": "60%"}),
         (TrainingJobStatus(workers=WorkersStatus(desired=4, ready=3)), {"workers": "3/4"}),
+        (TrainingJobStatus(phase="Failed", workers=WorkersStatus(desired=4, ready=0)), {}),
+        (TrainingJobStatus(phase="Succeeded", workers=WorkersStatus(desired=4, ready=0)), {"progress": "100%"}),
         (
             TrainingJobStatus(progress=Progress(metrics={"train/loss": "0.213456", "validation/f1": "0.8"})),
             {"metric": "validation/f1=0.8"},

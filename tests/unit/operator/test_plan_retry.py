@@ -36,7 +36,7 @@ def test_each_cause_is_tried_again_or_final_or_free() -> None:
 def test_each_budget_has_a_counter_and_a_field_of_its_own() -> None:
     names = [policy.name for policy in retry.POLICIES.values()]
     assert sorted(names) == sorted(Failures.model_fields)
-    assert {*names, "infrastructure", "forget_after_seconds"} == set(Retry.model_fields)
+    assert {*names, "infrastructure", "forget_after_seconds", "keep_failed_pods"} == set(Retry.model_fields)
     assert len(set(names)) == len(names)
 
 

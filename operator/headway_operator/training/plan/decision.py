@@ -25,6 +25,7 @@ class Decision:
         self._create: list[NewPod] = []
         self._ensure: frozenset[str] = frozenset()
         self._dry_run: list[NewPod] = []
+        self._kept: set[str] = set()
         self._delete: dict[str, Pod] = {}
         self._delete_objects: set[int] = set()
         self._delete_job = False
@@ -60,8 +61,8 @@ class Decision:
         self._dry_run = list(pods)
 
     def delete(self, pod: Pod) -> None:
-        """Delete a pod, unless that has been asked for already."""
-        if not pod.gone and pod.deleting is None:
+        """Delete a pod, unless that has been asked for already, or it is kept."""
+        if not pod.gone and pod.deleting is None and pod.uid not in self._kept:
             self._delete[pod.uid] = pod
             self.wake_at(self.now + GOING_SECONDS)
 
@@ -95,14 +96,21 @@ class Decision:
         """Decide again at once: what was decided takes effect when the status says it."""
         self._wake_at(self.now)
 
-    def held(self) -> list[Pod]:
-        """The pods that are still there. A pod whose node has not answered for too long is waited for no longer.
+    def keep(self, pods: list[Pod], until: float | None) -> None:
+        """These pods are not deleted, unless that has been asked for already; `until`: those that have not ended."""
+        self._kept = {pod.uid for pod in pods}
+        if until is not None:
+            self.wake_at(until)
 
-        Before that is believed, the API server is asked.
+    def held(self) -> list[Pod]:
+        """The pods that are still there, but those that are kept and have ended.
+
+        A pod whose node has not answered for too long is waited for no longer. Before that is believed, the API server
+        is asked.
         """
         held = []
         for pod in self.observed.pods:
-            if pod.gone:
+            if pod.gone or (pod.ended and pod.uid in self._kept):
                 continue
             if not overdue(pod, self.now):
                 held.append(pod)

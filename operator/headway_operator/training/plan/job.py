@@ -11,6 +11,7 @@ from headway_operator.training.plan import attempts, gang, pod_groups
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ending import conclude, not_understood, resumed
 from headway_operator.training.plan.ends import given_up_at
+from headway_operator.training.plan.keeping import kept
 from headway_operator.training.plan.model import Job, Observed, Plan
 from headway_operator.training.plan.status import condition_of
 from headway_operator.training.plan.stopping import deadline_message, refused_templates
@@ -24,6 +25,7 @@ def plan(job: Job, observed: Observed, now: float) -> Plan:
         # Owner references take all of it away.
         return Plan(forget=tuple(pod for pod in observed.pods if pod.gone))
     decision = Decision(job, observed, now)
+    decision.keep(*kept(job, observed, now))
     attempt = attempts.open_attempt(job, observed, now)
     if job.status.phase in FINISHED and not _corrected(job):
         _clean_up(decision)
