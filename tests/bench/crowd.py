@@ -8,38 +8,68 @@ import contextlib
 import json
 import os
 import ssl
+import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import aiohttp
 import yaml
 
-from cluster.paper import Operator, Paper
+from cluster.paper import Paper
 from harness import Cluster
 from headway_api import wire
 from sim.builders import document, outcome
 
 NODES = 10
 """Of a thousand pods each."""
-JOBS = "/apis/headway.dev/v1alpha1/namespaces/default/trainingjobs"
 PODS = "/api/v1/namespaces/default/pods"
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 AT_A_TIME = 32
 SETTLE_SECONDS = 5.0
 """After the last job has come where it should: what can wait (numbers in the status, Events) is written, too."""
+Item = TypeVar("Item")
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def paper() -> Iterator[Paper]:
+def paper(nodes: int = NODES) -> Iterator[Paper]:
     """A fresh control plane with kwok's nodes, the kinds and the operator's rights."""
-    with tempfile.TemporaryDirectory() as folder, Paper.made("bench", Path(folder), nodes=NODES) as made:
+    with tempfile.TemporaryDirectory() as folder, Paper.made("bench", Path(folder), nodes=nodes) as made:
         yield made
+
+
+class Operator(Protocol):
+    """An operator that is measured."""
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Its process."""
+        ...
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of job."""
+
+    path: str
+    """Where its objects are."""
+    document: Callable[..., dict[str, Any]]
+    """One of that name and spec."""
+
+
+TRAINING_JOBS = Kind("/apis/headway.dev/v1alpha1/namespaces/default/trainingjobs", document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +84,9 @@ class Usage:
     """MB at the most."""
 
     @classmethod
-    def of(cls, operator: Operator) -> Self:
+    def of(cls, pid: int) -> Self:
         """Read it from /proc."""
-        folder = Path("/proc") / str(operator.process.pid)
+        folder = Path("/proc") / str(pid)
         words = (folder / "stat").read_text().rpartition(")")[2].split()
         status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
         memory, peak = (int(status[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
@@ -66,75 +96,74 @@ class Usage:
 class Crowd:
     """The jobs of a benchmark, seen over a watch of its own."""
 
-    def __init__(self, session: aiohttp.ClientSession, operator: Operator | None) -> None:
-        self._session = session
-        self._operator = operator
+    def __init__(self, session: aiohttp.ClientSession, operator: Operator | None, kind: Kind) -> None:
+        self.session = session
+        self.operator = operator
+        """Nothing is waited for once it has ended."""
+        self._kind = kind
         self.jobs: dict[str, dict[str, Any]] = {}
         """What the watch has shown of each, by name."""
         self._changed = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, cluster: Cluster, operator: Operator | None = None) -> AsyncIterator[Self]:
-        """Look at a cluster, as its administrator. Nothing is waited for once the operator has ended."""
-        server, context = _access(cluster.kubeconfig)
-        connector = aiohttp.TCPConnector(ssl=context, limit=0)
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(server, connector=connector, timeout=timeout) as session:
-            crowd = cls(session, operator)
-            watching = asyncio.create_task(crowd._watch())
+    async def on(
+        cls, cluster: Cluster, operator: Operator | None = None, kind: Kind = TRAINING_JOBS
+    ) -> AsyncIterator[Self]:
+        """Watch a cluster, as its administrator."""
+        async with session_of(cluster.kubeconfig) as session:
+            crowd = cls(session, operator, kind)
+            crowd._watching = asyncio.create_task(crowd._watch())
             try:
                 yield crowd
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                crowd._watching.cancel()
+                await asyncio.gather(crowd._watching, return_exceptions=True)
 
     async def submit(self, names: Iterable[str], *, workers: int = 1, **spec: Any) -> None:
         """Create jobs, as fast as the API server takes them."""
         small = {"resources": {"cpu": "10m", "memory": "64Mi"}}
         parts = {"head": small, "workers": {**small, "replicas": workers}}
-        await self._each(names, lambda name: self._session.post(JOBS, json=document(name, **{**parts, **spec})))
+        body = self._kind.document
+        await each(names, lambda name: self.session.post(self._kind.path, json=body(name, **{**parts, **spec})))
 
     async def delete(self, names: Iterable[str]) -> None:
         """Delete jobs."""
-        await self._each(names, lambda name: self._session.delete(f"{JOBS}/{name}"))
+        await each(names, lambda name: self.session.delete(f"{self._kind.path}/{name}"))
 
     async def patch_status(self, names: Iterable[str], body: dict[str, Any]) -> None:
         """Merge into the status of jobs."""
-        await self._each(names, lambda name: self._patch(f"{JOBS}/{name}/status", body))
+        await each(names, lambda name: self._patch(f"{self._kind.path}/{name}/status", body))
 
     async def end_drivers(self, names: Iterable[str], **word: Any) -> None:
-        """The main processes of the heads end in order, and leave their word."""
+        """The main processes of the heads of first attempts end in order, and leave their word."""
+        await each(names, lambda name: self._end_driver(name, word))
+
+    def _end_driver(self, name: str, word: dict[str, Any]) -> Any:
+        uid = self.jobs[name]["metadata"]["uid"]
+        message = outcome("Succeeded", uid=uid, **word)
+        ended = {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": None, "finishedAt": None}
         container = {"name": "main", "image": "trainer:test", "imageID": "", "ready": False, "restartCount": 0}
-
-        def end(name: str) -> Any:
-            uid = self.uid(name)
-            message = outcome("Succeeded", uid=uid, message="stored", **word)
-            ended = {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": None, "finishedAt": None}
-            status = {
-                "phase": "Succeeded",
-                "containerStatuses": [container | {"state": {"terminated": ended}}],
-                "conditions": [{"type": "Ready", "status": "False"}],
-            }
-            return self._patch(f"{PODS}/{wire.head_name(name, uid, 1)}/status", {"status": status})
-
-        await self._each(names, end)
-
-    def uid(self, name: str) -> str:
-        """The uid of a job."""
-        uid: str = self.jobs[name]["metadata"]["uid"]
-        return uid
+        status = {
+            "phase": "Succeeded",
+            "containerStatuses": [container | {"state": {"terminated": ended}}],
+            "conditions": [{"type": "Ready", "status": "False"}],
+        }
+        return self._patch(f"{PODS}/{wire.head_name(name, uid, 1)}/status", {"status": status})
 
     def _patch(self, path: str, body: dict[str, Any]) -> Any:
-        return self._session.patch(path, json=body, headers={"Content-Type": "application/merge-patch+json"})
+        return self.session.patch(path, json=body, headers=MERGE_PATCH)
 
     async def until(self, what: str, holds: Callable[[], bool], within: float) -> None:
         """Wait until the watch has shown it."""
         deadline = time.monotonic() + within
         while not holds():
-            if self._operator is not None and self._operator.process.poll() is not None:
-                said = self._operator.log.read_text().splitlines()[-1:]
+            if self.operator is not None and self.operator.process.poll() is not None:
+                said = self.operator.log.read_text().splitlines()[-1:]
                 raise RuntimeError(f"the operator has ended, as when it cannot renew its Lease in time: {said}")
+            if self._watching is not None and self._watching.done():
+                self._watching.result()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {within:.0f} s: {what}; the jobs are {dict(self.phases())}")
             self._changed.clear()
@@ -143,7 +172,7 @@ class Crowd:
 
     async def pods(self) -> int:
         """How many pods there are."""
-        async with self._session.get(PODS, params={"limit": "1"}) as answer:
+        async with self.session.get(PODS, params={"limit": "1"}) as answer:
             listed = await answer.json()
         return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount", 0))
 
@@ -154,12 +183,13 @@ class Crowd:
     async def _watch(self) -> None:
         """List and watch, again and again: the API server ends a watch that is slow to read, as on a busy machine."""
         while True:
-            async with self._session.get(JOBS) as answer:
+            async with self.session.get(self._kind.path) as answer:
+                answer.raise_for_status()
                 listed = await answer.json()
             self.jobs = {job["metadata"]["name"]: job for job in listed["items"]}
             self._changed.set()
             params = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
-            async with self._session.get(JOBS, params=params) as stream:
+            async with self.session.get(self._kind.path, params=params) as stream:
                 async for line in stream.content:
                     event = json.loads(line)
                     if event["type"] == "ERROR":
@@ -171,17 +201,38 @@ class Crowd:
                         self.jobs[name] = event["object"]
                     self._changed.set()
 
-    @staticmethod
-    async def _each(names: Iterable[str], call: Callable[[str], Any]) -> None:
-        waiting = iter(names)
 
-        async def work() -> None:
-            for name in waiting:
-                async with call(name) as answer:
-                    if answer.status >= 300:
-                        raise RuntimeError(f"{name}: {answer.status} {await answer.text()}")
+@asynccontextmanager
+async def session_of(kubeconfig: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with the API server, as the administrator, for as many calls at a time as there are."""
+    server, context = _access(kubeconfig)
+    connector = aiohttp.TCPConnector(ssl=context, limit=0)
+    async with aiohttp.ClientSession(
+        server, connector=connector, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=2**21
+    ) as session:
+        yield session
 
-        await asyncio.gather(*(work() for _ in range(AT_A_TIME)))
+
+async def each(names: Iterable[str], call: Callable[[str], Any]) -> None:
+    """Make a call for each name, some at a time."""
+
+    async def checked(name: str) -> None:
+        async with call(name) as answer:
+            if answer.status >= 300:
+                raise RuntimeError(f"{name}: {answer.status} {await answer.text()}")
+
+    await some_at_a_time(names, checked)
+
+
+async def some_at_a_time(names: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+    """Do something for each, as fast as the API server takes it."""
+    waiting = iter(names)
+
+    async def worker() -> None:
+        for name in waiting:
+            await work(name)
+
+    await asyncio.gather(*(worker() for _ in range(AT_A_TIME)))
 
 
 def _access(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:

@@ -11,7 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.yardstick import loop_ms
+
 RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """How a reference that was taken on another machine was brought to this one."""
+
+    by: str
+    """The yardstick."""
+    value: float
+    """The reference as it was taken there."""
+    then: float
+    """What the yardstick took there."""
+    now: float
+    """What it takes here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +36,8 @@ class Reference:
 
     name: str
     value: float
+    scaled: Scaled | None = None
+    """None where it was measured in the same call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +94,7 @@ def row(measured: Measured, *, command: str, machine: Mapping[str, Any], date: d
         name=measured.name,
         value=round(measured.value, 4),
         unit=measured.unit,
-        reference=asdict(measured.reference) if measured.reference is not None else None,
+        reference=_reference(measured.reference),
         ratio=round(ratio, 4) if ratio is not None else None,
         goal=asdict(goal) if goal is not None else None,
         reached=goal.reached(measured.value, ratio) if goal is not None else None,
@@ -86,14 +104,16 @@ def row(measured: Measured, *, command: str, machine: Mapping[str, Any], date: d
     )
 
 
+def _reference(reference: Reference | None) -> dict[str, Any] | None:
+    if reference is None:
+        return None
+    scaled = {"scaled": asdict(reference.scaled)} if reference.scaled is not None else {}
+    return {"name": reference.name, "value": round(reference.value, 4), **scaled}
+
+
 def kept(path: Path) -> list[Row]:
     """The rows of a results file; none if there is no such file."""
     return [Row(**entry) for entry in json.loads(path.read_text())] if path.exists() else []
-
-
-def kept_value(benchmark: str, name: str) -> float | None:
-    """The kept figure of that name, for a part that compares itself with another."""
-    return next((entry.value for entry in kept(RESULTS / f"{benchmark}.json") if entry.name == name), None)
 
 
 def keep(path: Path, fresh: Iterable[Row]) -> None:
@@ -112,7 +132,7 @@ def table(rows: Iterable[Row]) -> str:
             (
                 entry.name,
                 f"{entry.value:.4g} {entry.unit}".strip(),
-                f"{reference['value']:.4g} ({reference['name']})" if reference else "-",
+                _shown(reference) if reference else "-",
                 f"{entry.ratio:.2f}" if entry.ratio is not None else "-",
                 _goal(entry.goal),
                 {True: "reached", False: "MISSED", None: ""}[entry.reached],
@@ -122,6 +142,16 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _shown(reference: Mapping[str, Any]) -> str:
+    scaled = reference.get("scaled")
+    by = (
+        f", {scaled['value']:.4g} scaled by {scaled['by']} {scaled['then']:.4g} -> {scaled['now']:.4g}"
+        if scaled
+        else ""
+    )
+    return f"{reference['value']:.4g} ({reference['name']}{by})"
 
 
 def _goal(goal: Mapping[str, Any] | None) -> str:
@@ -135,17 +165,19 @@ class Machine:
     """The machine, without its name, and how much of it others took while something was measured."""
 
     def __init__(self) -> None:
+        self._loop = loop_ms()
         self._load = os.getloadavg()[0]
         self._ticks = _ticks()
 
     def describe(self) -> dict[str, Any]:
-        """As kept: what it is, the load when the measurement began, the share of CPU that its host withheld since."""
+        """As kept: what it is and is worth, the load when it began, the share of CPU that its host withheld since."""
         ticks = [now - before for now, before in zip(_ticks(), self._ticks, strict=True)]
         return {
             "cpu": _cpu_model(),
             "cores": len(os.sched_getaffinity(0)),
             "memoryGiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "kernel": platform.release(),
+            "pythonLoopMs": round(self._loop, 1),
             "loadBefore": round(self._load, 2),
             "stolenPercent": round(100 * ticks[_STEAL] / max(1, sum(ticks)), 1),
         }

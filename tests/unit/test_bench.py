@@ -12,7 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import bench.__main__ as runner
-from bench import bar
+from bench import bar, references
+from bench.clones import PATTERN, Copies, told_seconds
+from bench.drivers import percentile
+from bench.references import by_bare_seconds
 from bench.report import Goal, Machine, Measured, Reference, keep, kept, row, table
 from harness import ROOT
 
@@ -80,7 +83,49 @@ def test_the_table_shows_figure_reference_ratio_and_goal() -> None:
 
 def test_the_machine_is_described_without_its_name() -> None:
     described = Machine().describe()
-    assert set(described) == {"cpu", "cores", "memoryGiB", "kernel", "loadBefore", "stolenPercent"}
+    assert set(described) == {
+        "cpu", "cores", "memoryGiB", "kernel", "pythonLoopMs", "loadBefore", "stolenPercent"
+    }  # fmt: skip
+    assert described["pythonLoopMs"] > 1
+
+
+def test_a_reference_of_another_machine_is_scaled_by_a_yardstick_and_the_row_says_so() -> None:
+    """KubeRay's 81 s where the bare operator took 21.5 s are 162 s where it takes twice as long."""
+    entry = as_row(Measured("a", 64.8, "s", by_bare_seconds("KubeRay", 81.0, 43.0)))
+    assert (entry.reference["value"], entry.ratio) == (162.0, 0.4)
+    assert entry.reference["scaled"] == {
+        "by": "a bare kopf operator, s until 500 jobs run", "value": 81.0, "then": 21.5, "now": 43.0
+    }  # fmt: skip
+    shown = table([entry])
+    assert "162 (KubeRay, 81 scaled by a bare kopf operator, s until 500 jobs run 21.5 -> 43)" in shown
+
+
+def test_a_machine_that_takes_as_long_for_the_loop_leaves_a_reference_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "loop_ms", lambda: references.LOOP_THEN)
+    assert references.by_loop("KubeRay", 44.4).value == 44.4
+    monkeypatch.setattr(references, "loop_ms", lambda: references.LOOP_THEN / 2)
+    assert references.by_loop("KubeRay", 44.4).value == 22.2
+    assert as_row(ROUND_TRIP).reference == {"name": "KubeRay", "value": 80.0}
+
+
+def test_a_share_of_calls_is_told_by_the_nearest_rank() -> None:
+    """The 99th of a hundred, not the worst; the worst of few."""
+    assert percentile([float(number) for number in range(100, 0, -1)], 99) == 99
+    assert percentile([1.0, 2.0, 3.0], 50) == 2
+    assert percentile([1.0, 9.0], 99) == 9
+    assert percentile([], 99) == 0
+
+
+def test_drivers_are_told_to_speak_less_often_the_more_of_them_there_are() -> None:
+    assert [told_seconds(jobs) for jobs in (0, 50, 500, 5000)] == [2, 2, 20, 60]
+
+
+def test_a_copy_of_a_job_has_names_and_words_of_its_own() -> None:
+    pattern = {"metadata": {"name": PATTERN, "uid": "aaaaaaaa-1111-2222-3333-444444444444"}}
+    copies = Copies(None, pattern, [])  # type: ignore[arg-type]
+    uid = "bbbbbbbb-1111-2222-3333-444444444444"
+    text = f"{PATTERN} {PATTERN}-aaaaa-1-head s3://x/{PATTERN}-aaaaaaaa {pattern['metadata']['uid']}"
+    assert copies.renamed(text, "job-7", uid) == f"job-7 job-7-bbbbb-1-head s3://x/job-7-bbbbbbbb {uid}"
 
 
 def test_a_part_is_run_with_its_settings_and_its_command_can_be_typed_again(results: Path) -> None:
