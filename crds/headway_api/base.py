@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -232,8 +233,13 @@ def needs(field: str, other: str, why: str) -> Rule:
 
 
 def _set(section: BaseModel, alias: str) -> bool:
-    by_alias = {info.alias or name: name for name, info in type(section).model_fields.items()}
-    return getattr(section, by_alias[alias]) is not None
+    return getattr(section, _names(type(section))[alias]) is not None
+
+
+@cache
+def _names(kind: type[BaseModel]) -> dict[str, str]:
+    """The names of a section's fields, by those that users write."""
+    return {info.alias or name: name for name, info in kind.model_fields.items()}
 
 
 def formed(pattern: str, must: str, *, max_length: int) -> Any:

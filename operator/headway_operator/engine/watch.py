@@ -38,6 +38,25 @@ class _NoEssence(kopf.DiffBaseStorage):
         raise NotImplementedError("nothing is handled, so nothing is stored")
 
 
+class _NoProgress(kopf.ProgressStorage):
+    """Nor is there any progress of handlers to be kept, or to be left out of that comparison."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise NotImplementedError("nothing is handled, so nothing is stored")
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
 class Backoffs:
     """Seconds between the tries of one request of kopf's, without end.
 
@@ -125,6 +144,7 @@ def _settings(selectors: Mapping[Resource, str]) -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = _NoEssence()
+    settings.persistence.progress_storage = _NoProgress()
     for resource, labels in selectors.items():
         if labels:
             settings.watching.label_selectors[resource.plural] = labels

@@ -159,9 +159,8 @@ class TrainingJobs:
         if owner.spec.too_large:
             return Resolved(None, (f"spec: is too large: {owner.spec.size} bytes as JSON",))
         defaults = kept(self._defaults, status)
-        known = (owner.uid, owner.generation, begun)
-        of, resolved = self._specs.get(known, (None, None))
-        if resolved is None or of != defaults:
+        resolved = self._known(owner, defaults, begun=begun)
+        if resolved is None:
             document: Mapping[str, Any] = {
                 "apiVersion": API_VERSION,
                 "kind": self.name,
@@ -169,12 +168,20 @@ class TrainingJobs:
                 "spec": owner.spec.value(),
             }
             resolved = resolve(document, defaults, begun=begun)
-            self._specs[known] = (defaults, resolved)
+            self._specs[owner.uid, owner.generation, begun] = (defaults, resolved)
             if len(self._specs) > SPECS_KEPT:
                 self._specs.popitem(last=False)
-        else:
-            self._specs.move_to_end(known)
         return resolved
+
+    def _known(self, owner: Owner, defaults: Defaults, *, begun: bool) -> Resolved | None:
+        """What was resolved before. A valid spec is understood as it was judged."""
+        for judged in (begun, False):
+            known = (owner.uid, owner.generation, judged)
+            of, resolved = self._specs.get(known, (None, None))
+            if resolved is not None and of == defaults and (judged == begun or resolved.spec is not None):
+                self._specs.move_to_end(known)
+                return resolved
+        return None
 
 
 def _read(facts: Facts) -> frozenset[Fact]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import ValidationError
 
 from headway_api.job import TrainingJob, TrainingJobSpec
 from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
 from headway_api.understand import NotUnderstoodError, understand
-from headway_api.validate import problems_of
+from headway_api.validate import problems_of, too_deep
 from headway_operator.engine.text import bounded
 
 PROBLEM_LIMIT = 300
@@ -64,10 +67,10 @@ def resolve(document: Mapping[str, Any], defaults: Defaults, *, begun: bool = Fa
 
 def _judged(document: Mapping[str, Any]) -> tuple[TrainingJobSpec | None, tuple[str, ...]]:
     # Before the model sees it: the depth of what is kept as it comes is bounded by neither schema nor model.
-    problems = tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
-    if problems:
-        return None, problems
-    return TrainingJob.model_validate({key: value for key, value in document.items() if key != "status"}).spec, ()
+    if too_deep(document) is None:
+        with contextlib.suppress(ValidationError):  # what is wrong is told in better words
+            return TrainingJob.model_validate({key: document[key] for key in document if key != "status"}).spec, ()
+    return None, tuple(bounded(str(problem), PROBLEM_LIMIT) for problem in problems_of(document))
 
 
 def _understood(document: Mapping[str, Any]) -> tuple[TrainingJobSpec | None, tuple[str, ...]]:
