@@ -300,8 +300,8 @@ def summarise(status: TrainingJobStatus) -> Summary:
         far = f"{progress.percent}%"
     elif progress is not None and progress.step is not None:
         far = f"step {progress.step}"
-    said = [condition for condition in reversed(status.conditions) if condition.message]
-    newest = max(said, key=lambda condition: condition.last_transition_time, default=None)
+    telling = [condition for condition in reversed(status.conditions) if condition.message]
+    newest = max(telling, key=lambda condition: condition.last_transition_time, default=None)
     return Summary(
         progress=far,
         workers=f"{workers.ready}/{workers.desired}" if workers and status.phase not in FINISHED else None,

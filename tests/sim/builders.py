@@ -142,11 +142,11 @@ class JobBuilder:
         """The job has met failures."""
         return self.status(failures=Failures(**fields))
 
-    def config(self, attempt: int = 1, progress: str = "", said_at: float = T0, workers: int = 0) -> JobBuilder:
+    def config(self, attempt: int = 1, progress: str = "", reported_at: float = T0, workers: int = 0) -> JobBuilder:
         """The attempt's ConfigMap is there."""
         self._configs = [config for config in self._configs if config.attempt != attempt]
         self._configs.append(
-            AttemptConfig(wire.object_name("digits", UID, attempt), attempt, progress, said_at, workers=workers)
+            AttemptConfig(wire.object_name("digits", UID, attempt), attempt, progress, reported_at, workers=workers)
         )
         return self
 

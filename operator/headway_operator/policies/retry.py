@@ -90,14 +90,14 @@ class Account:
 
     def recent_failures(self) -> RecentFailures | None:
         """What the status says of the recent ones."""
-        said = RecentFailures(
+        told = RecentFailures(
             counts=self.recent if self.recent != Failures() else None,
             furthest_step=self.furthest_step,
             steady_seconds=self.steady_seconds or None,
             steady_since=to_text(self.steady_since) if self.steady_since is not None else None,
         )
         # An empty word is one, too: that what has failed is forgotten.
-        return said if said != RecentFailures() or self.total != Failures() else None
+        return told if told != RecentFailures() or self.total != Failures() else None
 
     def progressed(self, progress: Progress, now: float) -> Account:
         """The account of a job whose driver has reported this: training may have come further than ever."""

@@ -41,7 +41,7 @@ class ConfigRecord:
     version: int
     attempt: int
     progress: str
-    said_at: float
+    reported_at: float
     """When this progress was first seen."""
     grouped: bool = False
     """Whether the attempt's pods are scheduled as one PodGroup."""
@@ -57,7 +57,7 @@ class ConfigRecord:
             uid=self.uid,
             attempt=self.attempt,
             progress=self.progress,
-            said_at=self.said_at,
+            reported_at=self.reported_at,
             grouped=self.grouped,
             workers=self.workers,
             progress_seconds=self.progress_seconds,
@@ -118,7 +118,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         version=version_of(body),
         attempt=place.attempt,
         progress=progress,
-        said_at=before.said_at if before is not None and known else now,
+        reported_at=before.reported_at if before is not None and known else now,
         grouped=(meta.get("labels") or {}).get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
         workers=number(annotations.get(wire.ANNOTATION_WORKERS)),
         progress_seconds=float(told) if _SECONDS.fullmatch(told) else 0.0,
@@ -130,7 +130,7 @@ def only_progress(old: ConfigRecord, new: ConfigRecord) -> bool:
     return (
         bool(old.progress)
         and '"outcome"' not in new.progress
-        and replace(old, version=new.version, progress=new.progress, said_at=new.said_at) == new
+        and replace(old, version=new.version, progress=new.progress, reported_at=new.reported_at) == new
     )
 
 

@@ -71,7 +71,7 @@ def evicted(message: str) -> dict[str, Any]:
 MENDS: list[tuple[str, dict[str, Any], str]] = [
     ("failed without a word", {"exit_code": 70, "said": outcome("Failed")}, "follow the log"),
     ("os._exit(0)", {"exit_code": 0}, "take calls of os._exit out"),
-    ("exit 64", {"exit_code": 64, "said": "KeyError: 'y'"}, "mend what its log ends with: KeyError: 'y'"),
+    ("exit 64", {"exit_code": 64, "said": "KeyError: 'y'"}, "correct what its log ends with: KeyError: 'y'"),
     ("exit 70", {"exit_code": 70, "said": "boom"}, "exited with code 70 and left no outcome: boom"),
     ("exit 74", {"exit_code": 74}, "see that it is there"),
     ("segfault", {"exit_code": 139}, "SIGSEGV, most likely in native code: try without it"),
@@ -106,7 +106,7 @@ MENDS: list[tuple[str, dict[str, Any], str]] = [
     ("vanished", {"gone": True}, "someone deleted it by force"),
     ("refused by the kubelet", {"phase": "Failed", "ready": False, "reason": "OutOfcpu"}, "ask for less"),
     ("no python", {"exit_code": 128, "exit_reason": "StartError"}, "build it on Headway's trainer image"),
-    ("silent node", {"deleting": T0 + 30}, "mend or delete the node"),
+    ("silent node", {"deleting": T0 + 30}, "repair or delete the node"),
 ]
 
 

@@ -13,7 +13,7 @@ def spoke(at: float, *, heartbeat: bool = True, clock: float = 0) -> JobBuilder:
     """A running job whose driver's newest word was seen so long after T0; `clock` is how wrong its own clock is."""
     said = wire.ProgressFile(uid=UID, attempt=1, heartbeat_time=to_text(T0 + at + clock) if heartbeat else None)
     text = said.model_dump_json(by_alias=True, exclude_none=True)
-    return make_job().running().config(1, text, said_at=T0 + at).head().worker(0)
+    return make_job().running().config(1, text, reported_at=T0 + at).head().worker(0)
 
 
 def silent(**scheduling: int) -> JobBuilder:
@@ -32,8 +32,13 @@ SILENCES: list[tuple[str, JobBuilder, float, str | None]] = [
     ("it is still waited for", make_job().attempt(1).head().worker(0, ready=False), 800, None),
     ("its startup may take long", silent(startupDeadlineSeconds=5000), 905, None),
     ("its ConfigMap is gone", make_job().running().without_config().head().worker(0), 90_000, None),
-    ("its ConfigMap was just made again", make_job().running().config(said_at=T0 + 1000).head().worker(0), 1899, None),
-    ("it does not use the new one", make_job().running().config(said_at=T0 + 1000).head().worker(0), 1900, "Hang"),
+    (
+        "its ConfigMap was just made again",
+        make_job().running().config(reported_at=T0 + 1000).head().worker(0),
+        1899,
+        None,
+    ),
+    ("it does not use the new one", make_job().running().config(reported_at=T0 + 1000).head().worker(0), 1900, "Hang"),
     ("a short startup deadline does not count", silent(startupDeadlineSeconds=10), 200, None),
 ]
 
@@ -51,7 +56,7 @@ def test_silence_of_a_running_driver_is_a_hang(builder: JobBuilder, after: float
 def test_a_driver_on_a_node_that_died_is_silent_and_ends_as_lost_with_its_node() -> None:
     for after in (1250, 1379, 1381):
         text = wire.ProgressFile(uid=UID, attempt=1, heartbeat_time=to_text(T0 + 1000)).model_dump_json(by_alias=True)
-        running = make_job().running().config(1, text, said_at=T0 + 1000).worker(0)
+        running = make_job().running().config(1, text, reported_at=T0 + 1000).worker(0)
         lost = running.head(deleting=T0 + 1350).live().plan(after)
         cause = lost.status.attempts[0].cause if lost.status is not None else None
         assert cause == ("NodeLost" if after > 1380 else None)

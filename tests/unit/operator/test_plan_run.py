@@ -49,7 +49,7 @@ def test_a_lost_worker_is_replaced_at_once_and_counted_when_the_new_one_is_there
         ({"exit_code": 128, "exit_reason": "StartError", "said": "x"}, "build it on Headway's trainer image"),
         ({"gone": True}, "someone deleted it by force"),
         ({"gone": True, "deleting": T0 + 30}, "find out by whom"),
-        ({"deleting": T0 + 20, "ready": False}, "mend or delete the node"),
+        ({"deleting": T0 + 20, "ready": False}, "repair or delete the node"),
         ({"exit_code": 143, "disruption": "PreemptionByScheduler"}, "priorityClassName"),
     ],
 )

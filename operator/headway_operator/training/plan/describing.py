@@ -56,6 +56,6 @@ def _describe_nodes(decision: Decision, situation: Situation, *, creating: bool)
     elif pods.placed:
         status.condition("Scheduled", True, "PodsScheduled", f"all {with_node} pods have a node")
     else:
-        said = next((pod.unschedulable for pod in pods.unschedulable), "")
-        text = f"{with_node} of {pods.desired + 1} pods have a node" + (f": {said}" if said else "")
-        status.condition("Scheduled", False, "Unschedulable" if said else "WaitingForNodes", text)
+        lack = next((pod.unschedulable for pod in pods.unschedulable), "")
+        text = f"{with_node} of {pods.desired + 1} pods have a node" + (f": {lack}" if lack else "")
+        status.condition("Scheduled", False, "Unschedulable" if lack else "WaitingForNodes", text)

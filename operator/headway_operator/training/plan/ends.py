@@ -1,4 +1,4 @@
-"""What the end of a pod means: success, or one of the causes, with a sentence that says how to mend it."""
+"""What the end of a pod means: success, or one of the causes, with a sentence that says how to fix it."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
     detail = f": {pod.message}" if pod.message else ""
     lost_track = pod.end is not None and pod.end.reason in _LOST_TRACK
     if pod.disruption in _NODE_LOST or pod.reason == "NodeLost" or (lost_track and not pod.disruption):
-        mend = f"if that happens again, look at the node: kubectl describe node {pod.node or ''}".strip()
-        return "NodeLost", f"pod {pod.name} was lost with its node {pod.node or ''}; {mend}{detail}"
+        fix = f"if that happens again, look at the node: kubectl describe node {pod.node or ''}".strip()
+        return "NodeLost", f"pod {pod.name} was lost with its node {pod.node or ''}; {fix}{detail}"
     own_limit = _own_limit(pod)
     if own_limit is not None:
         return "OutOfDisk", own_limit
@@ -115,8 +115,8 @@ def disrupted(pod: Pod) -> tuple[Cause, str] | None:
         text = f"pod {pod.name} was evicted{where} ({evicted}); {_RARER}{detail}"
         return "Preempted", text
     if pod.reason and pod.phase == "Failed" and pod.end is None:
-        mend = "if that happens again, ask for less in resources"
-        return "Unschedulable", f"the node {pod.node} refused pod {pod.name} ({pod.reason}); {mend}{detail}"
+        fix = "if that happens again, ask for less in resources"
+        return "Unschedulable", f"the node {pod.node} refused pod {pod.name} ({pod.reason}); {fix}{detail}"
     return None
 
 
@@ -213,11 +213,11 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     code = end.exit_code
     # Without a message of the driver's own it is the end of the log.
     last = end.message.strip()[-LAST_WORDS:]
-    said = f": {last}" if last else ""
+    words = f": {last}" if last else ""
     if end.reason in _INIT_CAUSES:
         return _INIT_CAUSES[end.reason].get(end.exit_code, "Internal"), end.message
     if end.reason in START_ERRORS:
-        return "UserError", f"the image cannot start the driver{said}; build it on Headway's trainer image"
+        return "UserError", f"the image cannot start the driver{words}; build it on Headway's trainer image"
     meanings: dict[int, tuple[Cause, str]] = {
         wire.EXIT_SUCCEEDED: (
             "UserError",
@@ -226,22 +226,22 @@ def _from_exit_code(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
         ),
         wire.EXIT_USER_ERROR: (
             "UserError",
-            f"the driver exited with code {code} and left no outcome: mend what its log ends with{said}",
+            f"the driver exited with code {code} and left no outcome: correct what its log ends with{words}",
         ),
         wire.EXIT_STORAGE: (
             "StorageError",
-            f"the driver could not use its storage: see that it is there, and that the job may write to it{said}",
+            f"the driver could not use its storage: see that it is there, and that the job may write to it{words}",
         ),
         _SIGTERM: ("Preempted", f"the driver was stopped by someone else than Headway (SIGTERM); {_RARER}"),
         _SIGKILL: (
             "Internal",
             "the driver was killed (SIGKILL), and not for its memory limit: "
-            f"see whether the node {pod.node or ''} ran out of memory{said}",
+            f"see whether the node {pod.node or ''} ran out of memory{words}",
         ),
     }
     if pod.deleting is not None and code != wire.EXIT_USER_ERROR:
         return meanings[_SIGTERM]
-    return meanings.get(code, ("Internal", f"the driver {_crash(code)} and left no outcome{said}"))
+    return meanings.get(code, ("Internal", f"the driver {_crash(code)} and left no outcome{words}"))
 
 
 def _crash(code: int) -> str:
@@ -269,7 +269,7 @@ def worker_end(pod: Pod) -> tuple[Cause, str]:
 
 def silent_node_message(role: str, pod: Pod) -> str:
     """What is said of a pod whose node does not answer."""
-    return f"node {pod.node} does not answer; the {role} pod {pod.name} on it is given up: mend or delete the node"
+    return f"node {pod.node} does not answer; the {role} pod {pod.name} on it is given up: repair or delete the node"
 
 
 def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
@@ -278,8 +278,8 @@ def _worker_exit(pod: Pod, end: ContainerEnd) -> tuple[Cause, str]:
     if end.reason in _INIT_CAUSES:
         return _INIT_CAUSES[end.reason].get(end.exit_code, "Internal"), end.message
     if end.exit_code == wire.EXIT_UNREACHABLE:
-        mend = "if that happens again, look at the head's node and at the network between them"
-        return "NodeLost", f"worker pod {pod.name} could not reach the head any more; {mend}"
+        fix = "if that happens again, look at the head's node and at the network between them"
+        return "NodeLost", f"worker pod {pod.name} could not reach the head any more; {fix}"
     last = end.message.strip()[-LAST_WORDS:]
-    said = f": {last}" if last else "; the head's log has what it printed"
-    return "Internal", bounded(f"worker pod {pod.name} {_crash(end.exit_code)}{said}")
+    words = f": {last}" if last else "; the head's log has what it printed"
+    return "Internal", bounded(f"worker pod {pod.name} {_crash(end.exit_code)}{words}")

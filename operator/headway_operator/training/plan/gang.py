@@ -104,8 +104,8 @@ def _until_nodes_come(situation: Situation, lacking: list[Pod]) -> Wait | Ask | 
         return None
     if "scaleUps" not in situation.observed.read:
         return Ask("scaleUps")
-    said = [situation.observed.scale_ups[pod.name] for pod in lacking if pod.name in situation.observed.scale_ups]
-    due = max(said, default=0.0) + SCALE_UP_SECONDS
+    promised = [situation.observed.scale_ups[pod.name] for pod in lacking if pod.name in situation.observed.scale_ups]
+    due = max(promised, default=0.0) + SCALE_UP_SECONDS
     return Wait(due) if situation.now < due else None
 
 
@@ -128,7 +128,7 @@ def _refused_since(situation: Situation) -> float:
 
 def _who_lacks_what(situation: Situation, lacking: list[Pod], refused: list[str]) -> str:
     first = refused[0] if refused else lacking[0].name
-    said = situation.refusals[first].message if refused else lacking[0].unschedulable
+    message = situation.refusals[first].message if refused else lacking[0].unschedulable
     without = len(refused) or len(lacking)
     what = "was refused" if refused else "found no node"
-    return bounded(f"{without} of {situation.pods.desired + 1} pods, {first} among them, {what}: {said}", LACK_LIMIT)
+    return bounded(f"{without} of {situation.pods.desired + 1} pods, {first} among them, {what}: {message}", LACK_LIMIT)

@@ -31,10 +31,10 @@ def silent(situation: Situation) -> End | Wait | Ask | None:
     report, config = situation.report, situation.config
     if running is None or (head is not None and head.deleting is not None):
         return None
-    if config is None or config.said_at is None:
+    if config is None or config.reported_at is None:
         # It is made again now, and nobody will say that nothing is written into it.
         return Wait(situation.now + patience(0.0))
-    last, may_be_silent = max(running, config.said_at), patience(config.progress_seconds)
+    last, may_be_silent = max(running, config.reported_at), patience(config.progress_seconds)
     if report is None:
         may_be_silent = max(may_be_silent, float(situation.spec.scheduling.startup_deadline_seconds))
         what = "has not said a word since all pods were ready"

@@ -54,7 +54,7 @@ class ContainerEnd:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of a job, as slim as the decisions allow."""
+    """A pod of a job, as little of it as decisions need."""
 
     name: str
     uid: str
@@ -112,7 +112,7 @@ class AttemptConfig:
     attempt: int
     progress: str
     """The text of progress.json."""
-    said_at: float | None = None
+    reported_at: float | None = None
     """When that text was first seen."""
     grouped: bool = False
     """Whether the attempt's pods are scheduled as one PodGroup."""
@@ -222,4 +222,4 @@ class Plan:
     read: frozenset[Fact] = frozenset()
     """What to read from the API server before deciding again; nothing of this plan is carried out before that."""
     requeue_at: float | None = None
-    """When to look again at the latest."""
+    """When to reconcile again at the latest."""

@@ -42,7 +42,7 @@ REASON_PODS_REFUSED = "PodsRefused"
 """Scheduled=False for this reason: the attempt's pods are not all created yet, so a missing one is not a lost one."""
 
 REASON_STATUS_REFUSED = "StatusRefused"
-"""Reconciled=False for this reason: the API server takes the status only without what the driver said."""
+"""Reconciled=False for this reason: the API server takes the status only without what the driver reports."""
 
 
 class StatusDraft:
@@ -66,7 +66,7 @@ class StatusDraft:
         self.storage: Storage | None = status.storage
         self.result: Result | None = status.result
         self._refused = refused
-        """Whether the API server refused the last status: this one is to be without what the driver said."""
+        """Whether the API server refused the last status: this one is to be without what the driver reports."""
 
     def condition(self, kind: ConditionType, holds: bool, reason: str, message: str = "") -> None:
         """Set a condition; its transition time moves only when it comes to hold or ceases to."""
@@ -141,14 +141,14 @@ class StatusDraft:
         """That a plan is made at all says that the job is reconciled, whatever the status said before."""
         before = self._conditions.get("Reconciled")
         if self._refused:
-            text = "the API server refused the status with what the driver said: it is written without that"
+            text = "the API server refused the status with what the driver reports: it is written without that"
             self.condition("Reconciled", False, REASON_STATUS_REFUSED, text)
         elif before is not None and not (before.reason == REASON_STATUS_REFUSED and self.completion_time):
             self.drop("Reconciled")
 
 
 def essential(status: TrainingJobStatus) -> TrainingJobStatus:
-    """The status without anything that the driver said: what the API server takes if it takes any status at all."""
+    """The status without anything that the driver reports: what the API server takes if it takes any status at all."""
     silent = {"message": None, "resumed_from_step": None, "steps_lost": None}
     attempts = [entry.model_copy(update=silent) for entry in status.attempts]
     return status.model_copy(update={"attempts": attempts, "progress": None, "checkpoint": None, "result": None})
@@ -197,8 +197,8 @@ def read_progress(text: str, attempt: int, uid: str) -> wire.ProgressFile | None
     if not text:
         return None
     try:
-        said = wire.ProgressFile.model_validate_json(text)
+        report = wire.ProgressFile.model_validate_json(text)
     except ValidationError:
         return None
-    words: list[wire.ProgressFile | wire.Outcome] = [said] if said.outcome is None else [said, said.outcome]
-    return said if all((word.uid, word.attempt) == (uid, attempt) for word in words) else None
+    words: list[wire.ProgressFile | wire.Outcome] = [report] if report.outcome is None else [report, report.outcome]
+    return report if all((word.uid, word.attempt) == (uid, attempt) for word in words) else None
