@@ -95,7 +95,7 @@ BUGS = (
     ),
     _bug(
         "a head that has ended unnoticed is deleted unread",
-        212,
+        1005,
         "is deleted before its end is recorded",
         (
             steps._delete_pod,
@@ -111,13 +111,13 @@ BUGS = (
     ),
     _bug(
         "an old event replaces newer knowledge",
-        627,
+        230,
         "progress goes back from step",
         (store.Table.is_news, "(known is None or known.version < version)", "True"),
     ),
     _bug(
         "a driver's last word counts only on its pod",
-        260,
+        209,
         "ended with Succeeded, the status says",
         (attempts._end_of, "situation.report.outcome if situation.report is not None else None", "None"),
     ),

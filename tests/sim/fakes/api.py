@@ -22,6 +22,8 @@ from headway_operator.engine.times import to_text
 Place = tuple[str, str, str]
 """Resource, namespace, name."""
 PAGE = 3
+DEFAULT_GRACE = 30
+"""The grace of a pod that asks for none."""
 
 
 def clone(value: Any) -> Any:
@@ -163,7 +165,7 @@ class ApiServer:
         body = self.objects[resource.plural, namespace, name]
         phase = (body.get("status") or {}).get("phase")
         if resource == kube.PODS and (body.get("spec") or {}).get("nodeName") and phase in ("Pending", "Running"):
-            grace = body["spec"].get("terminationGracePeriodSeconds", 30)
+            grace = body["spec"].get("terminationGracePeriodSeconds") or DEFAULT_GRACE
 
             def mark(pod: Object) -> None:
                 if "deletionTimestamp" not in pod["metadata"]:
