@@ -29,10 +29,10 @@ OURS = (kube.PODS, kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_P
 UNWATCHED = ("Secret", "Service", "NetworkPolicy")
 SURE = ("UserError", "StorageError", "Internal", "OutOfMemory")
 """Ends that mean the same whatever else has happened to the pod."""
-LOOKS_A_SECOND, LOOKS_A_POD = 30, 4
-"""So many looks at a job a second are enough, and so many more for each of its pods: all may change at once."""
-LOOKS_A_MINUTE, LOOKS_A_CHANGE = 75, 8
-"""So many looks at a job a minute are enough whatever its driver says: for each word, and for each status write that
+RECONCILES_A_SECOND, LOOKS_A_POD = 30, 4
+"""So many reconciles of a job a second are enough, and so many more for each of its pods: all may change at once."""
+RECONCILES_A_MINUTE, RECONCILES_A_CHANGE = 75, 8
+"""So many reconciles of a job a minute are enough whatever its driver says: for each word, and for each status write that
 waited for its time; and so many more for each other change of its objects."""
 REPLACED_SECONDS = 150.0
 """Within so many seconds of calm a worker that is lost is replaced, or its attempt is over."""
@@ -75,7 +75,7 @@ class Checks:
         """The largest share of its bound that a job's API calls have taken."""
         self._failures: Counter[tuple[int, Key]] = Counter()
         self._not_before: dict[tuple[int, Key], float] = {}
-        self._looks: Counter[tuple[int, Key, int]] = Counter()
+        self._reconciles: Counter[tuple[int, Key, int]] = Counter()
         self._changes: Counter[tuple[Place, int]] = Counter()
         """By the place of a job and the minute: changes of its objects, what its driver says excepted."""
         self._pods: dict[str, dict[str, Object]] = {}
@@ -122,38 +122,38 @@ class Checks:
         """The tale of the job that a call is about: its name is what an object's begins with."""
         return self.tales[self.world.uids.get((call.namespace, call.name.split("-")[0]), call.name)]
 
-    def look_begins(self, process: Process, key: Key) -> None:
-        """A process looks at a job."""
+    def reconcile_begins(self, process: Process, key: Key) -> None:
+        """A process reconciles a job."""
         now, of = self.world.now, (id(process), key)
         due = self._not_before.get(of, 0.0)
         if now < due - 0.001:
             self.fail(f"{process.name} tries {named(*key[-2:])} again {due - now:.2f} s before its backoff is over")
         looks = (id(process), key, int(now))
-        self._looks[looks] += 1
+        self._reconciles[looks] += 1
         asked = self.tales[self.world.uids.get(key[-2:], "")].most_asked
-        if self._looks[looks] > LOOKS_A_SECOND + LOOKS_A_POD * asked:
-            self.fail(f"{process.name} looks at {named(*key[-2:])} again and again")
+        if self._reconciles[looks] > RECONCILES_A_SECOND + LOOKS_A_POD * asked:
+            self.fail(f"{process.name} reconciles {named(*key[-2:])} again and again")
         minute = (id(process), key, -1 - int(now) // 60)
-        self._looks[minute] += 1
+        self._reconciles[minute] += 1
         changes = self._changes[key[-2:], int(now) // 60]
-        if self._looks[minute] > LOOKS_A_MINUTE + LOOKS_A_CHANGE * changes:
+        if self._reconciles[minute] > RECONCILES_A_MINUTE + RECONCILES_A_CHANGE * changes:
             self.fail(
-                f"{process.name} looks at {named(*key[-2:])} {self._looks[minute]} times a minute for {changes} changes"
+                f"{process.name} reconciles {named(*key[-2:])} {self._reconciles[minute]} times a minute, {changes} changes"
             )
 
-    def look_failed(self, process: Process, key: Key, error: Exception) -> None:
-        """A look at a job has failed."""
+    def reconcile_failed(self, process: Process, key: Key, error: Exception) -> None:
+        """A reconcile of a job has failed."""
         if not isinstance(error, KubeError):
-            self.fail(f"{process.name} looks at {named(*key[-2:])}: {error!r}")
+            self.fail(f"{process.name} reconciles {named(*key[-2:])}: {error!r}")
         of = (id(process), key)
         self._failures[of] += 1
         backoff = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** (self._failures[of] - 1))
         self._not_before[of] = self.world.now + backoff
         if not isinstance(error, FencedError):
-            self.world.note(process.name, f"its look at {named(*key[-2:])} fails: {error}")
+            self.world.note(process.name, f"its reconcile of {named(*key[-2:])} fails: {error}")
 
-    def look_succeeded(self, process: Process, key: Key) -> None:
-        """A look at a job has come to its end."""
+    def reconcile_succeeded(self, process: Process, key: Key) -> None:
+        """A reconcile of a job has come to its end."""
         self._failures.pop((id(process), key), None)
         self._not_before.pop((id(process), key), None)
 

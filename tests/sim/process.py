@@ -163,13 +163,13 @@ class Process:
         checks = self.world.checks
         if self.died:
             raise asyncio.CancelledError
-        checks.look_begins(self, key)
+        checks.reconcile_begins(self, key)
         try:
             again = await self.reconciler.reconcile(key)
         except Exception as error:
-            checks.look_failed(self, key, error)
+            checks.reconcile_failed(self, key, error)
             raise
-        checks.look_succeeded(self, key)
+        checks.reconcile_succeeded(self, key)
         return again
 
     # What happens to it

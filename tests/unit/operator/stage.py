@@ -67,7 +67,7 @@ class Stage:
                 self.store.see(watched[event.resource], kind, event.body, self.now)
         self.server.events.clear()
 
-    def look(self, *, watch: bool = True) -> float | None:
+    def reconcile(self, *, watch: bool = True) -> float | None:
         if watch:
             self.watch()
         return asyncio.run(self.reconciler.reconcile(KEY))
@@ -146,9 +146,9 @@ def let_go(stage: Stage) -> None:
 def running(stage: Stage) -> None:
     """Two looks and all pods ready: the attempt runs."""
     for _ in range(2):
-        stage.look()
+        stage.reconcile()
     all_ready(stage)
-    stage.look()
+    stage.reconcile()
     assert stage.status()["phase"] == "Running"
 
 

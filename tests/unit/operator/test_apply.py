@@ -19,7 +19,7 @@ from unit.operator.stage import Stage, all_ready, end, let_go, running, speak
 
 def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
     stage = Stage(workers={"replicas": 2})
-    stage.look()
+    stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0), stage.worker(1)]
     for resource in (kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
         assert stage.names(resource) == [stage.of()]
@@ -32,7 +32,7 @@ def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
 def test_a_pod_group_is_made_before_the_pods_and_goes_with_the_attempt() -> None:
     stage = Stage()
     stage.served = True
-    stage.look()
+    stage.reconcile()
     order = [call.resource for call in stage.server.writes]
     assert order.index("podgroups") < order.index("pods")
     group = stage.server.find(kube.POD_GROUPS, stage.of())
@@ -42,7 +42,7 @@ def test_a_pod_group_is_made_before_the_pods_and_goes_with_the_attempt() -> None
     stage.served = False
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
     for _ in range(6):
-        stage.look()
+        stage.reconcile()
         stage.now += 200
     assert stage.status()["phase"] == "Suspended"
     assert stage.names(kube.POD_GROUPS) == []
@@ -54,14 +54,14 @@ def test_a_driver_that_speaks_goes_on_and_one_that_falls_silent_is_stopped() -> 
     for _ in range(20):
         stage.now += 60
         speak(stage)
-        stage.look()
+        stage.reconcile()
     assert stage.status()["phase"] == "Running"
-    due = stage.look()
+    due = stage.reconcile()
     assert due == pytest.approx(stage.now + 210, abs=1)
     stage.now += 211
-    stage.look()
+    stage.reconcile()
     assert stage.status()["attempts"][0]["cause"] == "Hang"
-    stage.look()
+    stage.reconcile()
     head = stage.server.find(kube.PODS, stage.head())
     assert head is not None
     assert "deletionTimestamp" in head["metadata"]
@@ -72,29 +72,29 @@ def test_a_watch_that_is_silent_ends_no_driver_that_speaks() -> None:
     running(stage)
     stage.now += 400
     speak(stage)
-    stage.look(watch=False)
+    stage.reconcile(watch=False)
     assert stage.status()["phase"] == "Running"
     assert "cause" not in stage.status()["attempts"][0]
 
 
 def test_pods_come_after_what_they_mount() -> None:
     stage = Stage()
-    stage.look()
+    stage.reconcile()
     order = [call.resource for call in stage.server.writes]
     assert max(order.index("configmaps"), order.index("secrets"), order.index("serviceaccounts")) < order.index("pods")
 
 
 def test_a_second_look_before_the_watch_shows_anything_does_nothing() -> None:
     stage = Stage()
-    stage.look()
+    stage.reconcile()
     writes = len(stage.server.writes)
-    stage.look(watch=False)
+    stage.reconcile(watch=False)
     assert len(stage.server.writes) == writes
 
 
 def test_every_object_of_an_attempt_has_the_job_as_its_owner_that_blocks_nothing() -> None:
     stage = Stage()
-    stage.look()
+    stage.reconcile()
     job = stage.server.find(kube.JOBS, "digits")
     assert job is not None
     for resource in (kube.PODS, kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES):
@@ -117,9 +117,9 @@ def test_a_write_whose_answer_is_lost_is_not_made_twice(lost: str) -> None:
     stage.api.after = after
     stage.watch()
     with pytest.raises(RetryableError):
-        stage.look(watch=False)
-    stage.look()
-    stage.look()
+        stage.reconcile(watch=False)
+    stage.reconcile()
+    stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
     assert stage.status()["attempt"] == 1
     assert "failures" not in stage.status()
@@ -130,7 +130,7 @@ def test_a_status_write_on_old_knowledge_is_a_conflict_and_changes_nothing() -> 
     stage.watch()
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
     with pytest.raises(kube.ConflictError):
-        stage.look(watch=False)
+        stage.reconcile(watch=False)
     job = stage.server.find(kube.JOBS, "digits")
     assert job is not None
     assert "status" not in job
@@ -138,7 +138,7 @@ def test_a_status_write_on_old_knowledge_is_a_conflict_and_changes_nothing() -> 
 
 def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
     stage = Stage()
-    stage.look()
+    stage.reconcile()
     all_ready(stage)
     del stage.server.objects["trainingjobs", "default", "digits"]["status"]
     fresh = Stage()
@@ -147,14 +147,14 @@ def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
     job = stage.server.find(kube.JOBS, "digits")
     assert job is not None
     fresh.store.see(kube.JOBS, None, job, fresh.now)
-    fresh.look(watch=False)
-    fresh.look(watch=False)
+    fresh.reconcile(watch=False)
+    fresh.reconcile(watch=False)
     assert fresh.status()["phase"] == "Running"
 
 
 def test_the_token_is_in_the_secret_and_nowhere_else() -> None:
     stage = Stage()
-    stage.look()
+    stage.reconcile()
     secret = stage.server.find(kube.SECRETS, stage.of())
     assert secret is not None
     assert secret["stringData"][wire.KEY_TOKEN] == "secret"
@@ -164,7 +164,7 @@ def test_the_token_is_in_the_secret_and_nowhere_else() -> None:
 
 def test_run_json_is_what_the_trainer_reads() -> None:
     stage = Stage(workers={"replicas": 3, "template": {"metadata": {"labels": {"a": "b"}}}})
-    stage.look()
+    stage.reconcile()
     run = stage.run_file()
     assert (run.attempt, run.config_map, run.spec.workers.replicas, run.spec.image) == (1, stage.of(), 3, "trainer:1")
     assert run.storage_uri == f"s3://bucket/headway/default/digits-{run.uid[:8]}"
@@ -173,7 +173,7 @@ def test_run_json_is_what_the_trainer_reads() -> None:
 
 def test_a_config_map_has_room_for_what_the_driver_says_and_tells_who_may_write_and_how_often() -> None:
     stage = Stage(workers={"replicas": 3})
-    stage.look()
+    stage.reconcile()
     config = stage.server.find(kube.CONFIG_MAPS, stage.of())
     assert config is not None
     assert config["data"] == {wire.KEY_PROGRESS: ""}
@@ -207,7 +207,7 @@ def test_a_running_job_asks_for_nothing_that_is_not_watched() -> None:
     stage.api.calls.clear()
     for _ in range(3):
         stage.now += 100
-        stage.look()
+        stage.reconcile()
     assert [call for call in stage.api.calls if call.verb != "patch"] == []
 
 
@@ -215,9 +215,9 @@ def test_a_replacement_that_is_recorded_asks_for_the_look_that_takes_the_old_pod
     stage = Stage()
     running(stage)
     end(stage, stage.worker(0), 137)
-    stage.look()
-    assert stage.look(watch=False) == stage.now
-    stage.look(watch=False)
+    stage.reconcile()
+    assert stage.reconcile(watch=False) == stage.now
+    stage.reconcile(watch=False)
     assert [call.name for call in stage.api.calls if call[:2] == ("delete", "pods")] == [stage.worker(0)]
 
 
@@ -230,13 +230,13 @@ def test_an_upgrade_of_the_operator_changes_neither_a_running_attempt_s_image_no
     stage.restart(Defaults(image="trainer:newer", storage=Storage(uri="s3://elsewhere")))
     stage.server.remove(kube.PODS, stage.worker(0))
     for _ in range(3):
-        stage.look()
+        stage.reconcile()
     replacement = stage.server.find(kube.PODS, stage.worker(0, 1))
     assert replacement is not None
     assert replacement["spec"]["containers"][0]["image"] == DEFAULTS.image, "Ray's processes are of one version"
     stage.server.remove(kube.PODS, stage.head())
     while stage.status()["attempt"] == 1:
-        stage.look()
+        stage.reconcile()
         let_go(stage)
         stage.now += 1
     assert stage.status()["attempts"][1]["image"] == "trainer:newer"
@@ -249,13 +249,13 @@ def test_a_default_that_is_taken_away_fails_no_job_that_has_begun() -> None:
     running(stage)
     stage.restart(Defaults())
     for _ in range(3):
-        stage.look()
+        stage.reconcile()
     assert stage.status()["phase"] == "Running"
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
     for _ in range(6):
-        stage.look()
+        stage.reconcile()
         stage.now += 200
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=False))
     for _ in range(3):
-        stage.look()
+        stage.reconcile()
     assert stage.status()["phase"] == "Starting"

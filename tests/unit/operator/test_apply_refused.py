@@ -19,13 +19,13 @@ def test_an_object_of_somebody_else_is_never_taken_nor_deleted() -> None:
     stage = Stage(suspend=False)
     foreign = {"metadata": {"name": stage.of()}, "spec": {}}
     stage.server.create(kube.SERVICES, "default", foreign)
-    stage.look()
+    stage.reconcile()
     assert stage.condition("Scheduled")["reason"] == "PodsRefused"
     assert f"Service {stage.of()}" in stage.condition("Running")["message"]
     assert stage.names(kube.PODS) == []
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
     for _ in range(5):
-        stage.look()
+        stage.reconcile()
     assert stage.status()["phase"] == "Suspended"
     assert stage.names(kube.SERVICES) == [stage.of()]
     assert stage.names(kube.SECRETS) == []
@@ -41,16 +41,16 @@ def test_a_quota_is_told_in_the_status_and_asked_again_with_growing_delay() -> N
     stage.api.before = before
     delays = []
     for _ in range(6):
-        again_at = stage.look()
+        again_at = stage.reconcile()
         assert again_at is not None
         delays.append(again_at - stage.now)
         stage.now = again_at
     assert delays == [5, 10, 20, 40, 60, 60]
     assert "exceeded quota" in stage.condition("Running")["message"]
     stage.api.before = lambda *_: None
-    stage.look()
+    stage.reconcile()
     assert len(stage.names(kube.PODS)) == 2
-    stage.look()
+    stage.reconcile()
     assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
 
 
@@ -58,7 +58,7 @@ def test_a_pod_that_the_api_server_cannot_accept_fails_the_job_with_its_words() 
     stage = Stage()
     stage.refuse(InvalidError('strict decoding error: unknown field "spec.nodeSelektor"'))
     for _ in range(3):
-        stage.look()
+        stage.reconcile()
     assert stage.status()["phase"] == "Failed"
     assert "nodeSelektor" in stage.condition("Failed")["message"]
     assert stage.condition("Failed")["reason"] == "InvalidSpec"
@@ -67,7 +67,7 @@ def test_a_pod_that_the_api_server_cannot_accept_fails_the_job_with_its_words() 
 
 def test_a_template_of_the_wrong_shape_fails_the_job_and_names_the_field() -> None:
     stage = Stage(workers={"template": {"spec": {"containers": "main"}}})
-    stage.look()
+    stage.reconcile()
     assert "spec.workers.template.spec.containers: " in stage.condition("Failed")["message"]
     assert stage.names(kube.PODS) == []
     assert not [call for call in stage.api.calls if call.verb == "create"], "nothing is made"
@@ -80,13 +80,13 @@ def _suspend(wish: bool, job: dict[str, Any]) -> None:
 def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> None:
     stage = Stage()
     stage.refuse(DeniedError("exceeded quota"))
-    stage.look()
+    stage.reconcile()
     assert stage.condition("Scheduled")["reason"] == "PodsRefused"
     stage.api.before = lambda _: None
     for suspend in (True, False):
         stage.server.change(kube.JOBS, "digits", partial(_suspend, suspend))
         for _ in range(3):
-            stage.look()
+            stage.reconcile()
             stage.now += 1
     assert stage.status()["attempt"] == 2
     assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
@@ -106,14 +106,14 @@ def test_a_later_attempt_that_is_refused_says_so_and_is_asked_for_again(resource
 
     stage.api.before = before
     while not refused:
-        again_at = stage.look()
+        again_at = stage.reconcile()
         let_go(stage)
         stage.now += 1
     assert again_at is not None, "nobody else will say that it is time to ask again"
     assert "exceeded quota" in stage.condition("Running")["message"]
     stage.api.before = lambda _: None
     stage.now = again_at
-    stage.look()
+    stage.reconcile()
     assert sorted(stage.names(kube.PODS)) == [stage.head(2), stage.worker(0, 0, 2)]
 
 
@@ -121,13 +121,13 @@ def test_workers_wait_for_no_head_while_somebody_else_s_pod_of_its_name_is_there
     stage = Stage()
     old = {"kind": "Pod", "metadata": {"name": stage.head()}, "spec": {}}
     stage.server.create(kube.PODS, "default", old)
-    again_at = stage.look()
+    again_at = stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head()]
     assert "is not of this TrainingJob" in stage.condition("Running")["message"]
     assert again_at is not None
     stage.server.remove(kube.PODS, stage.head())
     stage.now = again_at
-    stage.look()
+    stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
     assert stage.status()["attempt"] == 1
 
@@ -136,14 +136,14 @@ def test_when_the_api_server_cannot_it_is_not_asked_for_all_the_other_pods_too()
     stage = Stage(workers={"replicas": 200})
     stage.refuse(RetryableError("too many requests"), naming="worker")
     with pytest.raises(RetryableError):
-        stage.look()
+        stage.reconcile()
     assert len([call for call in stage.api.calls if call[:2] == ("create", "pods")]) <= 1 + CONCURRENCY
 
 
 def test_a_webhook_that_cannot_be_called_is_told_and_the_job_s_clocks_run() -> None:
     stage = Stage()
     stage.refuse(DeniedError('failed calling webhook "inject.example.com"'))
-    stage.look()
+    stage.reconcile()
     assert "failed calling webhook" in stage.condition("Scheduled")["message"]
     assert stage.status()["attempts"][0]["startTime"]
 
@@ -158,9 +158,9 @@ def test_what_was_in_the_way_and_goes_just_then_is_tried_again_and_not_taken_for
 
     stage.api.before = gone
     with pytest.raises(ConflictError, match="has just gone"):
-        stage.look()
+        stage.reconcile()
     stage.api.before = lambda _: None
-    stage.look()
+    stage.reconcile()
     assert stage.status()["phase"] == "Starting"
 
 
@@ -168,7 +168,7 @@ def test_an_attempt_whose_config_map_could_not_be_made_leaves_nothing_else_behin
     stage = Stage()
     stage.refuse(RetryableError("no answer"), "configmaps")
     with pytest.raises(RetryableError):
-        stage.look()
+        stage.reconcile()
     assert not stage.names(kube.SECRETS) + stage.names(kube.SERVICES) + stage.names(kube.NETWORK_POLICIES)
 
 
@@ -177,7 +177,7 @@ def test_a_quota_that_refuses_the_workers_is_asked_now_and_then_and_what_was_pre
     stage.refuse(DeniedError('pods "x" is forbidden: exceeded quota: gpu'), naming="worker")
     begun = stage.now
     while stage.now < begun + 890:
-        again = stage.look()
+        again = stage.reconcile()
         stage.now = max(stage.now + 0.5, min(again or begun + 890, begun + 890))
     asked = Counter(call.resource for call in stage.api.calls if call.verb == "create")
     assert sum(asked.values()) <= 60

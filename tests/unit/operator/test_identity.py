@@ -63,6 +63,6 @@ def test_a_copy_of_a_head_or_of_its_config_map_is_not_obeyed_by_the_next_operato
     stage.server.objects = dict(sorted(stage.server.objects.items()))  # a LIST is in the order of names
     stage.restart(stage.defaults)
     for _ in range(5):
-        stage.look()
+        stage.reconcile()
     assert (stage.status()["phase"], stage.status()["attempt"]) == ("Running", 1)
     assert {stage.head(), stage.worker(0), "a-copy"} == set(stage.names(kube.PODS))

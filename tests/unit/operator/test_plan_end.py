@@ -195,13 +195,13 @@ def test_the_next_attempt_waits_until_the_last_one_s_token_is_gone() -> None:
     assert not plan.create
 
 
-def test_the_next_attempt_is_only_begun_after_a_live_look() -> None:
+def test_the_next_attempt_is_only_begun_after_a_live_read() -> None:
     assert "live" in between().plan(after=80).read
     plan = between().live().plan(after=80)
     assert names(plan) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
 
 
-def test_a_pod_on_a_node_that_never_answers_is_given_up_after_a_live_look() -> None:
+def test_a_pod_on_a_node_that_never_answers_is_given_up_after_a_live_read() -> None:
     zombie = between().worker(0, deleting=T0 + 90)
     assert "live" not in zombie.plan(after=100).read
     assert "live" in zombie.plan(after=121).read
