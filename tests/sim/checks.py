@@ -32,8 +32,8 @@ SURE = ("UserError", "StorageError", "Internal", "OutOfMemory")
 RECONCILES_A_SECOND, LOOKS_A_POD = 30, 4
 """So many reconciles of a job a second are enough, and so many more for each of its pods: all may change at once."""
 RECONCILES_A_MINUTE, RECONCILES_A_CHANGE = 75, 8
-"""So many reconciles of a job a minute are enough whatever its driver says: for each word, and for each status write that
-waited for its time; and so many more for each other change of its objects."""
+"""So many reconciles of a job a minute are enough whatever its driver says: for each report, and for each status write
+that waited for its time; and so many more for each other change of its objects."""
 REPLACED_SECONDS = 150.0
 """Within so many seconds of calm a worker that is lost is replaced, or its attempt is over."""
 CALLS_BASE, CALLS_AN_ATTEMPT, CALLS_A_POD, CALLS_A_CHANGE, CALLS_A_REFUSAL, CALLS_A_FAULT = 30, 30, 4, 1, 12, 20
@@ -138,7 +138,8 @@ class Checks:
         changes = self._changes[key[-2:], int(now) // 60]
         if self._reconciles[minute] > RECONCILES_A_MINUTE + RECONCILES_A_CHANGE * changes:
             self.fail(
-                f"{process.name} reconciles {named(*key[-2:])} {self._reconciles[minute]} times a minute, {changes} changes"
+                f"{process.name} reconciles {named(*key[-2:])} {self._reconciles[minute]} times a minute for "
+                f"{changes} changes"
             )
 
     def reconcile_failed(self, process: Process, key: Key, error: Exception) -> None:
