@@ -168,13 +168,22 @@ class Paper:
         return self._kubeconfig
 
     def start(
-        self, *flags: str, name: str = "", kubeconfig: Path | None = None, metrics_port: int | None = None
+        self,
+        *flags: str,
+        name: str = "",
+        kubeconfig: Path | None = None,
+        metrics_port: int | None = None,
+        path: str | None = None,
     ) -> Operator:
-        """Start a process of the operator; `name`: its pod's, if another process was the same pod's."""
+        """Start a process of the operator.
+
+        name: its pod's, if another process was the same pod's. path: the PYTHONPATH of another version's.
+        """
         number = len(self._started)
         environment = {
             "KUBECONFIG": str(kubeconfig or self._kubeconfig),
             "HEADWAY_POD_NAME": name or f"replica-{number}",
+            **({} if path is None else {"PYTHONPATH": path}),
         }
         log = self._folder / f"operator-{number}-{time.monotonic_ns()}.log"
         with log.open("wb") as stderr:
@@ -200,10 +209,15 @@ class Paper:
 
     @contextmanager
     def operator(
-        self, *flags: str, name: str = "", kubeconfig: Path | None = None, metrics_port: int | None = None
+        self,
+        *flags: str,
+        name: str = "",
+        kubeconfig: Path | None = None,
+        metrics_port: int | None = None,
+        path: str | None = None,
     ) -> Iterator[Operator]:
         """A process of the operator that works; stopped afterwards."""
-        operator = self.start(*flags, name=name, kubeconfig=kubeconfig, metrics_port=metrics_port)
+        operator = self.start(*flags, name=name, kubeconfig=kubeconfig, metrics_port=metrics_port, path=path)
         try:
             self.cluster.wait("the operator at work", lambda: operator.working() or None, 30, every=0.1)
         except AssertionError as error:

@@ -111,17 +111,8 @@ def test_the_policy_compiles_and_types_fit(installed: Cluster) -> None:
 
 
 def test_the_operator_may_bind_the_trainers_role_and_no_other(installed: Cluster) -> None:
-    bind = [
-        "create",
-        "rolebinding",
-        "try",
-        "-n",
-        JOBS,
-        "--serviceaccount=chart-jobs:x",
-        "--dry-run=server",
-        "--as",
-        OPERATOR,
-    ]
+    bind = ["create", "rolebinding", "headway-trainer", "-n", JOBS, f"--serviceaccount={JOBS}:headway-trainer",
+            "--dry-run=server", "--as", OPERATOR]  # fmt: skip
     assert "created" in installed.kubectl(*bind, "--clusterrole=headway-trainer")
     # Kubernetes lets everybody bind rights that they have; these have more than the operator.
     for other in ("edit", "cluster-admin"):

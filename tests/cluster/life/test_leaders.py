@@ -91,7 +91,7 @@ def test_a_leader_that_was_frozen_in_the_middle_of_its_work_writes_nothing_when_
         assert len(wire.written()) == written, "it wrote after another had taken over"
         assert all(status["attempt"] <= 1 for status in found.values())
         pods = [pod["metadata"]["name"] for pod in paper.cluster.items("pods")]
-        assert sorted(pods) == sorted(f"{name}-1-{role}" for name in names[1:] for role in ("head", "worker-0-0"))
+        assert sorted(pods) == sorted(pod for name in names[1:] for pod in (paper.head(name), paper.worker(name)))
         assert paper.statuses() == found, "the second has nothing to mend"
 
 

@@ -84,7 +84,7 @@ def ends(prometheus: Prometheus) -> None:
         ("Succeeded",): 5, ("UserError",): 1, ("InvalidSpec",): 1,
     }  # fmt: skip
     assert prometheus.ask("headway_attempts_ended_total > 0", "cause") == {
-        ("Succeeded",): 5, ("UserError",): 1, ("Preempted",): 1, ("Suspended",): 1, ("InvalidSpec",): 1,
+        ("Succeeded",): 5, ("UserError",): 1, ("Preempted",): 1, ("Suspended",): 1,
     }  # fmt: skip
     assert prometheus.ask('headway_workers_replaced_total{replica="first"}') == {(): 1}
 
