@@ -45,13 +45,18 @@ def free_port() -> int:
         return port
 
 
-def install_rights(cluster: Cluster, folder: Path) -> Path:
-    """Apply what the chart gives the operator, but not the operator; returns a kubeconfig with just these rights."""
+def install_rights(cluster: Cluster, folder: Path, *namespaces: str) -> Path:
+    """Apply what the chart gives the operator, but not the operator; returns a kubeconfig with just these rights.
+
+    namespaces: the chart's watchNamespaces, which are made; all if none.
+    """
     helm = run(HACK_CLUSTER, "which", "helm", timeout=600).strip()
-    text = run(helm, "template", "headway", ROOT / "charts/headway", "-n", SYSTEM, "--kube-version", "1.37.0")
+    values = ("--set-json", f"watchNamespaces={json.dumps(namespaces)}")
+    text = run(helm, "template", "headway", ROOT / "charts/headway", "-n", SYSTEM, "--kube-version", "1.37.0", *values)
     chart = [entry for entry in yaml.safe_load_all(text) if entry]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", *crds())
-    cluster.kubectl("create", "namespace", SYSTEM)
+    for namespace in (SYSTEM, *namespaces):
+        cluster.kubectl("create", "namespace", namespace)
     rights = [entry for entry in chart if entry["kind"] in RIGHTS]
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
     account = next(entry["metadata"]["name"] for entry in chart if entry["kind"] == "ServiceAccount")
@@ -145,16 +150,18 @@ class Paper:
 
     @classmethod
     @contextmanager
-    def made(cls, label: str, folder: Path, *options: str, nodes: int = 2) -> Iterator[Self]:
+    def made(
+        cls, label: str, folder: Path, *options: str, nodes: int = 2, namespaces: tuple[str, ...] = ()
+    ) -> Iterator[Self]:
         """A fresh control plane with so many kwok nodes, the kinds and the operator's rights; gone afterwards.
 
-        label: begins the cluster's name. options: of `cluster up`.
+        label: begins the cluster's name. options: of `cluster up`. namespaces: the chart's watchNamespaces.
         """
         name = f"{label}-{os.getpid()}"
         words = ("up", "--no-node", "--kwok-nodes", str(nodes), *options, "--name", name)
         try:
             cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-            made = cls(cluster, folder, install_rights(cluster, folder))
+            made = cls(cluster, folder, install_rights(cluster, folder, *namespaces))
             try:
                 yield made
             finally:
