@@ -152,15 +152,19 @@ def test_a_lost_worker_is_replaced_and_a_lost_head_begins_the_next_attempt(paper
     assert operator.get("/healthz") == "ok"
 
 
-def test_a_template_that_the_api_server_refuses_fails_the_job_and_names_the_field(
+def test_a_template_that_the_api_server_refuses_fails_the_job_before_anything_is_made_and_an_edit_corrects_it(
     paper: Paper, operator: Operator
 ) -> None:
     paper.submit("digits", workers={"template": {"spec": {"nodeSelektor": {"gpu": "a100"}}}})
     status = paper.phase("digits", "Failed")
     failed = next(item for item in status["conditions"] if item["type"] == "Failed")
     assert failed["reason"] == "InvalidSpec"
+    assert "spec.workers.template: the API server refuses pod" in failed["message"]
     assert "nodeSelektor" in failed["message"]
+    assert status.get("attempt", 0) == 0
     paper.nothing_left("digits")
+    paper.edit("digits", workers={"template": {"spec": {"nodeSelektor": None, "hostname": "a"}}})
+    assert paper.phase("digits", "Running")["attempt"] == 1
     assert operator.get("/healthz") == "ok"
 
 

@@ -46,6 +46,7 @@ def wrong(tale: Tale, before: Status, after: Status) -> Iterator[str]:
     """What is wrong with a status, `before` being the one that it replaces."""
     yield from _history(before, after)
     yield from _judged(before, after)
+    yield from _told_apart(after)
     yield from _charges(tale, after)
     yield from _causes(tale, after)
     if not tale.odd:
@@ -58,6 +59,15 @@ def _judged(before: Status, after: Status) -> Iterator[str]:
     for entry in after.get("attempts", []):
         if entry["number"] in running and entry.get("cause") == "InvalidSpec":
             yield f"attempt {entry['number']} ended for its spec, which was valid when it began"
+
+
+def _told_apart(status: Status) -> Iterator[str]:
+    """No job is accepted and invalid, and none has ended and waits."""
+    holds = {item["type"]: item["reason"] for item in status.get("conditions", []) if item["status"] == "True"}
+    if "Accepted" in holds and holds.get("Failed") == "InvalidSpec":
+        yield "the job is accepted, and failed as InvalidSpec"
+    if {"Complete", "Failed"} & set(holds) and status.get("phase") not in FINISHED:
+        yield f"the job has ended ({holds}), and its phase is {status.get('phase')}"
 
 
 def _history(before: Status, after: Status) -> Iterator[str]:
