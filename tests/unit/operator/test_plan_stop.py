@@ -225,6 +225,9 @@ def test_the_deadline_of_the_queue_is_for_waiting_alone() -> None:
     placed = ready.plan(after=100).status
     assert placed is not None
     assert placed.attempts[0].cause is None
+    crashed = make_job().spec(scheduling={"queueDeadlineSeconds": 10}).attempt(1, scheduled_time=to_text(T0 + 5))
+    replaced = crashed.head().worker(0, exit_code=1).plan(after=100)
+    assert replaced.create, "it has had room"
     runs = make_job().workers(2).spec(scheduling={"queueDeadlineSeconds": 10}).running().head().worker(0)
     lacks = runs.worker(1, number=1, pending=True, unschedulable="0/3 nodes").plan(after=100).status
     assert lacks is not None

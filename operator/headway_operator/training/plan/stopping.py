@@ -64,7 +64,7 @@ def _deadline(situation: Situation) -> Verdict:
 def _queue_deadline(situation: Situation) -> Verdict:
     """A job that waits for room for too long. One that runs waits only once it has given back what it holds."""
     seconds = situation.spec.scheduling.queue_deadline_seconds
-    if seconds is None or situation.ran or situation.pods.placed:
+    if seconds is None or situation.attempt.scheduled_time is not None or situation.ran or situation.pods.placed:
         return None
     over = (to_seconds(gang.asking_since(situation.attempt)) or situation.now) + seconds
     if situation.now < over:
