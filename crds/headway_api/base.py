@@ -21,6 +21,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     JsonValue,
+    ValidationError,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -165,6 +166,27 @@ class Between:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self.least if value < self.least else min(value, self.most)
         return value
+
+
+@dataclass(frozen=True)
+class OrElse:
+    """What is read where a status has a word that this version does not know: a newer one may have written it."""
+
+    value: Any
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema["schema"])
+
+    def _read(self, value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            if isinstance(value, str):
+                return self.value
+            raise
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from headway_api import quantities
 from headway_api.base import Quantity, Rule, Section, formed
 from headway_api.pod_templates import HeadTemplate, PodTemplate
 
+MOST_WORKERS = 10_000
+"""Workers that a job may ask for."""
+
 
 def _above_zero(field: str) -> Rule:
     return Rule(
@@ -64,7 +67,7 @@ class Head(Section):
 class Workers(Section):
     """The worker pods: each runs one training process."""
 
-    replicas: Annotated[int, Field(ge=1, le=10_000)] = 1
+    replicas: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
     """How many workers, which is the world size. A change counts from the next attempt on."""
     resources: Resources = Resources()
     """One worker pod's resources."""

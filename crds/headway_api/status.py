@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, computed_field
+from pydantic import AfterValidator, BeforeValidator, Field, computed_field
 
-from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, StatusSection
+from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
 from headway_api.storage import Storage
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
@@ -69,10 +69,18 @@ class Condition(StatusSection):
     """The generation of the spec that this was said of."""
 
 
+def _known(conditions: object) -> object:
+    """The conditions of which this version knows what they are about."""
+    if not isinstance(conditions, list):
+        return conditions
+    types = get_args(ConditionType)
+    return [item for item in conditions if not isinstance(item, dict) or item.get("type", types[0]) in types]
+
+
 class LossEvent(StatusSection):
     """Workers of an attempt that were lost for one cause at nearly the same time: they count as one failure."""
 
-    cause: Cause
+    cause: Annotated[Cause, OrElse("Internal")]
     """Why they were lost."""
     time: Time
     """When the first of their replacements was recorded."""
@@ -101,7 +109,7 @@ class Attempt(StatusSection):
     """When all its pods were ready for the first time."""
     end_time: Time | None = None
     """When it ended."""
-    cause: Cause | None = None
+    cause: Annotated[Cause | None, OrElse("Internal")] = None
     """Why it ended, if not by success."""
     exit_code: int | None = None
     """The driver's exit code, where there was one."""
@@ -191,7 +199,7 @@ class Progress(StatusSection):
 
     percent: Annotated[int, Between(0, 100)] | None = None
     """Share of the planned optimiser steps that is done; absent for a training.entrypoint."""
-    stage: Literal["Preparing", "Training", "Evaluating", "Publishing"] = "Preparing"
+    stage: Annotated[Literal["Preparing", "Training", "Evaluating", "Publishing"], OrElse("Preparing")] = "Preparing"
     """What the driver is doing."""
     epoch: Count | None = None
     """The epoch, counted from 1."""
@@ -234,9 +242,11 @@ class TrainingJobStatus(StatusSection):
 
     observed_generation: int = 0
     """The generation of the spec that this status is about."""
-    phase: Phase | None = None
+    phase: Annotated[Phase | None, OrElse(None)] = None
     """A summary of the conditions for people."""
-    conditions: Annotated[list[Condition], Cut(16), ListMap("type")] = Field(default_factory=list)
+    conditions: Annotated[list[Condition], BeforeValidator(_known), Cut(16), ListMap("type")] = Field(
+        default_factory=list
+    )
     """Accepted, Scheduled, Running, Suspended, Complete, Failed; Reconciled where the operator cannot do its part."""
     attempt: int = 0
     """The number of the current or last attempt."""

@@ -45,13 +45,13 @@ BUGS = (
     ),
     _bug(
         "the next attempt does not wait for the pods of the last",
-        33,
+        2,
         "two attempts live",
         (job._between_attempts, "not clean or ", ""),
     ),
     _bug(
         "a lost worker is charged twice",
-        2,
+        11,
         "2 failures are charged, 1 were met",
         (
             attempts._record_replacements,
@@ -61,7 +61,7 @@ BUGS = (
     ),
     _bug(
         "news of a key end its backoff",
-        0,
+        2,
         "before its backoff is over",
         (
             queue.KeyQueue.add,
@@ -71,13 +71,13 @@ BUGS = (
     ),
     _bug(
         "a failed key is due at once",
-        0,
+        2,
         "before its backoff is over",
         (queue.KeyQueue.failed, "delay = max(delay, min(after or 0.0, LONGEST_BACKOFF))", "delay = 0.01"),
     ),
     _bug(
         "the status is written whatever has happened since",
-        66,
+        346,
         "is told beside a checkpoint of",
         (apply.Applier.patch_status, ', "resourceVersion": str(owner.version)', ""),
     ),
@@ -89,13 +89,13 @@ BUGS = (
     ),
     _bug(
         "a job is called suspended while its pods are still there",
-        29,
+        56,
         "suspended, but there are",
         (job._between_attempts, "_suspended(decision, clean)", "_suspended(decision, True)"),
     ),
     _bug(
         "a head that has ended unnoticed is deleted unread",
-        1005,
+        31,
         "is deleted before its end is recorded",
         (
             steps._delete_pod,
@@ -111,7 +111,7 @@ BUGS = (
     ),
     _bug(
         "an old event replaces newer knowledge",
-        230,
+        168,
         "progress goes back from step",
         (store.Table.is_news, "(known is None or known.version < version)", "True"),
     ),
@@ -123,7 +123,7 @@ BUGS = (
     ),
     _bug(
         "names hold no uid, and words of any job are believed",
-        0,
+        188,
         "has words of",
         (wire.object_name, "-{uid[:UID_LENGTH]}", ""),
         (status.read_progress, "(word.uid, word.attempt) == (uid, attempt)", "word.attempt == attempt"),

@@ -58,9 +58,11 @@ class Checks:
         self.unknowable: set[tuple[str, int]] = set()
         """Jobs and attempts of whose driver's end the operator need not know."""
         self.odd: set[tuple[str, int]] = set()
-        """Jobs and attempts whose driver says what nobody expects, or whose objects somebody has relabelled."""
-        self._tampered: set[str] = set()
-        """The uids of objects whose labels somebody has changed."""
+        """Jobs and attempts whose driver says what nobody expects."""
+        self._hidden: dict[str, float] = {}
+        """By the name of an object: when somebody took the label away that it is watched by."""
+        self.last_seed = 0.0
+        """When a process has last read all that exists."""
         self._endangered: Object | None = None
         """The object that the call at hand is to delete, where it is not the operator's."""
         self._deleted_by_us: dict[str, float] = {}
@@ -211,10 +213,9 @@ class Checks:
         return self.world.whose[body["metadata"]["uid"]]
 
     def _given_up(self, pod: Object) -> bool:
-        """Whether a pod should have been gone so long ago that its node counts as lost, or does not count as ours."""
+        """Whether a pod should have been gone so long ago that its node counts as lost."""
         going = to_seconds(pod["metadata"].get("deletionTimestamp"))
-        overdue = going is not None and self.world.server_now > going + OVERDUE_SECONDS
-        return overdue or pod["metadata"]["uid"] in self._tampered
+        return going is not None and self.world.server_now > going + OVERDUE_SECONDS
 
     def _may_run(self, pod: Object) -> bool:
         """Whether a pod has what it needs to start, or has started: one whose attempt's objects are gone never does."""
@@ -230,14 +231,9 @@ class Checks:
         self.tales[container.whose.job_uid].odd = True
         self.odd.add(container.of)
 
-    def tampered(self, body: Object) -> None:
-        """Somebody changes a label of an object: the operator does not take it for its own any more."""
-        whose = self._whose(body) if body["metadata"]["uid"] in self.world.whose else None
-        self._tampered.add(body["metadata"]["uid"])
-        self._bare.add(body["metadata"]["name"])
-        if whose is not None:
-            self.tales[whose.job_uid].odd = True
-            self.odd.add((whose.job_uid, whose.attempt))
+    def hidden(self, body: Object) -> None:
+        """Somebody takes the label away by which an object is watched. Who begins after that does not know of it."""
+        self._hidden[body["metadata"]["name"]] = self.world.now
 
     def worker_ended(self, container: Container) -> None:
         """A worker has ended, and its kubelet says so: somebody has to take its place."""
@@ -292,10 +288,10 @@ class Checks:
 
         The ConfigMap is the sign of what is not watched. It is missing if somebody deleted it as the operator died or a
         node went silent, and if an object was created late: by a process that froze just after it had asked whether it
-        may write. What somebody has relabelled is nobody's.
+        may write. What has lost the label that it is watched by is not known to an operator that begins after that.
         """
         meta = left["metadata"]
-        if meta["uid"] in self._tampered:
+        if self._hidden.get(meta["name"], self.last_seed) < self.last_seed:
             return True
         bare = meta["name"] in self._bare and (self.disturbances > 0 or self.silent_nodes > 0)
         return (meta["name"] in self._late or bare) and left.get("kind") in UNWATCHED

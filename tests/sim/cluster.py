@@ -23,8 +23,6 @@ class Cluster(Kubelets):
     def __init__(self, world: World, nodes: int, slots: int) -> None:
         super().__init__(world)
         self.nodes = [Node(f"node-{number}", slots, slots, world.clocks.another()) for number in range(nodes)]
-        self._clock = world.clocks.another()
-        """The scheduler's."""
         self._waiting: dict[str, Place] = {}
         """Pods that found no room, by uid."""
 
@@ -79,7 +77,7 @@ class Cluster(Kubelets):
 
         def bind(body: Object) -> None:
             body["spec"]["nodeName"] = node.name
-            set_condition(body, "PodScheduled", "True", at=to_text(self._clock.at(self.world.now)))
+            set_condition(body, "PodScheduled", "True", at=to_text(self.world.server_now))
 
         self.world.server.change(kube.PODS, name, bind, namespace)
         container = self.containers[uid] = Container(

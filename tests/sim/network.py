@@ -197,7 +197,7 @@ class Link:
             delay, error = min(PATIENCE, 1 + delay * 500), RetryableError("the API server did not answer")
         elif kind == "error, done":
             error = RetryableError("internal error")
-        world.agenda.after(delay, self._answered, world.now, began, answer, result, error)
+        world.agenda.after(delay, self._answered, world.server_now, began, answer, result, error)
 
     def _answered(
         self, dated: float, began: float, answer: asyncio.Future[Any], result: Any, error: KubeError | None

@@ -37,9 +37,9 @@ def _with_clocks(schedule: Schedule, chance: Chance) -> Schedule:
 
 
 def _with_scopes(schedule: Schedule, chance: Chance) -> Schedule:
-    """The same jobs once more, in another namespace of which each name may be the last to be heard."""
+    """A job of the same name in another namespace; and one of the two namespaces goes."""
     namespaces = ("default", "team-a")
-    others = tuple(replace(job, namespace="team-a", at=job.at + chance.uniform(0.0, 5.0)) for job in schedule.jobs[:2])
+    others = tuple(replace(job, namespace="team-a", at=job.at + chance.uniform(0.0, 5.0)) for job in schedule.jobs[:1])
     both = replace(schedule, jobs=(*schedule.jobs[:2], *others), namespaces=namespaces)
     return _with("delete namespace", "forbid namespace", most=1)(both, chance)
 
@@ -58,14 +58,14 @@ def _with_words(schedule: Schedule, chance: Chance) -> Schedule:
 
 ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
     "odd drivers": (0.12, _with("odd driver", most=2)),
-    "tenants": (0.12, _with("copy", "stray", "annotate", "squat", most=4)),
+    "tenants": (0.12, _with("copy", "stray", "annotate", "relabel", "unlabel", "squat", most=4)),
     "disruptions": (0.12, _with("fail network", "drain", "upgrade nodes", "lose zone", most=2)),
-    "clocks": (0.0, _with_clocks),
-    "scopes": (0.0, _with_scopes),
-    "versions": (0.0, _with_versions),
-    "words": (0.0, _with_words),
+    "clocks": (0.15, _with_clocks),
+    "scopes": (0.08, _with_scopes),
+    "versions": (0.1, _with_versions),
+    "words": (0.06, _with_words),
 }
-"""In which share of the worlds (in none where the operator is not ready for it), and what it makes of a schedule."""
+"""In which share of the worlds, and what it makes of a schedule."""
 
 
 def draw(seed: int) -> Schedule:

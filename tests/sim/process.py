@@ -129,6 +129,7 @@ class Process:
         seeding = asyncio.create_task(self._seed())
         await asyncio.wait([seeding, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         if seeding.done():
+            self.world.checks.last_seed = self.world.now
             self._tasks.append(asyncio.create_task(self.workers.run()))
             self._tasks.append(asyncio.create_task(self.comparison.run(self.world.schedule.resync)))
             for resource in self.watched:

@@ -35,7 +35,7 @@ class Tale:
     lacked_room: bool = False
     """A pod of it has found no node at some time."""
     odd: bool = False
-    """A driver of it says what nobody expects, or somebody has changed the labels of its objects."""
+    """A driver of it says what nobody expects."""
     suspended: bool = False
     """Its user has suspended it at some time."""
     timed: bool = False

@@ -81,12 +81,11 @@ def annotate(world: World, action: Action) -> None:
 
 
 def relabel(world: World, action: Action) -> None:
-    """A label of ours becomes another: the object is ours by its name and its owner, and says that it is not."""
+    """A label of ours becomes another: the object is ours by its name and its owner all the same."""
     resource = COPIED[action.much % len(COPIED)]
     body = _one_of_ours(world, resource, action)
     if body is not None:
         values = (OTHER_UID, "7", "another", NUMBERS[action.which % len(NUMBERS)][:LABEL_LENGTH])
-        world.checks.tampered(body)
         _edit(world, resource, body, "labels", {LABELS[action.much % len(LABELS)]: values[action.which % 4]})
 
 
@@ -95,6 +94,7 @@ def unlabel(world: World, action: Action) -> None:
     resource = COPIED[action.much % 2]
     body = _one_of_ours(world, resource, action)
     if body is not None:
+        world.checks.hidden(body)
         _edit(world, resource, body, "labels", {wire.LABEL_MANAGED_BY: None})
 
 

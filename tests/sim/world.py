@@ -38,7 +38,7 @@ def _stored(body: Object) -> Object:
     kept = {key: clone(value) for key, value in body.items() if key != "spec"}
     kind, spec = body.get("kind"), body.get("spec") or {}
     if kind == "Pod":
-        kept["spec"] = {"terminationGracePeriodSeconds": spec.get("terminationGracePeriodSeconds")}
+        kept["spec"] = {"terminationGracePeriodSeconds": spec.get("terminationGracePeriodSeconds", 30)}
     elif kind in ("TrainingJob", "Tiny", "Lease"):
         kept["spec"] = clone(spec)
     return kept
@@ -188,7 +188,7 @@ class World:
     def _start_operator(self) -> None:
         self._started += 1
         name = f"operator-{self._started}"
-        version = self.schedule.versions[self._started % len(self.schedule.versions)]
+        version = self.schedule.versions[(self._started - 1) % len(self.schedule.versions)]
         self.note(name, f"starts, of the version {version}" if version != versions.OURS else "starts")
         self.processes.append(Process(self, name, version))
 

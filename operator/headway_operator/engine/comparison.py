@@ -14,7 +14,7 @@ from typing import Any
 
 from headway_operator.engine import kube
 from headway_operator.engine.freshness import Freshness
-from headway_operator.engine.keys import Key, version_of
+from headway_operator.engine.keys import Key, Ref, version_of
 from headway_operator.engine.kube import DeniedError, Kube, NotFoundError, Resource
 from headway_operator.engine.store import News, Store
 
@@ -158,7 +158,13 @@ class Comparison:
         # The watch may be about to show it.
         await asyncio.sleep(PATIENCE_SECONDS)
         found = [(version_of(body), body) for body in newer if self._store.is_news(resource, body)]
-        ghosts = self._store.missing(resource, seen, listed_at, within)
+        ghosts = [
+            ghost
+            for ghost in self._store.missing(resource, seen, listed_at, within)
+            if not (labels and await self._is_there(ghost))
+        ]
+        if not found and not ghosts:
+            self._freshness.agreed(resource, scope, listed_at)
         versions = [*(version for version, _ in found), *(listed_at for _ in ghosts)]
         passed = [self._freshness.passed(resource, scope, version) for version in versions]
         # A watch that has gone on without it has missed it; one that has not come so far may only be late.
@@ -170,6 +176,18 @@ class Comparison:
         for _, meta in found[:MOST_FETCHED]:
             await self._fetch(resource, meta)
         return missed
+
+    async def _is_there(self, ghost: tuple[Key, Ref, str]) -> bool:
+        """Whether what a list did not hold exists: it may have lost the label that the list asks for."""
+        key, ref, uid = ghost
+        try:
+            found = await self._api.get(ref.resource, key.namespace, ref.name)
+        except NotFoundError:
+            return False
+        news = self._store.see(ref.resource, None, found, self._now())
+        if news is not None:
+            self._add(news)
+        return bool(found["metadata"]["uid"] == uid)
 
     async def _fetch(self, resource: Resource, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]

@@ -44,6 +44,14 @@ class FactReader:
             known = replace(known, done=(*known.done, read))
         return known
 
+    async def settle(self, key: Key) -> None:
+        """Look for children that may have lost but the label that they are watched by. Raises KubeError."""
+        refs = self._store.doubtful(key)
+        for start in range(0, len(refs), MOST_GETS):
+            some = refs[start : start + MOST_GETS]
+            await asyncio.gather(*(self._refresh(key, ref, None) for ref in some))
+            self._store.settled(key, some)
+
     async def _verify(self, owner: Owner, read: Verify) -> None:
         """What is believed must neither start anything a second time nor end what goes on."""
         children = {

@@ -21,6 +21,7 @@ class Memory:
     uid: str
     last_write: float | None = None
     """When the status was last written."""
+    last_reconciled: float = float("-inf")
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """What was refused of its children, by name."""
     refused_times: int = 0

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 STATUS_WRITES_A_SECOND = 25.0
 """What the status writes that can wait may add up to, over all objects of a kind."""
 SHORTEST_WRITE_INTERVAL = 2.0
+AWAITED_SECONDS = 1.0
+"""Between two reconciles for news that can wait, where they may tell what is to be measured."""
 MOST_READS = 4
 """So often a decision may ask for more before it counts as a mistake of the kind's."""
 RECONCILED = "Reconciled"
@@ -58,7 +60,7 @@ class Reconciler:
         if not news.can_wait or memory is None or memory.last_write is None:
             return None
         if self._kind(news.key).measures.awaits(memory.course):
-            return None
+            return memory.last_reconciled + AWAITED_SECONDS
         return memory.last_write + self.write_interval(news.key.kind)
 
     def write_interval(self, kind: str) -> float:
@@ -75,6 +77,7 @@ class Reconciler:
             self._memories.pop(key, None)
             return None
         memory = self._memory(owner)
+        memory.last_reconciled = self._now()
         facts = Facts()
         if self._store.is_bare(owner):
             facts = await self._facts.read(owner, (Verify(whole=True),), facts)
@@ -112,6 +115,7 @@ class Reconciler:
     async def _decide(self, key: Key, memory: Memory, facts: Facts) -> tuple[View, Decision]:
         """Decide, on what is known after the last await, until nothing is left to be read."""
         for _ in range(MOST_READS):
+            await self._facts.settle(key)
             owner = self._store.owner(key)
             if owner is None or owner.uid != memory.uid:
                 raise ConflictError(f"{key} has gone, or is another one by now")

@@ -169,11 +169,13 @@ class Store:
                 self._child[kind.name, child.resource] = child
         self._gone: dict[Key, dict[str, tuple[Resource, Any]]] = {}
         """The last states of deleted children, by uid."""
+        self._doubtful: dict[Key, set[Ref]] = {}
+        """Children that were shown as deleted though nobody had asked for that: all that is gone may be a label."""
         self._phases: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._flags: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._told: set[str] = set()
         self._bare: set[Key] = set()
-        """Owners that had a status when they became known: what is known of their children may be incomplete."""
+        """Owners that were not known while their children came to be: what is known of these may be incomplete."""
 
     # What is known
 
@@ -276,6 +278,8 @@ class Store:
             self._forget_gone(key, (record.uid,))
             return News(key, before is not None and before.uid == record.uid and child.can_wait(before, record))
         known = table.remove(key, record.name, record.uid, record.version)
+        if known is not None and not body["metadata"].get("deletionTimestamp"):
+            self._doubtful.setdefault(key, set()).add(Ref(resource, record.name))
         # A list may have shown that it is gone before the watch showed its last state.
         heard = self._gone.get(key, {}).get(record.uid)
         if known is not None or (heard is not None and heard[1].version < record.version):
@@ -310,6 +314,18 @@ class Store:
             # Flags follow when the watch shows it.
             self._put_owner(replace(known, version=version, status=pack(status), phase=sys.intern(phase or NEW)))
 
+    def doubtful(self, key: Key) -> tuple[Ref, ...]:
+        """Children whose deletion is to be believed only when they have been looked for by their names."""
+        return tuple(self._doubtful.get(key, ()))
+
+    def settled(self, key: Key, refs: Iterable[Ref]) -> None:
+        """These children have been looked for by their names."""
+        rest = self._doubtful.get(key, set()) - set(refs)
+        if rest:
+            self._doubtful[key] = rest
+        else:
+            self._doubtful.pop(key, None)
+
     def forget(self, key: Key, uids: Iterable[str]) -> None:
         """The last states of these children are recorded."""
         self._forget_gone(key, uids)
@@ -319,8 +335,8 @@ class Store:
         self._bare.clear()
 
     def is_bare(self, owner: Owner) -> bool:
-        """Whether an owner may have children that are not known: they came to be before it was, and were not read."""
-        return owner.key in self._bare
+        """Whether an owner may have children that are not known: it has a status, and they were not read since."""
+        return owner.key in self._bare and owner.phase != NEW
 
     def verified(self, key: Key) -> None:
         """All children of a key were read."""
@@ -377,8 +393,7 @@ class Store:
             self._uncount(before)
         if before is None or before.uid != owner.uid:
             self._drop_children(owner.key)
-            if owner.phase != NEW:
-                self._bare.add(owner.key)
+            self._bare.add(owner.key)
         self._phases[kind][owner.phase] += 1
         self._flags[kind].update(owner.flags)
         return True
@@ -398,6 +413,7 @@ class Store:
             self._children[child.resource].drop(key)
         self._gone.pop(key, None)
         self._bare.discard(key)
+        self._doubtful.pop(key, None)
 
     def _remember(self, key: Key, child: Child, record: Any) -> None:
         """Keep the last state of a child until the status has it; an owner that is gone itself needs none."""

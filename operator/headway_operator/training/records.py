@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headway_api import wire
+from headway_api.pods import MOST_WORKERS
 from headway_operator.engine.keys import controller_of, number, version_of
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.ends import FOREIGN_INIT_FAILED, INIT_FAILED
@@ -107,6 +108,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         return None
     annotations = meta.get("annotations") or {}
     told = str(annotations.get(wire.ANNOTATION_PROGRESS_SECONDS, ""))
+    workers = number(annotations.get(wire.ANNOTATION_WORKERS))
     progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
     if len(progress) > PROGRESS_LIMIT:
         raise ValueError(f"{wire.KEY_PROGRESS} has {len(progress)} characters; {PROGRESS_LIMIT} are allowed")
@@ -120,7 +122,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         progress=progress,
         reported_at=before.reported_at if before is not None and known else now,
         grouped=(meta.get("labels") or {}).get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
-        workers=number(annotations.get(wire.ANNOTATION_WORKERS)),
+        workers=workers if workers <= MOST_WORKERS else 0,
         progress_seconds=float(told) if _SECONDS.fullmatch(told) else 0.0,
     )
 

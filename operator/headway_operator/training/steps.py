@@ -69,11 +69,23 @@ def reads(job: Job, plan: Plan, observed: Observed) -> tuple[Read, ...]:
 
 
 def _expected(job: Job, plan: Plan, observed: Observed) -> Iterator[Ref]:
-    """What may exist unseen: the head and the ConfigMap of the newest attempts."""
+    """What may exist unseen: head and ConfigMap of the newest attempts, and workers of which there is no trace."""
     newest = max([plan.attempt, job.status.attempt, *(pod.attempt for pod in observed.pods)])
     for attempt in {newest, job.status.attempt, job.status.attempt + 1} - {0}:
         yield Ref(kube.PODS, wire.head_name(job.name, job.uid, attempt))
         yield Ref(kube.CONFIG_MAPS, wire.object_name(job.name, job.uid, attempt))
+    yield from _unseen_workers(job, observed)
+
+
+def _unseen_workers(job: Job, observed: Observed) -> Iterator[Ref]:
+    """By all the names that they may have: a place may have been filled anew since, any number of times."""
+    running = next((entry for entry in job.status.attempts if entry.end_time is None), None)
+    if running is None or job.status.workers is None:
+        return
+    seen = {pod.index for pod in observed.pods if pod.attempt == running.number and pod.role == wire.ROLE_WORKER}
+    for index in sorted(set(range(job.status.workers.desired)) - seen):
+        for number in range(running.workers_replaced + 2):
+            yield Ref(kube.PODS, wire.worker_name(job.name, job.uid, running.number, index, number))
 
 
 def _workers_missing(job: Job, observed: Observed) -> bool:

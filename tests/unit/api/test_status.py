@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from headway_api.crd import TRAINING_JOB, definition
 from headway_api.status import (
@@ -92,6 +93,29 @@ def test_a_rate_that_is_no_number_is_left_out(rate: float | None) -> None:
 
 def test_a_newer_status_is_read_without_what_is_not_known() -> None:
     assert TrainingJobStatus.model_validate({"attempt": 2, "usage": {"gpuHours": "3"}}).attempt == 2
+
+
+def test_words_of_a_newer_version_keep_nobody_from_reading_the_rest_of_a_status() -> None:
+    loss = {"cause": "Boredom", "time": TIME}
+    read = TrainingJobStatus.model_validate(
+        {
+            "phase": "Dreaming",
+            "conditions": [
+                {"type": "Fancy", "status": "True", "reason": "New", "lastTransitionTime": TIME},
+                {"type": "Running", "status": "True", "reason": "AllReady", "lastTransitionTime": TIME},
+            ],
+            "attempts": [{"number": 1, "startTime": TIME, "cause": "Boredom", "lossEvents": [loss]}],
+            "progress": {"stage": "Dancing", "step": 7},
+        }
+    )
+    assert (read.phase, [item.type for item in read.conditions]) == (None, ["Running"])
+    assert (read.attempts[0].cause, read.attempts[0].loss_events[0].cause) == ("Internal", "Internal")
+    assert read.progress == Progress(stage="Preparing", step=7)
+
+
+def test_what_is_no_word_at_all_is_still_an_error() -> None:
+    with pytest.raises(ValidationError):
+        TrainingJobStatus.model_validate({"phase": 7})
 
 
 _TEXT = st.text(max_size=300) | st.just("x" * 5000)

@@ -18,7 +18,7 @@ from headway_operator.training.kind import TrainingJobs
 from headway_operator.training.measures import JobMeasures, JobMetrics
 from headway_operator.training.plan.spec import Defaults
 from sim.builders import DEFAULTS, T0, document
-from sim.fakes.api import ApiServer, Call, FakeKube
+from sim.fakes.api import ApiServer, Call, FakeKube, as_selected
 
 KEY = Key("TrainingJob", "default", "digits")
 
@@ -60,11 +60,13 @@ class Stage:
 
     def watch(self) -> None:
         """Let the watches show what has happened."""
-        watched = {resource.plural: resource for resource in self.store.resources()}
+        selectors = self.store.resources()
+        watched = {resource.plural: resource for resource in selectors}
         for event in self.server.events:
-            kind: Any = event.type
-            if event.resource in watched:
-                self.store.see(watched[event.resource], kind, event.body, self.now)
+            shown = as_selected(event, selectors[watched[event.resource]]) if event.resource in watched else None
+            if shown is not None:
+                kind: Any = shown.type
+                self.store.see(watched[event.resource], kind, shown.body, self.now)
         self.server.events.clear()
 
     def reconcile(self, *, watch: bool = True) -> float | None:

@@ -31,7 +31,7 @@ def body(name: str, role: str | None = "head", *, uid: str = UID, worker: str = 
 OBJECTS = wire.object_name("digits", UID, 1)
 
 
-@pytest.mark.parametrize("text", NO_NUMBERS)
+@pytest.mark.parametrize("text", [*NO_NUMBERS, "10001", "9" * 18])
 def test_annotations_that_somebody_has_changed_say_nothing(text: Any) -> None:
     annotations = {wire.ANNOTATION_WORKERS: text, wire.ANNOTATION_PROGRESS_SECONDS: f"{text}s"}
     record = records.config_record(body(OBJECTS, None, annotations=annotations), None, T0)

@@ -1,0 +1,115 @@
+"""What a watch does not show any more, though it exists: it has lost a label, or has not been shown yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from headway_api import wire
+from headway_operator.engine import kube
+from headway_operator.engine.comparison import Comparison
+from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.kube import Object, Resource, RetryableError
+from sim.builders import DEFAULTS
+from sim.fakes.api import Call
+from unit.operator.stage import KEY, Stage, end, running
+
+
+def unlabel(stage: Stage, resource: Resource, name: str) -> None:
+    """Somebody takes the label away that the watch selects by."""
+
+    def edit(body: Object) -> None:
+        del body["metadata"]["labels"][wire.LABEL_MANAGED_BY]
+
+    stage.server.change(resource, name, edit)
+
+
+def compared(stage: Stage) -> Comparison:
+    """A comparison of what the operator knows, after its watches have shown all that they will."""
+    freshness = Freshness(stage.store.resources(), now=lambda: stage.now, namespaces=(), lag=lambda _, __: None)
+    stage.watch()
+    for resource in stage.store.resources():
+        freshness.shown(resource.plural, {"metadata": {"resourceVersion": "1000000"}})
+    comparison = Comparison(stage.api, stage.store, freshness, add=lambda _: None, namespaces=(), now=lambda: stage.now)
+    asyncio.run(comparison.compare())
+    return comparison
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headway_operator.engine.comparison.PATIENCE_SECONDS", 0)
+
+
+@pytest.mark.parametrize("which", ["head", "worker", "ConfigMap"])
+def test_an_object_that_loses_its_label_is_not_taken_for_deleted(which: str) -> None:
+    stage = Stage()
+    running(stage)
+    pods = stage.names(kube.PODS)
+    name = {"head": stage.head(), "worker": stage.worker(0), "ConfigMap": stage.of()}[which]
+    unlabel(stage, kube.CONFIG_MAPS if which == "ConfigMap" else kube.PODS, name)
+    for _ in range(3):
+        stage.look()
+    assert stage.names(kube.PODS) == pods
+    assert (stage.status()["phase"], stage.status()["attempt"], stage.status().get("failures")) == ("Running", 1, None)
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    for _ in range(9):
+        stage.look()
+        for pod in stage.names(kube.PODS):
+            if stage.server.objects["pods", "default", pod]["metadata"].get("deletionTimestamp"):
+                stage.server.remove(kube.PODS, pod)
+        stage.now += 40
+    assert stage.status()["phase"] == "Suspended"
+    assert stage.names(kube.PODS) == stage.names(kube.CONFIG_MAPS) == []
+
+
+def test_a_pod_that_is_deleted_is_asked_for_once_and_replaced() -> None:
+    stage = Stage()
+    running(stage)
+    stage.server.remove(kube.PODS, stage.worker(0))
+    stage.api.calls.clear()
+    stage.look()
+    assert stage.worker(0, 1) in stage.names(kube.PODS)
+    assert [call.name for call in stage.api.calls if call[:2] == ("get", "pods")] == [stage.worker(0)]
+
+
+def test_as_long_as_the_api_server_does_not_answer_nothing_is_believed() -> None:
+    stage = Stage()
+    running(stage)
+    unlabel(stage, kube.PODS, stage.worker(0))
+
+    def before(call: Call) -> None:
+        if call.verb == "get":
+            raise RetryableError("no answer")
+
+    stage.api.before = before
+    with pytest.raises(RetryableError):
+        stage.look()
+    stage.api.before = lambda _: None
+    stage.look()
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
+
+
+def test_a_comparison_finds_what_became_of_a_pod_without_its_label_and_calls_no_watch_blind() -> None:
+    stage = Stage()
+    running(stage)
+    unlabel(stage, kube.PODS, stage.worker(0))
+    stage.look()
+    end(stage, stage.worker(0), 137)
+    for _ in range(3):
+        comparison = compared(stage)
+        assert (comparison.blind_rounds["pods"], comparison.missed["pods"]) == (0, 0)
+    stage.look()
+    assert stage.worker(0, 1) in stage.names(kube.PODS)
+
+
+def test_a_worker_that_was_not_shown_yet_is_looked_for_before_its_place_is_filled() -> None:
+    stage = Stage(workers={"replicas": 2})
+    running(stage)
+    hidden = stage.server.objects.pop(("pods", "default", stage.worker(1)))
+    stage.restart(DEFAULTS)
+    stage.server.objects["pods", "default", stage.worker(1)] = hidden
+    for _ in range(3):
+        stage.look()
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0), stage.worker(1)]
+    assert KEY in stage.store.owners()
