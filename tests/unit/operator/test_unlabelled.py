@@ -49,12 +49,12 @@ def test_an_object_that_loses_its_label_is_not_taken_for_deleted(which: str) -> 
     name = {"head": stage.head(), "worker": stage.worker(0), "ConfigMap": stage.of()}[which]
     unlabel(stage, kube.CONFIG_MAPS if which == "ConfigMap" else kube.PODS, name)
     for _ in range(3):
-        stage.look()
+        stage.reconcile()
     assert stage.names(kube.PODS) == pods
     assert (stage.status()["phase"], stage.status()["attempt"], stage.status().get("failures")) == ("Running", 1, None)
     stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
     for _ in range(9):
-        stage.look()
+        stage.reconcile()
         for pod in stage.names(kube.PODS):
             if stage.server.objects["pods", "default", pod]["metadata"].get("deletionTimestamp"):
                 stage.server.remove(kube.PODS, pod)
@@ -68,7 +68,7 @@ def test_a_pod_that_is_deleted_is_asked_for_once_and_replaced() -> None:
     running(stage)
     stage.server.remove(kube.PODS, stage.worker(0))
     stage.api.calls.clear()
-    stage.look()
+    stage.reconcile()
     assert stage.worker(0, 1) in stage.names(kube.PODS)
     assert [call.name for call in stage.api.calls if call[:2] == ("get", "pods")] == [stage.worker(0)]
 
@@ -84,9 +84,9 @@ def test_as_long_as_the_api_server_does_not_answer_nothing_is_believed() -> None
 
     stage.api.before = before
     with pytest.raises(RetryableError):
-        stage.look()
+        stage.reconcile()
     stage.api.before = lambda _: None
-    stage.look()
+    stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
 
 
@@ -94,12 +94,12 @@ def test_a_comparison_finds_what_became_of_a_pod_without_its_label_and_calls_no_
     stage = Stage()
     running(stage)
     unlabel(stage, kube.PODS, stage.worker(0))
-    stage.look()
+    stage.reconcile()
     end(stage, stage.worker(0), 137)
     for _ in range(3):
         comparison = compared(stage)
         assert (comparison.blind_rounds["pods"], comparison.missed["pods"]) == (0, 0)
-    stage.look()
+    stage.reconcile()
     assert stage.worker(0, 1) in stage.names(kube.PODS)
 
 
@@ -110,6 +110,6 @@ def test_a_worker_that_was_not_shown_yet_is_looked_for_before_its_place_is_fille
     stage.restart(DEFAULTS)
     stage.server.objects["pods", "default", stage.worker(1)] = hidden
     for _ in range(3):
-        stage.look()
+        stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0), stage.worker(1)]
     assert KEY in stage.store.owners()
