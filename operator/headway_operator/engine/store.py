@@ -175,7 +175,7 @@ class Store:
         self._flags: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._told: set[str] = set()
         self._bare: set[Key] = set()
-        """Owners that were not known while their children came to be: what is known of these may be incomplete."""
+        """Owners that had a status when they became known: what is known of their children may be incomplete."""
 
     # What is known
 
@@ -335,8 +335,8 @@ class Store:
         self._bare.clear()
 
     def is_bare(self, owner: Owner) -> bool:
-        """Whether an owner may have children that are not known: it has a status, and they were not read since."""
-        return owner.key in self._bare and owner.phase != NEW
+        """Whether an owner may have children that are not known: they came to be before it was, and were not read."""
+        return owner.key in self._bare
 
     def verified(self, key: Key) -> None:
         """All children of a key were read."""
@@ -393,7 +393,8 @@ class Store:
             self._uncount(before)
         if before is None or before.uid != owner.uid:
             self._drop_children(owner.key)
-            self._bare.add(owner.key)
+            if owner.phase != NEW:
+                self._bare.add(owner.key)
         self._phases[kind][owner.phase] += 1
         self._flags[kind].update(owner.flags)
         return True

@@ -417,3 +417,13 @@ def test_the_children_of_an_object_that_became_known_late_are_read_before_anythi
     site.api.calls.clear()
     site.reconcile()
     assert site.api.calls == []
+
+
+def test_nothing_is_read_for_an_object_that_was_known_before_its_children() -> None:
+    site = Site()
+    while site.reconcile() is not None:
+        site.watch()
+    assert site.status()["phase"] == "Ready"
+    site.watch()
+    site.reconcile()
+    assert "list" not in {call.verb for call in site.api.calls}
