@@ -95,7 +95,7 @@ BUGS = (
     ),
     _bug(
         "a head that has ended unnoticed is deleted unread",
-        31,
+        389,
         "is deleted before its end is recorded",
         (
             steps._delete_pod,
@@ -117,7 +117,7 @@ BUGS = (
     ),
     _bug(
         "a driver's last word counts only on its pod",
-        209,
+        358,
         "ended with Succeeded, the status says",
         (attempts._end_of, "situation.report.outcome if situation.report is not None else None", "None"),
     ),

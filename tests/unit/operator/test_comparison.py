@@ -154,7 +154,7 @@ class TestLostNamespaces:
         site = Site("default", "other")
         site.api.denied = frozenset({"other"})
         site.server.create(kube.JOBS, "default", document("new"))
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.WARNING, logger="headway_operator"):
             for _ in range(3):
                 site.compare()
         assert sorted({key.namespace for key in site.store.owners()}) == ["default"]

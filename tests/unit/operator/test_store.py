@@ -276,7 +276,7 @@ class TestWhatAnybodyMayWrite:
         store = Store((training_jobs(),), unreadable=counted.append)
         store.see(kube.JOBS, "ADDED", job_body(), T0)
         body = config_body(5) | {"data": {wire.KEY_PROGRESS: "x" * 1_000_000}}
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.WARNING, logger="headway_operator"):
             for version in (5, 6, 7):
                 body["metadata"]["resourceVersion"] = str(version)
                 assert store.see(kube.CONFIG_MAPS, "MODIFIED", body, T0) is None
