@@ -90,6 +90,6 @@ def test_what_somebody_deletes_by_hand_is_made_again_or_ends_the_attempt_with_it
     made |= {f"Pod {paper.head('objects')}", f"Pod {paper.worker('objects', 0, 1)}"}
     paper.until("all of it, and no more", lambda: {line.split("/")[0] for line in paper.left("objects")} == made)
     assert causes(found["token"]) == ["Internal", None]
-    assert "somebody deleted the Secret token-1" in found["token"]["attempts"][0]["message"]
+    assert f"somebody deleted the Secret {paper.objects('token')}" in found["token"]["attempts"][0]["message"]
     assert causes(found["head"])[0] == "Preempted"
     assert operator.get("/healthz") == "ok"
