@@ -93,6 +93,7 @@ def test_running_jobs_go_on_through_an_upgrade_and_a_rollback(paper: Paper, othe
         paper.until("attempt 3", lambda: paper.status("loses-head")["attempt"] == 3)
         paper.phases(dict.fromkeys((*names, "new"), "Running"))
         assert judged(paper, "loses-head", 3)["training"]["epochs"] == 3
+        assert judged(paper, "loses-head", 3)["seed"] == 0, "lost with the other version's kind, as install.md says"
         assert pods(paper, "left-alone") == before["left-alone"]
         for name in (*names, "new"):
             paper.end_driver(name, "Succeeded", attempt={**attempts, "loses-head": 3, "new": 1}[name])
