@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ EDITS = {
     ),
 }
 """By file, what stands in this version and what in the other: `training.epochs` is at most 2; there is no `seed`."""
+
+
+SEED = re.compile(r"\b(self\.)?(run\.)?spec\.seed\b")
+"""How the trainer reads the field that the other version does not have."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ def other_version(root: Path) -> Version:
         if old not in text:
             raise LookupError(f"{name} does not have {old!r} any more: edit EDITS")
         file.write_text(text.replace(old, new))
+    for file in (root / "trainer").rglob("*.py"):
+        text = file.read_text()
+        if SEED.search(text):
+            file.write_text(SEED.sub("0", text))
     version = Version(root)
     run(sys.executable, "-m", "headway_api.crd", "--output", root / "crds", PYTHONPATH=version.path)
     return version

@@ -140,8 +140,9 @@ class Operator:
 class Paper:
     """The cluster, and what a test does to it."""
 
-    def __init__(self, cluster: Cluster, folder: Path, kubeconfig: Path) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, kubeconfig: Path, name: str = "") -> None:
         self.cluster = cluster
+        self._name = name
         self._folder = folder
         self._kubeconfig = kubeconfig
         self._started: list[Operator] = []
@@ -161,7 +162,7 @@ class Paper:
         words = ("up", "--no-node", "--kwok-nodes", str(nodes), *options, "--name", name)
         try:
             cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-            made = cls(cluster, folder, install_rights(cluster, folder, *namespaces))
+            made = cls(cluster, folder, install_rights(cluster, folder, *namespaces), name)
             try:
                 yield made
             finally:
@@ -240,6 +241,10 @@ class Paper:
                 operator.process.send_signal(signal.SIGCONT)
                 operator.kill()
         self._started.clear()
+
+    def order(self, verb: str, program: str) -> None:
+        """`kill`, `start`, `stop` or `restart` one program of the cluster."""
+        run(HACK_CLUSTER, verb, program, "--name", self._name)
 
     def submit(self, name: str, namespace: str = "default", **spec: Any) -> None:
         """Apply a job."""

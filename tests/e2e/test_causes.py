@@ -1,6 +1,7 @@
 """What goes wrong on a real node, by its name: hostile code in real pods, images that do not exist, too little memory.
 
-The jobs run side by side, a few at a time; each test looks at what one of them has left.
+The jobs run side by side, a few at a time; each test looks at what one of them has left. Those that take minutes run
+only if a long test asks for them.
 """
 
 from __future__ import annotations
@@ -110,7 +111,11 @@ def _mine(function: str, **spec: Any) -> dict[str, Any]:
     return job(name, code={"configMap": {"name": "mine"}}, training=training, retry=ONCE, **spec)
 
 
-def _documents() -> list[dict[str, Any]]:
+def _quick() -> list[dict[str, Any]]:
+    return [_mine("takes_too_much_memory", memory="1Gi"), _mine("leaves")]
+
+
+def _long() -> list[dict[str, Any]]:
     image = job(
         "image", image="registry.headway.local:5000/no-such-image:1", training={"entrypoint": "a:b"}, retry=ONCE
     )
@@ -118,8 +123,6 @@ def _documents() -> list[dict[str, Any]]:
         image,
         _mine("stands_still", progressDeadlineSeconds=30),
         _mine("is_deaf"),
-        _mine("takes_too_much_memory", memory="1Gi"),
-        _mine("leaves"),
         _mine("talks"),
         _mine("forks"),
         _mine("fills_shared_memory", memory="1Gi"),
@@ -142,8 +145,10 @@ AT_A_TIME = 3
 
 
 @pytest.fixture(scope="module")
-def jobs(headway: Cluster, node: Node) -> Iterator[All]:
-    """All jobs, some at a time."""
+def jobs(request: pytest.FixtureRequest, headway: Cluster, node: Node) -> Iterator[All]:
+    """All jobs that the tests of this run ask for, some at a time."""
+    here = [item for item in request.session.items if item.path == request.path]
+    documents = [*_long(), *_quick()] if any(item.get_closest_marker("long") for item in here) else _quick()
     with made_namespace(headway) as namespace, ThreadPoolExecutor(AT_A_TIME) as pool:
         headway.apply(json.dumps(config_map("mine", mine=CODE)), namespace)
 
@@ -157,7 +162,7 @@ def jobs(headway: Cluster, node: Node) -> Iterator[All]:
             events = headway.items("events", "-n", namespace, "--field-selector", f"involvedObject.name={name}")
             return Ended(finished, events, headway.story(name, namespace), most)
 
-        yield All(namespace, {one["metadata"]["name"]: pool.submit(run, one) for one in _documents()})
+        yield All(namespace, {one["metadata"]["name"]: pool.submit(run, one) for one in documents})
 
 
 def _wait_for_end(headway: Cluster, node: Node, name: str, namespace: str) -> int:
@@ -188,6 +193,7 @@ def _end_once_deaf(headway: Cluster, name: str, namespace: str) -> None:
     headway.kubectl("patch", "tj", name, "-n", namespace, "--type=merge", "-p", patch)
 
 
+@pytest.mark.long
 def test_an_image_that_does_not_exist(jobs: All) -> None:
     cause, message = jobs.ended("image").told()
     assert cause == "ImagePull"
@@ -200,6 +206,7 @@ def test_code_that_takes_more_memory_than_its_pod_has(jobs: All) -> None:
     assert "workers.resources.memory" in message
 
 
+@pytest.mark.long
 def test_code_that_stands_still(jobs: All) -> None:
     cause, message = jobs.ended("stands-still").told()
     assert cause == "Hang"
@@ -213,24 +220,28 @@ def test_code_that_leaves_with_code_0_is_no_success(jobs: All) -> None:
     assert "in leaves called os._exit(0)" in message
 
 
+@pytest.mark.long
 def test_code_that_forks_without_end_meets_the_limit_of_its_pod(jobs: All) -> None:
     cause, message = jobs.ended("forks").told()
     assert cause == "UserError"
     assert "processes" in message
 
 
+@pytest.mark.long
 def test_code_that_fills_the_shared_memory(jobs: All) -> None:
     cause, message = jobs.ended("fills-shared-memory").told()
     assert cause == "OutOfMemory"
     assert "workers.resources.memory" in message
 
 
+@pytest.mark.long
 def test_code_that_prints_fifty_megabytes_a_second_fills_no_disk(jobs: All) -> None:
     ended = jobs.ended("talks")
     assert ended.job["status"]["phase"] == "Succeeded", ended.story
     assert 0 < ended.most_bytes < 150 * 2**20
 
 
+@pytest.mark.long
 def test_code_that_hears_no_signal_is_gone_in_time(jobs: All, headway: Cluster) -> None:
     ended = jobs.ended("is-deaf")
     cause, message = ended.told()

@@ -41,6 +41,7 @@ def test_a_killed_worker_is_replaced_and_at_most_one_interval_is_lost(victim: Wa
     _same_attempt_resumed(victim, before["attempts"][-1], newest)
 
 
+@pytest.mark.long
 def test_a_deleted_worker_pod_is_replaced_and_at_most_one_interval_is_lost(victim: Watched, measured: Measured) -> None:
     victim.wait_for_training()
     before = victim.status()
@@ -67,6 +68,7 @@ def _same_attempt_resumed(victim: Watched, before: dict[str, object], newest: in
     assert 0 <= int(str(attempt["stepsLost"])) <= victim.every
 
 
+@pytest.mark.long
 def test_pods_live_on_while_containerd_is_restarted(victim: Watched) -> None:
     victim.wait_for_training()
     before = victim.status()["attempts"][-1]
@@ -77,7 +79,7 @@ def test_pods_live_on_while_containerd_is_restarted(victim: Watched) -> None:
     victim.node.order("start", "containerd")
     victim.wait_for_steps_after(time.time() + 3)
     assert {step.process for step in victim.steps() if step.at > fault} == processes
-    words = ("exec", "-n", victim.namespace, f"victim-{before['number']}-head", "--", "true")
+    words = ("exec", "-n", victim.namespace, victim.pod("head")["metadata"]["name"], "--", "true")
     victim.cluster.wait("the kubelet reaches its containers", lambda: _works(victim, *words), within=60)
     after = victim.status()["attempts"][-1]
     assert after["number"] == before["number"]
@@ -106,6 +108,7 @@ def test_a_killed_head_costs_an_attempt_and_the_next_resumes(victim: Watched, me
     assert 0 <= attempt["stepsLost"] <= victim.every
 
 
+@pytest.mark.long
 def test_a_deadline_ends_the_job_after_a_checkpoint_and_leaves_nothing(victim: Watched) -> None:
     victim.wait_for_training()
     victim.edit(activeDeadlineSeconds=1)

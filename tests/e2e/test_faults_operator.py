@@ -25,7 +25,7 @@ from .node import Node
 from .steady import WAITING, config_map, wait_until_nothing_is_left, waiting
 from .watching import Watching
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1200)]
 
 SYSTEM = "headway-system"
 

@@ -14,7 +14,7 @@ from harness import Cluster
 from .node import Node
 from .steady import WAITING, Watched, config_map, wait_until_nothing_is_left, waiting
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1200)]
 
 OUTAGE_SECONDS = 120.0
 

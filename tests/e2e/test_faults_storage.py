@@ -124,6 +124,7 @@ def test_a_full_volume_costs_an_attempt_and_no_checkpoint(stored: Watched, thin:
     assert stored.wait_for_attempt(number + 1, "resumedFromStep")["resumedFromStep"] >= newest
 
 
+@pytest.mark.long
 def test_a_read_only_volume_costs_an_attempt_and_no_checkpoint(stored: Watched, thin: Thin, measured: Measured) -> None:
     stored.wait_for_training()
     number = stored.status()["attempt"]
@@ -137,6 +138,7 @@ def test_a_read_only_volume_costs_an_attempt_and_no_checkpoint(stored: Watched, 
     assert stored.wait_for_attempt(number + 1, "resumedFromStep")["resumedFromStep"] >= newest
 
 
+@pytest.mark.long
 def test_sigterm_in_the_middle_of_a_save_costs_no_step(stored: Watched, measured: Measured) -> None:
     stored.wait_for_training()
     number, pid = stored.status()["attempt"], stored.node.main_process(stored.pod("head"))
@@ -151,6 +153,7 @@ def test_sigterm_in_the_middle_of_a_save_costs_no_step(stored: Watched, measured
     assert str(resumed["resumedFromStep"]) in attempt["message"]
 
 
+@pytest.mark.long
 def test_a_truncated_newest_checkpoint_is_passed_over_and_the_status_says_so(stored: Watched) -> None:
     stored.wait_for_training()
     stored.edit(suspend=True)

@@ -13,7 +13,7 @@ from harness import Cluster
 
 from .node import Node
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SYSTEM = ("-n", "headway-system")
 

@@ -51,12 +51,18 @@ def needs_cluster(page: str) -> bool:
     return any("cluster" in block.words for block in blocks(ROOT / page))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != BY_ITSELF and needs_cluster(page)])
+def marked(page: str) -> object:
+    """A page as a parameter: all but README take their time."""
+    return pytest.param(page, marks=() if page == "README.md" else pytest.mark.long)
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if page != BY_ITSELF and needs_cluster(page)])
 def test_the_commands_of_a_page_work_as_they_stand(headway: Cluster, as_read: Path, page: str) -> None:
     everything = page.startswith("docs/how-to")
     type_in(as_read, script(ROOT / page, cluster=True, machine=everything), headway)
 
 
+@pytest.mark.long
 def test_installing_as_the_page_says_ends_with_the_jobs_still_there(headway: Cluster, as_read: Path) -> None:
     headway.kubectl("apply", "-n", "default", "-f", str(ROOT / "examples/digits.yaml"))
     headway.finished("digits", "default")

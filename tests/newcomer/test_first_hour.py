@@ -34,6 +34,7 @@ def test_the_second_make_run_takes_its_first_step_within_15_seconds(fresh: Fresh
     assert min(seconds) <= 15, seconds
 
 
+@pytest.mark.long
 def test_the_tutorial_works_word_by_word_on_one_machine(fresh: Fresh) -> None:
     fresh.bash(script(ROOT / "docs/tutorial.md", cluster=False), timeout=1200)
     mine = json.loads((fresh.folder / "out/mine/result.json").read_text())
