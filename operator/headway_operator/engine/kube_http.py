@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -245,12 +245,11 @@ class HttpKube:
             _allowed.set(self._may_write)
             status = 0
             try:
-                _, url, sent, *_ = await self._client.param_serialize(
-                    method, path, query_params=query, header_params=headers, auth_settings=["BearerToken"]
-                )
-                # The body goes past param_serialize, which would copy it: it is plain JSON already.
+                # Past param_serialize of the client, which takes a tenth of a call to copy what is plain already.
+                await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+                url = f"{self._client.configuration.host}{path}{f'?{urlencode(query)}' if query else ''}"
                 began = self._steady()
-                response = await self._client.call_api(method, url, sent, body, _request_timeout=self._timeout)
+                response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
                 status = response.status
                 if self._dated is not None:
                     self._dated(response.headers.get("Date"), began, self._steady())

@@ -150,6 +150,7 @@ async def test_a_created_object_is_checked_strictly_and_only_its_metadata_come_b
     assert (method, path, sent) == ("POST", "/api/v1/namespaces/team/pods", body)
     assert query["fieldValidation"] == "Strict"
     assert "PartialObjectMetadata" in headers["Accept"]
+    assert headers["User-Agent"] == "headway-operator", "the API server's audit log tells whose call it is"
 
 
 async def test_a_status_is_merged_into_its_subresource() -> None:
