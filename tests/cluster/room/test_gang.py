@@ -65,6 +65,7 @@ def test_two_gangs_that_hold_half_each_give_it_back_and_both_finish(room: Room) 
             scheduling={"gang": "Release", "releaseSeconds": 5},
         )
     room.until("a node for each head", lambda: room.placed(one) == room.placed(other) == 1)
+    room.until("a worker of each", lambda: len(gated(room, one, other)) == 2)
     let_in(room, one, other)
 
     def given_back() -> tuple[str, dict[str, str]] | None:
