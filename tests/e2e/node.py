@@ -11,6 +11,9 @@ from typing import Any
 
 from harness import HACK_CLUSTER, Cluster, run
 
+MAIN = ([b"-m", b"headway_trainer.driver"], [b"-m", b"headway_trainer.worker"])
+"""What follows `python` where a pod's main process was started."""
+
 
 class Node:
     """The one real node of a cluster of hack/cluster, all of whose processes this machine sees."""
@@ -56,7 +59,7 @@ class Node:
     def main_process(self, pod: dict[str, Any]) -> int:
         """The process of a pod that is its trainer container's first."""
         for pid in self.processes(pod):
-            if _number_inside(pid) == 1 and b"headway_trainer" in _words(pid):
+            if _words(pid).split(b"\0")[1:3] in MAIN:
                 return pid
         raise AssertionError(f"{pod['metadata']['name']} has no main process")
 
@@ -92,17 +95,6 @@ class Node:
             for container in pod["status"].get("containerStatuses", [])
             if not container["ready"]
         ]
-
-
-def _number_inside(pid: int) -> int | None:
-    """A process's id in its own container."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    except OSError:
-        pass
-    return None
 
 
 def _size(path: Path) -> int:

@@ -1,7 +1,8 @@
 """The wish that a pod's main process stop: SIGTERM and SIGINT as an event.
 
-Process 1 of a container has no default handler, so a signal that comes before hear() is called is lost for good. The
-main modules therefore call it before they import anything slow; this module imports nothing that is.
+A signal that comes before hear() is called ends the process at once, without a last word; and where it is process 1 of
+its namespace, which has no default handler, the signal is lost for good. The main modules therefore call it before they
+import anything slow; this module imports nothing that is.
 
 Python's own handlers run in the main thread alone, between two of its steps: not while it is in native code, and in the
 middle of whatever lock it holds. So nothing is done there. Python also writes each signal's number to a pipe, at once,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +89,30 @@ def test_head_and_workers_run_their_own_modules() -> None:
     assert main(made(HEAD))["command"] == ["python", "-m", "headway_trainer.driver"]
     assert main(made(WORKER))["command"] == ["python", "-m", "headway_trainer.worker"]
     assert main(made(HEAD))["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+@pytest.mark.parametrize("new", [HEAD, WORKER])
+def test_a_pod_that_is_deleted_before_python_listens_ends_as_any_process_does(new: NewPod) -> None:
+    assert made(new)["spec"]["shareProcessNamespace"] is True
+
+
+def test_a_template_that_shares_the_nodes_processes_is_not_made_impossible() -> None:
+    spec = made(WORKER, workers={"template": {"spec": {"hostPID": True}}})["spec"]
+    assert spec["hostPID"] is True
+    assert "shareProcessNamespace" not in spec
+
+
+@pytest.mark.parametrize(("ready", "code", "told"), [(True, 0, ""), (False, 1, "not part of the Ray cluster yet\n")])
+def test_a_startup_probe_waits_in_the_pod_until_it_is_ready(tmp_path: Path, ready: bool, code: int, told: str) -> None:
+    probe = main(made(HEAD))["startupProbe"]
+    shell, option, script = probe["exec"]["command"]
+    script = script.replace(wire.READY_FILE, str(tmp_path / "ready")).replace("300", "3")
+    if ready:
+        (tmp_path / "ready").touch()
+    done = subprocess.run([shell, option, script], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (code, told)
+    assert probe["timeoutSeconds"] > pods.PROBE_SECONDS
+    assert probe["failureThreshold"] * pods.PROBE_SECONDS > 3600
 
 
 def test_names_and_labels_tell_attempt_role_and_place() -> None:

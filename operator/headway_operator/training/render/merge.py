@@ -56,6 +56,8 @@ def lay_under(template: Any, pod: Manifest, field: str) -> Manifest:
 
 def _merge_spec(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
     merged = {**ours, **theirs} | {key: ours[key] for key in FORCED_IN_SPEC if key in ours}
+    if merged.get("hostPID"):
+        merged.pop("shareProcessNamespace")  # the API server takes only one of them, and each does
     merged["securityContext"] = ours["securityContext"] | _mapping(
         theirs.get("securityContext"), f"{field}.securityContext"
     )

@@ -19,6 +19,16 @@ READY_FILE = wire.READY_FILE
 UNREACHABLE_SECONDS = 30
 """How long a pod stays bound to a node that does not answer, before Kubernetes gives it up."""
 SECRET_MODE = 0o440
+PROBE_SECONDS = 60
+"""How long one startup probe waits inside the pod: one that fails is a Warning, and a healthy start is to have none."""
+PROBE_SLACK_SECONDS = 15
+PROBE = f"""\
+tries=0
+until [ -f {READY_FILE} ]; do
+  tries=$((tries + 1))
+  [ $tries -le {PROBE_SECONDS * 5} ] || {{ echo 'not part of the Ray cluster yet'; exit 1; }}
+  sleep 0.2
+done"""
 
 
 def pod(attempt: AttemptOf, new: NewPod, pull_policy: str) -> Manifest:
@@ -65,6 +75,8 @@ def _spec(attempt: AttemptOf, resources: Resources, *, head: bool, pull_policy: 
         },
         "terminationGracePeriodSeconds": HEAD_GRACE_SECONDS if head else WORKER_GRACE_SECONDS,
         "automountServiceAccountToken": head,
+        # As process 1 of its own namespace Python would lose a SIGTERM that comes before it listens, and live on.
+        "shareProcessNamespace": True,
         "enableServiceLinks": False,
         "tolerations": [
             {
@@ -96,10 +108,11 @@ def _container_security() -> Manifest:
 def _startup_probe(attempt: AttemptOf) -> Manifest:
     """Ready means: part of the Ray cluster. Unlike a readiness probe it costs nothing once it has succeeded."""
     return {
-        "exec": {"command": ["test", "-f", READY_FILE]},
+        "exec": {"command": ["sh", "-c", PROBE]},
         "periodSeconds": 1,
+        "timeoutSeconds": PROBE_SECONDS + PROBE_SLACK_SECONDS,
         # The operator's own deadline comes first, and says why.
-        "failureThreshold": attempt.spec.scheduling.startup_deadline_seconds + 3600,
+        "failureThreshold": (attempt.spec.scheduling.startup_deadline_seconds + 3600) // PROBE_SECONDS + 1,
     }
 
 
