@@ -20,9 +20,14 @@ import torch
 from pyarrow import parquet
 
 from headway_api.data import Data
+from headway_api.status import MAX_ATTEMPTS_KEPT
 from headway_cluster import build
 from headway_trainer.data import SPLITS, prepare, read_split
 from headway_trainer.errors import NotFound, StorageError, UserError
+from headway_trainer.logs import retention
+from headway_trainer.logs.parts import PARTS_KEPT
+from headway_trainer.logs.shipper import Shipper
+from headway_trainer.logs.sources import DRIVER, rank
 from headway_trainer.storage import Store
 
 pytestmark = pytest.mark.cluster
@@ -228,3 +233,23 @@ def test_an_image_folder_is_read_from_s3(store: Store, secret: str) -> None:
 def test_a_source_that_is_not_there_is_the_users_error(store: Store, secret: str) -> None:
     with pytest.raises(UserError, match=r"there is no file at s3://models/.*/missing\.csv"):
         prepare(_spec(f"{store.uri}/missing.csv"), seed=0, store=store, secret_dir=secret)
+
+
+def test_logs_are_kept_on_s3_in_parts_that_are_written_again_and_make_room(store: Store, secret: str) -> None:
+    logs = Shipper(DRIVER, lambda: Store.open(f"{store.uri}/job", secret), 3, tidy=retention.tidy)
+    lines = [f"{index} {'x' * 500}" for index in range(40_000)]
+    for start in range(0, len(lines), 2000):
+        logs.add(None, lines[start : start + 2000])
+        assert logs.ship()
+        logs.add(rank(0), [f"step {start}"])
+    assert logs.ship()
+    folder = store.child("job", "logs", "attempt-3")
+    assert folder.read("rank-0.log").decode().splitlines() == [f"step {start}" for start in range(0, 40_000, 2000)]
+    first, *rest = sorted(folder.list(), key=lambda name: (name != "driver.log", name))[:-1]
+    assert len(rest) == PARTS_KEPT - 1
+    assert folder.read(first).decode().splitlines() == lines[: folder.read(first).count(b"\n")]
+    newest = b"".join(folder.read(name) for name in rest).decode().splitlines()
+    assert newest == lines[-len(newest) :]
+    Store.open(f"{store.uri}/job", secret).write("logs/attempt-3/mine.txt", b"")
+    retention.tidy(Store.open(f"{store.uri}/job", secret), 3 + MAX_ATTEMPTS_KEPT)
+    assert folder.list() == ["mine.txt"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from headway_api.status import CheckpointStatus
 from headway_trainer.ray import kv_link
-from headway_trainer.ray.kv_link import WorkerLink
-from headway_trainer.ray.runtime import KEY_CHECKPOINT, KEY_TAKEN
+from headway_trainer.ray.kv_link import DriverLink, WorkerLink
+from headway_trainer.ray.runtime import KEY_CHECKPOINT, KEY_TAKEN, Relay
 from headway_trainer.training.link import Request, TrainProgress
 
 
@@ -61,3 +62,18 @@ def test_a_new_group_has_fulfilled_the_wishes_before_it_and_an_ended_loop_all(
     store[KEY_CHECKPOINT] = b"5"
     link.close()
     assert store[KEY_TAKEN] == b"5"
+
+
+def test_a_pod_whose_lines_are_missing_on_the_storage_tells_the_driver(
+    store: dict[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kv_link, "_internal_kv_list", lambda prefix, **_: [key for key in store if prefix in key])
+    relay = Relay.__new__(Relay)
+    relay._sender = {"actor_name": "job-worker-0-0"}
+    relay._client = SimpleNamespace(internal_kv_put=lambda key, value, *_: store.update({key: value}))
+    assert not DriverLink().lost_lines()
+    relay.tell_lost_lines(70)
+    assert DriverLink().lost_lines()
+    relay._client = None
+    relay.tell_lost_lines(71)  # a head that is gone is nobody's error
+    assert store[b"lost-lines/job-worker-0-0"] == b"70"

@@ -19,7 +19,8 @@ import pytest
 
 from headway_api import wire
 from headway_trainer import progress as module
-from headway_trainer.errors import StorageError
+from headway_trainer.errors import StorageError, UserError
+from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.outcome import judge
 from headway_trainer.pipeline import Pipeline, Surroundings
 from headway_trainer.progress import ConfigMapSink, config_map_sender, eta_seconds, shown, to_file
@@ -331,6 +332,13 @@ def test_the_last_word_of_an_attempt_that_failed_names_the_checkpoints_that_were
     assert word.cause == "StorageError"
     assert word.message.startswith("could not write /x")
     assert word.message.endswith("The checkpoint step-9 was passed over: model.safetensors has 0 bytes.")
+
+
+def test_a_sentence_for_people_is_in_the_last_word_once(pipeline: Pipeline) -> None:
+    pipeline.warn(LOST_LINES)
+    pipeline.warn(LOST_LINES)
+    word = pipeline.last_word(judge(UserError("train.py:3 raised KeyError: 'x'")))
+    assert word.message == f"train.py:3 raised KeyError: 'x' {LOST_LINES}"
 
 
 def _step(body: bytes) -> int | None:
