@@ -7,6 +7,7 @@ The rules, in the words of the pod template's fields:
   `spec.head.resources` or `spec.workers.resources` names.
 - The template's, where it says anything: every other field. `securityContext` (of the pod and of `main`) is merged
   field by field, `tolerations` by key.
+- `shareProcessNamespace` is set only where `main` is alone, and the template does not say `hostPID`, which excludes it.
 - Lists with names (`containers`, `initContainers`, `volumes`, `env`, `volumeMounts` by `mountPath`) are merged entry
   by entry: entries with names of their own are kept beside Headway's.
 """
@@ -56,8 +57,6 @@ def lay_under(template: Any, pod: Manifest, field: str) -> Manifest:
 
 def _merge_spec(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
     merged = {**ours, **theirs} | {key: ours[key] for key in FORCED_IN_SPEC if key in ours}
-    if merged.get("hostPID"):
-        merged.pop("shareProcessNamespace")  # the API server takes only one of them, and each does
     merged["securityContext"] = ours["securityContext"] | _mapping(
         theirs.get("securityContext"), f"{field}.securityContext"
     )
@@ -70,7 +69,15 @@ def _merge_spec(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
     if own_init or init:
         merged["initContainers"] = _by(init, own_init, "name", f"{field}.initContainers")
     merged["containers"] = _merge_containers(theirs.get("containers"), ours["containers"][0], f"{field}.containers")
+    if "shareProcessNamespace" not in theirs and (merged.get("hostPID") or _has_company(merged)):
+        merged.pop("shareProcessNamespace", None)
     return merged
+
+
+def _has_company(spec: Manifest) -> bool:
+    """Whether other containers run beside `main`: who shares its processes reads its environment and its files."""
+    sidecars = [entry for entry in spec.get("initContainers", []) if entry.get("restartPolicy") == "Always"]
+    return bool(spec["containers"][1:] or sidecars)
 
 
 def _merge_containers(theirs: Any, main: Manifest, field: str) -> list[Manifest]:

@@ -27,7 +27,7 @@ tries=0
 until [ -f {READY_FILE} ]; do
   tries=$((tries + 1))
   [ $tries -le {PROBE_SECONDS * 5} ] || {{ echo 'not part of the Ray cluster yet'; exit 1; }}
-  sleep 0.2
+  sleep 0.2 || sleep 1
 done"""
 
 
@@ -76,6 +76,7 @@ def _spec(attempt: AttemptOf, resources: Resources, *, head: bool, pull_policy: 
         "terminationGracePeriodSeconds": HEAD_GRACE_SECONDS if head else WORKER_GRACE_SECONDS,
         "automountServiceAccountToken": head,
         # As process 1 of its own namespace Python would lose a SIGTERM that comes before it listens, and live on.
+        # Where a template adds containers, merge.py leaves it out.
         "shareProcessNamespace": True,
         "enableServiceLinks": False,
         "tolerations": [
@@ -111,8 +112,8 @@ def _startup_probe(attempt: AttemptOf) -> Manifest:
         "exec": {"command": ["sh", "-c", PROBE]},
         "periodSeconds": 1,
         "timeoutSeconds": PROBE_SECONDS + PROBE_SLACK_SECONDS,
-        # The operator's own deadline comes first, and says why.
-        "failureThreshold": (attempt.spec.scheduling.startup_deadline_seconds + 3600) // PROBE_SECONDS + 1,
+        # The operator's own deadline comes first, and says why: also where each probe fails at once.
+        "failureThreshold": attempt.spec.scheduling.startup_deadline_seconds + 3600,
     }
 
 
