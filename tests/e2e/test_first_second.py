@@ -13,11 +13,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ENDS_WITHIN_SECONDS = 15.0
 """Of 120 seconds of grace. The kubelet and a busy machine take most of it."""
 
+KUBELET_IS_LATE = "failed to sync configmap cache: timed out waiting for the condition"
+"""What the kubelet of a busy machine says of a volume that it mounts a second later."""
+
 
 def test_a_healthy_start_has_no_warnings_and_its_logs_are_where_the_status_says(digits: str, headway: Cluster) -> None:
     events = headway.items("events", "-n", digits, "--field-selector", "type=Warning")
     pods = [one for one in events if one["involvedObject"]["kind"] == "Pod"]
-    assert [f"{one['reason']}: {one.get('message', '')}" for one in pods] == []
+    told = [f"{one['reason']}: {one.get('message', '')}" for one in pods]
+    assert [text for text in told if KUBELET_IS_LATE not in text] == []
     (attempt,) = headway.get("trainingjob", "digits", "-n", digits)["status"]["attempts"]
     assert attempt["logs"].startswith("/mnt/headway/storage/")
     assert attempt["logs"].endswith("/logs/attempt-1")

@@ -81,6 +81,8 @@ def _work(run: wire.RunFile, stop: threading.Event, logs: shipper.Shipper) -> in
             return wire.EXIT_INTERRUPTED
         log.error("no head answered at %s within %d seconds", name, seconds)
         return wire.EXIT_INTERNAL
+    joined = threading.Event()
+    threading.Thread(target=leave_unjoined, args=(stop, joined, logs.close), daemon=True).start()
     node = join(
         address,
         host=os.environ.get(wire.ENV_POD_IP),
@@ -88,6 +90,7 @@ def _work(run: wire.RunFile, stop: threading.Event, logs: shipper.Shipper) -> in
         runtime_envs=wants_runtime_envs(run.spec),
         temp_dir=os.environ.get("RAY_TMPDIR", "/tmp/ray"),  # noqa: S108 - a volume of the pod's own
     )
+    joined.set()
     touch_ready()
     log.info("joined %s at %s", name, address)
     # The head's log has all workers' lines: it is where people look first.
@@ -107,6 +110,21 @@ def _work(run: wire.RunFile, stop: threading.Event, logs: shipper.Shipper) -> in
     node.kill_all_processes(check_alive=False, allow_graceful=code != wire.EXIT_SUCCEEDED)
     follower.close()
     return code
+
+
+def leave_unjoined(
+    stop: threading.Event,
+    joined: threading.Event,
+    last_lines: Callable[[], None],
+    end: Callable[[int], None] = os._exit,
+) -> None:
+    """End this process if it is told to stop while it joins: Ray stays in there for as long as the head is gone."""
+    stop.wait()
+    if not joined.is_set():
+        log.info("told to stop before it had joined")
+        with contextlib.suppress(Exception):
+            last_lines()
+        end(wire.EXIT_INTERRUPTED)
 
 
 def _pod_name() -> str:

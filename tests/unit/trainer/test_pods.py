@@ -170,6 +170,16 @@ def test_a_worker_that_is_told_to_stop_does(listener: socket.socket) -> None:
     listener.close()
 
 
+@pytest.mark.parametrize(("has_joined", "ends"), [(False, ["last lines", wire.EXIT_INTERRUPTED]), (True, [])])
+def test_a_worker_that_is_told_to_stop_while_it_joins_does_not_wait_for_ray(has_joined: bool, ends: list[Any]) -> None:
+    stop, joined, done = threading.Event(), threading.Event(), list[Any]()
+    stop.set()
+    if has_joined:
+        joined.set()
+    worker.leave_unjoined(stop, joined, lambda: done.append("last lines"), done.append)
+    assert done == ends
+
+
 class Asked:
     """Asks for a checkpoint that comes after some looks."""
 
