@@ -103,6 +103,7 @@ ORDINARY = {"name": "first", "image": "a"}
     ("template", "shares"),
     [
         ({"containers": [{"name": "main", "env": []}]}, True),
+        ({"initContainers": None}, True),
         ({"initContainers": [ORDINARY]}, True),
         ({"containers": [ORDINARY]}, None),
         ({"initContainers": [ORDINARY | {"restartPolicy": "Always"}]}, None),

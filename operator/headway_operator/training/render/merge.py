@@ -76,7 +76,7 @@ def _merge_spec(theirs: Manifest, ours: Manifest, field: str) -> Manifest:
 
 def _has_company(spec: Manifest) -> bool:
     """Whether other containers run beside `main`: who shares its processes reads its environment and its files."""
-    sidecars = [entry for entry in spec.get("initContainers", []) if entry.get("restartPolicy") == "Always"]
+    sidecars = [entry for entry in spec.get("initContainers") or [] if entry.get("restartPolicy") == "Always"]
     return bool(spec["containers"][1:] or sidecars)
 
 
