@@ -55,13 +55,16 @@ class Reconciler:
         return len(self._memories)
 
     def due(self, news: News) -> float | None:
-        """When a key has to be reconciled for some news at the latest; None: at once."""
+        """When a key has to be reconciled for some news at the latest; None: at once.
+
+        It is counted from the last reconcile, too: news that change nothing in the status are never written.
+        """
         memory = self._memories.get(news.key)
-        if not news.can_wait or memory is None or memory.last_write is None:
+        if not news.can_wait or memory is None:
             return None
         if self._kind(news.key).measures.awaits(memory.course):
             return memory.last_reconciled + AWAITED_SECONDS
-        return memory.last_write + self.write_interval(news.key.kind)
+        return max(memory.last_write or 0.0, memory.last_reconciled) + self.write_interval(news.key.kind)
 
     def write_interval(self, kind: str) -> float:
         """Seconds between two writes of a status that can wait."""

@@ -360,6 +360,25 @@ class TestStatus:
         assert site.reconciler.due(News(KEY, can_wait=True)) == T0 + 2
         assert site.reconciler.due(News(KEY)) is None
 
+    def test_news_that_change_nothing_in_the_status_are_acted_upon_no_more_often_than_others(self) -> None:
+        site = Site()
+        while site.reconcile() is not None:
+            site.watch()
+        site.now += 60
+        assert site.reconciler.due(News(KEY, can_wait=True)) == T0 + 2, "nothing was done for a minute: at once"
+        site.reconcile()
+        assert site.reconciler.due(News(KEY, can_wait=True)) == T0 + 62
+
+    def test_after_a_restart_news_that_can_wait_do_so_though_nothing_was_written_yet(self) -> None:
+        site = Site()
+        while site.reconcile() is not None:
+            site.watch()
+        again = Reconciler(site.api, site.store, site, lambda: site.now)
+        assert again.due(News(KEY, can_wait=True)) is None
+        site.now += 60
+        asyncio.run(again.reconcile(KEY))
+        assert again.due(News(KEY, can_wait=True)) == T0 + 62
+
     def test_news_that_are_awaited_are_due_sooner_and_still_not_as_often_as_they_come(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
