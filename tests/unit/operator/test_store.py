@@ -275,7 +275,7 @@ class TestWhatAnybodyMayWrite:
         counted: list[str] = []
         store = Store((training_jobs(),), unreadable=counted.append)
         store.see(kube.JOBS, "ADDED", job_body(), T0)
-        body = config_body(5) | {"data": {wire.KEY_PROGRESS: "x" * 1_000_000}}
+        body = config_body(5) | {"data": ["x"]}
         with caplog.at_level(logging.WARNING, logger="headway_operator"):
             for version in (5, 6, 7):
                 body["metadata"]["resourceVersion"] = str(version)
@@ -283,6 +283,15 @@ class TestWhatAnybodyMayWrite:
         assert counted == ["configmaps"] * 3
         (said,) = [record.getMessage() for record in caplog.records]
         assert said.startswith(f"ConfigMap default/{CONFIG} cannot be read")
+
+    def test_an_endless_report_is_none_and_its_object_is_known(self) -> None:
+        store = seen()
+        body = config_body(5) | {"data": {wire.KEY_PROGRESS: "x" * 1_000_000}}
+        assert store.see(kube.CONFIG_MAPS, "ADDED", body, T0) == NEWS
+        known = store.owner(KEY)
+        assert known is not None
+        (record,) = store.children(known)[kube.CONFIG_MAPS]
+        assert record.progress == ""
 
     @given(
         st.recursive(
