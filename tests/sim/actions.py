@@ -12,7 +12,7 @@ from sim import words
 from sim.builders import document
 from sim.disruptions import drain, fail_network, lose_zone, upgrade
 from sim.kubelet import Container, Node, set_condition
-from sim.network import FAULTS, Armed
+from sim.network import FAULTS, MEANWHILE, Armed
 from sim.schedule import Action, JobPlan
 from sim.scopes import delete_namespace, forbid_namespace
 from sim.tenants import TENANTS
@@ -50,7 +50,9 @@ def _on_pod(act: Callable[[World, Object, Action], None]) -> Callable[[World, Ac
     def choose(world: World, action: Action) -> None:
         pods = _ours(world, kube.PODS)
         if pods:
-            act(world, pods[action.which % len(pods)], action)
+            chosen = pods[action.which % len(pods)]
+            world.checks.struck([world.whose[chosen["metadata"]["uid"]]])
+            act(world, chosen, action)
 
     return choose
 
@@ -64,7 +66,9 @@ def _on_container(act: Callable[[World, Container, Action], None]) -> Callable[[
     def choose(world: World, action: Action) -> None:
         running = [one for one in world.cluster.containers.values() if one.running and one.role]
         if running:
-            act(world, running[action.which % len(running)], action)
+            chosen = running[action.which % len(running)]
+            world.checks.struck([chosen.whose])
+            act(world, chosen, action)
 
     return choose
 
@@ -125,6 +129,10 @@ def _set_clock(world: World, process: Process, action: Action) -> None:
 def _fault(_: World, process: Process, action: Action) -> None:
     kind = FAULTS[action.much % len(FAULTS)]
     process.armed.append(Armed(skip=action.which // 7 % 12, kind=kind, seconds=1.0 + action.much % 29))
+
+
+def _meddle(_: World, process: Process, action: Action) -> None:
+    process.armed.append(Armed(skip=action.which // 7 % 4, kind=MEANWHILE, seconds=0.0))
 
 
 def _stop(_: World, process: Process, __: Action) -> None:
@@ -262,6 +270,7 @@ def create_job(world: World, job: JobPlan, _: Action | None = None) -> None:
 
 _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "fault": _on_process(_fault),
+    "suspend meanwhile": _on_process(_meddle),
     "kill operator": _on_process(lambda _, process, __: process.die("is killed")),
     "stop operator": _on_process(_stop),
     "freeze operator": _on_process(lambda _, process, action: process.freeze(1.0 + action.much % 40)),

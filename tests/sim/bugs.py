@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
 
-from headway_api import wire
-from headway_operator.engine import apply, lease, queue, store
-from headway_operator.training import steps
-from headway_operator.training.plan import attempts, ending, job, status
+from headway_api import base, wire
+from headway_api import status as api_status
+from headway_operator.engine import apply, clock, comparison, keys, lease, queue, reconcile, store
+from headway_operator.training import records, steps
+from headway_operator.training.plan import attempts, ending, ends, job, losses, spec, status
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ BUGS = (
     ),
     _bug(
         "an old event replaces newer knowledge",
-        168,
+        540,
         "progress goes back from step",
         (store.Table.is_news, "(known is None or known.version < version)", "True"),
     ),
@@ -127,6 +128,108 @@ BUGS = (
         "has words of",
         (wire.object_name, "-{uid[:UID_LENGTH]}", ""),
         (status.read_progress, "(word.uid, word.attempt) == (uid, attempt)", "word.attempt == attempt"),
+    ),
+    _bug(
+        "what anybody may write ends the process",
+        22,
+        "nobody caught",
+        (keys.number, "_NUMBER.fullmatch(text)", "text.isdigit()"),
+        (store.Store.see, "except Exception as error:", "except KeyError as error:"),
+    ),
+    _bug(
+        "a status that the API server refuses is written again and again",
+        353,
+        "never at rest",
+        (base.Between._moved, "isinstance(value, int | float)", "isinstance(value, str)"),
+        (apply.Applier._write_status, "except InvalidError:", "except NotImplementedError:"),
+    ),
+    _bug(
+        "each worker that one fault takes is a failure",
+        77,
+        "failures of pods and nodes are charged for",
+        (losses.counted, "if _open(event, now)", "if False"),
+    ),
+    _bug(
+        "a copy is taken for the object that it is a copy of",
+        17,
+        "which is not the operator's",
+        (
+            records.place_of,
+            "_PLACE.fullmatch(name[len(prefix) :]) if name.startswith(prefix) else None",
+            "_PLACE.match(name.partition(prefix)[2])",
+        ),
+    ),
+    _bug(
+        "an object that has a name which is needed is taken, whosever it is",
+        407,
+        "which is not the operator's",
+        (apply._is_own, "controller is not None and controller.uid == owner.uid", "True"),
+    ),
+    _bug(
+        "a decision rests on a job as it was before others were read",
+        52,
+        "and knows that it is suspended",
+        (
+            reconcile.Reconciler._decide,
+            "owner = self._store.owner(key)",
+            "owner = owner if _ else self._store.owner(key)",
+        ),
+        (apply.Applier._still_asked_for, "or known.generation != owner.generation", ""),
+    ),
+    _bug(
+        "the time is that of the operator's own clock",
+        120,
+        "never at rest",
+        (clock.ServerClock.learn, "self._offset = min(max(self._offset, least), most)", "pass"),
+    ),
+    _bug(
+        "how long a worker has ended is told by its node's clock",
+        1,
+        "nobody takes its place",
+        (ends.ended_at, "seen = pod.ended_seen_at", "seen = None"),
+    ),
+    _bug(
+        "each word of a driver is acted upon",
+        247,
+        "times a minute",
+        (reconcile.Reconciler.due, "not news.can_wait or", "True or"),
+    ),
+    _bug(
+        "a namespace that cannot be read keeps the operator from all others",
+        406,
+        "never at rest",
+        (comparison.Comparison.seed, "scope is None or not await self._served()", "True"),
+    ),
+    _bug(
+        "a spec is judged anew by each version",
+        6,
+        "never at rest",
+        (spec.resolve, "_understood if begun else _judged", "_judged"),
+    ),
+    _bug(
+        "what one version calls invalid the next one runs",
+        15,
+        "a job that has Failed is",
+        (job._corrected, "job.status.observed_generation != job.generation", "job.spec is not None"),
+    ),
+    _bug(
+        "a condition that a newer version has written keeps an older one from reading the rest",
+        136,
+        "nobody takes its place",
+        (api_status._known, 'item.get("type", types[0]) in types', "True"),
+    ),
+    _bug(
+        "a pod that lost a label is taken for deleted",
+        400,
+        "were asked for",
+        (store.Store._see_child, 'known is not None and not body["metadata"].get("deletionTimestamp")', "False"),
+    ),
+    _bug(
+        "workers that run unseen are not looked for",
+        0,
+        "were asked for",
+        (steps._unseen_workers, "running is None or job.status.workers is None", "True"),
+        (steps._workers_missing, "len(places) < job.status.workers.desired", "False"),
     ),
 )
 

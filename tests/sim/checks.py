@@ -1,8 +1,9 @@
-"""What must hold in a simulated world: at each write, at each look, at each moment, and at rest."""
+"""What must hold in a simulated world: at each write, at each reconcile, at each moment, and at rest."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
@@ -29,7 +30,7 @@ OURS = (kube.PODS, kube.CONFIG_MAPS, kube.SECRETS, kube.SERVICES, kube.NETWORK_P
 UNWATCHED = ("Secret", "Service", "NetworkPolicy")
 SURE = ("UserError", "StorageError", "Internal", "OutOfMemory")
 """Ends that mean the same whatever else has happened to the pod."""
-RECONCILES_A_SECOND, LOOKS_A_POD = 30, 4
+RECONCILES_A_SECOND, RECONCILES_A_POD = 30, 4
 """So many reconciles of a job a second are enough, and so many more for each of its pods: all may change at once."""
 RECONCILES_A_MINUTE, RECONCILES_A_CHANGE = 75, 8
 """So many reconciles of a job a minute are enough whatever its driver says: for each report, and for each status write
@@ -88,7 +89,7 @@ class Checks:
         self.violation = self.violation or text
         raise ViolationError(text)
 
-    # Calls and looks
+    # Calls and reconciles
 
     def sent(self, process: Process, call: Call) -> None:
         """A call leaves a process."""
@@ -97,9 +98,21 @@ class Checks:
             self._tale_of(call).calls += 1
         if call.verb in READS:
             return
+        self._knows_better(process, call)
         for other in self.world.processes:
             if other is not process and other.elector is not None and other.may_write():
                 self.fail(f"{process.name} writes ({call.verb} {call.resource}) while {other.name} holds the Lease")
+
+    def _knows_better(self, process: Process, call: Call) -> None:
+        """Nothing is begun for a job of which its operator knows that it is suspended."""
+        if (call.verb, call.resource) != ("create", kube.CONFIG_MAPS.plural):
+            return
+        name, _, attempt = call.name.rpartition("-")
+        owner = process.store.owner(Key(kube.JOBS.kind, call.namespace, name.rpartition("-")[0]))
+        if owner is None or not call.name.startswith(f"{owner.name}-{owner.uid[: wire.UID_LENGTH]}-"):
+            return
+        if owner.spec.value().get("suspend") and int(attempt) > owner.status.value().get("attempt", 0):
+            self.fail(f"{process.name} begins attempt {attempt} of {owner.name}, and knows that it is suspended")
 
     def arrives(self, call: Call) -> None:
         """A call has come to the API server, and is about to be carried out."""
@@ -130,10 +143,10 @@ class Checks:
         due = self._not_before.get(of, 0.0)
         if now < due - 0.001:
             self.fail(f"{process.name} tries {named(*key[-2:])} again {due - now:.2f} s before its backoff is over")
-        looks = (id(process), key, int(now))
-        self._reconciles[looks] += 1
+        second = (id(process), key, int(now))
+        self._reconciles[second] += 1
         asked = self.tales[self.world.uids.get(key[-2:], "")].most_asked
-        if self._reconciles[looks] > RECONCILES_A_SECOND + LOOKS_A_POD * asked:
+        if self._reconciles[second] > RECONCILES_A_SECOND + RECONCILES_A_POD * asked:
             self.fail(f"{process.name} reconciles {named(*key[-2:])} again and again")
         minute = (id(process), key, -1 - int(now) // 60)
         self._reconciles[minute] += 1
@@ -226,6 +239,11 @@ class Checks:
         name = wire.object_name(whose.job, whose.job_uid, whose.attempt)
         return self.world.server.find(kube.SECRETS, name, whose.namespace) is not None
 
+    def struck(self, struck: Iterable[Whose], blows: int = 1) -> None:
+        """Something happens to pods; to all of one job together it may count as so many failures."""
+        for job in {whose.job_uid for whose in struck if whose.job_uid}:
+            self.tales[job].blows += blows
+
     def is_odd(self, container: Container) -> None:
         """From now on a driver says what nobody expects: what comes of it is anybody's guess."""
         self.tales[container.whose.job_uid].odd = True
@@ -240,8 +258,12 @@ class Checks:
         due = max(self.world.now, self.world.calm_at) + REPLACED_SECONDS
         self.world.agenda.at(due, self._replaced, container)
 
-    def _replaced(self, container: Container) -> None:
+    def _replaced(self, container: Container, *compared: bool) -> None:
         """Whether a lost worker has been replaced, where its attempt has not ended."""
+        if self._hidden and not compared:
+            # What becomes of pods that are not watched any more is seen by the next comparison.
+            self.world.agenda.after(self.world.schedule.resync, self._replaced, container, True)
+            return
         whose, tale = container.whose, self.tales[container.whose.job_uid]
         newest = (tale.status.get("attempts") or [{}])[-1]
         goes_on = tale.status.get("phase") == "Running" and not (newest.get("cause") or newest.get("endTime"))
@@ -249,7 +271,8 @@ class Checks:
         refused = any(item["reason"] == "PodsRefused" for item in scheduled)
         if not goes_on or newest.get("number") != whose.attempt or refused or tale.odd:
             return
-        if self.world.uids.get((whose.namespace, whose.job)) != whose.job_uid:
+        job = self.world.server.find(kube.JOBS, whose.job, whose.namespace)
+        if job is None or job["metadata"]["uid"] != whose.job_uid:
             return
         pods = self._pods.get(whose.job_uid, {}).values()
         if not any(self._whose(pod)[:6] == whose[:6] and not ended(pod) for pod in pods):

@@ -106,7 +106,7 @@ class Cluster(Kubelets):
         self.kick()
 
     def kick(self) -> None:
-        """There may be room: the scheduler looks again at who waits."""
+        """There may be room: the scheduler tries again those that wait."""
         for uid, place in list(self._waiting.items()):
             self.world.agenda.after(self.world.some(0.05, 0.5), self._schedule, place, uid)
 
@@ -132,6 +132,8 @@ class Cluster(Kubelets):
         world.note(node.name, "is switched off" if off else "stops answering; what runs there runs on")
         node.reachable = False
         world.checks.silent_nodes += 1
+        # Once for those that can reach nobody any more, and once for those that are given up later.
+        world.checks.struck((container.whose for container in self.on(node)), 2)
         for container in self.on(node):
             if off:
                 self.end_container(container, SIGKILL, TRACELESS)

@@ -33,6 +33,7 @@ def drain(world: World, node: Node, action: Action) -> None:
     world.note(node.name, f"is drained; its pods are evicted {gap:.1f} s apart")
     node.room = 0
     there = world.cluster.on(node)
+    world.checks.struck(container.whose for container in there)
     for number, container in enumerate(there):
         world.agenda.after(number * gap, evict, world, container)
     world.agenda.after(seconds + len(there) * gap, _uncordon, world, node)

@@ -124,7 +124,7 @@ class Kubelets:
         self.images_fail_until = 0.0
 
     def kick(self) -> None:
-        """There may be room: the scheduler looks again at who waits."""
+        """There may be room: the scheduler tries again those that wait."""
         raise NotImplementedError
 
     def pod(self, container: Container) -> Object | None:
@@ -160,7 +160,8 @@ class Kubelets:
     def _mountable(self, container: Container) -> bool:
         whose = container.whose
         name = wire.object_name(whose.job, whose.job_uid, whose.attempt)
-        return whose == NOBODYS or self.world.server.find(kube.SECRETS, name, whose.namespace) is not None
+        secret = self.world.server.find(kube.SECRETS, name, whose.namespace)
+        return whose == NOBODYS or (secret is not None and wire.KEY_RUN in (secret.get("stringData") or {}))
 
     def _become_ready(self, container: Container) -> None:
         world = self.world

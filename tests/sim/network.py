@@ -37,6 +37,9 @@ FAULTS = (
     "freeze after",
 )
 READS = ("get", "list")
+MEANWHILE = "suspended meanwhile"
+"""While an object of a job is read, its user suspends it, and the watch shows that before the answer comes."""
+MEANWHILE_SECONDS = 1.0
 PATIENCE = 30.0
 LEASE_PATIENCE = 2.0
 """After so long a call counts as unanswered, as in HttpKube."""
@@ -120,12 +123,23 @@ class Link:
         call = Call("delete", resource.plural, name, namespace)
         await self._call(call, lambda: self._far.delete(resource, namespace, name, uid=uid, version=version))
 
+    def _is_read_of_job(self, call: Call) -> bool:
+        return call.verb == "get" and self._place(call) in self._world.uids
+
+    @staticmethod
+    def _place(call: Call) -> tuple[str, str]:
+        """Of the job that a call is about."""
+        return call.namespace, call.name.split("-")[0]
+
     async def _call(self, call: Call, act: Callable[[], Awaitable[Any]]) -> Any:
         if self._process.died:
             raise asyncio.CancelledError
         if call.verb not in READS and not self._may_write():
             raise FencedError("not the leader")
         armed = None if self._for_lease else self._process.struck()
+        if armed is not None and armed.kind == MEANWHILE and not self._is_read_of_job(call):
+            self._process.armed.insert(0, armed)
+            armed = None
         kind = armed.kind if armed else ""
         if (kind == "denied" and call.verb != "create") or (kind == "conflict" and call.verb != "patch"):
             kind = "busy"
@@ -170,6 +184,8 @@ class Link:
             world.late_writes += 1
             world.agenda.after(seconds * 2, self._arrive_late, call, act, answer)
             return
+        if kind == MEANWHILE:
+            world.suspend(self._place(call))
         world.agenda.after(world.latency(), self._arrive, call, act, answer, kind, world.now)
 
     def _arrive_late(self, call: Call, act: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
@@ -193,6 +209,8 @@ class Link:
             self._process.die("crashes")
         elif kind == "freeze after":
             self._process.freeze(10.0)
+        elif kind == MEANWHILE:
+            delay += MEANWHILE_SECONDS
         elif kind == "no answer, done":
             delay, error = min(PATIENCE, 1 + delay * 500), RetryableError("the API server did not answer")
         elif kind == "error, done":

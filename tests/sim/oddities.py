@@ -33,7 +33,9 @@ def _with(*whats: str, most: int) -> Callable[[Schedule, Chance], Schedule]:
 
 
 def _with_clocks(schedule: Schedule, chance: Chance) -> Schedule:
-    return replace(_with("set clock", most=2)(schedule, chance), skew=chance.choice((5.0, 60.0, 600.0)))
+    """What is decided by the time that has passed since somebody saw something is decided in these worlds, too."""
+    skew = chance.choice((5.0, 60.0, 600.0))
+    return replace(_with("set clock", "fail network", most=3)(schedule, chance), skew=skew)
 
 
 def _with_scopes(schedule: Schedule, chance: Chance) -> Schedule:
@@ -53,7 +55,28 @@ def _with_versions(schedule: Schedule, chance: Chance) -> Schedule:
 
 
 def _with_words(schedule: Schedule, chance: Chance) -> Schedule:
-    return replace(schedule, chatty=chance.choice((0.2, 1.0, 2.0)))
+    return replace(schedule, chatty=chance.choice((0.2, 1.0, 2.0)), pace=chance.choice((1.0, 3.0)))
+
+
+def _with_meddlers(schedule: Schedule, chance: Chance) -> Schedule:
+    """A pod is lost; and while the operator asks who is left, its user suspends the job."""
+    actions = list(schedule.actions)
+    for _ in range(chance.randint(1, 3)):
+        at = chance.uniform(FIRST, schedule.calm)
+        lost, meddled = chance.choice(("crash", "preempt")), at + chance.uniform(0.0, 6.0)
+        for when, what in ((at, lost), (meddled, "suspend meanwhile")):
+            actions.append(Action(round(when, 2), what, chance.randrange(1000), chance.randrange(1000)))
+    return schedule.only(sorted(actions))
+
+
+def _with_unseen(schedule: Schedule, chance: Chance) -> Schedule:
+    """Objects lose the label that they are watched by; and the process that knows of them is gone."""
+    killed = chance.uniform(FIRST, schedule.calm)
+    actions = [*schedule.actions, Action(round(killed, 2), "kill operator", chance.randrange(1000), 0)]
+    for _ in range(chance.randint(1, 3)):
+        at = max(FIRST, killed - chance.uniform(0.0, 10.0))
+        actions.append(Action(round(at, 2), "unlabel", chance.randrange(1000), chance.randrange(1000)))
+    return schedule.only(sorted(actions))
 
 
 ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
@@ -64,6 +87,8 @@ ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
     "scopes": (0.08, _with_scopes),
     "versions": (0.1, _with_versions),
     "words": (0.06, _with_words),
+    "meddlers": (0.06, _with_meddlers),
+    "unseen": (0.04, _with_unseen),
 }
 """In which share of the worlds, and what it makes of a schedule."""
 

@@ -23,6 +23,7 @@ def delete_namespace(world: World, action: Action) -> None:
         return
     world.note("admin", f"deletes the namespace {namespace}")
     world.server.ending.add(namespace)
+    world.checks.struck(whose for whose in world.whose.values() if whose.namespace == namespace)
     world.agenda.after(world.some(0.0, EMPTIED_SECONDS), world.server.forbidden.add, namespace)
     for plural, where, name in list(world.server.objects):
         if where == namespace:

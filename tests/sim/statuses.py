@@ -10,6 +10,8 @@ from headway_api.status import FINISHED
 
 FREE = ("Suspended", "Released", "Upgraded", "DeadlineExceeded", "InvalidSpec")
 """Causes that no budget pays for."""
+STRUCK = ("nodeLost", "preempted", "outOfMemory", "outOfDisk")
+"""Failures that come from outside: each of them needs something that has happened to a pod or its node."""
 Status = dict[str, Any]
 Resume = tuple[int, int | None, int | None]
 """An attempt, the step that it resumed from, and the steps that were lost."""
@@ -40,6 +42,8 @@ class Tale:
     """Its user has suspended it at some time."""
     timed: bool = False
     """Its spec has had an activeDeadlineSeconds at some time."""
+    blows: int = 0
+    """As how many failures of its pods and their nodes that may count which has happened to it."""
 
 
 def wrong(tale: Tale, before: Status, after: Status) -> Iterator[str]:
@@ -103,7 +107,11 @@ def _charges(tale: Tale, status: Status) -> Iterator[str]:
     # An attempt that ends for what its workers were lost for a moment ago is of the same event.
     over = [entry for entry in entries if entry.get("endTime")]
     shared = sum(entry.get("cause") in {event["cause"] for event in entry.get("lossEvents", ())} for entry in over)
-    charged = sum((status.get("failures") or {}).values())
+    failures = status.get("failures") or {}
+    struck = sum(failures.get(kind, 0) for kind in STRUCK)
+    if struck > tale.blows:
+        yield f"{struck} failures of pods and nodes are charged for {tale.blows} that have happened: {status}"
+    charged = sum(failures.values())
     if not expected - shared <= charged <= expected:
         yield f"{charged} failures are charged, {expected} were met: {status}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway_api import wire
 from headway_operator.engine import kube
-from headway_operator.engine.kube import AlreadyExistsError, Object, Resource
+from headway_operator.engine.kube import AlreadyExistsError, DeniedError, Object, Resource
 from sim.fakes.api import clone
 from sim.schedule import Action
 from sim.words import OTHER_UID
@@ -93,7 +93,7 @@ def unlabel(world: World, action: Action) -> None:
     """The label by which the watches select is taken away: nothing else is wrong with the object."""
     resource = COPIED[action.much % 2]
     body = _one_of_ours(world, resource, action)
-    if body is not None:
+    if body is not None and wire.LABEL_MANAGED_BY in body["metadata"].get("labels", {}):
         world.checks.hidden(body)
         _edit(world, resource, body, "labels", {wire.LABEL_MANAGED_BY: None})
 
@@ -103,13 +103,13 @@ def squat(world: World, action: Action) -> None:
     jobs = world.server.of(kube.JOBS)
     if not jobs:
         return
-    resource, attempt = NAMED[action.much % len(NAMED)], 1 + action.much // 7 % 3
-    meta = jobs[action.which % len(jobs)]["metadata"]
-    name = wire.object_name(meta["name"], meta["uid"], attempt)
-    if resource == kube.PODS:
-        head, worker = wire.head_name, wire.worker_name
-        of = (meta["name"], meta["uid"], attempt)
-        name = worker(*of, action.much % 2, action.which % 2) if action.much % 3 else head(*of)
+    job, resource = jobs[action.which % len(jobs)], NAMED[action.much % len(NAMED)]
+    meta, begun = job["metadata"], (job.get("status") or {}).get("attempt", 0)
+    name = wire.object_name(meta["name"], meta["uid"], begun + 1)
+    if resource == kube.PODS and action.much % 3:
+        name = wire.worker_name(meta["name"], meta["uid"], begun, action.which % 2, 1 + action.much % 2)
+    elif resource == kube.PODS:
+        name = wire.head_name(meta["name"], meta["uid"], begun + 1)
     made = _make(world, resource, {"kind": resource.kind, "metadata": {"name": name, **_where(meta)}}, "squats")
     if made is not None:
         world.squatters.append((resource, made))
@@ -144,7 +144,7 @@ def _make(world: World, resource: Resource, body: Object, told: str) -> Object |
     meta = body["metadata"]
     try:
         made = world.server.create(resource, meta["namespace"], body)
-    except AlreadyExistsError:
+    except (AlreadyExistsError, DeniedError):
         return None
     world.foreign.add(made["metadata"]["uid"])
     world.note("tenant", f"{told}: {resource.kind} {meta['name']}")

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from headway_api import validate, wire
-from headway_api.problems import Problem
+from headway_api import wire
+from headway_api.job import TrainingJobSpec
 from headway_operator.engine import kube
 from headway_operator.engine.kube import Object, Resource
 from headway_operator.training.plan import spec as judge
@@ -38,16 +38,18 @@ def enter(version: str) -> None:
     _Current.version = version
 
 
-def _problems_of(document: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a document, for the version whose process runs."""
-    found = validate.problems_of(document)
-    workers = (document.get("spec") or {}).get("workers") or {}
-    if _Current.version == STRICTER and workers.get("replicas", 1) > 1:
-        found.append(Problem(("spec", "workers", "replicas"), "must not be above 1 any more"))
-    return found
+_ours = judge._judged
 
 
-judge.problems_of = _problems_of  # type: ignore[attr-defined]  # in its place, for all that is judged
+def _judged(document: Mapping[str, Any]) -> tuple[TrainingJobSpec | None, tuple[str, ...]]:
+    """A spec, if it is valid for the version whose process runs; else what is wrong with it."""
+    spec, problems = _ours(document)
+    if spec is not None and _Current.version == STRICTER and spec.workers.replicas > 1:
+        return None, ("spec.workers.replicas: must not be above 1 any more",)
+    return spec, problems
+
+
+judge._judged = _judged
 
 
 @cache

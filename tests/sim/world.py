@@ -89,6 +89,11 @@ class World:
         """The same, by the API server's clock."""
         return self._server_clock.at(self.agenda.now)
 
+    def suspend(self, place: Place) -> None:
+        """A user suspends a job."""
+        self.note("user", f"suspends {named(*place)}")
+        self.server.change(kube.JOBS, place[1], lambda body: body["spec"].update(suspend=True), place[0])
+
     def _definition(self) -> Definition:
         return versions.newer() if len(self.schedule.versions) > 1 else installed()
 
@@ -199,7 +204,7 @@ class World:
         self.agenda.after(self.some(0.5, 4.0), self._start_operator)
 
     def _calm_down(self) -> None:
-        """From here on nothing goes wrong any more, and what is wrong is mended."""
+        """From here on nothing goes wrong any more, and what is wrong is put right."""
         self.note("world", "calms down")
         self.calm = True
         tenants.evict_squatters(self)
@@ -213,8 +218,8 @@ class World:
         most = max([tale.most_asked for tale in self.checks.tales.values()], default=1) + 1
         for node in self.cluster.nodes:
             node.slots = max(node.slots, -(-most // len(self.cluster.nodes)))
-            mend = self.cluster.find_node if self.chance.random() < 0.5 else self.cluster.give_node_up
-            self.agenda.after(self.some(0.0, 60.0), mend, node)
+            recover = self.cluster.find_node if self.chance.random() < 0.5 else self.cluster.give_node_up
+            self.agenda.after(self.some(0.0, 60.0), recover, node)
             self.agenda.after(61.0, self.cluster.find_node, node)
         self.cluster.make_room()
 
