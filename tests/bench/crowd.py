@@ -176,6 +176,14 @@ class Crowd:
             listed = await answer.json()
         return len(listed["items"]) + int(listed["metadata"].get("remainingItemCount", 0))
 
+    async def watches(self) -> int:
+        """How many watches of its kind of jobs the API server serves."""
+        async with self.session.get("/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        resource = f'resource="{self._kind.path.rpartition("/")[2]}"'
+        found = [line for line in lines if line.startswith("apiserver_longrunning_requests{") and resource in line]
+        return sum(int(float(line.rpartition(" ")[2])) for line in found if 'verb="WATCH"' in line)
+
     def phases(self) -> Counter[str]:
         """How many jobs are in which phase."""
         return Counter(job.get("status", {}).get("phase", "New") for job in self.jobs.values())

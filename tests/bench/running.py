@@ -18,6 +18,8 @@ from bench import bare_operator
 from bench.crowd import SETTLE_SECONDS, Crowd, Kind, Operator, Usage
 from cluster.paper import Paper
 
+WATCHES = 3
+"""Of a kind of jobs: the operator's, the garbage collector's and the benchmark's."""
 CRD = Path(__file__).with_name("bare_crd.yaml")
 
 
@@ -104,11 +106,14 @@ async def all_running(crowd: Crowd, operator: Operator, count: int, *, workers: 
 
 
 async def _warm_up(crowd: Crowd) -> None:
-    """A first job, until nothing is left of it.
+    """A first job, until nothing is left of it: it brings what a namespace needs once.
 
-    It brings what a namespace needs once. And the garbage collector learns of a new kind half a minute after it was
-    installed; until then it asks for each owner.
+    And until the garbage collector watches the kind, half a minute after that was installed: before, it asks for the
+    owner of each object, again and again.
     """
+    async with asyncio.timeout(120):
+        while await crowd.watches() < WATCHES:  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(1)
     await crowd.submit(["first"])
     await crowd.until("the first job", lambda: crowd.phases()["Running"] == 1, 120)
     await crowd.delete(["first"])

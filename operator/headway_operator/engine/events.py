@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 CONTROLLER = "headway.dev/operator"
 WAITING_LIMIT = 5000
-POSTERS = 4
 NOTE_BYTES = 1024
 """The API server counts bytes of UTF-8."""
 
@@ -51,10 +50,7 @@ class EventPoster:
                 self._count("dropped")
 
     async def run(self) -> None:
-        """Post what is waiting, until cancelled."""
-        await asyncio.gather(*(self._post_each() for _ in range(POSTERS)))
-
-    async def _post_each(self) -> None:
+        """Post what is waiting, one after the other, until cancelled: a slow API server has more urgent work."""
         while True:
             namespace, body = await self._waiting.get()
             try:
