@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,12 @@ import pytest
 from headway_operator.engine import kube
 from sim.network import FAULTS
 from sim.oddities import draw
-from sim.runner import play, play_all, shrink
+from sim.runner import play, play_many, shrink
 from sim.schedule import Action, JobPlan, Schedule
 from sim.world import World
 
 SCHEDULES = 2000
-CHUNK = 250
+CHUNK = 500
 QUIET = Schedule(
     seed=0,
     jobs=(JobPlan("alpha", 0.0, 2, 40, {"workers": {"replicas": 2}}),),
@@ -32,7 +33,7 @@ QUIET = Schedule(
 
 @pytest.mark.parametrize("first", range(0, SCHEDULES, CHUNK))
 def test_whatever_happens_every_job_comes_to_an_end_that_is_told_as_it_was(first: int) -> None:
-    failed = play_all(range(first, first + CHUNK)).failed
+    failed = play_many(first, CHUNK, os.cpu_count() or 1).failed
     found = play(draw(failed[0])) if failed else None
     assert found is None, f"{len(failed)} schedules fail, their seeds: {failed}\n\n{shrink(found)}"
 
