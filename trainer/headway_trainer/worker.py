@@ -36,7 +36,7 @@ log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
 LOOK_SECONDS = 0.5
-"""How long one look at the head waits for an answer. A pod that is told to go must not hang on a head that is gone."""
+"""How long one probe of the head waits for an answer. A pod that is told to go must not hang on a head that is gone."""
 _GONE_SECONDS = 5.0
 """How long the head's port must be shut before the head counts as gone."""
 _SILENT_SECONDS = 30.0
@@ -145,7 +145,7 @@ def wait_for_head(address: str, deadline: float, stopped: Callable[[], bool]) ->
 
 
 class Port(enum.Enum):
-    """What a look at a port finds."""
+    """What a probe of a port finds."""
 
     OPEN = enum.auto()
     SHUT = enum.auto()
@@ -154,7 +154,7 @@ class Port(enum.Enum):
     """No answer: the host is gone, or the network."""
 
 
-def look_at(address: str) -> Port:
+def probe_port(address: str) -> Port:
     """Whether something listens at address (`IP address:port`)."""
     try:
         _listening(address, LOOK_SECONDS)
@@ -174,7 +174,7 @@ def _listening(address: str, seconds: float = 2.0) -> str:
 
 
 class HeadWatch:
-    """Looks whether the head is still there."""
+    """Tells whether the head is still there."""
 
     def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._address, self._clock = address, clock
@@ -182,9 +182,9 @@ class HeadWatch:
         self._shut = False
         """Whether its host has said that nothing listens any more, since something last did."""
 
-    def look(self) -> Port:
-        """Look once."""
-        port = look_at(self._address)
+    def probe(self) -> Port:
+        """Ask once."""
+        port = probe_port(self._address)
         if port is Port.OPEN:
             self._since, self._shut = None, False
         else:
@@ -215,14 +215,14 @@ def stay(node: Any, address: str, stop: threading.Event) -> int:
     head = HeadWatch(address)
     killed_before = memory_kills()
     while not stop.wait(_WATCH_SECONDS):
-        head.look()
+        head.probe()
         if (code := head.gone()) is not None:
             return code
         if memory_kills() > killed_before:
             log.error("the kernel ended a process of this pod, which took more memory than workers.resources.memory")
             return EXIT_KILLED
         if dead := node.dead_processes():
-            if head.look() is not Port.OPEN:
+            if head.probe() is not Port.OPEN:
                 return head.verdict()
             log.error("Ray's process %s ended unexpectedly", ", ".join(name for name, _ in dead))
             return wire.EXIT_INTERNAL
@@ -236,11 +236,11 @@ def leave(address: str, asker_of: Callable[[str], Asker] = Asker) -> None:
     Without a head there is nobody to ask, and the workers of a next attempt wait for this pod's end.
     """
     deadline = time.monotonic() + LEAVE_SECONDS
-    if look_at(address) is not Port.OPEN:
+    if probe_port(address) is not Port.OPEN:
         return
     asker = asker_of(address)
     asker.ask()
-    while time.monotonic() < deadline and look_at(address) is Port.OPEN and not asker.is_answered():
+    while time.monotonic() < deadline and probe_port(address) is Port.OPEN and not asker.is_answered():
         time.sleep(_RETRY_SECONDS)
 
 

@@ -14,7 +14,7 @@ from headway_operator.engine.steps import Decision, Facts, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An object of a kind, as slim as decisions allow."""
+    """An object of a kind, as small as decisions allow."""
 
     key: Key
     uid: str
@@ -36,7 +36,7 @@ class Owner:
 
 
 class Record(Protocol):
-    """A child, as slim as decisions allow. It is immutable."""
+    """A child, as small as decisions allow. It is immutable."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""What exists, as slim records: seeded by a LIST, refined by events and by our own writes, replaced by re-LISTs.
+"""What exists, as small records: seeded by a LIST, refined by events and by our own writes, replaced by re-LISTs.
 
 A watch alone keeps ghosts: objects deleted while it was interrupted. Our own creates and deletes count at once, before
 the watch shows them, so nothing is made twice. Knowledge is never replaced by older knowledge.

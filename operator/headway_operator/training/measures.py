@@ -31,8 +31,8 @@ class JobMetrics:
         )
         self.start_phase_seconds = metrics.histogram(
             "headway_start_phase_seconds",
-            "Seconds of each part of a start: first_look (from the job's creation), and of each attempt pods_created, "
-            "pods_scheduled, pods_ready, first_step (the first optimiser step that was reported)",
+            "Seconds of each part of a start: first_reconcile (from the job's creation), and of each attempt "
+            "pods_created, pods_scheduled, pods_ready, first_step (the first optimiser step that was reported)",
             LONG, "phase",
         )  # fmt: skip
         self.startup_seconds = metrics.histogram(
@@ -128,7 +128,7 @@ class JobMeasures:
     def _follow(self, course: _Course | None, job: Job, observed: Observed, plan: Plan, now: float) -> _Course | None:
         if course is None:
             if job.status.phase is None and plan.status is not None:
-                self._metrics.start_phase_seconds.labels("first_look").observe(max(0.0, now - job.created))
+                self._metrics.start_phase_seconds.labels("first_reconcile").observe(max(0.0, now - job.created))
             elif job.status.phase in FINISHED:
                 return None
             course = _Course(job.status.attempt)

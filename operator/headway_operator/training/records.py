@@ -1,4 +1,4 @@
-"""From objects as the API server sends them to the slim records that the store keeps. Pure.
+"""From objects as the API server sends them to the small records that the store keeps. Pure.
 
 A pod of 5 KiB of JSON costs 25 KiB as dicts; what decisions need of it costs less than one. Whose an object is, is told
 by its controller and by its name, which nobody else can have: labels and owners are easily copied and changed.

@@ -91,7 +91,7 @@ def ends(prometheus: Prometheus) -> None:
 
 def courses(prometheus: Prometheus, took: float) -> None:
     assert prometheus.ask('headway_start_phase_seconds_count', "phase") == {
-        ("first_look",): 8, ("pods_created",): 8, ("pods_scheduled",): 8, ("pods_ready",): 8, ("first_step",): 7,
+        ("first_reconcile",): 8, ("pods_created",): 8, ("pods_scheduled",): 8, ("pods_ready",): 8, ("first_step",): 7,
     }  # fmt: skip
     assert prometheus.ask("headway_recovery_seconds_count", "lost", "until") == {
         ("worker", "running"): 1, ("worker", "step"): 1, ("head", "running"): 1, ("head", "step"): 1,

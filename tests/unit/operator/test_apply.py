@@ -17,7 +17,7 @@ from sim.fakes.api import Call
 from unit.operator.stage import Stage, all_ready, end, let_go, running, speak
 
 
-def test_the_first_look_creates_all_and_writes_the_status_last() -> None:
+def test_the_first_reconcile_creates_all_and_writes_the_status_last() -> None:
     stage = Stage(workers={"replicas": 2})
     stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0), stage.worker(1)]

@@ -154,7 +154,7 @@ class TestMeasures:
         seen = self.watch(*self.started())
         parts = {name: seconds for name, seconds in seen.items() if name.startswith("headway_start_phase_seconds_sum")}
         assert parts == {
-            "headway_start_phase_seconds_sum{phase=first_look}": 1.5,
+            "headway_start_phase_seconds_sum{phase=first_reconcile}": 1.5,
             "headway_start_phase_seconds_sum{phase=pods_created}": 0.5,
             "headway_start_phase_seconds_sum{phase=pods_scheduled}": 2,
             "headway_start_phase_seconds_sum{phase=pods_ready}": 20,

@@ -57,7 +57,7 @@ def test_a_port_that_opens_late_is_waited_for(listener: socket.socket) -> None:
     opened = threading.Event()
 
     def stopped() -> bool:
-        # Asked between two looks: now it opens.
+        # Asked between two probes: now it opens.
         if not opened.is_set():
             later.bind(("127.0.0.1", int(where.rpartition(":")[2])))
             later.listen()
@@ -100,7 +100,7 @@ class Looks:
     def __init__(self, *found: worker.Port) -> None:
         self.found, self.now = list(found), 0.0
 
-    def look_at(self, _: str) -> worker.Port:
+    def probe_port(self, _: str) -> worker.Port:
         self.now += 1.0
         return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
@@ -109,11 +109,11 @@ def watched(looks: Looks, monkeypatch: pytest.MonkeyPatch) -> int:
     """The exit code of a worker that looks once a second."""
     for name, seconds in (("_GONE_SECONDS", 5.0), ("_SILENT_SECONDS", 30.0)):
         monkeypatch.setattr(worker, name, seconds)
-    monkeypatch.setattr(worker, "look_at", looks.look_at)
+    monkeypatch.setattr(worker, "probe_port", looks.probe_port)
     head = worker.HeadWatch("10.0.0.1:6379", lambda: looks.now)
     while (code := head.gone()) is None:
         assert looks.now < 1000
-        head.look()
+        head.probe()
     return code
 
 
@@ -139,15 +139,15 @@ def test_a_port_that_nobody_answers_at_is_not_called_shut(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = address(listener)
-    assert worker.look_at(where) is worker.Port.OPEN
+    assert worker.probe_port(where) is worker.Port.OPEN
     listener.close()
-    assert worker.look_at(where) is worker.Port.SHUT
+    assert worker.probe_port(where) is worker.Port.SHUT
 
     def silent(*_: object, **__: object) -> None:
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(socket, "create_connection", silent)
-    assert worker.look_at(where) is worker.Port.SILENT
+    assert worker.probe_port(where) is worker.Port.SILENT
     assert worker.stay(Node(("raylet",)), where, threading.Event()) == wire.EXIT_UNREACHABLE
 
 

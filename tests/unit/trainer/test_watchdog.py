@@ -49,7 +49,7 @@ class Scene:
     def wait(self, seconds: int, sign: object = 0, **looks: Any) -> None:
         for _ in range(seconds):
             self.now += 1
-            self.dog.look(sign, step=3, **looks)
+            self.dog.check(sign, step=3, **looks)
 
 
 def test_no_step_for_too_long_is_a_hang_that_names_rank_place_and_step() -> None:

@@ -1,7 +1,7 @@
 """The optimiser steps of rank 0, told to the driver's watchdog: the built-in loop's, and a user's own function's.
 
 torch's hook on every optimiser counts them; a thread tells the count, so that a loop whose steps become slow from one
-moment to the next is still seen to go on, between two looks of its own.
+moment to the next is still seen to go on, between two checks of its own.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             log.info("%s", describe(last))
             _warn_of_lost_lines(stage, link)
         evaluating = last is not None and last.stage == "Evaluating"
-        watchdog.look((last, link.steps()), step=fitting.reached.step, evaluating=evaluating)
+        watchdog.check((last, link.steps()), step=fitting.reached.step, evaluating=evaluating)
         if stage.stop.is_set() and asked_at is None:
             link.ask_to_stop()
             asked_at = time.monotonic()
@@ -109,7 +109,7 @@ def _reached(progress: TrainProgress) -> Reached:
 
 
 def _tell_last(stage: TrainingStage, link: DriverLink, last: TrainProgress | None) -> None:
-    """Pass on what came since the last look: before the fit's end is told, and without ever hiding it."""
+    """Pass on what came since the last check: before the fit's end is told, and without ever hiding it."""
     try:
         if (progress := link.progress()) is not None and progress != last:
             stage.on_progress(progress)
@@ -143,7 +143,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         if spoken.due(reports.newest and reports.newest.epoch):
             log.info("%s", _describe_own(reports, steps))
             _warn_of_lost_lines(stage, link)
-        watchdog.look((reports.count, steps), step=reports.step)
+        watchdog.check((reports.count, steps), step=reports.step)
         if stage.stop.is_set():
             raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
     fitting.value()

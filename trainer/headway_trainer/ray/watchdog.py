@@ -22,7 +22,7 @@ ANSWER_SECONDS = 10.0
 NODE_SECONDS = 7.0
 """How long Ray may take to notice that a node's processes are gone: see `runtime.SYSTEM_CONFIG`."""
 _ABSENT_SECONDS = 10.0
-"""A pause between two looks that is longer than this was the driver's own."""
+"""A pause between two checks that is longer than this was the driver's own."""
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class LiveWorkers(WorkerGroupCallback):  # type: ignore[misc]  # ray has no type
 
 
 class Watchdog:
-    """Looks at what training tells, and raises Hang when it tells nothing new for too long."""
+    """Watches what training tells, and raises Hang when it tells nothing new for too long."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Watchdog:
         self._sign: object = None
         self._since = self._looked = clock()
 
-    def look(self, sign: object, *, step: int, evaluating: bool = False) -> None:
+    def check(self, sign: object, *, step: int, evaluating: bool = False) -> None:
         """Take in what is told now. Raises Hang."""
         now = self._clock()
         if now - self._looked > _ABSENT_SECONDS:
