@@ -314,10 +314,14 @@ class Checks:
         may write. What has lost the label that it is watched by is not known to an operator that begins after that.
         """
         meta = left["metadata"]
-        if self._hidden.get(meta["name"], self.last_seed) < self.last_seed:
+        if self._unknown(left):
             return True
         bare = meta["name"] in self._bare and (self.disturbances > 0 or self.silent_nodes > 0)
         return (meta["name"] in self._late or bare) and left.get("kind") in UNWATCHED
+
+    def _unknown(self, body: Object) -> bool:
+        """Whether an object had lost the label that it is watched by when a process last read all that exists."""
+        return self._hidden.get(body["metadata"]["name"], self.last_seed) < self.last_seed
 
     def _head_gone(self, pod: Object, whose: Whose) -> None:
         of = (whose.job_uid, whose.attempt)
@@ -374,7 +378,8 @@ class Checks:
             return
         if status.get("phase") != "Suspended":
             self.fail(f"Suspended, and in phase {status.get('phase')}")
-        held = [pod for pod in self._pods.get(job, {}).values() if not self._given_up(pod) and self._may_run(pod)]
+        pods = (pod for pod in self._pods.get(job, {}).values() if not self._unknown(pod))
+        held = [pod for pod in pods if not self._given_up(pod) and self._may_run(pod)]
         if held:
             self.fail(f"suspended, but there are {sorted(pod['metadata']['name'] for pod in held)}")
 
