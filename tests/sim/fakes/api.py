@@ -22,16 +22,17 @@ from headway_operator.engine.times import to_text
 Place = tuple[str, str, str]
 """Resource, namespace, name."""
 PAGE = 3
+_NESTED = (dict, list)
 DEFAULT_GRACE = 30
 """The grace of a pod that asks for none."""
 
 
 def clone(value: Any) -> Any:
-    """A copy of plain JSON, several times faster than copy.deepcopy."""
+    """A copy of plain JSON, many times faster than copy.deepcopy: most of it are leaves, which cost no call."""
     if isinstance(value, dict):
-        return {key: clone(inner) for key, inner in value.items()}
+        return {key: clone(inner) if isinstance(inner, _NESTED) else inner for key, inner in value.items()}
     if isinstance(value, list):
-        return [clone(inner) for inner in value]
+        return [clone(inner) if isinstance(inner, _NESTED) else inner for inner in value]
     return value
 
 
