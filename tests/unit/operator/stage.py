@@ -18,7 +18,7 @@ from headway_operator.training.kind import TrainingJobs
 from headway_operator.training.measures import JobMeasures, JobMetrics
 from headway_operator.training.plan.spec import Defaults
 from sim.builders import DEFAULTS, T0, document
-from sim.fakes.api import ApiServer, Call, FakeKube, as_selected
+from sim.fakes.api import ApiServer, Call, FakeKube, as_selected, selected
 
 KEY = Key("TrainingJob", "default", "digits")
 
@@ -50,9 +50,10 @@ class Stage:
         )
         self.store = Store((jobs,))
         self.reconciler = Reconciler(self.api, self.store, self, lambda: self.now)
-        for resource in self.store.resources():
+        for resource, selector in self.store.resources().items():
             for body in self.server.of(resource):
-                self.store.see(resource, None, body, self.now)
+                if selected(body, selector):
+                    self.store.see(resource, None, body, self.now)
 
     def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:
         assert (owner.key.namespace, api_version) == ("default", "headway.dev/v1alpha1")

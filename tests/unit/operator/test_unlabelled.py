@@ -113,3 +113,23 @@ def test_a_worker_that_was_not_shown_yet_is_looked_for_before_its_place_is_fille
         stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0), stage.worker(1)]
     assert KEY in stage.store.owners()
+
+
+def test_an_attempt_that_is_being_stopped_has_not_ended_because_a_new_process_does_not_see_its_head() -> None:
+    stage = Stage()
+    running(stage)
+    stage.server.change(kube.JOBS, "digits", lambda job: job["spec"].update(suspend=True))
+    stage.reconcile()
+    unlabel(stage, kube.PODS, stage.head())
+    stage.restart(DEFAULTS)
+    stage.store.seeded()
+    for _ in range(3):
+        stage.reconcile()
+        (attempt,) = stage.status()["attempts"]
+        assert (attempt["cause"], attempt.get("endTime")) == ("Suspended", None)
+    for name in (stage.head(), stage.worker(0)):
+        stage.server.remove(kube.PODS, name)
+    compared(stage)
+    for _ in range(3):
+        stage.reconcile()
+    assert stage.status()["phase"] == "Suspended"

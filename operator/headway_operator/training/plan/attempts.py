@@ -239,6 +239,10 @@ def _stop_further(decision: Decision, situation: Situation) -> None:
     Where nothing ran yet there is no checkpoint to take: all pods go at once.
     """
     attempt, head = situation.attempt, situation.pods.head
+    if head is None and not situation.observed.live:
+        # It may still be going, unseen by an operator that began a moment ago.
+        decision.ask("live")
+        return
     if head is None:
         end_attempt(decision, situation, End(attempt.cause, attempt.message or "", node=attempt.node))
         return
