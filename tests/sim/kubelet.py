@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sim.world import World
 
 RETRY_SECONDS = 2.0
-JOIN_SECONDS = 60.0
-"""How long a worker tries to join its head."""
+JOIN_SECONDS = 900.0
+"""How long a worker tries to join its head, where its job's startupDeadlineSeconds does not say."""
 SIGKILL = 137
 TRACELESS = "ContainerStatusUnknown"
 """The reason of a container's end that its kubelet has not seen: it says no time of it."""
@@ -168,7 +168,9 @@ class Kubelets:
         if not container.running or container.stopping:
             return
         if container.role == wire.ROLE_WORKER and not self._head_runs(container):
-            if world.now > container.since + JOIN_SECONDS:
+            plan = world.plans.get((container.namespace, container.whose.job))
+            scheduling = plan.spec.get("scheduling", {}) if plan is not None else {}
+            if world.now > container.since + scheduling.get("startupDeadlineSeconds", JOIN_SECONDS):
                 self.end_container(container, wire.EXIT_INTERNAL)
             else:
                 world.agenda.after(RETRY_SECONDS, self._become_ready, container)
