@@ -222,7 +222,7 @@ BUGS = (
         "a pod that lost a label is taken for deleted",
         400,
         "were asked for",
-        (store.Store._see_child, 'known is not None and not body["metadata"].get("deletionTimestamp")', "False"),
+        (store.Store._see_child, "if known is not None and not (", "if False and ("),
     ),
     _bug(
         "workers that run unseen are not looked for",

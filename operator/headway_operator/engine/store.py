@@ -278,7 +278,8 @@ class Store:
             self._forget_gone(key, (record.uid,))
             return News(key, before is not None and before.uid == record.uid and child.can_wait(before, record))
         known = table.remove(key, record.name, record.uid, record.version)
-        if known is not None and not body["metadata"].get("deletionTimestamp"):
+        if known is not None and not (body["metadata"].get("deletionTimestamp") and getattr(known, "ended", True)):
+            # It may only have lost the label that it is watched by, also on its way out.
             self._doubtful.setdefault(key, set()).add(Ref(resource, record.name))
         # A list may have shown that it is gone before the watch showed its last state.
         heard = self._gone.get(key, {}).get(record.uid)

@@ -133,3 +133,18 @@ def test_an_attempt_that_is_being_stopped_has_not_ended_because_a_new_process_do
     for _ in range(3):
         stage.reconcile()
     assert stage.status()["phase"] == "Suspended"
+
+
+def test_a_pod_that_is_on_its_way_out_is_not_gone_when_it_loses_its_label() -> None:
+    stage = Stage()
+    running(stage)
+    stage.server.delete(kube.PODS, stage.worker(0))
+    stage.reconcile()
+    unlabel(stage, kube.PODS, stage.worker(0))
+    for _ in range(3):
+        stage.reconcile()
+        assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
+    stage.server.remove(kube.PODS, stage.worker(0))
+    compared(stage)
+    stage.reconcile()
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0, 1)]
