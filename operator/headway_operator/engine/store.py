@@ -374,7 +374,7 @@ class Store:
         table = self._children[ref.resource]
         known = table.get(key, ref.name)
         if known is not None and known.uid == uid:
-            table.remove(key, ref.name, uid, known.version + 1)
+            table.remove(key, ref.name, uid, FOREVER)
             self._remember(key, self._child[key.kind, ref.resource], known)
 
     # Within

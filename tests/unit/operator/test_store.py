@@ -201,6 +201,17 @@ def test_ghosts_are_dropped_but_nothing_that_is_younger_than_the_list() -> None:
     assert [pod.gone for pod in pods(store)] == [True]
 
 
+def test_what_a_watch_shows_late_does_not_bring_back_what_a_list_did_not_hold_any_more() -> None:
+    store = seen()
+    see_pod(store, "ADDED", pod_body(5))
+    assert ghosts(store, set(), 9) == [KEY]
+    store.forget(KEY, [pod.uid for pod in pods(store)])
+    store.age()
+    for version in (7, 8):
+        assert see_pod(store, "MODIFIED", pod_body(version)) is None
+    assert pods(store) == []
+
+
 def test_a_deletion_of_the_earlier_object_leaves_the_new_one_of_the_same_name() -> None:
     store = seen()
     see_pod(store, "ADDED", pod_body(9, uid="new"))
