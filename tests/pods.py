@@ -48,6 +48,11 @@ class Pods:
             self.kill(name)
         shutil.rmtree(self._tmp, ignore_errors=True)
 
+    @property
+    def head_address(self) -> tuple[str, int]:
+        """Where workers look for the head."""
+        return self._ip, self._port
+
     def start(self, name: str, *, module: str | None = None) -> subprocess.Popen[bytes]:
         """Start the pod `head`, or a worker."""
         module = module or ("headway_trainer.driver" if name == "head" else "headway_trainer.worker")

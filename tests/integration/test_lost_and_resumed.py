@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
+from headway_api import wire
 from pods import Pods
 
 pytestmark = pytest.mark.ray
@@ -118,6 +120,21 @@ def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path
         assert pods.outcome().outcome == "Succeeded"
         manifests = [json.loads(path.read_text()) for path in (pods.store / "checkpoints").glob("*/manifest.json")]
         assert [one["step"] for one in manifests if one["batch"]], "only a request is answered within an epoch"
+
+
+def test_a_worker_that_is_told_to_go_while_it_joins_a_head_that_is_gone_does_not_wait_for_ray(tmp_path: Path) -> None:
+    with Pods(tmp_path, SPEC) as pods, socket.create_server(pods.head_address) as head:
+        head.settimeout(60)
+        pods.start("worker-0")
+        looks, joins = head.accept(), head.accept()
+        for connection, _ in (looks, joins):
+            connection.close()
+        head.close()
+        began = time.monotonic()
+        pods.terminate("worker-0")
+        assert pods.wait("worker-0", 20) == wire.EXIT_INTERRUPTED, pods.log("worker-0")
+        assert time.monotonic() - began < 10
+        assert "told to stop before it had joined" in pods.log("worker-0")
 
 
 def test_a_worker_that_freezes_ends_the_attempt_as_a_hang_and_the_driver_is_gone(tmp_path: Path) -> None:
