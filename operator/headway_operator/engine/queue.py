@@ -1,7 +1,8 @@
 """The work queue: a key waits once however often it is added, and is worked on by one worker at a time.
 
-A key can be worked on again at a time, and backs off when its work fails. The queue reads no clock: the time is
-a parameter, so tests and simulations make their own.
+A key can be worked on again at a time, and backs off when its work fails. What can wait goes after what is urgent, but
+for one turn in some: where there is more to do than can be done, a changed spec does not stand behind thousands of
+reports. The queue reads no clock: the time is a parameter, so tests and simulations make their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Generic, TypeVar
 
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 60.0
+TURNS = 8
+"""One turn in so many is that of a key that can wait, whatever is urgent."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -24,6 +27,9 @@ class KeyQueue(Generic[K]):
 
     _ready: OrderedDict[K, float] = field(default_factory=OrderedDict)
     """Keys to work on, with since when."""
+    _patient: OrderedDict[K, float] = field(default_factory=OrderedDict)
+    """The same, where nothing but news that can wait asks for it."""
+    _turn: int = 0
     _active: dict[K, float] = field(default_factory=dict)
     """Keys being worked on, with since when."""
     _dirty: set[K] = field(default_factory=set)
@@ -32,6 +38,8 @@ class KeyQueue(Generic[K]):
     """Keys that were to be worked on at a time, while they are being worked on."""
     _due: dict[K, float] = field(default_factory=dict)
     """When to work on a key again: one time each, the earliest asked for."""
+    _can_wait: set[K] = field(default_factory=set)
+    """Keys whose time was asked for by news that can wait."""
     _timers: list[tuple[float, int, K]] = field(default_factory=list)
     _serial: int = 0
     _failures: dict[K, int] = field(default_factory=dict)
@@ -44,23 +52,26 @@ class KeyQueue(Generic[K]):
         if key in self._active:
             self._dirty.add(key)
         elif key not in self._ready and key not in self._failures:
-            self._ready[key] = now
+            self._ready[key] = self._patient.pop(key, now)
 
     def add_at(self, key: K, when: float, now: float) -> None:
-        """The key has to be worked on at that time at the latest; one that is backing off keeps its time."""
-        if when <= now:
-            self.add(key, now)
-        elif key in self._active:
+        """There are news of the key that can wait until then; one that is backing off keeps its time."""
+        if key in self._active:
             self._wanted[key] = min(when, self._wanted.get(key, when))
-        elif key not in self._ready and key not in self._failures:
-            self._later(key, when)
+        elif key not in self._ready and key not in self._patient and key not in self._failures:
+            if when <= now:
+                self._patient[key] = now
+            else:
+                self._later(key, when, can_wait=True)
 
     def take(self, now: float) -> tuple[K, float] | None:
         """The next key, and how many seconds it has waited; None if there is none to work on."""
         self._wake(now)
-        if not self._ready:
+        if not self._ready and not self._patient:
             return None
-        key, since = self._ready.popitem(last=False)
+        self._turn += 1
+        patient = self._patient and (not self._ready or self._turn % TURNS == 0)
+        key, since = (self._patient if patient else self._ready).popitem(last=False)
         self._active[key] = now
         return key, now - since
 
@@ -73,9 +84,10 @@ class KeyQueue(Generic[K]):
             self._dirty.discard(key)
             self.add(key, now)
         wanted = self._wanted.pop(key, None)
-        for when in (again_at, wanted):
-            if when is not None:
-                self._later(key, when)
+        if again_at is not None:
+            self._later(key, again_at)
+        if wanted is not None:
+            self._later(key, wanted, can_wait=True)
 
     def failed(self, key: K, now: float, after: float | None = None) -> float:
         """The work failed; returns the seconds after which it is tried again."""
@@ -97,12 +109,12 @@ class KeyQueue(Generic[K]):
 
     def depth(self) -> int:
         """How many keys wait to be worked on."""
-        return len(self._ready)
+        return len(self._ready) + len(self._patient)
 
     def oldest(self, now: float) -> float:
         """How long the longest-waiting or longest-worked-on key has been at it, in seconds."""
-        since = min([*self._active.values(), *([next(iter(self._ready.values()))] if self._ready else [])], default=now)
-        return now - since
+        firsts = [next(iter(waiting.values())) for waiting in (self._ready, self._patient) if waiting]
+        return now - min([*self._active.values(), *firsts], default=now)
 
     def longest_active(self, now: float) -> float:
         """For how long the key has been worked on that has been so for longest, in seconds."""
@@ -110,15 +122,16 @@ class KeyQueue(Generic[K]):
 
     def idle(self) -> bool:
         """Whether nothing is ready or being worked on."""
-        return not self._ready and not self._active
+        return not self._ready and not self._patient and not self._active
 
     def _release(self, key: K) -> None:
         self._active.pop(key, None)
 
-    def _later(self, key: K, when: float) -> None:
+    def _later(self, key: K, when: float, *, can_wait: bool = False) -> None:
         known = self._due.get(key)
         if known is None or when < known:
             self._due[key] = when
+            (self._can_wait.add if can_wait else self._can_wait.discard)(key)
             self._serial += 1
             heapq.heappush(self._timers, (when, self._serial, key))
             if len(self._timers) > 2 * len(self._due) + 64:
@@ -131,8 +144,11 @@ class KeyQueue(Generic[K]):
         while due is not None and due <= now:
             _, _, key = heapq.heappop(self._timers)
             del self._due[key]
+            can_wait = key in self._can_wait
+            self._can_wait.discard(key)
             if key in self._active:
                 self._dirty.add(key)
             elif key not in self._ready:
-                self._ready[key] = due
+                since = self._patient.pop(key, due)
+                (self._patient if can_wait else self._ready)[key] = since
             due = self.next_due()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -57,14 +58,16 @@ class Reconciler:
     def due(self, news: News) -> float | None:
         """When a key has to be reconciled for some news at the latest; None: at once.
 
-        It is counted from the last reconcile, too: news that change nothing in the status are never written.
+        A write that was due and did not come has changed nothing in the status: then it counts from that reconcile.
         """
         memory = self._memories.get(news.key)
         if not news.can_wait or memory is None:
             return None
         if self._kind(news.key).measures.awaits(memory.course):
             return memory.last_reconciled + AWAITED_SECONDS
-        return max(memory.last_write or 0.0, memory.last_reconciled) + self.write_interval(news.key.kind)
+        interval = self.write_interval(news.key.kind)
+        due = (memory.last_write or 0.0) + interval
+        return due if due > memory.last_reconciled else memory.last_reconciled + interval
 
     def write_interval(self, kind: str) -> float:
         """Seconds between two writes of a status that can wait."""
@@ -170,8 +173,18 @@ class Reconciler:
     def _memory(self, owner: Owner) -> Memory:
         memory = self._memories.get(owner.key)
         if memory is None or memory.uid != owner.uid:
-            memory = self._memories[owner.key] = Memory(owner.uid)
+            memory = self._memories[owner.key] = Memory(owner.uid, last_write=self._written(owner))
         return memory
+
+    def _written(self, owner: Owner) -> float | None:
+        """When a status that another process wrote may have been written: at any time within the last interval.
+
+        So a process that takes over thousands of objects has not to write all of their statuses at once.
+        """
+        if not owner.status.value():
+            return None
+        share = zlib.crc32(owner.uid.encode()) / 2**32
+        return self._now() - share * self.write_interval(owner.key.kind)
 
 
 def _log(key: Key, decision: Decision) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway_operator.engine.queue import LONGEST_BACKOFF, KeyQueue
+from headway_operator.engine.queue import LONGEST_BACKOFF, TURNS, KeyQueue
 
 
 def test_a_key_that_waits_is_not_added_twice() -> None:
@@ -50,6 +50,38 @@ def test_a_later_decision_replaces_the_time_of_an_earlier_one() -> None:
         queue.take(0)
         queue.done("a", 0, again_at)
     assert queue.next_due() is None
+
+
+def test_what_can_wait_goes_after_what_is_urgent_but_for_one_turn_in_some() -> None:
+    queue: KeyQueue[str] = KeyQueue()
+    for number in range(100):
+        queue.add_at(f"report-{number}", 1, 0)
+        queue.add(f"spec-{number}", 2)
+    taken = [found[0] for _ in range(2 * TURNS) if (found := queue.take(2)) is not None]
+    assert taken.count("report-0") == taken.count("report-1") == 1
+    assert sum(key.startswith("spec") for key in taken) == 2 * TURNS - 2
+    assert queue.depth() == 200 - 2 * TURNS
+
+
+def test_a_key_whose_news_can_wait_is_urgent_once_others_come() -> None:
+    queue: KeyQueue[str] = KeyQueue()
+    for key in "ab":
+        queue.add_at(key, 1, 0)
+    queue.next_due()
+    assert queue.take(0.5) is None
+    queue._wake(2)
+    queue.add("b", 3)
+    assert queue.take(3) == ("b", 2)
+    assert queue.take(3) == ("a", 2)
+
+
+def test_news_that_can_wait_do_not_put_off_a_time_that_was_decided() -> None:
+    queue: KeyQueue[str] = KeyQueue()
+    queue.add("a", 0)
+    queue.take(0)
+    queue.done("a", 0, again_at=10)
+    queue.add_at("a", 20, 0)
+    assert queue.next_due() == 10
 
 
 def test_a_failing_key_backs_off_and_events_do_not_hurry_it() -> None:
@@ -107,7 +139,11 @@ def test_times_that_were_given_up_do_not_pile_up() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["add", "take", "done", "again", "fail"]), st.sampled_from("abc"), st.floats(0, 100)),
+        st.tuples(
+            st.sampled_from(["add", "add at", "take", "done", "again", "fail"]),
+            st.sampled_from("abc"),
+            st.floats(0, 100),
+        ),
         max_size=60,
     )
 )
@@ -118,6 +154,9 @@ def test_no_key_is_ever_worked_on_twice_at_a_time_and_none_is_lost(steps: list[t
         now += wait
         if step == "add":
             queue.add(key, now)
+            asked.add(key)
+        elif step == "add at":
+            queue.add_at(key, now + wait / 2, now)
             asked.add(key)
         elif step == "take":
             taken = queue.take(now)
