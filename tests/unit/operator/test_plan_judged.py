@@ -103,6 +103,17 @@ def test_what_was_rejected_stays_finished_until_its_spec_is_edited(spec: dict[st
     assert make_job().status(**dict(status)).job(generation=2).plan(after=90).create
 
 
+def test_a_rejected_job_that_has_begun_is_not_called_failed_though_no_status_says_that_it_began() -> None:
+    rejected = make_job().spec(model={"name": "none such"}).plan().status
+    assert rejected is not None
+    edited = make_job().status(**dict(rejected)).job(generation=2).config(1)
+    plan = edited.plan()
+    assert plan.status is not None
+    assert (plan.status.phase, plan.status.attempt) == ("Starting", 1)
+    assert condition_of(plan.status, "Failed") is None
+    assert plan.status.completion_time is None
+
+
 REFUSED = "digits-11111-1-worker-0-0"
 
 

@@ -31,6 +31,8 @@ def plan(job: Job, observed: Observed, now: float) -> Plan:
         _clean_up(decision)
         _expire(decision)
     elif attempt is not None:
+        # It may be the first of a job that was rejected, begun without that being written down.
+        _reopen(decision)
         attempts.carry_on(decision, attempt)
     elif problems := _problems(job, observed):
         _reject(decision, problems)
@@ -68,6 +70,12 @@ def _reject(decision: Decision, problems: tuple[str, ...]) -> None:
     _expire(decision)
 
 
+def _reopen(decision: Decision) -> None:
+    """The job goes on, whatever its status says of an end."""
+    decision.status.drop("Failed", "Complete")
+    decision.status.completion_time = None
+
+
 def _clean_up(decision: Decision) -> bool:
     """Take away what ended attempts left; true when nothing is left that holds resources."""
     held, left = decision.held(), decision.observed.attempts_with_objects()
@@ -103,8 +111,7 @@ def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
     job, status = decision.job, decision.status
     clean = _clean_up(decision)
     status.condition("Accepted", True, "Valid", "the spec is valid")
-    status.drop("Failed", "Complete")
-    status.completion_time = None
+    _reopen(decision)
     last = _last(job)
     queued = last is not None and last.cause == "Released"
     if spec.suspend:
