@@ -67,9 +67,12 @@ class Comparison:
         for scope in self._scopes:
             try:
                 for resource, labels in self._store.resources().items():
-                    async for page, _ in self._api.pages(resource, scope, labels=labels):
+                    listed_at = 0
+                    async for page, version in self._api.pages(resource, scope, labels=labels):
+                        listed_at = version
                         for body in page:
                             self._store.see(resource, None, body, self._now())
+                    self._store.listed(resource, scope, listed_at)
             except (DeniedError, NotFoundError) as error:
                 if scope is None or not await self._served():
                     raise

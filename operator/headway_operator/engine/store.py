@@ -173,6 +173,8 @@ class Store:
         """Children that were shown as deleted though nobody had asked for that: all that is gone may be a label."""
         self._phases: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._flags: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
+        self._listed: dict[tuple[Resource, str], int] = {}
+        """By resource and namespace: the version at which all that existed were read."""
         self._told: set[str] = set()
         self._bare: set[Key] = set()
         """Owners that had a status when they became known: what is known of their children may be incomplete."""
@@ -273,6 +275,10 @@ class Store:
         if record is None:
             return None
         if event != "DELETED":
+            listed = self._listed.get((resource, key.namespace), 0)
+            if before is None and event is not None and record.version <= listed:
+                # It was gone when all were listed: a slow watch shows what was before.
+                return None
             if not table.put(key, record):
                 return None
             self._forget_gone(key, (record.uid,))
@@ -343,8 +349,14 @@ class Store:
         """All children of a key were read."""
         self._bare.discard(key)
 
+    def listed(self, resource: Resource, scope: str | None, version: int) -> None:
+        """All objects of a resource were read, as they were at a version, in a namespace or in all that have owners."""
+        for namespace in [scope] if scope is not None else {key.namespace for key in self.owners()}:
+            self._listed[resource, namespace] = version
+
     def drop_namespace(self, namespace: str) -> list[Key]:
         """Nothing is known of a namespace any more; returns the keys that were."""
+        self._listed = {of: version for of, version in self._listed.items() if of[1] != namespace}
         keys = [key for key in self.owners() if key.namespace == namespace]
         for key in keys:
             owner = self.owner(key)

@@ -201,6 +201,25 @@ def test_ghosts_are_dropped_but_nothing_that_is_younger_than_the_list() -> None:
     assert [pod.gone for pod in pods(store)] == [True]
 
 
+@pytest.mark.parametrize("scope", [None, "default"])
+def test_what_had_gone_before_all_were_listed_is_not_brought_back_by_a_slow_watch(scope: str | None) -> None:
+    """A process that takes over has no memory of it: it would count beside its replacement."""
+    store = seen()
+    store.listed(kube.PODS, scope, 20)
+    for event in ("ADDED", "MODIFIED"):
+        assert store.see(kube.PODS, event, pod_body(20), T0) is None
+    assert not pods(store)
+    assert store.see(kube.PODS, "ADDED", pod_body(21), T0) == NEWS
+    assert len(pods(store)) == 1
+
+
+def test_what_a_list_or_a_read_shows_is_there_however_old_it_is() -> None:
+    store = seen()
+    store.listed(kube.PODS, None, 20)
+    assert store.see(kube.PODS, None, pod_body(5), T0) == NEWS
+    assert store.see(kube.PODS, "MODIFIED", pod_body(6), T0) == NEWS
+
+
 def test_what_a_watch_shows_late_does_not_bring_back_what_a_list_did_not_hold_any_more() -> None:
     store = seen()
     see_pod(store, "ADDED", pod_body(5))
