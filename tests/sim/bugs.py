@@ -214,7 +214,7 @@ BUGS = (
     ),
     _bug(
         "a condition that a newer version has written keeps an older one from reading the rest",
-        136,
+        266,
         "nobody takes its place",
         (api_status._known, 'item.get("type", types[0]) in types', "True"),
     ),

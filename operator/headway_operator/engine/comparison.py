@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 FIRST_SECONDS = 5.0
 PATIENCE_SECONDS = 3.0
 """How long an event may be under way before what it tells is read."""
+REST = 3.0
+"""After each page, so many times as long as it took is left to more urgent work: there may be thousands of objects."""
 MOST_FETCHED = 1000
 """So many objects are read at one comparison; a watch that is so far behind will catch up, or its process ends."""
 
@@ -145,12 +147,16 @@ class Comparison:
         seen: set[str] = set()
         newer: list[Mapping[str, Any]] = []
         listed_at = 0
+        clock = asyncio.get_running_loop().time
+        began = clock()
         async for page, version in self._api.pages(resource, scope, labels=labels, metadata_only=True):
             listed_at = version
             for body in page:
                 seen.add(body["metadata"]["uid"])
                 if self._store.is_news(resource, body):
                     newer.append({"metadata": _essence(body["metadata"])})
+            await asyncio.sleep(REST * (clock() - began))
+            began = clock()
         late = self._late.pop((resource, scope), ())
         # What it had yet to show one comparison ago, it will not show any more.
         missed = sum(1 for version in late if not self._freshness.passed(resource, scope, version))

@@ -101,6 +101,33 @@ def test_what_the_watch_has_not_shown_is_taken_in() -> None:
     assert site.store.owner(job("job-1")) is None
 
 
+def test_more_time_is_left_to_other_work_than_a_comparison_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So thousands of objects hold up nothing: each page takes a second here."""
+    site, passed, rested = Site(), [0.0], list[float]()
+
+    class Time:
+        """In place of asyncio: its clock, and the time that is slept."""
+
+        @staticmethod
+        def get_running_loop() -> type[Time]:
+            return Time
+
+        @staticmethod
+        def time() -> float:
+            passed[0] += 1.0
+            return passed[0]
+
+        @staticmethod
+        async def sleep(seconds: float) -> None:
+            rested.append(seconds)
+
+    monkeypatch.setattr("headway_operator.engine.comparison.asyncio", Time)
+    site.compare()
+    pages = len(rested)
+    assert pages >= len(site.store.resources())
+    assert rested == [3.0] * pages
+
+
 def test_a_watch_that_has_gone_on_without_a_change_has_missed_it() -> None:
     site = Site()
     site.server.change(kube.JOBS, "job-2", lambda job: job["spec"].update(suspend=True))
