@@ -5,6 +5,7 @@ What it takes to reconcile another kind is here; watches, queue, comparison, ret
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +102,7 @@ class Tinies:
         """What all copies have in common; others are told apart by their owners."""
         return LABELS
 
-    def flags(self, _: Object) -> frozenset[str]:
+    def flags(self, _: Mapping[str, Any]) -> frozenset[str]:
         """None."""
         return frozenset()
 

@@ -146,13 +146,14 @@ class Comparison:
         """Returns how many changes the watch has missed."""
         seen: set[str] = set()
         newer: list[Mapping[str, Any]] = []
-        listed_at = 0
+        listed_at = newest = 0
         clock = asyncio.get_running_loop().time
         began = clock()
         async for page, version in self._api.pages(resource, scope, labels=labels, metadata_only=True):
             listed_at = version
             for body in page:
                 seen.add(body["metadata"]["uid"])
+                newest = max(newest, version_of(body))
                 if self._store.is_news(resource, body):
                     newer.append({"metadata": _essence(body["metadata"])})
             await asyncio.sleep(REST * (clock() - began))
@@ -162,7 +163,7 @@ class Comparison:
         missed = sum(1 for version in late if not self._freshness.passed(resource, scope, version))
         within = _within(scope)
         if not newer and not self._store.missing(resource, seen, listed_at, within):
-            self._freshness.agreed(resource, scope, listed_at)
+            self._freshness.agreed(resource, scope, listed_at, newest)
             return missed
         # The watch may be about to show it.
         await asyncio.sleep(PATIENCE_SECONDS)
@@ -173,7 +174,7 @@ class Comparison:
             if not (labels and await self._is_there(ghost))
         ]
         if not found and not ghosts:
-            self._freshness.agreed(resource, scope, listed_at)
+            self._freshness.agreed(resource, scope, listed_at, newest)
         versions = [*(version for version, _ in found), *(listed_at for _ in ghosts)]
         passed = [self._freshness.passed(resource, scope, version) for version in versions]
         # A watch that has gone on without it has missed it; one that has not come so far may only be late.

@@ -50,11 +50,15 @@ class Freshness:
         """Wait no longer for what was written before a time: it may have gone again before the watches' first lists."""
         self._owed = {watch: debt for watch, debt in self._owed.items() if debt[1] >= before}
 
-    def agreed(self, resource: Resource, namespace: str | None, version: int) -> None:
-        """A list of that version held nothing that its watch has not shown: what was written until then has gone."""
+    def agreed(self, resource: Resource, namespace: str | None, version: int, newest: int) -> None:
+        """A list of that version held nothing that is not known; the newest of its objects is of version `newest`.
+
+        What was written and is not in it any more has gone: no watch has to show it. What is in it is known from its
+        write alone, as long as the watch has not shown it.
+        """
         watch = self._watch(resource.plural, namespace or "")
         owed = self._owed.get(watch)
-        if owed is not None and owed[0] <= version:
+        if owed is not None and newest < owed[0] <= version:
             del self._owed[watch]
 
     def drop(self, namespace: str) -> None:

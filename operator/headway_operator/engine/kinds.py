@@ -144,8 +144,8 @@ class Kind(Protocol):
         """The labels by which all watched children of an object are found."""
         ...
 
-    def flags(self, body: Object) -> frozenset[str]:
-        """What of an object is counted."""
+    def flags(self, status: Mapping[str, Any]) -> frozenset[str]:
+        """What of an object's status is counted."""
         ...
 
     def plan(self, view: View) -> Decision:

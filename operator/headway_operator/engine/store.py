@@ -318,8 +318,10 @@ class Store:
         """We wrote an object's status, on condition that nobody else had changed the object."""
         known = self.owner(key)
         if known is not None and known.uid == uid and known.version < version:
-            # Flags follow when the watch shows it.
-            self._put_owner(replace(known, version=version, status=pack(status), phase=sys.intern(phase or NEW)))
+            # What the watch shows of it later is no news.
+            flags = self.kinds[key.kind].flags(status)
+            phase = sys.intern(phase or NEW)
+            self._put_owner(replace(known, version=version, status=pack(status), phase=phase, flags=flags))
 
     def doubtful(self, key: Key) -> tuple[Ref, ...]:
         """Children whose deletion is to be believed only when they have been looked for by their names."""
@@ -470,5 +472,5 @@ def _owner(kind: Kind, key: Key, body: Mapping[str, Any]) -> Owner:
         spec=pack(body.get("spec")),
         status=pack(status),
         phase=sys.intern(phase) if isinstance(phase, str) and phase else NEW,
-        flags=kind.flags(dict(body)),
+        flags=kind.flags(status),
     )

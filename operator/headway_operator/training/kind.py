@@ -15,7 +15,7 @@ from headway_api import API_VERSION, wire
 from headway_api.status import TrainingJobStatus
 from headway_operator.engine import kube
 from headway_operator.engine.kinds import Child, Measures, Owner, View
-from headway_operator.engine.kube import Object, Resource
+from headway_operator.engine.kube import Resource
 from headway_operator.engine.steps import Decision, EventsAbout, Exists, Facts, Notice, StatusWrite
 from headway_operator.training import records
 from headway_operator.training.measures import JobMeasures
@@ -84,9 +84,8 @@ class TrainingJobs:
         """The label that all objects of a job have."""
         return f"{wire.LABEL_JOB_UID}={owner.uid}"
 
-    def flags(self, body: Object) -> frozenset[str]:
+    def flags(self, status: Mapping[str, Any]) -> frozenset[str]:
         """Whether the job lacks room, for all of its pods or for one that takes a lost one's place."""
-        status = body.get("status") or {}
         conditions = status.get("conditions")
         scheduled = (item for item in conditions if item.get("type") == "Scheduled") if conditions else ()
         lacks = status.get("phase") == "Queued" or any(item.get("reason") == "Unschedulable" for item in scheduled)

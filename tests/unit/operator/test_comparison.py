@@ -101,6 +101,25 @@ def test_what_the_watch_has_not_shown_is_taken_in() -> None:
     assert site.store.owner(job("job-1")) is None
 
 
+def test_what_is_known_by_our_own_write_alone_is_still_to_be_shown_and_what_has_gone_is_not() -> None:
+    """Else a watch that shows nothing any more would be called well, as long as nobody but us writes."""
+    site = Site()
+    made = site.server.create(kube.JOBS, "default", document("written"))
+    site.store.see(kube.JOBS, None, made, T0)
+    site.freshness.written(kube.JOBS, "default", int(made["metadata"]["resourceVersion"]))
+    site.compare()
+    assert owed(site) == ["trainingjobs"]
+    site.server.remove(kube.JOBS, "written")
+    for _ in range(2):  # once to find that it has gone, and once with nothing to be found
+        site.compare()
+    assert owed(site) == []
+
+
+def owed(site: Site) -> list[str]:
+    """The watches that have yet to show a write of ours."""
+    return [resource for (resource, _) in site.freshness._owed]
+
+
 def test_more_time_is_left_to_other_work_than_a_comparison_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So thousands of objects hold up nothing: each page takes a second here."""
     site, passed, rested = Site(), [0.0], list[float]()

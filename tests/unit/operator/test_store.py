@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -199,6 +200,17 @@ def test_ghosts_are_dropped_but_nothing_that_is_younger_than_the_list() -> None:
     assert ghosts(store, set(), 9, within=False) == []
     assert ghosts(store, set(), 9) == [KEY]
     assert [pod.gone for pod in pods(store)] == [True]
+
+
+def test_a_status_that_we_write_counts_at_once_among_the_others() -> None:
+    """The watch shows it later, which is no news: a gang would not give back what it holds for a job that waits."""
+    store = seen()
+    known = store.owner(KEY)
+    assert known is not None
+    store.wrote_status(KEY, known.uid, 9, {"phase": "Queued"}, "Queued")
+    assert store.others(replace(known, flags=frozenset()))["lacks room"] == 1
+    store.wrote_status(KEY, known.uid, 10, {"phase": "Running"}, "Running")
+    assert store.others(known)["lacks room"] == 0
 
 
 @pytest.mark.parametrize("scope", [None, "default"])
