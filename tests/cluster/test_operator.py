@@ -85,6 +85,8 @@ def test_a_job_s_life_takes_no_more_calls_of_the_api_server_than_it_needs(paper:
         **{("delete", resource): count for resource, count in each.items()},
         ("create", "events"): 3,
     }
+    # A pod that goes without having ended, as kwok's do, is asked for once: it may have lost but its label.
+    assert calls.pop(("get", "pods"), 0) <= 3
     assert not [call for call in calls if call[0] == "get" and call[1] != "leases"]
 
 
