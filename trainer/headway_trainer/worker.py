@@ -35,7 +35,7 @@ from headway_trainer.ray.runtime import Asker, Relay, join, set_environment, wan
 log = logging.getLogger("headway.worker")
 _RETRY_SECONDS = 0.1
 _WATCH_SECONDS = 0.5
-LOOK_SECONDS = 0.5
+PROBE_SECONDS = 0.5
 """How long one probe of the head waits for an answer. A pod that is told to go must not hang on a head that is gone."""
 _GONE_SECONDS = 5.0
 """How long the head's port must be shut before the head counts as gone."""
@@ -157,7 +157,7 @@ class Port(enum.Enum):
 def probe_port(address: str) -> Port:
     """Whether something listens at address (`IP address:port`)."""
     try:
-        _listening(address, LOOK_SECONDS)
+        _listening(address, PROBE_SECONDS)
     except ConnectionRefusedError:
         return Port.SHUT
     except OSError:

@@ -92,14 +92,14 @@ class Watchdog:
         self._from_first_sign = from_first_sign
         self._changes, self._begun = -1, False
         self._sign: object = None
-        self._since = self._looked = clock()
+        self._since = self._checked = clock()
 
     def check(self, sign: object, *, step: int, evaluating: bool = False) -> None:
         """Take in what is told now. Raises Hang."""
         now = self._clock()
-        if now - self._looked > _ABSENT_SECONDS:
-            self._since += now - self._looked
-        self._looked = now
+        if now - self._checked > _ABSENT_SECONDS:
+            self._since += now - self._checked
+        self._checked = now
         if self._is_news(sign) or evaluating or (self._live.workers and not self._begun):
             self._since = now
         limit = self._seconds + (0 if self._live.workers else self._forming_seconds)
