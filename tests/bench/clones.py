@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.crowd import CONFIG_MAPS, MERGE_PATCH, PODS, TRAINING_JOBS, Crowd, some_at_a_time
 from headway_api import wire
+from headway_operator.training.kind import progress_seconds
 
 PATTERN = "copied-job"
 NODES = "/api/v1/nodes"
@@ -59,7 +60,7 @@ class Copies:
             if path == PODS:
                 copy["spec"]["nodeName"] = self._nodes[number % len(self._nodes)]
             else:
-                copy["metadata"]["annotations"][wire.ANNOTATION_PROGRESS_SECONDS] = f"{told_seconds(number):.3f}"
+                copy["metadata"]["annotations"][wire.ANNOTATION_PROGRESS_SECONDS] = f"{progress_seconds(number):.3f}"
             await self._send("POST", path, copy)
 
     def _as(self, body: dict[str, Any], name: str, uid: str) -> dict[str, Any]:
@@ -82,8 +83,3 @@ class Copies:
             if answer.status >= 300:
                 raise RuntimeError(f"{method} {path}: {said}")
             return said
-
-
-def told_seconds(jobs: int) -> float:
-    """How often a driver was told to speak that began while so many others ran."""
-    return min(60.0, max(2.0, jobs / 25))

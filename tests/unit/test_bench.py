@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import bench.__main__ as runner
 from bench import bar, references
-from bench.clones import PATTERN, Copies, told_seconds
+from bench.clones import PATTERN, Copies
 from bench.drivers import percentile
 from bench.references import by_bare_seconds
 from bench.report import Goal, Machine, Measured, Reference, keep, kept, row, table
@@ -114,10 +114,6 @@ def test_a_share_of_calls_is_told_by_the_nearest_rank() -> None:
     assert percentile([1.0, 2.0, 3.0], 50) == 2
     assert percentile([1.0, 9.0], 99) == 9
     assert percentile([], 99) == 0
-
-
-def test_drivers_are_told_to_speak_less_often_the_more_of_them_there_are() -> None:
-    assert [told_seconds(jobs) for jobs in (0, 50, 500, 5000)] == [2, 2, 20, 60]
 
 
 def test_a_copy_of_a_job_has_names_and_words_of_its_own() -> None:

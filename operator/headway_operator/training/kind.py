@@ -34,9 +34,9 @@ SPECS_KEPT = 512
 """Parsed specs kept at hand; a spec is parsed again in a fifth of a millisecond."""
 NAMES_LOGGED = 3
 TOKEN_BYTES = 32
-MOST_PROGRESS_SECONDS = 60.0
-REPORTS_A_SECOND = 25.0
-"""What the progress of all drivers may add up to, if all began now."""
+MOST_PROGRESS_SECONDS = 120.0
+REPORTS_A_SECOND = 10.0
+"""What the progress of all drivers may add up to, if all began now and the longest pause were longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Decided:
     job: Job
     observed: Observed
     plan: Plan
+
+
+def progress_seconds(busy: int) -> float:
+    """How often a driver is told to speak that begins while so many jobs are at work, in seconds."""
+    return min(MOST_PROGRESS_SECONDS, max(wire.PROGRESS_SECONDS, busy / REPORTS_A_SECOND))
 
 
 class TrainingJobs:
@@ -134,7 +139,7 @@ class TrainingJobs:
             refusals=view.refusals,
             last_write=view.last_write,
             write_interval=view.write_interval,
-            progress_interval=min(MOST_PROGRESS_SECONDS, max(wire.PROGRESS_SECONDS, view.busy / REPORTS_A_SECOND)),
+            progress_interval=progress_seconds(view.busy),
         )
 
     def _job(self, view: View, status: TrainingJobStatus) -> Job:

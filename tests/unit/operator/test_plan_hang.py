@@ -6,6 +6,8 @@ import pytest
 
 from headway_api import wire
 from headway_operator.engine.times import to_text
+from headway_operator.training.kind import progress_seconds
+from headway_operator.training.plan.hang import patience
 from sim.builders import T0, UID, JobBuilder, deleted, make_job
 
 
@@ -87,3 +89,8 @@ def test_a_silent_driver_is_stopped_and_its_end_is_a_hang_whatever_its_exit_code
     assert status.attempts[0].cause == "Hang"
     assert status.failures is not None
     assert status.failures.hang == 1
+
+
+def test_drivers_are_told_to_speak_less_often_the_more_of_them_there_are_and_may_then_be_silent_for_longer() -> None:
+    assert [progress_seconds(jobs) for jobs in (0, 20, 500, 5000)] == [2, 2, 50, 120]
+    assert [patience(progress_seconds(jobs)) for jobs in (0, 20, 500, 5000)] == [210, 210, 210, 390]
