@@ -26,7 +26,8 @@ class Copies:
     def __init__(self, crowd: Crowd, pattern: dict[str, Any], children: list[tuple[str, dict[str, Any]]]) -> None:
         self._crowd = crowd
         self._pattern = pattern
-        self._children = children
+        self.children = children
+        """What the pattern has: where each object is made, and its body."""
         self._nodes: list[str] = []
 
     @classmethod
@@ -54,14 +55,19 @@ class Copies:
         uid = made["metadata"]["uid"]
         status = {"status": self._as(self._pattern, name, uid)["status"]}
         await self._send("PATCH", f"{TRAINING_JOBS.path}/{name}/status", status)
-        for path, child in self._children:
-            copy = self._as(child, name, uid)
-            copy.pop("status", None)
+        for path, child in self.children:
+            copy = self.child(child, name, uid)
             if path == PODS:
                 copy["spec"]["nodeName"] = self._nodes[number % len(self._nodes)]
             else:
                 copy["metadata"]["annotations"][wire.ANNOTATION_PROGRESS_SECONDS] = f"{progress_seconds(number):.3f}"
             await self._send("POST", path, copy)
+
+    def child(self, child: dict[str, Any], name: str, uid: str) -> dict[str, Any]:
+        """An object of the pattern's, as one of the job of that name and uid."""
+        copy = self._as(child, name, uid)
+        copy.pop("status", None)
+        return copy
 
     def _as(self, body: dict[str, Any], name: str, uid: str) -> dict[str, Any]:
         copy: dict[str, Any] = json.loads(self.renamed(json.dumps(body), name, uid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bare_operator
-from bench.crowd import SETTLE_SECONDS, Crowd, Kind, Operator, Usage
+from bench import bare_operator, copier
+from bench.clones import PATTERN
+from bench.crowd import CONFIG_MAPS, PODS, SETTLE_SECONDS, Crowd, Kind, Operator, Usage
 from cluster.paper import Paper
 
 WATCHES = 3
@@ -45,9 +47,19 @@ class Started:
     """MB of the operator's."""
 
 
+OWNED = (
+    CONFIG_MAPS,
+    "/api/v1/namespaces/default/secrets",
+    "/api/v1/namespaces/default/services",
+    "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies",
+    PODS,
+)
+"""What Headway makes for a job."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """A process of the bare operator."""
+    """A process of a rival."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -90,6 +102,55 @@ def bare_started(site: Paper, jobs: int) -> Started:
 
     with bare(site) as operator:
         return asyncio.run(measure())
+
+
+def copied_started(site: Paper, jobs: int) -> Started:
+    """That many jobs under a process that makes what Headway makes, and decides nothing."""
+
+    async def measure(operator: Bare) -> Started:
+        async with Crowd.on(site.cluster, operator) as crowd:
+            return await all_running(crowd, operator, jobs)
+
+    with site.operator():
+        told = asyncio.run(_of_a_first_job(site))
+    with tempfile.NamedTemporaryFile("w") as file, tempfile.NamedTemporaryFile() as log:
+        json.dump(told, file)
+        file.flush()
+        words = [sys.executable, "-m", copier.__name__, str(site.cluster.kubeconfig), file.name]
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+        try:
+            return asyncio.run(measure(Bare(process, Path(log.name))))
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+async def _of_a_first_job(site: Paper) -> dict[str, Any]:
+    """A job that runs, what it has, and the Events about it; it is deleted."""
+    async with Crowd.on(site.cluster) as crowd:
+        await crowd.submit([PATTERN])
+        await crowd.until("the pattern runs", lambda: crowd.phases()["Running"] == 1, 120)
+        await asyncio.sleep(SETTLE_SECONDS)
+        pattern = crowd.jobs[PATTERN]
+        children = []
+        for path in OWNED:
+            found = await _items(crowd, path)
+            owners = [(item, item["metadata"].get("ownerReferences") or ()) for item in found]
+            uid = pattern["metadata"]["uid"]
+            children += [(path, item) for item, own in owners if any(owner["uid"] == uid for owner in own)]
+        events = [item for item in await _items(crowd, copier.EVENTS) if item["regarding"]["name"] == PATTERN]
+        await crowd.delete([PATTERN])
+    for path, child in children:
+        if path == PODS:
+            del child["spec"]["nodeName"]
+    return {"pattern": pattern, "children": children, "events": events}
+
+
+async def _items(crowd: Crowd, path: str) -> list[dict[str, Any]]:
+    async with crowd.session.get(path) as answer:
+        answer.raise_for_status()
+        items: list[dict[str, Any]] = (await answer.json())["items"]
+    return items
 
 
 async def all_running(crowd: Crowd, operator: Operator, count: int, *, workers: int = 1) -> Started:
