@@ -13,10 +13,11 @@ from sklearn import datasets
 
 from headway_trainer.data.arrays import load_builtin, load_npz
 from headway_trainer.data.content import ArrayContent
-from headway_trainer.data.encode import fill_array
+from headway_trainer.data.encode import check_array
 from headway_trainer.data.files import find_files
 from headway_trainer.data.images import load_images
 from headway_trainer.data.targets import MAX_INFERRED_CLASSES, encode
+from headway_trainer.data.transform import ArrayChain
 from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
 
@@ -131,9 +132,9 @@ def test_a_file_that_is_no_npz_is_refused_by_name(data: bytes, tmp_path: Path) -
 
 def test_nan_in_features_becomes_the_median_of_the_training_rows() -> None:
     x = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, 9.0]])
-    filled, notes = fill_array(x, np.array([0, 1]))
+    filled = ArrayChain.fit("x", x, np.array([0, 1]), "none").apply(x)
     assert filled.tolist() == [[1, 0], [3, 0], [2, 9]]
-    assert notes == ["3 empty values of features were replaced by the median of the training part."]
+    assert check_array(x) == ["3 empty values of features were replaced by the median of the training part."]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_nan_in_features_becomes_the_median_of_the_training_rows() -> None:
 )
 def test_features_that_no_median_can_mend_are_refused(x: np.ndarray[Any, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
-        fill_array(x, np.array([0]))
+        check_array(x)
 
 
 # Images

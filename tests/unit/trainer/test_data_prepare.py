@@ -20,8 +20,8 @@ from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
 from headway_trainer.data import memory as memory_module
 from headway_trainer.data.info import INFO_FILE, x_file, y_file
 from headway_trainer.data.preparation import Prepared, data_digest
-from headway_trainer.data.scale import apply, fit
 from headway_trainer.data.shards import read_rows, write_array
+from headway_trainer.data.transform import Scale
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
 
@@ -94,8 +94,8 @@ def test_the_size_of_regression_targets_is_that_of_the_training_part(store: Stor
 
 def test_images_are_scaled_by_channel_and_constant_features_do_not_blow_up() -> None:
     images = np.stack([np.full((4, 5), 7.0), np.arange(20.0).reshape(4, 5)])[np.newaxis].repeat(3, axis=0)
-    scaling = fit(images, "standard")
-    scaled = apply(images, scaling)
+    scaling = Scale.fit(images, "standard")
+    scaled = scaling.apply(images)
     assert scaling.per == "channel"
     assert scaling.divisor[0] == 1.0
     assert (scaled[:, 0] == 0).all()

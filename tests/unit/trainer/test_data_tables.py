@@ -17,16 +17,11 @@ from pyarrow import parquet
 from sklearn.datasets import load_wine
 
 from headway_trainer.data.content import TableContent
-from headway_trainer.data.encode import (
-    MAX_CATEGORIES,
-    encode_table,
-    feature_names,
-    fit_columns,
-    quantities,
-    target_values,
-)
+from headway_trainer.data.encode import choose_steps, fill_note, target_values
 from headway_trainer.data.files import find_files
 from headway_trainer.data.tables import hash_table, load_table
+from headway_trainer.data.transform import TableChain
+from headway_trainer.data.transform.category import MAX_CATEGORIES
 from headway_trainer.errors import UserError
 
 
@@ -291,6 +286,12 @@ def _rows(*numbers: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(numbers, dtype=np.int64)
 
 
+def _fit(content: TableContent, train: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[TableChain, list[str]]:
+    steps, notes = choose_steps(content, train)
+    chain = TableChain.fit(steps, content.table, train, "none")
+    return chain, notes + fill_note(content.table, chain)
+
+
 def test_features_are_fitted_on_the_training_rows_alone() -> None:
     content = _table(
         {
@@ -300,23 +301,22 @@ def test_features_are_fitted_on_the_training_rows_alone() -> None:
             "y": [0, 1, 0, 1],
         }
     )
-    columns, notes = fit_columns(content, _rows(0, 1))
-    assert [(column.name, column.kind, column.fill, column.categories) for column in columns] == [
-        ("number", "number", 2.0, []),
-        ("flag", "boolean", 0.0, []),
-        ("text", "category", "a", ["a"]),
+    chain, notes = _fit(content, _rows(0, 1))
+    assert [(one.kind, one.inputs, one.fill, one.quantities) for one in chain.transforms] == [
+        ("number", ("number",), 2.0, (True,)),
+        ("boolean", ("flag",), 0.0, (False,)),
+        ("category", ("text",), "a", (False,)),
     ]
-    assert feature_names(columns) == ["number", "flag", "text=a"]
-    assert quantities(columns).tolist() == [True, False, False]
-    assert encode_table(content.table, columns).tolist() == [[1, 0, 1], [3, 0, 1], [1000, 1, 0], [2, 0, 1]]
+    assert chain.feature_names == ["number", "flag", "text=a"]
+    assert chain.apply(content.table).tolist() == [[1, 0, 1], [3, 0, 1], [1000, 1, 0], [2, 0, 1]]
     assert notes == ["Empty values were filled in: number: 1 (now 2), flag: 1 (now 0), text: 1 (now a)."]
 
 
 def test_a_rare_category_beyond_the_cap_is_all_zeros_and_noted() -> None:
     values = [f"v{index:03}" for index in range(MAX_CATEGORIES)] * 3 + ["rare-1", "rare-2"]
     content = _table({"text": values, "y": [0] * len(values)})
-    columns, notes = fit_columns(content, np.arange(len(values)))
-    x = encode_table(content.table, columns)
+    chain, notes = _fit(content, np.arange(len(values)))
+    x = chain.apply(content.table)
     assert x.shape == (len(values), MAX_CATEGORIES)
     assert x.sum(axis=1).tolist() == [1.0] * (MAX_CATEGORIES * 3) + [0.0, 0.0]
     assert notes == [f"Column text has {MAX_CATEGORIES + 2} different values; the 50 most frequent became features."]
@@ -324,8 +324,8 @@ def test_a_rare_category_beyond_the_cap_is_all_zeros_and_noted() -> None:
 
 def test_whole_numbers_beyond_the_precision_of_floats_are_rounded() -> None:
     content = _table({"a": [2**60 + 1, None, 3], "y": [0, 1, 0]})
-    columns, _ = fit_columns(content, _rows(0, 2))
-    assert encode_table(content.table, columns)[0, 0] == 2.0**60
+    chain, _ = _fit(content, _rows(0, 2))
+    assert chain.apply(content.table)[0, 0] == 2.0**60
 
 
 def test_names_and_empty_columns_are_left_out_and_noted() -> None:
@@ -337,8 +337,8 @@ def test_names_and_empty_columns_are_left_out_and_noted() -> None:
             "y": [0] * 100,
         }
     )
-    columns, notes = fit_columns(content, np.arange(100))
-    assert [column.name for column in columns] == ["a"]
+    chain, notes = _fit(content, np.arange(100))
+    assert chain.feature_names == ["a"]
     assert notes == [
         "Column id is text with 100 different values in 100 rows and was left out.",
         "Column empty is empty and was left out.",
@@ -347,31 +347,31 @@ def test_names_and_empty_columns_are_left_out_and_noted() -> None:
 
 def test_a_column_that_is_empty_in_training_alone_still_has_features() -> None:
     content = _table({"a": [None, None, 5.0], "b": [None, None, "x"], "y": [0, 1, 0]})
-    columns, _ = fit_columns(content, _rows(0, 1))
-    assert encode_table(content.table, columns).tolist() == [[0, 0], [0, 0], [5, 0]]
+    chain, _ = _fit(content, _rows(0, 1))
+    assert chain.apply(content.table).tolist() == [[0, 0], [0, 0], [5, 0]]
 
 
 def test_a_typing_error_in_a_column_of_numbers_is_named_with_its_row() -> None:
     values = [str(index) for index in range(20)]
     values[4] = "12a"
     with pytest.raises(UserError, match=r"column 'age' holds numbers, but '12a' in row 2 of second\.csv is none"):
-        fit_columns(_table({"age": values, "y": [0] * 20}), np.arange(20))
+        choose_steps(_table({"age": values, "y": [0] * 20}), np.arange(20))
 
 
 def test_a_category_of_a_few_numbers_and_words_is_no_typing_error() -> None:
     values = ["1", "2", "3"] * 10 + ["other"]
-    columns, _ = fit_columns(_table({"class": values, "y": [0] * 31}), np.arange(31))
-    assert columns[0].categories == ["1", "2", "3", "other"]
+    chain, _ = _fit(_table({"class": values, "y": [0] * 31}), np.arange(31))
+    assert chain.feature_names == ["class=1", "class=2", "class=3", "class=other"]
 
 
 def test_an_infinite_number_is_named_with_its_row_and_what_is_allowed() -> None:
     with pytest.raises(UserError, match=r"column 'a' is inf in row 3 of first\.csv"):
-        fit_columns(_table({"a": [1.0, 2.0, float("inf"), 0.0], "y": [0, 1, 0, 1]}), _rows(0, 1))
+        choose_steps(_table({"a": [1.0, 2.0, float("inf"), 0.0], "y": [0, 1, 0, 1]}), _rows(0, 1))
 
 
 def test_a_target_alone_is_too_little() -> None:
     with pytest.raises(UserError, match="no column is left to learn from"):
-        fit_columns(_table({"y": [0, 1, 0, 1]}), _rows(0, 1))
+        choose_steps(_table({"y": [0, 1, 0, 1]}), _rows(0, 1))
 
 
 def test_an_empty_target_is_named_with_its_first_row() -> None:
@@ -391,7 +391,7 @@ def test_real_wine_goes_through_csv_unchanged(tmp_path: Path) -> None:
     wine = load_wine(as_frame=True)
     wine.frame.to_csv(tmp_path / "wine.csv", index=False)
     content = _load(tmp_path / "wine.csv", "target")
-    columns, notes = fit_columns(content, np.arange(178))
-    assert np.array_equal(encode_table(content.table, columns), wine.data.to_numpy())
+    chain, notes = _fit(content, np.arange(178))
+    assert np.array_equal(chain.apply(content.table), wine.data.to_numpy().astype(np.float32))
     assert target_values(content, None).tolist() == wine.target.tolist()
     assert notes == []

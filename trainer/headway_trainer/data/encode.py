@@ -1,7 +1,8 @@
-"""From typed columns to numbers: fitted on the training rows alone. Pure."""
+"""Which transform encodes which column, and what cannot be encoded. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,66 +11,70 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_trainer.data.content import TableContent
-from headway_trainer.data.info import LARGEST, Column, Task
+from headway_trainer.data.info import LARGEST, Task
+from headway_trainer.data.transform import Boolean, Category, ColumnTransform, Number, Step, TableChain
+from headway_trainer.data.transform.category import MAX_CATEGORIES
 from headway_trainer.errors import UserError
 
 Indices = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
-MAX_CATEGORIES = 50
-"""The most frequent values of a text column that get a feature of their own."""
 _NEARLY_NUMBERS = 0.9
 _FEW_NUMBERS = 5
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _MOST_NOTED = 20
 
 
-def fit_columns(content: TableContent, train: Indices) -> tuple[list[Column], list[str]]:
-    """How each column but the target becomes features, and what people should know of it.
+def choose_steps(content: TableContent, train: Indices) -> tuple[list[Step], list[str]]:
+    """How each column but the target is to become features, and what people should know of it.
 
-    Numbers stay numbers, and an empty one becomes the median of the training rows; booleans become 0 and 1; text
-    becomes one feature of 0 and 1 for each of its MAX_CATEGORIES most frequent values in the training rows. An empty
-    boolean or text becomes the most frequent value there. Raises UserError, naming column and row.
+    Numbers stay numbers, booleans become 0 and 1, and text becomes one feature of 0 and 1 for each of its
+    MAX_CATEGORIES most frequent values in the training rows. Raises UserError, naming column and row.
     """
-    columns: list[Column] = []
+    steps: list[Step] = []
     notes: list[str] = []
-    filled: list[str] = []
     for name in content.table.column_names:
         if name == content.target:
             continue
         values = content.table[name]
-        column, note = _fit(content, name, values, values.take(pa.array(train)))
+        fit, note = _choose(content, name, values, values.take(pa.array(train)))
         notes += [note] if note else []
-        if column is not None:
-            columns.append(column)
-            if values.null_count:
-                filled.append(f"{name}: {values.null_count} (now {_shown(column.fill)})")
-    if not columns:
+        if fit is not None:
+            steps.append(Step(name, fit))
+    if not steps:
         raise UserError("no column is left to learn from: the data needs features beside the target")
-    if filled:
-        notes.append(f"Empty values were filled in: {_list(filled)}.")
-    return columns, notes
+    return steps, notes
 
 
-def feature_names(columns: list[Column]) -> list[str]:
-    """The features' names: the column's own, or `column=value` for each category."""
-    return [name for column in columns for name in _names(column)]
+def fill_note(table: pa.Table, chain: TableChain) -> list[str]:
+    """Which columns of the table have empty values, and what stands in for them; no note where none has."""
+    filled = [
+        f"{name}: {table[name].null_count} (now {_shown(transform.fill)})"
+        for transform in chain.transforms
+        for name in transform.inputs
+        if table[name].null_count
+    ]
+    return [f"Empty values were filled in: {_list(filled)}."] if filled else []
 
 
-def quantities(columns: list[Column]) -> npt.NDArray[np.bool_]:
-    """(features,): which features are quantities; the others are 0 or 1."""
-    return np.array([column.kind == "number" for column in columns for _ in _names(column)])
+def check_array(x: npt.NDArray[Any]) -> list[str]:
+    """Refuse features, (rows, *row_shape), that cannot be learnt from; a note of the empty ones, which are filled in.
 
-
-def encode_table(table: pa.Table, columns: list[Column]) -> Floats:
-    """The columns as a matrix (rows, features)."""
-    x = np.zeros((len(table), len(feature_names(columns))), dtype=np.float64)
-    start = 0
-    for column in columns:
-        stop = start + len(_names(column))
-        _encode(table[column.name], column, x[:, start:stop])
-        start = stop
-    return x
+    Raises UserError for a number that is too large, and for NaN in images.
+    """
+    if x.dtype.kind != "f":
+        return []
+    if (beyond := np.abs(x) > LARGEST).any():
+        row = int(np.argwhere(beyond)[0][0])
+        raise UserError(
+            f"the features hold a number beyond {LARGEST:g} in row {row + 1}: replace it, by NaN for example"
+        )
+    empty = np.isnan(x)
+    if not empty.any():
+        return []
+    if x.ndim > 2:  # noqa: PLR2004 - rows and features
+        row = int(np.argwhere(empty)[0][0])
+        raise UserError(f"the features hold NaN in row {row + 1}: images must be complete; take such rows out")
+    return [f"{int(empty.sum())} empty values of features were replaced by the median of the training part."]
 
 
 def target_values(content: TableContent, task: Task | None) -> npt.NDArray[Any]:
@@ -88,48 +93,28 @@ def target_values(content: TableContent, task: Task | None) -> npt.NDArray[Any]:
     return values
 
 
-def _fit(
+def _choose(
     content: TableContent, name: str, values: pa.ChunkedArray, train: pa.ChunkedArray
-) -> tuple[Column | None, str | None]:
-    """How a column is encoded, by its training rows; and what people should know. None leaves the column out."""
-    known = train.drop_null()
+) -> tuple[Callable[[str, pa.ChunkedArray], ColumnTransform] | None, str | None]:
+    """What encodes a column, by its training rows; and what people should know. None leaves the column out."""
     if pa.types.is_null(values.type):
         return None, f"Column {name} is empty and was left out."
     if pa.types.is_boolean(values.type):
-        most = bool(known) and pc.mean(known.cast(pa.float64())).as_py() > 0.5  # noqa: PLR2004 - the more frequent one
-        return Column(name=name, kind="boolean", fill=float(most)), None
+        return Boolean.fit, None
     if not pa.types.is_string(values.type):
         _refuse_huge(content, name, values)
-        median = float(np.median(known.to_numpy())) if len(known) else 0.0
-        return Column(name=name, kind="number", fill=median), None
+        return Number.fit, None
     _refuse_nearly_numbers(content, name, values)
-    counts = sorted((-pair["counts"], pair["values"]) for pair in pc.value_counts(known).to_pylist())
-    categories = [value for _, value in counts[:MAX_CATEGORIES]]
-    if len(counts) > MAX_CATEGORIES and len(counts) > len(known) // 2:
-        return None, f"Column {name} is text with {len(counts)} different values in {len(known)} rows and was left out."
-    note = None
-    if len(counts) > MAX_CATEGORIES:
-        note = f"Column {name} has {len(counts)} different values; the {MAX_CATEGORIES} most frequent became features."
-    return Column(name=name, kind="category", fill=categories[0] if categories else None, categories=categories), note
-
-
-def _encode(values: pa.ChunkedArray, column: Column, out: Floats) -> None:
-    """Write a column's features into out, (rows, width)."""
-    if column.kind != "category":
-        # Not safe means that whole numbers beyond 2^53 are rounded, as every float is.
-        numbers = values.cast(pa.float64(), safe=False).fill_null(column.fill)
-        out[:, 0] = numbers.to_numpy()
-        return
-    filled = values.fill_null(column.fill) if column.fill is not None else values
-    index = pc.index_in(filled, pa.array(column.categories, pa.string())).fill_null(-1).to_numpy()
-    seen = np.flatnonzero(index >= 0)
-    out[seen, index[seen]] = 1.0
-
-
-def _names(column: Column) -> list[str]:
-    if column.kind != "category":
-        return [column.name]
-    return [f"{column.name}={value}" for value in column.categories] or [column.name]
+    known = train.drop_null()
+    count = pc.count_distinct(known).as_py()
+    if count > MAX_CATEGORIES and count > len(known) // 2:
+        return None, f"Column {name} is text with {count} different values in {len(known)} rows and was left out."
+    if count > MAX_CATEGORIES:
+        return (
+            Category.fit,
+            f"Column {name} has {count} different values; the {MAX_CATEGORIES} most frequent became features.",
+        )
+    return Category.fit, None
 
 
 def _refuse_huge(content: TableContent, name: str, values: pa.ChunkedArray) -> None:
@@ -164,24 +149,3 @@ def _shown(fill: float | str | None) -> str:
 def _list(items: list[str]) -> str:
     more = len(items) - _MOST_NOTED
     return ", ".join(items[:_MOST_NOTED]) + (f" and {more} more columns" if more > 0 else "")
-
-
-def fill_array(x: npt.NDArray[Any], train: Indices) -> tuple[npt.NDArray[np.floating], list[str]]:
-    """x as floating-point numbers, with NaN in flat rows replaced by the feature's median over the training rows."""
-    small = x.dtype == np.float32 or x.dtype.itemsize < np.dtype(np.float32).itemsize
-    x = x.astype(np.float32 if small else np.float64, copy=False)
-    if (beyond := np.abs(x) > LARGEST).any():
-        row = int(np.argwhere(beyond)[0][0])
-        raise UserError(
-            f"the features hold a number beyond {LARGEST:g} in row {row + 1}: replace it, by NaN for example"
-        )
-    empty = np.isnan(x)
-    if not empty.any():
-        return x, []
-    if x.ndim > 2:  # noqa: PLR2004 - rows and features
-        row = int(np.argwhere(empty)[0][0])
-        raise UserError(f"the features hold NaN in row {row + 1}: images must be complete; take such rows out")
-    known = [column[~np.isnan(column)] for column in x[train].T]
-    medians = np.array([np.median(column) if column.size else 0.0 for column in known], dtype=x.dtype)
-    x = np.where(empty, medians, x)
-    return x, [f"{int(empty.sum())} empty values of features were replaced by the median of the training part."]

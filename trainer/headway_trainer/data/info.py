@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_trainer.data.transform import Chain, Scale
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -27,32 +28,6 @@ def y_file(split: str) -> str:
     return f"data/{split}.y.npy"
 
 
-class Scaling(StatusSection):
-    """What was done to the features: `(x - offset) / divisor`, by the training part's own statistics."""
-
-    method: Literal["standard", "minMax", "none"] = "none"
-    """standard: mean and standard deviation; minMax: minimum and range."""
-    per: Literal["feature", "channel"] = "feature"
-    """Which axis of a row offset and divisor run along: the features, or the first axis (channels) of an image."""
-    offset: list[float] = Field(default_factory=list)
-    """What is taken off; empty for none."""
-    divisor: list[float] = Field(default_factory=list)
-    """What is divided by; 1 for a constant feature."""
-
-
-class Column(StatusSection):
-    """How one column of a table became features."""
-
-    name: str
-    """The column's name."""
-    kind: Literal["number", "boolean", "category"]
-    """boolean: 0 and 1; category: one feature of 0 and 1 for each value of `categories`."""
-    fill: float | str | None = None
-    """What stands in for an empty value."""
-    categories: list[str] = Field(default_factory=list)
-    """The values with a feature of their own; every other value is all zeros."""
-
-
 class DataInfo(StatusSection):
     """All that models, training, evaluation and the report have to know of the data."""
 
@@ -66,16 +41,14 @@ class DataInfo(StatusSection):
     """The class names in the order of their labels; none for regression."""
     feature_names: list[str] | None = None
     """The features' names, where rows are flat and have some."""
-    columns: list[Column] = Field(default_factory=list)
-    """How the columns of a table became features."""
+    transforms: Chain | None = None
+    """How raw rows became features; none where no rows were prepared."""
     rows: dict[str, int]
     """Rows of train, validation and test."""
     class_balance: dict[str, dict[str, int]] | None = None
     """Rows of each class in each part; none for regression."""
     content_hash: str
     """sha256 over the source's content, however it is divided into files."""
-    scaling: Scaling = Scaling()
-    """How features were scaled."""
     target_mean: list[float] = Field(default_factory=list)
     """The mean of each target over the training part; empty for classification."""
     target_std: list[float] = Field(default_factory=list)
@@ -84,6 +57,11 @@ class DataInfo(StatusSection):
     """What people should know: what was filled in, left out or could not be stratified."""
     digest: str
     """Identifies the data section and the seed that this was prepared from."""
+
+    @property
+    def scaling(self) -> Scale:
+        """How features were scaled."""
+        return self.transforms.scale if self.transforms is not None else Scale()
 
     @property
     def features(self) -> int:

@@ -9,22 +9,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pydantic import ValidationError
 
 from headway_api import wire
 from headway_api.base import StatusSection
 from headway_api.data import Data
-from headway_trainer.data import encode, scale, sources, targets
+from headway_trainer.data import encode, sources, targets
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, Scaling, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_file
 from headway_trainer.data.memory import check_fits
 from headway_trainer.data.shards import write_array
 from headway_trainer.data.split import Parts, split
 from headway_trainer.data.targets import Target
+from headway_trainer.data.transform import ArrayChain, Chain, Scale, TableChain
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.storage import FileDigest, Store
 
-FORMAT = 1
+Indices = npt.NDArray[np.int64]
+ARRAY = "x"
+"""What the features of a source of arrays are called."""
+FORMAT = 2
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
 
 
@@ -103,39 +108,46 @@ def _prepare(
     rows = len(target.values)
     parts = _split(spec, seed, target, rows)
     notes = [*content.notes, *target.notes, *_split_notes(spec, target, parts)]
-    x: npt.NDArray[np.floating]
-    names: list[str] | None
-    if isinstance(content, TableContent):
-        columns, told = encode.fit_columns(content, parts.indices[0])
-        notes += told
-        names, numeric = encode.feature_names(columns), encode.quantities(columns)
-        _check_memory(rows, len(names))
-        x = encode.encode_table(content.table, columns)
-    else:
-        _check_memory(rows, content.x[0].size)
-        x, filled = encode.fill_array(content.x, parts.indices[0])
-        notes += filled
-        names, columns, numeric = content.feature_names, [], None
-    scaling = scale.fit(x[parts.indices[0]], spec.scale, numeric)
+    chain, told = _fit(spec, content, parts)
+    notes += told
     target_scaling = _target_scaling(target, parts)
-    files = _write(store, x, target.values, parts, scaling)
+    files = _write(store, _rows_of(content), target.values, parts, chain)
     info = DataInfo(
         task=target.task,
-        input_shape=x.shape[1:],
+        input_shape=chain.input_shape,
         outputs=target.outputs,
         classes=target.classes,
-        feature_names=names,
-        columns=columns,
+        feature_names=chain.feature_names,
+        transforms=chain,
         rows={name: len(index) for name, index in zip(SPLITS, parts.indices, strict=True)},
         class_balance=_class_balance(target, parts),
         content_hash=content.content_hash,
-        scaling=scaling,
         target_mean=target_scaling.offset,
         target_std=target_scaling.divisor,
         notes=notes,
         digest=digest,
     )
     return info, files
+
+
+def _fit(spec: Data, content: TableContent | ArrayContent, parts: Parts) -> tuple[Chain, list[str]]:
+    """The transforms, fitted on the training rows, and what people should know of them."""
+    train = parts.indices[0]
+    if isinstance(content, ArrayContent):
+        _check_memory(len(content.x), content.x[0].size)
+        notes = encode.check_array(content.x)
+        return ArrayChain.fit(ARRAY, content.x, train, spec.scale, content.feature_names), notes
+    steps, notes = encode.choose_steps(content, train)
+    chain = TableChain.fit(steps, content.table, train, spec.scale)
+    _check_memory(len(content.table), len(chain.feature_names))
+    return chain, notes + encode.fill_note(content.table, chain)
+
+
+def _rows_of(content: TableContent | ArrayContent) -> Callable[[Indices], pa.Table | npt.NDArray[Any]]:
+    """The raw rows that are asked for by their numbers, as the transforms take them."""
+    if isinstance(content, ArrayContent):
+        return lambda index: content.x[index]
+    return lambda index: content.table.take(pa.array(index))
 
 
 def _check_memory(rows: int, features: int) -> None:
@@ -184,10 +196,10 @@ def _split_notes(spec: Data, target: Target, parts: Parts) -> list[str]:
     return notes
 
 
-def _target_scaling(target: Target, parts: Parts) -> Scaling:
+def _target_scaling(target: Target, parts: Parts) -> Scale:
     if target.task == "classification":
-        return Scaling()
-    return scale.fit(target.values[parts.indices[0]].reshape(-1, target.outputs), "standard")
+        return Scale()
+    return Scale.fit(target.values[parts.indices[0]].reshape(-1, target.outputs), "standard")
 
 
 def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | None:
@@ -200,11 +212,17 @@ def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | 
     return balance
 
 
-def _write(store: Store, x: npt.NDArray[Any], y: npt.NDArray[Any], parts: Parts, scaling: Scaling) -> list[FileDigest]:
+def _write(
+    store: Store,
+    rows: Callable[[Indices], Any],
+    y: npt.NDArray[Any],
+    parts: Parts,
+    chain: Chain,
+) -> list[FileDigest]:
     # What another spec left there goes first, so that no reader takes old and new arrays together.
     store.delete(INFO_FILE)
     files = []
     for name, index in zip(SPLITS, parts.indices, strict=True):
-        files.append(write_array(store, x_file(name), scale.apply(x[index], scaling)))
+        files.append(write_array(store, x_file(name), chain.apply(rows(index))))
         files.append(write_array(store, y_file(name), y[index]))
     return files

@@ -163,8 +163,8 @@ def _weights(result: RunResult) -> str:
             "model.eval()",
         ]
         after = (
-            "\nIts rows must be scaled as in training, `headway_trainer.data.scale.apply(x, info.scaling)`; "
-            "`info.columns` tells how a table's columns became features, `info.classes` names the outputs.\n"
+            "\nIts rows must go through the transforms of the training, `info.transforms.apply(rows)`: "
+            "a pyarrow table or an array; `info.classes` names the outputs.\n"
         )
     else:
         code = [

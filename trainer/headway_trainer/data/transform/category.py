@@ -1,0 +1,91 @@
+"""Categories: a feature of 0 and 1 for each of the most frequent values of the training rows. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway_api.base import StatusSection
+from headway_trainer.data.transform.graph import Graph, Tensor, rows_of_constant
+
+Floats = npt.NDArray[np.float64]
+
+MAX_CATEGORIES = 50
+"""The most frequent values of a column that get a feature of their own."""
+
+
+class Category(StatusSection):
+    """One column of text. A value that has no feature of its own is all zeros."""
+
+    kind: Literal["category"] = "category"
+    inputs: tuple[str]
+    """The column."""
+    categories: tuple[str, ...]
+    """The values with a feature of their own, the most frequent one first."""
+    fill: str | None = None
+    """What stands in for an empty value; none where the training rows have no value at all."""
+
+    @staticmethod
+    def fit(name: str, train: pa.ChunkedArray) -> Category:
+        """By the column's values in the training rows; equally frequent ones by the alphabet."""
+        counts = value_counts(train)
+        categories = tuple(value for value, _ in counts[:MAX_CATEGORIES])
+        return Category(inputs=(name,), categories=categories, fill=categories[0] if categories else None)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """`column=value` for each category; the column's own name where there is none."""
+        return tuple(f"{self.inputs[0]}={value}" for value in self.categories) or self.inputs
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """A text for each row, empty where it is missing."""
+        return (Tensor(name=self.inputs[0], type="string", shape=(1,)),)
+
+    @property
+    def quantities(self) -> tuple[bool, ...]:
+        """None of its features is scaled."""
+        return (False,) * len(self.outputs)
+
+    def apply(self, table: pa.Table) -> Floats:
+        """(rows, categories), or (rows, 1) of zeros where there is none."""
+        values = known(table[self.inputs[0]])
+        filled = values.fill_null(self.fill) if self.fill is not None else values
+        index = pc.index_in(filled, pa.array(self.categories, pa.string())).fill_null(-1).to_numpy()
+        out = np.zeros((len(index), len(self.outputs)))
+        seen = np.flatnonzero(index >= 0)
+        out[seen, index[seen]] = 1.0
+        return out
+
+    def onnx(self, graph: Graph) -> str:
+        """The value (rows, categories), double."""
+        count = len(self.categories)
+        codes = dict(zip(self.categories, range(count), strict=True))
+        codes[""] = codes[self.fill] if self.fill is not None else count
+        # OneHot would take -1 for the last class, and has no room for "none of them".
+        index = graph.node(
+            "LabelEncoder",
+            graph.input(self.tensors[0]),
+            domain="ai.onnx.ml",
+            keys_strings=list(codes),
+            values_int64s=list(codes.values()),
+            default_int64=count,
+        )
+        rows = rows_of_constant(count) if count else np.zeros((1, 1))
+        gathered = graph.node("Gather", graph.constant(rows), index, axis=0)
+        return graph.node("Reshape", gathered, graph.constant(np.array([-1, rows.shape[1]], dtype=np.int64)))
+
+
+def known(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text with null, and never with "", for an empty value: a tensor of strings has no null."""
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+
+
+def value_counts(values: pa.ChunkedArray) -> list[tuple[str, int]]:
+    """The values that are not empty, and how often they are there: the most frequent first, then by the alphabet."""
+    pairs: list[dict[str, Any]] = pc.value_counts(known(values).drop_null()).to_pylist()
+    return sorted(((pair["values"], pair["counts"]) for pair in pairs), key=lambda pair: (-pair[1], pair[0]))

@@ -1,0 +1,84 @@
+"""Writes the ONNX graph of a chain of transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from headway_trainer.data.transform import Tensor
+
+OPSET = 20
+ML_OPSET = 4
+IR_VERSION = 10
+"""Older than what onnx writes by default: each runtime since onnxruntime 1.18 reads it."""
+BATCH = "N"
+"""The name of the rows' axis."""
+PREFIX = "headway/"
+"""What begins the name of each value that is no input."""
+_TYPES = {
+    "double": TensorProto.DOUBLE,
+    "float": TensorProto.FLOAT,
+    "uint8": TensorProto.UINT8,
+    "string": TensorProto.STRING,
+    "int64": TensorProto.INT64,
+}
+
+
+def opsets() -> list[onnx.OperatorSetIdProto]:
+    """The operators that all our graphs are written in."""
+    return [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+
+
+class OnnxGraph:
+    """A graph that is being written: `headway_trainer.data.transform.Graph`."""
+
+    def __init__(self, names: dict[str, str] | None = None) -> None:
+        """names: the inputs' names in the graph by those of the tensors; the same where one is not there."""
+        self._names = names or {}
+        self._inputs: dict[str, onnx.ValueInfoProto] = {}
+        self._constants: list[onnx.TensorProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+        self._values = 0
+
+    def input(self, tensor: Tensor) -> str:
+        """The value (rows, *shape) of an input, which is declared the first time it is asked for."""
+        name = self._names.get(tensor.name, tensor.name)
+        self._inputs.setdefault(name, helper.make_tensor_value_info(name, _TYPES[tensor.type], [BATCH, *tensor.shape]))
+        return name
+
+    def constant(self, array: npt.NDArray[Any]) -> str:
+        """A constant value, in the array's type and shape."""
+        name = self._value()
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        return name
+
+    def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """The only output of a new node; domain is "" for ONNX's own operators or `ai.onnx.ml`."""
+        return self.outputs(1, operator, *inputs, domain=domain, **attributes)[0]
+
+    def outputs(self, count: int, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
+        """All outputs of a new node. The attribute `to` is a type's name."""
+        if "to" in attributes:
+            attributes["to"] = _TYPES[attributes["to"]]
+        values = [self._value() for _ in range(count)]
+        self._nodes.append(helper.make_node(operator, list(inputs), values, domain=domain, **attributes))
+        return values
+
+    def model(self, results: dict[str, tuple[str, str, tuple[int, ...]]]) -> onnx.ModelProto:
+        """The finished graph. results: by name of output, the value, its type, and the shape of one row."""
+        for name, (value, _, _) in results.items():
+            self._nodes.append(helper.make_node("Identity", [value], [name]))
+        outputs = [
+            helper.make_tensor_value_info(name, _TYPES[kind], [BATCH, *shape])
+            for name, (_, kind, shape) in results.items()
+        ]
+        graph = helper.make_graph(self._nodes, "headway", list(self._inputs.values()), outputs, self._constants)
+        return helper.make_model(graph, opset_imports=opsets(), ir_version=IR_VERSION)
+
+    def _value(self) -> str:
+        self._values += 1
+        return f"{PREFIX}{self._values}"
