@@ -225,6 +225,14 @@ class StatusSection(BaseModel):
     )
 
 
+def all_different(values: list[str]) -> list[str]:
+    """The values, none of which may be there twice: the API server takes the list for a set."""
+    for value in values:
+        if values.count(value) > 1:
+            raise PydanticCustomError("sentence", "names {twice} twice: take one out", {"twice": value})
+    return values
+
+
 def exactly_one(*fields: str, of: str) -> Rule:
     """A union: exactly one of the (camelCase) fields is set."""
     names = ", ".join(fields)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from headway_api.base import DnsName, Rule, SecretRef, Section, Text, Uri, exactly_one, formed, needs, stays_inside
+from headway_api.base import (
+    DnsName,
+    Rule,
+    SecretRef,
+    Section,
+    Text,
+    Uri,
+    all_different,
+    at_most_one,
+    exactly_one,
+    formed,
+    stays_inside,
+)
+from headway_api.columns import MAX_COLUMNS, MAX_COLUMNS_BYTES, Column
+from headway_api.metrics import Task
+from headway_api.reading import Read
 
 Format = Literal["csv", "parquet", "jsonl", "npz", "imageFolder"]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -36,18 +53,34 @@ class ClaimPath(Section):
     """The path in the volume; its root if empty."""
 
 
+class SourceParts(Section):
+    """Files that are divided already."""
+
+    train: Uri
+    """A file, folder or glob with the rows that the model is fitted to, as in `uri`."""
+    validation: Uri | None = None
+    """The same for the validation part; a share of the training rows if absent, as `split` says."""
+    test: Uri | None = None
+    """The same for the test part; a share of the training rows if absent, as `split` says."""
+
+
 class Source(Section):
     """Where the rows come from."""
 
     rules = (
-        exactly_one("builtin", "uri", "persistentVolumeClaim", of="source"),
+        exactly_one("builtin", "uri", "persistentVolumeClaim", "parts", of="source"),
         Rule(
             cel="!has(self.format) || !has(self.builtin)",
             message="format is for files: take it out, or replace builtin by uri or persistentVolumeClaim",
             holds=lambda source: source.format is None or source.builtin is None,
             field="format",
         ),
-        needs("secretRef", "uri", "only an object store asks for credentials"),
+        Rule(
+            cel="!has(self.secretRef) || has(self.uri) || has(self.parts)",
+            message="secretRef needs uri or parts: only an object store asks for credentials",
+            holds=lambda source: source.secret_ref is None or source.uri is not None or source.parts is not None,
+            field="secretRef",
+        ),
     )
 
     builtin: BuiltinSource | None = None
@@ -56,14 +89,19 @@ class Source(Section):
     """A file, folder or glob: a local path, `file://`, `s3://`, `gs://` or `abfs://`."""
     persistent_volume_claim: ClaimPath | None = None
     """Files in a volume, mounted read-only."""
+    parts: SourceParts | None = None
+    """Training, validation and test rows in files of their own."""
     format: Format | None = None
     """The files' format; told from the file name's ending if absent."""
     secret_ref: SecretRef | None = None
-    """Credentials for `uri`, under the names that the cloud's own tools use, for example AWS_ACCESS_KEY_ID."""
+    """Credentials for `uri` and `parts`, under the names of the cloud's own tools, for example AWS_ACCESS_KEY_ID."""
 
 
 class Split(Section):
-    """The shares of the rows that train, choose and judge the model. They add up to 1."""
+    """The shares of the rows that train, choose and judge the model. They add up to 1.
+
+    Where `source.parts` gives a part, the others share the remaining rows in proportion.
+    """
 
     rules = (
         Rule(
@@ -86,19 +124,46 @@ class Split(Section):
     test: Fraction = 0.1
     """The share that nothing looks at before the final evaluation."""
     stratify: Literal["auto", "never"] = "auto"
-    """`auto` keeps the classes' shares equal in each part where every class has rows enough."""
+    """`auto` keeps the classes' shares equal in each part where every class has rows enough; for `random` only."""
+    method: Literal["auto", "random", "group", "time", "fold"] = "auto"
+    """Which rows go where: `auto` follows the column with the role group, time or fold, and is `random` without one.
+
+    `group` keeps the rows of a group in one part. `time` gives the earliest rows to training and the latest to the
+    test. `fold` takes the parts from a column of the words train, validation and test; or from one of whole numbers,
+    whose lowest train and whose highest test.
+    """
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Seeds the split, so that it stays while `spec.seed` changes; `spec.seed` if absent."""
 
 
+_TABLES = ("csv", "parquet", "jsonl")
+_FILES = "has(self.source.uri) ? self.source.uri : has(self.source.parts) ? self.source.parts.train : ''"
 _TABLE_CEL = (
-    "has(self.source.format) ? self.source.format in ['csv', 'parquet', 'jsonl']"
-    " : has(self.source.uri) && self.source.uri.matches('[.](csv|parquet|jsonl)$')"
+    f"has(self.source.format) ? self.source.format in {list(_TABLES)} : ({_FILES}).matches('[.](csv|parquet|jsonl)$')"
+)
+_HAS_TARGET_CEL = (
+    "has(self.target) || has(self.targets) || (has(self.columns) &&"
+    " self.columns.exists(name, has(self.columns[name].role) && self.columns[name].role == 'target'))"
 )
 
 
 def _is_table(source: Source) -> bool:
     if source.format is not None:
-        return source.format in ("csv", "parquet", "jsonl")
-    return source.uri is not None and source.uri.endswith((".csv", ".parquet", ".jsonl"))
+        return source.format in _TABLES
+    uri = source.uri or (source.parts.train if source.parts is not None else "")
+    return uri.endswith((".csv", ".parquet", ".jsonl"))
+
+
+def _of_bearable_size(columns: dict[str, Column]) -> dict[str, Column]:
+    size = len(json.dumps({name: column.model_dump(exclude_none=True) for name, column in columns.items()}))
+    if size > MAX_COLUMNS_BYTES:
+        raise PydanticCustomError(
+            "sentence",
+            "is too large: {size} bytes as JSON, at most {most} are allowed; name only the columns that are not to be"
+            " told from their values",
+            {"size": size, "most": MAX_COLUMNS_BYTES},
+        )
+    return columns
 
 
 class Data(Section):
@@ -106,20 +171,51 @@ class Data(Section):
 
     rules = (
         Rule(
-            cel=f"has(self.target) || !({_TABLE_CEL})",
+            cel=f"{_HAS_TARGET_CEL} || !({_TABLE_CEL})",
             message="target is missing: name the column to predict, as csv, parquet and jsonl hold many",
-            holds=lambda data: data.target is not None or not _is_table(data.source),
+            holds=lambda data: bool(data.target_names) or not _is_table(data.source),
             field="target",
         ),
+        at_most_one("target", "targets", why="targets is for several columns, target for one"),
     )
 
     source: Source
     """Where the rows come from."""
+    read: Read | None = None
+    """How the text of csv and jsonl files is read; told from the files if absent."""
+    columns: Annotated[dict[str, Column], Field(max_length=MAX_COLUMNS), AfterValidator(_of_bearable_size)] | None = (
+        None
+    )
+    """What columns hold and are for, by their names; told from their values where absent.
+
+    The name of a column without one is `""`. For npz it is the array's.
+    """
     target: Text | None = None
-    """The column to predict: needed for csv, parquet and jsonl; the array's name for npz (default `y`)."""
-    task: Literal["classification", "regression"] | None = None
+    """The column to predict, for csv, parquet and jsonl; the array's name for npz (default `y`).
+
+    A table needs it, `targets`, or a column with the role `target`.
+    """
+    targets: (
+        Annotated[
+            list[Text],
+            Field(min_length=1, max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"}),
+            AfterValidator(all_different),
+        ]
+        | None
+    ) = None
+    """Several columns to predict at once, in place of `target`."""
+    task: Task | None = None
     """What is learnt; told from the target's type and number of values if absent."""
     split: Split = Split()
     """How rows are divided."""
     scale: Literal["standard", "minMax", "none"] = "standard"
     """How numeric features are scaled; the statistics come from the training part alone."""
+
+    @property
+    def target_names(self) -> list[str]:
+        """The columns that the spec names as targets, in its order; none where that is left to the source."""
+        if self.targets is not None:
+            return list(self.targets)
+        if self.target is not None:
+            return [self.target]
+        return [name for name, column in (self.columns or {}).items() if column.role == "target"]

@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from headway_api.base import Section
+from headway_api.base import Rule, Section, all_different, formed
+from headway_api.metrics import METRICS
+from headway_api.training import MetricName
 
-Metric = Literal["accuracy", "precision", "recall", "f1", "specificity", "mse", "mae", "confusionMatrix"]
+MAX_GATES = 32
 
 
-def _all_different(metrics: list[Metric]) -> list[Metric]:
-    for metric in metrics:
-        if metrics.count(metric) > 1:
-            raise PydanticCustomError("sentence", "names {metric} twice: take one out", {"metric": metric})
-    return metrics
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise PydanticCustomError("literal_error", "unknown metric")
+    return metric
+
+
+Metric = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
+"""The name of a metric."""
+
+GateName = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        "must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+        max_length=63,
+    ),
+]
+
+
+class Gate(Section):
+    """What a metric of the finished model must reach."""
+
+    rules = (
+        Rule(
+            cel="has(self.min) || has(self.max)",
+            message="set min, max or both: a gate without a bound holds nothing back",
+            holds=lambda gate: gate.min is not None or gate.max is not None,
+        ),
+        Rule(
+            cel="!has(self.min) || !has(self.max) || self.min <= self.max",
+            message="min is above max: no value is between them",
+            holds=lambda gate: gate.min is None or gate.max is None or gate.min <= gate.max,
+            field="min",
+        ),
+    )
+
+    name: GateName
+    """The gate's name, for messages."""
+    metric: MetricName
+    """The metric as `part/name`, for example `test/f1`; a plain name is the test part's."""
+    min: float | None = None
+    """The least value that is good enough."""
+    max: float | None = None
+    """The greatest value that is good enough."""
+
+    @property
+    def part_and_name(self) -> tuple[str, str]:
+        """The part of the data and the metric's name."""
+        part, slash, name = self.metric.partition("/")
+        return (part, name) if slash else ("test", part)
+
+
+def _names_differ(gates: list[Gate]) -> list[Gate]:
+    all_different([gate.name for gate in gates])
+    return gates
 
 
 class Evaluation(Section):
@@ -26,8 +78,20 @@ class Evaluation(Section):
         Annotated[
             list[Metric],
             Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
-            AfterValidator(_all_different),
+            AfterValidator(all_different),
         ]
         | None
     ) = None
     """Which metrics; all that fit the task if absent. precision, recall, f1 and specificity are macro averages."""
+    gates: (
+        Annotated[
+            list[Gate],
+            Field(
+                max_length=MAX_GATES,
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            ),
+            AfterValidator(_names_differ),
+        ]
+        | None
+    ) = None
+    """What the finished model must reach: where it does not, the job fails as GateFailed, and the model is kept."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -124,8 +124,7 @@ def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[P
     for name, info in kind.model_fields.items():
         alias = info.alias or name
         if value.get(alias) is not None:
-            inner = _section_of(info.annotation)
-            values[alias] = _lenient(inner, value[alias], (*path, alias), broken) if inner else value[alias]
+            values[alias] = _lenient_within(info.annotation, value[alias], (*path, alias), broken)
     section = kind.model_construct(**values)
     if isinstance(section, Section):
         # Where a value is of the wrong type the rule cannot be judged; that value has a problem of its own.
@@ -134,12 +133,21 @@ def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[P
     return section
 
 
-def _section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field holds, if it holds one."""
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, Section):
-            return candidate
-    return None
+def _lenient_within(annotation: Any, value: Any, path: Path, broken: list[tuple[Path, BrokenRule]]) -> Any:
+    """The value of a field, with the sections in it built in the same way: itself, or those of a list or mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return _lenient(annotation, value, path, broken)
+    inner = get_args(annotation)
+    holder = get_origin(annotation)
+    if holder is list and isinstance(value, list):
+        return [_lenient_within(inner[0], item, (*path, index), broken) for index, item in enumerate(value)]
+    if holder is dict and isinstance(value, dict):
+        return {name: _lenient_within(inner[1], item, (*path, name), broken) for name, item in value.items()}
+    if holder in (list, dict):
+        return value
+    for each in inner:  # of a union or of Annotated, at most one holds sections
+        value = _lenient_within(each, value, path, broken)
+    return value
 
 
 def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:

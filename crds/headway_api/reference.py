@@ -89,7 +89,9 @@ def _section(path: str, node: Schema) -> Iterator[str]:
     for name, child in node["properties"].items():
         required = name in node.get("required", ())
         yield f"| `{name}` | {_type(child)} | {'**required**' if required else _default(child)} | {_about(child)} |"
-        for suffix, part in (("", child), ("[]", child.get("items", {}))):
+        entries = child.get("additionalProperties")
+        parts = (("", child), ("[]", child.get("items", {})), (".NAME", entries if isinstance(entries, dict) else {}))
+        for suffix, part in parts:
             if "properties" in part and not part.get("x-kubernetes-preserve-unknown-fields"):
                 inner.append((f"{path}.{name}{suffix}", part))
     yield ""
@@ -109,10 +111,15 @@ def _type(node: Schema) -> str:
     if "enum" in node:
         return " \\| ".join(f"`{value}`" for value in node["enum"])
     if node["type"] == "array":
-        return f"list of {_type(node['items'])}"
+        return f"list of {_many(node['items'])}"
     if isinstance(node.get("additionalProperties"), dict):
-        return "mapping of strings"
+        return f"mapping of {_many(node['additionalProperties'])}"
     return _NAMES[node["type"]] + _bounds(node)
+
+
+def _many(node: Schema) -> str:
+    plural = {"string": "strings", "object": "mappings"}
+    return _type(node) if "enum" in node else plural.get(node["type"], _type(node))
 
 
 def _bounds(node: Schema) -> str:

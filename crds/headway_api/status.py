@@ -23,6 +23,7 @@ Cause = Literal[
     "UserError",
     "StorageError",
     "Hang",
+    "GateFailed",
     "DeadlineExceeded",
     "InvalidSpec",
     "Suspended",
@@ -48,6 +49,9 @@ MetricValues = Annotated[
 ]
 """Numbers as text, as the API conventions want them, by `split/name`."""
 
+MAX_WARNINGS = 20
+Warnings = Annotated[list[Annotated[str, Cut(512)]], Cut(MAX_WARNINGS)]
+"""What people should know of the data and the model, a sentence each."""
 MAX_ATTEMPTS_KEPT = 20
 MAX_LOSS_EVENTS_KEPT = 16
 
@@ -275,6 +279,8 @@ class TrainingJobStatus(StatusSection):
     """Where the job keeps its files: what `spec.storage` said, or the operator's default when the job began."""
     result: Result | None = None
     """What came out."""
+    warnings: Warnings = Field(default_factory=list)
+    """What people should know of the data and the model, as the newest attempt has found it; at most 20 sentences."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators on top of a property
     @property

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from headway_api import metrics
 from headway_api.base import Entrypoint, FreeForm, Rule, Section, at_most_one, formed
+from headway_api.metrics import Better
 
 Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -51,20 +53,36 @@ class Clip(Section):
     """The largest allowed norm of all gradients together."""
 
 
-class EarlyStopping(Section):
-    """Stop when a metric of the validation part no longer gets better."""
+class _Watching(Section):
+    """What looks at a metric."""
 
     metric: MetricName = "validation/loss"
-    """The metric to watch."""
-    mode: Literal["min", "max"] = "min"
-    """Whether smaller or larger is better."""
+    """The metric."""
+    mode: Better | None = None
+    """Whether smaller or larger is better; as the metric has it, if absent.
+
+    For a metric of a training.entrypoint's own it is needed.
+    """
+
+    @property
+    def better(self) -> Better:
+        """Whether smaller or larger is better: what the user says, or else what the metric has.
+
+        A spec that was judged names one of the two; of one that was not, smaller is better, as in 0.1.0.
+        """
+        return self.mode or metrics.better(self.metric) or "min"
+
+
+class EarlyStopping(_Watching):
+    """Stop when a metric of the validation part no longer gets better."""
+
     patience: Annotated[int, Field(ge=1, le=100_000)] = 5
     """Epochs without improvement before training stops."""
     min_delta: NotNegative = 0.0
     """The least change that counts as an improvement."""
 
 
-class Checkpoint(Section):
+class Checkpoint(_Watching):
     """When the whole training state is saved, and which checkpoints are kept."""
 
     rules = (
@@ -82,11 +100,7 @@ class Checkpoint(Section):
     keep_last: Annotated[int, Field(ge=1, le=100)] = 2
     """How many of the newest checkpoints stay."""
     keep_best: Annotated[int, Field(ge=1, le=100)] = 1
-    """How many of the best checkpoints stay beside them; the best one becomes the model."""
-    metric: MetricName = "validation/loss"
-    """What best means."""
-    mode: Literal["min", "max"] = "min"
-    """Whether smaller or larger is better."""
+    """How many of the best checkpoints stay beside them; the best one by `metric` becomes the model."""
 
 
 class Training(Section):

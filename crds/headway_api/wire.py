@@ -13,7 +13,7 @@ from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
-from headway_api.status import CheckpointStatus, Count, Progress, Result, Time
+from headway_api.status import CheckpointStatus, Count, Progress, Result, Time, Warnings
 from headway_api.storage import Storage
 
 LABEL_JOB = "headway.dev/job"
@@ -83,13 +83,15 @@ PROGRESS_SECONDS = 2.0
 EXIT_SUCCEEDED = 0
 EXIT_USER_ERROR = 64
 """No code that a process has whose end nobody chose: 1 is Python's for any exception, and Ray's for a lost head."""
+EXIT_GATE_FAILED = 65
+"""The model is finished and kept, but did not reach a gate of `spec.evaluation`."""
 EXIT_UNREACHABLE = 69
 """A worker's alone: for long nothing has answered where the head is."""
 EXIT_INTERNAL = 70
 EXIT_STORAGE = 74
 EXIT_INTERRUPTED = 143
 
-DriverCause = Literal["NodeLost", "OutOfMemory", "UserError", "StorageError", "Hang", "Internal"]
+DriverCause = Literal["NodeLost", "OutOfMemory", "UserError", "StorageError", "Hang", "GateFailed", "Internal"]
 """The causes that a driver may give for its end; what the others mean, the operator alone decides."""
 
 
@@ -136,7 +138,9 @@ class Outcome(StatusSection):
     steps_lost: Count | None = None
     """Steps of the attempt before that had to be done again."""
     result: Result | None = None
-    """What came out, on success."""
+    """What came out, on success and after GateFailed."""
+    warnings: Warnings = Field(default_factory=list)
+    """What people should know of the data and the model."""
 
 
 class ProgressFile(StatusSection):
@@ -154,6 +158,8 @@ class ProgressFile(StatusSection):
     """The step this attempt started from; absent until it is known."""
     steps_lost: Count | None = None
     """Steps of the attempt before that have to be done again."""
+    warnings: Warnings = Field(default_factory=list)
+    """What people should know of the data and the model, as far as it is known."""
     heartbeat_time: Time | None = None
     """When the driver last found itself alive and not hanging; renewed at least every 60 s until it ends."""
     outcome: Outcome | None = None

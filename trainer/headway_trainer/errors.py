@@ -17,3 +17,7 @@ class StorageError(Exception):
 
 class NotFound(StorageError):  # noqa: N818 - what is not found need not be an error
     """The storage answered, but nothing is there."""
+
+
+class GateFailed(Exception):  # noqa: N818 - what happened, not what went wrong in the code
+    """The model is finished and published, and did not reach a gate of `spec.evaluation`. The message says which."""

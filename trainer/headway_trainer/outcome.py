@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from headway_api import wire
+from headway_api.status import Warnings
 from headway_trainer.entrypoints import describe
-from headway_trainer.errors import OutOfMemory, StorageError, UserError
+from headway_trainer.errors import GateFailed, OutOfMemory, StorageError, UserError
 
 _SHORTEST = 200
 """Bytes of the message that stay, however much else an Outcome holds."""
+_WARNINGS_BYTES = 16_384
+"""What all warnings together may take as JSON: they go into each report of progress."""
+_Warnings = TypeAdapter(Warnings)
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
@@ -72,6 +79,7 @@ _KINDS: dict[type[BaseException], tuple[int, wire.DriverCause | None]] = {
     Interrupted: (wire.EXIT_INTERRUPTED, None),
     UserError: (wire.EXIT_USER_ERROR, "UserError"),
     StorageError: (wire.EXIT_STORAGE, "StorageError"),
+    GateFailed: (wire.EXIT_GATE_FAILED, "GateFailed"),
     Hang: (wire.EXIT_INTERNAL, "Hang"),
     Disconnected: (wire.EXIT_INTERNAL, "Internal"),
     Broken: (wire.EXIT_INTERNAL, "Internal"),
@@ -79,11 +87,25 @@ _KINDS: dict[type[BaseException], tuple[int, wire.DriverCause | None]] = {
 }
 
 
+def bounded_warnings(warnings: Sequence[str]) -> list[str]:
+    """The newest of the warnings, as many as a report of progress has room for, each cut to what a status holds."""
+    kept = _Warnings.validate_python(list(warnings))
+    while len(_Warnings.dump_json(kept)) > _WARNINGS_BYTES:
+        kept = kept[1:]
+    return kept
+
+
 def encode(outcome: wire.Outcome) -> bytes:
-    """An Outcome as JSON of at most OUTCOME_MAX_BYTES: what is least needed goes first, the message is cut last."""
+    """An Outcome as JSON of at most OUTCOME_MAX_BYTES: what is least needed goes first, the message is cut last.
+
+    The warnings are in the last report of progress, too, which has more room.
+    """
     data = _json(outcome)
     if len(data) > wire.OUTCOME_MAX_BYTES and outcome.result is not None:
         outcome = outcome.model_copy(update={"progress": outcome.progress.model_copy(update={"metrics": {}})})
+        data = _json(outcome)
+    while len(data) > wire.OUTCOME_MAX_BYTES and outcome.warnings:
+        outcome = outcome.model_copy(update={"warnings": outcome.warnings[len(outcome.warnings) // 2 + 1 :]})
         data = _json(outcome)
     while len(data) > wire.OUTCOME_MAX_BYTES and outcome.result is not None:
         result = outcome.result

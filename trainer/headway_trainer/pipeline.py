@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from headway_api import wire
 from headway_api.model import Model
 from headway_api.pods import Workers
+from headway_api.status import Result
 from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.errors import UserError
 from headway_trainer.fetch_code import resolved_commit
-from headway_trainer.outcome import Interrupted, Lost, Verdict
+from headway_trainer.outcome import Interrupted, Lost, Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.ray.runtime import Head
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
@@ -64,7 +65,9 @@ class Told:
     progress: wire.ProgressFile
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """Those of the notes that the training function does not know of."""
+    """What people should know of the data and the model: the status has it as `warnings`."""
+    result: Result | None = None
+    """What is published, if anything is."""
 
 
 def gpus_for_each(workers: Workers, there: int) -> int:
@@ -126,11 +129,13 @@ class Pipeline:
             attempt=self.run.attempt,
             outcome="Interrupted" if verdict.exit_code == wire.EXIT_INTERRUPTED else "Failed",
             cause=verdict.cause,
-            message=" ".join([verdict.message, *self.told.notes]),
+            message=" ".join([verdict.message, *(each for each in self.told.notes if each not in self.told.warnings)]),
             progress=told.progress,
             checkpoint=told.checkpoint,
             resumed_from_step=told.resumed_from_step,
             steps_lost=told.steps_lost,
+            result=self.told.result,
+            warnings=bounded_warnings(self.told.warnings),
         )
 
     def _prepare(self, store: Store, checkpoints: Checkpoints) -> DataInfo | None:
@@ -211,16 +216,18 @@ class Pipeline:
         artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
         checkpoints.refuse_if_fenced()
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
+        self.told.result = publish.to_status(store, result, own)
         outcome = wire.Outcome(
             uid=self.run.uid,
             attempt=self.run.attempt,
             outcome="Succeeded",
-            message=" ".join([*end.notes, *self.told.warnings]),
+            message=" ".join(end.notes),
             progress=self.told.progress.progress,
             checkpoint=end.checkpoint,
             resumed_from_step=end.resumed_from_step,
             steps_lost=self.told.progress.steps_lost,
-            result=publish.to_status(store, result, own),
+            result=self.told.result,
+            warnings=bounded_warnings(self.told.warnings),
         )
         return result, outcome
 
@@ -230,7 +237,8 @@ class Pipeline:
 
     def _tell(self, told: wire.ProgressFile) -> None:
         """Everything that is told carries a heartbeat."""
-        self.told.progress = told.model_copy(update={"heartbeat_time": now()})
+        warnings = bounded_warnings(self.told.warnings)
+        self.told.progress = told.model_copy(update={"heartbeat_time": now(), "warnings": warnings})
         self._told_at = time.monotonic()
         self.around.sink.update(self.told.progress)
 

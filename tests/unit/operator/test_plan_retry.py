@@ -16,7 +16,7 @@ from headway_operator.policies.retry import Account
 from sim.builders import T0, make_job, outcome, said
 
 TRIED_AGAIN: list[Cause] = list(retry.POLICIES)
-NEVER: set[str] = {"DeadlineExceeded", "InvalidSpec"}
+NEVER: set[str] = {"GateFailed", "DeadlineExceeded", "InvalidSpec"}
 SHARED: set[Any] = {"Preempted", "NodeLost", "Hang", "StorageError", "ImagePull", "Unschedulable"}
 """Causes that meet many jobs at once: a zone, a storage, a registry, a cluster without room."""
 FREE: set[str] = {"Suspended", "Released", "Upgraded"}
@@ -99,6 +99,7 @@ def test_a_budget_covers_as_many_failures_as_it_says(
         ("Internal", {}, "failures of this cause without 3600 s of steady progress between them: 1"),
         ("OutOfMemory", {"outOfMemory": 2}, "retry.outOfMemory allows 2"),
         ("DeadlineExceeded", {}, ""),
+        ("GateFailed", {"userError": 5, "infrastructure": 5}, ""),
     ],
 )
 def test_a_spent_budget_is_named_by_the_field_that_would_change_it(
@@ -119,6 +120,38 @@ def test_a_job_fails_when_the_budget_of_the_cause_is_spent(met: int, phase: str)
     if phase == "Failed":
         assert said(plan, "Failed").reason == "NodeLost"
         assert "retry.infrastructure allows 6" in said(plan, "Failed").message
+
+
+def test_a_model_that_does_not_reach_a_gate_ends_the_job_at_once_and_its_result_is_kept() -> None:
+    result = {
+        "metrics": {"test/f1": "0.71"},
+        "artifacts": [{"name": "model", "uri": "a", "sha256": "0", "sizeBytes": 1}],
+    }
+    word = outcome(
+        "Failed", cause="GateFailed", message="the gate quality wants test/f1 of at least 0.9", result=result
+    )
+    builder = make_job().spec(retry={"userError": 5, "infrastructure": 5}).running().head(exit_code=65, said=word)
+    plan = builder.plan(after=100)
+    assert plan.status is not None
+    failed = said(plan, "Failed")
+    assert (failed.reason, failed.message) == ("GateFailed", "the gate quality wants test/f1 of at least 0.9")
+    assert plan.status.attempts[-1].cause == "GateFailed"
+    assert plan.status.failures is None
+    assert plan.status.result is not None
+    assert plan.status.result.metrics == {"test/f1": "0.71"}
+    assert [artifact.name for artifact in plan.status.result.artifacts] == ["model"]
+
+
+def test_a_gate_is_final_for_an_operator_that_does_not_understand_the_spec_too() -> None:
+    word = outcome("Failed", cause="GateFailed", message="not good enough")
+    plan = (
+        make_job()
+        .job(spec=None, problems=("spec: is missing",))
+        .running()
+        .head(exit_code=65, said=word)
+        .plan(after=100)
+    )
+    assert said(plan, "Failed").reason == "GateFailed"
 
 
 def test_a_hang_that_the_driver_reports_is_paid_by_its_own_budget() -> None:

@@ -15,7 +15,9 @@ from sim.fakes.schema import installed
 
 TIME = "2026-01-01T00:00:00Z"
 LAST_WORD = {"uid": UID, "attempt": 1, "outcome": "Failed", "cause": "Internal", "message": "it broke"}
+LAST_WORD["warnings"] = ["class b has 2 rows"]
 WORD = {"uid": UID, "attempt": 1, "progress": {"stage": "Training", "step": 3}, "heartbeatTime": TIME}
+WORD["warnings"] = ["class b has 2 rows"]
 
 
 def progress(**fields: Any) -> str:
@@ -63,3 +65,36 @@ def test_a_word_of_the_job_s_own_is_read() -> None:
     plan = make_job().running().config(1, progress()).head().worker(0).plan()
     assert plan.status is not None
     assert plan.status.progress == Progress(stage="Training", step=3)
+
+
+def test_warnings_reach_the_status_and_stay_until_a_newer_attempt_says_others() -> None:
+    running = make_job().running().config(1, progress(warnings=["x is empty"])).head().worker(0).plan()
+    assert running.status is not None
+    assert running.status.warnings == ["x is empty"]
+    quiet = (
+        make_job().status(warnings=["x is empty"]).running().config(1, progress(warnings=[])).head().worker(0).plan()
+    )
+    assert quiet.status is None or quiet.status.warnings == ["x is empty"]
+
+
+def test_the_report_tells_more_warnings_than_the_outcome_which_is_cut() -> None:
+    said = json.dumps(LAST_WORD | {"warnings": ["b"]})
+    report = (
+        make_job().running().config(1, progress(warnings=["a", "b"])).head(exit_code=70, said=said).worker(0).plan()
+    )
+    alone = make_job().running().head(exit_code=70, said=said).worker(0).plan()
+    assert report.status is not None
+    assert alone.status is not None
+    assert (report.status.warnings, alone.status.warnings) == (["a", "b"], ["b"])
+
+
+def test_of_too_many_or_too_long_warnings_the_status_holds_what_it_has_room_for() -> None:
+    many = [f"{number} {'é' * 2000}" for number in range(50)]
+    plan = make_job().running().config(1, progress(warnings=many)).head().worker(0).plan()
+    assert plan.status is not None
+    assert len(plan.status.warnings) == 20
+    assert plan.status.warnings[-1].startswith("49 é")
+    assert max(map(len, plan.status.warnings)) == 512
+    refused = make_job().running().seen(status_refused=True).config(1, progress(warnings=many)).head().worker(0).plan()
+    assert refused.status is not None
+    assert refused.status.warnings == []

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from headway_api import wire
 from headway_api.status import Artifact, Cause, Progress, Result
-from headway_trainer.errors import NotFound, StorageError, UserError
-from headway_trainer.outcome import Broken, Interrupted, Lost, encode, judge, write
+from headway_trainer.errors import GateFailed, NotFound, StorageError, UserError
+from headway_trainer.outcome import Broken, Interrupted, Lost, bounded_warnings, encode, judge, write
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from headway_trainer.outcome import Broken, Interrupted, Lost, encode, judge, wr
         (UserError("x"), 64, "UserError"),
         (StorageError("x"), 74, "StorageError"),
         (NotFound("x"), 74, "StorageError"),
+        (GateFailed("x"), 65, "GateFailed"),
         (Interrupted("x"), 143, None),
         (Lost("x", memory=False), 70, "NodeLost"),
         (Lost("x", memory=True), 70, "OutOfMemory"),
@@ -43,9 +44,15 @@ texts = st.text(max_size=6000)
 numbers = st.dictionaries(st.text(max_size=120), st.text(max_size=60), max_size=60)
 
 
-@given(message=texts, metrics=numbers, progress=numbers, uris=st.lists(texts, max_size=4))
+@given(
+    message=texts,
+    metrics=numbers,
+    progress=numbers,
+    uris=st.lists(texts, max_size=4),
+    warnings=st.lists(texts, max_size=30),
+)
 def test_an_outcome_always_fits_and_can_be_read(
-    message: str, metrics: dict[str, str], progress: dict[str, str], uris: list[str]
+    message: str, metrics: dict[str, str], progress: dict[str, str], uris: list[str], warnings: list[str]
 ) -> None:
     artifacts = [Artifact(name="model", uri=uri, sha256="0" * 64, size_bytes=1) for uri in uris]
     outcome = wire.Outcome(
@@ -54,6 +61,7 @@ def test_an_outcome_always_fits_and_can_be_read(
         message=message,
         progress=Progress(metrics=progress),
         result=Result(metrics=metrics, artifacts=artifacts),
+        warnings=warnings,
     )
     data = encode(outcome)
     assert len(data) <= wire.OUTCOME_MAX_BYTES
@@ -78,6 +86,30 @@ def test_the_message_outlives_metrics_and_is_cut_at_its_end() -> None:
     assert read.cause == "UserError"
 
 
+def test_warnings_make_room_for_the_result_and_the_newest_stay() -> None:
+    outcome = wire.Outcome(
+        attempt=1,
+        outcome="Succeeded",
+        message="stored",
+        result=Result(metrics={f"test/m{index}": "0.5" for index in range(100)}),
+        warnings=[f"{index} {'w' * 400}" for index in range(20)],
+    )
+    read = wire.Outcome.model_validate_json(encode(outcome))
+    assert read.message == "stored"
+    assert read.result == outcome.result
+    assert 0 < len(read.warnings) < 20
+    assert read.warnings[-1] == outcome.warnings[-1]
+
+
+@given(st.lists(texts, max_size=40))
+def test_warnings_have_a_bound_together_and_each(warnings: list[str]) -> None:
+    kept = bounded_warnings(warnings)
+    assert len(json.dumps(kept, ensure_ascii=False).encode()) <= 17_000
+    assert all(len(text) <= 512 for text in kept)
+    if len(warnings) <= 20 and sum(len(json.dumps(text, ensure_ascii=False).encode()) + 2 for text in warnings) < 9000:
+        assert [text[:500] for text in kept] == [text[:500] for text in warnings]
+
+
 def test_it_is_written_where_kubernetes_looks(tmp_path: Path) -> None:
     path = tmp_path / "termination-log"
     write(wire.Outcome(uid="u", attempt=3, outcome="Interrupted"), str(path))
@@ -87,4 +119,5 @@ def test_it_is_written_where_kubernetes_looks(tmp_path: Path) -> None:
         "outcome": "Interrupted",
         "message": "",
         "progress": {"stage": "Preparing", "metrics": {}},
+        "warnings": [],
     }

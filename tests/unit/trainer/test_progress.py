@@ -338,7 +338,8 @@ def test_a_sentence_for_people_is_in_the_last_word_once(pipeline: Pipeline) -> N
     pipeline.warn(LOST_LINES)
     pipeline.warn(LOST_LINES)
     word = pipeline.last_word(judge(UserError("train.py:3 raised KeyError: 'x'")))
-    assert word.message == f"train.py:3 raised KeyError: 'x' {LOST_LINES}"
+    assert word.message == "train.py:3 raised KeyError: 'x'"
+    assert word.warnings == [LOST_LINES]
 
 
 def _step(body: bytes) -> int | None:

@@ -150,7 +150,7 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
 
 def _load_best(inputs: LoopInputs, metric: str) -> tuple[Manifest, list[str]]:
     notes = []
-    for manifest in inputs.checkpoints.by_merit(metric, inputs.spec.checkpoint.mode):
+    for manifest in inputs.checkpoints.by_merit(metric, inputs.spec.checkpoint.better):
         try:
             inputs.model.load_state_dict(load(inputs.checkpoints.read(manifest, MODEL_FILE)))
         except Damaged as error:

@@ -29,7 +29,7 @@ class Patience:
 
     def update(self, value: float, spec: EarlyStopping) -> bool:
         """Take in an epoch's value; whether training should stop now."""
-        if is_better(value, self.best, spec.mode, spec.min_delta):
+        if is_better(value, self.best, spec.better, spec.min_delta):
             self.best, self.waited = value, 0
         else:
             self.waited += 1

@@ -164,7 +164,7 @@ class Loop:
             state.early_stopped = patience.update(self._metrics[spec.early_stopping.metric], spec.early_stopping)
             state.patience_best, state.patience_waited = patience.best, patience.waited
         value = self._metrics[self._best_metric]
-        improved = is_better(value, state.best, spec.checkpoint.mode)
+        improved = is_better(value, state.best, spec.checkpoint.better)
         if improved:
             state.best = value
         if save or improved or self._over() or self._saver.due_after_epoch(state.step):
@@ -223,7 +223,7 @@ class Loop:
         self._saved = self._saver.save(self.state, own, self._model, self._optimizer, metrics) or self._saved
         if self.inputs.group.rank == 0:
             spec = self.inputs.spec.checkpoint
-            self.inputs.checkpoints.retain(spec.keep_last, spec.keep_best, self._best_metric, spec.mode)
+            self.inputs.checkpoints.retain(spec.keep_last, spec.keep_best, self._best_metric, spec.better)
 
     def _restore(self) -> None:
         """Begin where the newest whole checkpoint ends, or afresh."""

@@ -79,6 +79,7 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
     if situation.report is not None:
         decision.status.progress = situation.report.progress
         decision.status.checkpoint = situation.report.checkpoint or decision.status.checkpoint
+        decision.status.warnings = situation.report.warnings or decision.status.warnings
         decision.status.account = decision.status.account.progressed(situation.report.progress, decision.now)
     end = _end_of(situation)
     if isinstance(end, Ask):

@@ -33,7 +33,7 @@ def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
             "message": bounded(end.message) or None,
         }
     )
-    entry = _with_outcome(decision, entry, end)
+    entry = _with_outcome(decision, situation, entry, end)
     status.put(entry)
     status.start_time = status.start_time or entry.start_time
     status.active_seconds += max(0, int(at) - int(active)) if active is not None else 0
@@ -82,7 +82,7 @@ def not_understood(decision: Decision) -> None:
     decision.status.condition("Accepted", False, REASON_NOT_UNDERSTOOD, text)
 
 
-def _with_outcome(decision: Decision, entry: Attempt, end: End) -> Attempt:
+def _with_outcome(decision: Decision, situation: Situation, entry: Attempt, end: End) -> Attempt:
     """The attempt with what the driver's outcome says of it, which goes into the status, too."""
     outcome, status = end.outcome, decision.status
     if outcome is None:
@@ -90,6 +90,9 @@ def _with_outcome(decision: Decision, entry: Attempt, end: End) -> Attempt:
     status.progress = outcome.progress
     status.checkpoint = outcome.checkpoint or status.checkpoint
     status.result = outcome.result or status.result
+    if situation.report is None or not situation.report.warnings:
+        # An outcome has less room: of many warnings the report has told more.
+        status.warnings = outcome.warnings or status.warnings
     steps = {"resumed_from_step": outcome.resumed_from_step, "steps_lost": outcome.steps_lost}
     return entry.model_copy(update={key: value for key, value in steps.items() if value is not None})
 
@@ -139,9 +142,11 @@ def _decide_what_follows(decision: Decision, situation: Situation, entry: Attemp
 
 def _another_try(decision: Decision, situation: Situation, cause: Cause) -> bool:
     spec = decision.job.spec
-    # A job whose spec this version does not understand waits for one that does.
     counts, workers = decision.status.account.recent, situation.pods.desired
-    return spec is None or retry.affordable(counts, cause, spec.retry, workers)
+    if spec is None:
+        # A job whose spec this version does not understand waits for one that does, unless it is over anyway.
+        return cause in retry.POLICIES
+    return retry.affordable(counts, cause, spec.retry, workers)
 
 
 def _final_message(decision: Decision, situation: Situation, cause: Cause, message: str) -> str:

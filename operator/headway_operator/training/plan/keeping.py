@@ -9,7 +9,7 @@ from headway_operator.training.plan.model import Job, Observed, Pod
 
 END_SECONDS = 15.0
 """So long after their attempt's end pods may take to end by themselves; one that is deleted takes its log along."""
-FAILED = (*retry.POLICIES, "DeadlineExceeded", "InvalidSpec")
+FAILED = (*retry.POLICIES, "GateFailed", "DeadlineExceeded", "InvalidSpec")
 
 
 def kept(job: Job, observed: Observed, now: float) -> tuple[list[Pod], float | None]:

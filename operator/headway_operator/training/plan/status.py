@@ -65,6 +65,7 @@ class StatusDraft:
         self.checkpoint: CheckpointStatus | None = status.checkpoint
         self.storage: Storage | None = status.storage
         self.result: Result | None = status.result
+        self.warnings: list[str] = list(status.warnings)
         self._refused = refused
         """Whether the API server refused the last status: this one is to be without what the driver reports."""
 
@@ -134,6 +135,7 @@ class StatusDraft:
             checkpoint=self.checkpoint,
             storage=self.storage,
             result=self.result,
+            warnings=self.warnings,
         )
         return essential(status) if self._refused else status
 
@@ -151,7 +153,9 @@ def essential(status: TrainingJobStatus) -> TrainingJobStatus:
     """The status without anything that the driver reports: what the API server takes if it takes any status at all."""
     silent = {"message": None, "resumed_from_step": None, "steps_lost": None}
     attempts = [entry.model_copy(update=silent) for entry in status.attempts]
-    return status.model_copy(update={"attempts": attempts, "progress": None, "checkpoint": None, "result": None})
+    return status.model_copy(
+        update={"attempts": attempts, "progress": None, "checkpoint": None, "result": None, "warnings": []}
+    )
 
 
 def condition_of(status: TrainingJobStatus, kind: ConditionType) -> Condition | None:
