@@ -19,7 +19,7 @@ from headway_api import documents, wire
 from headway_api.documents import UnreadableError
 from headway_api.job import TrainingJob
 from headway_api.validate import check, problems_of
-from headway_cli.run_folder import RunFolder
+from headway_cli.run_folder import Attempt, RunFolder
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
 
@@ -54,13 +54,13 @@ def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, 
     """
     job = read_job(file, settings)
     refuse_what_a_cluster_has(job, code)
+    from headway_trainer.publish import RESULT_NAMES
+
     folder = RunFolder(output or Path("out") / job.metadata.name)
     console = Console()
     with folder.locked():
-        attempt = folder.begin(job, fresh=fresh)
-        if attempt.resumes:
-            console.print(f"Going on with the unfinished run in {folder.path} (--fresh would discard it).")
-        sys.exit(_execute(Local(job, file, folder, attempt.number, code), console))
+        attempt = folder.begin(job, fresh=fresh, names=RESULT_NAMES, note=lambda said: _print(console, said))
+        sys.exit(_execute(Local(job, file, folder, attempt, code), console))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Local:
     job: TrainingJob
     file: str
     folder: RunFolder
-    attempt: int
+    attempt: Attempt
     code: Path | None
     """What --code says."""
 
@@ -80,8 +80,8 @@ class Local:
             namespace="",
             name=self.job.metadata.name,
             uid="",
-            attempt=self.attempt,
-            storage_uri=str(self.folder.path),
+            attempt=self.attempt.number,
+            storage_uri=str(self.attempt.path),
             spec=self.job.spec,
         )
 
@@ -110,15 +110,17 @@ def _execute(local: Local, console: Console) -> int:
                 sink=terminal,
                 stop=stop,
                 note=lambda sentence: _note(sentence, terminal, logs),
+                succeeded=lambda _: _publish(local),
                 gpus=gpus,
                 code_dir=code_folder(local),
             )
             pipeline = Pipeline(local.run_file(), surroundings)
             logs.on_lost = lambda _: pipeline.warn(shipper.LOST_LINES)
             result, _ = pipeline.execute()
-            local.folder.finish()
         except Exception as error:
             verdict = judge(error)
+            if verdict.cause == "UserError":
+                local.folder.fail(local.attempt)
             logs.add(None, traceback.format_exc().splitlines() if verdict.cause == "Internal" else [verdict.message])
             if verdict.cause == "Internal":
                 console.print_exception(show_locals=False)
@@ -130,6 +132,23 @@ def _execute(local: Local, console: Console) -> int:
     return _ended(verdict, local, console)
 
 
+def _publish(local: Local) -> None:
+    """Put the results in their place. Raises UserError where a file of the user's has come in the way meanwhile."""
+    from headway_trainer.errors import UserError
+    from headway_trainer.publish import RESULT_FILE
+    from headway_trainer.report.model import RunResult
+
+    result = RunResult.model_validate_json((local.attempt.path / RESULT_FILE).read_bytes())
+    try:
+        local.folder.finish(local.attempt, [*(one.path for one in result.artifacts), RESULT_FILE])
+    except click.ClickException as error:
+        raise UserError(error.message) from error
+
+
+def _print(console: Console, sentence: str) -> None:
+    console.print(sentence, highlight=False, soft_wrap=True)
+
+
 def _note(sentence: str, terminal: Terminal, logs: Shipper) -> None:
     terminal.note(sentence)
     logs.add(None, [sentence])
@@ -139,6 +158,7 @@ def _ended(verdict: Verdict, local: Local, console: Console) -> int:
     """Say why there is no result, and how to go on; the exit code."""
     if verdict.exit_code != wire.EXIT_INTERRUPTED:
         click.echo(f"Error: {verdict.message}", err=True)
+        click.echo(f"What it printed is kept in {local.attempt.path / 'logs'}.", err=True)
         return verdict.exit_code
     console.print(f"{verdict.message[:1].upper()}{verdict.message[1:]}.", highlight=False)
     console.print(f"Give the same command again to go on: headway run {local.file}", highlight=False)
@@ -168,7 +188,7 @@ def code_folder(local: Local) -> str:
     if local.code is not None:
         return str(local.code.resolve())
     if code is not None and code.git is not None:
-        target = local.folder.path / "code"
+        target = local.attempt.path / "code"
         fetch(code.git, target, None, as_user=True)
         return str(target)
     return str(Path.cwd() if local.file == "-" else Path(local.file).resolve().parent)

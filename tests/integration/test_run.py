@@ -75,7 +75,7 @@ def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tm
         env=environment(),
         start_new_session=True,
     )
-    _wait_for(lambda: list((folder / "checkpoints").glob("*/manifest.json")), process)
+    _wait_for(lambda: list(folder.glob(".headway/runs/*/checkpoints/*/manifest.json")), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to Ray's processes, too
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output

@@ -10,15 +10,16 @@ from headway_api import status
 from headway_api.base import StatusSection
 from headway_api.model import Model
 from headway_trainer.data.info import INFO_FILE, DataInfo
-from headway_trainer.logs import retention
 from headway_trainer.report.model import Artifact, Environment, RunResult
-from headway_trainer.report.write import REPORT_FILE, write_report
+from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, write_report
 from headway_trainer.storage import FileDigest, Store
-from headway_trainer.training.checkpoints.store import FOLDER, MODEL_FILE
+from headway_trainer.training.checkpoints.store import MODEL_FILE
 
 RESULT_FILE = "result.json"
 MODEL_INFO_FILE = "model.json"
 PROGRESS_FILE = "progress.json"
+RESULT_NAMES = (LOSS_PLOT, CONFUSION_PLOT, REPORT_FILE, MODEL_FILE, MODEL_INFO_FILE, RESULT_FILE)
+"""Files that a finished run may leave, relative to its folder."""
 
 
 class ModelInfo(StatusSection):
@@ -102,25 +103,6 @@ def tidy(store: Store) -> None:
     """Delete what only an unfinished run needs. Raises StorageError."""
     # What tells of the data goes first: data that is half deleted is none.
     for path in (INFO_FILE, "data", PROGRESS_FILE):
-        store.delete(path)
-
-
-def clean(store: Store) -> None:
-    """Delete Headway's own files of an earlier run, and nothing else. Raises StorageError."""
-    retention.clean(store)
-    for path in (
-        INFO_FILE,
-        RESULT_FILE,
-        REPORT_FILE,
-        MODEL_FILE,
-        MODEL_INFO_FILE,
-        FOLDER,
-        "plots",
-        "data",
-        "ray",
-        "code",
-        PROGRESS_FILE,
-    ):
         store.delete(path)
 
 

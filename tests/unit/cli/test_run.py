@@ -19,7 +19,7 @@ from headway_api.job import TrainingJob
 from headway_api.status import Progress
 from headway_cli.main import main
 from headway_cli.run import Local, code_folder, read_job, refuse_what_a_cluster_has, stop_on_signals
-from headway_cli.run_folder import RunFolder, job_digest
+from headway_cli.run_folder import Attempt, RunFolder, job_digest
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line
 from headway_trainer.report.model import Artifact, Metrics, RunResult, TrainingSummary
@@ -122,9 +122,10 @@ def test_a_volume_of_a_cluster_is_refused_with_the_way_out() -> None:
 def test_code_is_looked_for_beside_the_file_or_where_the_option_says(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     file = str(tmp_path / "jobs" / "job.yaml")
-    assert code_folder(Local(job(), file, folder, 1, None)) == str(tmp_path / "jobs")
-    assert code_folder(Local(job(), file, folder, 1, tmp_path / "mine")) == str(tmp_path / "mine")
-    assert code_folder(Local(job(), "-", folder, 1, None)) == str(Path.cwd())
+    attempt = Attempt(1, resumes=False, path=tmp_path / "run")
+    assert code_folder(Local(job(), file, folder, attempt, None)) == str(tmp_path / "jobs")
+    assert code_folder(Local(job(), file, folder, attempt, tmp_path / "mine")) == str(tmp_path / "mine")
+    assert code_folder(Local(job(), "-", folder, attempt, None)) == str(Path.cwd())
 
 
 def test_code_in_a_config_map_needs_a_folder(tmp_path: Path) -> None:
@@ -132,30 +133,6 @@ def test_code_in_a_config_map_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match=r"code\.configMap mine is in a cluster: .* --code DIR"):
         refuse_what_a_cluster_has(its, None)
     refuse_what_a_cluster_has(its, tmp_path)
-
-
-def test_an_unfinished_run_goes_on_and_a_finished_one_begins_anew(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    assert (folder.begin(job(), fresh=False).number, folder.begin(job(), fresh=False).number) == (1, 2)
-    assert folder.begin(job(), fresh=False).resumes
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "model.safetensors").write_bytes(b"x")
-    (tmp_path / "my-notes.txt").write_text("mine")
-    folder.finish()
-    again = folder.begin(job(), fresh=False)
-    assert (again.number, again.resumes) == (1, False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["my-notes.txt", "run.json"]
-
-
-def test_an_unfinished_run_of_another_spec_is_in_the_way_until_it_is_discarded(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.begin(job(), fresh=False)
-    (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(click.ClickException, match=r"unfinished run of another job or spec: give --fresh to discard"):
-        folder.begin(job(seed=9), fresh=False)
-    assert (tmp_path / "checkpoints").exists()
-    assert folder.begin(job(seed=9), fresh=True).number == 1
-    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_what_only_a_cluster_looks_at_does_not_make_another_run() -> None:
@@ -186,15 +163,6 @@ def test_nothing_is_announced_where_nobody_stops() -> None:
     with stop_on_signals(threading.Event(), said.append):
         pass
     assert said == []
-
-
-def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
-    with (
-        RunFolder(tmp_path).locked(),
-        pytest.raises(click.ClickException, match=r"another headway run is at work"),
-        RunFolder(tmp_path).locked(),
-    ):
-        raise AssertionError("it was not locked")
 
 
 def progress(**fields: Any) -> wire.ProgressFile:

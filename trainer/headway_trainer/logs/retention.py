@@ -22,16 +22,6 @@ def tidy(store: Store, attempt: int) -> None:
     _delete(own, sources.expired(own.list()))
 
 
-def clean(store: Store) -> None:
-    """Delete the logs of all attempts, and nothing else. Raises StorageError."""
-    logs = store.child(wire.LOGS_DIR)
-    for name in logs.list():
-        if _attempt(name) is not None:
-            _delete(logs.child(name), [file for file in logs.list(name) if sources.is_ours(file)])
-    if not logs.list():
-        logs.delete()
-
-
 def _attempt(folder: str) -> int | None:
     number = folder.removeprefix("attempt-")
     return int(number) if number != folder and number.isdecimal() else None
