@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -144,17 +145,19 @@ def run_until(job: LoopInputs, step: int) -> None:
 def cut_at_write(job: LoopInputs, number: int) -> bool:
     """Run the loop, and kill it in the middle of its write number `number`; whether there were so many."""
     writes = 0
-    write = Store.write
+    open_output = Store.open_output
 
-    def counted(self: Store, path: str, data: bytes) -> None:
+    @contextlib.contextmanager
+    def counted(self: Store, path: str, *, durable_name: bool = True) -> Iterator[BinaryIO]:
         nonlocal writes
         writes += 1
-        if writes == number:
-            raise Killed
-        write(self, path, data)
+        with open_output(self, path, durable_name=durable_name) as stream:
+            yield stream
+            if writes == number:
+                raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "write", counted)
+        patch.setattr(Store, "open_output", counted)
         try:
             finish(job)
         except Killed:

@@ -109,7 +109,8 @@ def test_a_lost_worker_is_replaced_and_the_same_attempt_goes_on(tmp_path: Path, 
 
 def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path: Path) -> None:
     # Passes of a second or two: the request comes within one of them.
-    training = SPEC["training"] | {"epochs": 5, "batchSize": 2, "checkpoint": {"everySteps": 100_000, "keepLast": 100}}
+    rarely = {"everySteps": 100_000, "keepLast": 100, "keepBest": 2}
+    training = SPEC["training"] | {"epochs": 5, "batchSize": 2, "checkpoint": rarely}
     with Pods(tmp_path, SPEC | {"training": training}) as pods:
         pods.start_all()
         pods.wait_for_checkpoint(1)

@@ -212,7 +212,8 @@ class Pipeline:
         checkpoints.refuse_if_fenced()
         weights = None
         if end.chosen is not None:
-            weights = checkpoints.copy(checkpoints.named(end.chosen), MODEL_FILE, store)
+            chosen = checkpoints.named(end.chosen)
+            weights = checkpoints.copy(chosen, chosen.candidate.file, store, MODEL_FILE)
         artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
         checkpoints.refuse_if_fenced()
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
@@ -291,6 +292,7 @@ class Pipeline:
                 precision_used=end.precision_used,
                 resumed_from_step=end.resumed_from_step,
                 first_step_time=end.first_step_time,
+                model_step=end.model_step,
                 history=end.history,
             ),
             metrics=Metrics.model_validate(end.metrics),

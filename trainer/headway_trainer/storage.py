@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -26,6 +26,8 @@ SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
 CHUNK = 8 * 1024 * 1024
 """Bytes that are read at once where a file is passed through rather than kept."""
 CONNECT_TIMEOUT_SECONDS = 10.0
+Pieces = Callable[[], Iterable[bytes | memoryview]]
+"""Gives a file's content piece by piece, from its beginning at each call."""
 Files = list[tuple[str, int]]
 """Files as (path, size in bytes)."""
 _TEMPORARY = ".tmp"
@@ -100,12 +102,28 @@ class Store:
         with self.open_output(path) as stream:
             stream.write(data)
 
+    @patient
+    def write_pieces(self, path: str, pieces: Pieces, *, last: bool) -> FileDigest:
+        """Write a whole file piece by piece, replacing what is there; what was written. Each try asks for new pieces.
+
+        last: whether its name has to outlive a power failure now; else it does once a later file of its folder does.
+        """
+        digest, size = hashlib.sha256(), 0
+        with self.open_output(path, durable_name=last) as stream:
+            for piece in pieces():
+                digest.update(piece)
+                size += stream.write(piece)
+        return FileDigest(name=path, sha256=digest.hexdigest(), size_bytes=size)
+
     @contextlib.contextmanager
-    def open_output(self, path: str) -> Iterator[BinaryIO]:
-        """Write a file piece by piece; it comes to be when the block ends, and not at all when the block raises."""
+    def open_output(self, path: str, *, durable_name: bool = True) -> Iterator[BinaryIO]:
+        """Write a file piece by piece; it comes to be when the block ends, and not at all when the block raises.
+
+        durable_name: whether its folder is synced, too; its content always is.
+        """
         with storage_errors(self._uri(path), "write"):
             if self._local:
-                with _open_local_output(Path(self._full(path))) as local:
+                with _open_local_output(Path(self._full(path)), durable_name=durable_name) as local:
                     yield local
                 return
             stream = self.filesystem.open_output_stream(self._full(path))
@@ -194,7 +212,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def _open_local_output(path: Path) -> Iterator[BinaryIO]:
+def _open_local_output(path: Path, *, durable_name: bool) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:128]}.{secrets.token_hex(6)}{_TEMPORARY}")
     try:
@@ -206,7 +224,8 @@ def _open_local_output(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable_name:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

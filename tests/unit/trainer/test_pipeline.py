@@ -140,7 +140,7 @@ def _trained(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def train(store: Store, _: object) -> TrainEnd:
         checkpoints = Checkpoints(store, 1)
-        part = checkpoints.write_part(7, MODEL_FILE, b"weights")
+        (part,) = checkpoints.write_parts(7, {MODEL_FILE: lambda: [b"weights"]})
         manifest = Manifest(step=7, epoch=1, batch=0, attempt=1, world_size=2, time=now(), files=[part])
         status = checkpoints.commit(manifest)
         return TrainEnd(finished=True, step=7, epochs_run=1, chosen=manifest.name, checkpoint=status)

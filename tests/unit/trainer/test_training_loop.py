@@ -85,7 +85,9 @@ def test_the_best_checkpoint_is_there_whatever_the_rhythm(store: Store) -> None:
     end, _ = finish(job)
     losses = [record.validation["loss"] for record in end.history]
     best = min(loss for loss in losses if loss is not None)
-    assert job.checkpoints.by_merit("validation/loss", "min")[0].metrics["validation/loss"] == best
+    kept = job.checkpoints.by_merit("validation/loss", "min")[0].candidate
+    assert kept.metrics["validation/loss"] == best
+    assert kept.file == "best.safetensors"
     assert best < (losses[-1] or 0), "the last epoch should not be the best, or this shows nothing"
 
 

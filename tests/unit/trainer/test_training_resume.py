@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway_trainer.storage import Store
+from headway_trainer.storage import FileDigest, Pieces, Store
+from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Request, TrainEnd
 from training_runs import Driver, Ticks, cut_at_write, finish, make_job, run_until, same, small_model, training
 
 STEPS = 12
 SPECS: dict[str, dict[str, Any]] = {
-    "each epoch": {},
+    "each epoch": {"checkpoint": {"everySteps": 4}},
+    "rarely": {"checkpoint": {"everySteps": 7}},
     "every 3 steps, all features": {
         "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weightDecay": 0.01},
         "schedule": {"name": "cosine", "warmupSteps": 5},
@@ -147,13 +149,13 @@ def test_a_stop_that_comes_in_a_save_ends_the_run_after_the_next_step_with_a_che
     spec = training(checkpoint={"everySteps": 3})
     _, weights = finish(make_job(Store.open(str(tmp_path / "a")), spec))
     store, link = Store.open(str(tmp_path / "b")), Stopped()
-    write = Store.write
+    write_parts = Checkpoints.write_parts
 
-    def stopping(self: Store, path: str, data: bytes) -> None:
-        link.stop = link.stop or path.startswith("step-")
-        write(self, path, data)
+    def stopping(self: Checkpoints, step: int, parts: Mapping[str, Pieces]) -> list[FileDigest]:
+        link.stop = True
+        return write_parts(self, step, parts)
 
-    monkeypatch.setattr(Store, "write", stopping)
+    monkeypatch.setattr(Checkpoints, "write_parts", stopping)
     end, _ = finish(make_job(store, spec, link=link, clock=Ticks(1.0)))
     assert not end.finished
     assert end.step == 4

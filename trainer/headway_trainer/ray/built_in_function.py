@@ -24,7 +24,7 @@ from headway_trainer.ray.device import own_device
 from headway_trainer.ray.kv_link import WorkerLink
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.state import seed_everything
-from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Damaged, Manifest
+from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
 from headway_trainer.training.compiler_stub import without_compiler
 from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.link import Link, Silence, TrainEnd, TrainProgress
@@ -135,13 +135,14 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
         )
         metrics[split] = judged.scalars
         matrix = judged.confusion_matrix
-    trained = manifest.metrics.get("train/loss")
+    trained = manifest.candidate.metrics.get("train/loss")
     metrics["train"] = {} if trained is None else {"loss": trained}
     return end.model_copy(
         update={
             "metrics": metrics,
             "confusion_matrix": matrix,
             "chosen": manifest.name,
+            "model_step": manifest.candidate.step,
             "checkpoint": inputs.checkpoints.status(manifest),
             "notes": [*end.notes, *notes],
         }
@@ -152,7 +153,7 @@ def _load_best(inputs: LoopInputs, metric: str) -> tuple[Manifest, list[str]]:
     notes = []
     for manifest in inputs.checkpoints.by_merit(metric, inputs.spec.checkpoint.better):
         try:
-            inputs.model.load_state_dict(load(inputs.checkpoints.read(manifest, MODEL_FILE)))
+            inputs.model.load_state_dict(load(inputs.checkpoints.read(manifest, manifest.candidate.file)))
         except Damaged as error:
             notes.append(f"The checkpoint {manifest.name} would have been the best, but was passed over: {error}.")
             continue

@@ -107,8 +107,10 @@ class TrainingSummary(StatusSection):
     """The step that the last attempt started from; null for a fresh start."""
     first_step_time: str | None = None
     """When the last attempt's first optimiser step was done: RFC 3339, UTC, milliseconds."""
+    model_step: int | None = None
+    """The step at whose end the model had the weights that were kept; null for a training function of the user's."""
     history: list[EpochRecord] = Field(default_factory=list)
-    """Epoch by epoch, over all attempts."""
+    """Epoch by epoch, over all attempts; of more than 2000 epochs every second, fourth, eighth and so on."""
 
 
 class Metrics(StatusSection):

@@ -79,6 +79,8 @@ class TrainEnd(StatusSection):
     """The newest durable checkpoint; after an evaluation, the one that the model comes from."""
     chosen: str | None = None
     """The folder of the checkpoint that the model comes from."""
+    model_step: int | None = None
+    """The step at whose end the model had the weights that were kept."""
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
     """The final metrics by split and name."""
     confusion_matrix: list[list[int]] | None = None

@@ -14,14 +14,15 @@ from safetensors.torch import load
 from torch import nn
 
 from headway_api.status import CheckpointStatus
-from headway_trainer.errors import UserError
+from headway_trainer.errors import NotFound, UserError
 from headway_trainer.evaluation.evaluate import CONFUSION_MATRIX, METRICS
 from headway_trainer.evaluation.running import RunningMetrics, loss_function
 from headway_trainer.models.build import parameter_count
 from headway_trainer.report.model import EpochRecord
+from headway_trainer.training import history
 from headway_trainer.training.checkpoints import state as states
-from headway_trainer.training.checkpoints.saver import Saver
-from headway_trainer.training.checkpoints.store import MODEL_FILE, Manifest
+from headway_trainer.training.checkpoints.saver import Saver, TrainingTensors
+from headway_trainer.training.checkpoints.store import MODEL_FILE, Damaged, Manifest
 from headway_trainer.training.coordination import Coordination
 from headway_trainer.training.early_stopping import Patience, is_better
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
@@ -68,6 +69,7 @@ class Loop:
         self._saved: CheckpointStatus | None = None
         self._metrics: dict[str, float] = {}
         self._saver = Saver(inputs)
+        self._tensors = TrainingTensors(self._model, self._optimizer)
         self._coordination = Coordination(inputs)
         self.notes += notes + ([note] if note else [])
 
@@ -87,6 +89,7 @@ class Loop:
     def end(self, *, finished: bool) -> TrainEnd:
         """What there is to tell of the run so far."""
         gpu = self.inputs.device.type == "cuda"
+        thinned = history.note(self.state.epoch)
         return TrainEnd(
             finished=finished,
             step=self.state.step,
@@ -99,7 +102,7 @@ class Loop:
             first_step_time=self._first_step_time,
             history=self.state.history,
             checkpoint=self._saved,
-            notes=self.notes,
+            notes=self.notes + ([thinned] if thinned else []),
         )
 
     def _over(self) -> bool:
@@ -164,10 +167,14 @@ class Loop:
             state.early_stopped = patience.update(self._metrics[spec.early_stopping.metric], spec.early_stopping)
             state.patience_best, state.patience_waited = patience.best, patience.waited
         value = self._metrics[self._best_metric]
-        improved = is_better(value, state.best, spec.checkpoint.better)
+        improved = math.isfinite(value) and is_better(value, state.best, spec.checkpoint.better)
         if improved:
             state.best = value
-        if save or improved or self._over() or self._saver.due_after_epoch(state.step):
+            if self.inputs.group.rank == 0:
+                finite = {name: one for name, one in self._metrics.items() if math.isfinite(one)}
+                self._tensors.best.take(self._model, state.step, finite)
+        wanted = improved and spec.checkpoint.keep_best > 1  # the best one alone needs no checkpoint of its own
+        if save or wanted or self._over() or self._saver.due_after(state.step):
             self._save(self._metrics)
         self._tell()
 
@@ -213,6 +220,7 @@ class Loop:
                 seconds=round(self.state.epoch_seconds, 3),
             )
         )
+        self.state.history = history.thinned(self.state.history)
 
     def _save(self, metrics: dict[str, float]) -> None:
         """Take a checkpoint; every rank takes part."""
@@ -220,7 +228,7 @@ class Loop:
             raise self._not_finite()
         self.state.scaler = self._scaler.state_dict()
         own = states.capture_rank(self._loss_sum.item(), self._seen)
-        self._saved = self._saver.save(self.state, own, self._model, self._optimizer, metrics) or self._saved
+        self._saved = self._saver.save(self.state, own, self._tensors, metrics) or self._saved
         if self.inputs.group.rank == 0:
             spec = self.inputs.spec.checkpoint
             self.inputs.checkpoints.retain(spec.keep_last, spec.keep_best, self._best_metric, spec.better)
@@ -234,10 +242,12 @@ class Loop:
         if manifest is None:
             return
         self.state = states.SharedState.model_validate_json(inputs.checkpoints.read(manifest, states.STATE_FILE))
-        states.load_model(self._model, inputs.checkpoints.read(manifest, MODEL_FILE))
+        self._model.load_state_dict(load(inputs.checkpoints.read(manifest, MODEL_FILE)))
         load_optimizer_tensors(self._optimizer, load(inputs.checkpoints.read(manifest, states.OPTIMIZER_FILE)))
         if self.state.scaler:
             self._scaler.load_state_dict(dict(self.state.scaler))
+        if inputs.group.rank == 0:
+            self._restore_best()
         self._saved = inputs.checkpoints.status(manifest)
         self._resumed_from = self.state.step
         if manifest.world_size == inputs.group.world_size:
@@ -249,6 +259,20 @@ class Loop:
                 f"{manifest.world_size} workers took the checkpoint of step {manifest.step}, {inputs.group.world_size} "
                 f"resumed it: weights and optimiser went on, epoch {self.state.epoch + 1} began again."
             )
+
+    def _restore_best(self) -> None:
+        """Take the best model up to the checkpoint back to memory."""
+        checkpoints, spec = self.inputs.checkpoints, self.inputs.spec.checkpoint
+        for manifest in checkpoints.by_merit(self._best_metric, spec.better):
+            candidate = manifest.candidate
+            if self._best_metric not in candidate.metrics:
+                return
+            try:
+                self._tensors.best.restore(load(checkpoints.read(manifest, candidate.file)), candidate)
+            except (Damaged, NotFound) as error:
+                self.notes.append(f"The best model in {manifest.name} was passed over: {error}.")
+                continue
+            return
 
     def _restore_own_part(self, manifest: Manifest) -> None:
         inputs = self.inputs

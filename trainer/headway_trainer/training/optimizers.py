@@ -28,10 +28,10 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimiser's tensors, on the CPU, by `<parameter index>.<name>`; no copies where they are there already."""
+    """The optimiser's tensors, where they are, by `<parameter index>.<name>`."""
     state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
     return {
-        f"{index}.{name}": value.detach().cpu()
+        f"{index}.{name}": value.detach()
         for index, values in state.items()
         for name, value in values.items()
         if isinstance(value, torch.Tensor)

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ConfigDict, Field
-from safetensors.torch import load, save
-from torch import nn
 
 from headway_api.base import StatusSection
 from headway_trainer.report.model import EpochRecord
@@ -41,12 +39,12 @@ class SharedState(StatusSection):
     """Epochs since."""
     early_stopped: bool = False
     """Whether early stopping has ended the run."""
-    scaler: dict[str, float] = Field(default_factory=dict)
-    """The state of the gradient scaler; empty where none is used."""
+    scaler: dict[str, int | float] = Field(default_factory=dict)
+    """The state of the gradient scaler; empty where none is used. Its counters have to stay whole numbers."""
     epoch_seconds: float = 0.0
     """Seconds spent on the running pass so far."""
     history: list[EpochRecord] = Field(default_factory=list)
-    """The finished passes."""
+    """The finished passes, thinned out (`history.thinned`)."""
 
 
 class RankState(StatusSection):
@@ -70,22 +68,6 @@ def rank_file(rank: int) -> str:
 def rank_tensors_file(rank: int) -> str:
     """A rank's own tensors: the states of torch's generators."""
     return f"rank-{rank:05d}.safetensors"
-
-
-def model_bytes(model: nn.Module) -> bytes:
-    """The weights and buffers as safetensors."""
-    # Tied weights share memory, which safetensors refuses: each name gets its own copy.
-    return save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()})
-
-
-def load_model(model: nn.Module, data: bytes) -> None:
-    """Put weights and buffers back."""
-    model.load_state_dict(load(data))
-
-
-def tensors_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
-    """Tensors as safetensors."""
-    return save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()})
 
 
 def seed_everything(seed: int) -> None:

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,7 +23,7 @@ from pydantic import Field, ValidationError
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.errors import NotFound, StorageError
-from headway_trainer.storage import CHUNK, FileDigest, Store
+from headway_trainer.storage import CHUNK, FileDigest, Pieces, Store
 from headway_trainer.storage_faults import patient
 from headway_trainer.training.early_stopping import Mode
 
@@ -30,8 +31,20 @@ FOLDER = "checkpoints"
 MANIFEST = "manifest.json"
 CLAIM = "attempt.json"
 MODEL_FILE = "model.safetensors"
-VERSION = 1
+VERSION = 2
+"""Version 1 had no `best`: its best model is the one of the best checkpoint."""
 _NAME = re.compile(r"^step-(\d{10,})-attempt-(\d+)$")
+
+
+class BestModel(StatusSection):
+    """The weights of the best epoch so far, as a checkpoint holds them."""
+
+    step: int
+    """The optimiser steps that were done at the end of that epoch."""
+    file: str
+    """The checkpoint's file that has them: its own weights where no later epoch was worse."""
+    metrics: dict[str, float]
+    """That epoch's metrics, as `split/name`."""
 
 
 class Manifest(StatusSection):
@@ -53,6 +66,8 @@ class Manifest(StatusSection):
     """When it was committed."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Metrics as `split/name`, where the checkpoint was taken right after an evaluation; else empty."""
+    best: BestModel | None = None
+    """The best model so far; none where no epoch has had a finite value of the metric that chooses it."""
     files: list[FileDigest]
     """Every other file."""
 
@@ -60,6 +75,11 @@ class Manifest(StatusSection):
     def name(self) -> str:
         """The folder's name."""
         return folder_name(self.step, self.attempt)
+
+    @property
+    def candidate(self) -> BestModel:
+        """The model that a run would keep if it had this checkpoint alone."""
+        return self.best or BestModel(step=self.step, file=MODEL_FILE, metrics=self.metrics)
 
 
 class Claim(StatusSection):
@@ -91,6 +111,8 @@ class Checkpoints:
         self.attempt = attempt
         self._run = run
         self._store = run.child(FOLDER)
+        self._complete: list[Manifest] | None = None
+        """What is known to be complete, oldest first, once it was read: only this attempt adds to it and takes away."""
 
     def claim(self) -> None:
         """From now on no older attempt can commit. Raises StorageError if a newer one has claimed already."""
@@ -108,15 +130,20 @@ class Checkpoints:
                 f"it may write no more to {self._run.uri}"
             )
 
-    def write_part(self, step: int, name: str, data: bytes) -> FileDigest:
-        """Write one file of a checkpoint that is not complete yet."""
-        self._store.write(f"{folder_name(step, self.attempt)}/{name}", data)
-        return FileDigest(name=name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    def write_parts(self, step: int, parts: Mapping[str, Pieces]) -> list[FileDigest]:
+        """Write files of a checkpoint that is not complete yet."""
+        folder, last = self._store.child(folder_name(step, self.attempt)), len(parts)
+        return [
+            folder.write_pieces(name, pieces, last=number == last)
+            for number, (name, pieces) in enumerate(parts.items(), start=1)
+        ]
 
     def commit(self, manifest: Manifest) -> CheckpointStatus:
         """Complete a checkpoint whose parts are all written."""
         self.refuse_if_fenced()
         self._store.write(f"{manifest.name}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
+        if self._complete is not None:
+            self._complete = [*(one for one in self._complete if one.name != manifest.name), manifest]
         return self.status(manifest)
 
     def discard(self, step: int) -> None:
@@ -158,32 +185,38 @@ class Checkpoints:
         return data
 
     @patient
-    def copy(self, manifest: Manifest, name: str, target: Store) -> FileDigest:
-        """Copy a file of a checkpoint into another folder, under its name; it is never in memory as a whole.
+    def copy(self, manifest: Manifest, name: str, target: Store, new_name: str) -> FileDigest:
+        """Copy a file of a checkpoint into another folder, under a new name; it is never in memory as a whole.
 
         Raises StorageError, and leaves nothing, if it is not what was written.
         """
         expected = _file(manifest, name, self._store)
         size, digest = 0, hashlib.sha256()
-        with self._store.open_input(f"{manifest.name}/{name}") as source, target.open_output(name) as copy:
+        with self._store.open_input(f"{manifest.name}/{name}") as source, target.open_output(new_name) as copy:
             while chunk := source.read(CHUNK):
                 size += len(chunk)
                 digest.update(chunk)
                 copy.write(chunk)
                 copy.flush()  # an object store's stream would keep what it has not sent yet
             _compare(expected, size, digest.hexdigest())
-        return expected
+        return expected.model_copy(update={"name": new_name})
 
     def by_merit(self, metric: str, mode: Mode) -> list[Manifest]:
-        """The complete checkpoints, best first, the earlier of two equals first; those without the metric come last,
-        newest first."""
-        complete = self.complete()
-        rated = [one for one in complete if not math.isnan(one.metrics.get(metric, math.nan))]
-        rated.sort(key=lambda one: one.metrics[metric] if mode == "min" else -one.metrics[metric])
-        return rated + [one for one in reversed(complete) if one not in rated]
+        """The complete checkpoints, the one whose `candidate` is best first, of equals the earlier model and then the
+        newer checkpoint first; those without the metric come last, newest first."""
+        newest_first = self.complete()[::-1]
+        rated = [one for one in newest_first if not math.isnan(one.candidate.metrics.get(metric, math.nan))]
+        sign = 1 if mode == "min" else -1
+        rated.sort(key=lambda one: (sign * one.candidate.metrics[metric], one.candidate.step))
+        return rated + [one for one in newest_first if one not in rated]
 
     def complete(self) -> list[Manifest]:
         """The checkpoints that have a manifest, oldest first; their files are not looked at."""
+        if self._complete is None:
+            self._complete = self._read_complete()
+        return list(self._complete)
+
+    def _read_complete(self) -> list[Manifest]:
         manifests = []
         for name in self._folders():
             try:
@@ -204,13 +237,15 @@ class Checkpoints:
                 self._delete(name)
 
     def retain(self, last: int, best: int, metric: str, mode: Mode) -> None:
-        """Delete all but the newest `last` checkpoints and the `best` best ones; the newest of all always stays.
+        """Delete all but the newest `last` checkpoints, and the `best` best of those that were taken at an epoch's end
+        if that is more than one: the best model alone is in the newest checkpoint.
 
         A newer attempt may begin meanwhile, from one that this one would delete.
         """
         manifests = self.complete()
-        rated = [one for one in self.by_merit(metric, mode) if metric in one.metrics]
-        kept = {one.name for one in manifests[-last:]} | {one.name for one in rated[:best]}
+        rated = [one for one in manifests if metric in one.metrics]
+        rated.sort(key=lambda one: one.metrics[metric] if mode == "min" else -one.metrics[metric])
+        kept = {one.name for one in manifests[-last:]} | {one.name for one in rated[: best if best > 1 else 0]}
         for one in manifests:
             if one.name not in kept:
                 self.refuse_if_fenced()
@@ -223,6 +258,8 @@ class Checkpoints:
 
     def _delete(self, name: str) -> None:
         """The manifest goes first, so that a checkpoint that is half deleted is none."""
+        if self._complete is not None:
+            self._complete = [one for one in self._complete if one.name != name]
         self._store.delete(f"{name}/{MANIFEST}")
         self._store.delete(name)
 
@@ -233,8 +270,8 @@ class Checkpoints:
 
     def _manifest(self, name: str) -> Manifest:
         manifest = Manifest.model_validate_json(self._store.read(f"{name}/{MANIFEST}"))
-        if manifest.version != VERSION:
-            raise Damaged(f"it has version {manifest.version} of the format, and this image reads {VERSION}")
+        if not 1 <= manifest.version <= VERSION:
+            raise Damaged(f"it has version {manifest.version} of the format, and this image reads up to {VERSION}")
         return manifest
 
 
