@@ -17,9 +17,9 @@ from sklearn.datasets import load_breast_cancer
 
 from headway_api.data import Data
 from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
-from headway_trainer.data import memory as memory_module
 from headway_trainer.data.info import INFO_FILE, x_file, y_file
 from headway_trainer.data.preparation import Prepared, data_digest
+from headway_trainer.data.read import memory as memory_module
 from headway_trainer.data.shards import read_rows, write_array
 from headway_trainer.data.transform import Scale
 from headway_trainer.errors import StorageError, UserError
@@ -359,7 +359,7 @@ def test_data_beyond_the_memory_is_refused_before_it_is_read(
 ) -> None:
     (tmp_path / "data.csv").write_text("a,y\n" + "1,0\n" * 100_000)
     monkeypatch.setattr(memory_module, "available_bytes", lambda: 1_000_000)
-    message = r"data\.csv takes about 2 MiB of memory, but 1 MiB are left: raise spec\.head\.resources\.memory"
+    message = r"data\.csv takes about 4 MiB of memory, but 1 MiB are left: raise spec\.head\.resources\.memory"
     with pytest.raises(UserError, match=message):
         prepare(_spec({"uri": str(tmp_path / "data.csv")}, target="y"), seed=0, store=store)
 

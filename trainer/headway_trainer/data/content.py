@@ -1,19 +1,69 @@
-"""What a source holds before anything is done to it: a table, or arrays."""
+"""What a source holds before anything is done to it: a table, or arrays; and what reading it told."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+Parts = npt.NDArray[np.int8]
+"""(rows,): 0 for a row of the training part, 1 for validation, 2 for test."""
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """What reading told of a column beyond its type."""
+
+    written: str = ""
+    """How its values were written, where that is not plainly: `numbers with ',' between thousands`."""
+    empty_words: int = 0
+    """Rows where a word such as NA was taken as an empty value."""
+    words: tuple[str, ...] = ()
+    """Which words these are."""
+    quoted_words: int = 0
+    """Rows where such a word stood in quotes, so that it is text."""
+    leading_zeros: int = 0
+    """Rows with digits that begin with a zero, as codes do: the column stayed text."""
+    inexact: int = 0
+    """Rows with whole numbers that 64-bit floating-point numbers cannot tell from their neighbours."""
+    category: bool = False
+    """Whether the file itself declares the column a category, whatever its values are."""
+    row_index: bool = False
+    """Whether the column is named as pandas and R name the row's own number."""
+
+
+@dataclass(frozen=True)
+class ReadFacts:
+    """How the files were read, and whether all of them was."""
+
+    rows: int = 0
+    """Rows that were read."""
+    lines: int | None = None
+    """Lines of the files, where they are text."""
+    breaks: int = 0
+    """Line breaks within values."""
+    blank: int = 0
+    """Lines without a value."""
+    comments: int = 0
+    """Lines that were passed over as comments."""
+    dialect: str = ""
+    """How the text is written, as told from it or given: `utf-8, columns end with ','`."""
+    files_left_out: int = 0
+    """Files of the source that were not read."""
+    same_files: int = 0
+    """Files that another one equals byte for byte."""
 
 
 @dataclass(frozen=True)
 class TableContent:
     """Rows of named columns; one of them is the target.
 
-    The columns are int64, double, bool, string or null (all empty); an empty value is null, never NaN.
+    The columns are int64, double, bool, string, timestamp[us] (UTC, where the source has a zone), fixed-size lists of
+    double, or null (all empty); an empty value is null, never NaN.
     """
 
     table: pa.Table
@@ -22,6 +72,14 @@ class TableContent:
     """Each file as (URI, rows), in the order of the table's rows."""
     content_hash: str
     notes: list[str] = field(default_factory=list)
+    """What people may want to know."""
+    warnings: list[str] = field(default_factory=list)
+    """What people should know, as it may cost them rows or columns."""
+    facts: Mapping[str, ColumnFacts] = field(default_factory=dict)
+    """By column, where there is something to tell."""
+    read: ReadFacts = field(default_factory=ReadFacts)
+    parts: Parts | None = None
+    """The part of each row, where the source gives them."""
 
     def where(self, row: int) -> str:
         """Row number row (from 0) of the table as people find it: counted from 1 in its file, without a header."""
@@ -47,3 +105,9 @@ class ArrayContent:
     classes_only: bool = False
     """Whether the source can hold nothing but classes."""
     notes: list[str] = field(default_factory=list)
+    """What people may want to know."""
+    warnings: list[str] = field(default_factory=list)
+    """What people should know, as it may cost them rows."""
+    read: ReadFacts = field(default_factory=ReadFacts)
+    parts: Parts | None = None
+    """The part of each row, where the source gives them."""

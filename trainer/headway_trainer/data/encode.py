@@ -101,6 +101,11 @@ def _choose(
         return None, f"Column {name} is empty and was left out."
     if pa.types.is_boolean(values.type):
         return Boolean.fit, None
+    if pa.types.is_temporal(values.type) or pa.types.is_nested(values.type):
+        raise UserError(
+            f"column {name!r} holds dates, times or lists, which models cannot take: replace it by numbers, for "
+            "example days since a fixed date, or take it out"
+        )
     if not pa.types.is_string(values.type):
         _refuse_huge(content, name, values)
         return Number.fit, None

@@ -18,9 +18,9 @@ from headway_api.data import Data
 from headway_trainer.data import encode, sources, targets
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_file
-from headway_trainer.data.memory import check_fits
+from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.shards import write_array
-from headway_trainer.data.split import Parts, split
+from headway_trainer.data.split import Parts, split, split_given
 from headway_trainer.data.targets import Target
 from headway_trainer.data.transform import ArrayChain, Chain, Scale, TableChain
 from headway_trainer.errors import NotFound, UserError
@@ -29,7 +29,7 @@ from headway_trainer.storage import FileDigest, Store
 Indices = npt.NDArray[np.int64]
 ARRAY = "x"
 """What the features of a source of arrays are called."""
-FORMAT = 2
+FORMAT = 3
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
 
 
@@ -105,9 +105,8 @@ def _prepare(
     spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store
 ) -> tuple[DataInfo, list[FileDigest]]:
     target = _target(spec, content)
-    rows = len(target.values)
-    parts = _split(spec, seed, target, rows)
-    notes = [*content.notes, *target.notes, *_split_notes(spec, target, parts)]
+    parts = _split(spec, seed, target, content.parts)
+    notes = [*content.warnings, *content.notes, *target.notes, *_split_notes(spec, target, parts)]
     chain, told = _fit(spec, content, parts)
     notes += told
     target_scaling = _target_scaling(target, parts)
@@ -164,11 +163,14 @@ def _target(spec: Data, content: TableContent | ArrayContent) -> Target:
     return targets.encode(content.y, spec.task, content.target, content.class_names)
 
 
-def _split(spec: Data, seed: int, target: Target, rows: int) -> Parts:
+def _split(spec: Data, seed: int, target: Target, given: npt.NDArray[np.int8] | None) -> Parts:
     shares = _shares(spec)
     stratify = spec.split.stratify == "auto" and target.task == "classification"
+    labels = target.values if stratify else None
     try:
-        return split(rows, shares, seed, target.values if stratify else None)
+        if given is not None:
+            return split_given(given, shares, seed, labels)
+        return split(len(target.values), shares, seed, labels)
     except ValueError as error:
         raise UserError(f"data.split: {error}; give more rows, or set a part of the split to 0") from error
 

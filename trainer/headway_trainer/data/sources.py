@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from headway_api.data import Data
-from headway_trainer.data.arrays import load_builtin, load_npz
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.files import find_files
+from headway_trainer.data.read.builtin import load_builtin
+from headway_trainer.data.read.files import SourceFiles, find_files, find_parts
+from headway_trainer.data.read.options import Options
+from headway_trainer.data.read.parts import divided
 from headway_trainer.errors import UserError
 
 
@@ -16,22 +18,32 @@ def load(spec: Data, *, volume_dir: str, secret_dir: str) -> TableContent | Arra
     source = spec.source
     if source.builtin is not None:
         return load_builtin(source.builtin.name)
+    files = _find(spec, volume_dir, secret_dir)
+    options = Options.of(spec)
+    if files.format == "imageFolder":
+        from headway_trainer.data.read.images import load_images
+
+        return load_images(files)
+    if files.format == "npz":
+        from headway_trainer.data.read.npz import load_npz
+
+        return load_npz(files, next(iter(spec.target_names), None), options.kinds)
+    from headway_trainer.data.read.tables import load_table
+
+    return load_table(files, spec.target_names, options)
+
+
+def _find(spec: Data, volume_dir: str, secret_dir: str) -> SourceFiles:
+    source = spec.source
+    secrets = secret_dir if source.secret_ref else None
+    if source.parts is not None:
+        given = (source.parts.train, source.parts.validation, source.parts.test)
+        return find_parts({part: uri for part, uri in enumerate(given) if uri is not None}, source.format, secrets)
     if source.persistent_volume_claim is not None:
         uri = _volume_path(volume_dir, source.persistent_volume_claim.name, source.persistent_volume_claim.path)
     else:
         uri = source.uri or ""
-    files = find_files(uri, source.format, secret_dir if source.secret_ref else None)
-    if files.format == "imageFolder":
-        from headway_trainer.data.images import load_images
-
-        return load_images(files)
-    if files.format == "npz":
-        if len(files.paths) > 1:
-            raise UserError(f"data.source: {uri} holds {len(files.paths)} npz files: name one of them")
-        return load_npz(files.store, files.paths[0], spec.target)
-    from headway_trainer.data.tables import load_table
-
-    return load_table(files, spec.target)
+    return divided(find_files(uri, source.format, secrets))
 
 
 def _volume_path(volume_dir: str, claim: str, path: str) -> str:

@@ -41,6 +41,27 @@ def split(rows: int, shares: Sequence[float], seed: int, labels: Indices | None 
     return Parts(tuple(order[start:end] for start, end in itertools.pairwise(bounds)), stratified=False)
 
 
+def split_given(
+    part_of: npt.NDArray[np.int8], shares: Sequence[float], seed: int, labels: Indices | None = None
+) -> Parts:
+    """The parts that the source gives, part_of (rows,); those that it does not give share its training rows.
+
+    They do so in the proportion of their shares, as `split` divides. Raises ValueError as that.
+    """
+    given = [part == 0 or bool((part_of == part).any()) for part in range(len(shares))]
+    train = np.flatnonzero(part_of == 0)
+    wanted = [
+        share if part == 0 or not there else 0.0 for part, (share, there) in enumerate(zip(shares, given, strict=True))
+    ]
+    drawn = split(len(train), wanted, seed, labels[train] if labels is not None else None)
+    order = _shuffled(len(part_of), seed)
+    parts = tuple(
+        order[part_of[order] == part] if part > 0 and there else train[drawn.indices[part]]
+        for part, there in enumerate(given)
+    )
+    return Parts(parts, drawn.stratified or sum(share > 0 for share in wanted) == 1)
+
+
 def _exact(shares: Sequence[float]) -> list[Fraction]:
     """The shares as people write them: 0.7 is 7/10 and not the nearest binary fraction."""
     exact = [Fraction(str(share)) for share in shares]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
+
+import pyarrow as pa
 
 from headway_trainer.errors import UserError
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
+TABLE_SHARE = 1.7
+"""What preparation takes at most beside a table: its training rows, picked out, before they are encoded."""
+ARRAY_SHARE = 1.0
+"""The same for arrays."""
+PASSING_BYTES = 64 * 1024 * 1024
+"""Blocks on their way, whatever the size of the data."""
 
 
 def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
@@ -34,6 +43,26 @@ def check_fits(needed: int, what: str) -> None:
             f"preparing {what} takes about {_size(needed)} of memory, but {_size(left)} are left: "
             "raise spec.head.resources.memory, or give less data"
         )
+
+
+def check_table(columns: Iterable[tuple[pa.DataType, int]], rows: int, what: str, passing: int = 0) -> None:
+    """As check_fits, for a table of columns given as (type, bytes of the column as text).
+
+    passing are bytes that are there while it is read, and no more when it is prepared.
+    """
+    table = sum(_column_bytes(kind, rows, text) for kind, text in columns)
+    check_fits(table + max(passing, int(table * (TABLE_SHARE - 1))) + min(PASSING_BYTES, table), what)
+
+
+def check_arrays(size: int, what: str) -> None:
+    """As check_fits, for size bytes of arrays."""
+    check_fits(int(size * ARRAY_SHARE) + min(PASSING_BYTES, size), what)
+
+
+def _column_bytes(kind: pa.DataType, rows: int, text: int) -> int:
+    if pa.types.is_string(kind):
+        return text
+    return 0 if pa.types.is_null(kind) else rows * kind.bit_width // 8 + rows // 8
 
 
 def _table(path: Path) -> dict[str, int]:

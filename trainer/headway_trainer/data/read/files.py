@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from headway_api.data import Format
@@ -11,7 +13,7 @@ from headway_trainer.errors import NotFound, UserError
 from headway_trainer.storage import Store
 
 ENDINGS: dict[Format, tuple[str, ...]] = {
-    "csv": (".csv", ".csv.gz"),
+    "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
     "parquet": (".parquet", ".pq"),
     "jsonl": (".jsonl", ".ndjson", ".jsonl.gz"),
     "npz": (".npz",),
@@ -21,24 +23,43 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class SourceFiles:
-    """The files of a source, all of one format, sorted by path."""
+class SourceFile:
+    """One file of a source."""
 
     store: Store
-    """What the paths are relative to."""
-    paths: list[str]
-    sizes: list[int]
+    """What the path is relative to."""
+    path: str
+    """Empty, where the store is the file itself."""
+    size: int
+    part: int | None = None
+    """The part that all its rows belong to, where the source gives parts: 0 training, 1 validation, 2 test."""
+
+    @property
+    def uri(self) -> str:
+        """The file as messages name it."""
+        return self.store.child(self.path).uri if self.path else self.store.uri
+
+    @property
+    def is_gzip(self) -> bool:
+        """Whether the file is compressed."""
+        return _name(self.path or self.store.uri).endswith(".gz")
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files of a source, all of one format; those of a part, and of a folder, sorted by path."""
+
+    uri: str
+    """The source as messages name it."""
+    files: list[SourceFile]
     format: Format
     left_out: int = 0
     """Files of the folder that have another format's ending."""
 
-    def uri(self, path: str) -> str:
-        """A file as messages name it."""
-        return self.store.child(path).uri if path else self.store.uri
-
-    def is_gzip(self, path: str) -> bool:
-        """Whether a file is compressed."""
-        return _name(path or self.store.uri).endswith(".gz")
+    @property
+    def has_parts(self) -> bool:
+        """Whether the source itself says which rows train."""
+        return self.files[0].part is not None
 
 
 def find_files(uri: str, form: Format | None, secret_dir: str | None) -> SourceFiles:
@@ -52,9 +73,22 @@ def find_files(uri: str, form: Format | None, secret_dir: str | None) -> SourceF
     form = form or _format(uri, [path or uri for path, _ in found])
     fitting = [(path, size) for path, size in found if _name(path or uri).endswith(ENDINGS[form])]
     chosen = fitting or found
-    return SourceFiles(
-        store, [path for path, _ in chosen], [size for _, size in chosen], form, left_out=len(found) - len(chosen)
-    )
+    files = [SourceFile(store, path, size) for path, size in chosen]
+    return SourceFiles(store.uri, files, form, left_out=len(found) - len(chosen))
+
+
+def find_parts(uris: Mapping[int, str], form: Format | None, secret_dir: str | None) -> SourceFiles:
+    """The files of each part, by its number. Raises UserError, also where formats differ; StorageError."""
+    found = {part: find_files(uri, form, secret_dir) for part, uri in uris.items()}
+    formats = sorted({files.format for files in found.values()})
+    if len(formats) > 1:
+        raise UserError(f"data.source.parts: the parts have the formats {' and '.join(formats)}: give all in one")
+    files = [replace(file, part=part) for part, those in found.items() for file in those.files]
+    twice = [uri for uri, count in Counter(file.uri for file in files).items() if count > 1]
+    if twice:
+        raise UserError(f"data.source.parts: {twice[0]} is in two parts: what is learnt from cannot judge the model")
+    left_out = sum(those.left_out for those in found.values())
+    return SourceFiles(" and ".join(uris.values()), files, found[0].format, left_out)
 
 
 def _list(uri: str, secret_dir: str | None) -> tuple[Store, list[tuple[str, int]]]:
@@ -80,8 +114,14 @@ def _format(uri: str, paths: list[str]) -> Format:
     if len(found) == 1:
         return found.pop()
     if found:
+        labels = (
+            "; a table of labels beside images is not read, the names of the folders are"
+            if "imageFolder" in found
+            else ""
+        )
         raise UserError(
             f"data.source: {uri} holds files of the formats {', '.join(sorted(found))}: set data.source.format to one"
+            f"{labels}"
         )
     shown = ", ".join(PurePosixPath(path).name for path in paths[:_SHOWN])
     raise UserError(

@@ -1,0 +1,251 @@
+"""What a column of text holds: numbers, times, true and false, or text; told from all its values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway_trainer.data.content import ColumnFacts
+from headway_trainer.data.read import notations, times
+from headway_trainer.data.read.notations import Notation
+from headway_trainer.data.read.options import Options
+from headway_trainer.data.read.times import TimeFormat
+
+_SAMPLE = 64
+_WORDS = pa.array(["true", "false"])
+_AS_TEXT = frozenset(("text", "category", "id"))
+_LONG = 16
+"""Digits from which on whole numbers may be beyond 2^53."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a column of text becomes values."""
+
+    kind: pa.DataType
+    """int64, double, bool, timestamp[us], string, or null where it has no value."""
+    read: Callable[[pa.Array], pa.Array] | None = None
+    """From trimmed text, null where it is empty, to kind; none where Arrow's own reader does it."""
+    facts: ColumnFacts = field(default_factory=ColumnFacts)
+
+    def apply(self, values: pa.Array, words: pa.Array) -> pa.Array:
+        """The values; words stand for an empty value, but in text, where the reader of the file tells that."""
+        if pa.types.is_null(self.kind):
+            return pa.nulls(len(values))
+        if not pa.types.is_string(values.type):
+            return values
+        values = pc.utf8_trim_whitespace(values)
+        values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+        if pa.types.is_string(self.kind):
+            return values
+        values = pc.if_else(pc.is_in(values, words), pa.scalar(None, pa.string()), values)
+        return self.read(values) if self.read is not None else values.cast(self.kind)
+
+
+class TextColumn:
+    """Is shown the values of a column, and tells then how to read all of them.
+
+    Levels, each for what does not fit the one before: `int`, `double`, `other` (times, true and false, numbers as
+    people write them), `text`.
+    """
+
+    def __init__(self, options: Options, kind: str | None = None) -> None:
+        """kind: the job's kind for this column, where it gives one."""
+        self._kind = kind
+        self._words = pa.array(options.null_words, pa.string())
+        self._plain = options.decimal in (None, ".") and options.thousands != "."
+        self._level = "text" if kind in _AS_TEXT else "int"
+        self._given = times.given(options.date_format) if options.date_format else None
+        self._times: list[TimeFormat] = list(times.FORMATS)
+        self._notations = list(notations.notations(options.decimal, options.thousands))
+        self._bare = notations.NOTHING
+        self._booleans = True
+        self._whole = True
+        self._dotted = True
+        self._plus = False
+        self._zeros = 0
+        self._long = 0
+        self.known = 0
+        """Values that are there."""
+        self.nulls = 0
+        """Values that are nothing at all."""
+        self.blanks = 0
+        """Values of blanks alone, or of quotes with nothing between them."""
+        self.empty_words = 0
+        """Values that are words for an empty value, quoted or not."""
+        self.words: set[str] = set()
+        """Which words these are."""
+
+    def see(self, values: pa.Array) -> None:
+        """Take in a block of values: text as it stands in the file, null where there is nothing."""
+        self.nulls += values.null_count
+        values = values.drop_null() if values.null_count else values
+        # Words for empty values are looked for only where not all values are numbers.
+        if not self._take_numbers(values, self._level):
+            values = self._without_empty(values)
+            if not self._take_numbers(values, "double") and self._level != "text":
+                self._narrow(values)
+        self.known += len(values)
+
+    def _without_empty(self, values: pa.Array) -> pa.Array:
+        values = pc.utf8_trim_whitespace(values)
+        blank = pc.equal(values, "")
+        word = pc.is_in(values, self._words)
+        blanks, words = pc.sum(blank, min_count=0).as_py(), pc.sum(word, min_count=0).as_py()
+        self.blanks += blanks
+        self.empty_words += words
+        if words:
+            self.words |= set(pc.unique(values.filter(word)).to_pylist())
+        return values.filter(pc.invert(pc.or_(blank, word))) if blanks or words else values
+
+    def _take_numbers(self, values: pa.Array, up_to: str) -> bool:
+        """Whether the values are numbers as programs write them; what tells codes and dates from these is kept."""
+        if self._level not in ("int", "double"):
+            return False
+        if not len(values):
+            return True
+        level = _number_level(values, self._level, plain=self._plain and up_to == "double")
+        if level is None:
+            return False
+        self._level = level
+        zeros = values.filter(pc.and_(pc.starts_with(values, "0"), pc.greater(pc.binary_length(values), 1)))
+        if len(zeros):
+            self._zeros += pc.sum(pc.match_substring_regex(zeros, r"^0[\dxX]")).as_py()
+        if level == "double":
+            self._see_digits(values)
+        if self._given is not None and self._given.read(values) is None:
+            self._given = None
+        return True
+
+    def _see_digits(self, values: pa.Array) -> None:
+        if self._whole:
+            self._plus = self._plus or bool(pc.any(pc.starts_with(values, "+")).as_py())
+            self._long += pc.sum(pc.match_substring_regex(values, rf"^[+-]?\d{{{_LONG},}}$")).as_py()
+            self._whole = _all(values, r"^[+-]?\d+$")
+        self._dotted = self._dotted and _all(values, r"^-?\d{1,3}(\.\d{3})*$")
+
+    def _narrow(self, values: pa.Array) -> None:
+        """Some values are no plain numbers: what all of them can be."""
+        if self._level != "other" and self.known:
+            self._times, self._booleans = [], False
+            self._notations = [
+                n for n in self._notations if not self._zeros and (self._level == "int" or n.decimal == ".")
+            ]
+            self._bare = notations.NOTHING.beside(percents=frozenset((False,)))
+        self._level = "other"
+        unique = pc.unique(values)
+        for part in (unique[:_SAMPLE], unique):
+            self._try(part)
+        if self._notations:
+            self._bare = self._bare.beside(notations.strip(unique))
+        if not (self._booleans or self._times or self._notations or self._given):
+            self._level = "text"
+
+    def _try(self, values: pa.Array) -> None:
+        if self._given is not None and self._given.read(values) is None:
+            self._given = None
+        if self._booleans:
+            self._booleans = bool(pc.all(pc.is_in(pc.utf8_lower(values), _WORDS)).as_py())
+        self._times = [form for form in self._times if form.read(values) is not None]
+        if self._notations:
+            bare = notations.strip(values).values
+            self._notations = [notation for notation in self._notations if notation.read(bare).null_count == 0]
+
+    def decide(self) -> Reading:
+        """How to read the column, after all its values were seen."""
+        if self._level == "text" or not self.known:
+            return Reading(pa.string() if self._level == "text" else pa.null())
+        if self._given is not None:
+            return _times(self._given)
+        return self._as_written() if self._level == "other" else self._plain_numbers()
+
+    def _plain_numbers(self) -> Reading:
+        codes = self._zeros or (self._whole and self._long)
+        if codes and self._kind != "number":
+            return Reading(pa.string(), facts=ColumnFacts(leading_zeros=self._zeros, inexact=self._long))
+        if self._level == "int" or (self._whole and self._plus and not self._long):
+            written = "whole numbers with a plus sign" if self._plus else ""
+            return Reading(pa.int64(), self._cast(pa.int64()), ColumnFacts(written=written))
+        return Reading(pa.float64(), self._cast(pa.float64()), ColumnFacts(inexact=self._long))
+
+    def _cast(self, kind: pa.DataType) -> Callable[[pa.Array], pa.Array] | None:
+        """None where Arrow's own reader of numbers does it."""
+        if self._plus:
+            return lambda values: pc.replace_substring_regex(values, r"^\+", "").cast(kind)
+        return (lambda values: values.cast(kind)) if self.blanks or self.empty_words else None
+
+    def _as_written(self) -> Reading:
+        if self._booleans:
+            return Reading(pa.bool_(), lambda values: pc.equal(pc.utf8_lower(values), "true"))
+        if (form := times.choose(self._times)) is not None:
+            return _times(form)
+        notation = self._notation()
+        if notation is None:
+            return Reading(pa.string())
+        kind = pa.float64() if notation.decimal in self._bare.signs else pa.int64()
+        return Reading(
+            kind,
+            lambda values: notation.read(notations.strip(values).values).cast(kind),
+            ColumnFacts(written=f"numbers {notations.words(notation, self._bare)}"),
+        )
+
+    def _notation(self) -> Notation | None:
+        """The one way in which all values are numbers; none where there are two, or two units."""
+        if len(self._bare.currencies) > 1 or len(self._bare.percents) > 1:
+            return None
+        return notations.choose(self._notations, self._bare.signs)
+
+    @property
+    def has_decimal_comma(self) -> bool:
+        """Whether the values are numbers with a decimal comma, and nothing else."""
+        notation = self._notation() if self._level == "other" else None
+        return notation is not None and notation.decimal == "," in self._bare.signs
+
+    @property
+    def may_have_thousands(self) -> bool:
+        """Whether all decimal points of a column of numbers stand where points between thousands would."""
+        return self._level == "double" and self._dotted and not self._whole
+
+
+def _number_level(values: pa.Array, level: str, *, plain: bool) -> str | None:
+    """`int` or `double`, from level on, if the values are such numbers. plain: whether the point is a decimal point."""
+    if level == "int":
+        try:
+            values.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+        else:
+            return "int"
+    if plain:
+        try:
+            values.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return None
+        return "double"
+    return None
+
+
+def _times(form: TimeFormat) -> Reading:
+    return Reading(form.kind, _with_nulls(form.read), ColumnFacts(written=f"times {form.name}" if form.name else ""))
+
+
+def _with_nulls(read: Callable[[pa.Array], pa.Array | None]) -> Callable[[pa.Array], pa.Array]:
+    """A reader of values that all fit, as one of values with null between them."""
+
+    def whole(values: pa.Array) -> pa.Array:
+        valid = values.is_valid()
+        made = read(values.drop_null())
+        if made is None:
+            raise ValueError("the file changed while it was read")
+        places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
+        return made.take(pc.if_else(valid, places, pa.scalar(None, pa.int64())))
+
+    return whole
+
+
+def _all(values: pa.Array, pattern: str) -> bool:
+    """Whether all values fit; most often the first few tell."""
+    return all(pc.all(pc.match_substring_regex(part, pattern)).as_py() for part in (values[:_SAMPLE], values))

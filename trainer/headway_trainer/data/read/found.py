@@ -1,0 +1,41 @@
+"""What the readers of tables hand on, and what the files of a table have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from headway_trainer.data.content import ColumnFacts, ReadFacts
+from headway_trainer.errors import UserError
+
+
+@dataclass
+class ReadTables:
+    """What files of a table hold."""
+
+    tables: list[pa.Table]
+    """The rows of each file, all of the same columns and types."""
+    facts: dict[str, ColumnFacts]
+    read: ReadFacts = field(default_factory=ReadFacts)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_same_columns(files: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """files are (URI, column names). Raises UserError for the first whose columns are not those of the first."""
+    first, expected = files[0][0], set(files[0][1])
+    for uri, columns in files:
+        names = set(columns)
+        if missing := sorted(expected - names):
+            raise UserError(f"{uri} has no column {missing[0]!r}, which {first} has: all files need the same columns")
+        if more := sorted(names - expected):
+            raise UserError(f"{uri} has a column {more[0]!r}, which {first} has not: all files need the same columns")
+
+
+def refuse_twice(names: Sequence[str], uri: str) -> None:
+    """Raise UserError for two columns of one name. Those without one may be several: if empty, they are no columns."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1 and name)
+    if twice:
+        raise UserError(f"{uri} has two columns {twice[0]!r}: give each column a name of its own")

@@ -1,0 +1,99 @@
+"""Reads .npz files: an array of features, and one of targets."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headway_trainer.data.content import ArrayContent, ReadFacts
+from headway_trainer.data.read.files import SourceFile, SourceFiles
+from headway_trainer.data.read.hashes import hash_arrays
+from headway_trainer.data.read.memory import check_arrays
+from headway_trainer.data.read.shapes import as_rows
+from headway_trainer.errors import UserError
+
+
+def load_npz(files: SourceFiles, target: str | None, kinds: Mapping[str, str] | None = None) -> ArrayContent:
+    """One .npz file, or one for each part: the array `target` (default y) and one other array, the features.
+
+    kinds are the job's kinds of arrays. Pickled objects are refused. Raises UserError, naming file and array.
+    """
+    if len(files.files) > 1 and len({file.part for file in files.files}) < len(files.files):
+        raise UserError(f"data.source: {files.uri} holds {len(files.files)} npz files: name one of them, or one a part")
+    loaded = [_load(file, target) for file in files.files]
+    first, uri = loaded[0], files.files[0].uri
+    for (x, y, name), file in zip(loaded, files.files, strict=True):
+        if x.shape[1:] != first[0].shape[1:] or y.shape[1:] != first[1].shape[1:] or name != first[2]:
+            raise UserError(
+                f"{file.uri} has {name!r} of shape {x.shape} and targets of shape {y.shape}, but {uri} has "
+                f"{first[2]!r} of {first[0].shape} and {first[1].shape}: all parts need rows of one shape"
+            )
+    one = len(loaded) == 1
+    x = first[0] if one else np.concatenate([x for x, _, _ in loaded])
+    y = first[1] if one else np.concatenate([y for _, y, _ in loaded])
+    told = as_rows(x, first[2], (kinds or {}).get(first[2]))
+    return ArrayContent(
+        x=told.x,
+        y=y,
+        content_hash=hash_arrays(told.x, y),
+        target=f"the array {target or 'y'} of {uri}",
+        warnings=told.warnings,
+        read=ReadFacts(rows=len(y), files_left_out=files.left_out),
+        parts=None if not files.has_parts else _parts(files, [len(y) for _, y, _ in loaded]),
+    )
+
+
+def _parts(files: SourceFiles, counts: list[int]) -> npt.NDArray[np.int8]:
+    return np.repeat(np.array([file.part for file in files.files], np.int8), counts)
+
+
+def _load(file: SourceFile, target: str | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
+    """Features, targets, and the name of the features."""
+    with file.store.open_input(file.path) as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                check_arrays(sum(member.file_size for member in archive.infolist()), file.uri)
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as arrays:
+                x_name, y_name = _choose(arrays.files, target or "y", file.uri)
+                x, y = arrays[x_name], arrays[y_name]
+        except (ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise UserError(
+                f"{file.uri} is no .npz file of plain arrays ({error}): write it with numpy.savez, "
+                "with numbers, booleans or fixed-width text and no Python objects"
+            ) from error
+    _check_arrays(x, y, x_name, y_name, file.uri)
+    return x, y, x_name
+
+
+def _choose(names: list[str], target: str, uri: str) -> tuple[str, str]:
+    """The names of the features' and the target's array."""
+    if target not in names:
+        raise UserError(
+            f"{uri} has no array {target!r}, but {', '.join(sorted(names)) or 'none'}: set data.target to one"
+        )
+    others = [name for name in names if name != target]
+    features = next((name for name in ("x", "X") if name in others), others[0] if len(others) == 1 else None)
+    if features is None:
+        raise UserError(
+            f"{uri} must have one array of features beside {target!r}, or one named 'x', "
+            f"but has {', '.join(sorted(others)) or 'none'}"
+        )
+    return features, target
+
+
+def _check_arrays(x: npt.NDArray[Any], y: npt.NDArray[Any], x_name: str, y_name: str, uri: str) -> None:
+    if x.dtype.kind not in "iufb":
+        raise UserError(f"{uri}: the array {x_name!r} has the type {x.dtype}; features must be numbers")
+    if y.dtype.kind not in "iufbU":
+        raise UserError(f"{uri}: the array {y_name!r} has the type {y.dtype}; a target must be numbers or text")
+    if x.ndim < 2:  # noqa: PLR2004 - rows and features
+        raise UserError(f"{uri}: the array {x_name!r} has the shape {x.shape}; it must be rows by features")
+    if y.ndim == 0 or len(x) != len(y):
+        raise UserError(f"{uri}: {x_name!r} has {len(x)} rows and {y_name!r} has {y.size}: they must be equal")
+    if x.size == 0:
+        raise UserError(f"{uri}: the array {x_name!r} of shape {x.shape} has no rows or no features")

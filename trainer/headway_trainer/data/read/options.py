@@ -1,0 +1,59 @@
+"""What the job says about how files are read; what it leaves open is told from the files. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headway_api.data import Data
+from headway_api.reading import Read
+
+NULL_WORDS = (
+    "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "NaN", "nan", "-NaN", "-nan",
+    "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+)  # fmt: skip
+"""What csv writers put where a value is missing: an empty value, where it stands without quotes."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """`data.read`, and of `data.columns` what concerns reading. None: told from the files."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    null_values: tuple[str, ...] | None = None
+    quote: str | None = None
+    header: bool | None = None
+    comment: str | None = None
+    date_format: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """The kind of each column that the job gives one."""
+    ignored: frozenset[str] = frozenset()
+    """Columns with the role `ignore`: they are not read, so that nothing in them can be wrong."""
+
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """What stands for an empty value beside nothing at all."""
+        return NULL_WORDS if self.null_values is None else self.null_values
+
+    @staticmethod
+    def of(spec: Data) -> Options:
+        """What the data section says."""
+        read = spec.read or Read()
+        columns = spec.columns or {}
+        nulls = read.null_values
+        return Options(
+            delimiter=read.delimiter,
+            encoding=read.encoding,
+            decimal=read.decimal,
+            thousands=read.thousands,
+            null_values=None if nulls is None else tuple(nulls),
+            quote=read.quote,
+            header=read.header,
+            comment=read.comment,
+            date_format=read.date_format,
+            kinds={name: column.kind for name, column in columns.items() if column.kind is not None},
+            ignored=frozenset(name for name, column in columns.items() if column.role == "ignore"),
+        )
