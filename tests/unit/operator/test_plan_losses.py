@@ -55,6 +55,16 @@ def test_workers_that_reach_their_head_no_more_follow_it() -> None:
     assert len(zone(**fields).plan(after=70).create) == 8
 
 
+def test_a_drained_node_that_takes_head_and_worker_is_one_failure_though_nobody_saw_the_worker_go() -> None:
+    job = make_job().workers(2).running().head(deleting=T0 + 100).worker(1)
+    assert job.live().plan(after=90).create == (), "the head goes, and the attempt with it"
+    ended = make_job().workers(2).running().head(exit_code=143, disruption="EvictionByEvictionAPI").worker(1)
+    status = ended.live().plan(after=100).status
+    assert status is not None
+    assert status.attempts[0].cause == "Preempted"
+    assert status.failures == Failures(preempted=1)
+
+
 def lost_again(cause: str, after: float, number: int = 0, **fields: Any) -> int:
     """The failures of a job that lost a worker at T0 + 60, and so many seconds later another one."""
     builder = make_job().workers(3).running().head().worker(0, **fields).worker(1).worker(2)

@@ -38,7 +38,12 @@ def unrecorded(pods: PodSet, attempt: Attempt) -> list[tuple[Pod, Lost]]:
 
 
 def lost_workers(pods: PodSet, now: float) -> tuple[dict[int, Lost], float | None]:
-    """The places to fill again, with why; and when to decide about those of whom it is not known yet."""
+    """The places to fill again, with why; and when to decide about those of whom it is not known yet.
+
+    None while the head is being deleted: the attempt ends with it, and what took both of them is one failure.
+    """
+    if pods.head is not None and pods.head.deleting is not None:
+        return {}, None
     lost: dict[int, Lost] = {}
     wake: float | None = None
     for index, pod in pods.lost.items():
