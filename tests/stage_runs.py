@@ -62,6 +62,7 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
         secret_dir=None,
         code_dir=asked["code"],
         gpus=0,
+        threads=1,
         stop=threading.Event(),
         on_progress=lambda _: None,
         note=notes.append,

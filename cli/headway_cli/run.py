@@ -87,7 +87,7 @@ class Local:
 
 
 def _execute(local: Local, console: Console) -> int:
-    from headway_trainer.ray.runtime import Head, local_gpus, set_environment, wants_runtime_envs
+    from headway_trainer.ray.runtime import Head, local_cores, local_gpus, set_environment, wants_runtime_envs
 
     set_environment()
     from headway_trainer.logs import shipper, sources
@@ -102,8 +102,6 @@ def _execute(local: Local, console: Console) -> int:
     head = Head(workers=spec.workers.replicas, gpus=gpus, runtime_envs=wants_runtime_envs(spec), keep=logs.add)
     result: RunResult | None = None
     with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note), kept(logs):
-        if spec.workers.resources.gpu and gpus < spec.workers.replicas:
-            terminal.note(f"The job asks for GPUs, and this machine has {gpus}: it trains on the CPU.")
         try:
             surroundings = Surroundings(
                 head=head,
@@ -112,6 +110,7 @@ def _execute(local: Local, console: Console) -> int:
                 note=lambda sentence: _note(sentence, terminal, logs),
                 succeeded=lambda _: _publish(local),
                 gpus=gpus,
+                cores=local_cores(),
                 code_dir=code_folder(local),
             )
             pipeline = Pipeline(local.run_file(), surroundings)

@@ -27,6 +27,7 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
+from headway_trainer.training.threads import threads
 
 log = logging.getLogger("headway.pipeline")
 
@@ -51,6 +52,8 @@ class Surroundings:
     """Takes the last word of a run that has succeeded."""
     gpus: int = 0
     """GPUs that the training processes can have, all together."""
+    cores: int = 0
+    """Cores that are lent to the training processes, all together; 0 where they have what the job asks for."""
     storage_secret_dir: str | None = None
     data_secret_dir: str = wire.DATA_SECRET_DIR
     data_volume_dir: str = wire.DATA_VOLUME_DIR
@@ -73,6 +76,22 @@ class Told:
 def gpus_for_each(workers: Workers, there: int) -> int:
     """GPUs to lend to each training process: those that the job asks for, or as many as there are for each."""
     return min(max(1, workers.resources.gpu), there // workers.replicas)
+
+
+def gpus_unused(workers: Workers, there: int) -> str | None:
+    """Why GPUs that are there, or were asked for, are not used, in a sentence for people; none if all are."""
+    if there == 0:
+        asked = workers.resources.gpu > 0
+        return "The job asks for GPUs, and this machine has none: it trains on the CPU." if asked else None
+    each = gpus_for_each(workers, there)
+    if each == 0:
+        return (
+            f"This machine's GPUs ({there}) are not used, as each of the {workers.replicas} workers needs one of its "
+            f"own: it trains on the CPU. Set workers.replicas to {there} to use them."
+        )
+    if (used := each * workers.replicas) < there:
+        return f"The job uses {used} of this machine's {there} GPUs: more workers (workers.replicas) would use more."
+    return None
 
 
 class Pipeline:
@@ -168,12 +187,15 @@ class Pipeline:
     def _train(self, store: Store, info: DataInfo | None) -> TrainEnd:
         from headway_trainer.ray.train_stage import TrainingStage, train, train_own
 
+        if (sentence := gpus_unused(self.run.spec.workers, self.around.gpus)) is not None:
+            self.warn(sentence)
         stage = TrainingStage(
             run=self.run,
             store=store,
             secret_dir=self.around.storage_secret_dir,
             code_dir=self.around.code_dir,
             gpus=gpus_for_each(self.run.spec.workers, self.around.gpus),
+            threads=threads(self.run, self.around.cores),
             stop=self.around.stop,
             on_progress=self._on_progress,
             note=self.around.note,
@@ -288,6 +310,7 @@ class Pipeline:
                 steps=end.step,
                 early_stopped=end.early_stopped,
                 device=end.device,
+                threads=threads(self.run, self.around.cores),
                 precision_asked=training.precision,
                 precision_used=end.precision_used,
                 resumed_from_step=end.resumed_from_step,

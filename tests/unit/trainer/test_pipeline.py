@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -18,14 +19,15 @@ from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.errors import StorageError
 from headway_trainer.outcome import Interrupted, Lost
-from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each
+from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each, gpus_unused
 from headway_trainer.progress import Nowhere
 from headway_trainer.ray import controller
-from headway_trainer.ray.runtime import Head
+from headway_trainer.ray.runtime import Head, local_cores
 from headway_trainer.ray.torch_backend import TorchGroup
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.threads import threads
 
 SPEC = TrainingJobSpec.model_validate(
     {
@@ -268,6 +270,58 @@ def test_each_training_process_is_lent_what_the_job_asks_for_as_far_as_it_is_the
 ) -> None:
     workers = Workers.model_validate({"replicas": replicas, "resources": {"gpu": asked}})
     assert gpus_for_each(workers, there) == lent
+
+
+@pytest.mark.parametrize(
+    ("asked", "replicas", "there", "said"),
+    [
+        (0, 2, 0, None),
+        (1, 2, 0, "asks for GPUs, and this machine has none: it trains on the CPU"),
+        (0, 2, 1, r"GPUs \(1\) are not used, as each of the 2 workers .* Set workers\.replicas to 1 to use them"),
+        (1, 4, 3, r"GPUs \(3\) are not used, as each of the 4 workers"),
+        (0, 1, 1, None),
+        (0, 2, 4, r"uses 2 of this machine's 4 GPUs: more workers \(workers\.replicas\) would use more"),
+        (8, 2, 16, None),
+    ],
+)
+def test_a_gpu_that_is_there_is_used_or_it_is_said_why_not(
+    asked: int, replicas: int, there: int, said: str | None
+) -> None:
+    told = gpus_unused(Workers.model_validate({"replicas": replicas, "resources": {"gpu": asked}}), there)
+    assert (told is None) == (said is None)
+    assert said is None or re.search(said, told or "")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "replicas", "cores", "count"),
+    [
+        ("300m", 1, 0, 1),
+        ("2500m", 2, 0, 2),
+        ("300m", 2, 32, 16),
+        ("300m", 3, 2, 1),
+        ("1", 1, 8, 8),
+        ("4", 2, 2, 4),
+    ],
+)
+def test_a_process_computes_with_the_cores_that_it_asks_for_or_with_its_share_of_a_machine_that_is_its_own(
+    cpu: str, replicas: int, cores: int, count: int
+) -> None:
+    spec = SPEC.model_copy(
+        update={"workers": Workers.model_validate({"replicas": replicas, "resources": {"cpu": cpu}})}
+    )
+    run = wire.RunFile(namespace="", name="x", uid="", storage_uri="/nowhere", spec=spec)
+    assert threads(run, cores) == count
+
+
+def test_a_limit_on_cpu_time_bounds_the_cores_of_this_machine(tmp_path: Path) -> None:
+    limit = tmp_path / "cpu.max"
+    limit.write_text("max 100000\n")
+    every = local_cores(limit)
+    assert every == local_cores(tmp_path / "nothing")
+    limit.write_text("50000 100000\n")
+    assert local_cores(limit) == 1
+    limit.write_text(f"{100 * 100000} 100000\n")
+    assert local_cores(limit) == every
 
 
 def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,16 @@ from training_runs import make_job
 
 rank, folder, spec = int(sys.argv[1]), Path(sys.argv[2]), Training.model_validate_json(sys.argv[3])
 distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
-job = make_job(Store.open(str(folder)), spec, group=Workers(torch.device("cpu")))
+group = Workers(torch.device("cpu"))
+odd = torch.nn.Module()
+odd.register_buffer("turned", torch.full((3, 2), float(rank)).t())
+odd.register_buffer("flag", torch.tensor(rank == 0))
+odd.register_buffer("count", torch.tensor([rank + 7]))
+odd.register_buffer("nothing", torch.zeros(0))
+group.share_buffers(odd)
+assert torch.equal(odd.turned, torch.zeros(2, 3)) and odd.flag.item() and odd.count.tolist() == [7], odd.state_dict()
+group.share_buffers(torch.nn.Linear(1, 1))
+job = make_job(Store.open(str(folder)), spec, group=group)
 judged, save = [], []
 validate = Loop._validate
 

@@ -66,6 +66,7 @@ def made(
         secret_dir=None,
         code_dir=None,
         gpus=0,
+        threads=1,
         stop=threading.Event(),
         on_progress=on_progress,
         note=lambda _: None,

@@ -15,7 +15,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
 from headway_trainer.training.link import Request, TrainProgress
 from headway_trainer.training.loop import best_metric
-from training_runs import CLASSES, FEATURES, Driver, Ticks, finish, make_job, same, small_model, training
+from training_runs import CLASSES, FEATURES, Driver, Ticks, finish, make_job, run_until, same, small_model, training
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -140,6 +140,60 @@ def test_a_training_loss_that_is_no_number_reaches_the_driver_as_readable_progre
     assert len(link.progress) > 1
     for one in link.progress:
         assert TrainProgress.model_validate_json(one.model_dump_json()) == one
+
+
+def test_a_validation_pass_tells_that_it_goes_on(store: Store) -> None:
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(FEATURES, CLASSES)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if not self.training:
+                seen.append(len(link.progress))
+            outputs: torch.Tensor = self.layer(x)
+            return outputs
+
+    link, seen = Driver(), list[int]()
+    job = make_job(store, training(epochs=1, batchSize=4), link=link, clock=Ticks(1.0), model=Slow())
+    finish(job)
+    assert len(seen) == 5, "20 rows in batches of 4"
+    assert seen == sorted(set(seen)), "between two batches the driver is told something"
+    judged = [one.judged for one in link.progress if one.judged]
+    assert judged[:5] == [1, 2, 3, 4, 5]
+
+
+def test_a_resume_with_another_number_of_threads_says_that_sums_may_differ(store: Store) -> None:
+    spec = training(checkpoint={"everySteps": 2})
+    run_until(make_job(store, spec), 4)
+    same_number, _ = finish(make_job(store, spec, attempt=2))
+    assert not same_number.notes
+    torch.set_num_threads(2)
+    try:
+        end, _ = finish(make_job(store, spec, attempt=3))
+    finally:
+        torch.set_num_threads(1)
+    assert "taken with 1 threads a process, and 2 resumed it: sums may come out in another order" in end.notes[0]
+
+
+def test_what_the_compiler_alone_can_answer_brings_the_compiler() -> None:
+    program = """
+import sys, torch
+from torch.utils.checkpoint import checkpoint
+from headway_trainer.training.compiler_stub import without_compiler
+with without_compiler():
+    model = torch.nn.Linear(16, 4)
+    optimizer = torch.optim.AdamW(model.parameters())
+    checkpoint(model, torch.randn(4, 16).requires_grad_(), use_reentrant=False).sum().backward()
+    optimizer.step()
+    parts = [torch.randn(2, 3), torch.randn(4, 3)]
+    doubled = torch.nested.nested_tensor(parts, layout=torch.jagged) * 2
+    assert torch.equal(doubled[1], parts[1] * 2)
+assert sys.modules["torch._dynamo"] is torch._dynamo
+assert torch._dynamo.__file__
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_a_validation_part_the_training_loss_chooses(store: Store) -> None:

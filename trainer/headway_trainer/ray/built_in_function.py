@@ -32,7 +32,6 @@ from headway_trainer.training.loop import Loop, best_metric
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.precision import make_reproducible
 from headway_trainer.training.process_group import current_group
-from headway_trainer.training.threads import threads
 
 _JUDGED: tuple[Split, ...] = ("validation", "test")
 
@@ -51,11 +50,11 @@ class _Place:
 def train(config: dict[str, Any]) -> dict[str, Any] | None:
     """The built-in training function. Rank 0 returns a TrainEnd.
 
-    config: `run` and `info` as JSON, `secret_dir`, `code_dir`.
+    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`.
     """
     run = read_run_file(config["run"])
     info = DataInfo.model_validate_json(config["info"])
-    make_reproducible(threads(run))
+    make_reproducible(config["threads"])
     add_to_path(config["code_dir"])
     link: Link = WorkerLink() if distributed.get_rank() == 0 else Silence()
     try:

@@ -105,6 +105,15 @@ def local_gpus() -> int:
     return 0
 
 
+def local_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores of this machine that this process may use, whole ones; at least one."""
+    cores = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = cpu_max.read_text().split()
+        cores = min(cores, int(quota) // int(period))  # `max` where there is no limit
+    return max(1, cores)
+
+
 class Head:
     """Ray's head, in child processes of this one, and this process' connection to it as the driver."""
 

@@ -42,6 +42,8 @@ class TrainingStage:
     """A folder of the user's code that is not on the path yet."""
     gpus: int
     """Lent to each training process; 0: it works on the CPU."""
+    threads: int
+    """What each training process computes with on the CPU."""
     stop: threading.Event
     """Set when the driver is asked to stop."""
     on_progress: Callable[[TrainProgress], None]
@@ -59,6 +61,7 @@ class TrainingStage:
             "info": None if info is None else info.model_dump_json(),
             "secret_dir": self.secret_dir,
             "code_dir": self.code_dir,
+            "threads": self.threads,
         }
 
 

@@ -25,11 +25,13 @@ from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.sampler import derived_seed
-from headway_trainer.training.threads import threads
 
 
 def train(config: dict[str, Any]) -> None:
-    """Call the user's function. config: `run` and `info` as JSON (info may be none), `secret_dir`, `code_dir`."""
+    """Call the user's function.
+
+    config: `run` and `info` as JSON (info may be none), `secret_dir`, `code_dir`, `threads`.
+    """
     run = read_run_file(config["run"])
     info = None if config["info"] is None else DataInfo.model_validate_json(config["info"])
     spec = run.spec.training or Training()
@@ -39,7 +41,7 @@ def train(config: dict[str, Any]) -> None:
     fence = Checkpoints(store, run.attempt).refuse_if_fenced
     api.enter(api.Here(store, info, rank, world_size, fence))
     guard(store, fence)
-    torch.set_num_threads(threads(run))
+    torch.set_num_threads(config["threads"])
     seed_everything(derived_seed(run.spec.seed, rank, 1))
     folder = add_to_path(config["code_dir"])
     function = load_function(spec.entrypoint or "")

@@ -40,7 +40,7 @@ def _summary(result: RunResult) -> str:
         ("epochs", f"{training.epochs_run}{' (stopped early)' if training.early_stopped else ''}"),
         ("optimiser steps", _count(training.steps)),
         ("workers", str(result.world_size)),
-        ("device", f"{training.device}, {training.precision_used}"),
+        ("device", f"{training.device}, {training.precision_used}, {_threads(training.threads)}"),
         ("seed", str(result.seed)),
         ("attempt", str(result.attempt)),
         ("started", result.started),
@@ -92,6 +92,10 @@ def _confusion(result: RunResult, plot: bool) -> str:
         rows = [(name, *(str(count) for count in counts)) for name, counts in zip(classes, matrix, strict=True)]
         told = _table(("actual \\ predicted", *classes), rows)
     return f"## Confusion on the test part\n\n{told}\n{by_class}{image}"
+
+
+def _threads(count: int) -> str:
+    return f"{count} {'thread' if count == 1 else 'threads'} a process"
 
 
 def _by_class(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Iterable[tuple[str, ...]]:

@@ -99,6 +99,8 @@ class TrainingSummary(StatusSection):
     """Whether early stopping ended it."""
     device: str = "cpu"
     """What it ran on: `cpu`, or the GPU's name."""
+    threads: int = 1
+    """Threads that each training process computed with on the CPU."""
     precision_asked: str = "fp32"
     """The precision in the spec."""
     precision_used: str = "fp32"

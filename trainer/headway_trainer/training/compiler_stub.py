@@ -2,12 +2,15 @@
 
 torch's optimisers and DistributedDataParallel import `torch._dynamo` only to mark functions that it must leave alone,
 and to ask for a setting of it. With a stand-in that answers both, a worker takes its first step that much earlier; the
-arithmetic is the same (docs/decisions/0032). A user's own model may well be compiled: then the stand-in stays away.
+arithmetic is the same (docs/decisions/0032). Whatever else is asked of it (activation checkpointing and nested tensors
+do) is answered by the compiler itself, which is imported then. A user's own model may well be compiled: then the
+stand-in stays away.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -18,13 +21,28 @@ import torch
 _NAME = "torch._dynamo"
 
 
+class _StandIn(types.ModuleType):
+    """Knows what its dict has; becomes the compiler when it is asked for anything else."""
+
+    def __getattr__(self, name: str) -> Any:
+        # Modules are asked for __file__ and the like by whoever lists them; __path__ is the import of a part.
+        if name.startswith("__") and name != "__path__":
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if sys.modules.get(_NAME) is self:
+            del sys.modules[_NAME]
+            del torch._dynamo
+        compiler = importlib.import_module(_NAME)
+        self.__dict__.update({key: value for key, value in vars(compiler).items() if not key.startswith("__")})
+        return getattr(compiler, name)
+
+
 @contextlib.contextmanager
 def without_compiler() -> Iterator[None]:
     """Answer for the compiler in this block, unless it has been imported already."""
     if _NAME in sys.modules:
         yield
         return
-    stand_in = types.ModuleType(_NAME, "Stands in for torch's compiler where nothing is compiled.")
+    stand_in = _StandIn(_NAME, "Stands in for torch's compiler where nothing is compiled.")
     stand_in.__dict__.update(
         disable=_disable,
         graph_break=lambda: None,
@@ -35,8 +53,9 @@ def without_compiler() -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[_NAME]
-        del torch._dynamo
+        if sys.modules[_NAME] is stand_in:
+            del sys.modules[_NAME]
+            del torch._dynamo
 
 
 def _disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Callable[..., Any]:  # noqa: ARG001 - torch's signature

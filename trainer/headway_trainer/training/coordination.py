@@ -24,11 +24,17 @@ class Coordination:
     def __init__(self, inputs: LoopInputs) -> None:
         self._inputs = inputs
         self._left = 1
-        self._since = inputs.clock()
+        self._since = self._told = inputs.clock()
         self._steps = 0
         self._rows = 0
         self.samples_per_second: float | None = None
         self.steps_per_second: float | None = None
+
+    def while_judging(self, tell: Callable[[], None]) -> None:
+        """Tell about every CONTROL_SECONDS that a validation pass goes on: no step does meanwhile."""
+        if self._inputs.clock() - self._told >= CONTROL_SECONDS:
+            tell()
+            self._told = self._inputs.clock()
 
     def after_step(self, rows: int, overdue: bool, tell: Callable[[], None]) -> Request:
         """Count a step of `rows` rows over all ranks; what all ranks have to do now."""
@@ -47,6 +53,7 @@ class Coordination:
         self.steps_per_second = _smoothed(self.steps_per_second, self._steps / elapsed)
         tell()
         self._since, self._steps, self._rows = self._inputs.clock(), 0, 0
+        self._told = self._since
         return Request(decided)
 
 

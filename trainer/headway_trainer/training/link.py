@@ -38,6 +38,8 @@ class TrainProgress(StatusSection):
     """Planned steps that are done."""
     planned: int = 0
     """All planned steps."""
+    judged: int = 0
+    """Batches that rank 0 has judged in validation passes since this group of workers began."""
     samples_per_second: float | None = None
     """Rows a second over all workers."""
     steps_per_second: float | None = None

@@ -64,6 +64,7 @@ class Loop:
         self._scaler = grad_scaler(self._precision, inputs.device)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=inputs.device)
         self._seen = 0
+        self._judged = 0
         self._resumed_from: int | None = None
         self._first_step_time: str | None = None
         self._saved: CheckpointStatus | None = None
@@ -201,6 +202,8 @@ class Loop:
             with autocast(self._precision, device):
                 outputs = self._model(x[start : start + size].to(device))
             running.update(outputs, y[start : start + size].to(device))
+            self._judged += 1
+            self._coordination.while_judging(self._tell)
         self._model.train()
         running.load_state(self.inputs.group.sum(running.state()))
         return running.compute()
@@ -250,6 +253,11 @@ class Loop:
             self._restore_best()
         self._saved = inputs.checkpoints.status(manifest)
         self._resumed_from = self.state.step
+        if manifest.threads not in (None, torch.get_num_threads()):
+            self.notes.append(
+                f"The checkpoint of step {manifest.step} was taken with {manifest.threads} threads a process, and "
+                f"{torch.get_num_threads()} resumed it: sums may come out in another order."
+            )
         if manifest.world_size == inputs.group.world_size:
             self._restore_own_part(manifest)
         else:
@@ -305,6 +313,7 @@ class Loop:
                 step=state.step,
                 done=state.epoch * self._steps + state.batch,
                 planned=epochs * self._steps,
+                judged=self._judged,
                 samples_per_second=self._coordination.samples_per_second,
                 steps_per_second=self._coordination.steps_per_second,
                 # JSON has no NaN and no infinity.

@@ -91,14 +91,28 @@ class Workers:
         return [bytes(text[:size].tolist()).decode() for text, size in zip(texts, sizes, strict=True)]
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Broadcasts, as DistributedDataParallel makes them before each step."""
-        for buffer in model.buffers():
-            distributed.broadcast(buffer.detach(), src=0)
+        """One broadcast of the bytes of all buffers."""
+        buffers = [buffer.detach() for buffer in model.buffers()]
+        if not buffers:
+            return
+        together = torch.cat([_bytes(buffer) for buffer in buffers]).to(self._device)
+        distributed.broadcast(together, src=0)
+        start = 0
+        for buffer in buffers:
+            stop = start + buffer.numel() * buffer.element_size()
+            shared = together[start:stop].clone()  # a view as another type has to begin where its memory does
+            buffer.copy_(shared.view(buffer.dtype).reshape(buffer.shape))
+            start = stop
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model in DistributedDataParallel."""
         device_ids = [self._device] if self._device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=device_ids)
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor's content, uint8 (bytes,), whatever its type and its layout in memory."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def current_group(device: torch.device) -> Group:

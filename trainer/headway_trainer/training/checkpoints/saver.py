@@ -116,6 +116,7 @@ class Saver:
             batch=state.batch,
             attempt=inputs.checkpoints.attempt,
             world_size=inputs.group.world_size,
+            threads=torch.get_num_threads(),
             time=now(),
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
             best=best,

@@ -62,6 +62,8 @@ class Manifest(StatusSection):
     """The attempt that wrote it."""
     world_size: int
     """How many ranks wrote a part."""
+    threads: int | None = None
+    """How many threads each rank computed with; none in version 1."""
     time: Time
     """When it was committed."""
     metrics: dict[str, float] = Field(default_factory=dict)
