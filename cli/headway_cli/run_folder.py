@@ -121,11 +121,13 @@ class RunFolder:
         self._results.refuse_foreign(names)
         if fresh and pending:
             self._discard(state, pending, note)
+        elif same is not None and (change := self._correction(job, same)) is not None:
+            note(self._replaced(pending, f"the source has changed since ({change})"))
         elif same is not None:
             note(f"Going on with the unfinished run in {self.path} (--fresh would discard it).")
             return self._go_on(state, same)
         elif pending:
-            note(self._replaced(pending))
+            note(self._replaced(pending, "this is another spec"))
         return self._new(state, digest)
 
     def finish(self, attempt: Attempt, names: Sequence[str]) -> None:
@@ -178,10 +180,20 @@ class RunFolder:
             note(f"The results in {self.path} stay until this run has its own.")
         self._remove(runs)
 
-    def _replaced(self, runs: Sequence[RunState]) -> str:
+    def _correction(self, job: TrainingJob, run: RunState) -> str | None:
+        """How the source has changed since a run that ended with an error: what the user corrected is what counts."""
+        if run.outcome != "UserError" or job.spec.data is None:
+            return None
+        from headway_trainer.data.preparation import source_changes
+        from headway_trainer.storage import Store
+
+        store = Store.open(str(self._own / _RUNS / run.folder))
+        return source_changes(job.spec.data, seed=job.spec.seed, store=store)
+
+    def _replaced(self, runs: Sequence[RunState], why: str) -> str:
         left = "; ".join(self._described(run) for run in runs)
         return (
-            "The run before ended with an error in its data, code or spec, and this is another spec: it begins anew. "
+            f"The run before ended with an error in its data, code or spec, and {why}: it begins anew. "
             f"Until it has finished, these stay: {left}."
         )
 

@@ -17,15 +17,17 @@ from headway_api.status import Result
 from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
+from headway_trainer.data.preparation import forget, source_changes
 from headway_trainer.errors import UserError
 from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.outcome import Interrupted, Lost, Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.ray.runtime import Head
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
+from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import StepKeeper
-from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, now
+from headway_trainer.training.checkpoints.store import MODEL_FILE, RAY_FOLDER, RAY_RUN, Checkpoints, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 from headway_trainer.training.threads import threads
 
@@ -112,8 +114,17 @@ class Pipeline:
         store = Store.open(self.run.storage_uri, self.around.storage_secret_dir)
         self._keeper = StepKeeper(store, self.run.attempt)
         checkpoints = Checkpoints(store, self.run.attempt)
+        try:
+            return self._execute(store, checkpoints)
+        except UserError:
+            self._drop_rows_of_the_last_attempt(store, checkpoints)
+            raise
+
+    def _execute(self, store: Store, checkpoints: Checkpoints) -> tuple[RunResult, wire.Outcome]:
+        assert self._keeper is not None  # noqa: S101 - set before any stage
         with self._alive_meanwhile():
             checkpoints.claim()
+            self._compare_code(store, checkpoints)
             info = self._prepare(store, checkpoints)
             # torch and Ray Train take seconds to import: while Ray starts.
             from headway_trainer.ray import train_stage as _stage  # noqa: F401
@@ -161,14 +172,48 @@ class Pipeline:
         data = self.run.spec.data
         if data is None:
             return None
+        seed, folders = self.run.spec.seed, (self.around.data_volume_dir, self.around.data_secret_dir)
+        if (change := source_changes(data, seed=seed, store=store, folders=folders)) is not None:
+            self.warn(
+                f"The source has changed since the rows of this run were prepared ({change}): it goes on with those "
+                f"rows; {self._begin_anew} takes the new ones."
+            )
         return prepare(
             data,
-            seed=self.run.spec.seed,
+            seed=seed,
             store=store,
             volume_dir=self.around.data_volume_dir,
             secret_dir=self.around.data_secret_dir,
             fence=checkpoints.refuse_if_fenced,
         )
+
+    @property
+    def _begin_anew(self) -> str:
+        return "a job of another name" if self.run.uid else "headway run --fresh"
+
+    def _compare_code(self, store: Store, checkpoints: Checkpoints) -> None:
+        """Tell people where the code of their own that goes on is not the code that began."""
+        training, model = self.run.spec.training, self.run.spec.model
+        if not (training and training.entrypoint) and not (model and model.entrypoint):
+            return
+        before, now_there = read_record(store), module_digests(self.around.code_dir or wire.CODE_DIR)
+        change = None if before is None else changed_modules(before.code, now_there)
+        if change is not None and (checkpoints.reached() is not None or store.exists(f"{RAY_FOLDER}/{RAY_RUN}")):
+            self.warn(
+                f"The code has changed since this run's last attempt ({change}): it goes on from the newest checkpoint "
+                f"with the code of now; {self._begin_anew} begins anew."
+            )
+        write_record(store, RunRecord(code=now_there))
+
+    def _drop_rows_of_the_last_attempt(self, store: Store, checkpoints: Checkpoints) -> None:
+        """Leave no copy of the training data where no attempt follows. A local run may go on, and keeps it."""
+        if not self.run.uid or self.run.spec.retry.user_error > 0:
+            return
+        try:
+            checkpoints.refuse_if_fenced()
+            forget(store)
+        except Exception:
+            log.warning("the prepared rows were left there", exc_info=True)
 
     def _await_workers(self) -> None:
         """Wait for all workers. They had the time of preparing, too, so the deadline may well have no work to do."""

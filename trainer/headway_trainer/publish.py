@@ -9,9 +9,11 @@ import platform
 from headway_api import status
 from headway_api.base import StatusSection
 from headway_api.model import Model
-from headway_trainer.data.info import INFO_FILE, DataInfo
+from headway_trainer.data.info import DataInfo
+from headway_trainer.data.preparation import forget
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, write_report
+from headway_trainer.run_record import RECORD_FILE
 from headway_trainer.storage import FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE
 
@@ -101,8 +103,8 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
 
 def tidy(store: Store) -> None:
     """Delete what only an unfinished run needs. Raises StorageError."""
-    # What tells of the data goes first: data that is half deleted is none.
-    for path in (INFO_FILE, "data", PROGRESS_FILE):
+    forget(store)
+    for path in (PROGRESS_FILE, RECORD_FILE):
         store.delete(path)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -174,6 +174,19 @@ class Store:
         with storage_errors(self._uri(path), "list"):
             infos = [info for info in self.filesystem.get_file_info(selector) if info.type == fs.FileType.File]
         return sorted((info.path[len(root) :].lstrip("/"), int(info.size)) for info in infos)
+
+    @patient
+    def modified(self, paths: Sequence[str]) -> dict[str, int]:
+        """When files were changed last, in nanoseconds since 1970; without those that the storage tells nothing of."""
+        if len(paths) == 1:
+            with storage_errors(self._uri(paths[0]), "look up"):
+                infos = [self.filesystem.get_file_info(self._full(paths[0]))]
+        else:
+            root, deep = self._full(""), any("/" in path for path in paths)
+            with storage_errors(self.uri, "list"):
+                infos = self.filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=deep))
+        times = {info.path: info.mtime_ns for info in infos if info.mtime_ns is not None}
+        return {path: times[self._full(path)] for path in paths if self._full(path) in times}
 
     @patient
     def delete(self, path: str = "") -> None:

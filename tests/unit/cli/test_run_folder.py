@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from headway_api.job import TrainingJob
 from headway_cli import results
 from headway_cli.run_folder import Attempt, RunFolder
+from headway_trainer.data import prepare
 from headway_trainer.publish import RESULT_NAMES
 from headway_trainer.report.model import Artifact, Environment, RunResult
+from headway_trainer.storage import Store
 
 MODEL, REPORT, RESULT, PLOT = "model.safetensors", "report.md", "result.json", "plots/loss.png"
 FOREIGN_NAMES = (
@@ -263,6 +265,30 @@ def test_after_an_error_the_same_spec_goes_on_where_it_was(output: Output) -> No
     RunFolder(output.path).fail(wrong)
     again = output.begin()
     assert (again.resumes, again.path) == (True, wrong.path)
+
+
+@pytest.mark.parametrize("outcome", ["UserError", "Unfinished"])
+def test_after_an_error_rows_that_the_user_corrected_begin_anew_and_otherwise_the_run_goes_on(
+    output: Output, tmp_path: Path, outcome: str
+) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100)))
+    its = job(data={"source": {"uri": str(source)}, "target": "label"})
+    assert its.spec.data is not None
+    before = output.begin(its)
+    prepare(its.spec.data, seed=its.spec.seed, store=Store.open(str(before.path)))
+    if outcome == "UserError":
+        RunFolder(output.path).fail(before)
+    again = output.begin(its)
+    assert again.resumes, "nothing was corrected"
+    if outcome == "UserError":
+        RunFolder(output.path).fail(again)
+    source.write_text(source.read_text() + "1,1\n")
+    corrected = output.begin(its)
+    assert corrected.resumes == (outcome == "Unfinished")
+    assert before.path.exists()
+    if outcome == "UserError":
+        assert f"the source has changed since ({source}: 498 bytes then, 502 now): it begins anew" in output.notes[-1]
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:

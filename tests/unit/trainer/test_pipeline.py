@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 from ray.train import RunConfig, ScalingConfig
 
 from headway_api import wire
-from headway_api.job import TrainingJobSpec
+from headway_api.data import Data
+from headway_api.job import Retry, TrainingJobSpec
+from headway_api.model import Model
 from headway_api.pods import Workers
 from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE, DataInfo
-from headway_trainer.errors import StorageError
+from headway_trainer.errors import StorageError, UserError
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each, gpus_unused
 from headway_trainer.progress import Nowhere
@@ -200,6 +203,71 @@ def test_data_that_is_half_cleaned_up_is_prepared_anew(tmp_path: Path, monkeypat
             publish.tidy(world.store)
     assert not world.store.exists(INFO_FILE)
     assert world.pipeline._prepare(world.store, Checkpoints(world.store, 1)) == before
+
+
+def test_a_resume_tells_that_the_source_has_changed_and_goes_on_with_the_rows_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    source = tmp_path / "rows.csv"
+    source.write_text("a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100)))
+    data = Data.model_validate({"source": {"uri": str(source)}, "target": "label"})
+    run = world.pipeline.run
+    world.pipeline.run = run.model_copy(update={"spec": run.spec.model_copy(update={"data": data})})
+    before = world.pipeline._prepare(world.store, Checkpoints(world.store, 1))
+    assert world.pipeline.told.warnings == []
+    source.write_text(source.read_text() + "1,1\n")
+    assert world.pipeline._prepare(world.store, Checkpoints(world.store, 1)) == before
+    assert world.pipeline.told.warnings == [
+        f"The source has changed since the rows of this run were prepared ({source}: 498 bytes then, 502 now): it goes "
+        "on with those rows; a job of another name takes the new ones."
+    ]
+
+
+def test_a_resume_tells_that_the_code_has_changed_once_there_is_something_to_go_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    (tmp_path / "code").mkdir()
+    module = tmp_path / "code/net.py"
+    pipeline = world.pipeline
+    own = pipeline.run.spec.model_copy(update={"model": Model(entrypoint="net:build")})
+    pipeline.run = pipeline.run.model_copy(update={"spec": own, "uid": ""})
+    pipeline.around = replace(pipeline.around, code_dir=str(tmp_path / "code"))
+    checkpoints = Checkpoints(world.store, 1)
+    for text in ("first", "second"):
+        module.write_text(text)
+        pipeline._compare_code(world.store, checkpoints)
+    assert pipeline.told.warnings == [], "nothing was trained yet"
+    world.store.write("checkpoints/step-0000000007-attempt-1/model.safetensors", b"weights")
+    pipeline._compare_code(world.store, checkpoints)
+    assert pipeline.told.warnings == [], "nothing has changed"
+    module.write_text("third")
+    pipeline._compare_code(world.store, checkpoints)
+    assert pipeline.told.warnings == [
+        "The code has changed since this run's last attempt (net.py): it goes on from the newest checkpoint with the "
+        "code of now; headway run --fresh begins anew."
+    ]
+
+
+@pytest.mark.parametrize(("uid", "retries", "stays"), [("u", 0, False), ("u", 1, True), ("", 0, True)])
+def test_after_an_error_of_the_user_no_copy_of_their_rows_stays_where_no_attempt_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: str, retries: int, *, stays: bool
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    run = world.pipeline.run
+    spec = run.spec.model_copy(update={"retry": Retry.model_validate({"userError": retries})})
+    world.pipeline.run = run.model_copy(update={"uid": uid, "spec": spec})
+
+    def train(*_: object) -> TrainEnd:
+        assert world.store.exists(INFO_FILE)
+        raise UserError("train.py:3 raised KeyError")
+
+    monkeypatch.setattr(world.pipeline, "_train", train)
+    with pytest.raises(UserError):
+        world.pipeline.execute()
+    world.head._stopping.set()
+    assert world.store.exists(INFO_FILE) == world.store.exists("data") == stays
 
 
 def test_a_driver_whose_place_another_has_taken_publishes_nothing(

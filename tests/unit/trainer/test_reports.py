@@ -11,8 +11,9 @@ import pytest
 
 from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS
 from headway_trainer.ray.failure_policy import Reached
-from headway_trainer.ray.reports import FOLDER, RUN_NAME, Reports
+from headway_trainer.ray.reports import Reports
 from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints.store import RAY_FOLDER, RAY_RUN
 from headway_trainer.training.link import TrainProgress
 
 
@@ -39,7 +40,7 @@ def test_what_is_reached_never_grows_by_beginning_from_nothing_again(store: Stor
 
 
 def test_a_reported_step_and_each_checkpoint_are_what_is_reached(store: Store) -> None:
-    store.child(FOLDER, RUN_NAME).write("checkpoint_manager_snapshot.json", json.dumps({}).encode())
+    store.child(RAY_FOLDER, RAY_RUN).write("checkpoint_manager_snapshot.json", json.dumps({}).encode())
     told: list[TrainProgress] = []
     reports = Reports(store, told.append, keep_last=2)
     report(reports, {"step": 40}, checkpoint="a")
@@ -54,7 +55,7 @@ def test_as_many_of_the_newest_checkpoints_stay_as_the_spec_says(store: Store) -
 
 
 def test_a_list_that_is_cut_short_is_replaced_by_one_whose_checkpoints_are_there(store: Store) -> None:
-    folder = store.child(FOLDER, RUN_NAME)
+    folder = store.child(RAY_FOLDER, RAY_RUN)
 
     def listed(*names: str) -> bytes:
         return json.dumps({"checkpoint_results": [{"checkpoint_dir_name": name} for name in names]}).encode()

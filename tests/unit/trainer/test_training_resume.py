@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from headway_trainer.errors import UserError
 from headway_trainer.storage import FileDigest, Pieces, Store
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Request, TrainEnd
-from training_runs import Driver, Ticks, cut_at_write, finish, make_job, run_until, same, small_model, training
+from training_runs import (
+    CLASSES,
+    FEATURES,
+    Driver,
+    Ticks,
+    cut_at_write,
+    finish,
+    make_job,
+    run_until,
+    same,
+    small_model,
+    training,
+)
 
 STEPS = 12
 SPECS: dict[str, dict[str, Any]] = {
@@ -193,3 +207,40 @@ def _steps_left(store: Store, spec: Any, attempt: int, total: int) -> int:
 
 def _timeless(record: Any) -> Any:
     return record.model_copy(update={"seconds": None})
+
+
+def _wider() -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Dropout(0.3), nn.Linear(9, CLASSES))
+
+
+def _deeper() -> nn.Module:
+    return nn.Sequential(*small_model().children(), nn.ReLU(), nn.Linear(CLASSES, CLASSES))
+
+
+def _shallower() -> nn.Module:
+    return nn.Sequential(next(small_model().children()))
+
+
+def _frozen() -> nn.Module:
+    model = small_model()
+    next(model.children()).requires_grad_(requires_grad=False)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "what"),
+    [
+        (_wider, r"0\.weight has the shape \[8, \d+\] there, and \[9, \d+\] in the model"),
+        (_deeper, r"the model has 6\.weight, and it has none"),
+        (_shallower, r"it has 1\.\w+, and the model has none"),
+        (_frozen, r"other parameters were trained"),
+    ],
+)
+def test_a_model_that_was_changed_since_is_a_sentence_that_says_how_to_begin_anew(
+    tmp_path: Path, build: Callable[[], nn.Module], what: str
+) -> None:
+    store = Store.open(str(tmp_path))
+    run_until(make_job(store, training(checkpoint={"everySteps": 1})), 4)
+    changed = make_job(store, training(checkpoint={"everySteps": 1}), attempt=2, model=build())
+    with pytest.raises(UserError, match=rf"the checkpoint of step 3 does not fit .*: {what}; .*headway run --fresh"):
+        finish(changed)

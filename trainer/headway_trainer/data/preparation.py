@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from headway_api.base import StatusSection
 from headway_api.data import Data
 from headway_trainer.data import encode, sources, targets
 from headway_trainer.data.content import ArrayContent, TableContent
+from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_file
 from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.shards import write_array
@@ -40,6 +42,8 @@ class Prepared(StatusSection):
     """What is known of it."""
     files: list[FileDigest]
     """All its arrays, by their paths in the run's folder."""
+    source: Fingerprint | None = None
+    """What the source's files were like; none for a built-in set."""
 
 
 def prepare(
@@ -62,6 +66,8 @@ def prepare(
     damaged = None if found is None else _damage(store, found.files)
     if found is not None and damaged is None:
         return found.info
+    # First, so that a file that changes while it is read counts as changed since.
+    source = sources.take_fingerprint(spec, volume_dir=volume_dir, secret_dir=secret_dir)
     content = sources.load(spec, volume_dir=volume_dir, secret_dir=secret_dir)
     fence()
     info, files = _prepare(spec, seed, content, digest, store)
@@ -70,8 +76,38 @@ def prepare(
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
         info = info.model_copy(update={"notes": [*info.notes, note]})
     fence()
-    store.write(INFO_FILE, Prepared(info=info, files=files).model_dump_json(indent=2).encode())
+    store.write(INFO_FILE, Prepared(info=info, files=files, source=source).model_dump_json(indent=2).encode())
     return info
+
+
+def source_changes(
+    spec: Data,
+    *,
+    seed: int,
+    store: Store,
+    folders: tuple[str, str] = (wire.DATA_VOLUME_DIR, wire.DATA_SECRET_DIR),
+) -> str | None:
+    """How the source differs from what rows were prepared from, in words; none if it does not, or there are no rows.
+
+    folders: those of the data's volume and of its credentials. Raises StorageError for the run's own storage.
+    """
+    found = _prepared(store, data_digest(spec, seed))
+    if found is None or found.source is None:
+        return None
+    return sources.changes_since(found.source, spec, volume_dir=folders[0], secret_dir=folders[1])
+
+
+def forget(store: Store) -> None:
+    """Delete prepared rows: the files that belong to them, and no others. Raises StorageError."""
+    files = [x_file(name) for name in SPLITS] + [y_file(name) for name in SPLITS]
+    with contextlib.suppress(NotFound, ValidationError):
+        files += [file.name for file in Prepared.model_validate_json(store.read(INFO_FILE)).files]
+    # What tells of the rows goes first: rows that are half deleted are none.
+    for path in dict.fromkeys([INFO_FILE, *files]):
+        store.delete(path)
+    folder = INFO_FILE.partition("/")[0]
+    if not store.list(folder):
+        store.delete(folder)
 
 
 def data_digest(spec: Data, seed: int) -> str:

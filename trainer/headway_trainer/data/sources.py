@@ -6,11 +6,12 @@ from pathlib import Path
 
 from headway_api.data import Data
 from headway_trainer.data.content import ArrayContent, TableContent
+from headway_trainer.data.fingerprint import Fingerprint, changes, take
 from headway_trainer.data.read.builtin import load_builtin
 from headway_trainer.data.read.files import SourceFiles, find_files, find_parts
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.parts import divided
-from headway_trainer.errors import UserError
+from headway_trainer.errors import StorageError, UserError
 
 
 def load(spec: Data, *, volume_dir: str, secret_dir: str) -> TableContent | ArrayContent:
@@ -31,6 +32,19 @@ def load(spec: Data, *, volume_dir: str, secret_dir: str) -> TableContent | Arra
     from headway_trainer.data.read.tables import load_table
 
     return load_table(files, spec.target_names, options)
+
+
+def take_fingerprint(spec: Data, *, volume_dir: str, secret_dir: str) -> Fingerprint | None:
+    """What the source's files are like now; none for a built-in set. Raises UserError and StorageError."""
+    return None if spec.source.builtin is not None else take(_find(spec, volume_dir, secret_dir).files)
+
+
+def changes_since(before: Fingerprint, spec: Data, *, volume_dir: str, secret_dir: str) -> str | None:
+    """How the source differs from what it was, in words; none if it does not."""
+    try:
+        return changes(before, _find(spec, volume_dir, secret_dir).files)
+    except (UserError, StorageError) as error:
+        return f"it cannot be looked at now ({error})"
 
 
 def _find(spec: Data, volume_dir: str, secret_dir: str) -> SourceFiles:

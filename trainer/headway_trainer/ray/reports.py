@@ -14,12 +14,9 @@ from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS, CheckpointSt
 from headway_trainer.errors import NotFound
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints.store import now
+from headway_trainer.training.checkpoints.store import RAY_FOLDER, RAY_RUN, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
-FOLDER = "ray"
-RUN_NAME = "run"
-"""Each job has a folder of its own, so all runs may have the same name, by which Ray Train finds their checkpoints."""
 _SNAPSHOT = "checkpoint_manager_snapshot.json"
 _BACKUP = "checkpoint_manager_snapshot.backup.json"
 _EPOCH_NAMES = ("epoch", "current_epoch")
@@ -41,7 +38,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         """How often before this group of workers began."""
         self._checkpoints = 0
         self._store = store
-        self._folder = store.child(FOLDER, RUN_NAME)
+        self._folder = store.child(RAY_FOLDER, RAY_RUN)
         self._on_progress = on_progress
         self._values: dict[str, float] = {}
         self._checkpoint: CheckpointStatus | None = None
@@ -63,9 +60,9 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
 
     def run_config(self) -> RunConfig:
         """Where Ray Train puts what is reported."""
-        ray_store = self._store.child(FOLDER)
+        ray_store = self._store.child(RAY_FOLDER)
         return RunConfig(
-            name=RUN_NAME,
+            name=RAY_RUN,
             storage_path=ray_store.base,
             storage_filesystem=ray_store.filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=self._keep_last),

@@ -21,6 +21,7 @@ from headway_trainer.models.build import parameter_count
 from headway_trainer.report.model import EpochRecord
 from headway_trainer.training import history
 from headway_trainer.training.checkpoints import state as states
+from headway_trainer.training.checkpoints.fit import refuse_other_model, refuse_other_parameters
 from headway_trainer.training.checkpoints.saver import Saver, TrainingTensors
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Damaged, Manifest
 from headway_trainer.training.coordination import Coordination
@@ -245,8 +246,12 @@ class Loop:
         if manifest is None:
             return
         self.state = states.SharedState.model_validate_json(inputs.checkpoints.read(manifest, states.STATE_FILE))
-        self._model.load_state_dict(load(inputs.checkpoints.read(manifest, MODEL_FILE)))
-        load_optimizer_tensors(self._optimizer, load(inputs.checkpoints.read(manifest, states.OPTIMIZER_FILE)))
+        weights = load(inputs.checkpoints.read(manifest, MODEL_FILE))
+        refuse_other_model(manifest.step, self._model, weights)
+        self._model.load_state_dict(weights)
+        moments = load(inputs.checkpoints.read(manifest, states.OPTIMIZER_FILE))
+        refuse_other_parameters(manifest.step, self._optimizer, moments)
+        load_optimizer_tensors(self._optimizer, moments)
         if self.state.scaler:
             self._scaler.load_state_dict(dict(self.state.scaler))
         if inputs.group.rank == 0:

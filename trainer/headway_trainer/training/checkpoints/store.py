@@ -28,6 +28,10 @@ from headway_trainer.storage_faults import patient
 from headway_trainer.training.early_stopping import Mode
 
 FOLDER = "checkpoints"
+RAY_FOLDER = "ray"
+"""Where Ray Train keeps the checkpoints that a training function of the user's own reports."""
+RAY_RUN = "run"
+"""Each job has a folder of its own, so all runs may have the same name, by which Ray Train finds their checkpoints."""
 MANIFEST = "manifest.json"
 CLAIM = "attempt.json"
 MODEL_FILE = "model.safetensors"
