@@ -47,14 +47,26 @@ def _splits(draw: Callable[[Values], Any]) -> dict[str, Any]:
 
 
 _FORMATS = st.sampled_from(["csv", "parquet", "jsonl", "npz", "imageFolder"])
+_LOCAL = TEXTS.filter(lambda text: "://" not in text)
 _SOURCES = st.one_of(
     st.fixed_dictionaries({"builtin": st.fixed_dictionaries({"name": st.sampled_from(["digits", "iris"])})}),
-    st.fixed_dictionaries({"uri": TEXTS}, optional={"format": _FORMATS, "secretRef": SECRETS}),
+    st.fixed_dictionaries({"uri": _LOCAL}, optional={"format": _FORMATS}),
+    st.fixed_dictionaries({"uri": st.sampled_from(["s3://lake/a", "gs://b/*.csv"])}, optional={"secretRef": SECRETS}),
     st.fixed_dictionaries({"persistentVolumeClaim": CLAIMS}, optional={"format": _FORMATS}),
+    st.fixed_dictionaries(
+        {"parts": st.fixed_dictionaries({"train": st.just("a"), "test": st.just("b")})}, optional={"format": _FORMATS}
+    ),
+)
+_COLUMNS = st.dictionaries(
+    st.just("") | TEXTS.map(lambda text: f"column {text}"),
+    _some(kind=st.sampled_from(["number", "category"]), role=st.sampled_from(["feature", "ignore"])).filter(bool),
+    max_size=3,
 )
 _DATA = st.fixed_dictionaries(
-    {"source": _SOURCES, "target": TEXTS},
+    {"source": _SOURCES, "target": TEXTS.filter(lambda text: not text.startswith("column "))},
     optional={
+        "columns": _COLUMNS,
+        "read": _some(encoding=st.sampled_from(["utf-8", "latin-1"]), decimal=st.just(","), nullValues=st.just(["-"])),
         "task": st.sampled_from(["classification", "regression"]),
         "split": _splits(),
         "scale": st.sampled_from(["standard", "minMax", "none"]),
@@ -73,7 +85,7 @@ _MODELS = st.one_of(
 )
 _CHECKPOINTS = st.one_of(
     _some(everySteps=st.integers(1, 10**9), keepLast=st.integers(1, 100), metric=METRICS),
-    _some(everySeconds=st.integers(1, 604_800), mode=st.sampled_from(["min", "max"])),
+    _some(everySeconds=st.integers(1, 604_800), mode=st.just("min")),
 )
 _LOOP = {
     "epochs": st.integers(1, 10**6),
@@ -145,6 +157,48 @@ SPECS = st.one_of(
 METADATA = st.fixed_dictionaries(
     {"name": NAMES}, optional={"labels": st.dictionaries(NAMES, NAMES | st.just(""), max_size=2)}
 )
+_TASKS = {"digits": "classification", "iris": "classification", "imageFolder": "classification"}
+_TEXT_FORMATS = ("csv", "jsonl")
+
+
+def _coherent(document: dict[str, Any]) -> dict[str, Any]:
+    """A job whose sections were drawn by themselves, without what they contradict each other in."""
+    document = copy.deepcopy(document)
+    spec = document["spec"]
+    training = spec.get("training", {})
+    task = _coherent_data(spec["data"], spec.get("model", {})) if "data" in spec else None
+    metrics = {"accuracy", "f1", "confusionMatrix"} if task == "classification" else {"mse"} if task else set()
+    chosen = [name for name in spec.get("evaluation", {}).get("metrics", []) if name in metrics]
+    spec.pop("evaluation", None)
+    if chosen:
+        spec["evaluation"] = {"metrics": chosen}
+    for watching in (training.get("earlyStopping", {}), training.get("checkpoint", {})):
+        if task == "regression" and watching.get("metric") == "validation/f1":
+            watching["metric"] = "validation/loss"
+    if training.get("optimizer", {}).get("name") != "sgd":
+        training.get("optimizer", {}).pop("momentum", None)
+    replicas = spec.get("workers", {}).get("replicas", 1)
+    if training.get("batchSize", 64) < replicas:
+        training["batchSize"] = replicas
+    return document
+
+
+def _coherent_data(data: dict[str, Any], model: dict[str, Any]) -> str | None:
+    """Take out of the data what its source does not have; the task, where the source or the user tells it."""
+    source = data["source"]
+    kind = source.get("builtin", {}).get("name") or source.get("format")
+    if kind in _TASKS:
+        data.pop("target", None)
+        data.pop("columns", None)
+        data.update({"task": _TASKS[kind]} if "task" in data else {})
+    if kind not in _TEXT_FORMATS:
+        data.pop("read", None)
+    tables = kind in ("iris", "csv", "parquet", "jsonl") or "*.csv" in source.get("uri", "")
+    if tables and model.get("name") == "cnn":
+        model.update(name="mlp", options={})
+    return _TASKS.get(kind) or data.get("task")
+
+
 JOBS: Values = st.fixed_dictionaries(
     {
         "apiVersion": st.just("headway.dev/v1alpha1"),
@@ -152,7 +206,7 @@ JOBS: Values = st.fixed_dictionaries(
         "metadata": METADATA,
         "spec": SPECS,
     }
-)
+).map(_coherent)
 """Valid TrainingJobs."""
 
 _JUNK = JSON | st.sampled_from([-1, 0, 2**63, "", "x" * 3000, [], {}, {"a": 1}, True, 1.5, "1", "\x00", "é"])

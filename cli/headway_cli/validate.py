@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from headway_api.problems import word
 from headway_api.validate import Document, Problem, Report, check
+from headway_api.wording import word
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ the operator. A test feeds both the same documents.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -54,10 +54,10 @@ class BrokenRule:
 
     message: str
     """The rule's sentence."""
-    field: str | None
-    """The camelCase field of the section that it is about, where there is a single one."""
+    path: tuple[str | int, ...] = ()
+    """The way from the section to what it is about; empty for the section as a whole."""
     errors: tuple[Any, ...] = ()
-    """pydantic's error details, where another model judged that field."""
+    """pydantic's error details, where another model judged what is there."""
 
 
 def rule_schema(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -91,6 +91,8 @@ class Section(BaseModel):
         json_schema_extra=rule_schema,
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
+    checks: ClassVar[tuple[Callable[[Any], Iterable[BrokenRule]], ...]] = ()
+    """What no CustomResourceDefinition can say: it is for `headway validate`, `headway run` and the operator."""
 
     @model_validator(mode="before")
     @classmethod
@@ -105,14 +107,25 @@ class Section(BaseModel):
         return self
 
     def broken_rules(self) -> Iterator[BrokenRule]:
-        """The section's own rules that it does not keep."""
+        """The rules and checks of the section that it does not keep."""
+        for judge in self.judges():
+            yield from judge()
+
+    def judges(self) -> Iterator[Callable[[], Iterable[BrokenRule]]]:
+        """Each rule and check by itself: of values that are wrong in themselves, some cannot be judged."""
         for rule in type(self).rules:
-            try:
-                if not rule.holds(self):
-                    yield BrokenRule(rule.message, rule.field)
-            except PydanticCustomError as error:
-                context = error.context or {}
-                yield BrokenRule(error.message(), context.get("field", rule.field), tuple(context.get("errors", ())))
+            yield partial(_broken, rule, self)
+        for check in type(self).checks:
+            yield partial(check, self)
+
+
+def _broken(rule: Rule, section: Section) -> list[BrokenRule]:
+    try:
+        return [] if rule.holds(section) else [BrokenRule(rule.message, (rule.field,) if rule.field else ())]
+    except PydanticCustomError as error:
+        context = error.context or {}
+        field = context.get("field", rule.field)
+        return [BrokenRule(error.message(), (field,) if field else (), tuple(context.get("errors", ())))]
 
 
 @dataclass(frozen=True)

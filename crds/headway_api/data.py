@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -26,6 +28,29 @@ from headway_api.metrics import Task
 from headway_api.reading import Read
 
 Format = Literal["csv", "parquet", "jsonl", "npz", "imageFolder"]
+TABLES: tuple[Format, ...] = ("csv", "parquet", "jsonl")
+ENDINGS: Mapping[Format, tuple[str, ...]] = MappingProxyType(
+    {
+        "csv": (".csv", ".csv.gz"),
+        "parquet": (".parquet", ".pq"),
+        "jsonl": (".jsonl", ".ndjson", ".jsonl.gz"),
+        "npz": (".npz",),
+        "imageFolder": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    }
+)
+"""What the names of files of each format end with, in lower case."""
+SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
+"""The schemes of URIs that can be read; what has none is a path."""
+BUILTIN_TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        "digits": "classification",
+        "breast_cancer": "classification",
+        "wine": "classification",
+        "iris": "classification",
+        "diabetes": "regression",
+    }
+)
+"""What each built-in data set is for."""
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 SHARES_TOLERANCE = 0.001
@@ -136,10 +161,11 @@ class Split(Section):
     """Seeds the split, so that it stays while `spec.seed` changes; `spec.seed` if absent."""
 
 
-_TABLES = ("csv", "parquet", "jsonl")
 _FILES = "has(self.source.uri) ? self.source.uri : has(self.source.parts) ? self.source.parts.train : ''"
+_TABLE_ENDINGS = "|".join(ending.removeprefix(".").replace(".", "[.]") for form in TABLES for ending in ENDINGS[form])
 _TABLE_CEL = (
-    f"has(self.source.format) ? self.source.format in {list(_TABLES)} : ({_FILES}).matches('[.](csv|parquet|jsonl)$')"
+    f"has(self.source.format) ? self.source.format in {list(TABLES)}"
+    f" : ({_FILES}).matches('(?i)[.]({_TABLE_ENDINGS})([?].*)?$')"
 )
 _HAS_TARGET_CEL = (
     "has(self.target) || has(self.targets) || (has(self.columns) &&"
@@ -147,11 +173,15 @@ _HAS_TARGET_CEL = (
 )
 
 
+def format_of(uri: str) -> Format | None:
+    """The format that the ending of a path or URI tells; None where it tells none."""
+    name = (uri.partition("?")[0] if "://" in uri else uri).lower()
+    return next((form for form, endings in ENDINGS.items() if name.endswith(endings)), None)
+
+
 def _is_table(source: Source) -> bool:
-    if source.format is not None:
-        return source.format in _TABLES
     uri = source.uri or (source.parts.train if source.parts is not None else "")
-    return uri.endswith((".csv", ".parquet", ".jsonl"))
+    return (source.format or format_of(uri)) in TABLES
 
 
 def _of_bearable_size(columns: dict[str, Column]) -> dict[str, Column]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from headway_api.problems import Path, Problem, shown
+from headway_api.problems import Path, Problem
 from headway_api.scalars import Scalar, resolve
+from headway_api.wording import shown
 
 MAX_BYTES = 3 * 1024 * 1024
 """The API server refuses requests above this size."""

@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from headway_api.base import Rule, Section, all_different, formed
+from headway_api.catalogue import Named
 from headway_api.metrics import METRICS
 from headway_api.training import MetricName
 
 MAX_GATES = 32
 
 
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise PydanticCustomError("literal_error", "unknown metric")
-    return metric
-
-
-Metric = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)})]
+Metric = Annotated[str, Named(METRICS)]
 """The name of a metric."""
 
 GateName = Annotated[
@@ -44,7 +38,7 @@ class Gate(Section):
         ),
         Rule(
             cel="!has(self.min) || !has(self.max) || self.min <= self.max",
-            message="min is above max: no value is between them",
+            message="min is above max, and no value is between them: correct one of the two",
             holds=lambda gate: gate.min is None or gate.max is None or gate.min <= gate.max,
             field="min",
         ),

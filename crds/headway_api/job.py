@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from headway_api import consistency
 from headway_api.base import Rule, Section, StatusSection, formed, without_nulls
 from headway_api.code import Code
 from headway_api.data import Data
@@ -116,9 +117,12 @@ def _has_function(spec: TrainingJobSpec) -> bool:
     return bool((spec.training and spec.training.entrypoint) or (spec.model and spec.model.entrypoint))
 
 
-def _watches_validation(spec: TrainingJobSpec) -> bool:
-    stopping = spec.training.early_stopping if spec.training else None
-    return stopping is not None and stopping.metric.startswith("validation/")
+def _watches_nothing(spec: TrainingJobSpec) -> bool:
+    stopping, data = spec.training.early_stopping if spec.training else None, spec.data
+    if stopping is None or data is None or not stopping.metric.startswith("validation/"):
+        return False
+    elsewhere = data.source.parts is not None or data.columns is not None or data.split.method == "fold"
+    return data.split.validation == 0 and not elsewhere
 
 
 def _own_loop(spec: TrainingJobSpec) -> bool:
@@ -160,9 +164,10 @@ class TrainingJobSpec(Section):
             cel=(
                 "!has(self.data) || !has(self.training) || !has(self.training.earlyStopping)"
                 " || !self.training.earlyStopping.metric.startsWith('validation/') || self.data.split.validation > 0.0"
+                " || has(self.data.source.parts) || has(self.data.columns) || self.data.split.method == 'fold'"
             ),
             message="training.earlyStopping watches the validation part, which is empty: set data.split.validation",
-            holds=lambda spec: not _watches_validation(spec) or spec.data is None or spec.data.split.validation > 0,
+            holds=lambda spec: not _watches_nothing(spec),
             field="training",
         ),
         Rule(
@@ -173,6 +178,7 @@ class TrainingJobSpec(Section):
             field="workers",
         ),
     )
+    checks = consistency.CHECKS
 
     image: Image | None = None
     """The trainer image; the operator's default if absent."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, get_args
+
+from headway_api.catalogue import Catalogue
 
 Task = Literal["classification", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -41,7 +41,7 @@ def _share(about: str) -> Metric:
     return Metric(CLASSIFICATION, "max", most=1.0, about=about)
 
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
+METRICS: Catalogue[Metric] = Catalogue(
     {
         "loss": Metric(CLASSIFICATION | REGRESSION, "min", about="what training lowers"),
         "accuracy": _share("the share of rows whose class is right"),

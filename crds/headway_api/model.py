@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from headway_api.base import Entrypoint, FreeForm, Rule, Section, exactly_one
+from headway_api.catalogue import Catalogue, Named
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -35,17 +37,36 @@ class CnnOptions(Section):
     """The dropout rate before the output."""
 
 
-OPTIONS: dict[str, type[Section]] = {"mlp": MlpOptions, "cnn": CnnOptions}
-"""The options of each model of the registry."""
+Rows = Literal["table", "image"]
+"""What a row of the data is: a list of features, or an array of channels, height and width."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What is known of a model without building it."""
+
+    options: type[Section]
+    """What `spec.model.options` takes."""
+    takes: frozenset[Rows]
+    """The rows that it can be given."""
+
+
+MODELS: Catalogue[ModelEntry] = Catalogue(
+    {
+        "mlp": ModelEntry(MlpOptions, frozenset({"table", "image"})),
+        "cnn": ModelEntry(CnnOptions, frozenset({"image"})),
+    }
+)
+"""The models of Headway."""
 
 
 def parse_options(name: str, options: dict[str, JsonValue]) -> Section:
-    """The typed options of a registry model. Raises pydantic's ValidationError."""
-    return TypeAdapter(OPTIONS[name]).validate_python(options)
+    """The typed options of one of Headway's models. Raises pydantic's ValidationError."""
+    return TypeAdapter(MODELS[name].options).validate_python(options)
 
 
 def _options_fit(model: Model) -> bool:
-    if model.name is None:
+    if model.name is None or model.name not in MODELS:
         return True
     try:
         parse_options(model.name, model.options)
@@ -65,12 +86,12 @@ class Model(Section):
 
     rules = (
         exactly_one("name", "entrypoint", of="model"),
-        # The options of the registry's models differ, so the schema leaves them open and only Python can judge them.
+        # The options of the models differ, so the schema leaves them open and only Python can judge them.
         Rule(cel="true", message="options must fit the model", holds=_options_fit, field="options"),
     )
 
-    name: Literal["mlp", "cnn"] | None = None
-    """A model of the registry."""
+    name: Annotated[str, Named(MODELS, open=True)] | None = None
+    """A model of Headway, or of another Python package in the image, as `package.name`."""
     entrypoint: Entrypoint | None = None
     """`module:function`, called as `function(info, **options)`; returns a `torch.nn.Module`."""
     options: FreeForm = Field(default_factory=dict)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
@@ -15,14 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from headway_api import schema as schemas
 from headway_api.base import BrokenRule, Section
-from headway_api.model import OPTIONS
+from headway_api.model import MODELS
+from headway_api.wording import listed, nearest, not_one_of, noun, shown, word
 
 Path = tuple[str | int, ...]
-SHOWN = 64
-"""How many characters of a value a message shows."""
-_EXACT = 2.0**53
-LISTED = 20
-"""How many names of fields a message lists."""
 
 
 @dataclass(frozen=True)
@@ -54,38 +48,6 @@ def path_text(path: Path) -> str:
         else:
             text += f".{word(part)}" if text else word(part)
     return text
-
-
-def word(name: str) -> str:
-    """A name that a user wrote, for a message: cut to SHOWN characters, and nothing in it can steer a terminal."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name[:SHOWN])
-
-
-def shown(value: object) -> str:
-    """A value for a message, cut to SHOWN characters."""
-    if isinstance(value, str):
-        quoted = f'"{word(value)}{"…" if len(value) > SHOWN else ""}"'
-        return quoted if len(value) <= SHOWN else f"{quoted} ({len(value)} characters)"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
-    if isinstance(value, int) and value.bit_length() > SHOWN:
-        return f"a whole number of {value.bit_length()} bits"
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
-        return str(int(value))
-    if value is None or isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return _noun(value)
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name that a mistaken one most likely means; None where none is near."""
-    folded = {_folded(each): each for each in known}
-    matches = get_close_matches(_folded(name[:SHOWN]), folded, n=1)
-    return folded[matches[0]] if matches else None
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").replace("-", "").casefold()
 
 
 def find(document: Mapping[str, Any], kind: type[Section], *, most: int) -> list[Problem]:
@@ -128,8 +90,9 @@ def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[P
     section = kind.model_construct(**values)
     if isinstance(section, Section):
         # Where a value is of the wrong type the rule cannot be judged; that value has a problem of its own.
-        with suppress(TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
-            broken.extend((path, rule) for rule in section.broken_rules())
+        for judge in section.judges():
+            with suppress(TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
+                broken.extend([(path, rule) for rule in judge()])
     return section
 
 
@@ -151,14 +114,14 @@ def _lenient_within(annotation: Any, value: Any, path: Path, broken: list[tuple[
 
 
 def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
-    here = (*path, rule.field) if rule.field else path
+    here = (*path, *rule.path)
     if not rule.errors:
         yield Problem(here, rule.message)
         return
     for part in path:
         document = document[part]
-    options = schemas.inlined(OPTIONS[document["name"]])
-    yield from _problems(rule.errors, document[rule.field], options, here)
+    options = schemas.inlined(MODELS[document["name"]].options)
+    yield from _problems(rule.errors, document["options"], options, here)
 
 
 def _problems(errors: Sequence[Any], document: Any, schema: schemas.Schema, prefix: Path) -> Iterator[Problem]:
@@ -243,7 +206,7 @@ def _sentence(error: Any, path: Path, schema: schemas.Schema) -> str:
         case "extra_forbidden" | "unknown_field":
             said = _unknown(path, schema)
         case "literal_error":
-            said = _not_one_of(value, [str(each) for each in node.get("enum", ())])
+            said = not_one_of(value, [str(each) for each in node.get("enum", ())])
     return said
 
 
@@ -256,26 +219,9 @@ def _wrong_type(value: object, wanted: str, node: schemas.Schema) -> str:
     elif isinstance(value, bool | int | float) and wanted == "a string":
         mend = ": put it in quotes"
     elif wanted == "a mapping" and node.get("properties"):
-        mend = f" with the fields {_listed(list(node['properties']))}"
-    said = shown(value) if isinstance(value, list | dict) or value is None else f"{shown(value)} is {_noun(value)}"
+        mend = f" with the fields {listed(list(node['properties']))}"
+    said = shown(value) if isinstance(value, list | dict) or value is None else f"{shown(value)} is {noun(value)}"
     return f"{said}, but this must be {wanted}{mend}"
-
-
-def _noun(value: object) -> str:
-    names = {bool: "a boolean", str: "a string", int: "a number", float: "a number", dict: "a mapping", list: "a list"}
-    return names.get(type(value), f"of the Python type {type(value).__name__}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
-
-
-def _not_one_of(value: object, allowed: list[str]) -> str:
-    if len(allowed) == 1:
-        return f"{shown(value)} is not allowed: write {allowed[0]}"
-    near = nearest(value, allowed) if isinstance(value, str) else None
-    return f"{shown(value)} is not one of {_listed(allowed)}" + (f"; did you mean {near}?" if near else "")
 
 
 def _unknown(path: Path, schema: schemas.Schema) -> str:
@@ -288,4 +234,4 @@ def _unknown(path: Path, schema: schemas.Schema) -> str:
     homes = [path_text(home[:-1]) for home, _ in schemas.fields(schema) if home[-1] == name and home[0] != "status"]
     if homes:
         return f"{said}: it belongs to {' or '.join(homes[:3])}"
-    return f"{said}: known here are {_listed(known)}"
+    return f"{said}: known here are {listed(known)}"

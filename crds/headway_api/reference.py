@@ -15,7 +15,7 @@ from headway_api import API_VERSION, GROUP, schema
 from headway_api.base import FREE_FORM_BYTES
 from headway_api.crd import KINDS, Kind, status_schema
 from headway_api.documents import MAX_DEPTH
-from headway_api.model import OPTIONS
+from headway_api.model import MODELS
 from headway_api.schema import Schema
 
 _NAMES = {
@@ -54,7 +54,7 @@ def page(kind: Kind) -> str:
             "",
             "What `spec.model.options` takes, by `spec.model.name`.",
             "",
-            *(line for name, model in OPTIONS.items() for line in _section(name, schema.inlined(model))),
+            *(line for name, entry in MODELS.items() for line in _section(name, schema.inlined(entry.options))),
             "## Status",
             "",
             f"`kubectl get {kind.short_name}` shows {_columns(kind)}.",

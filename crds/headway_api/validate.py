@@ -11,7 +11,8 @@ from headway_api import API_VERSION, GROUP, documents, problems
 from headway_api.base import Section
 from headway_api.documents import MAX_DEPTH, Document, UnreadableError
 from headway_api.job import TrainingJob
-from headway_api.problems import Path, Problem, nearest, shown, word
+from headway_api.problems import Path, Problem
+from headway_api.wording import nearest, shown, word
 
 __all__ = [
     "KINDS",

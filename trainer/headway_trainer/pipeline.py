@@ -23,6 +23,7 @@ from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.outcome import Interrupted, Lost, Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.ray.runtime import Head
+from headway_trainer.registry import MODELS
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
 from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
 from headway_trainer.storage import Store
@@ -169,7 +170,9 @@ class Pipeline:
         )
 
     def _prepare(self, store: Store, checkpoints: Checkpoints) -> DataInfo | None:
-        data = self.run.spec.data
+        data, model = self.run.spec.data, self.run.spec.model
+        if model is not None and model.name is not None:
+            MODELS.check(model.name)  # before hours of reading: the file alone does not tell what the image holds
         if data is None:
             return None
         seed, folders = self.run.spec.seed, (self.around.data_volume_dir, self.around.data_secret_dir)

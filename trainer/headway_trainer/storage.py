@@ -18,11 +18,11 @@ from urllib.parse import parse_qsl, urlsplit
 from pyarrow import ArrowException, fs
 
 from headway_api.base import StatusSection
+from headway_api.data import SCHEMES
 from headway_trainer.credentials import google, read_secrets
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.storage_faults import patient, storage_errors
 
-SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
 CHUNK = 8 * 1024 * 1024
 """Bytes that are read at once where a file is passed through rather than kept."""
 CONNECT_TIMEOUT_SECONDS = 10.0

@@ -13,7 +13,7 @@ import yaml
 
 from headway_api import crd, reference, schema
 from headway_api.crd import KINDS, TRAINING_JOB, Column, Kind, definition, file_name, structural, text
-from headway_api.model import OPTIONS
+from headway_api.model import MODELS
 from headway_api.status import TrainingJobStatus
 
 ROOT = Path(__file__).parents[3]
@@ -109,7 +109,7 @@ def test_each_number_of_a_spec_has_both_bounds_or_is_a_real_number() -> None:
 
 
 def test_each_pattern_is_explained_in_words() -> None:
-    models = [kind.model for kind in KINDS] + list(OPTIONS.values())
+    models = [kind.model for kind in KINDS] + [entry.options for entry in MODELS.values()]
     for model in models:
         for path, node in schema.fields(schema.inlined(model)):
             assert ("pattern" in node) == ("patternErrorMessage" in node), path

@@ -17,7 +17,11 @@ from mutations import MUTATIONS, USER_CODE, changed
 _GOOD: list[dict[str, Any]] = [
     {},
     {"spec.data.split": {"train": 0.334, "validation": 0.333, "test": 0.333}},
-    {"spec.data.split": {"train": 1, "validation": 0, "test": 0}, "spec.training.earlyStopping.metric": "train/loss"},
+    {
+        "spec.data.split": {"train": 1, "validation": 0, "test": 0},
+        "spec.training.earlyStopping.metric": "train/loss",
+        "spec.evaluation": {},
+    },
     {"spec.data.source": {"uri": "s3://lake/x/*.npz", "format": "npz", "secretRef": {"name": "lake"}}},
     {"spec.data.source": {"uri": "/data/a.csv"}, "spec.data.target": "y"},
     {"spec.data.source": {"uri": "/data/a.csv", "format": "npz"}},

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from headway_api.problems import SHOWN, Problem
+from headway_api.problems import Problem
 from headway_api.validate import MOST_PROBLEMS, check, problems_of
+from headway_api.wording import SHOWN
 from mutations import BASE, MUTATIONS, USER_CODE, Mutation, changed
 
 JOB = """\

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from headway_api.model import CnnOptions, MlpOptions, Model, parse_options
+from headway_api.model import MODELS as CATALOGUE
+from headway_api.model import Model, parse_options
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
-from headway_trainer.models.registry import cnn, mlp
+from headway_trainer.registry import MODELS
 
 _CHECKED_ROWS = 2
 
@@ -23,9 +24,11 @@ def build(spec: Model, info: DataInfo, *, load_function: Callable[[str], Callabl
     Raises UserError where the model does not fit the data, or the user's own function fails.
     """
     if spec.entrypoint is None:
-        model, name = _named(spec, info), f"model.name {spec.name}"
+        name = f"model.name {spec.name}"
+        model = _named(spec, info)
     else:
-        model, name = _from_entrypoint(spec, info, load_function), f"model.entrypoint {spec.entrypoint}"
+        name = f"model.entrypoint {spec.entrypoint}"
+        model = _called(load_function(spec.entrypoint), spec, info, name)
     _check_shape(model, info, name)
     return model
 
@@ -36,25 +39,24 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def _named(spec: Model, info: DataInfo) -> nn.Module:
-    options = parse_options(spec.name or "", spec.options)
-    if isinstance(options, CnnOptions):
-        return cnn(info, options)
-    if isinstance(options, MlpOptions):
-        return mlp(info, options)
-    raise UserError(f"model.name {spec.name} is not a model that this image can build: use mlp or cnn")
+    name = spec.name or ""
+    function = MODELS.of(name)
+    if name not in CATALOGUE:
+        return _called(function, spec, info, f"model.name {name}")
+    model: nn.Module = function(info, parse_options(name, spec.options))
+    return model
 
 
-def _from_entrypoint(spec: Model, info: DataInfo, load_function: Callable[[str], Callable[..., Any]]) -> nn.Module:
-    name = spec.entrypoint or ""
-    function = load_function(name)
+def _called(function: Callable[..., Any], spec: Model, info: DataInfo, name: str) -> nn.Module:
+    """What a function that is not Headway's makes of the data and the options."""
     try:
         model = function(info, **spec.options)
     except MemoryError:
         raise  # not a mistake of the function's
     except Exception as error:
-        raise UserError(f"model.entrypoint {name} raised {_told(error)}") from error
+        raise UserError(f"{name} raised {_told(error)}") from error
     if not isinstance(model, nn.Module):
-        raise UserError(f"model.entrypoint {name} returned {_kind(model)}: it must return a torch.nn.Module")
+        raise UserError(f"{name} returned {_kind(model)}: it must return a torch.nn.Module")
     return model
 
 

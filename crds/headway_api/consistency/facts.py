@@ -1,0 +1,84 @@
+"""What a spec tells of its data before any of it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headway_api.columns import Column, Role
+from headway_api.data import BUILTIN_TASKS, TABLES, Data, Format, format_of
+from headway_api.metrics import Task
+from headway_api.model import Rows
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
+
+DIVIDING: tuple[Role, ...] = ("group", "time", "fold")
+"""The roles that divide the rows: split.method has a method of the name of each."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a source by its name alone."""
+
+    name: str
+    """How messages name it."""
+    format: Format | None
+    """The files' format; None where it is not known yet, or there are no files."""
+    rows: Rows | None
+    """What a row is, where that is known."""
+    task: Task | None
+    """What is learnt, where the source leaves no choice."""
+    has_columns: bool
+    """Whether the user may say which columns there are and which is the target."""
+
+
+def facts(data: Data) -> Facts:
+    """What is known of the source of the data."""
+    source = data.source
+    if source.builtin is not None:
+        name = source.builtin.name
+        rows: Rows = "image" if name == "digits" else "table"
+        return Facts(f"the built-in {name}", None, rows, BUILTIN_TASKS[name], has_columns=False)
+    uri = source.uri or (source.parts.train if source.parts is not None else "")
+    form = source.format or format_of(uri)
+    if form == "imageFolder":
+        return Facts("a folder of images", form, "image", "classification", has_columns=False)
+    return Facts(form or "the source", form, "table" if form in TABLES else None, None, has_columns=True)
+
+
+def task_of(spec: TrainingJobSpec) -> Task | None:
+    """What is learnt, as far as the file tells."""
+    return None if spec.data is None else spec.data.task or facts(spec.data).task
+
+
+def own_loop(spec: TrainingJobSpec) -> bool:
+    """Whether a function of the user's trains."""
+    return spec.training is not None and spec.training.entrypoint is not None
+
+
+def columns_of(data: Data) -> dict[str, Column]:
+    """What `data.columns` says, but for what is no column at all, which has a problem of its own."""
+    return {name: column for name, column in (data.columns or {}).items() if isinstance(column, Column)}
+
+
+def roles(data: Data, role: Role) -> list[str]:
+    """The columns that have a role by `data.columns`."""
+    return [name for name, column in columns_of(data).items() if column.role == role]
+
+
+def by_fold(data: Data) -> bool:
+    """Whether a column says to which part a row belongs."""
+    method = data.split.method
+    return method == "fold" or (method == "auto" and bool(roles(data, "fold")))
+
+
+def has_part(data: Data, part: str) -> bool:
+    """Whether a part of the data has rows, as far as the file tells."""
+    if part == "train" or by_fold(data):
+        return True
+    parts = data.source.parts
+    if parts is not None and getattr(parts, part) is not None:
+        return True
+    share: float = getattr(data.split, part)
+    return share > 0

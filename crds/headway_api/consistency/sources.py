@@ -1,0 +1,144 @@
+"""The source and how it is read, against each other and against the target and task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headway_api.base import BrokenRule
+from headway_api.consistency.facts import facts
+from headway_api.data import SCHEMES, Data, format_of
+from headway_api.reading import CSV_ONLY
+from headway_api.wording import nearest, shown
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
+
+_TEXT_FORMATS = ("csv", "jsonl")
+
+
+def _uris(data: Data) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each place that the source names, with its path in the spec."""
+    source = data.source
+    if source.uri is not None:
+        yield ("data", "source", "uri"), source.uri
+    for part in ("train", "validation", "test") if source.parts is not None else ():
+        uri = getattr(source.parts, part)
+        if uri is not None:
+            yield ("data", "source", "parts", part), uri
+
+
+def unknown_scheme(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A URI that nothing here can open."""
+    for path, uri in _uris(spec.data) if spec.data is not None else ():
+        scheme, mark, _ = uri.partition("://")
+        if mark and scheme not in SCHEMES:
+            near = nearest(scheme, SCHEMES)
+            meant = (
+                f"did you mean {near}://?" if near else f"use a local path or {', '.join(f'{s}://' for s in SCHEMES)}"
+            )
+            yield BrokenRule(f"{shown(uri)} begins with {scheme[:20]}://, which cannot be read: {meant}", path)
+
+
+def credentials_in_the_clear(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A URI with a password."""
+    for path, uri in _uris(spec.data) if spec.data is not None else ():
+        scheme, mark, rest = uri.partition("://")
+        account, at, _ = rest.partition("/")[0].rpartition("@")
+        if mark and at and (":" in account or scheme == "s3"):
+            yield BrokenRule(
+                f"the {scheme[:20]}:// URI holds credentials, and a spec is stored in the clear: put them into a Secret"
+                " and name it in data.source.secretRef",
+                path,
+            )
+
+
+def credentials_for_nothing(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A Secret for files that are no object store's."""
+    if spec.data is None or spec.data.source.secret_ref is None:
+        return
+    uris = list(_uris(spec.data))
+    if uris and all("://" not in uri or uri.startswith("file://") for _, uri in uris):
+        yield BrokenRule(
+            f"secretRef is for object stores, but {shown(uris[0][1])} is a local path: take secretRef out",
+            ("data", "source", "secretRef"),
+        )
+
+
+def same_part_twice(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Two parts of the same files: what is judged would have been learnt."""
+    seen: dict[str, str] = {}
+    for path, uri in _uris(spec.data) if spec.data is not None else ():
+        if uri in seen:
+            yield BrokenRule(
+                f"{shown(uri)} is also the {seen[uri]} part: give each part files of its own, or leave it out and"
+                " let split divide the rows",
+                path,
+            )
+        seen.setdefault(uri, path[-1])
+
+
+def formats_of_parts(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Parts of several formats."""
+    if spec.data is None or spec.data.source.parts is None or spec.data.source.format is not None:
+        return
+    first, *others = [(path, uri, format_of(uri)) for path, uri in _uris(spec.data)]
+    for path, uri, form in others:
+        if form is not None and first[2] is not None and form != first[2]:
+            yield BrokenRule(
+                f"{shown(uri)} is {form}, but the train part is {first[2]}: all parts must have one format", path
+            )
+
+
+def target_of_nothing(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A target, or columns, where the source leaves no choice."""
+    if spec.data is None:
+        return
+    known = facts(spec.data)
+    if known.has_columns:
+        return
+    for field in ("target", "targets", "columns"):
+        if getattr(spec.data, field) is not None:
+            yield BrokenRule(
+                f"{field} is for csv, parquet, jsonl and npz, but {known.name} has its own target and no columns to"
+                f" name: take {field} out",
+                ("data", field),
+            )
+
+
+def reading_of_no_text(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """How text is read, where there is none."""
+    if spec.data is None or spec.data.read is None:
+        return
+    known, here = facts(spec.data), ("data", "read")
+    if (known.format is not None or not known.has_columns) and known.format not in _TEXT_FORMATS:
+        yield BrokenRule(f"read is for csv and jsonl, but the source is {known.name}: take read out", here)
+    elif known.format == "jsonl":
+        for field in CSV_ONLY:
+            if getattr(spec.data.read, field) is not None:
+                yield BrokenRule(f"{field} is for csv, but the source is jsonl: take {field} out", (*here, field))
+
+
+def task_of_another_source(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A task that the source's own target cannot have."""
+    if spec.data is None or spec.data.task is None:
+        return
+    known = facts(spec.data)
+    if known.task is not None and spec.data.task != known.task:
+        yield BrokenRule(
+            f"{spec.data.task} does not fit {known.name}, whose target is for {known.task}: write {known.task}, or"
+            " take task out",
+            ("data", "task"),
+        )
+
+
+CHECKS = (
+    unknown_scheme,
+    credentials_in_the_clear,
+    credentials_for_nothing,
+    same_part_twice,
+    formats_of_parts,
+    target_of_nothing,
+    reading_of_no_text,
+    task_of_another_source,
+)

@@ -1,0 +1,92 @@
+"""`data.split` against the columns and parts that it divides by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headway_api.base import BrokenRule
+from headway_api.consistency.facts import DIVIDING, facts, roles
+from headway_api.data import Data
+from headway_api.wording import shown
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
+
+_SPLIT = ("data", "split")
+
+
+def _dividing(data: Data) -> dict[str, str]:
+    """The columns that have a role that divides rows, by the role."""
+    return {role: names[0] for role in DIVIDING if (names := roles(data, role))}
+
+
+def _all_given(data: Data) -> bool:
+    parts = data.source.parts
+    return parts is not None and parts.validation is not None and parts.test is not None
+
+
+def method_without_a_column(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A method that needs a column which nothing names."""
+    data = spec.data
+    if data is None or data.split.method not in DIVIDING or data.split.method in _dividing(data):
+        return
+    method, known = data.split.method, facts(data)
+    if known.has_columns:
+        mend = f"give the column its role under data.columns (NAME: {{role: {method}}}), or write another method"
+    else:
+        mend = f"{known.name} has none, so write random"
+    yield BrokenRule(f"{method} needs a column with the role {method}: {mend}", (*_SPLIT, "method"))
+
+
+def several_dividing_columns(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Columns of several roles that divide, where nothing says which one counts."""
+    data = spec.data
+    if data is None:
+        return
+    found = _dividing(data)
+    method = data.split.method
+    if method == "auto" and len(found) > 1:
+        told = " and ".join(f"{shown(name)} ({role})" for role, name in found.items())
+        yield BrokenRule(
+            f"auto cannot choose between the columns {told}: write {' or '.join(found)}, and take the other role out",
+            (*_SPLIT, "method"),
+        )
+    elif method != "auto":
+        for role, name in found.items():
+            if role != method:
+                yield BrokenRule(
+                    f"{role} has no effect, as data.split.method is {method}: write role: feature or ignore, or set"
+                    f" method to {role}",
+                    ("data", "columns", name, "role"),
+                )
+
+
+def nothing_left_to_divide(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A way to divide rows, where all parts are given."""
+    data = spec.data
+    if data is None or not _all_given(data):
+        return
+    given = "data.source.parts gives all three parts, so nothing is left to divide"
+    if data.split.method != "auto":
+        yield BrokenRule(f"{data.split.method} has no effect, as {given}: take method out", (*_SPLIT, "method"))
+    if data.split.seed is not None:
+        yield BrokenRule(f"seed has no effect, as {given}: take it out", (*_SPLIT, "seed"))
+    for role, name in _dividing(data).items():
+        yield BrokenRule(f"{role} has no effect, as {given}: take role out", ("data", "columns", name, "role"))
+
+
+def seed_without_chance(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A seed for a split that draws nothing."""
+    data = spec.data
+    if data is None or data.split.seed is None or _all_given(data):
+        return
+    method: str = data.split.method
+    if method == "auto":
+        found = _dividing(data)
+        method = next(iter(found)) if len(found) == 1 else "random"
+    if method in ("time", "fold"):
+        yield BrokenRule(f"seed has no effect, as a split by {method} draws nothing: take it out", (*_SPLIT, "seed"))
+
+
+CHECKS = (method_without_a_column, several_dividing_columns, nothing_left_to_divide, seed_without_chance)

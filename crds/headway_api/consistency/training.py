@@ -1,0 +1,57 @@
+"""The model and the loop against the data and the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headway_api.base import BrokenRule
+from headway_api.consistency.facts import facts, own_loop
+from headway_api.model import MODELS
+from headway_api.training import Optimizer
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
+
+
+def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A model that cannot take what the source holds."""
+    entry = MODELS.get(spec.model.name or "") if spec.model is not None else None
+    if spec.data is None or spec.model is None or entry is None or own_loop(spec):
+        return
+    known = facts(spec.data)
+    if known.rows is not None and known.rows not in entry.takes:
+        fitting = [name for name, other in MODELS.items() if known.rows in other.takes]
+        yield BrokenRule(
+            f"{spec.model.name} takes rows that are an {' or '.join(sorted(entry.takes))}, but a row of {known.name} is"
+            f" a {known.rows}: write {' or '.join(fitting)}, or give data of another kind",
+            ("model", "name"),
+        )
+
+
+def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Fewer rows a step than workers."""
+    if spec.training is None or own_loop(spec):
+        return
+    size, workers = spec.training.batch_size, spec.workers.replicas
+    if size < workers:
+        yield BrokenRule(
+            f"{size} rows a step are fewer than the {workers} workers, and each needs a row: write at least {workers},"
+            " or lower workers.replicas",
+            ("training", "batchSize"),
+        )
+
+
+def momentum_of_adamw(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A momentum that nothing reads."""
+    if spec.training is None or own_loop(spec):
+        return
+    optimizer = spec.training.optimizer
+    if optimizer.name != "sgd" and optimizer.momentum != Optimizer().momentum:
+        yield BrokenRule(
+            f"momentum is for sgd, and {optimizer.name} has none: take it out, or set optimizer.name to sgd",
+            ("training", "optimizer", "momentum"),
+        )
+
+
+CHECKS = (model_of_other_rows, batch_without_a_row_for_each, momentum_of_adamw)

@@ -1,0 +1,304 @@
+"""Specs whose sections contradict each other, one contradiction each: what can be told from the file alone."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+TABLE: dict[str, Any] = {
+    "data": {"source": {"uri": "s3://lake/churn/*.parquet"}, "target": "churned"},
+    "model": {"name": "mlp"},
+    "training": {"epochs": 2},
+}
+CSV: dict[str, Any] = {**TABLE, "data": {"source": {"uri": "churn.csv"}, "target": "churned"}}
+DIGITS: dict[str, Any] = {**TABLE, "data": {"source": {"builtin": {"name": "digits"}}}}
+IRIS: dict[str, Any] = {**TABLE, "data": {"source": {"builtin": {"name": "iris"}}}}
+DIABETES: dict[str, Any] = {**TABLE, "data": {"source": {"builtin": {"name": "diabetes"}}}}
+IMAGES: dict[str, Any] = {**TABLE, "data": {"source": {"uri": "s3://lake/cats", "format": "imageFolder"}}}
+ARRAYS: dict[str, Any] = {**TABLE, "data": {"source": {"uri": "s3://lake/waves.npz"}}}
+PARTS: dict[str, Any] = {
+    **TABLE,
+    "data": {
+        "source": {"parts": {"train": "a/train.csv", "validation": "a/val.csv", "test": "a/test.csv"}},
+        "target": "churned",
+    },
+}
+OWN_LOOP: dict[str, Any] = {"training": {"entrypoint": "train:main"}}
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A spec with one contradiction."""
+
+    spec: dict[str, Any]
+    field: str
+    """Where it is told, below `spec.`."""
+    words: tuple[str, ...]
+    """What the message says among other things: the value, and what is allowed."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.words[0]}"
+
+
+def _made(base: dict[str, Any], changes: dict[str, Any], field: str, *words: str) -> Contradiction:
+    """The base with other values at some paths, whose parts are divided by `/`."""
+    spec = copy.deepcopy(base)
+    for path, value in changes.items():
+        *way, last = path.split("/")
+        node = spec
+        for part in way:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return Contradiction(spec, field, words)
+
+
+def _column(base: dict[str, Any], name: str, said: dict[str, str], place: str, *words: str) -> Contradiction:
+    """The base with one word on a column."""
+    return _made(base, {"data/columns": {name: said}}, f"data.columns.{name}.{place}", *words)
+
+
+def _gate(base: dict[str, Any], gate: dict[str, Any], place: str, *words: str) -> Contradiction:
+    """The base with one gate."""
+    gates = {"evaluation/gates": [{"name": "quality", **gate}]}
+    return _made(base, gates, f"evaluation.gates[0].{place}", *words)
+
+
+_STOP = "training/earlyStopping"
+_KEEP = "training/checkpoint"
+_ALL_TO_TRAINING = {"train": 1, "validation": 0, "test": 0}
+_NO_TEST = {"train": 0.8, "validation": 0.2, "test": 0}
+_NO_VALIDATION = {"train": 0.8, "validation": 0, "test": 0.2}
+
+OF_METRICS = [
+    _made(TABLE, {_STOP: {"metric": "validation/acurracy"}}, "training.earlyStopping.metric", "acurracy", "accuracy?"),
+    _made(TABLE, {_STOP: {"metric": "validation/auc"}}, "training.earlyStopping.metric", '"auc" is no metric'),
+    _made(TABLE, {_STOP: {"metric": "accuracy"}}, "training.earlyStopping.metric", "validation/accuracy"),
+    _made(TABLE, {_STOP: {"metric": "test/loss"}}, "training.earlyStopping.metric", "validation/loss"),
+    _made(TABLE, {_STOP: {"metric": "val/loss"}}, "training.earlyStopping.metric", '"val"', "validation/loss"),
+    _made(TABLE, {_STOP: {"metric": "dev/f1"}}, "training.earlyStopping.metric", '"dev" is no part', "train or"),
+    _made(TABLE, {_STOP: {"metric": "train/f1"}}, "training.earlyStopping.metric", "train/loss", "validation/f1"),
+    _made(IRIS, {_STOP: {"metric": "validation/mae"}}, "training.earlyStopping.metric", "mae is no metric of class"),
+    _made(DIABETES, {_STOP: {"metric": "validation/f1"}}, "training.earlyStopping.metric", "f1 is no metric of regr"),
+    _made(
+        TABLE, {_STOP: {"metric": "validation/confusionMatrix"}}, "training.earlyStopping.metric", "no", "single number"
+    ),
+    _made(TABLE, {_KEEP: {"metric": "test/loss"}}, "training.checkpoint.metric", "validation/loss"),
+    _made(TABLE, {_KEEP: {"metric": "loss"}}, "training.checkpoint.metric", "validation/loss"),
+    _made(TABLE, {_KEEP: {"metric": "validation/Accuracy"}}, "training.checkpoint.metric", "did you mean accuracy?"),
+    _made(TABLE, {_KEEP: {"metric": "validation/roc_auc"}}, "training.checkpoint.metric", "did you mean rocAuc?"),
+    _made(TABLE, {_KEEP: {"metric": "train/accuracy"}}, "training.checkpoint.metric", "only train/loss"),
+    _made(
+        TABLE,
+        {_KEEP: {"metric": "validation/f1"}, "data/task": "regression"},
+        "training.checkpoint.metric",
+        "f1 is no metric of regression",
+        "rmse",
+    ),
+    _made(IMAGES, {_KEEP: {"metric": "validation/r2"}}, "training.checkpoint.metric", "r2 is no metric of classific"),
+    _made(
+        TABLE,
+        {_KEEP: {"metric": "validation/f1"}, "data/split": _NO_VALIDATION},
+        "training.checkpoint.metric",
+        "the validation part is empty",
+    ),
+    _made(TABLE, {_STOP: {}, "data/split": _NO_VALIDATION}, "training", "data.split.validation"),
+    _made(
+        TABLE,
+        {_STOP: {"metric": "validation/f1"}, "data/split": _NO_VALIDATION, "data/columns": {"age": {"kind": "number"}}},
+        "training.earlyStopping.metric",
+        "the validation part is empty",
+    ),
+    _made(TABLE, {_KEEP: {"metric": "validation/accuracy", "mode": "min"}}, "training.checkpoint.mode", "min", "max"),
+    _made(TABLE, {_KEEP: {"mode": "max"}}, "training.checkpoint.mode", "less validation/loss is better", "write min"),
+    _made(TABLE, {_STOP: {"mode": "max"}}, "training.earlyStopping.mode", "write min"),
+    _made(TABLE, {_STOP: {"metric": "validation/r2", "mode": "min"}}, "training.earlyStopping.mode", "write max"),
+    _made(
+        OWN_LOOP,
+        {_KEEP: {"metric": "validation/reward"}},
+        "training.checkpoint.mode",
+        "validation/reward",
+        "min or max",
+    ),
+    _made(OWN_LOOP, {_KEEP: {"metric": "reward"}}, "training.checkpoint.mode", "is missing", "min or max"),
+    _made(TABLE, {"data/task": "classification", "evaluation/metrics": ["mse"]}, "evaluation.metrics[0]", "mse", "f1"),
+    _made(IRIS, {"evaluation/metrics": ["f1", "r2"]}, "evaluation.metrics[1]", "r2 is no metric of classification"),
+    _made(DIABETES, {"evaluation/metrics": ["mae", "accuracy"]}, "evaluation.metrics[1]", "accuracy", "rmse"),
+    _made(IMAGES, {"evaluation/metrics": ["rmse"]}, "evaluation.metrics[0]", "rmse is no metric of classification"),
+    _made(DIABETES, {"evaluation/metrics": ["confusionMatrix"]}, "evaluation.metrics[0]", "confusionMatrix"),
+    _made(
+        TABLE,
+        {"evaluation/metrics": ["f1"], "data/split": _ALL_TO_TRAINING},
+        "evaluation.metrics",
+        "nothing to compute them on",
+    ),
+    _gate(TABLE, {"metric": "f2", "min": 0.5}, "metric", '"f2" is no metric', "write one of"),
+    _gate(TABLE, {"metric": "test/f11", "min": 0.5}, "metric", "did you mean f1?"),
+    _gate(TABLE, {"metric": "holdout/f1", "min": 0.5}, "metric", '"holdout" is no part'),
+    _gate(TABLE, {"metric": "confusionMatrix", "min": 1}, "metric", "not a single number"),
+    _gate(TABLE, {"metric": "train/f1", "min": 0.5}, "metric", "train/loss"),
+    _gate(IRIS, {"metric": "test/mae", "max": 3}, "metric", "mae is no metric of classification"),
+    _gate(DIABETES, {"metric": "accuracy", "min": 0.9}, "metric", "accuracy is no metric of regression"),
+    _gate(TABLE, {"metric": "accuracy", "min": 95}, "min", "95", "at most 1", "write 0.95"),
+    _gate(TABLE, {"metric": "test/r2", "min": 1.5}, "min", "1.5 is never reached"),
+    _gate(TABLE, {"metric": "rmse", "max": -1}, "max", "-1 is never met", "at least 0"),
+    _gate(TABLE, {"metric": "f1", "min": 0.9, "max": 0.1}, "min", "min is above max"),
+    _made(
+        TABLE,
+        {"evaluation": {"metrics": ["accuracy"], "gates": [{"name": "q", "metric": "f1", "min": 0.5}]}},
+        "evaluation.gates[0].metric",
+        "evaluation.metrics does not name it",
+    ),
+    _made(
+        TABLE,
+        {"data/split": _NO_TEST, "evaluation/gates": [{"name": "q", "metric": "f1", "min": 0.5}]},
+        "evaluation.gates[0].metric",
+        "the test part is empty",
+        "data.split.test",
+    ),
+    _made(
+        TABLE,
+        {"data/split": _NO_VALIDATION, "evaluation/gates": [{"name": "q", "metric": "validation/f1", "min": 0.5}]},
+        "evaluation.gates[0].metric",
+        "the validation part is empty",
+    ),
+]
+
+OF_SOURCES = [
+    _made(TABLE, {"data/source/uri": "http://example.com/a.parquet"}, "data.source.uri", "http://", "local path"),
+    _made(TABLE, {"data/source/uri": "hdfs://lake/a.parquet"}, "data.source.uri", "hdfs://", "s3://"),
+    _made(TABLE, {"data/source/uri": "s4://lake/a.parquet"}, "data.source.uri", "s4://", "s3://"),
+    _made(TABLE, {"data/source/uri": "s3://key:secret@lake/a.parquet"}, "data.source.uri", "credentials", "secretRef"),
+    _made(TABLE, {"data/source": {"uri": "a.csv", "secretRef": {"name": "s"}}}, "data.source.secretRef", "a.csv"),
+    _made(PARTS, {"data/source/secretRef": {"name": "s"}}, "data.source.secretRef", "local path"),
+    _made(PARTS, {"data/source/parts/test": "a/train.csv"}, "data.source.parts.test", "also the train part"),
+    _made(PARTS, {"data/source/parts/validation": "a/test.csv"}, "data.source.parts.test", "also the validation part"),
+    _made(PARTS, {"data/source/parts/test": "a/test.parquet"}, "data.source.parts.test", "parquet", "csv"),
+    _made(PARTS, {"data/source/parts/train": "ftp://a/train.csv"}, "data.source.parts.train", "ftp://"),
+    _made(IRIS, {"data/target": "species"}, "data.target", "the built-in iris", "take target out"),
+    _made(DIGITS, {"data/targets": ["a", "b"]}, "data.targets", "the built-in digits"),
+    _made(IMAGES, {"data/target": "class"}, "data.target", "a folder of images"),
+    _made(IMAGES, {"data/columns": {"width": {"role": "ignore"}}}, "data.columns", "a folder of images"),
+    _made(DIABETES, {"data/columns": {"bmi": {"role": "ignore"}}}, "data.columns", "the built-in diabetes"),
+    _made(DIGITS, {"data/task": "regression"}, "data.task", "regression does not fit", "write classification"),
+    _made(DIABETES, {"data/task": "classification"}, "data.task", "write regression"),
+    _made(IMAGES, {"data/task": "regression"}, "data.task", "a folder of images"),
+    _made(TABLE, {"data/read": {"delimiter": ";"}}, "data.read", "parquet", "take read out"),
+    _made(ARRAYS, {"data/read": {"decimal": ","}}, "data.read", "npz"),
+    _made(IMAGES, {"data/read": {"encoding": "latin-1"}}, "data.read", "a folder of images"),
+    _made(IRIS, {"data/read": {"header": True}}, "data.read", "the built-in iris"),
+    _made(CSV, {"data/source/uri": "a.jsonl", "data/read": {"delimiter": ";"}}, "data.read.delimiter", "jsonl"),
+    _made(CSV, {"data/source/uri": "a.jsonl.gz", "data/read": {"header": False}}, "data.read.header", "jsonl"),
+    _made(CSV, {"data/source/uri": "A.NDJSON", "data/read": {"comment": "#"}}, "data.read.comment", "jsonl"),
+    _made(CSV, {"data/read": {"decimal": ",", "thousands": ","}}, "data.read.thousands", "must differ"),
+    _made(CSV, {"data/read": {"delimiter": "|", "quote": "|"}}, "data.read.quote", "must differ"),
+    _made(CSV, {"data": {"source": {"uri": "a.csv.gz"}}}, "data.target", "target is missing"),
+]
+
+OF_COLUMNS = [
+    _column(TABLE, "churned", {"role": "feature"}, "role", "feature contradicts data.target"),
+    _column(TABLE, "churned", {"role": "ignore"}, "role", "ignore contradicts data.target"),
+    _column(TABLE, "churned", {"role": "weight"}, "role", "weight contradicts data.target"),
+    _column(TABLE, "left", {"role": "target"}, "role", "data.target names", "churned", "data.targets"),
+    _column(TABLE, "churned", {"kind": "time"}, "kind", "time cannot be a target", "category"),
+    _column(TABLE, "churned", {"kind": "id"}, "kind", "id cannot be a target"),
+    _column(TABLE, "churned", {"kind": "vector"}, "kind", "vector cannot be a target"),
+    _column(TABLE, "day", {"kind": "category", "role": "time"}, "kind", "category cannot be a time"),
+    _column(TABLE, "w", {"kind": "category", "role": "weight"}, "kind", "category cannot be a weight", "number"),
+    _column(TABLE, "fold", {"kind": "time", "role": "fold"}, "kind", "time cannot be a fold"),
+    _column(TABLE, "customer", {"kind": "vector", "role": "group"}, "kind", "vector cannot be a group"),
+    _column(TABLE, "row", {"kind": "id", "role": "feature"}, "kind", "id is not learnt from"),
+    _column(TABLE, "photo", {"kind": "image"}, "kind", "image is nothing that a column of parquet can be"),
+    _column(CSV, "wave", {"kind": "series"}, "kind", "series is nothing that a column of csv can be"),
+    _column(CSV, "embedding", {"kind": "vector"}, "kind", "vector is nothing that a column of csv can be"),
+    _column(ARRAYS, "words", {"kind": "text"}, "kind", "text is nothing that a column of npz can be"),
+    _made(
+        TABLE,
+        {"data/task": "regression", "data/columns": {"churned": {"kind": "category"}}},
+        "data.columns.churned.kind",
+        "category does not fit data.task regression",
+    ),
+    _made(
+        TABLE,
+        {"data/task": "classification", "data/columns": {"churned": {"kind": "number"}}},
+        "data.columns.churned.kind",
+        "number does not fit data.task classification",
+    ),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "weight"}, "b": {"role": "weight"}}},
+        "data.columns.b.role",
+        'weight is already the role of "a"',
+    ),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "group"}, "b": {"role": "group"}}},
+        "data.columns.b.role",
+        'group is already the role of "a"',
+    ),
+    _made(
+        CSV,
+        {"data": {"source": {"uri": "a.csv"}, "targets": ["x", "y"], "columns": {"z": {"role": "target"}}}},
+        "data.columns.z.role",
+        'data.targets names "x", "y"',
+    ),
+]
+
+OF_SPLITS = [
+    _made(TABLE, {"data/split/method": "group"}, "data.split.method", "a column with the role group"),
+    _made(TABLE, {"data/split/method": "time"}, "data.split.method", "a column with the role time"),
+    _made(TABLE, {"data/split/method": "fold"}, "data.split.method", "a column with the role fold"),
+    _made(IRIS, {"data/split/method": "group"}, "data.split.method", "the built-in iris", "random"),
+    _made(IMAGES, {"data/split/method": "time"}, "data.split.method", "a folder of images"),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "group"}, "b": {"role": "time"}}},
+        "data.split.method",
+        "auto cannot choose",
+        '"a" (group)',
+    ),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "group"}}, "data/split/method": "random"},
+        "data.columns.a.role",
+        "group has no effect",
+    ),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "time"}}, "data/split/seed": 3},
+        "data.split.seed",
+        "a split by time draws nothing",
+    ),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "fold"}}, "data/split": {"method": "fold", "seed": 3}},
+        "data.split.seed",
+        "a split by fold draws nothing",
+    ),
+    _made(PARTS, {"data/split/seed": 3}, "data.split.seed", "nothing is left to divide"),
+    _made(PARTS, {"data/split/method": "random"}, "data.split.method", "random has no effect"),
+    _made(PARTS, {"data/columns": {"a": {"role": "fold"}}}, "data.columns.a.role", "fold has no effect"),
+    _made(TABLE, {"data/split/train": 0.9}, "data.split", "must add up to 1"),
+]
+
+OF_TRAINING = [
+    _made(TABLE, {"model/name": "cnn"}, "model.name", "cnn takes rows that are an image", "parquet", "mlp"),
+    _made(CSV, {"model/name": "cnn"}, "model.name", "csv"),
+    _made(IRIS, {"model/name": "cnn"}, "model.name", "the built-in iris"),
+    _made(PARTS, {"model/name": "cnn"}, "model.name", "csv"),
+    _made(
+        TABLE,
+        {"model/name": "cnn", "data/source": {"persistentVolumeClaim": {"name": "a"}, "format": "jsonl"}},
+        "model.name",
+        "jsonl",
+    ),
+    _made(TABLE, {"model/name": "resnet"}, "model.name", '"resnet" is not one of mlp, cnn'),
+    _made(DIGITS, {"model": {"name": "mlp", "options": {"channels": [8]}}}, "model.options.channels", "hidden"),
+    _made(TABLE, {"training/batchSize": 2, "workers": {"replicas": 4}}, "training.batchSize", "2 rows", "4 workers"),
+    _made(TABLE, {"workers": {"replicas": 65}}, "training.batchSize", "64 rows", "at least 65"),
+    _made(TABLE, {"training/optimizer": {"momentum": 0.5}}, "training.optimizer.momentum", "adamw", "sgd"),
+    _made(TABLE, {_KEEP: {"everySteps": 5, "everySeconds": 5}}, "training.checkpoint", "at most one"),
+    _made(TABLE, {"training/arguments": {"lr": 1}}, "training.arguments", "entrypoint"),
+]
+
+CONTRADICTIONS = [*OF_METRICS, *OF_SOURCES, *OF_COLUMNS, *OF_SPLITS, *OF_TRAINING]
