@@ -38,7 +38,7 @@ def spec(**changes: Any) -> dict[str, Any]:
     return {
         "data": {"source": {"builtin": {"name": "digits"}}},
         "model": {"name": "mlp"},
-        "training": {"epochs": 3},
+        "training": {"epochs": 3, "batchSize": 10_000},
         **changes,
     }
 
