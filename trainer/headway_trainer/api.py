@@ -52,8 +52,9 @@ def data_info() -> DataInfo:
 def data_shard(split: Split = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """This worker's rows of a part of the prepared data: x, float32 (rows, *input_shape), and y.
 
-    y is int64 labels (rows,), or float32 (rows,) or (rows, targets). Raises UserError where the job has no data
-    section, and StorageError.
+    y is int64 labels (rows,), or float32 (rows,) or (rows, targets): standardised targets, of which
+    `y * std + mean`, with `target_std` and `target_mean` of data_info(), are the values in their own units.
+    Raises UserError where the job has no data section, and StorageError.
     """
     from headway_trainer.data.shards import read_split
 

@@ -366,8 +366,9 @@ class Pipeline:
                 model_step=end.model_step,
                 history=end.history,
             ),
-            metrics=Metrics.model_validate(end.metrics),
+            metrics=Metrics.model_validate(end.metrics | {"by_target": end.by_target}),
             confusion_matrix=end.confusion_matrix,
+            confusions=end.confusions,
             checkpoint=end.checkpoint,
             environment=publish.environment(resolved_commit(self.around.code_dir or wire.CODE_DIR)),
         )

@@ -266,7 +266,7 @@ def test_the_task_is_told_from_the_target(values: list[Any], task: str, classes:
     target = encode(np.array(values), None, "y")
     assert (target.task, target.classes) == (task, classes)
     assert target.outputs == (len(classes) if classes else 1)
-    assert target.values.dtype == (np.int64 if classes else np.float32)
+    assert target.values.dtype == (np.int64 if classes else np.float64)
 
 
 def test_a_task_told_from_whole_numbers_is_noted_so_that_people_can_object() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from headway_api.data import Data
 from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
@@ -21,6 +22,7 @@ from headway_trainer.data.info import INFO_FILE, x_file, y_file
 from headway_trainer.data.preparation import Prepared, data_digest
 from headway_trainer.data.read import memory as memory_module
 from headway_trainer.data.shards import read_rows, write_array
+from headway_trainer.data.split import split
 from headway_trainer.data.transform import Scale
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
@@ -84,12 +86,64 @@ def test_scaling_statistics_come_from_the_training_part_alone(method: str, store
     assert all(np.isclose(source, row.numpy(), rtol=1e-4, atol=1e-4).all(axis=1).any() for row in undone)
 
 
-def test_the_size_of_regression_targets_is_that_of_the_training_part(store: Store) -> None:
+def test_targets_of_a_regression_are_standardised_by_the_training_part(store: Store) -> None:
     info = prepare(_builtin("diabetes"), seed=0, store=store)
     _, train = read_split(store, info, "train")
-    assert info.target_mean == pytest.approx([train.mean().item()])
-    assert info.target_std == pytest.approx([train.std(correction=0).item()])
+    _, test = read_split(store, info, "test")
+    assert train.dtype == torch.float32
+    assert train.double().mean().item() == pytest.approx(0.0, abs=1e-6)
+    assert train.double().std(correction=0).item() == pytest.approx(1.0)
+    assert info.target_names == ["target"]
+    source = np.sort(load_diabetes().target)
+    values = np.concatenate([(part.double().numpy() * info.target_std + info.target_mean) for part in (train, test)])
+    assert np.abs(values[:, None] - source).min(axis=1).max() < 1e-4
     assert prepare(_builtin("wine"), seed=0, store=store).target_mean == []
+
+
+@pytest.mark.parametrize(
+    ("values", "std"),
+    [
+        (1.7e9 + np.arange(40) % 20 * 10.0, 57.66),  # a second of the day, as Unix tells the time
+        (np.stack([np.arange(40) * 1e5, np.arange(40) % 5 * 0.4], axis=1), 1.154e6),
+        (np.full(40, 3.3), 1.0),
+    ],
+    ids=["far from 0", "of two sizes", "constant"],
+)
+def test_each_target_is_stored_to_seven_digits_of_its_own_spread(
+    tmp_path: Path, store: Store, values: npt.NDArray[np.float64], std: float
+) -> None:
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(40, 2)), y=values)
+    info = prepare(_spec({"uri": str(tmp_path / "a.npz")}, task="regression"), seed=0, store=store)
+    columns = values.reshape(40, -1)
+    assert info.target_std[0] == pytest.approx(std, rel=0.2)
+    for part in ("train", "validation", "test"):
+        _, y = read_split(store, info, part)
+        back = y.double().numpy().reshape(len(y), -1) * info.target_std + info.target_mean
+        nearest = np.abs(back[:, None, :] - columns[None]).max(axis=2).min(axis=1)
+        assert nearest.max() <= 1e-6 * max(info.target_std)
+
+
+def test_a_target_beyond_all_others_is_named(tmp_path: Path, store: Store) -> None:
+    y = np.arange(40) * 1e-8
+    y[split(40, (0.7, 0.2, 0.1), 0).indices[2][0]] = 1e29
+    np.savez(tmp_path / "a.npz", x=np.zeros((40, 2)) + np.arange(40)[:, None], y=y)
+    with pytest.raises(
+        UserError, match=r"the array y of .* is 1e\+29 in row \d+, which is more than 1e\+30 standard deviations"
+    ):
+        prepare(_spec({"uri": str(tmp_path / "a.npz")}, task="regression"), seed=0, store=store)
+
+
+def test_a_seed_of_the_splits_own_keeps_the_parts_while_the_runs_seed_changes(tmp_path: Path) -> None:
+    def test_rows(seed: int, split_seed: int | None) -> torch.Tensor:
+        spec = _builtin("iris", split={"seed": split_seed} if split_seed is not None else {})
+        target = Store.open(str(tmp_path / f"{seed}-{split_seed}"))
+        return read_split(target, prepare(spec, seed=seed, store=target), "test")[0]
+
+    assert torch.equal(test_rows(1, 5), test_rows(2, 5))
+    assert torch.equal(test_rows(5, None), test_rows(2, 5))
+    assert not torch.equal(test_rows(1, None), test_rows(2, None))
+    spec = _builtin("iris", split={"seed": 5})
+    assert data_digest(spec, 1) == data_digest(spec, 2) != data_digest(_builtin("iris"), 1)
 
 
 def test_images_are_scaled_by_channel_and_constant_features_do_not_blow_up() -> None:
@@ -100,6 +154,15 @@ def test_images_are_scaled_by_channel_and_constant_features_do_not_blow_up() -> 
     assert scaling.divisor[0] == 1.0
     assert (scaled[:, 0] == 0).all()
     assert np.isclose(scaled[:, 1].std(), 1.0)
+
+
+def test_a_feature_that_varies_is_scaled_however_far_from_0_it_is() -> None:
+    far = 5e9 + np.array([[-300.0, 0.0], [0.0, 0.0], [300.0, 0.0]])
+    for method in ("standard", "minMax"):
+        scaling = Scale.fit(far, method)
+        assert scaling.divisor == pytest.approx([244.9 if method == "standard" else 600.0, 1.0], rel=1e-3)
+    noise = np.full((4, 1), 0.3) + np.array([[0.0], [5e-17], [0.0], [5e-17]])
+    assert Scale.fit(noise, "standard").divisor == [1.0], "rounding is no feature"
 
 
 def test_categories_and_booleans_are_not_scaled(store: Store, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from training_runs import training
 
@@ -49,16 +52,76 @@ Loop(job).run()
 distributed.destroy_process_group()
 """
 
+JUDGE = """
+import json, sys
+import torch
+from pathlib import Path
+from torch import distributed, nn
+from headway_trainer.data import DataInfo
+from headway_trainer.evaluation.evaluate import Shard, evaluate
+from headway_trainer.metrics import ranking
+from headway_trainer.tasks import task_of
+from headway_trainer.training.process_group import Alone, Workers
+
+rank, folder, cut = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
+generator = torch.Generator().manual_seed(0)
+told = {}
+
+def judge(name, task, x, y, weights):
+    info = DataInfo.model_validate({"task": task, "input_shape": (3,), "outputs": 3, "classes": list("abc"), "rows": {},
+        "content_hash": "", "digest": "", "target_std": [1.0, 10.0, 1e6], "target_mean": [0.0, 0.0, 0.0]})
+    found = []
+    for group, part in ((Workers(torch.device("cpu")), [slice(cut), slice(cut, None)][rank]), (Alone(), slice(None))):
+        shard = Shard(x[part], y[part], len(y), weights[part])
+        task = task_of(info)
+        judged = evaluate(nn.Identity(), task, shard, metrics=task.metric_names, ranks=group, batch_size=4)
+        found.append({"scalars": judged.scalars, "by_target": judged.by_target, "notes": judged.notes,
+            "confusion_matrix": judged.confusion_matrix})
+    told[name] = found
+
+x, weights = torch.randn(41, 3, generator=generator), torch.rand(41, generator=generator)
+labels = torch.randint(0, 3, (41,), generator=generator)
+judge("classification", "classification", x, labels, weights)
+judge("regression", "regression", x, torch.randn(41, 3, generator=generator), weights)
+ranking.EXACT_SCORES = 0
+judge("in bins", "classification", x, labels, weights)
+(folder / f"rank-{rank}.json").write_text(json.dumps(told))
+distributed.destroy_process_group()
+"""
+
+
+def _run_ranks(script: str, folder: Path, argument: str) -> tuple[Any, Any]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", script, str(rank), str(folder), argument], env=environment)
+        for rank in range(2)
+    ]
+    assert [one.wait(240) for one in ranks] == [0, 0]
+    first, second = (json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2))
+    return first, second
+
+
+@pytest.mark.parametrize("cut", ["0", "17"], ids=["one rank has no rows", "17 and 24 rows"])
+def test_metrics_over_ranks_are_those_of_all_rows_and_the_same_on_each(tmp_path: Path, cut: str) -> None:
+    first, second = _run_ranks(JUDGE, tmp_path, cut)
+    for name in ("classification", "regression", "in bins"):
+        together, alone = first[name]
+        assert together == second[name][0]
+        assert together["scalars"] == pytest.approx(alone["scalars"])
+        assert together["confusion_matrix"] == alone["confusion_matrix"]
+        assert together["notes"] == alone["notes"]
+        assert together["by_target"].keys() == alone["by_target"].keys()
+        for target, values in together["by_target"].items():
+            assert values == pytest.approx(alone["by_target"][target])
+    assert len(first["regression"][0]["by_target"]) == 3
+    assert first["in bins"][0]["notes"]
+    assert not first["classification"][0]["notes"]
+
 
 def test_every_rank_validates_the_buffers_that_rank_0_saves(tmp_path: Path) -> None:
     spec = training(epochs=2).model_dump_json()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    ranks = [
-        subprocess.Popen([sys.executable, "-c", RANK, str(rank), str(tmp_path), spec], env=environment)
-        for rank in range(2)
-    ]
-    assert [one.wait(120) for one in ranks] == [0, 0]
-    first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2))
+    first, second = _run_ranks(RANK, tmp_path, spec)
     assert len(first) == 2
     for one, other in zip(first, second, strict=True):
         assert one["own"] != other["own"], "each rank has averages of its own rows, or this shows nothing"

@@ -12,6 +12,7 @@ from torch import nn
 
 from headway_api.training import EarlyStopping, Optimizer, Schedule
 from headway_trainer.errors import UserError
+from headway_trainer.seeds import derived_seed
 from headway_trainer.training.compiler_stub import without_compiler
 from headway_trainer.training.early_stopping import Patience, is_better
 from headway_trainer.training.optimizers import (
@@ -24,7 +25,6 @@ from headway_trainer.training.precision import agreed_precision, autocast, grad_
 from headway_trainer.training.process_group import Alone
 from headway_trainer.training.sampler import (
     batch_bounds,
-    derived_seed,
     epoch_order,
     global_batch_rows,
     loss_weight,

@@ -24,8 +24,13 @@ def x_file(split: str) -> str:
 
 
 def y_file(split: str) -> str:
-    """The targets of a part: int64 labels (rows,), or float32 (rows,) or (rows, outputs)."""
+    """The targets of a part: int64 labels (rows,), or float32 (rows,) or (rows, outputs), standardised."""
     return f"data/{split}.y.npy"
+
+
+def w_file(split: str) -> str:
+    """The rows' weights, where `DataInfo.weighted`: float32 (rows,), their mean over the training part 1."""
+    return f"data/{split}.w.npy"
 
 
 class DataInfo(StatusSection):
@@ -49,10 +54,17 @@ class DataInfo(StatusSection):
     """Rows of each class in each part; none for regression."""
     content_hash: str
     """sha256 over the source's content, however it is divided into files."""
+    target_names: list[str] = Field(default_factory=list)
+    """The name of each target of a regression; empty for classification."""
     target_mean: list[float] = Field(default_factory=list)
     """The mean of each target over the training part; empty for classification."""
     target_std: list[float] = Field(default_factory=list)
-    """The standard deviation of each target over the training part, 1 for a constant one; empty for classification."""
+    """The standard deviation of each target over the training part, 1 for a constant one; empty for classification.
+
+    Targets are stored, and learnt, as `(target - mean) / std`.
+    """
+    weighted: bool = False
+    """Whether rows have weights."""
     notes: list[str] = Field(default_factory=list)
     """What people should know: what was filled in, left out or could not be stratified."""
     digest: str

@@ -23,9 +23,11 @@ from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_fil
 from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.shards import write_array
 from headway_trainer.data.split import Parts, split, split_given
+from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
-from headway_trainer.data.transform import ArrayChain, Chain, Scale, TableChain
+from headway_trainer.data.transform import ArrayChain, Chain, TableChain
 from headway_trainer.errors import NotFound, UserError
+from headway_trainer.seeds import split_seed
 from headway_trainer.storage import FileDigest, Store
 
 Indices = npt.NDArray[np.int64]
@@ -111,9 +113,9 @@ def forget(store: Store) -> None:
 
 
 def data_digest(spec: Data, seed: int) -> str:
-    """Identifies what is prepared: the data section, without credentials, and the seed."""
+    """Identifies what is prepared: the data section, without credentials, and the seed of the split."""
     told = spec.model_dump(mode="json", exclude={"source": {"secret_ref"}})
-    return hashlib.sha256(json.dumps([FORMAT, told, seed], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, told, split_seed(spec, seed)], sort_keys=True).encode()).hexdigest()
 
 
 def _prepared(store: Store, digest: str) -> Prepared | None:
@@ -145,8 +147,10 @@ def _prepare(
     notes = [*content.warnings, *content.notes, *target.notes, *_split_notes(spec, target, parts)]
     chain, told = _fit(spec, content, parts)
     notes += told
-    target_scaling = _target_scaling(target, parts)
-    files = _write(store, _rows_of(content), target.values, parts, chain)
+    table = isinstance(content, TableContent)
+    standardised = _standardised(target, parts, f"the target column {content.target!r}" if table else content.target)
+    y = target.values if standardised is None else standardised.y
+    files = _write(store, _rows_of(content), y, parts, chain)
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape,
@@ -157,8 +161,11 @@ def _prepare(
         rows={name: len(index) for name, index in zip(SPLITS, parts.indices, strict=True)},
         class_balance=_class_balance(target, parts),
         content_hash=content.content_hash,
-        target_mean=target_scaling.offset,
-        target_std=target_scaling.divisor,
+        target_names=[]
+        if standardised is None
+        else _target_names(content.target if table else "target", target.outputs),
+        target_mean=[] if standardised is None else standardised.mean,
+        target_std=[] if standardised is None else standardised.std,
         notes=notes,
         digest=digest,
     )
@@ -205,8 +212,8 @@ def _split(spec: Data, seed: int, target: Target, given: npt.NDArray[np.int8] | 
     labels = target.values if stratify else None
     try:
         if given is not None:
-            return split_given(given, shares, seed, labels)
-        return split(len(target.values), shares, seed, labels)
+            return split_given(given, shares, split_seed(spec, seed), labels)
+        return split(len(target.values), shares, split_seed(spec, seed), labels)
     except ValueError as error:
         raise UserError(f"data.split: {error}; give more rows, or set a part of the split to 0") from error
 
@@ -234,10 +241,12 @@ def _split_notes(spec: Data, target: Target, parts: Parts) -> list[str]:
     return notes
 
 
-def _target_scaling(target: Target, parts: Parts) -> Scale:
-    if target.task == "classification":
-        return Scale()
-    return Scale.fit(target.values[parts.indices[0]].reshape(-1, target.outputs), "standard")
+def _standardised(target: Target, parts: Parts, name: str) -> Standardised | None:
+    return standardise(target.values, parts.indices[0], name) if target.classes is None else None
+
+
+def _target_names(name: str, outputs: int) -> list[str]:
+    return [name] if outputs == 1 else [f"{name}[{index}]" for index in range(outputs)]
 
 
 def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | None:

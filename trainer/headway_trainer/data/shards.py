@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.info import DataInfo, Split, x_file, y_file
+from headway_trainer.data.info import DataInfo, Split, w_file, x_file, y_file
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import CHUNK, FileDigest, Store
 
@@ -43,18 +43,34 @@ def read_split(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The rows [rank * n // world_size, (rank + 1) * n // world_size) of a part's n rows, and only they are read.
 
-    Returns x, float32 (rows, *input_shape), and y: int64 labels (rows,), or float32 (rows,) or (rows, outputs).
+    Returns x, float32 (rows, *input_shape), and y: int64 labels (rows,), or float32 (rows,) or (rows, outputs),
+    standardised. Raises StorageError.
+    """
+    import torch
+
+    start, stop = _bounds(info, split, rank, world_size)
+    x = read_rows(store, x_file(split), start, stop)
+    y = read_rows(store, y_file(split), start, stop)
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def read_weights(store: Store, info: DataInfo, split: Split, rank: int = 0, world_size: int = 1) -> torch.Tensor | None:
+    """The weights, float32 (rows,), of the rows that read_split gives; none where rows have no weights.
+
     Raises StorageError.
     """
     import torch
 
+    if not info.weighted:
+        return None
+    return torch.from_numpy(read_rows(store, w_file(split), *_bounds(info, split, rank, world_size)))
+
+
+def _bounds(info: DataInfo, split: Split, rank: int, world_size: int) -> tuple[int, int]:
     if not 0 <= rank < world_size:
         raise ValueError(f"rank {rank} is not in a world of {world_size}")
     count = info.rows[split]
-    start, stop = rank * count // world_size, (rank + 1) * count // world_size
-    x = read_rows(store, x_file(split), start, stop)
-    y = read_rows(store, y_file(split), start, stop)
-    return torch.from_numpy(x), torch.from_numpy(y)
+    return rank * count // world_size, (rank + 1) * count // world_size
 
 
 def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ MAX_INFERRED_CLASSES = 20
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: labels int64 (rows,), or values float32 (rows,) or (rows, outputs)."""
+    """What is predicted: labels int64 (rows,), or values float64 (rows,) or (rows, outputs)."""
 
     task: Task
     values: npt.NDArray[Any]
@@ -66,7 +66,7 @@ def _regression(values: npt.NDArray[Any], name: str, number: bool) -> Target:
             "set data.task to classification, or name a target of numbers"
         )
     outputs = 1 if values.ndim == 1 else values.shape[1]
-    return Target("regression", values.astype(np.float32), outputs, None)
+    return Target("regression", values.astype(np.float64), outputs, None)
 
 
 def _classification(

@@ -1,6 +1,5 @@
-"""How good a model is: losses, sums that workers can add up, and the final evaluation."""
+"""How good a model is on a part of the data."""
 
-from headway_trainer.evaluation.evaluate import Evaluation, evaluate
-from headway_trainer.evaluation.running import RunningMetrics, loss_function
+from headway_trainer.evaluation.evaluate import Evaluation, chosen_metrics, evaluate
 
-__all__ = ["Evaluation", "RunningMetrics", "evaluate", "loss_function"]
+__all__ = ["Evaluation", "chosen_metrics", "evaluate"]

@@ -1,9 +1,9 @@
-"""The final evaluation of a model on one part, with torchmetrics."""
+"""The evaluation of a model on one part: the same at the end of each epoch and at the end of the run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -11,109 +11,151 @@ from torch import nn
 
 from headway_api.base import StatusSection
 from headway_api.training import Precision
-from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
-from headway_trainer.evaluation.running import as_targets, loss_function
+from headway_trainer.metrics import Metrics, Ranks
+from headway_trainer.metrics.base import finite
+from headway_trainer.metrics.classes import MATRIX_CLASSES, MOST_CONFUSIONS, ConfusionCounts
+from headway_trainer.metrics.ranking import Ranking
+from headway_trainer.report.model import Confusion
+from headway_trainer.tasks import Task
+from headway_trainer.tasks.base import ValuePrediction
 from headway_trainer.training.precision import autocast
 
-if TYPE_CHECKING:
-    from torchmetrics import Metric
-
-CONFUSION_MATRIX = "confusionMatrix"
-METRICS = {
-    "classification": ("accuracy", "precision", "recall", "f1", "specificity", CONFUSION_MATRIX),
-    "regression": ("mse", "mae"),
-}
-"""The metrics that fit each task, beside the loss, which is always there."""
 JUDGED_ROWS = 1024
 """The outputs of so many rows are judged at once."""
-_ALONE: dict[str, Any] = {"sync_on_compute": False}
-"""Without it, torchmetrics would wait for all workers of a process group, which take no part here."""
+
+Judged = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""Outputs or x, y, and the rows' weights, if they have some."""
 
 
 class Evaluation(StatusSection):
     """How good a model is on one part."""
 
     scalars: dict[str, float] = Field(default_factory=dict)
-    """The metrics by name; precision, recall, f1 and specificity are macro averages."""
+    """The loss and the metrics by name; NaN where one is undefined. Empty where there was no row."""
+    by_target: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """The metrics of each of several targets, by the target's name."""
     confusion_matrix: list[list[int]] | None = None
     """Rows of the class (first index) that were predicted as the class (second index)."""
+    confusions: list[Confusion] = Field(default_factory=list)
+    """The most frequent ones, where there are too many classes for a matrix."""
+    notes: list[str] = Field(default_factory=list)
+    """What people should know of these numbers."""
 
 
-def chosen_metrics(info: DataInfo, metrics: Sequence[str] | None) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Shard:
+    """A rank's own rows of a part, and how many all ranks have."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    rows: int
+    weights: torch.Tensor | None = None
+    """float32 (rows,); without them each row's loss counts 1."""
+
+
+def chosen_metrics(task: Task, metrics: Sequence[str] | None) -> tuple[str, ...]:
     """The metrics to compute: all that fit the task where none is named. Raises UserError for one that does not."""
-    fitting = METRICS[info.task]
     for index, name in enumerate(metrics or ()):
-        if name not in fitting:
+        if name != "loss" and name not in task.metric_names:
             raise UserError(
-                f"evaluation.metrics[{index}]: {name} does not fit {info.task}, which has {', '.join(fitting)}: "
-                "take it out, or set data.task"
+                f"evaluation.metrics[{index}]: {name} does not fit {task.name}, which has "
+                f"{', '.join(('loss', *task.metric_names))}: take it out, or set data.task"
             )
-    return tuple(metrics) if metrics else fitting
+    # The loss is always there.
+    return tuple(name for name in metrics if name != "loss") if metrics else task.metric_names
 
 
 def evaluate(
     model: nn.Module,
-    info: DataInfo,
-    parts: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    task: Task,
+    shard: Shard,
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str],
+    ranks: Ranks,
     batch_size: int = JUDGED_ROWS,
     precision: Precision = "fp32",
     device: torch.device | str = "cpu",
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Judge the model on the rows of all parts (x, y), one after the other; it is left in the mode that it was in.
+    """Judge the model, which is left in the mode that it was in, on the rows of all ranks.
 
-    It takes batch_size rows at once, in the precision: as many as in training, and the memory that did there does here.
-    No process but the caller's takes part, whatever group of workers there is.
-    Raises UserError for a metric that does not fit the task.
+    Every rank has to call it with its own shard, which may be empty; each gets the same answer. It takes batch_size
+    rows at once, in the precision: as many as in training, and the memory that did there does here.
     """
-    names = chosen_metrics(info, metrics)
-    mean_loss = loss_function(info)
-    computed = _metrics(info, names, device)
-    loss, rows = 0.0, 0
+    device = torch.device(device)
+    judged = task.metrics(metrics, rows=shard.rows, device=device)
     was_training = model.training
-    batches = _Batches(model.to(device).eval(), info, batch_size, precision, torch.device(device))
+    batches = _Batches(model.to(device).eval(), batch_size, precision, device, after_batch)
     try:
-        with torch.inference_mode():
-            for outputs, labels in _joined(batches.of(parts)):
-                loss += float(mean_loss(outputs, labels)) * len(labels)
-                rows += len(labels)
-                for metric in computed.values():
-                    metric.update(outputs, labels)
+        with torch.no_grad():
+            for outputs, y, weights in _joined(batches.of(shard)):
+                judged.update(outputs, y, weights)
+            judged.reduce(ranks)
     finally:
         model.train(was_training)
-    if rows == 0:
+    return _told(judged, task, shard.rows)
+
+
+def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
+    scalars = judged.scalars()
+    if not scalars:
         return Evaluation()
-    values = {name: metric.compute() for name, metric in computed.items()}
-    matrix = values.pop(CONFUSION_MATRIX, None)
+    targets = task.prediction.targets if isinstance(task.prediction, ValuePrediction) else []
+    notes = []
+    ranking = judged.accumulators.get(Ranking)
+    if isinstance(ranking, Ranking) and not ranking.exact:
+        notes.append(
+            f"With {rows:,} rows of {task.outputs:,} classes, scores were counted in bins: rocAuc is exact to within "
+            f"{float(ranking.mean('roc_auc_error')):.1g}, averagePrecision to within "
+            f"{float(ranking.mean('average_precision_error')):.1g}."
+        )
+    confusions = judged.accumulators.get(ConfusionCounts)
+    told = confusions.told() if isinstance(confusions, ConfusionCounts) else None
+    if told is not None and told.matrix is None:
+        notes.append(
+            f"A confusion matrix has at most {MATRIX_CLASSES} classes, and these are {task.outputs:,}: "
+            f"the {MOST_CONFUSIONS:,} most frequent confusions are told in its place."
+        )
     return Evaluation(
-        scalars={"loss": loss / rows} | {name: float(value) for name, value in values.items()},
-        confusion_matrix=None if matrix is None else matrix.tolist(),
+        scalars=scalars,
+        by_target=dict(zip(targets, (finite(values) for values in judged.by_target()), strict=False)),
+        confusion_matrix=told.matrix if told else None,
+        confusions=[Confusion(actual=one, predicted=other, rows=rows) for one, other, rows in told.pairs]
+        if told
+        else [],
+        notes=notes,
     )
 
 
 class _Batches:
     """A model's outputs, batch by batch; in smaller batches from where the GPU's memory did not do for one."""
 
-    def __init__(self, model: nn.Module, info: DataInfo, size: int, precision: Precision, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        size: int,
+        precision: Precision,
+        device: torch.device,
+        after_batch: Callable[[], None],
+    ) -> None:
         self._model, self._size, self._precision, self._device = model, size, precision, device
-        self._targets = info.task == "regression"
+        self._after_batch = after_batch
 
-    def of(self, parts: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The outputs, as fp32 and in the labels' shape where they are numbers, and the labels; on the device."""
-        for x, y in parts:
-            start = 0
-            while start < len(y):
-                stop = min(start + self._size, len(y))
-                outputs = self._outputs(x[start:stop])
-                if outputs is None:
-                    self._size = (stop - start) // 2
-                    torch.cuda.empty_cache()
-                    continue
-                labels = y[start:stop].to(self._device)
-                yield as_targets(outputs, labels) if self._targets else outputs, labels
-                start = stop
+    def of(self, shard: Shard) -> Iterator[Judged]:
+        """The outputs as fp32, the targets and the weights; on the device."""
+        start = 0
+        while start < len(shard.y):
+            rows = slice(start, min(start + self._size, len(shard.y)))
+            outputs = self._outputs(shard.x[rows])
+            if outputs is None:
+                self._size = (rows.stop - start) // 2
+                torch.cuda.empty_cache()
+                continue
+            weights = None if shard.weights is None else shard.weights[rows].to(self._device)
+            yield outputs, shard.y[rows].to(self._device), weights
+            self._after_batch()
+            start = rows.stop
 
     def _outputs(self, x: torch.Tensor) -> torch.Tensor | None:
         try:
@@ -126,36 +168,18 @@ class _Batches:
             return None
 
 
-def _joined(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _joined(batches: Iterable[Judged]) -> Iterator[Judged]:
     """Batches of at least JUDGED_ROWS rows, but for the last: metrics cost about as much for one row as for many."""
-    waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+    waiting: list[Judged] = []
     for batch in batches:
         waiting.append(batch)
-        if sum(len(y) for _, y in waiting) >= JUDGED_ROWS:
+        if sum(len(y) for _, y, _ in waiting) >= JUDGED_ROWS:
             yield _concatenated(waiting)
             waiting = []
     if waiting:
         yield _concatenated(waiting)
 
 
-def _concatenated(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    outputs, labels = zip(*batches, strict=True)
-    return torch.cat(outputs), torch.cat(labels)
-
-
-def _metrics(info: DataInfo, names: Sequence[str], device: torch.device | str) -> dict[str, Metric]:
-    from torchmetrics import MeanAbsoluteError, MeanSquaredError
-    from torchmetrics import classification as by_class
-
-    classes = info.outputs
-    makers: dict[str, Callable[[], Metric]] = {
-        "accuracy": lambda: by_class.MulticlassAccuracy(classes, average="micro", **_ALONE),
-        "precision": lambda: by_class.MulticlassPrecision(classes, average="macro", **_ALONE),
-        "recall": lambda: by_class.MulticlassRecall(classes, average="macro", **_ALONE),
-        "f1": lambda: by_class.MulticlassF1Score(classes, average="macro", **_ALONE),
-        "specificity": lambda: by_class.MulticlassSpecificity(classes, average="macro", **_ALONE),
-        CONFUSION_MATRIX: lambda: by_class.MulticlassConfusionMatrix(classes, **_ALONE),
-        "mse": lambda: MeanSquaredError(**_ALONE),
-        "mae": lambda: MeanAbsoluteError(**_ALONE),
-    }
-    return {name: makers[name]().to(device) for name in names}
+def _concatenated(batches: list[Judged]) -> Judged:
+    outputs, targets, weights = zip(*batches, strict=True)
+    return torch.cat(outputs), torch.cat(targets), None if weights[0] is None else torch.cat(weights)

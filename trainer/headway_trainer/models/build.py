@@ -13,6 +13,7 @@ from headway_api.model import Model, parse_options
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
 from headway_trainer.registry import MODELS
+from headway_trainer.tasks import task_of
 
 _CHECKED_ROWS = 2
 
@@ -73,13 +74,12 @@ def _check_shape(model: nn.Module, info: DataInfo, name: str) -> None:
         ) from error
     finally:
         model.train()
-    allowed: list[tuple[int, ...]] = [(_CHECKED_ROWS, info.outputs)]
-    if info.task == "regression" and info.outputs == 1:
-        allowed.append((_CHECKED_ROWS,))
+    task = task_of(info)
+    allowed = task.shapes(_CHECKED_ROWS)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else _kind(output)
     if shape not in allowed:
         raise UserError(
-            f"{name} gives {shape} for a batch of {_CHECKED_ROWS} rows: for this {info.task} it must give a tensor of "
+            f"{name} gives {shape} for a batch of {_CHECKED_ROWS} rows: for this {task.name} it must give a tensor of "
             f"shape {allowed[0]}, one output for each {'class' if info.classes else 'target'}"
         )
 

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-import torch
 from torch import nn
 
 from headway_api.model import CnnOptions, MlpOptions
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
+from headway_trainer.tasks import task_of
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
 _IMAGE_AXES = 3
 _SMALLEST_SIDE = 2
-
-
-class Rescale(nn.Module):
-    """From outputs around 0 and 1 to the targets' own units, so that a regression need not learn their size."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-
-    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(rows, outputs) to (rows, outputs), in full precision: targets may be beyond the range of half precision."""
-        return outputs.float() * self.std + self.mean
 
 
 def mlp(info: DataInfo, options: MlpOptions) -> nn.Module:
@@ -42,7 +25,7 @@ def mlp(info: DataInfo, options: MlpOptions) -> nn.Module:
         if options.dropout > 0:
             layers.append(nn.Dropout(options.dropout))
         width = hidden
-    return nn.Sequential(*layers, *_head(width, info))
+    return nn.Sequential(*layers, task_of(info).head(width))
 
 
 def cnn(info: DataInfo, options: CnnOptions) -> nn.Module:
@@ -67,9 +50,4 @@ def cnn(info: DataInfo, options: CnnOptions) -> nn.Module:
     layers += [nn.Flatten(), nn.Linear(features, options.hidden), nn.ReLU()]
     if options.dropout > 0:
         layers.append(nn.Dropout(options.dropout))
-    return nn.Sequential(*layers, *_head(options.hidden, info))
-
-
-def _head(width: int, info: DataInfo) -> list[nn.Module]:
-    rescale = [Rescale(info.target_mean, info.target_std)] if info.target_mean else []
-    return [nn.Linear(width, info.outputs), *rescale]
+    return nn.Sequential(*layers, task_of(info).head(options.hidden))

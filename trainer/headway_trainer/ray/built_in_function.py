@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from safetensors.torch import load
-from torch import distributed
+from torch import distributed, nn
 
 from headway_api import wire
+from headway_api.metrics import METRICS
 from headway_api.model import Model
 from headway_api.training import Training
 from headway_api.understand import read_run_file
 from headway_trainer.data import DataInfo, read_split
-from headway_trainer.data.info import Split
+from headway_trainer.data.info import SPLITS, Split
+from headway_trainer.data.shards import read_weights
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
-from headway_trainer.evaluation import evaluate
+from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
+from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.metrics.base import finite
 from headway_trainer.models import build
 from headway_trainer.ray.device import own_device
 from headway_trainer.ray.kv_link import WorkerLink
+from headway_trainer.seeds import init_seed
 from headway_trainer.storage import Store
+from headway_trainer.tasks import task_of
 from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
 from headway_trainer.training.compiler_stub import without_compiler
@@ -32,8 +39,11 @@ from headway_trainer.training.loop import Loop, best_metric
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.precision import make_reproducible
 from headway_trainer.training.process_group import current_group
+from headway_trainer.training.sampler import shard_rows
 
-_JUDGED: tuple[Split, ...] = ("validation", "test")
+JUDGED_TRAIN_ROWS = 20_000
+"""Of a training part with more rows, about so many are judged at the end."""
+_REMEDY = "lower training.optimizer.lr, set training.clip, or look for extreme values in the data"
 
 
 @dataclass(frozen=True)
@@ -75,10 +85,8 @@ def _train(place: _Place) -> TrainEnd | None:
     built_in = place.run.spec.model is not None and place.run.spec.model.entrypoint is None
     with without_compiler() if built_in else contextlib.nullcontext():
         end = Loop(inputs).run()
-    if inputs.group.rank != 0:
-        return None
     if not end.finished:
-        return end
+        return end if inputs.group.rank == 0 else None
     place.link.tell(
         TrainProgress(
             stage="Evaluating",
@@ -92,13 +100,14 @@ def _train(place: _Place) -> TrainEnd | None:
             notes=end.notes,
         )
     )
-    return _judge(place, inputs, end)
+    judged = _judge(place, inputs, end)
+    return judged if inputs.group.rank == 0 else None
 
 
 def _inputs(place: _Place) -> LoopInputs:
     run, info = place.run, place.info
     group = current_group(place.device)
-    seed_everything(run.spec.seed)
+    seed_everything(init_seed(run.spec.seed))
     model = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
     return LoopInputs(
         spec=run.spec.training or Training(),
@@ -111,35 +120,44 @@ def _inputs(place: _Place) -> LoopInputs:
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,
         device=place.device,
+        train_weights=read_weights(place.store, info, "train", group.rank, group.world_size),
+        validation_weights=read_weights(place.store, info, "validation", group.rank, group.world_size),
     )
 
 
 def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
-    """Take the best checkpoint, and evaluate it on the parts that it was not fitted to."""
+    """Take the best checkpoint, and evaluate it on all parts; each rank judges its own shards.
+
+    Raises UserError for a model that gives no finite numbers: it may be the best that there is, and is still none.
+    """
     metric, _ = best_metric(inputs)
     inputs.model.zero_grad(set_to_none=True)  # they take the memory of a second model
     manifest, notes = _load_best(inputs, metric)
-    metrics: dict[str, dict[str, float]] = {}
-    matrix, workers = None, inputs.group.world_size
-    for split in _JUDGED:
-        judged = evaluate(
+    _refuse_not_finite(inputs.model)
+    task = task_of(inputs.info)
+    names = chosen_metrics(task, place.run.spec.evaluation.metrics)
+    judged: dict[Split, Evaluation] = {}
+    for split in SPLITS:
+        shard, told = _shard(place, inputs, split)
+        judged[split] = evaluate(
             inputs.model,
-            inputs.info,
-            # Shard by shard: no more rows at once than training has had.
-            (read_split(place.store, inputs.info, split, rank, workers) for rank in range(workers)),
-            metrics=place.run.spec.evaluation.metrics,
-            batch_size=max(1, inputs.spec.batch_size // workers),
+            task,
+            shard,
+            metrics=names if split == "test" else [name for name in names if METRICS[name].scalar],
+            ranks=inputs.group,
+            batch_size=max(1, inputs.spec.batch_size // inputs.group.world_size),
             precision=end.precision_used,
             device=inputs.device,
         )
-        metrics[split] = judged.scalars
-        matrix = judged.confusion_matrix
-    trained = manifest.candidate.metrics.get("train/loss")
-    metrics["train"] = {} if trained is None else {"loss": trained}
+        notes += [*told, *(f"The {split} part: {note}" for note in judged[split].notes)]
+        if not math.isfinite(judged[split].scalars.get("loss", 0.0)):
+            raise UserError(f"the loss of the model that was kept is no finite number on the {split} part: {_REMEDY}")
     return end.model_copy(
         update={
-            "metrics": metrics,
-            "confusion_matrix": matrix,
+            "metrics": {split: finite(one.scalars) for split, one in judged.items()},
+            "by_target": {split: one.by_target for split, one in judged.items() if one.by_target},
+            "confusion_matrix": judged["test"].confusion_matrix,
+            "confusions": judged["test"].confusions,
             "chosen": manifest.name,
             "model_step": manifest.candidate.step,
             "checkpoint": inputs.checkpoints.status(manifest),
@@ -148,13 +166,43 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
     )
 
 
+def _shard(place: _Place, inputs: LoopInputs, split: Split) -> tuple[Shard, list[str]]:
+    """This rank's rows to judge: all, but of a large training part some, evenly spaced; and what people should know."""
+    rank, world_size = inputs.group.rank, inputs.group.world_size
+    x, y = read_split(place.store, inputs.info, split, rank, world_size)
+    weights = read_weights(place.store, inputs.info, split, rank, world_size)
+    rows = inputs.info.rows[split]
+    step = -(-rows // JUDGED_TRAIN_ROWS) if split == "train" else 1
+    if step <= 1:
+        return Shard(x, y, rows, weights), []
+    judged = sum(-(-shard_rows(rows, one, world_size) // step) for one in range(world_size))
+    told = f"The metrics of the training part are those of {judged:,} of its {rows:,} rows, evenly spaced."
+    return Shard(x[::step], y[::step], judged, None if weights is None else weights[::step]), [told]
+
+
+def _refuse_not_finite(model: nn.Module) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{name} of the model that was kept holds numbers that are not finite: {_REMEDY}")
+
+
 def _load_best(inputs: LoopInputs, metric: str) -> tuple[Manifest, list[str]]:
-    notes = []
+    """Load the best checkpoint that can be read; rank 0 chooses for all."""
+    notes: list[str] = []
+    chosen = _choose(inputs, metric, notes) if inputs.group.rank == 0 else None
+    name = inputs.group.gather(chosen.name if chosen else "")[0]
+    if chosen is None:
+        chosen = inputs.checkpoints.named(name)
+        inputs.model.load_state_dict(load(inputs.checkpoints.read(chosen, chosen.candidate.file)))
+    return chosen, notes
+
+
+def _choose(inputs: LoopInputs, metric: str, notes: list[str]) -> Manifest:
     for manifest in inputs.checkpoints.by_merit(metric, inputs.spec.checkpoint.better):
         try:
             inputs.model.load_state_dict(load(inputs.checkpoints.read(manifest, manifest.candidate.file)))
         except Damaged as error:
             notes.append(f"The checkpoint {manifest.name} would have been the best, but was passed over: {error}.")
             continue
-        return manifest, notes
+        return manifest
     raise StorageError("no checkpoint of this run can be read any more: nothing is left to make the model from")

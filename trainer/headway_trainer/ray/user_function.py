@@ -20,11 +20,11 @@ from headway_trainer.data.info import DataInfo
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.ray.storage_guard import guard, storage_fault
+from headway_trainer.seeds import process_seed
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.exceptions import raise_as_users
-from headway_trainer.training.sampler import derived_seed
 
 
 def train(config: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ def train(config: dict[str, Any]) -> None:
     api.enter(api.Here(store, info, rank, world_size, fence))
     guard(store, fence)
     torch.set_num_threads(config["threads"])
-    seed_everything(derived_seed(run.spec.seed, rank, 1))
+    seed_everything(process_seed(run.spec.seed, rank))
     folder = add_to_path(config["code_dir"])
     function = load_function(spec.entrypoint or "")
     arguments = [dict(spec.arguments)] if takes_arguments(function, spec.entrypoint or "") else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from headway_trainer.report.model import DataSummary, RunResult
+from headway_trainer.report.model import Confusion, DataSummary, Metrics, RunResult
 
 _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
@@ -65,29 +65,39 @@ def _metrics(result: RunResult) -> str:
         return ""
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
     rows = [(name, *(_number(values.get(name)) for values in parts.values())) for name in names]
-    return f"## Metrics\n\n{_table(('metric', *parts), rows)}"
+    return f"## Metrics\n\n{_table(('metric', *parts), rows)}{_by_target(result.metrics)}"
+
+
+def _by_target(metrics: Metrics) -> str:
+    part = next((part for part in reversed(_SPLITS) if metrics.by_target.get(part)), None)
+    if part is None:
+        return ""
+    values = metrics.by_target[part]
+    names = list(next(iter(values.values())))
+    rows = [(target, *(_number(one.get(name)) for name in names)) for target, one in values.items()]
+    return f"\nBy target, on the {part} part:\n\n{_table(('target', *names), rows)}"
 
 
 def _confusion(result: RunResult, plot: bool) -> str:
     matrix = result.confusion_matrix
+    classes = (result.data.classes if result.data else None) or [str(index) for index in range(len(matrix or ()))]
     if not matrix:
-        return ""
-    classes = (result.data.classes if result.data else None) or [str(index) for index in range(len(matrix))]
+        if not result.confusions:
+            return ""
+        return f"## Confusion on the test part\n\n{_most_confused(result.confusions, classes)}"
     by_class = _table(("class", "test rows", "precision", "recall"), _by_class(matrix, classes))
     image = "\n![Confusion matrix](plots/confusion.png)\n" if plot else ""
     if len(matrix) > _MOST_CLASSES:
         wrong = sorted(
             (
-                (-count, row, column)
+                Confusion(actual=row, predicted=column, rows=count)
                 for row, counts in enumerate(matrix)
                 for column, count in enumerate(counts)
                 if row != column and count
-            )
-        )[:_MOST_CONFUSIONS]
-        told = _table(
-            ("actual", "predicted", "rows"),
-            [(classes[row], classes[column], str(-count)) for count, row, column in wrong],
+            ),
+            key=lambda one: (-one.rows, one.actual, one.predicted),
         )
+        told = _most_confused(wrong, classes)
     else:
         rows = [(name, *(str(count) for count in counts)) for name, counts in zip(classes, matrix, strict=True)]
         told = _table(("actual \\ predicted", *classes), rows)
@@ -96,6 +106,13 @@ def _confusion(result: RunResult, plot: bool) -> str:
 
 def _threads(count: int) -> str:
     return f"{count} {'thread' if count == 1 else 'threads'} a process"
+
+
+def _most_confused(confusions: Sequence[Confusion], classes: Sequence[str]) -> str:
+    return _table(
+        ("actual", "predicted", "rows"),
+        [(classes[one.actual], classes[one.predicted], str(one.rows)) for one in confusions[:_MOST_CONFUSIONS]],
+    )
 
 
 def _by_class(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Iterable[tuple[str, ...]]:

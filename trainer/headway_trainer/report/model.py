@@ -119,13 +119,26 @@ class Metrics(StatusSection):
     """The final metrics of the model that was kept."""
 
     train: MetricValues = Field(default_factory=dict)
-    """On the training part."""
+    """On the training part; of a large one, on the rows that `message` tells of."""
     validation: MetricValues = Field(default_factory=dict)
     """On the validation part."""
     test: MetricValues = Field(default_factory=dict)
     """On the test part, which nothing has seen before."""
     reported: MetricValues = Field(default_factory=dict)
     """What a training function of the user's own reported last, by its own names."""
+    by_target: dict[str, dict[str, MetricValues]] = Field(default_factory=dict)
+    """The metrics of each of several targets, by part and by target."""
+
+
+class Confusion(StatusSection):
+    """Two classes that were confused."""
+
+    actual: int
+    """The class of the rows, as its index in data.classes."""
+    predicted: int
+    """The class that they were taken for."""
+    rows: int
+    """How many."""
 
 
 class Artifact(StatusSection):
@@ -192,7 +205,10 @@ class RunResult(StatusSection):
     metrics: Metrics = Metrics()
     """The final metrics."""
     confusion_matrix: list[list[int]] | None = None
-    """Test rows of one class (first index) predicted as another (second index), in the order of data.classes."""
+    """Test rows of one class (first index) predicted as another (second index), in the order of data.classes; null for
+    more than 200 classes."""
+    confusions: list[Confusion] = Field(default_factory=list)
+    """In its place, for more than 200 classes: the most frequent confusions of test rows, at most 1000."""
     checkpoint: CheckpointStatus | None = None
     """The checkpoint that the model comes from."""
     artifacts: list[Artifact] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from pydantic import Field
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus
 from headway_api.training import Precision
-from headway_trainer.report.model import EpochRecord
+from headway_trainer.report.model import Confusion, EpochRecord
 
 
 class Request(IntEnum):
@@ -83,10 +83,14 @@ class TrainEnd(StatusSection):
     """The folder of the checkpoint that the model comes from."""
     model_step: int | None = None
     """The step at whose end the model had the weights that were kept."""
-    metrics: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """The final metrics by split and name."""
+    metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """The final metrics by split and name; none for one that is no finite number."""
+    by_target: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
+    """Those of each of several targets, by split, target and name."""
     confusion_matrix: list[list[int]] | None = None
     """Of the test part."""
+    confusions: list[Confusion] = Field(default_factory=list)
+    """Of the test part, where there are too many classes for a matrix."""
     notes: list[str] = Field(default_factory=list)
     """What people should know."""
 

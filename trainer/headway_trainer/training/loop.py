@@ -15,10 +15,12 @@ from torch import nn
 
 from headway_api.status import CheckpointStatus
 from headway_trainer.errors import NotFound, UserError
-from headway_trainer.evaluation.evaluate import CONFUSION_MATRIX, METRICS
-from headway_trainer.evaluation.running import RunningMetrics, loss_function
+from headway_trainer.evaluation.evaluate import Shard, evaluate
 from headway_trainer.models.build import parameter_count
 from headway_trainer.report.model import EpochRecord
+from headway_trainer.seeds import process_seed
+from headway_trainer.tasks import task_of
+from headway_trainer.tasks.tasks import epoch_metrics, scalar_names
 from headway_trainer.training import history
 from headway_trainer.training.checkpoints import state as states
 from headway_trainer.training.checkpoints.fit import refuse_other_model, refuse_other_parameters
@@ -32,7 +34,6 @@ from headway_trainer.training.optimizers import build_optimizer, load_optimizer_
 from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler
 from headway_trainer.training.sampler import (
     batch_bounds,
-    derived_seed,
     epoch_order,
     global_batch_rows,
     loss_weight,
@@ -59,7 +60,8 @@ class Loop:
         self._validation = _placed(inputs.validation, inputs.device)
         self._model = inputs.model.to(inputs.device)
         self._parallel = self._model
-        self._loss = loss_function(inputs.info)
+        self._task = task_of(inputs.info)
+        self._weights = inputs.train_weights
         self._optimizer = build_optimizer(inputs.spec.optimizer, self._model.parameters())
         self._precision, note = agreed_precision(inputs.spec.precision, inputs.device, inputs.group)
         self._scaler = grad_scaler(self._precision, inputs.device)
@@ -143,7 +145,7 @@ class Loop:
         x, y = (part[order[start:stop]].to(inputs.device, non_blocking=True) for part in self._train)
         total = global_batch_rows(self._global_rows, inputs.group.world_size, self._steps, state.batch)
         with autocast(self._precision, inputs.device):
-            loss = self._loss(self._parallel(x), y)
+            loss = self._mean_loss(self._parallel(x), y, order[start:stop])
         self._optimizer.zero_grad(set_to_none=True)
         weight = loss_weight(len(y), total, inputs.group.world_size)
         torch.autograd.backward(self._scaler.scale(loss if weight == 1.0 else loss * weight))
@@ -155,6 +157,13 @@ class Loop:
         self._loss_sum.add_(loss.detach(), alpha=len(y))
         self._seen += len(y)
         return total
+
+    def _mean_loss(self, outputs: torch.Tensor, y: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """The mean over a batch; with weights, of the weighted losses: weights are 1 on average over the epoch."""
+        if self._weights is None:
+            return self._task.loss(outputs, y, reduction="mean")
+        weights = self._weights[rows.to(self._weights.device)].to(y.device, non_blocking=True)
+        return (self._task.loss(outputs, y) * weights).mean()
 
     def _finish_epoch(self, *, save: bool) -> None:
         """Judge the finished pass, and save what has to be saved."""
@@ -190,24 +199,28 @@ class Loop:
             metrics |= {f"validation/{name}": value for name, value in self._validate().items()}
         return metrics
 
-    @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """The metrics of the validation part; each rank looks at its own shard."""
+        inputs, spec = self.inputs, self.inputs.spec
+        inputs.group.share_buffers(self._model)  # one model is judged: the one that is saved
+        wanted = [spec.checkpoint.metric, *([spec.early_stopping.metric] if spec.early_stopping else [])]
         x, y = self._validation
-        device = self.inputs.device
-        running = RunningMetrics(self.inputs.info, device=device)
-        size = max(1, self.inputs.spec.batch_size // self.inputs.group.world_size)
-        self.inputs.group.share_buffers(self._model)  # one model is judged: the one that is saved
-        self._model.eval()
-        for start in range(0, len(y), size):
-            with autocast(self._precision, device):
-                outputs = self._model(x[start : start + size].to(device))
-            running.update(outputs, y[start : start + size].to(device))
-            self._judged += 1
-            self._coordination.while_judging(self._tell)
-        self._model.train()
-        running.load_state(self.inputs.group.sum(running.state()))
-        return running.compute()
+        judged = evaluate(
+            self._model,
+            self._task,
+            Shard(x, y, inputs.info.rows["validation"], inputs.validation_weights),
+            metrics=epoch_metrics(self._task, wanted),
+            ranks=inputs.group,
+            batch_size=max(1, spec.batch_size // inputs.group.world_size),
+            precision=self._precision,
+            device=inputs.device,
+            after_batch=self._after_judging,
+        )
+        return judged.scalars
+
+    def _after_judging(self) -> None:
+        self._judged += 1
+        self._coordination.while_judging(self._tell)
 
     def _record(self) -> None:
         by_split: dict[str, dict[str, float | None]] = {"train": {}, "validation": {}}
@@ -240,7 +253,7 @@ class Loop:
     def _restore(self) -> None:
         """Begin where the newest whole checkpoint ends, or afresh."""
         inputs = self.inputs
-        states.seed_everything(derived_seed(inputs.seed, inputs.group.rank, 1))
+        states.seed_everything(process_seed(inputs.seed, inputs.group.rank))
         manifest, notes = self._saver.find()
         self.notes += notes
         if manifest is None:
@@ -266,7 +279,7 @@ class Loop:
         if manifest.world_size == inputs.group.world_size:
             self._restore_own_part(manifest)
         else:
-            states.seed_everything(derived_seed(inputs.seed, inputs.group.rank, 1, self.state.step))
+            states.seed_everything(process_seed(inputs.seed, inputs.group.rank, self.state.step))
             self.state.batch, self.state.epoch_seconds = 0, 0.0
             self.notes.append(
                 f"{manifest.world_size} workers took the checkpoint of step {manifest.step}, {inputs.group.world_size} "
@@ -337,7 +350,7 @@ def best_metric(inputs: LoopInputs) -> tuple[str, list[str]]:
     """
     known = ["train/loss"]
     if inputs.info.rows["validation"]:
-        known += [f"validation/{name}" for name in ("loss", *METRICS[inputs.info.task]) if name != CONFUSION_MATRIX]
+        known += [f"validation/{name}" for name in scalar_names(task_of(inputs.info))]
     spec, notes = inputs.spec, list[str]()
     chosen = spec.checkpoint.metric
     if chosen == "validation/loss" and not inputs.info.rows["validation"]:  # the default

@@ -37,3 +37,7 @@ class LoopInputs:
     link: Link
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     clock: Callable[[], float] = time.monotonic
+    train_weights: torch.Tensor | None = None
+    """Of the rows of train, float32 (rows,), their mean over all ranks 1; without them each row counts 1."""
+    validation_weights: torch.Tensor | None = None
+    """Of the rows of validation, on the same scale."""

@@ -24,6 +24,9 @@ class Group(Protocol):
     def gather(self, text: str) -> list[str]:
         """Every rank's text, on every rank."""
 
+    def gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The rows of all ranks, in the order of the ranks, on every rank; each has its own number of them."""
+
     def share_buffers(self, model: nn.Module) -> None:
         """Give every rank rank 0's buffers: batch normalisation's averages, which each rank takes over its own rows."""
 
@@ -48,6 +51,10 @@ class Alone:
     def gather(self, text: str) -> list[str]:
         """The text alone."""
         return [text]
+
+    def gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor itself."""
+        return tensor
 
     def share_buffers(self, model: nn.Module) -> None:
         """They are its own."""
@@ -78,17 +85,26 @@ class Workers:
         return [int(number) for number in tensor.tolist()]
 
     def gather(self, text: str) -> list[str]:
-        """Two all-gathers: of the lengths, and of the texts padded to the longest."""
-        data = text.encode()
-        length = torch.tensor([len(data)], dtype=torch.int64, device=self._device)
+        """As gather_rows, of the texts' bytes, with a length for each."""
+        data = (
+            torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8) if text else torch.zeros(0, dtype=torch.uint8)
+        )
+        return [bytes(part.tolist()).decode() for part in self._parts(data)]
+
+    def gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Two all-gathers: of the numbers of rows, and of the rows padded to the longest."""
+        return torch.cat(self._parts(tensor)).to(tensor.device)
+
+    def _parts(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        length = torch.tensor([len(tensor)], dtype=torch.int64, device=self._device)
         lengths = [torch.zeros_like(length) for _ in range(self.world_size)]
         distributed.all_gather(lengths, length)
         sizes = [int(size.item()) for size in lengths]
-        padded = torch.zeros(max(sizes), dtype=torch.uint8, device=self._device)
-        padded[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else padded[:0]
-        texts = [torch.zeros_like(padded) for _ in sizes]
-        distributed.all_gather(texts, padded)
-        return [bytes(text[:size].tolist()).decode() for text, size in zip(texts, sizes, strict=True)]
+        padded = torch.zeros(max(sizes), *tensor.shape[1:], dtype=tensor.dtype, device=self._device)
+        padded[: len(tensor)] = tensor.to(self._device)
+        parts = [torch.zeros_like(padded) for _ in sizes]
+        distributed.all_gather(parts, padded)
+        return [part[:size] for part, size in zip(parts, sizes, strict=True)]
 
     def share_buffers(self, model: nn.Module) -> None:
         """One broadcast of the bytes of all buffers."""

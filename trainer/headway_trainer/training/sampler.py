@@ -8,10 +8,10 @@ is the mean over the global batch's rows, whatever the shards' sizes.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from headway_trainer.errors import UserError
+from headway_trainer.seeds import order_seed
 
 
 def shard_rows(rows: int, rank: int, world_size: int) -> int:
@@ -34,7 +34,7 @@ def steps_per_epoch(rows: int, batch_size: int, world_size: int) -> int:
 
 def epoch_order(rows: int, *, seed: int, epoch: int, rank: int) -> torch.Tensor:
     """The order of a shard's rows in an epoch (counted from 0): a permutation, int64 (rows,)."""
-    generator = torch.Generator().manual_seed(derived_seed(seed, epoch, rank))
+    generator = torch.Generator().manual_seed(order_seed(seed, epoch, rank))
     return torch.randperm(rows, generator=generator)
 
 
@@ -54,8 +54,3 @@ def global_batch_rows(rows: int, world_size: int, steps: int, batch: int) -> int
 def loss_weight(local_rows: int, global_rows: int, world_size: int) -> float:
     """What a rank's mean loss is multiplied by, so that the mean of all ranks' gradients is the global batch's."""
     return local_rows * world_size / global_rows
-
-
-def derived_seed(*parts: int) -> int:
-    """One seed of 63 bits from several numbers that are not negative; different numbers give unrelated seeds."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_trainer.data.spread import constant
 from headway_trainer.data.transform.graph import Graph
 
 Method = Literal["standard", "minMax", "none"]
@@ -48,9 +49,7 @@ class Scale(StatusSection):
         else:
             offset = train.min(axis=axes).astype(np.float64)
             divisor = train.max(axis=axes).astype(np.float64) - offset
-        # The computed deviation of a constant feature is not quite zero.
-        constant = divisor <= np.maximum(1e-7 * np.abs(offset), _SMALLEST)
-        divisor = np.where(constant, 1.0, divisor)
+        divisor = np.where(constant(train, axes) | (divisor <= _SMALLEST), 1.0, divisor)
         if quantities is not None:
             offset, divisor = np.where(quantities, offset, 0.0), np.where(quantities, divisor, 1.0)
         return Scale(
