@@ -22,7 +22,7 @@ from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_file
 from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.shards import write_array
-from headway_trainer.data.split import Parts, split, split_given
+from headway_trainer.data.split import Column, Parts, divide, dividing
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
 from headway_trainer.data.transform import ArrayChain, Chain, TableChain
@@ -143,7 +143,7 @@ def _prepare(
     spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store
 ) -> tuple[DataInfo, list[FileDigest]]:
     target = _target(spec, content)
-    parts = _split(spec, seed, target, content.parts)
+    parts = _split(spec, seed, target, content)
     notes = [*content.warnings, *content.notes, *target.notes, *_split_notes(spec, target, parts)]
     chain, told = _fit(spec, content, parts)
     notes += told
@@ -206,28 +206,31 @@ def _target(spec: Data, content: TableContent | ArrayContent) -> Target:
     return targets.encode(content.y, spec.task, content.target, content.class_names)
 
 
-def _split(spec: Data, seed: int, target: Target, given: npt.NDArray[np.int8] | None) -> Parts:
-    shares = _shares(spec)
+def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayContent) -> Parts:
     stratify = spec.split.stratify == "auto" and target.task == "classification"
     labels = target.values if stratify else None
     try:
-        if given is not None:
-            return split_given(given, shares, split_seed(spec, seed), labels)
-        return split(len(target.values), shares, split_seed(spec, seed), labels)
+        rows, column = len(target.values), _dividing_column(spec, content)
+        return divide(rows, spec.split, split_seed(spec, seed), labels=labels, given=content.parts, column=column)
     except ValueError as error:
-        raise UserError(f"data.split: {error}; give more rows, or set a part of the split to 0") from error
+        raise UserError(f"data.split: {error}") from error
 
 
-def _shares(spec: Data) -> Sequence[float]:
-    return (spec.split.train, spec.split.validation, spec.split.test)
+def _dividing_column(spec: Data, content: TableContent | ArrayContent) -> Column | None:
+    found = dividing(spec)
+    if found is None or isinstance(content, ArrayContent):
+        return None
+    if found.column not in content.table.column_names:
+        raise UserError(f"data.columns: {found.column!r} has the role {found.method}, but there is no such column")
+    return Column(found, content.table.column(found.column), content.where)
 
 
 def _split_notes(spec: Data, target: Target, parts: Parts) -> list[str]:
+    notes = [parts.by] if parts.by else []
     if target.classes is None:
-        return []
-    notes = []
+        return notes
     counts = np.bincount(target.values, minlength=target.outputs)
-    if spec.split.stratify == "auto" and not parts.stratified:
+    if spec.split.stratify == "auto" and not parts.stratified and not parts.by:
         rarest = int(counts.argmin())
         notes.append(
             f"The split is not stratified: class {target.classes[rarest]!r} has {counts[rarest]} rows, "

@@ -1,24 +1,15 @@
-"""Which rows train, choose and judge the model. Pure: the same rows, shares and seed give the same parts, always."""
+"""Rows divided at random, with the classes' shares kept where that can be."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The row numbers of each part, in shuffled order, and whether the classes' shares were kept."""
-
-    indices: tuple[Indices, ...]
-    stratified: bool
+from headway_trainer.data.split.parts import Indices, Parts, exact, shuffled
 
 
 def split(rows: int, shares: Sequence[float], seed: int, labels: Indices | None = None) -> Parts:
@@ -28,52 +19,22 @@ def split(rows: int, shares: Sequence[float], seed: int, labels: Indices | None 
     many rows as there are parts; otherwise, and without labels, rows are divided at random. A part with a share above
     0 gets at least one row. Raises ValueError if there are fewer rows than such parts.
     """
-    wanted = _exact(shares)
+    wanted = exact(shares)
     parts = sum(share > 0 for share in wanted)
     if rows < parts:
-        raise ValueError(f"{rows} rows cannot be divided into {parts} parts")
-    order = _shuffled(rows, seed)
+        raise ValueError(
+            f"{rows} rows cannot be divided into {parts} parts; give more rows, or set a part of the split to 0"
+        )
+    order = shuffled(rows, seed)
     if labels is not None and rows and np.unique(labels, return_counts=True)[1].min() >= parts:
         counts = _stratified_counts(labels, wanted)
         if all(counts[:, part].sum() > 0 for part, share in enumerate(wanted) if share > 0):
             return Parts(_deal(order, labels, counts), stratified=True)
-    bounds = np.cumsum([0, *_sizes(rows, wanted)])
+    bounds = np.cumsum([0, *sizes_of(rows, wanted)])
     return Parts(tuple(order[start:end] for start, end in itertools.pairwise(bounds)), stratified=False)
 
 
-def split_given(
-    part_of: npt.NDArray[np.int8], shares: Sequence[float], seed: int, labels: Indices | None = None
-) -> Parts:
-    """The parts that the source gives, part_of (rows,); those that it does not give share its training rows.
-
-    They do so in the proportion of their shares, as `split` divides. Raises ValueError as that.
-    """
-    given = [part == 0 or bool((part_of == part).any()) for part in range(len(shares))]
-    train = np.flatnonzero(part_of == 0)
-    wanted = [
-        share if part == 0 or not there else 0.0 for part, (share, there) in enumerate(zip(shares, given, strict=True))
-    ]
-    drawn = split(len(train), wanted, seed, labels[train] if labels is not None else None)
-    order = _shuffled(len(part_of), seed)
-    parts = tuple(
-        order[part_of[order] == part] if part > 0 and there else train[drawn.indices[part]]
-        for part, there in enumerate(given)
-    )
-    return Parts(parts, drawn.stratified or sum(share > 0 for share in wanted) == 1)
-
-
-def _exact(shares: Sequence[float]) -> list[Fraction]:
-    """The shares as people write them: 0.7 is 7/10 and not the nearest binary fraction."""
-    exact = [Fraction(str(share)) for share in shares]
-    return [share / sum(exact) for share in exact]
-
-
-def _shuffled(rows: int, seed: int) -> Indices:
-    """Row numbers in random order. NumPy promises the raw bits of PCG64 for all versions, but not its permutations."""
-    return np.argsort(np.random.PCG64(seed).random_raw(rows), kind="stable").astype(np.int64)
-
-
-def _sizes(rows: int, shares: Sequence[Fraction]) -> list[int]:
+def sizes_of(rows: int, shares: Sequence[Fraction]) -> list[int]:
     """The parts' sizes by largest remainders, but at least one row for a share above 0."""
     sizes = [int(rows * share) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda part: (sizes[part] - rows * shares[part], part))
