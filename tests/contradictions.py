@@ -211,6 +211,9 @@ OF_COLUMNS = [
     _column(TABLE, "photo", {"kind": "image"}, "kind", "image is nothing that a column of parquet can be"),
     _column(CSV, "wave", {"kind": "series"}, "kind", "series is nothing that a column of csv can be"),
     _column(CSV, "embedding", {"kind": "vector"}, "kind", "vector is nothing that a column of csv can be"),
+    _column(ARRAYS, "w", {"role": "weight"}, "role", "weight is a role of a table's column", "npz"),
+    _column(ARRAYS, "subject", {"role": "group"}, "role", "group is a role of a table's column"),
+    _made(ARRAYS, {"data/targets": ["y1", "y2"]}, "data.targets", "2 targets are named", "one array"),
     _column(ARRAYS, "words", {"kind": "text"}, "kind", "text is nothing that a column of npz can be"),
     _made(
         TABLE,

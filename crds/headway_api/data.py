@@ -31,7 +31,7 @@ Format = Literal["csv", "parquet", "jsonl", "npz", "imageFolder"]
 TABLES: tuple[Format, ...] = ("csv", "parquet", "jsonl")
 ENDINGS: Mapping[Format, tuple[str, ...]] = MappingProxyType(
     {
-        "csv": (".csv", ".csv.gz"),
+        "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
         "parquet": (".parquet", ".pq"),
         "jsonl": (".jsonl", ".ndjson", ".jsonl.gz"),
         "npz": (".npz",),

@@ -15,6 +15,7 @@ from headway_api import API_VERSION, GROUP, schema
 from headway_api.base import FREE_FORM_BYTES
 from headway_api.crd import KINDS, Kind, status_schema
 from headway_api.documents import MAX_DEPTH
+from headway_api.metrics import METRICS
 from headway_api.model import MODELS
 from headway_api.schema import Schema
 
@@ -55,6 +56,13 @@ def page(kind: Kind) -> str:
             "What `spec.model.options` takes, by `spec.model.name`.",
             "",
             *(line for name, entry in MODELS.items() for line in _section(name, schema.inlined(entry.options))),
+            "## Metrics",
+            "",
+            "What `evaluation.metrics`, gates, `checkpoint.metric` and `earlyStopping.metric` may name. The last two"
+            " choose among `train/loss` and the metrics of the validation part, `validation/NAME`.",
+            "",
+            *_metrics(),
+            "",
             "## Status",
             "",
             f"`kubectl get {kind.short_name}` shows {_columns(kind)}.",
@@ -62,6 +70,14 @@ def page(kind: Kind) -> str:
             *_section("status", status_schema(kind)),
         ]
     )
+
+
+def _metrics() -> Iterator[str]:
+    yield "| name | task | better | |"
+    yield "|---|---|---|---|"
+    for name, metric in METRICS.items():
+        better = {"min": "less", "max": "more", None: ""}[metric.better]
+        yield f"| `{name}` | {' or '.join(sorted(metric.tasks))} | {better} | {metric.about} |"
 
 
 def _change_note(kind: Kind) -> Iterator[str]:

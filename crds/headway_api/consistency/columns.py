@@ -77,6 +77,27 @@ def kind_of_another_format(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
             )
 
 
+def arrays_of_no_use(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Roles and targets that arrays cannot have: of npz, one holds the features and one the targets."""
+    data = spec.data
+    if data is None or facts(data).format != "npz":
+        return
+    for name, column in columns_of(data).items():
+        if column.role in _ONE_OF_A_KIND:
+            yield BrokenRule(
+                f"{column.role} is a role of a table's column, but the source is npz, whose arrays are feature, target"
+                " or ignore: write one of these",
+                ("data", "columns", name, "role"),
+            )
+    if len(data.target_names) > 1:
+        field = "targets" if data.targets is not None else "columns"
+        yield BrokenRule(
+            f"{len(data.target_names)} targets are named, but of npz one array holds all targets, as (rows, targets):"
+            " name one",
+            ("data", field),
+        )
+
+
 def target_with_another_role(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Columns that are a target in one place and something else in another."""
     data = spec.data
@@ -133,6 +154,7 @@ def two_columns_of_a_role(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 CHECKS = (
     role_of_another_kind,
     kind_of_another_format,
+    arrays_of_no_use,
     target_with_another_role,
     target_of_another_task,
     two_columns_of_a_role,

@@ -100,6 +100,7 @@ def test_each_check_finds_something_in_the_table(check: Any) -> None:
         {**TABLE, "training": {"checkpoint": {"metric": "validation/accuracy"}, "earlyStopping": {}}},
         {**TABLE, "model": {"name": "acme.resnet", "options": {"depth": 50}}},
         {**TABLE, "data": {"source": {"uri": "a.npz"}, "columns": {"x": {"kind": "image"}}}, "model": {"name": "cnn"}},
+        {**TABLE, "data": {"source": {"uri": "a.npz"}, "targets": ["labels"], "columns": {"ids": {"role": "ignore"}}}},
         {**TABLE, "data": {"source": {"uri": "s3://lake/folder"}, "target": "y"}, "model": {"name": "cnn"}},
         {**TABLE, "data": {"source": {"uri": "a.csv"}, "columns": {"y": {"role": "target", "kind": "category"}}}},
         {**TABLE, "data": {"source": {"uri": "a.csv"}, "target": "y", "columns": {"y": {"role": "target"}}}},

@@ -72,6 +72,13 @@ def test_npz_takes_x_and_y(tmp_path: Path) -> None:
     assert np.array_equal(content.y, np.arange(4))
 
 
+def test_an_array_that_is_ignored_counts_as_not_there(tmp_path: Path) -> None:
+    files = _npz(tmp_path, pixels=np.eye(4), ids=np.arange(4), y=np.arange(4))
+    assert load_npz(files, None, ignored=frozenset({"ids"})).x.shape == (4, 4)
+    with pytest.raises(UserError, match="must have one array of features"):
+        load_npz(files, None)
+
+
 def test_npz_takes_the_named_target_and_the_only_other_array(tmp_path: Path) -> None:
     content = load_npz(_npz(tmp_path, pixels=np.eye(4), label=np.array(["a", "b", "a", "b"])), "label")
     assert np.array_equal(content.x, np.eye(4))

@@ -8,17 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from headway_api.data import Format
+from headway_api.data import ENDINGS, Format, format_of
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.storage import Store
 
-ENDINGS: dict[Format, tuple[str, ...]] = {
-    "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
-    "parquet": (".parquet", ".pq"),
-    "jsonl": (".jsonl", ".ndjson", ".jsonl.gz"),
-    "npz": (".npz",),
-    "imageFolder": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-}
 _SHOWN = 5
 
 
@@ -110,7 +103,7 @@ def _is_data(path: str) -> bool:
 
 
 def _format(uri: str, paths: list[str]) -> Format:
-    found = {form for path in paths if (form := _format_of(path)) is not None}
+    found = {form for path in paths if (form := format_of(path)) is not None}
     if len(found) == 1:
         return found.pop()
     if found:
@@ -128,10 +121,6 @@ def _format(uri: str, paths: list[str]) -> Format:
         f"data.source: the format of {uri} cannot be told from the file names ({shown}): "
         f"set data.source.format to one of {', '.join(ENDINGS)}"
     )
-
-
-def _format_of(path: str) -> Format | None:
-    return next((form for form, endings in ENDINGS.items() if _name(path).endswith(endings)), None)
 
 
 def _name(path: str) -> str:

@@ -17,14 +17,20 @@ from headway_trainer.data.read.shapes import as_rows
 from headway_trainer.errors import UserError
 
 
-def load_npz(files: SourceFiles, target: str | None, kinds: Mapping[str, str] | None = None) -> ArrayContent:
+def load_npz(
+    files: SourceFiles,
+    target: str | None,
+    kinds: Mapping[str, str] | None = None,
+    ignored: frozenset[str] = frozenset(),
+) -> ArrayContent:
     """One .npz file, or one for each part: the array `target` (default y) and one other array, the features.
 
-    kinds are the job's kinds of arrays. Pickled objects are refused. Raises UserError, naming file and array.
+    kinds are the job's kinds of arrays; those that are ignored count as not there. Pickled objects are refused.
+    Raises UserError, naming file and array.
     """
     if len(files.files) > 1 and len({file.part for file in files.files}) < len(files.files):
         raise UserError(f"data.source: {files.uri} holds {len(files.files)} npz files: name one of them, or one a part")
-    loaded = [_load(file, target) for file in files.files]
+    loaded = [_load(file, target, ignored) for file in files.files]
     first, uri = loaded[0], files.files[0].uri
     for (x, y, name), file in zip(loaded, files.files, strict=True):
         if x.shape[1:] != first[0].shape[1:] or y.shape[1:] != first[1].shape[1:] or name != first[2]:
@@ -51,7 +57,9 @@ def _parts(files: SourceFiles, counts: list[int]) -> npt.NDArray[np.int8]:
     return np.repeat(np.array([file.part for file in files.files], np.int8), counts)
 
 
-def _load(file: SourceFile, target: str | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
+def _load(
+    file: SourceFile, target: str | None, ignored: frozenset[str]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
     """Features, targets, and the name of the features."""
     with file.store.open_input(file.path) as stream:
         try:
@@ -59,7 +67,9 @@ def _load(file: SourceFile, target: str | None) -> tuple[npt.NDArray[Any], npt.N
                 check_arrays(sum(member.file_size for member in archive.infolist()), file.uri)
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as arrays:
-                x_name, y_name = _choose(arrays.files, target or "y", file.uri)
+                x_name, y_name = _choose(
+                    [name for name in arrays.files if name not in ignored], target or "y", file.uri
+                )
                 x, y = arrays[x_name], arrays[y_name]
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             raise UserError(
