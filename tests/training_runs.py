@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from headway_api.training import Training
+from headway_trainer.data.batches import Rows
 from headway_trainer.data.info import DataInfo
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.state import seed_everything
@@ -18,7 +19,7 @@ from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.compiler_stub import without_compiler
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop
-from headway_trainer.training.loop_inputs import LoopInputs, Rows
+from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.process_group import Alone, Group
 
 FEATURES, CLASSES = 4, 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headway_trainer.api import data_info, data_shard, save_model
+    from headway_trainer.api import data_batches, data_info, data_shard, save_model
 
-__all__ = ["data_info", "data_shard", "save_model"]
+__all__ = ["data_batches", "data_info", "data_shard", "save_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,14 @@
-"""What a user's own training function may ask of Headway. `from headway_trainer import data_shard, save_model`.
+"""What a user's own training function may ask of Headway. `from headway_trainer import data_batches, save_model`.
 
 Outside of a training process of a job, every call raises RuntimeError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from headway_trainer.data.info import DataInfo, Split
 from headway_trainer.errors import UserError
@@ -16,6 +17,8 @@ from headway_trainer.storage import Store
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from headway_trainer.data.batches import Batches
 
 MODEL_FILE = "model.safetensors"
 
@@ -30,6 +33,23 @@ class Here:
     world_size: int
     fence: Callable[[], None] = lambda: None
     """Raises StorageError where a newer attempt has taken this one's place."""
+    device: torch.device | None = None
+    """What this process computes on; none: the CPU."""
+    seed: int = 0
+    batches: dict[Split, Batches] = field(default_factory=dict)
+    """The parts that data_batches has been asked for."""
+
+
+class DataBatch(NamedTuple):
+    """Some of a worker's rows, on the device that the worker computes on."""
+
+    x: torch.Tensor
+    """float32 (rows, *input_shape)."""
+    y: torch.Tensor
+    """As data_shard gives it."""
+    weight: float
+    """What the mean loss over these rows has to be multiplied by, so that the gradients that the workers average are
+    those of all their rows together: near 1, as workers have numbers of rows that differ by one."""
 
 
 _here: Here | None = None
@@ -45,21 +65,84 @@ def data_info() -> DataInfo:
     """What is known of the prepared data of `spec.data`. Raises UserError where the job has no data section."""
     info = _current().info
     if info is None:
-        raise UserError("data_info() and data_shard() need spec.data, and this job has none")
+        raise UserError("data_info(), data_batches() and data_shard() need spec.data, and this job has none")
     return info
 
 
 def data_shard(split: Split = "train") -> tuple[torch.Tensor, torch.Tensor]:
-    """This worker's rows of a part of the prepared data: x, float32 (rows, *input_shape), and y.
+    """This worker's rows of a part of the prepared data: x, float32 (rows, *input_shape), and y; on the CPU.
 
+    Workers may have numbers of rows that differ by one, and so other numbers of batches, in which they would wait for
+    each other for ever: data_batches() gives equal ones.
     y is int64 labels (rows,), or float32 (rows,) or (rows, targets): standardised targets, of which
     `y * std + mean`, with `target_std` and `target_mean` of data_info(), are the values in their own units.
     Raises UserError where the job has no data section, and StorageError.
     """
+    import torch
+
+    from headway_trainer.data.batches import Feed
+    from headway_trainer.data.shards import read_split
+    from headway_trainer.double_sharding import divided
+
+    here, info = _current(), data_info()
+    x, y = read_split(here.store, info, split, here.rank, here.world_size)
+    x = Feed(info, torch.device("cpu"))(x)
+    if here.world_size > 1:
+        divided(x, y)
+        if info.rows[split] % here.world_size and here.rank == 0:
+            print(
+                f"data_shard({split!r}): {info.rows[split]} rows cannot be divided equally among {here.world_size} "
+                "workers. If your batches differ in number, the workers wait for each other for ever: data_batches() "
+                "gives each worker as many.",
+                file=sys.stderr,
+            )
+    return x, y
+
+
+def data_batches(split: Split = "train", batch_size: int = 64, *, epoch: int | None = None) -> Iterator[DataBatch]:
+    """This worker's batches in one pass over a part: as many on each worker, each row once, on the worker's device.
+
+    batch_size: rows over all workers together. epoch: the number of the pass, which decides the order of the rows, the
+    same whenever that pass is made; without it rows come in their own order, which train refuses. A part without rows
+    has no batches. Raises UserError for a part that has fewer rows than there are workers, and StorageError.
+    """
+    import torch
+
+    from headway_trainer.training.sampler import epoch_order, equal_batches
+
+    here, rows = _current(), data_info().rows[split]
+    if batch_size < 1:
+        raise UserError(f"data_batches: batch_size is {batch_size}, and must be at least 1")
+    if epoch is None and split == "train":
+        raise UserError("data_batches: give epoch=, the number of the pass: it decides the order of the training rows")
+    if 0 < rows < here.world_size:
+        raise UserError(
+            f"data_batches: the {split} part has {rows} rows for {here.world_size} workers: give more rows, raise "
+            f"data.split.{split}, or lower workers.replicas"
+        )
+    batches = _batches(split)
+    order = (
+        torch.arange(len(batches))
+        if epoch is None
+        else epoch_order(len(batches), seed=here.seed, epoch=epoch, rank=here.rank)
+    )
+    cut = equal_batches(rows, batch_size, here.rank, here.world_size)
+    ready = batches.over(order, [bounds for bounds, _ in cut])
+    return (DataBatch(one.x, one.y, weight) for one, (_, weight) in zip(ready, cut, strict=True))
+
+
+def _batches(split: Split) -> Batches:
+    """The part's rows of this worker, read once."""
+    import torch
+
+    from headway_trainer.data.batches import Batches
     from headway_trainer.data.shards import read_split
 
-    here = _current()
-    return read_split(here.store, data_info(), split, here.rank, here.world_size)
+    here, info = _current(), data_info()
+    if split not in here.batches:
+        rows = read_split(here.store, info, split, here.rank, here.world_size)
+        here.batches[split] = Batches(rows, info, here.device or torch.device("cpu"))
+    return here.batches[split]
 
 
 def save_model(model: nn.Module | dict[str, torch.Tensor]) -> None:

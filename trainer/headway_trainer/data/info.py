@@ -19,7 +19,7 @@ LARGEST = 1e30
 
 
 def x_file(split: str) -> str:
-    """The features of a part: float32, shape (rows, *input_shape)."""
+    """The features of a part: float32, or uint8 that is not scaled yet; shape (rows, *input_shape)."""
     return f"data/{split}.x.npy"
 
 

@@ -43,8 +43,8 @@ def read_split(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The rows [rank * n // world_size, (rank + 1) * n // world_size) of a part's n rows, and only they are read.
 
-    Returns x, float32 (rows, *input_shape), and y: int64 labels (rows,), or float32 (rows,) or (rows, outputs),
-    standardised. Raises StorageError.
+    Returns x, float32 (rows, *input_shape), or uint8 that `batches.Feed` has to scale, and y: int64 labels (rows,), or
+    float32 (rows,) or (rows, outputs), standardised. Raises StorageError.
     """
     import torch
 

@@ -76,17 +76,19 @@ def evaluate(
     batch_size: int = JUDGED_ROWS,
     precision: Precision = "fp32",
     device: torch.device | str = "cpu",
+    feed: Callable[[torch.Tensor], torch.Tensor] | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Judge the model, which is left in the mode that it was in, on the rows of all ranks.
 
     Every rank has to call it with its own shard, which may be empty; each gets the same answer. It takes batch_size
-    rows at once, in the precision: as many as in training, and the memory that did there does here.
+    rows at once, in the precision: as many as in training, and the memory that did there does here. feed puts rows on
+    the device as the model takes them (`data.batches.Feed`); without it they are as the model takes them.
     """
     device = torch.device(device)
     judged = task.metrics(metrics, rows=shard.rows, device=device)
     was_training = model.training
-    batches = _Batches(model.to(device).eval(), batch_size, precision, device, after_batch)
+    batches = _Batches(model.to(device).eval(), batch_size, precision, device, feed or _as_it_is(device), after_batch)
     try:
         with torch.no_grad():
             for outputs, y, weights in _joined(batches.of(shard)):
@@ -128,19 +130,16 @@ def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
     )
 
 
+@dataclass
 class _Batches:
     """A model's outputs, batch by batch; in smaller batches from where the GPU's memory did not do for one."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        size: int,
-        precision: Precision,
-        device: torch.device,
-        after_batch: Callable[[], None],
-    ) -> None:
-        self._model, self._size, self._precision, self._device = model, size, precision, device
-        self._after_batch = after_batch
+    _model: nn.Module
+    _size: int
+    _precision: Precision
+    _device: torch.device
+    _feed: Callable[[torch.Tensor], torch.Tensor]
+    _after_batch: Callable[[], None]
 
     def of(self, shard: Shard) -> Iterator[Judged]:
         """The outputs as fp32, the targets and the weights; on the device."""
@@ -160,12 +159,16 @@ class _Batches:
     def _outputs(self, x: torch.Tensor) -> torch.Tensor | None:
         try:
             with autocast(self._precision, self._device):
-                outputs: torch.Tensor = self._model(x.to(self._device))
+                outputs: torch.Tensor = self._model(self._feed(x))
             return outputs.float()
         except torch.OutOfMemoryError:
             if len(x) == 1:
                 raise
             return None
+
+
+def _as_it_is(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: x.to(device)
 
 
 def _joined(batches: Iterable[Judged]) -> Iterator[Judged]:

@@ -17,6 +17,7 @@ from headway_api.model import Model
 from headway_api.training import Training
 from headway_api.understand import read_run_file
 from headway_trainer.data import DataInfo, read_split
+from headway_trainer.data.batches import Feed
 from headway_trainer.data.info import SPLITS, Split
 from headway_trainer.data.shards import read_weights
 from headway_trainer.entrypoints import add_to_path, load_function
@@ -148,6 +149,7 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
             batch_size=max(1, inputs.spec.batch_size // inputs.group.world_size),
             precision=end.precision_used,
             device=inputs.device,
+            feed=Feed(inputs.info, inputs.device),
         )
         notes += [*told, *(f"The {split} part: {note}" for note in judged[split].notes)]
         if not math.isfinite(judged[split].scalars.get("loss", 0.0)):

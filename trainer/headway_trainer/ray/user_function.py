@@ -19,6 +19,7 @@ from headway_trainer import api
 from headway_trainer.data.info import DataInfo
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
+from headway_trainer.ray.device import own_device
 from headway_trainer.ray.storage_guard import guard, storage_fault
 from headway_trainer.seeds import process_seed
 from headway_trainer.storage import Store
@@ -39,7 +40,7 @@ def train(config: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     store = Store.open(run.storage_uri, config["secret_dir"])
     fence = Checkpoints(store, run.attempt).refuse_if_fenced
-    api.enter(api.Here(store, info, rank, world_size, fence))
+    api.enter(api.Here(store, info, rank, world_size, fence, own_device(), run.spec.seed))
     guard(store, fence)
     torch.set_num_threads(config["threads"])
     seed_everything(process_seed(run.spec.seed, rank))

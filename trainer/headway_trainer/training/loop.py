@@ -14,6 +14,7 @@ from safetensors.torch import load
 from torch import nn
 
 from headway_api.status import CheckpointStatus
+from headway_trainer.data.batches import Batch, Batches, Feed, on_device
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.evaluation.evaluate import Shard, evaluate
 from headway_trainer.models.build import parameter_count
@@ -29,7 +30,7 @@ from headway_trainer.training.checkpoints.store import MODEL_FILE, Damaged, Mani
 from headway_trainer.training.coordination import Coordination
 from headway_trainer.training.early_stopping import Patience, is_better
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
-from headway_trainer.training.loop_inputs import LoopInputs, Rows
+from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.optimizers import build_optimizer, load_optimizer_tensors, set_lr
 from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler
 from headway_trainer.training.sampler import (
@@ -40,9 +41,6 @@ from headway_trainer.training.sampler import (
     steps_per_epoch,
 )
 from headway_trainer.training.schedules import lr_factor
-
-_GPU_SHARE = 0.25
-"""A shard that takes less than this share of a GPU's free memory is kept there; else each batch is copied."""
 
 
 class Loop:
@@ -56,12 +54,12 @@ class Loop:
         self._rows = len(inputs.train[1])
         self._global_rows = inputs.info.rows["train"]
         self._steps = steps_per_epoch(self._global_rows, inputs.spec.batch_size, inputs.group.world_size)
-        self._train = _placed(inputs.train, inputs.device)
-        self._validation = _placed(inputs.validation, inputs.device)
+        self._train = Batches(inputs.train, inputs.info, inputs.device, inputs.train_weights)
+        self._validation = on_device(inputs.validation, inputs.device)
+        self._feed = Feed(inputs.info, inputs.device)
         self._model = inputs.model.to(inputs.device)
         self._parallel = self._model
         self._task = task_of(inputs.info)
-        self._weights = inputs.train_weights
         self._optimizer = build_optimizer(inputs.spec.optimizer, self._model.parameters())
         self._precision, note = agreed_precision(inputs.spec.precision, inputs.device, inputs.group)
         self._scaler = grad_scaler(self._precision, inputs.device)
@@ -116,12 +114,12 @@ class Loop:
         """Go on with the running pass, to its end or to where the driver asks to stop; what it asked for last."""
         inputs, state = self.inputs, self.state
         order = epoch_order(self._rows, seed=inputs.seed, epoch=state.epoch, rank=inputs.group.rank)
-        order = order.to(self._train[1].device)
+        bounds = [batch_bounds(self._rows, self._steps, batch) for batch in range(state.batch, self._steps)]
         self._parallel.train()
         started = inputs.clock() - state.epoch_seconds
         request = Request.NONE
-        while state.batch < self._steps:
-            rows = self._step(order)
+        for batch in self._train.over(order, bounds):
+            rows = self._step(batch)
             self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
             state.batch += 1
             state.step += 1
@@ -135,35 +133,33 @@ class Loop:
                 break
         return request
 
-    def _step(self, order: torch.Tensor) -> int:
+    def _step(self, batch: Batch) -> int:
         """One optimiser step; the rows of all ranks in it."""
         inputs, state = self.inputs, self.state
         position = state.epoch * self._steps + state.batch
         factor = lr_factor(inputs.spec.schedule, position, inputs.spec.epochs * self._steps)
         set_lr(self._optimizer, inputs.spec.optimizer.lr * factor)
-        start, stop = batch_bounds(self._rows, self._steps, state.batch)
-        x, y = (part[order[start:stop]].to(inputs.device, non_blocking=True) for part in self._train)
+        count = len(batch.y)
         total = global_batch_rows(self._global_rows, inputs.group.world_size, self._steps, state.batch)
         with autocast(self._precision, inputs.device):
-            loss = self._mean_loss(self._parallel(x), y, order[start:stop])
+            loss = self._mean_loss(self._parallel(batch.x), batch)
         self._optimizer.zero_grad(set_to_none=True)
-        weight = loss_weight(len(y), total, inputs.group.world_size)
+        weight = loss_weight(count, total, inputs.group.world_size)
         torch.autograd.backward(self._scaler.scale(loss if weight == 1.0 else loss * weight))
         if inputs.spec.clip is not None:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._model.parameters(), inputs.spec.clip.norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self._loss_sum.add_(loss.detach(), alpha=len(y))
-        self._seen += len(y)
+        self._loss_sum.add_(loss.detach(), alpha=count)
+        self._seen += count
         return total
 
-    def _mean_loss(self, outputs: torch.Tensor, y: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def _mean_loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The mean over a batch; with weights, of the weighted losses: weights are 1 on average over the epoch."""
-        if self._weights is None:
-            return self._task.loss(outputs, y, reduction="mean")
-        weights = self._weights[rows.to(self._weights.device)].to(y.device, non_blocking=True)
-        return (self._task.loss(outputs, y) * weights).mean()
+        if batch.weights is None:
+            return self._task.loss(outputs, batch.y, reduction="mean")
+        return (self._task.loss(outputs, batch.y) * batch.weights).mean()
 
     def _finish_epoch(self, *, save: bool) -> None:
         """Judge the finished pass, and save what has to be saved."""
@@ -214,6 +210,7 @@ class Loop:
             batch_size=max(1, spec.batch_size // inputs.group.world_size),
             precision=self._precision,
             device=inputs.device,
+            feed=self._feed,
             after_batch=self._after_judging,
         )
         return judged.scalars
@@ -363,11 +360,3 @@ def best_metric(inputs: LoopInputs) -> tuple[str, list[str]]:
         if name not in known:
             raise UserError(f"{where}: there is no metric {name}; this run has {', '.join(known)}")
     return chosen, notes
-
-
-def _placed(rows: Rows, device: torch.device) -> Rows:
-    """The rows on the device, if they take little of its memory; else where they are."""
-    x, y = rows
-    if device.type == "cuda" and x.nbytes + y.nbytes < _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return x.to(device), y.to(device)
-    return rows

@@ -10,13 +10,11 @@ import torch
 from torch import nn
 
 from headway_api.training import Training
+from headway_trainer.data.batches import Rows
 from headway_trainer.data.info import DataInfo
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Link
 from headway_trainer.training.process_group import Group
-
-Rows = tuple[torch.Tensor, torch.Tensor]
-"""x, float32 (rows, *input_shape), and y, as `data.read_split` gives them."""
 
 
 @dataclass(frozen=True)

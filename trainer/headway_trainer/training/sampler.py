@@ -32,6 +32,22 @@ def steps_per_epoch(rows: int, batch_size: int, world_size: int) -> int:
     return max(1, min(-(-rows // batch_size), rows // world_size))
 
 
+def equal_batches(rows: int, batch_size: int, rank: int, world_size: int) -> list[tuple[tuple[int, int], float]]:
+    """The batches of a pass for one rank: where each begins and ends in its shard, and its `loss_weight`.
+
+    Every rank has as many; none where there are no rows. Raises UserError for fewer rows than workers.
+    """
+    if rows == 0:
+        return []
+    steps, own = steps_per_epoch(rows, batch_size, world_size), shard_rows(rows, rank, world_size)
+    bounds = [batch_bounds(own, steps, batch) for batch in range(steps)]
+    totals = [global_batch_rows(rows, world_size, steps, batch) for batch in range(steps)]
+    return [
+        ((start, stop), loss_weight(stop - start, total, world_size))
+        for (start, stop), total in zip(bounds, totals, strict=True)
+    ]
+
+
 def epoch_order(rows: int, *, seed: int, epoch: int, rank: int) -> torch.Tensor:
     """The order of a shard's rows in an epoch (counted from 0): a permutation, int64 (rows,)."""
     generator = torch.Generator().manual_seed(order_seed(seed, epoch, rank))

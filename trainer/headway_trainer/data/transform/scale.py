@@ -17,7 +17,7 @@ _IMAGE_AXES = 4
 """(rows, channels, height, width)."""
 _SMALLEST = 1e-30
 """A feature that varies by less is constant."""
-_FAR = 1e30
+LARGEST_SCALED = 1e30
 """A row outside the training part may be any number of deviations away; 32 bits have to hold it."""
 
 
@@ -62,24 +62,25 @@ class Scale(StatusSection):
     def apply(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """x, shape (rows, *row_shape), scaled in its own precision, as float32."""
         if self.method != "none":
-            offset, divisor = self._statistics(x.shape[1:], x.dtype)
+            offset, divisor = self.statistics(x.shape[1:], x.dtype)
             with np.errstate(over="ignore"):
                 x = (x - offset) / divisor
-        scaled: npt.NDArray[np.float32] = np.clip(x, -_FAR, _FAR).astype(np.float32, copy=False)
+        scaled: npt.NDArray[np.float32] = np.clip(x, -LARGEST_SCALED, LARGEST_SCALED).astype(np.float32, copy=False)
         return scaled
 
     def onnx(self, graph: Graph, x: str, row_shape: tuple[int, ...], dtype: type[np.floating]) -> str:
         """The value x, (rows, *row_shape) of dtype, scaled; float."""
         if self.method != "none":
-            offset, divisor = (graph.constant(value) for value in self._statistics(row_shape, np.dtype(dtype)))
+            offset, divisor = (graph.constant(value) for value in self.statistics(row_shape, np.dtype(dtype)))
             x = graph.node("Div", graph.node("Sub", x, offset), divisor)
-        bounds = [graph.constant(np.array(bound, dtype=dtype)) for bound in (-_FAR, _FAR)]
+        bounds = [graph.constant(np.array(bound, dtype=dtype)) for bound in (-LARGEST_SCALED, LARGEST_SCALED)]
         clipped = graph.node("Clip", x, *bounds)
         return clipped if dtype is np.float32 else graph.node("Cast", clipped, to="float")
 
-    def _statistics(
+    def statistics(
         self, row_shape: tuple[int, ...], dtype: np.dtype[np.floating]
     ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+        """offset and divisor in the precision that rows of row_shape are scaled in, shaped to go with them."""
         shape = (-1, 1, 1) if self.per == "channel" else row_shape
         return (
             np.array(self.offset, dtype=dtype).reshape(shape),
