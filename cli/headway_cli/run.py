@@ -118,7 +118,7 @@ def _execute(local: Local, console: Console) -> int:
             result, _ = pipeline.execute()
         except Exception as error:
             verdict = judge(error)
-            if verdict.cause == "UserError":
+            if verdict.cause in {"UserError", "GateFailed"}:
                 local.folder.fail(local.attempt)
             logs.add(None, traceback.format_exc().splitlines() if verdict.cause == "Internal" else [verdict.message])
             if verdict.cause == "Internal":
@@ -128,6 +128,9 @@ def _execute(local: Local, console: Console) -> int:
     if result is not None:
         print_report(result, local.folder.path, console)
         return wire.EXIT_SUCCEEDED
+    if verdict.cause == "GateFailed":
+        # A finished run before it stays where people look: this one's model is kept in its own folder.
+        print_report(_result_of(local), local.attempt.path, console)
     return _ended(verdict, local, console)
 
 
@@ -135,13 +138,19 @@ def _publish(local: Local) -> None:
     """Put the results in their place. Raises UserError where a file of the user's has come in the way meanwhile."""
     from headway_trainer.errors import UserError
     from headway_trainer.publish import RESULT_FILE
-    from headway_trainer.report.model import RunResult
 
-    result = RunResult.model_validate_json((local.attempt.path / RESULT_FILE).read_bytes())
+    result = _result_of(local)
     try:
         local.folder.finish(local.attempt, [*(one.path for one in result.artifacts), RESULT_FILE])
     except click.ClickException as error:
         raise UserError(error.message) from error
+
+
+def _result_of(local: Local) -> RunResult:
+    from headway_trainer.publish import RESULT_FILE
+    from headway_trainer.report.model import RunResult
+
+    return RunResult.model_validate_json((local.attempt.path / RESULT_FILE).read_bytes())
 
 
 def _print(console: Console, sentence: str) -> None:

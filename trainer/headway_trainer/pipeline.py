@@ -18,12 +18,14 @@ from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.preparation import forget, source_changes
-from headway_trainer.errors import UserError
+from headway_trainer.errors import GateFailed, UserError
+from headway_trainer.export.record import ModelInfo, Provenance
 from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.outcome import Interrupted, Lost, Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.ray.runtime import Head
 from headway_trainer.registry import MODELS
+from headway_trainer.report.gates import failed, judge
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
 from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
 from headway_trainer.storage import Store
@@ -110,7 +112,7 @@ class Pipeline:
         self._told_at = time.monotonic()
 
     def execute(self) -> tuple[RunResult, wire.Outcome]:
-        """Run all stages. Raises UserError, StorageError, Lost, Interrupted."""
+        """Run all stages. Raises UserError, StorageError, Lost, Interrupted, and GateFailed once all is published."""
         self.around.head.start(self._head_up)
         store = Store.open(self.run.storage_uri, self.around.storage_secret_dir)
         self._keeper = StepKeeper(store, self.run.attempt)
@@ -138,13 +140,17 @@ class Pipeline:
         self._keeper.close()
         with self._alive_meanwhile():
             result, last_word = self._publish(store, checkpoints, info, end)
-        self.around.succeeded(last_word)
+        failure = failed(result.gates)
+        if failure is None:
+            self.around.succeeded(last_word)
         # Not before: a next attempt would need it, and what goes wrong with it is no failure of the run.
         try:
             checkpoints.refuse_if_fenced()
             publish.tidy(store)
         except Exception:
             log.warning("what only an unfinished run needs was left there", exc_info=True)
+        if failure is not None:
+            raise GateFailed(failure)
         return result, last_word
 
     def _head_up(self) -> None:
@@ -284,7 +290,9 @@ class Pipeline:
         if end.chosen is not None:
             chosen = checkpoints.named(end.chosen)
             weights = checkpoints.copy(chosen, chosen.candidate.file, store, MODEL_FILE)
-        artifacts = publish.publish_model(store, weights, publish.ModelInfo(model=self.run.spec.model, data=info))
+        artifacts = publish.publish_model(store, weights, end.export, self._model_info(info, end))
+        if end.export is not None and end.export.problem is not None:
+            self.warn(_sentence(end.export.problem))
         checkpoints.refuse_if_fenced()
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
         self.told.result = publish.to_status(store, result, own)
@@ -335,15 +343,41 @@ class Pipeline:
             ended.set()
             thread.join()
 
+    def _model_info(self, info: DataInfo | None, end: TrainEnd) -> ModelInfo:
+        run, spec = self.run, self.run.spec
+        read = spec.data.read if spec.data is not None else None
+        return ModelInfo(
+            model=spec.model,
+            data=info,
+            read=read.model_dump(mode="json", exclude_none=True, by_alias=True) if read is not None else {},
+            signature=end.export.signature if end.export else None,
+            parity=end.export.parity if end.export else None,
+            provenance=Provenance(
+                job=run.name,
+                namespace=run.namespace or None,
+                uid=run.uid or None,
+                attempt=run.attempt,
+                seed=spec.seed,
+                code_commit=resolved_commit(self.around.code_dir or wire.CODE_DIR),
+                image=spec.image,
+                data_hash=info.content_hash if info else None,
+                finished=now(),
+                packages=publish.packages(),
+            ),
+        )
+
     def _result(self, info: DataInfo | None, end: TrainEnd) -> RunResult:
         spec = self.run.spec
         training = spec.training or Training()
+        metrics = Metrics.model_validate(end.metrics | {"by_target": end.by_target})
+        gates = judge(spec.evaluation.gates or [], metrics)
+        failure = failed(gates)
         return RunResult(
             job=self.run.name,
             namespace=self.run.namespace or None,
             uid=self.run.uid or None,
-            outcome="Succeeded",
-            message=" ".join([*end.notes, *self.told.warnings]),
+            outcome="Succeeded" if failure is None else "Failed",
+            message=" ".join([*([failure] if failure else []), *end.notes, *self.told.warnings]),
             seed=spec.seed,
             world_size=spec.workers.replicas,
             attempt=self.run.attempt,
@@ -366,9 +400,11 @@ class Pipeline:
                 model_step=end.model_step,
                 history=end.history,
             ),
-            metrics=Metrics.model_validate(end.metrics | {"by_target": end.by_target}),
+            metrics=metrics,
             confusion_matrix=end.confusion_matrix,
             confusions=end.confusions,
+            export=end.export.model_copy(update={"signature": None}) if end.export else None,
+            gates=gates,
             checkpoint=end.checkpoint,
             environment=publish.environment(resolved_commit(self.around.code_dir or wire.CODE_DIR)),
         )
@@ -378,3 +414,7 @@ def _model_summary(spec: Model | None, parameters: int | None) -> ModelSummary |
     if spec is None:
         return None
     return ModelSummary(name=spec.name, entrypoint=spec.entrypoint, options=spec.options, parameters=parameters)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

@@ -7,51 +7,75 @@ import importlib.metadata
 import platform
 
 from headway_api import status
-from headway_api.base import StatusSection
-from headway_api.model import Model
-from headway_trainer.data.info import DataInfo
 from headway_trainer.data.preparation import forget
+from headway_trainer.data.reference import REFERENCE_FILE
+from headway_trainer.errors import StorageError
+from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, write_report
 from headway_trainer.run_record import RECORD_FILE
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import CHUNK, FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE
 
 RESULT_FILE = "result.json"
-MODEL_INFO_FILE = "model.json"
 PROGRESS_FILE = "progress.json"
-RESULT_NAMES = (LOSS_PLOT, CONFUSION_PLOT, REPORT_FILE, MODEL_FILE, MODEL_INFO_FILE, RESULT_FILE)
+RESULT_NAMES = (
+    LOSS_PLOT,
+    CONFUSION_PLOT,
+    REPORT_FILE,
+    MODEL_FILE,
+    ONNX_FILE,
+    REFERENCE_FILE,
+    MODEL_INFO_FILE,
+    RESULT_FILE,
+)
 """Files that a finished run may leave, relative to its folder."""
+_PACKAGES = ("headway", "numpy", "onnx", "onnxruntime", "onnxscript", "pyarrow", "ray", "safetensors", "torch")
 
 
-class ModelInfo(StatusSection):
-    """`model.json`: with the weights beside it, all that is needed to build the model again and to feed it."""
-
-    version: int = 1
-    """The version of this format."""
-    weights: str = MODEL_FILE
-    """The weights, as safetensors, relative to this file."""
-    model: Model | None = None
-    """`spec.model`; none for a training function that brings its own."""
-    data: DataInfo | None = None
-    """Input shape, classes, encoding and scaling of the data it was trained on."""
-
-
-def publish_model(store: Store, weights: FileDigest | None, info: ModelInfo) -> list[Artifact]:
-    """Write model.json beside the weights. Raises StorageError.
+def publish_model(store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo) -> list[Artifact]:
+    """Write model.json and, beside it, the exported model and what the training data looked like. Raises StorageError.
 
     weights: what was copied there from a checkpoint; none for what a user's own training function saved, if it saved
-    any.
+    any. info: all that model.json says but for these files.
     """
-    if weights is not None:
-        model = Artifact(name="model", path=MODEL_FILE, sha256=weights.sha256, size_bytes=weights.size_bytes)
-    elif store.is_file(MODEL_FILE):
-        model = Artifact(
-            name="model", path=MODEL_FILE, sha256=store.sha256(MODEL_FILE), size_bytes=store.size(MODEL_FILE)
-        )
-    else:
+    files = {"weights": weights or _saved(store)}
+    if files["weights"] is None:
         return []
-    return [model, _write(store, "model-info", MODEL_INFO_FILE, info.model_dump_json(indent=2).encode())]
+    if export is not None and export.file is not None:
+        files["onnx"] = _copy(store, export.file.name, ONNX_FILE, export.file.sha256)
+    if store.is_file(f"data/{REFERENCE_FILE}"):
+        files["reference"] = _copy(store, f"data/{REFERENCE_FILE}", REFERENCE_FILE)
+    kept = {name: file for name, file in files.items() if file is not None}
+    whole = info.model_copy(update={"files": kept})
+    names = {"weights": "model"}
+    artifacts = [
+        Artifact(name=names.get(name, name), path=file.name, sha256=file.sha256, size_bytes=file.size_bytes)
+        for name, file in kept.items()
+    ]
+    return [*artifacts, _write(store, "model-info", MODEL_INFO_FILE, whole.model_dump_json(indent=2).encode())]
+
+
+def _saved(store: Store) -> FileDigest | None:
+    if not store.is_file(MODEL_FILE):
+        return None
+    return FileDigest(name=MODEL_FILE, sha256=store.sha256(MODEL_FILE), size_bytes=store.size(MODEL_FILE))
+
+
+def _copy(store: Store, source: str, name: str, sha256: str | None = None) -> FileDigest:
+    """Copy a file that the run keeps in data/ to its place; never in memory as a whole.
+
+    Raises StorageError where it is not what was written.
+    """
+    digest, size = hashlib.sha256(), 0
+    with store.open_input(source) as stream, store.open_output(name) as copy:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+            copy.write(chunk)
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise StorageError(f"{store.uri}: {source} is not what was written there")
+    return FileDigest(name=name, sha256=digest.hexdigest(), size_bytes=size)
 
 
 def publish_result(store: Store, result: RunResult) -> tuple[RunResult, Artifact]:
@@ -60,6 +84,11 @@ def publish_result(store: Store, result: RunResult) -> tuple[RunResult, Artifact
     result = result.model_copy(update={"artifacts": artifacts})
     data = result.model_dump_json(indent=2).encode()
     return result, _write(store, "result", RESULT_FILE, data)
+
+
+def packages() -> dict[str, str]:
+    """The versions of what a model is made with here, Python's among them."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def environment(commit: str | None) -> Environment:
@@ -86,7 +115,7 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
         for name, value in values.items()
         if value is not None
     }
-    named = [own, *(one for one in result.artifacts if one.path in {MODEL_FILE, REPORT_FILE})]
+    named = [own, *(one for one in result.artifacts if one.path in {MODEL_FILE, ONNX_FILE, REPORT_FILE})]
     return status.Result(
         metrics=metrics,
         artifacts=[

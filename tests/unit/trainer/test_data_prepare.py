@@ -54,7 +54,9 @@ def test_every_builtin_set_is_prepared_and_read_back_whole(name: str, store: Sto
     assert x.shape[1:] == info.input_shape
     assert x.dtype == torch.float32
     assert y.dtype == (torch.int64 if info.classes else torch.float32)
-    assert store.list("data") == sorted(["info.json", *(f"{split}.{kind}.npy" for split in SPLITS for kind in "xy")])
+    assert store.list("data") == sorted(
+        ["info.json", "reference.json", "sample.bin", *(f"{split}.{kind}.npy" for split in SPLITS for kind in "xy")]
+    )
     assert Prepared.model_validate_json(store.read(INFO_FILE)).info == info
 
 

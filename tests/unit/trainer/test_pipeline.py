@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 import time
@@ -15,19 +16,22 @@ from ray.train import RunConfig, ScalingConfig
 
 from headway_api import wire
 from headway_api.data import Data
+from headway_api.evaluation import Evaluation
 from headway_api.job import Retry, TrainingJobSpec
 from headway_api.model import Model
 from headway_api.pods import Workers
 from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE, DataInfo
-from headway_trainer.errors import StorageError, UserError
-from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.errors import GateFailed, StorageError, UserError
+from headway_trainer.export.record import Export, ModelInfo, staged
+from headway_trainer.outcome import Interrupted, Lost, judge
 from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each, gpus_unused
 from headway_trainer.progress import Nowhere
 from headway_trainer.ray import controller
 from headway_trainer.ray.runtime import Head, local_cores
 from headway_trainer.ray.torch_backend import TorchGroup
-from headway_trainer.storage import Store
+from headway_trainer.report.model import RunResult
+from headway_trainer.storage import FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
 from headway_trainer.training.threads import threads
@@ -151,6 +155,96 @@ def _trained(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         return TrainEnd(finished=True, step=7, epochs_run=1, chosen=manifest.name, checkpoint=status)
 
     monkeypatch.setattr(world.pipeline, "_train", train)
+
+
+def _exporting(world: World, monkeypatch: pytest.MonkeyPatch, export: Export, content: bytes = b"onnx") -> None:
+    """Training has also left an exported model where the export puts it."""
+    _trained(world, monkeypatch)
+    train = world.pipeline._train
+
+    def with_export(store: Store, info: DataInfo | None) -> TrainEnd:
+        store.write(staged(1), content)
+        metrics: dict[str, dict[str, Any]] = {"test": {"accuracy": 0.9}}
+        return train(store, info).model_copy(update={"export": export, "metrics": metrics})
+
+    monkeypatch.setattr(world.pipeline, "_train", with_export)
+
+
+ONNX = Export(file=FileDigest(name=staged(1), sha256=hashlib.sha256(b"onnx").hexdigest(), size_bytes=4))
+
+
+def test_the_folder_of_a_finished_model_has_all_that_serving_it_takes_with_digests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    _exporting(world, monkeypatch, ONNX)
+    result, _ = world.pipeline.execute()
+    world.head._stopping.set()
+    told = ModelInfo.model_validate_json(world.store.read("model.json"))
+    assert {name: file.name for name, file in told.files.items()} == {
+        "weights": "model.safetensors",
+        "onnx": "model.onnx",
+        "reference": "reference.json",
+    }
+    assert all(world.store.sha256(file.name) == file.sha256 for file in told.files.values())
+    assert all(world.store.sha256(one.path) == one.sha256 for one in result.artifacts)
+    assert {one.name for one in result.artifacts} >= {"model", "onnx", "reference", "model-info", "report"}
+    assert told.provenance.uid == "u"
+    assert result.data is not None
+    assert told.provenance.data_hash == result.data.content_hash
+    assert {"torch", "onnx", "numpy", "python", "headway"} <= told.provenance.packages.keys()
+    assert not world.store.exists("data"), "nothing of the rows stays"
+
+
+def test_an_exported_model_that_is_not_what_was_checked_is_never_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    _exporting(world, monkeypatch, ONNX, b"another")
+    with pytest.raises(StorageError, match="is not what was written there"):
+        world.pipeline.execute()
+    world.head._stopping.set()
+    assert not world.store.exists(publish.RESULT_FILE)
+
+
+def test_a_model_that_cannot_be_exported_is_a_success_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    _exporting(world, monkeypatch, Export(problem="no model.onnx was written, as it decides by values"))
+    result, word = world.pipeline.execute()
+    world.head._stopping.set()
+    warning = "No model.onnx was written, as it decides by values."
+    assert (word.outcome, word.warnings) == ("Succeeded", [warning])
+    assert not world.store.exists("model.onnx")
+    assert warning in world.store.read("report.md").decode()
+    assert result.export is not None
+
+
+def test_a_gate_that_is_not_passed_fails_the_run_and_keeps_model_and_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    floor = {"name": "floor", "metric": "accuracy", "min": 0.95}
+    gates = [floor, {"name": "low", "metric": "accuracy", "min": 0}]
+    spec = SPEC.model_copy(update={"evaluation": Evaluation.model_validate({"gates": gates})})
+    world.pipeline.run = world.pipeline.run.model_copy(update={"spec": spec})
+    _exporting(world, monkeypatch, ONNX)
+    with pytest.raises(GateFailed) as failed:
+        world.pipeline.execute()
+    world.head._stopping.set()
+    verdict = judge(failed.value)
+    word = world.pipeline.last_word(verdict)
+    assert (word.outcome, word.cause, verdict.exit_code) == ("Failed", "GateFailed", wire.EXIT_GATE_FAILED)
+    assert "floor (test/accuracy is 0.9, at least 0.95 is asked for); it is kept" in word.message
+    assert world.said == [], "nobody was told of a success"
+    assert word.result is not None
+    assert {"model", "report", "result"} <= {one.name for one in word.result.artifacts}
+    assert world.store.read("model.onnx") == b"onnx"
+    result = RunResult.model_validate_json(world.store.read(publish.RESULT_FILE))
+    assert (result.outcome, [one.passed for one in result.gates]) == ("Failed", [False, True])
+    assert "| floor | test/accuracy | 0.9 | 0.95 | - | **not passed** |" in world.store.read("report.md").decode()
+    assert not world.store.exists("data")
 
 
 def test_what_an_unfinished_run_needs_is_there_until_the_last_word_is_said(

@@ -86,7 +86,7 @@ def test_columns_stand_side_by_side_in_the_order_of_their_features() -> None:
     chain = TableChain.fit(steps, table, np.arange(3), "none")
     assert chain.feature_names == ["t=a", "t=b", "n", ""]
     assert chain.apply(table).tolist() == [[1, 0, 1, 1], [0, 1, 2, 0], [1, 0, 3, 0]]
-    graph = OnnxGraph({"": "column 3"})
+    graph = OnnxGraph(names={"": "column 3"})
     model = graph.model({"features": (chain.onnx(graph), "float", (4,))})
     assert [one.name for one in model.graph.input] == ["t", "n", "column 3"]
 

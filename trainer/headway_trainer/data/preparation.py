@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_file
 from headway_trainer.data.read.memory import check_fits
+from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
+from headway_trainer.data.sample import choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array
 from headway_trainer.data.split import Column, Parts, divide, dividing
 from headway_trainer.data.target_scale import Standardised, standardise
@@ -100,14 +103,16 @@ def source_changes(
 
 
 def forget(store: Store) -> None:
-    """Delete prepared rows: the files that belong to them, and no others. Raises StorageError."""
+    """Delete prepared rows, and models that lie beside them until they are published: the files that are known, and no
+    others. Raises StorageError."""
     files = [x_file(name) for name in SPLITS] + [y_file(name) for name in SPLITS]
     with contextlib.suppress(NotFound, ValidationError):
         files += [file.name for file in Prepared.model_validate_json(store.read(INFO_FILE)).files]
     # What tells of the rows goes first: rows that are half deleted are none.
+    folder = INFO_FILE.partition("/")[0]
+    files += [f"{folder}/{name}" for name in store.list(folder) if re.fullmatch(r"model-\d+\.onnx", name)]
     for path in dict.fromkeys([INFO_FILE, *files]):
         store.delete(path)
-    folder = INFO_FILE.partition("/")[0]
     if not store.list(folder):
         store.delete(folder)
 
@@ -151,6 +156,7 @@ def _prepare(
     standardised = _standardised(target, parts, f"the target column {content.target!r}" if table else content.target)
     y = target.values if standardised is None else standardised.y
     files = _write(store, _rows_of(content), y, parts, chain)
+    files += _keep(store, content, chain, parts, target)
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape,
@@ -190,6 +196,22 @@ def _rows_of(content: TableContent | ArrayContent) -> Callable[[Indices], pa.Tab
     if isinstance(content, ArrayContent):
         return lambda index: content.x[index]
     return lambda index: content.table.take(pa.array(index))
+
+
+def _keep(
+    store: Store, content: TableContent | ArrayContent, chain: Chain, parts: Parts, target: Target
+) -> list[FileDigest]:
+    """Keep what the finished model's folder needs of the raw rows: some to check it with, and what all were like."""
+    rows = content.x if isinstance(content, ArrayContent) else content.table
+    train, *held_out = parts.indices
+    unseen = np.concatenate(held_out)
+    sample = write_sample(store, choose_rows(rows, unseen if len(unseen) else train, chain))
+    seen = spread(train, rows_to_see(chain))
+    reference = refer(_rows_of(content)(seen), chain, target.values[seen], target.classes, rows=len(train))
+    data = reference.model_dump_json().encode()
+    store.write(f"data/{REFERENCE_FILE}", data)
+    digest = hashlib.sha256(data).hexdigest()
+    return [sample, FileDigest(name=f"data/{REFERENCE_FILE}", sha256=digest, size_bytes=len(data))]
 
 
 def _check_memory(rows: int, features: int) -> None:

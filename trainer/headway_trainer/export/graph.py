@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,6 @@ IR_VERSION = 10
 """Older than what onnx writes by default: each runtime since onnxruntime 1.18 reads it."""
 BATCH = "N"
 """The name of the rows' axis."""
-PREFIX = "headway/"
-"""What begins the name of each value that is no input."""
 _TYPES = {
     "double": TensorProto.DOUBLE,
     "float": TensorProto.FLOAT,
@@ -36,13 +36,19 @@ def opsets() -> list[onnx.OperatorSetIdProto]:
 class OnnxGraph:
     """A graph that is being written: `headway_trainer.data.transform.Graph`."""
 
-    def __init__(self, names: dict[str, str] | None = None) -> None:
-        """names: the inputs' names in the graph by those of the tensors; the same where one is not there."""
-        self._names = names or {}
+    def __init__(self, prefix: str = "in/", names: Mapping[str, str] = MappingProxyType({})) -> None:
+        """prefix: what begins the name of each value that is neither input nor output; names: the inputs' names in the
+        graph by those of the tensors; the same where one is not there."""
+        self._prefix, self._names = prefix, names
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
         self._constants: list[onnx.TensorProto] = []
         self._nodes: list[onnx.NodeProto] = []
         self._values = 0
+
+    def value(self, name: str, kind: str, shape: tuple[int, ...]) -> str:
+        """An input that is no tensor of raw rows: (rows, *shape)."""
+        self._inputs[name] = helper.make_tensor_value_info(name, _TYPES[kind], [BATCH, *shape])
+        return name
 
     def input(self, tensor: Tensor) -> str:
         """The value (rows, *shape) of an input, which is declared the first time it is asked for."""
@@ -81,4 +87,4 @@ class OnnxGraph:
 
     def _value(self) -> str:
         self._values += 1
-        return f"{PREFIX}{self._values}"
+        return f"{self._prefix}{self._values}"

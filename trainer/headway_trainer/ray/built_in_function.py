@@ -24,6 +24,7 @@ from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
 from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.export.record import staged
 from headway_trainer.metrics.base import finite
 from headway_trainer.models import build
 from headway_trainer.ray.device import own_device
@@ -102,7 +103,7 @@ def _train(place: _Place) -> TrainEnd | None:
         )
     )
     judged = _judge(place, inputs, end)
-    return judged if inputs.group.rank == 0 else None
+    return _exported(place, inputs, judged) if inputs.group.rank == 0 else None
 
 
 def _inputs(place: _Place) -> LoopInputs:
@@ -166,6 +167,15 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
             "notes": [*end.notes, *notes],
         }
     )
+
+
+def _exported(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
+    """Export the model that was kept: here, where the user's own code may run, and where a model fits the memory."""
+    # Imported here, as onnx is slow to import and nobody's first step is to wait for it.
+    from headway_trainer.export.stage import export
+
+    told = export(inputs.model.to("cpu"), inputs.info, place.store, staged(place.run.attempt))
+    return end.model_copy(update={"export": told})
 
 
 def _shard(place: _Place, inputs: LoopInputs, split: Split) -> tuple[Shard, list[str]]:

@@ -20,9 +20,11 @@ def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
     sections = [
         _summary(result),
         _metrics(result),
+        _gates(result),
         _confusion(result, confusion),
         _training(result, loss),
         _data(result.data),
+        _serving(result),
         _weights(result),
         _files(result),
         _environment(result),
@@ -76,6 +78,23 @@ def _by_target(metrics: Metrics) -> str:
     names = list(next(iter(values.values())))
     rows = [(target, *(_number(one.get(name)) for name in names)) for target, one in values.items()]
     return f"\nBy target, on the {part} part:\n\n{_table(('target', *names), rows)}"
+
+
+def _gates(result: RunResult) -> str:
+    if not result.gates:
+        return ""
+    rows = [
+        (
+            one.name,
+            one.metric,
+            _number(one.value),
+            _number(one.min),
+            _number(one.max),
+            "passed" if one.passed else "**not passed**",
+        )
+        for one in result.gates
+    ]
+    return f"## Gates\n\n{_table(('gate', 'metric', 'value', 'min', 'max', ''), rows)}"
 
 
 def _confusion(result: RunResult, plot: bool) -> str:
@@ -161,6 +180,33 @@ def _data(data: DataSummary | None) -> str:
     lines.append(_table(("class" if len(rows) > 1 else "", *_SPLITS), rows))
     lines += [f"- {_text(note)}" for note in data.notes]
     return "## Data\n\n" + "\n".join(lines).rstrip() + "\n"
+
+
+def _serving(result: RunResult) -> str:
+    export = result.export
+    if export is None:
+        return ""
+    told = []
+    if export.file is not None:
+        told += [
+            "`model.onnx` takes raw rows, as they are in the source; `model.json` has its inputs and outputs. "
+            "For the rows of a file, in this folder:",
+            "```sh\nheadway predict . rows.csv\n```",
+        ]
+    if export.problem is not None:
+        told.append(_text(f"{export.problem[:1].upper()}{export.problem[1:]}."))
+    if export.parity is not None and export.parity.holds:
+        parity = export.parity
+        told.append(
+            f"On {parity.rows} rows of the source, which it was not fitted to, it differs from the trained model by at "
+            f"most {_number(parity.max_difference)}"
+            + (f"; both name the same class for {parity.agreement:.2%} of them." if _classes(result) else ".")
+        )
+    return "## Predict\n\n" + "\n\n".join(told) + "\n"
+
+
+def _classes(result: RunResult) -> list[str] | None:
+    return result.data.classes if result.data else None
 
 
 def _weights(result: RunResult) -> str:

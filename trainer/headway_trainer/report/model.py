@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.data.info import DataInfo
+from headway_trainer.export.record import Export
 
 RESULT_VERSION = 1
 SCHEMA_ID = "https://headway.dev/schemas/result.schema.json"
@@ -141,11 +142,28 @@ class Confusion(StatusSection):
     """How many."""
 
 
+class GateResult(StatusSection):
+    """A gate, and how the model did at it."""
+
+    name: str
+    """The gate's name."""
+    metric: str
+    """The metric, as `part/name`."""
+    value: float | None
+    """The model's value; null where there is none, which passes no gate."""
+    min: float | None = None
+    """The least value that is good enough."""
+    max: float | None = None
+    """The greatest value that is good enough."""
+    passed: bool
+    """Whether the model passed."""
+
+
 class Artifact(StatusSection):
     """A file that the run left in its folder."""
 
     name: str
-    """What it is: `model`, `report`, `plot`."""
+    """What it is: `model`, `onnx`, `model-info`, `reference`, `report`, `plot`."""
     path: str
     """Where it is, relative to the run's folder."""
     sha256: str
@@ -204,6 +222,11 @@ class RunResult(StatusSection):
     """The training."""
     metrics: Metrics = Metrics()
     """The final metrics."""
+    export: Export | None = None
+    """What came of the export to model.onnx, without its signature, which model.json has; null where nothing knows the
+    model, as after a training function of the user's own."""
+    gates: list[GateResult] = Field(default_factory=list)
+    """How the model did at each gate of `spec.evaluation`."""
     confusion_matrix: list[list[int]] | None = None
     """Test rows of one class (first index) predicted as another (second index), in the order of data.classes; null for
     more than 200 classes."""

@@ -10,6 +10,7 @@ from pydantic import Field
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus
 from headway_api.training import Precision
+from headway_trainer.export.record import Export
 from headway_trainer.report.model import Confusion, EpochRecord
 
 
@@ -91,6 +92,8 @@ class TrainEnd(StatusSection):
     """Of the test part."""
     confusions: list[Confusion] = Field(default_factory=list)
     """Of the test part, where there are too many classes for a matrix."""
+    export: Export | None = None
+    """What came of the export of the model; none where nothing knows the model, as after a user's own function."""
     notes: list[str] = Field(default_factory=list)
     """What people should know."""
 

@@ -1,0 +1,180 @@
+"""`reference.json`: what the training rows looked like, in bounded space, so that drift can be told later. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from headway_api.base import StatusSection
+from headway_trainer.data.transform import Chain, TableChain
+from headway_trainer.data.transform.category import value_counts
+
+REFERENCE_FILE = "reference.json"
+"""Its name beside the finished model; while the run lasts it lies in data/."""
+MAX_FEATURES = 1000
+"""Columns, or features of an array, beyond it are left out, and counted."""
+MAX_VALUES = 50
+MAX_TEXT = 200
+_MAX_ROWS = 100_000
+_MAX_NUMBERS = 20_000_000
+_BINS = 20
+_QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+_IMAGE_AXES = 4
+
+
+class Numbers(StatusSection):
+    """How the numbers of a feature are spread over the training rows. Empty lists where it has none."""
+
+    kind: Literal["numbers"] = "numbers"
+    name: str
+    """The column, or the feature of an array."""
+    rows: int
+    """Values, missing ones included."""
+    missing: int
+    """Of them, how many are missing."""
+    mean: float | None = None
+    """The mean of those that are there."""
+    std: float | None = None
+    """Their standard deviation."""
+    quantiles: dict[str, float] = Field(default_factory=dict)
+    """Values by the share of values that are not above them, from `0.0` (the minimum) to `1.0` (the maximum)."""
+    edges: list[float] = Field(default_factory=list)
+    """The histogram's edges: `counts[i]` values are from `edges[i]` up to `edges[i + 1]`."""
+    counts: list[int] = Field(default_factory=list)
+    """Values in each bin."""
+
+
+class Values(StatusSection):
+    """How often the values of a feature are there in the training rows."""
+
+    kind: Literal["values"] = "values"
+    name: str
+    """The column."""
+    rows: int
+    """Values, missing ones included."""
+    missing: int
+    """Of them, how many are missing."""
+    counts: dict[str, int]
+    """The most frequent values, at most 50; text is cut after 200 characters."""
+    others: int
+    """Rows with any other value."""
+
+
+class Reference(StatusSection):
+    """The features, and the target, of the training rows."""
+
+    version: int = 1
+    """The version of this format."""
+    rows: int
+    """Training rows."""
+    seen: int
+    """Of them, those that the figures below are of: equally far apart where they are not all."""
+    features: list[Numbers | Values]
+    """Each feature as it is in the source, before any transform; channels of images."""
+    left_out: int = 0
+    """Features beyond the first 1000."""
+    target: list[Numbers | Values]
+    """The classes, or each target in its units."""
+
+
+def rows_to_see(chain: Chain) -> int:
+    """Of how many training rows the figures are to be: so many that time and memory are bounded."""
+    return max(1, min(_MAX_ROWS, _MAX_NUMBERS // math.prod(chain.input_shape)))
+
+
+def refer(
+    seen: pa.Table | npt.NDArray[Any],
+    chain: Chain,
+    target: npt.NDArray[Any],
+    classes: list[str] | None,
+    *,
+    rows: int,
+) -> Reference:
+    """Describe training rows: a table or an array, and their targets, labels (rows,) or values (rows, targets).
+
+    rows: how many training rows there are, of which these are some.
+    """
+    if isinstance(chain, TableChain):
+        names = [tensor.name for tensor in chain.tensors]
+        features = [_column(name, seen[name]) for name in names[:MAX_FEATURES]]
+        count = len(names)
+    else:
+        columns, count = _features(np.asarray(seen)), _feature_count(np.asarray(seen))
+        names = chain.names or [f"{chain.tensor.name}[{index}]" for index in range(count)]
+        features = [_numbers(name, column) for name, column in zip(names, columns, strict=False)]
+    return Reference(
+        rows=rows,
+        seen=len(seen),
+        features=features,
+        left_out=max(0, count - MAX_FEATURES),
+        target=_target(target, classes),
+    )
+
+
+def _column(name: str, column: pa.ChunkedArray) -> Numbers | Values:
+    if pa.types.is_string(column.type):
+        counts = value_counts(column)
+        return _values(name, counts, len(column))
+    if pa.types.is_boolean(column.type):
+        known = column.drop_null()
+        true = known.to_pylist().count(True)
+        return _values(name, [("true", true), ("false", len(known) - true)], len(column))
+    return _numbers(name, column.cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy())
+
+
+def _values(name: str, counts: list[tuple[str, int]], rows: int) -> Values:
+    known = sum(count for _, count in counts)
+    kept: dict[str, int] = {}
+    for value, count in counts[:MAX_VALUES]:
+        kept[value[:MAX_TEXT]] = kept.get(value[:MAX_TEXT], 0) + count
+    return Values(name=name, rows=rows, missing=rows - known, counts=kept, others=known - sum(kept.values()))
+
+
+def _numbers(name: str, values: npt.NDArray[Any]) -> Numbers:
+    known = values[~np.isnan(values)].astype(np.float64)
+    missing = values.size - known.size
+    if not known.size:
+        return Numbers(name=name, rows=values.size, missing=missing)
+    quantiles = np.quantile(known, _QUANTILES)
+    # Every bin holds about as many rows, so that a long tail does not empty the others.
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
+    counts = np.histogram(known, edges)[0] if len(edges) > 1 else np.array([known.size])
+    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0]])
+    return Numbers(
+        name=name,
+        rows=values.size,
+        missing=missing,
+        mean=float(known.mean()),
+        std=float(known.std()),
+        quantiles={str(share): float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+    )
+
+
+def _feature_count(x: npt.NDArray[Any]) -> int:
+    return x.shape[1] if x.ndim == _IMAGE_AXES else int(np.prod(x.shape[1:]))
+
+
+def _features(x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """The values of each channel of images, or of each feature."""
+    if x.ndim == _IMAGE_AXES:
+        return [x[:, channel].ravel() for channel in range(x.shape[1])]
+    flat = x.reshape(len(x), -1)
+    return [flat[:, index] for index in range(min(flat.shape[1], MAX_FEATURES))]
+
+
+def _target(target: npt.NDArray[Any], classes: list[str] | None) -> list[Numbers | Values]:
+    if classes is not None:
+        counts = np.bincount(target, minlength=len(classes))
+        ordered = sorted(zip(classes, counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+        return [_values("target", ordered, len(target))]
+    columns = target.reshape(len(target), -1).T
+    return [
+        _numbers("target" if len(columns) == 1 else f"target[{index}]", column) for index, column in enumerate(columns)
+    ]

@@ -1,0 +1,59 @@
+"""The whole model as one ONNX graph: raw rows in; classes and probabilities, or values in their units, out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import compose
+from torch import nn
+
+from headway_trainer.data.info import DataInfo
+from headway_trainer.export.body import FEATURES, OUTPUTS, export_body
+from headway_trainer.export.graph import OnnxGraph
+from headway_trainer.export.record import LABEL, PROBABILITIES, RESERVED, VALUE, graph_names
+
+_IN, _BODY, _OUT = RESERVED
+
+
+def onnx_model(model: nn.Module, info: DataInfo) -> onnx.ModelProto:
+    """The graph of a model on the CPU, in evaluation mode, of this data. Raises NotExportableError."""
+    before = _transforms(info)
+    body = compose.add_prefix(export_body(model, info.input_shape), _BODY)
+    after = _predictions(info, len(body.graph.output[0].type.tensor_type.shape.dim) - 1)
+    whole = compose.merge_models(before, body, io_map=[(f"{_IN}{FEATURES}", f"{_BODY}{FEATURES}")])
+    whole = compose.merge_models(whole, after, io_map=[(f"{_BODY}{OUTPUTS}", f"{_OUT}{OUTPUTS}")])
+    whole.producer_name = "headway"
+    onnx.checker.check_model(whole, full_check=True)
+    return whole
+
+
+def _transforms(info: DataInfo) -> onnx.ModelProto:
+    chain = info.transforms
+    if chain is None:
+        raise ValueError("no rows were prepared")
+    graph = OnnxGraph(_IN, graph_names(chain.tensors))
+    return graph.model({f"{_IN}{FEATURES}": (chain.onnx(graph), "float", chain.input_shape)})
+
+
+def _predictions(info: DataInfo, axes: int) -> onnx.ModelProto:
+    """From a model's outputs, (rows, outputs), or (rows,) with no further axes, to what they mean."""
+    graph = OnnxGraph(_OUT)
+    outputs = graph.value(f"{_OUT}{OUTPUTS}", "float", (info.outputs,) * axes)
+    if info.classes is not None:
+        index = graph.node("ArgMax", outputs, axis=1, keepdims=0)
+        label = graph.node(
+            "LabelEncoder",
+            index,
+            domain="ai.onnx.ml",
+            keys_int64s=list(range(len(info.classes))),
+            values_strings=info.classes,
+        )
+        probabilities = graph.node("Softmax", outputs, axis=1)
+        return graph.model(
+            {LABEL: (label, "string", ()), PROBABILITIES: (probabilities, "float", (len(info.classes),))}
+        )
+    shape = graph.constant(np.array([-1, info.outputs], dtype=np.int64))
+    value = graph.node("Reshape", graph.node("Cast", outputs, to="double"), shape)
+    mean, std = (graph.constant(np.array(numbers)) for numbers in (info.target_mean, info.target_std))
+    value = graph.node("Add", graph.node("Mul", value, std), mean)
+    return graph.model({VALUE: (value, "double", (info.outputs,))})

@@ -1,0 +1,52 @@
+"""Whether an exported model says of raw rows what the trained one says. Pure but for the two models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from headway_trainer.data.info import DataInfo
+from headway_trainer.data.sample import Rows
+from headway_trainer.export.record import PROBABILITIES, VALUE, Parity
+
+TOLERANCE = 1e-4
+"""In probabilities, or in standard deviations of a target (of a value beyond one of them, in parts of it)."""
+_BATCH = 64
+
+
+def trained(model: nn.Module, info: DataInfo, rows: Rows) -> npt.NDArray[np.float64]:
+    """What the trained model, on the CPU and in evaluation mode, says of raw rows: probabilities (rows, classes), or
+    values (rows, targets) in standard deviations from the mean."""
+    if info.transforms is None:
+        raise ValueError("no rows were prepared")
+    features = torch.from_numpy(info.transforms.apply(rows))
+    with torch.inference_mode():
+        outputs = torch.cat([model(batch).float().reshape(len(batch), -1) for batch in torch.split(features, _BATCH)])
+    said = outputs.softmax(dim=1) if info.classes is not None else outputs
+    return said.double().numpy()
+
+
+def compare(expected: npt.NDArray[np.float64], said: dict[str, npt.NDArray[Any]], info: DataInfo) -> Parity:
+    """Compare what `trained` gives with the exported model's outputs by their names."""
+    if info.classes is not None:
+        found = said[PROBABILITIES].astype(np.float64)
+        allowed = np.full_like(expected, TOLERANCE)
+        agreement = float((found.argmax(axis=1) == expected.argmax(axis=1)).mean())
+    else:
+        found = (said[VALUE] - np.array(info.target_mean)) / np.array(info.target_std)
+        allowed = TOLERANCE * np.maximum(1.0, np.abs(expected))
+        agreement = 1.0
+    difference = np.abs(found - expected)
+    equal = (difference <= allowed) | (np.isnan(found) & np.isnan(expected)) | (found == expected)
+    greatest = float(difference.max(initial=0.0))
+    return Parity(
+        rows=len(expected),
+        max_difference=greatest if np.isfinite(greatest) else None,
+        agreement=agreement,
+        tolerance=TOLERANCE,
+        holds=bool(equal.all()),
+    )

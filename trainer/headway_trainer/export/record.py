@@ -1,0 +1,183 @@
+"""`model.json`: what the files of a finished model are, what it takes and gives, and where it comes from. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from headway_api.base import StatusSection
+from headway_api.model import Model
+from headway_trainer.data.info import DataInfo
+from headway_trainer.data.transform import Tensor
+from headway_trainer.data.transform.graph import TensorType
+from headway_trainer.storage import FileDigest
+
+MODEL_INFO_FILE = "model.json"
+ONNX_FILE = "model.onnx"
+LABEL, PROBABILITIES, VALUE = "label", "probabilities", "value"
+RESERVED = ("in/", "model/", "out/")
+"""What begins the names of values inside the graph."""
+VERSION = 2
+
+
+class Input(StatusSection):
+    """One input of model.onnx; its first axis, N, is the rows."""
+
+    name: str
+    """Its name in the graph: the column's, unless that is empty or taken."""
+    column: str
+    """The column of a table, or the array, that it takes."""
+    type: TensorType
+    """The type of its elements. Booleans are 0 and 1."""
+    shape: list[int]
+    """The shape of one row; [1] for a column."""
+    missing: Literal["NaN", "empty text"] | None
+    """What stands for a missing value; null where there can be none."""
+
+
+class Output(StatusSection):
+    """One output of model.onnx; its first axis, N, is the rows."""
+
+    name: Literal["label", "probabilities", "value"]
+    """label: the likeliest class; probabilities: of each class; value: of each target, in its own units."""
+    type: Literal["string", "float", "double"]
+    """The type of its elements."""
+    shape: list[int]
+    """The shape of one row."""
+    names: list[str] = Field(default_factory=list)
+    """What its columns are: the classes, or the targets."""
+
+
+class Signature(StatusSection):
+    """What model.onnx takes and gives."""
+
+    inputs: list[Input]
+    """Raw values, as they are in the source."""
+    outputs: list[Output]
+    """Predictions."""
+
+
+class Parity(StatusSection):
+    """Whether the exported model says the same as the trained one, on rows of the source that it was not fitted to."""
+
+    rows: int
+    """Rows that were compared."""
+    max_difference: float | None
+    """The greatest difference between probabilities, or between values in standard deviations of their target; null
+    where one of the two gave no number."""
+    agreement: float
+    """The share of rows with the same class; 1 for values."""
+    tolerance: float
+    """The greatest difference that is allowed."""
+    holds: bool
+    """Whether it was kept to."""
+
+
+class Export(StatusSection):
+    """What came of the export. Without a file, `problem` says why there is none."""
+
+    file: FileDigest | None = None
+    """The exported model."""
+    signature: Signature | None = None
+    """What it takes and gives."""
+    parity: Parity | None = None
+    """How it compares with the trained model."""
+    problem: str | None = None
+    """Why there is no exported model: a sentence."""
+
+
+class Provenance(StatusSection):
+    """Where the model comes from."""
+
+    job: str = ""
+    """The job's name."""
+    namespace: str | None = None
+    """Its namespace; null outside a cluster."""
+    uid: str | None = None
+    """Its uid; null outside a cluster."""
+    attempt: int = 1
+    """The attempt that finished it."""
+    seed: int = 0
+    """What everything random was seeded with."""
+    code_commit: str | None = None
+    """The commit of the user's code, where it came from git."""
+    image: str | None = None
+    """The image that the job names; null for the operator's default, and outside a cluster."""
+    data_hash: str | None = None
+    """sha256 over the source's content."""
+    finished: str = ""
+    """When: RFC 3339, UTC."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """The versions of what it was made with, Python's among them."""
+
+
+class ModelInfo(StatusSection):
+    """All that is needed to serve the model, or to build it again."""
+
+    version: int = VERSION
+    """The version of this format."""
+    files: dict[str, FileDigest] = Field(default_factory=dict)
+    """The other files of the model, by what they are: `weights`, `onnx`, `reference`."""
+    model: Model | None = None
+    """`spec.model`; null for a training function that brings its own."""
+    data: DataInfo | None = None
+    """Task, classes, input shape, transforms and more of the data that it was trained on."""
+    read: dict[str, JsonValue] = Field(default_factory=dict)
+    """`spec.data.read`: how the text of files with new rows is to be read."""
+    signature: Signature | None = None
+    """What model.onnx takes and gives; null where there is none."""
+    parity: Parity | None = None
+    """How model.onnx compares with the trained model; null where there is none."""
+    provenance: Provenance = Provenance()
+    """Where it comes from."""
+
+
+def graph_names(tensors: list[Tensor]) -> dict[str, str]:
+    """The inputs' names in the graph by those of the tensors: their own, unless that is empty or taken."""
+    taken = {LABEL, PROBABILITIES, VALUE}
+    names: dict[str, str] = {}
+    free = [one.name for one in tensors if one.name and one.name not in taken and not one.name.startswith(RESERVED)]
+    for index, tensor in enumerate(tensors):
+        name = tensor.name if tensor.name in free else f"column {index + 1}"
+        while name != tensor.name and name in free:
+            name += "_"
+        names[tensor.name] = name
+    return names
+
+
+def signature(info: DataInfo) -> Signature:
+    """What the exported graph of a model of this data takes and gives. Raises ValueError without transforms."""
+    if info.transforms is None:
+        raise ValueError("no rows were prepared")
+    tensors = info.transforms.tensors
+    names = graph_names(tensors)
+    inputs = [
+        Input(
+            name=names[one.name],
+            column=one.name,
+            type=one.type,
+            shape=list(one.shape),
+            missing="empty text"
+            if one.type == "string"
+            else "NaN"
+            if one.type != "uint8" and len(one.shape) == 1
+            else None,
+        )
+        for one in tensors
+    ]
+    return Signature(inputs=inputs, outputs=_outputs(info))
+
+
+def _outputs(info: DataInfo) -> list[Output]:
+    if info.classes is None:
+        return [Output(name="value", type="double", shape=[info.outputs], names=info.target_names)]
+    return [
+        Output(name="label", type="string", shape=[]),
+        Output(name="probabilities", type="float", shape=[info.outputs], names=info.classes),
+    ]
+
+
+def staged(attempt: int) -> str:
+    """Where the exported model of an attempt lies until the run has ended: no other attempt writes there."""
+    return f"data/model-{attempt}.onnx"

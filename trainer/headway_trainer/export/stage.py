@@ -1,0 +1,58 @@
+"""The export at the end of a run: the model as ONNX, compared with the trained one on raw rows of the source."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import nn
+
+from headway_trainer.data.info import DataInfo
+from headway_trainer.data.sample import read_sample, with_made_rows
+from headway_trainer.errors import StorageError
+from headway_trainer.export.body import reason
+from headway_trainer.export.onnx_model import onnx_model
+from headway_trainer.export.parity import compare, trained
+from headway_trainer.export.record import Export, Parity, signature
+from headway_trainer.export.session import Session
+from headway_trainer.storage import FileDigest, Store
+
+_BATCH = 64
+
+
+def export(model: nn.Module, info: DataInfo, store: Store, path: str) -> Export:
+    """Export a model, on the CPU, to a path in the run's folder, and check it on raw rows of the source.
+
+    What keeps the model from being exported is told in the answer; the run is none the worse. Raises StorageError.
+    """
+    if info.transforms is None:
+        return Export(problem="no model.onnx was written: no rows were prepared")
+    was_training = model.training
+    model.eval()
+    try:
+        data = onnx_model(model, info).SerializeToString()
+        says = signature(info)
+        rows = with_made_rows(read_sample(store, info.transforms), info.transforms)
+        parts = list(Session(data, says, threads=torch.get_num_threads()).run_in_batches(rows, _BATCH))
+        said = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        parity = compare(trained(model, info, rows), said, info)
+    except (MemoryError, StorageError):
+        raise
+    except Exception as error:  # whatever the exporter, or the runtime, makes of a model: it is trained all the same
+        return Export(problem=f"no model.onnx was written, as the model cannot be exported: {reason(error)}")
+    finally:
+        model.train(was_training)
+    if not parity.holds:
+        return Export(parity=parity, problem=_broken(parity))
+    store.write(path, data)
+    file = FileDigest(name=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    return Export(file=file, signature=says, parity=parity)
+
+
+def _broken(parity: Parity) -> str:
+    by = "something that is no number" if parity.max_difference is None else f"{parity.max_difference:.3g}"
+    return (
+        f"no model.onnx was written, as the exported model did not say what the trained one says: on {parity.rows} "
+        f"rows of the source they differ by up to {by}, where {parity.tolerance:g} is allowed"
+    )
