@@ -142,6 +142,18 @@ OF_METRICS = [
     _gate(TABLE, {"metric": "accuracy", "min": 95}, "min", "95", "at most 1", "write 0.95"),
     _gate(TABLE, {"metric": "test/r2", "min": 1.5}, "min", "1.5 is never reached"),
     _gate(TABLE, {"metric": "rmse", "max": -1}, "max", "-1 is never met", "at least 0"),
+    _made(
+        TABLE,
+        {
+            "evaluation/gates": [
+                {"name": "good", "metric": "f1", "min": 0.9},
+                {"name": "bad", "metric": "test/f1", "max": 0.5},
+            ]
+        },
+        "evaluation.gates[1].max",
+        "0.5 contradicts the gate good",
+        "at least 0.9",
+    ),
     _gate(TABLE, {"metric": "f1", "min": 0.9, "max": 0.1}, "min", "min is above max"),
     _made(
         TABLE,
@@ -168,7 +180,9 @@ OF_SOURCES = [
     _made(TABLE, {"data/source/uri": "http://example.com/a.parquet"}, "data.source.uri", "http://", "local path"),
     _made(TABLE, {"data/source/uri": "hdfs://lake/a.parquet"}, "data.source.uri", "hdfs://", "s3://"),
     _made(TABLE, {"data/source/uri": "s4://lake/a.parquet"}, "data.source.uri", "s4://", "s3://"),
-    _made(TABLE, {"data/source/uri": "s3://key:secret@lake/a.parquet"}, "data.source.uri", "credentials", "secretRef"),
+    _made(TABLE, {"data/source/uri": "s3://key:secret@lake/a.parquet"}, "data.source.uri", "data.source.secretRef"),
+    _made(TABLE, {"storage": {"uri": "https://results.example.com"}}, "storage.uri", "https://", "s3://"),
+    _made(TABLE, {"storage": {"uri": "s3://key:secret@models"}}, "storage.uri", "credentials", "storage.secretRef"),
     _made(TABLE, {"data/source": {"uri": "a.csv", "secretRef": {"name": "s"}}}, "data.source.secretRef", "a.csv"),
     _made(PARTS, {"data/source/secretRef": {"name": "s"}}, "data.source.secretRef", "local path"),
     _made(PARTS, {"data/source/parts/test": "a/train.csv"}, "data.source.parts.test", "also the train part"),

@@ -161,6 +161,22 @@ def bounds_beyond_reach(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
             yield BrokenRule(said, (*here, "max"))
 
 
+def gates_against_each_other(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Gates on one metric that no value passes together."""
+    for index, gate in enumerate(spec.evaluation.gates or ()):
+        if gate.max is None:
+            continue
+        for other in spec.evaluation.gates or ():
+            if other is gate or other.part_and_name != gate.part_and_name or other.min is None:
+                continue
+            if other.min > gate.max:
+                yield BrokenRule(
+                    f"{shown(gate.max)} contradicts the gate {other.name}, which wants {gate.metric} of at least"
+                    f" {shown(other.min)}: correct one of the two",
+                    ("evaluation", "gates", index, "max"),
+                )
+
+
 CHECKS = (
     metric_that_is_never_there,
     direction,
@@ -168,4 +184,5 @@ CHECKS = (
     metrics_of_no_rows,
     gates,
     bounds_beyond_reach,
+    gates_against_each_other,
 )

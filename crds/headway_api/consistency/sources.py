@@ -28,27 +28,42 @@ def _uris(data: Data) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("data", "source", "parts", part), uri
 
 
+def _told(uri: str) -> str:
+    """A URI for a message, without credentials that may be in it: messages are kept, and shown to others."""
+    scheme, mark, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return shown(f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else uri)
+
+
+def _all_uris(spec: TrainingJobSpec) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each place that the spec names, of data and of results."""
+    if spec.data is not None:
+        yield from _uris(spec.data)
+    if spec.storage is not None and spec.storage.uri is not None:
+        yield ("storage", "uri"), spec.storage.uri
+
+
 def unknown_scheme(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A URI that nothing here can open."""
-    for path, uri in _uris(spec.data) if spec.data is not None else ():
+    for path, uri in _all_uris(spec):
         scheme, mark, _ = uri.partition("://")
         if mark and scheme not in SCHEMES:
             near = nearest(scheme, SCHEMES)
             meant = (
                 f"did you mean {near}://?" if near else f"use a local path or {', '.join(f'{s}://' for s in SCHEMES)}"
             )
-            yield BrokenRule(f"{shown(uri)} begins with {scheme[:20]}://, which cannot be read: {meant}", path)
+            yield BrokenRule(f"{_told(uri)} begins with {scheme[:20]}://, which nothing here can open: {meant}", path)
 
 
 def credentials_in_the_clear(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A URI with a password."""
-    for path, uri in _uris(spec.data) if spec.data is not None else ():
+    for path, uri in _all_uris(spec):
         scheme, mark, rest = uri.partition("://")
         account, at, _ = rest.partition("/")[0].rpartition("@")
         if mark and at and (":" in account or scheme == "s3"):
             yield BrokenRule(
                 f"the {scheme[:20]}:// URI holds credentials, and a spec is stored in the clear: put them into a Secret"
-                " and name it in data.source.secretRef",
+                f" and name it in {'.'.join((*path[: 2 if path[0] == 'data' else 1], 'secretRef'))}",
                 path,
             )
 
@@ -60,7 +75,7 @@ def credentials_for_nothing(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     uris = list(_uris(spec.data))
     if uris and all("://" not in uri or uri.startswith("file://") for _, uri in uris):
         yield BrokenRule(
-            f"secretRef is for object stores, but {shown(uris[0][1])} is a local path: take secretRef out",
+            f"secretRef is for object stores, but {_told(uris[0][1])} is a local path: take secretRef out",
             ("data", "source", "secretRef"),
         )
 
@@ -71,7 +86,7 @@ def same_part_twice(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     for path, uri in _uris(spec.data) if spec.data is not None else ():
         if uri in seen:
             yield BrokenRule(
-                f"{shown(uri)} is also the {seen[uri]} part: give each part files of its own, or leave it out and"
+                f"{_told(uri)} is also the {seen[uri]} part: give each part files of its own, or leave it out and"
                 " let split divide the rows",
                 path,
             )
@@ -86,7 +101,7 @@ def formats_of_parts(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     for path, uri, form in others:
         if form is not None and first[2] is not None and form != first[2]:
             yield BrokenRule(
-                f"{shown(uri)} is {form}, but the train part is {first[2]}: all parts must have one format", path
+                f"{_told(uri)} is {form}, but the train part is {first[2]}: all parts must have one format", path
             )
 
 

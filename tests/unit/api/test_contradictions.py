@@ -40,6 +40,14 @@ def test_a_contradiction_is_one_sentence_with_field_value_what_is_allowed_and_th
     assert problem.message.isprintable()
 
 
+def test_credentials_in_a_uri_are_in_no_message() -> None:
+    parts = {"train": "http://me:hunter2@lake/a.csv", "test": "http://me:hunter2@lake/a.csv"}
+    spec = {**TABLE, "data": {"source": {"parts": parts}, "target": "y"}, "storage": {"uri": "ftp://me:hunter2@x"}}
+    problems = problems_of(document(spec))
+    assert {problem.field for problem in problems} >= {"spec.data.source.parts.train", "spec.storage.uri"}
+    assert not [problem for problem in problems if "hunter2" in str(problem)]
+
+
 @pytest.mark.parametrize("each", CONTRADICTIONS, ids=str)
 def test_the_operator_makes_nothing_of_it(each: Contradiction) -> None:
     resolved = resolve(document(each.spec), DEFAULTS)
