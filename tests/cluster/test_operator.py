@@ -216,6 +216,36 @@ def test_a_finished_job_is_deleted_after_its_ttl(paper: Paper, operator: Operato
     assert operator.get("/healthz") == "ok"
 
 
+def test_a_model_that_fails_a_gate_ends_the_job_with_its_result_and_its_warnings(
+    paper: Paper, operator: Operator
+) -> None:
+    warning = "Class 'b' has no row in the training part, so it cannot be learnt."
+    paper.submit("digits", retry={"userError": 3}, evaluation={"gates": [{"name": "good", "metric": "f1", "min": 0.9}]})
+    paper.phase("digits", "Running")
+    paper.say("digits", {"stage": "Training", "step": 3}, warnings=[warning])
+    paper.until("the warning", lambda: paper.status("digits").get("warnings") == [warning])
+    result = {"metrics": {"test/f1": "0.71"}}
+    paper.end_driver("digits", "Failed", code=65, cause="GateFailed", message="good: test/f1 is 0.71", result=result)
+    status = paper.phase("digits", "Failed")
+    failed = next(item for item in status["conditions"] if item["type"] == "Failed")
+    assert (failed["reason"], failed["message"]) == ("GateFailed", "good: test/f1 is 0.71")
+    assert (status["attempt"], status["result"], status["warnings"]) == (1, result | {"artifacts": []}, [warning])
+    assert warning in paper.cluster.kubectl("describe", "tj", "digits")
+    assert operator.metric('headway_jobs_ended_total{cause="GateFailed"}') == 1
+
+
+def test_sections_that_contradict_each_other_are_told_before_any_pod(paper: Paper, operator: Operator) -> None:
+    paper.submit("digits", training={"epochs": 3, "checkpoint": {"metric": "validation/acurracy"}})
+    status = paper.phase("digits", "Failed")
+    accepted = next(item for item in status["conditions"] if item["type"] == "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "InvalidSpec")
+    assert 'spec.training.checkpoint.metric: "acurracy" is no metric; did you mean accuracy?' in accepted["message"]
+    assert paper.left("digits") == []
+    paper.edit("digits", training={"checkpoint": {"metric": "validation/accuracy"}})
+    assert paper.phase("digits", "Running")["attempt"] == 1
+    assert operator.get("/healthz") == "ok"
+
+
 def test_what_happens_while_no_operator_runs_is_made_up_for(paper: Paper) -> None:
     with paper.operator() as first:
         for name in ("ends", "loses", "goes"):
