@@ -293,6 +293,8 @@ class Pipeline:
         artifacts = publish.publish_model(store, weights, end.export, self._model_info(info, end))
         if end.export is not None and end.export.problem is not None:
             self.warn(_sentence(end.export.problem))
+        if not artifacts:
+            self.warn(_without_model(end))
         checkpoints.refuse_if_fenced()
         result, own = publish.publish_result(store, self._result(info, end).model_copy(update={"artifacts": artifacts}))
         self.told.result = publish.to_status(store, result, own)
@@ -388,8 +390,9 @@ class Pipeline:
             model=_model_summary(spec.model, end.parameters),
             training=TrainingSummary(
                 entrypoint=training.entrypoint,
-                epochs_run=end.epochs_run,
-                steps=end.step,
+                epochs_run=end.epochs_run if end.reports is None else None,
+                steps=end.step if end.reports is None else end.own_steps,
+                reports=end.reports,
                 early_stopped=end.early_stopped,
                 device=end.device,
                 threads=threads(self.run, self.around.cores),
@@ -408,6 +411,16 @@ class Pipeline:
             checkpoint=end.checkpoint,
             environment=publish.environment(resolved_commit(self.around.code_dir or wire.CODE_DIR)),
         )
+
+
+def _without_model(end: TrainEnd) -> str:
+    """What a training function that has never called save_model leaves."""
+    left = (
+        "it reported no checkpoint either"
+        if end.checkpoint is None
+        else f"its newest checkpoint is {end.checkpoint.uri}"
+    )
+    return f"No model was saved, as the training function has not called headway_trainer.save_model; {left}."
 
 
 def _model_summary(spec: Model | None, parameters: int | None) -> ModelSummary | None:

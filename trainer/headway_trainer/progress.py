@@ -46,7 +46,7 @@ def to_file(run: wire.RunFile, progress: TrainProgress, steps_lost: int | None) 
             percent=percent,
             stage="Evaluating" if progress.stage == "Evaluating" else "Training",
             epoch=progress.epoch or None,
-            step=progress.step,
+            step=None if progress.counts_reports else progress.step,
             eta_seconds=eta_seconds(progress),
             samples_per_second=_rounded(progress.samples_per_second),
             metrics={name: shown(value) for name, value in progress.metrics.items()},
@@ -54,7 +54,7 @@ def to_file(run: wire.RunFile, progress: TrainProgress, steps_lost: int | None) 
         ),
         checkpoint=progress.checkpoint,
         resumed_from_step=progress.resumed_from_step,
-        steps_lost=steps_lost,
+        steps_lost=None if progress.counts_reports else steps_lost,
     )
 
 

@@ -47,7 +47,8 @@ def describe(progress: TrainProgress | None) -> str:
     parts = []
     if progress.epoch:
         parts.append(f"epoch {progress.epoch}" + (f" of {progress.epochs}" if progress.epochs else ""))
-    parts.append(f"step {progress.step}")
+    if not progress.counts_reports:
+        parts.append(f"step {progress.step}")
     if progress.planned:
         parts.append(f"{100 * progress.done // progress.planned} %")
     parts += [f"{name} {shown(value)}" for name, value in list(progress.metrics.items())[:_METRICS]]

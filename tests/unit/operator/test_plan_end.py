@@ -283,3 +283,21 @@ def test_what_was_made_for_an_attempt_goes_though_nothing_that_is_watched_speaks
     assert ended.seen(left=frozenset({1})).plan().delete_objects == (1,)
     later = make_job().attempt(1, end=T0 + 50, cause="NodeLost").running(2).head(2).worker(0, 2)
     assert later.seen(left=frozenset({1, 2})).plan().delete_objects == (1,), "not those of the attempt that runs"
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "message"),
+    [
+        ([{"name": "model", "uri": "s3://m/model.safetensors", "sha256": "0", "sizeBytes": 1}], "the model is stored"),
+        (
+            [{"name": "report", "uri": "s3://m/report.md", "sha256": "0", "sizeBytes": 1}],
+            "training has ended, and has left no model",
+        ),
+    ],
+)
+def test_a_job_says_that_a_model_is_stored_only_where_its_driver_names_one(
+    artifacts: list[dict[str, Any]], message: str
+) -> None:
+    word = outcome("Succeeded", result={"artifacts": artifacts})
+    plan = make_job().running().head(exit_code=0, said=word, at=T0 + 65).worker(0).plan(after=100)
+    assert said(plan, "Complete").message == message

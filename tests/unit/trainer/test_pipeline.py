@@ -20,6 +20,7 @@ from headway_api.evaluation import Evaluation
 from headway_api.job import Retry, TrainingJobSpec
 from headway_api.model import Model
 from headway_api.pods import Workers
+from headway_api.status import CheckpointStatus
 from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.errors import GateFailed, StorageError, UserError
@@ -510,3 +511,21 @@ def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.M
             reports=nobody,
         )
     assert [(each.use_gpu, each.num_gpus_per_worker) for each in asked] == [(True, 8), (False, 0)]
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_function_of_ones_own_that_saves_no_model_is_told_of_in_the_outcome_and_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, checkpoint: bool
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    uri = f"{world.store.uri}/ray/run/checkpoint_39"
+    newest = CheckpointStatus(uri=uri, step=40, time=now()) if checkpoint else None
+    end = TrainEnd(finished=True, reports=40, own_steps=None, checkpoint=newest, metrics={"reported": {"loss": 0.5}})
+    monkeypatch.setattr(world.pipeline, "_train", lambda *_: end)
+    result, word = world.pipeline.execute()
+    world.head._stopping.set()
+    told = "No model was saved, as the training function has not called headway_trainer.save_model; "
+    told += f"its newest checkpoint is {uri}." if checkpoint else "it reported no checkpoint either."
+    assert (word.warnings, result.message) == ([told], told)
+    assert (result.training.epochs_run, result.training.steps, result.training.reports) == (None, None, 40)
+    assert [artifact.name for artifact in result.artifacts] == ["report"]

@@ -238,3 +238,18 @@ def test_a_report_without_plots_links_to_none(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     assert [artifact.path for artifact in write_report(store, _result())] == ["report.md"]
     assert "plots/" not in store.read("report.md").decode()
+
+
+def test_the_page_of_a_training_function_of_ones_own_tells_what_it_reported_and_counts_nothing_that_is_not_known() -> (
+    None
+):
+    training = TrainingSummary(entrypoint="train:main", epochs_run=None, steps=1840, reports=40)
+    page = render(
+        _result(training=training, metrics=Metrics(reported={"loss": 0.25, "epoch": 39.0})), loss=False, confusion=False
+    )
+    assert "| reports of the function | 40 |" in page
+    assert "| optimiser steps | 1,840 |" in page
+    assert "| epochs |" not in page
+    assert "## What the training function reported last" in page
+    assert "| loss | 0.25 |\n| epoch | 39 |" in page
+    assert "safetensors" not in page, "no model was saved"

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
+from headway_api.job import TrainingJobSpec
 from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS
+from headway_api.wire import RunFile
+from headway_trainer.progress import to_file
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.ray.reports import Reports
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import RAY_FOLDER, RAY_RUN
 from headway_trainer.training.link import TrainProgress
+
+OWN = {"training": {"entrypoint": "train:main"}, "code": {"configMap": {"name": "x"}}}
 
 
 @pytest.fixture
@@ -92,10 +97,36 @@ def test_names_without_end_are_bounded_and_the_newest_stay(store: Store) -> None
     assert "first" not in metrics
     assert "loss_of_step_1" not in metrics
     assert told[0].notes == []
-    assert told[-1].notes == reports.end().notes
+    assert told[-1].notes == reports.end(None).notes
     assert "More than 128 names of metrics were reported" in told[-1].notes[0]
     assert len(told[-1].notes) == 1
     # One report may hold more of them; where it is in training stays known.
     report(reports, {"step": 999} | {f"m{index}": 1.0 for index in range(3 * MAX_METRICS)})
     assert len(told[-1].metrics) == MAX_METRICS
     assert told[-1].step == 999
+
+
+@pytest.mark.parametrize(
+    ("values", "counted", "restarted", "steps"),
+    [
+        ({"loss": 1.0}, 1840, False, 1840),
+        ({"loss": 1.0}, None, False, None),
+        ({"loss": 1.0}, 900, True, None),
+        ({"global_step": 70}, 1840, True, 70),
+    ],
+    ids=["counted by rank 0", "no optimiser of torch", "a group that began later", "reported"],
+)
+def test_steps_are_those_that_are_known_and_never_the_number_of_reports(
+    store: Store, values: dict[str, float], counted: int | None, *, restarted: bool, steps: int | None
+) -> None:
+    told: list[TrainProgress] = []
+    reports = Reports(store, told.append, keep_last=2)
+    if restarted:
+        reports.after_exception(None, {})
+    for _ in range(40):
+        report(reports, values)
+    end = reports.end(counted)
+    assert (end.reports, end.own_steps) == (40, steps)
+    assert told[-1].counts_reports == ("global_step" not in values)
+    run = RunFile(namespace="n", name="x", uid="u", storage_uri=store.uri, spec=TrainingJobSpec.model_validate(OWN))
+    assert to_file(run, told[-1], 7).progress.step == (70 if "global_step" in values else None)

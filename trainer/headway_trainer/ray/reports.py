@@ -46,6 +46,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         """What was passed on last."""
         self._notes: list[str] = []
         self._resumed = False
+        """Whether training went on from a checkpoint, or began once more."""
         self._keep_last = keep_last
 
     @property
@@ -96,6 +97,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self.newest = TrainProgress(
             epoch=self._whole(_EPOCH_NAMES) or 0,
             step=self.step,
+            counts_reports=self._whole(_STEP_NAMES) is None,
             metrics=dict(self._values),
             checkpoint=self._checkpoint,
             notes=self._notes,
@@ -105,13 +107,18 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     def after_exception(self, run_context: Any, worker_exceptions: Any) -> None:  # noqa: ARG002 - Ray's signature
         """A group of workers has ended; the next one may begin from nothing."""
         self._count_before = self.count
+        self._resumed = True
 
-    def end(self) -> TrainEnd:
-        """What there is to tell at the end."""
+    def end(self, counted: int | None) -> TrainEnd:
+        """What there is to tell at the end. counted: the optimiser steps of the last group of workers, if any were.
+
+        Those of a run that was resumed are not known: how many the checkpoint stands for is the function's secret.
+        """
+        reported = self._whole(_STEP_NAMES)
         return TrainEnd(
             finished=True,
-            step=self.step,
-            epochs_run=self._whole(_EPOCH_NAMES) or 0,
+            reports=self.count,
+            own_steps=counted if reported is None and not self._resumed else reported,
             checkpoint=self._checkpoint,
             metrics={"reported": dict(self._values)},
             notes=self._notes,

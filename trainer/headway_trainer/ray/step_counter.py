@@ -36,6 +36,7 @@ def counted() -> Iterator[None]:
         handle.remove()
         counter.closed.set()
         thread.join()
+        counter.tell()
 
 
 class Counter:
@@ -43,7 +44,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.closed = threading.Event()
-        self._steps = 0
+        self._steps = self._told = 0
 
     def count(self, *_: object) -> None:
         """A step was done."""
@@ -51,8 +52,11 @@ class Counter:
 
     def run(self) -> None:
         """Tell the count every PERIOD_SECONDS, as long as it grows."""
-        told = 0
         while not self.closed.wait(PERIOD_SECONDS):
-            if self._steps != told:
-                told = self._steps
-                _internal_kv_put(KEY_STEPS, str(told).encode(), namespace=KV_NAMESPACE)
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the count, if it has grown."""
+        if self._steps != self._told:
+            self._told = self._steps
+            _internal_kv_put(KEY_STEPS, str(self._told).encode(), namespace=KV_NAMESPACE)

@@ -150,7 +150,8 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         if stage.stop.is_set():
             raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
     fitting.value()
-    return reports.end()
+    steps = link.steps()
+    return reports.end(None if steps is None else int(steps))
 
 
 def _describe_own(reports: Reports, steps: bytes | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from headway_trainer.report.model import Confusion, DataSummary, Metrics, RunResult
+from headway_trainer.report.model import Confusion, DataSummary, Metrics, RunResult, TrainingSummary
 
 _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
@@ -21,6 +21,7 @@ def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
         _summary(result),
         _metrics(result),
         _gates(result),
+        _reported(result),
         _confusion(result, confusion),
         _training(result, loss),
         _data(result.data),
@@ -39,7 +40,7 @@ def _summary(result: RunResult) -> str:
         ("outcome", result.outcome),
         ("model", what),
         ("parameters", _count(result.model.parameters if result.model else None)),
-        ("epochs", f"{training.epochs_run}{' (stopped early)' if training.early_stopped else ''}"),
+        *_passes(training),
         ("optimiser steps", _count(training.steps)),
         ("workers", str(result.world_size)),
         ("device", f"{training.device}, {training.precision_used}, {_threads(training.threads)}"),
@@ -58,6 +59,20 @@ def _summary(result: RunResult) -> str:
     if training.precision_used != training.precision_asked:
         notes = f"\n{training.precision_asked} was asked for; this device trained in {training.precision_used}.\n"
     return f"# {_text(result.job)}\n\n{message}{_table(('', ''), rows)}{notes}"
+
+
+def _passes(training: TrainingSummary) -> list[tuple[str, str]]:
+    if training.entrypoint is not None:
+        return [("reports of the function", _count(training.reports))]
+    return [("epochs", f"{_count(training.epochs_run)}{' (stopped early)' if training.early_stopped else ''}")]
+
+
+def _reported(result: RunResult) -> str:
+    values = result.metrics.reported
+    if not values:
+        return ""
+    rows = [(name, _number(value)) for name, value in values.items()]
+    return f"## What the training function reported last\n\n{_table(('name', 'value'), rows)}"
 
 
 def _metrics(result: RunResult) -> str:

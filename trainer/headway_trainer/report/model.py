@@ -92,10 +92,13 @@ class TrainingSummary(StatusSection):
 
     entrypoint: str | None = None
     """The user's own training function."""
-    epochs_run: int = 0
-    """Passes over the training part."""
-    steps: int = 0
-    """Optimiser steps."""
+    epochs_run: int | None = 0
+    """Passes over the training part; null for a training function of the user's own, which counts as it likes."""
+    steps: int | None = 0
+    """Optimiser steps. Of a training function of the user's own, those that it reported, or rank 0's where it began
+    from nothing; else null."""
+    reports: int | None = None
+    """How often a training function of the user's own reported in the last attempt; null for the built-in loop."""
     early_stopped: bool = False
     """Whether early stopping ended it."""
     device: str = "cpu"

@@ -34,7 +34,9 @@ class TrainProgress(StatusSection):
     epochs: int = 0
     """The planned passes."""
     step: int = 0
-    """Optimiser steps done since the first attempt."""
+    """Optimiser steps done since the first attempt; for a training function that reports none, its reports."""
+    counts_reports: bool = False
+    """Whether step counts reports."""
     done: int = 0
     """Planned steps that are done."""
     planned: int = 0
@@ -64,6 +66,10 @@ class TrainEnd(StatusSection):
     """Optimiser steps done since the first attempt."""
     epochs_run: int = 0
     """Finished passes."""
+    reports: int | None = None
+    """How often a training function of the user's own reported; none for the built-in loop."""
+    own_steps: int | None = None
+    """The optimiser steps of a training function of the user's own, where they are known."""
     early_stopped: bool = False
     """Whether early stopping ended it."""
     device: str = "cpu"

@@ -112,10 +112,19 @@ def _as_decided(attempt: Attempt, end: End) -> End:
     )
 
 
+def _success(end: End) -> str:
+    """What a job that has succeeded leaves, as far as its driver said so."""
+    result = None if end.outcome is None else end.outcome.result
+    if result is None:
+        return "training has ended"
+    stored = any(artifact.name == "model" for artifact in result.artifacts)
+    return "the model is stored" if stored else "training has ended, and has left no model"
+
+
 def _decide_what_follows(decision: Decision, situation: Situation, entry: Attempt, end: End) -> None:
     status, cause, number = decision.status, end.cause, entry.number
     if cause is None:
-        conclude(decision, complete=True, reason="Succeeded", message=bounded(end.message or "the model is stored"))
+        conclude(decision, complete=True, reason="Succeeded", message=bounded(end.message or _success(end)))
         decision.notice("Complete", bounded(f"attempt {number} succeeded. {end.message}".strip()))
     elif cause == "Suspended":
         status.condition("Running", False, "Suspended", "")
