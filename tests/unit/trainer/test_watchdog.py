@@ -17,6 +17,7 @@ from headway_trainer.ray.watchdog import LiveWorkers, Watchdog, stacks_text
 
 AT_USERS = Standing("mine.py:7 in fit", waiting=False, trace="  mine.py line 7\n")
 AT_BARRIER = Standing("mine.py:9 in fit", waiting=True, trace="  mine.py line 9\n")
+IN_REPORT = Standing("mine.py:14 in fit", waiting=True, trace="  in report\n", reports=True)
 NAMES = {rank: f"pod-{rank}, pid 1" for rank in range(9)}
 
 
@@ -116,6 +117,13 @@ def test_time_in_which_the_driver_itself_slept_does_not_count() -> None:
         ({0: AT_BARRIER, 1: AT_USERS}, "rank 1 (pod-1, pid 1) stands at mine.py:7 in fit, and the others wait for it"),
         ({0: AT_USERS}, "rank 0 (pod-0, pid 1) stands at mine.py:7 in fit"),
         ({0: AT_BARRIER, 1: AT_BARRIER}, "all ranks wait for each other: rank 0 (pod-0, pid 1) at mine.py:9 in fit"),
+        (
+            {0: IN_REPORT, 1: AT_BARRIER},
+            "ranks wait for each other: rank 0 (pod-0, pid 1) at mine.py:14 in fit, in ray.train.report, "
+            "rank 1 (pod-1, pid 1) at mine.py:9 in fit; "
+            "ray.train.report returns once every rank has called it: call it on every rank",
+        ),
+        ({0: IN_REPORT, 1: IN_REPORT}, "all ranks wait for each other"),
         (dict.fromkeys(range(9)), "rank 3 (pod-3, pid 1), and 5 more did not answer"),
     ],
 )
@@ -137,6 +145,12 @@ def test_a_stack_is_told_by_the_users_line_and_whether_it_waits_for_others() -> 
     rays = f"{sysconfig.get_path('purelib')}/ray/train/v2/api/train_fn_utils.py"
     for name, waiting in ("get_context", False), ("report", True):
         assert stacks.judged(traceback.StackSummary.from_list([*own, frame(rays, 5, name)])).waiting is waiting
+    assert stacks.judged(traceback.StackSummary.from_list([*own, frame(rays, 5, "report")])).reports
+    assert not waits.reports
+    wrapper = frame(f"{sysconfig.get_path('purelib')}/torch/nn/parallel/distributed.py", 5, "_pre_forward")
+    assert stacks.judged(traceback.StackSummary.from_list([*own, wrapper])).waiting, "it averages with the others"
+    module = frame(f"{sysconfig.get_path('purelib')}/torch/nn/modules/linear.py", 5, "forward")
+    assert not stacks.judged(traceback.StackSummary.from_list([*own, wrapper, module])).waiting, "it computes"
     ours = stacks.judged(
         traceback.StackSummary.from_list([frame(stacks.__file__, 9, "_step"), frame("/x", 1, "_engine_run_backward")])
     )

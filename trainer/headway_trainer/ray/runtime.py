@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from headway_api.job import TrainingJobSpec
-from headway_trainer.errors import OutOfMemory
+from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.logs.sources import Source
 from headway_trainer.outcome import Broken
 from headway_trainer.pod import memory_kills
@@ -41,6 +41,12 @@ KEY_LOST_LINES = b"lost-lines/"
 """Before the name of a pod: how many lines of its processes are missing on the storage."""
 """What loop, driver and workers tell each other, in the key-value store of Ray's head."""
 ASK_SECONDS = 5.0
+_SHORT_BASE = "/tmp"  # noqa: S108 - mkdtemp makes a folder in it that is this user's alone
+_TEMP_PREFIX = "headway-"
+_SOCKET_MAX_LENGTH = 107
+"""Bytes of the longest path that a Unix socket may have."""
+_LONGEST_SOCKET = "/headway-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_BASE_MAX_LENGTH = _SOCKET_MAX_LENGTH - len(_LONGEST_SOCKET)
 PRELOADED = "headway_trainer.ray.preload"
 """Imported by a worker node's training processes while they wait; it imports torch and Ray Train."""
 
@@ -114,6 +120,22 @@ def local_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, cores)
 
 
+def make_temp_dir() -> str:
+    """A new folder for the files and sockets of Ray's processes; in /tmp where the path of TMPDIR is too long for them.
+
+    Raises UserError where neither can be used.
+    """
+    usual = tempfile.gettempdir()
+    bases = [base for base in dict.fromkeys([usual, _SHORT_BASE]) if len(os.fsencode(base)) <= _BASE_MAX_LENGTH]
+    for base in bases:
+        with contextlib.suppress(OSError):
+            return tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=base)
+    raise UserError(
+        f"TMPDIR is {usual}: the path of a socket has room for {_BASE_MAX_LENGTH} bytes of it, and {_SHORT_BASE} "
+        "cannot be written: set TMPDIR to a folder with a shorter path"
+    )
+
+
 class Head:
     """Ray's head, in child processes of this one, and this process' connection to it as the driver."""
 
@@ -135,7 +157,7 @@ class Head:
         """
         self._runtime_envs, self._keep = runtime_envs, keep
         self._host, self._port, self._workers, self._gpus = host, port, workers, gpus
-        self._temp_dir = temp_dir or tempfile.mkdtemp(prefix="headway-")
+        self._temp_dir = temp_dir
         self._own_temp_dir = temp_dir is None
         self._node: Any = None
         self._killed_before = memory_kills()
@@ -176,6 +198,7 @@ class Head:
 
         from headway_trainer.ray.node import start_node
 
+        self._temp_dir = self._temp_dir or make_temp_dir()
         if self._workers:
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         self._node = start_node(
@@ -234,7 +257,7 @@ class Head:
                 self._follower.close()
             self._stopping.set()
             self._thread.join()
-        if self._own_temp_dir:
+        if self._own_temp_dir and self._temp_dir is not None:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
 
 

@@ -14,7 +14,8 @@ from headway_trainer.entrypoints import is_own
 
 _TRAINING_THREAD = "TrainingThread"
 """How Ray Train names the thread that it calls the training function in."""
-_RAYS_WAITS = {"report", "barrier", "broadcast_from_rank_zero"}
+_REPORT = "report"
+_RAYS_WAITS = {_REPORT, "barrier", "broadcast_from_rank_zero"}
 """Functions of Ray Train that return once every rank has called them."""
 _SHOWN_RANKS = 4
 _OURS = str(Path(__file__).parents[1])
@@ -30,6 +31,8 @@ class Standing:
     """Whether it waits there for the other ranks."""
     trace: str
     """The stack of the thread that trains."""
+    reports: bool = False
+    """Whether it waits in `ray.train.report`."""
 
 
 def standing() -> Standing:
@@ -52,16 +55,26 @@ def judged(stack: traceback.StackSummary) -> Standing:
     frame = stack[last]
     return Standing(
         place=f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}",
-        waiting=any(_is_wait(inner) for inner in stack[last:]),
+        waiting=any(_is_wait(inner) for inner in stack[last:]) or _is_wrapper(stack[-1]),
+        reports=any(_is_rays(inner) and inner.name == _REPORT for inner in stack[last:]),
         trace="".join(traceback.format_list(stack[last if users else 0 :])),
     )
 
 
 def _is_wait(frame: traceback.FrameSummary) -> bool:
     """Whether a frame waits for other ranks: a collective, the backward pass that averages gradients, ray's report."""
-    if "/ray/train/" in frame.filename:
+    if _is_rays(frame):
         return frame.name in _RAYS_WAITS
     return "/torch/distributed/" in frame.filename or frame.name == "_engine_run_backward"
+
+
+def _is_rays(frame: traceback.FrameSummary) -> bool:
+    return "/ray/train/" in frame.filename
+
+
+def _is_wrapper(frame: traceback.FrameSummary) -> bool:
+    """Whether the innermost frame is DistributedDataParallel's own: it is in native code then, which synchronises."""
+    return frame.filename.endswith("/torch/nn/parallel/distributed.py")
 
 
 def sentence(found: Mapping[int, Standing | None], names: Mapping[int, str]) -> str:
@@ -75,8 +88,18 @@ def sentence(found: Mapping[int, Standing | None], names: Mapping[int, str]) -> 
     if busy:
         where = _joined([f"{_named(rank, names)} stands at {one.place}" for rank, one in busy.items()])
         return f"{where}{', and the others wait for it' if waiting else ''}"
-    where = _joined([f"{_named(rank, names)} at {one.place}" for rank, one in waiting.items()])
+    reporting = {rank for rank, one in waiting.items() if one.reports}
+    where = _joined([f"{_named(rank, names)} at {_place(one)}" for rank, one in waiting.items()])
+    if reporting and len(reporting) < len(waiting):
+        return (
+            f"ranks wait for each other: {where}; ray.train.report returns once every rank has called it: call it on "
+            "every rank, as often on each, and give the checkpoint on rank 0 alone"
+        )
     return f"all ranks wait for each other: {where}; each rank has to make the same collective calls in the same order"
+
+
+def _place(standing: Standing) -> str:
+    return f"{standing.place}, in ray.train.report" if standing.reports else standing.place
 
 
 def _named(rank: int, names: Mapping[int, str]) -> str:
