@@ -313,6 +313,7 @@ OF_TRAINING = [
     _made(DIGITS, {"model": {"name": "mlp", "options": {"channels": [8]}}}, "model.options.channels", "hidden"),
     _made(TABLE, {"training/batchSize": 2, "workers": {"replicas": 4}}, "training.batchSize", "2 rows", "4 workers"),
     _made(TABLE, {"workers": {"replicas": 65}}, "training.batchSize", "64 rows", "at least 65"),
+    _made(DIABETES, {"training/classWeights": "balanced"}, "training.classWeights", "balanced", "regression"),
     _made(TABLE, {"training/optimizer": {"momentum": 0.5}}, "training.optimizer.momentum", "adamw", "sgd"),
     _made(TABLE, {_KEEP: {"everySteps": 5, "everySeconds": 5}}, "training.checkpoint", "at most one"),
     _made(TABLE, {"training/arguments": {"lr": 1}}, "training.arguments", "entrypoint"),

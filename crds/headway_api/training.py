@@ -142,6 +142,11 @@ class Training(Section):
     """Gradient clipping; none if absent."""
     early_stopping: EarlyStopping | None = None
     """Early stopping; none if absent."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: each class's rows weigh as much together in the training loss as those of any other.
+
+    Metrics, and the validation loss, count rows as they are.
+    """
     precision: Precision = "fp32"
     """`bf16` and `fp16` train in mixed precision on GPUs.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import facts, own_loop
+from headway_api.consistency.facts import facts, own_loop, task_of
 from headway_api.model import MODELS
 from headway_api.training import Optimizer
 
@@ -54,4 +54,15 @@ def momentum_of_adamw(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
-CHECKS = (model_of_other_rows, batch_without_a_row_for_each, momentum_of_adamw)
+def class_weights_without_classes(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Weights of classes where numbers are learnt."""
+    if spec.training is None or own_loop(spec):
+        return
+    if spec.training.class_weights == "balanced" and task_of(spec) == "regression":
+        yield BrokenRule(
+            "balanced is for classes, and a regression has none: take it out, or set data.task to classification",
+            ("training", "classWeights"),
+        )
+
+
+CHECKS = (model_of_other_rows, batch_without_a_row_for_each, momentum_of_adamw, class_weights_without_classes)

@@ -32,6 +32,7 @@ from headway_trainer.ray.kv_link import WorkerLink
 from headway_trainer.seeds import init_seed
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
+from headway_trainer.tasks.balance import balanced_weights
 from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
 from headway_trainer.training.compiler_stub import without_compiler
@@ -40,7 +41,7 @@ from headway_trainer.training.link import Link, Silence, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop, best_metric
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.precision import make_reproducible
-from headway_trainer.training.process_group import current_group
+from headway_trainer.training.process_group import Group, current_group
 from headway_trainer.training.sampler import shard_rows
 
 JUDGED_TRAIN_ROWS = 20_000
@@ -109,6 +110,7 @@ def _train(place: _Place) -> TrainEnd | None:
 def _inputs(place: _Place) -> LoopInputs:
     run, info = place.run, place.info
     group = current_group(place.device)
+    train = read_split(place.store, info, "train", group.rank, group.world_size)
     seed_everything(init_seed(run.spec.seed))
     model = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
     return LoopInputs(
@@ -116,15 +118,28 @@ def _inputs(place: _Place) -> LoopInputs:
         seed=run.spec.seed,
         info=info,
         model=model,
-        train=read_split(place.store, info, "train", group.rank, group.world_size),
+        train=train,
         validation=read_split(place.store, info, "validation", group.rank, group.world_size),
         group=group,
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,
         device=place.device,
-        train_weights=read_weights(place.store, info, "train", group.rank, group.world_size),
+        train_weights=_train_weights(place, train[1], group),
         validation_weights=read_weights(place.store, info, "validation", group.rank, group.world_size),
     )
+
+
+def _train_weights(place: _Place, y: torch.Tensor, group: Group) -> torch.Tensor | None:
+    """Of this rank's rows of the training part. Raises UserError for weights of classes where there are none."""
+    weights = read_weights(place.store, place.info, "train", group.rank, group.world_size)
+    if (place.run.spec.training or Training()).class_weights == "none":
+        return weights
+    if place.info.classes is None:
+        raise UserError(
+            f"training.classWeights: balanced is for classes, and this is a {place.info.task}: take it out, or set "
+            "data.task to classification"
+        )
+    return balanced_weights(y, place.info.outputs, weights, group)
 
 
 def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
