@@ -51,6 +51,12 @@ def test_digits_reaches_97_percent_and_leaves_model_report_and_result(digits: Pa
     assert json.loads((digits / "model.json").read_text())["model"]["name"] == "cnn"
 
 
+def test_ray_as_it_is_gives_the_same_weights(digits: Path, tmp_path: Path) -> None:
+    done = headway("run", str(DIGITS), "--output", str(tmp_path / "stock"), HEADWAY_STOCK_RAY="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "stock/model.safetensors").read_bytes() == (digits / "model.safetensors").read_bytes()
+
+
 def test_separate_nodes_give_the_same_metrics_and_weights(digits: Path, tmp_path: Path) -> None:
     spec = yaml.safe_load(DIGITS.read_text())["spec"]
     with Pods(tmp_path, spec) as pods:
@@ -141,9 +147,9 @@ def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(
 COMMAND = [sys.executable, "-c", "from headway_cli.main import main; main()"]
 
 
-def headway(*words: str) -> subprocess.CompletedProcess[str]:
+def headway(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *words], capture_output=True, text=True, timeout=400, env=environment(), check=False
+        [*COMMAND, *words], capture_output=True, text=True, timeout=400, env=environment() | variables, check=False
     )
 
 

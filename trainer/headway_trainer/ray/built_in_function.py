@@ -29,6 +29,7 @@ from headway_trainer.metrics.base import finite
 from headway_trainer.models import build
 from headway_trainer.ray.device import own_device
 from headway_trainer.ray.kv_link import WorkerLink
+from headway_trainer.ray.stock import stock
 from headway_trainer.seeds import init_seed
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
@@ -86,7 +87,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
 def _train(place: _Place) -> TrainEnd | None:
     inputs = _inputs(place)
     built_in = place.run.spec.model is not None and place.run.spec.model.entrypoint is None
-    with without_compiler() if built_in else contextlib.nullcontext():
+    with without_compiler() if built_in and not stock() else contextlib.nullcontext():
         end = Loop(inputs).run()
     if not end.finished:
         return end if inputs.group.rank == 0 else None

@@ -31,7 +31,8 @@ from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from headway_trainer.ray.runtime import WORKER_RESOURCE
-from headway_trainer.ray.torch_backend import TorchGroup
+from headway_trainer.ray.stock import stock
+from headway_trainer.ray.torch_backend import LATER_SECONDS, TorchGroup
 
 _NOT_NEEDED = (PlacementGroupCleanerCallback, DatasetsCallback)
 
@@ -56,16 +57,32 @@ def fit(
     """
     run_config.logging_config = LoggingConfig(log_level="WARNING")
     resources = {WORKER_RESOURCE: 1.0, **({"GPU": float(group.gpus)} if group.gpus else {})}
+    scaling = ScalingConfig(num_workers=workers, use_gpu=group.gpus > 0, resources_per_worker=resources)
+    if stock():
+        return _fit_stock(function, config, group, scaling, run_config)
     trainer = _Trainer(
-        function,
-        train_loop_config=config,
-        backend_config=group,
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=group.gpus > 0, resources_per_worker=resources),
-        run_config=run_config,
+        function, train_loop_config=config, backend_config=group, scaling_config=scaling, run_config=run_config
     )
     trainer.policy, trainer.live, trainer.reports = policy, live, reports
     with contextlib.nullcontext() if reports else _without_barrier():
         return trainer.fit().return_value
+
+
+def _fit_stock(
+    function: Callable[[dict[str, Any]], Any],
+    config: dict[str, Any],
+    group: TorchGroup,
+    scaling: ScalingConfig,
+    run_config: RunConfig,
+) -> Any:
+    """By Ray's own trainer; what is lost ends the fit."""
+    from ray.train.torch import TorchConfig, TorchTrainer  # it imports torch
+
+    own = TorchConfig(backend="nccl" if group.gpus else "gloo", timeout_s=group.progress_seconds + LATER_SECONDS)
+    trainer = TorchTrainer(
+        function, train_loop_config=config, torch_config=own, scaling_config=scaling, run_config=run_config
+    )
+    return trainer.fit().return_value
 
 
 class _StaticScaling(FixedScalingPolicy):  # type: ignore[misc]  # ray has no types

@@ -27,6 +27,8 @@ from ray._raylet import (
     persist_port,
 )
 
+from headway_trainer.ray.stock import stock, warn_of_version
+
 _NO_AGENT = "sh -c 'trap : INT; while kill -0 $PPID; do sleep 5; done'"
 """The raylet insists on two agents and ends with them. This one ends with the raylet, and needs no Python. Ctrl-C
 is for the driver alone, but a terminal sends it to all."""
@@ -45,18 +47,26 @@ def start_node(*, head: bool, host: str | None, runtime_envs: bool, temp_dir: st
     others of Ray's RayParams. Raises what Ray raises.
     """
     logging.getLogger("ray").setLevel(logging.WARNING)
-    params = RayParams(
-        node_ip_address=host or ray.util.get_node_ip_address(),
-        object_store_memory=OBJECT_STORE_BYTES,
-        plasma_directory=temp_dir,
-        temp_dir=temp_dir,
-        include_dashboard=False,
-        include_log_monitor=False,
-        no_monitor=True,
-        setup_worker_path=str(_SETUP),
-        **parameters,
-    )
+    warn_of_version(ray.__version__)
+    parameters |= {
+        "node_ip_address": host or ray.util.get_node_ip_address(),
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "plasma_directory": temp_dir,
+        "temp_dir": temp_dir,
+        "include_dashboard": False,
+    }
+    if stock():
+        return Node(_with_rays_own_scripts(parameters), head=head, shutdown_at_exit=False, spawn_reaper=True)
+    params = RayParams(include_log_monitor=False, no_monitor=True, setup_worker_path=str(_SETUP), **parameters)
     return _LeanNode(params, head=head, runtime_envs=runtime_envs)
+
+
+def _with_rays_own_scripts(parameters: dict[str, Any]) -> RayParams:
+    """As `ray start` fills them in."""
+    folder = Path(ray.__file__).parent / "_private" / "workers"
+    return RayParams(
+        setup_worker_path=str(folder / "setup_worker.py"), worker_path=str(folder / "default_worker.py"), **parameters
+    )
 
 
 class _LeanNode(Node):  # type: ignore[misc]  # ray has no types

@@ -28,6 +28,7 @@ from headway_trainer.logs.sources import Source
 from headway_trainer.outcome import Broken
 from headway_trainer.pod import memory_kills
 from headway_trainer.ray.log_follower import Follower
+from headway_trainer.ray.stock import stock
 
 WORKER_RESOURCE = "headway_worker"
 """Each worker pod has one; each training process takes one: so there is one process a pod."""
@@ -199,7 +200,7 @@ class Head:
         from headway_trainer.ray.node import start_node
 
         self._temp_dir = self._temp_dir or make_temp_dir()
-        if self._workers:
+        if self._workers and not stock():
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         self._node = start_node(
             head=True,
@@ -268,7 +269,8 @@ def join(address: str, *, host: str | None, gpus: int, runtime_envs: bool, temp_
     """
     from headway_trainer.ray.node import start_node
 
-    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+    if not stock():
+        os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
     Path(temp_dir).mkdir(parents=True, exist_ok=True)
     return start_node(
         head=False,

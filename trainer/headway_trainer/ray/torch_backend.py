@@ -23,6 +23,7 @@ from ray.train.backend import Backend, BackendConfig
 from headway_trainer.entrypoints import describe
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.logs.sources import mark
+from headway_trainer.ray.stock import stock
 from headway_trainer.training.exceptions import is_peer_error
 
 JOIN_SECONDS = 120
@@ -122,6 +123,10 @@ def train_built_in(config: dict[str, Any]) -> Any:
     """The built-in training function, imported in the worker alone."""
     from headway_trainer.ray import built_in_function
 
+    if stock():  # what `_join` does of ours elsewhere
+        from torch import distributed
+
+        _sign_output(mark(distributed.get_rank(), 0))
     return _told(built_in_function.train, config)
 
 

@@ -13,6 +13,7 @@ from headway_api import wire
 from headway_api.training import Training
 from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
+from headway_trainer.errors import UserError
 from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.progress_log import Rhythm, describe
@@ -21,6 +22,7 @@ from headway_trainer.ray.controller_thread import Fit, Fitting
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.ray.kv_link import DriverLink
 from headway_trainer.ray.reports import Reports
+from headway_trainer.ray.stock import ENV, stock
 from headway_trainer.ray.watchdog import Watchdog
 from headway_trainer.storage import Store
 from headway_trainer.training.link import TrainEnd, TrainProgress
@@ -122,6 +124,8 @@ def _tell_last(stage: TrainingStage, link: DriverLink, last: TrainProgress | Non
 
 def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
     """Run the user's own training function on the job's workers. Raises as train does."""
+    if stock():
+        raise UserError(f"{ENV}=1 runs the built-in loop alone, and this job has training.entrypoint: take it out")
     keep_last = (stage.run.spec.training or Training()).checkpoint.keep_last
     reports = Reports(stage.store, stage.on_progress, keep_last=keep_last)
     for sentence in reports.recover():
