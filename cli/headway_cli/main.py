@@ -27,6 +27,9 @@ class LazyCommand:
 
 COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
     {
+        "profile": LazyCommand(
+            "headway_cli.profile", "Tell what the columns of a table, or a job's data, are taken for.", extra="trainer"
+        ),
         "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
         "validate": LazyCommand("headway_cli.validate", "Check TrainingJob files, and name every mistake in them."),
     }

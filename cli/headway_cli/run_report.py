@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from headway_cli.profile_table import print_profile
+
 if TYPE_CHECKING:
     from headway_trainer.report.model import RunResult
 
@@ -19,6 +21,8 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
         console.print(_by_part(result, columns))
     if result.metrics.reported:
         console.print(_reported(result))
+    if result.data is not None and result.data.profile.columns:
+        print_profile(result.data.profile, console)
     training = result.training
     early = ", stopped early" if training.early_stopped else ""
     done = f"{training.epochs_run} epochs, {training.steps} steps" if training.entrypoint is None else "trained"

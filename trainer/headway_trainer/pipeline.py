@@ -187,7 +187,7 @@ class Pipeline:
                 f"The source has changed since the rows of this run were prepared ({change}): it goes on with those "
                 f"rows; {self._begin_anew} takes the new ones."
             )
-        return prepare(
+        info = prepare(
             data,
             seed=seed,
             store=store,
@@ -195,6 +195,9 @@ class Pipeline:
             secret_dir=self.around.data_secret_dir,
             fence=checkpoints.refuse_if_fenced,
         )
+        for sentence in info.warnings:
+            self.warn(sentence)
+        return info
 
     @property
     def _begin_anew(self) -> str:
@@ -368,6 +371,11 @@ class Pipeline:
             ),
         )
 
+    def _warnings_of_the_run(self, info: DataInfo | None) -> list[str]:
+        """Those that the data's profile does not hold."""
+        known = info.warnings if info is not None else []
+        return [sentence for sentence in self.told.warnings if sentence not in known]
+
     def _result(self, info: DataInfo | None, end: TrainEnd) -> RunResult:
         spec = self.run.spec
         training = spec.training or Training()
@@ -379,7 +387,7 @@ class Pipeline:
             namespace=self.run.namespace or None,
             uid=self.run.uid or None,
             outcome="Succeeded" if failure is None else "Failed",
-            message=" ".join([*([failure] if failure else []), *end.notes, *self.told.warnings]),
+            message=" ".join([*([failure] if failure else []), *end.notes, *self._warnings_of_the_run(info)]),
             seed=spec.seed,
             world_size=spec.workers.replicas,
             attempt=self.run.attempt,

@@ -272,7 +272,7 @@ def test_after_an_error_rows_that_the_user_corrected_begin_anew_and_otherwise_th
     output: Output, tmp_path: Path, outcome: str
 ) -> None:
     source = tmp_path / "rows.csv"
-    source.write_text("a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100)))
+    source.write_text("a,label\n" + "".join(f"{number}.5,{number % 2}\n" for number in range(100)))
     its = job(data={"source": {"uri": str(source)}, "target": "label"})
     assert its.spec.data is not None
     before = output.begin(its)
@@ -288,7 +288,7 @@ def test_after_an_error_rows_that_the_user_corrected_begin_anew_and_otherwise_th
     assert corrected.resumes == (outcome == "Unfinished")
     assert before.path.exists()
     if outcome == "UserError":
-        assert f"the source has changed since ({source}: 498 bytes then, 502 now): it begins anew" in output.notes[-1]
+        assert f"the source has changed since ({source}: 698 bytes then, 702 now): it begins anew" in output.notes[-1]
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:

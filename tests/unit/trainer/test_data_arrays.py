@@ -16,7 +16,7 @@ from headway_trainer.data.read.builtin import load_builtin
 from headway_trainer.data.read.files import SourceFiles, find_files
 from headway_trainer.data.read.images import load_images
 from headway_trainer.data.read.npz import load_npz
-from headway_trainer.data.targets import MAX_INFERRED_CLASSES, encode
+from headway_trainer.data.targets import encode
 from headway_trainer.data.transform import ArrayChain
 from headway_trainer.errors import UserError
 
@@ -46,7 +46,7 @@ def test_each_builtin_set_has_its_rows_shape_and_names(
     assert content.x.shape == (rows, *shape)
     assert target.classes == classes
     assert target.task == ("regression" if classes is None else "classification")
-    assert target.notes == ()
+    assert target.warnings == ()
     assert (content.feature_names is None) == (name == "digits")
 
 
@@ -253,64 +253,3 @@ def test_an_image_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UserError, match=r"1\.png \(.*\) is no image that can be read"):
         _images(tmp_path)
-
-
-# Targets
-
-
-@pytest.mark.parametrize(
-    ("values", "task", "classes"),
-    [
-        (["b", "a", "b", "a"], "classification", ["a", "b"]),
-        ([True, False, True, False], "classification", ["false", "true"]),
-        ([10, 2, 10, 2], "classification", ["2", "10"]),
-        ([0.5, 1.5, 2.5, 3.5], "regression", None),
-        ([1.0, 0.0, 1.0, 0.0], "regression", None),
-        (list(range(MAX_INFERRED_CLASSES + 1)), "regression", None),
-    ],
-)
-def test_the_task_is_told_from_the_target(values: list[Any], task: str, classes: list[str] | None) -> None:
-    target = encode(np.array(values), None, "y")
-    assert (target.task, target.classes) == (task, classes)
-    assert target.outputs == (len(classes) if classes else 1)
-    assert target.values.dtype == (np.int64 if classes else np.float64)
-
-
-def test_a_task_told_from_whole_numbers_is_noted_so_that_people_can_object() -> None:
-    (note,) = encode(np.array([1, 2, 1, 2]), None, "y").notes
-    assert "2 different values" in note
-    assert "data.task" in note
-    assert encode(np.array([1, 2, 1, 2]), "regression", "y").notes == ()
-
-
-def test_labels_count_the_classes_in_order() -> None:
-    target = encode(np.array(["b", "c", "a", "b", "a", "c"], dtype=object), None, "y")
-    assert target.values.tolist() == [1, 2, 0, 1, 0, 2]
-
-
-def test_whole_floats_can_be_classes() -> None:
-    target = encode(np.array([1.0, 2.0, 1.0, 2.0]), "classification", "y")
-    assert target.classes == ["1", "2"]
-
-
-def test_several_targets_a_row_are_a_regression() -> None:
-    target = encode(np.array([[1, 2], [3, 4]]), None, "y")
-    assert (target.task, target.outputs, target.values.shape) == ("regression", 2, (2, 2))
-
-
-@pytest.mark.parametrize(
-    ("values", "task", "told"),
-    [
-        (["a", "a", "a"], None, "one value 'a' in all 3 rows"),
-        ([1, 1, 1], "classification", "one value '1' in all 3 rows"),
-        (["a", "b", "c"], None, "3 different values in 3 rows"),
-        (["a", "b"], "regression", "is text, for example 'a', but data.task is regression"),
-        ([0.5, 1.0], "classification", "fractional values, for example 0.5"),
-        ([1.0, float("nan")], "regression", "y is nan in row 2"),
-        ([[1, 2], [3, 4]], "classification", "2 values a row"),
-        ([[[1]], [[2]]], None, "has the shape"),
-    ],
-)
-def test_a_target_that_cannot_be_learnt_is_refused_with_the_reason(values: list[Any], task: Any, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        encode(np.array(values), task, "y")

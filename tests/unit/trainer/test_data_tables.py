@@ -9,22 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
-from sklearn.datasets import load_wine
 
 from headway_trainer.data.content import TableContent
-from headway_trainer.data.encode import choose_steps, fill_note, target_values
 from headway_trainer.data.read.files import find_files
 from headway_trainer.data.read.hashes import hash_table
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.tables import load_table
-from headway_trainer.data.transform import TableChain
-from headway_trainer.data.transform.category import MAX_CATEGORIES
 from headway_trainer.errors import UserError
 
 
@@ -157,17 +152,6 @@ def test_parquet_types_become_few(column: pa.Array, expected: tuple[str, list[An
 # What is wrong, and what the message must say.
 
 
-def test_a_missing_target_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
-    message = _refused(_csv(tmp_path, "size,Grower\n1,x\n"), "grower")
-    assert "no column 'grower'" in message
-    assert "size, Grower" in message
-    assert "did you mean 'Grower'?" in message
-
-
-def test_a_target_that_is_not_set_is_asked_for(tmp_path: Path) -> None:
-    assert "data.target is not set" in _refused(_csv(tmp_path, "a,b\n1,x\n"), None)
-
-
 def test_dates_are_times_in_every_format(tmp_path: Path) -> None:
     days = [datetime(2024, 1, 1), datetime(2024, 2, 1)]  # noqa: DTZ001 - as the file has them, without a zone
     _csv(tmp_path, "when,y\n2024-01-01,0\n2024-02-01,1\n")
@@ -277,126 +261,3 @@ def test_files_that_cannot_be_meant_are_refused(names: list[str], told: str, tmp
         _csv(tmp_path, "a,y\n1,0\n", name)
     with pytest.raises(UserError, match=told):
         _load(tmp_path)
-
-
-# Encoding.
-
-
-def _table(columns: dict[str, Any], target: str = "y") -> TableContent:
-    table = pa.table(columns)
-    return TableContent(table, target, [("first.csv", 3), ("second.csv", len(table) - 3)], "hash")
-
-
-def _rows(*numbers: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.array(numbers, dtype=np.int64)
-
-
-def _fit(content: TableContent, train: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[TableChain, list[str]]:
-    steps, notes = choose_steps(content, train)
-    chain = TableChain.fit(steps, content.table, train, "none")
-    return chain, notes + fill_note(content.table, chain)
-
-
-def test_features_are_fitted_on_the_training_rows_alone() -> None:
-    content = _table(
-        {
-            "number": [1.0, 3.0, 1000.0, None],
-            "flag": [False, False, True, None],
-            "text": ["a", "a", "z", None],
-            "y": [0, 1, 0, 1],
-        }
-    )
-    chain, notes = _fit(content, _rows(0, 1))
-    assert [(one.kind, one.inputs, one.fill, one.quantities) for one in chain.transforms] == [
-        ("number", ("number",), 2.0, (True,)),
-        ("boolean", ("flag",), 0.0, (False,)),
-        ("category", ("text",), "a", (False,)),
-    ]
-    assert chain.feature_names == ["number", "flag", "text=a"]
-    assert chain.apply(content.table).tolist() == [[1, 0, 1], [3, 0, 1], [1000, 1, 0], [2, 0, 1]]
-    assert notes == ["Empty values were filled in: number: 1 (now 2), flag: 1 (now 0), text: 1 (now a)."]
-
-
-def test_a_rare_category_beyond_the_cap_is_all_zeros_and_noted() -> None:
-    values = [f"v{index:03}" for index in range(MAX_CATEGORIES)] * 3 + ["rare-1", "rare-2"]
-    content = _table({"text": values, "y": [0] * len(values)})
-    chain, notes = _fit(content, np.arange(len(values)))
-    x = chain.apply(content.table)
-    assert x.shape == (len(values), MAX_CATEGORIES)
-    assert x.sum(axis=1).tolist() == [1.0] * (MAX_CATEGORIES * 3) + [0.0, 0.0]
-    assert notes == [f"Column text has {MAX_CATEGORIES + 2} different values; the 50 most frequent became features."]
-
-
-def test_whole_numbers_beyond_the_precision_of_floats_are_rounded() -> None:
-    content = _table({"a": [2**60 + 1, None, 3], "y": [0, 1, 0]})
-    chain, _ = _fit(content, _rows(0, 2))
-    assert chain.apply(content.table)[0, 0] == 2.0**60
-
-
-def test_names_and_empty_columns_are_left_out_and_noted() -> None:
-    content = _table(
-        {
-            "id": [f"passenger {index}" for index in range(100)],
-            "empty": pa.nulls(100),
-            "a": list(range(100)),
-            "y": [0] * 100,
-        }
-    )
-    chain, notes = _fit(content, np.arange(100))
-    assert chain.feature_names == ["a"]
-    assert notes == [
-        "Column id is text with 100 different values in 100 rows and was left out.",
-        "Column empty is empty and was left out.",
-    ]
-
-
-def test_a_column_that_is_empty_in_training_alone_still_has_features() -> None:
-    content = _table({"a": [None, None, 5.0], "b": [None, None, "x"], "y": [0, 1, 0]})
-    chain, _ = _fit(content, _rows(0, 1))
-    assert chain.apply(content.table).tolist() == [[0, 0], [0, 0], [5, 0]]
-
-
-def test_a_typing_error_in_a_column_of_numbers_is_named_with_its_row() -> None:
-    values = [str(index) for index in range(20)]
-    values[4] = "12a"
-    with pytest.raises(UserError, match=r"column 'age' holds numbers, but '12a' in row 2 of second\.csv is none"):
-        choose_steps(_table({"age": values, "y": [0] * 20}), np.arange(20))
-
-
-def test_a_category_of_a_few_numbers_and_words_is_no_typing_error() -> None:
-    values = ["1", "2", "3"] * 10 + ["other"]
-    chain, _ = _fit(_table({"class": values, "y": [0] * 31}), np.arange(31))
-    assert chain.feature_names == ["class=1", "class=2", "class=3", "class=other"]
-
-
-def test_an_infinite_number_is_named_with_its_row_and_what_is_allowed() -> None:
-    with pytest.raises(UserError, match=r"column 'a' is inf in row 3 of first\.csv"):
-        choose_steps(_table({"a": [1.0, 2.0, float("inf"), 0.0], "y": [0, 1, 0, 1]}), _rows(0, 1))
-
-
-def test_a_target_alone_is_too_little() -> None:
-    with pytest.raises(UserError, match="no column is left to learn from"):
-        choose_steps(_table({"y": [0, 1, 0, 1]}), _rows(0, 1))
-
-
-def test_an_empty_target_is_named_with_its_first_row() -> None:
-    message = r"the target column 'y' is empty in 2 of 5 rows, first in row 1 of second\.csv"
-    with pytest.raises(UserError, match=message):
-        target_values(_table({"a": [1] * 5, "y": [0, 1, 0, None, None]}), None)
-
-
-def test_a_typing_error_in_a_target_of_numbers_is_named_unless_it_is_a_class() -> None:
-    content = _table({"a": [1] * 20, "y": ["unknown", *(str(index) for index in range(19))]})
-    with pytest.raises(UserError, match=r"'unknown' in row 1 of first\.csv"):
-        target_values(content, None)
-    assert len(target_values(content, "classification")) == 20
-
-
-def test_real_wine_goes_through_csv_unchanged(tmp_path: Path) -> None:
-    wine = load_wine(as_frame=True)
-    wine.frame.to_csv(tmp_path / "wine.csv", index=False)
-    content = _load(tmp_path / "wine.csv", "target")
-    chain, notes = _fit(content, np.arange(178))
-    assert np.array_equal(chain.apply(content.table), wine.data.to_numpy().astype(np.float32))
-    assert target_values(content, None).tolist() == wine.target.tolist()
-    assert notes == []

@@ -220,7 +220,7 @@ def test_the_batch_is_free_and_names_of_classes_are_in_the_file(store: Store) ->
 
 def test_the_kept_rows_are_few_held_out_and_odd_ones_are_among_them(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    rows = [f"{index},{'abc'[index % 3]},{index % 2}\n" for index in range(5000)]
+    rows = [f"{index}.5,{'abc'[index % 3]},{index % 2}\n" for index in range(5000)]
     rows[17] = ",c,1\n"
     path.write_text("n,t,y\n" + "".join(rows))
     info = _prepared(store, {"uri": str(path)}, target="y", split={"train": 0.01, "validation": 0.5, "test": 0.49})

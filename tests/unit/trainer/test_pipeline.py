@@ -305,7 +305,7 @@ def test_a_resume_tells_that_the_source_has_changed_and_goes_on_with_the_rows_of
 ) -> None:
     world = World(tmp_path, monkeypatch, [2])
     source = tmp_path / "rows.csv"
-    source.write_text("a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100)))
+    source.write_text("a,label\n" + "".join(f"{number}.5,{number % 2}\n" for number in range(100)))
     data = Data.model_validate({"source": {"uri": str(source)}, "target": "label"})
     run = world.pipeline.run
     world.pipeline.run = run.model_copy(update={"spec": run.spec.model_copy(update={"data": data})})
@@ -314,7 +314,7 @@ def test_a_resume_tells_that_the_source_has_changed_and_goes_on_with_the_rows_of
     source.write_text(source.read_text() + "1,1\n")
     assert world.pipeline._prepare(world.store, Checkpoints(world.store, 1)) == before
     assert world.pipeline.told.warnings == [
-        f"The source has changed since the rows of this run were prepared ({source}: 498 bytes then, 502 now): it goes "
+        f"The source has changed since the rows of this run were prepared ({source}: 698 bytes then, 702 now): it goes "
         "on with those rows; a job of another name takes the new ones."
     ]
 

@@ -17,6 +17,8 @@ from safetensors.torch import save_file
 from headway_api.data import Data
 from headway_api.model import Model
 from headway_trainer.data import DataInfo, prepare, read_split
+from headway_trainer.data.profile import Profile
+from headway_trainer.data.schema import Column, ColumnStats
 from headway_trainer.models import build
 from headway_trainer.report import RunResult, write_report
 from headway_trainer.report.markdown import render
@@ -57,7 +59,27 @@ def _data(classes: list[str]) -> DataSummary:
         class_balance={split: dict.fromkeys(classes, 1) for split in ("train", "validation", "test")},
         content_hash="f" * 64,
         scaling="standard",
-        notes=["Column id was left out."],
+        profile=Profile(
+            source="wine.csv",
+            rows=11,
+            lines=12,
+            files=1,
+            task="classification",
+            task_why="text",
+            columns=[
+                Column(
+                    name="id",
+                    kind="id",
+                    role="ignore",
+                    why="whole numbers | that differ",
+                    stats=ColumnStats(rows=11, distinct=11, min=1, max=11, mean=6),
+                    done="left out",
+                )
+            ],
+            column_count=300,
+            warnings=["Column id was left out."],
+            notes=["2 rows are copies of another one."],
+        ),
     )
 
 
@@ -124,7 +146,11 @@ def test_the_page_tells_the_whole_story() -> None:
         "| a | 3 | 1 |",
         "![Loss](plots/loss.png)",
         "![Confusion matrix](plots/confusion.png)",
-        "- Column id was left out.",
+        "- **Column id was left out.**",
+        "- 2 rows are copies of another one.",
+        "11 rows and 300 columns, 12 lines of 1 file. What is learnt: classification (text).",
+        "299 more columns are not shown.",
+        r"| id | id | ignore | whole numbers \| that differ | 0 | 11 | 1 to 11, mean 6 | left out |",
         "| all rows | 7 | 2 | 2 |",
     ):
         assert told in page

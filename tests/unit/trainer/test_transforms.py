@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headway_trainer.data.info import DataInfo
-from headway_trainer.data.transform import ArrayChain, Boolean, Category, Number, Scale, Step, TableChain
+from headway_trainer.data.transform import (
+    ArrayChain,
+    Boolean,
+    Category,
+    Number,
+    Scale,
+    Step,
+    TableChain,
+    Times,
+    Vector,
+    Words,
+)
 from headway_trainer.data.transform.category import MAX_CATEGORIES
 from headway_trainer.data.transform.feeds import array_feed, column_feed
+from headway_trainer.data.transform.times import PARTS
 from headway_trainer.export.graph import OnnxGraph
 
 NUMBERS = st.none() | st.floats(-1e30, 1e30) | st.sampled_from([0.0, -0.0, 1e30, 5e-324])
@@ -24,11 +37,17 @@ NUMBERS = st.none() | st.floats(-1e30, 1e30) | st.sampled_from([0.0, -0.0, 1e30,
 EXTREMES = st.sampled_from([1.7e308, -1.7e308, float("inf"), float("-inf")])
 WHOLE = st.none() | st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.none() | st.sampled_from(["a", "b", "c", "", "NA", " a", "École", "straße"]) | st.text(max_size=8)
+TIMES = st.none() | st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59))  # noqa: DTZ001
+SENTENCES = st.none() | st.lists(st.sampled_from(["a", "B", "b!", "", "tea,", "Ä", "x\ty", "İ"])).map(" ".join) | TEXTS
+VECTORS = st.none() | st.lists(NUMBERS, min_size=2, max_size=2)
 KINDS: dict[str, tuple[Any, pa.DataType, Any]] = {
     "number": (Number.fit, pa.float64(), NUMBERS),
     "whole number": (Number.fit, pa.int64(), WHOLE),
     "boolean": (Boolean.fit, pa.bool_(), st.none() | st.booleans()),
     "category": (Category.fit, pa.string(), TEXTS),
+    "time": (Times.fit, pa.timestamp("us"), TIMES),
+    "text": (Words.fit, pa.string(), SENTENCES),
+    "vector": (Vector.fit, pa.list_(pa.float64(), 2), VECTORS),
 }
 """Each transform of a column: what fits it, the column's type, and values with missing, unseen and extreme ones."""
 
@@ -127,10 +146,55 @@ def test_a_fitted_chain_is_plain_json_and_comes_back_the_same() -> None:
         assert np.array_equal(back.apply(rows), fitted.apply(rows))
 
 
-def test_what_a_category_does_not_know_is_all_zeros_and_what_is_missing_is_the_most_frequent() -> None:
+def test_what_a_category_does_not_know_is_all_zeros_and_what_is_missing_is_a_category_of_its_own() -> None:
     category = Category.fit("t", pa.chunked_array([["b", "a", "b", None]]))
+    assert category.outputs == ("t=b", "t=a", "t=")
+    table = pa.table({"t": ["a", None, "", "z"]})
+    assert category.apply(table).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
+
+
+def test_where_nothing_is_missing_in_training_a_missing_category_is_the_most_frequent_one() -> None:
+    category = Category.fit("t", pa.chunked_array([["b", "a", "b"]]))
     assert category.outputs == ("t=b", "t=a")
     assert category.apply(pa.table({"t": ["a", None, "", "z"]})).tolist() == [[0, 1], [1, 0], [1, 0], [0, 0]]
+
+
+@given(st.lists(st.datetimes(), min_size=1, max_size=20))
+def test_the_parts_of_a_time_are_those_of_the_calendar(times: list[datetime.datetime]) -> None:
+    fitted = Times(inputs=("t",), parts=PARTS, start=0.0, fill=0.0)
+    column = pa.array(times, pa.timestamp("us"))
+    days, *parts = fitted.apply(pa.table({"t": column})).T
+    expected = [(t.year, t.month, t.day, t.weekday(), t.hour, t.minute) for t in times]
+    # Beyond 285 years from 1970 a double holds no single microsecond: at the end of a day it may be the next one.
+    near = [abs(t.year - 1970) < 285 for t in times]
+    assert [row for row, ok in zip(zip(*parts, strict=True), near, strict=True) if ok] == [
+        row for row, ok in zip(expected, near, strict=True) if ok
+    ]
+    since = [(t - datetime.datetime(1970, 1, 1)) / datetime.timedelta(days=1) for t in times]  # noqa: DTZ001
+    assert days == pytest.approx(since)
+
+
+def test_only_parts_that_vary_become_features_and_a_missing_time_is_the_median() -> None:
+    times = [datetime.datetime.fromisoformat(text) for text in ("2024-01-01", "2024-01-02", "2024-01-05")]
+    fitted = Times.fit("t", pa.chunked_array([times]))
+    assert fitted.outputs == ("t.days", "t.day", "t.dayOfWeek")
+    assert fitted.apply(pa.table({"t": pa.array([times[2], None])})).tolist() == [[4, 5, 4], [1, 2, 1]]
+
+
+def test_words_are_told_apart_whatever_their_case_and_punctuation_was_in_training() -> None:
+    texts = ["Great tea!", "great tea", "Great, coffee", "no (tea)", None]
+    words = Words.fit("t", pa.chunked_array([texts]))
+    assert words.words == ("great", "tea", "coffee", "no")
+    rows = words.apply(pa.table({"t": ["great coffee", "TEA", "tea! tea", "", None, "Great, (tea)"]}))
+    assert rows.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0] * 4, [0] * 4, [1, 1, 0, 0]]
+
+
+def test_a_vector_is_a_feature_for_each_number_and_what_is_missing_is_the_median() -> None:
+    column = pa.chunked_array([[[1.0, 5.0], None, [3.0, None]]], pa.list_(pa.float64(), 2))
+    vector = Vector.fit("v", column)
+    assert vector.outputs == ("v[0]", "v[1]")
+    assert vector.apply(pa.table({"v": column})).tolist() == [[1, 5], [2, 5], [3, 5]]
+    assert vector.apply(pa.table({"v": column.slice(2)})).tolist() == [[3, 5]]
 
 
 def test_only_the_most_frequent_categories_get_a_feature_and_ties_go_by_the_alphabet() -> None:

@@ -60,14 +60,13 @@ class ReadFacts:
 
 @dataclass(frozen=True)
 class TableContent:
-    """Rows of named columns; one of them is the target.
+    """Rows of named columns.
 
     The columns are int64, double, bool, string, timestamp[us] (UTC, where the source has a zone), fixed-size lists of
     double, or null (all empty); an empty value is null, never NaN.
     """
 
     table: pa.Table
-    target: str
     files: list[tuple[str, int]]
     """Each file as (URI, rows), in the order of the table's rows."""
     content_hash: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,50 +11,48 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway_trainer.data.content import TableContent
-from headway_trainer.data.info import LARGEST, Task
-from headway_trainer.data.transform import Boolean, Category, ColumnTransform, Number, Step, TableChain
-from headway_trainer.data.transform.category import MAX_CATEGORIES
+from headway_trainer.data.info import LARGEST
+from headway_trainer.data.schema import Column, Kind, Schema
+from headway_trainer.data.transform import (
+    Boolean,
+    Category,
+    ColumnTransform,
+    Number,
+    Step,
+    Times,
+    Vector,
+    Words,
+)
 from headway_trainer.errors import UserError
 
-Indices = npt.NDArray[np.int64]
-
-_NEARLY_NUMBERS = 0.9
-_FEW_NUMBERS = 5
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_MOST_NOTED = 20
-
-
-def choose_steps(content: TableContent, train: Indices) -> tuple[list[Step], list[str]]:
-    """How each column but the target is to become features, and what people should know of it.
-
-    Numbers stay numbers, booleans become 0 and 1, and text becomes one feature of 0 and 1 for each of its
-    MAX_CATEGORIES most frequent values in the training rows. Raises UserError, naming column and row.
-    """
-    steps: list[Step] = []
-    notes: list[str] = []
-    for name in content.table.column_names:
-        if name == content.target:
-            continue
-        values = content.table[name]
-        fit, note = _choose(content, name, values, values.take(pa.array(train)))
-        notes += [note] if note else []
-        if fit is not None:
-            steps.append(Step(name, fit))
-    if not steps:
-        raise UserError("no column is left to learn from: the data needs features beside the target")
-    return steps, notes
+FITS: Mapping[Kind, Callable[[str, pa.ChunkedArray], ColumnTransform]] = MappingProxyType(
+    {
+        "number": Number.fit,
+        "boolean": Boolean.fit,
+        "category": Category.fit,
+        "time": Times.fit,
+        "text": Words.fit,
+        "vector": Vector.fit,
+    }
+)
+"""What encodes a column of each kind that can be learnt from."""
 
 
-def fill_note(table: pa.Table, chain: TableChain) -> list[str]:
-    """Which columns of the table have empty values, and what stands in for them; no note where none has."""
-    filled = [
-        f"{name}: {table[name].null_count} (now {_shown(transform.fill)})"
-        for transform in chain.transforms
-        for name in transform.inputs
-        if table[name].null_count
-    ]
-    return [f"Empty values were filled in: {_list(filled)}."] if filled else []
+def choose_steps(schema: Schema, table: pa.Table, where: Callable[[int], str]) -> list[Step]:
+    """How each feature of a table is to be encoded. Raises UserError, naming column and row, for a number too large."""
+    steps = []
+    for column in schema.of("feature"):
+        _refuse_huge(column.name, table[column.name], where)
+        steps.append(Step(column.name, FITS[column.kind]))
+    return steps
+
+
+def tell_done(schema: Schema, transforms: Sequence[ColumnTransform]) -> Schema:
+    """The schema with what was done to each column."""
+    done = {transform.inputs[0]: _done(transform) for transform in transforms}
+    return Schema(
+        columns=[column.model_copy(update={"done": _of(column, done.get(column.name))}) for column in schema.columns]
+    )
 
 
 def check_array(x: npt.NDArray[Any]) -> list[str]:
@@ -77,80 +76,42 @@ def check_array(x: npt.NDArray[Any]) -> list[str]:
     return [f"{int(empty.sum())} empty values of features were replaced by the median of the training part."]
 
 
-def target_values(content: TableContent, task: Task | None) -> npt.NDArray[Any]:
-    """The target column, (rows,). Raises UserError for an empty value, and for text among numbers but in classes."""
-    name = content.target
-    column = content.table[name]
-    if column.null_count:
-        row = pc.index(column.is_null(), value=True).as_py()
-        raise UserError(
-            f"the target column {name!r} is empty in {column.null_count} of {len(column)} rows, first in "
-            f"{content.where(row)}: fill it in, or take such rows out"
-        )
-    if task != "classification":
-        _refuse_nearly_numbers(content, name, column)
-    values: npt.NDArray[Any] = column.to_numpy()
-    return values
+def _of(column: Column, done: str | None) -> str:
+    """What was done to a column, as a sentence without its name."""
+    if column.role == "feature" and done is not None:
+        return done if column.nullable else done.partition("; empty")[0]
+    return {"ignore": "left out", "target": "predicted", "weight": "weighs its row in training"}.get(
+        column.role, "divides the rows"
+    )
 
 
-def _choose(
-    content: TableContent, name: str, values: pa.ChunkedArray, train: pa.ChunkedArray
-) -> tuple[Callable[[str, pa.ChunkedArray], ColumnTransform] | None, str | None]:
-    """What encodes a column, by its training rows; and what people should know. None leaves the column out."""
-    if pa.types.is_null(values.type):
-        return None, f"Column {name} is empty and was left out."
-    if pa.types.is_boolean(values.type):
-        return Boolean.fit, None
-    if pa.types.is_temporal(values.type) or pa.types.is_nested(values.type):
-        raise UserError(
-            f"column {name!r} holds dates, times or lists, which models cannot take: replace it by numbers, for "
-            "example days since a fixed date, or take it out"
-        )
-    if not pa.types.is_string(values.type):
-        _refuse_huge(content, name, values)
-        return Number.fit, None
-    _refuse_nearly_numbers(content, name, values)
-    known = train.drop_null()
-    count = pc.count_distinct(known).as_py()
-    if count > MAX_CATEGORIES and count > len(known) // 2:
-        return None, f"Column {name} is text with {count} different values in {len(known)} rows and was left out."
-    if count > MAX_CATEGORIES:
-        return (
-            Category.fit,
-            f"Column {name} has {count} different values; the {MAX_CATEGORIES} most frequent became features.",
-        )
-    return Category.fit, None
+def _done(transform: ColumnTransform) -> str:
+    """What a transform does; what it does to empty values comes last."""
+    count = len(transform.outputs)
+    match transform:
+        case Number():
+            done = f"one feature; empty values become the median {transform.fill:.6g}"
+        case Boolean():
+            done = f"0 and 1; empty values become {transform.fill:g}"
+        case Category(missing=True):
+            done = f"{count} features of 0 and 1; empty values are a category of their own"
+        case Category():
+            fill = f"; empty values become {transform.fill!r}" if transform.fill is not None else ""
+            done = f"{count} features of 0 and 1{fill}"
+        case Times():
+            done = f"{', '.join(transform.parts)}; empty values become the median"
+        case Words():
+            done = f"the {len(transform.words)} most frequent words, 0 and 1; empty values have none"
+        case Vector():
+            done = f"{count} features; empty values become the medians"
+    return done
 
 
-def _refuse_huge(content: TableContent, name: str, values: pa.ChunkedArray) -> None:
+def _refuse_huge(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) -> None:
     if pa.types.is_floating(values.type):
         row = pc.index(pc.greater(pc.abs(values), LARGEST), value=True).as_py()
         if row >= 0:
             raise UserError(
-                f"column {name!r} is {values[row].as_py()} in {content.where(row)}: "
+                f"column {name!r} is {values[row].as_py()} in {where(row)}: "
                 f"replace it by a number of at most {LARGEST:g}, or leave it empty"
             )
-
-
-def _refuse_nearly_numbers(content: TableContent, name: str, values: pa.ChunkedArray) -> None:
-    """A column of many different numbers and a few texts is a column of numbers with mistakes in it."""
-    if not pa.types.is_string(values.type):
-        return
-    number = pc.match_substring_regex(values, _NUMBER)
-    share = pc.mean(number.cast(pa.float64())).as_py() or 0.0
-    if not _NEARLY_NUMBERS <= share < 1.0 or pc.count_distinct(values.filter(number)).as_py() <= _FEW_NUMBERS:
-        return
-    row = pc.index(number, value=False).as_py()
-    raise UserError(
-        f"column {name!r} holds numbers, but {values[row].as_py()!r} in {content.where(row)} is none: correct it or "
-        "leave it empty; if the numbers are names, write them as such, for example 'no 12'"
-    )
-
-
-def _shown(fill: float | str | None) -> str:
-    return f"{fill:.6g}" if isinstance(fill, float) else str(fill)
-
-
-def _list(items: list[str]) -> str:
-    more = len(items) - _MOST_NOTED
-    return ", ".join(items[:_MOST_NOTED]) + (f" and {more} more columns" if more > 0 else "")

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_trainer.data.profile import Profile
 from headway_trainer.data.transform import Chain, Scale
 
 Split = Literal["train", "validation", "test"]
@@ -65,10 +66,20 @@ class DataInfo(StatusSection):
     """
     weighted: bool = False
     """Whether rows have weights."""
-    notes: list[str] = Field(default_factory=list)
-    """What people should know: what was filled in, left out or could not be stratified."""
+    profile: Profile = Profile(rows=0)
+    """What the source holds, what was made of each column, and what people should know."""
     digest: str
     """Identifies the data section and the seed that this was prepared from."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may cost people something: for the terminal, the status and the report."""
+        return self.profile.warnings
+
+    @property
+    def notes(self) -> list[str]:
+        """What else was done: for the report."""
+        return self.profile.notes
 
     @property
     def scaling(self) -> Scale:

@@ -17,19 +17,20 @@ from pydantic import ValidationError
 from headway_api import wire
 from headway_api.base import StatusSection
 from headway_api.data import Data
-from headway_trainer.data import encode, sources, targets
+from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
+from headway_trainer.data.examine import Examined, examine, profile_of
 from headway_trainer.data.fingerprint import Fingerprint
-from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
 from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
 from headway_trainer.data.sample import choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array
-from headway_trainer.data.split import Column, Parts, divide, dividing
+from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
 from headway_trainer.data.transform import ArrayChain, Chain, TableChain
-from headway_trainer.errors import NotFound, UserError
+from headway_trainer.errors import NotFound
 from headway_trainer.seeds import split_seed
 from headway_trainer.storage import FileDigest, Store
 
@@ -79,7 +80,7 @@ def prepare(
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
-        info = info.model_copy(update={"notes": [*info.notes, note]})
+        info = info.model_copy(update={"profile": info.profile.with_note(note)})
     fence()
     store.write(INFO_FILE, Prepared(info=info, files=files, source=source).model_dump_json(indent=2).encode())
     return info
@@ -147,16 +148,13 @@ def _damage(store: Store, files: Sequence[FileDigest]) -> str | None:
 def _prepare(
     spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store
 ) -> tuple[DataInfo, list[FileDigest]]:
-    target = _target(spec, content)
-    parts = _split(spec, seed, target, content)
-    notes = [*content.warnings, *content.notes, *target.notes, *_split_notes(spec, target, parts)]
-    chain, told = _fit(spec, content, parts)
-    notes += told
-    table = isinstance(content, TableContent)
-    standardised = _standardised(target, parts, f"the target column {content.target!r}" if table else content.target)
+    known = examine(spec, split_seed(spec, seed), content)
+    target, parts = known.learnt()
+    chain = _fit(spec, content, known, parts)
+    standardised = _standardised(target, parts, known.target_called)
     y = target.values if standardised is None else standardised.y
-    files = _write(store, _rows_of(content), y, parts, chain)
-    files += _keep(store, content, chain, parts, target)
+    files = _write(store, _rows_of(content, known), y, known.weights, parts=parts, chain=chain)
+    files += _keep(store, content, known, chain)
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape,
@@ -167,47 +165,49 @@ def _prepare(
         rows={name: len(index) for name, index in zip(SPLITS, parts.indices, strict=True)},
         class_balance=_class_balance(target, parts),
         content_hash=content.content_hash,
-        target_names=[]
-        if standardised is None
-        else _target_names(content.target if table else "target", target.outputs),
+        target_names=[] if standardised is None else known.target_names,
         target_mean=[] if standardised is None else standardised.mean,
         target_std=[] if standardised is None else standardised.std,
-        notes=notes,
+        weighted=known.weights is not None,
+        profile=profile_of(known, content),
         digest=digest,
     )
     return info, files
 
 
-def _fit(spec: Data, content: TableContent | ArrayContent, parts: Parts) -> tuple[Chain, list[str]]:
-    """The transforms, fitted on the training rows, and what people should know of them."""
+def _fit(spec: Data, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Chain:
+    """The transforms, fitted on the training rows; what they did is written into what is known."""
     train = parts.indices[0]
     if isinstance(content, ArrayContent):
         _check_memory(len(content.x), content.x[0].size)
-        notes = encode.check_array(content.x)
-        return ArrayChain.fit(ARRAY, content.x, train, spec.scale, content.feature_names), notes
-    steps, notes = encode.choose_steps(content, train)
-    chain = TableChain.fit(steps, content.table, train, spec.scale)
+        known.notes += encode.check_array(content.x)
+        return ArrayChain.fit(ARRAY, content.x, train, spec.scale, content.feature_names)
+    assert known.table is not None  # noqa: S101 - a table's columns are resolved
+    steps = encode.choose_steps(known.schema, known.table, content.where)
+    chain = TableChain.fit(steps, known.table, train, spec.scale)
     _check_memory(len(content.table), len(chain.feature_names))
-    return chain, notes + encode.fill_note(content.table, chain)
+    known.schema = encode.tell_done(known.schema, chain.transforms)
+    return chain
 
 
-def _rows_of(content: TableContent | ArrayContent) -> Callable[[Indices], pa.Table | npt.NDArray[Any]]:
+def _rows_of(content: TableContent | ArrayContent, known: Examined) -> Callable[[Indices], pa.Table | npt.NDArray[Any]]:
     """The raw rows that are asked for by their numbers, as the transforms take them."""
     if isinstance(content, ArrayContent):
         return lambda index: content.x[index]
-    return lambda index: content.table.take(pa.array(index))
+    table = known.table
+    assert table is not None  # noqa: S101 - a table's columns are resolved
+    return lambda index: table.take(pa.array(index))
 
 
-def _keep(
-    store: Store, content: TableContent | ArrayContent, chain: Chain, parts: Parts, target: Target
-) -> list[FileDigest]:
+def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, chain: Chain) -> list[FileDigest]:
     """Keep what the finished model's folder needs of the raw rows: some to check it with, and what all were like."""
-    rows = content.x if isinstance(content, ArrayContent) else content.table
+    target, parts = known.learnt()
+    rows = content.x if isinstance(content, ArrayContent) else known.table
     train, *held_out = parts.indices
     unseen = np.concatenate(held_out)
     sample = write_sample(store, choose_rows(rows, unseen if len(unseen) else train, chain))
     seen = spread(train, rows_to_see(chain))
-    reference = refer(_rows_of(content)(seen), chain, target.values[seen], target.classes, rows=len(train))
+    reference = refer(_rows_of(content, known)(seen), chain, target.values[seen], target.classes, rows=len(train))
     data = reference.model_dump_json().encode()
     store.write(f"data/{REFERENCE_FILE}", data)
     digest = hashlib.sha256(data).hexdigest()
@@ -219,59 +219,8 @@ def _check_memory(rows: int, features: int) -> None:
     check_fits(rows * features * 12, f"{rows} rows of {features} features")
 
 
-def _target(spec: Data, content: TableContent | ArrayContent) -> Target:
-    if isinstance(content, TableContent):
-        name = f"the target column {content.target!r}"
-        return targets.encode(encode.target_values(content, spec.task), spec.task, name)
-    if content.classes_only and spec.task == "regression":
-        raise UserError(f"{content.target} is a class, but data.task is regression: set data.task to classification")
-    return targets.encode(content.y, spec.task, content.target, content.class_names)
-
-
-def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayContent) -> Parts:
-    stratify = spec.split.stratify == "auto" and target.task == "classification"
-    labels = target.values if stratify else None
-    try:
-        rows, column = len(target.values), _dividing_column(spec, content)
-        return divide(rows, spec.split, split_seed(spec, seed), labels=labels, given=content.parts, column=column)
-    except ValueError as error:
-        raise UserError(f"data.split: {error}") from error
-
-
-def _dividing_column(spec: Data, content: TableContent | ArrayContent) -> Column | None:
-    found = dividing(spec)
-    if found is None or isinstance(content, ArrayContent):
-        return None
-    if found.column not in content.table.column_names:
-        raise UserError(f"data.columns: {found.column!r} has the role {found.method}, but there is no such column")
-    return Column(found, content.table.column(found.column), content.where)
-
-
-def _split_notes(spec: Data, target: Target, parts: Parts) -> list[str]:
-    notes = [parts.by] if parts.by else []
-    if target.classes is None:
-        return notes
-    counts = np.bincount(target.values, minlength=target.outputs)
-    if spec.split.stratify == "auto" and not parts.stratified and not parts.by:
-        rarest = int(counts.argmin())
-        notes.append(
-            f"The split is not stratified: class {target.classes[rarest]!r} has {counts[rarest]} rows, "
-            "too few to give each part its share."
-        )
-    trained = np.bincount(target.values[parts.indices[0]], minlength=target.outputs)
-    notes += [
-        f"Class {target.classes[index]!r} has no row in the training part, so it cannot be learnt."
-        for index in np.flatnonzero(trained == 0)
-    ]
-    return notes
-
-
 def _standardised(target: Target, parts: Parts, name: str) -> Standardised | None:
     return standardise(target.values, parts.indices[0], name) if target.classes is None else None
-
-
-def _target_names(name: str, outputs: int) -> list[str]:
-    return [name] if outputs == 1 else [f"{name}[{index}]" for index in range(outputs)]
 
 
 def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | None:
@@ -288,6 +237,8 @@ def _write(
     store: Store,
     rows: Callable[[Indices], Any],
     y: npt.NDArray[Any],
+    weights: npt.NDArray[np.float32] | None,
+    *,
     parts: Parts,
     chain: Chain,
 ) -> list[FileDigest]:
@@ -297,6 +248,8 @@ def _write(
     for name, index in zip(SPLITS, parts.indices, strict=True):
         files.append(write_array(store, x_file(name), _stored(rows(index), chain)))
         files.append(write_array(store, y_file(name), y[index]))
+        if weights is not None:
+            files.append(write_array(store, w_file(name), weights[index]))
     return files
 
 

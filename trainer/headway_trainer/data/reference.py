@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +13,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from headway_api.base import StatusSection
-from headway_trainer.data.transform import Chain, TableChain
+from headway_trainer.data.transform import Chain, ColumnTransform, TableChain, Times, Vector, Words
 from headway_trainer.data.transform.category import value_counts
+from headway_trainer.data.transform.times import microseconds
+from headway_trainer.data.transform.vector import numbers_of
 
 REFERENCE_FILE = "reference.json"
 """Its name beside the finished model; while the run lasts it lies in data/."""
@@ -60,7 +64,7 @@ class Values(StatusSection):
     missing: int
     """Of them, how many are missing."""
     counts: dict[str, int]
-    """The most frequent values, at most 50; text is cut after 200 characters."""
+    """The most frequent values, at most 50; of text, rows by words. Values are cut after 200 characters."""
     others: int
     """Rows with any other value."""
 
@@ -100,9 +104,11 @@ def refer(
     rows: how many training rows there are, of which these are some.
     """
     if isinstance(chain, TableChain):
-        names = [tensor.name for tensor in chain.tensors]
-        features = [_column(name, seen[name]) for name in names[:MAX_FEATURES]]
-        count = len(names)
+        count = sum(
+            1 if len(tensor.shape) == 1 and tensor.shape[0] == 1 else tensor.shape[0] for tensor in chain.tensors
+        )
+        found = (one for transform in chain.transforms for one in _described(transform, seen))
+        features = list(itertools.islice(found, MAX_FEATURES))
     else:
         columns, count = _features(np.asarray(seen)), _feature_count(np.asarray(seen))
         names = chain.names or [f"{chain.tensor.name}[{index}]" for index in range(count)]
@@ -114,6 +120,22 @@ def refer(
         left_out=max(0, count - MAX_FEATURES),
         target=_target(target, classes),
     )
+
+
+def _described(transform: ColumnTransform, seen: pa.Table) -> Iterator[Numbers | Values]:
+    """A column: of text its words rather than the texts, of vectors each number, of times microseconds since 1970."""
+    name = transform.inputs[0]
+    if isinstance(transform, Words):
+        rows = transform.apply(seen).sum(axis=0).astype(np.int64).tolist()
+        counts = sorted(zip(transform.words, rows, strict=False), key=lambda pair: (-pair[1], pair[0]))[:MAX_VALUES]
+        missing = seen[name].null_count
+        yield Values(name=name, rows=len(seen), missing=missing, counts=dict(counts), others=0)
+    elif isinstance(transform, Vector):
+        yield from map(_numbers, transform.outputs, numbers_of(seen[name]).T)
+    elif isinstance(transform, Times):
+        yield _numbers(name, microseconds(seen[name]))
+    else:
+        yield _column(name, seen[name])
 
 
 def _column(name: str, column: pa.ChunkedArray) -> Numbers | Values:

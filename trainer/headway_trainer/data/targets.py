@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headway_trainer.data.info import LARGEST, Task
+from headway_trainer.data.task import case_variants, tell
 from headway_trainer.errors import UserError
 
-MAX_INFERRED_CLASSES = 20
-"""Whole numbers with more different values than this are taken for a quantity, unless the spec says otherwise."""
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -23,44 +24,70 @@ class Target:
     values: npt.NDArray[Any]
     outputs: int
     classes: list[str] | None
-    notes: tuple[str, ...] = ()
+    why: str = "given"
+    """What the task was told from."""
+    warnings: tuple[str, ...] = ()
 
 
-def encode(values: npt.NDArray[Any], task: Task | None, name: str, class_names: list[str] | None = None) -> Target:
+def encode(
+    values: npt.NDArray[Any],
+    task: Task | None,
+    name: str,
+    class_names: Sequence[str] | None = None,
+    *,
+    columns: Sequence[str] = (),
+    images: bool = False,
+) -> Target:
     """Tell the task, if the spec does not, and encode the target.
 
-    values, shape (rows,) or (rows, outputs), are numbers, booleans or strings, none of them empty. Text and booleans
-    are classes; whole numbers are classes up to MAX_INFERRED_CLASSES different values; all else is a quantity.
-    class_names are the names of labels 0, 1, ... where the source has some. name is how messages call the target.
+    values, shape (rows,) or (rows, outputs), are numbers, booleans or strings, none of them empty; `tell` says which
+    are classes and which a quantity. class_names are the names of labels 0, 1, ... where the source has some; columns
+    those of the outputs of a row. images says that rows are images. name is how messages call the target. Raises
+    UserError for what cannot be learnt, and for what may be either.
     """
     values = values[:, 0] if values.ndim > 1 and values.shape[1:] == (1,) else values
     if values.ndim > 2:  # noqa: PLR2004 - rows and outputs
         raise UserError(f"{name} has the shape {values.shape}; a target is one value a row, or one row of values a row")
-    number = values.dtype.kind in "iuf"
     if values.dtype.kind == "f" and not (fine := np.abs(values) <= LARGEST).all():
         row = int(np.argwhere(~fine)[0][0])
         raise UserError(
             f"{name} is {values[row]} in row {row + 1}: every target must be a number of at most {LARGEST:g}"
         )
-    chosen, notes = (task, ()) if task else _infer(values, name, class_names is not None)
-    if chosen == "regression":
-        return _regression(values, name, number)
-    return _classification(values, name, class_names, notes)
+    if task is None:
+        told = tell(values, name, named=class_names is not None, images=images)
+        warnings = (told.warning,) if told.warning else ()
+        target = _encoded(values, told.task, name, class_names, columns, one_hot=told.one_hot)
+        return replace(target, why=told.why, warnings=(*warnings, *target.warnings))
+    one_hot = task == "classification" and values.ndim > 1 and _is_one_hot(values)
+    return _encoded(values, task, name, class_names, columns, one_hot=one_hot)
 
 
-def _infer(values: npt.NDArray[Any], name: str, named: bool) -> tuple[Task, tuple[str, ...]]:
-    if values.dtype.kind not in "iuf" or named:
-        return "classification", ()
-    if values.dtype.kind == "f" or values.ndim > 1:
-        return "regression", ()
-    count = len(np.unique(values))
-    task: Task = "classification" if count <= MAX_INFERRED_CLASSES else "regression"
-    note = f"{name} holds whole numbers with {count} different values: taken as {task}; set data.task to say otherwise."
-    return task, (note,)
+def _encoded(
+    values: npt.NDArray[Any],
+    task: Task,
+    name: str,
+    class_names: Sequence[str] | None,
+    columns: Sequence[str],
+    *,
+    one_hot: bool,
+) -> Target:
+    if task == "regression":
+        return _regression(values, name)
+    if one_hot:
+        given = list(class_names or columns) or [str(index) for index in range(values.shape[1])]
+        return _classification(values.argmax(axis=1), name, given)
+    return _classification(values, name, class_names)
 
 
-def _regression(values: npt.NDArray[Any], name: str, number: bool) -> Target:
-    if not number and values.dtype.kind != "b":
+def _is_one_hot(values: npt.NDArray[Any]) -> bool:
+    if values.dtype.kind not in "iufb":
+        return False
+    numbers = values.astype(np.float64)
+    return bool(np.isin(numbers, (0.0, 1.0)).all() and (numbers.sum(axis=1) == 1.0).all())
+
+
+def _regression(values: npt.NDArray[Any], name: str) -> Target:
+    if values.dtype.kind not in "iufb":
         raise UserError(
             f"{name} is text, for example {str(values.flat[0])!r}, but data.task is regression, which needs numbers: "
             "set data.task to classification, or name a target of numbers"
@@ -69,21 +96,13 @@ def _regression(values: npt.NDArray[Any], name: str, number: bool) -> Target:
     return Target("regression", values.astype(np.float64), outputs, None)
 
 
-def _classification(
-    values: npt.NDArray[Any], name: str, class_names: list[str] | None, notes: tuple[str, ...]
-) -> Target:
+def _classification(values: npt.NDArray[Any], name: str, class_names: Sequence[str] | None) -> Target:
     if values.ndim > 1:
         raise UserError(
             f"{name} has {values.shape[1]} values a row, but classification needs one class a row: "
             "set data.task to regression, or give one label a row"
         )
-    if values.dtype.kind == "f":
-        fractional = values != np.floor(values)
-        if fractional.any():
-            raise UserError(
-                f"{name} has fractional values, for example {values[fractional][0]}, but data.task is classification: "
-                "set data.task to regression, or name a target of classes"
-            )
+    if values.dtype.kind == "f" and (values == np.floor(values)).all():
         values = values.astype(np.int64)
     classes, labels = np.unique(values, return_inverse=True)
     names = _names(classes, class_names)
@@ -97,10 +116,16 @@ def _classification(
             f"{name} has {len(classes)} different values in {len(values)} rows: too few rows a class to learn from; "
             "name another target, or set data.task to regression if it is a quantity"
         )
-    return Target("classification", labels.astype(np.int64), len(classes), names, notes)
+    alike = [", ".join(map(repr, sorted(group))) for group in case_variants(names)]
+    warnings = [
+        f"{name} has classes that differ in case, blanks or accents alone, and are taken for different ones: {group}; "
+        "write them alike in the data if they mean the same."
+        for group in alike[:_SHOWN]
+    ]
+    return Target("classification", labels.astype(np.int64), len(classes), names, warnings=tuple(warnings))
 
 
-def _names(classes: npt.NDArray[Any], given: list[str] | None) -> list[str]:
+def _names(classes: npt.NDArray[Any], given: Sequence[str] | None) -> list[str]:
     if given is not None:
         return [given[index] for index in classes.tolist()]
     if classes.dtype.kind == "b":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
 from headway_trainer.report.model import Confusion, DataSummary, Metrics, RunResult, TrainingSummary
 
 _SPLITS = ("train", "validation", "test")
@@ -193,7 +194,7 @@ def _data(data: DataSummary | None) -> str:
         rows = []
     rows.append(("all rows", *(str(data.rows[part]) for part in _SPLITS)))
     lines.append(_table(("class" if len(rows) > 1 else "", *_SPLITS), rows))
-    lines += [f"- {_text(note)}" for note in data.notes]
+    lines += _profile(data.profile)
     return "## Data\n\n" + "\n".join(lines).rstrip() + "\n"
 
 
@@ -222,6 +223,15 @@ def _serving(result: RunResult) -> str:
 
 def _classes(result: RunResult) -> list[str] | None:
     return result.data.classes if result.data else None
+
+
+def _profile(profile: Profile) -> list[str]:
+    """Warnings first, then what each column was taken for, then what else was done."""
+    lines = [f"- **{_text(warning)}**" for warning in profile.warnings]
+    lines += [f"- {_text(note)}" for note in profile.notes]
+    if profile.columns:
+        lines += ["", "### Columns", "", summary(profile), "", _table(HEADINGS, map(cells, profile.columns))]
+    return lines
 
 
 def _weights(result: RunResult) -> str:

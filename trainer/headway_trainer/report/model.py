@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.data.info import DataInfo
+from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export
 
 RESULT_VERSION = 1
@@ -39,8 +40,8 @@ class DataSummary(StatusSection):
     """sha256 over the source's content."""
     scaling: str
     """How features were scaled."""
-    notes: list[str] = Field(default_factory=list)
-    """What was filled in, left out or could not be stratified."""
+    profile: Profile = Profile(rows=0)
+    """What the source holds, what was made of each column, and what people should know."""
 
     @staticmethod
     def of(info: DataInfo) -> DataSummary:
@@ -53,7 +54,7 @@ class DataSummary(StatusSection):
             class_balance=info.class_balance,
             content_hash=info.content_hash,
             scaling=info.scaling.method,
-            notes=info.notes,
+            profile=info.profile,
         )
 
 

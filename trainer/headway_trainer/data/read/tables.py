@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +19,6 @@ from headway_trainer.data.read.told import column_warnings
 from headway_trainer.data.read.typed import read_typed
 from headway_trainer.errors import UserError
 
-_SHOWN = 20
 _ROW_INDEX = re.compile(r"^(|Unnamed: ?\d+|__index_level_\d+__)$")
 _EXACT = 2**53
 
@@ -43,7 +41,6 @@ def load_table(files: SourceFiles, targets: Sequence[str], options: Options) -> 
     text = frozenset(field.name for field in table.schema if pa.types.is_string(field.type))
     return TableContent(
         table,
-        targets[0],
         [(file.uri, count) for file, count in zip(files.files, counts, strict=True)],
         hash_table(table),
         notes=[*_file_notes(files), *notes],
@@ -111,18 +108,10 @@ def _file_notes(files: SourceFiles) -> list[str]:
 
 
 def _check_targets(table: pa.Table, targets: Sequence[str], uri: str) -> None:
+    """What a target that is not there tells of how the file was read; other names are looked up with all columns."""
     names = table.column_names
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    if not targets:
-        raise UserError(f"data.target is not set: name the column to predict; {uri} has the columns {shown}")
-    for target in targets:
-        if target in names:
-            continue
-        if len(names) == 1:
-            raise UserError(
-                f"{uri} has the one column {names[0][:200]!r}: if another sign stands between its values, write it as "
-                "data.read.delimiter"
-            )
-        near = difflib.get_close_matches(target, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"data.target: {uri} has no column {target!r}, it has {shown}{hint}")
+    if len(names) == 1 and targets and targets[0] not in names:
+        raise UserError(
+            f"{uri} has the one column {names[0][:200]!r}: if another sign stands between its values, write it as "
+            "data.read.delimiter"
+        )

@@ -8,6 +8,9 @@ from headway_trainer.data.transform.chain import ArrayChain, Chain, ColumnTransf
 from headway_trainer.data.transform.graph import Graph, Tensor
 from headway_trainer.data.transform.number import Boolean, Number
 from headway_trainer.data.transform.scale import Scale
+from headway_trainer.data.transform.times import Times
+from headway_trainer.data.transform.vector import Vector
+from headway_trainer.data.transform.words import Words
 
 __all__ = [
     "ArrayChain",
@@ -21,4 +24,7 @@ __all__ = [
     "Step",
     "TableChain",
     "Tensor",
+    "Times",
+    "Vector",
+    "Words",
 ]

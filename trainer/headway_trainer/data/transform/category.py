@@ -19,27 +19,40 @@ MAX_CATEGORIES = 50
 
 
 class Category(StatusSection):
-    """One column of text. A value that has no feature of its own is all zeros."""
+    """One column of text. A value that has no feature of its own is all zeros.
+
+    Where a value is missing in the training rows, that is a category of its own: who did not answer may differ from
+    all who did.
+    """
 
     kind: Literal["category"] = "category"
     inputs: tuple[str]
     """The column."""
     categories: tuple[str, ...]
     """The values with a feature of their own, the most frequent one first."""
+    missing: bool = False
+    """Whether an empty value has a feature of its own: the last one, `column=`."""
     fill: str | None = None
-    """What stands in for an empty value; none where the training rows have no value at all."""
+    """What stands in for an empty value where the training rows have none; none where it has its own feature."""
 
     @staticmethod
     def fit(name: str, train: pa.ChunkedArray) -> Category:
         """By the column's values in the training rows; equally frequent ones by the alphabet."""
         counts = value_counts(train)
         categories = tuple(value for value, _ in counts[:MAX_CATEGORIES])
-        return Category(inputs=(name,), categories=categories, fill=categories[0] if categories else None)
+        missing = known(train).null_count > 0 and len(categories) > 0
+        fill = None if missing or not categories else categories[0]
+        return Category(inputs=(name,), categories=categories, missing=missing, fill=fill)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """`column=value` for each category; the column's own name where there is none."""
-        return tuple(f"{self.inputs[0]}={value}" for value in self.categories) or self.inputs
+        """`column=value` for each category, `column=` for the empty value; the column's name where there is none."""
+        return tuple(f"{self.inputs[0]}={value}" for value in self._keys) or self.inputs
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        """The values with a feature of their own; "" is the empty one, as no other value is that."""
+        return (*self.categories, "") if self.missing else self.categories
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -52,20 +65,20 @@ class Category(StatusSection):
         return (False,) * len(self.outputs)
 
     def apply(self, table: pa.Table) -> Floats:
-        """(rows, categories), or (rows, 1) of zeros where there is none."""
+        """(rows, features), or (rows, 1) of zeros where there is no category."""
         values = known(table[self.inputs[0]])
-        filled = values.fill_null(self.fill) if self.fill is not None else values
-        index = pc.index_in(filled, pa.array(self.categories, pa.string())).fill_null(-1).to_numpy()
+        filled = values.fill_null(self.fill or "")
+        index = pc.index_in(filled, pa.array(self._keys, pa.string())).fill_null(-1).to_numpy()
         out = np.zeros((len(index), len(self.outputs)))
         seen = np.flatnonzero(index >= 0)
         out[seen, index[seen]] = 1.0
         return out
 
     def onnx(self, graph: Graph) -> str:
-        """The value (rows, categories), double."""
-        count = len(self.categories)
-        codes = dict(zip(self.categories, range(count), strict=True))
-        codes[""] = codes[self.fill] if self.fill is not None else count
+        """The value (rows, features), double."""
+        count = len(self._keys)
+        codes = dict(zip(self._keys, range(count), strict=True))
+        codes.setdefault("", codes[self.fill] if self.fill is not None else count)
         # OneHot would take -1 for the last class, and has no room for "none of them".
         index = graph.node(
             "LabelEncoder",

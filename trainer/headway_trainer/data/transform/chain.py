@@ -16,11 +16,14 @@ from headway_trainer.data.transform.category import Category
 from headway_trainer.data.transform.graph import Graph, Tensor, TensorType
 from headway_trainer.data.transform.number import Boolean, Number
 from headway_trainer.data.transform.scale import Method, Scale
+from headway_trainer.data.transform.times import Times
+from headway_trainer.data.transform.vector import Vector
+from headway_trainer.data.transform.words import Words
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 
-ColumnTransform = Annotated[Number | Boolean | Category, Field(discriminator="kind")]
+ColumnTransform = Annotated[Number | Boolean | Category | Times | Words | Vector, Field(discriminator="kind")]
 """A fitted transform of a table's columns.
 
 `inputs` are the columns, `outputs` the features' names, and `quantities` says of each feature whether it is scaled;

@@ -1,0 +1,90 @@
+"""`headway profile`: what the columns of a source are taken for, and what people should know, without training."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from headway_api import wire
+from headway_api.data import Data, Source
+from headway_cli.profile_table import print_profile
+from headway_cli.run import read_job
+
+if TYPE_CHECKING:
+    from headway_trainer.data.profile import Profile
+
+_JOB_ENDINGS = (".yaml", ".yml")
+_FEWEST_SIGNS = 140
+"""How wide the table is in a file or a pipe."""
+_MOST_SHOWN = 200
+
+
+@click.command(short_help="Tell what the columns of a table, or a job's data, are taken for.")
+@click.argument("source", metavar="FILE|JOB.yaml")
+@click.option("--target", metavar="COLUMN", help="The column to predict.  [default: what the job says]")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of the job's spec, e.g. seed=3."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."
+)
+def profile(source: str, target: str | None, settings: tuple[str, ...], output: str) -> None:
+    """Tell what the columns of FILE (a file, folder, glob or URI), or of the data of JOB.yaml, are taken for, and why.
+
+    It reads, infers and divides the rows as headway run would, but trains nothing. What training would refuse is told
+    as a warning. The exit code is 0 where the source could be read.
+    """
+    from headway_trainer.errors import StorageError, UserError
+
+    data, seed = _job(source, settings) if source.endswith(_JOB_ENDINGS) else (_file(source, settings), 0)
+    if target is not None:
+        data = data.model_copy(update={"target": target, "targets": None})
+    try:
+        told = _told(data, seed)
+    except (UserError, StorageError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(wire.EXIT_USER_ERROR if isinstance(error, UserError) else wire.EXIT_STORAGE)
+    if output == "json":
+        click.echo(told.model_dump_json(indent=2))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(_FEWEST_SIGNS, console.width))
+    print_profile(told, console, most=_MOST_SHOWN)
+
+
+def _job(file: str, settings: tuple[str, ...]) -> tuple[Data, int]:
+    """The data of a job, and the seed of its split. Raises ClickException."""
+    spec = read_job(file, settings).spec
+    if spec.data is None:
+        raise click.ClickException(f"{file} has no data section: its training function brings its own data")
+    return spec.data, spec.seed
+
+
+def _file(source: str, settings: tuple[str, ...]) -> Data:
+    """A source that no job speaks of: nothing is said of it but where it is."""
+    if settings:
+        raise click.UsageError(f"--set changes a field of a job, and {source} is none: write the job into a YAML file")
+    if "://" not in source and not any(sign in source for sign in "*?[") and not Path(source).exists():
+        raise click.UsageError(f"there is no file or folder {source}")
+    # Not validated, as a job would have to name its target.
+    return Data.model_construct(source=Source(uri=source))
+
+
+def _told(data: Data, seed: int) -> Profile:
+    """Raises UserError and StorageError."""
+    from headway_trainer.data import encode, sources
+    from headway_trainer.data.examine import examine, profile_of
+    from headway_trainer.seeds import split_seed
+
+    content = sources.load(data, volume_dir=wire.DATA_VOLUME_DIR, secret_dir=wire.DATA_SECRET_DIR)
+    known = examine(data, split_seed(data, seed), content, strict=False)
+    if known.table is not None and known.parts is not None and not known.problems:
+        rows = known.table.take(known.parts.indices[0])
+        steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}")
+        known.schema = encode.tell_done(known.schema, [step.fit(step.column, rows[step.column]) for step in steps])
+    return profile_of(known, content)

@@ -1,0 +1,38 @@
+"""A data profile on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from headway_trainer.data.profile import Profile
+
+MOST_AFTER_A_RUN = 20
+"""Columns that are shown at the end of a run; the report has more."""
+
+
+def print_profile(profile: Profile, console: Console, *, most: int = MOST_AFTER_A_RUN) -> None:
+    """The table of columns, at most so many, what was read and is learnt, and the warnings; notes in a full profile."""
+    from headway_trainer.data.profile import HEADINGS, bounded_columns, cells, summary
+
+    shown = bounded_columns(profile.columns, most)
+    cut = profile.model_copy(update={"columns": shown})
+    if shown:
+        table = Table(title=f"The data: {escape(profile.source)}" if profile.source else "The data")
+        for heading in HEADINGS:
+            table.add_column(
+                heading, justify="right" if heading in {"missing", "distinct"} else "left", overflow="fold"
+            )
+        for column in shown:
+            table.add_row(*map(escape, cells(column)))
+        console.print(table, highlight=False)
+    console.print(escape(summary(cut)), highlight=False)
+    for warning in profile.warnings:
+        console.print(f"[yellow]Warning:[/yellow] {escape(warning)}", highlight=False)
+    if most > MOST_AFTER_A_RUN:
+        for note in profile.notes:
+            console.print(escape(note), highlight=False)

@@ -1,0 +1,126 @@
+"""`headway profile`: what people and programs are told of a source, without training."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from headway_cli.main import main
+from markdown_blocks import ROOT, script
+
+JOB = """apiVersion: headway.dev/v1alpha1
+kind: TrainingJob
+metadata: {{name: small}}
+spec:
+  data: {{source: {{uri: {uri}}}, target: label, columns: {{b: {{kind: category}}}}}}
+  model: {{name: mlp}}
+  training: {{epochs: 1}}
+"""
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    lines = (f"{index},{(index * 7 % 40) / 2},{index % 3},{'yes' if index % 2 else 'no'}\n" for index in range(40))
+    path.write_text(",a,b,label\n" + "".join(lines))
+    return path
+
+
+def profile(*words: object) -> Result:
+    return CliRunner().invoke(main, ["profile", *map(str, words)])
+
+
+def document(*words: object) -> Any:
+    found = profile(*words, "-o", "json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+def test_a_file_is_told_of_as_a_table_for_people(rows: Path) -> None:
+    found = profile(rows, "--target", "label")
+    assert found.exit_code == 0, found.output
+    for told in ("40 rows and 4 columns", "classification (text)", "no 50%, yes 50%", "left out", "Warning: Column"):
+        assert told in found.output
+
+
+def test_a_file_is_told_of_as_json_for_programs(rows: Path) -> None:
+    told = document(rows, "--target", "label")
+    index, a, b, label = told["columns"]
+    assert (index["name"], index["role"], index["why"]) == (
+        "",
+        "ignore",
+        "whole numbers in a column that is named like the number of a row",
+    )
+    assert (a["kind"], a["stats"]["min"], a["stats"]["max"]) == ("number", 0.0, 19.5)
+    assert (b["kind"], label["role"], label["done"]) == ("number", "target", "predicted")
+    assert told["task"] == "classification"
+
+
+def test_a_job_is_told_of_as_it_says_itself(rows: Path, tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(uri=rows))
+    column = document(job)["columns"][2]
+    assert (column["kind"], column["why"], column["done"]) == ("category", "given", "3 features of 0 and 1")
+    assert document(job, "--target", "b")["task"] == "classification"
+    assert document(job, "--set", "data.columns={b: {role: ignore}}")["columns"][-1]["role"] == "ignore"
+
+
+def test_built_in_data_is_told_of_too(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    text = JOB.format(uri="rows.csv")
+    job.write_text(
+        "".join(
+            "  data: {source: {builtin: {name: iris}}}\n" if line.startswith("  data:") else f"{line}\n"
+            for line in text.splitlines()
+        )
+    )
+    told = document(job)
+    assert (told["rows"], told["columnCount"], told["taskWhy"]) == (150, 5, "the source names its classes")
+
+
+def test_what_training_would_refuse_is_told_and_is_no_failure_of_the_profile(rows: Path) -> None:
+    rows.write_text(
+        "x,label\n" + "".join(f"{(index % 5 and index / 8) or '?'},{'ab'[index % 2]}\n" for index in range(40))
+    )
+    found = profile(rows, "--target", "label")
+    assert found.exit_code == 0
+    assert "Training would be refused: column 'x' holds numbers, but '?'" in found.output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["nowhere.csv"], 2, "there is no file or folder nowhere.csv"),
+        (["{rows}", "--set", "seed=1"], 2, "--set changes a field of a job"),
+        (["{rows}", "--target", "lable"], 64, "did you mean 'label'"),
+        (["{folder}/job.yaml"], 2, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(words: list[str], code: int, told: str, rows: Path) -> None:
+    found = profile(*(word.format(rows=rows, folder=rows.parent) for word in words))
+    assert found.exit_code == code
+    assert told in found.output
+    assert "Traceback" not in found.output
+
+
+def test_neither_torch_nor_ray_is_imported(rows: Path) -> None:
+    code = (
+        "import sys; from headway_cli.main import main\n"
+        f"main(['profile', {str(rows)!r}, '--target', 'label'], standalone_mode=False)\n"
+        "print(sorted({'torch', 'ray', 'onnx', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_page_about_columns_can_be_typed(tmp_path: Path) -> None:
+    page = script(ROOT / "docs/how-to/columns.md", cluster=False)
+    done = subprocess.run(["bash", "-c", page], cwd=tmp_path, capture_output=True, text=True, check=True)
+    for told in ("Column without a name was left out", "Column 'order_id' was left out", "3 features of 0 and 1"):
+        assert told in done.stdout

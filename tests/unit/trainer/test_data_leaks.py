@@ -1,0 +1,172 @@
+"""Features that are the target, rows that are there twice: what is found, and what is not suspected."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+
+from headway_trainer.data.duplicates import (
+    array_hashes,
+    equal_columns,
+    equal_columns_note,
+    repeated_rows,
+    row_hashes,
+    rows_in_training,
+)
+from headway_trainer.data.leaks import MOST_ROWS, leaks
+
+ROWS = 400
+RANDOM = np.random.default_rng(0)
+LABELS = np.sort(RANDOM.integers(0, 3, ROWS))
+NOISE = RANDOM.normal(size=ROWS)
+VALUES = RANDOM.normal(size=ROWS) ** 3
+
+
+def found(values: Any, target: Any = LABELS, *, classes: bool = True) -> list[str]:
+    return leaks(pa.table({"x": values, "noise": NOISE}), ["x", "noise"], target, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (LABELS, "is the target in other words"),
+        ([f"class {label}" for label in LABELS], "is the target in other words"),
+        ([[None, "b", "c"][label] for label in LABELS], "is the target in other words"),
+        ([f"{label}-{index % 5}" for index, label in enumerate(LABELS)], "tells the class of nearly every"),
+        (np.arange(ROWS), "parts the classes of nearly all"),
+        (LABELS + NOISE / 100, "parts the classes of nearly all"),
+        (-LABELS * 1e6 + NOISE, "parts the classes of nearly all"),
+    ],
+)
+def test_a_feature_that_tells_the_class_by_itself_is_named(values: Any, told: str) -> None:
+    (warning,) = found(values)
+    assert warning.startswith("Column 'x'")
+    assert told in warning
+    assert "data.columns: {x: {role: ignore}}" in warning
+
+
+def test_one_that_is_empty_in_one_of_two_classes_is_named() -> None:
+    labels = (LABELS > 0).astype(np.int64)
+    values = pa.array(NOISE, mask=labels == 1)
+    assert len(found(values, labels)) == 1
+    assert "other words" in found(pa.array(["asked"] * ROWS, mask=labels == 1), labels)[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (VALUES, "is the target itself"),
+        (VALUES * 3 - 7, "orders the rows as the target does"),
+        (-np.exp(VALUES), "orders the rows as the target does"),
+    ],
+)
+def test_a_feature_that_tells_the_quantity_by_itself_is_named(values: Any, told: str) -> None:
+    (warning,) = found(values, VALUES, classes=False)
+    assert told in warning
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_one_of_several_targets_is_enough(outputs: int) -> None:
+    targets = np.stack([*([NOISE**2] * (outputs - 1)), VALUES], axis=1)
+    assert len(found(VALUES * 2, targets, classes=False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "classes"),
+    [
+        (NOISE**2, LABELS, True),
+        (LABELS + NOISE, LABELS, True),
+        (np.where(NOISE > 1.5, 0, LABELS), LABELS, True),
+        ([f"r{index}" for index in range(ROWS)], LABELS, True),
+        (np.ones(ROWS), LABELS, True),
+        (pa.nulls(ROWS, pa.float64()), LABELS, True),
+        (VALUES + NOISE / 2, VALUES, False),
+        (["a", "b"] * (ROWS // 2), VALUES, False),
+        (pa.array([[0.0, 1.0]] * ROWS, pa.list_(pa.float64(), 2)), LABELS, True),
+    ],
+)
+def test_what_only_helps_is_not_suspected(values: Any, target: Any, classes: bool) -> None:
+    assert found(values, target, classes=classes) == []
+
+
+@pytest.mark.parametrize(("load", "classes"), [(load_iris, True), (load_breast_cancer, True), (load_diabetes, False)])
+def test_real_data_without_a_leak_has_none(load: Any, classes: bool) -> None:
+    data = load()
+    table = pa.table({str(index): values for index, values in enumerate(data.data.T)})
+    assert leaks(table, table.column_names, data.target, classes=classes) == []
+
+
+def test_rare_mistakes_in_a_rare_class_do_not_make_a_constant_a_leak() -> None:
+    labels = np.zeros(ROWS, dtype=np.int64)
+    labels[:1] = 1
+    assert found(np.arange(ROWS) % 7, labels) == []
+
+
+def test_many_leaks_are_counted_and_many_rows_are_sampled() -> None:
+    labels = np.arange(3 * MOST_ROWS) % 2
+    table = pa.table({f"x{index}": labels for index in range(15)})
+    warnings = leaks(table, table.column_names, labels, classes=True)
+    assert len(warnings) == 11
+    assert warnings[-1] == "And 5 more columns tell the target by themselves."
+    assert leaks(table.slice(0, 10), table.column_names, labels[:10], classes=True) == []
+
+
+TABLE = {"n": [1.5, 2.0, None, 1.5, -0.0], "t": ["a", None, "b", "a", ""], "b": [True, False, None, True, None]}
+
+
+def test_equal_rows_hash_alike_whatever_the_order_of_columns() -> None:
+    table = pa.table(TABLE)
+    hashes = row_hashes(table)
+    assert hashes[0] == hashes[3]
+    assert len(set(hashes.tolist())) == 4
+    assert (row_hashes(table.select(["b", "n", "t"])) == hashes).all()
+    assert repeated_rows(hashes) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-3, 3), st.none() | st.sampled_from(["a", "b"]), st.sampled_from([0.0, -0.0, 0.5])
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.integers(1, 39),
+)
+def test_rows_are_counted_as_sets_of_tuples_count_them(rows: list[tuple[Any, ...]], cut: int) -> None:
+    kinds = [pa.int64(), pa.string(), pa.float64()]
+    columns = zip(*rows, strict=True)
+    table = pa.table(
+        {str(i): pa.array(column, kind) for i, (column, kind) in enumerate(zip(columns, kinds, strict=True))}
+    )
+    hashes = row_hashes(table)
+    plain = [tuple(value + 0.0 if isinstance(value, float) else value for value in row) for row in rows]
+    assert repeated_rows(hashes) == len(plain) - len(set(plain))
+    parts = [np.arange(0, min(cut, len(rows))), np.arange(min(cut, len(rows)), len(rows))]
+    again = sum(row in set(plain[:cut]) for row in plain[cut:])
+    told = rows_in_training(hashes, parts, ["train", "test"])
+    assert told == [] if again == 0 else told[0].startswith(f"{again} of the {len(parts[1])} test rows")
+
+
+def test_rows_of_arrays_are_compared_whole() -> None:
+    x = RANDOM.normal(size=(6, 1, 2, 2))
+    x[4] = x[1]
+    hashes = array_hashes(x)
+    assert [(a, b) for a, b in itertools.combinations(range(6), 2) if hashes[a] == hashes[b]] == [(1, 4)]
+
+
+def test_columns_with_the_same_values_are_named_with_the_first_of_them() -> None:
+    table = pa.table({"a": [1, 2, None], "b": [1.0, 2.0, None], "c": [1, 2, 3], "d": [1, 2, 3], "e": ["1", "2", "3"]})
+    pairs = equal_columns(table, table.column_names)
+    assert pairs == [("b", "a"), ("d", "c")]
+    assert equal_columns_note(pairs) == [
+        "Columns with the same value as another one in every row: 'b' (as 'a'), 'd' (as 'c')."
+    ]
+    assert equal_columns_note([]) == []

@@ -1,0 +1,113 @@
+"""Rows and columns that are there more than once. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway_trainer.data.written import quoted
+
+Hashes = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.int64]
+_MOST_NAMED = 10
+
+
+def row_hashes(table: pa.Table) -> Hashes:
+    """A hash of each row's values, (rows,): the same for equal rows, whatever the order of the columns."""
+    total = np.zeros(len(table), dtype=np.uint64)
+    for name in table.column_names:
+        salt = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+        total += _mixed(_bits(table[name]) ^ np.uint64(salt))
+    return total
+
+
+def array_hashes(x: npt.NDArray[Any]) -> Hashes:
+    """A hash of each row of an array (rows, ...)."""
+    rows = np.ascontiguousarray(x).reshape(len(x), -1)
+    flat = rows.view(np.uint8).reshape(len(x), -1)
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "little") for row in flat],
+        dtype=np.uint64,
+    )
+
+
+def rows_in_training(hashes: Hashes, parts: Sequence[Indices], names: Sequence[str]) -> list[str]:
+    """A sentence for each part but the first, the training rows, that shares rows with it."""
+    train = np.unique(hashes[parts[0]])
+    told = []
+    for name, index in zip(names[1:], parts[1:], strict=True):
+        count = int(np.isin(hashes[index], train).sum())
+        if count:
+            told.append(
+                f"{count} of the {len(index)} {name} rows stand in the training part as well, with the same value in "
+                "every column: a model that remembers them seems better than it is."
+            )
+    return told
+
+
+def repeated_rows(hashes: Hashes) -> int:
+    """How many rows are copies of one before them."""
+    return len(hashes) - len(np.unique(hashes))
+
+
+def equal_columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of columns with the same values in all rows: the later one, and the first that it is equal to."""
+    seen: dict[bytes, str] = {}
+    pairs = []
+    for name in names:
+        if pa.types.is_nested(table[name].type):
+            continue
+        digest = hashlib.blake2b(_bits(table[name]).tobytes(), digest_size=16).digest()
+        if digest in seen:
+            pairs.append((name, seen[digest]))
+        else:
+            seen[digest] = name
+    return pairs
+
+
+def equal_columns_note(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The pairs as one sentence; none where there are none."""
+    if not pairs:
+        return []
+    shown = ", ".join(f"{quoted(later)} (as {quoted(first)})" for later, first in pairs[:_MOST_NAMED])
+    more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
+    return [f"Columns with the same value as another one in every row: {shown}{more}."]
+
+
+def _bits(values: pa.ChunkedArray) -> Hashes:
+    """64 bits for each value, (rows,): equal for equal values; an empty value has bits of its own."""
+    if pa.types.is_nested(values.type):
+        rows = values.combine_chunks()
+        array = rows.chunk(0) if isinstance(rows, pa.ChunkedArray) else rows
+        return array_hashes(array.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1))
+    if pa.types.is_string(values.type):
+        unique = pc.unique(values)
+        digests = np.array(
+            [
+                int.from_bytes(hashlib.blake2b((text or "\0").encode(), digest_size=8).digest(), "little")
+                for text in unique.to_pylist()
+            ],
+            dtype=np.uint64,
+        )
+        hashes: Hashes = digests[pc.index_in(values, unique).to_numpy()]
+        return hashes
+    if pa.types.is_null(values.type):
+        return np.zeros(len(values), dtype=np.uint64)
+    plain = values.cast(pa.int64()) if pa.types.is_temporal(values.type) else values
+    numbers = pc.cast(plain, pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
+    # Adding 0 makes one zero of two.
+    bits: Hashes = (numbers + 0.0).view(np.uint64)
+    return bits
+
+
+def _mixed(values: Hashes) -> Hashes:
+    """splitmix64's finaliser (Steele, Lea, Flood 2014): each bit of the input changes half of the output's."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

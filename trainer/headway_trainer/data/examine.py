@@ -1,0 +1,297 @@
+"""From what was read to what is known of it: each column, the target, the parts, and what people should know. Pure.
+
+The same for training and for `headway profile`: nothing is encoded or written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headway_api.data import Data
+from headway_trainer.data import targets
+from headway_trainer.data.array_schema import array_columns
+from headway_trainer.data.content import ArrayContent, ColumnFacts, TableContent
+from headway_trainer.data.duplicates import (
+    array_hashes,
+    equal_columns,
+    equal_columns_note,
+    repeated_rows,
+    row_hashes,
+    rows_in_training,
+)
+from headway_trainer.data.info import SPLITS, Task
+from headway_trainer.data.leaks import leaks
+from headway_trainer.data.profile import Profile, bounded, bounded_columns
+from headway_trainer.data.read.yaml_keys import key
+from headway_trainer.data.resolve import Resolved, resolve
+from headway_trainer.data.schema import Column, Schema
+from headway_trainer.data.split import Column as DividingColumn
+from headway_trainer.data.split import Parts, divide, dividing
+from headway_trainer.data.targets import Target
+from headway_trainer.data.weights import weights_of
+from headway_trainer.data.written import problem_of, quoted
+from headway_trainer.errors import UserError
+
+MOST_LISTED = 20
+"""Names that a sentence lists."""
+
+
+@dataclass
+class Examined:
+    """What is known of a source before it is encoded."""
+
+    schema: Schema
+    table: pa.Table | None = None
+    """The rows of a table, its columns as the types of their kinds; none for arrays."""
+    target: Target | None = None
+    """What is predicted; none where the spec names nothing, or where it cannot be learnt."""
+    parts: Parts | None = None
+    """Which rows train, choose and judge the model; none without a target."""
+    weights: npt.NDArray[np.float32] | None = None
+    """How much each row counts in training, (rows,): 1 in the mean over the training part; none for all alike."""
+    target_called: str = "the target"
+    """How messages call the target."""
+    target_names: list[str] = field(default_factory=list)
+    """The name of each output of a regression."""
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Why training would be refused."""
+
+    def learnt(self) -> tuple[Target, Parts]:
+        """What is predicted, and the parts. Raises ValueError where there are none."""
+        if self.target is None or self.parts is None:
+            raise ValueError("there is nothing to predict")
+        return self.target, self.parts
+
+    @property
+    def features(self) -> list[str]:
+        """The names of the columns that are learnt from."""
+        return list(self.schema.names("feature"))
+
+
+def examine(spec: Data, seed: int, content: TableContent | ArrayContent, *, strict: bool = True) -> Examined:
+    """Tell what the columns are, what is learnt, and which rows train; and find what people should know of.
+
+    Raises UserError for data that cannot be learnt from, or that could be meant in two ways; with strict off such
+    problems are collected instead.
+    """
+    known = Examined(Schema(), warnings=list(content.warnings), notes=list(content.notes))
+    if isinstance(content, TableContent):
+        _resolve(known, spec, content, strict=strict)
+    try:
+        known.target = _target(spec, content, known)
+        if known.target is not None:
+            known.warnings += known.target.warnings
+            known.target_called, known.target_names = _called(content, known, known.target.outputs)
+            known.parts = _split(spec, seed, known.target, content, known)
+            known.weights = weights_of(known.schema, known.table, known.parts.indices[0], _where(content))
+    except UserError as error:
+        if strict:
+            raise
+        known.problems.append(str(error))
+    if isinstance(content, ArrayContent):
+        known.schema = Schema(columns=array_columns(content, known.target))
+    if known.target is not None and known.parts is not None:
+        _check_parts(known, spec, content, known.target, known.parts)
+    return known
+
+
+def profile_of(known: Examined, content: TableContent | ArrayContent) -> Profile:
+    """What is known, as people and programs read it."""
+    target, read = known.target, content.read
+    return Profile(
+        source=_uri(content) if isinstance(content, TableContent) else content.target,
+        lines=read.lines,
+        files=len(content.files) if isinstance(content, TableContent) else 0,
+        files_left_out=read.files_left_out,
+        dialect=read.dialect,
+        rows=len(known.table)
+        if known.table is not None
+        else len(content.x)
+        if isinstance(content, ArrayContent)
+        else 0,
+        task=target.task if target else None,
+        task_why=target.why if target else "",
+        columns=bounded_columns(known.schema.columns),
+        column_count=len(known.schema),
+        warnings=bounded([*(f"Training would be refused: {one}." for one in known.problems), *known.warnings]),
+        notes=bounded(known.notes),
+    )
+
+
+def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool) -> None:
+    """Tell what each column of a table is."""
+    names = spec.target_names
+    if not names and strict:
+        shown = listed([repr(name) for name in content.table.column_names])
+        raise UserError(f"data.target is not set: name the column to predict; {_uri(content)} has the columns {shown}")
+    resolved = resolve(
+        content.table, spec.columns or {}, names, uri=_uri(content), where=content.where, facts=content.facts
+    )
+    nothing = _nothing_left(resolved)
+    if strict:
+        resolved.check()
+        if nothing:
+            raise UserError(nothing)
+    known.schema, known.table = resolved.schema, resolved.table
+    known.warnings += resolved.warnings
+    known.problems += [*resolved.problems, *([nothing] if nothing else [])]
+
+
+def _nothing_left(resolved: Resolved) -> str | None:
+    """The sentence that has the reason for each column, if all were left out."""
+    if any(True for _ in resolved.schema.names("feature")):
+        return None
+    out = resolved.schema.of("ignore")
+    reasons = listed([f"{quoted(column.name)} ({column.why})" for column in out])
+    way = f"data.columns says what they are, as in {{{key(out[0].name)}: {{role: feature}}}}" if out else ""
+    told = f": left out were {reasons}; {way}" if out else ""
+    return f"no column is left to learn from beside the target{told}"
+
+
+def _target(spec: Data, content: TableContent | ArrayContent, known: Examined) -> Target | None:
+    """The target, encoded; none where the spec names none."""
+    if isinstance(content, ArrayContent):
+        if content.classes_only and spec.task == "regression":
+            raise UserError(
+                f"{content.target} is a class, but data.task is regression: set data.task to classification"
+            )
+        images = content.x.ndim > 2  # noqa: PLR2004 - rows and features
+        return targets.encode(content.y, spec.task, content.target, content.class_names, images=images)
+    columns = known.schema.of("target")
+    if not columns or known.table is None:
+        return None
+    names = [column.name for column in columns]
+    called, _ = _called(content, known, len(names))
+    values = [_target_values(known.table[column.name], column, content, spec) for column in columns]
+    if len(values) == 1:
+        return targets.encode(values[0], _task(spec, columns[0]), called)
+    if odd := [name for name, array in zip(names, values, strict=True) if array.dtype.kind not in "iufb"]:
+        raise UserError(f"the target column {odd[0]!r} is text: several targets must all be numbers, so name one")
+    matrix = np.stack([array.astype(np.float64) for array in values], axis=1)
+    return targets.encode(matrix, spec.task, called, columns=names)
+
+
+def _called(content: TableContent | ArrayContent, known: Examined, outputs: int) -> tuple[str, list[str]]:
+    """How messages call the target, and the names of its outputs."""
+    if isinstance(content, ArrayContent):
+        return content.target, ["target"] if outputs == 1 else [f"target[{index}]" for index in range(outputs)]
+    names = list(known.schema.names("target"))
+    return f"the target column{'s' if len(names) > 1 else ''} {listed([repr(name) for name in names])}", names
+
+
+def _task(spec: Data, column: Column) -> Task | None:
+    """What the spec says of the task: by itself, or by the kind that it gives to the target."""
+    if spec.task is not None:
+        return spec.task
+    given = (spec.columns or {}).get(column.name)
+    if given is None or given.kind is None:
+        return None
+    tasks: dict[str, Task] = {"number": "regression", "category": "classification", "boolean": "classification"}
+    return tasks.get(given.kind)
+
+
+def _target_values(values: pa.ChunkedArray, column: Column, content: TableContent, spec: Data) -> npt.NDArray[Any]:
+    """A target's values, (rows,). Raises UserError for an empty one, and for text that seems to be numbers."""
+    if column.kind not in ("number", "boolean", "category", "text", "id"):
+        raise UserError(
+            f"the target column {column.name!r} is of the kind {column.kind}, which cannot be predicted: name a column "
+            "of numbers, text or true and false"
+        )
+    if values.null_count:
+        row = pc.index(values.is_null(), value=True).as_py()
+        facts = content.facts.get(column.name, ColumnFacts())
+        words = (
+            f", or written as {' or '.join(facts.words)}, which nullValues: [] in data.read keeps,"
+            if facts.words
+            else ""
+        )
+        raise UserError(
+            f"the target column {column.name!r} is empty{words} in {values.null_count} of {len(values)} rows, first in "
+            f"{content.where(row)}: fill it in, or take such rows out"
+        )
+    if column.kind == "category" and column.why != "given" and spec.task != "classification":
+        problem = problem_of(column.name, values, content.where)
+        if problem is not None:
+            raise UserError(problem)
+    array: npt.NDArray[Any] = values.to_numpy()
+    return array
+
+
+def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayContent, known: Examined) -> Parts:
+    labels = target.values if spec.split.stratify == "auto" and target.task == "classification" else None
+    found = dividing(spec)
+    column = None
+    if found is not None and known.table is not None:
+        column = DividingColumn(found, known.table.column(found.column), _where(content))
+    try:
+        return divide(len(target.values), spec.split, seed, labels=labels, given=content.parts, column=column)
+    except ValueError as error:
+        raise UserError(f"data.split: {error}") from error
+
+
+def _check_parts(
+    known: Examined, spec: Data, content: TableContent | ArrayContent, target: Target, parts: Parts
+) -> None:
+    """What is to be said of the parts: classes that are not there, rows that are there twice, leaks."""
+    warnings, notes = _classes_in_parts(spec, target, parts)
+    if known.table is not None:
+        learnt = known.table.select([*known.features, *known.schema.names("target")])
+        hashes = row_hashes(learnt)
+        notes += equal_columns_note(equal_columns(known.table, known.features))
+        train = learnt.take(pa.array(parts.indices[0]))
+        classes = target.task == "classification"
+        warnings += leaks(train, known.features, target.values[parts.indices[0]], classes=classes)
+    elif isinstance(content, ArrayContent):
+        hashes = array_hashes(content.x)
+    again = repeated_rows(hashes)
+    notes += [f"{again} row{'s are copies' if again > 1 else ' is a copy'} of another one."] if again else []
+    warnings += rows_in_training(hashes, parts.indices, SPLITS)
+    known.warnings += warnings
+    known.notes += notes
+
+
+def _classes_in_parts(spec: Data, target: Target, parts: Parts) -> tuple[list[str], list[str]]:
+    """Warnings and notes about classes that some part has too few rows of."""
+    warnings: list[str] = []
+    notes = [parts.by] if parts.by else []
+    if target.classes is None:
+        return warnings, notes
+    counts = np.bincount(target.values, minlength=target.outputs)
+    if spec.split.stratify == "auto" and not parts.stratified and not parts.by:
+        rarest = int(counts.argmin())
+        notes.append(
+            f"The split is not stratified: class {target.classes[rarest]!r} has {counts[rarest]} rows, "
+            "too few to give each part its share."
+        )
+    trained = np.bincount(target.values[parts.indices[0]], minlength=target.outputs)
+    lost = [repr(target.classes[index]) for index in np.flatnonzero(trained == 0)]
+    if len(lost) == 1:
+        warnings.append(f"Class {lost[0]} has no row in the training part, so it cannot be learnt.")
+    elif lost:
+        warnings.append(f"Classes without a row in the training part, which cannot be learnt: {listed(lost)}.")
+    return warnings, notes
+
+
+def _where(content: TableContent | ArrayContent) -> Callable[[int], str]:
+    return content.where if isinstance(content, TableContent) else lambda row: f"row {row + 1}"
+
+
+def _uri(content: TableContent) -> str:
+    """The source as messages call it: its file, or the folder of its files."""
+    first = content.files[0][0]
+    return first if len(content.files) == 1 else first.rpartition("/")[0]
+
+
+def listed(items: Sequence[str]) -> str:
+    """Items in a sentence, cut where there are many."""
+    more = len(items) - MOST_LISTED
+    return ", ".join(items[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

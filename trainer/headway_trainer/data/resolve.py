@@ -1,0 +1,138 @@
+"""The schema of a table: what `data.columns` says of each column, and a careful guess where it says nothing. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import pyarrow as pa
+
+from headway_api.columns import Column as Given
+from headway_trainer.data.content import ColumnFacts
+from headway_trainer.data.convert import convert
+from headway_trainer.data.infer import Guess, guess, storage_kind
+from headway_trainer.data.schema import Column, ColumnStats, Kind, Role, Schema
+from headway_trainer.data.statistics import describe
+from headway_trainer.errors import UserError
+
+_SHOWN = 20
+MOST_PROBLEMS = 5
+"""Problems that one error tells of; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A table whose columns are known."""
+
+    schema: Schema
+    table: pa.Table
+    """All columns, as the types of their kinds."""
+    warnings: list[str] = field(default_factory=list)
+    """What people should know of what was guessed."""
+    problems: list[str] = field(default_factory=list)
+    """What was not guessed, as training would depend on it: each says what to write."""
+
+    def check(self) -> None:
+        """Raise UserError if there is any problem."""
+        if self.problems:
+            more = len(self.problems) - MOST_PROBLEMS
+            told = "; ".join(self.problems[:MOST_PROBLEMS])
+            raise UserError(told + (f"; and {more} more columns have such problems" if more > 0 else ""))
+
+
+def resolve(
+    table: pa.Table,
+    given: Mapping[str, Given],
+    targets: Sequence[str],
+    *,
+    uri: str,
+    where: Callable[[int], str],
+    facts: Mapping[str, ColumnFacts] = MappingProxyType({}),
+) -> Resolved:
+    """Kind and role of each column of a table whose columns are as `TableContent` has them.
+
+    given is `data.columns`, of which the ignored columns need not be there, as they are not read; targets are the
+    columns to predict; facts are what reading told of the columns. Raises UserError for a name that is no column, and
+    for a value that is not of the kind that is given.
+    """
+    for name in (*targets, *(name for name, said in given.items() if said.role != "ignore")):
+        refuse_unknown(name, table.column_names, "data.target" if name in targets else "data.columns", uri)
+    columns: list[Column] = []
+    arrays: list[pa.ChunkedArray] = []
+    warnings: list[str] = []
+    problems: list[str] = []
+    for name in table.column_names:
+        said = given.get(name)
+        kind = said.kind if said else None
+        role: Role | None = "target" if name in targets else said.role if said else None
+        column, values, told = _column(_Read(name, table[name], facts.get(name, ColumnFacts())), kind, role, where)
+        columns.append(column)
+        arrays.append(values)
+        warnings += [told.warning] if told is not None and told.warning else []
+        problems += [told.problem] if told is not None and told.problem else []
+    rows, read = ColumnStats(rows=len(table)), set(table.column_names)
+    columns += [
+        Column(name=name, kind=said.kind or "id", role="ignore", why="given, so it was not read", stats=rows)
+        for name, said in given.items()
+        if name not in read
+    ]
+    return Resolved(Schema(columns=columns), pa.table(arrays, names=table.column_names), warnings, problems)
+
+
+def refuse_unknown(name: str, names: Sequence[str], field_name: str, uri: str) -> None:
+    """Raise UserError, with the nearest name, if name is none of names."""
+    if name in names:
+        return
+    shown = ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"{field_name}: {uri} has no column {name!r}, it has {shown}{hint}")
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A column as it was read."""
+
+    name: str
+    values: pa.ChunkedArray
+    facts: ColumnFacts
+
+
+def _column(
+    read: _Read, kind: Kind | None, role: Role | None, where: Callable[[int], str]
+) -> tuple[Column, pa.ChunkedArray, Guess | None]:
+    """One column; the guess where there had to be one that people may have to know of."""
+    values = read.values
+    if role == "ignore":
+        return _record(read, values, kind or storage_kind(values.type), "ignore"), values, None
+    if kind is not None:
+        values = convert(values, kind, read.name, where)
+        return _record(read, values, kind, role or ("ignore" if kind == "id" else "feature")), values, None
+    if role is not None and role != "feature":
+        # What divides or weighs rows, or is predicted, is no feature, so nothing about it is guessed here.
+        why = "named as the target" if role == "target" else "given"
+        return _record(read, values, storage_kind(values.type), role, why=why), values, None
+    told = guess(read.name, values, describe(values), read.facts, where)
+    if role == "feature" and told.kind == "id":
+        # Somebody wants to learn from it, so it is what it is stored as.
+        told = Guess("text" if pa.types.is_string(values.type) else "number", "feature", told.why)
+    if told.kind in ("category", "text") and not pa.types.is_null(values.type):
+        values = convert(values, told.kind, read.name, where)
+    why = told.why if role is None else f"role given; {told.why}"
+    return _record(read, values, told.kind, told.role, why=why), values, told if role is None or told.problem else None
+
+
+def _record(read: _Read, values: pa.ChunkedArray, kind: Kind, role: Role, *, why: str = "given") -> Column:
+    """A column of which enough is said; values are as its kind has them."""
+    stats = describe(values)
+    return Column(
+        name=read.name,
+        kind=kind,
+        role=role,
+        dtype=str(read.values.type),
+        nullable=stats.missing > 0,
+        why=f"{why}, read as {read.facts.written}" if read.facts.written else why,
+        stats=stats,
+    )
