@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,6 @@ from pydantic import Field
 from torch import nn
 
 from headway_api.base import StatusSection
-from headway_api.training import Precision
 from headway_trainer.errors import UserError
 from headway_trainer.metrics import Metrics, Ranks
 from headway_trainer.metrics.base import finite
@@ -19,7 +19,6 @@ from headway_trainer.metrics.ranking import Ranking
 from headway_trainer.report.model import Confusion
 from headway_trainer.tasks import Task
 from headway_trainer.tasks.base import ValuePrediction
-from headway_trainer.training.precision import autocast
 
 JUDGED_ROWS = 1024
 """The outputs of so many rows are judged at once."""
@@ -74,7 +73,7 @@ def evaluate(
     metrics: Sequence[str],
     ranks: Ranks,
     batch_size: int = JUDGED_ROWS,
-    precision: Precision = "fp32",
+    context: Callable[[], AbstractContextManager[None]] = nullcontext,
     device: torch.device | str = "cpu",
     feed: Callable[[torch.Tensor], torch.Tensor] | None = None,
     after_batch: Callable[[], None] = lambda: None,
@@ -82,13 +81,13 @@ def evaluate(
     """Judge the model, which is left in the mode that it was in, on the rows of all ranks.
 
     Every rank has to call it with its own shard, which may be empty; each gets the same answer. It takes batch_size
-    rows at once, in the precision: as many as in training, and the memory that did there does here. feed puts rows on
-    the device as the model takes them (`data.batches.Feed`); without it they are as the model takes them.
+    rows at once, each forward pass in the context: as in training, and the memory that did there does here. feed puts
+    rows on the device as the model takes them (`data.batches.Feed`); without it they are as the model takes them.
     """
     device = torch.device(device)
     judged = task.metrics(metrics, rows=shard.rows, device=device)
     was_training = model.training
-    batches = _Batches(model.to(device).eval(), batch_size, precision, device, feed or _as_it_is(device), after_batch)
+    batches = _Batches(model.to(device).eval(), batch_size, context, device, feed or _as_it_is(device), after_batch)
     try:
         with torch.no_grad():
             for outputs, y, weights in _joined(batches.of(shard)):
@@ -136,7 +135,7 @@ class _Batches:
 
     _model: nn.Module
     _size: int
-    _precision: Precision
+    _context: Callable[[], AbstractContextManager[None]]
     _device: torch.device
     _feed: Callable[[torch.Tensor], torch.Tensor]
     _after_batch: Callable[[], None]
@@ -158,7 +157,7 @@ class _Batches:
 
     def _outputs(self, x: torch.Tensor) -> torch.Tensor | None:
         try:
-            with autocast(self._precision, self._device):
+            with self._context():
                 outputs: torch.Tensor = self._model(self._feed(x))
             return outputs.float()
         except torch.OutOfMemoryError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.link import Link, Silence, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop, best_metric
 from headway_trainer.training.loop_inputs import LoopInputs
-from headway_trainer.training.precision import make_reproducible
+from headway_trainer.training.precision import autocast, make_reproducible
 from headway_trainer.training.process_group import Group, current_group
 from headway_trainer.training.sampler import shard_rows
 
@@ -164,7 +165,7 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
             metrics=names if split == "test" else [name for name in names if METRICS[name].scalar],
             ranks=inputs.group,
             batch_size=max(1, inputs.spec.batch_size // inputs.group.world_size),
-            precision=end.precision_used,
+            context=partial(autocast, end.precision_used, inputs.device),
             device=inputs.device,
             feed=Feed(inputs.info, inputs.device),
         )

@@ -256,7 +256,8 @@ def _weights(result: RunResult) -> str:
         ]
         after = (
             "\nIts rows must go through the transforms of the training, `info.transforms.apply(rows)`: "
-            "a pyarrow table or an array; `info.classes` names the outputs.\n"
+            "a pyarrow table or an array. `headway_trainer.tasks.task_of(info).prediction.of(outputs)` makes "
+            "classes, or values in their units, of what the model gives.\n"
         )
     else:
         code = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 from safetensors.torch import load
@@ -208,7 +209,7 @@ class Loop:
             metrics=epoch_metrics(self._task, wanted),
             ranks=inputs.group,
             batch_size=max(1, spec.batch_size // inputs.group.world_size),
-            precision=self._precision,
+            context=partial(autocast, self._precision, inputs.device),
             device=inputs.device,
             feed=self._feed,
             after_batch=self._after_judging,
