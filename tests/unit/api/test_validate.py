@@ -126,6 +126,12 @@ def test_a_job_without_a_mistake_is_valid(document: dict[str, Any]) -> None:
             "spec.training.arguments",
             "is too large: 70009 bytes as JSON, at most 65536 are allowed",
         ),
+        (
+            {"spec.data.columns": {f"{number}{'x' * 1000}": {"role": "ignore"} for number in range(300)}},
+            "spec.data.columns",
+            "is too large: 307990 bytes as JSON, at most 262144 are allowed; name only the columns that are not to be"
+            " told from their values",
+        ),
         ({"spec.seed": 10**30}, "spec.seed", None),
         ({"kind": "trainingjob"}, "kind", '"trainingjob" is not allowed: write TrainingJob'),
     ],
