@@ -22,7 +22,7 @@ from headway_trainer.data.info import INFO_FILE, x_file, y_file
 from headway_trainer.data.preparation import Prepared, data_digest
 from headway_trainer.data.read import memory as memory_module
 from headway_trainer.data.shards import read_rows, write_array
-from headway_trainer.data.split import split
+from headway_trainer.data.split.at_random import split
 from headway_trainer.data.transform import Scale
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store

@@ -1,7 +1,6 @@
 """Which rows train, choose and judge the model. Pure: the same rows, shares and seed give the same parts, always."""
 
-from headway_trainer.data.split.at_random import split
 from headway_trainer.data.split.divide import Column, Dividing, divide, dividing
 from headway_trainer.data.split.parts import Indices, PartOf, Parts
 
-__all__ = ["Column", "Dividing", "Indices", "PartOf", "Parts", "divide", "dividing", "split", "split_given"]
+__all__ = ["Column", "Dividing", "Indices", "PartOf", "Parts", "divide", "dividing"]

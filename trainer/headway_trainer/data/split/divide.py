@@ -82,11 +82,6 @@ def divide(
     return Parts(gathered(part_of, len(shares), seed), stratified=False, by=by)
 
 
-def split_given(part_of: PartOf, shares: Sequence[float], seed: int, labels: Indices | None = None) -> Parts:
-    """The parts that the source gives; those that it does not give share its training rows by chance."""
-    return _rest(part_of, shares, seed, labels=labels, column=None, by="")
-
-
 def _rest(
     given: PartOf,
     shares: Sequence[float],
