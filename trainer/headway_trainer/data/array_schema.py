@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headway_api.columns import Kind
 from headway_trainer.data.content import ArrayContent
-from headway_trainer.data.schema import Column, ColumnStats, Kind
+from headway_trainer.data.schema import Column, ColumnStats
 from headway_trainer.data.statistics import describe
 from headway_trainer.data.targets import Target
 

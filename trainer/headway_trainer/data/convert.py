@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway_trainer.data.schema import Kind
+from headway_api.columns import Kind
 from headway_trainer.data.statistics import shortened
 from headway_trainer.errors import UserError
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway_api.columns import Kind
 from headway_trainer.data.info import LARGEST
-from headway_trainer.data.schema import Column, Kind, Schema
+from headway_trainer.data.schema import Column, Schema
 from headway_trainer.data.transform import (
     Boolean,
     Category,

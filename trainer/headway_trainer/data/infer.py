@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway_api.columns import Kind, Role
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.read.yaml_keys import key
-from headway_trainer.data.schema import ColumnStats, Kind, Role
+from headway_trainer.data.schema import ColumnStats
 from headway_trainer.data.written import problem_of, quoted
 
 FEWEST_ROWS = 10

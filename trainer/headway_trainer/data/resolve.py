@@ -10,10 +10,11 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from headway_api.columns import Column as Given
+from headway_api.columns import Kind, Role
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.convert import convert
 from headway_trainer.data.infer import Guess, guess, storage_kind
-from headway_trainer.data.schema import Column, ColumnStats, Kind, Role, Schema
+from headway_trainer.data.schema import Column, ColumnStats, Schema
 from headway_trainer.data.statistics import describe
 from headway_trainer.errors import UserError
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from pydantic import Field
 
 from headway_api.base import StatusSection
-
-Kind = Literal["number", "boolean", "category", "text", "time", "image", "series", "vector", "id"]
-"""What the values mean. The storage type alone does not tell: 1 to 5 may be a quantity, a class or an identifier."""
-Role = Literal["feature", "target", "weight", "group", "time", "fold", "ignore"]
-"""What a column is for."""
+from headway_api.columns import Kind, Role
 
 
 class TopValue(StatusSection):
