@@ -101,7 +101,7 @@ class Reported:
     def run_config(self) -> None:
         """Nowhere."""
 
-    def end(self) -> TrainEnd:
+    def end(self, _: int | None) -> TrainEnd:
         return TrainEnd(finished=True, step=7)
 
 

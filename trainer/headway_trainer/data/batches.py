@@ -81,7 +81,7 @@ class Batches:
         self._clock = clock
         self._pool: ThreadPoolExecutor | None = None
         self.waited = 0.0
-        """Seconds that whoever worked on the batches has waited for them."""
+        """Seconds that whoever works on the batches has waited for them, and for what is done to them on a CPU."""
 
     def __len__(self) -> int:
         return len(self._y)
@@ -100,9 +100,10 @@ class Batches:
     def _ready(self, gathered: Callable[[], Batch]) -> Batch:
         began = self._clock()
         x, y, weights = gathered()
-        self.waited += self._clock() - began
         weights = None if weights is None else weights.to(self._device, non_blocking=True)
-        return Batch(self._feed(x), y.to(self._device, non_blocking=True), weights)
+        batch = Batch(self._feed(x), y.to(self._device, non_blocking=True), weights)
+        self.waited += self._clock() - began
+        return batch
 
     def _gather(self, part: torch.Tensor) -> Callable[[], Batch]:
         """Begin to gather the rows of these numbers; what waits for them."""

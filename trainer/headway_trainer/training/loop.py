@@ -89,6 +89,11 @@ class Loop:
                 return self.end(finished=False)
         return self.end(finished=True)
 
+    @property
+    def data_seconds(self) -> float:
+        """How long the steps of this process have waited for their rows."""
+        return self._train.waited
+
     def end(self, *, finished: bool) -> TrainEnd:
         """What there is to tell of the run so far."""
         gpu = self.inputs.device.type == "cuda"
