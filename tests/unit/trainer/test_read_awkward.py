@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pyarrow import parquet
 
 from headway_api.data import Data
 from headway_trainer.data.content import TableContent
+from headway_trainer.data.read.quotes import QuoteScan
 from headway_trainer.data.sources import load
 from headway_trainer.errors import UserError
 
@@ -484,3 +486,24 @@ def test_a_cut_gzip_file_is_the_users_error(tmp_path: Path) -> None:
     whole = gzip.compress(b"a,y\n" + b"1,0\n" * 1000)
     with pytest.raises(UserError, match="cannot be unpacked"):
         _load(_write(tmp_path, whole[:-20], "data.csv.gz"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_quotes_are_followed_however_the_file_comes_in_chunks(size: int) -> None:
+    data = b'"a ""b"" c",1\r\n"d\r\ne, f\ng",2\n5" pipe,3\n"",4\n"""",5\n'
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    scan = QuoteScan("data.csv", '"', ",", 2, 0, trusted=False)
+    assert b"".join(scan.watch(chunks)) == data
+    assert (scan.lines, scan.breaks, scan.longest) == (7, 2, (2, 2))
+
+
+def test_many_quoted_values_are_followed_in_linear_time() -> None:
+    row = b'"one value","another, and more"\n'
+
+    def steps(rows: int) -> float:
+        scan = QuoteScan("data.csv", '"', ",", 2, 0, trusted=False)
+        begin = time.process_time()
+        list(scan.watch([b'"over\ntwo lines",x\n' + row * rows]))
+        return time.process_time() - begin
+
+    assert steps(40_000) < 20 * steps(4_000) + 0.5

@@ -37,6 +37,8 @@ FITS: Mapping[Kind, Callable[[str, pa.ChunkedArray], ColumnTransform]] = Mapping
     }
 )
 """What encodes a column of each kind that can be learnt from."""
+_BLOCK_NUMBERS = 2**21
+"""Numbers that are looked at at once."""
 
 
 def choose_steps(schema: Schema, table: pa.Table, where: Callable[[int], str]) -> list[Step]:
@@ -63,18 +65,22 @@ def check_array(x: npt.NDArray[Any]) -> list[str]:
     """
     if x.dtype.kind != "f":
         return []
-    if (beyond := np.abs(x) > LARGEST).any():
-        row = int(np.argwhere(beyond)[0][0])
-        raise UserError(
-            f"the features hold a number beyond {LARGEST:g} in row {row + 1}: replace it, by NaN for example"
-        )
-    empty = np.isnan(x)
-    if not empty.any():
+    count = 0
+    for start in range(0, len(x), step := max(1, _BLOCK_NUMBERS // max(1, x[0].size))):
+        block = x[start : start + step]
+        if (beyond := np.abs(block) > LARGEST).any():
+            row = start + int(np.argwhere(beyond)[0][0])
+            raise UserError(
+                f"the features hold a number beyond {LARGEST:g} in row {row + 1}: replace it, by NaN for example"
+            )
+        empty = np.isnan(block)
+        if empty.any() and x.ndim > 2:  # noqa: PLR2004 - rows and features
+            row = start + int(np.argwhere(empty)[0][0])
+            raise UserError(f"the features hold NaN in row {row + 1}: images must be complete; take such rows out")
+        count += int(empty.sum())
+    if not count:
         return []
-    if x.ndim > 2:  # noqa: PLR2004 - rows and features
-        row = int(np.argwhere(empty)[0][0])
-        raise UserError(f"the features hold NaN in row {row + 1}: images must be complete; take such rows out")
-    return [f"{int(empty.sum())} empty values of features were replaced by the median of the training part."]
+    return [f"{count} empty values of features were replaced by the median of the training part."]
 
 
 def _of(column: Column, done: str | None) -> str:

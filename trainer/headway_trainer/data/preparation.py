@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_fil
 from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
 from headway_trainer.data.sample import choose_rows, spread, write_sample
-from headway_trainer.data.shards import write_array
+from headway_trainer.data.shards import write_array, write_blocks
 from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
@@ -37,7 +38,9 @@ from headway_trainer.storage import FileDigest, Store
 Indices = npt.NDArray[np.int64]
 ARRAY = "x"
 """What the features of a source of arrays are called."""
-FORMAT = 4
+BLOCK_BYTES = 4 * 1024 * 1024
+"""Features that are made and written at once."""
+FORMAT = 5
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
 
 
@@ -246,16 +249,27 @@ def _write(
     store.delete(INFO_FILE)
     files = []
     for name, index in zip(SPLITS, parts.indices, strict=True):
-        files.append(write_array(store, x_file(name), _stored(rows(index), chain)))
+        shape, dtype = (len(index), *chain.input_shape), np.uint8 if _stays(chain) else np.float32
+        blocks = (_stored(rows(some), chain) for some in _in_blocks(index, chain.input_shape))
+        files.append(write_blocks(store, x_file(name), shape, dtype, blocks))
         files.append(write_array(store, y_file(name), y[index]))
         if weights is not None:
             files.append(write_array(store, w_file(name), weights[index]))
     return files
 
 
+def _stays(chain: Chain) -> bool:
+    """Whether rows are stored as they are: numbers of 8 bits, a quarter of the size, for `batches.Feed` to scale."""
+    return isinstance(chain, ArrayChain) and chain.tensor.type == "uint8"
+
+
 def _stored(rows: Any, chain: Chain) -> npt.NDArray[Any]:
-    """Rows as they are stored: as the model takes them; but numbers of 8 bits as they are, a quarter of the size, for
-    `batches.Feed` to scale them on the device."""
-    if isinstance(rows, np.ndarray) and rows.dtype == np.uint8:
-        return rows
-    return chain.apply(rows)
+    """Rows as they are stored."""
+    return rows if _stays(chain) else chain.apply(rows)
+
+
+def _in_blocks(index: Indices, row_shape: tuple[int, ...]) -> Iterator[Indices]:
+    """Row numbers in blocks whose features take BLOCK_BYTES in 64 bits."""
+    step = max(1, BLOCK_BYTES // (8 * max(1, math.prod(row_shape))))
+    for start in range(0, len(index), step):
+        yield index[start : start + step]

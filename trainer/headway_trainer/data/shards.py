@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,19 +24,29 @@ _HEADER_BYTES = 4096
 
 def write_array(store: Store, path: str, array: npt.NDArray[Any]) -> FileDigest:
     """Write an array as .npy (format 1.0, C order) without a second copy of it in memory; what was written."""
-    array = np.ascontiguousarray(array)
+    return write_blocks(store, path, array.shape, array.dtype, [array])
+
+
+def write_blocks(
+    store: Store, path: str, shape: tuple[int, ...], dtype: npt.DTypeLike, blocks: Iterable[npt.NDArray[Any]]
+) -> FileDigest:
+    """Write an array of that shape and type, which comes in blocks of rows, as `write_array`; what was written."""
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    described = np.lib.format.header_data_from_array_1_0(np.empty(0, dtype)) | {"shape": shape, "fortran_order": False}
+    np.lib.format.write_array_header_1_0(header, described)
     digest = hashlib.sha256(header.getvalue())
+    size = len(header.getvalue())
     with store.open_output(path) as stream:
         stream.write(header.getvalue())
-        flat = array.reshape(-1)
-        step = max(1, CHUNK // max(1, array.itemsize))
-        for start in range(0, flat.size, step):
-            chunk = flat[start : start + step].tobytes()
-            digest.update(chunk)
-            stream.write(chunk)
-    return FileDigest(name=path, sha256=digest.hexdigest(), size_bytes=len(header.getvalue()) + array.nbytes)
+        for block in blocks:
+            flat = np.ascontiguousarray(block, dtype).reshape(-1)
+            step = max(1, CHUNK // max(1, flat.itemsize))
+            for start in range(0, flat.size, step):
+                chunk = flat[start : start + step].tobytes()
+                digest.update(chunk)
+                stream.write(chunk)
+                size += len(chunk)
+    return FileDigest(name=path, sha256=digest.hexdigest(), size_bytes=size)
 
 
 def read_split(

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from headway_trainer.data.content import ColumnFacts, ReadFacts
+from headway_trainer.data.read.builder import ColumnBuilder
 from headway_trainer.data.read.columns import Reading, TextColumn
 from headway_trainer.data.read.encoding import shown
 from headway_trainer.data.read.files import SourceFile, SourceFiles
@@ -23,7 +24,7 @@ from headway_trainer.data.read.sniff import NAMELESS, Dialect, sniff
 from headway_trainer.data.read.streams import ChunkStream, codec_of, open_text
 from headway_trainer.errors import UserError
 
-_BLOCKS = (8 * 1024 * 1024, 128 * 1024 * 1024, 1024 * 1024 * 1024)
+_BLOCKS = (4 * 1024 * 1024, 128 * 1024 * 1024, 1024 * 1024 * 1024)
 """Bytes parsed at once; the larger ones for files with a row that does not fit."""
 _STRADDLES = ("straddling object", "block size")
 _MANY_BREAKS = 100
@@ -56,9 +57,12 @@ def read_csv(files: SourceFiles, options: Options, wanted: Sequence[str]) -> Rea
     rows = sum(file.rows for file in found)
     check_table([(reading.kind, surveyed.sizes[name]) for name, reading in readings.items()], rows, files.uri)
     unquoted = dict.fromkeys(readings, 0)
-    tables = [_read(file, options, readings, unquoted) for file in found]
+    builders = {name: ColumnBuilder(reading.kind, rows) for name, reading in readings.items()}
+    for file in found:
+        _read(file, options, readings, unquoted, builders)
+    columns = {name: builders.pop(name).finish() for name in readings}
     facts = _facts(readings, surveyed.columns, unquoted, options)
-    return ReadTables(tables, facts, _read_facts(found), surveyed.warnings)
+    return ReadTables(columns, [file.rows for file in found], facts, _read_facts(found), surveyed.warnings)
 
 
 def _open(source: SourceFile, options: Options, wanted: Sequence[str]) -> _File:
@@ -204,8 +208,14 @@ def _without_nameless(readings: dict[str, Reading], uri: str) -> dict[str, Readi
     return {name: reading for name, reading in readings.items() if name not in nameless}
 
 
-def _read(file: _File, options: Options, readings: dict[str, Reading], unquoted: dict[str, int]) -> pa.Table:
-    """The values of a file."""
+def _read(
+    file: _File,
+    options: Options,
+    readings: dict[str, Reading],
+    unquoted: dict[str, int],
+    builders: dict[str, ColumnBuilder],
+) -> None:
+    """Add the values of a file to each column, and count the empty ones in unquoted."""
     shown = [(str(index), name) for index, name in enumerate(file.dialect.names) if name in readings]
     direct = {number: readings[name].kind for number, name in shown if readings[name].read is None}
     convert = csv.ConvertOptions(
@@ -216,12 +226,10 @@ def _read(file: _File, options: Options, readings: dict[str, Reading], unquoted:
         include_columns=[number for number, _ in shown],
     )
     words = pa.array(options.null_words, pa.string())
-    parts: dict[str, list[pa.Array]] = {name: [] for name in readings}
     for batch in _batches(file, options, convert):
         for (_, name), values in zip(shown, batch.columns, strict=True):
             unquoted[name] += values.null_count
-            parts[name].append(readings[name].apply(values, words))
-    return pa.table({name: pa.chunked_array(parts[name], readings[name].kind) for name in readings})
+            builders[name].add(readings[name].apply(values, words))
 
 
 def _facts(

@@ -16,8 +16,10 @@ from headway_trainer.errors import UserError
 class ReadTables:
     """What files of a table hold."""
 
-    tables: list[pa.Table]
-    """The rows of each file, all of the same columns and types."""
+    columns: dict[str, pa.ChunkedArray]
+    """The columns over all files."""
+    counts: list[int]
+    """Rows of each file."""
     facts: dict[str, ColumnFacts]
     read: ReadFacts = field(default_factory=ReadFacts)
     warnings: list[str] = field(default_factory=list)

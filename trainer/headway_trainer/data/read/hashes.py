@@ -12,6 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_ROWS = 2**18
+"""Values that are looked at at once."""
+_BLOCK_BYTES = 16 * 1024 * 1024
+
 
 def hash_table(table: pa.Table) -> str:
     """sha256 over names, types and values, the same for any division into files and chunks, and for any file format."""
@@ -21,8 +25,8 @@ def hash_table(table: pa.Table) -> str:
         digest.update(json.dumps([name, str(column.type), len(column)]).encode())
         # Each kind of buffer is one stream over all chunks, so that their borders leave no trace.
         streams: dict[str, Any] = {}
-        for chunk in column.chunks:
-            for stream, data in _buffers(chunk):
+        for some in (chunk.slice(start, _ROWS) for chunk in column.chunks for start in range(0, len(chunk), _ROWS)):
+            for stream, data in _buffers(some):
                 streams.setdefault(stream, hashlib.sha256()).update(data)
         for stream in sorted(streams):
             digest.update(streams[stream].digest())
@@ -34,7 +38,10 @@ def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        # By blocks of rows, as an array whose axes were moved is copied for it.
+        step = max(1, _BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
+        for start in range(0, len(array), step):
+            digest.update(np.ascontiguousarray(array[start : start + step]).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

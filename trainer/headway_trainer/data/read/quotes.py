@@ -13,6 +13,8 @@ from headway_trainer.errors import UserError
 
 _MOST_KEPT = 4 * 1024 * 1024
 """Bytes of a value over several lines that are looked at."""
+_LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes that are kept while the end of a line is waited for."""
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -47,10 +49,13 @@ class QuoteScan:
         held = b""
         last = b"\n"
         for chunk in chunks:
-            # What follows a quote tells what it is: quotes at the end wait for what comes next.
+            # Whole lines, as what follows a quote tells what it is, and values seldom go over lines.
             whole = held + chunk if held else chunk
-            ready = whole.rstrip(self._quote)
+            end = whole.rfind(b"\n") + 1 or whole.rfind(b"\r", 0, -1) + 1
+            ready = whole[:end] if end or len(whole) < _LONGEST_LINE else whole.rstrip(self._quote)
             held = whole[len(ready) :]
+            if not ready:
+                continue
             self._look(last, ready)
             last = ready[-1:] or last
             yield ready
@@ -90,7 +95,7 @@ class QuoteScan:
 
     def _walk(self, data: bytes) -> None:
         """Go from value to value; data begins with the byte before what is to be looked at."""
-        at = 1
+        at, counted, lines = 1, 1, self.lines
         while True:
             if not self._inside:
                 opening = self._opening.search(data, at)
@@ -98,8 +103,9 @@ class QuoteScan:
                     return
                 at = opening.end()
                 self._inside = True
-                # The first byte was counted before.
-                self._opened = self._first_line + self.lines + line_ends(data[1:at]) + 1
+                lines += line_ends(data[counted:at])
+                counted = at
+                self._opened = self._first_line + lines + 1
             closing = self._closing.match(data, at)
             if closing is None:
                 self._keep(data[at:])

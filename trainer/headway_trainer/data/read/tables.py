@@ -26,9 +26,10 @@ _EXACT = 2**53
 def load_table(files: SourceFiles, targets: Sequence[str], options: Options) -> TableContent:
     """Read the files as one table. Raises UserError, naming file, column and row where known; StorageError."""
     found = read_csv(files, options, targets) if files.format == "csv" else read_typed(files, options)
-    counts = [len(table) for table in found.tables]
-    table = pa.concat_tables(found.tables)
-    found.tables.clear()
+    counts = found.counts
+    table = pa.table(found.columns)
+    # What passed on the way is given back before the rows are prepared.
+    pa.default_memory_pool().release_unused()
     if len(table) == 0:
         raise UserError(f"data.source: {files.uri} has columns but no rows")
     _check_targets(table, targets, files.uri)

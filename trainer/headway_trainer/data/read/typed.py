@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.read import jsonl
+from headway_trainer.data.read.builder import joined
 from headway_trainer.data.read.canonical import canonical, unify
 from headway_trainer.data.read.columns import TextColumn
 from headway_trainer.data.read.files import SourceFile, SourceFiles
@@ -43,11 +43,8 @@ def read_typed(files: SourceFiles, options: Options) -> ReadTables:
         if pa.types.is_string(column.type) and not facts[name].category:
             column, fact = _text(column, options, options.kinds.get(name))
             facts[name] = _merged(fact, facts[name])
-        made[name] = column
-    whole = pa.table(made)
-    starts = np.cumsum([0, *counts]).tolist()
-    parts = [whole.slice(start, count) for start, count in zip(starts, counts, strict=False)]
-    return ReadTables(parts, facts)
+        made[name] = joined(column.chunks, column.type)
+    return ReadTables(made, counts, facts)
 
 
 def _read(

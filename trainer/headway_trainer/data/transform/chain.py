@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,10 @@ from headway_trainer.data.transform.words import Words
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
+_COLUMNS_BYTES = 4 * 1024 * 1024
+"""Training rows of columns that are picked out at once."""
+_BLOCK_BYTES = 64 * 1024 * 1024
+"""Training rows of an array that are looked at at once."""
 
 ColumnTransform = Annotated[Number | Boolean | Category | Times | Words | Vector, Field(discriminator="kind")]
 """A fitted transform of a table's columns.
@@ -52,12 +57,21 @@ class TableChain(StatusSection):
 
     @staticmethod
     def fit(steps: Sequence[Step], table: pa.Table, train: Indices, method: Method) -> TableChain:
-        """Fit each step, and the scaling, on the rows `train` of the table; no other row is shown to any of them."""
-        rows = table.select(list(dict.fromkeys(step.column for step in steps))).take(pa.array(train))
-        transforms = [step.fit(step.column, rows[step.column]) for step in steps]
-        chain = TableChain(transforms=transforms)
-        quantities = np.array([one for transform in transforms for one in transform.quantities])
-        return TableChain(transforms=transforms, scale=Scale.fit(chain._encode(rows), method, quantities))
+        """Fit each step, and the scaling, on the rows `train` of the table; no other row is shown to any of them.
+
+        Few columns at a time: the training rows of all are never picked out at once.
+        """
+        transforms: list[ColumnTransform] = []
+        scales: list[Scale] = []
+        wide = max(1, _COLUMNS_BYTES // (8 * max(1, len(train))))
+        for start in range(0, len(steps), wide):
+            some = steps[start : start + wide]
+            rows = table.select(list(dict.fromkeys(step.column for step in some))).take(pa.array(train))
+            fitted = [step.fit(step.column, rows[step.column]) for step in some]
+            transforms += fitted
+            if method != "none" and len(train):
+                scales += [_scale(fitted, rows, method)]
+        return TableChain(transforms=transforms, scale=Scale.beside(scales) if scales else Scale())
 
     @property
     def feature_names(self) -> list[str]:
@@ -95,6 +109,14 @@ class TableChain(StatusSection):
         return x
 
 
+def _scale(transforms: Sequence[ColumnTransform], rows: pa.Table, method: Method) -> Scale:
+    quantities = np.array([one for transform in transforms for one in transform.quantities])
+    if quantities.any():
+        return Scale.fit(TableChain(transforms=list(transforms))._encode(rows), method, quantities)
+    count = len(quantities)
+    return Scale(method=method, offset=[0.0] * count, divisor=[1.0] * count)
+
+
 class ArrayChain(StatusSection):
     """From an array of numbers (rows, *row_shape) to features: empty values filled in, scaled, as float32."""
 
@@ -113,12 +135,16 @@ class ArrayChain(StatusSection):
         name: str, x: npt.NDArray[Any], train: Indices, method: Method, names: list[str] | None = None
     ) -> ArrayChain:
         """Fit the medians and the scaling on the rows `train` of x, (rows, *row_shape); name is the array's."""
-        rows = x[train]
         tensor = Tensor(name=name, type=_tensor_type(x.dtype), shape=x.shape[1:])
-        values = _floating(rows)
-        fill = _medians(values) if x.ndim == 2 else []  # noqa: PLR2004 - rows and features
+        fill = _medians(x, train) if x.ndim == 2 else []  # noqa: PLR2004 - rows and features
         chain = ArrayChain(tensor=tensor, names=names, fill=fill)
-        return chain.model_copy(update={"scale": Scale.fit(chain._filled(values), method)})
+        step = max(1, _BLOCK_BYTES // (8 * max(1, math.prod(x.shape[1:]))))
+
+        def blocks() -> Iterator[npt.NDArray[np.floating]]:
+            for start in range(0, len(train), step):
+                yield chain._filled(_floating(x[train[start : start + step]]))
+
+        return chain.model_copy(update={"scale": Scale.fit_blocks(blocks, method)})
 
     @property
     def feature_names(self) -> list[str] | None:
@@ -172,7 +198,8 @@ def _tensor_type(dtype: np.dtype[Any]) -> TensorType:
     return "float" if _floating(np.empty(0, dtype)).dtype == np.float32 else "double"
 
 
-def _medians(x: npt.NDArray[np.floating]) -> list[float]:
-    """Of each feature's numbers; 0 where it has none."""
-    known = (column[~np.isnan(column)] for column in x.T)
+def _medians(x: npt.NDArray[Any], train: Indices) -> list[float]:
+    """Of each feature's numbers in the rows `train`; 0 where it has none."""
+    columns = (_floating(column[train]) for column in x.T)
+    known = (column[~np.isnan(column)] for column in columns)
     return [float(np.median(column)) if column.size else 0.0 for column in known]
