@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from headway_trainer.data.info import DataInfo, Split
 from headway_trainer.errors import UserError
@@ -40,8 +40,9 @@ class Here:
     """The parts that data_batches has been asked for."""
 
 
-class DataBatch(NamedTuple):
-    """Some of a worker's rows, on the device that the worker computes on."""
+@dataclass(frozen=True)
+class DataBatch:
+    """Some of a worker's rows, on the device that the worker computes on. `x, y, weight = batch` takes it apart."""
 
     x: torch.Tensor
     """float32 (rows, *input_shape)."""
@@ -50,6 +51,13 @@ class DataBatch(NamedTuple):
     weight: float
     """What the mean loss over these rows has to be multiplied by, so that the gradients that the workers average are
     those of all their rows together: near 1, as workers have numbers of rows that differ by one."""
+    row_weights: torch.Tensor | None = None
+    """Where a column has the role weight: what each row's loss has to be multiplied by, float32 (rows,), before the
+    mean is taken; 1 on average over the training part."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """x, y and weight."""
+        return iter((self.x, self.y, self.weight))
 
 
 _here: Here | None = None
@@ -128,7 +136,7 @@ def data_batches(split: Split = "train", batch_size: int = 64, *, epoch: int | N
     )
     cut = equal_batches(rows, batch_size, here.rank, here.world_size)
     ready = batches.over(order, [bounds for bounds, _ in cut])
-    return (DataBatch(one.x, one.y, weight) for one, (_, weight) in zip(ready, cut, strict=True))
+    return (DataBatch(one.x, one.y, weight, one.weights) for one, (_, weight) in zip(ready, cut, strict=True))
 
 
 def _batches(split: Split) -> Batches:
@@ -136,12 +144,13 @@ def _batches(split: Split) -> Batches:
     import torch
 
     from headway_trainer.data.batches import Batches
-    from headway_trainer.data.shards import read_split
+    from headway_trainer.data.shards import read_split, read_weights
 
     here, info = _current(), data_info()
     if split not in here.batches:
         rows = read_split(here.store, info, split, here.rank, here.world_size)
-        here.batches[split] = Batches(rows, info, here.device or torch.device("cpu"))
+        weights = read_weights(here.store, info, split, here.rank, here.world_size)
+        here.batches[split] = Batches(rows, info, here.device or torch.device("cpu"), weights)
     return here.batches[split]
 
 

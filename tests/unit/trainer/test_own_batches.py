@@ -122,6 +122,31 @@ def test_a_pass_is_the_same_whenever_it_is_made_and_another_one_is_not(tmp_path:
 
 
 @pytest.mark.usefixtures("_restored")
+def test_a_batch_has_the_weights_of_its_rows_where_rows_have_weights(tmp_path: Path) -> None:
+    lines = [f"{number},{number % 5 + 1},{number % 2}" for number in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,w,y", *lines]) + "\n")
+    spec = {
+        "source": {"uri": str(tmp_path / "rows.csv"), "format": "csv"},
+        "columns": {"a": {"role": "feature"}, "w": {"role": "weight"}},
+        "target": "y",
+        "scale": "none",
+    }
+    info = prepare(Data.model_validate(spec), seed=0, store=Store.open(str(tmp_path / "run")))
+    here(tmp_path, info)
+    batches = list(api.data_batches("train", 16, epoch=0))
+    ratios = [w / (a % 5 + 1) for one in batches for a, w in zip(one.x[:, 0].tolist(), _numbers(one), strict=True)]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios))
+    x, y, weight = batches[0]
+    assert (len(x), weight) == (len(y), batches[0].weight)
+
+
+def _numbers(batch: api.DataBatch) -> list[float]:
+    assert batch.row_weights is not None
+    numbers: list[float] = batch.row_weights.tolist()
+    return numbers
+
+
+@pytest.mark.usefixtures("_restored")
 def test_what_cannot_be_meant_is_refused_and_a_part_without_rows_has_no_batches(
     tmp_path: Path, prepared: DataInfo
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from headway_trainer.data import batches
 from headway_trainer.errors import UserError
 from headway_trainer.storage import FileDigest, Pieces, Store
 from headway_trainer.training.checkpoints.store import Checkpoints
@@ -82,6 +83,20 @@ def test_killed_at_any_steps_and_resumed_gives_the_same_weights_bit_for_bit(
         whole.early_stopped,
     )
     assert [_timeless(record) for record in resumed.history] == [_timeless(record) for record in whole.history]
+
+
+def test_rows_that_are_gathered_ahead_give_the_same_weights_killed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "every 3 steps, all features"
+    spec = training(**SPECS[name])
+    whole, weights = never_killed(name)
+    monkeypatch.setattr(batches, "LEAST_BYTES", 1)
+    store = Store.open(str(tmp_path))
+    run_until(make_job(store, spec), 8)
+    resumed, again = finish(make_job(store, spec, attempt=2))
+    assert resumed.step == whole.step
+    assert same(weights, again)
 
 
 def test_a_run_with_another_seed_has_other_weights(tmp_path: Path) -> None:
