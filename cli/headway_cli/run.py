@@ -57,6 +57,7 @@ def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, 
     from headway_trainer.publish import RESULT_NAMES
 
     folder = RunFolder(output or Path("out") / job.metadata.name)
+    refuse_output_in_source(job, folder.path)
     console = Console()
     with folder.locked():
         attempt = folder.begin(job, fresh=fresh, names=RESULT_NAMES, note=lambda said: _print(console, said))
@@ -186,6 +187,24 @@ def refuse_what_a_cluster_has(job: TrainingJob, code: Path | None) -> None:
             f"code.configMap {job.spec.code.config_map.name} is in a cluster: "
             "give the folder that its files come from with --code DIR"
         )
+
+
+def refuse_output_in_source(job: TrainingJob, output: Path) -> None:
+    """Raise ClickException where results would become rows of the next run: in a folder that the data comes from."""
+    data = job.spec.data
+    if data is None:
+        return
+    given = data.source.parts
+    uris = [data.source.uri] if given is None else [given.train, given.validation, given.test]
+    for uri in uris:
+        if uri is None or ("://" in uri and not uri.startswith("file://")):
+            continue
+        source = Path(uri.removeprefix("file://")).expanduser().resolve()
+        if source.is_dir() and output.resolve().is_relative_to(source):
+            raise click.ClickException(
+                f"--output {output} lies in the folder that the data comes from ({uri}), so the results would be taken "
+                "for data: choose another --output"
+            )
 
 
 def code_folder(local: Local) -> str:

@@ -28,6 +28,10 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     done = f"{training.epochs_run} epochs, {training.steps} steps" if training.entrypoint is None else "trained"
     workers = f"{result.world_size} worker{'s' if result.world_size > 1 else ''} ({training.device})"
     console.print(f"{done} on {workers} in {result.duration_seconds:.1f} s{early}", highlight=False)
+    if training.kept is not None:
+        from headway_trainer.report.markdown import described
+
+        console.print(f"The model that was kept: {described(training.kept)}.", highlight=False)
     if result.message:
         console.print(result.message, highlight=False)
     shown_folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

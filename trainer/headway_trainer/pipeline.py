@@ -408,7 +408,7 @@ class Pipeline:
                 precision_used=end.precision_used,
                 resumed_from_step=end.resumed_from_step,
                 first_step_time=end.first_step_time,
-                model_step=end.model_step,
+                kept=end.kept,
                 history=end.history,
             ),
             metrics=metrics,

@@ -18,7 +18,14 @@ from headway_api import wire
 from headway_api.job import TrainingJob
 from headway_api.status import Progress
 from headway_cli.main import main
-from headway_cli.run import Local, code_folder, read_job, refuse_what_a_cluster_has, stop_on_signals
+from headway_cli.run import (
+    Local,
+    code_folder,
+    read_job,
+    refuse_output_in_source,
+    refuse_what_a_cluster_has,
+    stop_on_signals,
+)
 from headway_cli.run_folder import Attempt, RunFolder, job_digest
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line
@@ -133,6 +140,33 @@ def test_code_in_a_config_map_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match=r"code\.configMap mine is in a cluster: .* --code DIR"):
         refuse_what_a_cluster_has(its, None)
     refuse_what_a_cluster_has(its, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "refused"),
+    [
+        ({"uri": "rows"}, "rows", True),
+        ({"uri": "rows"}, "rows/out", True),
+        ({"uri": "."}, "out", True),
+        ({"parts": {"train": "other", "test": "rows"}}, "rows/out", True),
+        ({"uri": "rows/one.csv"}, "rows", False),
+        ({"uri": "rows/*.csv"}, "rows", False),
+        ({"uri": "rows"}, "out", False),
+        ({"uri": "s3://rows"}, "s3:/rows", False),
+    ],
+)
+def test_results_that_would_be_rows_of_the_next_run_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: dict[str, Any], output: str, *, refused: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("rows", "other"):
+        (tmp_path / name).mkdir()
+    its = job(data={"source": source, "target": "y"})
+    if not refused:
+        refuse_output_in_source(its, tmp_path / output)
+        return
+    with pytest.raises(click.ClickException, match=r"lies in the folder that the data comes from .*: choose another"):
+        refuse_output_in_source(its, tmp_path / output)
 
 
 def test_what_only_a_cluster_looks_at_does_not_make_another_run() -> None:

@@ -133,3 +133,12 @@ def test_a_last_step_that_spoilt_the_model_is_no_success(store: Store) -> None:
     assert end.finished
     with pytest.raises(UserError, match=r"the loss of the model that was kept is no finite number on the train part"):
         built_in_function._judge(_place(store), job, end)
+
+
+def test_it_is_said_which_epoch_the_kept_model_ends_and_by_which_metric_it_was_chosen(store: Store) -> None:
+    job, end = _trained(store)
+    kept = built_in_function._judge(_place(store), job, end).kept
+    assert kept is not None
+    best = min(end.history, key=lambda record: record.validation["loss"] or math.inf)
+    assert (kept.epoch, kept.step, kept.metric, kept.better) == (best.epoch, best.step, "validation/loss", "min")
+    assert kept.value == pytest.approx(best.validation["loss"])

@@ -19,7 +19,7 @@ from headway_trainer.data.info import INFO_FILE
 from headway_trainer.data.preparation import forget, source_changes
 from headway_trainer.storage import Store
 
-ROWS = "a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100))
+ROWS = "a,label\n" + "".join(f"{number % 50},{number % 2}\n" for number in range(100))
 
 
 class Source:
@@ -52,7 +52,7 @@ CHANGES: dict[str, tuple[Callable[[Source], object], str | None]] = {
     "nothing": (lambda _: None, None),
     "another time alone": (lambda its: its.write("one.csv", ROWS, 1_000_000_060), None),
     "a hidden file": (lambda its: its.write(".notes", "x"), None),
-    "longer": (lambda its: its.write("one.csv", ROWS + "7,1\n"), "{folder}/one.csv: 498 bytes then, 502 now"),
+    "longer": (lambda its: its.write("one.csv", ROWS + "7,1\n"), "{folder}/one.csv: 488 bytes then, 492 now"),
     "other labels": (
         lambda its: its.write("one.csv", ROWS.replace("0\n", "1\n"), 1_000_000_060),
         "{folder}/one.csv: other content of the same size",
@@ -87,7 +87,7 @@ def test_of_a_source_with_very_many_files_the_sums_are_told(source: Source, monk
     source.prepare()
     assert source.changes() is None
     source.write("three.csv", ROWS)
-    assert source.changes() == "2 files of 996 bytes then, 3 of 1494 now"
+    assert source.changes() == "2 files of 976 bytes then, 3 of 1464 now"
 
 
 def test_a_single_file_and_a_glob_have_fingerprints_and_a_builtin_set_has_none(source: Source) -> None:
@@ -97,7 +97,7 @@ def test_a_single_file_and_a_glob_have_fingerprints_and_a_builtin_set_has_none(s
         source.prepare()
         assert source.changes() is None
         source.write("one.csv", ROWS + "1,1\n")
-        assert source.changes() == f"{source.folder}/one.csv: 498 bytes then, 502 now"
+        assert source.changes() == f"{source.folder}/one.csv: 488 bytes then, 492 now"
     source.spec = Data.model_validate({"source": {"builtin": {"name": "iris"}}})
     source.prepare()
     assert source.changes() is None

@@ -26,6 +26,7 @@ from headway_trainer.report.model import (
     Artifact,
     DataSummary,
     EpochRecord,
+    KeptModel,
     Metrics,
     ModelSummary,
     TrainingSummary,
@@ -279,3 +280,23 @@ def test_the_page_of_a_training_function_of_ones_own_tells_what_it_reported_and_
     assert "## What the training function reported last" in page
     assert "| loss | 0.25 |\n| epoch | 39 |" in page
     assert "safetensors" not in page, "no model was saved"
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (
+            {"epoch": 19, "metric": "validation/loss", "better": "min", "value": 0.05327},
+            "epoch 19, step 380: the lowest validation/loss, 0.05327",
+        ),
+        ({"metric": "validation/f1", "better": "max", "value": 0.5}, "step 380: the highest validation/f1, 0.5"),
+        (
+            {"epoch": 20, "metric": "train/loss", "better": "min"},
+            "epoch 20, step 380: the newest, as no epoch had a finite train/loss",
+        ),
+    ],
+)
+def test_the_page_tells_where_the_model_that_was_kept_comes_from(kept: dict[str, Any], told: str) -> None:
+    model = KeptModel.model_validate({"checkpoint": "step-0000000380-attempt-1", "step": 380, **kept})
+    page = render(_full(training=TrainingSummary(epochs_run=20, steps=400, kept=model)), loss=False, confusion=False)
+    assert f"| the model that was kept | {told} |" in page

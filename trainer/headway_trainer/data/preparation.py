@@ -25,7 +25,7 @@ from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
 from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
-from headway_trainer.data.sample import choose_rows, spread, write_sample
+from headway_trainer.data.sample import SAMPLE_FILE, choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array, write_blocks
 from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
@@ -109,7 +109,8 @@ def source_changes(
 def forget(store: Store) -> None:
     """Delete prepared rows, and models that lie beside them until they are published: the files that are known, and no
     others. Raises StorageError."""
-    files = [x_file(name) for name in SPLITS] + [y_file(name) for name in SPLITS]
+    files = [file(name) for file in (x_file, y_file, w_file) for name in SPLITS]
+    files += [SAMPLE_FILE, f"data/{REFERENCE_FILE}"]
     with contextlib.suppress(NotFound, ValidationError):
         files += [file.name for file in Prepared.model_validate_json(store.read(INFO_FILE)).files]
     # What tells of the rows goes first: rows that are half deleted are none.

@@ -31,6 +31,7 @@ from headway_trainer.models import build
 from headway_trainer.ray.device import own_device
 from headway_trainer.ray.kv_link import WorkerLink
 from headway_trainer.ray.stock import stock
+from headway_trainer.report.model import KeptModel
 from headway_trainer.seeds import init_seed
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
@@ -179,10 +180,22 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
             "confusion_matrix": judged["test"].confusion_matrix,
             "confusions": judged["test"].confusions,
             "chosen": manifest.name,
-            "model_step": manifest.candidate.step,
+            "kept": _kept(inputs, end, manifest, metric),
             "checkpoint": inputs.checkpoints.status(manifest),
             "notes": [*end.notes, *notes],
         }
+    )
+
+
+def _kept(inputs: LoopInputs, end: TrainEnd, manifest: Manifest, metric: str) -> KeptModel:
+    model = manifest.candidate
+    return KeptModel(
+        checkpoint=manifest.name,
+        step=model.step,
+        epoch=next((record.epoch for record in end.history if record.step == model.step), None),
+        metric=metric,
+        better=inputs.spec.checkpoint.better,
+        value=model.metrics.get(metric),
     )
 
 

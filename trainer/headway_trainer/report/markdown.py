@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
-from headway_trainer.report.model import Confusion, DataSummary, Metrics, RunResult, TrainingSummary
+from headway_trainer.report.model import Confusion, DataSummary, KeptModel, Metrics, RunResult, TrainingSummary
 
 _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
@@ -43,6 +43,7 @@ def _summary(result: RunResult) -> str:
         ("parameters", _count(result.model.parameters if result.model else None)),
         *_passes(training),
         ("optimiser steps", _count(training.steps)),
+        *([("the model that was kept", described(training.kept))] if training.kept else []),
         ("workers", str(result.world_size)),
         ("device", f"{training.device}, {training.precision_used}, {_threads(training.threads)}"),
         ("seed", str(result.seed)),
@@ -60,6 +61,15 @@ def _summary(result: RunResult) -> str:
     if training.precision_used != training.precision_asked:
         notes = f"\n{training.precision_asked} was asked for; this device trained in {training.precision_used}.\n"
     return f"# {_text(result.job)}\n\n{message}{_table(('', ''), rows)}{notes}"
+
+
+def described(kept: KeptModel) -> str:
+    """Where the model that was kept comes from, in words."""
+    epoch = "" if kept.epoch is None else f"epoch {kept.epoch}, "
+    if kept.value is None:
+        return f"{epoch}step {kept.step}: the newest, as no epoch had a finite {kept.metric}"
+    best = "lowest" if kept.better == "min" else "highest"
+    return f"{epoch}step {kept.step}: the {best} {kept.metric}, {_number(kept.value)}"
 
 
 def _passes(training: TrainingSummary) -> list[tuple[str, str]]:

@@ -88,6 +88,23 @@ class EpochRecord(StatusSection):
     """How long it took."""
 
 
+class KeptModel(StatusSection):
+    """Which of the models that training went through is the one that was kept."""
+
+    checkpoint: str
+    """The name of the checkpoint that it was taken from."""
+    step: int
+    """Optimiser steps that were done when the model had these weights."""
+    epoch: int | None = None
+    """The pass that they end; null where it is not known any more."""
+    metric: str
+    """The metric that chose it, as `split/name`."""
+    better: Literal["min", "max"]
+    """Whether the lowest or the highest value was chosen."""
+    value: float | None = None
+    """Its value; null where no epoch had a finite one, and the newest was kept."""
+
+
 class TrainingSummary(StatusSection):
     """How the model was fitted."""
 
@@ -114,8 +131,8 @@ class TrainingSummary(StatusSection):
     """The step that the last attempt started from; null for a fresh start."""
     first_step_time: str | None = None
     """When the last attempt's first optimiser step was done: RFC 3339, UTC, milliseconds."""
-    model_step: int | None = None
-    """The step at whose end the model had the weights that were kept; null for a training function of the user's."""
+    kept: KeptModel | None = None
+    """Where the model that was kept comes from; null for a training function of the user's own."""
     history: list[EpochRecord] = Field(default_factory=list)
     """Epoch by epoch, over all attempts; of more than 2000 epochs every second, fourth, eighth and so on."""
 

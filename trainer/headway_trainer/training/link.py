@@ -11,7 +11,7 @@ from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus
 from headway_api.training import Precision
 from headway_trainer.export.record import Export
-from headway_trainer.report.model import Confusion, EpochRecord
+from headway_trainer.report.model import Confusion, EpochRecord, KeptModel
 
 
 class Request(IntEnum):
@@ -88,8 +88,8 @@ class TrainEnd(StatusSection):
     """The newest durable checkpoint; after an evaluation, the one that the model comes from."""
     chosen: str | None = None
     """The folder of the checkpoint that the model comes from."""
-    model_step: int | None = None
-    """The step at whose end the model had the weights that were kept."""
+    kept: KeptModel | None = None
+    """Where the model that was kept comes from."""
     metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     """The final metrics by split and name; none for one that is no finite number."""
     by_target: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
