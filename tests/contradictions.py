@@ -228,6 +228,13 @@ OF_COLUMNS = [
     _column(ARRAYS, "w", {"role": "weight"}, "role", "weight is a role of a table's column", "npz"),
     _column(ARRAYS, "subject", {"role": "group"}, "role", "group is a role of a table's column"),
     _made(ARRAYS, {"data/targets": ["y1", "y2"]}, "data.targets", "2 targets are named", "one array"),
+    _made(
+        ARRAYS,
+        {"data/columns": {"a": {"role": "feature"}, "b": {"role": "feature"}}},
+        "data.columns.b.role",
+        "one array holds all features",
+    ),
+    _column(ARRAYS, "y", {"kind": "category"}, "kind", "category is nothing", "image, series", "data.task"),
     _column(ARRAYS, "words", {"kind": "text"}, "kind", "text is nothing that a column of npz can be"),
     _made(
         TABLE,

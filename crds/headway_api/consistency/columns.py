@@ -35,7 +35,7 @@ KINDS_OF_FORMAT: Mapping[str, tuple[Kind, ...]] = MappingProxyType(
         "csv": ("number", "boolean", "category", "text", "time", "id"),
         "jsonl": ("number", "boolean", "category", "text", "time", "vector", "id"),
         "parquet": ("number", "boolean", "category", "text", "time", "vector", "id"),
-        "npz": ("number", "boolean", "category", "image", "series"),
+        "npz": ("image", "series"),
     }
 )
 """The kinds that a column of each format may have."""
@@ -68,11 +68,12 @@ def kind_of_another_format(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         return
     form = facts(spec.data).format
     allowed = KINDS_OF_FORMAT.get(form or "")
+    task = "; what the target is, data.task says" if form == "npz" else ""
     for name, column in columns_of(spec.data).items():
         if allowed is not None and column.kind is not None and column.kind not in allowed:
             yield BrokenRule(
                 f"{column.kind} is nothing that a column of {form} can be: write {', '.join(allowed)}, or take kind"
-                " out",
+                f" out{task}",
                 ("data", "columns", name, "kind"),
             )
 
@@ -89,6 +90,12 @@ def arrays_of_no_use(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                 " or ignore: write one of these",
                 ("data", "columns", name, "role"),
             )
+    for name in roles(data, "feature")[1:]:
+        yield BrokenRule(
+            "feature is the role of another array, and of npz one array holds all features, as (rows, ...): write"
+            " ignore for the others",
+            ("data", "columns", name, "role"),
+        )
     if len(data.target_names) > 1:
         field = "targets" if data.targets is not None else "columns"
         yield BrokenRule(

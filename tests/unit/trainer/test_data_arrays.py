@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn import datasets
 
+from headway_api.columns import Column
 from headway_trainer.data.content import ArrayContent
 from headway_trainer.data.encode import check_array
 from headway_trainer.data.read.builtin import load_builtin
@@ -74,9 +75,15 @@ def test_npz_takes_x_and_y(tmp_path: Path) -> None:
 
 def test_an_array_that_is_ignored_counts_as_not_there(tmp_path: Path) -> None:
     files = _npz(tmp_path, pixels=np.eye(4), ids=np.arange(4), y=np.arange(4))
-    assert load_npz(files, None, ignored=frozenset({"ids"})).x.shape == (4, 4)
+    assert load_npz(files, None, {"ids": Column(role="ignore")}).x.shape == (4, 4)
+    assert load_npz(files, None, {"pixels": Column(role="feature")}).x.shape == (4, 4)
     with pytest.raises(UserError, match="must have one array of features"):
         load_npz(files, None)
+
+
+def test_columns_that_name_no_array_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"names the array 'pixel', but .* has pixels, y: correct the name"):
+        load_npz(_npz(tmp_path, pixels=np.eye(4), y=np.arange(4)), None, {"pixel": Column(kind="image")})
 
 
 def test_npz_takes_the_named_target_and_the_only_other_array(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def load(spec: Data, *, volume_dir: str, secret_dir: str) -> TableContent | Arra
     if files.format == "npz":
         from headway_trainer.data.read.npz import load_npz
 
-        return load_npz(files, next(iter(spec.target_names), None), options.kinds, options.ignored)
+        return load_npz(files, next(iter(spec.target_names), None), spec.columns or {})
     from headway_trainer.data.read.tables import load_table
 
     return load_table(files, spec.target_names, options)

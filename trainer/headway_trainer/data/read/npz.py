@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from headway_api.columns import Column
 from headway_trainer.data.content import ArrayContent, ReadFacts
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.hashes import hash_arrays
@@ -16,21 +18,19 @@ from headway_trainer.data.read.memory import check_arrays
 from headway_trainer.data.read.shapes import as_rows
 from headway_trainer.errors import UserError
 
+Columns = Mapping[str, Column]
+"""What the job says of arrays, by their names."""
+_NOTHING: Columns = MappingProxyType({})
 
-def load_npz(
-    files: SourceFiles,
-    target: str | None,
-    kinds: Mapping[str, str] | None = None,
-    ignored: frozenset[str] = frozenset(),
-) -> ArrayContent:
+
+def load_npz(files: SourceFiles, target: str | None, columns: Columns = _NOTHING) -> ArrayContent:
     """One .npz file, or one for each part: the array `target` (default y) and one other array, the features.
 
-    kinds are the job's kinds of arrays; those that are ignored count as not there. Pickled objects are refused.
-    Raises UserError, naming file and array.
+    Arrays that columns ignore count as not there. Pickled objects are refused. Raises UserError, naming file and array.
     """
     if len(files.files) > 1 and len({file.part for file in files.files}) < len(files.files):
         raise UserError(f"data.source: {files.uri} holds {len(files.files)} npz files: name one of them, or one a part")
-    loaded = [_load(file, target, ignored) for file in files.files]
+    loaded = [_load(file, target or "y", columns) for file in files.files]
     first, uri = loaded[0], files.files[0].uri
     for (x, y, name), file in zip(loaded, files.files, strict=True):
         if x.shape[1:] != first[0].shape[1:] or y.shape[1:] != first[1].shape[1:] or name != first[2]:
@@ -41,7 +41,8 @@ def load_npz(
     one = len(loaded) == 1
     x = first[0] if one else np.concatenate([x for x, _, _ in loaded])
     y = first[1] if one else np.concatenate([y for _, y, _ in loaded])
-    told = as_rows(x, first[2], (kinds or {}).get(first[2]))
+    given = columns.get(first[2])
+    told = as_rows(x, first[2], given.kind if given is not None else None)
     return ArrayContent(
         x=told.x,
         y=y,
@@ -57,9 +58,7 @@ def _parts(files: SourceFiles, counts: list[int]) -> npt.NDArray[np.int8]:
     return np.repeat(np.array([file.part for file in files.files], np.int8), counts)
 
 
-def _load(
-    file: SourceFile, target: str | None, ignored: frozenset[str]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
+def _load(file: SourceFile, target: str, columns: Columns) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
     """Features, targets, and the name of the features."""
     with file.store.open_input(file.path) as stream:
         try:
@@ -67,9 +66,7 @@ def _load(
                 check_arrays(sum(member.file_size for member in archive.infolist()), file.uri)
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as arrays:
-                x_name, y_name = _choose(
-                    [name for name in arrays.files if name not in ignored], target or "y", file.uri
-                )
+                x_name, y_name = _choose(arrays.files, target, columns, file.uri)
                 x, y = arrays[x_name], arrays[y_name]
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             raise UserError(
@@ -80,20 +77,24 @@ def _load(
     return x, y, x_name
 
 
-def _choose(names: list[str], target: str, uri: str) -> tuple[str, str]:
+def _choose(there: list[str], target: str, columns: Columns, uri: str) -> tuple[str, str]:
     """The names of the features' and the target's array."""
-    if target not in names:
+    shown = ", ".join(sorted(there)) or "none"
+    strange = [name for name in columns if name not in there]
+    if strange:
+        raise UserError(f"data.columns names the array {strange[0]!r}, but {uri} has {shown}: correct the name")
+    if target not in there:
+        raise UserError(f"{uri} has no array {target!r}, but {shown}: set data.target to one")
+    others = [name for name in there if name != target and (name not in columns or columns[name].role != "ignore")]
+    given = [name for name in others if name in columns and columns[name].role == "feature"]
+    chosen = given or [name for name in ("x", "X") if name in others][:1] or others
+    if len(chosen) != 1:
         raise UserError(
-            f"{uri} has no array {target!r}, but {', '.join(sorted(names)) or 'none'}: set data.target to one"
+            f"{uri} must have one array of features beside {target!r}, or one named 'x', but has "
+            f"{', '.join(sorted(others)) or 'none'}: give one the role feature, or the others the role ignore, under"
+            " data.columns"
         )
-    others = [name for name in names if name != target]
-    features = next((name for name in ("x", "X") if name in others), others[0] if len(others) == 1 else None)
-    if features is None:
-        raise UserError(
-            f"{uri} must have one array of features beside {target!r}, or one named 'x', "
-            f"but has {', '.join(sorted(others)) or 'none'}"
-        )
-    return features, target
+    return chosen[0], target
 
 
 def _check_arrays(x: npt.NDArray[Any], y: npt.NDArray[Any], x_name: str, y_name: str, uri: str) -> None:
