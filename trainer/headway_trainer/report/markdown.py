@@ -13,7 +13,6 @@ _MOST_CLASSES = 20
 """A confusion matrix of more classes is told as its most frequent confusions."""
 _MOST_CONFUSIONS = 15
 _METRICS_AN_EPOCH = 2
-_OPTIONS = {"mlp": "MlpOptions", "cnn": "CnnOptions"}
 
 
 def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
@@ -248,19 +247,19 @@ def _weights(result: RunResult) -> str:
     weights = next((artifact.path for artifact in result.artifacts if artifact.name == "model"), None)
     if weights is None:
         return ""
-    name = result.model.name if result.model and result.data else None
-    if name in _OPTIONS:
+    if result.model is not None and result.data is not None and result.training.entrypoint is None:
         code = [
             "import json",
             "",
-            f"from headway_api.model import {_OPTIONS[name]}",
+            "from headway_api.model import Model",
             "from headway_trainer.data import DataInfo",
-            f"from headway_trainer.models.registry import {name}",
+            "from headway_trainer.entrypoints import load_function",
+            "from headway_trainer.models import build",
             "from safetensors.torch import load_file",
             "",
             'told = json.load(open("model.json"))',
             'info = DataInfo.model_validate(told["data"])',
-            f'model = {name}(info, {_OPTIONS[name]}.model_validate(told["model"]["options"]))',
+            'model = build(Model.model_validate(told["model"]), info, load_function=load_function)',
             f'model.load_state_dict(load_file("{weights}"))',
             "model.eval()",
         ]
