@@ -11,6 +11,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from headway_trainer.data.profile import Profile
 
+_WIDE = 110
+"""Signs that the whole table needs; a narrower terminal shows what matters most."""
+_NARROW = ("column", "kind", "role", "why", "missing")
 MOST_AFTER_A_RUN = 20
 """Columns that are shown at the end of a run; the report has more."""
 
@@ -23,12 +26,12 @@ def print_profile(profile: Profile, console: Console, *, most: int = MOST_AFTER_
     cut = profile.model_copy(update={"columns": shown})
     if shown:
         table = Table(title=f"The data: {escape(profile.source)}" if profile.source else "The data")
-        for heading in HEADINGS:
-            table.add_column(
-                heading, justify="right" if heading in {"missing", "distinct"} else "left", overflow="fold"
-            )
-        for column in shown:
-            table.add_row(*map(escape, cells(column)))
+        chosen = [index for index, name in enumerate(HEADINGS) if console.width >= _WIDE or name in _NARROW]
+        for heading in (HEADINGS[index] for index in chosen):
+            right = heading in {"missing", "distinct"}
+            table.add_column(heading, justify="right" if right else "left", overflow="fold")
+        for row in map(cells, shown):
+            table.add_row(*(escape(row[index]) for index in chosen))
         console.print(table, highlight=False)
     console.print(escape(summary(cut)), highlight=False)
     for warning in profile.warnings:

@@ -234,6 +234,8 @@ class Data(Section):
         | None
     ) = None
     """Several columns to predict at once, in place of `target`."""
+    missing_targets: Literal["refuse", "drop"] = "refuse"
+    """What becomes of rows without a target: an error, or they are left out, and said how many."""
     task: Task | None = None
     """What is learnt; told from the target's type and number of values if absent."""
     split: Split = Split()

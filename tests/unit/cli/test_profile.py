@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from headway_cli.main import main
+from headway_cli.profile_table import print_profile
+from headway_trainer.data.profile import Profile
+from headway_trainer.data.schema import Column, ColumnStats
 from markdown_blocks import ROOT, script
 
 JOB = """apiVersion: headway.dev/v1alpha1
@@ -107,6 +112,18 @@ def test_what_cannot_be_read_is_one_sentence(words: list[str], code: int, told: 
     assert found.exit_code == code
     assert told in found.output
     assert "Traceback" not in found.output
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, False), (140, True)])
+def test_a_narrow_terminal_shows_what_matters_most(width: int, shown: bool) -> None:
+    column = Column(name="price", kind="number", why="decimal numbers", stats=ColumnStats(rows=2, min=1, max=7, mean=4))
+    console = Console(file=io.StringIO(), width=width)
+    print_profile(Profile(rows=2, columns=[column], column_count=1), console)
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert "decimal numbers" in printed
+    assert ("1 to 7, mean 4" in printed) == shown
+    assert max(map(len, printed.splitlines())) <= width
 
 
 def test_neither_torch_nor_ray_is_imported(rows: Path) -> None:

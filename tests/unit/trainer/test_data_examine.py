@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from headway_api.data import Data
 from headway_trainer.data import encode
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.examine import Examined, examine, profile_of
+from headway_trainer.data.missing_targets import without_missing_targets
 from headway_trainer.data.profile import MOST_COLUMNS, MOST_SENTENCES, bounded, bounded_columns, cells, summary
 from headway_trainer.data.schema import Column, ColumnStats
 from headway_trainer.data.transform import TableChain
@@ -261,6 +263,20 @@ def test_a_profile_of_arrays_tells_of_each_array() -> None:
     assert (profile.rows, profile.column_count, profile.task_why) == (ROWS, 2, "the labels 0 and 1")
 
 
+def test_a_leak_among_the_features_of_an_array_is_found() -> None:
+    x = np.stack([NOISE, LABELS * 3.0], axis=1)
+    content = ArrayContent(x=x, y=LABELS, content_hash="", target="the array y", feature_names=["noise", "copy"])
+    (warning,) = examine(Data.model_validate({"source": {"uri": "data.npz"}}), 0, content).warnings
+    assert warning.startswith("Feature 'copy' is the target in other words")
+
+
+def test_labels_that_are_numbers_are_shown_as_the_classes_that_they_are() -> None:
+    column = known({"x": NOISE}).schema.named("y")
+    assert (column.kind, column.why) == ("category", "the labels 0 and 1")
+    assert [(one.value, one.rows) for one in column.stats.top] == [("0", 30), ("1", 30)]
+    assert column.stats.mean is None
+
+
 def test_a_profile_shows_so_many_columns_and_always_those_with_a_special_role() -> None:
     columns = [Column(name=f"x{i}", kind="number", stats=ColumnStats(rows=1)) for i in range(20_000)]
     columns[15_000] = columns[15_000].model_copy(update={"role": "target"})
@@ -292,6 +308,35 @@ def test_thousands_of_columns_are_told_of_within_bounds() -> None:
     found = examine(spec(), 0, content)
     assert len(found.features) == 3_000
     assert len(profile_of(found, content).model_dump_json()) < 200_000
+
+
+# Rows without a target.
+
+
+def test_rows_without_a_target_are_left_out_where_the_job_says_so_and_counted() -> None:
+    content = replace(table({"y": ["a", None, "b"] * 20, "x": NOISE}), parts=np.arange(ROWS, dtype=np.int8) % 2)
+    kept = without_missing_targets(content, ["y"])
+    assert isinstance(kept, TableContent)
+    assert kept.table["y"].to_pylist() == ["a", "b"] * 20
+    assert kept.parts is not None
+    assert kept.parts.tolist() == [0, 0, 1, 1] * 10
+    assert kept.warnings == ["20 of 60 rows have no target, and were left out as data.missingTargets says."]
+    assert [kept.where(row) for row in (0, 1, 2)] == ["row 1 of data.csv", "row 3 of data.csv", "row 4 of data.csv"]
+    assert without_missing_targets(kept, ["y"]) is kept
+
+
+def test_rows_of_arrays_without_a_target_are_left_out_as_well() -> None:
+    y = np.where(np.arange(ROWS) % 4 == 0, np.nan, NOISE)
+    content = ArrayContent(x=NOISE.reshape(-1, 1), y=y, content_hash="", target="the array y")
+    kept = without_missing_targets(content, [])
+    assert isinstance(kept, ArrayContent)
+    assert len(kept.x) == len(kept.y) == 45
+    assert not np.isnan(kept.y).any()
+
+
+def test_the_error_about_a_missing_target_says_how_to_leave_such_rows_out() -> None:
+    with pytest.raises(UserError, match=r"data\.missingTargets: drop"):
+        known({"y": [None, *([1] * (ROWS - 1))], "x": NOISE})
 
 
 # Weights.

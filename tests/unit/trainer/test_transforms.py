@@ -184,9 +184,9 @@ def test_only_parts_that_vary_become_features_and_a_missing_time_is_the_median()
 def test_words_are_told_apart_whatever_their_case_and_punctuation_was_in_training() -> None:
     texts = ["Great tea!", "great tea", "Great, coffee", "no (tea)", None]
     words = Words.fit("t", pa.chunked_array([texts]))
-    assert words.words == ("great", "tea", "coffee", "no")
+    assert words.words == ("great", "tea"), "coffee and no stand in one row each"
     rows = words.apply(pa.table({"t": ["great coffee", "TEA", "tea! tea", "", None, "Great, (tea)"]}))
-    assert rows.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0] * 4, [0] * 4, [1, 1, 0, 0]]
+    assert rows.tolist() == [[1, 0], [0, 0], [0, 1], [0, 0], [0, 0], [1, 1]]
 
 
 def test_a_vector_is_a_feature_for_each_number_and_what_is_missing_is_the_median() -> None:

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headway_api.columns import Kind
 from headway_trainer.data.content import ArrayContent
-from headway_trainer.data.schema import Column, ColumnStats
-from headway_trainer.data.statistics import describe
+from headway_trainer.data.schema import Column, ColumnStats, Schema, TopValue
+from headway_trainer.data.statistics import MOST_TOP, describe, shortened
 from headway_trainer.data.targets import Target
 
 
@@ -24,23 +23,62 @@ def array_columns(content: ArrayContent, target: Target | None) -> list[Column]:
             stats = describe(pa.chunked_array([pa.array(values, from_pandas=True)]))
             columns.append(
                 Column(
-                    name=name, kind="number", dtype=str(x.dtype), nullable=stats.missing > 0, why="numbers", stats=stats
+                    name=name,
+                    kind="number",
+                    dtype=str(x.dtype),
+                    nullable=stats.missing > 0,
+                    why="numbers",
+                    stats=stats,
+                    done="one feature",
                 )
             )
     else:
         columns.append(_array_column(content))
-    shown = content.y if content.class_names is None else np.array(content.class_names, dtype=object)[content.y]
-    if shown.ndim == 1:
-        stats = describe(pa.chunked_array([pa.array(shown, from_pandas=True)]))
-    else:
-        least, most = _bounds(shown)
-        stats = ColumnStats(rows=len(shown), min=least, max=most)
-    kind: Kind = "category" if target is not None and target.classes is not None else "number"
-    why = target.why if target is not None else "numbers"
-    columns.append(
-        Column(name=content.target, kind=kind, role="target", dtype=str(content.y.dtype), why=why, stats=stats)
-    )
+    columns.append(_target_column(content, target))
     return columns
+
+
+def _target_column(content: ArrayContent, target: Target | None) -> Column:
+    stats = ColumnStats(rows=len(content.y))
+    if target is not None and target.classes is not None:
+        stats = _balance(target, target.classes, stats)
+    elif content.y.ndim == 1:
+        stats = describe(pa.chunked_array([pa.array(content.y, from_pandas=True)]))
+    else:
+        least, most = _bounds(content.y)
+        stats = ColumnStats(rows=len(content.y), min=least, max=most)
+    return Column(
+        name="y",
+        kind="category" if target is not None and target.classes is not None else "number",
+        role="target",
+        dtype=str(content.y.dtype),
+        why=target.why if target is not None else "numbers",
+        stats=stats,
+        done="predicted",
+    )
+
+
+def told_as_target(schema: Schema, target: Target) -> Schema:
+    """The schema of a table whose target columns tell what is learnt from them, and why."""
+    return Schema(columns=[_told(column, target) if column.role == "target" else column for column in schema.columns])
+
+
+def _told(column: Column, target: Target) -> Column:
+    if column.why == "given":
+        return column
+    if target.classes is None:
+        return column.model_copy(update={"why": target.why})
+    one_hot = column.name in target.classes
+    stats = column.stats if one_hot else _balance(target, target.classes, column.stats)
+    return column.model_copy(update={"kind": "category", "why": target.why, "stats": stats})
+
+
+def _balance(target: Target, classes: list[str], stats: ColumnStats) -> ColumnStats:
+    """The statistics of labels that may be stored as numbers: their classes, not their mean."""
+    counts = np.bincount(target.values, minlength=len(classes)).tolist()
+    most = sorted(zip((-count for count in counts), map(shortened, classes), strict=True))[:MOST_TOP]
+    top = [TopValue(value=name, rows=-count) for count, name in most]
+    return ColumnStats(rows=stats.rows, missing=stats.missing, distinct=len(classes), top=top)
 
 
 def _array_column(content: ArrayContent) -> Column:
@@ -57,6 +95,7 @@ def _array_column(content: ArrayContent) -> Column:
         nullable=empty > 0,
         why=f"{'images' if image else 'rows'} of {side} numbers",
         stats=stats,
+        done="features, scaled by channel" if image else "features",
     )
 
 

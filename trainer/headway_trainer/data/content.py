@@ -80,8 +80,13 @@ class TableContent:
     parts: Parts | None = None
     """The part of each row, where the source gives them."""
 
+    kept: npt.NDArray[np.int64] | None = None
+    """The numbers of the rows among those of the files, where some were left out."""
+
     def where(self, row: int) -> str:
         """Row number row (from 0) of the table as people find it: counted from 1 in its file, without a header."""
+        if self.kept is not None:
+            row = int(self.kept[row])
         for uri, rows in self.files:
             if row < rows:
                 return f"row {row + 1} of {uri}"

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from headway_api.data import Data
 from headway_trainer.data import targets
-from headway_trainer.data.array_schema import array_columns
+from headway_trainer.data.array_schema import array_columns, told_as_target
 from headway_trainer.data.content import ArrayContent, ColumnFacts, TableContent
 from headway_trainer.data.duplicates import (
     array_hashes,
@@ -28,7 +28,7 @@ from headway_trainer.data.duplicates import (
 )
 from headway_trainer.data.info import SPLITS, Task
 from headway_trainer.data.leaks import leaks
-from headway_trainer.data.profile import Profile, bounded, bounded_columns
+from headway_trainer.data.profile import MOST_COLUMNS, Profile, bounded, bounded_columns
 from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.resolve import Resolved, resolve
 from headway_trainer.data.schema import Column, Schema
@@ -99,6 +99,8 @@ def examine(spec: Data, seed: int, content: TableContent | ArrayContent, *, stri
         known.problems.append(str(error))
     if isinstance(content, ArrayContent):
         known.schema = Schema(columns=array_columns(content, known.target))
+    elif known.target is not None:
+        known.schema = told_as_target(known.schema, known.target)
     if known.target is not None and known.parts is not None:
         _check_parts(known, spec, content, known.target, known.parts)
     return known
@@ -216,7 +218,7 @@ def _target_values(values: pa.ChunkedArray, column: Column, content: TableConten
         )
         raise UserError(
             f"the target column {column.name!r} is empty{words} in {values.null_count} of {len(values)} rows, first in "
-            f"{content.where(row)}: fill it in, or take such rows out"
+            f"{content.where(row)}: fill it in, or leave such rows out with data.missingTargets: drop"
         )
     if column.kind == "category" and column.why != "given" and spec.task != "classification":
         problem = problem_of(column.name, values, content.where)
@@ -252,6 +254,11 @@ def _check_parts(
         warnings += leaks(train, known.features, target.values[parts.indices[0]], classes=classes)
     elif isinstance(content, ArrayContent):
         hashes = array_hashes(content.x)
+        if content.x.ndim == 2 and content.x.shape[1] <= MOST_COLUMNS:  # noqa: PLR2004 - rows and features
+            names = content.feature_names or [f"x[{index}]" for index in range(content.x.shape[1])]
+            train = parts.indices[0]
+            rows = pa.table([pa.array(column, from_pandas=True) for column in content.x[train].T], names=names)
+            warnings += leaks(rows, names, target.values[train], classes=target.task == "classification", keyed=False)
     again = repeated_rows(hashes)
     notes += [f"{again} row{'s are copies' if again > 1 else ' is a copy'} of another one."] if again else []
     warnings += rows_in_training(hashes, parts.indices, SPLITS)

@@ -37,8 +37,10 @@ Labels = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def leaks(table: pa.Table, features: Sequence[str], target: Labels | Floats, *, classes: bool) -> list[str]:
-    """A sentence for each suspected feature, at most ten and how many more.
+def leaks(
+    table: pa.Table, features: Sequence[str], target: Labels | Floats, *, classes: bool, keyed: bool = True
+) -> list[str]:
+    """A sentence for each suspected feature, at most ten and how many more. keyed: whether `data.columns` has them.
 
     table holds the training rows; target is their labels int64 (rows,), or their values (rows,) or (rows, outputs).
     """
@@ -50,8 +52,8 @@ def leaks(table: pa.Table, features: Sequence[str], target: Labels | Floats, *, 
     rows = table.take(pa.array(chosen)) if step > 1 else table
     targets = target[chosen].reshape(len(chosen), -1).T
     found = [
-        f"Column {quoted(name)} {why}: if it is not known when the model has to predict, leave it out: "
-        f"data.columns: {{{key(name)}: {{role: ignore}}}}."
+        f"{'Column' if keyed else 'Feature'} {quoted(name)} {why}: if it is not known when the model has to predict, "
+        f"leave it out{f' with data.columns: {{{key(name)}: {{role: ignore}}}}' if keyed else ''}."
         for name, why in _suspected(rows, features, targets, classes=classes)
     ]
     more = len(found) - _MOST_NAMED

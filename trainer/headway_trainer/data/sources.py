@@ -7,6 +7,7 @@ from pathlib import Path
 from headway_api.data import Data
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.fingerprint import Fingerprint, changes, take
+from headway_trainer.data.missing_targets import without_missing_targets
 from headway_trainer.data.read.builtin import load_builtin
 from headway_trainer.data.read.files import SourceFiles, find_files, find_parts
 from headway_trainer.data.read.options import Options
@@ -16,6 +17,11 @@ from headway_trainer.errors import StorageError, UserError
 
 def load(spec: Data, *, volume_dir: str, secret_dir: str) -> TableContent | ArrayContent:
     """Load the source. Raises UserError for data that cannot be read, and StorageError."""
+    content = _load(spec, volume_dir, secret_dir)
+    return without_missing_targets(content, spec.target_names) if spec.missing_targets == "drop" else content
+
+
+def _load(spec: Data, volume_dir: str, secret_dir: str) -> TableContent | ArrayContent:
     source = spec.source
     if source.builtin is not None:
         return load_builtin(source.builtin.name)

@@ -50,8 +50,9 @@ def encode(
         raise UserError(f"{name} has the shape {values.shape}; a target is one value a row, or one row of values a row")
     if values.dtype.kind == "f" and not (fine := np.abs(values) <= LARGEST).all():
         row = int(np.argwhere(~fine)[0][0])
+        way = "; data.missingTargets: drop leaves such rows out" if np.isnan(values[row]).any() else ""
         raise UserError(
-            f"{name} is {values[row]} in row {row + 1}: every target must be a number of at most {LARGEST:g}"
+            f"{name} is {values[row]} in row {row + 1}: every target must be a number of at most {LARGEST:g}{way}"
         )
     if task is None:
         told = tell(values, name, named=class_names is not None, images=images)

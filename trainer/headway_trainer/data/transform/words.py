@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 MAX_WORDS = 100
 """Words that get a feature of their own."""
+FEWEST_ROWS = 2
+"""A word of a single row says which row it is, and nothing of others."""
 _MOST_FORMS = 20
 """Ways to write a word that are kept, the most frequent ones."""
 _SEPARATOR = " "
@@ -49,7 +51,7 @@ class Words(StatusSection):
             rows.update(set(tokens.values()))
             for token, plain in tokens.items():
                 forms[plain][token] += 1
-        words = tuple(word for word, _ in _most(rows, MAX_WORDS))
+        words = tuple(word for word, count in _most(rows, MAX_WORDS) if count >= FEWEST_ROWS)
         return Words(inputs=(name,), words=words, forms=dict(_forms(words, forms)))
 
     @property

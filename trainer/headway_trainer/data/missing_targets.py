@@ -1,0 +1,31 @@
+"""Rows without a target, which the job may want to be left out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from headway_trainer.data.content import ArrayContent, TableContent
+
+
+def without_missing_targets(
+    content: TableContent | ArrayContent, targets: Sequence[str]
+) -> TableContent | ArrayContent:
+    """The content without the rows of which a target is missing, and a warning that says how many these were."""
+    if isinstance(content, ArrayContent):
+        missing = np.isnan(content.y).reshape(len(content.y), -1).any(axis=1) if content.y.dtype.kind == "f" else None
+    else:
+        columns = [content.table[name] for name in targets if name in content.table.column_names]
+        missing = np.logical_or.reduce([column.is_null().to_numpy() for column in columns]) if columns else None
+    if missing is None or not missing.any() or missing.all():
+        return content
+    kept = np.flatnonzero(~missing)
+    told = f"{int(missing.sum())} of {len(missing)} rows have no target, and were left out as data.missingTargets says."
+    parts = None if content.parts is None else content.parts[kept]
+    warnings = [*content.warnings, told]
+    if isinstance(content, ArrayContent):
+        return replace(content, x=content.x[kept], y=content.y[kept], parts=parts, warnings=warnings)
+    return replace(content, table=content.table.take(pa.array(kept)), kept=kept, parts=parts, warnings=warnings)
