@@ -34,15 +34,20 @@ def convert(values: pa.ChunkedArray, kind: Kind, name: str, where: Callable[[int
         return values
     if pa.types.is_nested(values.type):
         raise UserError(f"data.columns: {name!r} holds lists of numbers, so its kind can only be vector")
-    made = {"number": _numbers, "boolean": _booleans, "time": _times}.get(kind, _texts)(values)
-    lost = pc.and_(made.is_null(), values.is_valid())
-    if pc.any(lost).as_py():
-        row = pc.index(lost, value=True).as_py()
+    made, row = converted(values, kind)
+    if row is not None:
         raise UserError(
             f"data.columns: {name!r} is to be of the kind {kind}, but is {shortened(values[row].as_py())!r} in "
             f"{where(row)}: correct it, leave it empty, or give another kind"
         )
     return made
+
+
+def converted(values: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, int | None]:
+    """A column of single values as number, boolean, time or text, and the first row (from 0) that cannot be it."""
+    made = {"number": _numbers, "boolean": _booleans, "time": _times}.get(kind, _texts)(values)
+    lost = pc.and_(made.is_null(), values.is_valid())
+    return made, pc.index(lost, value=True).as_py() if pc.any(lost).as_py() else None
 
 
 def _numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:

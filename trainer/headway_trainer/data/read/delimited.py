@@ -16,7 +16,7 @@ from headway_trainer.data.read.builder import ColumnBuilder
 from headway_trainer.data.read.columns import Reading, TextColumn
 from headway_trainer.data.read.encoding import shown
 from headway_trainer.data.read.files import SourceFile, SourceFiles
-from headway_trainer.data.read.found import ReadTables, check_same_columns
+from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_missing
 from headway_trainer.data.read.memory import check_table
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.quotes import QuoteScan
@@ -63,6 +63,24 @@ def read_csv(files: SourceFiles, options: Options, wanted: Sequence[str]) -> Rea
     columns = {name: builders.pop(name).finish() for name in readings}
     facts = _facts(readings, surveyed.columns, unquoted, options)
     return ReadTables(columns, [file.rows for file in found], facts, _read_facts(found), surveyed.warnings)
+
+
+def stream_csv(files: SourceFiles, options: Options, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of csv files, block by block, and of them these columns alone. They are read as read_csv does.
+
+    Raises UserError as read_csv does, and for a column that is not there.
+    """
+    found = [_open(file, options, columns) for file in files.files]
+    for file in found:
+        refuse_missing(file.dialect.names, columns, file.uri)
+    names = {name for file in found for name in file.dialect.names}
+    options = replace(options, ignored=frozenset(names.difference(columns)))
+    surveyed = _survey(found, options, files.uri)
+    readings = _decide(surveyed.columns)
+    unquoted = dict.fromkeys(readings, 0)
+    for file in found:
+        for block in _blocks(file, options, readings, unquoted):
+            yield pa.table(block)
 
 
 def _open(source: SourceFile, options: Options, wanted: Sequence[str]) -> _File:
@@ -216,6 +234,15 @@ def _read(
     builders: dict[str, ColumnBuilder],
 ) -> None:
     """Add the values of a file to each column, and count the empty ones in unquoted."""
+    for block in _blocks(file, options, readings, unquoted):
+        for name, values in block.items():
+            builders[name].add(values)
+
+
+def _blocks(
+    file: _File, options: Options, readings: dict[str, Reading], unquoted: dict[str, int]
+) -> Iterator[dict[str, pa.Array]]:
+    """The values of a file, block by block; the empty ones are counted in unquoted."""
     shown = [(str(index), name) for index, name in enumerate(file.dialect.names) if name in readings]
     direct = {number: readings[name].kind for number, name in shown if readings[name].read is None}
     convert = csv.ConvertOptions(
@@ -227,9 +254,11 @@ def _read(
     )
     words = pa.array(options.null_words, pa.string())
     for batch in _batches(file, options, convert):
+        block = {}
         for (_, name), values in zip(shown, batch.columns, strict=True):
             unquoted[name] += values.null_count
-            builders[name].add(readings[name].apply(values, words))
+            block[name] = readings[name].apply(values, words)
+        yield block
 
 
 def _facts(

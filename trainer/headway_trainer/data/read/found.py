@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ import pyarrow as pa
 
 from headway_trainer.data.content import ColumnFacts, ReadFacts
 from headway_trainer.errors import UserError
+
+_SHOWN = 20
 
 
 @dataclass
@@ -34,6 +37,17 @@ def check_same_columns(files: Sequence[tuple[str, Sequence[str]]]) -> None:
             raise UserError(f"{uri} has no column {missing[0]!r}, which {first} has: all files need the same columns")
         if more := sorted(names - expected):
             raise UserError(f"{uri} has a column {more[0]!r}, which {first} has not: all files need the same columns")
+
+
+def refuse_missing(names: Sequence[str], wanted: Sequence[str], uri: str) -> None:
+    """Raise UserError where one of the wanted columns is not there."""
+    missing = next((name for name in wanted if name not in names), None)
+    if missing is not None:
+        more = len(names) - _SHOWN
+        shown = ", ".join(map(repr, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
+        near = difflib.get_close_matches(missing, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"{uri} has no column {missing!r}, which the model takes; it has {shown}{hint}")
 
 
 def refuse_twice(names: Sequence[str], uri: str) -> None:

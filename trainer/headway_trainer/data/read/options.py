@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from headway_api.data import Data
 from headway_api.reading import Read
@@ -41,8 +41,16 @@ class Options:
     @staticmethod
     def of(spec: Data) -> Options:
         """What the data section says."""
-        read = spec.read or Read()
         columns = spec.columns or {}
+        return replace(
+            Options.of_read(spec.read or Read()),
+            kinds={name: column.kind for name, column in columns.items() if column.kind is not None},
+            ignored=frozenset(name for name, column in columns.items() if column.role == "ignore"),
+        )
+
+    @staticmethod
+    def of_read(read: Read) -> Options:
+        """What `data.read` says."""
         nulls = read.null_values
         return Options(
             delimiter=read.delimiter,
@@ -54,6 +62,4 @@ class Options:
             header=read.header,
             comment=read.comment,
             date_format=read.date_format,
-            kinds={name: column.kind for name, column in columns.items() if column.kind is not None},
-            ignored=frozenset(name for name, column in columns.items() if column.role == "ignore"),
         )

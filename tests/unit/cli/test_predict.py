@@ -1,0 +1,256 @@
+"""headway predict: what the finished model says of raw rows, in files as people have them."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+
+from headway_api.data import Data
+from headway_api.model import Model
+from headway_cli.main import main
+from headway_trainer import publish
+from headway_trainer.data import DataInfo, prepare
+from headway_trainer.data.transform import TableChain
+from headway_trainer.export.record import ModelInfo, staged
+from headway_trainer.export.stage import export
+from headway_trainer.models import build
+from headway_trainer.storage import Store
+
+Homes = tuple[str, DataInfo, torch.nn.Module, Path]
+"""The folder of a finished model, what is known of its data, the trained model, and the folder where its rows lie."""
+
+
+def _bundle(folder: Path, data: dict[str, Any]) -> tuple[str, DataInfo, torch.nn.Module]:
+    """A finished model of this data, its weights as they were drawn."""
+    store = Store.open(str(folder))
+    spec = Data.model_validate(data)
+    info = prepare(spec, seed=0, store=store)
+    torch.manual_seed(0)
+    model = build(Model(name="mlp"), info, load_function=lambda _: torch.nn.Identity)
+    exported = export(model, info, store, staged(1))
+    assert exported.problem is None
+    store.write("model.safetensors", b"")
+    read = spec.read.model_dump(mode="json", exclude_none=True, by_alias=True) if spec.read else {}
+    told = ModelInfo(data=info, signature=exported.signature, parity=exported.parity, read=read)
+    publish.publish_model(store, None, exported, told)
+    publish.tidy(store)
+    return str(folder), info, model.eval()
+
+
+def _rows() -> pa.Table:
+    draw = random.Random(3)  # noqa: S311 - no secret
+    count = 240
+    return pa.table(
+        {
+            "size": [draw.gauss(100, 30) if draw.random() > 0.1 else None for _ in range(count)],
+            "town": [draw.choice(["Łódź", "Kobe", "a, b", 'say "hi"', "rare"]) for _ in range(count)],
+            "zip": [f"{draw.randint(0, 20):05}" for _ in range(count)],
+            "new": [draw.random() < 0.5 for _ in range(count)],
+            "floors": [draw.randint(1, 5) for _ in range(count)],
+            "built": [datetime.datetime(1950, 1, 1) + datetime.timedelta(draw.randint(0, 9000)) for _ in range(count)],  # noqa: DTZ001
+            "fit": [draw.choice(["yes", "no", "peut-être"]) for _ in range(count)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
+    """A model of a table."""
+    folder = tmp_path_factory.mktemp("homes")
+    parquet.write_table(_rows(), folder / "rows.parquet")
+    source = {"source": {"uri": str(folder / "rows.parquet")}, "target": "fit"}
+    return (*_bundle(folder / "run", source), folder)
+
+
+def _predict(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["predict", *arguments])
+
+
+def _expected(info: DataInfo, model: torch.nn.Module, rows: pa.Table) -> np.ndarray[Any, Any]:
+    """What the trained model says of raw rows, by its own transforms."""
+    assert isinstance(info.transforms, TableChain)
+    with torch.no_grad():
+        outputs: torch.Tensor = model(torch.from_numpy(info.transforms.apply(rows)))
+    return np.asarray(outputs.softmax(1).numpy())
+
+
+def _as_csv(rows: pa.Table, path: Path) -> None:
+    arrow_csv.write_csv(rows, path)
+
+
+def _as_lines(rows: pa.Table, path: Path) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows.to_pylist()))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("r.csv", _as_csv), ("r.parquet", parquet.write_table), ("r.jsonl", _as_lines)]
+)
+def test_predictions_are_the_trained_models_own_in_every_format(
+    name: str,
+    write: Callable[[pa.Table, Path], None],
+    homes: Homes,
+    tmp_path: Path,
+) -> None:
+    folder, info, model, _ = homes
+    rows = _rows().drop_columns(["fit"]).select(["zip", "floors", "built", "new", "town", "size"])
+    write(rows, tmp_path / name)
+    out = tmp_path / "out.parquet"
+    result = _predict(folder, str(tmp_path / name), "-o", str(out))
+    assert result.exit_code == 0, result.output
+    said = parquet.read_table(out)
+    expected = _expected(info, model, rows)
+    assert info.classes is not None
+    assert said.column_names == ["label", *(f"probability.{one}" for one in info.classes)]
+    found = np.stack([said[f"probability.{one}"].to_numpy() for one in info.classes], axis=1)
+    assert np.allclose(found, expected, atol=1e-6)
+    assert said["label"].to_pylist() == [info.classes[index] for index in expected.argmax(axis=1)]
+
+
+def test_missing_values_and_unseen_categories_are_taken_as_in_training(homes: Homes, tmp_path: Path) -> None:
+    folder, info, model, _ = homes
+    path = tmp_path / "odd.csv"
+    header = "size,town,zip,new,floors,built\n"
+    path.write_text(header + ",nowhere,00007,,,\nNA,,99999,TRUE,2,1999-12-31\n1e9, Kobe ,7,false,-3,1970-01-01\n")
+    result = _predict(folder, str(path))
+    assert result.exit_code == 0, result.output
+    read = pa.table(
+        {
+            "size": pa.array([None, None, 1e9]),
+            "town": ["nowhere", None, "Kobe"],
+            "zip": ["00007", "99999", "7"],
+            "new": [None, True, False],
+            "floors": [None, 2, -3],
+            "built": pa.array([None, datetime.date(1999, 12, 31), datetime.date(1970, 1, 1)]).cast(pa.timestamp("us")),
+        }
+    )
+    said = list(csv.reader(io.StringIO(result.stdout)))
+    assert [float(value) for value in said[2][1:]] == pytest.approx(_expected(info, model, read)[1].tolist(), abs=1e-6)
+    assert len(said) == 4
+
+
+def test_json_lines_hold_the_probabilities_of_a_row_as_one_object(homes: Homes, tmp_path: Path) -> None:
+    folder, info, _, data = homes
+    result = _predict(folder, str(data / "rows.parquet"), "-o", str(tmp_path / "o.jsonl"))
+    assert result.exit_code == 0, result.output
+    first = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[0])
+    assert info.classes is not None
+    assert set(first["probabilities"]) == set(info.classes)
+    assert first["label"] == max(first["probabilities"], key=first["probabilities"].get)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "size,town,zip,new,built\n1,a,2,true,1970-01-01\n",
+            "has no column 'floors', which the model takes; it has 'size', 'town'",
+        ),
+        ("size,town,zip,new,built,floor\n1,a,2,true,1970-01-01,1\n", "has no column 'floors', which the model takes"),
+        (
+            "size,town,zip,new,built,floors\n1,a,2,true,1970-01-01,1\n2,b,3,true,1970-01-01,many\n",
+            "column 'floors' of {path} is 'many' in row 2, but the model was trained with values of the kind number",
+        ),
+        ("size,town,zip,new,built,floors\n1,a,2,maybe,1970-01-01,1\n", "column 'new' of {path} is 'maybe' in row 1"),
+        ("size,town,zip,new,floors,built\n", "holds no rows"),
+        ("size,town,zip,new,built,floors\n1,a,2,true,soon,1\n", "column 'built' of {path} is 'soon' in row 1"),
+        ("size,town,zip,new,floors,built\n1,a\n", "is no valid csv file"),
+    ],
+)
+def test_rows_that_the_model_cannot_take_are_refused_by_name(
+    text: str, told: str, homes: Homes, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "bad.csv", tmp_path / "out.csv"
+    path.write_text(text)
+    out.write_text("of yesterday")
+    result = _predict(homes[0], str(path), "-o", str(out))
+    assert result.exit_code == 1
+    assert told.format(path=path) in result.output
+    assert result.output.count("\n") == 1
+    assert out.read_text() == "of yesterday"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["bad.csv", "out.csv"]
+
+
+def test_an_array_model_takes_npz_files_and_gives_values_in_their_units(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 5)).astype(np.float32)
+    y = 1e6 + 1000 * x[:, 0]
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    folder, info, model = _bundle(tmp_path / "run", {"source": {"uri": str(tmp_path / "rows.npz")}})
+    x[3, 2] = np.nan
+    np.savez(tmp_path / "new.npz", x=x)
+    out = tmp_path / "o.parquet"
+    result = _predict(folder, str(tmp_path / "new.npz"), "-o", str(out))
+    assert result.exit_code == 0, result.output
+    (values,) = parquet.read_table(out).columns
+    assert info.transforms is not None
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(info.transforms.apply(x)))[:, 0].double().numpy()
+    assert values.type == pa.float64()
+    assert np.allclose(values.to_numpy(), outputs * info.target_std[0] + info.target_mean[0], rtol=1e-9, atol=1e-3)
+    assert 0.99e6 < values.to_numpy().mean() < 1.01e6
+    np.savez(tmp_path / "other.npz", a=x[:, :3])
+    refused = _predict(folder, str(tmp_path / "other.npz"))
+    assert "holds a (90, 3); the model takes numbers of shape ('N', 5)" in refused.output
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    assert "this model takes an array of an npz file" in _predict(folder, str(tmp_path / "t.csv")).output
+
+
+def test_a_folder_that_is_no_model_or_was_altered_is_refused(homes: Homes, tmp_path: Path) -> None:
+    rows = str(homes[3] / "rows.parquet")
+    assert "holds no model.json: give the folder of a finished run" in _predict(str(tmp_path), rows).output
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for name in ("model.json", "model.onnx"):
+        (copied / name).write_bytes((Path(homes[0]) / name).read_bytes())
+    (copied / "model.onnx").write_bytes((copied / "model.onnx").read_bytes() + b"!")
+    assert "is not what model.json tells of" in _predict(str(copied), rows).output
+    told = json.loads((copied / "model.json").read_text())
+    del told["files"]["onnx"]
+    (copied / "model.json").write_text(json.dumps(told))
+    assert "holds no model.onnx: report.md there says why" in _predict(str(copied), rows).output
+    (copied / "model.json").write_text("{}nothing")
+    assert "is not what this version of Headway reads" in _predict(str(copied), rows).output
+
+
+def test_the_answer_never_takes_the_place_of_the_rows_and_has_a_known_ending(homes: Homes, tmp_path: Path) -> None:
+    rows = str(homes[3] / "rows.parquet")
+    assert "choose another" in _predict(homes[0], rows, "-o", rows).output
+    assert "must end with .csv, .jsonl, .parquet" in _predict(homes[0], rows, "-o", str(tmp_path / "o.xlsx")).output
+
+
+def test_it_needs_neither_torch_nor_ray(homes: Homes) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'ray', 'onnx', 'sklearn', 'torchmetrics'): sys.modules[name] = None\n"
+        "from headway_cli.main import main\n"
+        f"main(['predict', {homes[0]!r}, {str(homes[3] / 'rows.parquet')!r}], standalone_mode=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 241
+
+
+def test_rows_are_read_and_told_block_by_block(homes: Homes, tmp_path: Path) -> None:
+    rows = pa.concat_tables([_rows()] * 50)
+    parquet.write_table(rows, tmp_path / "many.parquet")
+    out = tmp_path / "o.csv"
+    assert _predict(homes[0], str(tmp_path / "many.parquet"), "-o", str(out)).exit_code == 0
+    lines = out.read_text().splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[1:241] == lines[-240:]

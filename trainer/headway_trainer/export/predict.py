@@ -1,0 +1,175 @@
+"""A finished model's predictions for the rows of a file: read as in training, block by block, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from headway_api.reading import Read
+from headway_trainer.data.convert import converted
+from headway_trainer.data.read.files import SourceFile, SourceFiles, find_files
+from headway_trainer.data.read.options import Options
+from headway_trainer.data.read.stream import stream_table
+from headway_trainer.data.transform import ArrayChain, TableChain
+from headway_trainer.errors import NotFound, StorageError, UserError
+from headway_trainer.export.record import (
+    LABEL,
+    MODEL_INFO_FILE,
+    ONNX_FILE,
+    PROBABILITIES,
+    VALUE,
+    VERSION,
+    ModelInfo,
+    Signature,
+)
+from headway_trainer.export.session import Outputs, Session
+from headway_trainer.storage import Store
+
+_ROWS = 1024
+_MAX_BLOCK_BYTES = 16 * 1024 * 1024
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A finished model, ready to predict."""
+
+    info: ModelInfo
+    signature: Signature
+    session: Session
+
+    @staticmethod
+    def open(folder: str) -> Predictor:
+        """The model in a run's folder, a path or URI.
+
+        Raises UserError where there is none that can predict, and StorageError where its files cannot be read, or are
+        not what was written.
+        """
+        store = Store.open(folder)
+        try:
+            info = ModelInfo.model_validate_json(store.read(MODEL_INFO_FILE))
+        except NotFound as error:
+            raise UserError(f"{store.uri} holds no {MODEL_INFO_FILE}: give the folder of a finished run") from error
+        except ValidationError as error:
+            raise UserError(f"{store.uri}/{MODEL_INFO_FILE} is not what this version of Headway reads") from error
+        if info.version > VERSION:
+            raise UserError(f"{store.uri} was made by a newer version of Headway: predict with that one")
+        file = info.files.get("onnx")
+        if file is None or info.signature is None:
+            raise UserError(f"{store.uri} holds no {ONNX_FILE}: report.md there says why it was not exported")
+        data = store.read(ONNX_FILE)
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise StorageError(f"{store.uri}/{ONNX_FILE} is not what {MODEL_INFO_FILE} tells of: copy the folder anew")
+        return Predictor(info, info.signature, Session(data, info.signature))
+
+    def predict(self, rows: str) -> Iterator[pa.Table]:
+        """Predictions for the rows that a path or URI holds, in their order, some at a time: `columns` names them.
+
+        Raises UserError, naming file and column, for rows that the model cannot take; StorageError.
+        """
+        files = find_files(rows, None, None)
+        chain = self.info.data.transforms if self.info.data is not None else None
+        if isinstance(chain, TableChain):
+            if files.format not in ("csv", "parquet", "jsonl"):
+                raise UserError(
+                    f"{rows} is {files.format}; this model takes the columns of csv, parquet or jsonl files"
+                )
+            return self._tables(files, _kinds(chain))
+        if not isinstance(chain, ArrayChain):
+            raise UserError(f"{MODEL_INFO_FILE} says nothing of the rows that the model was trained on")
+        if files.format != "npz":
+            raise UserError(f"{rows} is {files.format}; this model takes an array of an npz file")
+        return self._arrays(files, chain)
+
+    def _tables(self, files: SourceFiles, kinds: Mapping[str, str]) -> Iterator[pa.Table]:
+        options = Options.of_read(Read.model_validate(self.info.read))
+        row = 0
+        for block in stream_table(files, options, kinds):
+            checked = pa.table(
+                {name: _as_kind(block[name], name, kind, files.uri, row) for name, kind in kinds.items()}
+            )
+            for start in range(0, len(checked), _ROWS):
+                yield self._said(self.session.run(checked.slice(start, _ROWS)))
+            row += len(block)
+
+    def _arrays(self, files: SourceFiles, chain: ArrayChain) -> Iterator[pa.Table]:
+        size = max(1, min(_ROWS, _MAX_BLOCK_BYTES // max(1, 8 * int(np.prod(chain.input_shape)))))
+        for file in files.files:
+            x = _array(file, chain)
+            for outputs in self.session.run_in_batches(x, size):
+                yield self._said(outputs)
+
+    def _said(self, outputs: Outputs) -> pa.Table:
+        if LABEL in outputs:
+            classes = next(one.names for one in self.signature.outputs if one.name == PROBABILITIES)
+            columns: dict[str, Any] = {LABEL: pa.array(outputs[LABEL], pa.string())}
+            found = outputs[PROBABILITIES]
+            return pa.table(columns | {f"probability.{name}": found[:, index] for index, name in enumerate(classes)})
+        names = self.signature.outputs[0].names
+        return pa.table({name: outputs[VALUE][:, index] for index, name in enumerate(names)})
+
+
+def _kinds(chain: TableChain) -> dict[str, str]:
+    return {name: one.kind for one in chain.transforms for name in one.inputs}
+
+
+def _as_kind(column: pa.ChunkedArray, name: str, kind: str, uri: str, row: int) -> pa.ChunkedArray:
+    """The column as the model takes it. row: how many rows are before it. Raises UserError for values of another kind.
+
+    A column in which all rows of a block are empty has no type of its own.
+    """
+    found = column.type
+    if pa.types.is_null(found):
+        return column
+    fits = pa.types.is_nested(found) == (kind == "vector") and not (kind == "number" and pa.types.is_boolean(found))
+    made, odd = converted(column, kind) if fits and kind != "vector" else (column, None)
+    if fits and odd is None:
+        return made
+    if odd is None:
+        odd = int(pc.index(column.is_valid(), value=True).as_py())
+    raise UserError(
+        f"column {name!r} of {uri} is {str(column[odd].as_py())[:_SHOWN]!r} in row {row + odd + 1}, but the model was "
+        f"trained with values of the kind {kind} there: correct it, or leave it empty"
+    )
+
+
+def _array(file: SourceFile, chain: ArrayChain) -> npt.NDArray[Any]:
+    """The array of an npz file that holds the rows: named as in training, or the only one of their shape."""
+    with file.store.open_input(file.path) as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as arrays:
+                names = sorted(arrays.files, key=lambda name: name not in (chain.tensor.name, "x", "X"))
+                found = {name: arrays[name] for name in names}
+        except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+            raise UserError(f"{file.uri} is no .npz file of plain arrays ({error})") from error
+    for x in found.values():
+        if (rows := _shaped(x, chain.tensor.shape)) is not None and x.dtype.kind in "iufb":
+            _check_complete(rows, file.uri, chain)
+            return rows
+    shapes = ", ".join(f"{name} {x.shape}" for name, x in found.items()) or "no array"
+    raise UserError(f"{file.uri} holds {shapes}; the model takes numbers of shape {('N', *chain.tensor.shape)}")
+
+
+def _shaped(x: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
+    """The rows in the axes of training: as they are, with one channel added, or with the channels moved first."""
+    if x.ndim == 0:
+        return None
+    for rows in (x, x[:, np.newaxis], np.moveaxis(x, -1, 1) if x.ndim > 1 else x):
+        if rows.shape[1:] == shape:
+            return rows
+    return None
+
+
+def _check_complete(x: npt.NDArray[Any], uri: str, chain: ArrayChain) -> None:
+    if x.dtype.kind == "f" and not chain.fill and np.isnan(x).any():
+        row = int(np.argwhere(np.isnan(x))[0][0])
+        raise UserError(f"{uri} holds NaN in row {row + 1}: such rows must be complete; take it out")
