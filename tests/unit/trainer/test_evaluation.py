@@ -93,9 +93,14 @@ def test_named_metrics_alone_are_computed_beside_the_loss() -> None:
         (
             _numbers(),
             ["mse", "accuracy"],
-            r"evaluation\.metrics\[1\]: accuracy does not fit regression, which has loss, mse, rmse",
+            r"evaluation\.metrics\[1\]: accuracy does not fit this regression of 1 outputs, which has loss, mse, rmse",
         ),
-        (_classes(2), ["mae"], r"evaluation\.metrics\[0\]: mae does not fit classification, which has loss, accuracy"),
+        (_classes(1001), ["f1", "rocAuc"], r"evaluation\.metrics\[1\]: rocAuc does not fit this .* of 1001 outputs"),
+        (
+            _classes(2),
+            ["mae"],
+            r"evaluation\.metrics\[0\]: mae does not fit this classification of 2 outputs, which has loss, accuracy",
+        ),
     ],
 )
 def test_a_metric_that_does_not_fit_the_task_is_named(info: DataInfo, metrics: list[str], told: str) -> None:

@@ -93,6 +93,20 @@ def test_of_a_large_training_part_some_rows_are_judged_and_it_is_said_how_many(
     assert judged.metrics["train"] == pytest.approx(some.scalars)
 
 
+def test_a_metric_that_was_never_a_number_chooses_nothing_and_that_is_said(store: Store) -> None:
+    spec = training(checkpoint={"metric": "validation/rocAuc"})
+    job = make_job(store, spec)
+    x, y = job.validation
+    job = dataclasses.replace(job, info=_info(), validation=(x, torch.zeros_like(y)))  # one class alone
+    end, _ = finish(job)
+    judged = built_in_function._judge(_place(store), job, end)
+    assert (
+        judged.notes[0] == "validation/rocAuc was never a number, so it could choose no model: the newest one was kept."
+    )
+    assert judged.kept is not None
+    assert judged.kept.step == end.step
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_kept_model_whose_weights_are_no_numbers_is_no_success(store: Store, value: float) -> None:
     job, end = _trained(store)

@@ -58,8 +58,8 @@ def chosen_metrics(task: Task, metrics: Sequence[str] | None) -> tuple[str, ...]
     for index, name in enumerate(metrics or ()):
         if name != "loss" and name not in task.metric_names:
             raise UserError(
-                f"evaluation.metrics[{index}]: {name} does not fit {task.name}, which has "
-                f"{', '.join(('loss', *task.metric_names))}: take it out, or set data.task"
+                f"evaluation.metrics[{index}]: {name} does not fit this {task.name} of {task.outputs} outputs, "
+                f"which has {', '.join(('loss', *task.metric_names))}: take it out, or set data.task"
             )
     # The loss is always there.
     return tuple(name for name in metrics if name != "loss") if metrics else task.metric_names

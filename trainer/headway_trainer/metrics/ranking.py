@@ -13,8 +13,12 @@ from headway_trainer.metrics.base import Metric, Ranks
 
 EXACT_SCORES = 1 << 22
 """With more rows times classes than this, scores are counted in bins."""
+MOST_CLASSES = 1000
+"""Of more classes there is no such metric: it would cost more than the model."""
 _CELLS = 1 << 22
 _FEWEST_BINS, _MOST_BINS = 16, 4096
+_ROOM = 1 << 18
+"""So many scores are counted at once: each takes about 64 bytes on the way."""
 _LARGEST_LOGIT = 30.0
 """Probabilities nearer to 0 or 1 than this logit fall into the outermost bin."""
 
@@ -39,6 +43,11 @@ class Ranking:
 
     def update(self, outputs: torch.Tensor, y: torch.Tensor) -> None:
         """outputs: logits (rows, classes); y: labels (rows,)."""
+        rows = max(1, _ROOM // self._curves)
+        for start in range(0, len(y), rows):
+            self._take(outputs[start : start + rows], y[start : start + rows])
+
+    def _take(self, outputs: torch.Tensor, y: torch.Tensor) -> None:
         scores = functional.log_softmax(outputs, dim=1)
         if self._curves == 1:
             scores, y = outputs[:, 1:] - outputs[:, :1], y - 1  # class 1 is the only curve, number 0

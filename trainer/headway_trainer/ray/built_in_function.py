@@ -246,5 +246,7 @@ def _choose(inputs: LoopInputs, metric: str, notes: list[str]) -> Manifest:
         except Damaged as error:
             notes.append(f"The checkpoint {manifest.name} would have been the best, but was passed over: {error}.")
             continue
+        if math.isnan(manifest.candidate.metrics.get(metric, math.nan)):
+            notes.append(f"{metric} was never a number, so it could choose no model: the newest one was kept.")
         return manifest
     raise StorageError("no checkpoint of this run can be read any more: nothing is left to make the model from")

@@ -12,7 +12,7 @@ from torch.nn import functional
 from headway_trainer.data.info import DataInfo
 from headway_trainer.metrics import Metrics
 from headway_trainer.metrics.classes import ConfusionCounts, by_counts
-from headway_trainer.metrics.ranking import by_rank
+from headway_trainer.metrics.ranking import MOST_CLASSES, by_rank
 from headway_trainer.tasks.base import ClassPrediction, Reduction
 
 CONFUSION_MATRIX = "confusionMatrix"
@@ -22,11 +22,12 @@ class Classification:
     """Cross entropy over logits."""
 
     name = "classification"
-    metric_names = (*by_counts(), *by_rank(), CONFUSION_MATRIX)
     costly = frozenset((*by_rank(), CONFUSION_MATRIX))
 
     def __init__(self, info: DataInfo) -> None:
         self.outputs = info.outputs
+        ranked = by_rank() if info.outputs <= MOST_CLASSES else ()
+        self.metric_names = (*by_counts(), *ranked, CONFUSION_MATRIX)
         self.prediction = ClassPrediction(classes=info.classes or [])
 
     def head(self, width: int) -> nn.Module:
