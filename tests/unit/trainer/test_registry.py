@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import nn
 
+from headway_api.consistency.facts import facts
+from headway_api.data import BUILTIN_TASKS, Data
 from headway_api.model import MODELS as CATALOGUE
 from headway_api.model import Model
 from headway_trainer import registry
-from headway_trainer.data import DataInfo
+from headway_trainer.data import DataInfo, prepare
 from headway_trainer.errors import UserError
 from headway_trainer.models import build
 from headway_trainer.registry import MODELS
+from headway_trainer.storage import Store
 
 INFO = DataInfo(
     task="classification",
@@ -64,6 +67,14 @@ def _build(**spec: Any) -> nn.Module:
 def test_the_trainer_has_code_for_each_model_of_the_catalogue_and_no_other() -> None:
     assert list(MODELS.own) == list(CATALOGUE)
     assert all(callable(MODELS.of(name)) for name in CATALOGUE)
+
+
+@pytest.mark.parametrize("name", BUILTIN_TASKS)
+def test_what_is_known_of_a_built_in_set_is_what_it_holds(name: str, tmp_path: Path) -> None:
+    data = Data.model_validate({"source": {"builtin": {"name": name}}})
+    known, info = facts(data), prepare(data, seed=0, store=Store.open(str(tmp_path)))
+    assert known.task == info.task
+    assert known.rows == ("image" if len(info.input_shape) == 3 else "table")
 
 
 def test_nothing_is_imported_before_a_name_is_asked_for() -> None:
