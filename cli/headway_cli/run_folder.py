@@ -53,8 +53,8 @@ class RunState(StatusSection):
 class State(StatusSection):
     """`state.json`."""
 
-    version: int = 1
-    """The version of this layout."""
+    version: Literal[1] = 1
+    """The version of this layout; another one is refused."""
     count: int = 0
     """Runs that were ever begun."""
     runs: list[RunState] = Field(default_factory=list)
@@ -139,7 +139,8 @@ class RunFolder:
         self._results.publish(attempt.path, names)
         state = self._read()
         self._write(_with_outcome(state, attempt.path.name, "Finished"))
-        self._remove([run for run in state.runs if run.folder != attempt.path.name])
+        with contextlib.suppress(click.ClickException):  # they stay in the list, and the next run tries again
+            self._remove([run for run in state.runs if run.folder != attempt.path.name])
 
     def fail(self, attempt: Attempt) -> None:
         """Say that a run ended with an error in the user's data, code or spec."""
@@ -204,11 +205,19 @@ class RunFolder:
         return f"the unfinished run {path} ({len(files)} files, {_shown_size(size)}: data, checkpoints, logs)"
 
     def _remove(self, runs: Sequence[RunState]) -> None:
-        """Delete the folders of runs. What is no longer listed is not touched again: so the list changes last."""
+        """Delete the folders of runs. What is no longer listed is not touched again: so the list changes last.
+
+        Raises ClickException where one cannot be deleted.
+        """
         for run in runs:
             path = self._own / _RUNS / run.folder
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+            try:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+            except OSError as error:
+                raise click.ClickException(
+                    f"{path} could not be deleted ({error.strerror}): delete it yourself, or choose another --output"
+                ) from error
         state, gone = self._read(), {run.folder for run in runs}
         self._write(state.model_copy(update={"runs": [run for run in state.runs if run.folder not in gone]}))
 

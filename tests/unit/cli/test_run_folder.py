@@ -249,6 +249,38 @@ def test_fresh_says_what_it_deletes_and_deletes_only_unfinished_runs(output: Out
     assert output.runs() == ["1", "3"]
 
 
+def test_a_run_that_cannot_be_deleted_is_a_sentence_and_costs_a_finished_run_nothing(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished = output.begin()
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refused)
+        with pytest.raises(
+            click.ClickException, match=r"could not be deleted \(Permission denied\): delete it yourself"
+        ):
+            output.begin(fresh=True)
+    output.finish(unfinished, "first")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refused)
+        output.run("second")
+    assert contents(output.path) == results_of("second")
+    assert output.runs() == ["1", "2"]
+    output.run("third")
+    assert output.runs() == ["3"], "what could not be deleted then"
+
+
+def test_a_folder_of_another_version_s_layout_is_refused(output: Output) -> None:
+    output.begin()
+    state = output.path / ".headway/state.json"
+    state.write_text(state.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(click.ClickException, match=r"was not made by this version of Headway"):
+        output.begin(fresh=True)
+
+
 def test_after_an_error_in_the_spec_the_corrected_one_begins_anew_without_fresh(output: Output) -> None:
     wrong = output.begin(job(seed=1))
     RunFolder(output.path).fail(wrong)
