@@ -72,9 +72,12 @@ def test_separate_nodes_give_the_same_metrics_and_weights(digits: Path, tmp_path
 
 
 def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "digits"
+    folder, job = tmp_path / "digits", tmp_path / "digits.yaml"
+    document = yaml.safe_load(DIGITS.read_text())
+    document["spec"]["training"]["checkpoint"] = {"everySteps": 20}  # sooner than in 10 seconds
+    job.write_text(yaml.safe_dump(document))
     process = subprocess.Popen(
-        [*COMMAND, "run", str(DIGITS), "--output", str(folder)],
+        [*COMMAND, "run", str(job), "--output", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,7 +89,7 @@ def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tm
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Give the same command again" in output
-    again = headway("run", str(DIGITS), "--output", str(folder))
+    again = headway("run", str(job), "--output", str(folder))
     assert again.returncode == 0, again.stdout + again.stderr
     assert "Going on with the unfinished run" in again.stdout
     assert (folder / "model.safetensors").read_bytes() == (digits / "model.safetensors").read_bytes()
