@@ -88,7 +88,7 @@ class Local:
 
 
 def _execute(local: Local, console: Console) -> int:
-    from headway_trainer.ray.runtime import Head, local_cores, local_gpus, set_environment, wants_runtime_envs
+    from headway_trainer.ray.runtime import Head, lent_cores, local_gpus, set_environment, wants_runtime_envs
 
     set_environment()
     from headway_trainer.logs import shipper, sources
@@ -111,7 +111,7 @@ def _execute(local: Local, console: Console) -> int:
                 note=lambda sentence: _note(sentence, terminal, logs),
                 succeeded=lambda _: _publish(local),
                 gpus=gpus,
-                cores=local_cores(),
+                cores=lent_cores(spec.workers.replicas),
                 code_dir=code_folder(local),
             )
             pipeline = Pipeline(local.run_file(), surroundings)

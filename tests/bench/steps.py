@@ -35,7 +35,7 @@ def ours(epochs: int, folder: Path) -> float:
     job = yaml.safe_load((ROOT / "examples/digits.yaml").read_text())
     job["spec"]["training"]["epochs"] = epochs
     (folder / "job.yaml").write_text(yaml.safe_dump(job))
-    run(BIN / "headway", "run", folder / "job.yaml", "--output", folder / "out", timeout=600)
+    run(BIN / "headway", "run", folder / "job.yaml", "--output", folder / "out", timeout=600, OMP_NUM_THREADS="1")
     training = json.loads((folder / "out/result.json").read_text())["training"]
     steps = training["steps"] / training["epochsRun"]
     return float(steps / statistics.median(record["seconds"] for record in training["history"][1:]))

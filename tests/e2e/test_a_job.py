@@ -77,7 +77,8 @@ def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Clu
 
 def test_the_same_file_gives_the_same_metrics_on_this_machine(headway: Cluster, digits: str, tmp_path: Path) -> None:
     here = tmp_path / "digits"
-    run(Path(sys.executable).parent / "headway", "run", ROOT / "examples/digits.yaml", "--output", here, timeout=300)
+    words = (Path(sys.executable).parent / "headway", "run", ROOT / "examples/digits.yaml", "--output", here)
+    run(*words, timeout=300, OMP_NUM_THREADS="1")
     result = json.loads((here / "result.json").read_text())
     status = headway.get("trainingjob", "digits", "-n", digits)["status"]
     there = {artifact["name"]: artifact["sha256"] for artifact in status["result"]["artifacts"]}

@@ -157,7 +157,8 @@ def headway(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
+    return kept | {"OMP_NUM_THREADS": "1"}  # as in pods, so that weights can be compared on any machine
 
 
 def _wait_for(condition: Any, process: subprocess.Popen[str] | None = None, seconds: float = 180) -> None:

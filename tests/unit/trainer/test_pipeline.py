@@ -29,7 +29,7 @@ from headway_trainer.outcome import Interrupted, Lost, judge
 from headway_trainer.pipeline import Pipeline, Surroundings, gpus_for_each, gpus_unused
 from headway_trainer.progress import Nowhere
 from headway_trainer.ray import controller
-from headway_trainer.ray.runtime import Head, local_cores
+from headway_trainer.ray.runtime import Head, lent_cores, local_cores
 from headway_trainer.ray.torch_backend import TorchGroup
 from headway_trainer.report.model import RunResult
 from headway_trainer.storage import FileDigest, Store
@@ -485,6 +485,14 @@ def test_a_limit_on_cpu_time_bounds_the_cores_of_this_machine(tmp_path: Path) ->
     assert local_cores(limit) == 1
     limit.write_text(f"{100 * 100000} 100000\n")
     assert local_cores(limit) == every
+
+
+@pytest.mark.parametrize(("given", "cores"), [("3", 6), ("", None), ("0", None), ("4,2", None)])
+def test_whoever_says_how_many_threads_a_process_has_gets_so_many(
+    monkeypatch: pytest.MonkeyPatch, given: str, cores: int | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert lent_cores(2) == (local_cores() if cores is None else cores)
 
 
 def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:

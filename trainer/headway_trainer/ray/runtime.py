@@ -121,6 +121,15 @@ def local_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, cores)
 
 
+def lent_cores(workers: int) -> int:
+    """The cores that a run on this machine lends to its training processes, all together.
+
+    All of the machine's; or, where OMP_NUM_THREADS is set, so many for each: then sums come out as they do in pods.
+    """
+    each = os.environ.get("OMP_NUM_THREADS", "")
+    return int(each) * workers if each.isdigit() and int(each) else local_cores()
+
+
 def make_temp_dir() -> str:
     """A new folder for the files and sockets of Ray's processes; in /tmp where the path of TMPDIR is too long for them.
 
