@@ -30,7 +30,9 @@ VALUES = RANDOM.normal(size=ROWS) ** 3
 
 
 def found(values: Any, target: Any = LABELS, *, classes: bool = True) -> list[str]:
-    return leaks(pa.table({"x": values, "noise": NOISE}), ["x", "noise"], target, classes=classes)
+    return leaks(
+        pa.table({"x": values, "noise": NOISE}), ["x", "noise"], target, np.arange(len(values)), classes=classes
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_what_only_helps_is_not_suspected(values: Any, target: Any, classes: boo
 def test_real_data_without_a_leak_has_none(load: Any, classes: bool) -> None:
     data = load()
     table = pa.table({str(index): values for index, values in enumerate(data.data.T)})
-    assert leaks(table, table.column_names, data.target, classes=classes) == []
+    assert leaks(table, table.column_names, data.target, np.arange(len(table)), classes=classes) == []
 
 
 def test_rare_mistakes_in_a_rare_class_do_not_make_a_constant_a_leak() -> None:
@@ -112,10 +114,10 @@ def test_rare_mistakes_in_a_rare_class_do_not_make_a_constant_a_leak() -> None:
 def test_many_leaks_are_counted_and_many_rows_are_sampled() -> None:
     labels = np.arange(3 * MOST_ROWS) % 2
     table = pa.table({f"x{index}": labels for index in range(15)})
-    warnings = leaks(table, table.column_names, labels, classes=True)
+    warnings = leaks(table, table.column_names, labels, np.arange(len(table)), classes=True)
     assert len(warnings) == 11
     assert warnings[-1] == "And 5 more columns tell the target by themselves."
-    assert leaks(table.slice(0, 10), table.column_names, labels[:10], classes=True) == []
+    assert leaks(table, table.column_names, labels, np.arange(10), classes=True) == []
 
 
 TABLE = {"n": [1.5, 2.0, None, 1.5, -0.0], "t": ["a", None, "b", "a", ""], "b": [True, False, None, True, None]}

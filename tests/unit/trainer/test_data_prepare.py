@@ -424,7 +424,7 @@ def test_data_beyond_the_memory_is_refused_before_it_is_read(
 ) -> None:
     (tmp_path / "data.csv").write_text("a,y\n" + "1,0\n" * 100_000)
     monkeypatch.setattr(memory_module, "available_bytes", lambda: 1_000_000)
-    message = r"data\.csv takes about 4 MiB of memory, but 1 MiB are left: raise spec\.head\.resources\.memory"
+    message = r"data\.csv takes about 8 MiB of memory, but 1 MiB are left: raise spec\.head\.resources\.memory"
     with pytest.raises(UserError, match=message):
         prepare(_spec({"uri": str(tmp_path / "data.csv")}, target="y"), seed=0, store=store)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from headway_trainer.data.content import ArrayContent
 from headway_trainer.data.schema import Column, ColumnStats, Schema, TopValue
 from headway_trainer.data.statistics import MOST_TOP, describe, shortened
 from headway_trainer.data.targets import Target
+
+_BLOCK_NUMBERS = 2**20
 
 
 def array_columns(content: ArrayContent, target: Target | None) -> list[Column]:
@@ -85,7 +89,9 @@ def _array_column(content: ArrayContent) -> Column:
     x = content.x
     side = " x ".join(str(size) for size in x.shape[1:])
     image = x.ndim == 4  # noqa: PLR2004 - rows, channels, height, width
-    empty = int(np.isnan(x).reshape(len(x), -1).any(axis=1).sum()) if x.dtype.kind == "f" else 0
+    empty = sum(
+        int(np.isnan(block).reshape(len(block), -1).any(axis=1).sum()) for block in _blocks(x) if x.dtype.kind == "f"
+    )
     least, most = _bounds(x)
     stats = ColumnStats(rows=len(x), missing=empty, min=least, max=most)
     return Column(
@@ -103,5 +109,16 @@ def _bounds(x: npt.NDArray[Any]) -> tuple[float | None, float | None]:
     """The least and the greatest finite number; none where there is none."""
     if x.dtype.kind not in "iufb" or not x.size:
         return None, None
-    known = x[np.isfinite(x)] if x.dtype.kind == "f" else x
-    return (float(known.min()), float(known.max())) if known.size else (None, None)
+    least, most = math.inf, -math.inf
+    for block in _blocks(x):
+        known = block[np.isfinite(block)] if x.dtype.kind == "f" else block
+        if known.size:
+            least, most = min(least, float(known.min())), max(most, float(known.max()))
+    return (least, most) if least <= most else (None, None)
+
+
+def _blocks(x: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Rows, few at a time, so that what is made of them takes little memory."""
+    step = max(1, _BLOCK_NUMBERS // max(1, x[0].size))
+    for start in range(0, len(x), step):
+        yield x[start : start + step]

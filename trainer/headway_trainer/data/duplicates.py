@@ -16,6 +16,8 @@ from headway_trainer.data.written import quoted
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 _MOST_NAMED = 10
+_ROWS_AT_ONCE = 2**14
+"""So that what is made of them takes little memory."""
 _FEW_NUMBERS = 256
 """Rows of so few numbers are hashed column by column: Python takes longer for a call than for their bytes."""
 
@@ -31,15 +33,16 @@ def row_hashes(table: pa.Table) -> Hashes:
 
 def array_hashes(x: npt.NDArray[Any]) -> Hashes:
     """A hash of each row of an array (rows, ...)."""
-    rows = np.ascontiguousarray(x).reshape(len(x), -1)
-    if rows.shape[1] <= _FEW_NUMBERS and rows.dtype.kind in "iufb":
-        numbers = (rows.astype(np.float64) + 0.0).view(np.uint64)
-        total: Hashes = np.add.reduce([_mixed(column ^ np.uint64(index + 1)) for index, column in enumerate(numbers.T)])
-        return total
-    return np.array(
-        [int.from_bytes(hashlib.blake2b(row.data, digest_size=8).digest(), "little") for row in rows],
-        dtype=np.uint64,
-    )
+    if x[0].size > _FEW_NUMBERS or x.dtype.kind not in "iufb":
+        hashes = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest() for row in x)
+        return np.fromiter((int.from_bytes(digest, "little") for digest in hashes), np.uint64, len(x))
+    total = np.zeros(len(x), np.uint64)
+    for start in range(0, len(x), _ROWS_AT_ONCE):
+        some = x[start : start + _ROWS_AT_ONCE]
+        numbers = (some.reshape(len(some), -1).astype(np.float64) + 0.0).view(np.uint64)
+        for index, column in enumerate(numbers.T):
+            total[start : start + len(some)] += _mixed(column ^ np.uint64(index + 1))
+    return total
 
 
 def rows_in_training(hashes: Hashes, parts: Sequence[Indices], names: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ from headway_trainer.data.duplicates import (
     rows_in_training,
 )
 from headway_trainer.data.info import SPLITS, Task
-from headway_trainer.data.leaks import leaks
+from headway_trainer.data.leaks import leaks, looked_at
 from headway_trainer.data.profile import MOST_COLUMNS, Profile, bounded, bounded_columns
 from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.resolve import Resolved, resolve
@@ -249,16 +249,16 @@ def _check_parts(
         learnt = known.table.select([*known.features, *known.schema.names("target")])
         hashes = row_hashes(learnt)
         notes += equal_columns_note(equal_columns(known.table, known.features))
-        train = learnt.take(pa.array(parts.indices[0]))
         classes = target.task == "classification"
-        warnings += leaks(train, known.features, target.values[parts.indices[0]], classes=classes)
+        warnings += leaks(known.table, known.features, target.values, parts.indices[0], classes=classes)
     elif isinstance(content, ArrayContent):
         hashes = array_hashes(content.x)
         if content.x.ndim == 2 and content.x.shape[1] <= MOST_COLUMNS:  # noqa: PLR2004 - rows and features
             names = content.feature_names or [f"x[{index}]" for index in range(content.x.shape[1])]
-            train = parts.indices[0]
-            rows = pa.table([pa.array(column, from_pandas=True) for column in content.x[train].T], names=names)
-            warnings += leaks(rows, names, target.values[train], classes=target.task == "classification", keyed=False)
+            some = looked_at(parts.indices[0], len(names))
+            rows = pa.table([pa.array(column, from_pandas=True) for column in content.x[some].T], names=names)
+            classes = target.task == "classification"
+            warnings += leaks(rows, names, target.values[some], np.arange(len(some)), classes=classes, keyed=False)
     again = repeated_rows(hashes)
     notes += [f"{again} row{'s are copies' if again > 1 else ' is a copy'} of another one."] if again else []
     warnings += rows_in_training(hashes, parts.indices, SPLITS)

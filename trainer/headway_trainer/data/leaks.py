@@ -38,18 +38,23 @@ Floats = npt.NDArray[np.float64]
 
 
 def leaks(
-    table: pa.Table, features: Sequence[str], target: Labels | Floats, *, classes: bool, keyed: bool = True
+    table: pa.Table,
+    features: Sequence[str],
+    target: Labels | Floats,
+    train: Labels,
+    *,
+    classes: bool,
+    keyed: bool = True,
 ) -> list[str]:
     """A sentence for each suspected feature, at most ten and how many more. keyed: whether `data.columns` has them.
 
-    table holds the training rows; target is their labels int64 (rows,), or their values (rows,) or (rows, outputs).
+    train are the numbers of the training rows, and no others are looked at; target is the labels of all rows of the
+    table, int64 (rows,), or their values (rows,) or (rows, outputs).
     """
-    most = max(FEWEST_SAMPLED, min(MOST_ROWS, MOST_VALUES // max(1, len(features))))
-    step = max(1, -(-len(table) // most))
-    chosen = np.arange(0, len(table), step)
+    chosen = looked_at(train, len(features))
     if len(chosen) < FEWEST_ROWS:
         return []
-    rows = table.take(pa.array(chosen)) if step > 1 else table
+    rows = table.select(features).take(pa.array(chosen))
     targets = target[chosen].reshape(len(chosen), -1).T
     found = [
         f"{'Column' if keyed else 'Feature'} {quoted(name)} {why}: if it is not known when the model has to predict, "
@@ -58,6 +63,12 @@ def leaks(
     ]
     more = len(found) - _MOST_NAMED
     return [*found[:_MOST_NAMED], f"And {more} more columns tell the target by themselves."] if more > 0 else found
+
+
+def looked_at(train: Labels, features: int) -> Labels:
+    """Those of the training rows that are looked at, evenly spread: so many that time and memory are bounded."""
+    most = max(FEWEST_SAMPLED, min(MOST_ROWS, MOST_VALUES // max(1, features)))
+    return train[:: max(1, -(-len(train) // most))]
 
 
 def _suspected(

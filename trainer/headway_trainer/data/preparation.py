@@ -23,7 +23,6 @@ from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.examine import Examined, examine, profile_of
 from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
-from headway_trainer.data.read.memory import check_fits
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
 from headway_trainer.data.sample import SAMPLE_FILE, choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array, write_blocks
@@ -183,13 +182,11 @@ def _fit(spec: Data, content: TableContent | ArrayContent, known: Examined, part
     """The transforms, fitted on the training rows; what they did is written into what is known."""
     train = parts.indices[0]
     if isinstance(content, ArrayContent):
-        _check_memory(len(content.x), content.x[0].size)
         known.notes += encode.check_array(content.x)
         return ArrayChain.fit(ARRAY, content.x, train, spec.scale, content.feature_names)
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
     steps = encode.choose_steps(known.schema, known.table, content.where)
     chain = TableChain.fit(steps, known.table, train, spec.scale)
-    _check_memory(len(content.table), len(chain.feature_names))
     known.schema = encode.tell_done(known.schema, chain.transforms)
     return chain
 
@@ -216,11 +213,6 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
     store.write(f"data/{REFERENCE_FILE}", data)
     digest = hashlib.sha256(data).hexdigest()
     return [sample, FileDigest(name=f"data/{REFERENCE_FILE}", sha256=digest, size_bytes=len(data))]
-
-
-def _check_memory(rows: int, features: int) -> None:
-    """The matrix in 64 bits, and a part of it in 32 bits on its way to the store."""
-    check_fits(rows * features * 12, f"{rows} rows of {features} features")
 
 
 def _standardised(target: Target, parts: Parts, name: str) -> Standardised | None:

@@ -24,8 +24,10 @@ from headway_trainer.data.read.sniff import NAMELESS, Dialect, sniff
 from headway_trainer.data.read.streams import ChunkStream, codec_of, open_text
 from headway_trainer.errors import UserError
 
-_BLOCKS = (4 * 1024 * 1024, 128 * 1024 * 1024, 1024 * 1024 * 1024)
+_BLOCKS = (1024 * 1024, 128 * 1024 * 1024, 1024 * 1024 * 1024)
 """Bytes parsed at once; the larger ones for files with a row that does not fit."""
+_COLUMN_BLOCK = 1024
+"""Bytes parsed at once for each column at least, as each block costs some time for each column."""
 _STRADDLES = ("straddling object", "block size")
 _MANY_BREAKS = 100
 
@@ -135,7 +137,8 @@ class _Survey:
 def _survey(found: Sequence[_File], options: Options, uri: str) -> _Survey:
     """Show each column its values in all files; with larger blocks, where a row is longer than a block."""
     names = [name for name in found[0].dialect.names if name not in options.ignored]
-    for block in _BLOCKS:
+    for least in _BLOCKS:
+        block = max(least, min(len(names) * _COLUMN_BLOCK, _BLOCKS[1]))
         columns = {name: TextColumn(options, options.kinds.get(name)) for name in names}
         survey = _Survey(columns, dict.fromkeys(names, 0))
         try:

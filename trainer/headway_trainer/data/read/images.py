@@ -45,7 +45,8 @@ def load_images(files: SourceFiles) -> ArrayContent:
         # One tells how large the others are likely to be, before all are read.
         first = _decoded(files.files[0])
         if isinstance(first, Picture):
-            check_arrays(len(files.files) * first.pixels.nbytes * 3 // first.pixels.shape[2], files.uri)
+            # Each image is there as it was decoded, and once more among all.
+            check_arrays(2 * len(files.files) * first.pixels.nbytes * 3 // first.pixels.shape[2], files.uri)
         decoded = list(pool.map(_decoded, files.files))
     images = [
         _Image(file, label, picture)

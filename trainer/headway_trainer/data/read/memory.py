@@ -12,11 +12,13 @@ from headway_trainer.errors import UserError
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
-TABLE_SHARE = 1.7
-"""What preparation takes at most beside a table: its training rows, picked out, before they are encoded."""
+TABLE_SHARE = 1.35
+"""What preparation takes at most for a table: it works by columns and by blocks of rows."""
 ARRAY_SHARE = 1.0
 """The same for arrays."""
-PASSING_BYTES = 64 * 1024 * 1024
+PASSING_ARRAYS_BYTES = 170 * 1024 * 1024
+"""Blocks of arrays on their way, and the rows that the reference of a model is made of."""
+PASSING_BYTES = 110 * 1024 * 1024
 """Blocks on their way, whatever the size of the data."""
 
 
@@ -51,12 +53,12 @@ def check_table(columns: Iterable[tuple[pa.DataType, int]], rows: int, what: str
     passing are bytes that are there while it is read, and no more when it is prepared.
     """
     table = sum(_column_bytes(kind, rows, text) for kind, text in columns)
-    check_fits(table + max(passing, int(table * (TABLE_SHARE - 1))) + min(PASSING_BYTES, table), what)
+    check_fits(int(table * TABLE_SHARE) + max(2 * passing, min(PASSING_BYTES, 4 * table)), what)
 
 
 def check_arrays(size: int, what: str) -> None:
     """As check_fits, for size bytes of arrays."""
-    check_fits(int(size * ARRAY_SHARE) + min(PASSING_BYTES, size), what)
+    check_fits(int(size * ARRAY_SHARE) + min(PASSING_ARRAYS_BYTES, 4 * size), what)
 
 
 def _column_bytes(kind: pa.DataType, rows: int, text: int) -> int:

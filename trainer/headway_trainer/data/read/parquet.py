@@ -14,7 +14,7 @@ from headway_trainer.data.read.memory import check_table
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.streams import parsing
 
-_TEXT_BYTES = 12
+_TEXT_BYTES = 8
 """What a short text takes beside what the file has of it, where it has each only once."""
 
 

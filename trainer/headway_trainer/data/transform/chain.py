@@ -25,7 +25,7 @@ Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 _COLUMNS_BYTES = 4 * 1024 * 1024
 """Training rows of columns that are picked out at once."""
-_BLOCK_BYTES = 64 * 1024 * 1024
+_BLOCK_BYTES = 8 * 1024 * 1024
 """Training rows of an array that are looked at at once."""
 
 ColumnTransform = Annotated[Number | Boolean | Category | Times | Words | Vector, Field(discriminator="kind")]
