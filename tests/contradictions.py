@@ -306,7 +306,7 @@ OF_SPLITS = [
 ]
 
 OF_TRAINING = [
-    _made(TABLE, {"model/name": "cnn"}, "model.name", "cnn takes rows that are an image", "parquet", "mlp"),
+    _made(TABLE, {"model/name": "cnn"}, "model.name", "cnn is for images", "parquet", "mlp"),
     _made(CSV, {"model/name": "cnn"}, "model.name", "csv"),
     _made(IRIS, {"model/name": "cnn"}, "model.name", "the built-in iris"),
     _made(PARTS, {"model/name": "cnn"}, "model.name", "csv"),

@@ -23,8 +23,8 @@ def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if known.rows is not None and known.rows not in entry.takes:
         fitting = [name for name, other in MODELS.items() if known.rows in other.takes]
         yield BrokenRule(
-            f"{spec.model.name} takes rows that are an {' or '.join(sorted(entry.takes))}, but a row of {known.name} is"
-            f" a {known.rows}: write {' or '.join(fitting)}, or give data of another kind",
+            f"{spec.model.name} is for {' and '.join(f'{rows}s' for rows in sorted(entry.takes))}, but {known.name}"
+            f" holds a {known.rows}: write {' or '.join(fitting)}, or give other data",
             ("model", "name"),
         )
 
