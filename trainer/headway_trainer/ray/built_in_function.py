@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from headway_trainer.data.shards import read_weights
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
+from headway_trainer.evaluation.baseline import baseline
 from headway_trainer.evaluation.evaluate import Shard
 from headway_trainer.export.record import staged
 from headway_trainer.metrics.base import finite
@@ -34,7 +36,7 @@ from headway_trainer.ray.stock import stock
 from headway_trainer.report.model import KeptModel
 from headway_trainer.seeds import init_seed
 from headway_trainer.storage import Store
-from headway_trainer.tasks import task_of
+from headway_trainer.tasks import Task, task_of
 from headway_trainer.tasks.balance import balanced_weights
 from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
@@ -175,7 +177,8 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
             raise UserError(f"the loss of the model that was kept is no finite number on the {split} part: {_REMEDY}")
     return end.model_copy(
         update={
-            "metrics": {split: finite(one.scalars) for split, one in judged.items()},
+            "metrics": {split: finite(one.scalars) for split, one in judged.items()}
+            | {"baseline": _baseline(place, inputs, task, names)},
             "by_target": {split: one.by_target for split, one in judged.items() if one.by_target},
             "confusion_matrix": judged["test"].confusion_matrix,
             "confusions": judged["test"].confusions,
@@ -184,6 +187,17 @@ def _judge(place: _Place, inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
             "checkpoint": inputs.checkpoints.status(manifest),
             "notes": [*end.notes, *notes],
         }
+    )
+
+
+def _baseline(place: _Place, inputs: LoopInputs, task: Task, names: Sequence[str]) -> dict[str, float | None]:
+    """The metrics on the test part of what says the same of every row."""
+    shard, _ = _shard(place, inputs, "test")
+    metrics = [name for name in names if METRICS[name].scalar and name not in task.costly]
+    # The targets stand for the rows: what is in them does not matter.
+    rows = replace(shard, x=shard.y)
+    return finite(
+        evaluate(baseline(inputs.info), task, rows, metrics=metrics, ranks=inputs.group, device=inputs.device).scalars
     )
 
 

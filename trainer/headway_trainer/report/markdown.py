@@ -88,6 +88,10 @@ def _reported(result: RunResult) -> str:
 def _metrics(result: RunResult) -> str:
     parts = {name: getattr(result.metrics, name) for name in _SPLITS}
     parts = {name: values for name, values in parts.items() if values}
+    if result.metrics.baseline:
+        parts[f"{'always the most frequent class' if _classes(result) else 'always the mean'}, test"] = (
+            result.metrics.baseline
+        )
     if not parts:
         return ""
     names = list(dict.fromkeys(name for values in parts.values() for name in values))

@@ -146,6 +146,8 @@ class Metrics(StatusSection):
     """On the validation part."""
     test: MetricValues = Field(default_factory=dict)
     """On the test part, which nothing has seen before."""
+    baseline: MetricValues = Field(default_factory=dict)
+    """On the test part, of always saying the most frequent class of the training part, or its mean."""
     reported: MetricValues = Field(default_factory=dict)
     """What a training function of the user's own reported last, by its own names."""
     by_target: dict[str, dict[str, MetricValues]] = Field(default_factory=dict)
