@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from headway_api.columns import Column as Given
 from headway_trainer.data.content import ColumnFacts
+from headway_trainer.data.convert import known_names
 from headway_trainer.data.resolve import Resolved, resolve
 from headway_trainer.data.schema import Column
 from headway_trainer.data.statistics import describe
@@ -274,3 +275,9 @@ def test_what_a_file_declares_a_category_is_one_and_how_values_were_written_is_t
     assert found.schema.named("k").kind == "category"
     assert found.table["k"].type == pa.string()
     assert found.schema.named("n").why == "decimal numbers, read as numbers with ',' between thousands"
+
+
+def test_a_new_row_may_write_a_whole_number_that_names_something_with_a_decimal_point() -> None:
+    values = pa.chunked_array([["7.0", "7", "8.0", "-1.00", "2.5", None]])
+    assert known_names(values, ["7", "-1", "2.5"]).to_pylist() == ["7", "7", "8.0", "-1", "2.5", None]
+    assert known_names(values, ["7.0", "7"]).to_pylist()[0] == "7.0"

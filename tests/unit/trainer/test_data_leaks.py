@@ -157,6 +157,12 @@ def test_rows_are_counted_as_sets_of_tuples_count_them(rows: list[tuple[Any, ...
     assert told == [] if again == 0 else told[0].startswith(f"{again} of the {len(parts[1])} test rows")
 
 
+def test_rows_with_lists_are_compared_by_their_numbers_also_where_a_list_is_missing() -> None:
+    lists = pa.array([[1.0, 2.0], None, [1.0, 2.0], [2.0, 1.0], None], pa.list_(pa.float64(), 2))
+    hashes = row_hashes(pa.table({"v": lists}))
+    assert [(a, b) for a, b in itertools.combinations(range(5), 2) if hashes[a] == hashes[b]] == [(0, 2), (1, 4)]
+
+
 def test_rows_of_arrays_are_compared_whole() -> None:
     x = RANDOM.normal(size=(6, 1, 2, 2))
     x[4] = x[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,31 @@ def test_a_table_model_takes_raw_columns_and_names_the_class(store: Store, tmp_p
     assert said["probabilities"].sum(axis=1) == pytest.approx([1, 1])
     assert info.classes is not None
     assert [*said["label"]] == [info.classes[index] for index in said["probabilities"].argmax(axis=1)]
+
+
+def test_dates_words_and_vectors_are_told_from_raw_rows_as_well(store: Store, tmp_path: Path) -> None:
+    rows = random.Random(2)  # noqa: S311 - no secret
+    count = 200
+    columns = {
+        "day": [datetime.date(2024, 1, 1) + datetime.timedelta(days=3 * index) for index in range(count)],
+        "note": [rows.choice(["good tea", "Bad tea!", "no tea here", None]) for _ in range(count)],
+        "place": [[rows.random(), rows.random()] if rows.random() > 0.1 else None for _ in range(count)],
+        "y": [rows.gauss(0, 1) for _ in range(count)],
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    kinds = {"note": {"kind": "text"}}
+    info = _prepared(store, {"uri": str(tmp_path / "rows.parquet")}, target="y", columns=kinds)
+    torch.manual_seed(0)
+    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity))
+    assert exported.problem is None
+    assert exported.parity is not None
+    assert exported.parity.holds
+    assert exported.signature is not None
+    assert [(one.column, one.type, one.shape) for one in exported.signature.inputs] == [
+        ("day", "double", [1]),
+        ("note", "string", [1]),
+        ("place", "double", [2]),
+    ]
 
 
 @pytest.mark.parametrize(

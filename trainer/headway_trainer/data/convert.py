@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,17 @@ def converted(values: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, int 
     made = {"number": _numbers, "boolean": _booleans, "time": _times}.get(kind, _texts)(values)
     lost = pc.and_(made.is_null(), values.is_valid())
     return made, pc.index(lost, value=True).as_py() if pc.any(lost).as_py() else None
+
+
+def known_names(values: pa.ChunkedArray, categories: Sequence[str]) -> pa.ChunkedArray:
+    """Text of new rows, with a whole number that has a decimal point, `7.0`, as the category `7` if only that is known.
+
+    A file writes the whole numbers of a column with a decimal point as soon as one of its values is missing.
+    """
+    known = pa.array(categories, pa.string())
+    whole = pc.replace_substring_regex(values, r"^(-?\d+)\.0+$", r"\1")
+    other = pc.and_(pc.invert(pc.is_in(values, known)), pc.is_in(whole, known))
+    return pc.if_else(other, whole, values)
 
 
 def _numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway_trainer.data.transform.vector import numbers_of
 from headway_trainer.data.written import quoted
 
 Hashes = npt.NDArray[np.uint64]
@@ -91,9 +92,7 @@ def equal_columns_note(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def _bits(values: pa.ChunkedArray) -> Hashes:
     """64 bits for each value, (rows,): equal for equal values; an empty value has bits of its own."""
     if pa.types.is_nested(values.type):
-        rows = values.combine_chunks()
-        array = rows.chunk(0) if isinstance(rows, pa.ChunkedArray) else rows
-        return array_hashes(array.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1))
+        return array_hashes(numbers_of(values))
     if pa.types.is_string(values.type):
         unique = pc.unique(values)
         digests = np.array(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from headway_api.reading import Read
-from headway_trainer.data.convert import converted
+from headway_trainer.data.convert import converted, known_names
 from headway_trainer.data.read.files import SourceFile, SourceFiles, find_files
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.stream import stream_table
-from headway_trainer.data.transform import ArrayChain, TableChain
+from headway_trainer.data.transform import ArrayChain, Category, TableChain
 from headway_trainer.errors import NotFound, StorageError, UserError
 from headway_trainer.export.record import (
     LABEL,
@@ -83,20 +83,23 @@ class Predictor:
                 raise UserError(
                     f"{rows} is {files.format}; this model takes the columns of csv, parquet or jsonl files"
                 )
-            return self._tables(files, _kinds(chain))
+            return self._tables(files, chain)
         if not isinstance(chain, ArrayChain):
             raise UserError(f"{MODEL_INFO_FILE} says nothing of the rows that the model was trained on")
         if files.format != "npz":
             raise UserError(f"{rows} is {files.format}; this model takes an array of an npz file")
         return self._arrays(files, chain)
 
-    def _tables(self, files: SourceFiles, kinds: Mapping[str, str]) -> Iterator[pa.Table]:
-        options = Options.of_read(Read.model_validate(self.info.read))
+    def _tables(self, files: SourceFiles, chain: TableChain) -> Iterator[pa.Table]:
+        options, kinds = Options.of_read(Read.model_validate(self.info.read)), _kinds(chain)
+        categories = {one.inputs[0]: one.categories for one in chain.transforms if isinstance(one, Category)}
         row = 0
         for block in stream_table(files, options, kinds):
-            checked = pa.table(
-                {name: _as_kind(block[name], name, kind, files.uri, row) for name, kind in kinds.items()}
-            )
+            columns = {name: _as_kind(block[name], name, kind, files.uri, row) for name, kind in kinds.items()}
+            for name, known in categories.items():
+                if pa.types.is_string(columns[name].type):
+                    columns[name] = known_names(columns[name], known)
+            checked = pa.table(columns)
             for start in range(0, len(checked), _ROWS):
                 yield self._said(self.session.run(checked.slice(start, _ROWS)))
             row += len(block)
