@@ -507,3 +507,10 @@ def test_many_quoted_values_are_followed_in_linear_time() -> None:
         return time.process_time() - begin
 
     assert steps(40_000) < 20 * steps(4_000) + 0.5
+
+
+def test_points_beside_decimal_commas_are_decimal_points_only_where_that_is_certain(tmp_path: Path) -> None:
+    content = _load(_write(tmp_path, 'a,b,y\n"1,5",0.125,0\n"2,25",1.5,1\n'))
+    assert content.table["b"].to_pylist() == [0.125, 1.5]
+    with pytest.raises(UserError, match=r"points in column 'b' may be decimal points or stand between thousands"):
+        _load(_write(tmp_path, 'a,b,y\n"1,5",1.125,0\n"2,25",2.500,1\n'))

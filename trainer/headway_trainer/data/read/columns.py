@@ -125,7 +125,7 @@ class TextColumn:
             self._plus = self._plus or bool(pc.any(pc.starts_with(values, "+")).as_py())
             self._long += pc.sum(pc.match_substring_regex(values, rf"^[+-]?\d{{{_LONG},}}$")).as_py()
             self._whole = _all(values, r"^[+-]?\d+$")
-        self._dotted = self._dotted and _all(values, r"^-?\d{1,3}(\.\d{3})*$")
+        self._dotted = self._dotted and _all(values, r"^-?([1-9]\d{0,2}(\.\d{3})+|\d+)$")
 
     def _narrow(self, values: pa.Array) -> None:
         """Some values are no plain numbers: what all of them can be."""
