@@ -260,6 +260,7 @@ def test_scores_in_bins_are_off_by_no_more_than_is_said(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "EXACT_SCORES", 0)
         patch.setattr(ranking, "_MOST_BINS", 64)
+        patch.setattr(ranking, "_ROOM", 2 * classes)  # so that a batch is counted in pieces
         metrics = judged(classification(classes), logits, y, cuts)
     binned = metrics.accumulators[Ranking]
     assert not binned.exact
