@@ -122,9 +122,14 @@ class TextColumn:
 
     def _see_digits(self, values: pa.Array) -> None:
         if self._whole:
-            self._plus = self._plus or bool(pc.any(pc.starts_with(values, "+")).as_py())
-            self._long += pc.sum(pc.match_substring_regex(values, rf"^[+-]?\d{{{_LONG},}}$")).as_py()
-            self._whole = _all(values, r"^[+-]?\d+$")
+            # Patterns cost more than these looks, and most numbers have a point.
+            if pc.max(pc.binary_length(values)).as_py() >= _LONG:
+                self._long += pc.sum(pc.match_substring_regex(values, rf"^[+-]?\d{{{_LONG},}}$")).as_py()
+            if pc.any(pc.match_substring(values, ".")).as_py():
+                self._whole = False
+            else:
+                self._plus = self._plus or bool(pc.any(pc.starts_with(values, "+")).as_py())
+                self._whole = _all(values, r"^[+-]?\d+$")
         self._dotted = self._dotted and _all(values, r"^-?([1-9]\d{0,2}(\.\d{3})+|\d+)$")
 
     def _narrow(self, values: pa.Array) -> None:
