@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headway_trainer.data.split import Parts
@@ -36,14 +36,16 @@ def test_parts_are_disjoint_and_cover_all_rows(rows: int, share: tuple[float, fl
 
 
 @given(rows=st.integers(3, 2000), share=shares(), seed=SEEDS)
+@example(rows=6, share=(0.57, 0.01, 0.42), seed=0)
 def test_sizes_are_the_shares_within_one_row_and_no_part_is_empty(
     rows: int, share: tuple[float, float, float], seed: int
 ) -> None:
     sizes = [len(index) for index in split(rows, share, seed).indices]
     for size, wanted in zip(sizes, share, strict=True):
         assert (size == 0) == (wanted == 0)
-        # A part that would be empty takes its one row from the largest.
-        assert abs(size - wanted * rows) < 1 + 1e-9 or size == 1 or size == max(sizes)
+        # A part that would be empty takes its one row from the one that has most above its share.
+        one_was_empty = any(0 < each * rows < 1 for each in share)
+        assert abs(size - wanted * rows) < 1 + one_was_empty + 1e-9 or size == 1
 
 
 @given(counts=st.lists(st.integers(3, 200), min_size=2, max_size=30), share=shares(), seed=SEEDS)

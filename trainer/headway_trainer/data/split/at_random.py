@@ -42,7 +42,9 @@ def sizes_of(rows: int, shares: Sequence[Fraction]) -> list[int]:
         sizes[part] += 1
     for part, share in enumerate(shares):
         if share > 0 and sizes[part] == 0:
-            sizes[sizes.index(max(sizes))] -= 1
+            # From the one that has most above its share.
+            spare = [one for one in range(len(sizes)) if sizes[one] > 1]
+            sizes[max(spare, key=lambda one: sizes[one] - rows * shares[one])] -= 1
             sizes[part] = 1
     return sizes
 
