@@ -193,6 +193,8 @@ def _coherent_data(data: dict[str, Any], model: dict[str, Any]) -> str | None:
         data.update({"task": _TASKS[kind]} if "task" in data else {})
     if kind not in _TEXT_FORMATS:
         data.pop("read", None)
+    if kind == "npz":  # its arrays have kinds of their own
+        data.pop("columns", None)
     tables = kind in ("iris", "csv", "parquet", "jsonl") or "*.csv" in source.get("uri", "")
     if tables and model.get("name") == "cnn":
         model.update(name="mlp", options={})
