@@ -13,6 +13,9 @@ from headway_cli.profile_table import print_profile
 if TYPE_CHECKING:
     from headway_trainer.report.model import RunResult
 
+_MODEL_FILES = ("model", "onnx")
+"""The artifacts that people look for first."""
+
 
 def print_report(result: RunResult, folder: Path, console: Console) -> None:
     """The metrics by part, or those that a training function reported; how it was trained; where the files are."""
@@ -35,7 +38,7 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     if result.message:
         console.print(result.message, highlight=False)
     shown_folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name == "model")):
+    for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name in _MODEL_FILES)):
         console.print(f"  {shown_folder / name}", highlight=False)
 
 

@@ -257,9 +257,10 @@ def test_the_report_shows_metrics_time_and_where_the_files_are(tmp_path: Path) -
     text = io.StringIO()
     metrics = Metrics(test={"accuracy": 0.98765, "loss": None})
     model = Artifact(name="model", path="model.safetensors", sha256="0", size_bytes=1)
+    onnx = Artifact(name="onnx", path="model.onnx", sha256="0", size_bytes=1)
     trained = TrainingSummary(epochs_run=3, steps=30, early_stopped=True)
     print_report(
-        result(metrics=metrics, artifacts=[model], training=trained, message="A note."),
+        result(metrics=metrics, artifacts=[model, onnx], training=trained, message="A note."),
         tmp_path,
         Console(file=text, width=100),
     )
@@ -267,7 +268,8 @@ def test_the_report_shows_metrics_time_and_where_the_files_are(tmp_path: Path) -
     assert "0.9877" in printed
     assert "3 epochs, 30 steps on 2 workers (cpu) in 10.0 s, stopped early" in printed
     assert "A note." in printed
-    assert f"{tmp_path}/model.safetensors" in printed.replace("\n", "")
+    for name in ("model.safetensors", "model.onnx"):
+        assert f"{tmp_path}/{name}" in printed.replace("\n", "")
 
 
 def test_the_report_shows_what_a_function_of_ones_own_reported(tmp_path: Path) -> None:
