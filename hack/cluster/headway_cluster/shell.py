@@ -37,7 +37,7 @@ def run(
         check=False,
     )
     if done.returncode != 0:
-        said = (done.stderr + done.stdout).strip()[-2000:]
+        said = (done.stdout + done.stderr).strip()[-2000:]  # the error comes last
         raise ClusterError(f"{' '.join(words[:6])} ... ended with {done.returncode}\n{said}".rstrip())
     return done.stdout
 
