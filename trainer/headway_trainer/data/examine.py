@@ -5,7 +5,7 @@ The same for training and for `headway profile`: nothing is encoded or written h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_api.data import Data
+from headway_api.wording import listed
 from headway_trainer.data import targets
 from headway_trainer.data.array_schema import array_columns, told_as_target
 from headway_trainer.data.content import ArrayContent, ColumnFacts, TableContent
@@ -38,9 +39,6 @@ from headway_trainer.data.targets import Target
 from headway_trainer.data.weights import weights_of
 from headway_trainer.data.written import problem_of, quoted
 from headway_trainer.errors import UserError
-
-MOST_LISTED = 20
-"""Names that a sentence lists."""
 
 
 @dataclass
@@ -296,9 +294,3 @@ def _uri(content: TableContent) -> str:
     """The source as messages call it: its file, or the folder of its files."""
     first = content.files[0][0]
     return first if len(content.files) == 1 else first.rpartition("/")[0]
-
-
-def listed(items: Sequence[str]) -> str:
-    """Items in a sentence, cut where there are many."""
-    more = len(items) - MOST_LISTED
-    return ", ".join(items[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

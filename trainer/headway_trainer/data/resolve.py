@@ -115,19 +115,30 @@ def _column(
         # What divides or weighs rows, or is predicted, is no feature, so nothing about it is guessed here.
         why = "named as the target" if role == "target" else "given"
         return _record(read, values, storage_kind(values.type), role, why=why), values, None
-    told = guess(read.name, values, describe(values), read.facts, where)
+    stats = describe(values)
+    told = guess(read.name, values, stats, read.facts, where)
     if role == "feature" and told.kind == "id":
         # Somebody wants to learn from it, so it is what it is stored as.
         told = Guess("text" if pa.types.is_string(values.type) else "number", "feature", told.why)
     if told.kind in ("category", "text") and not pa.types.is_null(values.type):
         values = convert(values, told.kind, read.name, where)
+        stats = stats if values is read.values else describe(values)
     why = told.why if role is None else f"role given; {told.why}"
-    return _record(read, values, told.kind, told.role, why=why), values, told if role is None or told.problem else None
+    column = _record(read, values, told.kind, told.role, why=why, stats=stats)
+    return column, values, told if role is None or told.problem else None
 
 
-def _record(read: _Read, values: pa.ChunkedArray, kind: Kind, role: Role, *, why: str = "given") -> Column:
-    """A column of which enough is said; values are as its kind has them."""
-    stats = describe(values)
+def _record(
+    read: _Read,
+    values: pa.ChunkedArray,
+    kind: Kind,
+    role: Role,
+    *,
+    why: str = "given",
+    stats: ColumnStats | None = None,
+) -> Column:
+    """A column of which enough is said; values are as its kind has them, and stats what they are like, if known."""
+    stats = stats or describe(values)
     return Column(
         name=read.name,
         kind=kind,
