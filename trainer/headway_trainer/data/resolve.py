@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,11 +13,11 @@ from headway_api.columns import Kind, Role
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.convert import convert
 from headway_trainer.data.infer import Guess, guess, storage_kind
+from headway_trainer.data.read.found import has_instead
 from headway_trainer.data.schema import Column, ColumnStats, Schema
 from headway_trainer.data.statistics import describe
 from headway_trainer.errors import UserError
 
-_SHOWN = 20
 MOST_PROBLEMS = 5
 """Problems that one error tells of; the others are counted."""
 
@@ -86,10 +85,7 @@ def refuse_unknown(name: str, names: Sequence[str], field_name: str, uri: str) -
     """Raise UserError, with the nearest name, if name is none of names."""
     if name in names:
         return
-    shown = ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"{field_name}: {uri} has no column {name!r}, it has {shown}{hint}")
+    raise UserError(f"{field_name}: {uri} has no column {name!r}, {has_instead(names, name)}")
 
 
 @dataclass(frozen=True)

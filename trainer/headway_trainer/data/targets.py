@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headway_trainer.data.info import LARGEST, Task
-from headway_trainer.data.task import case_variants, tell
+from headway_trainer.data.task import case_variants, is_one_hot, tell
 from headway_trainer.errors import UserError
 
 _SHOWN = 5
@@ -59,7 +59,7 @@ def encode(
         warnings = (told.warning,) if told.warning else ()
         target = _encoded(values, told.task, name, class_names, columns, one_hot=told.one_hot)
         return replace(target, why=told.why, warnings=(*warnings, *target.warnings))
-    one_hot = task == "classification" and values.ndim > 1 and _is_one_hot(values)
+    one_hot = task == "classification" and values.ndim > 1 and is_one_hot(values)
     return _encoded(values, task, name, class_names, columns, one_hot=one_hot)
 
 
@@ -78,13 +78,6 @@ def _encoded(
         given = list(class_names or columns) or [str(index) for index in range(values.shape[1])]
         return _classification(values.argmax(axis=1), name, given)
     return _classification(values, name, class_names)
-
-
-def _is_one_hot(values: npt.NDArray[Any]) -> bool:
-    if values.dtype.kind not in "iufb":
-        return False
-    numbers = values.astype(np.float64)
-    return bool(np.isin(numbers, (0.0, 1.0)).all() and (numbers.sum(axis=1) == 1.0).all())
 
 
 def _regression(values: npt.NDArray[Any], name: str) -> Target:

@@ -54,6 +54,14 @@ def tell(values: npt.NDArray[Any], name: str, *, named: bool = False, images: bo
     return _whole(numbers, name, images=images)
 
 
+def is_one_hot(values: npt.NDArray[Any]) -> bool:
+    """Whether values, (rows, classes), are numbers of 0 and 1, a single 1 in each row."""
+    if values.dtype.kind not in "iufb":
+        return False
+    numbers = values.astype(np.float64)
+    return bool(np.isin(numbers, (0.0, 1.0)).all() and (numbers.sum(axis=1) == 1.0).all())
+
+
 def case_variants(classes: Sequence[str]) -> list[list[str]]:
     """Classes that differ in nothing but case, blanks or how an accent is written."""
     import unicodedata
@@ -106,7 +114,7 @@ def _decimal(numbers: npt.NDArray[np.float64], name: str) -> Told:
 def _several(values: npt.NDArray[np.float64], name: str) -> Told:
     if not np.isin(values, (0.0, 1.0)).all():
         return Told("regression", f"{values.shape[1]} numbers a row")
-    if (values.sum(axis=1) == 1.0).all():
+    if is_one_hot(values):
         why = f"one 1 among {values.shape[1]} values in each row"
         return Told(
             "classification",

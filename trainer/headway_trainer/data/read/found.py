@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from headway_api.wording import listed
 from headway_trainer.data.content import ColumnFacts, ReadFacts
 from headway_trainer.errors import UserError
-
-_SHOWN = 20
 
 
 @dataclass
@@ -43,11 +42,13 @@ def refuse_missing(names: Sequence[str], wanted: Sequence[str], uri: str) -> Non
     """Raise UserError where one of the wanted columns is not there."""
     missing = next((name for name in wanted if name not in names), None)
     if missing is not None:
-        more = len(names) - _SHOWN
-        shown = ", ".join(map(repr, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
-        near = difflib.get_close_matches(missing, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"{uri} has no column {missing!r}, which the model takes; it has {shown}{hint}")
+        raise UserError(f"{uri} has no column {missing!r}, which the model takes; {has_instead(names, missing)}")
+
+
+def has_instead(names: Sequence[str], missing: str) -> str:
+    """The columns that are there, and the one that a name which is none of them most likely means; in words."""
+    near = difflib.get_close_matches(missing, names, n=1)
+    return f"it has {listed([repr(name) for name in names])}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def refuse_twice(names: Sequence[str], uri: str) -> None:
