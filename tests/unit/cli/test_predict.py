@@ -35,6 +35,8 @@ from headway_trainer.storage import Store
 Homes = tuple[str, DataInfo, torch.nn.Module, Path]
 """The folder of a finished model, what is known of its data, the trained model, and the folder where its rows lie."""
 
+OLDEST = datetime.datetime(1950, 1, 1)  # noqa: DTZ001 - as the table has it, without a zone
+
 
 def _bundle(folder: Path, data: dict[str, Any]) -> tuple[str, DataInfo, torch.nn.Module]:
     """A finished model of this data, its weights as they were drawn."""
@@ -63,7 +65,7 @@ def _rows() -> pa.Table:
             "zip": [f"{draw.randint(0, 20):05}" for _ in range(count)],
             "new": [draw.random() < 0.5 for _ in range(count)],
             "floors": [draw.randint(1, 5) for _ in range(count)],
-            "built": [datetime.datetime(1950, 1, 1) + datetime.timedelta(draw.randint(0, 9000)) for _ in range(count)],  # noqa: DTZ001
+            "built": [OLDEST + datetime.timedelta(draw.randint(0, 9000)) for _ in range(count)],
             "fit": [draw.choice(["yes", "no", "peut-être"]) for _ in range(count)],
         }
     )

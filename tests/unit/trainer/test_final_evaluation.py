@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,38 +108,37 @@ def test_a_metric_that_was_never_a_number_chooses_nothing_and_that_is_said(store
     assert judged.kept.step == end.step
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_kept_model_whose_weights_are_no_numbers_is_no_success(store: Store, value: float) -> None:
+def _refused(store: Store, spoil: Callable[[nn.Module], None], match: str) -> None:
+    """The judge refuses a model that is spoilt between its checkpoint and its evaluation."""
     job, end = _trained(store)
 
     def spoilt(place: LoopInputs, metric: str) -> Any:
         found = load(place, metric)
         with torch.no_grad():
-            next(iter(place.model.parameters()))[0, 0] = value
+            spoil(place.model)
         return found
 
     load = built_in_function._load_best
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(built_in_function, "_load_best", spoilt)
-        with pytest.raises(UserError, match=r"0\.weight of the model that was kept holds numbers that are not finite"):
+        with pytest.raises(UserError, match=match):
             built_in_function._judge(_place(store), job, end)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_kept_model_whose_weights_are_no_numbers_is_no_success(store: Store, value: float) -> None:
+    def spoil(model: nn.Module) -> None:
+        next(iter(model.parameters()))[0, 0] = value
+
+    _refused(store, spoil, r"0\.weight of the model that was kept holds numbers that are not finite")
 
 
 def test_a_kept_model_whose_loss_is_no_number_is_no_success(store: Store) -> None:
-    job, end = _trained(store)
+    def spoil(model: nn.Module) -> None:
+        for parameter in model.parameters():
+            parameter.mul_(1e30)
 
-    def spoilt(place: LoopInputs, metric: str) -> Any:
-        found = load(place, metric)
-        with torch.no_grad():
-            for parameter in place.model.parameters():
-                parameter.mul_(1e30)
-        return found
-
-    load = built_in_function._load_best
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(built_in_function, "_load_best", spoilt)
-        with pytest.raises(UserError, match=r"the loss of the model that was kept is no finite number on the train"):
-            built_in_function._judge(_place(store), job, end)
+    _refused(store, spoil, r"the loss of the model that was kept is no finite number on the train")
 
 
 def test_a_last_step_that_spoilt_the_model_is_no_success(store: Store) -> None:

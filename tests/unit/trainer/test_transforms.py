@@ -37,7 +37,9 @@ NUMBERS = st.none() | st.floats(-1e30, 1e30) | st.sampled_from([0.0, -0.0, 1e30,
 EXTREMES = st.sampled_from([1.7e308, -1.7e308, float("inf"), float("-inf")])
 WHOLE = st.none() | st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.none() | st.sampled_from(["a", "b", "c", "", "NA", " a", "École", "straße"]) | st.text(max_size=8)
-TIMES = st.none() | st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59))  # noqa: DTZ001
+FIRST, LAST = datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59)  # noqa: DTZ001 - as tables have them
+EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - as tables have it: in UTC, without a zone
+TIMES = st.none() | st.datetimes(FIRST, LAST)
 SENTENCES = st.none() | st.lists(st.sampled_from(["a", "B", "b!", "", "tea,", "Ä", "x\ty", "İ"])).map(" ".join) | TEXTS
 VECTORS = st.none() | st.lists(NUMBERS, min_size=2, max_size=2)
 KINDS: dict[str, tuple[Any, pa.DataType, Any]] = {
@@ -170,7 +172,7 @@ def test_the_parts_of_a_time_are_those_of_the_calendar(times: list[datetime.date
     assert [row for row, ok in zip(zip(*parts, strict=True), near, strict=True) if ok] == [
         row for row, ok in zip(expected, near, strict=True) if ok
     ]
-    since = [(t - datetime.datetime(1970, 1, 1)) / datetime.timedelta(days=1) for t in times]  # noqa: DTZ001
+    since = [(t - EPOCH) / datetime.timedelta(days=1) for t in times]
     assert days == pytest.approx(since)
 
 
