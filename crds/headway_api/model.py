@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from headway_api.base import Entrypoint, FreeForm, Rule, Section, exactly_one
 from headway_api.catalogue import Catalogue, Named
+from headway_api.metrics import CLASSIFICATION, REGRESSION, Task
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -49,12 +50,14 @@ class ModelEntry:
     """What `spec.model.options` takes."""
     takes: frozenset[Rows]
     """The rows that it can be given."""
+    tasks: frozenset[Task]
+    """What it can learn."""
 
 
 MODELS: Catalogue[ModelEntry] = Catalogue(
     {
-        "mlp": ModelEntry(MlpOptions, frozenset({"table", "image"})),
-        "cnn": ModelEntry(CnnOptions, frozenset({"image"})),
+        "mlp": ModelEntry(MlpOptions, frozenset({"table", "image"}), CLASSIFICATION | REGRESSION),
+        "cnn": ModelEntry(CnnOptions, frozenset({"image"}), CLASSIFICATION | REGRESSION),
     }
 )
 """The models of Headway."""

@@ -29,6 +29,20 @@ def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
+def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A model that cannot learn what is to be learnt."""
+    entry = MODELS.get(spec.model.name or "") if spec.model is not None else None
+    task = task_of(spec)
+    if spec.model is None or entry is None or task is None or own_loop(spec) or task in entry.tasks:
+        return
+    fitting = [name for name, other in MODELS.items() if task in other.tasks]
+    yield BrokenRule(
+        f"{spec.model.name} is for {' and '.join(sorted(entry.tasks))}, but data.task is {task}: write"
+        f" {' or '.join(fitting)}, or correct data.task",
+        ("model", "name"),
+    )
+
+
 def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Fewer rows a step than workers."""
     if spec.training is None or own_loop(spec):
@@ -65,4 +79,10 @@ def class_weights_without_classes(spec: TrainingJobSpec) -> Iterator[BrokenRule]
         )
 
 
-CHECKS = (model_of_other_rows, batch_without_a_row_for_each, momentum_of_adamw, class_weights_without_classes)
+CHECKS = (
+    model_of_other_rows,
+    model_of_another_task,
+    batch_without_a_row_for_each,
+    momentum_of_adamw,
+    class_weights_without_classes,
+)
