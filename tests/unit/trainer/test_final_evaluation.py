@@ -16,8 +16,10 @@ from headway_api import wire
 from headway_trainer.data.info import SPLITS, DataInfo, x_file, y_file
 from headway_trainer.data.shards import write_array
 from headway_trainer.errors import UserError
+from headway_trainer.estimators import judge as final
+from headway_trainer.estimators import loop
+from headway_trainer.estimators.base import Place
 from headway_trainer.evaluation.evaluate import Shard, evaluate
-from headway_trainer.ray import built_in_function
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
 from headway_trainer.training.link import Silence, TrainEnd
@@ -39,12 +41,17 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def _place(store: Store, metrics: list[str] | None = None) -> built_in_function._Place:
+def _place(store: Store, metrics: list[str] | None = None) -> Place:
     evaluation = {"metrics": metrics} if metrics else {}
     data, model = {"source": {"builtin": {"name": "iris"}}}, {"name": "mlp"}
     spec = {"data": data, "model": model, "training": {"epochs": 3}, "evaluation": evaluation}
     run = {"namespace": "", "name": "a", "uid": "", "storageUri": store.uri, "spec": spec}
-    return built_in_function._Place(wire.RunFile.model_validate(run), _info(), store, torch.device("cpu"), Silence())
+    return Place(wire.RunFile.model_validate(run), _info(), store, torch.device("cpu"), Alone(), Silence())
+
+
+def _judged(place: Place, job: LoopInputs, end: TrainEnd) -> TrainEnd:
+    """The evaluation of the best model of a finished loop."""
+    return final.judge(place, loop.best(place, job, end))
 
 
 def _info() -> DataInfo:
@@ -66,7 +73,7 @@ def _measured(model: nn.Module, number: int, split: str) -> dict[str, float]:
 
 def test_all_parts_are_judged_with_the_weights_of_the_model_that_was_kept(store: Store) -> None:
     job, end = _trained(store)
-    judged = built_in_function._judge(_place(store, ["accuracy"]), job, end)
+    judged = _judged(_place(store, ["accuracy"]), job, end)
     for number, split in enumerate(SPLITS, 1):
         assert judged.metrics[split] == pytest.approx(_measured(job.model, number, split))
     # What the loop saw of the training part, with dropout and weights that moved, is another number.
@@ -75,7 +82,7 @@ def test_all_parts_are_judged_with_the_weights_of_the_model_that_was_kept(store:
 
 def test_only_the_test_part_has_a_confusion_matrix(store: Store) -> None:
     job, end = _trained(store)
-    judged = built_in_function._judge(_place(store), job, end)
+    judged = _judged(_place(store), job, end)
     assert judged.confusion_matrix is not None
     assert sum(map(sum, judged.confusion_matrix)) == ROWS["test"]
     assert {"rocAuc", "averagePrecision", "r2"} & judged.metrics["train"].keys() == {"rocAuc", "averagePrecision"}
@@ -85,8 +92,8 @@ def test_of_a_large_training_part_some_rows_are_judged_and_it_is_said_how_many(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, end = _trained(store)
-    monkeypatch.setattr(built_in_function, "JUDGED_TRAIN_ROWS", 25)
-    judged = built_in_function._judge(_place(store, ["accuracy"]), job, end)
+    monkeypatch.setattr(final, "JUDGED_TRAIN_ROWS", 25)
+    judged = _judged(_place(store, ["accuracy"]), job, end)
     assert judged.notes[-1] == ("The metrics of the training part are those of 20 of its 60 rows, evenly spaced.")
     x, y = rows(60, 1)
     task = task_of(_info())
@@ -100,7 +107,7 @@ def test_a_metric_that_was_never_a_number_chooses_nothing_and_that_is_said(store
     x, y = job.validation
     job = dataclasses.replace(job, info=_info(), validation=(x, torch.zeros_like(y)))  # one class alone
     end, _ = finish(job)
-    judged = built_in_function._judge(_place(store), job, end)
+    judged = _judged(_place(store), job, end)
     assert (
         judged.notes[0] == "validation/rocAuc was never a number, so it could choose no model: the newest one was kept."
     )
@@ -118,11 +125,11 @@ def _refused(store: Store, spoil: Callable[[nn.Module], None], match: str) -> No
             spoil(place.model)
         return found
 
-    load = built_in_function._load_best
+    load = loop._load_best
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(built_in_function, "_load_best", spoilt)
+        patch.setattr(loop, "_load_best", spoilt)
         with pytest.raises(UserError, match=match):
-            built_in_function._judge(_place(store), job, end)
+            _judged(_place(store), job, end)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -146,12 +153,12 @@ def test_a_last_step_that_spoilt_the_model_is_no_success(store: Store) -> None:
     job, end = _trained(store, epochs=1, batchSize=1000, optimizer={"name": "sgd", "lr": 1e30})
     assert end.finished
     with pytest.raises(UserError, match=r"the loss of the model that was kept is no finite number on the train part"):
-        built_in_function._judge(_place(store), job, end)
+        _judged(_place(store), job, end)
 
 
 def test_it_is_said_which_epoch_the_kept_model_ends_and_by_which_metric_it_was_chosen(store: Store) -> None:
     job, end = _trained(store)
-    kept = built_in_function._judge(_place(store), job, end).kept
+    kept = _judged(_place(store), job, end).kept
     assert kept is not None
     best = min(end.history, key=lambda record: record.validation["loss"] or math.inf)
     assert (kept.epoch, kept.step, kept.metric, kept.better) == (best.epoch, best.step, "validation/loss", "min")

@@ -19,7 +19,8 @@ from headway_api import wire
 from headway_trainer.data.info import SPLITS, w_file, x_file, y_file
 from headway_trainer.data.shards import read_weights, write_array
 from headway_trainer.errors import UserError
-from headway_trainer.ray import built_in_function
+from headway_trainer.estimators.base import Place
+from headway_trainer.estimators.loop import loop_inputs
 from headway_trainer.storage import Store
 from headway_trainer.tasks.balance import balanced_weights
 from headway_trainer.training.link import Silence
@@ -104,9 +105,8 @@ def _inputs(tmp_path: Path, task: str, **spec: Any) -> Any:
         write_array(store, y_file(split), y.numpy())
     fields = {"data": {"source": {"uri": "a.npz"}}, "model": {"name": "mlp"}, "training": spec}
     run = {"namespace": "", "name": "a", "uid": "", "storageUri": store.uri, "spec": fields}
-    return built_in_function._inputs(
-        built_in_function._Place(wire.RunFile.model_validate(run), info, store, torch.device("cpu"), Silence())
-    )
+    place = Place(wire.RunFile.model_validate(run), info, store, torch.device("cpu"), Alone(), Silence())
+    return loop_inputs(place)
 
 
 def test_class_weights_are_in_the_training_loss_and_not_in_validation(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What every way to fit a model has in common: what it is given, and what it leaves to be judged and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from headway_api import wire
+from headway_trainer.data.info import DataInfo
+from headway_trainer.evaluation.evaluate import JUDGED_ROWS
+from headway_trainer.export.record import Export
+from headway_trainer.storage import Store
+from headway_trainer.training.link import Link, TrainEnd
+from headway_trainer.training.process_group import Group
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one training process works with."""
+
+    run: wire.RunFile
+    info: DataInfo
+    store: Store
+    device: torch.device
+    group: Group
+    link: Link
+    threads: int = 1
+    """What it computes with on the CPU."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished model as it is judged: the same on every rank."""
+
+    module: nn.Module
+    """From features, float32 (rows, *input_shape), to outputs as the job's task has them."""
+    end: TrainEnd
+    """What there is to tell of the fit."""
+    export: Callable[[], Export]
+    """Writes model.onnx. Rank 0 calls it, once all have judged."""
+    remedy: str
+    """What to do about a model that gives no finite numbers."""
+    batch_size: int = JUDGED_ROWS
+    """Rows that this process can take at once, as the fit has shown."""
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What each forward pass runs in."""
+
+
+class Estimator(Protocol):
+    """A way to fit a model. Every rank makes the same calls."""
+
+    def fit(self, place: Place) -> Fitted | TrainEnd:
+        """Fit the job's model to the training part, or go on where an earlier attempt of the run ended.
+
+        A TrainEnd alone, not finished, where the driver has asked to stop. Raises UserError and StorageError.
+        """

@@ -1,0 +1,89 @@
+"""The final evaluation: a finished model on all parts of the data, by all ranks together; the baseline beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from headway_api.metrics import METRICS
+from headway_trainer.data import read_split
+from headway_trainer.data.batches import Feed
+from headway_trainer.data.info import SPLITS, Split
+from headway_trainer.data.shards import read_weights
+from headway_trainer.errors import UserError
+from headway_trainer.estimators.base import Fitted, Place
+from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
+from headway_trainer.evaluation.baseline import baseline
+from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.metrics.base import finite
+from headway_trainer.tasks import Task, task_of
+from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.sampler import shard_rows
+
+JUDGED_TRAIN_ROWS = 20_000
+"""Of a training part with more rows, about so many are judged at the end."""
+
+
+def judge(place: Place, fitted: Fitted) -> TrainEnd:
+    """Evaluate the model on all parts; each rank judges its own shards.
+
+    Raises UserError for a model that gives no finite numbers.
+    """
+    task = task_of(place.info)
+    names = chosen_metrics(task, place.run.spec.evaluation.metrics)
+    judged: dict[Split, Evaluation] = {}
+    notes: list[str] = []
+    for split in SPLITS:
+        shard, told = _shard(place, split)
+        judged[split] = evaluate(
+            fitted.module,
+            task,
+            shard,
+            metrics=names if split == "test" else [name for name in names if METRICS[name].scalar],
+            ranks=place.group,
+            batch_size=fitted.batch_size,
+            context=fitted.context,
+            device=place.device,
+            feed=Feed(place.info, place.device),
+        )
+        notes += [*told, *(f"The {split} part: {note}" for note in judged[split].notes)]
+        if not math.isfinite(judged[split].scalars.get("loss", 0.0)):
+            raise UserError(
+                f"the loss of the model that was kept is no finite number on the {split} part: {fitted.remedy}"
+            )
+    return fitted.end.model_copy(
+        update={
+            "metrics": {split: finite(one.scalars) for split, one in judged.items()}
+            | {"baseline": _baseline(place, task, names)},
+            "by_target": {split: one.by_target for split, one in judged.items() if one.by_target},
+            "confusion_matrix": judged["test"].confusion_matrix,
+            "confusions": judged["test"].confusions,
+            "notes": [*fitted.end.notes, *notes],
+        }
+    )
+
+
+def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float | None]:
+    """The metrics on the test part of what says the same of every row."""
+    shard, _ = _shard(place, "test")
+    metrics = [name for name in names if METRICS[name].scalar and name not in task.costly]
+    # The targets stand for the rows: what is in them does not matter.
+    rows = replace(shard, x=shard.y)
+    return finite(
+        evaluate(baseline(place.info), task, rows, metrics=metrics, ranks=place.group, device=place.device).scalars
+    )
+
+
+def _shard(place: Place, split: Split) -> tuple[Shard, list[str]]:
+    """This rank's rows to judge: all, but of a large training part some, evenly spaced; and what people should know."""
+    rank, world_size = place.group.rank, place.group.world_size
+    x, y = read_split(place.store, place.info, split, rank, world_size)
+    weights = read_weights(place.store, place.info, split, rank, world_size)
+    rows = place.info.rows[split]
+    step = -(-rows // JUDGED_TRAIN_ROWS) if split == "train" else 1
+    if step <= 1:
+        return Shard(x, y, rows, weights), []
+    judged = sum(-(-shard_rows(rows, one, world_size) // step) for one in range(world_size))
+    told = f"The metrics of the training part are those of {judged:,} of its {rows:,} rows, evenly spaced."
+    return Shard(x[::step], y[::step], judged, None if weights is None else weights[::step]), [told]
