@@ -94,7 +94,8 @@ def _execute(local: Local, console: Console) -> int:
     from headway_trainer.logs import shipper, sources
     from headway_trainer.logs.capture import kept
     from headway_trainer.outcome import judge
-    from headway_trainer.pipeline import Pipeline, Surroundings
+    from headway_trainer.pipeline import Pipeline
+    from headway_trainer.run import Surroundings
 
     spec = local.job.spec
     stop = threading.Event()
@@ -115,7 +116,7 @@ def _execute(local: Local, console: Console) -> int:
                 code_dir=code_folder(local),
             )
             pipeline = Pipeline(local.run_file(), surroundings)
-            logs.on_lost = lambda _: pipeline.warn(shipper.LOST_LINES)
+            logs.on_lost = lambda _: pipeline.reporter.warn(shipper.LOST_LINES)
             result, _ = pipeline.execute()
         except Exception as error:
             verdict = judge(error)

@@ -75,7 +75,8 @@ def main() -> int:
 
 
 def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending, logs: shipper.Shipper) -> int:
-    from headway_trainer.pipeline import Pipeline, Surroundings
+    from headway_trainer.pipeline import Pipeline
+    from headway_trainer.run import Surroundings
 
     adopt(wire.STORAGE_SECRET_DIR)
     head = Head(
@@ -96,14 +97,14 @@ def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending, logs: shi
         storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)
-    logs.on_lost = lambda _: pipeline.warn(shipper.LOST_LINES)
+    logs.on_lost = lambda _: pipeline.reporter.warn(shipper.LOST_LINES)
     for watch, seen in ((ending.keep_to_grace, stop), (ending.keep_to_ray, head)):
-        threading.Thread(target=watch, args=(seen, pipeline.last_word), daemon=True).start()
+        threading.Thread(target=watch, args=(seen, pipeline.reporter.failed), daemon=True).start()
 
     def say(code: int, last_word: wire.Outcome) -> None:
         if ending.say(code, last_word):
             # Once more where it outlives a head pod that is deleted before the operator has read it.
-            sink.update(pipeline.told.progress.model_copy(update={"outcome": last_word}))
+            sink.update(pipeline.reporter.told.progress.model_copy(update={"outcome": last_word}))
 
     say(*_word_of(pipeline))
     sink.close()
@@ -172,7 +173,7 @@ def _word_of(pipeline: Pipeline) -> tuple[int, wire.Outcome]:
         verdict = outcome.judge(error)
         if verdict.cause in {"Internal", "NodeLost"}:
             traceback.print_exception(error)
-        return verdict.exit_code, pipeline.last_word(verdict)
+        return verdict.exit_code, pipeline.reporter.failed(verdict)
     return wire.EXIT_SUCCEEDED, last_word
 
 

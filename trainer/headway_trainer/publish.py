@@ -11,6 +11,7 @@ from headway_trainer.data.preparation import forget
 from headway_trainer.data.reference import REFERENCE_FILE
 from headway_trainer.errors import StorageError
 from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
+from headway_trainer.kept_results import FOLDER
 from headway_trainer.report.model import Artifact, Environment, RunResult
 from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, write_report
 from headway_trainer.run_record import RECORD_FILE
@@ -133,7 +134,7 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
 def tidy(store: Store) -> None:
     """Delete what only an unfinished run needs. Raises StorageError."""
     forget(store)
-    for path in (PROGRESS_FILE, RECORD_FILE):
+    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER):
         store.delete(path)
 
 

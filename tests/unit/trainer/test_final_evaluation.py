@@ -163,3 +163,26 @@ def test_it_is_said_which_epoch_the_kept_model_ends_and_by_which_metric_it_was_c
     best = min(end.history, key=lambda record: record.validation["loss"] or math.inf)
     assert (kept.epoch, kept.step, kept.metric, kept.better) == (best.epoch, best.step, "validation/loss", "min")
     assert kept.value == pytest.approx(best.validation["loss"])
+
+
+def test_an_attempt_that_dies_after_the_evaluation_leaves_it_to_the_next_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, end = _trained(store)
+    judged = _judged(_place(store), job, end)
+    for tensor in job.model.state_dict().values():
+        tensor.zero_()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "headway_trainer.estimators.judge.evaluate", lambda *_, **__: pytest.fail("it was evaluated before")
+        )
+        again = _judged(_place(store), job, end)
+    assert again == judged
+    weights = job.model.state_dict()
+    assert any(bool(tensor.any()) for tensor in weights.values()), "the model that is exported is the one that was kept"
+
+
+def test_an_evaluation_of_another_kind_is_made_anew(store: Store) -> None:
+    job, end = _trained(store)
+    assert "f1" not in _judged(_place(store, ["accuracy"]), job, end).metrics["test"]
+    assert "f1" in _judged(_place(store, ["accuracy", "f1"]), job, end).metrics["test"]

@@ -22,9 +22,8 @@ from headway_trainer import progress as module
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.outcome import judge
-from headway_trainer.pipeline import Pipeline, Surroundings
 from headway_trainer.progress import ConfigMapSink, config_map_sender, eta_seconds, shown, to_file
-from headway_trainer.ray.runtime import Head
+from headway_trainer.reporter import Reporter
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import KEEP_SECONDS, StepKeeper
 from headway_trainer.training.link import TrainProgress
@@ -292,52 +291,52 @@ class Heard:
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path) -> Pipeline:
+def sink() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def reporter(sink: Heard) -> Reporter:
     run = {"namespace": "", "name": "a", "uid": "", "storageUri": "/x", "spec": {"training": {"entrypoint": "a:b"}}}
-    around = Surroundings(head=Head(temp_dir=str(tmp_path)), sink=Heard(), stop=threading.Event(), note=lambda _: None)
-    return Pipeline(wire.RunFile.model_validate(run), around)
+    return Reporter(wire.RunFile.model_validate(run), sink, lambda _: None)
 
 
 def test_a_turning_driver_says_so_once_a_period_and_not_at_each_turn(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    reporter: Reporter, sink: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sink = pipeline.around.sink
-    assert isinstance(sink, Heard)
     now = [time.monotonic()]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     for _ in range(600):
         now[0] += 1
-        pipeline._alive()
+        reporter.alive()
     assert 600 // wire.HEARTBEAT_SECONDS <= len(sink.files) <= 600 // 40
     assert all(file.heartbeat_time for file in sink.files)
 
 
 def test_a_driver_in_a_long_work_is_alive_and_silent_again_when_it_is_done(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    reporter: Reporter, sink: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headway_trainer.pipeline.BEAT_SECONDS", 0.001)
-    monkeypatch.setattr("headway_trainer.pipeline.HEARTBEAT_SECONDS", 0)
-    sink = pipeline.around.sink
-    assert isinstance(sink, Heard)
-    with pipeline._alive_meanwhile():
+    monkeypatch.setattr("headway_trainer.reporter.BEAT_SECONDS", 0.001)
+    monkeypatch.setattr("headway_trainer.reporter.HEARTBEAT_SECONDS", 0)
+    with reporter.alive_meanwhile():
         assert sink.beat.wait(30)
     assert "headway-heartbeat" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_the_last_word_of_an_attempt_that_failed_names_the_checkpoints_that_were_passed_over(
-    pipeline: Pipeline,
+    reporter: Reporter,
 ) -> None:
-    pipeline.told.notes.append("The checkpoint step-9 was passed over: model.safetensors has 0 bytes.")
-    word = pipeline.last_word(judge(StorageError("could not write /x: No space left on device")))
+    reporter.told.notes.append("The checkpoint step-9 was passed over: model.safetensors has 0 bytes.")
+    word = reporter.failed(judge(StorageError("could not write /x: No space left on device")))
     assert word.cause == "StorageError"
     assert word.message.startswith("could not write /x")
     assert word.message.endswith("The checkpoint step-9 was passed over: model.safetensors has 0 bytes.")
 
 
-def test_a_sentence_for_people_is_in_the_last_word_once(pipeline: Pipeline) -> None:
-    pipeline.warn(LOST_LINES)
-    pipeline.warn(LOST_LINES)
-    word = pipeline.last_word(judge(UserError("train.py:3 raised KeyError: 'x'")))
+def test_a_sentence_for_people_is_in_the_last_word_once(reporter: Reporter) -> None:
+    reporter.warn(LOST_LINES)
+    reporter.warn(LOST_LINES)
+    word = reporter.failed(judge(UserError("train.py:3 raised KeyError: 'x'")))
     assert word.message == "train.py:3 raised KeyError: 'x'"
     assert word.warnings == [LOST_LINES]
 

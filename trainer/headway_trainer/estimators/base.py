@@ -31,6 +31,8 @@ class Place:
     link: Link
     threads: int = 1
     """What it computes with on the CPU."""
+    code_dir: str = wire.CODE_DIR
+    """Where the user's own code is, if there is any."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from headway_api.metrics import METRICS
+from headway_api.training import Training
 from headway_trainer.data import read_split
 from headway_trainer.data.batches import Feed
 from headway_trainer.data.info import SPLITS, Split
@@ -16,9 +20,12 @@ from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
 from headway_trainer.evaluation.baseline import baseline
 from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.metrics.base import finite
+from headway_trainer.run_record import module_digests
 from headway_trainer.tasks import Task, task_of
-from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.checkpoints.store import Checkpoints
+from headway_trainer.training.link import Judged, TrainEnd
 from headway_trainer.training.sampler import shard_rows
 
 JUDGED_TRAIN_ROWS = 20_000
@@ -26,6 +33,39 @@ JUDGED_TRAIN_ROWS = 20_000
 
 
 def judge(place: Place, fitted: Fitted) -> TrainEnd:
+    """How good the model is: as an attempt before has found, or by evaluating it on all parts now.
+
+    Raises UserError for a model that gives no finite numbers, and StorageError.
+    """
+    first = place.group.rank == 0
+    digest = _what_is_judged(place, fitted) if first else ""
+    judged = recall(place.store, "evaluate", digest, Judged) if first else None
+    (known,) = place.group.from_first([int(judged is not None)])
+    if not known:
+        judged = _evaluate(place, fitted)
+        if first:
+            Checkpoints(place.store, place.run.attempt).refuse_if_fenced()
+            keep(place.store, "evaluate", digest, judged)
+    if judged is None:
+        return fitted.end  # rank 0 tells
+    told = {name: getattr(judged, name) for name in Judged.model_fields}
+    return fitted.end.model_copy(update=told | {"notes": [*fitted.end.notes, *judged.notes]})
+
+
+def _what_is_judged(place: Place, fitted: Fitted) -> str:
+    """Identifies the weights, what they were trained from, the rows, and how they are evaluated."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(fitted.module.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    spec, info = place.run.spec, place.info
+    code = module_digests(place.code_dir) if spec.model is not None and spec.model.entrypoint is not None else {}
+    told: list[str | int] = [info.digest, info.content_hash, spec.seed, place.group.world_size, fitted.batch_size]
+    training = spec.training or Training()
+    return digest_of(weights.hexdigest(), spec.model or "", training, spec.evaluation, *told, code)
+
+
+def _evaluate(place: Place, fitted: Fitted) -> Judged:
     """Evaluate the model on all parts; each rank judges its own shards.
 
     Raises UserError for a model that gives no finite numbers.
@@ -52,15 +92,13 @@ def judge(place: Place, fitted: Fitted) -> TrainEnd:
             raise UserError(
                 f"the loss of the model that was kept is no finite number on the {split} part: {fitted.remedy}"
             )
-    return fitted.end.model_copy(
-        update={
-            "metrics": {split: finite(one.scalars) for split, one in judged.items()}
-            | {"baseline": _baseline(place, task, names)},
-            "by_target": {split: one.by_target for split, one in judged.items() if one.by_target},
-            "confusion_matrix": judged["test"].confusion_matrix,
-            "confusions": judged["test"].confusions,
-            "notes": [*fitted.end.notes, *notes],
-        }
+    return Judged(
+        metrics={split: finite(one.scalars) for split, one in judged.items()}
+        | {"baseline": _baseline(place, task, names)},
+        by_target={split: one.by_target for split, one in judged.items() if one.by_target},
+        confusion_matrix=judged["test"].confusion_matrix,
+        confusions=judged["test"].confusions,
+        notes=notes,
     )
 
 

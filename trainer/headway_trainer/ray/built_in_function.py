@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import distributed
 
+from headway_api import wire
 from headway_api.understand import read_run_file
 from headway_trainer.data import DataInfo
 from headway_trainer.entrypoints import add_to_path
@@ -35,8 +36,9 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     add_to_path(config["code_dir"])
     link: Link = WorkerLink() if distributed.get_rank() == 0 else Silence()
     try:
+        code_dir = config["code_dir"] or wire.CODE_DIR
         store, device = Store.open(run.storage_uri, config["secret_dir"]), own_device()
-        end = _train(Place(run, info, store, device, current_group(device), link, config["threads"]))
+        end = _train(Place(run, info, store, device, current_group(device), link, config["threads"], code_dir))
     except (UserError, StorageError):
         raise
     except Exception as error:

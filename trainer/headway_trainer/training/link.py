@@ -57,7 +57,22 @@ class TrainProgress(StatusSection):
     """What people should know."""
 
 
-class TrainEnd(StatusSection):
+class Judged(StatusSection):
+    """How good the model that was kept is."""
+
+    metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """The final metrics by split and name; none for one that is no finite number."""
+    by_target: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
+    """Those of each of several targets, by split, target and name."""
+    confusion_matrix: list[list[int]] | None = None
+    """Of the test part."""
+    confusions: list[Confusion] = Field(default_factory=list)
+    """Of the test part, where there are too many classes for a matrix."""
+    notes: list[str] = Field(default_factory=list)
+    """What people should know."""
+
+
+class TrainEnd(Judged):
     """How the training function ended. Rank 0 returns it; it has to be JSON."""
 
     finished: bool
@@ -90,18 +105,8 @@ class TrainEnd(StatusSection):
     """The folder of the checkpoint that the model comes from."""
     kept: KeptModel | None = None
     """Where the model that was kept comes from."""
-    metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
-    """The final metrics by split and name; none for one that is no finite number."""
-    by_target: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
-    """Those of each of several targets, by split, target and name."""
-    confusion_matrix: list[list[int]] | None = None
-    """Of the test part."""
-    confusions: list[Confusion] = Field(default_factory=list)
-    """Of the test part, where there are too many classes for a matrix."""
     export: Export | None = None
     """What came of the export of the model; none where nothing knows the model, as after a user's own function."""
-    notes: list[str] = Field(default_factory=list)
-    """What people should know."""
 
 
 class Link(Protocol):

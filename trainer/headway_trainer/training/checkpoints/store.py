@@ -190,6 +190,11 @@ class Checkpoints:
         _compare(expected, len(data), hashlib.sha256(data).hexdigest())
         return data
 
+    def verify(self, manifest: Manifest, name: str) -> None:
+        """Raise Damaged or NotFound if a file of a checkpoint is not what was written."""
+        path = f"{manifest.name}/{name}"
+        _compare(_file(manifest, name, self._store), self._store.size(path), self._store.sha256(path))
+
     @patient
     def copy(self, manifest: Manifest, name: str, target: Store, new_name: str) -> FileDigest:
         """Copy a file of a checkpoint into another folder, under a new name; it is never in memory as a whole.
@@ -259,8 +264,7 @@ class Checkpoints:
 
     def _verify(self, manifest: Manifest) -> None:
         for file in manifest.files:
-            path = f"{manifest.name}/{file.name}"
-            _compare(file, self._store.size(path), self._store.sha256(path))
+            self.verify(manifest, file.name)
 
     def _delete(self, name: str) -> None:
         """The manifest goes first, so that a checkpoint that is half deleted is none."""

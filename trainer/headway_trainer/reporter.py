@@ -1,0 +1,126 @@
+"""What is told of a run while it goes on: progress, heartbeats, sentences for people, and the last word."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from headway_api import wire
+from headway_api.status import Result
+from headway_trainer.outcome import Verdict, bounded_warnings
+from headway_trainer.progress import Sink, to_file
+from headway_trainer.training.checkpoints.last_step import StepKeeper
+from headway_trainer.training.checkpoints.store import now
+from headway_trainer.training.link import TrainEnd, TrainProgress
+
+HEARTBEAT_SECONDS = wire.HEARTBEAT_SECONDS - 15
+"""When a driver with nothing new says that it is alive: early enough for the patch to come in time."""
+BEAT_SECONDS = 5.0
+
+
+@dataclass
+class Told:
+    """What is known of a run so far: for the Outcome, however it ends."""
+
+    progress: wire.ProgressFile
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What people should know of the data and the model: the status has it as `warnings`."""
+    result: Result | None = None
+    """What is published, if anything is."""
+
+
+class Reporter:
+    """Tells of one attempt of a run."""
+
+    def __init__(self, run: wire.RunFile, sink: Sink, note: Callable[[str], None]) -> None:
+        """note: takes a sentence for people at once; what a sink takes is the newest of all."""
+        self.told = Told(wire.ProgressFile(uid=run.uid, attempt=run.attempt))
+        self._run, self._sink, self.note = run, sink, note
+        self._told_at = time.monotonic()
+
+    def warn(self, sentence: str) -> None:
+        """Tell people a sentence that is no error; once is enough."""
+        if sentence not in self.told.warnings:
+            self.told.warnings.append(sentence)
+            self.told.notes.append(sentence)
+            self.note(sentence)
+
+    def progress(self, progress: TrainProgress, steps: StepKeeper) -> None:
+        """Tell how far training is. steps: knows what was lost of the attempt before."""
+        for sentence in progress.notes:
+            if sentence not in self.told.notes:
+                self.told.notes.append(sentence)
+                self.note(sentence)
+        told = to_file(self._run, progress, steps.take(progress))
+        if not told.progress.metrics:
+            kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
+            told = told.model_copy(update={"progress": kept})
+        self._tell(told)
+
+    def stage(self, name: str) -> None:
+        """Tell what the driver does now: one of the words of `status.progress.stage`."""
+        progress = self.told.progress.progress.model_copy(update={"stage": name, "update_time": now()})
+        self._tell(self.told.progress.model_copy(update={"progress": progress}))
+
+    def alive(self) -> None:
+        """Called at each turn of a loop of the driver's: so the heartbeat proves that it turns."""
+        if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
+            self._tell(self.told.progress)
+
+    @contextlib.contextmanager
+    def alive_meanwhile(self) -> Iterator[None]:
+        """For work that has no loop of the driver's, and tells nothing: a thread proves that the process runs."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                self.alive()
+
+        thread = threading.Thread(target=beat, name="headway-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def succeeded(self, end: TrainEnd) -> wire.Outcome:
+        """The Outcome of an attempt that has published what training ended with."""
+        return self._outcome(outcome="Succeeded", message=" ".join(end.notes)).model_copy(
+            update={"checkpoint": end.checkpoint, "resumed_from_step": end.resumed_from_step}
+        )
+
+    def failed(self, verdict: Verdict) -> wire.Outcome:
+        """The Outcome of an attempt that did not succeed."""
+        told = self.told
+        message = " ".join([verdict.message, *(each for each in told.notes if each not in told.warnings)])
+        interrupted = verdict.exit_code == wire.EXIT_INTERRUPTED
+        word = self._outcome(outcome="Interrupted" if interrupted else "Failed", message=message)
+        return word.model_copy(update={"cause": verdict.cause})
+
+    def _outcome(self, **said: str) -> wire.Outcome:
+        told = self.told.progress
+        return wire.Outcome.model_validate(
+            {
+                "uid": self._run.uid,
+                "attempt": self._run.attempt,
+                "progress": told.progress,
+                "checkpoint": told.checkpoint,
+                "resumed_from_step": told.resumed_from_step,
+                "steps_lost": told.steps_lost,
+                "result": self.told.result,
+                "warnings": bounded_warnings(self.told.warnings),
+                **said,
+            }
+        )
+
+    def _tell(self, told: wire.ProgressFile) -> None:
+        """Everything that is told carries a heartbeat."""
+        warnings = bounded_warnings(self.told.warnings)
+        self.told.progress = told.model_copy(update={"heartbeat_time": now(), "warnings": warnings})
+        self._told_at = time.monotonic()
+        self._sink.update(self.told.progress)

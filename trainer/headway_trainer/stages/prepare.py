@@ -1,0 +1,53 @@
+"""The rows: read, checked, divided, transformed and written, once for all attempts.
+
+What it leaves is `data/info.json`, which has the digests of the arrays beside it, and of what they came from.
+"""
+
+from __future__ import annotations
+
+from headway_api.data import Data
+from headway_api.job import TrainingJobSpec
+from headway_trainer.data import DataInfo, prepare
+from headway_trainer.data.preparation import source_changes
+from headway_trainer.registry import MODELS
+from headway_trainer.run import Run
+from headway_trainer.stages.stage import Results
+
+
+class Prepare:
+    """Prepares the data."""
+
+    name = "prepare"
+
+    def spec(self, job: TrainingJobSpec) -> Data | None:
+        """What the model learns from."""
+        return job.data
+
+    def run(self, spec: Data, run: Run, before: Results) -> DataInfo:  # noqa: ARG002 - it is the first
+        """Prepare the rows, or find those of the attempt before."""
+        model, around = run.spec.model, run.around
+        if model is not None and model.name is not None:
+            MODELS.check(model.name)  # before hours of reading: the file alone does not tell what the image holds
+        with run.reporter.alive_meanwhile():
+            _tell_of_changes(spec, run)
+            info = prepare(
+                spec,
+                seed=run.spec.seed,
+                store=run.store,
+                volume_dir=around.data_volume_dir,
+                secret_dir=around.data_secret_dir,
+                fence=run.fence,
+            )
+        for sentence in info.warnings:
+            run.reporter.warn(sentence)
+        return info
+
+
+def _tell_of_changes(spec: Data, run: Run) -> None:
+    """Tell people where the source is not what the rows of this run were prepared from."""
+    folders = (run.around.data_volume_dir, run.around.data_secret_dir)
+    if (change := source_changes(spec, seed=run.spec.seed, store=run.store, folders=folders)) is not None:
+        run.reporter.warn(
+            f"The source has changed since the rows of this run were prepared ({change}): it goes on with those "
+            f"rows; {run.begin_anew} takes the new ones."
+        )

@@ -1,0 +1,64 @@
+"""What a run leaves in its folder: the model's files, the report, and last result.json, which names them all."""
+
+from __future__ import annotations
+
+from headway_api.evaluation import Evaluation
+from headway_api.job import TrainingJobSpec
+from headway_trainer import publish
+from headway_trainer.report.model import RunResult
+from headway_trainer.run import Run
+from headway_trainer.stages.prepare import Prepare
+from headway_trainer.stages.result import model_info, run_result
+from headway_trainer.stages.stage import Results
+from headway_trainer.stages.train import Train
+from headway_trainer.training.checkpoints.store import MODEL_FILE
+from headway_trainer.training.link import TrainEnd
+
+
+class Publish:
+    """Publishes what training has left."""
+
+    name = "publish"
+
+    def spec(self, job: TrainingJobSpec) -> Evaluation:
+        """What the model has to reach."""
+        return job.evaluation
+
+    def run(self, spec: Evaluation, run: Run, before: Results) -> RunResult:
+        """Publish: the same files, whenever and however often it is done."""
+        info, end = before.get(Prepare), before.get(Train)
+        if end is None:
+            raise ValueError("nothing was trained")
+        run.reporter.stage("Publishing")
+        run.steps.close()
+        with run.reporter.alive_meanwhile():
+            # A driver that was thought dead, and comes back, may put nothing in the place of its successor's.
+            run.fence()
+            weights = None
+            if end.chosen is not None:
+                chosen = run.checkpoints.named(end.chosen)
+                weights = run.checkpoints.copy(chosen, chosen.candidate.file, run.store, MODEL_FILE)
+            artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end))
+            if end.export is not None and end.export.problem is not None:
+                run.reporter.warn(_sentence(end.export.problem))
+            if not artifacts:
+                run.reporter.warn(_without_model(end))
+            run.fence()
+            whole = run_result(run, spec, info, end).model_copy(update={"artifacts": artifacts})
+            result, own = publish.publish_result(run.store, whole)
+            run.reporter.told.result = publish.to_status(run.store, result, own)
+        return result
+
+
+def _without_model(end: TrainEnd) -> str:
+    """What a training function that has never called save_model leaves."""
+    left = (
+        "it reported no checkpoint either"
+        if end.checkpoint is None
+        else f"its newest checkpoint is {end.checkpoint.uri}"
+    )
+    return f"No model was saved, as the training function has not called headway_trainer.save_model; {left}."
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
