@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clones import Copies
-from bench.crowd import MERGE_PATCH, PODS, TRAINING_JOBS, Crowd
+from bench.crowd import AT_A_TIME, MERGE_PATCH, PODS, TRAINING_JOBS, Crowd, watched
 from harness import Cluster
 from headway_api import wire
 
@@ -32,7 +32,10 @@ class Copier:
         self._status = status
         self._running: defaultdict[str, set[str]] = defaultdict(set)
         """The names of the pods that run, by the uid of their job."""
-        self._moved = asyncio.Event()
+        self._started: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set when all pods of a job run, by its uid."""
+        self._making = asyncio.Semaphore(AT_A_TIME)
+        """Jobs whose objects are made at a time: more at once would only wait for each other in the API server."""
 
     async def run(self) -> None:
         """Until it is ended."""
@@ -52,12 +55,11 @@ class Copier:
     async def _start(self, name: str, uid: str) -> None:
         pods = [child for child in self._copies.children if child[0] == PODS]
         others = [child for child in self._copies.children if child[0] != PODS]
-        await asyncio.gather(*(self._make(path, child, name, uid) for path, child in others))
-        await asyncio.gather(*(self._make(path, child, name, uid) for path, child in pods))
-        await self._tell(name, uid, "Starting", 0)
-        while len(self._running[uid]) < len(pods):
-            self._moved.clear()
-            await self._moved.wait()
+        async with self._making:
+            await asyncio.gather(*(self._make(path, child, name, uid) for path, child in others))
+            await asyncio.gather(*(self._make(path, child, name, uid) for path, child in pods))
+            await self._tell(name, uid, "Starting", 0)
+        await self._started[uid].wait()
         await self._tell(name, uid, "Running", 1)
 
     async def _tell(self, name: str, uid: str, phase: str, event: int) -> None:
@@ -77,13 +79,14 @@ class Copier:
                 raise RuntimeError(f"{name}: {await answer.text()}")
 
     async def _watch_pods(self) -> None:
-        params = {"labelSelector": f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}", "watch": "1"}
-        async with self._crowd.session.get(PODS, params=params) as stream:
-            async for line in stream.content:
-                pod = json.loads(line)["object"]
-                if pod.get("status", {}).get("phase") == "Running":
-                    self._running[pod["metadata"]["labels"][wire.LABEL_JOB_UID]].add(pod["metadata"]["name"])
-                    self._moved.set()
+        wanted = sum(path == PODS for path, _ in self._copies.children)
+        ours = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
+        async for _, pod in watched(self._crowd.session, PODS, labelSelector=ours):
+            if pod.get("status", {}).get("phase") == "Running":
+                uid = pod["metadata"]["labels"][wire.LABEL_JOB_UID]
+                self._running[uid].add(pod["metadata"]["name"])
+                if len(self._running[uid]) == wanted:
+                    self._started[uid].set()
 
 
 async def _run(kubeconfig: Path, told: dict[str, Any]) -> None:

@@ -189,25 +189,44 @@ class Crowd:
         return Counter(job.get("status", {}).get("phase", "New") for job in self.jobs.values())
 
     async def _watch(self) -> None:
-        """List and watch, again and again: the API server ends a watch that is slow to read, as on a busy machine."""
-        while True:
-            async with self.session.get(self._kind.path) as answer:
-                answer.raise_for_status()
-                listed = await answer.json()
-            self.jobs = {job["metadata"]["name"]: job for job in listed["items"]}
+        async for event, job in watched(self.session, self._kind.path):
+            name = job["metadata"]["name"]
+            if event == "DELETED":
+                self.jobs.pop(name, None)
+            else:
+                self.jobs[name] = job
             self._changed.set()
-            params = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
-            async with self.session.get(self._kind.path, params=params) as stream:
-                async for line in stream.content:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        break
-                    name = event["object"]["metadata"]["name"]
-                    if event["type"] == "DELETED":
-                        self.jobs.pop(name, None)
-                    else:
-                        self.jobs[name] = event["object"]
-                    self._changed.set()
+
+
+async def watched(
+    session: aiohttp.ClientSession, path: str, **params: str
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """What is there, and what changes: (ADDED | MODIFIED | DELETED, object).
+
+    It lists and watches again and again: the API server ends a watch that is slow to read, as on a busy machine.
+    """
+    there: dict[str, dict[str, Any]] = {}
+    while True:
+        async with session.get(path, params=params) as answer:
+            answer.raise_for_status()
+            listed = await answer.json()
+        before, there = there, {item["metadata"]["uid"]: item for item in listed["items"]}
+        for uid in before.keys() - there.keys():
+            yield "DELETED", before[uid]
+        for item in there.values():
+            yield "MODIFIED", item
+        following = params | {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
+        async with session.get(path, params=following) as stream:
+            async for line in stream.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    break
+                item = event["object"]
+                if event["type"] == "DELETED":
+                    there.pop(item["metadata"]["uid"], None)
+                else:
+                    there[item["metadata"]["uid"]] = item
+                yield event["type"], item
 
 
 @asynccontextmanager
