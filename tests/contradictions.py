@@ -113,14 +113,6 @@ OF_METRICS = [
     _made(TABLE, {_KEEP: {"mode": "max"}}, "training.checkpoint.mode", "less validation/loss is better", "write min"),
     _made(TABLE, {_STOP: {"mode": "max"}}, "training.earlyStopping.mode", "write min"),
     _made(TABLE, {_STOP: {"metric": "validation/r2", "mode": "min"}}, "training.earlyStopping.mode", "write max"),
-    _made(
-        OWN_LOOP,
-        {_KEEP: {"metric": "validation/reward"}},
-        "training.checkpoint.mode",
-        "validation/reward",
-        "min or max",
-    ),
-    _made(OWN_LOOP, {_KEEP: {"metric": "reward"}}, "training.checkpoint.mode", "is missing", "min or max"),
     _made(TABLE, {"data/task": "classification", "evaluation/metrics": ["mse"]}, "evaluation.metrics[0]", "mse", "f1"),
     _made(IRIS, {"evaluation/metrics": ["f1", "r2"]}, "evaluation.metrics[1]", "r2 is no metric of classification"),
     _made(DIABETES, {"evaluation/metrics": ["mae", "accuracy"]}, "evaluation.metrics[1]", "accuracy", "rmse"),
@@ -324,6 +316,14 @@ OF_TRAINING = [
     _made(TABLE, {"training/optimizer": {"momentum": 0.5}}, "training.optimizer.momentum", "adamw", "sgd"),
     _made(TABLE, {_KEEP: {"everySteps": 5, "everySeconds": 5}}, "training.checkpoint", "at most one"),
     _made(TABLE, {"training/arguments": {"lr": 1}}, "training.arguments", "entrypoint"),
+    _made(OWN_LOOP, {"training/epochs": 5}, "training.epochs", "epochs has no effect", "training.arguments"),
+    _made(OWN_LOOP, {"training/batchSize": 32}, "training.batchSize", "batchSize has no effect"),
+    _made(OWN_LOOP, {"training/optimizer": {"lr": 0.1}}, "training.optimizer", "training.entrypoint", "take it out"),
+    _made(OWN_LOOP, {"training/earlyStopping": {"patience": 3}}, "training.earlyStopping", "no effect"),
+    _made(OWN_LOOP, {_KEEP: {"metric": "reward"}}, "training.checkpoint.metric", "only keepLast is Headway's"),
+    _made(OWN_LOOP, {_KEEP: {"everySteps": 10}}, "training.checkpoint.everySteps", "saves its checkpoints itself"),
+    _made(OWN_LOOP, {"evaluation/metrics": ["f1"]}, "evaluation.metrics", "reports its own"),
+    _made(OWN_LOOP, {"export": {"formats": ["onnx"]}}, "export.formats", "saves its model itself", "take formats out"),
 ]
 
 CONTRADICTIONS = [*OF_METRICS, *OF_SOURCES, *OF_COLUMNS, *OF_SPLITS, *OF_TRAINING]

@@ -113,6 +113,7 @@ _REST = {
     "evaluation": _some(
         metrics=st.lists(st.sampled_from(["accuracy", "f1", "mse", "confusionMatrix"]), min_size=1, unique=True)
     ),
+    "export": _some(formats=st.lists(st.sampled_from(["safetensors", "onnx"]), min_size=1, unique=True)),
     "head": _some(resources=_RESOURCES, template=_TEMPLATES),
     "workers": _some(replicas=st.integers(1, 10_000), resources=_RESOURCES, template=_TEMPLATES),
     "storage": st.one_of(
@@ -149,7 +150,10 @@ _CODE = st.one_of(
         }
     ),
 )
-_OWN = st.fixed_dictionaries({"entrypoint": ENTRYPOINTS}, optional={**_LOOP, "arguments": FREE_FORMS})
+_OWN = st.fixed_dictionaries(
+    {"entrypoint": ENTRYPOINTS},
+    optional={"arguments": FREE_FORMS, "checkpoint": _some(keepLast=st.integers(1, 100))},
+)
 SPECS = st.one_of(
     st.fixed_dictionaries({"data": _DATA, "model": _MODELS, "training": _some(**_LOOP)}, optional=_REST),
     st.fixed_dictionaries({"training": _OWN}, optional={**_REST, "code": _CODE, "data": _DATA, "model": _MODELS}),
@@ -170,7 +174,9 @@ def _coherent(document: dict[str, Any]) -> dict[str, Any]:
     metrics = {"accuracy", "f1", "confusionMatrix"} if task == "classification" else {"mse"} if task else set()
     chosen = [name for name in spec.get("evaluation", {}).get("metrics", []) if name in metrics]
     spec.pop("evaluation", None)
-    if chosen:
+    if "entrypoint" in training:
+        spec.pop("export", None)
+    elif chosen:
         spec["evaluation"] = {"metrics": chosen}
     for watching in (training.get("earlyStopping", {}), training.get("checkpoint", {})):
         if task == "regression" and watching.get("metric") == "validation/f1":
@@ -178,7 +184,7 @@ def _coherent(document: dict[str, Any]) -> dict[str, Any]:
     if training.get("optimizer", {}).get("name") != "sgd":
         training.get("optimizer", {}).pop("momentum", None)
     replicas = spec.get("workers", {}).get("replicas", 1)
-    if training.get("batchSize", 64) < replicas:
+    if "entrypoint" not in training and training.get("batchSize", 64) < replicas:
         training["batchSize"] = replicas
     return document
 

@@ -45,6 +45,7 @@ BASE: dict[str, Any] = {
 USER_CODE: dict[str, Any] = {
     "code": {"git": {"url": "https://example.com/team/code.git", "revision": "main", "path": "src"}},
     "training": {"entrypoint": "train:main", "arguments": {"lr": 0.1}},
+    "evaluation": {},
 }
 """Sections of a spec that runs the user's own code, to be laid over BASE's."""
 
@@ -339,6 +340,10 @@ _CONTRADICTIONS: _Rows = [
         "spec.evaluation.gates",
     ),
     ("a gate without a name", {"spec.evaluation.gates": [{"metric": "f1", "min": 0.5}]}, "gates[0].name"),
+    ("no form of a model", {"spec.export.formats": []}, "spec.export.formats"),
+    ("an unknown form of a model", {"spec.export.formats": ["onnx", "pickle"]}, "spec.export.formats[1]"),
+    ("a form of a model twice", {"spec.export.formats": ["onnx", "onnx"]}, "spec.export.formats"),
+    ("a form of a model that is no list", {"spec.export.formats": "onnx"}, "spec.export.formats"),
     ("metrics without end", {"spec.evaluation.metrics": ["accuracy"] * 1000}, "spec.evaluation.metrics"),
 ]
 

@@ -13,6 +13,7 @@ from headway_api.base import Rule, Section, StatusSection, formed, without_nulls
 from headway_api.code import Code
 from headway_api.data import Data
 from headway_api.evaluation import Evaluation
+from headway_api.export import Export
 from headway_api.model import Model
 from headway_api.pod_templates import (
     LABEL_FORM,
@@ -192,6 +193,8 @@ class TrainingJobSpec(Section):
     """The training stage; its defaults if absent."""
     evaluation: Evaluation = Evaluation()
     """The final evaluation."""
+    export: Export = Export()
+    """The forms in which the model is left."""
     head: Head = Head()
     """The head pod."""
     workers: Workers = Workers()

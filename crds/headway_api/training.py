@@ -59,10 +59,7 @@ class _Watching(Section):
     metric: MetricName = "validation/loss"
     """The metric."""
     mode: Better | None = None
-    """Whether smaller or larger is better; as the metric has it, if absent.
-
-    For a metric of a training.entrypoint's own it is needed.
-    """
+    """Whether smaller or larger is better; as the metric has it, if absent."""
 
     @property
     def better(self) -> Better:
@@ -126,7 +123,7 @@ class Training(Section):
     entrypoint: Entrypoint | None = None
     """`module:function`: a Ray Train training function that replaces the built-in loop.
 
-    The fields below are then its own business.
+    The fields below are then its own business, but for checkpoint.keepLast: what it needs, arguments tell it.
     """
     arguments: FreeForm = Field(default_factory=dict)
     """Handed to `entrypoint` as its one argument, a dict."""

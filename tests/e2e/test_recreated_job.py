@@ -37,6 +37,7 @@ def digits(name: str, model: str, epochs: int) -> dict[str, Any]:
         data={"source": {"builtin": {"name": "digits"}}},
         model={"name": model},
         training={"epochs": epochs, "batchSize": 32, "checkpoint": {"everySteps": 20}},
+        export={"formats": ["safetensors"]},
         retry=NOTHING_TO_SPARE,
     )
 

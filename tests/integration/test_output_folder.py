@@ -18,6 +18,7 @@ spec:
   data: {source: {uri: data/train.csv}, target: label}
   model: {name: mlp, options: {hidden: [4]}}
   training: {epochs: 2, batchSize: 64}
+  export: {formats: [safetensors]}
 """
 MINE = {
     "data/README.txt": "the only copy",

@@ -37,14 +37,14 @@ _PACKAGES = ("headway", "numpy", "onnx", "onnxruntime", "onnxscript", "pyarrow",
 def publish_model(store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo) -> list[Artifact]:
     """Write model.json and, beside it, the exported model and what the training data looked like. Raises StorageError.
 
-    weights: what was copied there from a checkpoint; none for what a user's own training function saved, if it saved
-    any. info: all that model.json says but for these files.
+    weights: what was copied there from a checkpoint; none where that is not asked for, or for what a user's own
+    training function saved, if it saved any. info: all that model.json says but for these files.
     """
     files = {"weights": weights or _saved(store)}
-    if files["weights"] is None:
-        return []
     if export is not None and export.file is not None:
         files["onnx"] = _copy(store, export.file.name, ONNX_FILE, export.file.sha256)
+    if not any(files.values()):
+        return []
     if store.is_file(f"data/{REFERENCE_FILE}"):
         files["reference"] = _copy(store, f"data/{REFERENCE_FILE}", REFERENCE_FILE)
     kept = {name: file for name, file in files.items() if file is not None}

@@ -80,17 +80,10 @@ def _without_rows(spec: TrainingJobSpec, part: str) -> bool:
 
 
 def direction(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
-    """A direction that keeps the worst, or that nobody can know."""
-    for path, watching in _watched(spec):
+    """A direction that keeps the worst."""
+    for path, watching in _watched(spec) if not own_loop(spec) else ():
         better = metrics.better(watching.metric)
-        if better is None:
-            if own_loop(spec) and watching.mode is None:
-                yield BrokenRule(
-                    f"is missing: {watching.metric} is none of Headway's metrics, so nobody else knows whether less or"
-                    " more of it is better: write min or max",
-                    (*path, "mode"),
-                )
-        elif not own_loop(spec) and watching.mode is not None and watching.mode != better:
+        if better is not None and watching.mode is not None and watching.mode != better:
             more = "more" if better == "max" else "less"
             yield BrokenRule(
                 f"{watching.mode} would take the worst for the best, as {more} {watching.metric} is better: write"

@@ -120,9 +120,9 @@ def test_each_check_finds_something_in_the_table(check: Any) -> None:
     [
         TABLE,
         OWN_LOOP,
-        {**OWN_LOOP, "training": {**OWN_LOOP["training"], "checkpoint": {"metric": "reward", "mode": "max"}}},
-        {**OWN_LOOP, "training": {**OWN_LOOP["training"], "checkpoint": {"metric": "validation/accuracy"}}},
-        {**OWN_LOOP, "training": {**OWN_LOOP["training"], "batchSize": 1}, "workers": {"replicas": 4}},
+        {**OWN_LOOP, "training": {**OWN_LOOP["training"], "checkpoint": {"keepLast": 5}}},
+        {**OWN_LOOP, "training": {**OWN_LOOP["training"], "batchSize": 64}, "workers": {"replicas": 100}},
+        {**OWN_LOOP, "evaluation": {"gates": [{"name": "a", "metric": "reward", "min": 5}]}},
         {**TABLE, "training": {"checkpoint": {"metric": "validation/accuracy"}, "earlyStopping": {}}},
         {**TABLE, "model": {"name": "acme.resnet", "options": {"depth": 50}}},
         {**TABLE, "data": {"source": {"uri": "a.npz"}, "columns": {"x": {"kind": "image"}}}, "model": {"name": "cnn"}},

@@ -17,6 +17,7 @@ from ray.train import RunConfig, ScalingConfig
 from headway_api import wire
 from headway_api.data import Data
 from headway_api.evaluation import Evaluation
+from headway_api.export import Export as ExportSpec
 from headway_api.job import Retry, TrainingJobSpec
 from headway_api.model import Model
 from headway_api.pods import Workers
@@ -183,7 +184,7 @@ def _trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "on_workers", train)
 
 
-def _exporting(monkeypatch: pytest.MonkeyPatch, export: Export, content: bytes = b"onnx") -> None:
+def _exporting(monkeypatch: pytest.MonkeyPatch, export: Export | None, content: bytes = b"onnx") -> None:
     """Training has also left an exported model where the export puts it."""
     _trained(monkeypatch)
     train: Any = Run.on_workers
@@ -220,6 +221,30 @@ def test_the_folder_of_a_finished_model_has_all_that_serving_it_takes_with_diges
     assert told.provenance.data_hash == result.data.content_hash
     assert {"torch", "onnx", "numpy", "python", "headway"} <= told.provenance.packages.keys()
     assert not world.store.exists("data"), "nothing of the rows stays"
+
+
+@pytest.mark.parametrize(
+    ("formats", "export", "left"),
+    [
+        (["safetensors", "onnx"], ONNX, {"weights", "onnx", "reference"}),
+        (["onnx"], ONNX, {"onnx", "reference"}),
+        (["safetensors"], None, {"weights", "reference"}),
+        (["onnx"], Export(problem="no model.onnx was written"), {"weights", "reference"}),
+    ],
+    ids=["both", "onnx alone", "the weights alone", "the weights, as there is no onnx"],
+)
+def test_the_model_is_left_in_the_forms_that_are_asked_for_and_never_in_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formats: list[str], export: Export | None, left: set[str]
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    world.change(spec={"export": ExportSpec.model_validate({"formats": formats})})
+    _exporting(monkeypatch, export)
+    result, _ = world.execute()
+    told = ModelInfo.model_validate_json(world.store.read("model.json"))
+    assert told.files.keys() == left
+    assert world.store.exists(MODEL_FILE) == ("weights" in left)
+    assert ("Use the weights" in world.store.read("report.md").decode()) == ("weights" in left)
+    assert (result.export is None) == (export is None)
 
 
 def test_an_exported_model_that_is_not_what_was_checked_is_never_published(

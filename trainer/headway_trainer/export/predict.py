@@ -65,7 +65,10 @@ class Predictor:
             raise UserError(f"{store.uri} was made by a newer version of Headway: predict with that one")
         file = info.files.get("onnx")
         if file is None or info.signature is None:
-            raise UserError(f"{store.uri} holds no {ONNX_FILE}: report.md there says why it was not exported")
+            raise UserError(
+                f"{store.uri} holds no {ONNX_FILE}: report.md there says why it could not be exported, unless its "
+                "job's export.formats leave it out"
+            )
         data = store.read(ONNX_FILE)
         if hashlib.sha256(data).hexdigest() != file.sha256:
             raise StorageError(f"{store.uri}/{ONNX_FILE} is not what {MODEL_INFO_FILE} tells of: copy the folder anew")

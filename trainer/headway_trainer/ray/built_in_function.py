@@ -69,4 +69,6 @@ def _train(place: Place) -> TrainEnd | None:
         )
     )
     judged = judge(place, fitted)
-    return judged.model_copy(update={"export": fitted.export()}) if first else None
+    if not first:
+        return None
+    return judged.model_copy(update={"export": fitted.export()}) if "onnx" in place.run.spec.export.formats else judged

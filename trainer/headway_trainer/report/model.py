@@ -246,8 +246,8 @@ class RunResult(StatusSection):
     metrics: Metrics = Metrics()
     """The final metrics."""
     export: Export | None = None
-    """What came of the export to model.onnx, without its signature, which model.json has; null where nothing knows the
-    model, as after a training function of the user's own."""
+    """What came of the export to model.onnx, without its signature, which model.json has; null where `export.formats`
+    does not ask for it, or nothing knows the model, as after a training function of the user's own."""
     gates: list[GateResult] = Field(default_factory=list)
     """How the model did at each gate of `spec.evaluation`."""
     confusion_matrix: list[list[int]] | None = None

@@ -35,7 +35,8 @@ class Publish:
             # A driver that was thought dead, and comes back, may put nothing in the place of its successor's.
             run.fence()
             weights = None
-            if end.chosen is not None:
+            exported = end.export is not None and end.export.file is not None
+            if end.chosen is not None and ("safetensors" in run.spec.export.formats or not exported):
                 chosen = run.checkpoints.named(end.chosen)
                 weights = run.checkpoints.copy(chosen, chosen.candidate.file, run.store, MODEL_FILE)
             artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end))

@@ -1,0 +1,26 @@
+"""`spec.export`: the forms in which the finished model is left."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from headway_api.base import Section, all_different
+
+Format = Literal["safetensors", "onnx"]
+
+
+class Export(Section):
+    """The forms in which the finished model is left, beside model.json."""
+
+    formats: Annotated[
+        list[Format],
+        Field(min_length=1, max_length=2, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        AfterValidator(all_different),
+    ] = ["safetensors", "onnx"]  # noqa: RUF012 - pydantic copies it
+    """`safetensors`: the weights. `onnx`: the whole model, from raw rows to predictions, which `headway predict` takes.
+
+    Without `onnx` a run's end takes some seconds of CPU less. Where there is no model.onnx, as a model cannot be
+    exported, the weights are left whatever is asked for.
+    """
