@@ -13,7 +13,9 @@ from torch import nn
 from headway_api.training import Training
 from headway_trainer.data.batches import Rows
 from headway_trainer.data.info import DataInfo
+from headway_trainer.programs import Program, Supervised
 from headway_trainer.storage import Store
+from headway_trainer.tasks import task_of
 from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.compiler_stub import without_compiler
@@ -87,7 +89,7 @@ def make_job(
     attempt: int = 1,
     link: Driver | None = None,
     group: Group | None = None,
-    model: nn.Module | None = None,
+    model: nn.Module | Program | None = None,
     train_rows: int = 60,
     validation_rows: int = 20,
     clock: Callable[[], float] | None = None,
@@ -97,11 +99,12 @@ def make_job(
     start, stop = group.rank * train_rows // group.world_size, (group.rank + 1) * train_rows // group.world_size
     vx, vy = rows(validation_rows, 2)
     vstart, vstop = (rank * validation_rows // group.world_size for rank in (group.rank, group.rank + 1))
+    info, made = data_info(train_rows, validation_rows), model or small_model()
     return LoopInputs(
         spec=spec,
         seed=7,
-        info=data_info(train_rows, validation_rows),
-        model=model or small_model(),
+        info=info,
+        program=made if isinstance(made, Program) else Supervised(made, task_of(info)),
         train=(x[start:stop], y[start:stop]),
         validation=(vx[vstart:vstop], vy[vstart:vstop]),
         group=group,

@@ -74,7 +74,7 @@ def images(folder: Path, rows: int, batch: int, epochs: int) -> Images:
         spec=spec,
         seed=0,
         info=info,
-        model=build(Model.model_validate({"name": "cnn", "options": options}), info, load_function=load_function),
+        program=build(Model.model_validate({"name": "cnn", "options": options}), info, load_function=load_function),
         train=read_split(store, info, "train"),
         validation=read_split(store, info, "validation"),
         group=Alone(),

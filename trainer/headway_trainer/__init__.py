@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headway_trainer.api import data_batches, data_info, data_shard, save_model
+    from headway_trainer.programs import Program
+    from headway_trainer.tasks import task_of
 
-__all__ = ["data_batches", "data_info", "data_shard", "save_model"]
+_HOMES = {
+    "Program": "headway_trainer.programs",
+    "data_batches": "headway_trainer.api",
+    "data_info": "headway_trainer.api",
+    "data_shard": "headway_trainer.api",
+    "save_model": "headway_trainer.api",
+    "task_of": "headway_trainer.tasks",
+}
+__all__ = ["Program", "data_batches", "data_info", "data_shard", "save_model", "task_of"]
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `headway_trainer.api`, imported when they are asked for: parts of this package start quickly."""
-    if name not in __all__:
+    """What users' own code takes, imported when it is asked for: parts of this package start quickly."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from headway_trainer import api
-
-    return getattr(api, name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -44,7 +44,7 @@ def _bundle(folder: Path, data: dict[str, Any]) -> tuple[str, DataInfo, torch.nn
     spec = Data.model_validate(data)
     info = prepare(spec, seed=0, store=store)
     torch.manual_seed(0)
-    model = build(Model(name="mlp"), info, load_function=lambda _: torch.nn.Identity)
+    model = build(Model(name="mlp"), info, load_function=lambda _: torch.nn.Identity).model
     exported = export(model, info, store, staged(1))
     assert exported.problem is None
     store.write("model.safetensors", b"")

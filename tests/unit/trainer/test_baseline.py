@@ -12,6 +12,7 @@ from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.evaluation import evaluate
 from headway_trainer.evaluation.baseline import baseline
 from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.programs import Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
 from headway_trainer.training.process_group import Alone
@@ -19,7 +20,9 @@ from headway_trainer.training.process_group import Alone
 
 def _judged(info: DataInfo, store: Store, metrics: list[str]) -> dict[str, float]:
     _, y = read_split(store, info, "test")
-    return evaluate(baseline(info), task_of(info), Shard(y, y, len(y)), metrics=metrics, ranks=Alone()).scalars
+    return evaluate(
+        Supervised(baseline(info), task_of(info)), Shard(y, y, len(y)), metrics=metrics, ranks=Alone()
+    ).scalars
 
 
 def test_a_class_is_always_the_most_frequent_one_of_the_training_part(tmp_path: Path) -> None:

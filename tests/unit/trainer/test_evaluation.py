@@ -13,6 +13,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
 from headway_trainer.evaluation.evaluate import Shard
 from headway_trainer.metrics import ranking
+from headway_trainer.programs import Supervised
 from headway_trainer.tasks import task_of
 from headway_trainer.training.process_group import Alone
 
@@ -69,8 +70,7 @@ def _evaluate(
 ) -> Evaluation:
     task = task_of(info)
     return evaluate(
-        model,
-        task,
+        Supervised(model, task),
         Shard(x, y, len(y)),
         metrics=chosen_metrics(task, metrics),
         ranks=rest.pop("ranks", Alone()),

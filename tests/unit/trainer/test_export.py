@@ -62,7 +62,7 @@ def _table(tmp_path: Path) -> str:
 def test_a_table_model_takes_raw_columns_and_names_the_class(store: Store, tmp_path: Path) -> None:
     info = _prepared(store, {"uri": _table(tmp_path)}, target="y")
     torch.manual_seed(0)
-    model = build(Model(name="mlp"), info, load_function=lambda _: nn.Identity)
+    model = build(Model(name="mlp"), info, load_function=lambda _: nn.Identity).model
     exported = _exported(store, info, model)
     assert exported.problem is None
     assert exported.parity is not None
@@ -104,7 +104,7 @@ def test_dates_words_and_vectors_are_told_from_raw_rows_as_well(store: Store, tm
     kinds = {"note": {"kind": "text"}}
     info = _prepared(store, {"uri": str(tmp_path / "rows.parquet")}, target="y", columns=kinds)
     torch.manual_seed(0)
-    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity))
+    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity).model)
     assert exported.problem is None
     assert exported.parity is not None
     assert exported.parity.holds
@@ -125,7 +125,7 @@ def test_what_the_exported_model_says_of_raw_rows_is_what_the_trained_one_says(
 ) -> None:
     info = _prepared(store, {"builtin": {"name": source}})
     torch.manual_seed(0)
-    module = build(Model.model_validate(model), info, load_function=lambda _: nn.Identity)
+    module = build(Model.model_validate(model), info, load_function=lambda _: nn.Identity).model
     exported = _exported(store, info, module)
     assert exported.parity is not None
     assert exported.parity.holds
@@ -187,7 +187,7 @@ def test_an_exported_model_that_says_something_else_is_thrown_away_and_the_repor
 ) -> None:
     info = _prepared(store, {"builtin": {"name": "iris"}})
     monkeypatch.setattr(stage, "trained", lambda *args: trained(*args) + 0.01)
-    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity))
+    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity).model)
     assert exported.file is None
     assert not store.exists(PATH)
     assert exported.parity is not None
@@ -201,7 +201,7 @@ def test_weights_beyond_what_a_file_holds_are_refused_before_anything_is_tried(
 ) -> None:
     info = _prepared(store, {"builtin": {"name": "iris"}})
     monkeypatch.setattr("headway_trainer.export.body._MAX_BYTES", 100)
-    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity))
+    exported = _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity).model)
     assert exported.problem is not None
     assert "an ONNX file holds 2 GiB" in exported.problem
 
@@ -232,7 +232,7 @@ def test_a_reason_is_the_first_line_of_the_first_cause_and_is_cut() -> None:
 
 def test_the_batch_is_free_and_names_of_classes_are_in_the_file(store: Store) -> None:
     info = _prepared(store, {"builtin": {"name": "iris"}})
-    _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity))
+    _exported(store, info, build(Model(name="mlp"), info, load_function=lambda _: nn.Identity).model)
     model = onnx.load_model_from_string(store.read(PATH))
     shapes = {
         one.name: [axis.dim_param or axis.dim_value for axis in one.type.tensor_type.shape.dim]

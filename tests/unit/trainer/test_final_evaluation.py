@@ -20,6 +20,7 @@ from headway_trainer.estimators import judge as final
 from headway_trainer.estimators import loop
 from headway_trainer.estimators.base import Place
 from headway_trainer.evaluation.evaluate import Shard, evaluate
+from headway_trainer.programs import Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
 from headway_trainer.training.link import Silence, TrainEnd
@@ -68,7 +69,7 @@ def _trained(store: Store, **spec: Any) -> tuple[LoopInputs, TrainEnd]:
 def _measured(model: nn.Module, number: int, split: str) -> dict[str, float]:
     x, y = rows(ROWS[split], number)
     task = task_of(_info())
-    return evaluate(model, task, Shard(x, y, len(y)), metrics=["accuracy"], ranks=Alone()).scalars
+    return evaluate(Supervised(model, task), Shard(x, y, len(y)), metrics=["accuracy"], ranks=Alone()).scalars
 
 
 def test_all_parts_are_judged_with_the_weights_of_the_model_that_was_kept(store: Store) -> None:
@@ -96,8 +97,7 @@ def test_of_a_large_training_part_some_rows_are_judged_and_it_is_said_how_many(
     judged = _judged(_place(store, ["accuracy"]), job, end)
     assert judged.notes[-1] == ("The metrics of the training part are those of 20 of its 60 rows, evenly spaced.")
     x, y = rows(60, 1)
-    task = task_of(_info())
-    some = evaluate(job.model, task, Shard(x[::3], y[::3], 20), metrics=["accuracy"], ranks=Alone())
+    some = evaluate(job.program, Shard(x[::3], y[::3], 20), metrics=["accuracy"], ranks=Alone())
     assert judged.metrics["train"] == pytest.approx(some.scalars)
 
 

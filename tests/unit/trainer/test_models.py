@@ -39,11 +39,11 @@ def _unused(name: str) -> Callable[..., Any]:
 
 
 def _named(name: str, info: DataInfo, options: dict[str, Any] | None = None) -> nn.Module:
-    return build(Model.model_validate({"name": name, "options": options or {}}), info, load_function=_unused)
+    return build(Model.model_validate({"name": name, "options": options or {}}), info, load_function=_unused).model
 
 
 def _own(function: Callable[..., Any], info: DataInfo | None = None, **options: Any) -> nn.Module:
-    return build(Model(entrypoint="mine:make", options=options), info or _info(), load_function=_loader(function))
+    return build(Model(entrypoint="mine:make", options=options), info or _info(), load_function=_loader(function)).model
 
 
 @settings(max_examples=15, deadline=None)
@@ -78,7 +78,7 @@ def test_cnn_takes_images_of_any_size_and_one_row_too(
 def test_each_block_of_cnn_halves_the_image_while_it_is_above_two() -> None:
     model = build(
         Model(name="cnn", options={"channels": [2, 2, 2, 2], "hidden": 4}), _info((1, 8, 16)), load_function=_unused
-    )
+    ).model
     pools = [module.kernel_size for module in model.modules() if isinstance(module, nn.MaxPool2d)]
     assert pools == [(2, 2), (2, 2), (1, 2)]
 

@@ -32,9 +32,9 @@ odd.register_buffer("turned", torch.full((3, 2), float(rank)).t())
 odd.register_buffer("flag", torch.tensor(rank == 0))
 odd.register_buffer("count", torch.tensor([rank + 7]))
 odd.register_buffer("nothing", torch.zeros(0))
-group.share_buffers(odd)
+group.share(odd.buffers())
 assert torch.equal(odd.turned, torch.zeros(2, 3)) and odd.flag.item() and odd.count.tolist() == [7], odd.state_dict()
-group.share_buffers(torch.nn.Linear(1, 1))
+group.share(torch.nn.Linear(1, 1).buffers())
 job = make_job(Store.open(str(folder)), spec, group=group)
 judged, save = [], []
 validate = Loop._validate
@@ -60,6 +60,7 @@ from torch import distributed, nn
 from headway_trainer.data import DataInfo
 from headway_trainer.evaluation.evaluate import Shard, evaluate
 from headway_trainer.metrics import ranking
+from headway_trainer.programs import Supervised
 from headway_trainer.tasks import task_of
 from headway_trainer.training.process_group import Alone, Workers
 
@@ -75,7 +76,7 @@ def judge(name, task, x, y, weights):
     for group, part in ((Workers(torch.device("cpu")), [slice(cut), slice(cut, None)][rank]), (Alone(), slice(None))):
         shard = Shard(x[part], y[part], len(y), weights[part])
         task = task_of(info)
-        judged = evaluate(nn.Identity(), task, shard, metrics=task.metric_names, ranks=group, batch_size=4)
+        judged = evaluate(Supervised(nn.Identity(), task), shard, metrics=task.metric_names, ranks=group, batch_size=4)
         found.append({"scalars": judged.scalars, "by_target": judged.by_target, "notes": judged.notes,
             "confusion_matrix": judged.confusion_matrix})
     told[name] = found

@@ -61,7 +61,9 @@ def _distribution(folder: Path, name: str, models: dict[str, str]) -> None:
 
 
 def _build(**spec: Any) -> nn.Module:
-    return build(Model.model_validate(spec), INFO, load_function=lambda name: pytest.fail(f"{name} must not be loaded"))
+    return build(
+        Model.model_validate(spec), INFO, load_function=lambda name: pytest.fail(f"{name} must not be loaded")
+    ).model
 
 
 def test_the_trainer_has_code_for_each_model_of_the_catalogue_and_no_other() -> None:

@@ -206,7 +206,7 @@ def test_how_to_use_the_weights_works_as_it_stands(tmp_path: Path, monkeypatch: 
     info = prepare(Data.model_validate({"source": {"builtin": {"name": "digits"}}}), seed=0, store=store)
     spec = Model(name="cnn", options={"channels": [4], "hidden": 8})
     torch.manual_seed(0)
-    model = build(spec, info, load_function=pytest.fail).eval()
+    model = build(spec, info, load_function=pytest.fail).model.eval()
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     told = {"model": spec.model_dump(mode="json"), "data": info.model_dump(mode="json")}
     (tmp_path / "model.json").write_text(json.dumps(told))

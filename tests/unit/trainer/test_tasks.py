@@ -19,6 +19,7 @@ from headway_api.model import Model
 from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.evaluation.evaluate import Shard, evaluate
 from headway_trainer.models import build
+from headway_trainer.programs import Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import Task, task_of
 from headway_trainer.tasks.base import ClassPrediction, ValuePrediction
@@ -112,12 +113,12 @@ def _trained(folder: Path, y: Floats, x: Floats) -> tuple[nn.Module, DataInfo, S
         Data.model_validate({"source": {"uri": str(folder / "a.npz")}, "task": "regression"}), seed=0, store=store
     )
     torch.manual_seed(0)
-    model = build(Model.model_validate({"name": "mlp", "options": {"hidden": []}}), info, load_function=_no_function)
+    program = build(Model.model_validate({"name": "mlp", "options": {"hidden": []}}), info, load_function=_no_function)
     job = LoopInputs(
         spec=training(epochs=20, batchSize=32, optimizer={"lr": 0.05}),
         seed=0,
         info=info,
-        model=model,
+        program=program,
         train=read_split(store, info, "train"),
         validation=read_split(store, info, "validation"),
         group=Alone(),
@@ -125,7 +126,7 @@ def _trained(folder: Path, y: Floats, x: Floats) -> tuple[nn.Module, DataInfo, S
         link=Driver(),
     )
     Loop(job).run()
-    return model, info, store
+    return program.model, info, store
 
 
 def _no_function(name: str) -> Callable[..., Any]:
@@ -137,7 +138,9 @@ def test_targets_of_very_different_sizes_are_all_learnt(tmp_path: Path) -> None:
     y = np.stack([1e5 * x[:, 0], 0.8 * x[:, 1], 1e-9 * x[:, 2]], axis=1)
     model, info, store = _trained(tmp_path, y, x)
     task, (test_x, test_y) = task_of(info), read_split(store, info, "test")
-    judged = evaluate(model, task, Shard(test_x, test_y, len(test_y)), metrics=task.metric_names, ranks=Alone())
+    judged = evaluate(
+        Supervised(model, task), Shard(test_x, test_y, len(test_y)), metrics=task.metric_names, ranks=Alone()
+    )
     assert len(judged.by_target) == 3
     for name, values in judged.by_target.items():
         assert values["r2"] is not None
@@ -149,7 +152,9 @@ def test_what_is_said_of_far_targets_is_true_of_the_source(tmp_path: Path) -> No
     y = 1.7e9 + 111.0 * x[:, 0]
     model, info, store = _trained(tmp_path, y, x)
     task, (test_x, test_y) = task_of(info), read_split(store, info, "test")
-    said = evaluate(model, task, Shard(test_x, test_y, len(test_y)), metrics=["mae"], ranks=Alone()).scalars["mae"]
+    said = evaluate(
+        Supervised(model, task), Shard(test_x, test_y, len(test_y)), metrics=["mae"], ranks=Alone()
+    ).scalars["mae"]
     with torch.no_grad():
         values = task.prediction.of(model(test_x))["value"].numpy()[:, 0]
     scaled = test_x.double().numpy()[:, 0] * info.scaling.divisor[0] + info.scaling.offset[0]

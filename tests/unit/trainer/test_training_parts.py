@@ -19,7 +19,6 @@ from headway_trainer.training.optimizers import (
     build_optimizer,
     load_optimizer_tensors,
     optimizer_tensors,
-    set_lr,
 )
 from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler, usable_precision
 from headway_trainer.training.process_group import Alone
@@ -185,7 +184,8 @@ def test_an_optimisers_state_comes_back(spec: dict[str, object]) -> None:
         model, optimizer = stepped(3)
         other, fresh = stepped(0)
         other.load_state_dict(model.state_dict())
-        load_optimizer_tensors(fresh, {name: tensor.clone() for name, tensor in optimizer_tensors(optimizer).items()})
+        kept = optimizer_tensors({"main": optimizer, "other": optimizer})
+        load_optimizer_tensors({"other": fresh}, {name: tensor.clone() for name, tensor in kept.items()})
         for each, one in ((model, optimizer), (other, fresh)):
             one.zero_grad()
             each(torch.ones(3, 2)).square().mean().backward()
@@ -199,8 +199,6 @@ def test_frozen_parameters_are_not_trained() -> None:
     with without_compiler():
         optimizer = build_optimizer(Optimizer(), model.parameters())
     assert [len(group["params"]) for group in optimizer.param_groups] == [1]
-    set_lr(optimizer, 0.5)
-    assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_all_ranks_train_in_what_each_of_their_gpus_can_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import nn
 
 from headway_api import wire
 from headway_trainer.data.info import DataInfo
 from headway_trainer.evaluation.evaluate import JUDGED_ROWS
 from headway_trainer.export.record import Export
+from headway_trainer.programs import Program
 from headway_trainer.storage import Store
 from headway_trainer.training.link import Link, TrainEnd
 from headway_trainer.training.process_group import Group
@@ -39,8 +39,8 @@ class Place:
 class Fitted:
     """A finished model as it is judged: the same on every rank."""
 
-    module: nn.Module
-    """From features, float32 (rows, *input_shape), to outputs as the job's task has them."""
+    program: Program
+    """How rows are judged; its model takes features, float32 (rows, *input_shape), to outputs as the task has them."""
     end: TrainEnd
     """What there is to tell of the fit."""
     export: Callable[[], Export]

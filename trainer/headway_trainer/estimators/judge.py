@@ -22,8 +22,9 @@ from headway_trainer.evaluation.baseline import baseline
 from headway_trainer.evaluation.evaluate import Shard
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.metrics.base import finite
+from headway_trainer.programs import Supervised
 from headway_trainer.run_record import module_digests
-from headway_trainer.tasks import Task, task_of
+from headway_trainer.tasks import Task
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Judged, TrainEnd
 from headway_trainer.training.sampler import shard_rows
@@ -55,7 +56,7 @@ def judge(place: Place, fitted: Fitted) -> TrainEnd:
 def _what_is_judged(place: Place, fitted: Fitted) -> str:
     """Identifies the weights, what they were trained from, the rows, and how they are evaluated."""
     weights = hashlib.sha256()
-    for name, tensor in sorted(fitted.module.state_dict().items()):
+    for name, tensor in sorted(fitted.program.model.state_dict().items()):
         weights.update(name.encode())
         weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     spec, info = place.run.spec, place.info
@@ -70,15 +71,14 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
 
     Raises UserError for a model that gives no finite numbers.
     """
-    task = task_of(place.info)
+    task = fitted.program.task
     names = chosen_metrics(task, place.run.spec.evaluation.metrics)
     judged: dict[Split, Evaluation] = {}
     notes: list[str] = []
     for split in SPLITS:
         shard, told = _shard(place, split)
         judged[split] = evaluate(
-            fitted.module,
-            task,
+            fitted.program,
             shard,
             metrics=names if split == "test" else [name for name in names if METRICS[name].scalar],
             ranks=place.group,
@@ -109,7 +109,9 @@ def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float
     # The targets stand for the rows: what is in them does not matter.
     rows = replace(shard, x=shard.y)
     return finite(
-        evaluate(baseline(place.info), task, rows, metrics=metrics, ranks=place.group, device=place.device).scalars
+        evaluate(
+            Supervised(baseline(place.info), task), rows, metrics=metrics, ranks=place.group, device=place.device
+        ).scalars
     )
 
 

@@ -54,14 +54,14 @@ def loop_inputs(place: Place) -> LoopInputs:
     run, info, group = place.run, place.info, place.group
     train = read_split(place.store, info, "train", group.rank, group.world_size)
     seed_everything(init_seed(run.spec.seed))
-    model = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
+    program = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
     spec = run.spec.training or Training()
     weights = read_weights(place.store, info, "train", group.rank, group.world_size)
     return LoopInputs(
         spec=spec,
         seed=run.spec.seed,
         info=info,
-        model=model,
+        program=program,
         train=train,
         validation=read_split(place.store, info, "validation", group.rank, group.world_size),
         group=group,
@@ -92,7 +92,7 @@ def best(place: Place, inputs: LoopInputs, end: TrainEnd) -> Fitted:
         }
     )
     return Fitted(
-        module=inputs.model,
+        program=inputs.program,
         end=told,
         export=partial(_export, place, inputs.model),
         remedy=REMEDY,

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from headway_api.base import StatusSection
+from headway_trainer.data.batches import Batch
 from headway_trainer.errors import UserError
 from headway_trainer.metrics import Metrics, Ranks
 from headway_trainer.metrics.base import finite
 from headway_trainer.metrics.classes import MATRIX_CLASSES, MOST_CONFUSIONS, ConfusionCounts
 from headway_trainer.metrics.ranking import Ranking
+from headway_trainer.programs import JudgedRows, Program
 from headway_trainer.report.model import Confusion
 from headway_trainer.tasks import Task
 from headway_trainer.tasks.base import ValuePrediction
@@ -23,8 +24,8 @@ from headway_trainer.tasks.base import ValuePrediction
 JUDGED_ROWS = 1024
 """The outputs of so many rows are judged at once."""
 
-Judged = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
-"""Outputs or x, y, and the rows' weights, if they have some."""
+JUDGED_NUMBERS = 1 << 22
+"""So many outputs are judged at once, where rows have many."""
 
 
 class Evaluation(StatusSection):
@@ -66,8 +67,7 @@ def chosen_metrics(task: Task, metrics: Sequence[str] | None) -> tuple[str, ...]
 
 
 def evaluate(
-    model: nn.Module,
-    task: Task,
+    program: Program,
     shard: Shard,
     *,
     metrics: Sequence[str],
@@ -78,20 +78,22 @@ def evaluate(
     feed: Callable[[torch.Tensor], torch.Tensor] | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Judge the model, which is left in the mode that it was in, on the rows of all ranks.
+    """Judge a program's model, which is left in the mode that it was in, on the rows of all ranks.
 
     Every rank has to call it with its own shard, which may be empty; each gets the same answer. It takes batch_size
     rows at once, each forward pass in the context: as in training, and the memory that did there does here. feed puts
     rows on the device as the model takes them (`data.batches.Feed`); without it they are as the model takes them.
     """
     device = torch.device(device)
+    model, task = program.model, program.task
     judged = task.metrics(metrics, rows=shard.rows, device=device)
     was_training = model.training
-    batches = _Batches(model.to(device).eval(), batch_size, context, device, feed or _as_it_is(device), after_batch)
+    model.to(device).eval()
+    batches = _Batches(program, batch_size, context, device, feed or _as_it_is(device), after_batch)
     try:
         with torch.no_grad():
-            for outputs, y, weights in _joined(batches.of(shard)):
-                judged.update(outputs, y, weights)
+            for rows, weights in _joined(batches.of(shard)):
+                judged.update(rows.outputs, rows.target, weights, rows.losses)
             judged.reduce(ranks)
     finally:
         model.train(was_training)
@@ -129,37 +131,43 @@ def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
     )
 
 
+_Rows = tuple[JudgedRows, torch.Tensor | None]
+"""JudgedRows rows, and their weights, if they have some."""
+
+
 @dataclass
 class _Batches:
-    """A model's outputs, batch by batch; in smaller batches from where the GPU's memory did not do for one."""
+    """What a program makes of rows, batch by batch; in smaller batches from where the GPU's memory did not do for
+    one."""
 
-    _model: nn.Module
+    _program: Program
     _size: int
     _context: Callable[[], AbstractContextManager[None]]
     _device: torch.device
     _feed: Callable[[torch.Tensor], torch.Tensor]
     _after_batch: Callable[[], None]
 
-    def of(self, shard: Shard) -> Iterator[Judged]:
-        """The outputs as fp32, the targets and the weights; on the device."""
+    def of(self, shard: Shard) -> Iterator[_Rows]:
+        """JudgedRows rows, with the outputs as fp32; on the device."""
         start = 0
         while start < len(shard.y):
             rows = slice(start, min(start + self._size, len(shard.y)))
-            outputs = self._outputs(shard.x[rows])
-            if outputs is None:
+            y = shard.y[rows].to(self._device)
+            weights = None if shard.weights is None else shard.weights[rows].to(self._device)
+            judged = self._judged(shard.x[rows], y, weights)
+            if judged is None:
                 self._size = (rows.stop - start) // 2
                 torch.cuda.empty_cache()
                 continue
-            weights = None if shard.weights is None else shard.weights[rows].to(self._device)
-            yield outputs, shard.y[rows].to(self._device), weights
+            yield judged, weights
             self._after_batch()
             start = rows.stop
 
-    def _outputs(self, x: torch.Tensor) -> torch.Tensor | None:
+    def _judged(self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None) -> JudgedRows | None:
         try:
             with self._context():
-                outputs: torch.Tensor = self._model(self._feed(x))
-            return outputs.float()
+                judged = self._program.judge(Batch(self._feed(x), y, weights))
+            return judged._replace(outputs=judged.outputs.float())
         except torch.OutOfMemoryError:
             if len(x) == 1:
                 raise
@@ -170,18 +178,22 @@ def _as_it_is(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: x.to(device)
 
 
-def _joined(batches: Iterable[Judged]) -> Iterator[Judged]:
+def _joined(batches: Iterable[_Rows]) -> Iterator[_Rows]:
     """Batches of at least JUDGED_ROWS rows, but for the last: metrics cost about as much for one row as for many."""
-    waiting: list[Judged] = []
+    waiting: list[_Rows] = []
+    rows = numbers = 0
     for batch in batches:
         waiting.append(batch)
-        if sum(len(y) for _, y, _ in waiting) >= JUDGED_ROWS:
+        rows, numbers = rows + len(batch[0].outputs), numbers + batch[0].outputs.numel()
+        if rows >= JUDGED_ROWS or numbers >= JUDGED_NUMBERS:
             yield _concatenated(waiting)
-            waiting = []
+            waiting, rows, numbers = [], 0, 0
     if waiting:
         yield _concatenated(waiting)
 
 
-def _concatenated(batches: list[Judged]) -> Judged:
-    outputs, targets, weights = zip(*batches, strict=True)
-    return torch.cat(outputs), torch.cat(targets), None if weights[0] is None else torch.cat(weights)
+def _concatenated(batches: list[_Rows]) -> _Rows:
+    judged, weights = zip(*batches, strict=True)
+    outputs, target, losses = zip(*judged, strict=True)
+    together = JudgedRows(torch.cat(outputs), torch.cat(target), None if losses[0] is None else torch.cat(losses))
+    return together, None if weights[0] is None else torch.cat(weights)

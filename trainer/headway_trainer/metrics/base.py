@@ -84,11 +84,17 @@ class Metrics:
         """By their types; those that the metrics need."""
 
     @torch.no_grad()
-    def update(self, outputs: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None = None) -> None:
-        """Take in a batch: outputs as the model gives them, targets as they are stored, weights (rows,); all on the
-        device."""
+    def update(
+        self,
+        outputs: torch.Tensor,
+        y: torch.Tensor,
+        weights: torch.Tensor | None = None,
+        losses: torch.Tensor | None = None,
+    ) -> None:
+        """Take in a batch: outputs as the model gives them, targets as they are stored, weights and losses (rows,); all
+        on the device. Without losses, they are those of outputs and targets."""
         outputs = outputs.detach().double()
-        self._loss.update(self._row_loss(outputs, y), weights)
+        self._loss.update(self._row_loss(outputs, y) if losses is None else losses.double(), weights)
         for accumulator in self.accumulators.values():
             accumulator.update(outputs, y)
 

@@ -12,26 +12,30 @@ from headway_api.model import MODELS as CATALOGUE
 from headway_api.model import Model, parse_options
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
+from headway_trainer.programs import Program, Supervised
 from headway_trainer.registry import MODELS
 from headway_trainer.tasks import task_of
 
 _CHECKED_ROWS = 2
 
 
-def build(spec: Model, info: DataInfo, *, load_function: Callable[[str], Callable[..., Any]]) -> nn.Module:
-    """The model of a job, in training mode, on the CPU, checked with a batch of zeros.
+def build(spec: Model, info: DataInfo, *, load_function: Callable[[str], Callable[..., Any]]) -> Program:
+    """The model of a job and how it learns, in training mode, on the CPU, checked with a batch of zeros.
+
+    A module without a program of its own learns as plain supervised learning does.
 
     load_function turns `module:function` into the function. The caller seeds torch beforehand.
     Raises UserError where the model does not fit the data, or the user's own function fails.
     """
     if spec.entrypoint is None:
         name = f"model.name {spec.name}"
-        model = _named(spec, info)
+        made = _named(spec, info)
     else:
         name = f"model.entrypoint {spec.entrypoint}"
-        model = _called(load_function(spec.entrypoint), spec, info, name)
-    _check_shape(model, info, name)
-    return model
+        made = _called(load_function(spec.entrypoint), spec, info, name)
+    program = made if isinstance(made, Program) else Supervised(made, task_of(info))
+    _check_shape(program.model, info, name)
+    return program
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -39,26 +43,28 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _named(spec: Model, info: DataInfo) -> nn.Module:
+def _named(spec: Model, info: DataInfo) -> nn.Module | Program:
     name = spec.name or ""
     function = MODELS.of(name)
     if name not in CATALOGUE:
         return _called(function, spec, info, f"model.name {name}")
-    model: nn.Module = function(info, parse_options(name, spec.options))
-    return model
+    made: nn.Module | Program = function(info, parse_options(name, spec.options))
+    return made
 
 
-def _called(function: Callable[..., Any], spec: Model, info: DataInfo, name: str) -> nn.Module:
+def _called(function: Callable[..., Any], spec: Model, info: DataInfo, name: str) -> nn.Module | Program:
     """What a function that is not Headway's makes of the data and the options."""
     try:
-        model = function(info, **spec.options)
+        made = function(info, **spec.options)
     except MemoryError:
         raise  # not a mistake of the function's
     except Exception as error:
         raise UserError(f"{name} raised {_told(error)}") from error
-    if not isinstance(model, nn.Module):
-        raise UserError(f"{name} returned {_kind(model)}: it must return a torch.nn.Module")
-    return model
+    if not isinstance(made, nn.Module | Program):
+        raise UserError(
+            f"{name} returned {_kind(made)}: it must return a torch.nn.Module, or a headway_trainer.Program"
+        )
+    return made
 
 
 def _check_shape(model: nn.Module, info: DataInfo, name: str) -> None:

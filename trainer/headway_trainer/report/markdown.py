@@ -263,7 +263,7 @@ def _weights(result: RunResult) -> str:
             "",
             'told = json.load(open("model.json"))',
             'info = DataInfo.model_validate(told["data"])',
-            'model = build(Model.model_validate(told["model"]), info, load_function=load_function)',
+            'model = build(Model.model_validate(told["model"]), info, load_function=load_function).model',
             f'model.load_state_dict(load_file("{weights}"))',
             "model.eval()",
         ]

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from headway_api.base import StatusSection
+from headway_trainer.data.batches import Batch
 from headway_trainer.data.info import DataInfo
 from headway_trainer.metrics import Metrics
 
@@ -69,6 +70,9 @@ class Task(Protocol):
 
     def head(self, width: int) -> nn.Module:
         """The last layer: features (rows, width) to outputs (rows, outputs)."""
+
+    def target(self, batch: Batch) -> torch.Tensor:
+        """What the outputs for a batch are compared with."""
 
     def loss(self, outputs: torch.Tensor, y: torch.Tensor, reduction: Reduction = "none") -> torch.Tensor:
         """The loss of each row, (rows,); with reduction mean, their mean, (), as one operation."""

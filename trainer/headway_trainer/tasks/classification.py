@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from headway_trainer.data.batches import Batch
 from headway_trainer.data.info import DataInfo
 from headway_trainer.metrics import Metrics
 from headway_trainer.metrics.classes import ConfusionCounts, by_counts
@@ -33,6 +34,10 @@ class Classification:
     def head(self, width: int) -> nn.Module:
         """A linear layer to the logits."""
         return nn.Linear(width, self.outputs)
+
+    def target(self, batch: Batch) -> torch.Tensor:
+        """The rows' y."""
+        return batch.y
 
     def loss(self, outputs: torch.Tensor, y: torch.Tensor, reduction: Reduction = "none") -> torch.Tensor:
         """The cross entropy of each row."""

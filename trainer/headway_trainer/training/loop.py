@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 from safetensors.torch import load
-from torch import nn
 
 from headway_api.status import CheckpointStatus
 from headway_trainer.data.batches import Batch, Batches, Feed, on_device
@@ -21,7 +20,6 @@ from headway_trainer.evaluation.evaluate import Shard, evaluate
 from headway_trainer.models.build import parameter_count
 from headway_trainer.report.model import EpochRecord
 from headway_trainer.seeds import process_seed
-from headway_trainer.tasks import task_of
 from headway_trainer.tasks.tasks import epoch_metrics, scalar_names
 from headway_trainer.training import history
 from headway_trainer.training.checkpoints import state as states
@@ -32,16 +30,15 @@ from headway_trainer.training.coordination import Coordination
 from headway_trainer.training.early_stopping import Patience, is_better
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 from headway_trainer.training.loop_inputs import LoopInputs
-from headway_trainer.training.optimizers import build_optimizer, load_optimizer_tensors, set_lr
-from headway_trainer.training.precision import agreed_precision, autocast, grad_scaler
+from headway_trainer.training.optimizers import load_optimizer_tensors
+from headway_trainer.training.precision import agreed_precision, autocast
 from headway_trainer.training.sampler import (
     batch_bounds,
     epoch_order,
     global_batch_rows,
-    loss_weight,
     steps_per_epoch,
 )
-from headway_trainer.training.schedules import lr_factor
+from headway_trainer.training.updates import Updates
 
 
 class Loop:
@@ -59,11 +56,8 @@ class Loop:
         self._validation = on_device(inputs.validation, inputs.device)
         self._feed = Feed(inputs.info, inputs.device)
         self._model = inputs.model.to(inputs.device)
-        self._parallel = self._model
-        self._task = task_of(inputs.info)
-        self._optimizer = build_optimizer(inputs.spec.optimizer, self._model.parameters())
         self._precision, note = agreed_precision(inputs.spec.precision, inputs.device, inputs.group)
-        self._scaler = grad_scaler(self._precision, inputs.device)
+        self._updates = Updates(inputs, self._precision, inputs.spec.epochs * self._steps)
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=inputs.device)
         self._seen = 0
         self._judged = 0
@@ -72,14 +66,14 @@ class Loop:
         self._saved: CheckpointStatus | None = None
         self._metrics: dict[str, float] = {}
         self._saver = Saver(inputs)
-        self._tensors = TrainingTensors(self._model, self._optimizer)
+        self._tensors = TrainingTensors(self._model, self._updates.optimizers)
         self._coordination = Coordination(inputs)
         self.notes += notes + ([note] if note else [])
 
     def run(self) -> TrainEnd:
         """Train from where the newest checkpoint ends. Raises UserError, StorageError, and what the model raises."""
         self._restore()
-        self._parallel = self.inputs.group.parallel(self._model)
+        self._updates.start()
         while not self._over():
             request = self._train_epoch()
             if self.state.batch == self._steps:
@@ -121,7 +115,7 @@ class Loop:
         inputs, state = self.inputs, self.state
         order = epoch_order(self._rows, seed=inputs.seed, epoch=state.epoch, rank=inputs.group.rank)
         bounds = [batch_bounds(self._rows, self._steps, batch) for batch in range(state.batch, self._steps)]
-        self._parallel.train()
+        self._model.train()
         started = inputs.clock() - state.epoch_seconds
         request = Request.NONE
         for batch in self._train.over(order, bounds):
@@ -140,36 +134,28 @@ class Loop:
         return request
 
     def _step(self, batch: Batch) -> int:
-        """One optimiser step; the rows of all ranks in it."""
+        """One step of the program; the rows of all ranks in it."""
         inputs, state = self.inputs, self.state
-        position = state.epoch * self._steps + state.batch
-        factor = lr_factor(inputs.spec.schedule, position, inputs.spec.epochs * self._steps)
-        set_lr(self._optimizer, inputs.spec.optimizer.lr * factor)
         count = len(batch.y)
         total = global_batch_rows(self._global_rows, inputs.group.world_size, self._steps, state.batch)
-        with autocast(self._precision, inputs.device):
-            loss = self._mean_loss(self._parallel(batch.x), batch)
-        self._optimizer.zero_grad(set_to_none=True)
-        weight = loss_weight(count, total, inputs.group.world_size)
-        torch.autograd.backward(self._scaler.scale(loss if weight == 1.0 else loss * weight))
-        if inputs.spec.clip is not None:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self._model.parameters(), inputs.spec.clip.norm)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        self._updates.begin(state.epoch * self._steps + state.batch, count, total)
+        loss = inputs.program.step(batch, self._updates)
+        self._updates.end()
+        if not isinstance(loss, torch.Tensor) or loss.shape != ():
+            told = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise UserError(f"{type(inputs.program).__name__}.step gave {told}: it must give the mean loss, shape ()")
         self._loss_sum.add_(loss.detach(), alpha=count)
         self._seen += count
         return total
 
-    def _mean_loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The mean over a batch; with weights, of the weighted losses: weights are 1 on average over the epoch."""
-        if batch.weights is None:
-            return self._task.loss(outputs, batch.y, reduction="mean")
-        return (self._task.loss(outputs, batch.y) * batch.weights).mean()
-
     def _finish_epoch(self, *, save: bool) -> None:
         """Judge the finished pass, and save what has to be saved."""
         state, spec = self.state, self.inputs.spec
+        if self._updates.steps >= self._steps and not self._updates.count:
+            raise UserError(
+                f"{type(self.inputs.program).__name__}.step called turn.update in no step of an epoch: without it"
+                " nothing is learnt"
+            )
         self._metrics = self._epoch_metrics()
         self._record()
         state.epoch, state.batch, state.epoch_seconds = state.epoch + 1, 0, 0.0
@@ -204,14 +190,13 @@ class Loop:
     def _validate(self) -> dict[str, float]:
         """The metrics of the validation part; each rank looks at its own shard."""
         inputs, spec = self.inputs, self.inputs.spec
-        inputs.group.share_buffers(self._model)  # one model is judged: the one that is saved
+        inputs.group.share(self._model.buffers())  # one model is judged: the one that is saved
         wanted = [spec.checkpoint.metric, *([spec.early_stopping.metric] if spec.early_stopping else [])]
         x, y = self._validation
         judged = evaluate(
-            self._model,
-            self._task,
+            inputs.program,
             Shard(x, y, inputs.info.rows["validation"], inputs.validation_weights),
-            metrics=epoch_metrics(self._task, wanted),
+            metrics=epoch_metrics(inputs.program.task, wanted),
             ranks=inputs.group,
             batch_size=max(1, spec.batch_size // inputs.group.world_size),
             context=partial(autocast, self._precision, inputs.device),
@@ -236,7 +221,7 @@ class Loop:
                 step=self.state.step,
                 train=by_split["train"],
                 validation=by_split["validation"],
-                learning_rate=self._optimizer.param_groups[0]["lr"],
+                learning_rate=self._updates.learning_rate,
                 seconds=round(self.state.epoch_seconds, 3),
             )
         )
@@ -246,7 +231,7 @@ class Loop:
         """Take a checkpoint; every rank takes part."""
         if not math.isfinite(self._loss_sum.item()):
             raise self._not_finite()
-        self.state.scaler = self._scaler.state_dict()
+        self.state.scaler = self._updates.scaler.state_dict()
         own = states.capture_rank(self._loss_sum.item(), self._seen)
         self._saved = self._saver.save(self.state, own, self._tensors, metrics) or self._saved
         if self.inputs.group.rank == 0:
@@ -266,10 +251,10 @@ class Loop:
         refuse_other_model(manifest.step, self._model, weights)
         self._model.load_state_dict(weights)
         moments = load(inputs.checkpoints.read(manifest, states.OPTIMIZER_FILE))
-        refuse_other_parameters(manifest.step, self._optimizer, moments)
-        load_optimizer_tensors(self._optimizer, moments)
+        refuse_other_parameters(manifest.step, self._updates.optimizers, moments)
+        load_optimizer_tensors(self._updates.optimizers, moments)
         if self.state.scaler:
-            self._scaler.load_state_dict(dict(self.state.scaler))
+            self._updates.scaler.load_state_dict(dict(self.state.scaler))
         if inputs.group.rank == 0:
             self._restore_best()
         self._saved = inputs.checkpoints.status(manifest)
@@ -353,7 +338,7 @@ def best_metric(inputs: LoopInputs) -> tuple[str, list[str]]:
     """
     known = ["train/loss"]
     if inputs.info.rows["validation"]:
-        known += [f"validation/{name}" for name in scalar_names(task_of(inputs.info))]
+        known += [f"validation/{name}" for name in scalar_names(inputs.program.task)]
     spec, notes = inputs.spec, list[str]()
     chosen = spec.checkpoint.metric
     if chosen == "validation/loss" and not inputs.info.rows["validation"]:  # the default

@@ -12,6 +12,7 @@ from torch import nn
 from headway_api.training import Training
 from headway_trainer.data.batches import Rows
 from headway_trainer.data.info import DataInfo
+from headway_trainer.programs import Program
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Link
 from headway_trainer.training.process_group import Group
@@ -24,8 +25,8 @@ class LoopInputs:
     spec: Training
     seed: int
     info: DataInfo
-    model: nn.Module
-    """On the CPU, with its initial weights."""
+    program: Program
+    """Its model is on the CPU, with its initial weights."""
     train: Rows
     """This rank's shard."""
     validation: Rows
@@ -39,3 +40,8 @@ class LoopInputs:
     """Of the rows of train, float32 (rows,), their mean over all ranks 1; without them each row counts 1."""
     validation_weights: torch.Tensor | None = None
     """Of the rows of validation, on the same scale."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained, judged and kept."""
+        return self.program.model

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import nn
 
 from headway_api.training import Optimizer
+from headway_trainer.errors import UserError
+from headway_trainer.programs.base import MAIN
 
 Tensors = dict[str, torch.Tensor]
 
@@ -21,27 +22,45 @@ def build_optimizer(spec: Optimizer, parameters: Iterable[nn.Parameter]) -> torc
     return torch.optim.AdamW(trained, lr=spec.lr, weight_decay=spec.weight_decay, fused=True)
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of all parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def optimizer_tensors(optimizers: Mapping[str, torch.optim.Optimizer]) -> Tensors:
+    """The optimisers' tensors, where they are, by `<parameter index>.<name>`; of one with another name than `main`, by
+    `<optimiser>/<parameter index>.<name>`.
+
+    Raises UserError for what cannot be kept as a tensor, so that a resume could not be exact.
+    """
+    tensors: Tensors = {}
+    for key, optimizer in optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"{_prefix(key)}{index}.{name}"] = value.detach()
+                elif value is not None:
+                    raise UserError(
+                        f"the optimiser {key} ({type(optimizer).__name__}) keeps {name} as {type(value).__name__},"
+                        " which no checkpoint can hold: take one whose state is tensors"
+                    )
+    return tensors
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimiser's tensors, where they are, by `<parameter index>.<name>`."""
-    state: Mapping[int, Mapping[str, Any]] = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{name}": value.detach()
-        for index, values in state.items()
-        for name, value in values.items()
-        if isinstance(value, torch.Tensor)
-    }
+def load_optimizer_tensors(optimizers: Mapping[str, torch.optim.Optimizer], tensors: Tensors) -> None:
+    """Put back what optimizer_tensors gave, for optimisers that were built from the same spec and model."""
+    for key, optimizer in optimizers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for index, name, tensor in of_optimizer(key, tensors):
+            state.setdefault(index, {})[name] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what optimizer_tensors gave, for an optimiser that was built from the same spec and model."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+def of_optimizer(key: str, tensors: Mapping[str, torch.Tensor]) -> list[tuple[int, str, torch.Tensor]]:
+    """Those of one optimiser, as (parameter index, name, tensor)."""
+    found = []
+    for path, tensor in tensors.items():
+        prefix, slash, rest = path.rpartition("/")
+        if f"{prefix}{slash}" == _prefix(key):
+            index, _, name = rest.partition(".")
+            found.append((int(index), name, tensor))
+    return found
+
+
+def _prefix(key: str) -> str:
+    return "" if key == MAIN else f"{key}/"

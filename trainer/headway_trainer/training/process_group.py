@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -27,8 +28,8 @@ class Group(Protocol):
     def gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
         """The rows of all ranks, in the order of the ranks, on every rank; each has its own number of them."""
 
-    def share_buffers(self, model: nn.Module) -> None:
-        """Give every rank rank 0's buffers: batch normalisation's averages, which each rank takes over its own rows."""
+    def share(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give every rank rank 0's tensors, in place; all have them in the same order, of the same shapes and types."""
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model, with gradients averaged over the group after each backward pass."""
@@ -56,7 +57,7 @@ class Alone:
         """The tensor itself."""
         return tensor
 
-    def share_buffers(self, model: nn.Module) -> None:
+    def share(self, tensors: Iterable[torch.Tensor]) -> None:
         """They are its own."""
 
     def parallel(self, model: nn.Module) -> nn.Module:
@@ -106,18 +107,18 @@ class Workers:
         distributed.all_gather(parts, padded)
         return [part[:size] for part, size in zip(parts, sizes, strict=True)]
 
-    def share_buffers(self, model: nn.Module) -> None:
-        """One broadcast of the bytes of all buffers."""
-        buffers = [buffer.detach() for buffer in model.buffers()]
-        if not buffers:
+    def share(self, tensors: Iterable[torch.Tensor]) -> None:
+        """One broadcast of the bytes of all tensors."""
+        shared = [tensor.detach() for tensor in tensors]
+        if not shared:
             return
-        together = torch.cat([_bytes(buffer) for buffer in buffers]).to(self._device)
+        together = torch.cat([_bytes(tensor) for tensor in shared]).to(self._device)
         distributed.broadcast(together, src=0)
         start = 0
-        for buffer in buffers:
-            stop = start + buffer.numel() * buffer.element_size()
-            shared = together[start:stop].clone()  # a view as another type has to begin where its memory does
-            buffer.copy_(shared.view(buffer.dtype).reshape(buffer.shape))
+        for tensor in shared:
+            stop = start + tensor.numel() * tensor.element_size()
+            first = together[start:stop].clone()  # a view as another type has to begin where its memory does
+            tensor.copy_(first.view(tensor.dtype).reshape(tensor.shape))
             start = stop
 
     def parallel(self, model: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from headway_trainer.errors import UserError
+from headway_trainer.training.optimizers import of_optimizer
 
 _REMEDY = (
     "give the code back that it was trained with, or begin anew: headway run --fresh, or on a cluster a job of another "
@@ -29,13 +30,17 @@ def refuse_other_model(step: int, model: nn.Module, weights: Tensors) -> None:
         raise _misfit(step, f"it has {others[0]}, and the model has none")
 
 
-def refuse_other_parameters(step: int, optimizer: torch.optim.Optimizer, state: Tensors) -> None:
-    """Raise UserError where the optimiser's state in a checkpoint (`<parameter index>.<name>`) is for others."""
-    parameters = [one for group in optimizer.param_groups for one in group["params"]]
-    for key, value in state.items():
-        index = int(key.partition(".")[0])
-        if index >= len(parameters) or (value.ndim > 0 and value.shape != parameters[index].shape):
-            raise _misfit(step, "other parameters were trained")
+def refuse_other_parameters(step: int, optimizers: Mapping[str, torch.optim.Optimizer], state: Tensors) -> None:
+    """Raise UserError where the optimisers' state in a checkpoint, as `optimizer_tensors` gives it, is for others."""
+    known = 0
+    for key, optimizer in optimizers.items():
+        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+        for index, _, value in of_optimizer(key, state):
+            known += 1
+            if index >= len(parameters) or (value.ndim > 0 and value.shape != parameters[index].shape):
+                raise _misfit(step, "other parameters were trained")
+    if known < len(state):
+        raise _misfit(step, "other optimisers trained it")
 
 
 def _misfit(step: int, what: str) -> UserError:

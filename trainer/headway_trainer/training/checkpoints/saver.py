@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -101,7 +102,7 @@ class Saver:
         }
         if rank == 0:
             parts[MODEL_FILE] = _tensors(tensors.model.state_dict())
-            parts[states.OPTIMIZER_FILE] = _tensors(optimizer_tensors(tensors.optimizer))
+            parts[states.OPTIMIZER_FILE] = _tensors(optimizer_tensors(tensors.optimizers))
             parts[states.STATE_FILE] = _text(state.model_dump_json())
             if best is not None and best.file == BEST_FILE:
                 parts[BEST_FILE] = _tensors(tensors.best.tensors)
@@ -128,9 +129,9 @@ class Saver:
 class TrainingTensors:
     """The tensors of a run that its checkpoints hold."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
         self.model = model
-        self.optimizer = optimizer
+        self.optimizers = optimizers
         self.best = BestWeights()
         """Rank 0's alone; empty elsewhere."""
 
