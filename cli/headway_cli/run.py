@@ -113,6 +113,7 @@ def _execute(local: Local, console: Console) -> int:
                 succeeded=lambda _: _publish(local),
                 gpus=gpus,
                 cores=lent_cores(spec.workers.replicas),
+                results_uri=str(local.folder.path.absolute().parent),
                 code_dir=code_folder(local),
             )
             pipeline = Pipeline(local.run_file(), surroundings)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from headway_api.base import Rule, Section, all_different, formed
+from headway_api.base import DnsName, Rule, Section, Uri, all_different, exactly_one, formed, needs
 from headway_api.catalogue import Named
 from headway_api.metrics import METRICS
 from headway_api.training import MetricName
@@ -27,15 +27,41 @@ GateName = Annotated[
 ]
 
 
+class Against(Section):
+    """What a metric is compared with."""
+
+    rules = (
+        exactly_one("baseline", "job", "uri", of="comparison"),
+        Rule(
+            cel="!has(self.baseline) || self.baseline",
+            message="baseline is true where it is set: take it out, or set job or uri",
+            holds=lambda against: against.baseline is not False,
+            field="baseline",
+        ),
+    )
+
+    baseline: bool | None = None
+    """True: always saying the most frequent class of the training part, or its mean."""
+    job: DnsName | None = None
+    """Another job's newest finished model, in the same namespace and below the same storage.
+
+    The job's own name stands for the job of that name that was there before. Under `headway run`, a folder beside the
+    run's own output folder.
+    """
+    uri: Uri | None = None
+    """The `result.json` of a finished run: a local path, or a URI that the credentials of `storage` open."""
+
+
 class Gate(Section):
     """What a metric of the finished model must reach."""
 
     rules = (
         Rule(
-            cel="has(self.min) || has(self.max)",
-            message="set min, max or both: a gate without a bound holds nothing back",
-            holds=lambda gate: gate.min is not None or gate.max is not None,
+            cel="has(self.min) || has(self.max) || has(self.against)",
+            message="set min, max or against: a gate without a bound holds nothing back",
+            holds=lambda gate: gate.min is not None or gate.max is not None or gate.against is not None,
         ),
+        needs("minDelta", "against", "it is how much better than something the metric must be"),
         Rule(
             cel="!has(self.min) || !has(self.max) || self.min <= self.max",
             message="min is above max, and no value is between them: correct one of the two",
@@ -52,6 +78,13 @@ class Gate(Section):
     """The least value that is good enough."""
     max: float | None = None
     """The greatest value that is good enough."""
+    against: Against | None = None
+    """What the metric must be better than, by at least `minDelta`."""
+    min_delta: float | None = None
+    """How much better than `against` the metric must be; 0 if absent, which is as good. Below 0, it may be worse.
+
+    Better is more or less of it, as the metric has it.
+    """
 
     @property
     def part_and_name(self) -> tuple[str, str]:

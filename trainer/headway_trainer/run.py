@@ -49,6 +49,8 @@ class Surroundings:
     storage_secret_dir: str | None = None
     data_secret_dir: str = wire.DATA_SECRET_DIR
     data_volume_dir: str = wire.DATA_VOLUME_DIR
+    results_uri: str | None = None
+    """The folder in which the finished runs of other jobs are; none for the one that holds this run's own."""
     code_dir: str | None = None
     """A folder of the user's code, which training processes put on their path; none where PYTHONPATH has it."""
 

@@ -35,12 +35,15 @@ def _told(uri: str) -> str:
     return shown(f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else uri)
 
 
-def _all_uris(spec: TrainingJobSpec) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Each place that the spec names, of data and of results."""
+def _all_uris(spec: TrainingJobSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each place that the spec names, of data, of results, and of results to compare with."""
     if spec.data is not None:
         yield from _uris(spec.data)
     if spec.storage is not None and spec.storage.uri is not None:
         yield ("storage", "uri"), spec.storage.uri
+    for index, gate in enumerate(spec.evaluation.gates or ()):
+        if gate.against is not None and gate.against.uri is not None:
+            yield ("evaluation", "gates", index, "against", "uri"), gate.against.uri
 
 
 def unknown_scheme(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
@@ -63,7 +66,7 @@ def credentials_in_the_clear(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         if mark and at and (":" in account or scheme == "s3"):
             yield BrokenRule(
                 f"the {scheme[:20]}:// URI holds credentials, and a spec is stored in the clear: put them into a Secret"
-                f" and name it in {'.'.join((*path[: 2 if path[0] == 'data' else 1], 'secretRef'))}",
+                f" and name it in {'data.source' if path[0] == 'data' else 'storage'}.secretRef",
                 path,
             )
 

@@ -290,7 +290,7 @@ def test_a_gate_that_is_not_passed_fails_the_run_and_keeps_model_and_report(
     assert world.store.read("model.onnx") == b"onnx"
     result = RunResult.model_validate_json(world.store.read(publish.RESULT_FILE))
     assert (result.outcome, [one.passed for one in result.gates]) == ("Failed", [False, True])
-    assert "| floor | test/accuracy | 0.9 | 0.95 | - | **not passed** |" in world.store.read("report.md").decode()
+    assert "| floor | test/accuracy | 0.9 | 0.95 | - | - | **not passed** |" in world.store.read("report.md").decode()
     assert not world.store.exists("data")
 
 

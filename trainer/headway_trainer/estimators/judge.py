@@ -105,7 +105,9 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
 def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float | None]:
     """The metrics on the test part of what says the same of every row."""
     shard, _ = _shard(place, "test")
-    metrics = [name for name in names if METRICS[name].scalar and name not in task.costly]
+    gates = place.run.spec.evaluation.gates or ()
+    compared = {gate.part_and_name[1] for gate in gates if gate.against is not None and gate.against.baseline}
+    metrics = [name for name in names if METRICS[name].scalar and (name not in task.costly or name in compared)]
     # The targets stand for the rows: what is in them does not matter.
     rows = replace(shard, x=shard.y)
     return finite(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
+from headway_trainer.report.gates import compared
 from headway_trainer.report.model import Confusion, DataSummary, KeptModel, Metrics, RunResult, TrainingSummary
 
 _SPLITS = ("train", "validation", "test")
@@ -119,11 +120,12 @@ def _gates(result: RunResult) -> str:
             _number(one.value),
             _number(one.min),
             _number(one.max),
+            compared(one) or "-",
             "passed" if one.passed else "**not passed**",
         )
         for one in result.gates
     ]
-    return f"## Gates\n\n{_table(('gate', 'metric', 'value', 'min', 'max', ''), rows)}"
+    return f"## Gates\n\n{_table(('gate', 'metric', 'value', 'min', 'max', 'compared', ''), rows)}"
 
 
 def _confusion(result: RunResult, plot: bool) -> str:

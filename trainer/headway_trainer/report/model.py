@@ -178,6 +178,12 @@ class GateResult(StatusSection):
     """The least value that is good enough."""
     max: float | None = None
     """The greatest value that is good enough."""
+    against: str | None = None
+    """What it was compared with, in words; null where it was not."""
+    against_value: float | None = None
+    """The value that this had."""
+    min_delta: float | None = None
+    """How much better than this the model's value must be."""
     passed: bool
     """Whether the model passed."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
 from headway_trainer import publish
+from headway_trainer.report.gates import of_other_data
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run
+from headway_trainer.stages.compare import Compare
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.result import model_info, run_result
 from headway_trainer.stages.stage import Results
@@ -44,8 +46,11 @@ class Publish:
                 run.reporter.warn(_sentence(end.export.problem))
             if not artifacts:
                 run.reporter.warn(_without_model(end))
+            standards = before.get(Compare)
+            for sentence in of_other_data(standards, info.content_hash) if standards and info else ():
+                run.reporter.warn(sentence)
             run.fence()
-            whole = run_result(run, spec, info, end).model_copy(update={"artifacts": artifacts})
+            whole = run_result(run, spec, info, end, standards).model_copy(update={"artifacts": artifacts})
             result, own = publish.publish_result(run.store, whole)
             run.reporter.told.result = publish.to_status(run.store, result, own)
         return result

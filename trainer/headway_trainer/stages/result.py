@@ -11,18 +11,20 @@ from headway_trainer import publish
 from headway_trainer.data import DataInfo
 from headway_trainer.export.record import ModelInfo, Provenance
 from headway_trainer.fetch_code import resolved_commit
-from headway_trainer.report.gates import failed, judge
+from headway_trainer.report.gates import Standards, failed, judge
 from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd
 
 
-def run_result(run: Run, evaluation: Evaluation, info: DataInfo | None, end: TrainEnd) -> RunResult:
-    """All of result.json but the files."""
+def run_result(
+    run: Run, evaluation: Evaluation, info: DataInfo | None, end: TrainEnd, standards: Standards | None
+) -> RunResult:
+    """All of result.json but the files. standards: what gates compare with; none where none does."""
     spec = run.spec
     metrics = Metrics.model_validate(end.metrics | {"by_target": end.by_target})
-    gates = judge(evaluation.gates or [], metrics)
+    gates = judge(evaluation.gates or [], metrics, standards.by_gate if standards is not None else None)
     failure = failed(gates)
     known = info.warnings if info is not None else []  # the data's profile has these
     warnings = [sentence for sentence in run.reporter.told.warnings if sentence not in known]
