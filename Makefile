@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# Tests that share nothing run on all cores; those with clusters and Ray need the machine to themselves.
+QUICK := tests/unit tests/sim tests/chart
+SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadscope
+
 SCHEDULES ?= 2000
 SEED ?= 0
 JOBS ?= 1
@@ -27,13 +31,15 @@ run: $(READY) ## train examples/digits.yaml on this machine; leaves out/digits/r
 	$(BIN)/headway run examples/digits.yaml
 
 test: $(READY) ## what must pass at each change: every test that this machine can run but the long ones
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not long" $(QUICK)
+	$(BIN)/pytest -m "not long" $(QUICK:%=--ignore %)
 
 test-long: $(READY) ## every test, also those that wait for minutes: before a release, and when an issue is closed
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(QUICK)
+	$(BIN)/pytest $(QUICK:%=--ignore %)
 
-test-unit: $(READY) ## the tests of pure functions: under a minute
-	$(BIN)/pytest tests/unit
+test-unit: $(READY) ## the tests of pure functions: about a minute
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit
 
 bench: $(READY) ## the figures of tests/bench, each beside its reference; ONLY="scale" or "scale.jobs", SET="jobs=100"
 	@PYTHONPATH=tests:hack/cluster $(BIN)/python -m bench --only "$(ONLY)" --set "$(SET)"
