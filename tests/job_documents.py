@@ -115,7 +115,7 @@ _REST = {
     ),
     "export": _some(formats=st.lists(st.sampled_from(["safetensors", "onnx"]), min_size=1, unique=True)),
     "head": _some(resources=_RESOURCES, template=_TEMPLATES),
-    "workers": _some(replicas=st.integers(1, 10_000), resources=_RESOURCES, template=_TEMPLATES),
+    "workers": _some(replicas=st.integers(1, 10_000), processes=st.just(1), resources=_RESOURCES, template=_TEMPLATES),
     "storage": st.one_of(
         st.fixed_dictionaries({"uri": TEXTS}, optional={"secretRef": SECRETS}),
         st.fixed_dictionaries({"persistentVolumeClaim": CLAIMS}),

@@ -26,7 +26,7 @@ _live: list[Any] = []
 
 def main() -> None:
     set_environment()
-    head = Head(workers=2)
+    head = Head(processes=2)
     head.start()
     head.wait()
     folder = Path(sys.argv[1])

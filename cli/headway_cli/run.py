@@ -101,7 +101,7 @@ def _execute(local: Local, console: Console) -> int:
     stop = threading.Event()
     gpus = local_gpus()
     logs = shipper.of_attempt(local.run_file(), sources.DRIVER, None, tidies=True)
-    head = Head(workers=spec.workers.replicas, gpus=gpus, runtime_envs=wants_runtime_envs(spec), keep=logs.add)
+    head = Head(processes=spec.workers.world_size, gpus=gpus, runtime_envs=wants_runtime_envs(spec), keep=logs.add)
     result: RunResult | None = None
     with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note), kept(logs):
         try:
@@ -112,7 +112,7 @@ def _execute(local: Local, console: Console) -> int:
                 note=lambda sentence: _note(sentence, terminal, logs),
                 succeeded=lambda _: _publish(local),
                 gpus=gpus,
-                cores=lent_cores(spec.workers.replicas),
+                cores=lent_cores(spec.workers.world_size),
                 results_uri=str(local.folder.path.absolute().parent),
                 code_dir=code_folder(local),
             )

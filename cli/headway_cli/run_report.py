@@ -29,7 +29,7 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     training = result.training
     early = ", stopped early" if training.early_stopped else ""
     done = f"{training.epochs_run} epochs, {training.steps} steps" if training.entrypoint is None else "trained"
-    workers = f"{result.world_size} worker{'s' if result.world_size > 1 else ''} ({training.device})"
+    workers = f"{_workers(result)} ({training.device})"
     console.print(f"{done} on {workers} in {result.duration_seconds:.1f} s{early}", highlight=False)
     if training.kept is not None:
         from headway_trainer.report.markdown import described
@@ -40,6 +40,12 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     shown_folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name in _MODEL_FILES)):
         console.print(f"  {shown_folder / name}", highlight=False)
+
+
+def _workers(result: RunResult) -> str:
+    count = result.world_size // result.processes
+    workers = f"{count} worker{'s' if count > 1 else ''}"
+    return workers if result.processes == 1 else f"{workers} of {result.processes} processes"
 
 
 def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> Table:

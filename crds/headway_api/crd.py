@@ -71,7 +71,7 @@ TRAINING_JOB = Kind(
     columns=(
         Column("Phase", ".status.phase", "What the job is doing"),
         Column("Progress", ".status.summary.progress", "Share of the optimiser steps that is done"),
-        Column("Workers", ".status.summary.workers", "Workers that are ready, of those that should be"),
+        Column("Workers", ".status.summary.workers", "Worker pods that are ready, of those that should be"),
         Column("Metric", ".status.summary.metric", "The metric that says most"),
         Column("Attempt", ".status.attempt", "The number of the current or last attempt", type="integer", wide=True),
         Column("Message", ".status.summary.message", "The newest word of the conditions", wide=True),
@@ -81,6 +81,7 @@ TRAINING_JOB = Kind(
         (
             "suspend",
             "workers.replicas",
+            "workers.processes",
             "activeDeadlineSeconds",
             "progressDeadlineSeconds",
             "scheduling.startupDeadlineSeconds",

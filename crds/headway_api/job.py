@@ -130,6 +130,10 @@ def _own_loop(spec: TrainingJobSpec) -> bool:
     return bool(spec.training and spec.training.entrypoint)
 
 
+def _a_process_for_each_gpu(workers: Workers) -> bool:
+    return workers.resources.gpu == 0 or workers.processes is None or workers.processes >= workers.resources.gpu
+
+
 _OWN_LOOP = "has(self.training) && has(self.training.entrypoint)"
 
 
@@ -172,10 +176,13 @@ class TrainingJobSpec(Section):
             field="training",
         ),
         Rule(
-            cel=f"({_OWN_LOOP}) || self.workers.resources.gpu <= 1",
-            message="workers.resources.gpu is above 1, but a worker of the built-in loop is one process and uses one"
-            " GPU: set workers.replicas to the number of GPUs, and gpu to 1",
-            holds=lambda spec: _own_loop(spec) or spec.workers.resources.gpu <= 1,
+            cel=(
+                f"({_OWN_LOOP}) || self.workers.resources.gpu == 0 || !has(self.workers.processes)"
+                " || self.workers.processes >= self.workers.resources.gpu"
+            ),
+            message="workers.processes is below workers.resources.gpu, but a process of the built-in loop uses one GPU:"
+            " leave workers.processes out, which gives each GPU a process",
+            holds=lambda spec: _own_loop(spec) or _a_process_for_each_gpu(spec.workers),
             field="workers",
         ),
     )

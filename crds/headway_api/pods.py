@@ -11,7 +11,9 @@ from headway_api.base import Quantity, Rule, Section, formed
 from headway_api.pod_templates import HeadTemplate, PodTemplate
 
 MOST_WORKERS = 10_000
-"""Workers that a job may ask for."""
+"""Worker pods that a job may ask for."""
+MOST_PROCESSES = 64
+"""Training processes of one pod; as many as it can have GPUs."""
 
 
 def _above_zero(field: str) -> Rule:
@@ -33,7 +35,7 @@ class Resources(Section):
     memory: Quantity = "2Gi"
     """Memory in bytes; a pod that takes more is ended as OutOfMemory."""
     gpu: Annotated[int, Field(ge=0, le=64)] = 0
-    """GPUs of one pod. A worker of the built-in loop is one process, which uses one: ask for more workers instead."""
+    """GPUs of one pod. `workers.processes` says among how many training processes a worker pod's are divided."""
     gpu_resource: Annotated[
         str,
         formed(
@@ -65,11 +67,41 @@ class Head(Section):
 
 
 class Workers(Section):
-    """The worker pods: each runs one training process."""
+    """The worker pods. The training processes of all of them are one world: `replicas` x `processes` ranks."""
+
+    rules = (
+        Rule(
+            cel="!has(self.processes) || self.resources.gpu == 0 || self.resources.gpu % self.processes == 0",
+            message="processes must divide resources.gpu, as each process has as many GPUs of its own: set it to"
+            " resources.gpu for one each, or to 1 for one process with all of them",
+            holds=lambda workers: workers.resources.gpu % (workers.processes or 1) == 0,
+            field="processes",
+        ),
+    )
 
     replicas: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 1
-    """How many workers, which is the world size. A change counts from the next attempt on."""
+    """How many worker pods. A change counts from the next attempt on."""
+    processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] | None = None
+    """Training processes in each worker pod, which share its cores; if absent, one for each GPU, or one without GPUs.
+
+    Those of a pod have ranks that follow each other. A change counts from the next attempt on.
+    """
     resources: Resources = Resources()
-    """One worker pod's resources."""
+    """One worker pod's resources, for all its processes together."""
     template: PodTemplate = Field(default_factory=dict)
     """A pod template (`metadata`, `spec`) laid under what Headway sets; its container `main` is the worker's."""
+
+    @property
+    def processes_each(self) -> int:
+        """The training processes of one pod."""
+        return self.processes or max(1, self.resources.gpu)
+
+    @property
+    def world_size(self) -> int:
+        """The training processes of all pods together."""
+        return self.replicas * self.processes_each
+
+    @property
+    def gpus_each(self) -> int:
+        """The GPUs that the job asks for, for one training process."""
+        return self.resources.gpu // self.processes_each

@@ -174,7 +174,7 @@ class RecentFailures(StatusSection):
 
 
 class WorkersStatus(StatusSection):
-    """The worker pods."""
+    """The worker pods: pods are counted, not the training processes in them."""
 
     desired: int = 0
     """How many should be."""

@@ -125,8 +125,8 @@ def data_batches(split: Split = "train", batch_size: int = 64, *, epoch: int | N
         raise UserError("data_batches: give epoch=, the number of the pass: it decides the order of the training rows")
     if 0 < rows < here.world_size:
         raise UserError(
-            f"data_batches: the {split} part has {rows} rows for {here.world_size} workers: give more rows, raise "
-            f"data.split.{split}, or lower workers.replicas"
+            f"data_batches: the {split} part has {rows} rows for {here.world_size} training processes: give more "
+            f"rows, raise data.split.{split}, or lower workers.replicas or workers.processes"
         )
     batches = _batches(split)
     order = (

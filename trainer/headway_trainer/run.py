@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
-from headway_trainer.gpus import gpus_for_each, gpus_unused
 from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, threads
 from headway_trainer.progress import Sink
 from headway_trainer.ray.runtime import Head
 from headway_trainer.reporter import Reporter
@@ -20,7 +20,6 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import Checkpoints, now
 from headway_trainer.training.link import TrainEnd
-from headway_trainer.training.threads import threads
 
 if TYPE_CHECKING:
     from headway_trainer.ray.train_stage import TrainingStage
@@ -86,7 +85,7 @@ class Run:
     @property
     def threads(self) -> int:
         """What each training process computes with on the CPU."""
-        return threads(self.file, self.around.cores)
+        return threads(self.spec.workers, self.around.cores)
 
     def fence(self) -> None:
         """Raise StorageError if a newer attempt has claimed the run: then nothing may be written or deleted here."""
@@ -104,15 +103,17 @@ class Run:
             self.around.head.wait()
         self._await_workers()
         log.info("%d workers have joined", self.spec.workers.replicas)
-        if (sentence := gpus_unused(self.spec.workers, self.around.gpus)) is not None:
-            self.reporter.warn(sentence)
+        workers = self.spec.workers
+        for sentence in (gpus_unused(workers, self.around.gpus), cores_short(workers, self.around.cores)):
+            if sentence is not None:
+                self.reporter.warn(sentence)
         return function(
             TrainingStage(
                 run=self.file,
                 store=self.store,
                 secret_dir=self.around.storage_secret_dir,
                 code_dir=self.around.code_dir,
-                gpus=gpus_for_each(self.spec.workers, self.around.gpus),
+                gpus=gpus_for_each(workers, self.around.gpus),
                 threads=self.threads,
                 stop=self.around.stop,
                 on_progress=lambda progress: self.reporter.progress(progress, self.steps),
@@ -124,14 +125,14 @@ class Run:
 
     def _await_workers(self) -> None:
         """Wait for all workers. They had the time of preparing, too, so the deadline may well have no work to do."""
-        wanted = self.spec.workers.replicas
+        wanted, processes = self.spec.workers.replicas, self.spec.workers.processes_each
         seconds = self.spec.scheduling.startup_deadline_seconds
         deadline = time.monotonic() + seconds
         while not self.around.stop.is_set():
             self.reporter.alive()
-            places = self.around.head.wait_for_workers(wanted, time.monotonic() + 1)
-            if places >= wanted:
+            there = self.around.head.wait_for_processes(wanted * processes, time.monotonic() + 1) // processes
+            if there >= wanted:
                 return
             if time.monotonic() > deadline:
-                raise Lost(f"{places} of {wanted} workers came within {seconds} seconds", memory=False)
+                raise Lost(f"{there} of {wanted} workers came within {seconds} seconds", memory=False)
         raise Interrupted("stopped before training began")

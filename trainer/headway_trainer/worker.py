@@ -86,6 +86,7 @@ def _work(run: wire.RunFile, stop: threading.Event, logs: shipper.Shipper) -> in
     node = join(
         address,
         host=os.environ.get(wire.ENV_POD_IP),
+        processes=run.spec.workers.processes_each,
         gpus=run.spec.workers.resources.gpu,
         runtime_envs=wants_runtime_envs(run.spec),
         temp_dir=os.environ.get("RAY_TMPDIR", "/tmp/ray"),  # noqa: S108 - a volume of the pod's own

@@ -44,14 +44,17 @@ def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 
 
 def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
-    """Fewer rows a step than workers."""
+    """Fewer rows a step than training processes."""
     if spec.training is None or own_loop(spec):
         return
-    size, workers = spec.training.batch_size, spec.workers.replicas
-    if size < workers:
+    size, workers = spec.training.batch_size, spec.workers
+    if size < workers.world_size:
+        several = workers.processes_each > 1
+        who = f"{workers.world_size} training processes" if several else f"{workers.replicas} workers"
+        pods = f" ({workers.replicas} pods of {workers.processes_each})" if several else ""
         yield BrokenRule(
-            f"{size} rows a step are fewer than the {workers} workers, and each needs a row: write at least {workers},"
-            " or lower workers.replicas",
+            f"{size} rows a step are fewer than the {who}{pods}, and each needs a row: write at least"
+            f" {workers.world_size}, or lower workers.replicas{' or workers.processes' if several else ''}",
             ("training", "batchSize"),
         )
 

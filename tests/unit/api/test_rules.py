@@ -33,6 +33,9 @@ _GOOD: list[dict[str, Any]] = [
     {"spec.model": {"name": "cnn", "options": {"channels": [8, 16]}}},
     {"spec.storage": {"uri": "s3://models", "secretRef": {"name": "writer"}}},
     {"spec.workers.resources": {"cpu": "1m", "memory": "0.5Gi"}},
+    {"spec.workers.resources.gpu": 8},
+    {"spec.workers.resources.gpu": 8, "spec.workers.processes": 8},
+    {"spec.workers.processes": 2},
     {"spec.head.template": {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "main"}]}}},
     {"metadata": {"generateName": "digits-"}},
     {"metadata.labels": {"example.com/team": "", "a.b-c_d": "E_f.1"}},
@@ -42,6 +45,8 @@ _GOOD: list[dict[str, Any]] = [
 _GOOD_CODE: list[dict[str, Any]] = [
     {},
     {"spec.data": None, "spec.model": None},
+    {"spec.workers.resources.gpu": 8, "spec.workers.processes": 1},
+    {"spec.workers.resources.gpu": 8, "spec.workers.processes": 4},
     {"spec.code": {"configMap": {"name": "code"}}},
     {"spec.code": None},
     {"spec.training": None, "spec.model": {"entrypoint": "nets:build"}},

@@ -28,8 +28,8 @@ def test_a_field_of_another_version_is_ignored() -> None:
 
 
 def test_a_rule_of_this_version_is_not_applied() -> None:
-    assert problems_of(changed({"spec.workers.resources.gpu": 2}))
-    assert spec_of({"spec.workers.resources.gpu": 2}).workers.resources.gpu == 2
+    assert problems_of(changed({"spec.workers.resources.gpu": 2, "spec.workers.processes": 1}))
+    assert spec_of({"spec.workers.resources.gpu": 2, "spec.workers.processes": 1}).workers.resources.gpu == 2
 
 
 @pytest.mark.parametrize(

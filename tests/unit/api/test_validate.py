@@ -80,7 +80,7 @@ def test_a_job_without_a_mistake_is_valid(document: dict[str, Any]) -> None:
         (
             {"spec.workers": [1]},
             "spec.workers",
-            "a list, but this must be a mapping with the fields replicas, resources, template",
+            "a list, but this must be a mapping with the fields replicas, processes, resources, template",
         ),
         (
             {"spec.training.optimizer.name": "adam"},

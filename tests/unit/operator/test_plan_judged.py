@@ -11,7 +11,7 @@ from headway_operator.training.plan.status import condition_of
 from sim.builders import T0, JobBuilder, deleted, make_job, names, outcome, said
 
 RULED_OUT: list[tuple[str, dict[str, Any]]] = [
-    ("a rule that was added", {"workers": {"replicas": 1, "resources": {"gpu": 2}}}),
+    ("a rule that was added", {"workers": {"replicas": 1, "processes": 1, "resources": {"gpu": 2}}}),
     ("a bound that was lowered", {"training": {"epochs": 3, "batchSize": 10**9}}),
     ("a name that was taken out", {"model": {"name": "none such"}}),
     ("a field of a newer version", {"workers": {"replicas": 1, "topology": "rack"}}),

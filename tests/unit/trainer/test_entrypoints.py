@@ -133,7 +133,7 @@ def test_parameters_that_have_no_part_in_the_loss_are_told_with_what_to_do(tmp_p
             model(torch.ones(3, 2))
     finally:
         distributed.destroy_process_group()
-    with pytest.raises(UserError, match=r"counted from 0: 2, 3\): leave them out, freeze them .* or take one worker"):
+    with pytest.raises(UserError, match=r"counted from 0: 2, 3\): leave them out, freeze them .* or take one process"):
         raise_as_users(caught.value)
 
 

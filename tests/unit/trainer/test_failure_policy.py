@@ -92,8 +92,16 @@ def test_a_lost_worker_is_waited_for_and_named() -> None:
     world = World()
     world.step = 40
     assert world.workers({0: PEER, 1: DEAD}) is RETRY
-    assert world.told == ["Worker 1 was lost after step 40; training goes on from the newest checkpoint."]
+    assert world.told == ["Rank 1 was lost after step 40; training goes on from the newest checkpoint."]
     assert World().workers({0: PEER}) is RETRY
+
+
+def test_a_pod_that_takes_two_ranks_with_it_is_one_loss() -> None:
+    world = World()
+    for _ in range(LOSSES_WITHOUT_PROGRESS - 1):
+        assert world.workers({0: PEER, 1: PEER, 2: DEAD, 3: DEAD}) is RETRY
+    assert world.told[0] == "Ranks 2, 3 were lost after step 0; training goes on from the newest checkpoint."
+    assert world.workers({0: PEER, 1: PEER, 2: DEAD, 3: DEAD}) is RAISE
 
 
 def test_workers_lost_again_and_again_at_the_same_step_end_the_run() -> None:

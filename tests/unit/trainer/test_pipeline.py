@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.train import RunConfig, ScalingConfig
 
 from headway_api import wire
 from headway_api.data import Data
@@ -20,26 +17,21 @@ from headway_api.evaluation import Evaluation
 from headway_api.export import Export as ExportSpec
 from headway_api.job import Retry, TrainingJobSpec
 from headway_api.model import Model
-from headway_api.pods import Workers
 from headway_api.status import CheckpointStatus
 from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE, DataInfo
 from headway_trainer.errors import GateFailed, StorageError, UserError
 from headway_trainer.export.record import Export, ModelInfo, staged
-from headway_trainer.gpus import gpus_for_each, gpus_unused
 from headway_trainer.outcome import Interrupted, Lost, judge
 from headway_trainer.pipeline import Pipeline, compare_code
 from headway_trainer.progress import Nowhere
-from headway_trainer.ray import controller
 from headway_trainer.ray.runtime import Head, lent_cores, local_cores
-from headway_trainer.ray.torch_backend import TorchGroup
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run, Surroundings
 from headway_trainer.stages import Prepare, Results
 from headway_trainer.storage import FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
-from headway_trainer.training.threads import threads
 
 SPEC = TrainingJobSpec.model_validate(
     {
@@ -65,7 +57,7 @@ class Pods(Head):
     def _connect(self) -> None:
         """There is nothing to connect to."""
 
-    def wait_for_workers(self, count: int, deadline: float) -> int:  # noqa: ARG002 - as Head's
+    def wait_for_processes(self, count: int, deadline: float) -> int:  # noqa: ARG002 - as Head's
         self.looks += 1
         return self._places[min(self.looks, len(self._places)) - 1]
 
@@ -445,73 +437,6 @@ def test_an_attempt_claims_the_run_before_it_prepares_and_a_replaced_one_writes_
     assert world.store.list("data") == []
 
 
-@pytest.mark.parametrize(
-    ("asked", "replicas", "there", "lent"),
-    [
-        (0, 2, 0, 0),
-        (1, 2, 2, 1),
-        (8, 2, 16, 8),
-        (8, 1, 2, 2),
-        (0, 2, 4, 1),
-        (1, 4, 3, 0),
-    ],
-    ids=[
-        "no GPUs",
-        "one each",
-        "a pod of eight each",
-        "a machine with fewer",
-        "not asked for, but there",
-        "not for all",
-    ],
-)
-def test_each_training_process_is_lent_what_the_job_asks_for_as_far_as_it_is_there(
-    asked: int, replicas: int, there: int, lent: int
-) -> None:
-    workers = Workers.model_validate({"replicas": replicas, "resources": {"gpu": asked}})
-    assert gpus_for_each(workers, there) == lent
-
-
-@pytest.mark.parametrize(
-    ("asked", "replicas", "there", "said"),
-    [
-        (0, 2, 0, None),
-        (1, 2, 0, "asks for GPUs, and this machine has none: it trains on the CPU"),
-        (0, 2, 1, r"GPUs \(1\) are not used, as each of the 2 workers .* Set workers\.replicas to 1 to use them"),
-        (1, 4, 3, r"GPUs \(3\) are not used, as each of the 4 workers"),
-        (0, 1, 1, None),
-        (0, 2, 4, r"uses 2 of this machine's 4 GPUs: more workers \(workers\.replicas\) would use more"),
-        (8, 2, 16, None),
-    ],
-)
-def test_a_gpu_that_is_there_is_used_or_it_is_said_why_not(
-    asked: int, replicas: int, there: int, said: str | None
-) -> None:
-    told = gpus_unused(Workers.model_validate({"replicas": replicas, "resources": {"gpu": asked}}), there)
-    assert (told is None) == (said is None)
-    assert said is None or re.search(said, told or "")
-
-
-@pytest.mark.parametrize(
-    ("cpu", "replicas", "cores", "count"),
-    [
-        ("300m", 1, 0, 1),
-        ("2500m", 2, 0, 2),
-        ("300m", 2, 32, 16),
-        ("300m", 3, 2, 1),
-        ("1", 1, 8, 8),
-        ("4", 2, 2, 4),
-    ],
-)
-def test_a_process_computes_with_the_cores_that_it_asks_for_or_with_its_share_of_a_machine_that_is_its_own(
-    cpu: str, replicas: int, cores: int, count: int
-) -> None:
-    spec = SPEC.model_copy(
-        update={"workers": Workers.model_validate({"replicas": replicas, "resources": {"cpu": cpu}})}
-    )
-    run = wire.RunFile(namespace="", name="x", uid="", storage_uri="/nowhere", spec=spec)
-    assert threads(run, cores) == count
-
-
 def test_a_limit_on_cpu_time_bounds_the_cores_of_this_machine(tmp_path: Path) -> None:
     limit = tmp_path / "cpu.max"
     limit.write_text("max 100000\n")
@@ -529,32 +454,6 @@ def test_whoever_says_how_many_threads_a_process_has_gets_so_many(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert lent_cores(2) == (local_cores() if cores is None else cores)
-
-
-def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[ScalingConfig] = []
-
-    class Recorder:
-        def __init__(self, _: object, *, scaling_config: ScalingConfig, **__: object) -> None:
-            asked.append(scaling_config)
-
-        def fit(self) -> SimpleNamespace:
-            return SimpleNamespace(return_value=None)
-
-    monkeypatch.setattr(controller, "_Trainer", Recorder)
-    nobody: Any = SimpleNamespace()
-    for gpus in (8, 0):
-        controller.fit(
-            lambda _: None,
-            {},
-            workers=2,
-            group=TorchGroup(gpus=gpus),
-            run_config=RunConfig(name="run", storage_path="x"),
-            policy=nobody,
-            live=nobody,
-            reports=nobody,
-        )
-    assert [(each.use_gpu, each.num_gpus_per_worker) for each in asked] == [(True, 8), (False, 0)]
 
 
 @pytest.mark.parametrize("checkpoint", [True, False])

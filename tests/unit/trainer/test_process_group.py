@@ -91,16 +91,37 @@ judge("in bins", "classification", x, labels, weights)
 distributed.destroy_process_group()
 """
 
+SUMS = """
+import json, sys
+import torch
+from pathlib import Path
+from torch import distributed, nn
+from headway_trainer.training.process_group import Workers
 
-def _run_ranks(script: str, folder: Path, argument: str) -> tuple[Any, Any]:
+rank, folder, world_size = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=world_size)
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+parallel = Workers(torch.device("cpu")).parallel(model)
+torch.manual_seed(rank)
+rows, found = torch.randn(32, 64), []
+for _ in range(3):
+    model.zero_grad()
+    parallel(rows).square().sum().backward()
+    found.append([one.grad.view(torch.int32).sum(dtype=torch.int64).item() for one in model.parameters()])
+(folder / f"rank-{rank}.json").write_text(json.dumps(found))
+distributed.destroy_process_group()
+"""
+
+
+def _run_ranks(script: str, folder: Path, argument: str, world_size: int = 2) -> list[Any]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     ranks = [
         subprocess.Popen([sys.executable, "-c", script, str(rank), str(folder), argument], env=environment)
-        for rank in range(2)
+        for rank in range(world_size)
     ]
-    assert [one.wait(240) for one in ranks] == [0, 0]
-    first, second = (json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2))
-    return first, second
+    assert [one.wait(240) for one in ranks] == [0] * world_size
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(world_size)]
 
 
 @pytest.mark.parametrize("cut", ["0", "17"], ids=["one rank has no rows", "17 and 24 rows"])
@@ -128,3 +149,12 @@ def test_every_rank_validates_the_buffers_that_rank_0_saves(tmp_path: Path) -> N
         assert one["own"] != other["own"], "each rank has averages of its own rows, or this shows nothing"
         assert one["shared"] == other["shared"] == one["own"]
         assert one["metrics"] == other["metrics"]
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_gradients_are_added_in_the_same_order_in_the_first_step_as_in_every_other(
+    tmp_path: Path, world_size: int
+) -> None:
+    first, *others = _run_ranks(SUMS, tmp_path, str(world_size), world_size)
+    assert first[0] == first[1] == first[2], "a run that was resumed adds as one that was not"
+    assert all(other == first for other in others)

@@ -82,7 +82,8 @@ def test_with_ray_as_it_is_a_fit_is_rays_own(monkeypatch: pytest.MonkeyPatch) ->
     value = controller.fit(
         lambda _: None,
         {},
-        workers=2,
+        pods=2,
+        processes=2,
         group=group,
         run_config=RunConfig(),
         policy=None,  # Ray's own
@@ -90,3 +91,4 @@ def test_with_ray_as_it_is_a_fit_is_rays_own(monkeypatch: pytest.MonkeyPatch) ->
     )
     assert value == "done"
     assert made[0]["torch_config"].backend == "gloo"  # type: ignore[attr-defined]
+    assert made[0]["scaling_config"].num_workers == 4  # type: ignore[attr-defined]

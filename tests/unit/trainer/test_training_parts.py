@@ -103,7 +103,7 @@ def test_derived_seeds_fit_torchs_generators(parts: list[int]) -> None:
 
 
 def test_fewer_rows_than_workers_are_refused() -> None:
-    with pytest.raises(UserError, match=r"3 rows for 4 workers: give more rows"):
+    with pytest.raises(UserError, match=r"3 rows for 4 training processes: give more rows"):
         steps_per_epoch(3, 16, 4)
 
 

@@ -140,7 +140,7 @@ def test_another_number_of_workers_begins_the_epoch_again_and_says_so(tmp_path: 
     (tmp_path / "checkpoints" / newest.name / "manifest.json").write_text(changed)
     end, _ = finish(job)
     assert end.step == 6 + 8
-    assert "2 workers took the checkpoint of step 6, 1 resumed it" in end.notes[0]
+    assert "2 training processes took the checkpoint of step 6, 1 resumed it" in end.notes[0]
 
 
 def test_seconds_between_checkpoints_are_kept_by_the_first_ranks_clock(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import ray
 from ray.train import RunConfig, ScalingConfig
@@ -41,14 +42,16 @@ def fit(
     function: Callable[[dict[str, Any]], Any],
     config: dict[str, Any],
     *,
-    workers: int,
+    pods: int,
+    processes: int,
     group: TorchGroup,
     run_config: RunConfig,
     policy: FailurePolicy,
     live: WorkerGroupCallback,
     reports: UserCallback | None = None,
 ) -> Any:
-    """Run function(config) on each worker; what rank 0's returned.
+    """Run function(config) in each of `processes` training processes of each of `pods` worker pods; what rank 0's
+    returned.
 
     live: is told, in this process, of each group of workers that starts and ends.
     reports: is called, in this process, for each `ray.train.report`; without it the function must not report, and the
@@ -57,13 +60,13 @@ def fit(
     """
     run_config.logging_config = LoggingConfig(log_level="WARNING")
     resources = {WORKER_RESOURCE: 1.0, **({"GPU": float(group.gpus)} if group.gpus else {})}
-    scaling = ScalingConfig(num_workers=workers, use_gpu=group.gpus > 0, resources_per_worker=resources)
+    scaling = ScalingConfig(num_workers=pods * processes, use_gpu=group.gpus > 0, resources_per_worker=resources)
     if stock():
         return _fit_stock(function, config, group, scaling, run_config)
     trainer = _Trainer(
         function, train_loop_config=config, backend_config=group, scaling_config=scaling, run_config=run_config
     )
-    trainer.policy, trainer.live, trainer.reports = policy, live, reports
+    trainer.policy, trainer.live, trainer.reports, trainer.processes = policy, live, reports, processes
     with contextlib.nullcontext() if reports else _without_barrier():
         return trainer.fit().return_value
 
@@ -96,7 +99,29 @@ class _StaticScaling(FixedScalingPolicy):  # type: ignore[misc]  # ray has no ty
 
 
 class _Workers(WorkerGroup):  # type: ignore[misc]
-    """Workers that take their environment from their node, so that the processes that wait there can be used."""
+    """Workers that take their environment from their node, so that the processes that wait there can be used.
+
+    Their placement group has one bundle for each pod, which takes all that the pod has for training processes: so a pod
+    has as many as were asked for, or none, also while there are more pods than the group needs.
+    """
+
+    processes = 1
+    """In each pod."""
+
+    def _create_placement_group(self, scaling_config: Any, worker_group_context: Any) -> Any:
+        each = worker_group_context.resources_per_worker
+        pod = {name: amount * self.processes for name, amount in each.items()}
+        pods = worker_group_context.num_workers // self.processes
+        return super()._create_placement_group(
+            scaling_config, dataclasses.replace(worker_group_context, num_workers=pods, resources_per_worker=pod)
+        )
+
+    def _create_workers(self, num_workers: int, *arguments: Any, **keywords: Any) -> Any:
+        bundles = [index // self.processes for index in range(num_workers)]
+        workers = super()._create_workers(num_workers, *arguments, placement_group_bundle_indices=bundles, **keywords)
+        for worker, place in zip(workers, places([one.metadata.node_id for one in workers]), strict=True):
+            worker.distributed_context = dataclasses.replace(worker.distributed_context, **place._asdict())
+        return workers
 
     @staticmethod
     def _get_worker_runtime_env(custom_runtime_env: Any) -> dict[str, Any]:
@@ -120,14 +145,42 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
         )
 
 
-class _Controller(TrainController):  # type: ignore[misc]
-    worker_group_cls = _Workers
+def workers_in_pods(processes: int) -> type[WorkerGroup]:
+    """The class of a group of workers with so many training processes in each pod."""
+    return type("WorkersInPods", (_Workers,), {"processes": processes})
+
+
+class Place(NamedTuple):
+    """Where one rank runs."""
+
+    local_rank: int
+    """Its number among the ranks of its node."""
+    local_world_size: int
+    node_rank: int
+    """Its node's number."""
+
+
+def places(nodes: Sequence[str]) -> list[Place]:
+    """The place of each rank, by the node that it runs on. Pure.
+
+    Ray goes by IP addresses, which pods with `hostNetwork` share, though each has GPUs of its own that begin at 0.
+    """
+    ranks: dict[str, list[int]] = {}
+    for rank, node in enumerate(nodes):
+        ranks.setdefault(node, []).append(rank)
+    found = {
+        rank: Place(local, len(on_it), number)
+        for number, on_it in enumerate(ranks.values())
+        for local, rank in enumerate(on_it)
+    }
+    return [found[rank] for rank in range(len(nodes))]
 
 
 class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     policy: FailurePolicy
     live: WorkerGroupCallback
     reports: UserCallback | None
+    processes: int
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = [one for one in super()._create_default_callbacks() if not isinstance(one, _NOT_NEEDED)]
@@ -142,7 +195,8 @@ class _Trainer(DataParallelTrainer):  # type: ignore[misc]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         arguments |= {"scaling_policy": _StaticScaling(self.scaling_config), "failure_policy": self.policy}
-        controller = _Controller(**arguments)
+        controller = TrainController(**arguments)
+        controller.worker_group_cls = workers_in_pods(self.processes)
         asyncio.run(controller.run())
         return controller.get_result()
 

@@ -96,7 +96,8 @@ class Fitting(threading.Thread):
             return fit(
                 what.function,
                 what.config,
-                workers=what.run.spec.workers.replicas,
+                pods=what.run.spec.workers.replicas,
+                processes=what.run.spec.workers.processes_each,
                 group=TorchGroup(gpus=what.gpus, progress_seconds=what.run.spec.progress_deadline_seconds),
                 run_config=what.run_config or RunConfig(name="run", storage_path=folder),
                 policy=policy,

@@ -23,6 +23,7 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2._internal.execution.failure_handling import FailureDecision, FailurePolicy
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 
+from headway_api.wording import listed
 from headway_trainer.training.exceptions import is_peer_error
 
 LOSSES_WITHOUT_PROGRESS = 3
@@ -138,7 +139,7 @@ class Policy(FailurePolicy):  # type: ignore[misc]  # ray has no types
                 return FailureDecision.RAISE
             self._lost_at.clear()  # pods that are lost are the operator's to count
         self._waiting_since = self._clock()
-        self._tell(f"{_who(failures)} was lost after step {reached.step}; training goes on from the newest checkpoint.")
+        self._tell(f"{_lost(failures)} after step {reached.step}; training goes on from the newest checkpoint.")
         return FailureDecision.RETRY
 
     def _count(self, reached: Reached, failures: Mapping[int, BaseException]) -> int:
@@ -189,7 +190,9 @@ def _at_length(error: BaseException) -> str:
     return f"{type(error).__name__}: {text if len(text) <= TEXT_LENGTH else f'{text[:half]} … {text[-half:]}'}"
 
 
-def _who(failures: Mapping[int, BaseException]) -> str:
-    """Which workers died, where that is known: often the others notice first."""
+def _lost(failures: Mapping[int, BaseException]) -> str:
+    """Which ranks died, where that is known: often the others notice first. A pod takes all of its ranks with it."""
     dead = [str(rank) for rank in sorted(failures) if kind_of(failures[rank]) is not Kind.PEER]
-    return f"Worker {', '.join(dead)}" if dead else "A worker"
+    if not dead:
+        return "A worker was lost"
+    return f"Ranks {listed(dead)} were lost" if dead[1:] else f"Rank {dead[0]} was lost"

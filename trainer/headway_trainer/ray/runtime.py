@@ -31,7 +31,7 @@ from headway_trainer.ray.log_follower import Follower
 from headway_trainer.ray.stock import stock
 
 WORKER_RESOURCE = "headway_worker"
-"""Each worker pod has one; each training process takes one: so there is one process a pod."""
+"""A worker pod has as many as training processes are meant for it, and each process takes one."""
 NAMESPACE = "headway"
 KV_NAMESPACE = b"headway"
 KEY_PROGRESS = b"progress"
@@ -121,13 +121,13 @@ def local_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, cores)
 
 
-def lent_cores(workers: int) -> int:
+def lent_cores(processes: int) -> int:
     """The cores that a run on this machine lends to its training processes, all together.
 
     All of the machine's; or, where OMP_NUM_THREADS is set, so many for each: then sums come out as they do in pods.
     """
     each = os.environ.get("OMP_NUM_THREADS", "")
-    return int(each) * workers if each.isdigit() and int(each) else local_cores()
+    return int(each) * processes if each.isdigit() and int(each) else local_cores()
 
 
 def make_temp_dir() -> str:
@@ -154,7 +154,7 @@ class Head:
         *,
         host: str | None = None,
         port: int = 0,
-        workers: int = 0,
+        processes: int = 0,
         gpus: int = 0,
         runtime_envs: bool = False,
         temp_dir: str | None = None,
@@ -162,11 +162,11 @@ class Head:
     ) -> None:
         """A head on host (this machine's address if none) and port (a free one if 0).
 
-        workers: the training processes that this node itself takes; none in a head pod. gpus: what it lends to them.
+        processes: the training processes that this node itself takes; none in a head pod. gpus: what it lends to them.
         runtime_envs: as for start_node. keep: takes what the training processes of this node print.
         """
         self._runtime_envs, self._keep = runtime_envs, keep
-        self._host, self._port, self._workers, self._gpus = host, port, workers, gpus
+        self._host, self._port, self._processes, self._gpus = host, port, processes, gpus
         self._temp_dir = temp_dir
         self._own_temp_dir = temp_dir is None
         self._node: Any = None
@@ -209,7 +209,7 @@ class Head:
         from headway_trainer.ray.node import start_node
 
         self._temp_dir = self._temp_dir or make_temp_dir()
-        if self._workers and not stock():
+        if self._processes and not stock():
             os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
         self._node = start_node(
             head=True,
@@ -217,9 +217,9 @@ class Head:
             runtime_envs=self._runtime_envs,
             temp_dir=self._temp_dir,
             gcs_server_port=self._port,
-            num_cpus=self._workers,
+            num_cpus=self._processes,
             num_gpus=self._gpus,
-            resources={WORKER_RESOURCE: self._workers} if self._workers else {},
+            resources={WORKER_RESOURCE: self._processes} if self._processes else {},
             _system_config=dict(SYSTEM_CONFIG),
         )
         ray.init(
@@ -229,11 +229,11 @@ class Head:
             logging_level=logging.ERROR,
             _temp_dir=self._temp_dir,
         )
-        if self._workers:
+        if self._processes:
             self._follower = Follower(Path(self._node.get_logs_dir_path()), keep=self._keep)
             self._follower.start()
 
-    def wait_for_workers(self, count: int, deadline: float) -> int:
+    def wait_for_processes(self, count: int, deadline: float) -> int:
         """Wait until count training processes have a place, or until the monotonic time deadline; how many have."""
         import ray
 
@@ -271,7 +271,7 @@ class Head:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
 
 
-def join(address: str, *, host: str | None, gpus: int, runtime_envs: bool, temp_dir: str) -> Any:
+def join(address: str, *, host: str | None, processes: int, gpus: int, runtime_envs: bool, temp_dir: str) -> Any:
     """Make this pod a worker node of the head at address (`host:port`); the node, whose processes are children.
 
     Raises what Ray raises.
@@ -287,9 +287,9 @@ def join(address: str, *, host: str | None, gpus: int, runtime_envs: bool, temp_
         runtime_envs=runtime_envs,
         temp_dir=temp_dir,
         gcs_address=address,
-        num_cpus=1,
+        num_cpus=processes,
         num_gpus=gpus,
-        resources={WORKER_RESOURCE: 1},
+        resources={WORKER_RESOURCE: processes},
     )
 
 

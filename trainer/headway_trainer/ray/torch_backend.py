@@ -38,13 +38,14 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
     """A process group over NCCL where workers have GPUs, else over gloo."""
 
     gpus: int = 0
+    """Lent to each process."""
     progress_seconds: int = 1800
     """How long the driver's watchdog waits for a step."""
 
     @property
     def backend_cls(self) -> type[Backend]:
         """What starts it."""
-        return _TorchBackend
+        return _TorchBackendOfSeveralGpus if self.gpus > 1 else _TorchBackend
 
     @property
     def train_func_context(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
@@ -54,6 +55,7 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
 
 class _TorchBackend(Backend):  # type: ignore[misc]
     share_cuda_visible_devices = True
+    """As torchrun does it: each process sees all GPUs of its pod, and its own is the one of number LOCAL_RANK."""
 
     def __init__(self) -> None:
         self._groups = 0
@@ -68,6 +70,12 @@ class _TorchBackend(Backend):  # type: ignore[misc]
                 for index in range(len(worker_group))
             ]
         )
+
+
+class _TorchBackendOfSeveralGpus(_TorchBackend):
+    share_cuda_visible_devices = False
+    """A process with several GPUs sees those alone: code that spreads over all that it sees must not take another
+    process' as well."""
 
 
 def _join(address: str, port: int, number: int, group: TorchGroup) -> None:

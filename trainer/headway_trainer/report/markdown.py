@@ -44,7 +44,7 @@ def _summary(result: RunResult) -> str:
         *_passes(training),
         ("optimiser steps", _count(training.steps)),
         *([("the model that was kept", described(training.kept))] if training.kept else []),
-        ("workers", str(result.world_size)),
+        *_workers(result),
         ("device", f"{training.device}, {training.precision_used}, {_threads(training.threads)}"),
         ("seed", str(result.seed)),
         ("attempt", str(result.attempt)),
@@ -152,6 +152,11 @@ def _confusion(result: RunResult, plot: bool) -> str:
         rows = [(name, *(str(count) for count in counts)) for name, counts in zip(classes, matrix, strict=True)]
         told = _table(("actual \\ predicted", *classes), rows)
     return f"## Confusion on the test part\n\n{told}\n{by_class}{image}"
+
+
+def _workers(result: RunResult) -> list[tuple[str, str]]:
+    workers = [("workers", str(result.world_size // result.processes))]
+    return workers if result.processes == 1 else [*workers, ("processes on each", str(result.processes))]
 
 
 def _threads(count: int) -> str:

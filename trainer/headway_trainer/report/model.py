@@ -234,7 +234,9 @@ class RunResult(StatusSection):
     seed: int
     """What everything random was seeded with."""
     world_size: int
-    """How many workers trained."""
+    """How many processes trained, on all workers together."""
+    processes: int = 1
+    """How many of them on each worker."""
     attempt: int = 1
     """The attempt that finished it, counted from 1."""
     started: Time

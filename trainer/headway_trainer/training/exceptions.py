@@ -67,8 +67,8 @@ def _unused(text: str) -> str:
     found = _UNUSED_WHICH.search(text)
     which = f" (of those that are trained, counted from 0: {', '.join(found[1].split())})" if found else ""
     return (
-        "with more than one worker, each parameter of the model has to take part in the loss of each step, and some "
-        f"did not{which}: leave them out, freeze them by requires_grad_(False), or take one worker"
+        "with more than one training process, each parameter of the model has to take part in the loss of each step, "
+        f"and some did not{which}: leave them out, freeze them by requires_grad_(False), or take one process"
     )
 
 

@@ -270,8 +270,9 @@ class Loop:
             states.seed_everything(process_seed(inputs.seed, inputs.group.rank, self.state.step))
             self.state.batch, self.state.epoch_seconds = 0, 0.0
             self.notes.append(
-                f"{manifest.world_size} workers took the checkpoint of step {manifest.step}, {inputs.group.world_size} "
-                f"resumed it: weights and optimiser went on, epoch {self.state.epoch + 1} began again."
+                f"{manifest.world_size} training processes took the checkpoint of step {manifest.step}, "
+                f"{inputs.group.world_size} resumed it: weights and optimiser went on, epoch {self.state.epoch + 1} "
+                "began again."
             )
 
     def _restore_best(self) -> None:

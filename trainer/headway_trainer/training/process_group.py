@@ -9,6 +9,9 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+_ONE_ORDER = 2
+"""Summands that give the same sum in whatever order they are added."""
+
 
 class Group(Protocol):
     """A group of workers. Every rank has to make the same calls in the same order."""
@@ -124,7 +127,21 @@ class Workers:
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model in DistributedDataParallel."""
         device_ids = [self._device] if self._device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=device_ids)
+        parallel = DistributedDataParallel(model, device_ids=device_ids)
+        if self._device.type == "cpu" and self.world_size > _ONE_ORDER:
+            _settle_buckets(parallel)
+        return parallel
+
+
+def _settle_buckets(parallel: DistributedDataParallel) -> None:
+    """Let the gradients lie in the buckets from the first step on as they do in every other.
+
+    DistributedDataParallel orders its buckets anew after the first backward pass. Of three summands or more, the order
+    in which gloo adds them depends on the place in the bucket: so the first step after a resume would have other sums
+    than the same step of a run that was never stopped. Two summands have one order.
+    """
+    parallel.reducer._push_all_rebuilt_params()
+    parallel.reducer._rebuild_buckets()
 
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:

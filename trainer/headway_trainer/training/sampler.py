@@ -22,12 +22,12 @@ def shard_rows(rows: int, rank: int, world_size: int) -> int:
 def steps_per_epoch(rows: int, batch_size: int, world_size: int) -> int:
     """Optimiser steps of an epoch: the least number whose batches hold at most about batch_size rows of all ranks.
 
-    At least one row a rank and step. Raises UserError where there are fewer rows than workers.
+    At least one row a rank and step. Raises UserError where there are fewer rows than ranks.
     """
     if rows < world_size:
         raise UserError(
-            f"the training part has {rows} rows for {world_size} workers: "
-            "give more rows, raise data.split.train, or lower workers.replicas"
+            f"the training part has {rows} rows for {world_size} training processes: "
+            "give more rows, raise data.split.train, or lower workers.replicas or workers.processes"
         )
     return max(1, min(-(-rows // batch_size), rows // world_size))
 
@@ -35,7 +35,7 @@ def steps_per_epoch(rows: int, batch_size: int, world_size: int) -> int:
 def equal_batches(rows: int, batch_size: int, rank: int, world_size: int) -> list[tuple[tuple[int, int], float]]:
     """The batches of a pass for one rank: where each begins and ends in its shard, and its `loss_weight`.
 
-    Every rank has as many; none where there are no rows. Raises UserError for fewer rows than workers.
+    Every rank has as many; none where there are no rows. Raises UserError for fewer rows than ranks.
     """
     if rows == 0:
         return []

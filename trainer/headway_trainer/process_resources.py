@@ -1,0 +1,78 @@
+"""What each training process has of the GPUs and cores that are there, and what to say where that is not what was asked
+for. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from headway_api import quantities
+from headway_api.pods import Workers
+
+
+def threads(workers: Workers, cores: int = 0) -> int:
+    """What a training process computes with: its part of the whole cores that its pod asks for, or of `cores`, if that
+    is more; at least one.
+
+    cores: what the machine lends to this job alone, as under `headway run`; 0 in a pod, whose request is what it can
+    count on. In a pod, sums therefore come out the same on any machine.
+    """
+    asked = math.floor(quantities.parse(workers.resources.cpu)) // workers.processes_each
+    return max(1, asked, cores // workers.world_size)
+
+
+def cores_short(workers: Workers, cores: int = 0) -> str | None:
+    """That the training processes of a pod have less than a core each, in a sentence for people; none if they have.
+
+    cores: as for `threads`. One process in a pod may ask for as little as it likes.
+    """
+    processes = workers.processes_each
+    if cores or processes == 1 or quantities.parse(workers.resources.cpu) >= processes:
+        return None
+    return (
+        f"The {processes} training processes of a worker pod share the {workers.resources.cpu} cores that it asks for, "
+        f"and take turns where its node has no others: raise workers.resources.cpu to {processes} or more."
+    )
+
+
+def gpus_for_each(workers: Workers, there: int) -> int:
+    """GPUs to lend to each training process: those that the job asks for, or as many as there are for each."""
+    return min(max(1, workers.gpus_each), there // workers.world_size)
+
+
+def gpus_unused(workers: Workers, there: int) -> str | None:
+    """Why GPUs that are there, or were asked for, are not used, in a sentence for people; none if all are."""
+    asked = workers.gpus_each
+    if there == 0:
+        return "The job asks for GPUs, and this machine has none: it trains on the CPU." if asked else None
+    each = gpus_for_each(workers, there)
+    if each == 0:
+        return (
+            f"This machine's GPUs ({there}) are not used, as each of the {_processes(workers)} needs one of its own: "
+            f"it trains on the CPU. Set {_one_process_each(workers, there)} to use them."
+        )
+    used = each * workers.world_size
+    if each < asked:
+        return (
+            f"Each training process has {each} of this machine's GPUs ({there}), and not the {asked} that the job asks "
+            "for."
+        )
+    if used < there:
+        return f"The job uses {used} of this machine's {there} GPUs: more workers (workers.replicas) would use more."
+    return None
+
+
+def _processes(workers: Workers) -> str:
+    """How many train, with what the number comes from."""
+    if workers.processes_each == 1:
+        return f"{workers.replicas} workers"
+    return f"{workers.world_size} training processes (workers.replicas {workers.replicas} x {workers.processes_each})"
+
+
+def _one_process_each(workers: Workers, there: int) -> str:
+    """What to set so that as many processes train as there are GPUs."""
+    fields = [f"workers.replicas to {there}"]
+    if workers.processes is not None and workers.processes > 1:
+        fields.append("workers.processes to 1")
+    if workers.resources.gpu > 1:
+        fields.append("workers.resources.gpu to 1")
+    return f"{', '.join(fields[:-1])} and {fields[-1]}" if fields[1:] else fields[0]
