@@ -24,6 +24,7 @@ PARTS: dict[str, Any] = {
         "target": "churned",
     },
 }
+FOREST: dict[str, Any] = {**TABLE, "model": {"name": "randomForest"}, "training": {}}
 OWN_LOOP: dict[str, Any] = {"training": {"entrypoint": "train:main"}}
 
 
@@ -66,6 +67,16 @@ def _gate(base: dict[str, Any], gate: dict[str, Any], place: str, *words: str) -
 
 _STOP = "training/earlyStopping"
 _KEEP = "training/checkpoint"
+_OF_THE_LOOP: dict[str, Any] = {
+    "epochs": 3,
+    "batchSize": 8,
+    "optimizer": {"name": "sgd", "momentum": 0.5},
+    "schedule": {"name": "cosine"},
+    "clip": {"norm": 1.0},
+    "earlyStopping": {"metric": "train/nothing"},
+    "precision": "bf16",
+    "checkpoint": {"everySteps": 5},
+}
 _ALL_TO_TRAINING = {"train": 1, "validation": 0, "test": 0}
 _NO_TEST = {"train": 0.8, "validation": 0.2, "test": 0}
 _NO_VALIDATION = {"train": 0.8, "validation": 0, "test": 0.2}
@@ -323,6 +334,13 @@ OF_TRAINING = [
         "model.name",
         "jsonl",
     ),
+    *(
+        _made(FOREST, {f"training/{field}": value}, f"training.{field}", "randomForest is fitted by scikit-learn")
+        for field, value in _OF_THE_LOOP.items()
+    ),
+    _made(FOREST, {"model": {"name": "linear", "options": {"trees": 5}}}, "model.options.trees", "alpha"),
+    _made(FOREST, {"export": {"formats": ["safetensors"]}}, "export.formats", "randomForest", "onnx"),
+    _made({**FOREST, **OWN_LOOP}, {}, "model.name", "randomForest is fitted by scikit-learn", "training.entrypoint"),
     _made(TABLE, {"model/name": "resnet"}, "model.name", '"resnet" is not one of mlp, cnn'),
     _made(DIGITS, {"model": {"name": "mlp", "options": {"channels": [8]}}}, "model.options.channels", "hidden"),
     _made(TABLE, {"training/batchSize": 2, "workers": {"replicas": 4}}, "training.batchSize", "2 rows", "4 workers"),

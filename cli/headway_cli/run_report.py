@@ -11,7 +11,7 @@ from rich.table import Table
 from headway_cli.profile_table import print_profile
 
 if TYPE_CHECKING:
-    from headway_trainer.report.model import RunResult
+    from headway_trainer.report.model import RunResult, TrainingSummary
 
 _MODEL_FILES = ("model", "onnx")
 """The artifacts that people look for first."""
@@ -28,7 +28,7 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
         print_profile(result.data.profile, console)
     training = result.training
     early = ", stopped early" if training.early_stopped else ""
-    done = f"{training.epochs_run} epochs, {training.steps} steps" if training.entrypoint is None else "trained"
+    done = _done(training)
     workers = f"{_workers(result)} ({training.device})"
     console.print(f"{done} on {workers} in {result.duration_seconds:.1f} s{early}", highlight=False)
     if training.kept is not None:
@@ -46,6 +46,14 @@ def _workers(result: RunResult) -> str:
     count = result.world_size // result.processes
     workers = f"{count} worker{'s' if count > 1 else ''}"
     return workers if result.processes == 1 else f"{workers} of {result.processes} processes"
+
+
+def _done(training: TrainingSummary) -> str:
+    if training.entrypoint is not None:
+        return "trained"
+    if training.iterations is not None:
+        return f"fitted by scikit-learn{f', {training.iterations} iterations' if training.iterations else ''}"
+    return f"{training.epochs_run} epochs, {training.steps} steps"
 
 
 def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> Table:

@@ -38,6 +38,67 @@ class CnnOptions(Section):
     """The dropout rate before the output."""
 
 
+class LinearOptions(Section):
+    """Options of `linear`: scikit-learn's Ridge for a regression, LogisticRegression for classes.
+
+    Fitted without epochs, on the CPU of one process.
+    """
+
+    alpha: Annotated[float, Field(ge=1e-6, le=1e9)] = 1.0
+    """The strength of the L2 penalty: `alpha` of Ridge, `1 / C` of LogisticRegression."""
+    max_iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """The most iterations of the solver for classes; a regression is solved at once."""
+
+
+Leaf = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Depth = Annotated[int, Field(ge=1, le=1000)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class RandomForestOptions(Section):
+    """Options of `randomForest`: scikit-learn's RandomForestRegressor or RandomForestClassifier.
+
+    Fitted without epochs, on the CPU of one process.
+    """
+
+    trees: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many trees."""
+    max_depth: Depth | None = None
+    """How deep a tree may be; as deep as its rows allow if absent."""
+    min_leaf_rows: Leaf = 1
+    """The fewest rows of a leaf."""
+    max_features: Share | None = None
+    """The share of the features that each split chooses from; if absent the square root of their number for classes,
+    and all for a regression."""
+    max_rows: Share = 1.0
+    """How many rows are drawn, with replacement, for each tree: a share of the training rows."""
+
+
+class GradientBoostingOptions(Section):
+    """Options of `gradientBoosting`: scikit-learn's HistGradientBoostingRegressor or HistGradientBoostingClassifier.
+
+    Fitted without epochs, on the CPU of one process. Each iteration adds one tree, or one for each class where there
+    are more than two; several targets are learnt one after the other.
+    """
+
+    iterations: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many iterations."""
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
+    """How much of each tree is added."""
+    max_leaves: Annotated[int, Field(ge=2, le=1_000_000)] = 31
+    """The most leaves of a tree."""
+    max_depth: Depth | None = None
+    """How deep a tree may be; no bound of its own if absent."""
+    min_leaf_rows: Leaf = 20
+    """The fewest rows of a leaf."""
+    l2: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """The L2 penalty of a leaf's value."""
+    max_bins: Annotated[int, Field(ge=2, le=255)] = 255
+    """How many groups of values of a feature the splits choose between."""
+    max_features: Share = 1.0
+    """The share of the features that each split chooses from."""
+
+
 Rows = Literal["table", "image"]
 """What a row of the data is: a list of features, or an array of channels, height and width."""
 
@@ -52,12 +113,21 @@ class ModelEntry:
     """The rows that it can be given."""
     tasks: frozenset[Task]
     """What it can learn."""
+    estimator: bool = False
+    """Whether scikit-learn fits it, and not the training loop."""
+
+
+def _estimator(options: type[Section]) -> ModelEntry:
+    return ModelEntry(options, frozenset({"table", "image"}), CLASSIFICATION | REGRESSION, estimator=True)
 
 
 MODELS: Catalogue[ModelEntry] = Catalogue(
     {
         "mlp": ModelEntry(MlpOptions, frozenset({"table", "image"}), CLASSIFICATION | REGRESSION),
         "cnn": ModelEntry(CnnOptions, frozenset({"image"}), CLASSIFICATION | REGRESSION),
+        "linear": _estimator(LinearOptions),
+        "randomForest": _estimator(RandomForestOptions),
+        "gradientBoosting": _estimator(GradientBoostingOptions),
     }
 )
 """The models of Headway."""
@@ -99,3 +169,9 @@ class Model(Section):
     """`module:function`, called as `function(info, **options)`; returns a `torch.nn.Module`."""
     options: FreeForm = Field(default_factory=dict)
     """The model's options."""
+
+
+def estimator_of(model: Model | None) -> str | None:
+    """The model's name, where scikit-learn fits it and not the training loop; else none."""
+    name = model.name if model is not None else None
+    return name if name is not None and name in MODELS and MODELS[name].estimator else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -96,6 +97,36 @@ def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tm
     resumed = RunResult.model_validate_json((folder / "result.json").read_bytes()).training.resumed_from_step
     assert resumed is not None
     assert resumed > 0
+
+
+def test_scikit_learn_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_its_rows(tmp_path: Path) -> None:
+    draws = random.Random(5)  # noqa: S311 - no secret
+    rows = [(draws.choice(["red", "green", ""]), draws.gauss(0, 1), draws.gauss(0, 1)) for _ in range(400)]
+    lines = [f"{colour},{a},{b},{'yes' if a * b > 0 or colour == 'red' else 'no'}" for colour, a, b in rows]
+    (tmp_path / "rows.csv").write_text("\n".join(["colour,a,b,bought", *lines]) + "\n")
+    spec = {
+        "data": {"source": {"uri": str(tmp_path / "rows.csv")}, "target": "bought"},
+        "model": {"name": "gradientBoosting", "options": {"iterations": 30}},
+        "training": {"classWeights": "balanced"},
+        "workers": {"replicas": 2},
+    }
+    document = {**yaml.safe_load(DIGITS.read_text()), "spec": spec}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(document))
+    folder = tmp_path / "out"
+    done = headway("run", str(tmp_path / "job.yaml"), "--output", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = RunResult.model_validate_json((folder / "result.json").read_bytes())
+    assert (result.training.iterations, result.training.epochs_run, result.training.steps) == (30, None, None)
+    assert "fitted by scikit-learn in one process on its CPU, which has no use for 1 of the 2 workers" in result.message
+    assert result.export is not None
+    assert result.export.parity is not None
+    assert result.export.parity.holds
+    assert not (folder / "model.safetensors").exists()
+    told = headway("predict", str(folder), str(tmp_path / "rows.csv"))
+    assert told.returncode == 0, told.stderr
+    answers = [line.split(",")[0] for line in told.stdout.splitlines()[1:]]
+    right = sum(answer.strip('"') == line.rpartition(",")[2] for answer, line in zip(answers, lines, strict=True))
+    assert right / len(lines) > 0.9
 
 
 def test_a_training_function_of_ones_own_reports_saves_and_resumes(tmp_path: Path) -> None:

@@ -61,6 +61,27 @@ def gpus_unused(workers: Workers, there: int) -> str | None:
     return None
 
 
+def idle_beside(estimator: str, workers: Workers) -> str | None:
+    """What the job asks for and scikit-learn's fit of a model does not use, in a sentence for people; none if there is
+    none."""
+    idle, remedies = [], []
+    if workers.world_size > 1:
+        idle.append(f"{workers.world_size - 1} of the {_processes(workers)}")
+    if workers.resources.gpu:
+        idle.append("the GPUs")
+        remedies.append("take workers.resources.gpu out")
+    if workers.replicas > 1:
+        remedies.append("set workers.replicas to 1")
+    if (workers.processes or 1) > 1:
+        remedies.append("take workers.processes out")
+    if not idle:
+        return None
+    return (
+        f"{estimator} is fitted by scikit-learn in one process on its CPU, which has no use for {' and '.join(idle)}: "
+        f"{', '.join(remedies)}, and give workers.resources.cpu what the fit may take."
+    )
+
+
 def _processes(workers: Workers) -> str:
     """How many train, with what the number comes from."""
     if workers.processes_each == 1:

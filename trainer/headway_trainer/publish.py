@@ -31,14 +31,26 @@ RESULT_NAMES = (
     RESULT_FILE,
 )
 """Files that a finished run may leave, relative to its folder."""
-_PACKAGES = ("headway", "numpy", "onnx", "onnxruntime", "onnxscript", "pyarrow", "ray", "safetensors", "torch")
+_PACKAGES = (
+    "headway",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "pyarrow",
+    "ray",
+    "safetensors",
+    "scikit-learn",
+    "torch",
+)
 
 
 def publish_model(store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo) -> list[Artifact]:
     """Write model.json and, beside it, the exported model and what the training data looked like. Raises StorageError.
 
-    weights: what was copied there from a checkpoint; none where that is not asked for, or for what a user's own
-    training function saved, if it saved any. info: all that model.json says but for these files.
+    weights: what was copied there from a checkpoint; none where that is not asked for, for what a user's own training
+    function saved, if it saved any, and for what scikit-learn fitted, which is in model.onnx alone. info: all that
+    model.json says but for these files.
     """
     files = {"weights": weights or _saved(store)}
     if export is not None and export.file is not None:

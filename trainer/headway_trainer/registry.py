@@ -75,7 +75,13 @@ class Registry:
 MODELS = Registry(
     field="model.name",
     group="headway.models",
-    own={"mlp": "headway_trainer.models.registry:mlp", "cnn": "headway_trainer.models.registry:cnn"},
+    own={
+        "mlp": "headway_trainer.models.registry:mlp",
+        "cnn": "headway_trainer.models.registry:cnn",
+        "linear": "headway_trainer.estimators.linear:Linear",
+        "randomForest": "headway_trainer.estimators.random_forest:RandomForest",
+        "gradientBoosting": "headway_trainer.estimators.gradient_boosting:GradientBoosting",
+    },
 )
 """Headway's own models are called as `function(info, options)`, those of other packages as `function(info, **options)`,
-as a `model.entrypoint` is. Both return a torch.nn.Module."""
+as a `model.entrypoint` is. Both return a torch.nn.Module; what scikit-learn fits is an `estimators.member.Member`."""

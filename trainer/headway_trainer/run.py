@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
+from headway_api.model import estimator_of
 from headway_trainer.outcome import Interrupted, Lost
-from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, threads
+from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, idle_beside, threads
 from headway_trainer.progress import Sink
 from headway_trainer.ray.runtime import Head
 from headway_trainer.reporter import Reporter
@@ -103,8 +104,9 @@ class Run:
             self.around.head.wait()
         self._await_workers()
         log.info("%d workers have joined", self.spec.workers.replicas)
-        workers = self.spec.workers
-        for sentence in (gpus_unused(workers, self.around.gpus), cores_short(workers, self.around.cores)):
+        workers, estimator = self.spec.workers, estimator_of(self.spec.model)
+        unused = idle_beside(estimator, workers) if estimator else gpus_unused(workers, self.around.gpus)
+        for sentence in (unused, cores_short(workers, self.around.cores)):
             if sentence is not None:
                 self.reporter.warn(sentence)
         return function(
@@ -113,7 +115,7 @@ class Run:
                 store=self.store,
                 secret_dir=self.around.storage_secret_dir,
                 code_dir=self.around.code_dir,
-                gpus=gpus_for_each(workers, self.around.gpus),
+                gpus=0 if estimator else gpus_for_each(workers, self.around.gpus),
                 threads=self.threads,
                 stop=self.around.stop,
                 on_progress=lambda progress: self.reporter.progress(progress, self.steps),

@@ -10,6 +10,7 @@ from headway_api.base import BrokenRule
 from headway_api.consistency.facts import facts, has_part, own_loop, task_of
 from headway_api.evaluation import Gate
 from headway_api.metrics import METRICS
+from headway_api.model import estimator_of
 from headway_api.training import Checkpoint, EarlyStopping
 from headway_api.wording import listed, nearest, shown
 
@@ -51,7 +52,7 @@ def _named(spec: TrainingJobSpec, part: str, name: str, *, watched: bool) -> str
 
 
 def _watched(spec: TrainingJobSpec) -> Iterator[tuple[Path, Checkpoint | EarlyStopping]]:
-    if spec.training is not None:
+    if spec.training is not None and estimator_of(spec.model) is None:
         yield ("training", "checkpoint"), spec.training.checkpoint
         if spec.training.early_stopping is not None:
             yield ("training", "earlyStopping"), spec.training.early_stopping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import facts, own_loop, task_of
-from headway_api.model import MODELS
+from headway_api.model import MODELS, estimator_of
 from headway_api.training import Optimizer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 
 def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Fewer rows a step than training processes."""
-    if spec.training is None or own_loop(spec):
+    if spec.training is None or own_loop(spec) or estimator_of(spec.model) is not None:
         return
     size, workers = spec.training.batch_size, spec.workers
     if size < workers.world_size:
@@ -61,7 +61,7 @@ def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 
 def momentum_of_adamw(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A momentum that nothing reads."""
-    if spec.training is None or own_loop(spec):
+    if spec.training is None or own_loop(spec) or estimator_of(spec.model) is not None:
         return
     optimizer = spec.training.optimizer
     if optimizer.name != "sgd" and optimizer.momentum != Optimizer().momentum:

@@ -14,7 +14,7 @@ from ray.train.v2._internal.execution.context import DistributedContext
 from ray.train.v2._internal.execution.worker_group import WorkerGroup, WorkerGroupContext
 
 from headway_api.pods import Workers
-from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, threads
+from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, idle_beside, threads
 from headway_trainer.ray import controller
 from headway_trainer.ray.controller import Place, places, workers_in_pods
 from headway_trainer.ray.torch_backend import TorchGroup
@@ -237,3 +237,24 @@ def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.M
         (16, True, 1),
         (4, False, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [
+        (pods(2), ("no use for 1 of the 2 workers: set workers.replicas to 1, and give",)),
+        (pods(1, gpu=1), ("no use for the GPUs: take workers.resources.gpu out, and give",)),
+        (pods(1, gpu=4), ("3 of the 4 training processes (workers.replicas 1 x 4) and the GPUs", "resources.gpu out")),
+        (pods(1, processes=2), ("1 of the 2 training processes", ": take workers.processes out, and give")),
+    ],
+    ids=["workers", "a GPU", "GPUs", "processes"],
+)
+def test_what_a_fit_by_scikit_learn_has_no_use_for_is_told(workers: Workers, words: tuple[str, ...]) -> None:
+    told = idle_beside("linear", workers)
+    assert told is not None
+    assert told.startswith("linear is fitted by scikit-learn in one process on its CPU, which has no use for ")
+    assert not [each for each in words if each not in told], told
+
+
+def test_a_fit_by_scikit_learn_that_uses_all_that_is_asked_for_is_told_nothing() -> None:
+    assert idle_beside("linear", pods(1, cpu="8")) is None

@@ -76,7 +76,7 @@ def test_steps_reports_and_new_groups_of_workers_set_the_clock_back() -> None:
 def test_an_evaluation_may_take_as_long_as_it_wants() -> None:
     scene = Scene()
     scene.live.begin()
-    scene.wait(1000, evaluating=True)
+    scene.wait(1000, untimed=True)
     with pytest.raises(Hang):
         scene.wait(101)
 

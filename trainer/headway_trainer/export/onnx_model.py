@@ -17,8 +17,13 @@ _IN, _BODY, _OUT = RESERVED
 
 def onnx_model(model: nn.Module, info: DataInfo) -> onnx.ModelProto:
     """The graph of a model on the CPU, in evaluation mode, of this data. Raises NotExportableError."""
+    return whole_model(export_body(model, info.input_shape), info)
+
+
+def whole_model(body: onnx.ModelProto, info: DataInfo) -> onnx.ModelProto:
+    """The graph from features to outputs, with what makes features of raw rows before, and predictions behind it."""
     before = _transforms(info)
-    body = compose.add_prefix(export_body(model, info.input_shape), _BODY)
+    body = compose.add_prefix(body, _BODY)
     after = _predictions(info, len(body.graph.output[0].type.tensor_type.shape.dim) - 1)
     whole = compose.merge_models(before, body, io_map=[(f"{_IN}{FEATURES}", f"{_BODY}{FEATURES}")])
     whole = compose.merge_models(whole, after, io_map=[(f"{_BODY}{OUTPUTS}", f"{_OUT}{OUTPUTS}")])

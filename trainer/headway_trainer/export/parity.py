@@ -33,16 +33,22 @@ def trained(model: nn.Module, info: DataInfo, rows: Rows) -> npt.NDArray[np.floa
 def compare(expected: npt.NDArray[np.float64], said: dict[str, npt.NDArray[Any]], info: DataInfo) -> Parity:
     """Compare what `trained` gives with the exported model's outputs by their names."""
     if info.classes is not None:
-        found = said[PROBABILITIES].astype(np.float64)
+        return difference(expected, said[PROBABILITIES].astype(np.float64), classes=True)
+    found = (said[VALUE] - np.array(info.target_mean)) / np.array(info.target_std)
+    return difference(expected, found, classes=False)
+
+
+def difference(expected: npt.NDArray[np.float64], found: npt.NDArray[np.float64], *, classes: bool) -> Parity:
+    """Compare what two forms of a model say: probabilities (rows, classes), or standardised values (rows, targets)."""
+    if classes:
         allowed = np.full_like(expected, TOLERANCE)
         agreement = float((found.argmax(axis=1) == expected.argmax(axis=1)).mean())
     else:
-        found = (said[VALUE] - np.array(info.target_mean)) / np.array(info.target_std)
         allowed = TOLERANCE * np.maximum(1.0, np.abs(expected))
         agreement = 1.0
-    difference = np.abs(found - expected)
-    equal = (difference <= allowed) | (np.isnan(found) & np.isnan(expected)) | (found == expected)
-    greatest = float(difference.max(initial=0.0))
+    apart = np.abs(found - expected)
+    equal = (apart <= allowed) | (np.isnan(found) & np.isnan(expected)) | (found == expected)
+    greatest = float(apart.max(initial=0.0))
     return Parity(
         rows=len(expected),
         max_difference=greatest if np.isfinite(greatest) else None,

@@ -8,11 +8,12 @@ from typing import Any
 from torch import distributed
 
 from headway_api import wire
+from headway_api.model import estimator_of
 from headway_api.understand import read_run_file
 from headway_trainer.data import DataInfo
 from headway_trainer.entrypoints import add_to_path
 from headway_trainer.errors import StorageError, UserError
-from headway_trainer.estimators.base import Place
+from headway_trainer.estimators.base import Estimator, Place
 from headway_trainer.estimators.judge import judge
 from headway_trainer.estimators.loop import LoopEstimator
 from headway_trainer.ray.device import own_device
@@ -49,9 +50,18 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     return None if end is None else end.model_dump(mode="json")
 
 
+def _estimator(place: Place) -> Estimator:
+    if estimator_of(place.run.spec.model) is not None:
+        # Imported here, as scikit-learn takes a second, which nobody's first step is to wait for.
+        from headway_trainer.estimators.scikit_learn import ScikitLearn
+
+        return ScikitLearn()
+    return LoopEstimator(stub=not stock())
+
+
 def _train(place: Place) -> TrainEnd | None:
     first = place.group.rank == 0
-    fitted = LoopEstimator(stub=not stock()).fit(place)
+    fitted = _estimator(place).fit(place)
     if isinstance(fitted, TrainEnd):
         return fitted if first else None
     end = fitted.end

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import wire
+from headway_api.model import estimator_of
 from headway_api.training import Training
 from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
@@ -90,8 +91,8 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         if spoken.due(last and (last.epoch, last.stage)):
             log.info("%s", describe(last))
             _warn_of_lost_lines(stage, link)
-        evaluating = last is not None and last.stage == "Evaluating"
-        watchdog.check((last, link.steps()), step=fitting.reached.step, evaluating=evaluating)
+        untimed = last is not None and (last.stage == "Evaluating" or not last.timed)
+        watchdog.check((last, link.steps()), step=fitting.reached.step, untimed=untimed)
         if stage.stop.is_set() and asked_at is None:
             link.ask_to_stop()
             asked_at = time.monotonic()
@@ -104,6 +105,8 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         if asked_at is None:
             raise
         raise Interrupted(f"stopped; the workers were gone before a checkpoint could be taken: {error}") from None
+    if not end.finished and estimator_of(stage.run.spec.model) is not None:
+        raise Interrupted("stopped before the model was fitted; the next attempt fits it from the beginning")
     if not end.finished:
         raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
     return end

@@ -94,13 +94,13 @@ class Watchdog:
         self._sign: object = None
         self._since = self._checked = clock()
 
-    def check(self, sign: object, *, step: int, evaluating: bool = False) -> None:
-        """Take in what is told now. Raises Hang."""
+    def check(self, sign: object, *, step: int, untimed: bool = False) -> None:
+        """Take in what is told now; untimed: that it may stay the same for as long as it takes. Raises Hang."""
         now = self._clock()
         if now - self._checked > _ABSENT_SECONDS:
             self._since += now - self._checked
         self._checked = now
-        if self._is_news(sign) or evaluating or (self._live.workers and not self._begun):
+        if self._is_news(sign) or untimed or (self._live.workers and not self._begun):
             self._since = now
         limit = self._seconds + (0 if self._live.workers else self._forming_seconds)
         if now - self._since >= limit:

@@ -42,7 +42,6 @@ def _summary(result: RunResult) -> str:
         ("model", what),
         ("parameters", _count(result.model.parameters if result.model else None)),
         *_passes(training),
-        ("optimiser steps", _count(training.steps)),
         *([("the model that was kept", described(training.kept))] if training.kept else []),
         *_workers(result),
         ("device", f"{training.device}, {training.precision_used}, {_threads(training.threads)}"),
@@ -74,8 +73,11 @@ def described(kept: KeptModel) -> str:
 
 def _passes(training: TrainingSummary) -> list[tuple[str, str]]:
     if training.entrypoint is not None:
-        return [("reports of the function", _count(training.reports))]
-    return [("epochs", f"{_count(training.epochs_run)}{' (stopped early)' if training.early_stopped else ''}")]
+        return [("reports of the function", _count(training.reports)), ("optimiser steps", _count(training.steps))]
+    if training.iterations is not None:
+        return [("fitted by", "scikit-learn"), ("iterations", _count(training.iterations or None))]
+    epochs = f"{_count(training.epochs_run)}{' (stopped early)' if training.early_stopped else ''}"
+    return [("epochs", epochs), ("optimiser steps", _count(training.steps))]
 
 
 def _reported(result: RunResult) -> str:

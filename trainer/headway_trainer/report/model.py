@@ -111,10 +111,14 @@ class TrainingSummary(StatusSection):
     entrypoint: str | None = None
     """The user's own training function."""
     epochs_run: int | None = 0
-    """Passes over the training part; null for a training function of the user's own, which counts as it likes."""
+    """Passes over the training part; null for a training function of the user's own, which counts as it likes, and for
+    a fit by scikit-learn."""
     steps: int | None = 0
     """Optimiser steps. Of a training function of the user's own, those that it reported, or rank 0's where it began
     from nothing; else null."""
+    iterations: int | None = None
+    """Trees of a forest, or iterations of gradient boosting, over all targets; 0 for a linear model, null where
+    scikit-learn did not fit."""
     reports: int | None = None
     """How often a training function of the user's own reported in the last attempt; null for the built-in loop."""
     early_stopped: bool = False

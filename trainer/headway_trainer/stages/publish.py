@@ -44,7 +44,7 @@ class Publish:
             artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end))
             if end.export is not None and end.export.problem is not None:
                 run.reporter.warn(_sentence(end.export.problem))
-            if not artifacts:
+            if not artifacts and end.export is None:
                 run.reporter.warn(_without_model(end))
             standards = before.get(Compare)
             for sentence in of_other_data(standards, info.content_hash) if standards and info else ():

@@ -80,10 +80,12 @@ def model_info(run: Run, info: DataInfo | None, end: TrainEnd) -> ModelInfo:
 
 
 def _training(spec: Training, end: TrainEnd, threads: int) -> TrainingSummary:
+    in_epochs = end.reports is None and end.iterations is None
     return TrainingSummary(
         entrypoint=spec.entrypoint,
-        epochs_run=end.epochs_run if end.reports is None else None,
-        steps=end.step if end.reports is None else end.own_steps,
+        epochs_run=end.epochs_run if in_epochs else None,
+        steps=end.step if in_epochs else end.own_steps,
+        iterations=end.iterations,
         reports=end.reports,
         early_stopped=end.early_stopped,
         device=end.device,

@@ -34,13 +34,16 @@ class TrainProgress(StatusSection):
     epochs: int = 0
     """The planned passes."""
     step: int = 0
-    """Optimiser steps done since the first attempt; for a training function that reports none, its reports."""
+    """Optimiser steps done since the first attempt; for a training function that reports none, its reports; for an
+    estimator of scikit-learn's, its iterations."""
     counts_reports: bool = False
     """Whether step counts reports."""
     done: int = 0
     """Planned steps that are done."""
     planned: int = 0
     """All planned steps."""
+    timed: bool = True
+    """Whether training stands still where no step comes; not while an estimator fits that cannot count its own."""
     judged: int = 0
     """Batches that rank 0 has judged in validation passes since this group of workers began."""
     samples_per_second: float | None = None
@@ -83,6 +86,8 @@ class TrainEnd(Judged):
     """Finished passes."""
     reports: int | None = None
     """How often a training function of the user's own reported; none for the built-in loop."""
+    iterations: int | None = None
+    """The iterations of scikit-learn's fit, 0 where it has none to count; none for the loop and for own functions."""
     own_steps: int | None = None
     """The optimiser steps of a training function of the user's own, where they are known."""
     early_stopped: bool = False

@@ -39,12 +39,14 @@ def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | N
 
 def check_fits(needed: int, what: str) -> None:
     """Raise UserError if preparing what would take more bytes than are left."""
+    check_memory(needed, f"preparing {what}", "raise spec.head.resources.memory, or give less data")
+
+
+def check_memory(needed: int, doing: str, remedy: str) -> None:
+    """Raise UserError if doing something would take more bytes than are left. remedy: what the user can do then."""
     left = available_bytes()
     if left is not None and needed > left:
-        raise UserError(
-            f"preparing {what} takes about {_size(needed)} of memory, but {_size(left)} are left: "
-            "raise spec.head.resources.memory, or give less data"
-        )
+        raise UserError(f"{doing} takes about {_size(needed)} of memory, but {_size(left)} are left: {remedy}")
 
 
 def check_table(columns: Iterable[tuple[pa.DataType, int]], rows: int, what: str, passing: int = 0) -> None:

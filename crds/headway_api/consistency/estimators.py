@@ -1,0 +1,59 @@
+"""Models that scikit-learn fits, against what only the training loop reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic.alias_generators import to_camel
+
+from headway_api.base import BrokenRule
+from headway_api.consistency.facts import own_loop
+from headway_api.model import estimator_of
+from headway_api.training import Training
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
+
+_HEEDED = frozenset({"entrypoint", "arguments", "class_weights"})
+"""The fields of `training` that are not the loop's alone."""
+
+
+def field_of_the_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A field that only the loop reads. What it is by default does no harm: the API server fills defaults in."""
+    name = estimator_of(spec.model)
+    if name is None or spec.training is None or own_loop(spec):
+        return
+    plain = Training()
+    for field in type(spec.training).model_fields:
+        if field not in _HEEDED and getattr(spec.training, field) != getattr(plain, field):
+            yield BrokenRule(
+                f"is for models that are trained in epochs, and {name} is fitted by scikit-learn, which has no use for"
+                " it: take it out, and write what you want of the fit in model.options",
+                ("training", to_camel(field)),
+            )
+
+
+def estimator_beside_a_function(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A function that trains, where scikit-learn is to fit."""
+    name = estimator_of(spec.model)
+    if name is not None and own_loop(spec):
+        yield BrokenRule(
+            f"{name} is fitted by scikit-learn, so training.entrypoint would not be given it: take model out, or"
+            " training.entrypoint",
+            ("model", "name"),
+        )
+
+
+def weights_of_an_estimator(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Weights alone of a model that has no other form than the graph."""
+    name = estimator_of(spec.model)
+    if name is not None and not own_loop(spec) and "onnx" not in spec.export.formats:
+        yield BrokenRule(
+            f"{' and '.join(spec.export.formats)} would leave no model, as {name} is left as onnx alone: add onnx, or"
+            " take formats out",
+            ("export", "formats"),
+        )
+
+
+CHECKS = (field_of_the_loop, estimator_beside_a_function, weights_of_an_estimator)

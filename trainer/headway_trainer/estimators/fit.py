@@ -1,0 +1,162 @@
+"""The fit of one of scikit-learn's models to all rows of the training part, and its graph compared with it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+import torch
+
+from headway_api.base import StatusSection
+from headway_api.model import parse_options
+from headway_api.training import Training
+from headway_trainer.data import read_split
+from headway_trainer.data.batches import Feed
+from headway_trainer.data.read.memory import check_memory
+from headway_trainer.data.sample import read_sample, with_made_rows
+from headway_trainer.data.shards import read_weights
+from headway_trainer.errors import UserError
+from headway_trainer.estimators.base import Place
+from headway_trainer.estimators.form import Form, Linear
+from headway_trainer.estimators.member import Features, Member
+from headway_trainer.export.record import Parity
+from headway_trainer.registry import MODELS
+from headway_trainer.tasks.balance import train_weights
+from headway_trainer.training.process_group import Alone
+
+BODY_FILE = "body.onnx"
+"""The fitted model, from features to outputs."""
+SAYS_FILE = "says.npy"
+"""What scikit-learn's model says of the sample's rows, float64: probabilities, or standardised values."""
+FIT_FILE = "fit.json"
+COMPARED_ROWS = 20_000
+"""Of each part, about so many rows are given to both models."""
+MOST_IMAGE_FEATURES = 16_384
+"""An image of more numbers is none that trees or a linear model learn much from."""
+REMEDY = "look for extreme values in the data"
+
+
+class Fit(StatusSection):
+    """What is kept beside the fitted model."""
+
+    digest: str
+    """Identifies what was fitted to what."""
+    iterations: int
+    """Iterations of the fit; 0 for one that has none to count."""
+    parameters: int | None
+    """The weights of a linear model; none for trees."""
+    notes: list[str]
+    """What people should know."""
+
+
+def build_member(place: Place) -> Member:
+    """The job's model, not fitted yet. Raises UserError for images that are too large for it."""
+    spec = place.run.spec
+    assert spec.model is not None  # noqa: S101 - its name has led here
+    name = spec.model.name or ""
+    if len(place.info.input_shape) > 1 and place.info.features > MOST_IMAGE_FEATURES:
+        shape = " x ".join(str(side) for side in place.info.input_shape)
+        raise UserError(
+            f"model.name {name} takes each of an image's numbers for a feature, at most {MOST_IMAGE_FEATURES:,} of "
+            f"them, and an image of this data has {shape}: set model.name to cnn, or give smaller images"
+        )
+    member: Member = MODELS.of(name)(
+        place.info, parse_options(name, spec.model.options), seed=spec.seed, threads=place.threads
+    )
+    return member
+
+
+def digest(place: Place) -> str:
+    """Identifies a fit: the model, its options and seed, and the rows."""
+    spec, info = place.run.spec, place.info
+    model = spec.model.model_dump(mode="json") if spec.model is not None else None
+    weights = (spec.training or Training()).class_weights
+    told = json.dumps([model, spec.seed, weights, info.digest, info.content_hash], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
+    """Fit a member to all training rows, and compare the graph with it; what is to be kept, by file.
+
+    Raises UserError where the memory would not do for it.
+    """
+    from headway_trainer.export.estimator_body import BodyModule, estimator_body
+
+    rows, features = place.info.rows["train"], place.info.features
+    taken = member.memory(rows, features) + 4 * rows * features  # pages of the file are read into memory, too
+    name = place.run.spec.model.name if place.run.spec.model else ""
+    check_memory(
+        taken,
+        f"fitting {name} to {rows:,} rows of {features:,} features in one process",
+        "raise workers.resources.memory, or give less data",
+    )
+    x, y = _features(place, "train"), read_split(place.store, place.info, "train")[1]
+    spec = place.run.spec.training or Training()
+    weights = train_weights(spec, place.info, y, read_weights(place.store, place.info, "train"), Alone())
+    # Here, as the number of OpenMP's threads is that of the thread that sets it.
+    with threadpoolctl.threadpool_limits(place.threads):
+        form = member.fit(x, y.numpy(), None if weights is None else weights.numpy().astype(np.float64))
+        body = estimator_body(form, place.info.input_shape).SerializeToString()
+        notes = [*member.notes, *_compared(place, member, BodyModule(body, place.threads))]
+        files = {BODY_FILE: body} | _says(place, member)
+    fit = Fit(digest=digest(place), iterations=member.done, parameters=_parameters(form), notes=notes)
+    return fit, files
+
+
+def _features(place: Place, split: Any) -> Features:
+    """All rows of a part as features."""
+    x = Feed(place.info, torch.device("cpu"))(read_split(place.store, place.info, split)[0])
+    return np.ascontiguousarray(x.numpy().reshape(len(x), -1))
+
+
+def _says(place: Place, member: Member) -> dict[str, bytes]:
+    """What scikit-learn's model says of the sample's rows: what the finished graph is compared with."""
+    chain = place.info.transforms
+    if chain is None:
+        return {}
+    features = chain.apply(with_made_rows(read_sample(place.store, chain), chain))
+    stream = io.BytesIO()
+    np.save(stream, member.outputs(np.ascontiguousarray(features.reshape(len(features), -1))), allow_pickle=False)
+    return {SAYS_FILE: stream.getvalue()}
+
+
+def _compared(place: Place, member: Member, module: torch.nn.Module) -> list[str]:
+    """Both models on rows of all parts; a sentence where they name other classes. Raises RuntimeError for more.
+
+    The graph computes in 32 bits and scikit-learn in 64: no row takes another way through a tree for that, but two
+    classes that are equally likely but for the last bit may change places.
+    """
+    from headway_trainer.export.parity import difference
+
+    rows, odd = 0, 0
+    for split in place.info.rows:
+        x = _features(place, split)
+        x = x[:: -(-len(x) // COMPARED_ROWS) or 1]
+        if not len(x):
+            continue
+        with torch.inference_mode():
+            outputs = module(torch.from_numpy(x.reshape(len(x), *place.info.input_shape))).double()
+        found = outputs.softmax(dim=1) if place.info.classes is not None else outputs
+        parity = difference(member.outputs(x), found.numpy(), classes=place.info.classes is not None)
+        if not parity.holds:
+            raise RuntimeError(_other(parity, split))
+        rows, odd = rows + len(x), odd + round((1 - parity.agreement) * len(x))
+    if not odd:
+        return []
+    return [
+        f"Of {rows:,} rows, model.onnx names another class than scikit-learn's model for {odd:,}: it computes in 32 "
+        "bits, and for these two classes are as likely as each other."
+    ]
+
+
+def _other(parity: Parity, split: str) -> str:
+    by = "something that is no number" if parity.max_difference is None else f"{parity.max_difference:.3g}"
+    return f"the graph of the fitted model differs from scikit-learn's by {by} on the {split} part"
+
+
+def _parameters(form: Form) -> int | None:
+    return form.raw.weights.size + form.raw.bias.size if isinstance(form.raw, Linear) else None
