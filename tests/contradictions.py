@@ -25,6 +25,16 @@ PARTS: dict[str, Any] = {
     },
 }
 FOREST: dict[str, Any] = {**TABLE, "model": {"name": "randomForest"}, "training": {}}
+SALES: dict[str, Any] = {
+    **TABLE,
+    "data": {
+        "source": {"uri": "sales.csv"},
+        "target": "sold",
+        "task": "forecasting",
+        "forecast": {"history": 28, "horizon": 7},
+        "columns": {"day": {"role": "time"}, "store": {"role": "group"}},
+    },
+}
 OWN_LOOP: dict[str, Any] = {"training": {"entrypoint": "train:main"}}
 
 
@@ -341,7 +351,7 @@ OF_TRAINING = [
     _made(FOREST, {"model": {"name": "linear", "options": {"trees": 5}}}, "model.options.trees", "alpha"),
     _made(FOREST, {"export": {"formats": ["safetensors"]}}, "export.formats", "randomForest", "onnx"),
     _made({**FOREST, **OWN_LOOP}, {}, "model.name", "randomForest is fitted by scikit-learn", "training.entrypoint"),
-    _made(TABLE, {"model/name": "resnet"}, "model.name", '"resnet" is not one of mlp, cnn'),
+    _made(TABLE, {"model/name": "resnet"}, "model.name", '"resnet" is not one of mlp, cnn, gru'),
     _made(DIGITS, {"model": {"name": "mlp", "options": {"channels": [8]}}}, "model.options.channels", "hidden"),
     _made(TABLE, {"training/batchSize": 2, "workers": {"replicas": 4}}, "training.batchSize", "2 rows", "4 workers"),
     _made(
@@ -369,4 +379,36 @@ OF_TRAINING = [
     _made(OWN_LOOP, {"export": {"formats": ["onnx"]}}, "export.formats", "saves its model itself", "take formats out"),
 ]
 
-CONTRADICTIONS = [*OF_METRICS, *OF_SOURCES, *OF_COLUMNS, *OF_SPLITS, *OF_TRAINING]
+_IN_PARTS = {"parts": {"train": "a.csv", "test": "b.csv"}}
+
+OF_FORECASTS = [
+    _made(SALES, {"data/forecast": None}, "data.forecast", "is missing", "history: 48"),
+    _made(SALES, {"data/task": None}, "data.forecast", "data.task is not set", "forecasting"),
+    _made(
+        SALES,
+        {"data/task": "regression", "data/columns": None},
+        "data.forecast",
+        "data.task is regression",
+        "forecasting",
+    ),
+    _made(SALES, {"data/columns": {"store": {"role": "group"}}}, "data.columns", "the role time", "NAME: {role: time}"),
+    _made(SALES, {"data/columns": None}, "data.columns", "the role time"),
+    _made(SALES, {"data/source/uri": "sales.npz", "data/columns": None}, "data.task", "npz", "csv, parquet or jsonl"),
+    _made(DIABETES, {"data/task": "forecasting", "data/forecast": {"history": 4, "horizon": 2}}, "data.task", "regr"),
+    _made(SALES, {"data/source": _IN_PARTS}, "data.source.parts", "parts cannot be given", "one uri"),
+    _made(SALES, {"data/split/method": "random"}, "data.split.method", "random would let the model see", "write time"),
+    _made(SALES, {"data/split/method": "group"}, "data.split.method", "group would let the model see"),
+    _made(SALES, {"data/split/seed": 3}, "data.split.seed", "a split by time draws nothing"),
+    _made(SALES, {"data/columns/part": {"role": "fold"}}, "data.columns.part.role", "fold has no use"),
+    _made(SALES, {"data/columns/w": {"role": "weight"}}, "data.columns.w.role", "weight has no use", "many rows"),
+    _made(SALES, {"data/columns/sold": {"kind": "category"}}, "data.columns.sold.kind", "forecasting", "number"),
+    _made(SALES, {"data/missingTargets": "drop"}, "data.missingTargets", "take steps out", "fill the targets in"),
+    _made(SALES, {"data/forecast/season": 52}, "data.forecast.season", "52", "the history of 28"),
+    _made(SALES, {"training/classWeights": "balanced"}, "training.classWeights", "a forecast has none"),
+    _made(SALES, {"model/name": "cnn"}, "model.name", "cnn is for images", "mlp or gru"),
+    _made(TABLE, {"model/name": "gru"}, "model.name", "gru is for series", "parquet holds a table", "mlp"),
+    _made(SALES, {"evaluation/metrics": ["mase", "f1"]}, "evaluation.metrics[1]", "f1 is no metric of forecasting"),
+    _made(DIABETES, {"evaluation/metrics": ["mase"]}, "evaluation.metrics[0]", "mase is no metric of regression"),
+]
+
+CONTRADICTIONS = [*OF_METRICS, *OF_SOURCES, *OF_COLUMNS, *OF_SPLITS, *OF_TRAINING, *OF_FORECASTS]

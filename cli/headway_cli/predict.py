@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ def predict(model_dir: str, rows: str, output: Path | None) -> None:
 
     ROWS are read as the training data was: the same columns, in any order; the target need not be there. Each line of
     the answer is of one row, in their order: the likeliest class and the probabilities, or the values in their units.
+
+    A forecast goes on from the last row of each series in ROWS: each line of the answer is of one step ahead.
     """
     write = _WRITERS.get(output.suffix.lower() if output is not None else ".csv")
     if write is None:
@@ -91,13 +94,17 @@ def _jsonl(first: pa.Table, others: Iterator[pa.Table], stream: BinaryIO) -> Non
 
 def _json_lines(table: pa.Table, stream: BinaryIO) -> None:
     """The probabilities of a row are one object."""
-    has_classes = pa.types.is_string(table.schema.field(0).type)
+    has_classes = pa.types.is_string(table.schema.field(0).type)  # a forecast's first column is the time
     for row in table.to_pylist():
         told: dict[str, object] = row
         if has_classes:
             (name, label), *probabilities = row.items()
             told = {name: label, "probabilities": {key.removeprefix(_PROBABILITY): each for key, each in probabilities}}
-        stream.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+        stream.write(json.dumps(told, ensure_ascii=False, default=_written).encode() + b"\n")
+
+
+def _written(time: datetime.date) -> str:
+    return time.isoformat()
 
 
 _WRITERS: dict[str, Callable[[pa.Table, Iterator[pa.Table], BinaryIO], None]] = {

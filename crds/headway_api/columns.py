@@ -37,5 +37,5 @@ class Column(Section):
     """What it is for; `feature` if absent, unless `target` or `targets` names it.
 
     `weight` is how much a row counts in training. `group`, `time` and `fold` divide the rows as `split.method` says,
-    and are not learnt from. `ignore` leaves it out.
+    and are not learnt from. Of a forecast, `time` orders the rows and `group` names the series. `ignore` leaves it out.
     """

@@ -24,6 +24,7 @@ from headway_api.base import (
     stays_inside,
 )
 from headway_api.columns import MAX_COLUMNS, MAX_COLUMNS_BYTES, Column
+from headway_api.forecast import Forecast
 from headway_api.metrics import Task
 from headway_api.reading import Read
 
@@ -237,7 +238,9 @@ class Data(Section):
     missing_targets: Literal["refuse", "drop"] = "refuse"
     """What becomes of rows without a target: an error, or they are left out, and said how many."""
     task: Task | None = None
-    """What is learnt; told from the target's type and number of values if absent."""
+    """What is learnt; told from the target's type and number of values if absent, but for `forecasting`."""
+    forecast: Forecast | None = None
+    """How far a forecast sees back and ahead; for the task `forecasting`, which needs it."""
     split: Split = Split()
     """How rows are divided."""
     scale: Literal["standard", "minMax", "none"] = "standard"

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from headway_api.base import Entrypoint, FreeForm, Rule, Section, exactly_one
 from headway_api.catalogue import Catalogue, Named
-from headway_api.metrics import CLASSIFICATION, REGRESSION, Task
+from headway_api.metrics import CLASSIFICATION, NUMBERS, REGRESSION, Task
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -99,8 +99,19 @@ class GradientBoostingOptions(Section):
     """The share of the features that each split chooses from."""
 
 
-Rows = Literal["table", "image"]
-"""What a row of the data is: a list of features, or an array of channels, height and width."""
+class GruOptions(Section):
+    """Options of `gru`: a recurrent network over the steps of a series, whose last state makes the outputs."""
+
+    hidden: Width = 64
+    """The width of the state."""
+    layers: Annotated[int, Field(ge=1, le=16)] = 1
+    """How many recurrent layers lie on each other."""
+    dropout: Dropout = 0.0
+    """The dropout rate between the layers, and before the output."""
+
+
+Rows = Literal["table", "image", "series"]
+"""What a row of the data is: a list of features; an array of channels, height and width; or of steps and features."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +134,9 @@ def _estimator(options: type[Section]) -> ModelEntry:
 
 MODELS: Catalogue[ModelEntry] = Catalogue(
     {
-        "mlp": ModelEntry(MlpOptions, frozenset({"table", "image"}), CLASSIFICATION | REGRESSION),
+        "mlp": ModelEntry(MlpOptions, frozenset({"table", "image", "series"}), CLASSIFICATION | NUMBERS),
         "cnn": ModelEntry(CnnOptions, frozenset({"image"}), CLASSIFICATION | REGRESSION),
+        "gru": ModelEntry(GruOptions, frozenset({"series"}), CLASSIFICATION | NUMBERS),
         "linear": _estimator(LinearOptions),
         "randomForest": _estimator(RandomForestOptions),
         "gradientBoosting": _estimator(GradientBoostingOptions),

@@ -129,6 +129,48 @@ def test_scikit_learn_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_
     assert right / len(lines) > 0.9
 
 
+def test_a_forecast_that_is_killed_goes_on_to_the_same_model_which_predicts_what_comes_next(tmp_path: Path) -> None:
+    """Killed as a machine is that goes down: no process of the run has a word."""
+    document = yaml.safe_load((ROOT / "examples" / "forecasting.yaml").read_text())
+    document["spec"]["data"]["source"]["uri"] = str(ROOT / "examples" / "co2.csv")
+    document["spec"]["training"]["checkpoint"] = {"everySteps": 20}
+    job = tmp_path / "co2.yaml"
+    job.write_text(yaml.safe_dump(document))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    done = headway("run", str(job), "--output", str(whole))
+    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(job), "--output", str(cut)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    _wait_for(lambda: list(cut.glob(".headway/runs/*/checkpoints/*/manifest.json")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    again = headway("run", str(job), "--output", str(cut))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    result = RunResult.model_validate_json((cut / "result.json").read_bytes())
+    assert result.training.resumed_from_step
+    errors = {name: values["mae"] for name, values in result.metrics.naive.items()}
+    assert set(errors) == {"lastValue", "seasonalNaive"}
+    assert result.metrics.baseline["mae"] == min(error for error in errors.values() if error is not None)
+    assert result.metrics.test["mae"] is not None
+    assert result.metrics.test["mae"] < 0.6 * min(error for error in errors.values() if error is not None)
+    assert len(result.metrics.by_horizon["test"]["co2"]) == 12
+    said = headway("predict", str(cut), str(ROOT / "examples" / "co2.csv"))
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert lines[0] == '"month","co2"'
+    assert [line.partition(",")[0] for line in lines[1:]] == [f"2002-{month:02}-01" for month in range(1, 13)]
+    values = [float(line.partition(",")[2]) for line in lines[1:]]
+    assert values.index(max(values)) in (3, 4, 5), "the air has most of it in spring"
+    assert all(365 < value < 380 for value in values)
+
+
 def test_a_training_function_of_ones_own_reports_saves_and_resumes(tmp_path: Path) -> None:
     spec = yaml.safe_load((OWN / "job.yaml").read_text())["spec"]
     spec["training"]["arguments"]["epochs"] = 40

@@ -82,6 +82,8 @@ def data_shard(split: Split = "train") -> tuple[torch.Tensor, torch.Tensor]:
 
     Workers may have numbers of rows that differ by one, and so other numbers of batches, in which they would wait for
     each other for ever: data_batches() gives equal ones.
+    Of a forecast, each row is a window with its own copy of the steps in it, which data_batches() makes for one batch
+    at a time.
     y is int64 labels (rows,), or float32 (rows,) or (rows, targets): standardised targets, of which
     `y * std + mean`, with `target_std` and `target_mean` of data_info(), are the values in their own units.
     Raises UserError where the job has no data section, and StorageError.
@@ -89,12 +91,12 @@ def data_shard(split: Split = "train") -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     from headway_trainer.data.batches import Feed
-    from headway_trainer.data.shards import read_split
+    from headway_trainer.data.shards import read_series, read_split
     from headway_trainer.double_sharding import divided
 
     here, info = _current(), data_info()
     x, y = read_split(here.store, info, split, here.rank, here.world_size)
-    x = Feed(info, torch.device("cpu"))(x)
+    x = Feed(info, torch.device("cpu"), read_series(here.store, info))(x)
     if here.world_size > 1:
         divided(x, y)
         if info.rows[split] % here.world_size and here.rank == 0:
@@ -144,13 +146,14 @@ def _batches(split: Split) -> Batches:
     import torch
 
     from headway_trainer.data.batches import Batches
-    from headway_trainer.data.shards import read_split, read_weights
+    from headway_trainer.data.shards import read_series, read_split, read_weights
 
     here, info = _current(), data_info()
     if split not in here.batches:
         rows = read_split(here.store, info, split, here.rank, here.world_size)
         weights = read_weights(here.store, info, split, here.rank, here.world_size)
-        here.batches[split] = Batches(rows, info, here.device or torch.device("cpu"), weights)
+        device, series = here.device or torch.device("cpu"), read_series(here.store, info)
+        here.batches[split] = Batches(rows, info, device, weights, series=series)
     return here.batches[split]
 
 

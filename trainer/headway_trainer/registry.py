@@ -78,6 +78,7 @@ MODELS = Registry(
     own={
         "mlp": "headway_trainer.models.registry:mlp",
         "cnn": "headway_trainer.models.registry:cnn",
+        "gru": "headway_trainer.models.gru:gru",
         "linear": "headway_trainer.estimators.linear:Linear",
         "randomForest": "headway_trainer.estimators.random_forest:RandomForest",
         "gradientBoosting": "headway_trainer.estimators.gradient_boosting:GradientBoosting",

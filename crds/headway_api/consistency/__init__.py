@@ -7,12 +7,23 @@ out, at the field that is to be corrected. Pure: nothing is read but the spec.
 
 from __future__ import annotations
 
-from headway_api.consistency import columns, comparisons, estimators, metrics, own_loop, sources, splits, training
+from headway_api.consistency import (
+    columns,
+    comparisons,
+    estimators,
+    forecasts,
+    metrics,
+    own_loop,
+    sources,
+    splits,
+    training,
+)
 
 CHECKS = (
     *sources.CHECKS,
     *columns.CHECKS,
     *splits.CHECKS,
+    *forecasts.CHECKS,
     *training.CHECKS,
     *estimators.CHECKS,
     *own_loop.CHECKS,

@@ -27,7 +27,7 @@ KINDS_OF_ROLE: Mapping[Role, tuple[Kind, ...]] = MappingProxyType(
 )
 """The kinds that a column of each role may have; one that is ignored may have any."""
 KINDS_OF_TASK: Mapping[Task, tuple[Kind, ...]] = MappingProxyType(
-    {"classification": ("boolean", "category"), "regression": ("number",)}
+    {"classification": ("boolean", "category"), "regression": ("number",), "forecasting": ("number",)}
 )
 """The kinds that a target of each task may have."""
 KINDS_OF_FORMAT: Mapping[str, tuple[Kind, ...]] = MappingProxyType(

@@ -42,9 +42,16 @@ def facts(data: Data) -> Facts:
         return Facts(f"the built-in {name}", None, rows, BUILTIN_TASKS[name], has_columns=False)
     uri = source.uri or (source.parts.train if source.parts is not None else "")
     form = source.format or format_of(uri)
+    if forecasts(data):
+        return Facts(form or "the source", form, "series", None, has_columns=form != "imageFolder")
     if form == "imageFolder":
         return Facts("a folder of images", form, "image", "classification", has_columns=False)
     return Facts(form or "the source", form, "table" if form in TABLES else None, None, has_columns=True)
+
+
+def forecasts(data: Data) -> bool:
+    """Whether the next steps of series are learnt: also where the task that says so was forgotten."""
+    return data.task == "forecasting" or (data.task is None and data.forecast is not None)
 
 
 def task_of(spec: TrainingJobSpec) -> Task | None:

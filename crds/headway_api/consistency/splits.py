@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import DIVIDING, facts, roles
+from headway_api.consistency.facts import DIVIDING, facts, forecasts, roles
 from headway_api.data import Data
 from headway_api.wording import shown
 
@@ -17,8 +17,9 @@ _SPLIT = ("data", "split")
 
 
 def _dividing(data: Data) -> dict[str, str]:
-    """The columns that have a role that divides rows, by the role."""
-    return {role: names[0] for role in DIVIDING if (names := roles(data, role))}
+    """The columns that have a role that divides rows, by the role: of a forecast, time alone."""
+    dividing = ("time",) if forecasts(data) else DIVIDING
+    return {role: names[0] for role in dividing if (names := roles(data, role))}
 
 
 def _all_given(data: Data) -> bool:
@@ -29,7 +30,7 @@ def _all_given(data: Data) -> bool:
 def method_without_a_column(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A method that needs a column which nothing names."""
     data = spec.data
-    if data is None or data.split.method not in DIVIDING or data.split.method in _dividing(data):
+    if data is None or forecasts(data) or data.split.method not in DIVIDING or data.split.method in _dividing(data):
         return
     method, known = data.split.method, facts(data)
     if known.has_columns:
@@ -42,7 +43,7 @@ def method_without_a_column(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 def several_dividing_columns(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Columns of several roles that divide, where nothing says which one counts."""
     data = spec.data
-    if data is None:
+    if data is None or forecasts(data):
         return
     found = _dividing(data)
     method = data.split.method
@@ -65,7 +66,7 @@ def several_dividing_columns(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 def nothing_left_to_divide(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A way to divide rows, where all parts are given."""
     data = spec.data
-    if data is None or not _all_given(data):
+    if data is None or forecasts(data) or not _all_given(data):
         return
     given = "data.source.parts gives all three parts, so nothing is left to divide"
     if data.split.method != "auto":
@@ -81,7 +82,7 @@ def seed_without_chance(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     data = spec.data
     if data is None or data.split.seed is None or _all_given(data):
         return
-    method: str = data.split.method
+    method: str = "time" if forecasts(data) else data.split.method
     if method == "auto":
         found = _dividing(data)
         method = next(iter(found)) if len(found) == 1 else "random"

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import facts, own_loop, task_of
-from headway_api.model import MODELS, estimator_of
+from headway_api.metrics import NUMBERS
+from headway_api.model import MODELS, Rows, estimator_of
 from headway_api.training import Optimizer
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
+
+_PLURAL: dict[Rows, str] = {"table": "tables", "image": "images", "series": "series"}
+_HELD: dict[Rows, str] = {"table": "a table", "image": "images", "series": "series to forecast"}
 
 
 def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
@@ -23,8 +27,8 @@ def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if known.rows is not None and known.rows not in entry.takes:
         fitting = [name for name, other in MODELS.items() if known.rows in other.takes]
         yield BrokenRule(
-            f"{spec.model.name} is for {' and '.join(f'{rows}s' for rows in sorted(entry.takes))}, but {known.name}"
-            f" holds a {known.rows}: write {' or '.join(fitting)}, or give other data",
+            f"{spec.model.name} is for {' and '.join(_PLURAL[rows] for rows in sorted(entry.takes))}, but {known.name}"
+            f" holds {_HELD[known.rows]}: write {' or '.join(fitting)}, or give other data",
             ("model", "name"),
         )
 
@@ -35,6 +39,8 @@ def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     task = task_of(spec)
     if spec.model is None or entry is None or task is None or own_loop(spec) or task in entry.tasks:
         return
+    if spec.data is not None and facts(spec.data).rows not in (None, *entry.takes):
+        return  # it cannot take the rows either, which is told there
     fitting = [name for name, other in MODELS.items() if task in other.tasks]
     yield BrokenRule(
         f"{spec.model.name} is for {' and '.join(sorted(entry.tasks))}, but data.task is {task}: write"
@@ -75,9 +81,11 @@ def class_weights_without_classes(spec: TrainingJobSpec) -> Iterator[BrokenRule]
     """Weights of classes where numbers are learnt."""
     if spec.training is None or own_loop(spec):
         return
-    if spec.training.class_weights == "balanced" and task_of(spec) == "regression":
+    task = task_of(spec)
+    if spec.training.class_weights == "balanced" and task in NUMBERS:
+        what = "a forecast" if task == "forecasting" else f"a {task}"
         yield BrokenRule(
-            "balanced is for classes, and a regression has none: take it out, or set data.task to classification",
+            f"balanced is for classes, and {what} has none: take it out, or set data.task to classification",
             ("training", "classWeights"),
         )
 

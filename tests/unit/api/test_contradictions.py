@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contradictions import CONTRADICTIONS, OWN_LOOP, TABLE, Contradiction
+from contradictions import CONTRADICTIONS, OWN_LOOP, SALES, TABLE, Contradiction
 from headway_api.consistency import CHECKS
 from headway_api.consistency.training import model_of_another_task
 from headway_api.job import TrainingJob
@@ -160,6 +160,10 @@ def test_each_check_finds_something_in_the_table(check: Any) -> None:
             "training": {"earlyStopping": {}},
             "evaluation": {"metrics": ["f1", "loss"], "gates": [{"name": "a", "metric": "f1", "min": 0.5}]},
         },
+        SALES,
+        {**SALES, "model": {"name": "gru"}, "evaluation": {"metrics": ["mase", "mae", "loss"]}},
+        {**SALES, "data": {**SALES["data"], "split": {"method": "time"}}},
+        {**SALES, "data": {**SALES["data"], "columns": {"sold": {"kind": "number"}, "day": {"role": "time"}}}},
         {**TABLE, "data": {**TABLE["data"], "task": "regression"}, "evaluation": {"metrics": ["r2", "loss"]}},
     ],
     ids=str,

@@ -31,6 +31,7 @@ from headway_trainer.export.record import ModelInfo, staged
 from headway_trainer.export.stage import export
 from headway_trainer.models import build
 from headway_trainer.storage import Store
+from series import FIRST_DAY, sales, spec_of
 
 Homes = tuple[str, DataInfo, torch.nn.Module, Path]
 """The folder of a finished model, what is known of its data, the trained model, and the folder where its rows lie."""
@@ -259,3 +260,82 @@ def test_rows_are_read_and_told_block_by_block(homes: Homes, tmp_path: Path) -> 
     lines = out.read_text().splitlines()
     assert len(lines) == 1 + len(rows)
     assert lines[1:241] == lines[-240:]
+
+
+Forecast = tuple[str, DataInfo, torch.nn.Module, pa.Table]
+"""As Homes, with the rows themselves."""
+
+
+@pytest.fixture(scope="module")
+def forecast(tmp_path_factory: pytest.TempPathFactory) -> Forecast:
+    """A finished forecast of the next three days of two shops."""
+    folder, table = tmp_path_factory.mktemp("forecast"), sales([60, 45])
+    parquet.write_table(table, folder / "sales.parquet")
+    spec = spec_of(folder / "sales.parquet", 14, 3, target=None, targets=["sold", "visitors"])
+    return *_bundle(folder / "out", spec.model_dump(mode="json", by_alias=True, exclude_none=True)), table
+
+
+def test_a_forecast_goes_on_from_the_end_of_each_series_as_the_trained_model_says(
+    forecast: Forecast, tmp_path: Path
+) -> None:
+    home, info, model, table = forecast
+    # Long ago is not needed; the order of rows does not matter; the shops end on other days.
+    arrow_csv.write_csv(table, tmp_path / "rows.csv")
+    done = _predict(home, str(tmp_path / "rows.csv"))
+    assert done.exit_code == 0, done.output
+    said = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert list(said[0]) == ["day", "shop", "sold", "visitors"]
+    assert info.transforms is not None
+    for shop, length in (("shop 0", 60), ("shop 1", 45)):
+        lines = [line for line in said if line["shop"] == shop]
+        days = [FIRST_DAY + datetime.timedelta(days=length + ahead) for ahead in range(3)]
+        assert [line["day"] for line in lines] == [f"{day:%Y-%m-%d}" for day in days]
+        rows = table.filter(pa.compute.equal(table["shop"], shop)).sort_by("day").slice(length - 14)
+        with torch.no_grad():
+            outputs = model(torch.from_numpy(info.transforms.apply(rows)).unsqueeze(0)).double().numpy()
+        values = outputs.reshape(3, 2) * info.target_std + info.target_mean
+        assert np.allclose([[float(line["sold"]), float(line["visitors"])] for line in lines], values, rtol=1e-5)
+
+
+def test_forecasts_are_written_as_lines_of_json_with_times_as_text(forecast: Forecast, tmp_path: Path) -> None:
+    home, *_, table = forecast
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    done = _predict(home, str(tmp_path / "rows.parquet"), "-o", str(tmp_path / "next.jsonl"))
+    assert done.exit_code == 0, done.output
+    lines = [json.loads(line) for line in (tmp_path / "next.jsonl").read_text().splitlines()]
+    assert len(lines) == 6
+    assert set(lines[0]) == {"day", "shop", "sold", "visitors"}
+    assert datetime.date.fromisoformat(lines[0]["day"])
+
+
+def _emptied(table: pa.Table, name: str) -> pa.Table:
+    """Without the value of the last day."""
+    table = table.sort_by("day")
+    values = pa.array([*table[name].to_pylist()[:-1], None], pa.float64())
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def _without_a_day(table: pa.Table) -> pa.Table:
+    """Without a row of the last two weeks of a shop."""
+    shop = table.filter(pa.compute.equal(table["shop"], "shop 0")).sort_by("day")
+    return pa.concat_tables([shop.slice(0, 55), shop.slice(56)])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.sort_by("day").slice(0, 20), ["the series 'shop", "the model sees 14 steps of 1 day"]),
+        (lambda table: table.drop_columns(["visitors"]), ["visitors"]),
+        (lambda table: pa.concat_tables([table, table.slice(3, 1)]), ["'day' is", "a series has one row a time"]),
+        (lambda table: _emptied(table, "sold"), ["'sold' is empty in row", "which the model sees"]),
+        (_without_a_day, ["14 steps of 1 day", "without a gap, of 59"]),
+    ],
+)
+def test_series_that_the_model_cannot_go_on_from_end_the_command_with_a_sentence(
+    change: Callable[[pa.Table], pa.Table], words: list[str], forecast: Forecast, tmp_path: Path
+) -> None:
+    home, *_, table = forecast
+    parquet.write_table(change(table), tmp_path / "rows.parquet")
+    done = _predict(home, str(tmp_path / "rows.parquet"))
+    assert done.exit_code == 1
+    assert not [each for each in words if each not in done.output], done.output

@@ -334,8 +334,13 @@ def test_a_loss_that_is_no_number_is_told_and_not_hidden() -> None:
 
 
 def test_every_metric_of_the_catalogue_is_computed_and_no_other() -> None:
-    assert list(TASKS) == ["classification", "regression"]
-    for task in (classification(3), regression([0.0], [1.0])):
+    step = {"unit": "numbers", "size": 1}
+    windows = {"history": 2, "horizon": 1, "time": "t", "calendar": False, "step": step, "naiveMae": [1], "rows": 9}
+    fields = {"inputShape": (2, 1), "outputs": 1, "rows": {}, "contentHash": "", "digest": "", "targetNames": ["y"]}
+    info = DataInfo.model_validate({"task": "forecasting", "forecast": {**windows, "targets": [0]}, **fields})
+    tasks = (classification(3), regression([0.0], [1.0]), task_of(info))
+    assert list(TASKS) == [task.name for task in tasks]
+    for task in tasks:
         assert {"loss", *task.metric_names} == set(names(task.name))  # type: ignore[arg-type]  # a task's name
         assert set(scalar_names(task)) == set(names(task.name, scalar=True))  # type: ignore[arg-type]
 

@@ -45,15 +45,25 @@ class Batch(NamedTuple):
 class Feed:
     """Puts stored rows on a device as a model takes them: float32."""
 
-    def __init__(self, info: DataInfo, device: torch.device) -> None:
+    def __init__(self, info: DataInfo, device: torch.device, series: torch.Tensor | None = None) -> None:
+        """series: of a forecast, the rows that its windows are made of, float32 (rows, features)."""
         self._device = device
+        self._windows = None
+        if info.forecast is not None:
+            if series is None:
+                raise ValueError("windows are made of series, and there are none")
+            self._windows = _Windows(series, info.forecast.history, device)
+            return
         self._scaled = info.scaling.method != "none"
         if self._scaled:
             offset, divisor = info.scaling.statistics(info.input_shape, np.dtype(np.float32))
             self._offset, self._divisor = (torch.from_numpy(part.copy()).to(device) for part in (offset, divisor))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """x (rows, *input_shape) on the device, float32. uint8 is scaled; everything else was when it was stored."""
+        """x (rows, *input_shape) on the device, float32. uint8 is scaled; everything else was when it was stored. Of a
+        forecast, x is where windows begin, int64 (rows,)."""
+        if self._windows is not None:
+            return self._windows(x)
         x = x.to(self._device, non_blocking=True)
         if x.dtype != torch.uint8:
             return x
@@ -61,6 +71,23 @@ class Feed:
         if self._scaled:
             x.sub_(self._offset).div_(self._divisor)
         return x.clamp_(-LARGEST_SCALED, LARGEST_SCALED)
+
+
+class _Windows:
+    """Makes windows of rows that are there once: only a batch of them takes `history` times the memory."""
+
+    def __init__(self, series: torch.Tensor, history: int, device: torch.device) -> None:
+        self._device = device
+        rows = (series.to(device) if _takes_little(series.nbytes, device) else series).contiguous()
+        count, features = rows.shape
+        self._shape = (history, features)
+        # The rows of a window follow each other in memory: seen so, a window is one piece of it, and copied as one.
+        self._windows = rows.as_strided((count - history + 1, history * features), (features, 1))
+
+    def __call__(self, starts: torch.Tensor) -> torch.Tensor:
+        """starts: int64 (rows,). float32 (rows, history, features) on the device."""
+        windows = self._windows.index_select(0, starts.to(self._windows.device))
+        return windows.view(-1, *self._shape).to(self._device, non_blocking=True)
 
 
 class Batches:
@@ -72,12 +99,15 @@ class Batches:
         info: DataInfo,
         device: torch.device,
         weights: torch.Tensor | None = None,
+        *,
         clock: Callable[[], float] = time.perf_counter,
+        series: torch.Tensor | None = None,
     ) -> None:
+        """series: of a forecast, the rows that its windows are made of, as `Feed` has them."""
         self._x, self._y = on_device(rows, device)
         self._weights = None if weights is None else weights.to(self._y.device)
         self._device = device
-        self._feed = Feed(info, device)
+        self._feed = Feed(info, device, series)
         self._clock = clock
         self._pool: ThreadPoolExecutor | None = None
         self.waited = 0.0
@@ -146,6 +176,11 @@ def _ranges(count: int, parts: int) -> Iterator[tuple[int, int]]:
 def on_device(rows: Rows, device: torch.device) -> Rows:
     """The rows on the device, if they take little of its memory; else where they are."""
     x, y = rows
-    if device.type == "cuda" and x.nbytes + y.nbytes < _GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if _takes_little(x.nbytes + y.nbytes, device):
         return x.to(device), y.to(device)
     return rows
+
+
+def _takes_little(size: int, device: torch.device) -> bool:
+    """Whether a GPU has room for so many bytes beside all else. Never of a CPU: there they are already."""
+    return device.type == "cuda" and size < _GPU_SHARE * torch.cuda.mem_get_info(device)[0]

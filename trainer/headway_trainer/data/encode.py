@@ -50,11 +50,14 @@ def choose_steps(schema: Schema, table: pa.Table, where: Callable[[int], str]) -
     return steps
 
 
-def tell_done(schema: Schema, transforms: Sequence[ColumnTransform]) -> Schema:
-    """The schema with what was done to each column."""
+def tell_done(schema: Schema, transforms: Sequence[ColumnTransform], *, forecast: bool = False) -> Schema:
+    """The schema with what was done to each column; forecast: whether the rows are steps of series."""
     done = {transform.inputs[0]: _done(transform) for transform in transforms}
     return Schema(
-        columns=[column.model_copy(update={"done": _of(column, done.get(column.name))}) for column in schema.columns]
+        columns=[
+            column.model_copy(update={"done": _of(column, done.get(column.name), forecast=forecast)})
+            for column in schema.columns
+        ]
     )
 
 
@@ -83,10 +86,14 @@ def check_array(x: npt.NDArray[Any]) -> list[str]:
     return [f"{count} empty values of features were replaced by the median of the training part."]
 
 
-def _of(column: Column, done: str | None) -> str:
+def _of(column: Column, done: str | None, *, forecast: bool) -> str:
     """What was done to a column, as a sentence without its name."""
     if column.role == "feature" and done is not None:
         return done if column.nullable else done.partition("; empty")[0]
+    if forecast:
+        return {"time": "orders the rows", "group": "names the series", "target": "forecast, its past is seen"}.get(
+            column.role, "left out"
+        )
     return {"ignore": "left out", "target": "predicted", "weight": "weighs its row in training"}.get(
         column.role, "divides the rows"
     )

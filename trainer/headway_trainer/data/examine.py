@@ -27,6 +27,7 @@ from headway_trainer.data.duplicates import (
     row_hashes,
     rows_in_training,
 )
+from headway_trainer.data.forecast.plan import Plan, plan_forecast
 from headway_trainer.data.info import SPLITS, Task
 from headway_trainer.data.leaks import leaks, looked_at
 from headway_trainer.data.profile import MOST_COLUMNS, Profile, bounded, bounded_columns
@@ -54,6 +55,8 @@ class Examined:
     """Which rows train, choose and judge the model; none without a target."""
     weights: npt.NDArray[np.float32] | None = None
     """How much each row counts in training, (rows,): 1 in the mean over the training part; none for all alike."""
+    plan: Plan | None = None
+    """The windows of a forecast; none for other tasks."""
     target_called: str = "the target"
     """How messages call the target."""
     target_names: list[str] = field(default_factory=list)
@@ -91,6 +94,7 @@ def examine(spec: Data, seed: int, content: TableContent | ArrayContent, *, stri
             known.target_called, known.target_names = _called(content, known, known.target.outputs)
             known.parts = _split(spec, seed, known.target, content, known)
             known.weights = weights_of(known.schema, known.table, known.parts.indices[0], _where(content))
+            known.plan = _plan(spec, seed, content, known, known.parts)
     except UserError as error:
         if strict:
             raise
@@ -99,7 +103,11 @@ def examine(spec: Data, seed: int, content: TableContent | ArrayContent, *, stri
         known.schema = Schema(columns=array_columns(content, known.target))
     elif known.target is not None:
         known.schema = told_as_target(known.schema, known.target)
-    if known.target is not None and known.parts is not None:
+    if known.plan is not None:
+        # What stands beside a target in its row is not seen when the target is forecast, so nothing there leaks.
+        known.warnings += known.plan.warnings
+        known.notes += known.plan.notes
+    elif known.target is not None and known.parts is not None:
         _check_parts(known, spec, content, known.target, known.parts)
     return known
 
@@ -136,7 +144,8 @@ def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool
     resolved = resolve(
         content.table, spec.columns or {}, names, uri=_uri(content), where=content.where, facts=content.facts
     )
-    nothing = _nothing_left(resolved)
+    # A forecast learns from the targets' own past, if from nothing else.
+    nothing = _nothing_left(resolved) if spec.task != "forecasting" else None
     if strict:
         resolved.check()
         if nothing:
@@ -214,9 +223,10 @@ def _target_values(values: pa.ChunkedArray, column: Column, content: TableConten
             if facts.words
             else ""
         )
+        way = "" if spec.task == "forecasting" else ", or leave such rows out with data.missingTargets: drop"
         raise UserError(
             f"the target column {column.name!r} is empty{words} in {values.null_count} of {len(values)} rows, first in "
-            f"{content.where(row)}: fill it in, or leave such rows out with data.missingTargets: drop"
+            f"{content.where(row)}: fill it in{way}"
         )
     if column.kind == "category" and column.why != "given" and spec.task != "classification":
         problem = problem_of(column.name, values, content.where)
@@ -236,6 +246,12 @@ def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayC
         return divide(len(target.values), spec.split, seed, labels=labels, given=content.parts, column=column)
     except ValueError as error:
         raise UserError(f"data.split: {error}") from error
+
+
+def _plan(spec: Data, seed: int, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Plan | None:
+    if spec.task != "forecasting" or known.table is None:
+        return None
+    return plan_forecast(spec, known.schema, known.table, parts, seed=seed, where=_where(content))
 
 
 def _check_parts(

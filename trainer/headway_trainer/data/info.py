@@ -8,24 +8,27 @@ from typing import Literal
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.data.transform import Chain, Scale
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "forecasting"]
 INFO_FILE = "data/info.json"
 LARGEST = 1e30
 """No number of the data may be beyond it: sums of their squares, and 32 bits, have to hold them."""
 
 
 def x_file(split: str) -> str:
-    """The features of a part: float32, or uint8 that is not scaled yet; shape (rows, *input_shape)."""
+    """The features of a part: float32, or uint8 that is not scaled yet; shape (rows, *input_shape). Of a forecast,
+    where each window begins in `SERIES_FILE`: int64 (rows,)."""
     return f"data/{split}.x.npy"
 
 
 def y_file(split: str) -> str:
-    """The targets of a part: int64 labels (rows,), or float32 (rows,) or (rows, outputs), standardised."""
+    """The targets of a part: int64 labels (rows,), or float32 (rows,) or (rows, outputs), standardised; of a forecast,
+    those of each step one after the other."""
     return f"data/{split}.y.npy"
 
 
@@ -40,11 +43,14 @@ class DataInfo(StatusSection):
     task: Task
     """What is learnt."""
     input_shape: tuple[int, ...]
-    """The shape of one row: (features,), or (channels, height, width) for images."""
+    """The shape of one row: (features,), or (channels, height, width) for images, or (history, features) for a window
+    of a forecast."""
     outputs: int
-    """The width of the model's output: the number of classes, or of targets."""
+    """The width of the model's output: the number of classes, or of targets; of a forecast, targets times horizon."""
     classes: list[str] | None = None
     """The class names in the order of their labels; none for regression."""
+    forecast: ForecastInfo | None = None
+    """The windows of a forecast, which are what its rows are; none for other tasks."""
     feature_names: list[str] | None = None
     """The features' names, where rows are flat and have some."""
     transforms: Chain | None = None
@@ -56,7 +62,7 @@ class DataInfo(StatusSection):
     content_hash: str
     """sha256 over the source's content, however it is divided into files."""
     target_names: list[str] = Field(default_factory=list)
-    """The name of each target of a regression; empty for classification."""
+    """The name of each target of numbers; empty for classification."""
     target_mean: list[float] = Field(default_factory=list)
     """The mean of each target over the training part; empty for classification."""
     target_std: list[float] = Field(default_factory=list)

@@ -22,14 +22,16 @@ from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.examine import Examined, examine, profile_of
 from headway_trainer.data.fingerprint import Fingerprint
+from headway_trainer.data.forecast.info import SERIES_FILE
+from headway_trainer.data.forecast.write import sample_windows, write_windows
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
-from headway_trainer.data.sample import SAMPLE_FILE, choose_rows, spread, write_sample
+from headway_trainer.data.sample import SAMPLE_FILE, Rows, choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array, write_blocks
 from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
-from headway_trainer.data.transform import ArrayChain, Chain, TableChain
+from headway_trainer.data.transform import ArrayChain, Chain, Number, Step, TableChain
 from headway_trainer.errors import NotFound
 from headway_trainer.seeds import split_seed
 from headway_trainer.storage import FileDigest, Store
@@ -109,7 +111,7 @@ def forget(store: Store) -> None:
     """Delete prepared rows, and models that lie beside them until they are published: the files that are known, and no
     others. Raises StorageError."""
     files = [file(name) for file in (x_file, y_file, w_file) for name in SPLITS]
-    files += [SAMPLE_FILE, f"data/{REFERENCE_FILE}"]
+    files += [SERIES_FILE, SAMPLE_FILE, f"data/{REFERENCE_FILE}"]
     with contextlib.suppress(NotFound, ValidationError):
         files += [file.name for file in Prepared.model_validate_json(store.read(INFO_FILE)).files]
     # What tells of the rows goes first: rows that are half deleted are none.
@@ -156,16 +158,27 @@ def _prepare(
     chain = _fit(spec, content, known, parts)
     standardised = _standardised(target, parts, known.target_called)
     y = target.values if standardised is None else standardised.y
-    files = _write(store, _rows_of(content, known), y, known.weights, parts=parts, chain=chain)
+    rows = _rows_of(content, known)
+    # What another spec left there goes first, so that no reader takes old and new arrays together.
+    store.delete(INFO_FILE)
+    forecast, windows = None, parts.indices
+    if known.plan is not None and isinstance(chain, TableChain):
+        names = chain.feature_names
+        forecast = known.plan.info(target.values, [names.index(name) for name in known.target_names])
+        windows = known.plan.windows.starts
+        files = write_windows(store, known.plan, rows, y, chain)
+    else:
+        files = _write(store, rows, y, known.weights, parts=parts, chain=chain)
     files += _keep(store, content, known, chain)
     info = DataInfo(
         task=target.task,
-        input_shape=chain.input_shape,
-        outputs=target.outputs,
+        input_shape=chain.input_shape if forecast is None else (forecast.history, *chain.input_shape),
+        outputs=target.outputs if forecast is None else target.outputs * forecast.horizon,
+        forecast=forecast,
         classes=target.classes,
         feature_names=chain.feature_names,
         transforms=chain,
-        rows={name: len(index) for name, index in zip(SPLITS, parts.indices, strict=True)},
+        rows={name: len(index) for name, index in zip(SPLITS, windows, strict=True)},
         class_balance=_class_balance(target, parts),
         content_hash=content.content_hash,
         target_names=[] if standardised is None else known.target_names,
@@ -186,8 +199,11 @@ def _fit(spec: Data, content: TableContent | ArrayContent, known: Examined, part
         return ArrayChain.fit(ARRAY, content.x, train, spec.scale, content.feature_names)
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
     steps = encode.choose_steps(known.schema, known.table, content.where)
+    if known.plan is not None:
+        # The past of the targets is what a forecast is learnt from.
+        steps += [Step(name, Number.fit) for name in known.target_names]
     chain = TableChain.fit(steps, known.table, train, spec.scale)
-    known.schema = encode.tell_done(known.schema, chain.transforms)
+    known.schema = encode.tell_done(known.schema, chain.transforms, forecast=known.plan is not None)
     return chain
 
 
@@ -206,7 +222,11 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
     rows = content.x if isinstance(content, ArrayContent) else known.table
     train, *held_out = parts.indices
     unseen = np.concatenate(held_out)
-    sample = write_sample(store, choose_rows(rows, unseen if len(unseen) else train, chain))
+    if known.plan is not None and known.table is not None and isinstance(chain, TableChain):
+        chosen: Rows = sample_windows(known.plan, known.table, chain)
+    else:
+        chosen = choose_rows(rows, unseen if len(unseen) else train, chain)
+    sample = write_sample(store, chosen)
     seen = spread(train, rows_to_see(chain))
     reference = refer(_rows_of(content, known)(seen), chain, target.values[seen], target.classes, rows=len(train))
     data = reference.model_dump_json().encode()
@@ -238,8 +258,6 @@ def _write(
     parts: Parts,
     chain: Chain,
 ) -> list[FileDigest]:
-    # What another spec left there goes first, so that no reader takes old and new arrays together.
-    store.delete(INFO_FILE)
     files = []
     for name, index in zip(SPLITS, parts.indices, strict=True):
         shape, dtype = (len(index), *chain.input_shape), np.uint8 if _stays(chain) else np.float32

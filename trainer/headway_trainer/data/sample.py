@@ -34,7 +34,7 @@ def choose_rows(content: Rows, candidates: Indices, chain: Chain) -> Rows:
     assert isinstance(chain, TableChain)  # noqa: S101 - a table has no other
     table = content.select([tensor.name for tensor in chain.tensors])
     rows = table.take(pa.array(candidates))
-    odd = np.flatnonzero(_is_odd(rows, chain))[: MAX_ROWS // _ODD_SHARE]
+    odd = np.flatnonzero(odd_rows(rows, chain))[: MAX_ROWS // _ODD_SHARE]
     even = np.setdiff1d(np.arange(len(rows)), odd)
     chosen = np.sort(np.concatenate([odd, spread(even, MAX_ROWS - len(odd))]))
     few = rows.take(pa.array(chosen))
@@ -43,15 +43,19 @@ def choose_rows(content: Rows, candidates: Indices, chain: Chain) -> Rows:
     return few.combine_chunks()
 
 
-def with_made_rows(rows: Rows, chain: Chain) -> Rows:
-    """The rows, and two more of a table that need not be in it: one with nothing in it, one with unseen categories."""
+def with_made_rows(rows: Rows, chain: Chain, times: int = 1) -> Rows:
+    """The rows, and two more of a table that need not be in it: one with nothing in it, one with unseen categories;
+    each so many times."""
     if isinstance(rows, np.ndarray) or len(rows) == 0:
         return rows
     assert isinstance(chain, TableChain)  # noqa: S101 - a table has no other
     unknown = {name for one in chain.transforms if isinstance(one, Category) for name in one.inputs}
     first = rows.slice(0, 1)
     made = {
-        name: pa.array([None, UNSEEN if name in unknown else first[name][0].as_py()], rows.schema.field(name).type)
+        name: pa.array(
+            [*[None] * times, *[UNSEEN if name in unknown else first[name][0].as_py()] * times],
+            rows.schema.field(name).type,
+        )
         for name in rows.column_names
     }
     return pa.concat_tables([rows, pa.table(made, schema=rows.schema)])
@@ -91,7 +95,8 @@ def _of_array(x: npt.NDArray[Any], candidates: Indices) -> npt.NDArray[Any]:
     return rows
 
 
-def _is_odd(rows: pa.Table, chain: TableChain) -> npt.NDArray[np.bool_]:
+def odd_rows(rows: pa.Table, chain: TableChain) -> npt.NDArray[np.bool_]:
+    """(rows,): which of them have a missing value or an unseen category."""
     odd = np.zeros(len(rows), dtype=bool)
     for name in rows.column_names:
         if rows[name].null_count:

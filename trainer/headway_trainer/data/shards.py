@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.info import DataInfo, Split, w_file, x_file, y_file
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import CHUNK, FileDigest, Store
@@ -54,7 +55,8 @@ def read_split(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The rows [rank * n // world_size, (rank + 1) * n // world_size) of a part's n rows, and only they are read.
 
-    Returns x, float32 (rows, *input_shape), or uint8 that `batches.Feed` has to scale, and y: int64 labels (rows,), or
+    Returns x, float32 (rows, *input_shape), or uint8 that `batches.Feed` has to scale, or int64 (rows,) that it has to
+    make windows of; and y: int64 labels (rows,), or
     float32 (rows,) or (rows, outputs), standardised. Raises StorageError.
     """
     import torch
@@ -63,6 +65,19 @@ def read_split(
     x = read_rows(store, x_file(split), start, stop)
     y = read_rows(store, y_file(split), start, stop)
     return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def read_series(store: Store, info: DataInfo) -> torch.Tensor | None:
+    """Of a forecast, the features of all rows, float32 (rows, features), which all ranks' windows are made of; none for
+    other tasks. On a local path, pages are read as they are touched, and shared by a node's workers.
+
+    Raises StorageError.
+    """
+    import torch
+
+    if info.forecast is None:
+        return None
+    return torch.from_numpy(read_rows(store, SERIES_FILE, 0, info.forecast.rows))
 
 
 def read_weights(store: Store, info: DataInfo, split: Split, rank: int = 0, world_size: int = 1) -> torch.Tensor | None:

@@ -72,22 +72,22 @@ def _encoded(
     *,
     one_hot: bool,
 ) -> Target:
-    if task == "regression":
-        return _regression(values, name)
+    if task != "classification":
+        return _numbers(values, task, name)
     if one_hot:
         given = list(class_names or columns) or [str(index) for index in range(values.shape[1])]
         return _classification(values.argmax(axis=1), name, given)
     return _classification(values, name, class_names)
 
 
-def _regression(values: npt.NDArray[Any], name: str) -> Target:
+def _numbers(values: npt.NDArray[Any], task: Task, name: str) -> Target:
     if values.dtype.kind not in "iufb":
         raise UserError(
-            f"{name} is text, for example {str(values.flat[0])!r}, but data.task is regression, which needs numbers: "
+            f"{name} is text, for example {str(values.flat[0])!r}, but data.task is {task}, which needs numbers: "
             "set data.task to classification, or name a target of numbers"
         )
     outputs = 1 if values.ndim == 1 else values.shape[1]
-    return Target("regression", values.astype(np.float64), outputs, None)
+    return Target(task, values.astype(np.float64), outputs, None)
 
 
 def _classification(values: npt.NDArray[Any], name: str, class_names: Sequence[str] | None) -> Target:

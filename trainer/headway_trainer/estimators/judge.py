@@ -14,12 +14,13 @@ from headway_api.training import Training
 from headway_trainer.data import read_split
 from headway_trainer.data.batches import Feed
 from headway_trainer.data.info import SPLITS, Split
-from headway_trainer.data.shards import read_weights
+from headway_trainer.data.shards import read_series, read_weights
 from headway_trainer.errors import UserError
 from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
-from headway_trainer.evaluation.baseline import baseline
+from headway_trainer.evaluation.baseline import baseline as constant
 from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.evaluation.naive import beaten_by_naive, best_naive, naive_forecasts
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.metrics.base import finite
 from headway_trainer.programs import Supervised
@@ -75,6 +76,7 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
     names = chosen_metrics(task, place.run.spec.evaluation.metrics)
     judged: dict[Split, Evaluation] = {}
     notes: list[str] = []
+    feed = Feed(place.info, place.device, read_series(place.store, place.info))
     for split in SPLITS:
         shard, told = _shard(place, split)
         judged[split] = evaluate(
@@ -85,20 +87,23 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
             batch_size=fitted.batch_size,
             context=fitted.context,
             device=place.device,
-            feed=Feed(place.info, place.device),
+            feed=feed,
         )
         notes += [*told, *(f"The {split} part: {note}" for note in judged[split].notes)]
         if not math.isfinite(judged[split].scalars.get("loss", 0.0)):
             raise UserError(
                 f"the loss of the model that was kept is no finite number on the {split} part: {fitted.remedy}"
             )
+    naive = _naive(place, task, names, feed)
     return Judged(
         metrics={split: finite(one.scalars) for split, one in judged.items()}
-        | {"baseline": _baseline(place, task, names)},
+        | {"baseline": naive[best_naive(naive)] if naive else _baseline(place, task, names)},
+        naive=naive,
+        by_horizon={split: one.by_horizon for split, one in judged.items() if one.by_horizon},
         by_target={split: one.by_target for split, one in judged.items() if one.by_target},
         confusion_matrix=judged["test"].confusion_matrix,
         confusions=judged["test"].confusions,
-        notes=notes,
+        notes=[*notes, *beaten_by_naive(judged["test"].scalars, naive)],
     )
 
 
@@ -112,9 +117,24 @@ def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float
     rows = replace(shard, x=shard.y)
     return finite(
         evaluate(
-            Supervised(baseline(place.info), task), rows, metrics=metrics, ranks=place.group, device=place.device
+            Supervised(constant(place.info), task), rows, metrics=metrics, ranks=place.group, device=place.device
         ).scalars
     )
+
+
+def _naive(place: Place, task: Task, names: Sequence[str], feed: Feed) -> dict[str, dict[str, float | None]]:
+    """The metrics on the test part of the forecasts that need no model, by their names; none for other tasks."""
+    if not place.info.rows["test"]:
+        return {}
+    shard, _ = _shard(place, "test")
+    # By the mean absolute error they are compared with the model.
+    metrics = list(dict.fromkeys([*(name for name in names if METRICS[name].scalar), "mae"]))
+    told: dict[str, dict[str, float | None]] = {}
+    for name, model in naive_forecasts(place.info).items():
+        program = Supervised(model, task)
+        found = evaluate(program, shard, metrics=metrics, ranks=place.group, device=place.device, feed=feed)
+        told[name] = finite(found.scalars)
+    return told
 
 
 def _shard(place: Place, split: Split) -> tuple[Shard, list[str]]:

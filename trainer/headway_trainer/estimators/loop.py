@@ -13,7 +13,7 @@ from torch import nn
 from headway_api.model import Model
 from headway_api.training import Training
 from headway_trainer.data import read_split
-from headway_trainer.data.shards import read_weights
+from headway_trainer.data.shards import read_series, read_weights
 from headway_trainer.entrypoints import load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.estimators.base import Fitted, Place
@@ -68,6 +68,7 @@ def loop_inputs(place: Place) -> LoopInputs:
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,
         device=place.device,
+        series=read_series(place.store, info),
         train_weights=train_weights(spec, info, train[1], weights, group),
         validation_weights=read_weights(place.store, info, "validation", group.rank, group.world_size),
     )

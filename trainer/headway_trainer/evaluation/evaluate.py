@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from headway_trainer.errors import UserError
 from headway_trainer.metrics import Metrics, Ranks
 from headway_trainer.metrics.base import finite
 from headway_trainer.metrics.classes import MATRIX_CLASSES, MOST_CONFUSIONS, ConfusionCounts
+from headway_trainer.metrics.forecasts import ForecastErrors
 from headway_trainer.metrics.ranking import Ranking
 from headway_trainer.programs import JudgedRows, Program
 from headway_trainer.report.model import Confusion
 from headway_trainer.tasks import Task
-from headway_trainer.tasks.base import ValuePrediction
+from headway_trainer.tasks.base import ClassPrediction
 
 JUDGED_ROWS = 1024
 """The outputs of so many rows are judged at once."""
@@ -35,6 +37,8 @@ class Evaluation(StatusSection):
     """The loss and the metrics by name; NaN where one is undefined. Empty where there was no row."""
     by_target: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     """The metrics of each of several targets, by the target's name."""
+    by_horizon: dict[str, list[float | None]] = Field(default_factory=dict)
+    """Of a forecast, the mean absolute error of each step ahead, by the target's name, in its units."""
     confusion_matrix: list[list[int]] | None = None
     """Rows of the class (first index) that were predicted as the class (second index)."""
     confusions: list[Confusion] = Field(default_factory=list)
@@ -104,7 +108,9 @@ def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
     scalars = judged.scalars()
     if not scalars:
         return Evaluation()
-    targets = task.prediction.targets if isinstance(task.prediction, ValuePrediction) else []
+    targets = [] if isinstance(task.prediction, ClassPrediction) else task.prediction.targets
+    steps = judged.accumulators.get(ForecastErrors)
+    ahead = steps.mae_by_step.T.tolist() if isinstance(steps, ForecastErrors) else []
     notes = []
     ranking = judged.accumulators.get(Ranking)
     if isinstance(ranking, Ranking) and not ranking.exact:
@@ -122,6 +128,7 @@ def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
         )
     return Evaluation(
         scalars=scalars,
+        by_horizon=dict(zip(targets, map(_finite_list, ahead), strict=False)),
         by_target=dict(zip(targets, (finite(values) for values in judged.by_target()), strict=False)),
         confusion_matrix=told.matrix if told else None,
         confusions=[Confusion(actual=one, predicted=other, rows=rows) for one, other, rows in told.pairs]
@@ -133,6 +140,10 @@ def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
 
 _Rows = tuple[JudgedRows, torch.Tensor | None]
 """JudgedRows rows, and their weights, if they have some."""
+
+
+def _finite_list(values: list[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]
 
 
 @dataclass

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from headway_trainer.data.transform import Tensor
+from headway_trainer.export.record import window_shape
 
 OPSET = 20
 ML_OPSET = 4
@@ -53,7 +54,7 @@ class OnnxGraph:
     def input(self, tensor: Tensor) -> str:
         """The value (rows, *shape) of an input, which is declared the first time it is asked for."""
         name = self._names.get(tensor.name, tensor.name)
-        self._inputs.setdefault(name, helper.make_tensor_value_info(name, _TYPES[tensor.type], [BATCH, *tensor.shape]))
+        self._declare(name, tensor.type, tensor.shape)
         return name
 
     def constant(self, array: npt.NDArray[Any]) -> str:
@@ -74,6 +75,9 @@ class OnnxGraph:
         self._nodes.append(helper.make_node(operator, list(inputs), values, domain=domain, **attributes))
         return values
 
+    def _declare(self, name: str, kind: str, shape: tuple[int, ...]) -> None:
+        self._inputs.setdefault(name, helper.make_tensor_value_info(name, _TYPES[kind], [BATCH, *shape]))
+
     def model(self, results: dict[str, tuple[str, str, tuple[int, ...]]]) -> onnx.ModelProto:
         """The finished graph. results: by name of output, the value, its type, and the shape of one row."""
         for name, (value, _, _) in results.items():
@@ -88,3 +92,27 @@ class OnnxGraph:
     def _value(self) -> str:
         self._values += 1
         return f"{self._prefix}{self._values}"
+
+
+class WindowGraph(OnnxGraph):
+    """A graph whose inputs are windows of rows: each column's values of all steps of a window. A chain that writes
+    itself into it sees the rows of all windows, one after the other."""
+
+    def __init__(self, prefix: str, names: Mapping[str, str], history: int) -> None:
+        super().__init__(prefix, names)
+        self._history = history
+        self._rows: dict[str, str] = {}
+
+    def input(self, tensor: Tensor) -> str:
+        """The value (windows * history, *shape) of an input that is declared as (windows, history), of numbers of a
+        vector as (windows, history, length)."""
+        name = self._names.get(tensor.name, tensor.name)
+        if name not in self._rows:
+            self._declare(name, tensor.type, window_shape(tensor.shape, self._history))
+            shape = self.constant(np.array([-1, *tensor.shape], dtype=np.int64))
+            self._rows[name] = self.node("Reshape", name, shape)
+        return self._rows[name]
+
+    def windows(self, rows: str, width: int) -> str:
+        """The value (windows, history, width) of the rows of all windows."""
+        return self.node("Reshape", rows, self.constant(np.array([-1, self._history, width], dtype=np.int64)))

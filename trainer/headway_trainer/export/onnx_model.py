@@ -9,8 +9,8 @@ from torch import nn
 
 from headway_trainer.data.info import DataInfo
 from headway_trainer.export.body import FEATURES, OUTPUTS, export_body
-from headway_trainer.export.graph import OnnxGraph
-from headway_trainer.export.record import LABEL, PROBABILITIES, RESERVED, VALUE, graph_names
+from headway_trainer.export.graph import OnnxGraph, WindowGraph
+from headway_trainer.export.record import LABEL, PROBABILITIES, RESERVED, VALUE, graph_names, value_shape
 
 _IN, _BODY, _OUT = RESERVED
 
@@ -36,8 +36,13 @@ def _transforms(info: DataInfo) -> onnx.ModelProto:
     chain = info.transforms
     if chain is None:
         raise ValueError("no rows were prepared")
-    graph = OnnxGraph(_IN, graph_names(chain.tensors))
-    return graph.model({f"{_IN}{FEATURES}": (chain.onnx(graph), "float", chain.input_shape)})
+    names, result = graph_names(chain.tensors), f"{_IN}{FEATURES}"
+    if info.forecast is not None:
+        windows = WindowGraph(_IN, names, info.forecast.history)
+        features = windows.windows(chain.onnx(windows), info.input_shape[-1])
+        return windows.model({result: (features, "float", info.input_shape)})
+    graph = OnnxGraph(_IN, names)
+    return graph.model({result: (chain.onnx(graph), "float", chain.input_shape)})
 
 
 def _predictions(info: DataInfo, axes: int) -> onnx.ModelProto:
@@ -57,8 +62,9 @@ def _predictions(info: DataInfo, axes: int) -> onnx.ModelProto:
         return graph.model(
             {LABEL: (label, "string", ()), PROBABILITIES: (probabilities, "float", (len(info.classes),))}
         )
-    shape = graph.constant(np.array([-1, info.outputs], dtype=np.int64))
+    row = value_shape(info)
+    shape = graph.constant(np.array([-1, *row], dtype=np.int64))
     value = graph.node("Reshape", graph.node("Cast", outputs, to="double"), shape)
     mean, std = (graph.constant(np.array(numbers)) for numbers in (info.target_mean, info.target_std))
     value = graph.node("Add", graph.node("Mul", value, std), mean)
-    return graph.model({VALUE: (value, "double", (info.outputs,))})
+    return graph.model({VALUE: (value, "double", row)})

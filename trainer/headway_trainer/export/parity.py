@@ -20,10 +20,10 @@ _BATCH = 64
 
 def trained(model: nn.Module, info: DataInfo, rows: Rows) -> npt.NDArray[np.float64]:
     """What the trained model, on the CPU and in evaluation mode, says of raw rows: probabilities (rows, classes), or
-    values (rows, targets) in standard deviations from the mean."""
+    values (rows, outputs) in standard deviations from the mean. Of a forecast, rows are windows, one after another."""
     if info.transforms is None:
         raise ValueError("no rows were prepared")
-    features = torch.from_numpy(info.transforms.apply(rows))
+    features = torch.from_numpy(info.transforms.apply(rows)).reshape(-1, *info.input_shape)
     with torch.inference_mode():
         outputs = torch.cat([model(batch).float().reshape(len(batch), -1) for batch in torch.split(features, _BATCH)])
     said = outputs.softmax(dim=1) if info.classes is not None else outputs
@@ -35,7 +35,7 @@ def compare(expected: npt.NDArray[np.float64], said: dict[str, npt.NDArray[Any]]
     if info.classes is not None:
         return difference(expected, said[PROBABILITIES].astype(np.float64), classes=True)
     found = (said[VALUE] - np.array(info.target_mean)) / np.array(info.target_std)
-    return difference(expected, found, classes=False)
+    return difference(expected, found.reshape(expected.shape), classes=False)
 
 
 def difference(expected: npt.NDArray[np.float64], found: npt.NDArray[np.float64], *, classes: bool) -> Parity:

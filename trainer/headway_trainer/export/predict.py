@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,13 @@ from pydantic import ValidationError
 
 from headway_api.reading import Read
 from headway_trainer.data.convert import converted, known_names
+from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.read.files import SourceFile, SourceFiles, find_files
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.stream import stream_table
 from headway_trainer.data.transform import ArrayChain, Category, TableChain
 from headway_trainer.errors import NotFound, StorageError, UserError
+from headway_trainer.export.forecasts import forecast
 from headway_trainer.export.record import (
     LABEL,
     MODEL_INFO_FILE,
@@ -75,7 +77,8 @@ class Predictor:
         return Predictor(info, info.signature, Session(data, info.signature))
 
     def predict(self, rows: str) -> Iterator[pa.Table]:
-        """Predictions for the rows that a path or URI holds, in their order, some at a time: `columns` names them.
+        """Predictions for the rows that a path or URI holds, in their order, some at a time: `columns` names them. Of a
+        forecast, the steps that follow the last row of each series, series by series.
 
         Raises UserError, naming file and column, for rows that the model cannot take; StorageError.
         """
@@ -86,7 +89,8 @@ class Predictor:
                 raise UserError(
                     f"{rows} is {files.format}; this model takes the columns of csv, parquet or jsonl files"
                 )
-            return self._tables(files, chain)
+            forecast_info = self.info.data.forecast if self.info.data is not None else None
+            return self._tables(files, chain) if forecast_info is None else self._forecasts(files, chain, forecast_info)
         if not isinstance(chain, ArrayChain):
             raise UserError(f"{MODEL_INFO_FILE} says nothing of the rows that the model was trained on")
         if files.format != "npz":
@@ -94,7 +98,21 @@ class Predictor:
         return self._arrays(files, chain)
 
     def _tables(self, files: SourceFiles, chain: TableChain) -> Iterator[pa.Table]:
-        options, kinds = Options.of_read(Read.model_validate(self.info.read)), _kinds(chain)
+        for block in self._blocks(files, chain, _kinds(chain)):
+            for start in range(0, len(block), _ROWS):
+                yield self._said(self.session.run(block.slice(start, _ROWS)))
+
+    def _forecasts(self, files: SourceFiles, chain: TableChain, info: ForecastInfo) -> Iterator[pa.Table]:
+        """All rows are read before the first answer, as they may be in any order of time."""
+        kinds = {info.time: "time" if info.calendar else "number"} | ({info.group: "category"} if info.group else {})
+        # The kind of a feature is that of its transform, also where it orders the rows.
+        blocks = list(self._blocks(files, chain, kinds | _kinds(chain)))
+        if blocks:
+            yield from forecast(pa.concat_tables(blocks), info, self.signature, self.session, files.uri)
+
+    def _blocks(self, files: SourceFiles, chain: TableChain, kinds: Mapping[str, str]) -> Iterator[pa.Table]:
+        """The rows of the files as the model takes them, block by block, with the columns of these names and kinds."""
+        options = Options.of_read(Read.model_validate(self.info.read))
         categories = {one.inputs[0]: one.categories for one in chain.transforms if isinstance(one, Category)}
         row = 0
         for block in stream_table(files, options, kinds):
@@ -102,9 +120,7 @@ class Predictor:
             for name, known in categories.items():
                 if pa.types.is_string(columns[name].type):
                     columns[name] = known_names(columns[name], known)
-            checked = pa.table(columns)
-            for start in range(0, len(checked), _ROWS):
-                yield self._said(self.session.run(checked.slice(start, _ROWS)))
+            yield pa.table(columns)
             row += len(block)
 
     def _arrays(self, files: SourceFiles, chain: ArrayChain) -> Iterator[pa.Table]:

@@ -31,7 +31,7 @@ class Input(StatusSection):
     type: TensorType
     """The type of its elements. Booleans are 0 and 1."""
     shape: list[int]
-    """The shape of one row; [1] for a column."""
+    """The shape of one row; [1] for a column; of a forecast, [history]: the column's values, the latest last."""
     missing: Literal["NaN", "empty text"] | None
     """What stands for a missing value; null where there can be none."""
 
@@ -44,14 +44,16 @@ class Output(StatusSection):
     type: Literal["string", "float", "double"]
     """The type of its elements."""
     shape: list[int]
-    """The shape of one row."""
+    """The shape of one row; of a forecast, [horizon, targets]."""
     names: list[str] = Field(default_factory=list)
-    """What its columns are: the classes, or the targets."""
+    """What its last axis is: the classes, or the targets."""
 
 
 class Signature(StatusSection):
     """What model.onnx takes and gives."""
 
+    history: int | None = None
+    """Of a forecast, the rows of a series that one row of the inputs holds, in the order of time; null for others."""
     inputs: list[Input]
     """Raw values, as they are in the source."""
     outputs: list[Output]
@@ -152,12 +154,13 @@ def signature(info: DataInfo) -> Signature:
         raise ValueError("no rows were prepared")
     tensors = info.transforms.tensors
     names = graph_names(tensors)
+    history = info.forecast.history if info.forecast is not None else None
     inputs = [
         Input(
             name=names[one.name],
             column=one.name,
             type=one.type,
-            shape=list(one.shape),
+            shape=list(one.shape if history is None else window_shape(one.shape, history)),
             missing="empty text"
             if one.type == "string"
             else "NaN"
@@ -166,12 +169,22 @@ def signature(info: DataInfo) -> Signature:
         )
         for one in tensors
     ]
-    return Signature(inputs=inputs, outputs=_outputs(info))
+    return Signature(history=history, inputs=inputs, outputs=_outputs(info))
+
+
+def value_shape(info: DataInfo) -> tuple[int, ...]:
+    """The shape of one row of `value`: a number for each target; of a forecast, for each step ahead and target."""
+    return (info.outputs,) if info.forecast is None else (info.forecast.horizon, len(info.target_names))
+
+
+def window_shape(shape: tuple[int, ...], history: int) -> tuple[int, ...]:
+    """The shape of one window of rows of a shape: of a column (1,), its values alone."""
+    return (history,) if shape == (1,) else (history, *shape)
 
 
 def _outputs(info: DataInfo) -> list[Output]:
     if info.classes is None:
-        return [Output(name="value", type="double", shape=[info.outputs], names=info.target_names)]
+        return [Output(name="value", type="double", shape=list(value_shape(info)), names=info.target_names)]
     return [
         Output(name="label", type="string", shape=[]),
         Output(name="probabilities", type="float", shape=[info.outputs], names=info.classes),

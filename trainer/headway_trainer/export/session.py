@@ -28,15 +28,21 @@ class Session:
         options.log_severity_level = 3  # errors alone: warnings are about what it does to the graph
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._inputs = signature.inputs
+        self._history = signature.history or 1
         self._outputs = [one.name for one in signature.outputs]
 
     def run(self, rows: Rows) -> Outputs:
-        """The outputs for raw rows, by their names. Raises what feeds raises for rows of another type."""
+        """The outputs for raw rows, by their names; of a forecast, for windows of rows, one after the other.
+
+        Raises what feeds raises for rows of another type.
+        """
         feeds = {}
         for one in self._inputs:
             tensor = Tensor(name=one.column, type=one.type, shape=tuple(one.shape))
             feeds[one.name] = (
-                array_feed(rows, tensor) if isinstance(rows, np.ndarray) else column_feed(rows[one.column], tensor)
+                array_feed(rows, tensor)
+                if isinstance(rows, np.ndarray)
+                else column_feed(rows[one.column], tensor).reshape(-1, *one.shape)
             )
         return self.feed(feeds)
 
@@ -45,9 +51,9 @@ class Session:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(feeds)), strict=True))
 
     def run_in_batches(self, rows: Rows, size: int) -> Iterator[Outputs]:
-        """The outputs for at most `size` rows at once, in their order."""
-        for start in range(0, len(rows), size):
-            yield self.run(_slice(rows, start, size))
+        """The outputs for at most `size` rows, or windows of rows, at once, in their order."""
+        for start in range(0, len(rows), step := size * self._history):
+            yield self.run(_slice(rows, start, step))
 
 
 def _slice(rows: Rows, start: int, size: int) -> Rows:

@@ -58,7 +58,7 @@ def _export(
     try:
         data = make().SerializeToString()
         takes = signature(info)
-        rows = with_made_rows(read_sample(store, info.transforms), info.transforms)
+        rows = with_made_rows(read_sample(store, info.transforms), info.transforms, takes.history or 1)
         parts = list(Session(data, takes, threads=torch.get_num_threads()).run_in_batches(rows, _BATCH))
         said = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         parity = compare(expected(rows), said, info)

@@ -12,9 +12,10 @@ from headway_trainer.metrics.base import Metric, Ranks
 class TargetErrors:
     """Sums over rows, by target, in standard deviations of the target: of errors and of the targets themselves."""
 
-    def __init__(self, std: Sequence[float], device: torch.device) -> None:
+    def __init__(self, std: Sequence[float], device: torch.device, columns: int | None = None) -> None:
+        """std: of each target; columns: how many numbers a row has, one for each target if none."""
         self._std = torch.tensor(std, dtype=torch.float64)
-        self._sums = torch.zeros(5, len(std), dtype=torch.float64, device=device)
+        self._sums = torch.zeros(5, columns or len(std), dtype=torch.float64, device=device)
 
     def update(self, outputs: torch.Tensor, y: torch.Tensor) -> None:
         """outputs: (rows, targets) or (rows,); y: standardised targets of as many numbers."""

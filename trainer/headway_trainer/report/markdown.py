@@ -14,6 +14,9 @@ _MOST_CLASSES = 20
 """A confusion matrix of more classes is told as its most frequent confusions."""
 _MOST_CONFUSIONS = 15
 _METRICS_AN_EPOCH = 2
+_MOST_STEPS = 12
+"""Steps ahead of a forecast that a table shows; result.json has all."""
+_NAIVE = {"lastValue": "always the last value", "seasonalNaive": "as a season before"}
 
 
 def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
@@ -91,7 +94,10 @@ def _reported(result: RunResult) -> str:
 def _metrics(result: RunResult) -> str:
     parts = {name: getattr(result.metrics, name) for name in _SPLITS}
     parts = {name: values for name, values in parts.items() if values}
-    if result.metrics.baseline:
+    naive = result.metrics.naive
+    if naive:
+        parts |= {f"{_NAIVE.get(name, name)}, test": values for name, values in naive.items()}
+    elif result.metrics.baseline:
         parts[f"{'always the most frequent class' if _classes(result) else 'always the mean'}, test"] = (
             result.metrics.baseline
         )
@@ -99,7 +105,7 @@ def _metrics(result: RunResult) -> str:
         return ""
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
     rows = [(name, *(_number(values.get(name)) for values in parts.values())) for name in names]
-    return f"## Metrics\n\n{_table(('metric', *parts), rows)}{_by_target(result.metrics)}"
+    return f"## Metrics\n\n{_table(('metric', *parts), rows)}{_by_target(result.metrics)}{_by_horizon(result.metrics)}"
 
 
 def _by_target(metrics: Metrics) -> str:
@@ -110,6 +116,20 @@ def _by_target(metrics: Metrics) -> str:
     names = list(next(iter(values.values())))
     rows = [(target, *(_number(one.get(name)) for name in names)) for target, one in values.items()]
     return f"\nBy target, on the {part} part:\n\n{_table(('target', *names), rows)}"
+
+
+def _by_horizon(metrics: Metrics) -> str:
+    """The error of each step ahead; of a long horizon, of some that are equally far apart."""
+    part = next((part for part in reversed(_SPLITS) if metrics.by_horizon.get(part)), None)
+    if part is None:
+        return ""
+    values = metrics.by_horizon[part]
+    horizon = len(next(iter(values.values())))
+    count = min(horizon, _MOST_STEPS)
+    shown = [round(index * (horizon - 1) / max(1, count - 1)) for index in range(count)]
+    rows = [(target, *(_number(errors[step]) for step in shown)) for target, errors in values.items()]
+    steps = [str(step + 1) for step in shown]
+    return f"\nThe mean absolute error by steps ahead, on the {part} part:\n\n{_table(('target', *steps), rows)}"
 
 
 def _gates(result: RunResult) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 
 from headway_api.base import StatusSection
 from headway_api.status import CheckpointStatus, Time
-from headway_trainer.data.info import DataInfo
+from headway_trainer.data.info import DataInfo, Task
 from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export
 
@@ -26,16 +26,16 @@ MetricValues = dict[str, float | None]
 class DataSummary(StatusSection):
     """The data, as far as the result tells of it."""
 
-    task: Literal["classification", "regression"]
+    task: Task
     """What is learnt."""
     rows: dict[str, int]
     """Rows of train, validation and test."""
     input_shape: list[int]
     """The shape of one row."""
     classes: list[str] | None = None
-    """The class names in the order of their labels; null for regression."""
+    """The class names in the order of their labels; null for numbers."""
     class_balance: dict[str, dict[str, int]] | None = None
-    """Rows of each class in each part; null for regression."""
+    """Rows of each class in each part; null for numbers."""
     content_hash: str
     """sha256 over the source's content."""
     scaling: str
@@ -151,7 +151,13 @@ class Metrics(StatusSection):
     test: MetricValues = Field(default_factory=dict)
     """On the test part, which nothing has seen before."""
     baseline: MetricValues = Field(default_factory=dict)
-    """On the test part, of always saying the most frequent class of the training part, or its mean."""
+    """On the test part, of always saying the most frequent class of the training part, or its mean; of a forecast, of
+    the better one in `naive`."""
+    naive: dict[str, MetricValues] = Field(default_factory=dict)
+    """On the test part, of forecasts that need no model: `lastValue` says the last known value for all steps,
+    `seasonalNaive` what was a season before."""
+    by_horizon: dict[str, dict[str, list[float | None]]] = Field(default_factory=dict)
+    """Of a forecast, the mean absolute error of each step ahead, in the target's units: by part and by target."""
     reported: MetricValues = Field(default_factory=dict)
     """What a training function of the user's own reported last, by its own names."""
     by_target: dict[str, dict[str, MetricValues]] = Field(default_factory=dict)

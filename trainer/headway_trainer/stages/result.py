@@ -23,7 +23,9 @@ def run_result(
 ) -> RunResult:
     """All of result.json but the files. standards: what gates compare with; none where none does."""
     spec = run.spec
-    metrics = Metrics.model_validate(end.metrics | {"by_target": end.by_target})
+    metrics = Metrics.model_validate(
+        end.metrics | {"by_target": end.by_target, "by_horizon": end.by_horizon, "naive": end.naive}
+    )
     gates = judge(evaluation.gates or [], metrics, standards.by_gate if standards is not None else None)
     failure = failed(gates)
     known = info.warnings if info is not None else []  # the data's profile has these

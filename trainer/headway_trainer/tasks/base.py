@@ -46,7 +46,26 @@ class ValuePrediction(StatusSection):
         return {"value": outputs.double().reshape(len(outputs), -1) * std + mean}
 
 
-Prediction = ClassPrediction | ValuePrediction
+class ForecastPrediction(StatusSection):
+    """From outputs to the next steps: `value`, (rows, horizon, targets), is `output * std + mean`, in float64."""
+
+    kind: Literal["forecast"] = "forecast"
+    targets: list[str]
+    """The targets' names."""
+    horizon: int
+    """The steps that are forecast."""
+    mean: list[float]
+    """The mean of each target over the rows of training."""
+    std: list[float]
+    """The standard deviation of each target over the rows of training, 1 for a constant one."""
+
+    def of(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """outputs: (rows, horizon * targets), of any float type."""
+        mean, std = (outputs.new_tensor(numbers, dtype=torch.float64) for numbers in (self.mean, self.std))
+        return {"value": outputs.double().reshape(len(outputs), self.horizon, -1) * std + mean}
+
+
+Prediction = ClassPrediction | ValuePrediction | ForecastPrediction
 """What a model's outputs mean: numbers alone, so that it can be written down and exported."""
 
 

@@ -41,10 +41,7 @@ class Regression:
 
     def loss(self, outputs: torch.Tensor, y: torch.Tensor, reduction: Reduction = "none") -> torch.Tensor:
         """The squared error of each row, a mean over the targets."""
-        outputs = outputs.reshape(y.shape)
-        if reduction == "mean":
-            return functional.mse_loss(outputs, y)
-        return functional.mse_loss(outputs, y, reduction="none").reshape(len(y), -1).mean(dim=1)
+        return squared_error(outputs, y, reduction)
 
     def metrics(self, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:  # noqa: ARG002 - of any size
         """The named metrics, in the targets' own units."""
@@ -59,3 +56,11 @@ class Regression:
     def shapes(self, rows: int) -> list[tuple[int, ...]]:
         """(rows, targets); for one target also (rows,)."""
         return [(rows, self.outputs), *([(rows,)] if self.outputs == 1 else [])]
+
+
+def squared_error(outputs: torch.Tensor, y: torch.Tensor, reduction: Reduction) -> torch.Tensor:
+    """The squared error of each row, (rows,), a mean over its numbers; with reduction mean, their mean, ()."""
+    outputs = outputs.reshape(y.shape)
+    if reduction == "mean":
+        return functional.mse_loss(outputs, y)
+    return functional.mse_loss(outputs, y, reduction="none").reshape(len(y), -1).mean(dim=1)

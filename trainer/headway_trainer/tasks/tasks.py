@@ -8,9 +8,10 @@ from headway_api.metrics import METRICS
 from headway_trainer.data.info import DataInfo
 from headway_trainer.tasks.base import Task
 from headway_trainer.tasks.classification import Classification
+from headway_trainer.tasks.forecasting import Forecasting
 from headway_trainer.tasks.regression import Regression
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression, Forecasting)}
 
 
 def task_of(info: DataInfo) -> Task:

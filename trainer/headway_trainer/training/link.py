@@ -65,6 +65,10 @@ class Judged(StatusSection):
 
     metrics: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     """The final metrics by split and name; none for one that is no finite number."""
+    naive: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """Of a forecast, the metrics on the test part of those that need no model, by their names."""
+    by_horizon: dict[str, dict[str, list[float | None]]] = Field(default_factory=dict)
+    """Of a forecast, the mean absolute error of each step ahead, by split and target."""
     by_target: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
     """Those of each of several targets, by split, target and name."""
     confusion_matrix: list[list[int]] | None = None

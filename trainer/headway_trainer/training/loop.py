@@ -52,9 +52,9 @@ class Loop:
         self._rows = len(inputs.train[1])
         self._global_rows = inputs.info.rows["train"]
         self._steps = steps_per_epoch(self._global_rows, inputs.spec.batch_size, inputs.group.world_size)
-        self._train = Batches(inputs.train, inputs.info, inputs.device, inputs.train_weights)
+        self._train = Batches(inputs.train, inputs.info, inputs.device, inputs.train_weights, series=inputs.series)
         self._validation = on_device(inputs.validation, inputs.device)
-        self._feed = Feed(inputs.info, inputs.device)
+        self._feed = Feed(inputs.info, inputs.device, inputs.series)
         self._model = inputs.model.to(inputs.device)
         self._precision, note = agreed_precision(inputs.spec.precision, inputs.device, inputs.group)
         self._updates = Updates(inputs, self._precision, inputs.spec.epochs * self._steps)

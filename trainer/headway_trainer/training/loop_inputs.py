@@ -38,6 +38,8 @@ class LoopInputs:
     clock: Callable[[], float] = time.monotonic
     train_weights: torch.Tensor | None = None
     """Of the rows of train, float32 (rows,), their mean over all ranks 1; without them each row counts 1."""
+    series: torch.Tensor | None = None
+    """Of a forecast, the rows that windows are made of (`data.shards.read_series`)."""
     validation_weights: torch.Tensor | None = None
     """Of the rows of validation, on the same scale."""
 

@@ -46,8 +46,10 @@ class Column:
 
 
 def dividing(data: Data) -> Dividing | None:
-    """The column that divides the rows by what the job says; none where chance or the source does."""
+    """The column that divides the rows by what the job says; none where chance or the source does. A forecast divides
+    by time alone."""
     methods = METHODS if data.split.method == "auto" else (data.split.method,)
+    methods = ("time",) if data.task == "forecasting" else methods
     for name, column in (data.columns or {}).items():
         if column.role in METHODS and column.role in methods:
             return Dividing(column.role, name)
