@@ -331,6 +331,22 @@ OF_SPLITS = [
     _made(PARTS, {"data/split/method": "random"}, "data.split.method", "random has no effect"),
     _made(PARTS, {"data/columns": {"a": {"role": "fold"}}}, "data.columns.a.role", "fold has no effect"),
     _made(TABLE, {"data/split/train": 0.9}, "data.split", "must add up to 1"),
+    _made(SALES, {"data/split/folds": 5}, "data.split.folds", "windows"),
+    _made(PARTS, {"data/split/folds": 5}, "data.split.folds", "source.parts.validation gives the latter"),
+    _made(
+        OWN_LOOP,
+        {"data": {"source": {"builtin": {"name": "iris"}}, "split": {"folds": 5}}},
+        "data.split.folds",
+        "built-in loop",
+        "training.entrypoint",
+    ),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "fold"}}, "data/split": {"folds": 5}},
+        "data.split.folds",
+        '"a" with the role fold',
+        "the role group",
+    ),
 ]
 
 OF_TRAINING = [

@@ -11,7 +11,7 @@ from rich.table import Table
 from headway_cli.profile_table import print_profile
 
 if TYPE_CHECKING:
-    from headway_trainer.report.model import RunResult, TrainingSummary
+    from headway_trainer.report.model import CrossValidation, RunResult, TrainingSummary
 
 _MODEL_FILES = ("model", "onnx")
 """The artifacts that people look for first."""
@@ -22,6 +22,8 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     columns = {"train": result.metrics.train, "validation": result.metrics.validation, "test": result.metrics.test}
     if any(columns.values()):
         console.print(_by_part(result, columns))
+    if result.cross_validation is not None:
+        console.print(_by_fold(result.cross_validation, result.job))
     if result.metrics.reported:
         console.print(_reported(result))
     if result.data is not None and result.data.profile.columns:
@@ -64,6 +66,18 @@ def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> 
         table.add_column(f"{split}\n({rows} rows)" if rows is not None else split, justify="right")
     for name in dict.fromkeys(name for values in columns.values() for name in values):
         table.add_row(name, *(_shown(values.get(name)) for values in columns.values()))
+    return table
+
+
+def _by_fold(folds: CrossValidation, job: str) -> Table:
+    table = Table(title=f"{job}: {len(folds.folds)}-fold cross-validation")
+    table.add_column("metric")
+    for title in ("mean", "standard deviation", "lowest", "highest"):
+        table.add_column(title, justify="right")
+    for name, mean in folds.mean.items():
+        values = [value for one in folds.folds if (value := one.metrics.get(name)) is not None]
+        ends = (min(values), max(values)) if values else (None, None)
+        table.add_row(name, *(_shown(value) for value in (mean, folds.standard_deviation.get(name), *ends)))
     return table
 
 

@@ -21,7 +21,8 @@ class Terminal:
         # A training function of the user's own counts its epochs as it likes.
         self._epochs = spec.training.epochs if spec.training and not spec.training.entrypoint else None
         self._live = Live(Text("Preparing"), console=console, refresh_per_second=8, transient=True)
-        self._epoch: int | None = None
+        self._section: object = None
+        """What a new line is printed for: an epoch, or other folds."""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -38,8 +39,8 @@ class Terminal:
         line = progress_line(progress, self._epochs)
         if self._console.is_terminal:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
-        elif progress.progress.epoch != self._epoch:
-            self._epoch = progress.progress.epoch
+        elif (section := (progress.progress.epoch, progress.progress.scope)) != self._section:
+            self._section = section
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def note(self, sentence: str) -> None:
@@ -56,6 +57,8 @@ def progress_line(file: ProgressFile, epochs: int | None) -> str:
     if progress.stage != "Training":
         return progress.stage
     parts = []
+    if progress.scope is not None:
+        parts += [progress.scope, *([f"{progress.percent}%"] if progress.percent is not None else [])]
     if progress.epoch is not None:
         parts.append(f"epoch {progress.epoch}/{epochs}" if epochs else f"epoch {progress.epoch}")
     parts += [f"step {progress.step}"] if progress.step is not None else []

@@ -160,6 +160,12 @@ class Split(Section):
     """
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Seeds the split, so that it stays while `spec.seed` changes; `spec.seed` if absent."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Cross-validation: so many models are trained beside the one that is kept, each judged on a fold of its own.
+
+    The rows outside the test part are divided into the folds: by group or in the order of time where a column has such
+    a role, else at random. The model that is kept is trained as without folds. None if absent.
+    """
 
 
 _FILES = "has(self.source.uri) ? self.source.uri : has(self.source.parts) ? self.source.parts.train : ''"

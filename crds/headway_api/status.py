@@ -205,10 +205,12 @@ class Progress(StatusSection):
     """Share of the planned optimiser steps that is done; absent for a training.entrypoint."""
     stage: Annotated[Literal["Preparing", "Training", "Evaluating", "Publishing"], OrElse("Preparing")] = "Preparing"
     """What the driver is doing."""
+    scope: Word | None = None
+    """Which of several models are trained now, as `fold-2, fold-3 (1 of 5 done)`; absent for the one that is kept."""
     epoch: Count | None = None
     """The epoch, counted from 1."""
     step: Count | None = None
-    """Optimiser steps done since the first attempt."""
+    """Optimiser steps done since the first attempt, of all models that the job trains."""
     eta_seconds: Count | None = None
     """Expected seconds to the end of training."""
     samples_per_second: Annotated[float | None, AfterValidator(_rate)] = None

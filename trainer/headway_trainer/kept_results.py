@@ -39,10 +39,15 @@ def digest_of(*inputs: BaseModel | JsonValue | Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([FORMAT, *told], sort_keys=True).encode()).hexdigest()
 
 
+def kept_path(name: str, folder: str = "") -> str:
+    """Where a result is kept, below a folder of the run's."""
+    return f"{folder}/{FOLDER}/{name}.json".lstrip("/")
+
+
 def recall(store: Store, name: str, digest: str, kind: type[Result]) -> Result | None:
     """The result that was kept under a name, if it came from the same; none if there is none. Raises StorageError."""
     with contextlib.suppress(NotFound, ValidationError):
-        kept = Kept.model_validate_json(store.read(_path(name)))
+        kept = Kept.model_validate_json(store.read(kept_path(name)))
         return kind.model_validate(kept.result) if kept.digest == digest else None
     return None
 
@@ -50,8 +55,4 @@ def recall(store: Store, name: str, digest: str, kind: type[Result]) -> Result |
 def keep(store: Store, name: str, digest: str, result: StatusSection) -> None:
     """Keep a result for the next attempt. Raises StorageError."""
     kept = Kept(digest=digest, result=result.model_dump(mode="json"))
-    store.write(_path(name), kept.model_dump_json().encode())
-
-
-def _path(name: str) -> str:
-    return f"{FOLDER}/{name}.json"
+    store.write(kept_path(name), kept.model_dump_json().encode())

@@ -36,8 +36,10 @@ class Sink(Protocol):
         """There will be no more."""
 
 
-def to_file(run: wire.RunFile, progress: TrainProgress, steps_lost: int | None) -> wire.ProgressFile:
-    """The loop's progress as the operator reads it."""
+def to_file(
+    run: wire.RunFile, progress: TrainProgress, steps_lost: int | None, scope: str | None = None
+) -> wire.ProgressFile:
+    """The loop's progress as the operator reads it. scope: which of several models are trained now, in words."""
     percent = min(100, 100 * progress.done // progress.planned) if progress.planned else None
     return wire.ProgressFile(
         uid=run.uid,
@@ -45,6 +47,7 @@ def to_file(run: wire.RunFile, progress: TrainProgress, steps_lost: int | None) 
         progress=Progress(
             percent=percent,
             stage="Evaluating" if progress.stage == "Evaluating" else "Training",
+            scope=scope,
             epoch=progress.epoch or None,
             step=None if progress.counts_reports else progress.step,
             eta_seconds=eta_seconds(progress),

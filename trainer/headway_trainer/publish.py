@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 
 from headway_api import status
-from headway_trainer.data.preparation import forget
+from headway_trainer.data.preparation import CHILDREN, forget
 from headway_trainer.data.reference import REFERENCE_FILE
 from headway_trainer.errors import StorageError
 from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
@@ -128,6 +128,9 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
         for name, value in values.items()
         if value is not None
     }
+    folds = result.cross_validation
+    for suffix, of_folds in (("", folds.mean), ("Std", folds.standard_deviation)) if folds is not None else ():
+        metrics |= {f"folds/{name}{suffix}": f"{value:.6g}" for name, value in of_folds.items() if value is not None}
     named = [own, *(one for one in result.artifacts if one.path in {MODEL_FILE, ONNX_FILE, REPORT_FILE})]
     return status.Result(
         metrics=metrics,
@@ -146,7 +149,7 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
 def tidy(store: Store) -> None:
     """Delete what only an unfinished run needs. Raises StorageError."""
     forget(store)
-    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER):
+    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER, CHILDREN):
         store.delete(path)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from headway_api import wire
 from headway_api.status import Result
 from headway_trainer.outcome import Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
+from headway_trainer.run_progress import Part, scope_told, together
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd, TrainProgress
@@ -41,34 +42,58 @@ class Reporter:
         self.told = Told(wire.ProgressFile(uid=run.uid, attempt=run.attempt))
         self._run, self._sink, self.note = run, sink, note
         self._told_at = time.monotonic()
+        self._parts: dict[str, Part] = {}
+        self._lock = threading.RLock()
+        """Children that are trained side by side tell from threads of their own."""
 
     def warn(self, sentence: str) -> None:
         """Tell people a sentence that is no error; once is enough."""
-        if sentence not in self.told.warnings:
+        with self._lock:
+            if sentence in self.told.warnings:
+                return
             self.told.warnings.append(sentence)
             self.told.notes.append(sentence)
-            self.note(sentence)
+        self.note(sentence)
 
-    def progress(self, progress: TrainProgress, steps: StepKeeper) -> None:
-        """Tell how far training is. steps: knows what was lost of the attempt before."""
+    def expect(self, weights: Mapping[str, int]) -> None:
+        """Say which trainings there will be, by their scopes, and what share each has of the work."""
+        with self._lock:
+            self._parts = {scope: Part(weight=max(1, weight)) for scope, weight in weights.items()}
+
+    def progress(self, progress: TrainProgress, steps: StepKeeper, scope: str = "", *, ended: bool = False) -> None:
+        """Tell how far a training is. steps: knows what it lost of the attempt before; ended: whether it is over."""
+        with self._lock:
+            part = self._parts.setdefault(scope, Part())
+            part.progress, part.lost = progress, steps.take(progress)
+            part.state = "done" if ended else "running"
+            if len(self._parts) > 1:
+                progress, lost = together(self._parts)
+            else:
+                lost = part.lost
+            self._take_notes(progress)
+            told = to_file(self._run, progress, lost, scope_told(self._parts))
+            if not told.progress.metrics:
+                kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
+                told = told.model_copy(update={"progress": kept})
+            self._tell(told)
+
+    def _take_notes(self, progress: TrainProgress) -> None:
         for sentence in progress.notes:
             if sentence not in self.told.notes:
                 self.told.notes.append(sentence)
                 self.note(sentence)
-        told = to_file(self._run, progress, steps.take(progress))
-        if not told.progress.metrics:
-            kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
-            told = told.model_copy(update={"progress": kept})
-        self._tell(told)
 
     def stage(self, name: str) -> None:
         """Tell what the driver does now: one of the words of `status.progress.stage`."""
-        progress = self.told.progress.progress.model_copy(update={"stage": name, "update_time": now()})
-        self._tell(self.told.progress.model_copy(update={"progress": progress}))
+        with self._lock:
+            progress = self.told.progress.progress.model_copy(update={"stage": name, "update_time": now()})
+            self._tell(self.told.progress.model_copy(update={"progress": progress}))
 
     def alive(self) -> None:
         """Called at each turn of a loop of the driver's: so the heartbeat proves that it turns."""
-        if time.monotonic() - self._told_at >= HEARTBEAT_SECONDS:
+        if time.monotonic() - self._told_at < HEARTBEAT_SECONDS:
+            return
+        with self._lock:
             self._tell(self.told.progress)
 
     @contextlib.contextmanager
@@ -90,9 +115,10 @@ class Reporter:
 
     def succeeded(self, end: TrainEnd) -> wire.Outcome:
         """The Outcome of an attempt that has published what training ended with."""
-        return self._outcome(outcome="Succeeded", message=" ".join(end.notes)).model_copy(
-            update={"checkpoint": end.checkpoint, "resumed_from_step": end.resumed_from_step}
-        )
+        word = self._outcome(outcome="Succeeded", message=" ".join(end.notes))
+        if len(self._parts) > 1:
+            return word  # steps are those of all trainings
+        return word.model_copy(update={"checkpoint": end.checkpoint, "resumed_from_step": end.resumed_from_step})
 
     def failed(self, verdict: Verdict) -> wire.Outcome:
         """The Outcome of an attempt that did not succeed."""

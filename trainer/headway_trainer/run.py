@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.model import estimator_of
+from headway_trainer.data.preparation import CHILDREN
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, idle_beside, threads
 from headway_trainer.progress import Sink
 from headway_trainer.ray.runtime import Head
 from headway_trainer.reporter import Reporter
+from headway_trainer.seeds import child_seed
+from headway_trainer.side_by_side import side_by_side
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import Checkpoints, now
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from headway_trainer.ray.train_stage import TrainingStage
 
 log = logging.getLogger("headway.run")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,17 @@ class Surroundings:
 
 
 class Run:
-    """One attempt of a run."""
+    """One attempt of a run: the job's own (scope ""), or that of a child, such as a fold.
 
-    def __init__(self, file: wire.RunFile, around: Surroundings, reporter: Reporter) -> None:
+    A child is a run in all respects: it has a folder of its own in its parent's, with rows, checkpoints and results of
+    stages; seeds, keys in Ray's key-value store and names in progress of its own; and it can be stopped by itself.
+    """
+
+    def __init__(self, file: wire.RunFile, around: Surroundings, reporter: Reporter, *, scope: str = "") -> None:
         """Raises UserError for a storage that cannot be meant, and StorageError."""
-        self.file, self.around, self.reporter = file, around, reporter
+        self.file, self.around, self.reporter, self.scope = file, around, reporter, scope
+        self.stop = threading.Event() if scope else around.stop
+        """Set when this run is asked to stop."""
         self.started, self.began = now(), time.monotonic()
         """When this attempt began: for people, and to tell how long it took."""
         self.store = Store.open(file.storage_uri, around.storage_secret_dir)
@@ -88,6 +98,35 @@ class Run:
         """What each training process computes with on the CPU."""
         return threads(self.spec.workers, self.around.cores)
 
+    def child(self, scope: str, *, workers: int) -> Run:
+        """A run beside this one, for so many of its workers. scope: its name, for example `fold-1`.
+
+        It takes this attempt's place in the child's folder: no older attempt can commit there any more. Raises
+        StorageError.
+        """
+        each = self.spec.workers.model_copy(update={"replicas": workers})
+        spec = self.spec.model_copy(update={"seed": child_seed(self.spec.seed, scope), "workers": each})
+        uri = wire.below(self.file.storage_uri, f"{CHILDREN}/{scope}")
+        file = self.file.model_copy(update={"storage_uri": uri, "spec": spec})
+        around = replace(
+            self.around,
+            gpus=self.around.gpus * workers // self.spec.workers.replicas,
+            cores=self.around.cores * workers // self.spec.workers.replicas,
+        )
+        child = Run(file, around, self.reporter, scope=f"{self.scope}/{scope}".lstrip("/"))
+        child.checkpoints.claim()
+        return child
+
+    def side_by_side(self, children: Sequence[Run], work: Callable[[Run], Value]) -> list[Value]:
+        """What work gives for each child: as many at once as this run's workers suffice for, without another Ray.
+
+        When one raises, or a stop is asked for, the others are stopped, too, and take a checkpoint. Raises what the
+        first one has raised.
+        """
+        most = max((child.spec.workers.replicas for child in children), default=1)
+        at_once = max(1, self.spec.workers.replicas // most)
+        return side_by_side(children, work, at_once=at_once, stop=self.stop, alive=self.reporter.alive)
+
     def fence(self) -> None:
         """Raise StorageError if a newer attempt has claimed the run: then nothing may be written or deleted here."""
         self.checkpoints.refuse_if_fenced()
@@ -107,7 +146,7 @@ class Run:
         workers, estimator = self.spec.workers, estimator_of(self.spec.model)
         unused = idle_beside(estimator, workers) if estimator else gpus_unused(workers, self.around.gpus)
         for sentence in (unused, cores_short(workers, self.around.cores)):
-            if sentence is not None:
+            if sentence is not None and not self.scope:
                 self.reporter.warn(sentence)
         return function(
             TrainingStage(
@@ -117,11 +156,12 @@ class Run:
                 code_dir=self.around.code_dir,
                 gpus=0 if estimator else gpus_for_each(workers, self.around.gpus),
                 threads=self.threads,
-                stop=self.around.stop,
-                on_progress=lambda progress: self.reporter.progress(progress, self.steps),
+                stop=self.stop,
+                on_progress=lambda progress: self.reporter.progress(progress, self.steps, self.scope),
                 note=self.around.note,
                 alive=self.reporter.alive,
                 warn=self.reporter.warn,
+                scope=self.scope,
             )
         )
 
@@ -130,7 +170,7 @@ class Run:
         wanted, processes = self.spec.workers.replicas, self.spec.workers.processes_each
         seconds = self.spec.scheduling.startup_deadline_seconds
         deadline = time.monotonic() + seconds
-        while not self.around.stop.is_set():
+        while not self.stop.is_set():
             self.reporter.alive()
             there = self.around.head.wait_for_processes(wanted * processes, time.monotonic() + 1) // processes
             if there >= wanted:

@@ -31,6 +31,11 @@ def order_seed(seed: int, epoch: int, rank: int) -> int:
     return derived_seed(seed, epoch, rank)
 
 
+def child_seed(seed: int, scope: str) -> int:
+    """Of a child of a run: what `spec.seed` is for it, from 0 to 2**31 - 1."""
+    return derived_seed(seed, *scope.encode()) % 2**31
+
+
 def derived_seed(*parts: int) -> int:
     """One seed of 63 bits from several numbers that are not negative; different numbers give unrelated seeds."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import DIVIDING, facts, forecasts, roles
+from headway_api.consistency.facts import DIVIDING, by_fold, facts, forecasts, own_loop, roles
 from headway_api.data import Data
 from headway_api.wording import shown
 
@@ -90,4 +90,41 @@ def seed_without_chance(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         yield BrokenRule(f"seed has no effect, as a split by {method} draws nothing: take it out", (*_SPLIT, "seed"))
 
 
-CHECKS = (method_without_a_column, several_dividing_columns, nothing_left_to_divide, seed_without_chance)
+def folds_that_cannot_be(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Folds of rows that are divided already, or that another function trains on."""
+    data = spec.data
+    if data is None or data.split.folds is None:
+        return
+    here, parts = (*_SPLIT, "folds"), data.source.parts
+    if own_loop(spec):
+        yield BrokenRule(
+            "folds are trained by the built-in loop, and training.entrypoint takes its place: take one of the two out",
+            here,
+        )
+    if forecasts(data):
+        yield BrokenRule(
+            "folds divide rows, and a forecast learns from windows of them: take folds out, or write another data.task",
+            here,
+        )
+    if parts is not None and parts.validation is not None:
+        yield BrokenRule(
+            "folds divide training and validation rows anew, but data.source.parts.validation gives the latter: add"
+            " its files to data.source.parts.train, or take folds out",
+            here,
+        )
+    if by_fold(data):
+        column = next(iter(roles(data, "fold")), "")
+        yield BrokenRule(
+            f"the column {shown(column)} with the role fold divides the rows already: take folds out, or give the"
+            " column the role group, so that the rows of each of its values stay in one fold",
+            here,
+        )
+
+
+CHECKS = (
+    method_without_a_column,
+    several_dividing_columns,
+    nothing_left_to_divide,
+    seed_without_chance,
+    folds_that_cannot_be,
+)

@@ -80,7 +80,7 @@ def test_how_the_fit_ended_is_told_whatever_its_last_progress_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: TrainProgress | Exception
 ) -> None:
     monkeypatch.setattr(stages, "Fitting", lambda _: Ended(UserError("lower the learning rate")))
-    monkeypatch.setattr(stages, "DriverLink", lambda: Link(last))
+    monkeypatch.setattr(stages, "DriverLink", lambda _: Link(last))
     told: list[TrainProgress] = []
     with pytest.raises(UserError, match="lower the learning rate"):
         stages.train(made(tmp_path, on_progress=told.append), data_info(1, 0))
@@ -135,7 +135,11 @@ def test_a_function_that_reports_nothing_is_told_to_go_on_by_its_steps_and_lost_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="headway.training")
-    for name, stand_in in (("Fitting", lambda _: Training(700)), ("DriverLink", Steps), ("Reports", Reported)):
+    for name, stand_in in (
+        ("Fitting", lambda _: Training(700)),
+        ("DriverLink", lambda _: Steps()),
+        ("Reports", Reported),
+    ):
         monkeypatch.setattr(stages, name, stand_in)
     monkeypatch.setattr(stages, "Rhythm", lambda: Rhythm(Ticks(0.25)))
     warned: list[str] = []

@@ -5,7 +5,7 @@ The same for training and for `headway profile`: nothing is encoded or written h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.resolve import Resolved, resolve
 from headway_trainer.data.schema import Column, Schema
 from headway_trainer.data.split import Column as DividingColumn
-from headway_trainer.data.split import Parts, divide, dividing
+from headway_trainer.data.split import Parts, divide, divide_folds, dividing
 from headway_trainer.data.targets import Target
 from headway_trainer.data.weights import weights_of
 from headway_trainer.data.written import problem_of, quoted
@@ -53,6 +53,8 @@ class Examined:
     """What is predicted; none where the spec names nothing, or where it cannot be learnt."""
     parts: Parts | None = None
     """Which rows train, choose and judge the model; none without a target."""
+    folds: list[Parts] = field(default_factory=list)
+    """The training and validation rows of each fold, where the spec asks for folds."""
     weights: npt.NDArray[np.float32] | None = None
     """How much each row counts in training, (rows,): 1 in the mean over the training part; none for all alike."""
     plan: Plan | None = None
@@ -93,7 +95,8 @@ def examine(spec: Data, seed: int, content: TableContent | ArrayContent, *, stri
             known.warnings += known.target.warnings
             known.target_called, known.target_names = _called(content, known, known.target.outputs)
             known.parts = _split(spec, seed, known.target, content, known)
-            known.weights = weights_of(known.schema, known.table, known.parts.indices[0], _where(content))
+            known.folds = _folds(spec, seed, known.target, content, known)
+            known.weights = weights_of(known.schema, known.table, known.parts.indices[0], where_of(content))
             known.plan = _plan(spec, seed, content, known, known.parts)
     except UserError as error:
         if strict:
@@ -237,11 +240,7 @@ def _target_values(values: pa.ChunkedArray, column: Column, content: TableConten
 
 
 def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayContent, known: Examined) -> Parts:
-    labels = target.values if spec.split.stratify == "auto" and target.task == "classification" else None
-    found = dividing(spec)
-    column = None
-    if found is not None and known.table is not None:
-        column = DividingColumn(found, known.table.column(found.column), _where(content))
+    labels, column = _divides(spec, target, content, known)
     try:
         return divide(len(target.values), spec.split, seed, labels=labels, given=content.parts, column=column)
     except ValueError as error:
@@ -251,7 +250,47 @@ def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayC
 def _plan(spec: Data, seed: int, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Plan | None:
     if spec.task != "forecasting" or known.table is None:
         return None
-    return plan_forecast(spec, known.schema, known.table, parts, seed=seed, where=_where(content))
+    return plan_forecast(spec, known.schema, known.table, parts, seed=seed, where=where_of(content))
+
+
+def _folds(spec: Data, seed: int, target: Target, content: TableContent | ArrayContent, known: Examined) -> list[Parts]:
+    """The folds that the spec asks for; what people should know of them is added to what is known."""
+    parts = known.parts
+    if spec.split.folds is None or parts is None:
+        return []
+    labels, column = _divides(spec, target, content, known)
+    try:
+        folds = divide_folds(parts, spec.split.folds, seed, labels=labels, column=column)
+    except ValueError as error:
+        raise UserError(f"data.split: {error}") from error
+    known.notes += [folds[0].by] if folds[0].by else []
+    if target.classes is not None:
+        known.warnings += _classes_not_learnt(target.values, target.classes, folds)
+    return folds
+
+
+def _classes_not_learnt(labels: npt.NDArray[Any], classes: Sequence[str], folds: Sequence[Parts]) -> list[str]:
+    """A warning for each class that some fold validates without having trained on it."""
+    lost: dict[int, list[int]] = {}
+    for number, fold in enumerate(folds, 1):
+        for label in np.setdiff1d(labels[fold.indices[1]], labels[fold.indices[0]]).tolist():
+            lost.setdefault(label, []).append(number)
+    return [
+        f"Class {classes[label]!r} has no row in the training part of {listed([f'fold {one}' for one in numbers])}, "
+        "which is judged on it all the same."
+        for label, numbers in sorted(lost.items())
+    ]
+
+
+def _divides(
+    spec: Data, target: Target, content: TableContent | ArrayContent, known: Examined
+) -> tuple[npt.NDArray[np.int64] | None, DividingColumn | None]:
+    """The labels whose shares are kept, and the column that divides, where there are such."""
+    labels = target.values if spec.split.stratify == "auto" and target.task == "classification" else None
+    found = dividing(spec)
+    if found is None or known.table is None:
+        return labels, None
+    return labels, DividingColumn(found, known.table.column(found.column), where_of(content))
 
 
 def _check_parts(
@@ -302,7 +341,8 @@ def _classes_in_parts(spec: Data, target: Target, parts: Parts) -> tuple[list[st
     return warnings, notes
 
 
-def _where(content: TableContent | ArrayContent) -> Callable[[int], str]:
+def where_of(content: TableContent | ArrayContent) -> Callable[[int], str]:
+    """How a row, by its number, is told to people."""
     return content.where if isinstance(content, TableContent) else lambda row: f"row {row + 1}"
 
 

@@ -8,19 +8,20 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from headway_api import wire
 from headway_api.base import StatusSection
 from headway_api.data import Data
 from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.examine import Examined, examine, profile_of
+from headway_trainer.data.examine import Examined, examine, profile_of, where_of
 from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.forecast.write import sample_windows, write_windows
@@ -32,7 +33,9 @@ from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
 from headway_trainer.data.transform import ArrayChain, Chain, Number, Step, TableChain
+from headway_trainer.data.weights import weights_of
 from headway_trainer.errors import NotFound
+from headway_trainer.kept_results import kept_path
 from headway_trainer.seeds import split_seed
 from headway_trainer.storage import FileDigest, Store
 
@@ -41,6 +44,8 @@ ARRAY = "x"
 """What the features of a source of arrays are called."""
 BLOCK_BYTES = 4 * 1024 * 1024
 """Features that are made and written at once."""
+CHILDREN = "children"
+"""The folder of what belongs to the trainings that a run has beside its own."""
 FORMAT = 5
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
 
@@ -54,6 +59,8 @@ class Prepared(StatusSection):
     """All its arrays, by their paths in the run's folder."""
     source: Fingerprint | None = None
     """What the source's files were like; none for a built-in set."""
+    folds: list[DataInfo] = Field(default_factory=list)
+    """What is known of the rows of each fold, whose arrays are in the folder of `fold_folder`."""
 
 
 def prepare(
@@ -73,20 +80,26 @@ def prepare(
     """
     digest = data_digest(spec, seed)
     found = _prepared(store, digest)
-    damaged = None if found is None else _damage(store, found.files)
+    damaged = None if found is None else _damage(store, [one for one in found.files if not _is_done(store, one)])
     if found is not None and damaged is None:
         return found.info
     # First, so that a file that changes while it is read counts as changed since.
     source = sources.take_fingerprint(spec, volume_dir=volume_dir, secret_dir=secret_dir)
     content = sources.load(spec, volume_dir=volume_dir, secret_dir=secret_dir)
     fence()
-    info, files = _prepare(spec, seed, content, digest, store)
+    known = examine(spec, split_seed(spec, seed), content)
+    info, files = _prepare(spec, content, known, digest, store)
+    folds = [
+        _prepare_fold(spec, content, known, digest, store, number=number) for number in range(1, len(known.folds) + 1)
+    ]
+    files += [file for _, those in folds for file in those]
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
         info = info.model_copy(update={"profile": info.profile.with_note(note)})
     fence()
-    store.write(INFO_FILE, Prepared(info=info, files=files, source=source).model_dump_json(indent=2).encode())
+    prepared = Prepared(info=info, files=files, source=source, folds=[fold for fold, _ in folds])
+    store.write(INFO_FILE, prepared.model_dump_json(indent=2).encode())
     return info
 
 
@@ -121,6 +134,13 @@ def forget(store: Store) -> None:
         store.delete(path)
     if not store.list(folder):
         store.delete(folder)
+    for name in store.list(CHILDREN):
+        forget(store.child(CHILDREN, name))
+
+
+def fold_folder(number: int) -> str:
+    """The folder, in the run's, of what belongs to a fold, counted from 1."""
+    return f"{CHILDREN}/fold-{number}"
 
 
 def data_digest(spec: Data, seed: int) -> str:
@@ -150,10 +170,40 @@ def _damage(store: Store, files: Sequence[FileDigest]) -> str | None:
     return None
 
 
+def prepared_folds(store: Store) -> list[DataInfo]:
+    """What is known of the rows of each fold, once `prepare` has returned. Raises StorageError."""
+    return Prepared.model_validate_json(store.read(INFO_FILE)).folds
+
+
+def _is_done(store: Store, file: FileDigest) -> bool:
+    """Whether an array is of a fold that has ended: it may be gone."""
+    folder, _, _ = file.name.rpartition("/data/")
+    return folder != "" and store.exists(kept_path("train", folder))
+
+
 def _prepare(
-    spec: Data, seed: int, content: TableContent | ArrayContent, digest: str, store: Store
+    spec: Data, content: TableContent | ArrayContent, known: Examined, digest: str, store: Store
 ) -> tuple[DataInfo, list[FileDigest]]:
-    known = examine(spec, split_seed(spec, seed), content)
+    info, files, chain = _transformed(spec, content, known, digest, store)
+    files += _keep(store, content, known, chain)
+    return info.model_copy(update={"profile": profile_of(known, content)}), files
+
+
+def _prepare_fold(
+    spec: Data, content: TableContent | ArrayContent, known: Examined, digest: str, store: Store, *, number: int
+) -> tuple[DataInfo, list[FileDigest]]:
+    """Prepare a fold, counted from 1: the transforms are fitted on its own training rows alone."""
+    parts, folder = known.folds[number - 1], fold_folder(number)
+    weights = weights_of(known.schema, known.table, parts.indices[0], where_of(content))
+    fold = replace(known, parts=parts, weights=weights, folds=[], notes=[], warnings=[])
+    info, files, _ = _transformed(spec, content, fold, f"{digest}/{folder}", store.child(folder))
+    return info, [file.model_copy(update={"name": f"{folder}/{file.name}"}) for file in files]
+
+
+def _transformed(
+    spec: Data, content: TableContent | ArrayContent, known: Examined, digest: str, store: Store
+) -> tuple[DataInfo, list[FileDigest], Chain]:
+    """Fit the transforms and write the arrays; what there is to tell but for the profile."""
     target, parts = known.learnt()
     chain = _fit(spec, content, known, parts)
     standardised = _standardised(target, parts, known.target_called)
@@ -169,7 +219,6 @@ def _prepare(
         files = write_windows(store, known.plan, rows, y, chain)
     else:
         files = _write(store, rows, y, known.weights, parts=parts, chain=chain)
-    files += _keep(store, content, known, chain)
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape if forecast is None else (forecast.history, *chain.input_shape),
@@ -185,10 +234,9 @@ def _prepare(
         target_mean=[] if standardised is None else standardised.mean,
         target_std=[] if standardised is None else standardised.std,
         weighted=known.weights is not None,
-        profile=profile_of(known, content),
         digest=digest,
     )
-    return info, files
+    return info, files, chain
 
 
 def _fit(spec: Data, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Chain:

@@ -33,6 +33,8 @@ class Place:
     """What it computes with on the CPU."""
     code_dir: str = wire.CODE_DIR
     """Where the user's own code is, if there is any."""
+    scope: str = ""
+    """Of the run that this process trains for; not empty for a child, whose model is judged, and not kept."""
 
 
 @dataclass(frozen=True)

@@ -29,17 +29,29 @@ from headway_trainer.training.process_group import current_group
 def train(config: dict[str, Any]) -> dict[str, Any] | None:
     """The built-in training function. Rank 0 returns a TrainEnd.
 
-    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`.
+    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`, `scope`.
     """
     run = read_run_file(config["run"])
     info = DataInfo.model_validate_json(config["info"])
     make_reproducible(config["threads"])
     add_to_path(config["code_dir"])
-    link: Link = WorkerLink() if distributed.get_rank() == 0 else Silence()
+    link: Link = WorkerLink(config["scope"]) if distributed.get_rank() == 0 else Silence()
     try:
         code_dir = config["code_dir"] or wire.CODE_DIR
         store, device = Store.open(run.storage_uri, config["secret_dir"]), own_device()
-        end = _train(Place(run, info, store, device, current_group(device), link, config["threads"], code_dir))
+        end = _train(
+            Place(
+                run=run,
+                info=info,
+                store=store,
+                device=device,
+                group=current_group(device),
+                link=link,
+                threads=config["threads"],
+                code_dir=code_dir,
+                scope=config["scope"],
+            )
+        )
     except (UserError, StorageError):
         raise
     except Exception as error:
@@ -79,6 +91,6 @@ def _train(place: Place) -> TrainEnd | None:
         )
     )
     judged = judge(place, fitted)
-    if not first:
-        return None
-    return judged.model_copy(update={"export": fitted.export()}) if "onnx" in place.run.spec.export.formats else judged
+    if first and not place.scope and "onnx" in place.run.spec.export.formats:
+        judged = judged.model_copy(update={"export": fitted.export()})
+    return judged if first else None

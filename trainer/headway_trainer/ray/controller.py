@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ray
@@ -67,7 +68,7 @@ def fit(
         function, train_loop_config=config, backend_config=group, scaling_config=scaling, run_config=run_config
     )
     trainer.policy, trainer.live, trainer.reports, trainer.processes = policy, live, reports, processes
-    with contextlib.nullcontext() if reports else _without_barrier():
+    with contextlib.nullcontext() if reports else _without_barrier:
         return trainer.fit().return_value
 
 
@@ -213,12 +214,27 @@ class _NoActor:
         return cls
 
 
-@contextlib.contextmanager
-def _without_barrier() -> Iterator[None]:
-    """Ray starts the barrier's process with each group of workers; the built-in loop never reports through Ray."""
-    actor, shutdown = worker_group.SynchronizationActor, state._shutdown_sync_actor
-    worker_group.SynchronizationActor, state._shutdown_sync_actor = _NoActor, lambda _: None
-    try:
-        yield
-    finally:
-        worker_group.SynchronizationActor, state._shutdown_sync_actor = actor, shutdown
+class _WithoutBarrier:
+    """Ray starts the barrier's process with each group of workers; the built-in loop never reports through Ray.
+
+    Several fits may be within it at once: the last one that leaves puts Ray's own back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._within = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                self._own = worker_group.SynchronizationActor, state._shutdown_sync_actor
+                worker_group.SynchronizationActor, state._shutdown_sync_actor = _NoActor, lambda _: None
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                worker_group.SynchronizationActor, state._shutdown_sync_actor = self._own
+
+
+_without_barrier = _WithoutBarrier()

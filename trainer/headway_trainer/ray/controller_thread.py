@@ -40,20 +40,22 @@ class Fit:
     """Where Ray Train stores what is reported; nowhere if nothing is."""
     reports: UserCallback | None = None
     """Called for each report."""
+    scope: str = ""
+    """Of the run that is trained."""
 
 
 class Fitting(threading.Thread):
     """A fit under way."""
 
     def __init__(self, what: Fit) -> None:
-        super().__init__(name="headway-controller", daemon=True)
+        super().__init__(name=f"headway-controller {what.scope}".strip(), daemon=True)
         self.done = threading.Event()
         self.live = LiveWorkers()
         """The workers that train now."""
         self.reached = Reached()
         """How far training has come: the main thread sets it."""
         self._what = what
-        self._link = DriverLink()
+        self._link = DriverLink(what.scope)
         self._policy: Policy | None = None
         self._value: Any = None
         self._error: BaseException | None = None
@@ -99,7 +101,7 @@ class Fitting(threading.Thread):
                 pods=what.run.spec.workers.replicas,
                 processes=what.run.spec.workers.processes_each,
                 group=TorchGroup(gpus=what.gpus, progress_seconds=what.run.spec.progress_deadline_seconds),
-                run_config=what.run_config or RunConfig(name="run", storage_path=folder),
+                run_config=what.run_config or RunConfig(name=what.scope or "run", storage_path=folder),
                 policy=policy,
                 live=self.live,
                 reports=what.reports,

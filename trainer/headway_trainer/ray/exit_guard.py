@@ -20,17 +20,20 @@ from ray.experimental.internal_kv import _internal_kv_put
 from headway_trainer.entrypoints import is_own, location
 from headway_trainer.errors import UserError
 from headway_trainer.ray.kv_link import KEY_LEFT
-from headway_trainer.ray.runtime import KV_NAMESPACE
+from headway_trainer.ray.runtime import KV_NAMESPACE, scoped
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Tell when the code in this block ends the process. Raises UserError where that can be stopped."""
+def told(scope: str = "") -> Iterator[None]:
+    """Tell when the code in this block ends the process. scope: of the run that it trains for.
+
+    Raises UserError where that can be stopped.
+    """
     leave, pid = os._exit, os.getpid()
 
     def tell_and_leave(status: int) -> NoReturn:
         if os.getpid() == pid:  # a forked child ends so by right
-            _tell(status)
+            _tell(status, scope)
         leave(status)
 
     os._exit = tell_and_leave
@@ -47,7 +50,7 @@ def sentence(call: str, place: str) -> str:
     return f"{place} called {call}, which ends the training process: return from the function instead, or raise"
 
 
-def _tell(status: int) -> None:
+def _tell(status: int, scope: str) -> None:
     stack = traceback.extract_stack()[:-2]
     own = [frame for frame in stack if is_own(Path(frame.filename), None)]
     if not own:  # Ray ends its process so, too
@@ -56,4 +59,4 @@ def _tell(status: int) -> None:
     text = sentence(f"os._exit({status})", f"rank {ray.train.get_context().get_world_rank()}: {place}")
     print(text, file=sys.stderr, flush=True)
     with contextlib.suppress(Exception):  # it goes, whether it is heard or not
-        _internal_kv_put(KEY_LEFT, text.encode(), namespace=KV_NAMESPACE)
+        _internal_kv_put(scoped(KEY_LEFT, scope), text.encode(), namespace=KV_NAMESPACE)

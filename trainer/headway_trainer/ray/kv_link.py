@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import threading
 
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_list, _internal_kv_put
+from ray.experimental.internal_kv import (
+    _internal_kv_del,
+    _internal_kv_get,
+    _internal_kv_list,
+    _internal_kv_put,
+)
 
 from headway_trainer.ray.runtime import (
     KEY_CHECKPOINT,
@@ -13,20 +18,23 @@ from headway_trainer.ray.runtime import (
     KEY_STOP,
     KEY_TAKEN,
     KV_NAMESPACE,
+    scoped,
 )
 from headway_trainer.training.link import Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
-KEY_STEPS = b"steps"
+KEY_STEPS = b"steps/"
 """What `step_counter` counts."""
-KEY_LEFT = b"left"
+KEY_LEFT = b"left/"
 """What a training process says that ends itself."""
 
 
 class WorkerLink:
     """Rank 0's end. A thread of its own talks to the head, so that the loop never waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str = "") -> None:
+        """scope: of the run that this process trains for."""
+        self._scope = scope
         self._progress: TrainProgress | None = None
         self._stop = False
         self._asked = _number(KEY_CHECKPOINT)
@@ -58,12 +66,12 @@ class WorkerLink:
         return Request.NONE
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send what is left; nobody takes a checkpoint any more."""
         self._closed.set()
         self._thread.join()
-        self._passed_on = _number(KEY_CHECKPOINT)
-        self._take()  # nobody takes any more
+        self._told = self._taken
         self._send()
+        _internal_kv_del(scoped(KEY_TAKEN, self._scope), namespace=KV_NAMESPACE)
 
     def _take(self) -> None:
         self._taken, self._due_step = self._passed_on, None
@@ -71,35 +79,40 @@ class WorkerLink:
     def _run(self) -> None:
         while not self._closed.wait(PERIOD_SECONDS):
             self._send()
-            self._stop = self._stop or _number(KEY_STOP) > 0
+            self._stop = self._stop or _number(scoped(KEY_STOP, self._scope)) > 0
             self._asked = _number(KEY_CHECKPOINT)
 
     def _send(self) -> None:
         progress, self._progress = self._progress, None
         if progress is not None:
-            _internal_kv_put(KEY_PROGRESS, progress.model_dump_json().encode(), namespace=KV_NAMESPACE)
+            told = progress.model_dump_json().encode()
+            _internal_kv_put(scoped(KEY_PROGRESS, self._scope), told, namespace=KV_NAMESPACE)
         taken = self._taken
         if taken != self._told:
-            _internal_kv_put(KEY_TAKEN, str(taken).encode(), namespace=KV_NAMESPACE)
+            _internal_kv_put(scoped(KEY_TAKEN, self._scope), str(taken).encode(), namespace=KV_NAMESPACE)
             self._told = taken
 
 
 class DriverLink:
     """The driver's end."""
 
+    def __init__(self, scope: str = "") -> None:
+        """scope: of the run that is talked to."""
+        self._scope = scope
+
     def progress(self) -> TrainProgress | None:
         """What rank 0 told last; none before it has begun."""
-        data = _internal_kv_get(KEY_PROGRESS, namespace=KV_NAMESPACE)
+        data = _internal_kv_get(scoped(KEY_PROGRESS, self._scope), namespace=KV_NAMESPACE)
         return None if data is None else TrainProgress.model_validate_json(data)
 
     def steps(self) -> bytes | None:
         """The steps that rank 0 counted last. Each group of workers begins at 0: only a change means anything."""
-        data: bytes | None = _internal_kv_get(KEY_STEPS, namespace=KV_NAMESPACE)
+        data: bytes | None = _internal_kv_get(scoped(KEY_STEPS, self._scope), namespace=KV_NAMESPACE)
         return data
 
     def left(self) -> str | None:
         """What a training process said that has ended itself."""
-        data: bytes | None = _internal_kv_get(KEY_LEFT, namespace=KV_NAMESPACE)
+        data: bytes | None = _internal_kv_get(scoped(KEY_LEFT, self._scope), namespace=KV_NAMESPACE)
         return None if data is None else data.decode()
 
     def lost_lines(self) -> bool:
@@ -108,7 +121,7 @@ class DriverLink:
 
     def ask_to_stop(self) -> None:
         """Ask for a checkpoint and an end."""
-        _internal_kv_put(KEY_STOP, b"1", namespace=KV_NAMESPACE)
+        _internal_kv_put(scoped(KEY_STOP, self._scope), b"1", namespace=KV_NAMESPACE)
 
 
 def _number(key: bytes) -> int:

@@ -34,14 +34,22 @@ WORKER_RESOURCE = "headway_worker"
 """A worker pod has as many as training processes are meant for it, and each process takes one."""
 NAMESPACE = "headway"
 KV_NAMESPACE = b"headway"
-KEY_PROGRESS = b"progress"
-KEY_STOP = b"stop"
+KEY_PROGRESS = b"progress/"
+KEY_STOP = b"stop/"
 KEY_CHECKPOINT = b"checkpoint"
-KEY_TAKEN = b"taken"
+KEY_TAKEN = b"taken/"
 KEY_LOST_LINES = b"lost-lines/"
 """Before the name of a pod: how many lines of its processes are missing on the storage."""
-"""What loop, driver and workers tell each other, in the key-value store of Ray's head."""
+"""What loop, driver and workers tell each other, in the key-value store of Ray's head. Those that end with a slash are
+followed by the scope of the run that they are of: `scoped`."""
 ASK_SECONDS = 5.0
+
+
+def scoped(key: bytes, scope: str) -> bytes:
+    """The key of a run: of the job's own (scope ""), or of one of its children."""
+    return key + scope.encode()
+
+
 _SHORT_BASE = "/tmp"  # noqa: S108 - mkdtemp makes a folder in it that is this user's alone
 _TEMP_PREFIX = "headway-"
 _SOCKET_MAX_LENGTH = 107
@@ -316,14 +324,15 @@ class Relay:
 
 
 class Asker:
-    """Asks the loop for a checkpoint, from a process that is no driver."""
+    """Asks all loops for a checkpoint, from a process that is no driver."""
 
     def __init__(self, address: str) -> None:
         from ray._raylet import GcsClient
 
         self._client = GcsClient(address=address)
         self._wish = 0
-        self._training = False
+        self._asked: list[bytes] = []
+        """The scopes of the runs that may have something to save."""
 
     def ask(self) -> None:
         """Ask; nothing happens where the head does not answer."""
@@ -331,14 +340,16 @@ class Asker:
             asked = self._get(KEY_CHECKPOINT)
             self._wish = int(asked) + 1 if asked else 1
             self._client.internal_kv_put(KEY_CHECKPOINT, str(self._wish).encode(), True, KV_NAMESPACE, ASK_SECONDS)
-            self._training = self._get(KEY_PROGRESS) is not None
+            told = self._client.internal_kv_keys(KEY_PROGRESS, KV_NAMESPACE, ASK_SECONDS)
+            self._asked = [key.removeprefix(KEY_PROGRESS) for key in told]
         except Exception:  # whatever ails the head, this pod has to go
             log.warning("the head did not take the wish for a checkpoint", exc_info=True)
 
     def is_answered(self) -> bool:
-        """Whether the checkpoint has been taken, or there is nobody who would take one."""
+        """Whether the checkpoint has been taken, or there is nobody (any more) who would take one."""
         try:
-            return not self._training or int(self._get(KEY_TAKEN) or 0) >= self._wish
+            taken = [self._get(KEY_TAKEN + scope) for scope in self._asked]
+            return all(int(one) >= self._wish for one in taken if one is not None)
         except Exception:
             return True
 

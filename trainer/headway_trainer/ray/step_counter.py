@@ -15,18 +15,18 @@ from torch import distributed
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from headway_trainer.ray.kv_link import KEY_STEPS
-from headway_trainer.ray.runtime import KV_NAMESPACE
+from headway_trainer.ray.runtime import KV_NAMESPACE, scoped
 
 PERIOD_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[None]:
-    """Count the optimiser steps of this block, where this process is rank 0."""
+def counted(scope: str = "") -> Iterator[None]:
+    """Count the optimiser steps of this block, where this process is rank 0. scope: of the run that it trains for."""
     if distributed.get_rank() != 0:
         yield
         return
-    counter = Counter()
+    counter = Counter(scope)
     handle = register_optimizer_step_post_hook(counter.count)
     thread = threading.Thread(target=counter.run, name="headway-step-counter", daemon=True)
     thread.start()
@@ -42,7 +42,9 @@ def counted() -> Iterator[None]:
 class Counter:
     """Counts steps, and tells when there were more."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str = "") -> None:
+        """scope: of the run whose steps these are."""
+        self._key = scoped(KEY_STEPS, scope)
         self.closed = threading.Event()
         self._steps = self._told = 0
 
@@ -59,4 +61,4 @@ class Counter:
         """Tell the count, if it has grown."""
         if self._steps != self._told:
             self._told = self._steps
-            _internal_kv_put(KEY_STEPS, str(self._told).encode(), namespace=KV_NAMESPACE)
+            _internal_kv_put(self._key, str(self._told).encode(), namespace=KV_NAMESPACE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import logging
 import os
 import sys
@@ -26,6 +27,8 @@ from headway_trainer.logs.sources import mark
 from headway_trainer.ray.stock import stock
 from headway_trainer.training.exceptions import is_peer_error
 
+_numbers = itertools.count()
+"""Of the groups of this attempt: those of children that run side by side have different ones, too."""
 JOIN_SECONDS = 120
 """How long the ranks may take to find each other."""
 LATER_SECONDS = 120
@@ -57,13 +60,10 @@ class _TorchBackend(Backend):  # type: ignore[misc]
     share_cuda_visible_devices = True
     """As torchrun does it: each process sees all GPUs of its pod, and its own is the one of number LOCAL_RANK."""
 
-    def __init__(self) -> None:
-        self._groups = 0
-
     def on_start(self, worker_group: Any, backend_config: TorchGroup) -> None:
         """Join the workers. Nothing undoes it: their processes end with the group."""
         address, port = worker_group.execute_single(0, get_address_and_port)
-        number, self._groups = self._groups, self._groups + 1
+        number = next(_numbers)
         ray.get(
             [
                 worker_group.execute_single_async(index, _join, address, port, number, backend_config)
@@ -152,7 +152,7 @@ def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
 
     logging.getLogger("ray.train.v2._internal.util").setLevel(logging.CRITICAL)
     try:
-        with exit_guard.told(), counted():
+        with exit_guard.told(config["scope"]), counted(config["scope"]):
             return function(config)
     except (UserError, StorageError, OutOfMemory):
         raise

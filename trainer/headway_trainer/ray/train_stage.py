@@ -56,6 +56,8 @@ class TrainingStage:
     """Called at each turn of the driver's loop: the proof that it turns."""
     warn: Callable[[str], None] = lambda _: None
     """Takes a sentence that is told of the run's outcome, too; once is enough."""
+    scope: str = ""
+    """Of the run that is trained: the job's own, or one of its children."""
 
     def config(self, info: DataInfo | None) -> dict[str, Any]:
         """What the workers are told."""
@@ -65,6 +67,7 @@ class TrainingStage:
             "secret_dir": self.secret_dir,
             "code_dir": self.code_dir,
             "threads": self.threads,
+            "scope": self.scope,
         }
 
 
@@ -76,10 +79,18 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     in time.
     """
     fitting = Fitting(
-        Fit(torch_backend.train_built_in, stage.config(info), stage.run, stage.gpus, stage.note, stage.stop)
+        Fit(
+            torch_backend.train_built_in,
+            stage.config(info),
+            stage.run,
+            stage.gpus,
+            stage.note,
+            stage.stop,
+            scope=stage.scope,
+        )
     )
     fitting.start()
-    link, watchdog, spoken = DriverLink(), _watchdog(stage, fitting), Rhythm()
+    link, watchdog, spoken = DriverLink(stage.scope), _watchdog(stage, fitting), Rhythm()
     last: TrainProgress | None = None
     asked_at: float | None = None
     while not fitting.done.wait(_POLL_SECONDS):
@@ -89,7 +100,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             stage.on_progress(progress)
         stage.alive()
         if spoken.due(last and (last.epoch, last.stage)):
-            log.info("%s", describe(last))
+            log.info("%s%s", f"{stage.scope}: " if stage.scope else "", describe(last))
             _warn_of_lost_lines(stage, link)
         untimed = last is not None and (last.stage == "Evaluating" or not last.timed)
         watchdog.check((last, link.steps()), step=fitting.reached.step, untimed=untimed)
@@ -146,7 +157,7 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         )
     )
     fitting.start()
-    link, watchdog, spoken = DriverLink(), _watchdog(stage, fitting, from_first_sign=True), Rhythm()
+    link, watchdog, spoken = DriverLink(stage.scope), _watchdog(stage, fitting, from_first_sign=True), Rhythm()
     while not fitting.done.wait(_POLL_SECONDS):
         fitting.reached, steps = reports.reached, link.steps()
         stage.alive()

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 
 from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
 from headway_trainer.report.gates import compared
-from headway_trainer.report.model import Confusion, DataSummary, KeptModel, Metrics, RunResult, TrainingSummary
+from headway_trainer.report.model import (
+    Confusion,
+    CrossValidation,
+    DataSummary,
+    KeptModel,
+    Metrics,
+    RunResult,
+    TrainingSummary,
+)
 
 _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
@@ -24,6 +32,7 @@ def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
     sections = [
         _summary(result),
         _metrics(result),
+        _folds(result.cross_validation),
         _gates(result),
         _reported(result),
         _confusion(result, confusion),
@@ -106,6 +115,30 @@ def _metrics(result: RunResult) -> str:
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
     rows = [(name, *(_number(values.get(name)) for values in parts.values())) for name in names]
     return f"## Metrics\n\n{_table(('metric', *parts), rows)}{_by_target(result.metrics)}{_by_horizon(result.metrics)}"
+
+
+def _folds(folds: CrossValidation | None) -> str:
+    if folds is None:
+        return ""
+    names = list(folds.mean)
+    rows = [
+        (
+            one.name,
+            _count(one.rows["train"]),
+            _count(one.rows["validation"]),
+            _count(one.epochs_run),
+            _count(one.best_epoch),
+            *(_number(one.metrics.get(name)) for name in names),
+        )
+        for one in folds.folds
+    ]
+    rows.append(("mean", "", "", "", "", *(_number(folds.mean[name]) for name in names)))
+    rows.append(
+        ("standard deviation", "", "", "", "", *(_number(folds.standard_deviation.get(name)) for name in names))
+    )
+    head = ("fold", "training rows", "validation rows", "epochs", "best epoch", *names)
+    told = "Each fold's model was trained like the one that was kept, and judged on rows that it was not trained on."
+    return f"## Cross-validation\n\n{told}\n\n{_table(head, rows)}"
 
 
 def _by_target(metrics: Metrics) -> str:

@@ -175,6 +175,36 @@ class Confusion(StatusSection):
     """How many."""
 
 
+class FoldResult(StatusSection):
+    """A fold of a cross-validation."""
+
+    name: str
+    """Its name: `fold-1` and so on."""
+    rows: dict[str, int]
+    """Its rows of train and validation."""
+    epochs_run: int = 0
+    """Passes over its training rows."""
+    steps: int = 0
+    """Optimiser steps."""
+    early_stopped: bool = False
+    """Whether early stopping ended it."""
+    best_epoch: int | None = None
+    """The pass that ends with the model that was judged, which `training.checkpoint.metric` chose; null for none."""
+    metrics: MetricValues = Field(default_factory=dict)
+    """On its validation rows, which its model was not trained on."""
+
+
+class CrossValidation(StatusSection):
+    """How models that are trained like the one that is kept do on rows that they were not trained on."""
+
+    folds: list[FoldResult]
+    """Each fold."""
+    mean: MetricValues = Field(default_factory=dict)
+    """The mean of each metric over the folds; null where a fold has none."""
+    standard_deviation: MetricValues = Field(default_factory=dict)
+    """The standard deviation (n - 1) of each metric over the folds; null where a fold has none."""
+
+
 class GateResult(StatusSection):
     """A gate, and how the model did at it."""
 
@@ -268,6 +298,8 @@ class RunResult(StatusSection):
     does not ask for it, or nothing knows the model, as after a training function of the user's own."""
     gates: list[GateResult] = Field(default_factory=list)
     """How the model did at each gate of `spec.evaluation`."""
+    cross_validation: CrossValidation | None = None
+    """The folds of `data.split.folds`; null without them."""
     confusion_matrix: list[list[int]] | None = None
     """Test rows of one class (first index) predicted as another (second index), in the order of data.classes; null for
     more than 200 classes."""

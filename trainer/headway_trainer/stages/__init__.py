@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from headway_trainer.stages.compare import Compare
+from headway_trainer.stages.cross_validate import CrossValidate
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.publish import Publish
 from headway_trainer.stages.stage import Results, Stage
 from headway_trainer.stages.train import Train
 
-STAGES: tuple[Stage[Any, Any], ...] = (Compare(), Prepare(), Train(), Publish())
+STAGES: tuple[Stage[Any, Any], ...] = (Compare(), Prepare(), CrossValidate(), Train(), Publish())
 
-__all__ = ["STAGES", "Compare", "Prepare", "Publish", "Results", "Stage", "Train"]
+__all__ = ["STAGES", "Compare", "CrossValidate", "Prepare", "Publish", "Results", "Stage", "Train"]

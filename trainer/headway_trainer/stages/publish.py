@@ -9,6 +9,7 @@ from headway_trainer.report.gates import of_other_data
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run
 from headway_trainer.stages.compare import Compare
+from headway_trainer.stages.cross_validate import CrossValidate
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.result import model_info, run_result
 from headway_trainer.stages.stage import Results
@@ -50,7 +51,8 @@ class Publish:
             for sentence in of_other_data(standards, info.content_hash) if standards and info else ():
                 run.reporter.warn(sentence)
             run.fence()
-            whole = run_result(run, spec, info, end, standards).model_copy(update={"artifacts": artifacts})
+            whole = run_result(run, spec, info, end, standards=standards, folds=before.get(CrossValidate))
+            whole = whole.model_copy(update={"artifacts": artifacts})
             result, own = publish.publish_result(run.store, whole)
             run.reporter.told.result = publish.to_status(run.store, result, own)
         return result

@@ -12,14 +12,20 @@ from headway_trainer.data import DataInfo
 from headway_trainer.export.record import ModelInfo, Provenance
 from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.report.gates import Standards, failed, judge
-from headway_trainer.report.model import DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
+from headway_trainer.report.model import CrossValidation, DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd
 
 
 def run_result(
-    run: Run, evaluation: Evaluation, info: DataInfo | None, end: TrainEnd, standards: Standards | None
+    run: Run,
+    evaluation: Evaluation,
+    info: DataInfo | None,
+    end: TrainEnd,
+    *,
+    standards: Standards | None,
+    folds: CrossValidation | None,
 ) -> RunResult:
     """All of result.json but the files. standards: what gates compare with; none where none does."""
     spec = run.spec
@@ -47,6 +53,7 @@ def run_result(
         model=_model(spec.model, end.parameters),
         training=_training(spec.training or Training(), end, run.threads),
         metrics=metrics,
+        cross_validation=folds,
         confusion_matrix=end.confusion_matrix,
         confusions=end.confusions,
         export=end.export.model_copy(update={"signature": None}) if end.export else None,

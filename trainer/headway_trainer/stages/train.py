@@ -7,16 +7,19 @@ from pydantic import ValidationError
 
 from headway_api.base import StatusSection
 from headway_api.evaluation import Evaluation
+from headway_api.export import Export
 from headway_api.job import TrainingJobSpec
 from headway_api.model import Model
+from headway_api.status import CheckpointStatus
 from headway_api.training import Training
+from headway_trainer.data import DataInfo
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.run import Run
 from headway_trainer.run_record import module_digests
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.stage import Results
-from headway_trainer.training.checkpoints.store import Damaged
+from headway_trainer.training.checkpoints.store import Damaged, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
 
@@ -26,6 +29,7 @@ class TrainSpec(StatusSection):
     model: Model | None
     training: Training
     evaluation: Evaluation
+    export: Export
     seed: int
 
 
@@ -37,26 +41,39 @@ class Train:
     def spec(self, job: TrainingJobSpec) -> TrainSpec:
         """All that the model depends on but the rows."""
         evaluation = job.evaluation.model_copy(update={"gates": None})  # they are judged when all is published
-        return TrainSpec(model=job.model, training=job.training or Training(), evaluation=evaluation, seed=job.seed)
+        return TrainSpec(
+            model=job.model,
+            training=job.training or Training(),
+            evaluation=evaluation,
+            export=job.export,
+            seed=job.seed,
+        )
 
     def run(self, spec: TrainSpec, run: Run, before: Results) -> TrainEnd:
         """Train from the newest checkpoint on; or take what an attempt before came to."""
-        info = before.get(Prepare)
-        own = spec.training.entrypoint is not None
-        if info is None and not own:
-            raise UserError("set data: the built-in training has nothing to learn from")
-        code = module_digests(run.around.code) if own or (spec.model and spec.model.entrypoint) else {}
-        digest = digest_of(spec, info and [info.digest, info.content_hash], code)
-        end = recall(run.store, self.name, digest, TrainEnd)
-        if end is not None and _is_whole(end, run):
-            return _taken(end, run)
+        return trained(spec, before.get(Prepare), run)
 
+
+def trained(spec: TrainSpec, info: DataInfo | None, run: Run) -> TrainEnd:
+    """Train on a run's workers, or take what an attempt before came to. Raises as `Run.on_workers`, and UserError."""
+    own = spec.training.entrypoint is not None
+    if info is None and not own:
+        raise UserError("set data: the built-in training has nothing to learn from")
+    code = module_digests(run.around.code) if own or (spec.model and spec.model.entrypoint) else {}
+    digest = digest_of(spec, info and [info.digest, info.content_hash], code)
+    end = recall(run.store, Train.name, digest, TrainEnd)
+    if end is not None and _is_whole(end, run):
+        end = end.model_copy(update={"resumed_from_step": end.own_steps if end.reports is not None else end.step})
+    else:
         from headway_trainer.ray.train_stage import train, train_own
 
         end = run.on_workers(lambda stage: train_own(stage, info) if own or info is None else train(stage, info))
+        if run.scope:  # a child's model is judged, and not kept
+            end = end.model_copy(update={"chosen": None})
         run.fence()
-        keep(run.store, self.name, digest, end)
-        return end
+        keep(run.store, Train.name, digest, end)
+    _tell_end(end, run)
+    return end
 
 
 def _is_whole(end: TrainEnd, run: Run) -> bool:
@@ -71,19 +88,22 @@ def _is_whole(end: TrainEnd, run: Run) -> bool:
         return False
 
 
-def _taken(end: TrainEnd, run: Run) -> TrainEnd:
-    """What an attempt before came to, as this one tells of it: it goes on after the last step."""
+def _tell_end(end: TrainEnd, run: Run) -> None:
+    """Tell what training came to."""
     step = end.own_steps if end.reports is not None else end.step
+    checkpoint = end.checkpoint
+    if checkpoint is not None and run.scope:
+        checkpoint = CheckpointStatus(uri=run.store.uri, step=end.step, time=now())
     progress = TrainProgress(
         stage="Evaluating",
         epoch=end.epochs_run,
+        epochs=end.epochs_run,
         step=step or 0,
         counts_reports=step is None,
         done=1,
         planned=0 if end.reports is not None else 1,
-        checkpoint=end.checkpoint,
-        resumed_from_step=step,
+        checkpoint=checkpoint,
+        resumed_from_step=end.resumed_from_step,
         notes=end.notes,
     )
-    run.reporter.progress(progress, run.steps)
-    return end.model_copy(update={"resumed_from_step": step})
+    run.reporter.progress(progress, run.steps, run.scope, ended=True)

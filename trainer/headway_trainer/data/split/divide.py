@@ -117,11 +117,11 @@ def _by_column(column: Column, shares: Sequence[float], seed: int) -> tuple[Part
     _no_gaps(column)
     try:
         if column.dividing.method == "group":
-            codes: Indices = values.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+            codes = codes_of(values)
             groups = len(np.unique(codes))
-            part_of = by_group(codes.astype(np.int64), shares, seed)
+            part_of = by_group(codes, shares, seed)
             return part_of, f"Each of the {groups} groups of the column {name!r} is in one part."
-        part_of = in_order(_ordered(column), shares)
+        part_of = in_order(ordered(column), shares)
     except ValueError as error:
         raise ValueError(f"by the column {name!r}, {error}") from error
     first = "earliest" if column.dividing.method == "time" else "lowest"
@@ -138,7 +138,13 @@ def _no_gaps(column: Column) -> None:
         )
 
 
-def _ordered(column: Column) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
+def codes_of(values: pa.ChunkedArray) -> Indices:
+    """A number for each value, (rows,): equal ones have the same."""
+    codes: Indices = values.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return codes.astype(np.int64)
+
+
+def ordered(column: Column) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
     """The values as numbers of the same order. Raises ValueError for what has none."""
     values, name, method = column.values, column.dividing.column, column.dividing.method
     kind = values.type

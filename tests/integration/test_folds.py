@@ -1,0 +1,115 @@
+"""Cross-validation over real Ray: folds side by side in one cluster, killed and resumed, with the figures of a run that
+was never killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from pods import Pods
+
+pytestmark = pytest.mark.ray
+
+SPEC: dict[str, Any] = {
+    "data": {"source": {"builtin": {"name": "digits"}}, "split": {"folds": 3}},
+    "model": {"name": "mlp", "options": {"hidden": [64], "dropout": 0.2}},
+    "training": {
+        "epochs": 12,
+        "batchSize": 32,
+        "optimizer": {"lr": 0.002},
+        "earlyStopping": {"metric": "validation/loss", "patience": 4},
+        "checkpoint": {"everySteps": 25},
+    },
+    "workers": {"replicas": 2, "resources": {"cpu": "300m", "memory": "2Gi"}},
+    "scheduling": {"startupDeadlineSeconds": 300},
+    "seed": 11,
+}
+
+
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    """A run that nothing happened to."""
+    with Pods(tmp_path_factory.mktemp("whole"), SPEC) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        yield pods
+
+
+def test_two_folds_of_one_worker_each_are_trained_at_a_time_in_one_cluster(never_killed: Pods) -> None:
+    outcome, log = never_killed.outcome(), never_killed.log("head")
+    assert outcome.outcome == "Succeeded"
+    assert log.count("Ray's head is up") == 1
+    result = _result(never_killed)
+    folds = result["crossValidation"]["folds"]
+    assert [one["name"] for one in folds] == ["fold-1", "fold-2", "fold-3"]
+    assert sum(one["rows"]["validation"] for one in folds) == 1797 - result["data"]["rows"]["test"]
+    assert outcome.progress.step == sum(one["steps"] for one in folds) + result["training"]["steps"]
+    assert outcome.progress.percent == 100
+    assert outcome.result is not None
+    mean = result["crossValidation"]["mean"]["accuracy"]
+    assert outcome.result.metrics["folds/accuracy"] == f"{mean:.6g}"
+    assert mean == pytest.approx(sum(one["metrics"]["accuracy"] for one in folds) / 3)
+    assert not (never_killed.store / "children").exists(), "only an unfinished run needs it"
+
+
+def test_folds_that_are_killed_go_on_and_the_finished_ones_are_not_trained_again(
+    tmp_path: Path, never_killed: Pods
+) -> None:
+    with Pods(tmp_path, SPEC) as pods:
+        pods.start_all()
+        _until(pods, lambda: _saved(pods, "fold-1") and _saved(pods, "fold-2"))
+        os.kill(pods.training_pid("worker-0"), signal.SIGKILL)
+        _until(pods, lambda: bool(_finished(pods)) and _saved(pods, "fold-3"))
+        pods.kill("head")
+        finished = _finished(pods)
+        kept = {name: (pods.store / f"children/{name}/stages/train.json").read_bytes() for name in finished}
+        assert "fold-3" not in kept
+        for name in kept:
+            assert not (pods.store / f"children/{name}/data").exists(), "no copy of its rows stays"
+    with Pods(tmp_path, SPEC, attempt=2) as pods:
+        pods.start_all()
+        _until(pods, lambda: len(_finished(pods)) == 3)
+        assert pods.wait("head") == 0, pods.log("head")
+        outcome = pods.outcome()
+    assert not any(f"{name}: epoch" in pods.log("head") for name in kept)
+    assert outcome.resumed_from_step is not None
+    assert outcome.resumed_from_step >= sum(json.loads(one)["result"]["step"] for one in kept.values())
+    assert _result(pods)["crossValidation"] == _result(never_killed)["crossValidation"]
+    assert _weights(pods) == _weights(never_killed)
+
+
+def _result(pods: Pods) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((pods.store / "result.json").read_text())
+    return result
+
+
+def _saved(pods: Pods, fold: str) -> bool:
+    """Whether a fold has begun to train, and has something to go on from; or is finished."""
+    folder = pods.store / "children" / fold
+    return any((folder / "checkpoints").glob("*/manifest.json")) or (folder / "stages/train.json").exists()
+
+
+def _finished(pods: Pods) -> list[str]:
+    """The folds that have ended and were tidied up."""
+    folders = [path.parent.parent for path in (pods.store / "children").glob("*/stages/train.json")]
+    return sorted(folder.name for folder in folders if not (folder / "checkpoints").exists())
+
+
+def _until(pods: Pods, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 180
+    while not holds():
+        assert time.monotonic() < deadline, pods.log("head")
+        assert not (pods.store / "result.json").exists(), "the run ended before it was killed"
+        time.sleep(0.02)
+
+
+def _weights(pods: Pods) -> dict[str, bytes]:
+    return {name: tensor.tobytes() for name, tensor in load_file(pods.store / "model.safetensors").items()}

@@ -1,0 +1,89 @@
+"""How far a run is that trains several models: its own, and its children's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headway_api.status import CheckpointStatus
+from headway_trainer.training.link import TrainProgress
+
+
+@dataclass
+class Part:
+    """One training of a run."""
+
+    weight: int = 1
+    """Its share of the work: the optimiser steps that are planned for it, about."""
+    progress: TrainProgress | None = None
+    """What it told last."""
+    lost: int | None = None
+    """Steps of the attempt before that it does again."""
+    state: str = "waiting"
+    """`waiting`, `running` or `done`."""
+
+    @property
+    def share(self) -> float:
+        """What is done of it, from 0 to 1."""
+        if self.state == "done":
+            return 1.0
+        progress = self.progress
+        return progress.done / progress.planned if progress is not None and progress.planned else 0.0
+
+
+def together(parts: Mapping[str, Part]) -> tuple[TrainProgress, int | None]:
+    """The progress of all parts as one, and the steps that are done again. parts: by their scopes.
+
+    Steps are those of all parts together; so is the step of the newest checkpoint: as many steps are safe.
+    """
+    told = [part.progress for part in parts.values() if part.progress is not None]
+    running = {scope: one.progress for scope, one in parts.items() if one.state == "running" and one.progress}
+    alone = running.get("") if len(running) == 1 else None
+    metrics = {
+        f"{scope}/{name}".lstrip("/"): value for scope, one in running.items() for name, value in one.metrics.items()
+    }
+    lost = [part.lost for part in parts.values() if part.lost is not None]
+    planned = sum(part.weight for part in parts.values())
+    whole = TrainProgress(
+        stage="Evaluating" if alone is not None and alone.stage == "Evaluating" else "Training",
+        epoch=alone.epoch if alone is not None else 0,
+        epochs=alone.epochs if alone is not None else 0,
+        step=sum(one.step for one in told),
+        done=sum(int(part.weight * part.share) for part in parts.values()),
+        planned=planned,
+        samples_per_second=_sum([one.samples_per_second for one in running.values()]),
+        steps_per_second=_sum([one.steps_per_second for one in running.values()]),
+        metrics=metrics,
+        checkpoint=_checkpoint(told),
+        resumed_from_step=_count([one.resumed_from_step for one in told]),
+        notes=[f"{scope}: {note}" if scope else note for scope, one in running.items() for note in one.notes],
+    )
+    return whole, sum(lost) if lost else None
+
+
+def scope_told(parts: Mapping[str, Part]) -> str | None:
+    """Which children are trained now, in words; none while that is the run's own model."""
+    children = {scope: part for scope, part in parts.items() if scope}
+    running = [scope for scope, part in children.items() if part.state == "running"]
+    if not running:
+        return None
+    done = sum(part.state == "done" for part in children.values())
+    return f"{', '.join(running)} ({done} of {len(children)} done)"
+
+
+def _checkpoint(told: list[TrainProgress]) -> CheckpointStatus | None:
+    found = [one.checkpoint for one in told if one.checkpoint is not None]
+    if not found:
+        return None
+    newest = max(found, key=lambda one: one.time)
+    return newest.model_copy(update={"step": sum(one.step for one in found)})
+
+
+def _count(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
