@@ -12,51 +12,53 @@ import pytest
 
 from harness import Cluster, run
 
+from .steady import CODE, config_map, job
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-JOB: dict[str, Any] = {
-    "apiVersion": "headway.dev/v1alpha1",
-    "kind": "TrainingJob",
-    "metadata": {"name": "pairs"},
-    "spec": {
-        "data": {"source": {"builtin": {"name": "digits"}}},
-        "model": {"name": "mlp", "options": {"hidden": [64], "dropout": 0.2}},
-        "training": {"epochs": 40, "batchSize": 8, "checkpoint": {"everySteps": 50}},
-        "head": {"resources": {"cpu": "200m", "memory": "2Gi"}},
-        "workers": {"replicas": 2, "processes": 2, "resources": {"cpu": "300m", "memory": "3Gi"}},
-        "seed": 5,
-    },
-}
+JOB = job(
+    "pairs",
+    workers=2,
+    memory="3Gi",
+    code={"configMap": {"name": "steady"}},
+    data={"source": {"builtin": {"name": "digits"}}},
+    model={"entrypoint": "steady:build", "options": {"job": "pairs", "pause": 0.05, "padding": 0}},
+    training={"epochs": 12, "batchSize": 32, "checkpoint": {"everySteps": 20}},
+    seed=5,
+)
+JOB["spec"]["workers"]["processes"] = 2
 
 
 def test_two_pods_of_two_processes_of_which_one_is_killed_end_with_the_weights_of_a_run_that_was_not(
     headway: Cluster, namespace: str, tmp_path: Path
 ) -> None:
+    headway.apply(json.dumps(config_map("steady", steady=CODE)), namespace)
     headway.apply(json.dumps(JOB), namespace)
 
     def status() -> dict[str, Any]:
         found: dict[str, Any] = headway.get("trainingjob", "pairs", "-n", namespace).get("status", {})
         return found
 
-    headway.wait("a checkpoint", lambda: status().get("checkpoint", {}).get("step", 0) >= 200, within=300, every=0.5)
+    headway.wait("a checkpoint", lambda: status().get("checkpoint", {}).get("step", 0) >= 100, within=300, every=0.5)
     assert status()["workers"]["desired"] == 2, "pods are counted, not processes"
     pods = headway.items("pods", "-n", namespace, "-l", "headway.dev/job=pairs,headway.dev/role=worker")
     assert len(pods) == 2
     killed = pods[-1]["metadata"]["name"]
     headway.kubectl("delete", "pod", killed, "-n", namespace, "--force", "--grace-period=0", "--wait=false")
-    job = headway.finished("pairs", namespace)
-    assert job["status"]["phase"] == "Succeeded", headway.story("pairs", namespace)
-    (attempt,) = job["status"]["attempts"]
+    ended = headway.finished("pairs", namespace)["status"]
+    assert ended["phase"] == "Succeeded", headway.story("pairs", namespace)
+    (attempt,) = ended["attempts"]
     assert attempt["workersReplaced"] == 1, "one pod was lost, and with it two ranks"
-    assert attempt["resumedFromStep"] >= 200
-    assert any("share the 300m cores" in sentence for sentence in job["status"]["warnings"])
-    there = {artifact["name"]: artifact["sha256"] for artifact in job["status"]["result"]["artifacts"]}
+    assert attempt["resumedFromStep"] >= 100
+    assert any("share the 200m cores" in sentence for sentence in ended["warnings"])
+    there = {artifact["name"]: artifact["sha256"] for artifact in ended["result"]["artifacts"]}
     assert _weights_of_a_run_here(tmp_path) == there["model"]
 
 
 def _weights_of_a_run_here(folder: Path) -> str:
     """The digest of the weights of the same job by `headway run`, which nothing happens to."""
+    (folder / "steady.py").write_text(CODE)
     (folder / "pairs.json").write_text(json.dumps(JOB))
-    words = (Path(sys.executable).parent / "headway", "run", folder / "pairs.json", "--output", folder / "out")
-    run(*words, timeout=300, OMP_NUM_THREADS="1")
+    words = (Path(sys.executable).parent / "headway", "run", folder / "pairs.json", "--code", folder)
+    run(*words, "--output", folder / "out", timeout=300, OMP_NUM_THREADS="1")
     return hashlib.sha256((folder / "out/model.safetensors").read_bytes()).hexdigest()

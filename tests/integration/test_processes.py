@@ -79,7 +79,7 @@ def _steps(pods: Pods) -> list[int]:
 
 
 def _run_here(tmp_path: Path) -> Path:
-    """The weights of the same job by `headway run`, which nothing happens to."""
+    """The weights of the same job by `headway run` on Ray as it is, which nothing happens to."""
     job = {"apiVersion": "headway.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "whole"}, "spec": SPEC}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
     command = [sys.executable, "-c", "from headway_cli.main import main; main()", "run", str(tmp_path / "job.yaml")]
@@ -89,7 +89,7 @@ def _run_here(tmp_path: Path) -> Path:
         capture_output=True,
         text=True,
         timeout=400,
-        env=kept | {"OMP_NUM_THREADS": "1"},  # as many as in a pod
+        env=kept | {"OMP_NUM_THREADS": "1", "HEADWAY_STOCK_RAY": "1"},  # threads: as many as in a pod
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -42,8 +42,10 @@ def gpus_for_each(workers: Workers, there: int) -> int:
 def gpus_unused(workers: Workers, there: int) -> str | None:
     """Why GPUs that are there, or were asked for, are not used, in a sentence for people; none if all are."""
     asked = workers.gpus_each
+    if there == 0 and asked == 0:
+        return None
     if there == 0:
-        return "The job asks for GPUs, and this machine has none: it trains on the CPU." if asked else None
+        return f"The job asks for GPUs, and this machine has none: it trains on the CPU{_in_many(workers)}."
     each = gpus_for_each(workers, there)
     if each == 0:
         return (
@@ -87,6 +89,13 @@ def _processes(workers: Workers) -> str:
     if workers.processes_each == 1:
         return f"{workers.replicas} workers"
     return f"{workers.world_size} training processes (workers.replicas {workers.replicas} x {workers.processes_each})"
+
+
+def _in_many(workers: Workers) -> str:
+    """What to do about a process for each GPU that is not there."""
+    if workers.processes_each == 1 or workers.processes is not None:
+        return ""
+    return f", in {workers.world_size} processes, one for each GPU; set workers.resources.gpu to 0 for one a worker"
 
 
 def _one_process_each(workers: Workers, there: int) -> str:

@@ -272,6 +272,17 @@ def test_the_report_shows_metrics_time_and_where_the_files_are(tmp_path: Path) -
         assert f"{tmp_path}/{name}" in printed.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    ("world", "each", "said"),
+    [(1, 1, "on 1 worker (cpu)"), (8, 8, "on 1 worker of 8 processes"), (4, 2, "on 2 workers of 2 processes")],
+)
+def test_the_report_says_on_how_many_workers_and_processes(world: int, each: int, said: str, tmp_path: Path) -> None:
+    text = io.StringIO()
+    ended = result(world_size=world, processes=each, training=TrainingSummary(epochs_run=3, steps=30))
+    print_report(ended, tmp_path, Console(file=text, width=100))
+    assert said in text.getvalue()
+
+
 def test_the_report_shows_what_a_function_of_ones_own_reported(tmp_path: Path) -> None:
     text = io.StringIO()
     trained = TrainingSummary(entrypoint="a:b")

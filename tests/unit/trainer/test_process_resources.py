@@ -83,7 +83,9 @@ def test_each_training_process_is_lent_what_the_job_asks_for_as_far_as_it_is_the
     ("workers", "there", "said"),
     [
         (pods(2), 0, None),
-        (pods(2, gpu=1), 0, "asks for GPUs, and this machine has none: it trains on the CPU"),
+        (pods(2, gpu=1), 0, r"asks for GPUs, and this machine has none: it trains on the CPU\.$"),
+        (pods(2, gpu=4, processes=2), 0, r"it trains on the CPU\.$"),
+        (pods(2, gpu=8), 0, r"on the CPU, in 16 processes, .* set workers\.resources\.gpu to 0 for one a worker\.$"),
         (pods(2), 1, r"GPUs \(1\) are not used, as each of the 2 workers .* Set workers\.replicas to 1 to use them"),
         (pods(4, gpu=1), 3, r"GPUs \(3\) are not used, as each of the 4 workers"),
         (pods(1), 1, None),
