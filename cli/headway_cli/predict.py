@@ -16,6 +16,7 @@ from pyarrow import csv, parquet
 
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.export.predict import Predictor
+from headway_trainer.export.record import LABEL
 
 _PROBABILITY = "probability."
 
@@ -30,10 +31,12 @@ _PROBABILITY = "probability."
     help="A .csv, .jsonl or .parquet file.  [default: csv to standard output]",
 )
 def predict(model_dir: str, rows: str, output: Path | None) -> None:
-    """Predict for each of ROWS, a csv, parquet, jsonl or npz file, with the model of a finished run in MODEL_DIR.
+    """Predict for each of ROWS, a csv, parquet, jsonl or npz file, or an image or a folder of images, with the model of
+    a finished run in MODEL_DIR.
 
     ROWS are read as the training data was: the same columns, in any order; the target need not be there. Each line of
     the answer is of one row, in their order: the likeliest class and the probabilities, or the values in their units.
+    Of images it begins with the file.
 
     A forecast goes on from the last row of each series in ROWS: each line of the answer is of one step ahead.
     """
@@ -94,12 +97,13 @@ def _jsonl(first: pa.Table, others: Iterator[pa.Table], stream: BinaryIO) -> Non
 
 def _json_lines(table: pa.Table, stream: BinaryIO) -> None:
     """The probabilities of a row are one object."""
-    has_classes = pa.types.is_string(table.schema.field(0).type)  # a forecast's first column is the time
+    names = table.column_names
+    has_classes = LABEL in names and pa.types.is_string(table.schema.field(LABEL).type)
+    beside = names[names.index(LABEL) + 1 :] if has_classes else []
     for row in table.to_pylist():
-        told: dict[str, object] = row
+        told: dict[str, object] = {name: row[name] for name in names if name not in beside}
         if has_classes:
-            (name, label), *probabilities = row.items()
-            told = {name: label, "probabilities": {key.removeprefix(_PROBABILITY): each for key, each in probabilities}}
+            told["probabilities"] = {name.removeprefix(_PROBABILITY): row[name] for name in beside}
         stream.write(json.dumps(told, ensure_ascii=False, default=_written).encode() + b"\n")
 
 

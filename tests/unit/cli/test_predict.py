@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
@@ -26,7 +27,8 @@ from headway_api.model import Model
 from headway_cli.main import main
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
-from headway_trainer.data.transform import TableChain
+from headway_trainer.data.read.picture import resized
+from headway_trainer.data.transform import ArrayChain, TableChain
 from headway_trainer.export.record import ModelInfo, staged
 from headway_trainer.export.stage import export
 from headway_trainer.models import build
@@ -212,6 +214,65 @@ def test_an_array_model_takes_npz_files_and_gives_values_in_their_units(tmp_path
     assert "holds a (90, 3); the model takes numbers of shape ('N', 5)" in refused.output
     (tmp_path / "t.csv").write_text("a\n1\n")
     assert "this model takes an array of an npz file" in _predict(folder, str(tmp_path / "t.csv")).output
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, DataInfo, torch.nn.Module, Path]:
+    """A model of images in colour, some of which are grey or of another size."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / "train" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "train" / name / f"{number:02}.png")
+    source = {"source": {"uri": str(folder / "train")}}
+    return (*_bundle(folder / "run", source), folder)
+
+
+def test_a_model_of_images_takes_a_folder_of_them_resized_and_in_colour_as_in_training(
+    pictures: tuple[str, DataInfo, torch.nn.Module, Path], tmp_path: Path
+) -> None:
+    run, info, model, _ = pictures
+    draw = np.random.default_rng(1)
+    images = {
+        "a.png": Image.fromarray(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)),
+        "deeper/b.png": Image.fromarray(draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)),
+        "grey.png": Image.fromarray(draw.integers(0, 256, (6, 8), dtype=np.uint8)),
+    }
+    (tmp_path / "new/deeper").mkdir(parents=True)
+    for name, image in images.items():
+        image.save(tmp_path / "new" / name)
+    answer = _predict(run, str(tmp_path / "new"), "-o", str(tmp_path / "said.jsonl"))
+    assert answer.exit_code == 0, answer.output
+    said = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert [one["file"] for one in said] == ["a.png", "deeper/b.png", "grey.png"]
+    colour = [np.asarray(images["a.png"]), resized(np.asarray(images["deeper/b.png"]), 6, 8)]
+    x = np.stack([*colour, np.asarray(images["grey.png"].convert("RGB"))]).transpose(0, 3, 1, 2)
+    assert isinstance(info.transforms, ArrayChain)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(info.transforms.apply(x))).softmax(1).numpy()
+    assert np.array([[one["probabilities"][name] for name in ("cat", "dog")] for one in said]) == pytest.approx(
+        expected, abs=1e-5
+    )
+    assert [one["label"] for one in said] == [("cat", "dog")[index] for index in expected.argmax(1)]
+    one = _predict(run, str(tmp_path / "new/a.png"))
+    assert one.output.splitlines()[1].startswith('"a.png","')
+
+
+def test_what_is_no_image_that_the_model_can_take_is_named(
+    pictures: tuple[str, DataInfo, torch.nn.Module, Path], tmp_path: Path
+) -> None:
+    run, _, _, folder = pictures
+    (tmp_path / "broken.png").write_bytes(b"none")
+    assert "broken.png is no image that can be read" in _predict(run, str(tmp_path / "broken.png")).output
+    Image.fromarray(np.zeros((6, 8), np.uint16)).save(tmp_path / "deep.png")
+    assert "deep.png has 16 bits a pixel" in _predict(run, str(tmp_path / "deep.png")).output
+    for number in range(8):
+        (tmp_path / f"grey/{number % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((6, 8), number * 20, np.uint8)).save(tmp_path / f"grey/{number % 2}/{number}.png")
+    grey, _, _ = _bundle(tmp_path / "run", {"source": {"uri": str(tmp_path / "grey")}})
+    assert "is in colour, but the model was trained on grey images" in _predict(grey, str(folder / "train")).output
 
 
 def test_a_folder_that_is_no_model_or_was_altered_is_refused(homes: Homes, tmp_path: Path) -> None:

@@ -220,6 +220,25 @@ def test_where_no_column_is_left_the_error_has_the_reason_for_each() -> None:
         known(many)
 
 
+@pytest.mark.parametrize(
+    ("there", "source", "words"),
+    [
+        (2, {"uri": "a.csv"}, "The rows of train, validation are those of the source's own parts, as the names of"),
+        (1, {"uri": "a.csv"}, "are those of the source's own parts, as the names of its files or folders tell"),
+        (3, {"parts": {"train": "a.csv", "test": "b.csv"}}, "train, validation, test are those of the source's own"),
+    ],
+)
+def test_parts_that_are_the_sources_own_are_told_with_what_says_so(
+    there: int, source: dict[str, Any], words: str
+) -> None:
+    content = replace(table({"y": ["a", "b"] * (ROWS // 2), "x": NOISE}), parts=np.arange(ROWS, dtype=np.int8) % there)
+    found = examine(Data.model_validate({"source": source, "target": "y"}), 0, content)
+    (told,) = [note for note in found.notes if "own parts" in note]
+    assert words in told
+    assert ("data.source.parts says" in told) == ("parts" in source)
+    assert ("of the training rows" in told) == (there < 3)
+
+
 def test_warnings_tell_of_columns_leaks_and_rows_that_stand_in_two_parts() -> None:
     twice = [*(index % 30 for index in range(ROWS))]
     found = known({"id": RANDOM.permutation(ROWS), "leak": LABELS * 7.5, "x": twice}, split={"stratify": "never"})

@@ -306,14 +306,6 @@ def test_codes_are_numbers_where_the_job_says_so(tmp_path: Path) -> None:
     assert _load(path, columns={"a": {"kind": "number"}}).table["a"].to_pylist() == [7, 12]
 
 
-def test_an_ignored_column_is_not_read_so_that_nothing_in_it_is_wrong(tmp_path: Path) -> None:
-    table = pa.table({"a": [{"deep": 1}, {"deep": 2}], "b": [1, 2], "y": [0, 1]})
-    parquet.write_table(table, tmp_path / "data.parquet")
-    assert _load(tmp_path / "data.parquet", columns={"a": {"role": "ignore"}}).table.column_names == ["b", "y"]
-    path = _write(tmp_path, "a,b,y\nx,1,0\n,2,1\n")
-    assert _load(path, columns={"a": {"role": "ignore"}}).table.column_names == ["b", "y"]
-
-
 def test_the_number_of_a_row_is_told_by_its_name(tmp_path: Path) -> None:
     path = _write(tmp_path, ",Unnamed: 0,a,y\n0,0,5,0\n1,1,6,1\n")
     content = _load(path)

@@ -19,6 +19,7 @@ from headway_api.wording import listed
 from headway_trainer.data import targets
 from headway_trainer.data.array_schema import array_columns, told_as_target
 from headway_trainer.data.content import ArrayContent, ColumnFacts, TableContent
+from headway_trainer.data.content import Parts as PartOf
 from headway_trainer.data.duplicates import (
     array_hashes,
     equal_columns,
@@ -298,6 +299,7 @@ def _check_parts(
 ) -> None:
     """What is to be said of the parts: classes that are not there, rows that are there twice, leaks."""
     warnings, notes = _classes_in_parts(spec, target, parts)
+    notes += [] if content.parts is None else [_given_parts(spec, content.parts, parts)]
     if known.table is not None:
         learnt = known.table.select([*known.features, *known.schema.names("target")])
         hashes = row_hashes(learnt)
@@ -317,6 +319,15 @@ def _check_parts(
     warnings += rows_in_training(hashes, parts.indices, SPLITS)
     known.warnings += warnings
     known.notes += notes
+
+
+def _given_parts(spec: Data, given: PartOf, parts: Parts) -> str:
+    """Which parts are the source's own, and what says so."""
+    own = [name for part, name in enumerate(SPLITS) if (given == part).any()]
+    rest = [name for name, index in zip(SPLITS, parts.indices, strict=True) if name not in own and len(index)]
+    why = "data.source.parts says" if spec.source.parts is not None else "the names of its files or folders tell"
+    shares = f"; {listed(rest)} {'is a share' if len(rest) == 1 else 'are shares'} of the training rows" if rest else ""
+    return f"The rows of {listed(own)} are those of the source's own parts, as {why}{shares}."
 
 
 def _classes_in_parts(spec: Data, target: Target, parts: Parts) -> tuple[list[str], list[str]]:

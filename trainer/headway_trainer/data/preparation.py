@@ -43,6 +43,8 @@ Indices = npt.NDArray[np.int64]
 ARRAY = "x"
 """What the features of a source of arrays are called."""
 BLOCK_BYTES = 4 * 1024 * 1024
+FEWEST_ROWS = 256
+"""Of a table in a block, as each block costs some time for each column."""
 """Features that are made and written at once."""
 CHILDREN = "children"
 """The folder of what belongs to the trainings that a run has beside its own."""
@@ -309,7 +311,7 @@ def _write(
     files = []
     for name, index in zip(SPLITS, parts.indices, strict=True):
         shape, dtype = (len(index), *chain.input_shape), np.uint8 if _stays(chain) else np.float32
-        blocks = (_stored(rows(some), chain) for some in _in_blocks(index, chain.input_shape))
+        blocks = (_stored(rows(some), chain) for some in _in_blocks(index, chain))
         files.append(write_blocks(store, x_file(name), shape, dtype, blocks))
         files.append(write_array(store, y_file(name), y[index]))
         if weights is not None:
@@ -327,8 +329,9 @@ def _stored(rows: Any, chain: Chain) -> npt.NDArray[Any]:
     return rows if _stays(chain) else chain.apply(rows)
 
 
-def _in_blocks(index: Indices, row_shape: tuple[int, ...]) -> Iterator[Indices]:
-    """Row numbers in blocks whose features take BLOCK_BYTES in 64 bits."""
-    step = max(1, BLOCK_BYTES // (8 * max(1, math.prod(row_shape))))
+def _in_blocks(index: Indices, chain: Chain) -> Iterator[Indices]:
+    """Row numbers in blocks whose features take BLOCK_BYTES in 64 bits; of a wide table, FEWEST_ROWS at least."""
+    least = FEWEST_ROWS if isinstance(chain, TableChain) else 1
+    step = max(least, BLOCK_BYTES // (8 * max(1, math.prod(chain.input_shape))))
     for start in range(0, len(index), step):
         yield index[start : start + step]

@@ -23,6 +23,7 @@ from headway_trainer.data.read.stream import stream_table
 from headway_trainer.data.transform import ArrayChain, Category, TableChain
 from headway_trainer.errors import NotFound, StorageError, UserError
 from headway_trainer.export.forecasts import forecast
+from headway_trainer.export.pictures import image_blocks
 from headway_trainer.export.record import (
     LABEL,
     MODEL_INFO_FILE,
@@ -39,6 +40,9 @@ from headway_trainer.storage import Store
 _ROWS = 1024
 _MAX_BLOCK_BYTES = 16 * 1024 * 1024
 _SHOWN = 60
+_IMAGE_AXES = 3
+FILE = "file"
+"""The column of an answer that says of which image a line is."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Predictor:
 
     def predict(self, rows: str) -> Iterator[pa.Table]:
         """Predictions for the rows that a path or URI holds, in their order, some at a time: `columns` names them. Of a
-        forecast, the steps that follow the last row of each series, series by series.
+        forecast, the steps that follow the last row of each series, series by series. Of images, in the order of their
+        paths, with the path in the first column, `file`.
 
         Raises UserError, naming file and column, for rows that the model cannot take; StorageError.
         """
@@ -93,8 +98,11 @@ class Predictor:
             return self._tables(files, chain) if forecast_info is None else self._forecasts(files, chain, forecast_info)
         if not isinstance(chain, ArrayChain):
             raise UserError(f"{MODEL_INFO_FILE} says nothing of the rows that the model was trained on")
+        if files.format == "imageFolder" and len(chain.input_shape) == _IMAGE_AXES:
+            return self._images(files, chain)
         if files.format != "npz":
-            raise UserError(f"{rows} is {files.format}; this model takes an array of an npz file")
+            images = ", or images" if len(chain.input_shape) == _IMAGE_AXES else ""
+            raise UserError(f"{rows} is {files.format}; this model takes an array of an npz file{images}")
         return self._arrays(files, chain)
 
     def _tables(self, files: SourceFiles, chain: TableChain) -> Iterator[pa.Table]:
@@ -124,11 +132,16 @@ class Predictor:
             row += len(block)
 
     def _arrays(self, files: SourceFiles, chain: ArrayChain) -> Iterator[pa.Table]:
-        size = max(1, min(_ROWS, _MAX_BLOCK_BYTES // max(1, 8 * int(np.prod(chain.input_shape)))))
         for file in files.files:
             x = _array(file, chain)
-            for outputs in self.session.run_in_batches(x, size):
+            for outputs in self.session.run_in_batches(x, _rows_at_once(chain)):
                 yield self._said(outputs)
+
+    def _images(self, files: SourceFiles, chain: ArrayChain) -> Iterator[pa.Table]:
+        # Of arrays of numbers nobody knows how an image becomes one: those of images have 8 or 16 bits.
+        deep = chain.tensor.type != "uint8"
+        for paths, x in image_blocks(files, chain.input_shape, deep=deep, size=_rows_at_once(chain)):
+            yield self._said(self.session.run(x)).add_column(0, FILE, pa.array(paths, pa.string()))
 
     def _said(self, outputs: Outputs) -> pa.Table:
         if LABEL in outputs:
@@ -138,6 +151,10 @@ class Predictor:
             return pa.table(columns | {f"probability.{name}": found[:, index] for index, name in enumerate(classes)})
         names = self.signature.outputs[0].names
         return pa.table({name: outputs[VALUE][:, index] for index, name in enumerate(names)})
+
+
+def _rows_at_once(chain: ArrayChain) -> int:
+    return max(1, min(_ROWS, _MAX_BLOCK_BYTES // max(1, 8 * int(np.prod(chain.input_shape)))))
 
 
 def _kinds(chain: TableChain) -> dict[str, str]:

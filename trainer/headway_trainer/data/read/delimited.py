@@ -16,7 +16,7 @@ from headway_trainer.data.read.builder import ColumnBuilder
 from headway_trainer.data.read.columns import Reading, TextColumn
 from headway_trainer.data.read.encoding import shown
 from headway_trainer.data.read.files import SourceFile, SourceFiles
-from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_missing
+from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_ignored_nowhere, refuse_missing
 from headway_trainer.data.read.memory import check_table
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.quotes import QuoteScan
@@ -26,7 +26,7 @@ from headway_trainer.errors import UserError
 
 _BLOCKS = (1024 * 1024, 128 * 1024 * 1024, 1024 * 1024 * 1024)
 """Bytes parsed at once; the larger ones for files with a row that does not fit."""
-_COLUMN_BLOCK = 1024
+_COLUMN_BLOCK = 4096
 """Bytes parsed at once for each column at least, as each block costs some time for each column."""
 _STRADDLES = ("straddling object", "block size")
 _MANY_BREAKS = 100
@@ -54,6 +54,7 @@ def read_csv(files: SourceFiles, options: Options, wanted: Sequence[str]) -> Rea
     """
     found = [_open(file, options, wanted) for file in files.files]
     check_same_columns([(file.uri, file.dialect.names) for file in found])
+    refuse_ignored_nowhere(options.ignored, found[0].dialect.names, files.uri)
     surveyed = _survey(found, options, files.uri)
     readings = _without_nameless(_decide(surveyed.columns), files.uri)
     rows = sum(file.rows for file in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -36,6 +36,13 @@ def check_same_columns(files: Sequence[tuple[str, Sequence[str]]]) -> None:
             raise UserError(f"{uri} has no column {missing[0]!r}, which {first} has: all files need the same columns")
         if more := sorted(names - expected):
             raise UserError(f"{uri} has a column {more[0]!r}, which {first} has not: all files need the same columns")
+
+
+def refuse_ignored_nowhere(ignored: Collection[str], names: Collection[str], uri: str) -> None:
+    """Raise UserError where `data.columns` ignores a column that no file has: the one that was meant would be read."""
+    strange = sorted(name for name in ignored if name not in names)
+    if strange:
+        raise UserError(f"data.columns: {uri} has no column {strange[0]!r}, {has_instead(sorted(names), strange[0])}")
 
 
 def refuse_missing(names: Sequence[str], wanted: Sequence[str], uri: str) -> None:

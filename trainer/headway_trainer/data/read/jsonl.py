@@ -24,10 +24,14 @@ def check_size(files: SourceFiles) -> None:
     check_fits(needed, files.uri)
 
 
-def read_jsonl(file: SourceFile, options: Options) -> pa.Table:
-    """The table. Raises BrokenFile for what is no jsonl; explain says more."""
+def read_jsonl(file: SourceFile, options: Options, seen: set[str]) -> pa.Table:
+    """The table; its columns' names, also of those that are not read, go into seen.
+
+    Raises BrokenFile for what is no jsonl; explain says more.
+    """
     with open_text(file, options.encoding) as chunks, parsing():
         table = arrow_json.read_json(ChunkStream(chunks), read_options=arrow_json.ReadOptions(block_size=_BLOCK))
+    seen.update(table.column_names)
     return table.select([name for name in table.column_names if name not in options.ignored])
 
 

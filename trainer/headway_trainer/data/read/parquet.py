@@ -18,11 +18,15 @@ _TEXT_BYTES = 8
 """What a short text takes beside what the file has of it, where it has each only once."""
 
 
-def read_groups(file: SourceFile, options: Options) -> Iterator[pa.Table]:
-    """The rows of a file, by row group. Raises UserError where they would take more memory than is left."""
+def read_groups(file: SourceFile, options: Options, seen: set[str]) -> Iterator[pa.Table]:
+    """The rows of a file, by row group; its columns' names, also of those that are not read, go into seen.
+
+    Raises UserError where the rows would take more memory than is left.
+    """
     with file.store.open_input(file.path) as stream, parsing():
         source = parquet.ParquetFile(stream)
         refuse_twice(source.schema_arrow.names, file.uri)
+        seen.update(source.schema_arrow.names)
         names = [name for name in source.schema_arrow.names if name not in options.ignored]
         _check_size(source, names, file.uri)
         categories = _categories(source)

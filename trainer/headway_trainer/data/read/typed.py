@@ -14,7 +14,7 @@ from headway_trainer.data.read.builder import joined
 from headway_trainer.data.read.canonical import canonical, unify
 from headway_trainer.data.read.columns import TextColumn
 from headway_trainer.data.read.files import SourceFile, SourceFiles
-from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_twice
+from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_ignored_nowhere, refuse_twice
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.parquet import read_groups
 from headway_trainer.data.read.streams import BrokenFile
@@ -28,11 +28,13 @@ def read_typed(files: SourceFiles, options: Options) -> ReadTables:
     tables: list[dict[str, pa.ChunkedArray]] = []
     counts: list[int] = []
     facts: dict[str, ColumnFacts] = {}
+    seen: set[str] = set()
     for file in files.files:
-        table, told, count = _read(file, files.format, options)
+        table, told, count = _read(file, files.format, options, seen)
         facts = {name: _merged(fact, facts.get(name)) for name, fact in told.items()}
         tables.append(table)
         counts.append(count)
+    refuse_ignored_nowhere(options.ignored, seen, files.uri)
     uris = [file.uri for file in files.files]
     check_same_columns([(uri, list(table)) for uri, table in zip(uris, tables, strict=True)])
     # Text is text here, with or without quotes: only words that the job names are empty values.
@@ -48,11 +50,11 @@ def read_typed(files: SourceFiles, options: Options) -> ReadTables:
 
 
 def _read(
-    file: SourceFile, form: str, options: Options
+    file: SourceFile, form: str, options: Options, seen: set[str]
 ) -> tuple[dict[str, pa.ChunkedArray], dict[str, ColumnFacts], int]:
     """The columns of a file as they are meant, what their types told, and the number of rows."""
     try:
-        groups = iter([jsonl.read_jsonl(file, options)]) if form == "jsonl" else read_groups(file, options)
+        groups = iter([jsonl.read_jsonl(file, options, seen)]) if form == "jsonl" else read_groups(file, options, seen)
         return _canonical(groups, file.uri)
     except BrokenFile as error:
         told = (jsonl.explain(file, options) if form == "jsonl" else None) or str(error)
