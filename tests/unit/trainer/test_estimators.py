@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from headway_api.data import Data
 from headway_api.model import parse_options
 from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.data.read import memory
+from headway_trainer.data.sample import SAMPLE_FILE
 from headway_trainer.errors import UserError
 from headway_trainer.estimators import fit, random_forest, scikit_learn
 from headway_trainer.estimators.base import Fitted, Place
@@ -318,6 +321,13 @@ def _raise(error: BaseException) -> Callable[..., Any]:
     return function
 
 
+def test_a_child_of_a_run_is_fitted_and_judged_without_the_sample_for_the_export(store: Store) -> None:
+    place = dataclasses.replace(_place(store), scope="fold-1")
+    store.delete(SAMPLE_FILE)
+    end = judge(place, _fitted(place))
+    assert (end.metrics["test"]["accuracy"] or 0) > 0.8
+
+
 def test_a_checkpoint_of_another_fit_is_not_taken(store: Store) -> None:
     _fitted(_place(store, "randomForest"))
     found = _fitted(_place(store, "randomForest", attempt=2, options={"trees": 7}))
@@ -365,6 +375,12 @@ def test_a_stop_does_not_wait_for_the_end_of_the_fit(store: Store, monkeypatch: 
     assert isinstance(end, TrainEnd)
     assert not end.finished
     assert [(one.step, one.done, one.planned, one.timed) for one in driver.progress[:1]] == [(4, 4, 9, True)]
+
+
+def test_threads_of_a_fit_do_not_wait_in_busy_loops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    _fitted(_place(store, "linear"))
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 def test_a_fit_without_iterations_is_no_hang_however_long_it_takes(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -16,6 +15,7 @@ from headway_api.model import parse_options
 from headway_api.training import Training
 from headway_trainer.data import read_split
 from headway_trainer.data.batches import Feed
+from headway_trainer.data.info import SPLITS, Split
 from headway_trainer.data.read.memory import check_memory
 from headway_trainer.data.sample import read_sample, with_made_rows
 from headway_trainer.data.shards import read_weights
@@ -107,16 +107,17 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
     return fit, files
 
 
-def _features(place: Place, split: Any) -> Features:
-    """All rows of a part as features."""
-    x = Feed(place.info, torch.device("cpu"))(read_split(place.store, place.info, split)[0])
+def _features(place: Place, split: Split, step: int = 1) -> Features:
+    """The rows of a part, or each step-th of them, as features."""
+    x = Feed(place.info, torch.device("cpu"))(read_split(place.store, place.info, split)[0][::step])
     return np.ascontiguousarray(x.numpy().reshape(len(x), -1))
 
 
 def _says(place: Place, member: Member) -> dict[str, bytes]:
-    """What scikit-learn's model says of the sample's rows: what the finished graph is compared with."""
+    """What scikit-learn's model says of the sample's rows: what the finished graph is compared with. Of a child's
+    model nothing is exported, and there is no sample."""
     chain = place.info.transforms
-    if chain is None:
+    if chain is None or place.scope:
         return {}
     features = chain.apply(with_made_rows(read_sample(place.store, chain), chain))
     stream = io.BytesIO()
@@ -133,9 +134,8 @@ def _compared(place: Place, member: Member, module: torch.nn.Module) -> list[str
     from headway_trainer.export.parity import difference
 
     rows, odd = 0, 0
-    for split in place.info.rows:
-        x = _features(place, split)
-        x = x[:: -(-len(x) // COMPARED_ROWS) or 1]
+    for split in SPLITS:
+        x = _features(place, split, max(1, -(-place.info.rows[split] // COMPARED_ROWS)))
         if not len(x):
             continue
         with torch.inference_mode():

@@ -46,8 +46,9 @@ class GradientBoosting:
         return sum(len(getattr(model, "_predictors", ())) for model in self._models)
 
     def memory(self, rows: int, features: int) -> int:
-        """The features in 64 bits, and in bins of a byte; gradients, margins and the rows' places."""
-        return rows * (9 * features + 40 + 24 * self._info.outputs)
+        """The features in 64 bits, in bins of a byte, and what finding the bins takes; gradients, margins and the rows'
+        places."""
+        return rows * (11 * features + 40 + 24 * self._info.outputs)
 
     def fit(self, x: Features, y: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> Form:
         """Fit a model to the classes, or one to each target."""

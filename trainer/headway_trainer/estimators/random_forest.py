@@ -18,7 +18,7 @@ from headway_trainer.estimators.member import Features, of_all_classes, refuse_o
 
 MOST_VALUES = 40_000_000
 """A file of ONNX holds 2 GiB, and each node of a tree, and each number in a leaf, takes up to 40 bytes of it."""
-_GRAPH_BYTES = 250
+_GRAPH_BYTES = 400
 """What a node takes in memory while the graph is written: its attributes are lists of Python's."""
 _ROUNDS = 20
 """The trees are grown in about so many rounds, after each of which it is told how far the forest is."""

@@ -8,10 +8,12 @@ run that is killed before it fits again, to the same bytes.
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum
 from functools import partial
 from typing import Any
@@ -52,6 +54,9 @@ class ScikitLearn:
 
         Raises UserError for rows that cannot be fitted, or that are too many for the memory; StorageError.
         """
+        # OpenMP reads it when scikit-learn is imported. Its threads wait in busy loops else, and where they have not a
+        # core each, a fit takes many times as long.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         checkpoints = Checkpoints(place.store, place.run.attempt)
         told = _FirstRank(place, checkpoints).run() if place.group.rank == 0 else _wait(place)
         if told.word is Word.STOP:
@@ -124,7 +129,7 @@ class _FirstRank:
             if time.monotonic() - self._signed >= SIGN_SECONDS:
                 self._place.group.from_first([Word.WAIT, 0, 0])
                 self._signed = time.monotonic()
-        self._first_step_time = self._first_step_time or now()
+        self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
         return self._end(self._keep(fitting.value()), resumed=False)
 
     def _kept(self) -> Manifest | None:
@@ -171,7 +176,7 @@ class _FirstRank:
     def _tell(self, member: Member) -> None:
         done, elapsed = member.done, time.monotonic() - self._began
         if done:
-            self._first_step_time = self._first_step_time or now()
+            self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
         self._place.link.tell(
             TrainProgress(
                 step=done,
