@@ -368,6 +368,21 @@ OF_TRAINING = [
     _made(FOREST, {"export": {"formats": ["safetensors"]}}, "export.formats", "randomForest", "onnx"),
     _made({**FOREST, **OWN_LOOP}, {}, "model.name", "randomForest is fitted by scikit-learn", "training.entrypoint"),
     _made(TABLE, {"model/name": "resnet"}, "model.name", '"resnet" is not one of mlp, cnn, gru'),
+    _made(IRIS, {"model/name": "lstm"}, "model.name", "lstm is for tables with a column of text", "iris", "write mlp"),
+    _made(IMAGES, {"model/name": "transformer"}, "model.name", "a folder of images holds images", "mlp or cnn"),
+    _made(
+        CSV,
+        {"model": {"name": "transformer", "options": {"width": 64, "heads": 5}}},
+        "model.options.heads",
+        "5 heads cannot have equal shares of the width 64",
+        "write heads: 4",
+    ),
+    _made(CSV, {"model": {"name": "transformer", "options": {"width": 50}}}, "model.options.width", "4 heads", "2"),
+    _made(CSV, {"model": {"name": "lstm", "options": {"heads": 4}}}, "model.options.heads", "unknown field `heads`"),
+    _made(
+        CSV, {"model": {"name": "lstm", "options": {"tokens": "words"}}}, "model.options.tokens", "word", "character"
+    ),
+    _made(CSV, {"model": {"name": "mlp", "options": {"length": 9}}}, "model.options.length", "unknown field `length`"),
     _made(DIGITS, {"model": {"name": "mlp", "options": {"channels": [8]}}}, "model.options.channels", "hidden"),
     _made(TABLE, {"training/batchSize": 2, "workers": {"replicas": 4}}, "training.batchSize", "2 rows", "4 workers"),
     _made(

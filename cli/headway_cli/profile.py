@@ -11,6 +11,7 @@ from rich.console import Console
 
 from headway_api import wire
 from headway_api.data import Data, Source
+from headway_api.model import TokenOptions, tokens_of
 from headway_cli.profile_table import print_profile
 from headway_cli.run import read_job
 
@@ -40,11 +41,12 @@ def profile(source: str, target: str | None, settings: tuple[str, ...], output: 
     """
     from headway_trainer.errors import StorageError, UserError
 
-    data, seed = _job(source, settings) if source.endswith(_JOB_ENDINGS) else (_file(source, settings), 0)
+    job = source.endswith(_JOB_ENDINGS)
+    data, seed, tokens = _job(source, settings) if job else (_file(source, settings), 0, None)
     if target is not None:
         data = data.model_copy(update={"target": target, "targets": None})
     try:
-        told = _told(data, seed)
+        told = _told(data, seed, tokens)
     except (UserError, StorageError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(wire.EXIT_USER_ERROR if isinstance(error, UserError) else wire.EXIT_STORAGE)
@@ -57,12 +59,12 @@ def profile(source: str, target: str | None, settings: tuple[str, ...], output: 
     print_profile(told, console, most=_MOST_SHOWN)
 
 
-def _job(file: str, settings: tuple[str, ...]) -> tuple[Data, int]:
-    """The data of a job, and the seed of its split. Raises ClickException."""
+def _job(file: str, settings: tuple[str, ...]) -> tuple[Data, int, TokenOptions | None]:
+    """The data of a job, the seed of its split, and how its model takes texts. Raises ClickException."""
     spec = read_job(file, settings).spec
     if spec.data is None:
         raise click.ClickException(f"{file} has no data section: its training function brings its own data")
-    return spec.data, spec.seed
+    return spec.data, spec.seed, tokens_of(spec.model)
 
 
 def _file(source: str, settings: tuple[str, ...]) -> Data:
@@ -75,16 +77,18 @@ def _file(source: str, settings: tuple[str, ...]) -> Data:
     return Data.model_construct(source=Source(uri=source))
 
 
-def _told(data: Data, seed: int) -> Profile:
+def _told(data: Data, seed: int, tokens: TokenOptions | None) -> Profile:
     """Raises UserError and StorageError."""
     from headway_trainer.data import encode, sources
     from headway_trainer.data.examine import examine, profile_of
     from headway_trainer.seeds import split_seed
 
     content = sources.load(data, volume_dir=wire.DATA_VOLUME_DIR, secret_dir=wire.DATA_SECRET_DIR)
-    known = examine(data, split_seed(data, seed), content, strict=False)
+    known = examine(data, split_seed(data, seed), content, strict=False, tokens=tokens is not None)
     if known.table is not None and known.parts is not None and not known.problems:
         rows = known.table.take(known.parts.indices[0])
-        steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}")
-        known.schema = encode.tell_done(known.schema, [step.fit(step.column, rows[step.column]) for step in steps])
+        steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}", tokens)
+        fitted = [step.fit(step.column, rows[step.column]) for step in steps]
+        known.warnings += encode.warnings_of(fitted)
+        known.schema = encode.tell_done(known.schema, fitted)
     return profile_of(known, content)

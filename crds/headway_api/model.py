@@ -110,8 +110,59 @@ class GruOptions(Section):
     """The dropout rate between the layers, and before the output."""
 
 
-Rows = Literal["table", "image", "series"]
-"""What a row of the data is: a list of features; an array of channels, height and width; or of steps and features."""
+class TokenOptions(Section):
+    """How a model that takes texts reads them: as sequences of tokens, each a number of a vocabulary."""
+
+    tokens: Literal["word", "character"] = "word"
+    """What a token is: a word, or a single character for languages that put no spaces between words.
+
+    Words end at white space and punctuation; their case counts for nothing.
+    """
+    length: Annotated[int, Field(ge=1, le=4096)] = 256
+    """The tokens of a text that are read, from its beginning; the others are cut off."""
+    vocabulary: Annotated[int, Field(ge=1, le=100_000)] = 20_000
+    """The tokens that are known at most: the most frequent ones of the training rows.
+
+    All others are one unknown token.
+    """
+
+
+class LstmOptions(TokenOptions):
+    """Options of `lstm`: long short-term memory over each text's tokens, averaged over them. For tables with text."""
+
+    embedding: Width = 64
+    """The numbers that stand for a token."""
+    hidden: Width = 64
+    """The width of the recurrent layers, in each direction."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    """The recurrent layers."""
+    bidirectional: bool = True
+    """Whether texts are read from their end, too."""
+    dropout: Dropout = 0.3
+    """The dropout rate after the embedding, between layers and before the output."""
+
+
+class TransformerOptions(TokenOptions):
+    """Options of `transformer`: an encoder with self-attention over each text's tokens, averaged over them.
+
+    For tables with text.
+    """
+
+    width: Width = 64
+    """The numbers that stand for a token, in each layer: a multiple of `heads`."""
+    heads: Annotated[int, Field(ge=1, le=64)] = 4
+    """The attention heads of a layer; each has an equal share of the width."""
+    layers: Annotated[int, Field(ge=1, le=24)] = 2
+    """The layers."""
+    hidden: Width = 128
+    """The width within each layer's feed-forward part."""
+    dropout: Dropout = 0.1
+    """The dropout rate after the embedding, within the layers and before the output."""
+
+
+Rows = Literal["table", "image", "series", "tokens"]
+"""What a row of the data is: a list of features; an array of channels, height and width; of steps and features; or the
+tokens of at least one text, beside the features of other columns."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +191,8 @@ MODELS: Catalogue[ModelEntry] = Catalogue(
         "linear": _estimator(LinearOptions),
         "randomForest": _estimator(RandomForestOptions),
         "gradientBoosting": _estimator(GradientBoostingOptions),
+        "lstm": ModelEntry(LstmOptions, frozenset({"tokens"}), CLASSIFICATION | REGRESSION),
+        "transformer": ModelEntry(TransformerOptions, frozenset({"tokens"}), CLASSIFICATION | REGRESSION),
     }
 )
 """The models of Headway."""
@@ -148,6 +201,18 @@ MODELS: Catalogue[ModelEntry] = Catalogue(
 def parse_options(name: str, options: dict[str, JsonValue]) -> Section:
     """The typed options of one of Headway's models. Raises pydantic's ValidationError."""
     return TypeAdapter(MODELS[name].options).validate_python(options)
+
+
+def tokens_of(model: Model | None) -> TokenOptions | None:
+    """How texts become tokens for a model; None for one that does not take tokens.
+
+    Raises pydantic's ValidationError.
+    """
+    entry = MODELS.get(model.name or "") if model is not None else None
+    if model is None or entry is None or "tokens" not in entry.takes:
+        return None
+    given = parse_options(model.name or "", model.options)
+    return TokenOptions.model_validate({name: getattr(given, name) for name in TokenOptions.model_fields})
 
 
 def _options_fit(model: Model) -> bool:

@@ -9,6 +9,7 @@ import platform
 from headway_api import status
 from headway_trainer.data.preparation import CHILDREN, forget
 from headway_trainer.data.reference import REFERENCE_FILE
+from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import StorageError
 from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
 from headway_trainer.kept_results import FOLDER
@@ -27,6 +28,7 @@ RESULT_NAMES = (
     MODEL_FILE,
     ONNX_FILE,
     REFERENCE_FILE,
+    VOCABULARY_FILE,
     MODEL_INFO_FILE,
     RESULT_FILE,
 )
@@ -59,6 +61,8 @@ def publish_model(store: Store, weights: FileDigest | None, export: Export | Non
         return []
     if store.is_file(f"data/{REFERENCE_FILE}"):
         files["reference"] = _copy(store, f"data/{REFERENCE_FILE}", REFERENCE_FILE)
+    if store.is_file(f"data/{VOCABULARY_FILE}"):
+        files["vocabulary"] = _copy(store, f"data/{VOCABULARY_FILE}", VOCABULARY_FILE)
     kept = {name: file for name, file in files.items() if file is not None}
     whole = info.model_copy(update={"files": kept})
     names = {"weights": "model"}

@@ -82,6 +82,8 @@ MODELS = Registry(
         "linear": "headway_trainer.estimators.linear:Linear",
         "randomForest": "headway_trainer.estimators.random_forest:RandomForest",
         "gradientBoosting": "headway_trainer.estimators.gradient_boosting:GradientBoosting",
+        "lstm": "headway_trainer.models.sequence:lstm",
+        "transformer": "headway_trainer.models.sequence:transformer",
     },
 )
 """Headway's own models are called as `function(info, options)`, those of other packages as `function(info, **options)`,

@@ -32,6 +32,13 @@ class Facts:
     has_columns: bool
     """Whether the user may say which columns there are and which is the target."""
 
+    @property
+    def may_hold(self) -> frozenset[Rows]:
+        """What its rows may be for a model: a table of files may have columns of text, which only its values tell."""
+        if self.rows == "table" and self.format in TABLES:
+            return frozenset(("table", "tokens"))
+        return frozenset((self.rows,) if self.rows is not None else ())
+
 
 def facts(data: Data) -> Facts:
     """What is known of the source of the data."""

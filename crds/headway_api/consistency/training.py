@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import facts, own_loop, task_of
 from headway_api.metrics import NUMBERS
-from headway_api.model import MODELS, Rows, estimator_of
+from headway_api.model import MODELS, Rows, TransformerOptions, estimator_of, parse_options
 from headway_api.training import Optimizer
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
 
-_PLURAL: dict[Rows, str] = {"table": "tables", "image": "images", "series": "series"}
-_HELD: dict[Rows, str] = {"table": "a table", "image": "images", "series": "series to forecast"}
+_ROWS: Mapping[Rows, str] = MappingProxyType(
+    {"table": "tables", "image": "images", "series": "series", "tokens": "tables with a column of text"}
+)
+"""How messages call what a model takes."""
+_HELD: Mapping[Rows, str] = MappingProxyType(
+    {"table": "a table", "image": "images", "series": "series to forecast", "tokens": "texts"}
+)
+"""How messages call what a source holds."""
 
 
 def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
@@ -24,10 +31,10 @@ def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if spec.data is None or spec.model is None or entry is None or own_loop(spec):
         return
     known = facts(spec.data)
-    if known.rows is not None and known.rows not in entry.takes:
+    if known.rows is not None and not known.may_hold & entry.takes:
         fitting = [name for name, other in MODELS.items() if known.rows in other.takes]
         yield BrokenRule(
-            f"{spec.model.name} is for {' and '.join(_PLURAL[rows] for rows in sorted(entry.takes))}, but {known.name}"
+            f"{spec.model.name} is for {' and '.join(_ROWS[rows] for rows in sorted(entry.takes))}, but {known.name}"
             f" holds {_HELD[known.rows]}: write {' or '.join(fitting)}, or give other data",
             ("model", "name"),
         )
@@ -47,6 +54,20 @@ def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         f" {' or '.join(fitting)}, or correct data.task",
         ("model", "name"),
     )
+
+
+def heads_without_equal_shares(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Attention heads that do not divide the width."""
+    if spec.model is None or spec.model.name != "transformer":
+        return
+    options = parse_options("transformer", spec.model.options)
+    if isinstance(options, TransformerOptions) and options.width % options.heads:
+        fitting = next(heads for heads in range(options.heads, 0, -1) if options.width % heads == 0)
+        yield BrokenRule(
+            f"{options.heads} heads cannot have equal shares of the width {options.width}: write heads: {fitting}, or a"
+            f" width that is a multiple of {options.heads}",
+            ("model", "options", "heads" if "heads" in spec.model.options else "width"),
+        )
 
 
 def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
@@ -93,6 +114,7 @@ def class_weights_without_classes(spec: TrainingJobSpec) -> Iterator[BrokenRule]
 CHECKS = (
     model_of_other_rows,
     model_of_another_task,
+    heads_without_equal_shares,
     batch_without_a_row_for_each,
     momentum_of_adamw,
     class_weights_without_classes,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from headway_api.model import TokenOptions
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.transform import (
     ArrayChain,
@@ -26,6 +27,7 @@ from headway_trainer.data.transform import (
     Times,
     Vector,
     Words,
+    fit_tokens,
 )
 from headway_trainer.data.transform.category import MAX_CATEGORIES
 from headway_trainer.data.transform.feeds import array_feed, column_feed
@@ -41,6 +43,11 @@ FIRST, LAST = datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59
 EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - as tables have it: in UTC, without a zone
 TIMES = st.none() | st.datetimes(FIRST, LAST)
 SENTENCES = st.none() | st.lists(st.sampled_from(["a", "B", "b!", "", "tea,", "Ä", "x\ty", "İ"])).map(" ".join) | TEXTS
+SPACES = st.sampled_from([" ", "  ", "\n", "\r\n\r\n", "\t", "\xa0", "\u3000", ", ", "!", "\x00", "。"])
+PIECES = st.sampled_from(["a", "B", "don't", "'b'", "中文", "😀", "İ", "ß", "-", "\x1f"]) | st.text(max_size=3)
+LONG = st.lists(st.tuples(PIECES, SPACES).map("".join), max_size=8).map("".join)
+WRITINGS = st.none() | LONG | SENTENCES | st.sampled_from(["", " ", "\n", "a " * 3000])
+"""Texts as people write them: lines, signs, other scripts, nothing at all, and far too much."""
 VECTORS = st.none() | st.lists(NUMBERS, min_size=2, max_size=2)
 KINDS: dict[str, tuple[Any, pa.DataType, Any]] = {
     "number": (Number.fit, pa.float64(), NUMBERS),
@@ -49,6 +56,9 @@ KINDS: dict[str, tuple[Any, pa.DataType, Any]] = {
     "category": (Category.fit, pa.string(), TEXTS),
     "time": (Times.fit, pa.timestamp("us"), TIMES),
     "text": (Words.fit, pa.string(), SENTENCES),
+    "words of a vocabulary": (fit_tokens(TokenOptions(length=5, vocabulary=3)), pa.string(), WRITINGS),
+    "one word": (fit_tokens(TokenOptions(length=1)), pa.string(), WRITINGS),
+    "characters": (fit_tokens(TokenOptions(length=7, tokens="character")), pa.string(), WRITINGS),
     "vector": (Vector.fit, pa.list_(pa.float64(), 2), VECTORS),
 }
 """Each transform of a column: what fits it, the column's type, and values with missing, unseen and extreme ones."""

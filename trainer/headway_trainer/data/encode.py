@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_api.columns import Kind
+from headway_api.model import TokenOptions
 from headway_trainer.data.info import LARGEST
+from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.schema import Column, Schema
 from headway_trainer.data.transform import (
     Boolean,
@@ -21,9 +23,12 @@ from headway_trainer.data.transform import (
     Number,
     Step,
     Times,
+    Tokens,
     Vector,
     Words,
+    fit_tokens,
 )
+from headway_trainer.data.written import quoted
 from headway_trainer.errors import UserError
 
 FITS: Mapping[Kind, Callable[[str, pa.ChunkedArray], ColumnTransform]] = MappingProxyType(
@@ -39,15 +44,50 @@ FITS: Mapping[Kind, Callable[[str, pa.ChunkedArray], ColumnTransform]] = Mapping
 """What encodes a column of each kind that can be learnt from."""
 _BLOCK_NUMBERS = 2**21
 """Numbers that are looked at at once."""
+_CUT_SHARE = 0.05
+"""Where a greater share of the texts is cut, people should know."""
+_LONG_WORDS = 20.0
+"""Characters of a word, on average, beyond which a text is hardly divided by blanks."""
 
 
-def choose_steps(schema: Schema, table: pa.Table, where: Callable[[int], str]) -> list[Step]:
-    """How each feature of a table is to be encoded. Raises UserError, naming column and row, for a number too large."""
+def choose_steps(
+    schema: Schema, table: pa.Table, where: Callable[[int], str], tokens: TokenOptions | None = None
+) -> list[Step]:
+    """How each feature of a table is to be encoded; tokens: how texts are, for a model that takes them as sequences.
+
+    Raises UserError, naming column and row, for a number too large.
+    """
+    fits = FITS if tokens is None else {**FITS, "text": fit_tokens(tokens)}
     steps = []
     for column in schema.of("feature"):
         _refuse_huge(column.name, table[column.name], where)
-        steps.append(Step(column.name, FITS[column.kind]))
+        steps.append(Step(column.name, fits[column.kind]))
     return steps
+
+
+def warnings_of(transforms: Sequence[ColumnTransform]) -> list[str]:
+    """What people should know of what transforms leave out."""
+    return [sentence for one in transforms if isinstance(one, Tokens) for sentence in _warnings_of_text(one)]
+
+
+def _warnings_of_text(text: Tokens) -> list[str]:
+    name, told = text.inputs[0], list[str]()
+    if text.cut > _CUT_SHARE * text.seen:
+        told.append(
+            f"Column {quoted(name)}: {text.cut} of the {text.seen} texts of the training part are longer than "
+            f"{text.length} {text.unit}s, and what follows is cut off: model.options.length keeps more."
+        )
+    if text.unit == "word" and text.letters > _LONG_WORDS:
+        told.append(
+            f"Column {quoted(name)}: a word has {text.letters:.0f} characters on average, as in a language that puts "
+            "no blanks between words, so most words will be unknown: set model.options.tokens to character."
+        )
+    if not text.vocabulary:
+        told.append(
+            f"Column {quoted(name)} has no {text.unit} that is there twice in the training part, so nothing can be "
+            f"learnt from it; data.columns: {{{key(name)}: {{role: ignore}}}} leaves it out."
+        )
+    return told
 
 
 def tell_done(schema: Schema, transforms: Sequence[ColumnTransform], *, forecast: bool = False) -> Schema:
@@ -116,6 +156,12 @@ def _done(transform: ColumnTransform) -> str:
             done = f"{', '.join(transform.parts)}; empty values become the median"
         case Words():
             done = f"the {len(transform.words)} most frequent words, 0 and 1; empty values have none"
+        case Tokens():
+            cut = f" ({transform.cut} of {transform.seen} texts are longer)" if transform.cut else ""
+            done = (
+                f"the first {transform.length} {transform.unit}s{cut} as numbers of {transform.vocabulary} known ones, "
+                "as the model takes sequences; empty values have none"
+            )
         case Vector():
             done = f"{count} features; empty values become the medians"
     return done

@@ -81,15 +81,20 @@ class Examined:
         return list(self.schema.names("feature"))
 
 
-def examine(spec: Data, seed: int, content: TableContent | ArrayContent, *, strict: bool = True) -> Examined:
+def examine(
+    spec: Data, seed: int, content: TableContent | ArrayContent, *, strict: bool = True, tokens: bool = False
+) -> Examined:
     """Tell what the columns are, what is learnt, and which rows train; and find what people should know of.
 
+    tokens: whether the model learns from sequences of tokens, so that there has to be a text.
     Raises UserError for data that cannot be learnt from, or that could be meant in two ways; with strict off such
     problems are collected instead.
     """
     known = Examined(Schema(), warnings=list(content.warnings), notes=list(content.notes))
     if isinstance(content, TableContent):
         _resolve(known, spec, content, strict=strict)
+    if tokens:
+        _require_text(known, content, strict=strict)
     try:
         known.target = _target(spec, content, known)
         if known.target is not None:
@@ -157,6 +162,28 @@ def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool
     known.schema, known.table = resolved.schema, resolved.table
     known.warnings += resolved.warnings
     known.problems += [*resolved.problems, *([nothing] if nothing else [])]
+
+
+def _require_text(known: Examined, content: TableContent | ArrayContent, *, strict: bool) -> None:
+    """For a model that takes texts: refuse data without one, or write that into the problems."""
+    missing = _no_text(known, content)
+    if missing is not None and strict:
+        raise UserError(missing)
+    known.problems += [] if missing is None else [missing]
+
+
+def _no_text(known: Examined, content: TableContent | ArrayContent) -> str | None:
+    """The sentence for a model that takes texts, where no column is one."""
+    if isinstance(content, ArrayContent):
+        return f"the model learns from texts, and {content.target} has none beside it: set model.name to mlp"
+    if any(column.kind == "text" for column in known.schema.of("feature")):
+        return None
+    columns = known.schema.of("feature", "ignore")
+    told = listed([f"{quoted(one.name)} ({one.kind if one.role == 'feature' else 'left out'})" for one in columns])
+    return (
+        f"the model learns from texts, and no column of {_uri(content)} is one: there are {told}; data.columns: "
+        "{NAME: {kind: text}} says which one is, or set model.name to mlp"
+    )
 
 
 def _nothing_left(resolved: Resolved) -> str | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.profile import Profile
-from headway_trainer.data.transform import Chain, Scale
+from headway_trainer.data.transform import Chain, Scale, TableChain, Tokens
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -35,6 +35,17 @@ def y_file(split: str) -> str:
 def w_file(split: str) -> str:
     """The rows' weights, where `DataInfo.weighted`: float32 (rows,), their mean over the training part 1."""
     return f"data/{split}.w.npy"
+
+
+class TokenColumns(NamedTuple):
+    """Where a row has the tokens of one text: their numbers in its vocabulary, 0 after the text's end."""
+
+    start: int
+    """The first feature."""
+    stop: int
+    """The feature after the last one."""
+    vocabulary: int
+    """Tokens that are known: their numbers are from 2 to vocabulary + 1."""
 
 
 class DataInfo(StatusSection):
@@ -91,6 +102,17 @@ class DataInfo(StatusSection):
     def scaling(self) -> Scale:
         """How features were scaled."""
         return self.transforms.scale if self.transforms is not None else Scale()
+
+    @property
+    def tokens(self) -> list[TokenColumns]:
+        """The texts that stand in a row as tokens, in the order of its features."""
+        found, start = list[TokenColumns](), 0
+        for one in self.transforms.transforms if isinstance(self.transforms, TableChain) else ():
+            stop = start + len(one.outputs)
+            if isinstance(one, Tokens):
+                found.append(TokenColumns(start, stop, one.vocabulary))
+            start = stop
+        return found
 
     @property
     def features(self) -> int:

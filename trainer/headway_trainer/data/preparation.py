@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from headway_api import wire
 from headway_api.base import StatusSection
 from headway_api.data import Data
+from headway_api.model import TokenOptions
 from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.examine import Examined, examine, profile_of, where_of
@@ -33,6 +34,7 @@ from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
 from headway_trainer.data.transform import ArrayChain, Chain, Number, Step, TableChain
+from headway_trainer.data.vocabulary import VOCABULARY_FILE, write_vocabularies
 from headway_trainer.data.weights import weights_of
 from headway_trainer.errors import NotFound
 from headway_trainer.kept_results import kept_path
@@ -70,6 +72,7 @@ def prepare(
     *,
     seed: int,
     store: Store,
+    tokens: TokenOptions | None = None,
     volume_dir: str = wire.DATA_VOLUME_DIR,
     secret_dir: str = wire.DATA_SECRET_DIR,
     fence: Callable[[], None] = lambda: None,
@@ -77,10 +80,11 @@ def prepare(
     """Prepare the data of a run, and write `data/<part>.x.npy`, `data/<part>.y.npy` and, last, `data/info.json`.
 
     What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows:
-    where it is still what was written. Raises UserError for data that cannot be learnt from, StorageError, and what
+    where it is still what was written. tokens: how texts are encoded for a model that takes sequences; else they are
+    bags of words. Raises UserError for data that cannot be learnt from, StorageError, and what
     fence raises, which is asked before anything is written.
     """
-    digest = data_digest(spec, seed)
+    digest = data_digest(spec, seed, tokens)
     found = _prepared(store, digest)
     damaged = None if found is None else _damage(store, [one for one in found.files if not _is_done(store, one)])
     if found is not None and damaged is None:
@@ -89,11 +93,10 @@ def prepare(
     source = sources.take_fingerprint(spec, volume_dir=volume_dir, secret_dir=secret_dir)
     content = sources.load(spec, volume_dir=volume_dir, secret_dir=secret_dir)
     fence()
-    known = examine(spec, split_seed(spec, seed), content)
-    info, files = _prepare(spec, content, known, digest, store)
-    folds = [
-        _prepare_fold(spec, content, known, digest, store, number=number) for number in range(1, len(known.folds) + 1)
-    ]
+    wanted = _Wanted(spec, tokens, digest)
+    known = examine(spec, split_seed(spec, seed), content, tokens=tokens is not None)
+    info, files = _prepare(wanted, content, known, store)
+    folds = [_prepare_fold(wanted, content, known, store, number=number) for number in range(1, len(known.folds) + 1)]
     files += [file for _, those in folds for file in those]
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
@@ -110,13 +113,14 @@ def source_changes(
     *,
     seed: int,
     store: Store,
+    tokens: TokenOptions | None = None,
     folders: tuple[str, str] = (wire.DATA_VOLUME_DIR, wire.DATA_SECRET_DIR),
 ) -> str | None:
     """How the source differs from what rows were prepared from, in words; none if it does not, or there are no rows.
 
     folders: those of the data's volume and of its credentials. Raises StorageError for the run's own storage.
     """
-    found = _prepared(store, data_digest(spec, seed))
+    found = _prepared(store, data_digest(spec, seed, tokens))
     if found is None or found.source is None:
         return None
     return sources.changes_since(found.source, spec, volume_dir=folders[0], secret_dir=folders[1])
@@ -126,7 +130,7 @@ def forget(store: Store) -> None:
     """Delete prepared rows, and models that lie beside them until they are published: the files that are known, and no
     others. Raises StorageError."""
     files = [file(name) for file in (x_file, y_file, w_file) for name in SPLITS]
-    files += [SERIES_FILE, SAMPLE_FILE, f"data/{REFERENCE_FILE}"]
+    files += [SERIES_FILE, SAMPLE_FILE, f"data/{REFERENCE_FILE}", f"data/{VOCABULARY_FILE}"]
     with contextlib.suppress(NotFound, ValidationError):
         files += [file.name for file in Prepared.model_validate_json(store.read(INFO_FILE)).files]
     # What tells of the rows goes first: rows that are half deleted are none.
@@ -145,10 +149,12 @@ def fold_folder(number: int) -> str:
     return f"{CHILDREN}/fold-{number}"
 
 
-def data_digest(spec: Data, seed: int) -> str:
-    """Identifies what is prepared: the data section, without credentials, and the seed of the split."""
-    told = spec.model_dump(mode="json", exclude={"source": {"secret_ref"}})
-    return hashlib.sha256(json.dumps([FORMAT, told, split_seed(spec, seed)], sort_keys=True).encode()).hexdigest()
+def data_digest(spec: Data, seed: int, tokens: TokenOptions | None = None) -> str:
+    """Identifies what is prepared: the data section, without credentials, the seed of the split, and how texts become
+    tokens, if they do."""
+    told = [FORMAT, spec.model_dump(mode="json", exclude={"source": {"secret_ref"}}), split_seed(spec, seed)]
+    told += [] if tokens is None else [tokens.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _prepared(store: Store, digest: str) -> Prepared | None:
@@ -183,31 +189,42 @@ def _is_done(store: Store, file: FileDigest) -> bool:
     return folder != "" and store.exists(kept_path("train", folder))
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be prepared."""
+
+    spec: Data
+    tokens: TokenOptions | None
+    digest: str
+
+
 def _prepare(
-    spec: Data, content: TableContent | ArrayContent, known: Examined, digest: str, store: Store
+    wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, store: Store
 ) -> tuple[DataInfo, list[FileDigest]]:
-    info, files, chain = _transformed(spec, content, known, digest, store)
+    info, files, chain = _transformed(wanted, content, known, store)
     files += _keep(store, content, known, chain)
     return info.model_copy(update={"profile": profile_of(known, content)}), files
 
 
 def _prepare_fold(
-    spec: Data, content: TableContent | ArrayContent, known: Examined, digest: str, store: Store, *, number: int
+    wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, store: Store, *, number: int
 ) -> tuple[DataInfo, list[FileDigest]]:
     """Prepare a fold, counted from 1: the transforms are fitted on its own training rows alone."""
     parts, folder = known.folds[number - 1], fold_folder(number)
     weights = weights_of(known.schema, known.table, parts.indices[0], where_of(content))
     fold = replace(known, parts=parts, weights=weights, folds=[], notes=[], warnings=[])
-    info, files, _ = _transformed(spec, content, fold, f"{digest}/{folder}", store.child(folder))
+    info, files, _ = _transformed(
+        replace(wanted, digest=f"{wanted.digest}/{folder}"), content, fold, store.child(folder)
+    )
     return info, [file.model_copy(update={"name": f"{folder}/{file.name}"}) for file in files]
 
 
 def _transformed(
-    spec: Data, content: TableContent | ArrayContent, known: Examined, digest: str, store: Store
+    wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, store: Store
 ) -> tuple[DataInfo, list[FileDigest], Chain]:
     """Fit the transforms and write the arrays; what there is to tell but for the profile."""
     target, parts = known.learnt()
-    chain = _fit(spec, content, known, parts)
+    chain = _fit(wanted, content, known, parts)
     standardised = _standardised(target, parts, known.target_called)
     y = target.values if standardised is None else standardised.y
     rows = _rows_of(content, known)
@@ -236,23 +253,24 @@ def _transformed(
         target_mean=[] if standardised is None else standardised.mean,
         target_std=[] if standardised is None else standardised.std,
         weighted=known.weights is not None,
-        digest=digest,
+        digest=wanted.digest,
     )
     return info, files, chain
 
 
-def _fit(spec: Data, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Chain:
+def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Chain:
     """The transforms, fitted on the training rows; what they did is written into what is known."""
     train = parts.indices[0]
     if isinstance(content, ArrayContent):
         known.notes += encode.check_array(content.x)
-        return ArrayChain.fit(ARRAY, content.x, train, spec.scale, content.feature_names)
+        return ArrayChain.fit(ARRAY, content.x, train, wanted.spec.scale, content.feature_names)
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
-    steps = encode.choose_steps(known.schema, known.table, content.where)
+    steps = encode.choose_steps(known.schema, known.table, content.where, wanted.tokens)
     if known.plan is not None:
         # The past of the targets is what a forecast is learnt from.
         steps += [Step(name, Number.fit) for name in known.target_names]
-    chain = TableChain.fit(steps, known.table, train, spec.scale)
+    chain = TableChain.fit(steps, known.table, train, wanted.spec.scale)
+    known.warnings += encode.warnings_of(chain.transforms)
     known.schema = encode.tell_done(known.schema, chain.transforms, forecast=known.plan is not None)
     return chain
 
@@ -282,7 +300,8 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
     data = reference.model_dump_json().encode()
     store.write(f"data/{REFERENCE_FILE}", data)
     digest = hashlib.sha256(data).hexdigest()
-    return [sample, FileDigest(name=f"data/{REFERENCE_FILE}", sha256=digest, size_bytes=len(data))]
+    described = FileDigest(name=f"data/{REFERENCE_FILE}", sha256=digest, size_bytes=len(data))
+    return [sample, described, *write_vocabularies(store, chain)]
 
 
 def _standardised(target: Target, parts: Parts, name: str) -> Standardised | None:

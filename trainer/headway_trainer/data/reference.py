@@ -13,9 +13,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from headway_api.base import StatusSection
-from headway_trainer.data.transform import Chain, ColumnTransform, TableChain, Times, Vector, Words
+from headway_trainer.data.transform import Chain, ColumnTransform, TableChain, Times, Tokens, Vector, Words
 from headway_trainer.data.transform.category import value_counts
 from headway_trainer.data.transform.times import microseconds
+from headway_trainer.data.transform.tokens import FIRST
 from headway_trainer.data.transform.vector import numbers_of
 
 REFERENCE_FILE = "reference.json"
@@ -26,6 +27,7 @@ MAX_VALUES = 50
 MAX_TEXT = 200
 _MAX_ROWS = 100_000
 _MAX_NUMBERS = 20_000_000
+_TEXTS = 4096
 _BINS = 20
 _QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _IMAGE_AXES = 4
@@ -130,12 +132,28 @@ def _described(transform: ColumnTransform, seen: pa.Table) -> Iterator[Numbers |
         counts = sorted(zip(transform.words, rows, strict=False), key=lambda pair: (-pair[1], pair[0]))[:MAX_VALUES]
         missing = seen[name].null_count
         yield Values(name=name, rows=len(seen), missing=missing, counts=dict(counts), others=0)
+    elif isinstance(transform, Tokens):
+        yield _tokens(transform, seen[name])
     elif isinstance(transform, Vector):
         yield from map(_numbers, transform.outputs, numbers_of(seen[name]).T)
     elif isinstance(transform, Times):
         yield _numbers(name, microseconds(seen[name]))
     else:
         yield _column(name, seen[name])
+
+
+def _tokens(transform: Tokens, column: pa.ChunkedArray) -> Values:
+    """Rows by the tokens that they have, of those that the model sees."""
+    rows = np.zeros(transform.vocabulary + FIRST, dtype=np.int64)
+    for start in range(0, len(column), _TEXTS):
+        for numbers in transform.numbers(column.slice(start, _TEXTS).fill_null("").to_pylist()).astype(np.int64):
+            rows[np.unique(numbers)] += 1
+    frequent = np.argsort(-rows[FIRST:], kind="stable")[:MAX_VALUES] + FIRST
+    names: dict[int, str] = {}
+    for form, number in transform.forms.items():
+        names.setdefault(number, form)  # the word itself stands before other ways to write it
+    counts = {names[number][:MAX_TEXT]: int(rows[number]) for number in frequent.tolist()}
+    return Values(name=transform.inputs[0], rows=len(column), missing=column.null_count, counts=counts, others=0)
 
 
 def _column(name: str, column: pa.ChunkedArray) -> Numbers | Values:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headway_trainer.data.transform import Category, Chain, TableChain
+from headway_trainer.data.transform import Category, Chain, TableChain, Tokens
 from headway_trainer.storage import FileDigest, Store
 
 Indices = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ def with_made_rows(rows: Rows, chain: Chain, times: int = 1) -> Rows:
     if isinstance(rows, np.ndarray) or len(rows) == 0:
         return rows
     assert isinstance(chain, TableChain)  # noqa: S101 - a table has no other
-    unknown = {name for one in chain.transforms if isinstance(one, Category) for name in one.inputs}
+    unknown = {name for one in chain.transforms if isinstance(one, Category | Tokens) for name in one.inputs}
     first = rows.slice(0, 1)
     made = {
         name: pa.array(

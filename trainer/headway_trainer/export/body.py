@@ -57,7 +57,7 @@ def export_body(model: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelPro
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch logs on the way, which is about itself."""
+    """Without what torch logs and warns of on the way, which is about itself."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:

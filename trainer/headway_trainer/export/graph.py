@@ -16,6 +16,8 @@ from headway_trainer.export.record import window_shape
 
 OPSET = 20
 ML_OPSET = 4
+_RUNTIME = "com.microsoft"
+"""Operators that onnxruntime has beyond those of ONNX, in every build of it that is published."""
 IR_VERSION = 10
 """Older than what onnx writes by default: each runtime since onnxruntime 1.18 reads it."""
 BATCH = "N"
@@ -44,6 +46,7 @@ class OnnxGraph:
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
         self._constants: list[onnx.TensorProto] = []
         self._nodes: list[onnx.NodeProto] = []
+        self._types: list[onnx.ValueInfoProto] = []
         self._values = 0
 
     def value(self, name: str, kind: str, shape: tuple[int, ...]) -> str:
@@ -78,6 +81,15 @@ class OnnxGraph:
     def _declare(self, name: str, kind: str, shape: tuple[int, ...]) -> None:
         self._inputs.setdefault(name, helper.make_tensor_value_info(name, _TYPES[kind], [BATCH, *shape]))
 
+    def tokens(self, text: str, separator: str) -> str:
+        """The parts of texts (rows,) between separators, (rows, most parts), with "" after a row's last one."""
+        (parts,) = self.outputs(
+            1, "Tokenizer", text, domain=_RUNTIME, mark=0, mincharnum=1, pad_value="", separators=[separator]
+        )
+        # ONNX cannot tell the type of what another's operator gives, and its checker crashes on the next one without.
+        self._types.append(helper.make_tensor_value_info(parts, TensorProto.STRING, [BATCH, None]))
+        return parts
+
     def model(self, results: dict[str, tuple[str, str, tuple[int, ...]]]) -> onnx.ModelProto:
         """The finished graph. results: by name of output, the value, its type, and the shape of one row."""
         for name, (value, _, _) in results.items():
@@ -86,8 +98,11 @@ class OnnxGraph:
             helper.make_tensor_value_info(name, _TYPES[kind], [BATCH, *shape])
             for name, (_, kind, shape) in results.items()
         ]
-        graph = helper.make_graph(self._nodes, "headway", list(self._inputs.values()), outputs, self._constants)
-        return helper.make_model(graph, opset_imports=opsets(), ir_version=IR_VERSION)
+        graph = helper.make_graph(
+            self._nodes, "headway", list(self._inputs.values()), outputs, self._constants, value_info=self._types
+        )
+        runtime = [helper.make_opsetid(_RUNTIME, 1)] if self._types else []
+        return helper.make_model(graph, opset_imports=[*opsets(), *runtime], ir_version=IR_VERSION)
 
     def _value(self) -> str:
         self._values += 1

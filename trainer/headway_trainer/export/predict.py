@@ -158,7 +158,9 @@ def _rows_at_once(chain: ArrayChain) -> int:
 
 
 def _kinds(chain: TableChain) -> dict[str, str]:
-    return {name: one.kind for one in chain.transforms for name in one.inputs}
+    """What each column holds: a sequence of tokens is made of text."""
+    kinds = ((name, one.kind) for one in chain.transforms for name in one.inputs)
+    return {name: "text" if kind == "tokens" else kind for name, kind in kinds}
 
 
 def _as_kind(column: pa.ChunkedArray, name: str, kind: str, uri: str, row: int) -> pa.ChunkedArray:

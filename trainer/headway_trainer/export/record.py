@@ -120,7 +120,7 @@ class ModelInfo(StatusSection):
     version: int = VERSION
     """The version of this format."""
     files: dict[str, FileDigest] = Field(default_factory=dict)
-    """The other files of the model, by what they are: `weights`, `onnx`, `reference`."""
+    """The other files of the model, by what they are: `weights`, `onnx`, `reference`, `vocabulary`."""
     model: Model | None = None
     """`spec.model`; null for a training function that brings its own."""
     data: DataInfo | None = None

@@ -13,6 +13,7 @@ from torch import nn
 
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.sample import Rows, read_sample, with_made_rows
+from headway_trainer.data.vocabulary import with_vocabularies
 from headway_trainer.errors import StorageError
 from headway_trainer.export.body import reason
 from headway_trainer.export.onnx_model import onnx_model, whole_model
@@ -33,7 +34,8 @@ def export(model: nn.Module, info: DataInfo, store: Store, path: str) -> Export:
     was_training = model.training
     model.eval()
     try:
-        return _export(lambda: onnx_model(model, info), lambda rows: trained(model, info, rows), info, store, path)
+        known = with_vocabularies(info, store)
+        return _export(lambda: onnx_model(model, known), lambda rows: trained(model, known, rows), known, store, path)
     finally:
         model.train(was_training)
 

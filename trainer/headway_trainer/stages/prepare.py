@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from headway_api.data import Data
 from headway_api.job import TrainingJobSpec
+from headway_api.model import tokens_of
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.preparation import source_changes
 from headway_trainer.registry import MODELS
@@ -34,6 +35,7 @@ class Prepare:
                 spec,
                 seed=run.spec.seed,
                 store=run.store,
+                tokens=tokens_of(model),
                 volume_dir=around.data_volume_dir,
                 secret_dir=around.data_secret_dir,
                 fence=run.fence,
@@ -46,7 +48,9 @@ class Prepare:
 def _tell_of_changes(spec: Data, run: Run) -> None:
     """Tell people where the source is not what the rows of this run were prepared from."""
     folders = (run.around.data_volume_dir, run.around.data_secret_dir)
-    if (change := source_changes(spec, seed=run.spec.seed, store=run.store, folders=folders)) is not None:
+    tokens = tokens_of(run.spec.model)
+    change = source_changes(spec, seed=run.spec.seed, store=run.store, tokens=tokens, folders=folders)
+    if change is not None:
         run.reporter.warn(
             f"The source has changed since the rows of this run were prepared ({change}): it goes on with those "
             f"rows; {run.begin_anew} takes the new ones."

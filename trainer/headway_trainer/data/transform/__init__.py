@@ -9,6 +9,7 @@ from headway_trainer.data.transform.graph import Graph, Tensor
 from headway_trainer.data.transform.number import Boolean, Number
 from headway_trainer.data.transform.scale import Scale
 from headway_trainer.data.transform.times import Times
+from headway_trainer.data.transform.tokens import Tokens, fit_tokens
 from headway_trainer.data.transform.vector import Vector
 from headway_trainer.data.transform.words import Words
 
@@ -25,6 +26,8 @@ __all__ = [
     "TableChain",
     "Tensor",
     "Times",
+    "Tokens",
     "Vector",
     "Words",
+    "fit_tokens",
 ]

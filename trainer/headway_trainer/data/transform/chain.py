@@ -18,6 +18,7 @@ from headway_trainer.data.transform.graph import Graph, Tensor, TensorType
 from headway_trainer.data.transform.number import Boolean, Number
 from headway_trainer.data.transform.scale import Method, Scale
 from headway_trainer.data.transform.times import Times
+from headway_trainer.data.transform.tokens import Tokens
 from headway_trainer.data.transform.vector import Vector
 from headway_trainer.data.transform.words import Words
 
@@ -28,7 +29,7 @@ _COLUMNS_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 8 * 1024 * 1024
 """Training rows of an array that are looked at at once."""
 
-ColumnTransform = Annotated[Number | Boolean | Category | Times | Words | Vector, Field(discriminator="kind")]
+ColumnTransform = Annotated[Number | Boolean | Category | Times | Words | Tokens | Vector, Field(discriminator="kind")]
 """A fitted transform of a table's columns.
 
 `inputs` are the columns, `outputs` the features' names, and `quantities` says of each feature whether it is scaled;

@@ -39,6 +39,12 @@ class Graph(Protocol):
     def outputs(self, count: int, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
         """All `count` outputs of a new node."""
 
+    def tokens(self, text: str, separator: str) -> str:
+        """The parts of texts (rows,) between separators, (rows, most parts), with "" after a row's last one.
+
+        separator: a regular expression of RE2, of one character; the empty one divides a text into its characters.
+        """
+
 
 def rows_of_constant(width: int) -> npt.NDArray[np.float64]:
     """(width + 1, width): a row of 0 and 1 for each of width values, and a last row of zeros for every other value."""
