@@ -343,6 +343,16 @@ _CONTRADICTIONS: _Rows = [
         {"spec.evaluation.gates": [{"name": "a", "metric": "f1", "min": 0.5}, {"name": "a", "metric": "f1", "max": 1}]},
         "spec.evaluation.gates",
     ),
+    (
+        "a gate against no baseline",
+        {"spec.evaluation.gates": [{"name": "a", "metric": "f1", "against": {"baseline": False}}]},
+        "spec.evaluation.gates[0].against.baseline",
+    ),
+    (
+        "a gate against nothing",
+        {"spec.evaluation.gates": [{"name": "a", "metric": "f1", "against": {}}]},
+        "spec.evaluation.gates[0].against",
+    ),
     ("a gate without a name", {"spec.evaluation.gates": [{"metric": "f1", "min": 0.5}]}, "gates[0].name"),
     ("no form of a model", {"spec.export.formats": []}, "spec.export.formats"),
     ("an unknown form of a model", {"spec.export.formats": ["onnx", "pickle"]}, "spec.export.formats[1]"),
