@@ -13,7 +13,7 @@ from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import StorageError
 from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
 from headway_trainer.kept_results import FOLDER
-from headway_trainer.report.model import Artifact, Environment, RunResult
+from headway_trainer.report.model import Artifact, CrossValidation, Environment, RunResult
 from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, write_report
 from headway_trainer.run_record import RECORD_FILE
 from headway_trainer.storage import CHUNK, FileDigest, Store
@@ -120,11 +120,15 @@ def environment(commit: str | None) -> Environment:
 
 
 def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
-    """The result as a job's status names it: scalars, and the files that people look for first."""
+    """The result as a job's status names it: scalars, those that say most first, and the files that people look for
+    first. What is too long for an Outcome loses the scalars at the end."""
+    folds = result.cross_validation or CrossValidation(folds=[])
     metrics = {
         (name if split == "reported" else f"{split}/{name}"): f"{value:.6g}"
         for split, values in (
             ("test", result.metrics.test),
+            ("folds", folds.mean),
+            ("folds", {f"{name}Std": value for name, value in folds.standard_deviation.items()}),
             ("validation", result.metrics.validation),
             ("train", result.metrics.train),
             ("reported", result.metrics.reported),
@@ -132,9 +136,6 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
         for name, value in values.items()
         if value is not None
     }
-    folds = result.cross_validation
-    for suffix, of_folds in (("", folds.mean), ("Std", folds.standard_deviation)) if folds is not None else ():
-        metrics |= {f"folds/{name}{suffix}": f"{value:.6g}" for name, value in of_folds.items() if value is not None}
     named = [own, *(one for one in result.artifacts if one.path in {MODEL_FILE, ONNX_FILE, REPORT_FILE})]
     return status.Result(
         metrics=metrics,
