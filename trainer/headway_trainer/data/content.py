@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headway_trainer.data.scratch import MEMORY, Scratch
+
 Parts = npt.NDArray[np.int8]
 """(rows,): 0 for a row of the training part, 1 for validation, 2 for test."""
 
@@ -82,6 +84,8 @@ class TableContent:
 
     kept: npt.NDArray[np.int64] | None = None
     """The numbers of the rows among those of the files, where some were left out."""
+    scratch: Scratch = MEMORY
+    """Where the columns lie."""
 
     def where(self, row: int) -> str:
         """Row number row (from 0) of the table as people find it: counted from 1 in its file, without a header."""
@@ -115,3 +119,5 @@ class ArrayContent:
     read: ReadFacts = field(default_factory=ReadFacts)
     parts: Parts | None = None
     """The part of each row, where the source gives them."""
+    scratch: Scratch = MEMORY
+    """Where the features lie."""

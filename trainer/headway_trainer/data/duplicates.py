@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ Indices = npt.NDArray[np.int64]
 _MOST_NAMED = 10
 _ROWS_AT_ONCE = 2**14
 """So that what is made of them takes little memory."""
+_COLUMN_ROWS = 2**20
+"""The same for a column."""
 _FEW_NUMBERS = 256
 """Rows of so few numbers are hashed column by column: Python takes longer for a call than for their bytes."""
 
@@ -28,7 +30,10 @@ def row_hashes(table: pa.Table) -> Hashes:
     total = np.zeros(len(table), dtype=np.uint64)
     for name in table.column_names:
         salt = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-        total += _mixed(_bits(table[name]) ^ np.uint64(salt))
+        at = 0
+        for bits in _bits_by_blocks(table[name]):
+            total[at : at + len(bits)] += _mixed(bits ^ np.uint64(salt))
+            at += len(bits)
     return total
 
 
@@ -72,7 +77,10 @@ def equal_columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, str]
     for name in names:
         if pa.types.is_nested(table[name].type):
             continue
-        digest = hashlib.blake2b(_bits(table[name]).tobytes(), digest_size=16).digest()
+        hashed = hashlib.blake2b(digest_size=16)
+        for bits in _bits_by_blocks(table[name]):
+            hashed.update(bits.data)
+        digest = hashed.digest()
         if digest in seen:
             pairs.append((name, seen[digest]))
         else:
@@ -87,6 +95,11 @@ def equal_columns_note(pairs: Sequence[tuple[str, str]]) -> list[str]:
     shown = ", ".join(f"{quoted(later)} (as {quoted(first)})" for later, first in pairs[:_MOST_NAMED])
     more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
     return [f"Columns with the same value as another one in every row: {shown}{more}."]
+
+
+def _bits_by_blocks(values: pa.ChunkedArray) -> Iterator[Hashes]:
+    for start in range(0, len(values), _COLUMN_ROWS):
+        yield _bits(values.slice(start, _COLUMN_ROWS))
 
 
 def _bits(values: pa.ChunkedArray) -> Hashes:

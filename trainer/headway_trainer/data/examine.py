@@ -151,7 +151,13 @@ def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool
         shown = listed([repr(name) for name in content.table.column_names])
         raise UserError(f"data.target is not set: name the column to predict; {_uri(content)} has the columns {shown}")
     resolved = resolve(
-        content.table, spec.columns or {}, names, uri=_uri(content), where=content.where, facts=content.facts
+        content.table,
+        spec.columns or {},
+        names,
+        uri=_uri(content),
+        where=content.where,
+        facts=content.facts,
+        scratch=content.scratch,
     )
     # A forecast learns from the targets' own past, if from nothing else.
     nothing = _nothing_left(resolved) if spec.task != "forecasting" else None

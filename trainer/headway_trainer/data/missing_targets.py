@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
 from headway_trainer.data.content import ArrayContent, TableContent
+from headway_trainer.data.ordering import rows_where, table_where
 
 
 def without_missing_targets(
@@ -22,10 +22,13 @@ def without_missing_targets(
         missing = np.logical_or.reduce([column.is_null().to_numpy() for column in columns]) if columns else None
     if missing is None or not missing.any() or missing.all():
         return content
-    kept = np.flatnonzero(~missing)
+    there = ~missing
+    kept = np.flatnonzero(there)
     told = f"{int(missing.sum())} of {len(missing)} rows have no target, and were left out as data.missingTargets says."
     parts = None if content.parts is None else content.parts[kept]
     warnings = [*content.warnings, told]
     if isinstance(content, ArrayContent):
-        return replace(content, x=content.x[kept], y=content.y[kept], parts=parts, warnings=warnings)
-    return replace(content, table=content.table.take(pa.array(kept)), kept=kept, parts=parts, warnings=warnings)
+        x = rows_where(content.x, there, content.scratch)
+        return replace(content, x=x, y=content.y[kept], parts=parts, warnings=warnings)
+    table = table_where(content.table, there, content.scratch)
+    return replace(content, table=table, kept=kept, parts=parts, warnings=warnings)

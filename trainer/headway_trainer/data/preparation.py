@@ -27,6 +27,7 @@ from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.forecast.write import sample_windows, write_windows
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
+from headway_trainer.data.ordering import by_parts, picked
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
 from headway_trainer.data.sample import SAMPLE_FILE, Rows, choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array, write_blocks
@@ -50,6 +51,8 @@ FEWEST_ROWS = 256
 """Features that are made and written at once."""
 CHILDREN = "children"
 """The folder of what belongs to the trainings that a run has beside its own."""
+BLOCKS_OF_DISK = 16
+"""Blocks of them for which rows are fetched from the disk at once."""
 FORMAT = 5
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
 
@@ -223,10 +226,23 @@ def _transformed(
     wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, store: Store
 ) -> tuple[DataInfo, list[FileDigest], Chain]:
     """Fit the transforms and write the arrays; what there is to tell but for the profile."""
+    told = known
     target, parts = known.learnt()
-    chain = _fit(wanted, content, known, parts)
+    if isinstance(content, ArrayContent):
+        known.notes += encode.check_array(content.x)
     standardised = _standardised(target, parts, known.target_called)
     y = target.values if standardised is None else standardised.y
+    if content.scratch.on_disk:
+        known.notes.append(
+            "The data is larger than the memory that is left here, so it lay on the disk while it was prepared: the same "
+            "rows and numbers come out."
+        )
+        if known.plan is None:
+            content, known, order = by_parts(content, known)
+            target, parts = known.learnt()
+            y = y[order]
+    chain = _fit(wanted, content, known, parts)
+    told.schema = known.schema
     rows = _rows_of(content, known)
     # What another spec left there goes first, so that no reader takes old and new arrays together.
     store.delete(INFO_FILE)
@@ -237,7 +253,8 @@ def _transformed(
         windows = known.plan.windows.starts
         files = write_windows(store, known.plan, rows, y, chain)
     else:
-        files = _write(store, rows, y, known.weights, parts=parts, chain=chain)
+        at_once = BLOCKS_OF_DISK if content.scratch.on_disk else 1
+        files = _write(store, rows, y, known.weights, parts=parts, chain=chain, at_once=at_once)
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape if forecast is None else (forecast.history, *chain.input_shape),
@@ -262,8 +279,7 @@ def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined,
     """The transforms, fitted on the training rows; what they did is written into what is known."""
     train = parts.indices[0]
     if isinstance(content, ArrayContent):
-        known.notes += encode.check_array(content.x)
-        return ArrayChain.fit(ARRAY, content.x, train, wanted.spec.scale, content.feature_names)
+        return ArrayChain.fit(ARRAY, content.x, train, wanted.spec.scale, content.feature_names, scratch=content.scratch)
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
     steps = encode.choose_steps(known.schema, known.table, content.where, wanted.tokens)
     if known.plan is not None:
@@ -281,6 +297,8 @@ def _rows_of(content: TableContent | ArrayContent, known: Examined) -> Callable[
         return lambda index: content.x[index]
     table = known.table
     assert table is not None  # noqa: S101 - a table's columns are resolved
+    if content.scratch.on_disk:
+        return lambda index: picked(table, index, content.scratch)
     return lambda index: table.take(pa.array(index))
 
 
@@ -326,11 +344,12 @@ def _write(
     *,
     parts: Parts,
     chain: Chain,
+    at_once: int,
 ) -> list[FileDigest]:
     files = []
     for name, index in zip(SPLITS, parts.indices, strict=True):
         shape, dtype = (len(index), *chain.input_shape), np.uint8 if _stays(chain) else np.float32
-        blocks = (_stored(rows(some), chain) for some in _in_blocks(index, chain))
+        blocks = (_stored(block, chain) for block in _in_blocks(rows, index, chain, at_once=at_once))
         files.append(write_blocks(store, x_file(name), shape, dtype, blocks))
         files.append(write_array(store, y_file(name), y[index]))
         if weights is not None:
@@ -348,9 +367,12 @@ def _stored(rows: Any, chain: Chain) -> npt.NDArray[Any]:
     return rows if _stays(chain) else chain.apply(rows)
 
 
-def _in_blocks(index: Indices, chain: Chain) -> Iterator[Indices]:
-    """Row numbers in blocks whose features take BLOCK_BYTES in 64 bits; of a wide table, FEWEST_ROWS at least."""
+def _in_blocks(rows: Callable[[Indices], Any], index: Indices, chain: Chain, *, at_once: int) -> Iterator[Any]:
+    """The rows of these numbers in blocks whose features take BLOCK_BYTES in 64 bits; of a wide table, FEWEST_ROWS at
+    least. at_once blocks are fetched at once."""
     least = FEWEST_ROWS if isinstance(chain, TableChain) else 1
     step = max(least, BLOCK_BYTES // (8 * max(1, math.prod(chain.input_shape))))
-    for start in range(0, len(index), step):
-        yield index[start : start + step]
+    for start in range(0, len(index), at_once * step):
+        some = rows(index[start : start + at_once * step])
+        for begin in range(0, len(some), step):
+            yield some.slice(begin, step) if isinstance(some, pa.Table) else some[begin : begin + step]

@@ -13,8 +13,10 @@ from headway_api.columns import Kind, Role
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.convert import convert
 from headway_trainer.data.infer import Guess, guess, storage_kind
+from headway_trainer.data.read.builder import ColumnBuilder
 from headway_trainer.data.read.found import has_instead
 from headway_trainer.data.schema import Column, ColumnStats, Schema
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.statistics import describe
 from headway_trainer.errors import UserError
 
@@ -50,12 +52,13 @@ def resolve(
     uri: str,
     where: Callable[[int], str],
     facts: Mapping[str, ColumnFacts] = MappingProxyType({}),
+    scratch: Scratch = MEMORY,
 ) -> Resolved:
     """Kind and role of each column of a table whose columns are as `TableContent` has them.
 
     given is `data.columns`, of which the ignored columns need not be there, as they are not read; targets are the
-    columns to predict; facts are what reading told of the columns. Raises UserError for a name that is no column, and
-    for a value that is not of the kind that is given.
+    columns to predict; facts are what reading told of the columns; scratch is where they lie. Raises UserError for a
+    name that is no column, and for a value that is not of the kind that is given.
     """
     for name in (*targets, *(name for name, said in given.items() if said.role != "ignore")):
         refuse_unknown(name, table.column_names, "data.target" if name in targets else "data.columns", uri)
@@ -67,16 +70,17 @@ def resolve(
         said = given.get(name)
         kind = said.kind if said else None
         role: Role | None = "target" if name in targets else said.role if said else None
-        column, values, told = _column(_Read(name, table[name], facts.get(name, ColumnFacts())), kind, role, where)
+        read = _Read(name, table[name], facts.get(name, ColumnFacts()), scratch)
+        column, values, told = _column(read, kind, role, where)
         columns.append(column)
         arrays.append(values)
         warnings += [told.warning] if told is not None and told.warning else []
         problems += [told.problem] if told is not None and told.problem else []
-    rows, read = ColumnStats(rows=len(table)), set(table.column_names)
+    rows, there = ColumnStats(rows=len(table)), set(table.column_names)
     columns += [
         Column(name=name, kind=said.kind or "id", role="ignore", why="given, so it was not read", stats=rows)
         for name, said in given.items()
-        if name not in read
+        if name not in there
     ]
     return Resolved(Schema(columns=columns), pa.table(arrays, names=table.column_names), warnings, problems)
 
@@ -95,6 +99,17 @@ class _Read:
     name: str
     values: pa.ChunkedArray
     facts: ColumnFacts
+    scratch: Scratch = MEMORY
+
+    def converted(self, kind: Kind, where: Callable[[int], str]) -> pa.ChunkedArray:
+        """The values as a kind."""
+        made = convert(self.values, kind, self.name, where)
+        if made is self.values or not self.scratch.on_disk:
+            return made
+        builder = ColumnBuilder(made.type, len(made), self.scratch)
+        for chunk in made.chunks:
+            builder.add(chunk)
+        return builder.finish()
 
 
 def _column(
@@ -105,20 +120,20 @@ def _column(
     if role == "ignore":
         return _record(read, values, kind or storage_kind(values.type), "ignore"), values, None
     if kind is not None:
-        values = convert(values, kind, read.name, where)
+        values = read.converted(kind, where)
         return _record(read, values, kind, role or ("ignore" if kind == "id" else "feature")), values, None
     if role is not None and role != "feature":
         # What divides or weighs rows, or is predicted, is no feature, so nothing about it is guessed here.
         why = "named as the target" if role == "target" else "given"
         return _record(read, values, storage_kind(values.type), role, why=why), values, None
-    stats = describe(values)
+    stats = describe(values, read.scratch)
     told = guess(read.name, values, stats, read.facts, where)
     if role == "feature" and told.kind == "id":
         # Somebody wants to learn from it, so it is what it is stored as.
         told = Guess("text" if pa.types.is_string(values.type) else "number", "feature", told.why)
     if told.kind in ("category", "text") and not pa.types.is_null(values.type):
-        values = convert(values, told.kind, read.name, where)
-        stats = stats if values is read.values else describe(values)
+        values = read.converted(told.kind, where)
+        stats = stats if values is read.values else describe(values, read.scratch)
     why = told.why if role is None else f"role given; {told.why}"
     column = _record(read, values, told.kind, told.role, why=why, stats=stats)
     return column, values, told if role is None or told.problem else None
@@ -134,7 +149,7 @@ def _record(
     stats: ColumnStats | None = None,
 ) -> Column:
     """A column of which enough is said; values are as its kind has them, and stats what they are like, if known."""
-    stats = stats or describe(values)
+    stats = stats or describe(values, read.scratch)
     return Column(
         name=read.name,
         kind=kind,

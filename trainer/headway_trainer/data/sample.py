@@ -33,11 +33,10 @@ def choose_rows(content: Rows, candidates: Indices, chain: Chain) -> Rows:
         return _of_array(content, candidates)
     assert isinstance(chain, TableChain)  # noqa: S101 - a table has no other
     table = content.select([tensor.name for tensor in chain.tensors])
-    rows = table.take(pa.array(candidates))
-    odd = np.flatnonzero(odd_rows(rows, chain))[: MAX_ROWS // _ODD_SHARE]
-    even = np.setdiff1d(np.arange(len(rows)), odd)
+    odd = np.flatnonzero(odd_rows(table, chain)[candidates])[: MAX_ROWS // _ODD_SHARE]
+    even = np.setdiff1d(np.arange(len(candidates)), odd)
     chosen = np.sort(np.concatenate([odd, spread(even, MAX_ROWS - len(odd))]))
-    few = rows.take(pa.array(chosen))
+    few = table.take(pa.array(candidates[chosen]))
     while len(few) > 1 and few.nbytes > _MAX_BYTES:
         few = few.slice(0, len(few) // 2)
     return few.combine_chunks()
@@ -86,12 +85,15 @@ def read_sample(store: Store, chain: Chain) -> Rows:
 def _of_array(x: npt.NDArray[Any], candidates: Indices) -> npt.NDArray[Any]:
     row_bytes = max(1, x[:1].nbytes)
     count = max(1, min(MAX_ROWS, _MAX_BYTES // row_bytes))
-    odd = candidates[:0]
+    odd = np.empty(0, np.int64)
     if x.dtype.kind == "f":
         axes = tuple(range(1, x.ndim))
-        odd = candidates[np.isnan(x[candidates]).any(axis=axes)][: count // _ODD_SHARE]
-    even = np.setdiff1d(candidates, odd)
-    rows: npt.NDArray[Any] = x[np.sort(np.concatenate([odd, spread(even, count - len(odd))]))]
+        step = max(1, _MAX_BYTES // row_bytes)
+        some = (candidates[start : start + step] for start in range(0, len(candidates), step))
+        empty = np.concatenate([np.isnan(x[index]).any(axis=axes) for index in some])
+        odd = np.flatnonzero(empty)[: count // _ODD_SHARE]
+    even = np.setdiff1d(np.arange(len(candidates)), odd)
+    rows: npt.NDArray[Any] = x[candidates[np.sort(np.concatenate([odd, spread(even, count - len(odd))]))]]
     return rows
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_trainer.data.schema import ColumnStats, TopValue
+from headway_trainer.data.scratch import MEMORY, Scratch
 
 MOST_TOP = 5
 """Most frequent values that are kept."""
@@ -17,8 +18,11 @@ _LONGEST = 60
 """A longer value is cut."""
 
 
-def describe(values: pa.ChunkedArray) -> ColumnStats:
-    """The statistics of one column, (rows,): int64, double, bool, string, timestamp, fixed-size list or null."""
+def describe(values: pa.ChunkedArray, scratch: Scratch = MEMORY) -> ColumnStats:
+    """The statistics of one column, (rows,): int64, double, bool, string, timestamp, fixed-size list or null.
+
+    scratch: where it lies. On the disk its values are sorted to be counted, as a table of them may be too large.
+    """
     rows, missing, kind = len(values), values.null_count, values.type
     if missing == rows:
         return ColumnStats(rows=rows, missing=missing, distinct=0)
@@ -33,7 +37,7 @@ def describe(values: pa.ChunkedArray) -> ColumnStats:
     return ColumnStats(
         rows=rows,
         missing=missing,
-        distinct=pc.count_distinct(known).as_py(),
+        distinct=_distinct(known) if scratch.on_disk else pc.count_distinct(known).as_py(),
         min=_plain(least),
         max=_plain(most),
         mean=mean,
@@ -45,6 +49,15 @@ def shortened(value: object) -> str:
     text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _distinct(values: pa.ChunkedArray) -> int:
+    """The number of different values, of 64 bits each and none of them empty, in no more memory than they take."""
+    bits = np.concatenate(
+        [np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset :][: len(chunk)] for chunk in values.chunks]
+    )
+    bits.sort()
+    return 1 + int(np.count_nonzero(bits[1:] != bits[:-1]))
 
 
 def _top(counts: pa.StructArray) -> list[TopValue]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -115,23 +114,3 @@ def _spread(numbers: pa.Array, valid: pa.Array, length: int) -> pa.Array:
     starts = pc.if_else(valid, pc.multiply(places, length), 0).to_numpy(zero_copy_only=False)
     index = (starts[:, None] + range(length)).reshape(-1)
     return numbers.take(pa.array(index))
-
-
-def unify(columns: Sequence[pa.ChunkedArray], explain: Callable[[int], UserError]) -> pa.ChunkedArray:
-    """Columns of several files as one: whole numbers become decimal ones where a file has such.
-
-    explain makes the error for the file whose type does not fit.
-    """
-    kinds = [column.type for column in columns]
-    known = [kind for kind in kinds if not pa.types.is_null(kind)]
-    kind = known[0] if known else pa.null()
-    kind = pa.float64() if kind == pa.int64() and pa.float64() in known else kind
-    for index, found in enumerate(kinds):
-        if not (_group(found) == _group(kind) or pa.types.is_null(found)):
-            raise explain(index)
-    return pa.chunked_array([chunk for column in columns for chunk in column.cast(kind).chunks], kind)
-
-
-def _group(kind: pa.DataType) -> pa.DataType:
-    """Types of a group can stand in one column."""
-    return pa.float64() if kind == pa.int64() else kind

@@ -17,7 +17,7 @@ from headway_trainer.data.read.columns import Reading, TextColumn
 from headway_trainer.data.read.encoding import shown
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_ignored_nowhere, refuse_missing
-from headway_trainer.data.read.memory import check_table
+from headway_trainer.data.read.memory import table_scratch
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.quotes import QuoteScan
 from headway_trainer.data.read.sniff import NAMELESS, Dialect, sniff
@@ -58,14 +58,15 @@ def read_csv(files: SourceFiles, options: Options, wanted: Sequence[str]) -> Rea
     surveyed = _survey(found, options, files.uri)
     readings = _without_nameless(_decide(surveyed.columns), files.uri)
     rows = sum(file.rows for file in found)
-    check_table([(reading.kind, surveyed.sizes[name]) for name, reading in readings.items()], rows, files.uri)
+    sizes = [(reading.kind, surveyed.sizes[name]) for name, reading in readings.items()]
+    scratch = table_scratch(sizes, rows, files.uri)
     unquoted = dict.fromkeys(readings, 0)
-    builders = {name: ColumnBuilder(reading.kind, rows) for name, reading in readings.items()}
+    builders = {name: ColumnBuilder(reading.kind, rows, scratch) for name, reading in readings.items()}
     for file in found:
         _read(file, options, readings, unquoted, builders)
     columns = {name: builders.pop(name).finish() for name in readings}
     facts = _facts(readings, surveyed.columns, unquoted, options)
-    return ReadTables(columns, [file.rows for file in found], facts, _read_facts(found), surveyed.warnings)
+    return ReadTables(columns, [file.rows for file in found], facts, _read_facts(found), surveyed.warnings, scratch)
 
 
 def stream_csv(files: SourceFiles, options: Options, columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headway_api.wording import listed
 from headway_trainer.data.content import ColumnFacts, ReadFacts
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.errors import UserError
 
 
@@ -25,6 +26,8 @@ class ReadTables:
     facts: dict[str, ColumnFacts]
     read: ReadFacts = field(default_factory=ReadFacts)
     warnings: list[str] = field(default_factory=list)
+    scratch: Scratch = MEMORY
+    """Where the columns lie."""
 
 
 def check_same_columns(files: Sequence[tuple[str, Sequence[str]]]) -> None:

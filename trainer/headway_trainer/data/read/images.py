@@ -6,7 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy.typing as npt
 
 from headway_trainer.data.content import ArrayContent, Parts, ReadFacts
 from headway_trainer.data.read.files import SourceFile, SourceFiles
-from headway_trainer.data.read.memory import check_arrays
+from headway_trainer.data.read.memory import array_scratch
 from headway_trainer.data.read.parts import NAMES, below_part
 from headway_trainer.data.read.picture import Picture, Unreadable, decode, resized
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.errors import UserError
 
 _READERS = 8
@@ -43,11 +45,12 @@ def load_images(files: SourceFiles) -> ArrayContent:
     labels = [_class_of(file, files.uri) for file in files.files]
     with ThreadPoolExecutor(_READERS) as pool:
         # One tells how large the others are likely to be, before all are read.
-        first = _decoded(files.files[0])
+        first, scratch = _decoded(files.files[0]), MEMORY
         if isinstance(first, Picture):
             # Each image is there as it was decoded, and once more among all.
-            check_arrays(2 * len(files.files) * first.pixels.nbytes * 3 // first.pixels.shape[2], files.uri)
-        decoded = list(pool.map(_decoded, files.files))
+            size = 2 * len(files.files) * first.pixels.nbytes * 3 // first.pixels.shape[2]
+            scratch = array_scratch(size, len(files.files), files.uri)
+        decoded = list(pool.map(partial(_decoded, scratch=scratch), files.files))
     images = [
         _Image(file, label, picture)
         for file, label, picture in zip(files.files, labels, decoded, strict=True)
@@ -65,7 +68,7 @@ def load_images(files: SourceFiles) -> ArrayContent:
     twice = len(images) - len({image.picture.digest for image in images})
     read = ReadFacts(rows=len(images), files_left_out=files.left_out + len(files.files) - len(images), same_files=twice)
     return ArrayContent(
-        x=_stacked(images, height, width, files.uri),
+        x=_stacked(images, height, width, files.uri, scratch),
         y=numbers.astype(np.int64),
         content_hash=content.hexdigest(),
         target=f"the class folder in {files.uri}",
@@ -75,6 +78,7 @@ def load_images(files: SourceFiles) -> ArrayContent:
         warnings=warnings,
         read=read,
         parts=parts,
+        scratch=scratch,
     )
 
 
@@ -89,9 +93,10 @@ def _class_of(file: SourceFile, root: str) -> str:
     return folder
 
 
-def _decoded(file: SourceFile) -> Picture | Unreadable:
+def _decoded(file: SourceFile, scratch: Scratch = MEMORY) -> Picture | Unreadable:
     try:
-        return decode(file.store.read(file.path))
+        picture = decode(file.store.read(file.path))
+        return replace(picture, pixels=scratch.copy(picture.pixels)) if isinstance(picture, Picture) else picture
     except ValueError as error:
         raise UserError(f"{file.uri} {error}") from error
 
@@ -170,7 +175,7 @@ def _parts(images: Sequence[_Image]) -> Parts:
     return np.array([image.file.part for image in images], np.int8)
 
 
-def _stacked(images: list[_Image], height: int, width: int, root: str) -> npt.NDArray[Any]:
+def _stacked(images: list[_Image], height: int, width: int, root: str, scratch: Scratch) -> npt.NDArray[Any]:
     """The pixels of all images, which are given up one by one."""
     deep = [image for image in images if image.picture.pixels.dtype == np.uint16]
     if deep and len(deep) < len(images):
@@ -179,11 +184,11 @@ def _stacked(images: list[_Image], height: int, width: int, root: str) -> npt.ND
             "depth"
         )
     channels = max(image.picture.pixels.shape[2] for image in images)
-    x = np.empty((len(images), channels, height, width), np.uint16 if deep else np.uint8)
+    x = scratch.empty((len(images), channels, height, width), np.uint16 if deep else np.uint8)
     images.reverse()
     for row in range(len(x)):
         pixels = images.pop().picture.pixels
         if pixels.shape[:2] != (height, width):
             pixels = resized(pixels, height, width)
-        x[row] = np.moveaxis(pixels, -1, 0)
+        scratch.write(x[row], np.moveaxis(pixels, -1, 0))
     return x

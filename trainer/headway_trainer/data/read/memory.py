@@ -1,16 +1,21 @@
-"""What this process may still take, so that data too large is refused in a sentence rather than by the kernel."""
+"""What this process may still take: whether data is prepared in memory or on the disk, or refused in a sentence rather
+than by the kernel."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.errors import UserError
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 TABLE_SHARE = 1.35
 """What preparation takes at most for a table: it works by columns and by blocks of rows."""
@@ -20,47 +25,103 @@ PASSING_ARRAYS_BYTES = 170 * 1024 * 1024
 """Blocks of arrays on their way, and the rows that the reference of a model is made of."""
 PASSING_BYTES = 110 * 1024 * 1024
 """Blocks on their way, whatever the size of the data."""
+ROW_BYTES = 64
+"""What a row takes while its values lie on the disk: its target, its place in a part, its hash."""
+STREAMING_BYTES = 224 * 1024 * 1024
+"""Blocks and buckets of rows on their way between disk and disk."""
+_COPIES = 2
+"""Of the data on the disk at once: as it was read, and in the order of the parts."""
 
 
-def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
+def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:
     """The memory that is left in this container, or on this machine; none where the system does not say."""
     free = []
     with contextlib.suppress(OSError):
         free += [count * 1024 for name, count in _table(meminfo).items() if name == "MemAvailable:"]
-    with contextlib.suppress(OSError):
-        limit = (cgroup / "memory.max").read_text().strip()
-        if limit != "max":
-            # Pages of files count as used, but are given back when they are needed.
-            stat = _table(cgroup / "memory.stat")
-            cached = stat.get("active_file", 0) + stat.get("inactive_file", 0)
-            free.append(int(limit) - int((cgroup / "memory.current").read_text()) + cached)
+    for folder in _cgroups(cgroup, own):
+        with contextlib.suppress(OSError, ValueError):
+            free += _left_of_limit(folder)
     return min(free, default=None)
 
 
-def check_fits(needed: int, what: str) -> None:
-    """Raise UserError if preparing what would take more bytes than are left."""
-    check_memory(needed, f"preparing {what}", "raise spec.head.resources.memory, or give less data")
+def scratch_for(needed: int, rows: int, size: int, what: str) -> Scratch:
+    """Where what is read is to lie: in memory, where preparing it takes no more bytes than are left; else on the disk.
+
+    rows and size are those of the data, in bytes as arrays. Raises UserError where the disk, or what rows take in
+    memory in any case, does not do.
+    """
+    left = available_bytes()
+    if left is None or needed <= left:
+        return MEMORY
+    check_rows(rows, what, min(STREAMING_BYTES, 4 * size))
+    folder = tempfile.gettempdir()
+    free, wanted = shutil.disk_usage(folder).free, _COPIES * size
+    if wanted > free:
+        raise UserError(
+            f"preparing {what} takes about {shown(needed)} of memory, of which {shown(left)} are left, or"
+            f" {shown(wanted)} of disk in {folder}, of which {shown(free)} are left: raise spec.head.resources.memory,"
+            " give that folder more room, or name another one by the environment variable TMPDIR"
+        )
+    return Scratch(folder)
+
+
+def check_rows(rows: int, what: str, passing: int = STREAMING_BYTES) -> None:
+    """Raise UserError if what is kept of each row in any case, however large the disk is, takes more than is left."""
+    doing = f"preparing the {rows:,} rows of {what}, even where their values lie on the disk,"
+    check_memory(rows * ROW_BYTES + passing, doing, "raise spec.head.resources.memory, or give less data")
 
 
 def check_memory(needed: int, doing: str, remedy: str) -> None:
     """Raise UserError if doing something would take more bytes than are left. remedy: what the user can do then."""
     left = available_bytes()
     if left is not None and needed > left:
-        raise UserError(f"{doing} takes about {_size(needed)} of memory, but {_size(left)} are left: {remedy}")
+        raise UserError(f"{doing} takes about {shown(needed)} of memory, but {shown(left)} are left: {remedy}")
 
 
-def check_table(columns: Iterable[tuple[pa.DataType, int]], rows: int, what: str, passing: int = 0) -> None:
-    """As check_fits, for a table of columns given as (type, bytes of the column as text).
+def table_scratch(columns: Iterable[tuple[pa.DataType, int]], rows: int, what: str, passing: int = 0) -> Scratch:
+    """As scratch_for, for a table of columns given as (type, bytes of the column as text).
 
     passing are bytes that are there while it is read, and no more when it is prepared.
     """
     table = sum(_column_bytes(kind, rows, text) for kind, text in columns)
-    check_fits(int(table * TABLE_SHARE) + max(2 * passing, min(PASSING_BYTES, 4 * table)), what)
+    needed = int(table * TABLE_SHARE) + max(2 * passing, min(PASSING_BYTES, 4 * table))
+    return scratch_for(needed, rows, table, what)
 
 
-def check_arrays(size: int, what: str) -> None:
-    """As check_fits, for size bytes of arrays."""
-    check_fits(int(size * ARRAY_SHARE) + min(PASSING_ARRAYS_BYTES, 4 * size), what)
+def array_scratch(size: int, rows: int, what: str) -> Scratch:
+    """As scratch_for, for size bytes of arrays."""
+    return scratch_for(int(size * ARRAY_SHARE) + min(PASSING_ARRAYS_BYTES, 4 * size), rows, size, what)
+
+
+def shown(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(0, count) / 2**20:.0f} MiB"
+
+
+def _cgroups(root: Path, own: Path) -> Iterator[Path]:
+    """The folders of this process's control group: of version 2, and of the memory of version 1.
+
+    In a container of its own namespace, or of version 1, it is the root of what is mounted there.
+    """
+    inner: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        lines = (line.split(":", 2) for line in own.read_text().splitlines())
+        inner = {names: path.strip("/") for _, names, path in lines if names in ("", "memory")}
+    for base, path in ((root, inner.get("", "")), (root / "memory", inner.get("memory", ""))):
+        yield base / path if (base / path).is_dir() else base
+
+
+def _left_of_limit(folder: Path) -> list[int]:
+    """What a control group's limit leaves; nothing where it has none. Raises OSError where there is no such group."""
+    second = (folder / "memory.max").exists()
+    limit = (folder / ("memory.max" if second else "memory.limit_in_bytes")).read_text().strip()
+    if limit == "max":
+        return []
+    used = int((folder / ("memory.current" if second else "memory.usage_in_bytes")).read_text())
+    # Pages of files count as used, but are given back when they are needed.
+    stat, prefix = _table(folder / "memory.stat"), "" if second else "total_"
+    cached = stat.get(f"{prefix}active_file", 0) + stat.get(f"{prefix}inactive_file", 0)
+    return [int(limit) - used + cached]
 
 
 def _column_bytes(kind: pa.DataType, rows: int, text: int) -> int:
@@ -72,7 +133,3 @@ def _column_bytes(kind: pa.DataType, rows: int, text: int) -> int:
 def _table(path: Path) -> dict[str, int]:
     lines = (line.split() for line in path.read_text().splitlines())
     return {words[0]: int(words[1]) for words in lines if len(words) > 1}
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(0, count) / 2**20:.0f} MiB"

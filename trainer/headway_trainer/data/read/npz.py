@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -14,9 +16,11 @@ from headway_api.columns import Column
 from headway_trainer.data.content import ArrayContent, ReadFacts
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.hashes import hash_arrays
-from headway_trainer.data.read.memory import check_arrays
+from headway_trainer.data.read.memory import array_scratch
 from headway_trainer.data.read.shapes import as_rows
+from headway_trainer.data.scratch import Scratch
 from headway_trainer.errors import UserError
+from headway_trainer.storage import CHUNK
 
 Columns = Mapping[str, Column]
 """What the job says of arrays, by their names."""
@@ -30,7 +34,8 @@ def load_npz(files: SourceFiles, target: str | None, columns: Columns = _NOTHING
     """
     if len(files.files) > 1 and len({file.part for file in files.files}) < len(files.files):
         raise UserError(f"data.source: {files.uri} holds {len(files.files)} npz files: name one of them, or one a part")
-    loaded = [_load(file, target or "y", columns) for file in files.files]
+    scratch = _scratch(files)
+    loaded = [_load(file, target or "y", columns, scratch) for file in files.files]
     first, uri = loaded[0], files.files[0].uri
     for (x, y, name), file in zip(loaded, files.files, strict=True):
         if x.shape[1:] != first[0].shape[1:] or y.shape[1:] != first[1].shape[1:] or name != first[2]:
@@ -39,7 +44,7 @@ def load_npz(files: SourceFiles, target: str | None, columns: Columns = _NOTHING
                 f"{first[2]!r} of {first[0].shape} and {first[1].shape}: all parts need rows of one shape"
             )
     one = len(loaded) == 1
-    x = first[0] if one else np.concatenate([x for x, _, _ in loaded])
+    x = first[0] if one else scratch.concatenated([x for x, _, _ in loaded])
     y = first[1] if one else np.concatenate([y for _, y, _ in loaded])
     given = columns.get(first[2])
     told = as_rows(x, first[2], given.kind if given is not None else None)
@@ -51,6 +56,7 @@ def load_npz(files: SourceFiles, target: str | None, columns: Columns = _NOTHING
         warnings=told.warnings,
         read=ReadFacts(rows=len(y), files_left_out=files.left_out),
         parts=None if not files.has_parts else _parts(files, [len(y) for _, y, _ in loaded]),
+        scratch=scratch,
     )
 
 
@@ -58,23 +64,75 @@ def _parts(files: SourceFiles, counts: list[int]) -> npt.NDArray[np.int8]:
     return np.repeat(np.array([file.part for file in files.files], np.int8), counts)
 
 
-def _load(file: SourceFile, target: str, columns: Columns) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
+def _scratch(files: SourceFiles) -> Scratch:
+    """Where the arrays of the files are to lie. Raises UserError where there is no room for them."""
+    size = 0
+    for file in files.files:
+        with file.store.open_input(file.path) as stream:
+            try:
+                with zipfile.ZipFile(stream) as archive:
+                    size += sum(member.file_size for member in archive.infolist())
+            except (ValueError, zipfile.BadZipFile) as error:
+                raise _no_arrays(file, error) from error
+    return array_scratch(size, 0, files.uri)
+
+
+def _load(
+    file: SourceFile, target: str, columns: Columns, scratch: Scratch
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
     """Features, targets, and the name of the features."""
     with file.store.open_input(file.path) as stream:
         try:
-            with zipfile.ZipFile(stream) as archive:
-                check_arrays(sum(member.file_size for member in archive.infolist()), file.uri)
-            stream.seek(0)
             with np.load(stream, allow_pickle=False) as arrays:
                 x_name, y_name = _choose(arrays.files, target, columns, file.uri)
-                x, y = arrays[x_name], arrays[y_name]
+                y = arrays[y_name]
+                x = _mapped(file, arrays.zip, x_name, scratch) if scratch.on_disk else arrays[x_name]
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(
-                f"{file.uri} is no .npz file of plain arrays ({error}): write it with numpy.savez, "
-                "with numbers, booleans or fixed-width text and no Python objects"
-            ) from error
+            raise _no_arrays(file, error) from error
     _check_arrays(x, y, x_name, y_name, file.uri)
     return x, y, x_name
+
+
+def _no_arrays(file: SourceFile, error: Exception) -> UserError:
+    return UserError(
+        f"{file.uri} is no .npz file of plain arrays ({error}): write it with numpy.savez, "
+        "with numbers, booleans or fixed-width text and no Python objects"
+    )
+
+
+def _mapped(file: SourceFile, archive: zipfile.ZipFile, name: str, scratch: Scratch) -> npt.NDArray[Any]:
+    """An array of the file, as it lies there if it can be mapped, else unpacked to the disk piece by piece."""
+    member = archive.getinfo(f"{name}.npy")
+    folder = file.store.local_path()
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in header:
+            raise ValueError(f"the array {name!r} is written in .npy format {version[0]}.{version[1]}")
+        shape, fortran, dtype = header[version](stream)
+        if dtype.hasobject:
+            raise ValueError(f"the array {name!r} holds Python objects")
+        if folder is not None and member.compress_type == zipfile.ZIP_STORED:
+            path = folder / file.path
+            at = _begin(path, member) + stream.tell()
+            return np.memmap(path, dtype, "r", at, shape, "F" if fortran else "C").view(np.ndarray)
+        made = scratch.empty(shape[::-1] if fortran else shape, dtype)
+        flat, at = made.reshape(-1).view(np.uint8), 0
+        while at < len(flat):
+            piece = stream.read(CHUNK)
+            if not piece:
+                raise EOFError(f"the array {name!r} ends early")
+            scratch.write(flat[at : at + len(piece)], np.frombuffer(piece, np.uint8))
+            at += len(piece)
+        return made.T if fortran else made
+
+
+def _begin(path: Path, member: zipfile.ZipInfo) -> int:
+    """Where the bytes of a member begin in the archive: after its own header, a name, and what zip writes beside it."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)
+        name, extra = struct.unpack("<HH", file.read(4))
+    return member.header_offset + 30 + int(name) + int(extra)
 
 
 def _choose(there: list[str], target: str, columns: Columns, uri: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.found import refuse_missing, refuse_twice
 from headway_trainer.data.read.jsonl import explain
 from headway_trainer.data.read.options import Options
-from headway_trainer.data.read.streams import BrokenFile, open_text, parsing
+from headway_trainer.data.read.streams import BrokenFile, open_text, parsing, whole_lines
 from headway_trainer.errors import UserError
 
 _ROWS = 8192
@@ -68,7 +68,7 @@ def _jsonl(file: SourceFile, options: Options, columns: list[str]) -> Iterator[p
     """A column that a block of lines does not name is empty there; one that the first block lacks is an error."""
     first = True
     with open_text(file, options.encoding) as chunks:
-        for lines in _lines(chunks):
+        for lines in filter(bytes.strip, whole_lines(chunks, _BLOCK)):
             with parsing():
                 table = arrow_json.read_json(
                     io.BytesIO(lines), read_options=arrow_json.ReadOptions(block_size=len(lines) + 1)
@@ -79,22 +79,6 @@ def _jsonl(file: SourceFile, options: Options, columns: list[str]) -> Iterator[p
             yield pa.table(
                 {name: table[name] if name in table.column_names else pa.nulls(len(table)) for name in columns}
             )
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Whole lines, some megabytes at once."""
-    held = b""
-    for chunk in chunks:
-        held += chunk
-        cut = held.rfind(b"\n") + 1
-        if cut and len(held) >= _BLOCK // 4:
-            if held[:cut].strip():
-                yield held[:cut]
-            held = held[cut:]
-        if len(held) > _BLOCK:
-            raise BrokenFile(f"a line is longer than {_BLOCK >> 20} MiB")
-    if held.strip():
-        yield held
 
 
 def _canonical(column: pa.ChunkedArray, name: str, file: SourceFile, options: Options) -> pa.ChunkedArray:

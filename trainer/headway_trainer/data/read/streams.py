@@ -16,6 +16,8 @@ from headway_trainer.errors import UserError
 
 CHUNK = 2 * 1024 * 1024
 """Bytes that are read at once."""
+LINES = 4 * 1024 * 1024
+"""Bytes of whole lines that are looked at at once."""
 
 
 _BROKEN = ("corrupt", "thrift", "truncated", "zlib", "magic bytes", "file size is")
@@ -85,6 +87,21 @@ def open_text(file: SourceFile, encoding: str | None) -> Iterator[Iterator[bytes
     """
     with open_bytes(file) as source:
         yield _chunks(source, file.uri, encoding)
+
+
+def whole_lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes]:
+    """Whole lines, LINES at once. Raises BrokenFile for a line of more than longest bytes."""
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        cut = held.rfind(b"\n") + 1
+        if cut and len(held) >= LINES:
+            yield held[:cut]
+            held = held[cut:]
+        if len(held) > longest:
+            raise BrokenFile(f"a line is longer than {longest >> 20} MiB")
+    if held:
+        yield held
 
 
 def codec_of(file: SourceFile, encoding: str | None) -> str:

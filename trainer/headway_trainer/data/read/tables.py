@@ -49,6 +49,7 @@ def load_table(files: SourceFiles, targets: Sequence[str], options: Options) -> 
         facts={name: fact for name, fact in facts.items() if fact != ColumnFacts()},
         read=read,
         parts=_parts(files.files, counts),
+        scratch=found.scratch,
     )
 
 

@@ -2,104 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.read import jsonl
-from headway_trainer.data.read.builder import joined
-from headway_trainer.data.read.canonical import canonical, unify
+from headway_trainer.data.read.builder import ColumnBuilder
+from headway_trainer.data.read.canonical import canonical
 from headway_trainer.data.read.columns import TextColumn
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_ignored_nowhere, refuse_twice
 from headway_trainer.data.read.options import Options
-from headway_trainer.data.read.parquet import read_groups
+from headway_trainer.data.read.parquet import read_groups, scratch_of
 from headway_trainer.data.read.streams import BrokenFile
+from headway_trainer.data.scratch import Scratch
 from headway_trainer.errors import UserError
+
+_ROWS = 2**18
+"""Rows that change their type at once."""
 
 
 def read_typed(files: SourceFiles, options: Options) -> ReadTables:
     """Read parquet or jsonl files of the same columns. Raises UserError, naming file and column; StorageError."""
-    if files.format == "jsonl":
-        jsonl.check_size(files)
-    tables: list[dict[str, pa.ChunkedArray]] = []
+    rows, scratch = (0, jsonl.scratch_of(files)) if files.format == "jsonl" else scratch_of(files, options)
+    columns: dict[str, _Column] = {}
+    names: list[tuple[str, list[str]]] = []
     counts: list[int] = []
-    facts: dict[str, ColumnFacts] = {}
     seen: set[str] = set()
     for file in files.files:
-        table, told, count = _read(file, files.format, options, seen)
-        facts = {name: _merged(fact, facts.get(name)) for name, fact in told.items()}
-        tables.append(table)
-        counts.append(count)
+        before = {name: column.rows for name, column in columns.items()}
+        names.append((file.uri, _read(file, files.format, options, _Table(columns, rows, scratch, seen))))
+        check_same_columns(names)
+        first = names[0][1][0] if names[0][1] else ""
+        counts.append(columns[first].rows - before.get(first, 0) if first else 0)
     refuse_ignored_nowhere(options.ignored, seen, files.uri)
-    uris = [file.uri for file in files.files]
-    check_same_columns([(uri, list(table)) for uri, table in zip(uris, tables, strict=True)])
     # Text is text here, with or without quotes: only words that the job names are empty values.
     options = replace(options, null_values=options.null_values or ())
     made: dict[str, pa.ChunkedArray] = {}
-    for name in list(tables[0]):
-        column = _unified(name, [table.pop(name) for table in tables], uris)
+    facts: dict[str, ColumnFacts] = {}
+    for name in list(columns):
+        collected = columns.pop(name)
+        column, facts[name] = collected.finish(), collected.facts
         if pa.types.is_string(column.type) and not facts[name].category:
-            column, fact = _text(column, options, options.kinds.get(name))
+            column, fact = _text(column, options, options.kinds.get(name), scratch)
             facts[name] = _merged(fact, facts[name])
-        made[name] = joined(column.chunks, column.type)
-    return ReadTables(made, counts, facts)
+        made[name] = column
+    return ReadTables(made, counts, facts, scratch=scratch)
 
 
-def _read(
-    file: SourceFile, form: str, options: Options, seen: set[str]
-) -> tuple[dict[str, pa.ChunkedArray], dict[str, ColumnFacts], int]:
-    """The columns of a file as they are meant, what their types told, and the number of rows."""
+@dataclass
+class _Table:
+    """The columns that are read."""
+
+    columns: dict[str, _Column]
+    rows: int
+    """How many there will be, as far as the files tell."""
+    scratch: Scratch
+    seen: set[str]
+    """The names of the files' columns, also of those that are not read."""
+
+
+class _Column:
+    """A column over all files, group by group: whole numbers become decimal ones where a group has such."""
+
+    def __init__(self, name: str, rows: int, scratch: Scratch) -> None:
+        self.rows = 0
+        self.facts = ColumnFacts()
+        self._name, self._expected, self._scratch = name, rows, scratch
+        self._builder: ColumnBuilder | None = None
+        self._first = ""
+
+    def add(self, values: pa.ChunkedArray, uri: str) -> None:
+        """The next values. Raises UserError where their type does not go with those before."""
+        self.rows += len(values)
+        if pa.types.is_null(values.type):
+            if self._builder is not None:
+                self._builder.add(pa.nulls(len(values), self._builder.kind))
+            return
+        if self._builder is None:
+            self._begin(values.type, self.rows - len(values))
+            self._first = uri
+        assert self._builder is not None  # noqa: S101 - begun above
+        kind = self._builder.kind
+        if kind != values.type:
+            if {kind, values.type} != {pa.int64(), pa.float64()}:
+                raise UserError(
+                    f"column {self._name!r} is {values.type} in {uri} but {kind} in {self._first}: "
+                    "all files need the same types"
+                )
+            if kind == pa.int64():
+                before = self._builder.finish()
+                self._begin(pa.float64(), 0)
+                for start in range(0, len(before), _ROWS):
+                    self._take(before.slice(start, _ROWS).cast(pa.float64()))
+            values = values.cast(pa.float64())
+        self._take(values)
+
+    def finish(self) -> pa.ChunkedArray:
+        """The column; of the type null where no group has a value."""
+        return self._builder.finish() if self._builder is not None else pa.chunked_array([pa.nulls(self.rows)])
+
+    def _begin(self, kind: pa.DataType, nulls: int) -> None:
+        self._builder = ColumnBuilder(kind, max(self._expected, self.rows), self._scratch)
+        if nulls:
+            self._builder.add(pa.nulls(nulls, kind))
+
+    def _take(self, values: pa.ChunkedArray) -> None:
+        assert self._builder is not None  # noqa: S101 - begun before
+        for chunk in values.chunks:
+            self._builder.add(chunk)
+
+
+def _read(file: SourceFile, form: str, options: Options, table: _Table) -> list[str]:
+    """Add the rows of a file to the columns; their names in it."""
     try:
-        groups = iter([jsonl.read_jsonl(file, options, seen)]) if form == "jsonl" else read_groups(file, options, seen)
-        return _canonical(groups, file.uri)
+        groups = (
+            jsonl.read_jsonl(file, options, table.scratch, table.seen)
+            if form == "jsonl"
+            else read_groups(file, options, table.seen)
+        )
+        return _collect(groups, file.uri, table)
     except BrokenFile as error:
         told = (jsonl.explain(file, options) if form == "jsonl" else None) or str(error)
         raise UserError(f"{file.uri} is no valid {form} file: {told}: correct it, or take it out") from error
 
 
-def _canonical(groups: Iterable[pa.Table], uri: str) -> tuple[dict[str, pa.ChunkedArray], dict[str, ColumnFacts], int]:
+def _collect(groups: Iterable[pa.Table], uri: str, table: _Table) -> list[str]:
     """Group by group, so that only one of them is in memory as the file has it."""
-    parts: dict[str, list[pa.ChunkedArray]] = {}
-    facts: dict[str, ColumnFacts] = {}
-    rows = 0
+    names: dict[str, None] = {}
     for group in groups:
         refuse_twice(group.column_names, uri)
         for name in group.column_names:
+            names[name] = None
             made = canonical(group[name], name, uri)
-            parts.setdefault(name, []).append(made.values)
-            facts[name] = _merged(made.facts, facts.get(name))
-        rows += len(group)
-    return {name: _unified(name, columns, [uri] * len(columns)) for name, columns in parts.items()}, facts, rows
+            column = table.columns.setdefault(name, _Column(name, table.rows, table.scratch))
+            column.add(made.values, uri)
+            column.facts = _merged(made.facts, column.facts)
+    return list(names)
 
 
-def _unified(name: str, columns: Sequence[pa.ChunkedArray], uris: Sequence[str]) -> pa.ChunkedArray:
-    kinds = [column.type for column in columns]
-    known = next((index for index, kind in enumerate(kinds) if not pa.types.is_null(kind)), 0)
-    return unify(
-        columns,
-        lambda index: UserError(
-            f"column {name!r} is {kinds[index]} in {uris[index]} but {kinds[known]} in {uris[known]}: "
-            "all files need the same types"
-        ),
-    )
-
-
-def _text(column: pa.ChunkedArray, options: Options, kind: str | None) -> tuple[pa.ChunkedArray, ColumnFacts]:
+def _text(
+    column: pa.ChunkedArray, options: Options, kind: str | None, scratch: Scratch
+) -> tuple[pa.ChunkedArray, ColumnFacts]:
     """Numbers and times that are written as text are read; the column, and what was found."""
     told = TextColumn(options, kind)
     for chunk in column.chunks:
         told.see(chunk)
     reading = told.decide()
     words = pa.array(options.null_words, pa.string())
-    column = pa.chunked_array([reading.apply(chunk, words) for chunk in column.chunks], reading.kind)
-    facts = reading.facts
-    if pa.types.is_string(reading.kind) and told.empty_words:
-        lost = pc.is_in(column, words)
-        column = pc.if_else(lost, pa.scalar(None, pa.string()), column)
+    lost = pa.types.is_string(reading.kind) and told.empty_words
+    builder, facts = ColumnBuilder(reading.kind, len(column), scratch), reading.facts
+    for chunk in column.chunks:
+        values = reading.apply(chunk, words)
+        builder.add(pc.if_else(pc.is_in(values, words), pa.scalar(None, pa.string()), values) if lost else values)
+    column = builder.finish()
     if not facts.written and reading.kind in (pa.int64(), pa.float64()):
         facts = replace(facts, written="numbers that are stored as text")
     return column, replace(facts, empty_words=told.empty_words, words=tuple(sorted(told.words)))

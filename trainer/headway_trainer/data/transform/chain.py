@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.transform.category import Category
 from headway_trainer.data.transform.graph import Graph, Tensor, TensorType
 from headway_trainer.data.transform.number import Boolean, Number
@@ -133,11 +134,20 @@ class ArrayChain(StatusSection):
 
     @staticmethod
     def fit(
-        name: str, x: npt.NDArray[Any], train: Indices, method: Method, names: list[str] | None = None
+        name: str,
+        x: npt.NDArray[Any],
+        train: Indices,
+        method: Method,
+        names: list[str] | None = None,
+        *,
+        scratch: Scratch = MEMORY,
     ) -> ArrayChain:
-        """Fit the medians and the scaling on the rows `train` of x, (rows, *row_shape); name is the array's."""
+        """Fit the medians and the scaling on the rows `train` of x, (rows, *row_shape); name is the array's.
+
+        scratch: where x lies, and where it may lie once more.
+        """
         tensor = Tensor(name=name, type=_tensor_type(x.dtype), shape=x.shape[1:])
-        fill = _medians(x, train) if x.ndim == 2 else []  # noqa: PLR2004 - rows and features
+        fill = _medians(scratch.transposed(x), train) if x.ndim == 2 else []  # noqa: PLR2004 - rows and features
         chain = ArrayChain(tensor=tensor, names=names, fill=fill)
         step = max(1, _BLOCK_BYTES // (8 * max(1, math.prod(x.shape[1:]))))
 
@@ -199,8 +209,8 @@ def _tensor_type(dtype: np.dtype[Any]) -> TensorType:
     return "float" if _floating(np.empty(0, dtype)).dtype == np.float32 else "double"
 
 
-def _medians(x: npt.NDArray[Any], train: Indices) -> list[float]:
-    """Of each feature's numbers in the rows `train`; 0 where it has none."""
-    columns = (_floating(column[train]) for column in x.T)
+def _medians(features: npt.NDArray[Any], train: Indices) -> list[float]:
+    """Of each feature's numbers, (features, rows), in the rows `train`; 0 where it has none."""
+    columns = (_floating(column[train]) for column in features)
     known = (column[~np.isnan(column)] for column in columns)
     return [float(np.median(column)) if column.size else 0.0 for column in known]

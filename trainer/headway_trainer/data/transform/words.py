@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ FEWEST_ROWS = 2
 _MOST_FORMS = 20
 """Ways to write a word that are kept, the most frequent ones."""
 _SEPARATOR = " "
+_ROWS_AT_ONCE = 2**14
 _WORD = re.compile(r"\w+")
 
 
@@ -46,7 +47,7 @@ class Words(StatusSection):
         """By the column's values in the training rows; words in equally many rows go by the alphabet."""
         rows: Counter[str] = Counter()
         forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for text in train.drop_null().to_pylist():
+        for text in _texts(train.drop_null()):
             tokens = {token: plain for token in set(text.split(_SEPARATOR)) if (plain := word_of(token)) is not None}
             rows.update(set(tokens.values()))
             for token, plain in tokens.items():
@@ -98,6 +99,12 @@ class Words(StatusSection):
             "values_int64s": list(self.forms.values()),
             "default_int64": len(self.words),
         }
+
+
+def _texts(values: pa.ChunkedArray) -> Iterator[str]:
+    """The texts, a few of them at once as Python has them."""
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        yield from values.slice(start, _ROWS_AT_ONCE).to_pylist()
 
 
 def word_of(token: str) -> str | None:
