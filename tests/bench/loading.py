@@ -50,6 +50,7 @@ class Images:
     def gathered_at_once(self, batches: int = 5) -> float:
         """Seconds of a batch that one thread gathers and makes ready: the least of some."""
         x, _ = self.inputs.train
+        assert isinstance(x, torch.Tensor)
         feed, taken = Feed(self.inputs.info, CPU), []
         for _ in range(batches):
             index = torch.randperm(len(x))[: self.batch]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from headway_trainer.data.batches import Batches
+    from headway_trainer.data.batches import Source
 
 MODEL_FILE = "model.safetensors"
 
@@ -36,7 +36,7 @@ class Here:
     device: torch.device | None = None
     """What this process computes on; none: the CPU."""
     seed: int = 0
-    batches: dict[Split, Batches] = field(default_factory=dict)
+    batches: dict[Split, Source] = field(default_factory=dict)
     """The parts that data_batches has been asked for."""
 
 
@@ -95,6 +95,7 @@ def data_shard(split: Split = "train") -> tuple[torch.Tensor, torch.Tensor]:
     from headway_trainer.double_sharding import divided
 
     here, info = _current(), data_info()
+    _refuse_all_rows(here, info, split)
     x, y = read_split(here.store, info, split, here.rank, here.world_size)
     x = Feed(info, torch.device("cpu"), read_series(here.store, info))(x)
     if here.world_size > 1:
@@ -116,9 +117,7 @@ def data_batches(split: Split = "train", batch_size: int = 64, *, epoch: int | N
     same whenever that pass is made; without it rows come in their own order, which train refuses. A part without rows
     has no batches. Raises UserError for a part that has fewer rows than there are workers, and StorageError.
     """
-    import torch
-
-    from headway_trainer.training.sampler import epoch_order, equal_batches
+    from headway_trainer.training.sampler import equal_batches
 
     here, rows = _current(), data_info().rows[split]
     if batch_size < 1:
@@ -131,29 +130,41 @@ def data_batches(split: Split = "train", batch_size: int = 64, *, epoch: int | N
             f"rows, raise data.split.{split}, or lower workers.replicas or workers.processes"
         )
     batches = _batches(split)
-    order = (
-        torch.arange(len(batches))
-        if epoch is None
-        else epoch_order(len(batches), seed=here.seed, epoch=epoch, rank=here.rank)
-    )
     cut = equal_batches(rows, batch_size, here.rank, here.world_size)
-    ready = batches.over(order, [bounds for bounds, _ in cut])
+    bounds = [bounds for bounds, _ in cut]
+    ready = (
+        batches.in_order(bounds)
+        if epoch is None
+        else batches.epoch(bounds, seed=here.seed, epoch=epoch, rank=here.rank)
+    )
     return (DataBatch(one.x, one.y, weight, one.weights) for one, (_, weight) in zip(ready, cut, strict=True))
 
 
-def _batches(split: Split) -> Batches:
-    """The part's rows of this worker, read once."""
+def _refuse_all_rows(here: Here, info: DataInfo, split: Split) -> None:
+    """Raise UserError where this worker's rows are too many to be given all at once."""
+    from headway_trainer.data.read.memory import available_bytes, shown
+
+    needed, left = 4 * info.features * -(-info.rows[split] // here.world_size), available_bytes()
+    if info.blocks is not None and left is not None and needed > left:
+        raise UserError(
+            f"data_shard({split!r}) would give {shown(needed)} of rows to each worker, of whose memory {shown(left)}"
+            " are left: data_batches() reads them block by block; or raise workers.resources.memory"
+        )
+
+
+def _batches(split: Split) -> Source:
+    """The part's rows of this worker, read once, or block by block where memory does not hold them."""
     import torch
 
-    from headway_trainer.data.batches import Batches
-    from headway_trainer.data.shards import read_series, read_split, read_weights
+    from headway_trainer.data.batches import batches
+    from headway_trainer.data.shards import read_series, read_weights, stored_split
 
     here, info = _current(), data_info()
     if split not in here.batches:
-        rows = read_split(here.store, info, split, here.rank, here.world_size)
+        rows = stored_split(here.store, info, split, here.rank, here.world_size)
         weights = read_weights(here.store, info, split, here.rank, here.world_size)
         device, series = here.device or torch.device("cpu"), read_series(here.store, info)
-        here.batches[split] = Batches(rows, info, device, weights, series=series)
+        here.batches[split] = batches(rows, info, device, weights, series=series)
     return here.batches[split]
 
 

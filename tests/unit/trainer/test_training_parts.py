@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from headway_api.training import EarlyStopping, Optimizer, Schedule
+from headway_trainer.data.order import epoch_order
 from headway_trainer.errors import UserError
 from headway_trainer.seeds import derived_seed
 from headway_trainer.training.compiler_stub import without_compiler
@@ -24,7 +25,6 @@ from headway_trainer.training.precision import agreed_precision, autocast, grad_
 from headway_trainer.training.process_group import Alone
 from headway_trainer.training.sampler import (
     batch_bounds,
-    epoch_order,
     global_batch_rows,
     loss_weight,
     shard_rows,

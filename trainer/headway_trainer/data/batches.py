@@ -11,16 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from headway_trainer.data.info import DataInfo
+from headway_trainer.data.order import epoch_order
+from headway_trainer.data.stored import StoredRows
 from headway_trainer.data.transform.scale import LARGEST_SCALED
 
 Rows = tuple[torch.Tensor, torch.Tensor]
 """x, float32 or uint8 (rows, *input_shape), and y, as `data.read_split` gives them."""
+AnyRows = tuple[torch.Tensor | StoredRows, torch.Tensor]
+"""The same, where x may be left on the store, as `data.shards.stored_split` gives them."""
 
 AHEAD = 2
 """Batches that are gathered while one is worked on."""
@@ -90,6 +94,38 @@ class _Windows:
         return windows.view(-1, *self._shape).to(self._device, non_blocking=True)
 
 
+class Source(Protocol):
+    """A shard's rows as batches."""
+
+    waited: float
+    """Seconds that whoever works on the batches has waited for them, and for what is done to them on a CPU."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, bounds: Iterable[tuple[int, int]], *, seed: int, epoch: int, rank: int) -> Iterator[Batch]:
+        """The batches that bounds cut from the order of an epoch (counted from 0), on the device."""
+
+    def in_order(self, bounds: Iterable[tuple[int, int]]) -> Iterator[Batch]:
+        """The batches that bounds cut from the shard as it is."""
+
+
+def batches(
+    rows: AnyRows,
+    info: DataInfo,
+    device: torch.device,
+    weights: torch.Tensor | None = None,
+    *,
+    series: torch.Tensor | None = None,
+) -> Source:
+    """The batches of a shard, whether memory holds it or not. series: of a forecast, as `Feed` has it."""
+    x, y = rows
+    if isinstance(x, torch.Tensor):
+        return Batches((x, y), info, device, weights, series=series)
+    from headway_trainer.data.block_batches import BlockBatches
+
+    return BlockBatches(x, y, info, device, weights=weights)
+
+
 class Batches:
     """A shard's rows, in any order."""
 
@@ -104,7 +140,9 @@ class Batches:
         series: torch.Tensor | None = None,
     ) -> None:
         """series: of a forecast, the rows that its windows are made of, as `Feed` has them."""
-        self._x, self._y = on_device(rows, device)
+        x, self._y = on_device(rows, device)
+        assert isinstance(x, torch.Tensor)  # noqa: S101 - as it was
+        self._x = x
         self._weights = None if weights is None else weights.to(self._y.device)
         self._device = device
         self._feed = Feed(info, device, series)
@@ -115,6 +153,14 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self._y)
+
+    def epoch(self, bounds: Iterable[tuple[int, int]], *, seed: int, epoch: int, rank: int) -> Iterator[Batch]:
+        """The batches that bounds cut from the order of an epoch (counted from 0), on the device."""
+        return self.over(epoch_order(len(self), seed=seed, epoch=epoch, rank=rank), bounds)
+
+    def in_order(self, bounds: Iterable[tuple[int, int]]) -> Iterator[Batch]:
+        """The batches that bounds cut from the shard as it is."""
+        return self.over(torch.arange(len(self)), bounds)
 
     def over(self, order: torch.Tensor, bounds: Iterable[tuple[int, int]]) -> Iterator[Batch]:
         """The batches that bounds cut from order, rows' numbers, int64 (rows,), on the device, one after the other."""
@@ -173,10 +219,10 @@ def _ranges(count: int, parts: int) -> Iterator[tuple[int, int]]:
     return ((start, stop) for start, stop in itertools.pairwise(bounds) if start < stop)
 
 
-def on_device(rows: Rows, device: torch.device) -> Rows:
+def on_device(rows: AnyRows, device: torch.device) -> AnyRows:
     """The rows on the device, if they take little of its memory; else where they are."""
     x, y = rows
-    if _takes_little(x.nbytes + y.nbytes, device):
+    if isinstance(x, torch.Tensor) and _takes_little(x.nbytes + y.nbytes, device):
         return x.to(device), y.to(device)
     return rows
 

@@ -16,6 +16,10 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Task = Literal["classification", "regression", "forecasting"]
 INFO_FILE = "data/info.json"
+BLOCK_BYTES = 1024 * 1024
+"""Rows that are read at once: less costs an object store as much."""
+WINDOW_BYTES = 64 * 1024 * 1024
+"""Rows of a window. Two are in memory: one is being read while the other is learnt from."""
 LARGEST = 1e30
 """No number of the data may be beyond it: sums of their squares, and 32 bits, have to hold them."""
 
@@ -46,6 +50,21 @@ class TokenColumns(NamedTuple):
     """The feature after the last one."""
     vocabulary: int
     """Tokens that are known: their numbers are from 2 to vocabulary + 1."""
+
+
+class Blocks(StatusSection):
+    """How the rows of parts that memory does not hold are read."""
+
+    rows: int
+    """Rows of a block."""
+    window: int
+    """Blocks of a window."""
+
+    @staticmethod
+    def of(row_bytes: int) -> Blocks:
+        """Blocks and windows of rows of so many bytes."""
+        rows = max(1, BLOCK_BYTES // max(1, row_bytes))
+        return Blocks(rows=rows, window=max(1, WINDOW_BYTES // (rows * max(1, row_bytes))))
 
 
 class DataInfo(StatusSection):
@@ -81,6 +100,8 @@ class DataInfo(StatusSection):
 
     Targets are stored, and learnt, as `(target - mean) / std`.
     """
+    blocks: Blocks | None = None
+    """How training reads rows that its processes cannot hold; none where they are in memory, in any order."""
     weighted: bool = False
     """Whether rows have weights."""
     profile: Profile = Profile(rows=0)

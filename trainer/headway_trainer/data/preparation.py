@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ from headway_trainer.data.examine import Examined, examine, profile_of, where_of
 from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.forecast.write import sample_windows, write_windows
-from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, Blocks, DataInfo, w_file, x_file, y_file
 from headway_trainer.data.ordering import by_parts, picked
+from headway_trainer.data.read.memory import shown
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
 from headway_trainer.data.sample import SAMPLE_FILE, Rows, choose_rows, spread, write_sample
 from headway_trainer.data.shards import write_array, write_blocks
@@ -51,6 +53,8 @@ FEWEST_ROWS = 256
 """Features that are made and written at once."""
 CHILDREN = "children"
 """The folder of what belongs to the trainings that a run has beside its own."""
+_SHARD_SHARE = 0.25
+"""Of its memory, a training process holds so much of prepared rows at most."""
 BLOCKS_OF_DISK = 16
 """Blocks of them for which rows are fetched from the disk at once."""
 FORMAT = 5
@@ -79,13 +83,18 @@ def prepare(
     volume_dir: str = wire.DATA_VOLUME_DIR,
     secret_dir: str = wire.DATA_SECRET_DIR,
     fence: Callable[[], None] = lambda: None,
+    processes: int = 1,
+    process_memory: int | None = None,
 ) -> DataInfo:
     """Prepare the data of a run, and write `data/<part>.x.npy`, `data/<part>.y.npy` and, last, `data/info.json`.
 
     What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows:
     where it is still what was written. tokens: how texts are encoded for a model that takes sequences; else they are
-    bags of words. Raises UserError for data that cannot be learnt from, StorageError, and what
-    fence raises, which is asked before anything is written.
+    bags of words. processes: the training processes that share the rows; process_memory: the bytes that each has,
+    beyond a quarter of which rows are read in blocks; none: all are in memory.
+
+    Raises UserError for data that cannot be learnt from, StorageError, and what fence raises, which is asked before
+    anything is written.
     """
     digest = data_digest(spec, seed, tokens)
     found = _prepared(store, digest)
@@ -100,15 +109,34 @@ def prepare(
     known = examine(spec, split_seed(spec, seed), content, tokens=tokens is not None)
     info, files = _prepare(wanted, content, known, store)
     folds = [_prepare_fold(wanted, content, known, store, number=number) for number in range(1, len(known.folds) + 1)]
+    in_blocks = partial(_in_blocks_where_large, processes=processes, process_memory=process_memory)
+    info = in_blocks(info)
     files += [file for _, those in folds for file in those]
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
         info = info.model_copy(update={"profile": info.profile.with_note(note)})
     fence()
-    prepared = Prepared(info=info, files=files, source=source, folds=[fold for fold, _ in folds])
+    prepared = Prepared(info=info, files=files, source=source, folds=[in_blocks(fold) for fold, _ in folds])
     store.write(INFO_FILE, prepared.model_dump_json(indent=2).encode())
     return info
+
+
+def _in_blocks_where_large(info: DataInfo, *, processes: int, process_memory: int | None) -> DataInfo:
+    """What is known of the data, and how its rows are read where a process cannot hold its share."""
+    assert info.transforms is not None  # noqa: S101 - rows were prepared
+    row = info.features * (1 if _stays(info.transforms) else 4)
+    share = -(-sum(info.rows.values()) // processes) * row
+    if info.forecast is not None:
+        return info  # its rows are places in a series, which is small beside the windows that are made of it
+    if process_memory is None or share <= _SHARD_SHARE * process_memory:
+        return info
+    blocks = Blocks.of(row)
+    note = (
+        f"Each training process has {shown(share)} of rows, over a quarter of its memory ({shown(process_memory)}):"
+        f" they are read in blocks of {blocks.rows:,} rows, shuffled among {blocks.window} blocks at a time."
+    )
+    return info.model_copy(update={"blocks": blocks, "profile": info.profile.with_note(note)})
 
 
 def source_changes(
@@ -234,8 +262,8 @@ def _transformed(
     y = target.values if standardised is None else standardised.y
     if content.scratch.on_disk:
         known.notes.append(
-            "The data is larger than the memory that is left here, so it lay on the disk while it was prepared: the same "
-            "rows and numbers come out."
+            "The data is larger than the memory that is left here, so it lay on the disk while it was prepared: the "
+            "same rows and numbers come out."
         )
         if known.plan is None:
             content, known, order = by_parts(content, known)
@@ -279,7 +307,9 @@ def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined,
     """The transforms, fitted on the training rows; what they did is written into what is known."""
     train = parts.indices[0]
     if isinstance(content, ArrayContent):
-        return ArrayChain.fit(ARRAY, content.x, train, wanted.spec.scale, content.feature_names, scratch=content.scratch)
+        return ArrayChain.fit(
+            ARRAY, content.x, train, wanted.spec.scale, content.feature_names, scratch=content.scratch
+        )
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
     steps = encode.choose_steps(known.schema, known.table, content.where, wanted.tokens)
     if known.plan is not None:

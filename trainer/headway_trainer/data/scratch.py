@@ -140,8 +140,9 @@ class Scratch:
     ) -> npt.NDArray[Any]:
         """Rows that come in blocks, one block after the other, in another order: row i is row order[i] of theirs.
 
-        order (rows,) names none of them twice; those that it does not name are left out. They are dealt to buckets that memory holds, which are put in order one
-        by one: so each row is written twice, but the disk sees runs of rows rather than single ones.
+        order (rows,) names none of them twice; those that it does not name are left out. They are dealt to buckets that
+        memory holds, which are put in order one by one: so each row is written twice, but the disk sees runs of rows
+        rather than single ones.
         """
         rows = len(order)
         made = self.empty((rows, *row_shape), dtype)

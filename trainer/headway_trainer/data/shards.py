@@ -19,6 +19,8 @@ from headway_trainer.storage import CHUNK, FileDigest, Store
 if TYPE_CHECKING:
     import torch
 
+    from headway_trainer.data.stored import StoredRows
+
 _HEADER_BYTES = 4096
 """More than the header of any array written here takes."""
 
@@ -99,24 +101,30 @@ def _bounds(info: DataInfo, split: Split, rank: int, world_size: int) -> tuple[i
     return rank * count // world_size, (rank + 1) * count // world_size
 
 
+def stored_split(
+    store: Store, info: DataInfo, split: Split, rank: int = 0, world_size: int = 1
+) -> tuple[torch.Tensor | StoredRows, torch.Tensor]:
+    """As read_split, but for features that memory does not hold (`DataInfo.blocks`): they stay on the store, and only
+    the targets are read. Raises StorageError."""
+    if info.blocks is None:
+        return read_split(store, info, split, rank, world_size)
+    import torch
+
+    from headway_trainer.data.stored import StoredRows
+
+    start, stop = _bounds(info, split, rank, world_size)
+    path = x_file(split)
+    shape, dtype, offset = _header(store, path, start, stop)
+    x = StoredRows(store, path, offset, (stop - start, *shape[1:]), dtype, block=info.blocks.rows)
+    return x, torch.from_numpy(read_rows(store, y_file(split), start, stop))
+
+
 def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any]:
     """Rows [start, stop) of a .npy file, writable; only they are read, on a local path as they are touched.
 
     Raises StorageError.
     """
-    header = io.BytesIO(store.read_range(path, 0, _HEADER_BYTES))
-    try:
-        if np.lib.format.read_magic(header) != (1, 0):
-            raise ValueError("not written in .npy format 1.0")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(header)
-    except ValueError as error:
-        raise StorageError(f"{store.uri}: {path} is no array of Headway: {error}") from error
-    row_bytes = math.prod(shape[1:]) * dtype.itemsize
-    offset = header.tell() + start * row_bytes
-    if fortran_order or store.size(path) != header.tell() + shape[0] * row_bytes:
-        raise StorageError(f"{store.uri}: {path} does not hold the rows that its header tells of")
-    if not 0 <= start <= stop <= shape[0]:
-        raise StorageError(f"{store.uri}: {path} holds {shape[0]} rows, so rows {start} to {stop} cannot be read")
+    shape, dtype, offset = _header(store, path, start, stop)
     wanted = (stop - start, *shape[1:])
     folder = store.local_path()
     if folder is not None and stop > start:
@@ -125,6 +133,23 @@ def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any
     rows = np.empty(wanted, dtype=dtype)
     _read_into(store, path, offset, rows.reshape(-1).view(np.uint8))
     return rows
+
+
+def _header(store: Store, path: str, start: int, stop: int) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """The shape and type of a .npy file, and where row start begins. Raises StorageError where it has no such rows."""
+    header = io.BytesIO(store.read_range(path, 0, _HEADER_BYTES))
+    try:
+        if np.lib.format.read_magic(header) != (1, 0):
+            raise ValueError("not written in .npy format 1.0")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(header)
+    except ValueError as error:
+        raise StorageError(f"{store.uri}: {path} is no array of Headway: {error}") from error
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    if fortran_order or store.size(path) != header.tell() + shape[0] * row_bytes:
+        raise StorageError(f"{store.uri}: {path} does not hold the rows that its header tells of")
+    if not 0 <= start <= stop <= shape[0]:
+        raise StorageError(f"{store.uri}: {path} holds {shape[0]} rows, so rows {start} to {stop} cannot be read")
+    return shape, dtype, header.tell() + start * row_bytes
 
 
 def _read_into(store: Store, path: str, offset: int, buffer: npt.NDArray[np.uint8]) -> None:

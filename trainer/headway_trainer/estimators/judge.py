@@ -11,10 +11,9 @@ import torch
 
 from headway_api.metrics import METRICS
 from headway_api.training import Training
-from headway_trainer.data import read_split
 from headway_trainer.data.batches import Feed
 from headway_trainer.data.info import SPLITS, Split
-from headway_trainer.data.shards import read_series, read_weights
+from headway_trainer.data.shards import read_series, read_weights, stored_split
 from headway_trainer.errors import UserError
 from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
@@ -140,7 +139,7 @@ def _naive(place: Place, task: Task, names: Sequence[str], feed: Feed) -> dict[s
 def _shard(place: Place, split: Split) -> tuple[Shard, list[str]]:
     """This rank's rows to judge: all, but of a large training part some, evenly spaced; and what people should know."""
     rank, world_size = place.group.rank, place.group.world_size
-    x, y = read_split(place.store, place.info, split, rank, world_size)
+    x, y = stored_split(place.store, place.info, split, rank, world_size)
     weights = read_weights(place.store, place.info, split, rank, world_size)
     rows = place.info.rows[split]
     step = -(-rows // JUDGED_TRAIN_ROWS) if split == "train" else 1
@@ -148,4 +147,5 @@ def _shard(place: Place, split: Split) -> tuple[Shard, list[str]]:
         return Shard(x, y, rows, weights), []
     judged = sum(-(-shard_rows(rows, one, world_size) // step) for one in range(world_size))
     told = f"The metrics of the training part are those of {judged:,} of its {rows:,} rows, evenly spaced."
-    return Shard(x[::step], y[::step], judged, None if weights is None else weights[::step]), [told]
+    some = x[::step] if isinstance(x, torch.Tensor) else x.every(step)
+    return Shard(some, y[::step], judged, None if weights is None else weights[::step]), [told]

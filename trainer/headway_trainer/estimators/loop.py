@@ -12,8 +12,7 @@ from torch import nn
 
 from headway_api.model import Model
 from headway_api.training import Training
-from headway_trainer.data import read_split
-from headway_trainer.data.shards import read_series, read_weights
+from headway_trainer.data.shards import read_series, read_weights, stored_split
 from headway_trainer.entrypoints import load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.estimators.base import Fitted, Place
@@ -52,7 +51,7 @@ class LoopEstimator:
 def loop_inputs(place: Place) -> LoopInputs:
     """What the loop is given in this process. Raises UserError for a model or weights that do not fit the data."""
     run, info, group = place.run, place.info, place.group
-    train = read_split(place.store, info, "train", group.rank, group.world_size)
+    train = stored_split(place.store, info, "train", group.rank, group.world_size)
     seed_everything(init_seed(run.spec.seed))
     program = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
     spec = run.spec.training or Training()
@@ -63,7 +62,7 @@ def loop_inputs(place: Place) -> LoopInputs:
         info=info,
         program=program,
         train=train,
-        validation=read_split(place.store, info, "validation", group.rank, group.world_size),
+        validation=stored_split(place.store, info, "validation", group.rank, group.world_size),
         group=group,
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_trainer.data.batches import Batch
+from headway_trainer.data.stored import StoredRows
 from headway_trainer.errors import UserError
 from headway_trainer.metrics import Metrics, Ranks
 from headway_trainer.metrics.base import finite
@@ -51,7 +52,7 @@ class Evaluation(StatusSection):
 class Shard:
     """A rank's own rows of a part, and how many all ranks have."""
 
-    x: torch.Tensor
+    x: torch.Tensor | StoredRows
     y: torch.Tensor
     rows: int
     weights: torch.Tensor | None = None

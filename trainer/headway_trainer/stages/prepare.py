@@ -5,11 +5,13 @@ What it leaves is `data/info.json`, which has the digests of the arrays beside i
 
 from __future__ import annotations
 
+from headway_api import quantities
 from headway_api.data import Data
 from headway_api.job import TrainingJobSpec
 from headway_api.model import tokens_of
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.preparation import source_changes
+from headway_trainer.data.read.memory import limit_bytes
 from headway_trainer.registry import MODELS
 from headway_trainer.run import Run
 from headway_trainer.stages.stage import Results
@@ -39,10 +41,20 @@ class Prepare:
                 volume_dir=around.data_volume_dir,
                 secret_dir=around.data_secret_dir,
                 fence=run.fence,
+                processes=run.spec.workers.world_size,
+                process_memory=_process_memory(run),
             )
         for sentence in info.warnings:
             run.reporter.warn(sentence)
         return info
+
+
+def _process_memory(run: Run) -> int | None:
+    """Bytes that each training process has: its share of what its pod may take, or of this machine."""
+    workers, limit = run.spec.workers, limit_bytes()
+    if run.file.uid:
+        return int(quantities.parse(workers.resources.memory)) // workers.processes_each
+    return None if limit is None else limit // workers.world_size
 
 
 def _tell_of_changes(spec: Data, run: Run) -> None:

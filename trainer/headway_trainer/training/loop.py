@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load
 
 from headway_api.status import CheckpointStatus
-from headway_trainer.data.batches import Batch, Batches, Feed, on_device
+from headway_trainer.data.batches import Batch, Feed, batches, on_device
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.evaluation.evaluate import Shard, evaluate
 from headway_trainer.models.build import parameter_count
@@ -34,7 +34,6 @@ from headway_trainer.training.optimizers import load_optimizer_tensors
 from headway_trainer.training.precision import agreed_precision, autocast
 from headway_trainer.training.sampler import (
     batch_bounds,
-    epoch_order,
     global_batch_rows,
     steps_per_epoch,
 )
@@ -52,7 +51,7 @@ class Loop:
         self._rows = len(inputs.train[1])
         self._global_rows = inputs.info.rows["train"]
         self._steps = steps_per_epoch(self._global_rows, inputs.spec.batch_size, inputs.group.world_size)
-        self._train = Batches(inputs.train, inputs.info, inputs.device, inputs.train_weights, series=inputs.series)
+        self._train = batches(inputs.train, inputs.info, inputs.device, inputs.train_weights, series=inputs.series)
         self._validation = on_device(inputs.validation, inputs.device)
         self._feed = Feed(inputs.info, inputs.device, inputs.series)
         self._model = inputs.model.to(inputs.device)
@@ -113,12 +112,11 @@ class Loop:
     def _train_epoch(self) -> Request:
         """Go on with the running pass, to its end or to where the driver asks to stop; what it asked for last."""
         inputs, state = self.inputs, self.state
-        order = epoch_order(self._rows, seed=inputs.seed, epoch=state.epoch, rank=inputs.group.rank)
         bounds = [batch_bounds(self._rows, self._steps, batch) for batch in range(state.batch, self._steps)]
         self._model.train()
         started = inputs.clock() - state.epoch_seconds
         request = Request.NONE
-        for batch in self._train.over(order, bounds):
+        for batch in self._train.epoch(bounds, seed=inputs.seed, epoch=state.epoch, rank=inputs.group.rank):
             rows = self._step(batch)
             self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
             state.batch += 1

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from headway_api.training import Training
-from headway_trainer.data.batches import Rows
+from headway_trainer.data.batches import AnyRows
 from headway_trainer.data.info import DataInfo
 from headway_trainer.programs import Program
 from headway_trainer.training.checkpoints.store import Checkpoints
@@ -27,9 +27,9 @@ class LoopInputs:
     info: DataInfo
     program: Program
     """Its model is on the CPU, with its initial weights."""
-    train: Rows
+    train: AnyRows
     """This rank's shard."""
-    validation: Rows
+    validation: AnyRows
     """This rank's shard."""
     group: Group
     checkpoints: Checkpoints

@@ -8,10 +8,7 @@ is the mean over the global batch's rows, whatever the shards' sizes.
 
 from __future__ import annotations
 
-import torch
-
 from headway_trainer.errors import UserError
-from headway_trainer.seeds import order_seed
 
 
 def shard_rows(rows: int, rank: int, world_size: int) -> int:
@@ -46,12 +43,6 @@ def equal_batches(rows: int, batch_size: int, rank: int, world_size: int) -> lis
         ((start, stop), loss_weight(stop - start, total, world_size))
         for (start, stop), total in zip(bounds, totals, strict=True)
     ]
-
-
-def epoch_order(rows: int, *, seed: int, epoch: int, rank: int) -> torch.Tensor:
-    """The order of a shard's rows in an epoch (counted from 0): a permutation, int64 (rows,)."""
-    generator = torch.Generator().manual_seed(order_seed(seed, epoch, rank))
-    return torch.randperm(rows, generator=generator)
 
 
 def batch_bounds(rows: int, steps: int, batch: int) -> tuple[int, int]:

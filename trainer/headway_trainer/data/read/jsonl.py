@@ -32,7 +32,9 @@ def scratch_of(files: SourceFiles) -> Scratch:
 def read_jsonl(file: SourceFile, options: Options, scratch: Scratch, seen: set[str]) -> Iterator[pa.Table]:
     """The rows: as one table, or, where they are to lie on the disk, block by block of lines.
 
-    Its columns' names, also of those that are not read, go into seen. Raises BrokenFile for what is no jsonl; explain says more.
+    Its columns' names, also of those that are not read, go into seen.
+
+    Raises BrokenFile for what is no jsonl; explain says more.
     """
     tables = _blocks(file, options) if scratch.on_disk else iter([_whole(file, options)])
     for table in tables:

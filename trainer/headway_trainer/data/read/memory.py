@@ -44,6 +44,17 @@ def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP, own: Path 
     return min(free, default=None)
 
 
+def limit_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:
+    """The memory that this container, or this machine, has in all; none where the system does not say."""
+    there = []
+    with contextlib.suppress(OSError):
+        there += [count * 1024 for name, count in _table(meminfo).items() if name == "MemTotal:"]
+    for folder in _cgroups(cgroup, own):
+        with contextlib.suppress(OSError, ValueError):
+            there += _limit(folder)
+    return min(there, default=None)
+
+
 def scratch_for(needed: int, rows: int, size: int, what: str) -> Scratch:
     """Where what is read is to lie: in memory, where preparing it takes no more bytes than are left; else on the disk.
 
@@ -114,14 +125,17 @@ def _cgroups(root: Path, own: Path) -> Iterator[Path]:
 def _left_of_limit(folder: Path) -> list[int]:
     """What a control group's limit leaves; nothing where it has none. Raises OSError where there is no such group."""
     second = (folder / "memory.max").exists()
-    limit = (folder / ("memory.max" if second else "memory.limit_in_bytes")).read_text().strip()
-    if limit == "max":
-        return []
     used = int((folder / ("memory.current" if second else "memory.usage_in_bytes")).read_text())
     # Pages of files count as used, but are given back when they are needed.
     stat, prefix = _table(folder / "memory.stat"), "" if second else "total_"
     cached = stat.get(f"{prefix}active_file", 0) + stat.get(f"{prefix}inactive_file", 0)
-    return [int(limit) - used + cached]
+    return [limit - used + cached for limit in _limit(folder)]
+
+
+def _limit(folder: Path) -> list[int]:
+    second = folder / "memory.max"
+    limit = (second if second.exists() else folder / "memory.limit_in_bytes").read_text().strip()
+    return [] if limit == "max" else [int(limit)]
 
 
 def _column_bytes(kind: pa.DataType, rows: int, text: int) -> int:
