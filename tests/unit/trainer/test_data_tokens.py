@@ -203,6 +203,8 @@ def test_a_finished_model_predicts_for_raw_texts_with_line_ends_and_nothing_in_t
     artifacts = publish.publish_model(store, None, exported, told)
     publish.tidy(store)
     assert {one.name: one.path for one in artifacts}["vocabulary"] == "vocabulary.json"
+    recorded = DataInfo.model_validate_json(info.model_dump_json())
+    assert with_vocabularies(recorded, store, "vocabulary.json") == info, "report.md builds the model again with it"
     rows = [["stars", "text", "shop"], ["3", "not bad\nbut good", "south"], ["", "", ""], ["2", "neu!", "north"]]
     (tmp_path / "new.csv").write_text("\n".join(",".join(f'"{cell}"' for cell in row) for row in rows))
     found = CliRunner().invoke(main, ["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")])

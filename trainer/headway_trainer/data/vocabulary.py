@@ -25,12 +25,15 @@ def write_vocabularies(store: Store, chain: Chain) -> list[FileDigest]:
     return [FileDigest(name=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))]
 
 
-def with_vocabularies(info: DataInfo, store: Store) -> DataInfo:
-    """What is known of the data, read from its record, with transforms that can be applied. Raises StorageError."""
+def with_vocabularies(info: DataInfo, store: Store, path: str = f"data/{VOCABULARY_FILE}") -> DataInfo:
+    """What is known of the data, read from its record, with transforms that can be applied.
+
+    path: the file in the store; beside a finished model it is VOCABULARY_FILE. Raises StorageError.
+    """
     chain = info.transforms
     if not isinstance(chain, TableChain) or not _texts(chain):
         return info
-    found = _VOCABULARIES.validate_json(store.read(f"data/{VOCABULARY_FILE}"))
+    found = _VOCABULARIES.validate_json(store.read(path))
     read = [
         one.model_copy(update={"forms": found[one.inputs[0]]}) if isinstance(one, Tokens) else one
         for one in chain.transforms

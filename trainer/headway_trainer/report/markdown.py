@@ -329,6 +329,14 @@ def _weights(result: RunResult) -> str:
             f'model.load_state_dict(load_file("{weights}"))',
             "model.eval()",
         ]
+        if any(artifact.name == "vocabulary" for artifact in result.artifacts):
+            code += [
+                "",
+                "from headway_trainer.data.vocabulary import VOCABULARY_FILE, with_vocabularies",
+                "from headway_trainer.storage import Store",
+                "",
+                'info = with_vocabularies(info, Store.open("."), VOCABULARY_FILE)',
+            ]
         after = (
             "\nIts rows must go through the transforms of the training, `info.transforms.apply(rows)`: "
             "a pyarrow table or an array. `headway_trainer.tasks.task_of(info).prediction.of(outputs)` makes "
