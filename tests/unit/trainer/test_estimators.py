@@ -213,13 +213,14 @@ def _place(
     name: str = "gradientBoosting",
     *,
     source: str = "iris",
+    split: dict[str, Any] | None = None,
     attempt: int = 1,
     link: Link | None = None,
     group: Group | None = None,
     options: dict[str, Any] | None = None,
     **training: Any,
 ) -> Place:
-    data = {"source": {"builtin": {"name": source}}}
+    data = {"source": {"builtin": {"name": source}}, "split": split or {}}
     info = prepare(Data.model_validate(data), seed=0, store=store)
     spec = {"data": data, "model": {"name": name, "options": SMALL[name] | (options or {})}, "training": training}
     run = {"namespace": "", "name": "a", "uid": "", "attempt": attempt, "storageUri": store.uri, "spec": spec}
@@ -319,6 +320,13 @@ def _raise(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return function
+
+
+def test_parts_without_rows_are_left_out_of_the_comparison_and_the_evaluation(store: Store) -> None:
+    place = _place(store, split={"train": 1.0, "validation": 0.0, "test": 0.0})
+    end = judge(place, _fitted(place))
+    assert (end.metrics["train"]["accuracy"] or 0) > 0.9
+    assert not end.metrics["validation"]
 
 
 def test_a_child_of_a_run_is_fitted_and_judged_without_the_sample_for_the_export(store: Store) -> None:

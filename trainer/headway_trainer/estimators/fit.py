@@ -110,7 +110,7 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
 def _features(place: Place, split: Split, step: int = 1) -> Features:
     """The rows of a part, or each step-th of them, as features."""
     x = Feed(place.info, torch.device("cpu"))(read_split(place.store, place.info, split)[0][::step])
-    return np.ascontiguousarray(x.numpy().reshape(len(x), -1))
+    return np.ascontiguousarray(x.numpy().reshape(len(x), place.info.features))
 
 
 def _says(place: Place, member: Member) -> dict[str, bytes]:
@@ -121,7 +121,11 @@ def _says(place: Place, member: Member) -> dict[str, bytes]:
         return {}
     features = chain.apply(with_made_rows(read_sample(place.store, chain), chain))
     stream = io.BytesIO()
-    np.save(stream, member.outputs(np.ascontiguousarray(features.reshape(len(features), -1))), allow_pickle=False)
+    np.save(
+        stream,
+        member.outputs(np.ascontiguousarray(features.reshape(len(features), place.info.features))),
+        allow_pickle=False,
+    )
     return {SAYS_FILE: stream.getvalue()}
 
 
