@@ -87,8 +87,8 @@ def _told(data: Data, seed: int, tokens: TokenOptions | None) -> Profile:
     known = examine(data, split_seed(data, seed), content, strict=False, tokens=tokens is not None)
     if known.table is not None and known.parts is not None and not known.problems:
         rows = known.table.take(known.parts.indices[0])
-        steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}", tokens)
+        steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}", tokens, known.past)
         fitted = [step.fit(step.column, rows[step.column]) for step in steps]
         known.warnings += encode.warnings_of(fitted)
-        known.schema = encode.tell_done(known.schema, fitted)
+        known.schema = encode.tell_done(known.schema, fitted, forecast=known.plan is not None)
     return profile_of(known, content)

@@ -126,6 +126,29 @@ def test_a_narrow_terminal_shows_what_matters_most(width: int, shown: bool) -> N
     assert max(map(len, printed.splitlines())) <= width
 
 
+def test_series_and_windows_of_a_forecast_are_told(tmp_path: Path) -> None:
+    lines = [f"2024-01-{day:02},{shop},{day * shop},{day % 7}" for shop in (1, 2) for day in range(1, 31)]
+    (tmp_path / "rows.csv").write_text("\n".join(["day,shop,sold,weekday", *lines]) + "\n")
+    job = JOB.format(uri=tmp_path / "rows.csv").replace(
+        "target: label, columns: {b: {kind: category}}",
+        "target: sold, task: forecasting, forecast: {history: 7, horizon: 2}, "
+        "columns: {day: {role: time}, shop: {role: group}}",
+    )
+    (tmp_path / "job.yaml").write_text(job)
+    told = Profile.model_validate_json(profile(tmp_path / "job.yaml", "--output", "json").stdout)
+    assert {one.name: one.done for one in told.columns} == {
+        "day": "orders the rows",
+        "shop": "names the series",
+        "sold": "forecast, its past is seen",
+        "weekday": "one feature",
+    }
+    assert told.notes[0] == "2 series of 30 rows from 2024-01-01 to 2024-01-30; one step is 1 day."
+    assert "Windows of 7 known steps and 2 forecast ones: 26 for train, 10 for validation, 4 for test." in told.notes[1]
+    (tmp_path / "job.yaml").write_text(job.replace("history: 7", "history: 29"))
+    told = Profile.model_validate_json(profile(tmp_path / "job.yaml", "--output", "json").stdout)
+    assert "Training would be refused: data.forecast: a history of 29 and a horizon of 2 take 31" in told.warnings[0]
+
+
 def test_neither_torch_nor_ray_is_imported(rows: Path) -> None:
     code = (
         "import sys; from headway_cli.main import main\n"

@@ -51,9 +51,14 @@ _LONG_WORDS = 20.0
 
 
 def choose_steps(
-    schema: Schema, table: pa.Table, where: Callable[[int], str], tokens: TokenOptions | None = None
+    schema: Schema,
+    table: pa.Table,
+    where: Callable[[int], str],
+    tokens: TokenOptions | None = None,
+    past: Sequence[str] = (),
 ) -> list[Step]:
-    """How each feature of a table is to be encoded; tokens: how texts are, for a model that takes them as sequences.
+    """How each feature of a table is to be encoded, and then each target whose past is learnt from; tokens: how texts
+    are, for a model that takes them as sequences.
 
     Raises UserError, naming column and row, for a number too large.
     """
@@ -62,7 +67,7 @@ def choose_steps(
     for column in schema.of("feature"):
         _refuse_huge(column.name, table[column.name], where)
         steps.append(Step(column.name, fits[column.kind]))
-    return steps
+    return [*steps, *(Step(name, Number.fit) for name in past)]
 
 
 def warnings_of(transforms: Sequence[ColumnTransform]) -> list[str]:

@@ -76,6 +76,11 @@ class Examined:
         return self.target, self.parts
 
     @property
+    def past(self) -> list[str]:
+        """The targets whose own past is learnt from."""
+        return self.target_names if self.plan is not None else []
+
+    @property
     def features(self) -> list[str]:
         """The names of the columns that are learnt from."""
         return list(self.schema.names("feature"))
@@ -116,7 +121,7 @@ def examine(
         # What stands beside a target in its row is not seen when the target is forecast, so nothing there leaks.
         known.warnings += known.plan.warnings
         known.notes += known.plan.notes
-    elif known.target is not None and known.parts is not None:
+    elif known.target is not None and known.parts is not None and spec.task != "forecasting":
         _check_parts(known, spec, content, known.target, known.parts)
     return known
 

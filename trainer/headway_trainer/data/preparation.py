@@ -36,7 +36,7 @@ from headway_trainer.data.shards import write_array, write_blocks
 from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
-from headway_trainer.data.transform import ArrayChain, Chain, Number, Step, TableChain
+from headway_trainer.data.transform import ArrayChain, Chain, TableChain
 from headway_trainer.data.vocabulary import VOCABULARY_FILE, write_vocabularies
 from headway_trainer.data.weights import weights_of
 from headway_trainer.errors import NotFound
@@ -311,10 +311,7 @@ def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined,
             ARRAY, content.x, train, wanted.spec.scale, content.feature_names, scratch=content.scratch
         )
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
-    steps = encode.choose_steps(known.schema, known.table, content.where, wanted.tokens)
-    if known.plan is not None:
-        # The past of the targets is what a forecast is learnt from.
-        steps += [Step(name, Number.fit) for name in known.target_names]
+    steps = encode.choose_steps(known.schema, known.table, content.where, wanted.tokens, known.past)
     chain = TableChain.fit(steps, known.table, train, wanted.spec.scale)
     known.warnings += encode.warnings_of(chain.transforms)
     known.schema = encode.tell_done(known.schema, chain.transforms, forecast=known.plan is not None)
