@@ -10,7 +10,9 @@ from torch import nn
 from headway_trainer.data.info import DataInfo
 from headway_trainer.export.body import FEATURES, OUTPUTS, export_body
 from headway_trainer.export.graph import OnnxGraph, WindowGraph
-from headway_trainer.export.record import LABEL, PROBABILITIES, RESERVED, VALUE, graph_names, value_shape
+from headway_trainer.export.record import LABEL, PROBABILITIES, RESERVED, VALUE, graph_names
+from headway_trainer.tasks import task_of
+from headway_trainer.tasks.base import ClassPrediction, ForecastPrediction, Prediction
 
 _IN, _BODY, _OUT = RESERVED
 
@@ -24,7 +26,8 @@ def whole_model(body: onnx.ModelProto, info: DataInfo) -> onnx.ModelProto:
     """The graph from features to outputs, with what makes features of raw rows before, and predictions behind it."""
     before = _transforms(info)
     body = compose.add_prefix(body, _BODY)
-    after = _predictions(info, len(body.graph.output[0].type.tensor_type.shape.dim) - 1)
+    axes = len(body.graph.output[0].type.tensor_type.shape.dim) - 1
+    after = _predictions(task_of(info).prediction, (info.outputs,) * axes)
     whole = compose.merge_models(before, body, io_map=[(f"{_IN}{FEATURES}", f"{_BODY}{FEATURES}")])
     whole = compose.merge_models(whole, after, io_map=[(f"{_BODY}{OUTPUTS}", f"{_OUT}{OUTPUTS}")])
     whole.producer_name = "headway"
@@ -45,26 +48,26 @@ def _transforms(info: DataInfo) -> onnx.ModelProto:
     return graph.model({result: (chain.onnx(graph), "float", chain.input_shape)})
 
 
-def _predictions(info: DataInfo, axes: int) -> onnx.ModelProto:
-    """From a model's outputs, (rows, outputs), or (rows,) with no further axes, to what they mean."""
+def _predictions(prediction: Prediction, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """From a model's outputs, (rows, *shape), to what they mean, as `prediction.of` says it in torch."""
     graph = OnnxGraph(_OUT)
-    outputs = graph.value(f"{_OUT}{OUTPUTS}", "float", (info.outputs,) * axes)
-    if info.classes is not None:
+    outputs = graph.value(f"{_OUT}{OUTPUTS}", "float", shape)
+    if isinstance(prediction, ClassPrediction):
+        count = len(prediction.classes)
         index = graph.node("ArgMax", outputs, axis=1, keepdims=0)
         label = graph.node(
             "LabelEncoder",
             index,
             domain="ai.onnx.ml",
-            keys_int64s=list(range(len(info.classes))),
-            values_strings=info.classes,
+            keys_int64s=list(range(count)),
+            values_strings=prediction.classes,
         )
         probabilities = graph.node("Softmax", outputs, axis=1)
-        return graph.model(
-            {LABEL: (label, "string", ()), PROBABILITIES: (probabilities, "float", (len(info.classes),))}
-        )
-    row = value_shape(info)
-    shape = graph.constant(np.array([-1, *row], dtype=np.int64))
-    value = graph.node("Reshape", graph.node("Cast", outputs, to="double"), shape)
-    mean, std = (graph.constant(np.array(numbers)) for numbers in (info.target_mean, info.target_std))
+        return graph.model({LABEL: (label, "string", ()), PROBABILITIES: (probabilities, "float", (count,))})
+    targets = len(prediction.targets)
+    row = (prediction.horizon, targets) if isinstance(prediction, ForecastPrediction) else (targets,)
+    wanted = graph.constant(np.array([-1, *row], dtype=np.int64))
+    value = graph.node("Reshape", graph.node("Cast", outputs, to="double"), wanted)
+    mean, std = (graph.constant(np.array(numbers)) for numbers in (prediction.mean, prediction.std))
     value = graph.node("Add", graph.node("Mul", value, std), mean)
     return graph.model({VALUE: (value, "double", row)})
