@@ -35,6 +35,11 @@ SALES: dict[str, Any] = {
         "columns": {"day": {"role": "time"}, "store": {"role": "group"}},
     },
 }
+UNLABELLED: dict[str, Any] = {
+    **TABLE,
+    "data": {"source": {"uri": "churn.csv"}, "task": "reconstruction"},
+    "model": {"name": "autoencoder"},
+}
 OWN_LOOP: dict[str, Any] = {"training": {"entrypoint": "train:main"}}
 
 
@@ -442,4 +447,27 @@ OF_FORECASTS = [
     _made(DIABETES, {"evaluation/metrics": ["mase"]}, "evaluation.metrics[0]", "mase is no metric of regression"),
 ]
 
-CONTRADICTIONS = [*OF_METRICS, *OF_SOURCES, *OF_COLUMNS, *OF_SPLITS, *OF_TRAINING, *OF_FORECASTS]
+OF_RECONSTRUCTIONS = [
+    _made(UNLABELLED, {"data/target": "churned"}, "data.target", '"churned"', "learns the features themselves"),
+    _made(UNLABELLED, {"data/targets": ["a", "b"]}, "data.targets", '"a", "b" cannot', "take targets out"),
+    _column(UNLABELLED, "churned", {"role": "target"}, "role", "target is no role in a reconstruction", "ignore"),
+    _made(UNLABELLED, {"data/missingTargets": "drop"}, "data.missingTargets", "drop", "has no target"),
+    _made(UNLABELLED, {"model/name": "mlp"}, "model.name", "mlp is for classification", "autoencoder"),
+    _made(DIGITS, {"data/task": "reconstruction"}, "model.name", "data.task is reconstruction", "autoencoder"),
+    _made(TABLE, {"model/name": "autoencoder"}, "model.name", "never guessed", "set data.task to reconstruction"),
+    _made(DIGITS, {"model/name": "autoencoder", "data/task": "classification"}, "model.name", "classification", "mlp"),
+    _made(UNLABELLED, {"model/options": {"beta": 0.5}}, "model.options.beta", "variational"),
+    _made(UNLABELLED, {"training/classWeights": "balanced"}, "training.classWeights", "a reconstruction has none"),
+    _made(UNLABELLED, {"evaluation/metrics": ["accuracy"]}, "evaluation.metrics[0]", "accuracy", "mse"),
+    _made(UNLABELLED, {"training/checkpoint": {"metric": "validation/f1"}}, "training.checkpoint.metric", "f1", "mse"),
+]
+
+CONTRADICTIONS = [
+    *OF_METRICS,
+    *OF_SOURCES,
+    *OF_COLUMNS,
+    *OF_SPLITS,
+    *OF_TRAINING,
+    *OF_FORECASTS,
+    *OF_RECONSTRUCTIONS,
+]

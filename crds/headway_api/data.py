@@ -208,9 +208,9 @@ class Data(Section):
 
     rules = (
         Rule(
-            cel=f"{_HAS_TARGET_CEL} || !({_TABLE_CEL})",
+            cel=f"{_HAS_TARGET_CEL} || (has(self.task) && self.task == 'reconstruction') || !({_TABLE_CEL})",
             message="target is missing: name the column to predict, as csv, parquet and jsonl hold many",
-            holds=lambda data: bool(data.target_names) or not _is_table(data.source),
+            holds=lambda data: bool(data.target_names) or data.task == "reconstruction" or not _is_table(data.source),
             field="target",
         ),
         at_most_one("target", "targets", why="targets is for several columns, target for one"),
@@ -230,7 +230,7 @@ class Data(Section):
     target: Text | None = None
     """The column to predict, for csv, parquet and jsonl; the array's name for npz (default `y`).
 
-    A table needs it, `targets`, or a column with the role `target`.
+    A table needs it, `targets`, or a column with the role `target`, unless `task` is `reconstruction`.
     """
     targets: (
         Annotated[
@@ -244,7 +244,10 @@ class Data(Section):
     missing_targets: Literal["refuse", "drop"] = "refuse"
     """What becomes of rows without a target: an error, or they are left out, and said how many."""
     task: Task | None = None
-    """What is learnt; told from the target's type and number of values if absent, but for `forecasting`."""
+    """What is learnt; told from the target's type and number of values if absent.
+
+    `reconstruction` learns the features themselves, without any target. It and `forecasting` are never guessed.
+    """
     forecast: Forecast | None = None
     """How far a forecast sees back and ahead; for the task `forecasting`, which needs it."""
     split: Split = Split()

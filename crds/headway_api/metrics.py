@@ -7,15 +7,17 @@ from typing import Literal, get_args
 
 from headway_api.catalogue import Catalogue
 
-Task = Literal["classification", "regression", "forecasting"]
+Task = Literal["classification", "regression", "forecasting", "reconstruction"]
 TASKS: tuple[Task, ...] = get_args(Task)
 Better = Literal["min", "max"]
 
 CLASSIFICATION: frozenset[Task] = frozenset({"classification"})
 REGRESSION: frozenset[Task] = frozenset({"regression"})
 NUMBERS: frozenset[Task] = frozenset({"regression", "forecasting"})
-"""The tasks that learn numbers."""
+"""The tasks whose targets are numbers."""
 FORECASTING: frozenset[Task] = frozenset({"forecasting"})
+RECONSTRUCTION: frozenset[Task] = frozenset({"reconstruction"})
+_MEASURED = NUMBERS | RECONSTRUCTION
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def _share(about: str) -> Metric:
 
 METRICS: Catalogue[Metric] = Catalogue(
     {
-        "loss": Metric(CLASSIFICATION | NUMBERS, "min", about="what training lowers"),
+        "loss": Metric(CLASSIFICATION | _MEASURED, "min", about="what training lowers"),
         "accuracy": _share("the share of rows whose class is right"),
         "balancedAccuracy": _share("the mean of the classes' recalls"),
         "precision": _share("of the rows that are said to be of a class, the share that is; mean over the classes"),
@@ -57,10 +59,10 @@ METRICS: Catalogue[Metric] = Catalogue(
         "averagePrecision": _share("the area under the precision-recall curve; mean over the classes"),
         "topKAccuracy": _share("the share of rows whose class is among the 5 likeliest"),
         "confusionMatrix": Metric(CLASSIFICATION, None, about="how many rows of each class are taken for each class"),
-        "mse": Metric(NUMBERS, "min", about="the mean squared error"),
-        "rmse": Metric(NUMBERS, "min", about="the root of the mean squared error"),
-        "mae": Metric(NUMBERS, "min", about="the mean absolute error"),
-        "r2": Metric(NUMBERS, "max", least=None, most=1.0, about="1 - the squared error in units of the variance"),
+        "mse": Metric(_MEASURED, "min", about="the mean squared error"),
+        "rmse": Metric(_MEASURED, "min", about="the root of the mean squared error"),
+        "mae": Metric(_MEASURED, "min", about="the mean absolute error"),
+        "r2": Metric(_MEASURED, "max", least=None, most=1.0, about="1 - the squared error in units of the variance"),
         "mase": Metric(
             FORECASTING,
             "min",

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from headway_api.base import Entrypoint, FreeForm, Rule, Section, exactly_one
 from headway_api.catalogue import Catalogue, Named
-from headway_api.metrics import CLASSIFICATION, NUMBERS, REGRESSION, Task
+from headway_api.metrics import CLASSIFICATION, NUMBERS, RECONSTRUCTION, REGRESSION, Task
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -160,6 +160,30 @@ class TransformerOptions(TokenOptions):
     """The dropout rate after the embedding, within the layers and before the output."""
 
 
+class AutoencoderOptions(Section):
+    """Options of `autoencoder`: fully connected layers to a few numbers, and back to the row."""
+
+    rules = (
+        Rule(
+            cel="true",
+            message="beta is for variational: set variational to true, or take beta out",
+            holds=lambda options: options.variational or "beta" not in options.model_fields_set,
+            field="beta",
+        ),
+    )
+
+    hidden: Annotated[list[Width], Field(max_length=64)] = Field(default=[64])
+    """The widths of the encoder's hidden layers; the decoder has them in reverse order."""
+    latent: Width = 8
+    """The numbers that a row is described by in between: fewer than it has, or nothing need be learnt."""
+    activation: Literal["relu", "gelu", "tanh", "silu"] = "relu"
+    """The non-linearity."""
+    variational: bool = False
+    """Whether the encoder gives a distribution (Kingma and Welling, 2014), held to a normal one in training."""
+    beta: Annotated[float, Field(ge=0.0)] = 1.0
+    """How much that counts; only with `variational`."""
+
+
 Rows = Literal["table", "image", "series", "tokens"]
 """What a row of the data is: a list of features; an array of channels, height and width; of steps and features; or the
 tokens of at least one text, beside the features of other columns."""
@@ -193,6 +217,7 @@ MODELS: Catalogue[ModelEntry] = Catalogue(
         "gradientBoosting": _estimator(GradientBoostingOptions),
         "lstm": ModelEntry(LstmOptions, frozenset({"tokens"}), CLASSIFICATION | REGRESSION),
         "transformer": ModelEntry(TransformerOptions, frozenset({"tokens"}), CLASSIFICATION | REGRESSION),
+        "autoencoder": ModelEntry(AutoencoderOptions, frozenset({"table", "image"}), RECONSTRUCTION),
     }
 )
 """The models of Headway."""

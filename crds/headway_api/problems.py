@@ -120,8 +120,12 @@ def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
         return
     for part in path:
         document = document[part]
-    options = schemas.inlined(MODELS[document["name"]].options)
-    yield from _problems(rule.errors, document["options"], options, here)
+    options = MODELS[document["name"]].options
+    yield from _problems(rule.errors, document["options"], schemas.inlined(options), here)
+    broken: list[tuple[Path, BrokenRule]] = []
+    _lenient(options, document["options"], here, broken)
+    for way, each in broken:
+        yield Problem((*way, *each.path), each.message)
 
 
 def _problems(errors: Sequence[Any], document: Any, schema: schemas.Schema, prefix: Path) -> Iterator[Problem]:

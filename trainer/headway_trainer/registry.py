@@ -84,7 +84,9 @@ MODELS = Registry(
         "gradientBoosting": "headway_trainer.estimators.gradient_boosting:GradientBoosting",
         "lstm": "headway_trainer.models.sequence:lstm",
         "transformer": "headway_trainer.models.sequence:transformer",
+        "autoencoder": "headway_trainer.models.autoencoder:autoencoder",
     },
 )
 """Headway's own models are called as `function(info, options)`, those of other packages as `function(info, **options)`,
-as a `model.entrypoint` is. Both return a torch.nn.Module; what scikit-learn fits is an `estimators.member.Member`."""
+as a `model.entrypoint` is. Both return a torch.nn.Module or a Program; what scikit-learn fits is an
+`estimators.member.Member`."""

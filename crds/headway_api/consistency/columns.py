@@ -27,7 +27,12 @@ KINDS_OF_ROLE: Mapping[Role, tuple[Kind, ...]] = MappingProxyType(
 )
 """The kinds that a column of each role may have; one that is ignored may have any."""
 KINDS_OF_TASK: Mapping[Task, tuple[Kind, ...]] = MappingProxyType(
-    {"classification": ("boolean", "category"), "regression": ("number",), "forecasting": ("number",)}
+    {
+        "classification": ("boolean", "category"),
+        "regression": ("number",),
+        "forecasting": ("number",),
+        "reconstruction": (),
+    }
 )
 """The kinds that a target of each task may have."""
 KINDS_OF_FORMAT: Mapping[str, tuple[Kind, ...]] = MappingProxyType(
@@ -131,7 +136,7 @@ def target_with_another_role(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 def target_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A target whose kind does not fit data.task."""
     data = spec.data
-    if data is None or data.task is None:
+    if data is None or data.task is None or not KINDS_OF_TASK[data.task]:
         return
     for name in data.target_names:
         column = columns_of(data).get(name)
@@ -143,6 +148,33 @@ def target_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                 f" {' or '.join(KINDS_OF_TASK[data.task])}: correct one of the two, or take kind out",
                 ("data", "columns", name, "kind"),
             )
+
+
+def target_of_a_reconstruction(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A target where none is learnt."""
+    data = spec.data
+    if data is None or data.task != "reconstruction":
+        return
+    if facts(data).has_columns:  # without, a target is a problem of its own
+        for field in ("target", "targets"):
+            if (value := getattr(data, field)) is not None:
+                yield BrokenRule(
+                    f"{listed([shown(one) for one in ([value] if field == 'target' else value)])} cannot be learnt by a"
+                    f" reconstruction, which learns the features themselves: take {field} out, or correct data.task",
+                    ("data", field),
+                )
+        for name in roles(data, "target"):
+            if name not in [data.target, *(data.targets or ())]:
+                yield BrokenRule(
+                    "target is no role in a reconstruction, which learns the features themselves: write role: ignore,"
+                    " or correct data.task",
+                    ("data", "columns", name, "role"),
+                )
+    if data.missing_targets == "drop":
+        yield BrokenRule(
+            "drop has no effect, as a reconstruction has no target: take missingTargets out, or correct data.task",
+            ("data", "missingTargets"),
+        )
 
 
 def two_columns_of_a_role(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
@@ -164,5 +196,6 @@ CHECKS = (
     arrays_of_no_use,
     target_with_another_role,
     target_of_another_task,
+    target_of_a_reconstruction,
     two_columns_of_a_role,
 )

@@ -142,7 +142,7 @@ def task_of_another_source(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if spec.data is None or spec.data.task is None:
         return
     known = facts(spec.data)
-    if known.task is not None and spec.data.task != known.task:
+    if known.task is not None and spec.data.task not in (known.task, "reconstruction"):
         yield BrokenRule(
             f"{spec.data.task} does not fit {known.name}, whose target is for {known.task}: write {known.task}, or"
             " take task out",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import facts, own_loop, task_of
-from headway_api.metrics import NUMBERS
+from headway_api.metrics import RECONSTRUCTION
 from headway_api.model import MODELS, Rows, TransformerOptions, estimator_of, parse_options
 from headway_api.training import Optimizer
 
@@ -44,7 +44,16 @@ def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A model that cannot learn what is to be learnt."""
     entry = MODELS.get(spec.model.name or "") if spec.model is not None else None
     task = task_of(spec)
-    if spec.model is None or entry is None or task is None or own_loop(spec) or task in entry.tasks:
+    if spec.data is None or spec.model is None or entry is None or own_loop(spec):
+        return
+    if entry.tasks == RECONSTRUCTION and spec.data.task is None:
+        yield BrokenRule(
+            f"{spec.model.name} is for reconstruction, which is never guessed: set data.task to reconstruction, and"
+            " name no target",
+            ("model", "name"),
+        )
+        return
+    if task is None or task in entry.tasks:
         return
     if spec.data is not None and facts(spec.data).rows not in (None, *entry.takes):
         return  # it cannot take the rows either, which is told there
@@ -103,7 +112,7 @@ def class_weights_without_classes(spec: TrainingJobSpec) -> Iterator[BrokenRule]
     if spec.training is None or own_loop(spec):
         return
     task = task_of(spec)
-    if spec.training.class_weights == "balanced" and task in NUMBERS:
+    if spec.training.class_weights == "balanced" and task not in (None, "classification"):
         what = "a forecast" if task == "forecasting" else f"a {task}"
         yield BrokenRule(
             f"balanced is for classes, and {what} has none: take it out, or set data.task to classification",

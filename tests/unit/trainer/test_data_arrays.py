@@ -68,22 +68,22 @@ def _npz(tmp_path: Path, **arrays: Any) -> SourceFiles:
 
 
 def test_npz_takes_x_and_y(tmp_path: Path) -> None:
-    content = load_npz(_npz(tmp_path, x=np.eye(4), y=np.arange(4), more=np.zeros(2)), None)
+    content = load_npz(_npz(tmp_path, x=np.eye(4), y=np.arange(4), more=np.zeros(2)))
     assert np.array_equal(content.x, np.eye(4))
     assert np.array_equal(content.y, np.arange(4))
 
 
 def test_an_array_that_is_ignored_counts_as_not_there(tmp_path: Path) -> None:
     files = _npz(tmp_path, pixels=np.eye(4), ids=np.arange(4), y=np.arange(4))
-    assert load_npz(files, None, {"ids": Column(role="ignore")}).x.shape == (4, 4)
-    assert load_npz(files, None, {"pixels": Column(role="feature")}).x.shape == (4, 4)
+    assert load_npz(files, "y", {"ids": Column(role="ignore")}).x.shape == (4, 4)
+    assert load_npz(files, "y", {"pixels": Column(role="feature")}).x.shape == (4, 4)
     with pytest.raises(UserError, match="must have one array of features"):
-        load_npz(files, None)
+        load_npz(files)
 
 
 def test_columns_that_name_no_array_are_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"names the array 'pixel', but .* has pixels, y: correct the name"):
-        load_npz(_npz(tmp_path, pixels=np.eye(4), y=np.arange(4)), None, {"pixel": Column(kind="image")})
+        load_npz(_npz(tmp_path, pixels=np.eye(4), y=np.arange(4)), "y", {"pixel": Column(kind="image")})
 
 
 def test_npz_takes_the_named_target_and_the_only_other_array(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_npz_takes_the_named_target_and_the_only_other_array(tmp_path: Path) -> 
     ],
 )
 def test_npz_images_become_channels_first(shape: tuple[int, ...], expected: tuple[int, ...], tmp_path: Path) -> None:
-    content = load_npz(_npz(tmp_path, x=np.zeros(shape), y=np.zeros(5)), None)
+    content = load_npz(_npz(tmp_path, x=np.zeros(shape), y=np.zeros(5)))
     assert content.x.shape == expected
     assert bool(content.warnings) == (shape != expected)
 
@@ -124,7 +124,7 @@ def test_npz_images_become_channels_first(shape: tuple[int, ...], expected: tupl
 )
 def test_npz_arrays_that_do_not_fit_are_named(arrays: dict[str, Any], told: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=told):
-        load_npz(_npz(tmp_path, **arrays), None)
+        load_npz(_npz(tmp_path, **arrays))
 
 
 def test_npz_with_python_objects_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_npz_with_python_objects_is_refused_and_nothing_in_it_runs(tmp_path: Pat
             return (Path.touch, (tmp_path / "sprung",))
 
     with pytest.raises(UserError, match="with numbers, booleans or fixed-width text and no Python objects"):
-        load_npz(_npz(tmp_path, x=np.array([[Trap()]], dtype=object), y=np.zeros(1)), None)
+        load_npz(_npz(tmp_path, x=np.array([[Trap()]], dtype=object), y=np.zeros(1)))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -141,7 +141,7 @@ def test_npz_with_python_objects_is_refused_and_nothing_in_it_runs(tmp_path: Pat
 def test_a_file_that_is_no_npz_is_refused_by_name(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "data.npz").write_bytes(data)
     with pytest.raises(UserError, match=r"data\.npz is no \.npz file of plain arrays"):
-        load_npz(find_files(str(tmp_path / "data.npz"), None, None), None)
+        load_npz(find_files(str(tmp_path / "data.npz"), None, None))
 
 
 def test_nan_in_features_becomes_the_median_of_the_training_rows() -> None:

@@ -338,7 +338,8 @@ def test_every_metric_of_the_catalogue_is_computed_and_no_other() -> None:
     windows = {"history": 2, "horizon": 1, "time": "t", "calendar": False, "step": step, "naiveMae": [1], "rows": 9}
     fields = {"inputShape": (2, 1), "outputs": 1, "rows": {}, "contentHash": "", "digest": "", "targetNames": ["y"]}
     info = DataInfo.model_validate({"task": "forecasting", "forecast": {**windows, "targets": [0]}, **fields})
-    tasks = (classification(3), regression([0.0], [1.0]), task_of(info))
+    rows = info.model_copy(update={"task": "reconstruction", "forecast": None})
+    tasks = (classification(3), regression([0.0], [1.0]), task_of(info), task_of(rows))
     assert list(TASKS) == [task.name for task in tasks]
     for task in tasks:
         assert {"loss", *task.metric_names} == set(names(task.name))  # type: ignore[arg-type]  # a task's name

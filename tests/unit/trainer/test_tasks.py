@@ -90,7 +90,7 @@ def test_a_head_gives_outputs_of_an_allowed_shape() -> None:
 
 def test_outputs_mean_classes_with_probabilities() -> None:
     prediction = _task("classification", 3).prediction
-    told = prediction.of(torch.tensor([[0.0, 2.0, 1.0], [5.0, 0.0, 0.0]]).bfloat16())
+    told = prediction.of(torch.tensor([[0.0, 2.0, 1.0], [5.0, 0.0, 0.0]]).bfloat16(), torch.zeros(2, 1))
     assert told["label"].tolist() == [1, 0]
     assert told["probabilities"].dtype == torch.float32
     assert told["probabilities"].sum(1).tolist() == pytest.approx([1.0, 1.0])
@@ -100,7 +100,7 @@ def test_outputs_mean_classes_with_probabilities() -> None:
 @pytest.mark.parametrize("outputs", [torch.tensor([[0.5], [-1.0]]), torch.tensor([0.5, -1.0])])
 def test_outputs_mean_values_in_their_units_to_the_last_digit(outputs: torch.Tensor) -> None:
     prediction = _task("regression", 1, mean=1.7e9, std=111.0).prediction
-    value = prediction.of(outputs)["value"]
+    value = prediction.of(outputs, torch.zeros(2, 1))["value"]
     assert value.dtype == torch.float64
     assert value.tolist() == [[1.7e9 + 55.5], [1.7e9 - 111.0]]
     assert ValuePrediction.model_validate_json(prediction.model_dump_json()) == prediction
@@ -156,7 +156,7 @@ def test_what_is_said_of_far_targets_is_true_of_the_source(tmp_path: Path) -> No
         Supervised(model, task), Shard(test_x, test_y, len(test_y)), metrics=["mae"], ranks=Alone()
     ).scalars["mae"]
     with torch.no_grad():
-        values = task.prediction.of(model(test_x))["value"].numpy()[:, 0]
+        values = task.prediction.of(model(test_x), test_x)["value"].numpy()[:, 0]
     scaled = test_x.double().numpy()[:, 0] * info.scaling.divisor[0] + info.scaling.offset[0]
     true = np.abs(values - (1.7e9 + 111.0 * scaled)).mean()
     assert said == pytest.approx(true, rel=0.01, abs=1e-3)

@@ -38,7 +38,8 @@ def array_columns(content: ArrayContent, target: Target | None) -> list[Column]:
             )
     else:
         columns.append(_array_column(content))
-    columns.append(_target_column(content, target))
+    if content.y.shape[1:] != (0,):
+        columns.append(_target_column(content, target))
     return columns
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_api.data import Data
+from headway_api.metrics import Task
 from headway_api.wording import listed
 from headway_trainer.data import targets
 from headway_trainer.data.array_schema import array_columns, told_as_target
@@ -29,7 +30,7 @@ from headway_trainer.data.duplicates import (
     rows_in_training,
 )
 from headway_trainer.data.forecast.plan import Plan, plan_forecast
-from headway_trainer.data.info import SPLITS, Task
+from headway_trainer.data.info import SPLITS
 from headway_trainer.data.leaks import leaks, looked_at
 from headway_trainer.data.profile import MOST_COLUMNS, Profile, bounded, bounded_columns
 from headway_trainer.data.read.yaml_keys import key
@@ -38,6 +39,7 @@ from headway_trainer.data.schema import Column, Schema
 from headway_trainer.data.split import Column as DividingColumn
 from headway_trainer.data.split import Parts, divide, divide_folds, dividing
 from headway_trainer.data.targets import Target
+from headway_trainer.data.unlabelled import themselves
 from headway_trainer.data.weights import weights_of
 from headway_trainer.data.written import problem_of, quoted
 from headway_trainer.errors import UserError
@@ -152,7 +154,7 @@ def profile_of(known: Examined, content: TableContent | ArrayContent) -> Profile
 def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool) -> None:
     """Tell what each column of a table is."""
     names = spec.target_names
-    if not names and strict:
+    if not names and strict and spec.task != "reconstruction":
         shown = listed([repr(name) for name in content.table.column_names])
         raise UserError(f"data.target is not set: name the column to predict; {_uri(content)} has the columns {shown}")
     resolved = resolve(
@@ -205,11 +207,14 @@ def _nothing_left(resolved: Resolved) -> str | None:
     reasons = listed([f"{quoted(column.name)} ({column.why})" for column in out])
     way = f"data.columns says what they are, as in {{{key(out[0].name)}: {{role: feature}}}}" if out else ""
     told = f": left out were {reasons}; {way}" if out else ""
-    return f"no column is left to learn from beside the target{told}"
+    beside = " beside the target" if any(True for _ in resolved.schema.names("target")) else ""
+    return f"no column is left to learn from{beside}{told}"
 
 
 def _target(spec: Data, content: TableContent | ArrayContent, known: Examined) -> Target | None:
-    """The target, encoded; none where the spec names none."""
+    """The target, encoded; none where the spec names none, though it has to."""
+    if spec.task == "reconstruction":
+        return themselves(len(content.x) if isinstance(content, ArrayContent) else len(content.table))
     if isinstance(content, ArrayContent):
         if content.classes_only and spec.task == "regression":
             raise UserError(
@@ -233,6 +238,8 @@ def _target(spec: Data, content: TableContent | ArrayContent, known: Examined) -
 
 def _called(content: TableContent | ArrayContent, known: Examined, outputs: int) -> tuple[str, list[str]]:
     """How messages call the target, and the names of its outputs."""
+    if not outputs:
+        return "the target", []
     if isinstance(content, ArrayContent):
         return content.target, ["target"] if outputs == 1 else [f"target[{index}]" for index in range(outputs)]
     names = list(known.schema.names("target"))
@@ -342,11 +349,12 @@ def _check_parts(
         learnt = known.table.select([*known.features, *known.schema.names("target")])
         hashes = row_hashes(learnt)
         notes += equal_columns_note(equal_columns(known.table, known.features))
-        classes = target.task == "classification"
-        warnings += leaks(known.table, known.features, target.values, parts.indices[0], classes=classes)
+        if target.outputs:
+            classes = target.task == "classification"
+            warnings += leaks(known.table, known.features, target.values, parts.indices[0], classes=classes)
     elif isinstance(content, ArrayContent):
         hashes = array_hashes(content.x)
-        if content.x.ndim == 2 and content.x.shape[1] <= MOST_COLUMNS:  # noqa: PLR2004 - rows and features
+        if target.outputs and content.x.ndim == 2 and content.x.shape[1] <= MOST_COLUMNS:  # noqa: PLR2004 - rows and features
             names = content.feature_names or [f"x[{index}]" for index in range(content.x.shape[1])]
             some = looked_at(parts.indices[0], len(names))
             rows = pa.table([pa.array(column, from_pandas=True) for column in content.x[some].T], names=names)

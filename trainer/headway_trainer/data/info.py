@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_api.metrics import Task
 from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.data.transform import Chain, Scale, TableChain, Tokens
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-Task = Literal["classification", "regression", "forecasting"]
 INFO_FILE = "data/info.json"
 BLOCK_BYTES = 1024 * 1024
 """Rows that are read at once: less costs an object store as much."""
@@ -32,7 +32,7 @@ def x_file(split: str) -> str:
 
 def y_file(split: str) -> str:
     """The targets of a part: int64 labels (rows,), or float32 (rows,) or (rows, outputs), standardised; of a forecast,
-    those of each step one after the other."""
+    those of each step one after the other; of a reconstruction (rows, 0)."""
     return f"data/{split}.y.npy"
 
 
@@ -76,9 +76,10 @@ class DataInfo(StatusSection):
     """The shape of one row: (features,), or (channels, height, width) for images, or (history, features) for a window
     of a forecast."""
     outputs: int
-    """The width of the model's output: the number of classes, or of targets; of a forecast, targets times horizon."""
+    """The width of the model's output: the number of classes, or of targets; of a forecast, targets times horizon; of a
+    reconstruction, the number of features."""
     classes: list[str] | None = None
-    """The class names in the order of their labels; none for regression."""
+    """The class names in the order of their labels; none for other tasks than classification."""
     forecast: ForecastInfo | None = None
     """The windows of a forecast, which are what its rows are; none for other tasks."""
     feature_names: list[str] | None = None
@@ -88,15 +89,15 @@ class DataInfo(StatusSection):
     rows: dict[str, int]
     """Rows of train, validation and test."""
     class_balance: dict[str, dict[str, int]] | None = None
-    """Rows of each class in each part; none for regression."""
+    """Rows of each class in each part; none for other tasks than classification."""
     content_hash: str
     """sha256 over the source's content, however it is divided into files."""
     target_names: list[str] = Field(default_factory=list)
     """The name of each target of numbers; empty for classification."""
     target_mean: list[float] = Field(default_factory=list)
-    """The mean of each target over the training part; empty for classification."""
+    """The mean of each target over the training part; empty for other tasks."""
     target_std: list[float] = Field(default_factory=list)
-    """The standard deviation of each target over the training part, 1 for a constant one; empty for classification.
+    """The standard deviation of each target over the training part, 1 for a constant one; empty for other tasks.
 
     Targets are stored, and learnt, as `(target - mean) / std`.
     """

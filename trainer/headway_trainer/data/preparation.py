@@ -286,7 +286,7 @@ def _transformed(
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape if forecast is None else (forecast.history, *chain.input_shape),
-        outputs=target.outputs if forecast is None else target.outputs * forecast.horizon,
+        outputs=_outputs(target, chain) if forecast is None else target.outputs * forecast.horizon,
         forecast=forecast,
         classes=target.classes,
         feature_names=chain.feature_names,
@@ -301,6 +301,11 @@ def _transformed(
         digest=wanted.digest,
     )
     return info, files, chain
+
+
+def _outputs(target: Target, chain: Chain) -> int:
+    """Of a reconstruction, the features."""
+    return target.outputs or math.prod(chain.input_shape)
 
 
 def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Chain:
@@ -350,7 +355,7 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
 
 
 def _standardised(target: Target, parts: Parts, name: str) -> Standardised | None:
-    return standardise(target.values, parts.indices[0], name) if target.classes is None else None
+    return standardise(target.values, parts.indices[0], name) if target.classes is None and target.outputs else None
 
 
 def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | None:

@@ -58,8 +58,8 @@ def read_split(
     """The rows [rank * n // world_size, (rank + 1) * n // world_size) of a part's n rows, and only they are read.
 
     Returns x, float32 (rows, *input_shape), or uint8 that `batches.Feed` has to scale, or int64 (rows,) that it has to
-    make windows of; and y: int64 labels (rows,), or
-    float32 (rows,) or (rows, outputs), standardised. Raises StorageError.
+    make windows of; and y: int64 labels (rows,), or float32 (rows,) or (rows, outputs), standardised, or (rows, 0)
+    where there is no target. Raises StorageError.
     """
     import torch
 
@@ -127,7 +127,7 @@ def read_rows(store: Store, path: str, start: int, stop: int) -> npt.NDArray[Any
     shape, dtype, offset = _header(store, path, start, stop)
     wanted = (stop - start, *shape[1:])
     folder = store.local_path()
-    if folder is not None and stop > start:
+    if folder is not None and 0 not in wanted:
         # Private to the process where it is written to; pages that are only read are shared by a node's workers.
         return np.memmap(folder / path, dtype=dtype, mode="c", offset=offset, shape=wanted).view(np.ndarray)
     rows = np.empty(wanted, dtype=dtype)

@@ -12,12 +12,15 @@ from headway_trainer.data.read.builtin import load_builtin
 from headway_trainer.data.read.files import SourceFiles, find_files, find_parts
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.parts import divided
+from headway_trainer.data.unlabelled import without_target
 from headway_trainer.errors import StorageError, UserError
 
 
 def load(spec: Data, *, volume_dir: str, secret_dir: str) -> TableContent | ArrayContent:
     """Load the source. Raises UserError for data that cannot be read, and StorageError."""
     content = _load(spec, volume_dir, secret_dir)
+    if spec.task == "reconstruction":
+        return without_target(content)
     return without_missing_targets(content, spec.target_names) if spec.missing_targets == "drop" else content
 
 
@@ -30,11 +33,12 @@ def _load(spec: Data, volume_dir: str, secret_dir: str) -> TableContent | ArrayC
     if files.format == "imageFolder":
         from headway_trainer.data.read.images import load_images
 
-        return load_images(files)
+        return load_images(files, labelled=spec.task != "reconstruction")
     if files.format == "npz":
         from headway_trainer.data.read.npz import load_npz
 
-        return load_npz(files, next(iter(spec.target_names), None), spec.columns or {})
+        target = None if spec.task == "reconstruction" else next(iter(spec.target_names), "y")
+        return load_npz(files, target, spec.columns or {})
     from headway_trainer.data.read.tables import load_table
 
     return load_table(files, spec.target_names, options)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.info import LARGEST, Task
+from headway_api.metrics import Task
+from headway_trainer.data.info import LARGEST
 from headway_trainer.data.task import case_variants, is_one_hot, tell
 from headway_trainer.errors import UserError
 
@@ -18,7 +19,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: labels int64 (rows,), or values float64 (rows,) or (rows, outputs)."""
+    """What is predicted: labels int64 (rows,), or values float64 (rows,) or (rows, outputs), or nothing (rows, 0)."""
 
     task: Task
     values: npt.NDArray[Any]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.info import Task
+from headway_api.metrics import Task
 from headway_trainer.errors import UserError
 
 MAX_INFERRED_CLASSES = 20

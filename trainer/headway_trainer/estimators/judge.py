@@ -18,7 +18,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.evaluation import Evaluation, chosen_metrics, evaluate
 from headway_trainer.evaluation.baseline import baseline as constant
-from headway_trainer.evaluation.evaluate import Shard
+from headway_trainer.evaluation.evaluate import JUDGED_ROWS, Shard
 from headway_trainer.evaluation.naive import beaten_by_naive, best_naive, naive_forecasts
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.metrics.base import finite
@@ -112,11 +112,17 @@ def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float
     gates = place.run.spec.evaluation.gates or ()
     compared = {gate.part_and_name[1] for gate in gates if gate.against is not None and gate.against.baseline}
     metrics = [name for name in names if METRICS[name].scalar and (name not in task.costly or name in compared)]
-    # The targets stand for the rows: what is in them does not matter.
-    rows = replace(shard, x=shard.y)
+    features = _feature_means(place) if place.info.task == "reconstruction" else None
+    # Without a need for them, the targets stand for the rows: what is in them does not matter.
+    rows = shard if features is not None else replace(shard, x=shard.y)
     return finite(
         evaluate(
-            Supervised(constant(place.info), task), rows, metrics=metrics, ranks=place.group, device=place.device
+            Supervised(constant(place.info, features), task),
+            rows,
+            metrics=metrics,
+            ranks=place.group,
+            device=place.device,
+            feed=Feed(place.info, place.device) if features is not None else None,
         ).scalars
     )
 
@@ -134,6 +140,16 @@ def _naive(place: Place, task: Task, names: Sequence[str], feed: Feed) -> dict[s
         found = evaluate(program, shard, metrics=metrics, ranks=place.group, device=place.device, feed=feed)
         told[name] = finite(found.scalars)
     return told
+
+
+def _feature_means(place: Place) -> torch.Tensor:
+    """The mean of each feature, (*input_shape), float64, over the training rows that are judged."""
+    shard, _ = _shard(place, "train")
+    feed = Feed(place.info, place.device)
+    total = torch.zeros(place.info.input_shape, dtype=torch.float64, device=place.device)
+    for start in range(0, len(shard.y), JUDGED_ROWS):
+        total += feed(shard.x[start : start + JUDGED_ROWS]).double().sum(dim=0)
+    return place.group.sum(total) / shard.rows
 
 
 def _shard(place: Place, split: Split) -> tuple[Shard, list[str]]:

@@ -9,7 +9,7 @@ from headway_trainer.data.info import DataInfo
 
 
 class Constant(nn.Module):
-    """Gives the same outputs for every row: (rows, ...) to (rows, outputs)."""
+    """Gives the same outputs for every row: (rows, ...) to (rows, ...)."""
 
     outputs: torch.Tensor
 
@@ -19,11 +19,16 @@ class Constant(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: rows of any shape; only their number matters."""
-        return self.outputs.expand(len(x), -1)
+        return self.outputs.expand(len(x), *self.outputs.shape[1:])
 
 
-def baseline(info: DataInfo) -> Constant:
-    """The best that can be said without looking at a row: the classes' shares in the training part, or the means."""
+def baseline(info: DataInfo, features: torch.Tensor | None = None) -> Constant:
+    """The best that can be said without looking at a row: the classes' shares in the training part, or the means.
+
+    features: the means of the features, (*input_shape), which a reconstruction needs.
+    """
+    if features is not None:
+        return Constant(features.unsqueeze(0).float())
     if info.class_balance is None:
         return Constant(torch.zeros(1, info.outputs))
     counts = torch.tensor([list(info.class_balance["train"].values())], dtype=torch.float64)

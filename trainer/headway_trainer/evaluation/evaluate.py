@@ -22,7 +22,7 @@ from headway_trainer.metrics.ranking import Ranking
 from headway_trainer.programs import JudgedRows, Program
 from headway_trainer.report.model import Confusion
 from headway_trainer.tasks import Task
-from headway_trainer.tasks.base import ClassPrediction
+from headway_trainer.tasks.base import ForecastPrediction, ValuePrediction
 
 JUDGED_ROWS = 1024
 """The outputs of so many rows are judged at once."""
@@ -109,7 +109,8 @@ def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:
     scalars = judged.scalars()
     if not scalars:
         return Evaluation()
-    targets = [] if isinstance(task.prediction, ClassPrediction) else task.prediction.targets
+    prediction = task.prediction
+    targets = prediction.targets if isinstance(prediction, ValuePrediction | ForecastPrediction) else []
     steps = judged.accumulators.get(ForecastErrors)
     ahead = steps.mae_by_step.T.tolist() if isinstance(steps, ForecastErrors) else []
     notes = []

@@ -25,6 +25,7 @@ from headway_trainer.errors import NotFound, StorageError, UserError
 from headway_trainer.export.forecasts import forecast
 from headway_trainer.export.pictures import image_blocks
 from headway_trainer.export.record import (
+    ANOMALY_SCORE,
     LABEL,
     MODEL_INFO_FILE,
     ONNX_FILE,
@@ -43,6 +44,8 @@ _SHOWN = 60
 _IMAGE_AXES = 3
 FILE = "file"
 """The column of an answer that says of which image a line is."""
+_RECONSTRUCTED = "reconstructed."
+"""What begins the names of columns of reconstructed features: they are called as the rows' own."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,11 @@ class Predictor:
             columns: dict[str, Any] = {LABEL: pa.array(outputs[LABEL], pa.string())}
             found = outputs[PROBABILITIES]
             return pa.table(columns | {f"probability.{name}": found[:, index] for index, name in enumerate(classes)})
+        if ANOMALY_SCORE in outputs:
+            scores = {ANOMALY_SCORE: outputs[ANOMALY_SCORE]}
+            names = next((one.names for one in self.signature.outputs if one.name == VALUE), [])
+            values = {f"{_RECONSTRUCTED}{name}": outputs[VALUE][:, index] for index, name in enumerate(names)}
+            return pa.table(scores | values)
         names = self.signature.outputs[0].names
         return pa.table({name: outputs[VALUE][:, index] for index, name in enumerate(names)})
 

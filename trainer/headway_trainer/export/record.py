@@ -11,11 +11,12 @@ from headway_api.model import Model
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.transform import Tensor
 from headway_trainer.data.transform.graph import TensorType
+from headway_trainer.data.transform.restore import Restore
 from headway_trainer.storage import FileDigest
 
 MODEL_INFO_FILE = "model.json"
 ONNX_FILE = "model.onnx"
-LABEL, PROBABILITIES, VALUE = "label", "probabilities", "value"
+LABEL, PROBABILITIES, VALUE, ANOMALY_SCORE = "label", "probabilities", "value", "anomaly_score"
 RESERVED = ("in/", "model/", "out/")
 """What begins the names of values inside the graph."""
 VERSION = 2
@@ -39,14 +40,16 @@ class Input(StatusSection):
 class Output(StatusSection):
     """One output of model.onnx; its first axis, N, is the rows."""
 
-    name: Literal["label", "probabilities", "value"]
-    """label: the likeliest class; probabilities: of each class; value: of each target, in its own units."""
+    name: Literal["label", "probabilities", "value", "anomaly_score"]
+    """label: the likeliest class; probabilities: of each class; value: of each target, in its own units, or of each
+    feature that has a unit, as it is reconstructed; anomaly_score: the mean squared error of a row's features as the
+    model takes them."""
     type: Literal["string", "float", "double"]
     """The type of its elements."""
     shape: list[int]
     """The shape of one row; of a forecast, [horizon, targets]."""
     names: list[str] = Field(default_factory=list)
-    """What its last axis is: the classes, or the targets."""
+    """What its last axis is: the classes, the targets, or the features; empty for images."""
 
 
 class Signature(StatusSection):
@@ -137,7 +140,7 @@ class ModelInfo(StatusSection):
 
 def graph_names(tensors: list[Tensor]) -> dict[str, str]:
     """The inputs' names in the graph by those of the tensors: their own, unless that is empty or taken."""
-    taken = {LABEL, PROBABILITIES, VALUE}
+    taken = {LABEL, PROBABILITIES, VALUE, ANOMALY_SCORE}
     names: dict[str, str] = {}
     free = [one.name for one in tensors if one.name and one.name not in taken and not one.name.startswith(RESERVED)]
     for index, tensor in enumerate(tensors):
@@ -183,6 +186,11 @@ def window_shape(shape: tuple[int, ...], history: int) -> tuple[int, ...]:
 
 
 def _outputs(info: DataInfo) -> list[Output]:
+    if info.task == "reconstruction":
+        restore = Restore.of(info.transforms, info.input_shape)
+        score = Output(name="anomaly_score", type="double", shape=[])
+        value = Output(name="value", type="double", shape=list(restore.row_shape), names=restore.names)
+        return [score, value] if all(restore.row_shape) else [score]
     if info.classes is None:
         return [Output(name="value", type="double", shape=list(value_shape(info)), names=info.target_names)]
     return [

@@ -48,6 +48,12 @@ def _named(spec: Model, info: DataInfo) -> nn.Module | Program:
     function = MODELS.of(name)
     if name not in CATALOGUE:
         return _called(function, spec, info, f"model.name {name}")
+    if info.task not in CATALOGUE[name].tasks:
+        fitting = [other for other, entry in CATALOGUE.items() if info.task in entry.tasks]
+        raise UserError(
+            f"model.name {name} is for {' and '.join(sorted(CATALOGUE[name].tasks))}, and this is a {info.task}: write"
+            f" {' or '.join(fitting)}, or set data.task"
+        )
     made: nn.Module | Program = function(info, parse_options(name, spec.options))
     return made
 
@@ -86,7 +92,7 @@ def _check_shape(model: nn.Module, info: DataInfo, name: str) -> None:
     if shape not in allowed:
         raise UserError(
             f"{name} gives {shape} for a batch of {_CHECKED_ROWS} rows: for this {task.name} it must give a tensor of "
-            f"shape {allowed[0]}, one output for each {'class' if info.classes else 'target'}"
+            f"shape {allowed[0]}, one output for each {task.each}"
         )
 
 

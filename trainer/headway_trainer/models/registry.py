@@ -11,7 +11,7 @@ from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
 from headway_trainer.tasks import task_of
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU}
 _IMAGE_AXES = 3
 _SMALLEST_SIDE = 2
 
@@ -21,7 +21,7 @@ def mlp(info: DataInfo, options: MlpOptions) -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten()]
     width = info.features
     for hidden in options.hidden:
-        layers += [nn.Linear(width, hidden), _ACTIVATIONS[options.activation]()]
+        layers += [nn.Linear(width, hidden), ACTIVATIONS[options.activation]()]
         if options.dropout > 0:
             layers.append(nn.Dropout(options.dropout))
         width = hidden

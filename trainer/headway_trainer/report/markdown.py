@@ -339,7 +339,7 @@ def _weights(result: RunResult) -> str:
             ]
         after = (
             "\nIts rows must go through the transforms of the training, `info.transforms.apply(rows)`: "
-            "a pyarrow table or an array. `headway_trainer.tasks.task_of(info).prediction.of(outputs)` makes "
+            "a pyarrow table or an array. `headway_trainer.tasks.task_of(info).prediction.of(outputs, features)` makes "
             "classes, or values in their units, of what the model gives.\n"
         )
     else:

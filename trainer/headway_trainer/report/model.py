@@ -11,8 +11,9 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from headway_api.base import StatusSection
+from headway_api.metrics import Task
 from headway_api.status import CheckpointStatus, Time
-from headway_trainer.data.info import DataInfo, Task
+from headway_trainer.data.info import DataInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export
 
@@ -33,9 +34,9 @@ class DataSummary(StatusSection):
     input_shape: list[int]
     """The shape of one row."""
     classes: list[str] | None = None
-    """The class names in the order of their labels; null for numbers."""
+    """The class names in the order of their labels; null for other tasks than classification."""
     class_balance: dict[str, dict[str, int]] | None = None
-    """Rows of each class in each part; null for numbers."""
+    """Rows of each class in each part; null for other tasks than classification."""
     content_hash: str
     """sha256 over the source's content."""
     scaling: str

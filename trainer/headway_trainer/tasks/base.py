@@ -11,6 +11,7 @@ from torch import nn
 from headway_api.base import StatusSection
 from headway_trainer.data.batches import Batch
 from headway_trainer.data.info import DataInfo
+from headway_trainer.data.transform.restore import Restore
 from headway_trainer.metrics import Metrics
 
 Reduction = Literal["none", "mean"]
@@ -24,8 +25,11 @@ class ClassPrediction(StatusSection):
     classes: list[str]
     """The class names in the order of their labels."""
 
-    def of(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """outputs: logits (rows, classes), of any float type. Returns float32 probabilities and int64 labels."""
+    def of(self, outputs: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:  # noqa: ARG002 - as others
+        """outputs: logits (rows, classes), of any float type; features: the rows that they are of.
+
+        Returns float32 probabilities and int64 labels.
+        """
         return {"probabilities": outputs.float().softmax(dim=1), "label": outputs.argmax(dim=1)}
 
 
@@ -40,8 +44,8 @@ class ValuePrediction(StatusSection):
     std: list[float]
     """The standard deviation of each target over the training part, 1 for a constant one."""
 
-    def of(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """outputs: (rows, targets), or (rows,) for one target, of any float type."""
+    def of(self, outputs: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:  # noqa: ARG002 - as others
+        """outputs: (rows, targets), or (rows,) for one target, of any float type; features: the rows they are of."""
         mean, std = (outputs.new_tensor(numbers, dtype=torch.float64) for numbers in (self.mean, self.std))
         return {"value": outputs.double().reshape(len(outputs), -1) * std + mean}
 
@@ -59,13 +63,33 @@ class ForecastPrediction(StatusSection):
     std: list[float]
     """The standard deviation of each target over the rows of training, 1 for a constant one."""
 
-    def of(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """outputs: (rows, horizon * targets), of any float type."""
+    def of(self, outputs: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:  # noqa: ARG002 - as others
+        """outputs: (rows, horizon * targets), of any float type; features: the windows that they are of."""
         mean, std = (outputs.new_tensor(numbers, dtype=torch.float64) for numbers in (self.mean, self.std))
         return {"value": outputs.double().reshape(len(outputs), self.horizon, -1) * std + mean}
 
 
-Prediction = ClassPrediction | ValuePrediction | ForecastPrediction
+class RowPrediction(StatusSection):
+    """From reconstructed features to `anomaly_score`, (rows,), their mean squared difference from the features that the
+    model was given, and to `value`, those that have a unit in the source, in that unit. In float64."""
+
+    kind: Literal["row"] = "row"
+    restore: Restore
+    """Which features have a unit, and how they get it back."""
+
+    def of(self, outputs: torch.Tensor, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """outputs and features: (rows, *input_shape), of any float type."""
+        outputs = outputs.double()
+        said = {"anomaly_score": (outputs - features.double()).square().flatten(1).mean(dim=1)}
+        restore = self.restore
+        kept = outputs if restore.places is None else outputs[:, restore.places]
+        if restore.statistics is not None:
+            offset, divisor = (torch.from_numpy(numbers).to(outputs.device) for numbers in restore.statistics)
+            kept = kept * divisor + offset
+        return said | ({"value": kept} if kept.numel() else {})
+
+
+Prediction = ClassPrediction | ValuePrediction | ForecastPrediction | RowPrediction
 """What a model's outputs mean: numbers alone, so that it can be written down and exported."""
 
 
@@ -74,6 +98,8 @@ class Task(Protocol):
 
     name: str
     """As in `data.task`."""
+    each: str
+    """What each of a model's outputs is for: a class, a target or a feature."""
     outputs: int
     """The width of a model's output."""
     metric_names: tuple[str, ...]

@@ -23,6 +23,7 @@ class Classification:
     """Cross entropy over logits."""
 
     name = "classification"
+    each = "class"
     costly = frozenset((*by_rank(), CONFUSION_MATRIX))
 
     def __init__(self, info: DataInfo) -> None:

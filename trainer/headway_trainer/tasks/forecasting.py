@@ -22,6 +22,7 @@ class Forecasting:
     """
 
     name = "forecasting"
+    each = "target of each step"
     metric_names = tuple(by_forecast())
     costly: frozenset[str] = frozenset()
 

@@ -20,6 +20,7 @@ class Regression:
     1 is what always saying the mean would cost."""
 
     name = "regression"
+    each = "target"
     metric_names = tuple(by_error())
     costly: frozenset[str] = frozenset()
 

@@ -9,9 +9,10 @@ from headway_trainer.data.info import DataInfo
 from headway_trainer.tasks.base import Task
 from headway_trainer.tasks.classification import Classification
 from headway_trainer.tasks.forecasting import Forecasting
+from headway_trainer.tasks.reconstruction import Reconstruction
 from headway_trainer.tasks.regression import Regression
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression, Forecasting)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Classification, Regression, Forecasting, Reconstruction)}
 
 
 def task_of(info: DataInfo) -> Task:

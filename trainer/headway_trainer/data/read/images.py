@@ -35,14 +35,15 @@ class _Image:
     picture: Picture
 
 
-def load_images(files: SourceFiles) -> ArrayContent:
+def load_images(files: SourceFiles, *, labelled: bool = True) -> ArrayContent:
     """The images as (rows, channels, height, width): one channel if all are grey, otherwise red, green and blue.
 
     They are uint8, or uint16 where all are 16-bit grey. The class is the name of the folder right below the source, or
-    below the part's folder. Few broken files are left out; images of other sizes than the most are resized; both are
-    warnings. Raises UserError, naming the file; StorageError.
+    below the part's folder; where images are not to be labelled, their folders mean nothing. Few broken files are left
+    out; images of other sizes than the most are resized; both are warnings. Raises UserError, naming the file;
+    StorageError.
     """
-    labels = [_class_of(file, files.uri) for file in files.files]
+    labels = [_class_of(file, files.uri) if labelled else "" for file in files.files]
     with ThreadPoolExecutor(_READERS) as pool:
         # One tells how large the others are likely to be, before all are read.
         first, scratch = _decoded(files.files[0]), MEMORY
@@ -115,7 +116,7 @@ def _broken(files: SourceFiles, images: Sequence[_Image], labels: Sequence[str])
         raise UserError(f"{shown}{more} {verb} that can be read: repair or take out what is broken")
     warnings = [f"Left out, as it cannot be read: {shown}{more}."]
     lost = sorted(set(labels) - {image.label for image in images})
-    return warnings + [f"The class {name!r} has lost all its images thereby." for name in lost]
+    return warnings + [f"The class {name!r} has lost all its images thereby." for name in lost if name]
 
 
 def _common_size(images: Sequence[_Image]) -> tuple[int, int]:

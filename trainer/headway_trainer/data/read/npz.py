@@ -19,6 +19,7 @@ from headway_trainer.data.read.hashes import hash_arrays
 from headway_trainer.data.read.memory import array_scratch
 from headway_trainer.data.read.shapes import as_rows
 from headway_trainer.data.scratch import Scratch
+from headway_trainer.data.unlabelled import no_target
 from headway_trainer.errors import UserError
 from headway_trainer.storage import CHUNK
 
@@ -27,15 +28,16 @@ Columns = Mapping[str, Column]
 _NOTHING: Columns = MappingProxyType({})
 
 
-def load_npz(files: SourceFiles, target: str | None, columns: Columns = _NOTHING) -> ArrayContent:
-    """One .npz file, or one for each part: the array `target` (default y) and one other array, the features.
+def load_npz(files: SourceFiles, target: str | None = "y", columns: Columns = _NOTHING) -> ArrayContent:
+    """One .npz file, or one for each part: the array `target` and one other array, the features.
 
-    Arrays that columns ignore count as not there. Pickled objects are refused. Raises UserError, naming file and array.
+    Without a target, every array but that of the features is left out, `y` first of all, and that is a note. Arrays
+    that columns ignore count as not there. Pickled objects are refused. Raises UserError, naming file and array.
     """
     if len(files.files) > 1 and len({file.part for file in files.files}) < len(files.files):
         raise UserError(f"data.source: {files.uri} holds {len(files.files)} npz files: name one of them, or one a part")
     scratch = _scratch(files)
-    loaded = [_load(file, target or "y", columns, scratch) for file in files.files]
+    loaded = [_load(file, target, columns, scratch) for file in files.files]
     first, uri = loaded[0], files.files[0].uri
     for (x, y, name), file in zip(loaded, files.files, strict=True):
         if x.shape[1:] != first[0].shape[1:] or y.shape[1:] != first[1].shape[1:] or name != first[2]:
@@ -52,7 +54,8 @@ def load_npz(files: SourceFiles, target: str | None, columns: Columns = _NOTHING
         x=told.x,
         y=y,
         content_hash=hash_arrays(told.x, y),
-        target=f"the array {target or 'y'} of {uri}",
+        target=f"the array {target} of {uri}" if target else uri,
+        notes=[] if target else _left_out(files, first[2]),
         warnings=told.warnings,
         read=ReadFacts(rows=len(y), files_left_out=files.left_out),
         parts=None if not files.has_parts else _parts(files, [len(y) for _, y, _ in loaded]),
@@ -78,18 +81,18 @@ def _scratch(files: SourceFiles) -> Scratch:
 
 
 def _load(
-    file: SourceFile, target: str, columns: Columns, scratch: Scratch
+    file: SourceFile, target: str | None, columns: Columns, scratch: Scratch
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
     """Features, targets, and the name of the features."""
     with file.store.open_input(file.path) as stream:
         try:
             with np.load(stream, allow_pickle=False) as arrays:
                 x_name, y_name = _choose(arrays.files, target, columns, file.uri)
-                y = arrays[y_name]
                 x = _mapped(file, arrays.zip, x_name, scratch) if scratch.on_disk else arrays[x_name]
+                y = no_target(len(x) if x.ndim else 0) if y_name is None else arrays[y_name]
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             raise _no_arrays(file, error) from error
-    _check_arrays(x, y, x_name, y_name, file.uri)
+    _check_arrays(x, y, x_name, y_name or "", file.uri)
     return x, y, x_name
 
 
@@ -135,22 +138,31 @@ def _begin(path: Path, member: zipfile.ZipInfo) -> int:
     return member.header_offset + 30 + int(name) + int(extra)
 
 
-def _choose(there: list[str], target: str, columns: Columns, uri: str) -> tuple[str, str]:
+def _left_out(files: SourceFiles, features: str) -> list[str]:
+    """What is to be said of arrays that were not read."""
+    with files.files[0].store.open_input(files.files[0].path) as stream, np.load(stream, allow_pickle=False) as arrays:
+        others = sorted(set(arrays.files) - {features})
+    return [f"Left out of {files.files[0].uri} was the array {name}, as there is no target." for name in others]
+
+
+def _choose(there: list[str], target: str | None, columns: Columns, uri: str) -> tuple[str, str | None]:
     """The names of the features' and the target's array."""
     shown = ", ".join(sorted(there)) or "none"
     strange = [name for name in columns if name not in there]
     if strange:
         raise UserError(f"data.columns names the array {strange[0]!r}, but {uri} has {shown}: correct the name")
-    if target not in there:
+    if target is not None and target not in there:
         raise UserError(f"{uri} has no array {target!r}, but {shown}: set data.target to one")
-    others = [name for name in there if name != target and (name not in columns or columns[name].role != "ignore")]
+    others = [
+        name for name in there if name != (target or "y") and (name not in columns or columns[name].role != "ignore")
+    ]
     given = [name for name in others if name in columns and columns[name].role == "feature"]
     chosen = given or [name for name in ("x", "X") if name in others][:1] or others
     if len(chosen) != 1:
         raise UserError(
-            f"{uri} must have one array of features beside {target!r}, or one named 'x', but has "
-            f"{', '.join(sorted(others)) or 'none'}: give one the role feature, or the others the role ignore, under"
-            " data.columns"
+            f"{uri} must have one array of features{f' beside {target!r}' if target else ''}, or one named 'x', but "
+            f"has {', '.join(sorted(others)) or 'none'}: give one the role feature, or the others the role ignore,"
+            " under data.columns"
         )
     return chosen[0], target
 
