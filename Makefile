@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # Tests that share nothing run on all cores; those with clusters and Ray need the machine to themselves.
 QUICK := tests/unit tests/sim tests/chart
+REST := hack/cluster/tests tests/integration tests/newcomer tests/cluster tests/e2e
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadscope
 
 SCHEDULES ?= 2000
@@ -32,11 +33,11 @@ run: $(READY) ## train examples/digits.yaml on this machine; leaves out/digits/r
 
 test: $(READY) ## what must pass at each change: every test that this machine can run but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not long" $(QUICK)
-	$(BIN)/pytest -m "not long" $(QUICK:%=--ignore %)
+	$(BIN)/pytest -m "not long" $(REST)
 
 test-long: $(READY) ## every test, also those that wait for minutes: before a release, and when an issue is closed
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(QUICK)
-	$(BIN)/pytest $(QUICK:%=--ignore %)
+	$(BIN)/pytest $(REST)
 
 test-unit: $(READY) ## the tests of pure functions: about a minute
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit
