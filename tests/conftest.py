@@ -1,10 +1,15 @@
-"""What holds for all tests: what was left out is said."""
+"""What holds for all tests: what was left out is said, and how fast the machine is decides nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("headway", deadline=None)
+settings.load_profile("headway")
 
 _LONG = pytest.StashKey[int]()
 

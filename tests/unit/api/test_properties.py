@@ -14,7 +14,7 @@ from headway_api.validate import MOST_PROBLEMS, check, problems_of
 from headway_api.wire import RunFile
 from job_documents import JOBS, JSON, damaged
 
-TIMES = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+TIMES = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 
 @TIMES

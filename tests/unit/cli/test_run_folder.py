@@ -405,7 +405,7 @@ class Fuse:
         return call
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     foreign=st.sets(st.sampled_from(FOREIGN_NAMES)),
     taken=st.sets(st.sampled_from((REPORT, MODEL, PLOT)), max_size=1),

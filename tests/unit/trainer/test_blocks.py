@@ -139,7 +139,7 @@ def test_batches_from_blocks_have_each_row_once_with_its_target_and_weight(
     assert (seen == x.tolist()) is not shuffled
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(start=st.integers(0, 30), stop=st.integers(0, 30), step=st.integers(1, 9))
 def test_slices_of_stored_rows_are_those_of_a_tensor(
     start: int, stop: int, step: int, tmp_path_factory: pytest.TempPathFactory

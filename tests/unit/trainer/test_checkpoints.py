@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import fs
 
@@ -164,7 +164,6 @@ def test_what_leads_nowhere_is_cleared_when_a_run_goes_on(store: Store) -> None:
     best=st.integers(1, 3),
     mode=st.sampled_from(["min", "max"]),
 )
-@settings(deadline=None)
 def test_the_newest_and_the_best_stay(
     tmp_path_factory: pytest.TempPathFactory, values: list[float | None], last: int, best: int, mode: Mode
 ) -> None:

@@ -30,7 +30,7 @@ CELLS = st.one_of(
     st.sampled_from(["", " ", "1", "1.5", "-0", "nan", "inf", "true", "2020-01-01", "12:30", "1e400", "NA", "\ufeff"]),
 )
 PLAIN = st.one_of(CELLS, st.sampled_from([{"deep": 1}, [1, "x"]]))
-SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 def _prepared_or_refused(name: str, data: bytes) -> None:
@@ -114,7 +114,7 @@ def test_any_arrays_in_an_npz_file(x: Any, y: Any, wide: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["data.csv", "data.jsonl", "data.parquet", "data.npz", "data.csv.gz", "a/image.png"])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 @example(data=b"PAR1" * 20)
 @example(data=b"PK\x05\x06" + b"\0" * 18)

@@ -310,7 +310,7 @@ def _remote(folder: Path) -> Store:
     return Store(fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), "", "test://bucket")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(rows=st.integers(0, 100), world=st.integers(1, 12), remote=st.booleans())
 def test_shards_cover_a_part_exactly_once_for_any_world_size(
     rows: int, world: int, remote: bool, tmp_path: Path

@@ -107,7 +107,7 @@ def test_where_no_rows_are_prepared_nothing_has_changed(source: Source) -> None:
     assert source.changes() is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     foreign=st.sets(st.sampled_from(["data/mine.csv", "data/train.csv", "data/x/train.x.npy", "mine", "data/.x"])),
     prepared=st.booleans(),

@@ -44,7 +44,7 @@ def _days(table: pa.Table) -> np.ndarray[Any, Any]:
     return np.array([(one - FIRST_DAY).days for one in table["day"].to_pylist()])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(2, 40), min_size=1, max_size=4),
     begins=st.lists(st.integers(0, 10), min_size=4, max_size=4),
@@ -92,7 +92,7 @@ def test_targets_of_parts_follow_each_other_in_time_and_every_window_of_one_part
             assert any(first < cut <= last for cut, _ in cuts[1:]) or any(first <= cut < last for _, cut in cuts[:2])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 20), history=st.integers(1, 5), horizon=st.integers(1, 3))
 def test_nothing_that_is_fitted_sees_a_row_after_the_training_part(seed: int, history: int, horizon: int) -> None:
     table = sales([40, 30], seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headway_trainer.logs import parts as parts_module
@@ -63,7 +63,6 @@ def text_of(lines: list[str]) -> bytes:
 
 
 @given(batches=st.lists(LINES, max_size=12), data=st.data())
-@settings(deadline=None)
 def test_what_is_written_is_what_was_printed_in_order_and_nothing_is_lost_below_the_cap(
     batches: list[list[str]], data: st.DataObject
 ) -> None:
@@ -91,7 +90,6 @@ def test_what_is_written_is_what_was_printed_in_order_and_nothing_is_lost_below_
 
 
 @given(lines=st.lists(st.integers(0, 40), min_size=1, max_size=80), fails=st.lists(st.booleans(), max_size=80))
-@settings(deadline=None)
 def test_each_line_is_kept_or_counted_where_it_is_missing(lines: list[int], fails: list[bool]) -> None:
     parts, told = Parts(), list[Part]()
     for index, length in enumerate(lines):

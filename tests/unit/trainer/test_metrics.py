@@ -176,7 +176,7 @@ def expected_regression(outputs: Array, y: Array) -> dict[str, Any]:
 CUTS = st.lists(st.integers(0, 50), max_size=3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 8), rows=st.integers(1, 40), cuts=CUTS, grid=st.booleans())
 def test_a_classification_is_judged_as_by_scikit_learn_on_any_ranks(
     seed: int, classes: int, rows: int, cuts: list[int], grid: bool
@@ -194,7 +194,7 @@ def test_a_classification_is_judged_as_by_scikit_learn_on_any_ranks(
     assert {name: found[name] for name in expected} == pytest.approx(expected, nan_ok=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     units=st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(1e-3, 1e6)), min_size=1, max_size=3),
@@ -249,7 +249,7 @@ def test_a_ranking_of_a_part_with_one_class_alone_is_undefined_and_the_rest_is_t
     assert not math.isnan(found["f1"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 5), spread=st.sampled_from([0.1, 1.0, 20.0]), cuts=CUTS)
 def test_scores_in_bins_are_off_by_no_more_than_is_said(
     seed: int, classes: int, spread: float, cuts: list[int]
@@ -281,7 +281,7 @@ def test_as_many_bins_as_a_large_part_gets_tell_a_good_model_to_three_digits() -
     assert float(binned.mean("roc_auc")) == pytest.approx(expected_classification(logits, y)["rocAuc"], abs=0.001)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 6), rows=st.integers(1, 40), cuts=CUTS)
 def test_a_confusion_matrix_counts_the_rows_as_scikit_learn(
     seed: int, classes: int, rows: int, cuts: list[int]

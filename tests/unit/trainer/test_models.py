@@ -46,7 +46,7 @@ def _own(function: Callable[..., Any], info: DataInfo | None = None, **options: 
     return build(Model(entrypoint="mine:make", options=options), info or _info(), load_function=_loader(function)).model
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     shape=st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple),
     hidden=st.lists(st.integers(1, 8), max_size=3),
@@ -58,7 +58,7 @@ def test_mlp_takes_rows_of_any_shape(shape: tuple[int, ...], hidden: list[int], 
     assert model(torch.zeros(rows, *shape)).shape == (rows, outputs)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(2, 20), st.integers(2, 20)),
     channels=st.lists(st.integers(1, 4), min_size=1, max_size=6),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, DistributedSampler, Subset, TensorDataset
 
@@ -99,7 +99,6 @@ def test_workers_with_uneven_shards_end_together_and_see_each_row_once(tmp_path:
 
 
 @given(st.tuples(st.integers(1, 3000), st.integers(1, 400), st.integers(1, 9)).filter(lambda case: case[0] >= case[2]))
-@settings(deadline=None)
 def test_every_worker_has_as_many_batches_and_the_weights_are_those_of_the_rows(case: tuple[int, int, int]) -> None:
     rows, batch_size, world = case
     ranks = [equal_batches(rows, batch_size, rank, world) for rank in range(world)]

@@ -66,7 +66,7 @@ class Parts(Alone):
         return torch.cat(found)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.integers(2, 40),
     features=st.integers(1, 5),

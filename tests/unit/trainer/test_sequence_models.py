@@ -70,7 +70,7 @@ def _features(chain: TableChain, *texts: list[str], n: float = 1.0) -> torch.Ten
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(texts=TEXTS)
 def test_what_stands_after_a_texts_end_changes_nothing(name: str, options: dict[str, Any], texts: list[str]) -> None:
     (short, short_chain), (long, long_chain) = _data(6), _data(11)
@@ -81,7 +81,7 @@ def test_what_stands_after_a_texts_end_changes_nothing(name: str, options: dict[
 
 
 @given(lengths=st.lists(st.integers(1, 7), min_size=1, max_size=4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_lstm_gives_what_pytorchs_gives_for_packed_sequences(lengths: list[int]) -> None:
     info, _ = _data(7)
     encoder = next(

@@ -50,7 +50,7 @@ def _task(name: str, outputs: int = 1, mean: float = 0.0, std: float = 1.0) -> T
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     task=st.sampled_from(["classification", "regression"]),
     outputs=st.integers(2, 4),

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -39,7 +39,6 @@ rows_batch_world = st.tuples(st.integers(1, 3000), st.integers(1, 400), st.integ
 
 
 @given(rows_batch_world)
-@settings(deadline=None)
 def test_every_row_is_in_exactly_one_batch_of_an_epoch(case: tuple[int, int, int]) -> None:
     rows, batch, world = case
     steps = steps_per_epoch(rows, batch, world)

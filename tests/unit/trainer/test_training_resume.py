@@ -64,7 +64,7 @@ def never_killed(name: str) -> tuple[TrainEnd, dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("name", SPECS)
 @given(kills=st.lists(st.integers(1, STEPS), min_size=1, max_size=3))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_killed_at_any_steps_and_resumed_gives_the_same_weights_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, name: str, kills: list[int]
 ) -> None:
@@ -153,7 +153,7 @@ def test_seconds_between_checkpoints_are_kept_by_the_first_ranks_clock(tmp_path:
 
 
 @given(kills=st.lists(st.tuples(st.sampled_from(["step", "write"]), st.integers(1, STEPS)), min_size=2, max_size=5))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_killed_again_and_again_in_steps_and_in_saves_gives_the_same_weights_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, kills: list[tuple[str, int]]
 ) -> None:

@@ -83,7 +83,7 @@ def _feeds(chain: TableChain, table: pa.Table) -> dict[str, npt.NDArray[Any]]:
 
 @pytest.mark.parametrize("method", ["standard", "minMax", "none"])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_each_transform_gives_in_onnx_what_it_gives_in_numpy(kind: str, method: Any, data: st.DataObject) -> None:
     fit, _, values = KINDS[kind]
@@ -122,7 +122,7 @@ def test_columns_stand_side_by_side_in_the_order_of_their_features() -> None:
     assert [one.name for one in model.graph.input] == ["t", "n", "column 3"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_fit_is_blind_to_all_rows_but_the_training_rows(data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 12))

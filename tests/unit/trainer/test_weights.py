@@ -40,7 +40,7 @@ class Of(Alone):
         return self._total
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     labels=st.lists(st.sampled_from([0, 1, 3]), min_size=1, max_size=30),
     own=st.floats(0.1, 10.0),
