@@ -14,7 +14,8 @@ from harness import Cluster, run
 
 from .steady import CODE, config_map, job
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+# tests/integration/test_processes.py does the same without a cluster, and is quick.
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
 JOB = job(
     "pairs",
