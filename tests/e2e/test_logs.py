@@ -14,7 +14,8 @@ from harness import Cluster
 from .node import Node
 from .steady import config_map, job
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+# tests/integration/test_logs.py does the same without a cluster.
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
 LOST_SECONDS = 15.0
 """What a kill may cost: the ten seconds that are promised, and what a busy machine adds."""

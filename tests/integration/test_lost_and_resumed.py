@@ -139,6 +139,7 @@ def test_a_worker_that_is_told_to_go_while_it_joins_a_head_that_is_gone_does_not
         assert "told to stop before it had joined" in pods.log("worker-0")
 
 
+@pytest.mark.long  # test_hostile_code.py has a frozen process that is found sooner
 def test_a_worker_that_freezes_ends_the_attempt_as_a_hang_and_the_driver_is_gone(tmp_path: Path) -> None:
     training = SPEC["training"] | {"epochs": 10_000, "earlyStopping": None}
     with Pods(tmp_path, SPEC | {"training": training, "progressDeadlineSeconds": 30}) as pods:
