@@ -18,7 +18,7 @@ from headway_operator.engine.times import to_seconds
 logger = logging.getLogger(__name__)
 
 MOST_GETS = 16
-"""Of so many children each is read by its name; of more, all by one list."""
+"""Of so many children each is read by its name; of more, all by one list, and so many of those that it lacks."""
 MOST_EVENTS = 2000
 """So many Events are read at most for one question."""
 
@@ -63,7 +63,8 @@ class FactReader:
         refs = dict.fromkeys((*children, *read.refs))
         if len(refs) > MOST_GETS or read.whole:
             listed = await self._list(owner)
-            refs = dict.fromkeys(ref for ref in children if ref not in listed)
+            # Of the names that no list shows, the first ones are what most depends on.
+            refs = dict.fromkeys(ref for ref in (*children, *read.refs[:MOST_GETS]) if ref not in listed)
         await asyncio.gather(*(self._refresh(owner.key, ref, children.get(ref)) for ref in refs))
 
     async def _list(self, owner: Owner) -> set[Ref]:

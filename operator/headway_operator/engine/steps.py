@@ -125,8 +125,8 @@ class Facts:
 
     @property
     def verified(self) -> bool:
-        """Whether the watched children were read."""
-        return any(isinstance(read, Verify) for read in self.done)
+        """Whether the watched children were read, those that the kind names too: a child may have lost its labels."""
+        return any(isinstance(read, Verify) and read.refs for read in self.done)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from headway_operator.engine import kube
+from headway_operator.engine.facts import MOST_GETS
 from headway_operator.engine.keys import Key, Ref
 from headway_operator.engine.kinds import Owner, View
 from headway_operator.engine.kube import (
@@ -275,11 +276,30 @@ class TestReading:
         site.reconcile()
         assert children == [1, 0]
 
-    def test_of_many_children_all_are_read_by_one_list(self) -> None:
+    def test_of_many_children_all_are_read_by_one_list_and_some_of_those_that_it_lacks_by_their_names(self) -> None:
         names = tuple(Ref(kube.CONFIG_MAPS, f"{number}-copy") for number in range(40))
         site = Site(Scripted(lambda _: Decision(reads=(Verify(names),))))
         site.reconcile()
-        assert [call.verb for call in site.api.calls] == ["list"]
+        assert [(call.verb, call.name) for call in site.api.calls] == [
+            ("list", ""),
+            *(("get", ref.name) for ref in names[:MOST_GETS]),
+        ]
+
+    def test_what_has_lost_its_labels_is_found_by_its_name_beside_a_list(self) -> None:
+        children: list[int] = []
+
+        def plan(view: View) -> Decision:
+            children.append(len(view.children[kube.CONFIG_MAPS]))
+            return Decision(reads=(Verify((Ref(kube.CONFIG_MAPS, NAME),), whole=True),))
+
+        site = Site()
+        site.reconcile()
+        site.server.change(kube.CONFIG_MAPS, NAME, lambda body: body["metadata"].update(labels={}), "default")
+        site.store = Store((Scripted(plan),))
+        site.reconciler = Reconciler(site.api, site.store, site, lambda: site.now)
+        site.store.see(TINIES, None, site.server.of(TINIES)[0], site.now)
+        site.reconcile()
+        assert children == [0, 1]
 
     def test_where_the_object_itself_is_gone_nothing_of_it_is_missing(self) -> None:
         site = Site(Scripted(lambda _: Decision(reads=(Exists((Ref(kube.SECRETS, "s0"),)),))))

@@ -157,6 +157,17 @@ def test_progress_that_is_none_of_this_attempt_changes_nothing(text: str) -> Non
     assert status.progress is None
 
 
+def test_a_head_that_has_told_its_outcome_and_is_not_seen_is_looked_for_before_it_counts_as_gone() -> None:
+    # Its driver may be on its last steps, unseen by an operator that began after somebody had taken its labels.
+    told = progress(progress={"step": 3}, outcome={"uid": UID, "attempt": 1, "outcome": "Succeeded"})
+    builder = make_job().running().config(1, told).worker(0)
+    unsure = builder.plan()
+    assert "live" in unsure.read
+    sure = builder.live().plan().status
+    assert sure is not None
+    assert sure.phase == "Succeeded"
+
+
 def test_progress_that_comes_fast_is_written_at_its_interval() -> None:
     builder = make_job().running().head().worker(0)
     steady = builder.plan().status

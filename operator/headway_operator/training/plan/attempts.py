@@ -110,7 +110,8 @@ def _end_of(situation: Situation) -> End | Ask | None:
         lost = End("NodeLost", silent_node_message("head", head), node=head.node)
         return lost if live else Ask("live")
     if head is None and written is not None:
-        return outcome_end(written)
+        # It may be on its last steps, unseen since somebody took its labels.
+        return outcome_end(written) if live else Ask("live")
     if head is None and situation.attempt.cause is None and not situation.incomplete:
         name = wire.head_name(situation.job.name, situation.job.uid, situation.attempt.number)
         return End("NodeLost", gone_message("head", name)) if live else Ask("live")
