@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from headway_api.training import Training
+from headway_trainer.data import read_split
 from headway_trainer.data.batches import Rows
 from headway_trainer.data.info import DataInfo
+from headway_trainer.data.shards import read_series
 from headway_trainer.programs import Program, Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
@@ -111,6 +113,31 @@ def make_job(
         checkpoints=Checkpoints(store, attempt),
         link=link or Driver(),
         clock=clock or Ticks(),
+    )
+
+
+def job_of(
+    info: DataInfo,
+    data: Store,
+    program: Program,
+    spec: Training,
+    *,
+    run: Store | None = None,
+    attempt: int = 1,
+    **fields: Any,
+) -> LoopInputs:
+    """What the loop is given of prepared data, as the only process. run: where its checkpoints go, if not beside it."""
+    return LoopInputs(
+        spec=spec,
+        info=info,
+        program=program,
+        train=read_split(data, info, "train"),
+        validation=read_split(data, info, "validation"),
+        group=Alone(),
+        checkpoints=Checkpoints(run or data, attempt),
+        link=Driver(),
+        series=read_series(data, info),
+        **{"seed": 0, **fields},
     )
 
 

@@ -29,11 +29,10 @@ from headway_trainer.models import build
 from headway_trainer.programs import Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
-from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.process_group import Alone
 from series import prepared, sales
-from training_runs import Driver, Ticks, finish, run_until, same, training
+from training_runs import Ticks, finish, job_of, run_until, same, training
 
 CPU = torch.device("cpu")
 HISTORY, HORIZON = 14, 3
@@ -184,19 +183,9 @@ def test_gru_learns_classes_of_series_too() -> None:
 
 
 def _job(info: DataInfo, data: Store, run: Store, spec: dict[str, Any], attempt: int = 1) -> LoopInputs:
-    return LoopInputs(
-        spec=training(epochs=3, batchSize=8, checkpoint={"everySteps": 4}, optimizer={"lr": 0.01}),
-        seed=7,
-        info=info,
-        program=Supervised(_model(info, spec), task_of(info)),
-        train=read_split(data, info, "train"),
-        validation=read_split(data, info, "validation"),
-        group=Alone(),
-        checkpoints=Checkpoints(run, attempt),
-        link=Driver(),
-        clock=Ticks(),
-        series=read_series(data, info),
-    )
+    told = training(epochs=3, batchSize=8, checkpoint={"everySteps": 4}, optimizer={"lr": 0.01})
+    program = Supervised(_model(info, spec), task_of(info))
+    return job_of(info, data, program, told, run=run, attempt=attempt, seed=7, clock=Ticks())
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=str)

@@ -486,6 +486,14 @@ class Dies:
         return self._function(*arguments, **keywords)
 
 
+def _die_publishing(world: World, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    """Execute until the driver dies where it first calls a function of `publish`."""
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, function, Dies(getattr(publish, function)))
+        with pytest.raises(KeyboardInterrupt):
+            world.execute()
+
+
 def _next_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     again = World(tmp_path, monkeypatch, [2])
     again.change(attempt=2)
@@ -498,10 +506,7 @@ def test_a_driver_that_dies_while_it_publishes_trains_evaluates_and_exports_noth
 ) -> None:
     world = World(tmp_path, monkeypatch, [2])
     _exporting(monkeypatch, ONNX)
-    with monkeypatch.context() as patch:
-        patch.setattr(publish, function, Dies(getattr(publish, function)))
-        with pytest.raises(KeyboardInterrupt):
-            world.execute()
+    _die_publishing(world, monkeypatch, function)
     again = _next_attempt(tmp_path, monkeypatch)
     monkeypatch.setattr(Run, "on_workers", lambda *_: pytest.fail("nothing was left to train"))
     result, word = again.execute()
@@ -517,10 +522,7 @@ def test_what_training_has_left_is_taken_only_where_it_is_still_whole(
 ) -> None:
     world = World(tmp_path, monkeypatch, [2])
     _exporting(monkeypatch, ONNX)
-    with monkeypatch.context() as patch:
-        patch.setattr(publish, "publish_model", Dies(publish.publish_model))
-        with pytest.raises(KeyboardInterrupt):
-            world.execute()
+    _die_publishing(world, monkeypatch, "publish_model")
     world.store.write(damaged, b"cut")
     again, train = _next_attempt(tmp_path, monkeypatch), Run.on_workers
     trained: list[Run] = []
@@ -537,10 +539,7 @@ def test_what_training_has_left_is_taken_only_where_it_is_still_whole(
 def test_another_spec_takes_no_result_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, monkeypatch, [2])
     _trained(monkeypatch)
-    with monkeypatch.context() as patch:
-        patch.setattr(publish, "publish_model", Dies(publish.publish_model))
-        with pytest.raises(KeyboardInterrupt):
-            world.execute()
+    _die_publishing(world, monkeypatch, "publish_model")
     again = _next_attempt(tmp_path, monkeypatch)
     again.change(spec={"seed": 1})
     monkeypatch.setattr(Run, "on_workers", Dies(Run.on_workers))

@@ -40,7 +40,7 @@ from headway_trainer.tasks import task_of
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.process_group import Alone
-from training_runs import Driver, finish, run_until, same, training
+from training_runs import finish, job_of, run_until, same, training
 
 
 class Parts(Alone):
@@ -119,17 +119,8 @@ def _program(info: DataInfo, **options: Any) -> Program:
 
 
 def _job(info: DataInfo, store: Store, program: Program, attempt: int = 1, **spec: Any) -> LoopInputs:
-    return LoopInputs(
-        spec=training(**{"epochs": 30, "batchSize": 32, "optimizer": {"lr": 0.003}, **spec}),
-        seed=0,
-        info=info,
-        program=program,
-        train=read_split(store, info, "train"),
-        validation=read_split(store, info, "validation"),
-        group=Alone(),
-        checkpoints=Checkpoints(store, attempt),
-        link=Driver(),
-    )
+    told = {"epochs": 30, "batchSize": 32, "optimizer": {"lr": 0.003}, **spec}
+    return job_of(info, store, program, training(**told), attempt=attempt)
 
 
 def _table(folder: Path) -> str:

@@ -23,11 +23,9 @@ from headway_trainer.programs import Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import Task, task_of
 from headway_trainer.tasks.base import ClassPrediction, ValuePrediction
-from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.loop import Loop
-from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.process_group import Alone
-from training_runs import Driver, training
+from training_runs import job_of, training
 
 Floats = npt.NDArray[np.float64]
 
@@ -114,18 +112,7 @@ def _trained(folder: Path, y: Floats, x: Floats) -> tuple[nn.Module, DataInfo, S
     )
     torch.manual_seed(0)
     program = build(Model.model_validate({"name": "mlp", "options": {"hidden": []}}), info, load_function=_no_function)
-    job = LoopInputs(
-        spec=training(epochs=20, batchSize=32, optimizer={"lr": 0.05}),
-        seed=0,
-        info=info,
-        program=program,
-        train=read_split(store, info, "train"),
-        validation=read_split(store, info, "validation"),
-        group=Alone(),
-        checkpoints=Checkpoints(store, 1),
-        link=Driver(),
-    )
-    Loop(job).run()
+    Loop(job_of(info, store, program, training(epochs=20, batchSize=32, optimizer={"lr": 0.05}))).run()
     return program.model, info, store
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 
 import numpy as np
 import threadpoolctl
@@ -24,6 +22,7 @@ from headway_trainer.estimators.base import Place
 from headway_trainer.estimators.form import Form, Linear
 from headway_trainer.estimators.member import Features, Member
 from headway_trainer.export.record import Parity
+from headway_trainer.kept_results import digest_of
 from headway_trainer.registry import MODELS
 from headway_trainer.tasks.balance import train_weights
 from headway_trainer.training.process_group import Alone
@@ -73,10 +72,8 @@ def build_member(place: Place) -> Member:
 def digest(place: Place) -> str:
     """Identifies a fit: the model, its options and seed, and the rows."""
     spec, info = place.run.spec, place.info
-    model = spec.model.model_dump(mode="json") if spec.model is not None else None
     weights = (spec.training or Training()).class_weights
-    told = json.dumps([model, spec.seed, weights, info.digest, info.content_hash], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    return digest_of(spec.model or "", spec.seed, weights, info.digest, info.content_hash)
 
 
 def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:

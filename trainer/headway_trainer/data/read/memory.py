@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,24 +35,12 @@ _COPIES = 2
 
 def available_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:
     """The memory that is left in this container, or on this machine; none where the system does not say."""
-    free = []
-    with contextlib.suppress(OSError):
-        free += [count * 1024 for name, count in _table(meminfo).items() if name == "MemAvailable:"]
-    for folder in _cgroups(cgroup, own):
-        with contextlib.suppress(OSError, ValueError):
-            free += _left_of_limit(folder)
-    return min(free, default=None)
+    return _least("MemAvailable:", _left_of_limit, meminfo, _cgroups(cgroup, own))
 
 
 def limit_bytes(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP, own: Path = _OWN_CGROUP) -> int | None:
     """The memory that this container, or this machine, has in all; none where the system does not say."""
-    there = []
-    with contextlib.suppress(OSError):
-        there += [count * 1024 for name, count in _table(meminfo).items() if name == "MemTotal:"]
-    for folder in _cgroups(cgroup, own):
-        with contextlib.suppress(OSError, ValueError):
-            there += _limit(folder)
-    return min(there, default=None)
+    return _least("MemTotal:", _limit, meminfo, _cgroups(cgroup, own))
 
 
 def scratch_for(needed: int, rows: int, size: int, what: str) -> Scratch:
@@ -107,6 +95,17 @@ def array_scratch(size: int, rows: int, what: str) -> Scratch:
 def shown(count: int) -> str:
     """A number of bytes for people."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(0, count) / 2**20:.0f} MiB"
+
+
+def _least(entry: str, of_group: Callable[[Path], list[int]], meminfo: Path, folders: Iterable[Path]) -> int | None:
+    """The least of what the machine tells by an entry of meminfo and of what its control groups tell, in bytes."""
+    told = []
+    with contextlib.suppress(OSError):
+        told += [count * 1024 for name, count in _table(meminfo).items() if name == entry]
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            told += of_group(folder)
+    return min(told, default=None)
 
 
 def _cgroups(root: Path, own: Path) -> Iterator[Path]:
