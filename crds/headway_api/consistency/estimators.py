@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pydantic.alias_generators import to_camel
-
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import own_loop
+from headway_api.consistency.facts import other_than_default, own_loop
 from headway_api.model import estimator_of
-from headway_api.training import Training
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
 
-_HEEDED = frozenset({"entrypoint", "arguments", "class_weights"})
+_HEEDED = frozenset({"entrypoint", "arguments", "classWeights"})
 """The fields of `training` that are not the loop's alone."""
 
 
@@ -24,13 +21,12 @@ def field_of_the_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     name = estimator_of(spec.model)
     if name is None or spec.training is None or own_loop(spec):
         return
-    plain = Training()
-    for field in type(spec.training).model_fields:
-        if field not in _HEEDED and getattr(spec.training, field) != getattr(plain, field):
+    for field in other_than_default(spec.training):
+        if field not in _HEEDED:
             yield BrokenRule(
                 f"is for models that are trained in epochs, and {name} is fitted by scikit-learn, which has no use for"
                 " it: take it out, and write what you want of the fit in model.options",
-                ("training", to_camel(field)),
+                ("training", field),
             )
 
 

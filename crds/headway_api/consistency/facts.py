@@ -1,10 +1,11 @@
-"""What a spec tells of its data before any of it is read."""
+"""What a spec tells by itself: of its data before any of it is read, and of what its user has written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headway_api.base import Section
 from headway_api.columns import Column, Role
 from headway_api.data import BUILTIN_TASKS, TABLES, Data, Format, format_of
 from headway_api.metrics import Task
@@ -96,3 +97,13 @@ def has_part(data: Data, part: str) -> bool:
         return True
     share: float = getattr(data.split, part)
     return share > 0
+
+
+def other_than_default(section: Section) -> list[str]:
+    """The fields, as users write them, that do not have their default: the API server fills defaults in, so of the
+    others nobody knows whether the user wrote them."""
+    return [
+        info.alias or name
+        for name, info in type(section).model_fields.items()
+        if getattr(section, name) != info.get_default(call_default_factory=True)
+    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headway_api.base import BrokenRule, Section
-from headway_api.consistency.facts import own_loop
+from headway_api.base import BrokenRule
+from headway_api.consistency.facts import other_than_default, own_loop
 from headway_api.export import Export
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ def fields_of_another_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if spec.training is None or not own_loop(spec):
         return
     training, checkpoint = spec.training, spec.training.checkpoint
-    for field in sorted(_other_than_default(training) - {"entrypoint", "arguments", "checkpoint"}):
+    for field in sorted(set(other_than_default(training)) - {"entrypoint", "arguments", "checkpoint"}):
         yield BrokenRule(
             f"{field} has no effect, as training.entrypoint trains in place of Headway's own loop: hand it over in"
             " training.arguments, or take it out",
             ("training", field),
         )
-    for field in sorted(_other_than_default(checkpoint) - {"keepLast"}):
+    for field in sorted(set(other_than_default(checkpoint)) - {"keepLast"}):
         yield BrokenRule(
             f"{field} has no effect, as training.entrypoint saves its checkpoints itself, and only keepLast is"
             " Headway's: take it out",
@@ -38,16 +38,6 @@ def fields_of_another_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
             "metrics have no effect, as training.entrypoint reports its own: take them out",
             ("evaluation", "metrics"),
         )
-
-
-def _other_than_default(section: Section) -> set[str]:
-    """The fields, as users write them, that do not have their default."""
-    fields = type(section).model_fields
-    return {
-        info.alias or name
-        for name, info in fields.items()
-        if getattr(section, name) != info.get_default(call_default_factory=True)
-    }
 
 
 def export_of_an_own_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
