@@ -102,6 +102,11 @@ class Store:
         with self.open_output(path) as stream:
             stream.write(data)
 
+    def write_described(self, path: str, data: bytes) -> FileDigest:
+        """As write; what was written."""
+        self.write(path, data)
+        return FileDigest(name=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
     @patient
     def write_pieces(self, path: str, pieces: Pieces, *, last: bool) -> FileDigest:
         """Write a whole file piece by piece, replacing what is there; what was written. Each try asks for new pieces.

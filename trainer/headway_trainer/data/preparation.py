@@ -347,10 +347,7 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
     sample = write_sample(store, chosen)
     seen = spread(train, rows_to_see(chain))
     reference = refer(_rows_of(content, known)(seen), chain, target.values[seen], target.classes, rows=len(train))
-    data = reference.model_dump_json().encode()
-    store.write(f"data/{REFERENCE_FILE}", data)
-    digest = hashlib.sha256(data).hexdigest()
-    described = FileDigest(name=f"data/{REFERENCE_FILE}", sha256=digest, size_bytes=len(data))
+    described = store.write_described(f"data/{REFERENCE_FILE}", reference.model_dump_json().encode())
     return [sample, described, *write_vocabularies(store, chain)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import Any, TypeAlias
 
@@ -68,9 +67,7 @@ def write_sample(store: Store, rows: Rows) -> FileDigest:
             writer.write_table(rows)
     else:
         np.save(stream, rows, allow_pickle=False)
-    data = stream.getvalue()
-    store.write(SAMPLE_FILE, data)
-    return FileDigest(name=SAMPLE_FILE, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    return store.write_described(SAMPLE_FILE, stream.getvalue())
 
 
 def read_sample(store: Store, chain: Chain) -> Rows:

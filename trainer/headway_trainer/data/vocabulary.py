@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from pydantic import TypeAdapter
 
 from headway_trainer.data.info import DataInfo
@@ -20,9 +18,7 @@ def write_vocabularies(store: Store, chain: Chain) -> list[FileDigest]:
     found = {one.inputs[0]: one.forms for one in _texts(chain)}
     if not found:
         return []
-    path, data = f"data/{VOCABULARY_FILE}", _VOCABULARIES.dump_json(found)
-    store.write(path, data)
-    return [FileDigest(name=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))]
+    return [store.write_described(f"data/{VOCABULARY_FILE}", _VOCABULARIES.dump_json(found))]
 
 
 def with_vocabularies(info: DataInfo, store: Store, path: str = f"data/{VOCABULARY_FILE}") -> DataInfo:

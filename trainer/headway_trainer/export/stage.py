@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +19,7 @@ from headway_trainer.export.onnx_model import onnx_model, whole_model
 from headway_trainer.export.parity import compare, trained
 from headway_trainer.export.record import Export, Parity, signature
 from headway_trainer.export.session import Session
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 _BATCH = 64
 _NO_ROWS = Export(problem="no model.onnx was written: no rows were prepared")
@@ -70,9 +69,7 @@ def _export(
         return Export(problem=f"no model.onnx was written, as the model cannot be exported: {reason(error)}")
     if not parity.holds:
         return Export(parity=parity, problem=_broken(parity))
-    store.write(path, data)
-    file = FileDigest(name=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-    return Export(file=file, signature=takes, parity=parity)
+    return Export(file=store.write_described(path, data), signature=takes, parity=parity)
 
 
 def _broken(parity: Parity) -> str:
