@@ -21,6 +21,8 @@ from headway_operator.engine.store import News, Store
 logger = logging.getLogger(__name__)
 
 FIRST_SECONDS = 5.0
+LOST_SECONDS = 30.0
+"""How often a namespace that cannot be read is tried again: a list of it is one request, mostly."""
 PATIENCE_SECONDS = 3.0
 """How long an event may be under way before what it tells is read."""
 REST = 3.0
@@ -98,40 +100,51 @@ class Comparison:
         """
         pause = min(interval, FIRST_SECONDS)
         while True:
-            await asyncio.sleep(pause)
-            pause = interval
+            whole = not self.lost or pause <= LOST_SECONDS
+            await asyncio.sleep(pause if whole else LOST_SECONDS)
+            pause = interval if whole else pause - LOST_SECONDS
             try:
-                await self.compare()
+                await (self.compare() if whole else self.regain())
             except kube.KubeError as error:
                 logger.warning("what is known could not be compared with what exists: %s", error)
 
     async def compare(self) -> None:
         """Compare once, and take in what the watches have missed. Raises KubeError."""
-        denied: dict[str, kube.KubeError] = {}
-        for resource, labels in self._store.resources().items():
-            missed = 0
-            for scope in self._scopes:
-                if scope in denied:
-                    continue
-                try:
-                    missed += await self._compare(resource, labels, scope)
-                except (DeniedError, NotFoundError) as error:
-                    if scope is None:
-                        raise
-                    denied[scope] = error
-            name = resource.plural
+        for name, missed in (await self._compare_within(self._scopes)).items():
             self.missed[name] = self.missed.get(name, 0) + missed
             self.blind_rounds[name] = self.blind_rounds.get(name, 0) + 1 if missed else 0
             if missed:
                 logger.warning("the watch of %s has missed %d changes", name, missed)
-        for scope in self._scopes:
-            if scope in denied:
-                self._lose(scope, denied[scope])
-            elif scope in self.lost:
-                self.lost.discard(scope)
-                logger.warning("the namespace %s can be read again", scope)
         self._store.age()
         self.last_done = self._now()
+
+    async def regain(self) -> None:
+        """Take in what is in the namespaces that could not be read, if they can be by now. Raises KubeError.
+
+        Their watches cannot be relied on for it: what they show when the namespace can be read again may be dropped
+        once more, by a comparison whose list was refused before that.
+        """
+        await self._compare_within(tuple(sorted(self.lost)))
+
+    async def _compare_within(self, scopes: tuple[Scope, ...]) -> dict[str, int]:
+        """Returns, by resource, how many changes its watch has missed."""
+        readable = list(scopes)
+        missed: dict[str, int] = {}
+        for resource, labels in self._store.resources().items():
+            name = resource.plural
+            missed[name] = 0
+            for scope in tuple(readable):
+                try:
+                    missed[name] += await self._compare(resource, labels, scope)
+                except (DeniedError, NotFoundError) as error:
+                    if scope is None:
+                        raise
+                    readable.remove(scope)
+                    self._lose(scope, error)
+        for scope in sorted(self.lost.intersection(readable)):
+            self.lost.discard(scope)
+            logger.warning("the namespace %s can be read again", scope)
+        return missed
 
     def _lose(self, scope: str, error: kube.KubeError) -> None:
         if scope not in self.lost:

@@ -246,3 +246,35 @@ class TestLostNamespaces:
         site.api.denied = frozenset({"other"})
         site.compare()
         assert site.freshness.behind()["pods"] == 0
+
+    def test_it_is_tried_again_long_before_the_next_whole_comparison(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A comparison whose list was refused may drop what a watch has just shown: no watch shows it once more."""
+        site = Site("default", "other")
+        site.api.denied = frozenset({"other"})
+        site.compare()
+        slept = list[float]()
+
+        async def sleep(seconds: float) -> None:
+            slept.extend([seconds] if seconds else [])
+            if sum(slept) > 100:
+                site.api.denied = frozenset()
+            if sum(slept) > 300:
+                raise asyncio.CancelledError
+
+        monkeypatch.setattr("headway_operator.engine.comparison.asyncio.sleep", sleep)
+        monkeypatch.setattr("headway_operator.engine.comparison.REST", 0)
+        whole = list[float]()
+        monkeypatch.setattr(site.store, "age", lambda: whole.append(sum(slept)))
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(site.comparison.run(300.0))
+        assert slept == [5.0, 30.0, 30.0, 30.0, 30.0, 180.0]
+        assert job("job-0", "other") in site.store.owners()
+        assert whole == [5.0], "the others are compared in their own time"
+
+    def test_trying_it_again_says_nothing_of_the_watches_of_others(self) -> None:
+        site = Site("default", "other")
+        site.api.denied = frozenset({"other"})
+        site.compare()
+        site.comparison.blind_rounds["trainingjobs"] = 2
+        asyncio.run(site.comparison.regain())
+        assert site.comparison.blind_rounds["trainingjobs"] == 2
