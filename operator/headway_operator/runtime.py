@@ -30,8 +30,9 @@ from headway_operator.engine.kube import KubeError, NotFoundError
 from headway_operator.engine.kube_http import HttpKube, load_configuration
 from headway_operator.engine.lease import Clocks, Elector
 from headway_operator.engine.metrics import EngineMetrics, MetricSet, Reading
+from headway_operator.engine.owners import NEW
 from headway_operator.engine.reconcile import Reconciler
-from headway_operator.engine.store import NEW, Store
+from headway_operator.engine.store import Store
 from headway_operator.engine.watch import Watches
 from headway_operator.engine.workers import Workers
 from headway_operator.settings import Settings

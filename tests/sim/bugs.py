@@ -12,7 +12,7 @@ from types import CodeType, FunctionType
 
 from headway_api import base, wire
 from headway_api import status as api_status
-from headway_operator.engine import apply, clock, comparison, keys, lease, queue, reconcile, store
+from headway_operator.engine import apply, clock, comparison, keys, lease, queue, reconcile, store, table
 from headway_operator.training import records, steps
 from headway_operator.training.plan import attempts, ending, ends, job, losses, spec, status
 
@@ -108,13 +108,13 @@ BUGS = (
         "ghosts stay",
         654,
         "never at rest",
-        (store.Table.missing, "record.uid not in seen and", "False and"),
+        (table.Table.missing, "record.uid not in seen and", "False and"),
     ),
     _bug(
         "an old event replaces newer knowledge",
         540,
         "progress goes back from step",
-        (store.Table.is_news, "(known is None or known.version < version)", "True"),
+        (table.Table.is_news, "(known is None or known.version < version)", "True"),
     ),
     _bug(
         "a driver's last word counts only on its pod",

@@ -11,138 +11,23 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 from headway_operator.engine.keys import Key, Ref, controller_of, version_of
-from headway_operator.engine.kinds import Child, Kind, Owner, Record
+from headway_operator.engine.kinds import Child, Kind, Owner
 from headway_operator.engine.kube import Object, Resource
+from headway_operator.engine.owners import NEW, OwnerRecord, Owners, read_owner
 from headway_operator.engine.packed import pack
-from headway_operator.engine.times import to_seconds
+from headway_operator.engine.table import FOREVER, Table
 
 logger = logging.getLogger(__name__)
 
-FOREVER = 2**63
-"""Newer than any version."""
-TOMBSTONES = 20_000
-"""So many deleted objects of a resource are remembered at most, twice over."""
 UNREADABLE_TOLD = 1000
 """So many unreadable objects are remembered as told."""
-NEW = "New"
-"""The phase of an object that nobody has reconciled yet."""
 EventType = Literal["ADDED", "MODIFIED", "DELETED"] | None
 """As kopf says it; None for an object of its initial listing."""
-
-R = TypeVar("R", bound=Record)
-
-
-class Table(Generic[R]):
-    """The records of one resource, by key and name."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[Key, dict[str, R]] = {}
-        self._tombs: dict[str, int] = {}
-        """The uids of what was deleted lately, with the version of that: an answer that was under way, which is older,
-        must not bring it back."""
-        self._older_tombs: dict[str, int] = {}
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def known(self) -> list[Key]:
-        """The keys with records."""
-        return list(self._by_key)
-
-    def of(self, key: Key) -> tuple[R, ...]:
-        """The records of a key."""
-        return tuple(self._by_key.get(key, {}).values())
-
-    def get(self, key: Key, name: str) -> R | None:
-        """One record."""
-        return self._by_key.get(key, {}).get(name)
-
-    def is_news(self, key: Key, name: str, uid: str, version: int) -> bool:
-        """Whether this version of an object is newer than what is known, and the object not known to be deleted."""
-        known = self.get(key, name)
-        deleted = self._tombs.get(uid) or self._older_tombs.get(uid) or 0
-        return deleted <= version and (known is None or known.version < version)
-
-    def put(self, key: Key, record: R) -> bool:
-        """Take in what was seen; false if that is nothing new."""
-        if not self.is_news(key, record.name, record.uid, record.version):
-            return False
-        records = self._by_key.setdefault(key, {})
-        self._count += record.name not in records
-        records[record.name] = record
-        return True
-
-    def update(self, key: Key, record: R) -> None:
-        """Change what is known of an object without a newer version of it."""
-        known = self.get(key, record.name)
-        if known is not None and known.uid == record.uid:
-            self._by_key[key][record.name] = record
-
-    def remove(self, key: Key, name: str, uid: str, version: int) -> R | None:
-        """An object is deleted; returns what was known of it.
-
-        Whoever reads it at this version or a newer one has found that it exists all the same: an object that has lost
-        the label that it is watched by is shown as deleted, too.
-        """
-        self._tombs[uid] = max(version, self._tombs.get(uid, 0))
-        if len(self._tombs) >= TOMBSTONES:
-            self.age()
-        known = self.get(key, name)
-        if known is None or known.uid != uid:
-            return None
-        del self._by_key[key][name]
-        self._count -= 1
-        if not self._by_key[key]:
-            del self._by_key[key]
-        return known
-
-    def drop(self, key: Key) -> None:
-        """Nothing of a key is kept any more."""
-        self._count -= len(self._by_key.pop(key, ()))
-
-    def age(self) -> None:
-        """Some time has passed: what was deleted before the last call is forgotten."""
-        self._older_tombs, self._tombs = self._tombs, {}
-
-    def missing(self, seen: set[str], version: int, within: Callable[[Key], bool]) -> list[tuple[Key, R]]:
-        """What is known here but was not in a list of that version: ghosts."""
-        return [
-            (key, record)
-            for key, records in self._by_key.items()
-            if within(key)
-            for record in records.values()
-            if record.uid not in seen and record.version <= version
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnerRecord:
-    """An owner in its table."""
-
-    owner: Owner
-
-    @property
-    def name(self) -> str:
-        return self.owner.key.name
-
-    @property
-    def uid(self) -> str:
-        return self.owner.uid
-
-    @property
-    def owner_uid(self) -> str:
-        return self.owner.uid
-
-    @property
-    def version(self) -> int:
-        return self.owner.version
 
 
 class News(NamedTuple):
@@ -159,7 +44,7 @@ class Store:
     def __init__(self, kinds: Iterable[Kind], *, unreadable: Callable[[str], None] = lambda resource: None) -> None:  # noqa: ARG005 - nobody counts
         self.kinds: dict[str, Kind] = {kind.name: kind for kind in kinds}
         self._count_unreadable = unreadable
-        self._owners: dict[str, Table[_OwnerRecord]] = {name: Table() for name in self.kinds}
+        self._owners = {name: Owners() for name in self.kinds}
         self._kind_of: dict[Resource, Kind] = {kind.resource: kind for kind in self.kinds.values()}
         self._children: dict[Resource, Table[Any]] = {}
         self._child: dict[tuple[str, Resource], Child] = {}
@@ -171,8 +56,6 @@ class Store:
         """The last states of deleted children, by uid."""
         self._doubtful: dict[Key, set[Ref]] = {}
         """Children that were shown as deleted though nobody had asked for that: all that is gone may be a label."""
-        self._phases: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
-        self._flags: dict[str, Counter[str]] = {name: Counter() for name in self.kinds}
         self._listed: dict[tuple[Resource, str], int] = {}
         """By resource and namespace: the version at which all that existed were read."""
         self._told: set[str] = set()
@@ -192,8 +75,7 @@ class Store:
     def owner(self, key: Key) -> Owner | None:
         """An object of a kind."""
         table = self._owners.get(key.kind)
-        record = table.get(key, key.name) if table is not None else None
-        return record.owner if record is not None else None
+        return table.owner(key) if table is not None else None
 
     def owners(self) -> list[Key]:
         """The keys of all objects of all kinds."""
@@ -205,13 +87,11 @@ class Store:
 
     def phases(self, kind: str) -> Mapping[str, int]:
         """How many objects of a kind are in which phase."""
-        return +self._phases[kind]
+        return self._owners[kind].phases()
 
     def others(self, owner: Owner) -> Mapping[str, int]:
         """How many other objects of the kind have a flag."""
-        counts = +self._flags[owner.key.kind]
-        counts.subtract(owner.flags)
-        return counts
+        return self._owners[owner.key.kind].others(owner)
 
     def children(self, owner: Owner) -> dict[Resource, tuple[Any, ...]]:
         """The children of an object, with the last states of its deleted ones."""
@@ -264,7 +144,7 @@ class Store:
         if event == "DELETED":
             self._remove_owner(key, body["metadata"]["uid"], version_of(body))
             return News(key)
-        return News(key) if self._put_owner(_owner(self.kinds[key.kind], key, body)) else None
+        return News(key) if self._put_owner(read_owner(self.kinds[key.kind], key, body)) else None
 
     def _see_child(
         self, key: Key, resource: Resource, event: EventType, body: Mapping[str, Any], now: float
@@ -400,29 +280,18 @@ class Store:
         return table.is_news(key, meta["name"], meta["uid"], version_of(body))
 
     def _put_owner(self, owner: Owner) -> bool:
-        kind, table = owner.key.kind, self._owners[owner.key.kind]
         before = self.owner(owner.key)
-        if not table.put(owner.key, _OwnerRecord(owner)):
+        if not self._owners[owner.key.kind].put(owner.key, OwnerRecord(owner)):
             return False
-        if before is not None:
-            self._uncount(before)
         if before is None or before.uid != owner.uid:
             self._drop_children(owner.key)
             if owner.phase != NEW:
                 self._bare.add(owner.key)
-        self._phases[kind][owner.phase] += 1
-        self._flags[kind].update(owner.flags)
         return True
 
     def _remove_owner(self, key: Key, uid: str, version: int) -> None:
-        known = self._owners[key.kind].remove(key, key.name, uid, version)
-        if known is not None:
-            self._uncount(known.owner)
+        if self._owners[key.kind].remove(key, key.name, uid, version) is not None:
             self._drop_children(key)
-
-    def _uncount(self, owner: Owner) -> None:
-        self._phases[owner.key.kind][owner.phase] -= 1
-        self._flags[owner.key.kind].subtract(owner.flags)
 
     def _drop_children(self, key: Key) -> None:
         for child in self.kinds[key.kind].children:
@@ -456,21 +325,3 @@ class Store:
         self._told.add(uid)
         name = f"{meta.get('namespace')}/{meta.get('name')}"
         logger.warning("%s %s cannot be read and is left out: %r", resource.kind, name[:512], error)
-
-
-def _owner(kind: Kind, key: Key, body: Mapping[str, Any]) -> Owner:
-    meta = body["metadata"]
-    status = body.get("status") or {}
-    phase = status.get("phase")
-    return Owner(
-        key=key,
-        uid=meta["uid"],
-        version=version_of(body),
-        generation=int(meta.get("generation") or 0),
-        created=to_seconds(meta.get("creationTimestamp")) or 0.0,
-        deleting=bool(meta.get("deletionTimestamp")),
-        spec=pack(body.get("spec")),
-        status=pack(status),
-        phase=sys.intern(phase) if isinstance(phase, str) and phase else NEW,
-        flags=kind.flags(status),
-    )

@@ -163,7 +163,7 @@ def test_what_was_deleted_is_remembered_for_two_comparisons_and_not_for_ever() -
 
 
 def test_who_deletes_without_end_is_remembered_for_the_newest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headway_operator.engine.store.TOMBSTONES", 10)
+    monkeypatch.setattr("headway_operator.engine.table.TOMBSTONES", 10)
     store = seen()
     for number in range(100):
         see_pod(store, "DELETED", pod_body(6, uid=f"p{number}"))
