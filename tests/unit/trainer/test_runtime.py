@@ -1,4 +1,4 @@
-"""Where the files and sockets of Ray's processes go."""
+"""Where the files and sockets of Ray's processes go, and how many cores they have."""
 
 from __future__ import annotations
 
@@ -47,3 +47,22 @@ def test_where_neither_will_do_the_variable_is_named(long_folder: Path, monkeypa
     monkeypatch.setattr(runtime, "_SHORT_BASE", "/nonexistent")
     with pytest.raises(UserError, match=rf"TMPDIR is {long_folder}: .* set TMPDIR to a folder with a shorter path"):
         runtime.make_temp_dir()
+
+
+def test_a_limit_on_cpu_time_bounds_the_cores_of_this_machine(tmp_path: Path) -> None:
+    limit = tmp_path / "cpu.max"
+    limit.write_text("max 100000\n")
+    every = runtime.local_cores(limit)
+    assert every == runtime.local_cores(tmp_path / "nothing")
+    limit.write_text("50000 100000\n")
+    assert runtime.local_cores(limit) == 1
+    limit.write_text(f"{100 * 100000} 100000\n")
+    assert runtime.local_cores(limit) == every
+
+
+@pytest.mark.parametrize(("given", "cores"), [("3", 6), ("", None), ("0", None), ("4,2", None)])
+def test_whoever_says_how_many_threads_a_process_has_gets_so_many(
+    monkeypatch: pytest.MonkeyPatch, given: str, cores: int | None
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert runtime.lent_cores(2) == (runtime.local_cores() if cores is None else cores)
