@@ -11,6 +11,7 @@ import pytest
 from ray.train.v2._internal.execution.worker_group import worker_group
 
 from headway_api import wire
+from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
 from headway_api.status import CheckpointStatus
 from headway_trainer import publish
@@ -25,10 +26,11 @@ from headway_trainer.run import Run, Surroundings
 from headway_trainer.run_progress import Part, scope_told, together
 from headway_trainer.seeds import child_seed
 from headway_trainer.side_by_side import side_by_side
+from headway_trainer.stages import Publish, Results, Train
 from headway_trainer.stages.cross_validate import CrossValidate, over_folds
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import Checkpoints
-from headway_trainer.training.link import TrainProgress
+from headway_trainer.training.link import TrainEnd, TrainProgress
 
 SPEC: dict[str, Any] = {
     "data": {"source": {"builtin": {"name": "digits"}}, "split": {"folds": 4}},
@@ -259,3 +261,14 @@ def test_a_childs_checkpoints_are_apart_from_its_parents(tmp_path: Path) -> None
     child = run.child("fold-1", workers=1)
     child.checkpoints.write_parts(3, {"model.safetensors": lambda: [b"weights"]})
     assert (Checkpoints(child.store, 1).reached(), run.checkpoints.reached()) == (3, None)
+
+
+def test_what_is_to_be_known_of_the_model_that_is_kept_is_a_warning_of_the_run(tmp_path: Path) -> None:
+    run, _ = made(tmp_path)
+    beaten = "The model does not beat the forecast that says the last known value again."
+    results = Results()
+    results.add(Train(), TrainEnd(finished=True, warnings=[beaten]))
+    result = Publish().run(Evaluation(), run, results)
+    assert beaten in run.reporter.told.warnings, "the status has these"
+    assert result.message.count(beaten) == 1
+    assert beaten in run.store.read("report.md").decode()

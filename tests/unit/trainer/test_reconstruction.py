@@ -263,6 +263,7 @@ def test_weights_of_rows_weigh_the_variational_loss(tmp_path: Path) -> None:
 
         def __init__(self) -> None:
             self.losses: list[torch.Tensor] = []
+            self.logged: dict[str, torch.Tensor] = {}
 
         def model(self, x: torch.Tensor) -> Any:
             raise AssertionError(x)
@@ -274,12 +275,16 @@ def test_weights_of_rows_weigh_the_variational_loss(tmp_path: Path) -> None:
             assert optimizer == "main"
             self.losses.append(loss)
 
+        def log(self, name: str, value: torch.Tensor) -> None:
+            self.logged[name] = value
+
     program, turn = _program(info, variational=True, beta=0.0), Turn()
     program.step(Batch(x, y, weights), turn)
     torch.manual_seed(3)
     one = program.step(Batch(x, y, weights), turn)
     assert not torch.allclose(one, program.step(Batch(x, y, None), turn))
     assert len(turn.losses) == 3
+    assert torch.allclose(turn.logged["reconstruction"] + turn.logged["kl"], turn.losses[-1])
 
 
 @pytest.mark.parametrize("variational", [False, True])

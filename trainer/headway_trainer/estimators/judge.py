@@ -102,7 +102,8 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
         by_target={split: one.by_target for split, one in judged.items() if one.by_target},
         confusion_matrix=judged["test"].confusion_matrix,
         confusions=judged["test"].confusions,
-        notes=[*notes, *beaten_by_naive(judged["test"].scalars, naive)],
+        notes=notes,
+        warnings=beaten_by_naive(judged["test"].scalars, naive),
     )
 
 

@@ -72,24 +72,27 @@ class Variational(Program):
         with turn.autocast():
             mean, log_variance = self.model.encode(batch.x)
             latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-            losses = self._losses(self.model.decoder(latent), batch.x, mean, log_variance)
-            loss = losses.mean() if batch.weights is None else (losses * batch.weights).mean()
+            errors, divergence = self._parts(self.model.decoder(latent), batch.x, mean, log_variance)
+            loss = _mean(errors + divergence, batch.weights)
         turn.update(loss)
+        turn.log("reconstruction", _mean(errors, batch.weights))
+        turn.log("kl", _mean(divergence, batch.weights))
         return loss
 
     def judge(self, batch: Batch) -> JudgedRows:
         """By the means of the latent rows: the same each time."""
         mean, log_variance = self.model.encode(batch.x)
         outputs = self.model.decoder(mean)
-        return JudgedRows(outputs, batch.x, self._losses(outputs, batch.x, mean, log_variance))
+        errors, divergence = self._parts(outputs, batch.x, mean, log_variance)
+        return JudgedRows(outputs, batch.x, errors + divergence)
 
-    def _losses(
+    def _parts(
         self, outputs: torch.Tensor, x: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor
-    ) -> torch.Tensor:
-        """The loss of each row, (rows,); in float32 also where the outputs are not."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The two parts of each row's loss, each (rows,); in float32 also where the outputs are not."""
         mean, log_variance = mean.float(), log_variance.float()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
-        return self.task.loss(outputs.float(), x) + self._beta * 2 / self.task.outputs * divergence
+        return self.task.loss(outputs.float(), x), self._beta * 2 / self.task.outputs * divergence
 
 
 def autoencoder(info: DataInfo, options: AutoencoderOptions) -> nn.Module | Program:
@@ -97,6 +100,10 @@ def autoencoder(info: DataInfo, options: AutoencoderOptions) -> nn.Module | Prog
     if options.variational:
         return Variational(VariationalAutoencoder(info, options), task_of(info), options.beta)
     return Autoencoder(info, options, options.latent)
+
+
+def _mean(losses: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    return losses.mean() if weights is None else (losses * weights).mean()
 
 
 def _layers(widths: Sequence[int], activation: type[nn.Module]) -> list[nn.Module]:

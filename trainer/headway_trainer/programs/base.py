@@ -56,6 +56,13 @@ class Turn(Protocol):
         clipped as `training.clip` says. Other parameters get none. Every rank has to make the same calls.
         """
 
+    def log(self, name: str, value: torch.Tensor | float) -> None:
+        """Tell a part of the loss, or another number, by name: a mean over the batch's rows, ().
+
+        `train/NAME` in progress, status and report is its mean over the rows of the epoch, on all ranks. Nothing is
+        learnt from it, and it chooses no checkpoint. At most 16 names; a step need not log all of them.
+        """
+
 
 class Program(abc.ABC):
     """A model that is being trained.

@@ -21,7 +21,8 @@ _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
 """A confusion matrix of more classes is told as its most frequent confusions."""
 _MOST_CONFUSIONS = 15
-_METRICS_AN_EPOCH = 2
+_METRICS_AN_EPOCH = {"train": 8, "validation": 2}
+"""The training part has the loss, and what a program logs by name."""
 _MOST_STEPS = 12
 """Steps ahead of a forecast that a table shows; result.json has all."""
 _NAIVE = {"lastValue": "always the last value", "seasonalNaive": "as a season before"}
@@ -243,7 +244,7 @@ def _training(result: RunResult, plot: bool) -> str:
     told = f"The last attempt resumed from step {resumed}.\n\n" if resumed else ""
     last = history[-1]
     parts = {"train": last.train, "validation": last.validation}
-    columns = [(part, name) for part, values in parts.items() for name in list(values)[:_METRICS_AN_EPOCH]]
+    columns = [(part, name) for part, values in parts.items() for name in list(values)[: _METRICS_AN_EPOCH[part]]]
     # Ten lines tell the story; result.json has every epoch.
     step = math.ceil(len(history) / 10)
     shown = [record for index, record in enumerate(reversed(history)) if index % step == 0][::-1]

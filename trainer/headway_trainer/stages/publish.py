@@ -43,6 +43,8 @@ class Publish:
                 chosen = run.checkpoints.named(end.chosen)
                 weights = run.checkpoints.copy(chosen, chosen.candidate.file, run.store, MODEL_FILE)
             artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end))
+            for sentence in end.warnings:
+                run.reporter.warn(sentence)
             if end.export is not None and end.export.problem is not None:
                 run.reporter.warn(_sentence(end.export.problem))
             if not artifacts and end.export is None:

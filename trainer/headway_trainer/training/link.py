@@ -77,6 +77,8 @@ class Judged(StatusSection):
     """Of the test part, where there are too many classes for a matrix."""
     notes: list[str] = Field(default_factory=list)
     """What people should know."""
+    warnings: list[str] = Field(default_factory=list)
+    """What they should know before they use the model: the job's status has it, too."""
 
 
 class TrainEnd(Judged):

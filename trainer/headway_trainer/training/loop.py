@@ -7,6 +7,7 @@ never killed: everything that a step depends on is in the checkpoint, or derived
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -159,6 +160,7 @@ class Loop:
         state.epoch, state.batch, state.epoch_seconds = state.epoch + 1, 0, 0.0
         self._loss_sum.zero_()
         self._seen = 0
+        self._updates.logged.clear()
         if spec.early_stopping is not None:
             patience = Patience(state.patience_best, state.patience_waited)
             state.early_stopped = patience.update(self._metrics[spec.early_stopping.metric], spec.early_stopping)
@@ -181,6 +183,7 @@ class Loop:
         metrics = {"train/loss": loss / rows}
         if not math.isfinite(metrics["train/loss"]):
             raise self._not_finite()
+        metrics |= _of_train(self._updates.logged.over_ranks(self.inputs.group))
         if self.inputs.info.rows["validation"]:
             metrics |= {f"validation/{name}": value for name, value in self._validate().items()}
         return metrics
@@ -230,7 +233,7 @@ class Loop:
         if not math.isfinite(self._loss_sum.item()):
             raise self._not_finite()
         self.state.scaler = self._updates.scaler.state_dict()
-        own = states.capture_rank(self._loss_sum.item(), self._seen)
+        own = states.capture_rank(self._loss_sum.item(), self._seen, self._updates.logged.state())
         self._saved = self._saver.save(self.state, own, self._tensors, metrics) or self._saved
         if self.inputs.group.rank == 0:
             spec = self.inputs.spec.checkpoint
@@ -297,6 +300,7 @@ class Loop:
         states.restore_generators(tensors, inputs.device)
         self._loss_sum.fill_(own.loss_sum)
         self._seen = own.rows
+        self._updates.logged.restore(own.logged)
 
     def _not_finite(self) -> UserError:
         return UserError(
@@ -311,6 +315,7 @@ class Loop:
         metrics = dict(self._metrics)
         if self._seen:
             metrics["train/loss"] = self._loss_sum.item() / self._seen
+            metrics |= _of_train(self._updates.logged.means())
         self.inputs.link.tell(
             TrainProgress(
                 epoch=min(state.epoch + 1, epochs),
@@ -328,6 +333,10 @@ class Loop:
                 notes=self.notes,
             )
         )
+
+
+def _of_train(values: Mapping[str, float]) -> dict[str, float]:
+    return {f"train/{name}": value for name, value in values.items()}
 
 
 def best_metric(inputs: LoopInputs) -> tuple[str, list[str]]:

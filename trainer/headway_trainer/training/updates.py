@@ -13,6 +13,7 @@ from torch import nn
 from headway_api.training import Precision
 from headway_trainer.errors import UserError
 from headway_trainer.programs.base import MAIN
+from headway_trainer.training.logged import Logged
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.optimizers import build_optimizer
 from headway_trainer.training.precision import autocast, grad_scaler
@@ -30,10 +31,12 @@ class Updates:
         self.scaler = grad_scaler(precision, inputs.device)
         self.steps = self.count = 0
         """Steps that this process has begun, and the updates in them."""
+        self.logged = Logged(inputs.device)
+        """What the steps of the running epoch have logged."""
         self._inputs, self._precision = inputs, precision
         self._parallel: nn.Module = inputs.model
         self._lr = {name: [group["lr"] for group in one.param_groups] for name, one in self.optimizers.items()}
-        self._weight = 1.0
+        self._weight, self._rows = 1.0, 0
         self._stepped: set[str] = set()
 
     def start(self) -> None:
@@ -51,7 +54,7 @@ class Updates:
         for name, optimizer in self.optimizers.items():
             for group, lr in zip(optimizer.param_groups, self._lr[name], strict=True):
                 group["lr"] = lr * factor
-        self._weight = loss_weight(rows, all_rows, self._inputs.group.world_size)
+        self._weight, self._rows = loss_weight(rows, all_rows, self._inputs.group.world_size), rows
 
     def end(self) -> None:
         """End the step."""
@@ -94,6 +97,10 @@ class Updates:
         self.scaler.step(chosen)
         self._stepped.add(optimizer)
         self.count += 1
+
+    def log(self, name: str, value: torch.Tensor | float) -> None:
+        """Tell a number of this step by name. Raises UserError for a name or a value that cannot be told."""
+        self.logged.add(name, value, self._rows)
 
     def _average(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every rank the mean of all ranks' gradients, in one exchange a type of number.

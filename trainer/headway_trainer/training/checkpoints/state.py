@@ -58,6 +58,8 @@ class RankState(StatusSection):
     """The sum of the rows' losses in the running pass."""
     rows: int = 0
     """The rows in it."""
+    logged: dict[str, tuple[float, int]] = Field(default_factory=dict)
+    """What a program's steps have logged in it: of each name, the sum over rows, and the rows."""
 
 
 def rank_file(rank: int) -> str:
@@ -77,7 +79,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def capture_rank(loss_sum: float, rows: int) -> RankState:
+def capture_rank(loss_sum: float, rows: int, logged: dict[str, tuple[float, int]]) -> RankState:
     """A rank's own state, but for torch's generators."""
     version, key, gauss = random.getstate()
     np_state = np.random.get_state(legacy=False)
@@ -87,6 +89,7 @@ def capture_rank(loss_sum: float, rows: int) -> RankState:
         numpy=[inner["key"].tolist(), inner["pos"], np_state["has_gauss"], np_state["gauss"]],
         loss_sum=loss_sum,
         rows=rows,
+        logged=logged,
     )
 
 
