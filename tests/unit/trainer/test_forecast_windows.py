@@ -214,3 +214,14 @@ def test_several_targets_are_stored_step_by_step(tmp_path: Path) -> None:
         column = np.array(ordered[name])
         assert np.allclose(values[:, 0, index], column[starts.numpy() + 7], rtol=1e-5)
         assert np.allclose(values[:, 1, index], column[starts.numpy() + 8], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("times", "warned"), [(20.0, False), (1000.0, True)])
+def test_series_of_sizes_that_one_scale_does_not_fit_are_a_warning(tmp_path: Path, times: float, warned: bool) -> None:
+    table = sales([40, 40, 40])
+    large = pa.compute.equal(table["shop"], "shop 2")
+    sold = pa.compute.if_else(large, pa.compute.multiply(table["sold"], times), table["sold"])
+    info, _ = prepared(table.set_column(table.schema.get_field_index("sold"), "sold", sold), tmp_path, 6, 2)
+    found = [one for one in info.warnings if "all series have one scale" in one]
+    assert bool(found) is warned, info.warnings
+    assert all("in the series 'shop 2' and" in one and "in 'shop 0'" in one for one in found)

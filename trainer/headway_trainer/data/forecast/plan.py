@@ -14,6 +14,7 @@ from headway_api.data import Data
 from headway_api.forecast import Forecast
 from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.forecast.series import Columns, Series, make_series
+from headway_trainer.data.forecast.sizes import size_warnings
 from headway_trainer.data.forecast.windows import Windows, cut_windows, naive_errors
 from headway_trainer.data.schema import Schema
 from headway_trainer.data.split.parts import Indices, PartOf, Parts
@@ -33,6 +34,8 @@ class Plan:
     part_of: PartOf
     """(rows,): the part of each row, in the order of the series."""
     windows: Windows
+    sizes: list[str]
+    """Warnings of series that one scale does not fit."""
 
     @property
     def season(self) -> int | None:
@@ -42,7 +45,7 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """What may cost people something."""
-        return [*self.series.warnings, *self.windows.warnings]
+        return [*self.series.warnings, *self.windows.warnings, *self.sizes]
 
     @property
     def notes(self) -> list[str]:
@@ -108,4 +111,15 @@ def plan_forecast(
         part_of[rows] = number
     part_of = part_of[series.order]
     wanted = (True, spec.split.validation > 0, spec.split.test > 0)
-    return Plan(spec.forecast, columns, series, part_of, cut_windows(series, part_of, spec.forecast, wanted, seed))
+    windows = cut_windows(series, part_of, spec.forecast, wanted, seed)
+    names = schema.names("target") if columns.group is not None else ()
+    targets = {name: _numbers(table[name])[series.order] for name in names}
+    return Plan(spec.forecast, columns, series, part_of, windows, size_warnings(targets, series, part_of == 0))
+
+
+def _numbers(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """(rows,), NaN where a value is missing or no number."""
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return np.full(len(values), np.nan)
+    numbers: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy()
+    return numbers
