@@ -101,6 +101,10 @@ class Workers(Section):
         """The training processes of all pods together."""
         return self.replicas * self.processes_each
 
+    def for_each_of(self, children: int) -> int:
+        """The worker pods that each of so many models has that are trained beside each other; at least one."""
+        return max(1, self.replicas // children)
+
     @property
     def gpus_each(self) -> int:
         """The GPUs that the job asks for, for one training process."""

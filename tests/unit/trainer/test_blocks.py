@@ -18,6 +18,7 @@ from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.data.batches import batches
 from headway_trainer.data.info import Blocks
 from headway_trainer.data.order import BlockOrder
+from headway_trainer.data.preparation import prepared_folds
 from headway_trainer.data.read import memory
 from headway_trainer.data.shards import stored_split, write_array
 from headway_trainer.data.stored import StoredRows
@@ -186,6 +187,14 @@ def test_rows_are_read_in_blocks_where_a_process_would_hold_too_many(
     info = _digits(Store.open(str(tmp_path)), memory_of_each, processes)
     assert (info.blocks is not None) is in_blocks
     assert any("they are read in blocks of 4,096 rows" in note for note in info.notes) is in_blocks
+
+
+def test_folds_are_read_in_blocks_where_the_fewer_processes_that_each_has_would_hold_too_many(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    spec = Data.model_validate({"source": {"builtin": {"name": "digits"}}, "split": {"folds": 2}})
+    info = prepare(spec, seed=0, store=store, processes=4, fold_processes=2, process_memory=SHARE + 1000)
+    assert info.blocks is None
+    assert [fold.blocks is not None for fold in prepared_folds(store)] == [True, True], "of all rows but the test part"
 
 
 def test_a_resumed_run_reads_its_rows_as_it_began_to(tmp_path: Path) -> None:

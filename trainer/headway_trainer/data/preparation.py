@@ -84,14 +84,15 @@ def prepare(
     secret_dir: str = wire.DATA_SECRET_DIR,
     fence: Callable[[], None] = lambda: None,
     processes: int = 1,
+    fold_processes: int = 1,
     process_memory: int | None = None,
 ) -> DataInfo:
     """Prepare the data of a run, and write `data/<part>.x.npy`, `data/<part>.y.npy` and, last, `data/info.json`.
 
     What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows:
     where it is still what was written. tokens: how texts are encoded for a model that takes sequences; else they are
-    bags of words. processes: the training processes that share the rows; process_memory: the bytes that each has,
-    beyond a quarter of which rows are read in blocks; none: all are in memory.
+    bags of words. processes and fold_processes: the training processes that share the rows, and those of a fold;
+    process_memory: the bytes that each has, beyond a quarter of which rows are read in blocks; none: all are in memory.
 
     Raises UserError for data that cannot be learnt from, StorageError, and what fence raises, which is asked before
     anything is written.
@@ -109,15 +110,17 @@ def prepare(
     known = examine(spec, split_seed(spec, seed), content, tokens=tokens is not None)
     info, files = _prepare(wanted, content, known, store)
     folds = [_prepare_fold(wanted, content, known, store, number=number) for number in range(1, len(known.folds) + 1)]
-    in_blocks = partial(_in_blocks_where_large, processes=processes, process_memory=process_memory)
-    info = in_blocks(info)
+    in_blocks = partial(_in_blocks_where_large, process_memory=process_memory)
+    info = in_blocks(info, processes=processes)
     files += [file for _, those in folds for file in those]
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
         info = info.model_copy(update={"profile": info.profile.with_note(note)})
     fence()
-    prepared = Prepared(info=info, files=files, source=source, folds=[in_blocks(fold) for fold, _ in folds])
+    prepared = Prepared(
+        info=info, files=files, source=source, folds=[in_blocks(fold, processes=fold_processes) for fold, _ in folds]
+    )
     store.write(INFO_FILE, prepared.model_dump_json(indent=2).encode())
     return info
 

@@ -35,7 +35,7 @@ class CrossValidate:
     def run(self, spec: Split, run: Run, before: Results) -> CrossValidation:  # noqa: ARG002 - the rows are divided
         """Train the folds that no attempt before has finished: as many at once as the workers suffice for."""
         infos = prepared_folds(run.store)
-        workers = max(1, run.spec.workers.replicas // len(infos))
+        workers = run.spec.workers.for_each_of(len(infos))
         folds = {f"fold-{number}": info for number, info in enumerate(infos, 1)}
         children = [run.child(scope, workers=workers) for scope in folds]
         whole = before.get(Prepare)

@@ -28,7 +28,7 @@ class Prepare:
 
     def run(self, spec: Data, run: Run, before: Results) -> DataInfo:  # noqa: ARG002 - it is the first
         """Prepare the rows, or find those of the attempt before."""
-        model, around = run.spec.model, run.around
+        model, workers, around = run.spec.model, run.spec.workers, run.around
         if model is not None and model.name is not None:
             MODELS.check(model.name)  # before hours of reading: the file alone does not tell what the image holds
         with run.reporter.alive_meanwhile():
@@ -41,7 +41,8 @@ class Prepare:
                 volume_dir=around.data_volume_dir,
                 secret_dir=around.data_secret_dir,
                 fence=run.fence,
-                processes=run.spec.workers.world_size,
+                processes=workers.world_size,
+                fold_processes=workers.for_each_of(spec.split.folds or 1) * workers.processes_each,
                 process_memory=_process_memory(run),
             )
         for sentence in info.warnings:
