@@ -8,12 +8,13 @@ the API server is doing, when which process did a step. A job of the `waiting` f
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import Cluster
+from harness import Cluster, run
 
 from .node import Node
 
@@ -97,6 +98,18 @@ class Step:
     """Seconds since the epoch."""
     process: str
     """Pod and process id."""
+
+
+def run_here(document: dict[str, Any], folder: Path, *words: str | Path) -> Path:
+    """The output folder of the same job by `headway run`, which nothing happens to and which computes as a pod does.
+
+    folder: where it goes, and where the modules of the job's code are. words: further ones of the command.
+    """
+    file, output = folder / "job.json", folder / "out"
+    file.write_text(json.dumps(document))
+    headway = Path(sys.executable).parent / "headway"
+    run(headway, "run", file, "--code", folder, "--output", output, *words, timeout=300, OMP_NUM_THREADS="1")
+    return output
 
 
 class Watched:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import Cluster, run
+from harness import Cluster
 
-from .steady import CODE, config_map, job
+from .steady import CODE, config_map, job, run_here
 
 # tests/integration/test_processes.py does the same without a cluster, and is quick.
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
@@ -53,13 +52,6 @@ def test_two_pods_of_two_processes_of_which_one_is_killed_end_with_the_weights_o
     assert attempt["resumedFromStep"] >= 100
     assert any("share the 200m cores" in sentence for sentence in ended["warnings"])
     there = {artifact["name"]: artifact["sha256"] for artifact in ended["result"]["artifacts"]}
-    assert _weights_of_a_run_here(tmp_path) == there["model"]
-
-
-def _weights_of_a_run_here(folder: Path) -> str:
-    """The digest of the weights of the same job by `headway run`, which nothing happens to."""
-    (folder / "steady.py").write_text(CODE)
-    (folder / "pairs.json").write_text(json.dumps(JOB))
-    words = (Path(sys.executable).parent / "headway", "run", folder / "pairs.json", "--code", folder)
-    run(*words, "--output", folder / "out", timeout=300, OMP_NUM_THREADS="1")
-    return hashlib.sha256((folder / "out/model.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "steady.py").write_text(CODE)
+    here = run_here(JOB, tmp_path) / "model.safetensors"
+    assert hashlib.sha256(here.read_bytes()).hexdigest() == there["model"]

@@ -7,6 +7,7 @@ import configparser
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import deps, registry
@@ -21,7 +22,15 @@ SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "git", "python3", "python3-venv")
 RECIPE = 1  # raise it when the steps below change
 CERTIFICATES = Path("/etc/ssl/certs")
-LEAST_DISK_GIB = 10.0
+FIRST_GIB = {"operator": 4.0, "trainer": 25.0}
+"""What the first build of an image takes on its way: its dependencies as pip brings them, as a layer of buildah's,
+packed for the registry, and unpacked by containerd."""
+AGAIN_GIB = 3.0
+"""What a build takes whose dependencies are in buildah's store."""
+OTHERS_GIB = 10.0
+"""What is asked for an image of somebody else's Dockerfile, and for the base."""
+DEPENDENCIES = "dev.headway.dependencies"
+"""The label that says which dependencies an image of the project was built with."""
 # buildah 1.28 compresses for a registry whatever it is told; this is the cheapest way.
 _FAST = ("--compression-format", "zstd", "--compression-level", "1")
 
@@ -70,8 +79,9 @@ def obey(words: argparse.Namespace) -> None:
         elif words.image_verb == "prune":
             prune()
         elif words.image_verb in PROJECT_TARGETS:
-            print(build(ROOT, ROOT / "Dockerfile", words.tag, words.image_verb, words.build_arg))
+            print(_build_project(words.image_verb, words.tag, words.build_arg))
         else:
+            _need_disk(OTHERS_GIB, "building an image may take")
             print(build(words.context, words.file, words.tag, words.target, words.build_arg))
 
 
@@ -105,7 +115,7 @@ def base(refresh: bool = False) -> str:
     image = _base_name()
     if not refresh and _apart("buildah", "images", "--quiet", "--filter", f"reference={image}").strip():
         return image
-    _need_disk()
+    _need_disk(OTHERS_GIB, "the base image takes")
     say(f"image: {SUITE} base: about a minute")
     variables = {
         "PACKAGES": ",".join(PACKAGES),
@@ -118,13 +128,29 @@ def base(refresh: bool = False) -> str:
     return image
 
 
-def _need_disk() -> None:
+def _need_disk(least: float, what: str) -> None:
     free = free_gib(cache_dir())
-    if free < LEAST_DISK_GIB:
+    if free < least:
         raise ClusterError(
-            f"{free:.1f} GiB free at {cache_dir()}, too little for images (the trainer's takes 20 GiB on the"
-            f" way): make room, `cluster image prune`, or set HEADWAY_CACHE to a larger disk"
+            f"{free:.1f} GiB free at {cache_dir()}, and {what} {least:.0f}: make room, `cluster image prune`, or set"
+            " HEADWAY_CACHE to a larger disk"
         )
+
+
+def _dependencies(target: str, arguments: list[str]) -> str:
+    """What stands for the layers of one of the project's images below its own code: base, recipe, lock, arguments."""
+    files = [(ROOT / name).read_text() for name in ("Dockerfile", f"requirements/{target}.lock")]
+    return hashlib.sha256(repr((_base_name(), files, arguments)).encode()).hexdigest()[:16]
+
+
+def _build_project(target: str, tag: str, arguments: list[str]) -> str:
+    """Build one of the project's images, if the disk has room for what has to be built of it."""
+    label = f"{DEPENDENCIES}={_dependencies(target, arguments)}"
+    if _apart("buildah", "images", "--quiet", "--filter", f"label={label}").strip():
+        _need_disk(AGAIN_GIB, f"building the {target} image again takes")
+    else:
+        _need_disk(FIRST_GIB[target], f"building the {target} image with all that it depends on takes")
+    return build(ROOT, ROOT / "Dockerfile", tag, target, arguments, options=("--label", label))
 
 
 def _pip_conf(folder: Path) -> Path:
@@ -146,14 +172,15 @@ def _pip_conf(folder: Path) -> Path:
     return out
 
 
-def build(context: Path, file: Path, tag: str, target: str | None, arguments: list[str]) -> str:
-    """Build, push, and return the name that pods use.
+def build(
+    context: Path, file: Path, tag: str, target: str | None, arguments: list[str], *, options: Sequence[str] = ()
+) -> str:
+    """Build, push, and return the name that pods use. options: further ones of buildah.
 
     HEADWAY_TEST_REGISTRY names another registry to push to, for a cluster of one's own.
     """
     if not file.is_file():
         raise ClusterError(f"no Dockerfile at {file}")
-    _need_disk()
     name = tag if ":" in tag else f"{tag}:latest"
     image = f"{os.environ.get('HEADWAY_TEST_REGISTRY') or REGISTRY_HOST}/{name}"
     made_on = base()
@@ -166,7 +193,7 @@ def build(context: Path, file: Path, tag: str, target: str | None, arguments: li
             words += ["--build-arg", argument]
         words += ["--target", target] if target else []
         say(f"image: {name}: seconds if only code has changed, minutes if dependencies have")
-        _apart(*words, "--file", file, "--tag", image, context)
+        _apart(*words, *options, "--file", file, "--tag", image, context)
         return f"{image}@{_push(Path(folder), image, name)}"
 
 

@@ -99,3 +99,39 @@ def test_registry_lists_its_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HEADWAY_CACHE", str(tmp_path))
     (tmp_path / "registry/docker/registry/v2/repositories/a/b/_manifests/tags/v1").mkdir(parents=True)
     assert images.listed() == ["registry.headway.local:5000/a/b:v1"]
+
+
+@pytest.mark.parametrize(
+    ("target", "built_before", "free", "problem"),
+    [
+        ("trainer", False, 24.0, "24.0 GiB free .* building the trainer image with all that it depends on takes 25"),
+        ("trainer", False, 26.0, None),
+        ("trainer", True, 4.0, None),
+        ("trainer", True, 2.0, "2.0 GiB free .* building the trainer image again takes 3"),
+        ("operator", False, 3.5, "building the operator image with all that it depends on takes 4"),
+        ("operator", False, 5.0, None),
+    ],
+)
+def test_an_image_asks_for_the_disk_that_its_build_takes(
+    monkeypatch: pytest.MonkeyPatch, target: str, built_before: bool, free: float, problem: str | None
+) -> None:
+    labels: list[str] = []
+
+    def in_store(*argv: str | Path, **_: object) -> str:
+        labels.append(str(argv[-1]))
+        return "4f2c1e9" if built_before else ""
+
+    monkeypatch.setattr(images, "_apart", in_store)
+    monkeypatch.setattr(images, "free_gib", lambda _: free)
+    monkeypatch.setattr(images, "build", lambda *_, options: f"built {options[-1]}")
+    if problem is not None:
+        with pytest.raises(ClusterError, match=problem):
+            images._build_project(target, "mine:1", [])
+    else:
+        built = images._build_project(target, "mine:1", [])
+        assert labels == [f"label={built.removeprefix('built ')}"], "what is looked for is what is written"
+
+
+def test_other_dependencies_are_another_label() -> None:
+    told = {images._dependencies(target, words) for target in images.PROJECT_TARGETS for words in ([], ["A=1"])}
+    assert len(told) == 4
