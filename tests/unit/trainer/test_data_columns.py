@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway_api.columns import Column as Given
+from headway_trainer.data import statistics
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.convert import known_names
 from headway_trainer.data.resolve import Resolved, resolve
@@ -226,6 +227,15 @@ def test_the_figures_of_numbers_are_those_of_pandas(values: list[Any]) -> None:
     if stats.known:
         assert (stats.min, stats.max) == (series.min(), series.max())
         assert stats.mean == pytest.approx(series.mean(), abs=1e-6, rel=1e-9)
+
+
+@given(st.lists(st.none() | st.sampled_from([0.0, -0.0, 1.5]) | st.floats(allow_nan=False), min_size=1))
+def test_different_numbers_of_many_rows_are_counted_as_those_of_few(values: list[Any]) -> None:
+    column = pa.chunked_array([pa.array(values, pa.float64()), pa.array([2.5])])
+    few = describe(column)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "_FEW_ROWS", 0)
+        assert describe(column) == few
 
 
 @given(CELLS["text"])

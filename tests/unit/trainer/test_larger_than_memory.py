@@ -24,7 +24,6 @@ from headway_trainer.data.read import parquet as parquet_module
 from headway_trainer.data.read.jsonl import promoted
 from headway_trainer.data.read.streams import BrokenFile
 from headway_trainer.data.scratch import MEMORY, Scratch
-from headway_trainer.data.statistics import describe
 from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
 
@@ -221,12 +220,6 @@ def test_rows_or_some_of_them_are_put_in_any_order_bucket_by_bucket(
         patch.setattr(scratch, "BUCKET_BYTES", bucket)
         made = MEMORY.in_order((x[start : start + block] for start in range(0, rows, block)), order, (2,), x.dtype)
     assert np.array_equal(made, x[order])
-
-
-@given(values=st.lists(st.sampled_from([0.0, -0.0, 1.5, None]) | st.floats(allow_nan=False), min_size=1))
-def test_different_numbers_are_counted_on_the_disk_as_in_memory(values: list[float | None]) -> None:
-    column = pa.chunked_array([pa.array(values, pa.float64()), pa.array([2.5])])
-    assert describe(column, Scratch("unused")) == describe(column)
 
 
 def test_arrays_on_the_disk_are_arrays(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ Indices = npt.NDArray[np.int64]
 _MOST_NAMED = 10
 _ROWS_AT_ONCE = 2**14
 """So that what is made of them takes little memory."""
-_COLUMN_ROWS = 2**20
+_COLUMN_ROWS = 2**18
 """The same for a column."""
+_TEXTS = 2**14
+"""The same for a column of texts, which Python has one by one."""
 _FEW_NUMBERS = 256
 """Rows of so few numbers are hashed column by column: Python takes longer for a call than for their bytes."""
 
@@ -53,10 +55,11 @@ def array_hashes(x: npt.NDArray[Any]) -> Hashes:
 
 def rows_in_training(hashes: Hashes, parts: Sequence[Indices], names: Sequence[str]) -> list[str]:
     """A sentence for each part but the first, the training rows, that shares rows with it."""
-    train = np.unique(hashes[parts[0]])
+    train = hashes[parts[0]]
+    train.sort()
     told = []
     for name, index in zip(names[1:], parts[1:], strict=True):
-        count = int(np.isin(hashes[index], train).sum())
+        count = _found(hashes[index], train)
         if count:
             told.append(
                 f"{count} of the {len(index)} {name} rows stand in the training part as well, with the same value in "
@@ -65,9 +68,20 @@ def rows_in_training(hashes: Hashes, parts: Sequence[Indices], names: Sequence[s
     return told
 
 
+def _found(hashes: Hashes, known: Hashes) -> int:
+    """How many of the hashes are among the known ones, which are sorted."""
+    count = 0
+    for start in range(0, len(hashes) if len(known) else 0, _COLUMN_ROWS):
+        some = hashes[start : start + _COLUMN_ROWS]
+        places = np.searchsorted(known, some)
+        count += int(np.count_nonzero(known[np.minimum(places, len(known) - 1)] == some))
+    return count
+
+
 def repeated_rows(hashes: Hashes) -> int:
     """How many rows are copies of one before them."""
-    return len(hashes) - len(np.unique(hashes))
+    ordered = np.sort(hashes)
+    return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
 
 def equal_columns(table: pa.Table, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -98,8 +112,9 @@ def equal_columns_note(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _bits_by_blocks(values: pa.ChunkedArray) -> Iterator[Hashes]:
-    for start in range(0, len(values), _COLUMN_ROWS):
-        yield _bits(values.slice(start, _COLUMN_ROWS))
+    rows = _TEXTS if pa.types.is_string(values.type) else _COLUMN_ROWS
+    for start in range(0, len(values), rows):
+        yield _bits(values.slice(start, rows))
 
 
 def _bits(values: pa.ChunkedArray) -> Hashes:

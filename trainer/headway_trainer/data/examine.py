@@ -281,8 +281,16 @@ def _target_values(values: pa.ChunkedArray, column: Column, content: TableConten
         problem = problem_of(column.name, values, content.where)
         if problem is not None:
             raise UserError(problem)
-    array: npt.NDArray[Any] = values.to_numpy()
+    array: npt.NDArray[Any] = _texts(values) if pa.types.is_string(values.type) else values.to_numpy()
     return array
+
+
+def _texts(values: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Texts (rows,), none of them empty, as Python has them: equal ones once."""
+    different = pc.unique(values)
+    texts = np.array(different.to_pylist(), dtype=object)
+    there: npt.NDArray[np.object_] = texts[pc.index_in(values, different).to_numpy()]
+    return there
 
 
 def _split(spec: Data, seed: int, target: Target, content: TableContent | ArrayContent, known: Examined) -> Parts:

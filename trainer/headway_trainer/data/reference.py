@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_trainer.data.transform import Chain, ColumnTransform, TableChain, Times, Tokens, Vector, Words
-from headway_trainer.data.transform.category import value_counts
+from headway_trainer.data.transform.category import known, most_frequent
 from headway_trainer.data.transform.times import microseconds
 from headway_trainer.data.transform.tokens import FIRST
 from headway_trainer.data.transform.vector import numbers_of
@@ -158,21 +159,22 @@ def _tokens(transform: Tokens, column: pa.ChunkedArray) -> Values:
 
 def _column(name: str, column: pa.ChunkedArray) -> Numbers | Values:
     if pa.types.is_string(column.type):
-        counts = value_counts(column)
-        return _values(name, counts, len(column))
+        counts = most_frequent(column, MAX_VALUES)
+        return _values(name, counts, len(column), known(column).null_count)
     if pa.types.is_boolean(column.type):
-        known = column.drop_null()
-        true = known.to_pylist().count(True)
-        return _values(name, [("true", true), ("false", len(known) - true)], len(column))
+        there = column.drop_null()
+        true = pc.sum(there).as_py() or 0
+        return _values(name, [("true", true), ("false", len(there) - true)], len(column), column.null_count)
     return _numbers(name, column.cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy())
 
 
-def _values(name: str, counts: list[tuple[str, int]], rows: int) -> Values:
-    known = sum(count for _, count in counts)
+def _values(name: str, counts: list[tuple[str, int]], rows: int, missing: int) -> Values:
+    """counts: the most frequent values first, all or some of them."""
     kept: dict[str, int] = {}
     for value, count in counts[:MAX_VALUES]:
         kept[value[:MAX_TEXT]] = kept.get(value[:MAX_TEXT], 0) + count
-    return Values(name=name, rows=rows, missing=rows - known, counts=kept, others=known - sum(kept.values()))
+    others = rows - missing - sum(kept.values())
+    return Values(name=name, rows=rows, missing=missing, counts=kept, others=others)
 
 
 def _numbers(name: str, values: npt.NDArray[Any]) -> Numbers:
@@ -213,7 +215,7 @@ def _target(target: npt.NDArray[Any], classes: list[str] | None) -> list[Numbers
     if classes is not None:
         counts = np.bincount(target, minlength=len(classes))
         ordered = sorted(zip(classes, counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-        return [_values("target", ordered, len(target))]
+        return [_values("target", ordered, len(target), 0)]
     columns = target.reshape(len(target), -1).T
     return [
         _numbers("target" if len(columns) == 1 else f"target[{index}]", column) for index, column in enumerate(columns)

@@ -126,14 +126,14 @@ def _column(
         # What divides or weighs rows, or is predicted, is no feature, so nothing about it is guessed here.
         why = "named as the target" if role == "target" else "given"
         return _record(read, values, storage_kind(values.type), role, why=why), values, None
-    stats = describe(values, read.scratch)
+    stats = describe(values)
     told = guess(read.name, values, stats, read.facts, where)
     if role == "feature" and told.kind == "id":
         # Somebody wants to learn from it, so it is what it is stored as.
         told = Guess("text" if pa.types.is_string(values.type) else "number", "feature", told.why)
     if told.kind in ("category", "text") and not pa.types.is_null(values.type):
         values = read.converted(told.kind, where)
-        stats = stats if values is read.values else describe(values, read.scratch)
+        stats = stats if values is read.values else describe(values)
     why = told.why if role is None else f"role given; {told.why}"
     column = _record(read, values, told.kind, told.role, why=why, stats=stats)
     return column, values, told if role is None or told.problem else None
@@ -149,7 +149,7 @@ def _record(
     stats: ColumnStats | None = None,
 ) -> Column:
     """A column of which enough is said; values are as its kind has them, and stats what they are like, if known."""
-    stats = stats or describe(values, read.scratch)
+    stats = stats or describe(values)
     return Column(
         name=read.name,
         kind=kind,

@@ -10,19 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headway_trainer.data.schema import ColumnStats, TopValue
-from headway_trainer.data.scratch import MEMORY, Scratch
 
 MOST_TOP = 5
 """Most frequent values that are kept."""
+_FEW_ROWS = 2**16
+"""More numbers are sorted to be counted: a table of them takes several times their size, and as much time."""
 _LONGEST = 60
 """A longer value is cut."""
 
 
-def describe(values: pa.ChunkedArray, scratch: Scratch = MEMORY) -> ColumnStats:
-    """The statistics of one column, (rows,): int64, double, bool, string, timestamp, fixed-size list or null.
-
-    scratch: where it lies. On the disk its values are sorted to be counted, as a table of them may be too large.
-    """
+def describe(values: pa.ChunkedArray) -> ColumnStats:
+    """The statistics of one column, (rows,): int64, double, bool, string, timestamp, fixed-size list or null."""
     rows, missing, kind = len(values), values.null_count, values.type
     if missing == rows:
         return ColumnStats(rows=rows, missing=missing, distinct=0)
@@ -37,7 +35,7 @@ def describe(values: pa.ChunkedArray, scratch: Scratch = MEMORY) -> ColumnStats:
     return ColumnStats(
         rows=rows,
         missing=missing,
-        distinct=_distinct(known) if scratch.on_disk else pc.count_distinct(known).as_py(),
+        distinct=_sorted_distinct(known) if _is_large(known) else pc.count_distinct(known).as_py(),
         min=_plain(least),
         max=_plain(most),
         mean=mean,
@@ -51,7 +49,11 @@ def shortened(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _distinct(values: pa.ChunkedArray) -> int:
+def _is_large(numbers: pa.ChunkedArray) -> bool:
+    return len(numbers) > _FEW_ROWS and numbers.type.bit_width == 64  # noqa: PLR2004 - bits of a value
+
+
+def _sorted_distinct(values: pa.ChunkedArray) -> int:
     """The number of different values, of 64 bits each and none of them empty, in no more memory than they take."""
     bits = np.concatenate(
         [np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset :][: len(chunk)] for chunk in values.chunks]

@@ -99,7 +99,7 @@ def _classification(values: npt.NDArray[Any], name: str, class_names: Sequence[s
         )
     if values.dtype.kind == "f" and (values == np.floor(values)).all():
         values = values.astype(np.int64)
-    classes, labels = np.unique(values, return_inverse=True)
+    classes, labels = _numbered(values)
     names = _names(classes, class_names)
     if len(classes) < 2:  # noqa: PLR2004 - one class is nothing to tell apart
         raise UserError(
@@ -118,6 +118,15 @@ def _classification(values: npt.NDArray[Any], name: str, class_names: Sequence[s
         for group in alike[:_SHOWN]
     ]
     return Target("classification", labels.astype(np.int64), len(classes), names, warnings=tuple(warnings))
+
+
+def _numbered(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """The different values (rows,) in their order, and the place there of each row's."""
+    if values.dtype.kind != "O":
+        return np.unique(values, return_inverse=True)
+    classes = sorted(set(values.tolist()))  # to sort the rows would take seconds for millions of texts
+    places = {value: place for place, value in enumerate(classes)}
+    return np.array(classes, dtype=object), np.fromiter(map(places.__getitem__, values), np.int64, len(values))
 
 
 def _names(classes: npt.NDArray[Any], given: Sequence[str] | None) -> list[str]:

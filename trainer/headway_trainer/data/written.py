@@ -87,7 +87,7 @@ def _formatted(name: str, distinct: pa.Array) -> str | None:
         return None
     if _share(distinct, _ADDRESS) >= _MOSTLY:
         return None
-    example = shortened(max(distinct.to_pylist()[:_MANY], key=len))
+    example = shortened(max(distinct[:_MANY].to_pylist(), key=len))
     return (
         f"column {quoted(name)} seems to hold numbers that are not written plainly, for example {example!r}: "
         f"{_ways(example)}; or, if they are names, write data.columns: {{{key(name)}: {{kind: category}}}}"

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from headway_trainer.export.graph import BATCH, IR_VERSION, OPSET
+from headway_trainer.export.layers import UnknownLayerError, layers_body
 
 _ROWS = 2
 """A batch of one row would be taken for the only size there is."""
@@ -36,6 +37,13 @@ def export_body(model: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelPro
     size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     if size > _MAX_BYTES:
         raise NotExportableError(f"its weights take {size / 2**30:.1f} GiB, and an ONNX file holds 2 GiB")
+    with contextlib.suppress(UnknownLayerError):
+        return layers_body(model, input_shape, FEATURES, OUTPUTS)
+    return _traced(model, input_shape)
+
+
+def _traced(model: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
+    """The graph by torch's own exporter, which is slow to import."""
     batch = torch.zeros(_ROWS, *input_shape)
     with _quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         program = torch.onnx.export(

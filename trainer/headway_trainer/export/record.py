@@ -142,7 +142,7 @@ def graph_names(tensors: list[Tensor]) -> dict[str, str]:
     """The inputs' names in the graph by those of the tensors: their own, unless that is empty or taken."""
     taken = {LABEL, PROBABILITIES, VALUE, ANOMALY_SCORE}
     names: dict[str, str] = {}
-    free = [one.name for one in tensors if one.name and one.name not in taken and not one.name.startswith(RESERVED)]
+    free = {one.name for one in tensors if one.name and one.name not in taken and not one.name.startswith(RESERVED)}
     for index, tensor in enumerate(tensors):
         name = tensor.name if tensor.name in free else f"column {index + 1}"
         while name != tensor.name and name in free:

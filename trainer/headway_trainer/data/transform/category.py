@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +38,7 @@ class Category(StatusSection):
     @staticmethod
     def fit(name: str, train: pa.ChunkedArray) -> Category:
         """By the column's values in the training rows; equally frequent ones by the alphabet."""
-        counts = value_counts(train)
-        categories = tuple(value for value, _ in counts[:MAX_CATEGORIES])
+        categories = tuple(value for value, _ in most_frequent(train, MAX_CATEGORIES))
         missing = known(train).null_count > 0 and len(categories) > 0
         fill = None if missing or not categories else categories[0]
         return Category(inputs=(name,), categories=categories, missing=missing, fill=fill)
@@ -98,7 +97,12 @@ def known(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
 
 
-def value_counts(values: pa.ChunkedArray) -> list[tuple[str, int]]:
-    """The values that are not empty, and how often they are there: the most frequent first, then by the alphabet."""
-    pairs: list[dict[str, Any]] = pc.value_counts(known(values).drop_null()).to_pylist()
-    return sorted(((pair["values"], pair["counts"]) for pair in pairs), key=lambda pair: (-pair[1], pair[0]))
+def most_frequent(values: pa.ChunkedArray, most: int) -> list[tuple[str, int]]:
+    """At most `most` of the values that are not empty, and how often they are there: the most frequent first, then by
+    the alphabet."""
+    counts = pc.value_counts(known(values).drop_null())
+    counted = pa.table({"values": counts.field("values"), "counts": counts.field("counts")})
+    order = [("counts", "descending"), ("values", "ascending")]
+    # Only these become objects of Python: a column may have as many values as rows.
+    first = counted.take(pc.select_k_unstable(counted, k=min(most, len(counted)), sort_keys=order))
+    return list(zip(first["values"].to_pylist(), first["counts"].to_pylist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from headway_api.base import StatusSection
 from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.transform.category import Category
 from headway_trainer.data.transform.graph import Graph, Tensor, TensorType
-from headway_trainer.data.transform.number import Boolean, Number
+from headway_trainer.data.transform.number import Boolean, Number, side_by_side
 from headway_trainer.data.transform.scale import Method, Scale
 from headway_trainer.data.transform.times import Times
 from headway_trainer.data.transform.tokens import Tokens
@@ -97,7 +98,11 @@ class TableChain(StatusSection):
 
     def onnx(self, graph: Graph) -> str:
         """The features as a value (rows, features), float."""
-        parts = [transform.onnx(graph) for transform in self.transforms]
+        parts: list[str] = []
+        for of_numbers, some in itertools.groupby(self.transforms, lambda one: isinstance(one, Number | Boolean)):
+            alike = list(some)
+            numbers = [one for one in alike if isinstance(one, Number | Boolean)]
+            parts += [side_by_side(numbers, graph)] if of_numbers else [one.onnx(graph) for one in alike]
         features = graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
         return self.scale.onnx(graph, features, self.input_shape, np.float64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
@@ -46,14 +46,13 @@ class Words(StatusSection):
     def fit(name: str, train: pa.ChunkedArray) -> Words:
         """By the column's values in the training rows; words in equally many rows go by the alphabet."""
         rows: Counter[str] = Counter()
-        forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        seen: Counter[str] = Counter()
         for text in _texts(train.drop_null()):
             tokens = {token: plain for token in set(text.split(_SEPARATOR)) if (plain := word_of(token)) is not None}
             rows.update(set(tokens.values()))
-            for token, plain in tokens.items():
-                forms[plain][token] += 1
+            seen.update(tokens.keys())
         words = tuple(word for word, count in _most(rows, MAX_WORDS) if count >= FEWEST_ROWS)
-        return Words(inputs=(name,), words=words, forms=dict(_forms(words, forms)))
+        return Words(inputs=(name,), words=words, forms=dict(_forms(words, seen)))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -117,9 +116,14 @@ def _most(counts: Mapping[str, int], most: int) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
-def _forms(words: tuple[str, ...], seen: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, int]]:
-    """The ways to write each word: as is, and as it was seen most often."""
+def _forms(words: tuple[str, ...], seen: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    """The ways to write each word: as is, and as it was seen most often. seen: all tokens, and the rows of each."""
+    forms: dict[str, dict[str, int]] = {word: {} for word in words}
+    for token, rows in seen.items():
+        # Told anew, as it is kept of the few words alone: a dict for each word of all texts takes most of the memory.
+        if (plain := word_of(token)) in forms:
+            forms[plain][token] = rows
     for index, word in enumerate(words):
         yield word, index
-        for form, _ in _most(seen[word], _MOST_FORMS):
+        for form, _ in _most(forms[word], _MOST_FORMS):
             yield form, index
