@@ -16,6 +16,10 @@ DIGITS: dict[str, Any] = {**TABLE, "data": {"source": {"builtin": {"name": "digi
 IRIS: dict[str, Any] = {**TABLE, "data": {"source": {"builtin": {"name": "iris"}}}}
 DIABETES: dict[str, Any] = {**TABLE, "data": {"source": {"builtin": {"name": "diabetes"}}}}
 IMAGES: dict[str, Any] = {**TABLE, "data": {"source": {"uri": "s3://lake/cats", "format": "imageFolder"}}}
+LABELLED: dict[str, Any] = {
+    **TABLE,
+    "data": {"source": {"uri": "s3://lake/cats", "labels": {"file": "labels.csv"}}, "target": "species"},
+}
 ARRAYS: dict[str, Any] = {**TABLE, "data": {"source": {"uri": "s3://lake/waves.npz"}}}
 PARTS: dict[str, Any] = {
     **TABLE,
@@ -462,6 +466,58 @@ OF_RECONSTRUCTIONS = [
     _made(UNLABELLED, {"training/checkpoint": {"metric": "validation/f1"}}, "training.checkpoint.metric", "f1", "mse"),
 ]
 
+OF_LABELS = [
+    _made(LABELLED, {"data/source/labels/file": "labels.txt"}, "data.source.labels.file", '"labels.txt"', "csv"),
+    _made(LABELLED, {"data/source/labels/file": "a.png"}, "data.source.labels.file", "imageFolder", "parquet or jsonl"),
+    _made(LABELLED, {"data/source/labels/file": "http://a/b.csv"}, "data.source.labels.file", "http://", "local path"),
+    _made(
+        LABELLED,
+        {"data/source/labels/imageColumn": "species"},
+        "data.source.labels.imageColumn",
+        '"species" is the target',
+        "another column",
+    ),
+    _made(
+        {**LABELLED, "model": {"name": "autoencoder"}},
+        {"data/task": "reconstruction", "data/target": None},
+        "data.source.labels",
+        "learns the images themselves",
+        "take labels out",
+    ),
+    _made(
+        LABELLED, {"data/columns": {"age": {"role": "feature"}}}, "data.columns.age", "from the images alone", "ignore"
+    ),
+    _made(
+        LABELLED, {"data/columns": {"age": {"kind": "number"}}}, "data.columns.age", "from the images alone", "weight"
+    ),
+    _made(
+        LABELLED,
+        {"data/source/labels/imageColumn": "file", "data/columns": {"file": {"kind": "text"}}},
+        "data.columns.file",
+        "names the images",
+        "take it out of columns",
+    ),
+    _column(LABELLED, "note", {"kind": "image", "role": "ignore"}, "kind", "image", "csv", "category"),
+    _made(LABELLED, {"data/source/labels/file": "../labels.csv"}, "data.source.labels.file", "'..'", "full path"),
+    _made(LABELLED, {"data/source/format": "npz"}, "data.source.labels", "the source is npz", "take labels out"),
+    _made(
+        DIGITS,
+        {"data/source/labels": {"file": "a.csv"}},
+        "data.source.labels",
+        "the source is the built-in digits",
+        "take labels out",
+    ),
+    _made(LABELLED, {"data/target": None}, "data.target", "target is missing", "name the column of the labels"),
+    _made(
+        LABELLED,
+        {"data/source/labels/file": "labels.parquet", "data/read": {"delimiter": ";"}},
+        "data.read",
+        "the labels are parquet",
+        "take read out",
+    ),
+    _made(LABELLED, {"model/name": "gru"}, "model.name", "gru is for series", "holds images"),
+]
+
 CONTRADICTIONS = [
     *OF_METRICS,
     *OF_SOURCES,
@@ -470,4 +526,5 @@ CONTRADICTIONS = [
     *OF_TRAINING,
     *OF_FORECASTS,
     *OF_RECONSTRUCTIONS,
+    *OF_LABELS,
 ]

@@ -54,7 +54,7 @@ def _done(training: TrainingSummary) -> str:
     if training.entrypoint is not None:
         return "trained"
     if training.iterations is not None:
-        return f"fitted by scikit-learn{f', {training.iterations} iterations' if training.iterations else ''}"
+        return f"fitted in one process{f', {training.iterations} iterations' if training.iterations else ''}"
     return f"{training.epochs_run} epochs, {training.steps} steps"
 
 

@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 
 import click
 
+from headway_api.consistency import not_judged
+from headway_api.job import TrainingJob
+from headway_api.problems import path_text
 from headway_api.validate import Document, Problem, Report, check
 from headway_api.wording import word
 
@@ -57,7 +60,23 @@ def _print(file: _File) -> None:
         click.echo(f"{file.name}: and {file.report.left_out} more problems", err=True)
     if not file.report.problems:
         for document in file.report.documents:
-            click.echo(f"{file.name}:{document.line}: {_title(document)} is valid")
+            click.echo(f"{file.name}:{document.line}: {_title(document)} is valid{_but(document)}")
+
+
+def _but(document: Document) -> str:
+    """What was not judged, as only the image has it."""
+    named = _not_judged(document)
+    if not named:
+        return ""
+    told = " and ".join(f"{name} ({field})" for name, field in named.items())
+    whose = "is another package's, which was" if len(named) == 1 else "are other packages', which were"
+    them = "it" if len(named) == 1 else "them"
+    return f", but {told} {whose} not looked at here: whether the image has {them} is told when the job begins"
+
+
+def _not_judged(document: Document) -> dict[str, str]:
+    spec = TrainingJob.model_validate(document.value).spec
+    return {name: path_text(("spec", *path)) for name, path in not_judged(spec).items()}
 
 
 def _line(name: str, problem: Problem) -> str:
@@ -76,6 +95,13 @@ def _as_json(file: _File) -> dict[str, Any]:
         "file": file.name,
         "valid": not file.report.problems,
         "documents": len(file.report.documents),
+        "notJudged": []
+        if file.report.problems
+        else [
+            {"line": document.line, "field": field, "name": name}
+            for document in file.report.documents
+            for name, field in _not_judged(document).items()
+        ],
         "skipped": [{"line": other.line, "document": _title(other)} for other in file.report.others],
         "problems": [
             {"line": problem.line, "field": problem.field, "message": problem.message}

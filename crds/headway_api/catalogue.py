@@ -24,6 +24,11 @@ _OTHERS = r"[A-Za-z][A-Za-z0-9_]*([.][A-Za-z][A-Za-z0-9_]*)+"
 NAME_LENGTH = 128
 
 
+def of_another_package(name: str) -> bool:
+    """Whether a name is formed as those of other packages are: with a dot."""
+    return len(name) <= NAME_LENGTH and re.fullmatch(_OTHERS, name) is not None
+
+
 class Catalogue(Mapping[str, Entry], Generic[Entry]):
     """Headway's own names of one kind of thing, in the order in which messages list them."""
 
@@ -69,7 +74,7 @@ class Named:
         }
 
     def _check(self, name: str) -> str:
-        if self.open and len(name) <= NAME_LENGTH and re.fullmatch(_OTHERS, name):
+        if self.open and of_another_package(name):
             return name
         refusal = self.catalogue.refusal(name)
         if refusal is not None:

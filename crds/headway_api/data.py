@@ -90,6 +90,15 @@ class SourceParts(Section):
     """The same for the test part; a share of the training rows if absent, as `split` says."""
 
 
+class Labels(Section):
+    """A table that says what is on each image, where no folder does."""
+
+    file: Text
+    """A csv, parquet or jsonl file: its path below the images' folder, or below each part's; or a full path or URI."""
+    image_column: Text | None = None
+    """The column that names the images, by the end of their paths; told from its values if absent."""
+
+
 class Source(Section):
     """Where the rows come from."""
 
@@ -119,6 +128,8 @@ class Source(Section):
     """Training, validation and test rows in files of their own."""
     format: Format | None = None
     """The files' format; told from the file name's ending if absent."""
+    labels: Labels | None = None
+    """A table that says what is on the images; their folders' names do if absent."""
     secret_ref: SecretRef | None = None
     """Credentials for `uri` and `parts`, under the names of the cloud's own tools, for example AWS_ACCESS_KEY_ID."""
 

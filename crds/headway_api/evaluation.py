@@ -14,8 +14,8 @@ from headway_api.training import MetricName
 MAX_GATES = 32
 
 
-Metric = Annotated[str, Named(METRICS)]
-"""The name of a metric."""
+Metric = Annotated[str, Named(METRICS, open=True)]
+"""A metric of Headway, or of another Python package in the image, as `package.name`."""
 
 GateName = Annotated[
     str,

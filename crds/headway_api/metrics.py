@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,6 +11,7 @@ from headway_api.catalogue import Catalogue
 Task = Literal["classification", "regression", "forecasting", "reconstruction"]
 TASKS: tuple[Task, ...] = get_args(Task)
 Better = Literal["min", "max"]
+BETTER: tuple[Better, ...] = get_args(Better)
 
 CLASSIFICATION: frozenset[Task] = frozenset({"classification"})
 REGRESSION: frozenset[Task] = frozenset({"regression"})
@@ -73,13 +75,18 @@ METRICS: Catalogue[Metric] = Catalogue(
 """The metrics of Headway."""
 
 
-def names(task: Task | None = None, *, scalar: bool = False) -> list[str]:
+def names(task: Task | None = None, *, scalar: bool = False, among: Mapping[str, Metric] = METRICS) -> list[str]:
     """The metrics of a task, or of all."""
     return [
         name
-        for name, metric in METRICS.items()
+        for name, metric in among.items()
         if (task is None or task in metric.tasks) and (metric.scalar or not scalar)
     ]
+
+
+def is_scalar(name: str) -> bool:
+    """Whether a metric is one number, as all metrics of other packages are."""
+    return name not in METRICS or METRICS[name].scalar
 
 
 def better(name: str) -> Better | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -190,34 +191,44 @@ tokens of at least one text, beside the features of other columns."""
 
 
 @dataclass(frozen=True)
-class ModelEntry:
-    """What is known of a model without building it."""
+class ModelFacts:
+    """What is known of a model, Headway's own or another package's, without building it."""
 
-    options: type[Section]
-    """What `spec.model.options` takes."""
     takes: frozenset[Rows]
     """The rows that it can be given."""
     tasks: frozenset[Task]
     """What it can learn."""
-    estimator: bool = False
-    """Whether scikit-learn fits it, and not the training loop."""
+    estimator: bool
+    """Whether an estimator fits it, and not the training loop."""
+
+
+@dataclass(frozen=True)
+class ModelEntry(ModelFacts):
+    """What is known of one of Headway's models."""
+
+    options: type[Section]
+    """What `spec.model.options` takes."""
+
+
+def _network(options: type[Section], takes: set[Rows], tasks: frozenset[Task]) -> ModelEntry:
+    return ModelEntry(frozenset(takes), tasks, estimator=False, options=options)
 
 
 def _estimator(options: type[Section]) -> ModelEntry:
-    return ModelEntry(options, frozenset({"table", "image"}), CLASSIFICATION | REGRESSION, estimator=True)
+    return ModelEntry(frozenset({"table", "image"}), CLASSIFICATION | REGRESSION, estimator=True, options=options)
 
 
 MODELS: Catalogue[ModelEntry] = Catalogue(
     {
-        "mlp": ModelEntry(MlpOptions, frozenset({"table", "image", "series"}), CLASSIFICATION | NUMBERS),
-        "cnn": ModelEntry(CnnOptions, frozenset({"image"}), CLASSIFICATION | REGRESSION),
-        "gru": ModelEntry(GruOptions, frozenset({"series"}), CLASSIFICATION | NUMBERS),
+        "mlp": _network(MlpOptions, {"table", "image", "series"}, CLASSIFICATION | NUMBERS),
+        "cnn": _network(CnnOptions, {"image"}, CLASSIFICATION | REGRESSION),
+        "gru": _network(GruOptions, {"series"}, CLASSIFICATION | NUMBERS),
         "linear": _estimator(LinearOptions),
         "randomForest": _estimator(RandomForestOptions),
         "gradientBoosting": _estimator(GradientBoostingOptions),
-        "lstm": ModelEntry(LstmOptions, frozenset({"tokens"}), CLASSIFICATION | REGRESSION),
-        "transformer": ModelEntry(TransformerOptions, frozenset({"tokens"}), CLASSIFICATION | REGRESSION),
-        "autoencoder": ModelEntry(AutoencoderOptions, frozenset({"table", "image"}), RECONSTRUCTION),
+        "lstm": _network(LstmOptions, {"tokens"}, CLASSIFICATION | REGRESSION),
+        "transformer": _network(TransformerOptions, {"tokens"}, CLASSIFICATION | REGRESSION),
+        "autoencoder": _network(AutoencoderOptions, {"table", "image"}, RECONSTRUCTION),
     }
 )
 """The models of Headway."""
@@ -273,7 +284,8 @@ class Model(Section):
     """The model's options."""
 
 
-def estimator_of(model: Model | None) -> str | None:
-    """The model's name, where scikit-learn fits it and not the training loop; else none."""
+def estimator_of(model: Model | None, models: Mapping[str, ModelFacts] = MODELS) -> str | None:
+    """The model's name, where an estimator fits it and not the training loop; else none. models: those that are known;
+    of a name that is none of them nobody knows it here."""
     name = model.name if model is not None else None
-    return name if name is not None and name in MODELS and MODELS[name].estimator else None
+    return name if name is not None and name in models and models[name].estimator else None

@@ -117,7 +117,7 @@ def test_scikit_learn_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_
     assert done.returncode == 0, done.stdout + done.stderr
     result = RunResult.model_validate_json((folder / "result.json").read_bytes())
     assert (result.training.iterations, result.training.epochs_run, result.training.steps) == (30, None, None)
-    assert "fitted by scikit-learn in one process on its CPU, which has no use for 1 of the 2 workers" in result.message
+    assert "fitted in one process on its CPU, which has no use for 1 of the 2 workers" in result.message
     assert result.export is not None
     assert result.export.parity is not None
     assert result.export.parity.holds

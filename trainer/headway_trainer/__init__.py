@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headway_trainer.api import data_batches, data_info, data_shard, save_model
+    from headway_trainer.declared import NamedMetric, NamedModel
     from headway_trainer.programs import Program
     from headway_trainer.tasks import task_of
 
 _HOMES = {
+    "NamedMetric": "headway_trainer.declared",
+    "NamedModel": "headway_trainer.declared",
     "Program": "headway_trainer.programs",
     "data_batches": "headway_trainer.api",
     "data_info": "headway_trainer.api",
@@ -18,7 +21,7 @@ _HOMES = {
     "save_model": "headway_trainer.api",
     "task_of": "headway_trainer.tasks",
 }
-__all__ = ["Program", "data_batches", "data_info", "data_shard", "save_model", "task_of"]
+__all__ = ["NamedMetric", "NamedModel", "Program", "data_batches", "data_info", "data_shard", "save_model", "task_of"]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,7 @@ class Pipeline:
         try:
             run.checkpoints.claim()
             compare_code(run)
+            run.resolve_names()  # before hours of reading: the file alone does not tell what the image holds
             for stage in STAGES:
                 if (spec := stage.spec(run.spec)) is not None:
                     results.add(stage, stage.run(spec, run, results))

@@ -64,7 +64,7 @@ def gpus_unused(workers: Workers, there: int) -> str | None:
 
 
 def idle_beside(estimator: str, workers: Workers) -> str | None:
-    """What the job asks for and scikit-learn's fit of a model does not use, in a sentence for people; none if there is
+    """What the job asks for and an estimator's fit of a model does not use, in a sentence for people; none if there is
     none."""
     idle, remedies = [], []
     if workers.world_size > 1:
@@ -79,7 +79,7 @@ def idle_beside(estimator: str, workers: Workers) -> str | None:
     if not idle:
         return None
     return (
-        f"{estimator} is fitted by scikit-learn in one process on its CPU, which has no use for {' and '.join(idle)}: "
+        f"{estimator} is fitted in one process on its CPU, which has no use for {' and '.join(idle)}: "
         f"{', '.join(remedies)}, and give workers.resources.cpu what the fit may take."
     )
 

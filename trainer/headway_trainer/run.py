@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
-from headway_api.model import estimator_of
 from headway_trainer.data.preparation import CHILDREN
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, idle_beside, threads
 from headway_trainer.progress import Sink
 from headway_trainer.ray.runtime import Head
+from headway_trainer.registry import estimator_name
 from headway_trainer.reporter import Reporter
+from headway_trainer.resolve_names import resolve_names
 from headway_trainer.seeds import child_seed
 from headway_trainer.side_by_side import side_by_side
 from headway_trainer.storage import Store
@@ -88,6 +89,10 @@ class Run:
         """What the run is asked to do."""
         return self.file.spec
 
+    def resolve_names(self) -> None:
+        """Find what the spec names in this image. Raises UserError."""
+        self.file = self.file.model_copy(update={"spec": resolve_names(self.spec)})
+
     @property
     def begin_anew(self) -> str:
         """How a user begins anew, in words."""
@@ -143,7 +148,7 @@ class Run:
             self.around.head.wait()
         self._await_workers()
         log.info("%d workers have joined", self.spec.workers.replicas)
-        workers, estimator = self.spec.workers, estimator_of(self.spec.model)
+        workers, estimator = self.spec.workers, estimator_name(self.spec.model)
         unused = idle_beside(estimator, workers) if estimator else gpus_unused(workers, self.around.gpus)
         for sentence in (unused, cores_short(workers, self.around.cores)):
             if sentence is not None and not self.scope:

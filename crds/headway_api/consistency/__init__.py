@@ -7,6 +7,9 @@ out, at the field that is to be corrected. Pure: nothing is read but the spec.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from headway_api.catalogue import of_another_package
 from headway_api.consistency import (
     columns,
     comparisons,
@@ -18,6 +21,11 @@ from headway_api.consistency import (
     splits,
     training,
 )
+from headway_api.consistency.facts import own_loop as own_loop_of
+from headway_api.consistency.metrics import Path
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
 
 CHECKS = (
     *sources.CHECKS,
@@ -31,5 +39,17 @@ CHECKS = (
     *comparisons.CHECKS,
 )
 """Each takes a TrainingJobSpec and yields what is contradictory in it."""
+OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES)
+"""Those that what is known of names decides, which they take as a second argument: so whoever has the packages at hand
+whose names a spec holds can judge them by the same rules."""
 
-__all__ = ["CHECKS"]
+
+def not_judged(spec: TrainingJobSpec) -> dict[str, Path]:
+    """The names of other packages that a spec holds, with the first place of each: whether the image has them, and what
+    they are for, is told when the job begins."""
+    model = spec.model.name if spec.model is not None and not own_loop_of(spec) else None
+    named: dict[str, Path] = {} if model is None or not of_another_package(model) else {model: ("model", "name")}
+    return named | metrics.named_of_packages(spec)
+
+
+__all__ = ["CHECKS", "OF_NAMES", "not_judged"]

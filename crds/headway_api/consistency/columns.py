@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.columns import Kind, Role
-from headway_api.consistency.facts import columns_of, facts, roles
+from headway_api.consistency.facts import columns_of, facts, roles, written_as
 from headway_api.metrics import Task
 from headway_api.wording import listed, shown
 
@@ -71,7 +71,7 @@ def kind_of_another_format(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A kind that no column of the files can have."""
     if spec.data is None:
         return
-    form = facts(spec.data).format
+    form = written_as(spec.data)
     allowed = KINDS_OF_FORMAT.get(form or "")
     task = "; what the target is, data.task says" if form == "npz" else ""
     for name, column in columns_of(spec.data).items():

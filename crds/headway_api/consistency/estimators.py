@@ -1,4 +1,4 @@
-"""Models that scikit-learn fits, against what only the training loop reads."""
+"""Models that an estimator fits, against what only the training loop reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import other_than_default, own_loop
-from headway_api.model import estimator_of
+from headway_api.consistency.known import OWN, Known
+from headway_api.model import MODELS, estimator_of
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
@@ -16,34 +17,38 @@ _HEEDED = frozenset({"entrypoint", "arguments", "classWeights"})
 """The fields of `training` that are not the loop's alone."""
 
 
-def field_of_the_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def _fits(name: str) -> str:
+    return "scikit-learn" if name in MODELS else "an estimator of its package"
+
+
+def field_of_the_loop(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A field that only the loop reads. What it is by default does no harm: the API server fills defaults in."""
-    name = estimator_of(spec.model)
+    name = estimator_of(spec.model, known.models)
     if name is None or spec.training is None or own_loop(spec):
         return
     for field in other_than_default(spec.training):
         if field not in _HEEDED:
             yield BrokenRule(
-                f"is for models that are trained in epochs, and {name} is fitted by scikit-learn, which has no use for"
+                f"is for models that are trained in epochs, and {name} is fitted by {_fits(name)}, which has no use for"
                 " it: take it out, and write what you want of the fit in model.options",
                 ("training", field),
             )
 
 
-def estimator_beside_a_function(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def estimator_beside_a_function(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A function that trains, where scikit-learn is to fit."""
-    name = estimator_of(spec.model)
+    name = estimator_of(spec.model, known.models)
     if name is not None and own_loop(spec):
         yield BrokenRule(
-            f"{name} is fitted by scikit-learn, so training.entrypoint would not be given it: take model out, or"
+            f"{name} is fitted by {_fits(name)}, so training.entrypoint would not be given it: take model out, or"
             " training.entrypoint",
             ("model", "name"),
         )
 
 
-def weights_of_an_estimator(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def weights_of_an_estimator(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """Weights alone of a model that has no other form than the graph."""
-    name = estimator_of(spec.model)
+    name = estimator_of(spec.model, known.models)
     if name is not None and not own_loop(spec) and "onnx" not in spec.export.formats:
         yield BrokenRule(
             f"{' and '.join(spec.export.formats)} would leave no model, as {name} is left as onnx alone: add onnx, or"
@@ -52,4 +57,4 @@ def weights_of_an_estimator(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
-CHECKS = (field_of_the_loop, estimator_beside_a_function, weights_of_an_estimator)
+CHECKS = OF_NAMES = (field_of_the_loop, estimator_beside_a_function, weights_of_an_estimator)

@@ -49,12 +49,20 @@ def facts(data: Data) -> Facts:
         rows: Rows = "image" if name == "digits" else "table"
         return Facts(f"the built-in {name}", None, rows, BUILTIN_TASKS[name], has_columns=False)
     uri = source.uri or (source.parts.train if source.parts is not None else "")
-    form = source.format or format_of(uri)
+    form = source.format or ("imageFolder" if source.labels is not None else format_of(uri))
     if forecasts(data):
         return Facts(form or "the source", form, "series", None, has_columns=form != "imageFolder")
+    if form == "imageFolder" and source.labels is not None:
+        return Facts("a folder of images with labels", form, "image", None, has_columns=True)
     if form == "imageFolder":
         return Facts("a folder of images", form, "image", "classification", has_columns=False)
     return Facts(form or "the source", form, "table" if form in TABLES else None, None, has_columns=True)
+
+
+def written_as(data: Data) -> Format | None:
+    """The format of the files that hold the columns, where that is known: of labels beside images, theirs."""
+    labels = data.source.labels
+    return facts(data).format if labels is None else format_of(labels.file)
 
 
 def forecasts(data: Data) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headway_api import metrics
 from headway_api.base import BrokenRule
+from headway_api.catalogue import of_another_package
 from headway_api.consistency.facts import facts, has_part, own_loop, task_of
+from headway_api.consistency.known import OWN, Known
 from headway_api.evaluation import Gate
-from headway_api.metrics import METRICS
+from headway_api.metrics import METRICS, Metric, names
 from headway_api.model import estimator_of
 from headway_api.training import Checkpoint, EarlyStopping
 from headway_api.wording import listed, nearest, shown
@@ -21,23 +22,54 @@ Path = tuple[str | int, ...]
 PARTS = ("train", "validation", "test")
 
 
-def _unfit(spec: TrainingJobSpec, name: str) -> str | None:
-    """Why a metric of this name is none that the task has as one number; None where it is."""
+def named(spec: TrainingJobSpec) -> dict[str, Path]:
+    """The metrics that a spec names, with the first place where it does; none where a function of the user's trains."""
+    if own_loop(spec):  # it reports by names of its own
+        return {}
+    places: list[tuple[str, Path]] = [
+        (name, ("evaluation", "metrics", index)) for index, name in enumerate(spec.evaluation.metrics or ())
+    ]
+    if spec.training is not None:
+        places.append((_plain(spec.training.checkpoint.metric), ("training", "checkpoint", "metric")))
+        if spec.training.early_stopping is not None:
+            places.append((_plain(spec.training.early_stopping.metric), ("training", "earlyStopping", "metric")))
+    for index, gate in enumerate(spec.evaluation.gates or ()):
+        places.append((gate.part_and_name[1], ("evaluation", "gates", index, "metric")))
+    found: dict[str, Path] = {}
+    for name, path in places:
+        found.setdefault(name, path)
+    return found
+
+
+def named_of_packages(spec: TrainingJobSpec) -> dict[str, Path]:
+    """Those of them that are other packages'."""
+    return {name: path for name, path in named(spec).items() if of_another_package(name)}
+
+
+def _plain(metric: str) -> str:
+    return metric.rpartition("/")[2]
+
+
+def _unfit(spec: TrainingJobSpec, name: str, known: Known) -> str | None:
+    """Why a metric of this name is none that the task has as one number; None where it is, or nobody knows it here."""
     task = task_of(spec)
-    known = metrics.names(task, scalar=True)
-    if name not in METRICS:
-        near = nearest(name, known)
+    there = names(task, scalar=True, among=known.metrics)
+    metric = known.metrics.get(name)
+    if metric is None and of_another_package(name):
+        return None
+    if metric is None:
+        near = nearest(name, there)
         return f"{shown(name)} is no metric" + (
-            f"; did you mean {near}?" if near else f": write one of {listed(known)}"
+            f"; did you mean {near}?" if near else f": write one of {listed(there)}, or package.name of another package"
         )
-    if not METRICS[name].scalar:
-        return f"{name} is not a single number, so nothing can be compared with it: write one of {listed(known)}"
-    if task is not None and task not in METRICS[name].tasks:
-        return f"{name} is no metric of {task}: write one of {listed(known)}"
+    if not metric.scalar:
+        return f"{name} is not a single number, so nothing can be compared with it: write one of {listed(there)}"
+    if task is not None and task not in metric.tasks:
+        return f"{name} is no metric of {task}: write one of {listed(there)}"
     return None
 
 
-def _named(spec: TrainingJobSpec, part: str, name: str, *, watched: bool) -> str | None:
+def _named(spec: TrainingJobSpec, part: str, name: str, known: Known, *, watched: bool) -> str | None:
     """Why `part/name` cannot be had; None where it can."""
     parts = PARTS[:2] if watched else PARTS
     if watched and part == "test":
@@ -45,28 +77,28 @@ def _named(spec: TrainingJobSpec, part: str, name: str, *, watched: bool) -> str
     if part not in parts:
         near = nearest(part, parts)
         return f"{shown(part)} is no part of the data: write {near or ' or '.join(parts)}/{name}"
-    unfit = _unfit(spec, name)
+    unfit = _unfit(spec, name, known)
     if unfit is None and part == "train" and name != "loss":
         return f"of the train part only train/loss is known: write train/loss or validation/{name}"
     return unfit
 
 
-def _watched(spec: TrainingJobSpec) -> Iterator[tuple[Path, Checkpoint | EarlyStopping]]:
-    if spec.training is not None and estimator_of(spec.model) is None:
+def _watched(spec: TrainingJobSpec, known: Known) -> Iterator[tuple[Path, Checkpoint | EarlyStopping]]:
+    if spec.training is not None and estimator_of(spec.model, known.models) is None:
         yield ("training", "checkpoint"), spec.training.checkpoint
         if spec.training.early_stopping is not None:
             yield ("training", "earlyStopping"), spec.training.early_stopping
 
 
-def metric_that_is_never_there(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def metric_that_is_never_there(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A metric that the loop will never have when it looks for it."""
-    for path, watching in _watched(spec) if not own_loop(spec) else ():
+    for path, watching in _watched(spec, known) if not own_loop(spec) else ():
         part, slash, name = watching.metric.partition("/")
         if not slash:
-            meant = part if part in METRICS else nearest(part, list(METRICS)) or "loss"
+            meant = part if part in METRICS or of_another_package(part) else nearest(part, list(METRICS)) or "loss"
             yield BrokenRule(f"{shown(part)} does not say of which part: write validation/{meant}", (*path, "metric"))
             continue
-        said = _named(spec, part, name, watched=True)
+        said = _named(spec, part, name, known, watched=True)
         if said is not None:
             yield BrokenRule(said, (*path, "metric"))
         elif _without_rows(spec, part) and watching.metric != Checkpoint().metric:
@@ -80,10 +112,14 @@ def _without_rows(spec: TrainingJobSpec, part: str) -> bool:
     return spec.data is not None and not has_part(spec.data, part)
 
 
-def direction(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def _better(metric: Metric | None) -> str | None:
+    return metric.better if metric is not None else None
+
+
+def direction(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A direction that keeps the worst."""
-    for path, watching in _watched(spec) if not own_loop(spec) else ():
-        better = metrics.better(watching.metric)
+    for path, watching in _watched(spec, known) if not own_loop(spec) else ():
+        better = _better(known.metrics.get(_plain(watching.metric)))
         if better is not None and watching.mode is not None and watching.mode != better:
             more = "more" if better == "max" else "less"
             yield BrokenRule(
@@ -93,15 +129,15 @@ def direction(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
             )
 
 
-def metrics_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def metrics_of_another_task(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """Metrics of the final evaluation that the task does not have."""
     task = task_of(spec)
     if task is None or spec.data is None or own_loop(spec):
         return
     for index, name in enumerate(spec.evaluation.metrics or ()):
-        if name in METRICS and task not in METRICS[name].tasks:
+        if name in known.metrics and task not in known.metrics[name].tasks:
             yield BrokenRule(
-                f"{name} is no metric of {task}, which has {listed(metrics.names(task))}: take it out"
+                f"{name} is no metric of {task}, which has {listed(names(task, among=known.metrics))}: take it out"
                 + (", or set data.task" if facts(spec.data).task is None else ""),
                 ("evaluation", "metrics", index),
             )
@@ -119,9 +155,9 @@ def metrics_of_no_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
-def _of_gate(spec: TrainingJobSpec, gate: Gate) -> str | None:
+def _of_gate(spec: TrainingJobSpec, gate: Gate, known: Known) -> str | None:
     part, name = gate.part_and_name
-    said = _named(spec, part, name, watched=False)
+    said = _named(spec, part, name, known, watched=False)
     if said is None and _without_rows(spec, part):
         said = f"the {part} part is empty: set data.split.{part} above 0, or take a metric of another part"
     chosen = spec.evaluation.metrics
@@ -130,18 +166,18 @@ def _of_gate(spec: TrainingJobSpec, gate: Gate) -> str | None:
     return said
 
 
-def gates(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def gates(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """Gates on what is not there."""
     for index, gate in enumerate(spec.evaluation.gates or () if not own_loop(spec) else ()):
-        said = _of_gate(spec, gate)
+        said = _of_gate(spec, gate, known)
         if said is not None:
             yield BrokenRule(said, ("evaluation", "gates", index, "metric"))
 
 
-def bounds_beyond_reach(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def bounds_beyond_reach(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """Bounds that no value of the metric meets, as 95 for an accuracy."""
     for index, gate in enumerate(spec.evaluation.gates or () if not own_loop(spec) else ()):
-        metric = METRICS.get(gate.part_and_name[1])
+        metric = known.metrics.get(gate.part_and_name[1])
         if metric is None:
             continue
         here = ("evaluation", "gates", index)
@@ -171,12 +207,6 @@ def gates_against_each_other(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                 )
 
 
-CHECKS = (
-    metric_that_is_never_there,
-    direction,
-    metrics_of_another_task,
-    metrics_of_no_rows,
-    gates,
-    bounds_beyond_reach,
-    gates_against_each_other,
-)
+OF_NAMES = (metric_that_is_never_there, direction, metrics_of_another_task, gates, bounds_beyond_reach)
+"""Those that what is known of names decides."""
+CHECKS = (*OF_NAMES, metrics_of_no_rows, gates_against_each_other)

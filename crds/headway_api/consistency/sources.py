@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import facts
-from headway_api.data import SCHEMES, Data, format_of
+from headway_api.columns import Role
+from headway_api.consistency.facts import columns_of, facts, written_as
+from headway_api.data import SCHEMES, TABLES, Data, format_of
 from headway_api.reading import CSV_ONLY
 from headway_api.wording import nearest, shown
 
@@ -39,6 +40,8 @@ def _all_uris(spec: TrainingJobSpec) -> Iterator[tuple[tuple[str | int, ...], st
     """Each place that the spec names, of data, of results, and of results to compare with."""
     if spec.data is not None:
         yield from _uris(spec.data)
+        if spec.data.source.labels is not None:
+            yield ("data", "source", "labels", "file"), spec.data.source.labels.file
     if spec.storage is not None and spec.storage.uri is not None:
         yield ("storage", "uri"), spec.storage.uri
     for index, gate in enumerate(spec.evaluation.gates or ()):
@@ -128,10 +131,11 @@ def reading_of_no_text(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """How text is read, where there is none."""
     if spec.data is None or spec.data.read is None:
         return
-    known, here = facts(spec.data), ("data", "read")
-    if (known.format is not None or not known.has_columns) and known.format not in _TEXT_FORMATS:
-        yield BrokenRule(f"read is for csv and jsonl, but the source is {known.name}: take read out", here)
-    elif known.format == "jsonl":
+    known, form, here = facts(spec.data), written_as(spec.data), ("data", "read")
+    if (form is not None or not known.has_columns) and form not in _TEXT_FORMATS:
+        held = f"the source is {known.name}" if spec.data.source.labels is None else f"the labels are {form}"
+        yield BrokenRule(f"read is for csv and jsonl, but {held}: take read out", here)
+    elif form == "jsonl":
         for field in CSV_ONLY:
             if getattr(spec.data.read, field) is not None:
                 yield BrokenRule(f"{field} is for csv, but the source is jsonl: take {field} out", (*here, field))
@@ -150,7 +154,69 @@ def task_of_another_source(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
+_BESIDE: tuple[Role, ...] = ("target", "weight", "group", "time", "fold", "ignore")
+
+
+def labels_of_no_table(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Labels in a file that is no table, or beside what learns no label."""
+    labels = spec.data.source.labels if spec.data is not None else None
+    if spec.data is None or labels is None:
+        return
+    here, form, source = ("data", "source", "labels"), format_of(labels.file), spec.data.source
+    if source.builtin is not None or source.format not in (None, "imageFolder"):
+        beside = "the built-in " + source.builtin.name if source.builtin is not None else source.format
+        yield BrokenRule(f"labels is a table beside images, but the source is {beside}: take labels out", here)
+        return
+    if ".." in labels.file.split("/"):
+        yield BrokenRule(
+            f"{_told(labels.file)} holds '..', and stays within the images' folder: put the file there, or write its"
+            " full path",
+            (*here, "file"),
+        )
+    if not spec.data.target_names and spec.data.task != "reconstruction":
+        yield BrokenRule(
+            "target is missing: name the column of the labels to predict, as a table holds many", ("data", "target")
+        )
+    if form not in TABLES:
+        what = f"is {form}" if form is not None else "has no ending that tells its format"
+        yield BrokenRule(
+            f"{_told(labels.file)} {what}: labels are in a csv, parquet or jsonl file, whose name ends so",
+            (*here, "file"),
+        )
+    if labels.image_column is not None and labels.image_column in spec.data.target_names:
+        yield BrokenRule(
+            f"{shown(labels.image_column)} is the target, and cannot name the images, too: name another column",
+            (*here, "imageColumn"),
+        )
+    if spec.data.task == "reconstruction":
+        yield BrokenRule(
+            "labels have no effect, as a reconstruction learns the images themselves: take labels out, or correct"
+            " data.task",
+            here,
+        )
+
+
+def features_beside_images(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A column of labels that is to be learnt from."""
+    data = spec.data
+    if data is None or data.source.labels is None:
+        return
+    for name, column in columns_of(data).items():
+        if column.role in _BESIDE or (column.role is None and (name in data.target_names or column.kind == "id")):
+            continue
+        if name == data.source.labels.image_column:
+            said = "names the images, so it has no kind and no role: take it out of columns"
+        else:
+            said = (
+                "is beside images, and a model learns from the images alone: write role:"
+                f" {', '.join(_BESIDE[:-1])} or ignore, or take it out"
+            )
+        yield BrokenRule(said, ("data", "columns", name))
+
+
 CHECKS = (
+    labels_of_no_table,
+    features_beside_images,
     unknown_scheme,
     credentials_in_the_clear,
     credentials_for_nothing,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import facts, own_loop, task_of
+from headway_api.consistency.known import OWN, Known
 from headway_api.metrics import RECONSTRUCTION
-from headway_api.model import MODELS, Rows, TransformerOptions, estimator_of, parse_options
+from headway_api.model import Rows, TransformerOptions, estimator_of, parse_options
 from headway_api.training import Optimizer
 
 if TYPE_CHECKING:
@@ -25,24 +26,24 @@ _HELD: Mapping[Rows, str] = MappingProxyType(
 """How messages call what a source holds."""
 
 
-def model_of_other_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def model_of_other_rows(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A model that cannot take what the source holds."""
-    entry = MODELS.get(spec.model.name or "") if spec.model is not None else None
+    entry = known.models.get(spec.model.name or "") if spec.model is not None else None
     if spec.data is None or spec.model is None or entry is None or own_loop(spec):
         return
-    known = facts(spec.data)
-    if known.rows is not None and not known.may_hold & entry.takes:
-        fitting = [name for name, other in MODELS.items() if known.rows in other.takes]
+    source = facts(spec.data)
+    if source.rows is not None and not source.may_hold & entry.takes:
+        fitting = [name for name, other in known.models.items() if source.rows in other.takes]
         yield BrokenRule(
-            f"{spec.model.name} is for {' and '.join(_ROWS[rows] for rows in sorted(entry.takes))}, but {known.name}"
-            f" holds {_HELD[known.rows]}: write {' or '.join(fitting)}, or give other data",
+            f"{spec.model.name} is for {' and '.join(_ROWS[rows] for rows in sorted(entry.takes))}, but {source.name}"
+            f" holds {_HELD[source.rows]}: write {' or '.join(fitting)}, or give other data",
             ("model", "name"),
         )
 
 
-def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def model_of_another_task(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A model that cannot learn what is to be learnt."""
-    entry = MODELS.get(spec.model.name or "") if spec.model is not None else None
+    entry = known.models.get(spec.model.name or "") if spec.model is not None else None
     task = task_of(spec)
     if spec.data is None or spec.model is None or entry is None or own_loop(spec):
         return
@@ -57,7 +58,7 @@ def model_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         return
     if spec.data is not None and facts(spec.data).rows not in (None, *entry.takes):
         return  # it cannot take the rows either, which is told there
-    fitting = [name for name, other in MODELS.items() if task in other.tasks]
+    fitting = [name for name, other in known.models.items() if task in other.tasks]
     yield BrokenRule(
         f"{spec.model.name} is for {' and '.join(sorted(entry.tasks))}, but data.task is {task}: write"
         f" {' or '.join(fitting)}, or correct data.task",
@@ -79,9 +80,9 @@ def heads_without_equal_shares(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
-def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def batch_without_a_row_for_each(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """Fewer rows a step than training processes."""
-    if spec.training is None or own_loop(spec) or estimator_of(spec.model) is not None:
+    if spec.training is None or own_loop(spec) or estimator_of(spec.model, known.models) is not None:
         return
     size, workers = spec.training.batch_size, spec.workers
     if size < workers.world_size:
@@ -95,9 +96,9 @@ def batch_without_a_row_for_each(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
-def momentum_of_adamw(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+def momentum_of_adamw(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A momentum that nothing reads."""
-    if spec.training is None or own_loop(spec) or estimator_of(spec.model) is not None:
+    if spec.training is None or own_loop(spec) or estimator_of(spec.model, known.models) is not None:
         return
     optimizer = spec.training.optimizer
     if optimizer.name != "sgd" and optimizer.momentum != Optimizer().momentum:
@@ -120,11 +121,6 @@ def class_weights_without_classes(spec: TrainingJobSpec) -> Iterator[BrokenRule]
         )
 
 
-CHECKS = (
-    model_of_other_rows,
-    model_of_another_task,
-    heads_without_equal_shares,
-    batch_without_a_row_for_each,
-    momentum_of_adamw,
-    class_weights_without_classes,
-)
+OF_NAMES = (model_of_other_rows, model_of_another_task, batch_without_a_row_for_each, momentum_of_adamw)
+"""Those that what is known of names decides."""
+CHECKS = (*OF_NAMES, heads_without_equal_shares, class_weights_without_classes)

@@ -37,6 +37,20 @@ def test_a_valid_file_is_said_to_be_valid(tmp_path: Path) -> None:
     assert (done.exit_code, done.output) == (0, f"{file}:1: TrainingJob a is valid\n")
 
 
+def test_names_of_other_packages_are_said_to_be_not_judged(tmp_path: Path) -> None:
+    data = "data: {source: {builtin: {name: iris}}}"
+    spec = f"{{{data}, model: {{name: acme.net}}, evaluation: {{metrics: [acme.brier]}}, training: {{}}}}"
+    file = write(tmp_path, "a.yaml", JOB.replace("{training: {entrypoint: 'a:b'}}", spec))
+    done = call("validate", file)
+    assert (done.exit_code, done.output) == (
+        0,
+        f"{file}:1: TrainingJob a is valid, but acme.net (spec.model.name) and acme.brier (spec.evaluation.metrics[0])"
+        " are other packages', which were not looked at here: whether the image has them is told when the job begins\n",
+    )
+    told = json.loads(call("validate", "-o", "json", file).stdout)
+    assert told[0]["notJudged"][0] == {"line": 1, "field": "spec.model.name", "name": "acme.net"}
+
+
 def test_all_files_are_checked_and_one_mistake_is_enough_to_fail(tmp_path: Path) -> None:
     bad, good = write(tmp_path, "bad.yaml", JOB.replace("a:b", "a")), write(tmp_path, "good.yaml", JOB)
     done = call("validate", bad, good)
@@ -73,6 +87,7 @@ def test_json_is_for_programs(tmp_path: Path) -> None:
             "file": file,
             "valid": False,
             "documents": 1,
+            "notJudged": [],
             "skipped": [{"line": 1, "document": "Secret"}],
             "problems": [
                 {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contradictions import CONTRADICTIONS, OWN_LOOP, SALES, TABLE, UNLABELLED, Contradiction
+from contradictions import CONTRADICTIONS, LABELLED, OWN_LOOP, SALES, TABLE, UNLABELLED, Contradiction
 from headway_api.consistency import CHECKS
 from headway_api.job import TrainingJob
 from headway_api.understand import understand
@@ -155,6 +155,20 @@ def test_each_check_finds_something_in_the_table(check: Any) -> None:
         {**UNLABELLED, "data": {"source": {"uri": "cats", "format": "imageFolder"}, "task": "reconstruction"}},
         {**UNLABELLED, "model": {"name": "autoencoder", "options": {"variational": True, "beta": 0.5}}},
         {**UNLABELLED, "model": {"name": "acme.flow"}},
+        {
+            **LABELLED,
+            "evaluation": {"metrics": ["acme.brier"], "gates": [{"name": "a", "metric": "acme.brier", "max": 1}]},
+        },
+        {**LABELLED, "training": {"checkpoint": {"metric": "validation/acme.brier", "mode": "max"}}},
+        {**LABELLED, "model": {"name": "cnn"}, "data": {**LABELLED["data"], "task": "regression"}},
+        {
+            **LABELLED,
+            "data": {
+                **LABELLED["data"],
+                "read": {"delimiter": ";"},
+                "columns": {"patient": {"role": "group", "kind": "id"}, "species": {"kind": "category"}},
+            },
+        },
     ],
     ids=str,
 )

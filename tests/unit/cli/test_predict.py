@@ -243,6 +243,7 @@ def test_a_model_of_images_takes_a_folder_of_them_resized_and_in_colour_as_in_tr
     (tmp_path / "new/deeper").mkdir(parents=True)
     for name, image in images.items():
         image.save(tmp_path / "new" / name)
+    (tmp_path / "new/labels.csv").write_text("file,label\na.png,cat\n")  # as beside the images of a training
     answer = _predict(run, str(tmp_path / "new"), "-o", str(tmp_path / "said.jsonl"))
     assert answer.exit_code == 0, answer.output
     said = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]

@@ -457,5 +457,7 @@ def test_a_graph_that_is_not_the_model_is_a_fault_and_no_model(store: Store, mon
     member = fit.build_member(place)
     own = member.outputs
     monkeypatch.setattr(member, "outputs", lambda x: own(x) * 0.9)
-    with pytest.raises(RuntimeError, match="the graph of the fitted model differs from scikit-learn's by 0"):
+    with pytest.raises(
+        RuntimeError, match="the graph of the fitted model differs from what the model itself says by 0"
+    ):
         fit.fitted(place, member)

@@ -254,7 +254,7 @@ def test_a_training_process_holds_all_gpus_that_it_is_lent(monkeypatch: pytest.M
 def test_what_a_fit_by_scikit_learn_has_no_use_for_is_told(workers: Workers, words: tuple[str, ...]) -> None:
     told = idle_beside("linear", workers)
     assert told is not None
-    assert told.startswith("linear is fitted by scikit-learn in one process on its CPU, which has no use for ")
+    assert told.startswith("linear is fitted in one process on its CPU, which has no use for ")
     assert not [each for each in words if each not in told], told
 
 

@@ -145,7 +145,7 @@ def test_the_same_image_in_two_classes_or_two_parts_is_said(tmp_path: Path) -> N
 
 def test_labels_in_a_table_beside_images_are_not_passed_over(tmp_path: Path) -> None:
     (_folder(tmp_path) / "labels.csv").write_text("file,label\n")
-    with pytest.raises(UserError, match="a table of labels beside images is not read"):
+    with pytest.raises(UserError, match=r"a table of labels beside images is named in data\.source\.labels"):
         _load(tmp_path)
 
 

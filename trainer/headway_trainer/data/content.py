@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,15 @@ class TableContent:
     scratch: Scratch = MEMORY
     """Where the columns lie."""
 
+    def at(self, index: npt.NDArray[np.int64]) -> TableContent:
+        """The rows of these numbers, in their order."""
+        return replace(
+            self,
+            table=self.table.take(pa.array(index)),
+            kept=index if self.kept is None else self.kept[index],
+            parts=None if self.parts is None else self.parts[index],
+        )
+
     def where(self, row: int) -> str:
         """Row number row (from 0) of the table as people find it: counted from 1 in its file, without a header."""
         if self.kept is not None:
@@ -106,7 +115,10 @@ class ArrayContent:
     y: npt.NDArray[Any]
     content_hash: str
     target: str
-    """How messages call the targets."""
+    """How messages call the targets; where a table beside has them, the features."""
+    beside: TableContent | None = None
+    """Columns beside the features, of as many rows: the targets, and what weighs or divides the rows. y is then empty,
+    (rows, 0)."""
     class_names: list[str] | None = None
     """The names of the labels 0, 1, ... in y."""
     feature_names: list[str] | None = None

@@ -98,8 +98,9 @@ def examine(
     problems are collected instead.
     """
     known = Examined(Schema(), warnings=list(content.warnings), notes=list(content.notes))
-    if isinstance(content, TableContent):
-        _resolve(known, spec, content, strict=strict)
+    table = content if isinstance(content, TableContent) else content.beside
+    if table is not None:
+        _resolve(known, spec, table, strict=strict, learns=table is content)
     if tokens:
         _require_text(known, content, strict=strict)
     try:
@@ -115,10 +116,10 @@ def examine(
         if strict:
             raise
         known.problems.append(str(error))
-    if isinstance(content, ArrayContent):
-        known.schema = Schema(columns=array_columns(content, known.target))
-    elif known.target is not None:
+    if known.target is not None and table is not None:
         known.schema = told_as_target(known.schema, known.target)
+    if isinstance(content, ArrayContent):
+        known.schema = Schema(columns=[*array_columns(content, known.target), *known.schema.columns])
     if known.plan is not None:
         # What stands beside a target in its row is not seen when the target is forecast, so nothing there leaks.
         known.warnings += known.plan.warnings
@@ -151,8 +152,8 @@ def profile_of(known: Examined, content: TableContent | ArrayContent) -> Profile
     )
 
 
-def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool) -> None:
-    """Tell what each column of a table is."""
+def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool, learns: bool) -> None:
+    """Tell what each column of a table is; learns: whether the features are there."""
     names = spec.target_names
     if not names and strict and spec.task != "reconstruction":
         shown = listed([repr(name) for name in content.table.column_names])
@@ -167,7 +168,7 @@ def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool
         scratch=content.scratch,
     )
     # A forecast learns from the targets' own past, if from nothing else.
-    nothing = _nothing_left(resolved) if spec.task != "forecasting" else None
+    nothing = _nothing_left(resolved) if learns and spec.task != "forecasting" else None
     if strict:
         resolved.check()
         if nothing:
@@ -215,21 +216,23 @@ def _target(spec: Data, content: TableContent | ArrayContent, known: Examined) -
     """The target, encoded; none where the spec names none, though it has to."""
     if spec.task == "reconstruction":
         return themselves(len(content.x) if isinstance(content, ArrayContent) else len(content.table))
-    if isinstance(content, ArrayContent):
+    images = isinstance(content, ArrayContent) and content.x.ndim > 2  # noqa: PLR2004 - rows and features
+    if isinstance(content, ArrayContent) and content.beside is None:
         if content.classes_only and spec.task == "regression":
             raise UserError(
                 f"{content.target} is a class, but data.task is regression: set data.task to classification"
             )
-        images = content.x.ndim > 2  # noqa: PLR2004 - rows and features
         return targets.encode(content.y, spec.task, content.target, content.class_names, images=images)
     columns = known.schema.of("target")
     if not columns or known.table is None:
         return None
     names = [column.name for column in columns]
     called, _ = _called(content, known, len(names))
-    values = [_target_values(known.table[column.name], column, content, spec) for column in columns]
+    table = content if isinstance(content, TableContent) else content.beside
+    assert table is not None  # noqa: S101 - arrays without one were looked at
+    values = [_target_values(known.table[column.name], column, table, spec) for column in columns]
     if len(values) == 1:
-        return targets.encode(values[0], _task(spec, columns[0]), called)
+        return targets.encode(values[0], _task(spec, columns[0]), called, images=images)
     if odd := [name for name, array in zip(names, values, strict=True) if array.dtype.kind not in "iufb"]:
         raise UserError(f"the target column {odd[0]!r} is text: several targets must all be numbers, so name one")
     matrix = np.stack([array.astype(np.float64) for array in values], axis=1)
@@ -240,7 +243,7 @@ def _called(content: TableContent | ArrayContent, known: Examined, outputs: int)
     """How messages call the target, and the names of its outputs."""
     if not outputs:
         return "the target", []
-    if isinstance(content, ArrayContent):
+    if isinstance(content, ArrayContent) and content.beside is None:
         return content.target, ["target"] if outputs == 1 else [f"target[{index}]" for index in range(outputs)]
     names = list(known.schema.names("target"))
     return f"the target column{'s' if len(names) > 1 else ''} {listed([repr(name) for name in names])}", names
@@ -353,7 +356,7 @@ def _check_parts(
     """What is to be said of the parts: classes that are not there, rows that are there twice, leaks."""
     warnings, notes = _classes_in_parts(spec, target, parts)
     notes += [] if content.parts is None else [_given_parts(spec, content.parts, parts)]
-    if known.table is not None:
+    if isinstance(content, TableContent) and known.table is not None:
         learnt = known.table.select([*known.features, *known.schema.names("target")])
         hashes = row_hashes(learnt)
         notes += equal_columns_note(equal_columns(known.table, known.features))
@@ -408,7 +411,8 @@ def _classes_in_parts(spec: Data, target: Target, parts: Parts) -> tuple[list[st
 
 def where_of(content: TableContent | ArrayContent) -> Callable[[int], str]:
     """How a row, by its number, is told to people."""
-    return content.where if isinstance(content, TableContent) else lambda row: f"row {row + 1}"
+    table = content if isinstance(content, TableContent) else content.beside
+    return table.where if table is not None else lambda row: f"row {row + 1}"
 
 
 def _uri(content: TableContent) -> str:

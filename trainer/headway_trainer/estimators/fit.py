@@ -21,6 +21,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.estimators.base import Place
 from headway_trainer.estimators.form import Form, Linear
 from headway_trainer.estimators.member import Features, Member
+from headway_trainer.estimators.package_member import PackageMember
 from headway_trainer.export.record import Parity
 from headway_trainer.kept_results import digest_of
 from headway_trainer.registry import MODELS
@@ -63,6 +64,8 @@ def build_member(place: Place) -> Member:
             f"model.name {name} takes each of an image's numbers for a feature, at most {MOST_IMAGE_FEATURES:,} of "
             f"them, and an image of this data has {shape}: set model.name to cnn, or give smaller images"
         )
+    if name not in MODELS.own:
+        return PackageMember(name, spec.model.options, place.info, seed=spec.seed, threads=place.threads)
     member: Member = MODELS.of(name)(
         place.info, parse_options(name, spec.model.options), seed=spec.seed, threads=place.threads
     )
@@ -70,10 +73,12 @@ def build_member(place: Place) -> Member:
 
 
 def digest(place: Place) -> str:
-    """Identifies a fit: the model, its options and seed, and the rows."""
+    """Identifies a fit: the model, its options and seed, the rows, and the version of another package."""
     spec, info = place.run.spec, place.info
     weights = (spec.training or Training()).class_weights
-    return digest_of(spec.model or "", spec.seed, weights, info.digest, info.content_hash)
+    name = spec.model.name if spec.model is not None else None
+    version = [] if name is None or name in MODELS.own else [MODELS.version(name)]
+    return digest_of(spec.model or "", spec.seed, weights, info.digest, info.content_hash, *version)
 
 
 def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
@@ -81,7 +86,7 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
 
     Raises UserError where the memory would not do for it.
     """
-    from headway_trainer.export.estimator_body import BodyModule, estimator_body
+    from headway_trainer.export.estimator_body import BodyModule, body_of
 
     rows, features = place.info.rows["train"], place.info.features
     taken = member.memory(rows, features) + 4 * rows * features  # pages of the file are read into memory, too
@@ -97,7 +102,7 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
     # Here, as the number of OpenMP's threads is that of the thread that sets it.
     with threadpoolctl.threadpool_limits(place.threads):
         form = member.fit(x, y.numpy(), None if weights is None else weights.numpy().astype(np.float64))
-        body = estimator_body(form, place.info.input_shape).SerializeToString()
+        body = body_of(form, place.info, name or "")
         notes = [*member.notes, *_compared(place, member, BodyModule(body, place.threads))]
         files = {BODY_FILE: body} | _says(place, member)
     fit = Fit(digest=digest(place), iterations=member.done, parameters=_parameters(form), notes=notes)
@@ -127,7 +132,8 @@ def _says(place: Place, member: Member) -> dict[str, bytes]:
 
 
 def _compared(place: Place, member: Member, module: torch.nn.Module) -> list[str]:
-    """Both models on rows of all parts; a sentence where they name other classes. Raises RuntimeError for more.
+    """Both models on rows of all parts; a sentence where they name other classes. Raises RuntimeError for more, or
+    UserError where the model is another package's.
 
     The graph computes in 32 bits and scikit-learn in 64: no row takes another way through a tree for that, but two
     classes that are equally likely but for the last bit may change places.
@@ -144,20 +150,24 @@ def _compared(place: Place, member: Member, module: torch.nn.Module) -> list[str
         found = outputs.softmax(dim=1) if place.info.classes is not None else outputs
         parity = difference(member.outputs(x), found.numpy(), classes=place.info.classes is not None)
         if not parity.holds:
-            raise RuntimeError(_other(parity, split))
+            error = (
+                RuntimeError if place.run.spec.model is None or place.run.spec.model.name in MODELS.own else UserError
+            )
+            raise error(_other(parity, split))
         rows, odd = rows + len(x), odd + round((1 - parity.agreement) * len(x))
     if not odd:
         return []
     return [
-        f"Of {rows:,} rows, model.onnx names another class than scikit-learn's model for {odd:,}: it computes in 32 "
+        f"Of {rows:,} rows, model.onnx names another class than the fitted model itself for {odd:,}: it computes in 32 "
         "bits, and for these two classes are as likely as each other."
     ]
 
 
 def _other(parity: Parity, split: str) -> str:
     by = "something that is no number" if parity.max_difference is None else f"{parity.max_difference:.3g}"
-    return f"the graph of the fitted model differs from scikit-learn's by {by} on the {split} part"
+    return f"the graph of the fitted model differs from what the model itself says by {by} on the {split} part"
 
 
-def _parameters(form: Form) -> int | None:
-    return form.raw.weights.size + form.raw.bias.size if isinstance(form.raw, Linear) else None
+def _parameters(form: object) -> int | None:
+    linear = form.raw if isinstance(form, Form) else None
+    return linear.weights.size + linear.bias.size if isinstance(linear, Linear) else None

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import torch
 
-from headway_api.metrics import METRICS
+from headway_api.consistency.metrics import named_of_packages
+from headway_api.metrics import is_scalar
 from headway_api.training import Training
 from headway_trainer.data.batches import Feed
 from headway_trainer.data.info import SPLITS, Split
@@ -72,7 +73,8 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
     Raises UserError for a model that gives no finite numbers.
     """
     task = fitted.program.task
-    names = chosen_metrics(task, place.run.spec.evaluation.metrics)
+    spec = place.run.spec
+    names = chosen_metrics(task, spec.evaluation.metrics, list(named_of_packages(spec)))
     judged: dict[Split, Evaluation] = {}
     notes: list[str] = []
     feed = Feed(place.info, place.device, read_series(place.store, place.info))
@@ -81,7 +83,7 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
         judged[split] = evaluate(
             fitted.program,
             shard,
-            metrics=names if split == "test" else [name for name in names if METRICS[name].scalar],
+            metrics=names if split == "test" else [name for name in names if is_scalar(name)],
             ranks=place.group,
             batch_size=fitted.batch_size,
             context=fitted.context,
@@ -112,7 +114,7 @@ def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float
     shard, _ = _shard(place, "test")
     gates = place.run.spec.evaluation.gates or ()
     compared = {gate.part_and_name[1] for gate in gates if gate.against is not None and gate.against.baseline}
-    metrics = [name for name in names if METRICS[name].scalar and (name not in task.costly or name in compared)]
+    metrics = [name for name in names if is_scalar(name) and (name not in task.costly or name in compared)]
     features = _feature_means(place) if place.info.task == "reconstruction" else None
     # Without a need for them, the targets stand for the rows: what is in them does not matter.
     rows = shard if features is not None else replace(shard, x=shard.y)
@@ -134,7 +136,7 @@ def _naive(place: Place, task: Task, names: Sequence[str], feed: Feed) -> dict[s
         return {}
     shard, _ = _shard(place, "test")
     # By the mean absolute error they are compared with the model.
-    metrics = list(dict.fromkeys([*(name for name in names if METRICS[name].scalar), "mae"]))
+    metrics = list(dict.fromkeys([*(name for name in names if is_scalar(name)), "mae"]))
     told: dict[str, dict[str, float | None]] = {}
     for name, model in naive_forecasts(place.info).items():
         program = Supervised(model, task)

@@ -1,4 +1,4 @@
-"""What each of scikit-learn's models has in common here."""
+"""What each model that an estimator fits has in common."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from headway_trainer.data.info import DataInfo
 from headway_trainer.errors import UserError
-from headway_trainer.estimators.form import Floats, Form
+from headway_trainer.estimators.form import Floats
 
 Features = npt.NDArray[np.float32]
 """(rows, features), C order."""
@@ -30,14 +30,17 @@ class Member(Protocol):
     def memory(self, rows: int, features: int) -> int:
         """About how many bytes the fit takes beside the features as they are given, for rows of so many features."""
 
-    def fit(self, x: Features, y: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> Form:
+    def fit(self, x: Features, y: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> Any:
         """Fit to the rows. y: labels (rows,), or standardised targets (rows,) or (rows, targets); weights (rows,).
+
+        Returns what was fitted as a Form; or, of another package, as an onnx.ModelProto from `features`, float
+        (N, *input_shape), to `outputs`, float (N, outputs): standardised targets, or logits of the classes.
 
         Called once. Raises UserError for data that it cannot be fitted to.
         """
 
     def outputs(self, x: Features) -> Floats:
-        """What scikit-learn's own model says: probabilities (rows, classes), or standardised targets
+        """What the fitted model itself says: probabilities (rows, classes), or standardised targets
         (rows, targets)."""
 
 

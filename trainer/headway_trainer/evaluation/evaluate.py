@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_api.catalogue import of_another_package
 from headway_trainer.data.batches import Batch
 from headway_trainer.data.stored import StoredRows
 from headway_trainer.errors import UserError
@@ -18,8 +19,10 @@ from headway_trainer.metrics import Metrics, Ranks
 from headway_trainer.metrics.base import finite
 from headway_trainer.metrics.classes import MATRIX_CLASSES, MOST_CONFUSIONS, ConfusionCounts
 from headway_trainer.metrics.forecasts import ForecastErrors
+from headway_trainer.metrics.packages import PackageValues
 from headway_trainer.metrics.ranking import Ranking
 from headway_trainer.programs import JudgedRows, Program
+from headway_trainer.registry import package_metric
 from headway_trainer.report.model import Confusion
 from headway_trainer.tasks import Task
 from headway_trainer.tasks.base import ForecastPrediction, ValuePrediction
@@ -59,16 +62,30 @@ class Shard:
     """float32 (rows,); without them each row's loss counts 1."""
 
 
-def chosen_metrics(task: Task, metrics: Sequence[str] | None) -> tuple[str, ...]:
-    """The metrics to compute: all that fit the task where none is named. Raises UserError for one that does not."""
+def chosen_metrics(task: Task, metrics: Sequence[str] | None, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """The metrics to compute: all of Headway's that fit the task where none is named, and others, which are named
+    elsewhere in the spec, of other packages. Raises UserError for one that does not fit."""
+    for name in dict.fromkeys((*(metrics or ()), *others)):
+        if of_another_package(name):
+            _refuse_other_task(task, name)
     for index, name in enumerate(metrics or ()):
-        if name != "loss" and name not in task.metric_names:
+        if name != "loss" and name not in task.metric_names and not of_another_package(name):
             raise UserError(
                 f"evaluation.metrics[{index}]: {name} does not fit this {task.name} of {task.outputs} outputs, "
                 f"which has {', '.join(('loss', *task.metric_names))}: take it out, or set data.task"
             )
     # The loss is always there.
-    return tuple(name for name in metrics if name != "loss") if metrics else task.metric_names
+    chosen = tuple(name for name in metrics if name != "loss") if metrics else task.metric_names
+    return tuple(dict.fromkeys((*chosen, *others)))
+
+
+def _refuse_other_task(task: Task, name: str) -> None:
+    tasks = package_metric(name).tasks
+    if task.name not in tasks:
+        raise UserError(
+            f"{name} is a metric of {' and '.join(sorted(tasks))}, and this is a {task.name}, which has"
+            f" {', '.join(('loss', *task.metric_names))}: take it out, or set data.task"
+        )
 
 
 def evaluate(
@@ -91,7 +108,7 @@ def evaluate(
     """
     device = torch.device(device)
     model, task = program.model, program.task
-    judged = task.metrics(metrics, rows=shard.rows, device=device)
+    judged = _metrics(task, metrics, rows=shard.rows, device=device)
     was_training = model.training
     model.to(device).eval()
     batches = _Batches(program, batch_size, context, device, feed or _as_it_is(device), after_batch)
@@ -103,6 +120,16 @@ def evaluate(
     finally:
         model.train(was_training)
     return _told(judged, task, shard.rows)
+
+
+def _metrics(task: Task, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:
+    """The task's metrics of these names, and those of other packages."""
+    judged = task.metrics([name for name in names if not of_another_package(name)], rows=rows, device=device)
+    for name in names:
+        if of_another_package(name):
+            values = PackageValues(name, package_metric(name), task.compared)
+            judged.add(name, values, values.value)
+    return judged
 
 
 def _told(judged: Metrics, task: Task, rows: int) -> Evaluation:

@@ -11,9 +11,11 @@ import onnxruntime
 import torch
 from torch import nn
 
+from headway_trainer.data.info import DataInfo
+from headway_trainer.errors import UserError
 from headway_trainer.estimators.form import LEAST_PROBABILITY, Form, Linear, Trees
-from headway_trainer.export.body import FEATURES, OUTPUTS
-from headway_trainer.export.graph import OnnxGraph
+from headway_trainer.export.body import FEATURES, OUTPUTS, reason
+from headway_trainer.export.graph import IR_VERSION, OnnxGraph, opsets
 
 _LEAST = np.array(math.log(LEAST_PROBABILITY), np.float32)
 
@@ -28,6 +30,53 @@ def estimator_body(form: Form, input_shape: tuple[int, ...]) -> onnx.ModelProto:
     raw = _linear(graph, x, form.raw) if isinstance(form.raw, Linear) else _trees(graph, x, form.raw)
     outputs = raw if form.gives == "values" else _logarithms(graph, raw, form)
     return graph.model({OUTPUTS: (outputs, "float", (form.outputs,))})
+
+
+def body_of(fit: object, info: DataInfo, name: str) -> bytes:
+    """The graph of what the model of this name was fitted to: of a Form, or the graph itself that another package's
+    estimator gives. Raises UserError for a graph that does not fit, and for what is none: without one nothing can be
+    kept, judged or served."""
+    if isinstance(fit, Form):
+        return _bytes(estimator_body(fit, info.input_shape))
+    if not isinstance(fit, onnx.ModelProto):
+        raise UserError(
+            f"model.name {name}: fit gave a {type(fit).__name__}: it must give an onnx.ModelProto, or a Form of "
+            "headway_trainer.estimators.form, as a model without a graph cannot be exported"
+        )
+    try:
+        return _bytes(_checked(fit, info))
+    except ValueError as error:
+        raise UserError(f"model.name {name}: the graph that fit gave {error}") from error
+
+
+def _bytes(graph: onnx.ModelProto) -> bytes:
+    data: bytes = graph.SerializeToString()
+    return data
+
+
+def _checked(graph: onnx.ModelProto, info: DataInfo) -> onnx.ModelProto:
+    """A package's graph in the operators of ours. Raises ValueError, with a clause, for one that does not fit."""
+    given = [one.name for one in graph.graph.input], [one.name for one in graph.graph.output]
+    if given != ([FEATURES], [OUTPUTS]):
+        raise ValueError(f"takes {given[0]} and gives {given[1]}: name its input {FEATURES}, and its output {OUTPUTS}")
+    ours = {one.domain: one.version for one in opsets()}
+    theirs = {one.domain: one.version for one in graph.opset_import}
+    if other := [
+        f"{domain or 'ai.onnx'} {version}" for domain, version in theirs.items() if ours.get(domain) != version
+    ]:
+        wanted = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in ours.items())
+        raise ValueError(f"has the operators of {', '.join(other)}: make it with {wanted}")
+    graph = onnx.ModelProto.FromString(graph.SerializeToString())  # the package's own stays as it is
+    graph.ir_version = IR_VERSION
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+        x = torch.zeros(2, *info.input_shape)
+        made = BodyModule(_bytes(graph), 1)(x)
+    except Exception as error:  # whatever the checker or the runtime says of it
+        raise ValueError(f"cannot be run: {reason(error)}") from error
+    if made.shape != (len(x), info.outputs) or made.dtype != torch.float32:
+        raise ValueError(f"gives {made.dtype} {tuple(made.shape)} for 2 rows: it must give float32 (2, {info.outputs})")
+    return graph
 
 
 def _linear(graph: OnnxGraph, x: str, form: Linear) -> str:

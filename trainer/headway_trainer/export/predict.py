@@ -90,8 +90,10 @@ class Predictor:
 
         Raises UserError, naming file and column, for rows that the model cannot take; StorageError.
         """
-        files = find_files(rows, None, None)
         chain = self.info.data.transforms if self.info.data is not None else None
+        of_images = isinstance(chain, ArrayChain) and len(chain.input_shape) == _IMAGE_AXES
+        # A table beside images may have their labels, which nobody needs here.
+        files = find_files(rows, None, None, prefer="imageFolder" if of_images else None)
         if isinstance(chain, TableChain):
             if files.format not in ("csv", "parquet", "jsonl"):
                 raise UserError(
@@ -101,10 +103,10 @@ class Predictor:
             return self._tables(files, chain) if forecast_info is None else self._forecasts(files, chain, forecast_info)
         if not isinstance(chain, ArrayChain):
             raise UserError(f"{MODEL_INFO_FILE} says nothing of the rows that the model was trained on")
-        if files.format == "imageFolder" and len(chain.input_shape) == _IMAGE_AXES:
+        if files.format == "imageFolder" and of_images:
             return self._images(files, chain)
         if files.format != "npz":
-            images = ", or images" if len(chain.input_shape) == _IMAGE_AXES else ""
+            images = ", or images" if of_images else ""
             raise UserError(f"{rows} is {files.format}; this model takes an array of an npz file{images}")
         return self._arrays(files, chain)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -78,10 +79,18 @@ class Metrics:
         device: torch.device,
     ) -> None:
         """loss: the loss of each row; make: an empty accumulator of the type."""
-        self._row_loss, self._metrics = loss, metrics
+        self._row_loss = loss
         self._loss = LossSum(device)
-        self.accumulators: dict[type[Any], Any] = {kind: make(kind) for kind in _kinds(metrics)}
-        """By their types; those that the metrics need."""
+        self.accumulators: dict[type[Any] | str, Any] = {kind: make(kind) for kind in _kinds(metrics)}
+        """By their types; those that the metrics need. Those of other packages' metrics by the metrics' names."""
+        self._values: dict[str, Callable[[], torch.Tensor]] = {
+            name: partial(metric.value, self.accumulators[metric.accumulator]) for name, metric in metrics.items()
+        }
+
+    def add(self, name: str, accumulator: Accumulator, value: Callable[[], torch.Tensor]) -> None:
+        """Take in a metric that has an accumulator of its own, before the first row."""
+        self.accumulators[name] = accumulator
+        self._values[name] = value
 
     @torch.no_grad()
     def update(
@@ -109,16 +118,14 @@ class Metrics:
         loss = self._loss.value()
         if loss is None:
             return {}
-        return {"loss": loss} | {name: float(value.mean()) for name, value in self._values().items()}
+        return {"loss": loss} | {name: float(value().mean()) for name, value in self._values.items()}
 
     def by_target(self) -> list[dict[str, float]]:
         """The metrics of each target; nothing where there is only one, or none that is told by target."""
-        several = {name: value.tolist() for name, value in self._values().items() if value.dim() and len(value) > 1}
+        values = {name: value() for name, value in self._values.items()}
+        several = {name: value.tolist() for name, value in values.items() if value.dim() and len(value) > 1}
         count = max((len(values) for values in several.values()), default=0)
         return [{name: values[index] for name, values in several.items()} for index in range(count)]
-
-    def _values(self) -> dict[str, torch.Tensor]:
-        return {name: metric.value(self.accumulators[metric.accumulator]) for name, metric in self._metrics.items()}
 
 
 def _kinds(metrics: Mapping[str, Metric]) -> list[type[Any]]:

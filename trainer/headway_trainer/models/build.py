@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import nn
 
+from headway_api.metrics import Task
 from headway_api.model import MODELS as CATALOGUE
 from headway_api.model import Model, parse_options
 from headway_trainer.data.info import DataInfo
+from headway_trainer.declared import NamedModel
 from headway_trainer.errors import UserError
 from headway_trainer.programs import Program, Supervised
-from headway_trainer.registry import MODELS
+from headway_trainer.registry import MODELS, package_model
 from headway_trainer.tasks import task_of
 
 _CHECKED_ROWS = 2
@@ -32,7 +34,8 @@ def build(spec: Model, info: DataInfo, *, load_function: Callable[[str], Callabl
         made = _named(spec, info)
     else:
         name = f"model.entrypoint {spec.entrypoint}"
-        made = _called(load_function(spec.entrypoint), spec, info, name)
+        function = load_function(spec.entrypoint)
+        made = _called(lambda: function(info, **spec.options), name)
     program = made if isinstance(made, Program) else Supervised(made, task_of(info))
     _check_shape(program.model, info, name)
     return program
@@ -45,23 +48,37 @@ def parameter_count(model: nn.Module) -> int:
 
 def _named(spec: Model, info: DataInfo) -> nn.Module | Program:
     name = spec.name or ""
-    function = MODELS.of(name)
     if name not in CATALOGUE:
-        return _called(function, spec, info, f"model.name {name}")
-    if info.task not in CATALOGUE[name].tasks:
-        fitting = [other for other, entry in CATALOGUE.items() if info.task in entry.tasks]
-        raise UserError(
-            f"model.name {name} is for {' and '.join(sorted(CATALOGUE[name].tasks))}, and this is a {info.task}: write"
-            f" {' or '.join(fitting)}, or set data.task"
-        )
-    made: nn.Module | Program = function(info, parse_options(name, spec.options))
+        return _of_package(name, spec, info)
+    refuse_other_task(name, CATALOGUE[name].tasks, info)
+    made: nn.Module | Program = MODELS.of(name)(info, parse_options(name, spec.options))
     return made
 
 
-def _called(function: Callable[..., Any], spec: Model, info: DataInfo, name: str) -> nn.Module | Program:
+def _of_package(name: str, spec: Model, info: DataInfo) -> nn.Module | Program:
+    declared = package_model(name)
+    if not isinstance(declared, NamedModel):
+        return _called(lambda: declared(info, **spec.options), f"model.name {name}")
+    refuse_other_task(name, declared.tasks, info)
+    options = declared.parse(name, spec.options)
+    return _called(lambda: declared.build(info, options), f"model.name {name}")
+
+
+def refuse_other_task(name: str, tasks: Collection[Task], info: DataInfo) -> None:
+    """Raise UserError where a model of this name, which learns these tasks, cannot learn what the data turned out to
+    be for."""
+    if info.task not in tasks:
+        fitting = [other for other, entry in CATALOGUE.items() if info.task in entry.tasks]
+        raise UserError(
+            f"model.name {name} is for {' and '.join(sorted(tasks))}, and this is a {info.task}: write"
+            f" {' or '.join(fitting)}, or set data.task"
+        )
+
+
+def _called(call: Callable[[], Any], name: str) -> nn.Module | Program:
     """What a function that is not Headway's makes of the data and the options."""
     try:
-        made = function(info, **spec.options)
+        made = call()
     except MemoryError:
         raise  # not a mistake of the function's
     except Exception as error:

@@ -8,7 +8,6 @@ from typing import Any
 from torch import distributed
 
 from headway_api import wire
-from headway_api.model import estimator_of
 from headway_api.understand import read_run_file
 from headway_trainer.data import DataInfo
 from headway_trainer.entrypoints import add_to_path
@@ -19,6 +18,7 @@ from headway_trainer.estimators.loop import LoopEstimator
 from headway_trainer.ray.device import own_device
 from headway_trainer.ray.kv_link import WorkerLink
 from headway_trainer.ray.stock import stock
+from headway_trainer.registry import estimator_name
 from headway_trainer.storage import Store
 from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.link import Link, Silence, TrainEnd, TrainProgress
@@ -63,7 +63,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _estimator(place: Place) -> Estimator:
-    if estimator_of(place.run.spec.model) is not None:
+    if estimator_name(place.run.spec.model) is not None:
         # Imported here, as scikit-learn takes a second, which nobody's first step is to wait for.
         from headway_trainer.estimators.scikit_learn import ScikitLearn
 

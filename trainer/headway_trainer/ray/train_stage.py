@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import wire
-from headway_api.model import estimator_of
 from headway_api.training import Training
 from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
@@ -25,6 +24,7 @@ from headway_trainer.ray.kv_link import DriverLink
 from headway_trainer.ray.reports import Reports
 from headway_trainer.ray.stock import ENV, stock
 from headway_trainer.ray.watchdog import Watchdog
+from headway_trainer.registry import estimator_name
 from headway_trainer.storage import Store
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
@@ -116,7 +116,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         if asked_at is None:
             raise
         raise Interrupted(f"stopped; the workers were gone before a checkpoint could be taken: {error}") from None
-    if not end.finished and estimator_of(stage.run.spec.model) is not None:
+    if not end.finished and estimator_name(stage.run.spec.model) is not None:
         raise Interrupted("stopped before the model was fitted; the next attempt fits it from the beginning")
     if not end.finished:
         raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")

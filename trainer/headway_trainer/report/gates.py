@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import Field
 
 from headway_api import metrics as catalogue
 from headway_api.base import StatusSection
 from headway_api.evaluation import Gate
+from headway_api.metrics import Better
 from headway_trainer.report.model import GateResult, Metrics
 
 BASELINE = "the baseline"
@@ -33,10 +34,16 @@ class Standards(StatusSection):
     """By the gates' names."""
 
 
-def judge(gates: Sequence[Gate], metrics: Metrics, standards: Mapping[str, Standard] | None = None) -> list[GateResult]:
+def judge(
+    gates: Sequence[Gate],
+    metrics: Metrics,
+    standards: Mapping[str, Standard] | None = None,
+    better_of: Callable[[str], Better | None] = catalogue.better,
+) -> list[GateResult]:
     """How a model with these metrics does at each gate. A metric that is not there, or no number, passes none.
 
-    standards: what gates compare with, by their names, but for the baseline, which the metrics hold.
+    standards: what gates compare with, by their names, but for the baseline, which the metrics hold; better_of: which
+    values of a metric are better.
     """
     known = {name: Standard(what=BASELINE, value=value) for name, value in metrics.baseline.items()}
     return [
@@ -46,6 +53,7 @@ def judge(gates: Sequence[Gate], metrics: Metrics, standards: Mapping[str, Stand
             known.get(gate.part_and_name[1], Standard(what=BASELINE, value=None))
             if gate.against is not None and gate.against.baseline
             else (standards or {}).get(gate.name),
+            better_of(gate.metric),
         )
         for gate in gates
     ]
@@ -78,12 +86,12 @@ def value_of(gate: Gate, metrics: Metrics) -> float | None:
     return values.get(name, metrics.reported.get(gate.metric))
 
 
-def _judge(gate: Gate, value: float | None, standard: Standard | None) -> GateResult:
+def _judge(gate: Gate, value: float | None, standard: Standard | None, better: Better | None) -> GateResult:
     enough = value is not None and (gate.min is None or value >= gate.min) and (gate.max is None or value <= gate.max)
     delta = (gate.min_delta or 0.0) if gate.against is not None else None
     other = standard.value if standard is not None else None
     if delta is not None:
-        enough = enough and value is not None and other is not None and _better_by(gate, value, other, delta)
+        enough = enough and value is not None and other is not None and _better_by(better, value, other, delta)
     return GateResult(
         name=gate.name,
         metric="/".join(gate.part_and_name),
@@ -97,9 +105,9 @@ def _judge(gate: Gate, value: float | None, standard: Standard | None) -> GateRe
     )
 
 
-def _better_by(gate: Gate, value: float, other: float, delta: float) -> bool:
+def _better_by(better: Better | None, value: float, other: float, delta: float) -> bool:
     """Whether a value is better than another by at least delta; what only rounding parts from it counts as equal."""
-    gain = other - value if catalogue.better(gate.metric) == "min" else value - other
+    gain = other - value if better == "min" else value - other
     return gain >= delta or math.isclose(gain, delta, rel_tol=1e-9, abs_tol=1e-12)
 
 

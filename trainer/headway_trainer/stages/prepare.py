@@ -12,7 +12,6 @@ from headway_api.model import tokens_of
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.preparation import source_changes
 from headway_trainer.data.read.memory import limit_bytes
-from headway_trainer.registry import MODELS
 from headway_trainer.run import Run
 from headway_trainer.stages.stage import Results
 
@@ -29,8 +28,6 @@ class Prepare:
     def run(self, spec: Data, run: Run, before: Results) -> DataInfo:  # noqa: ARG002 - it is the first
         """Prepare the rows, or find those of the attempt before."""
         model, workers, around = run.spec.model, run.spec.workers, run.around
-        if model is not None and model.name is not None:
-            MODELS.check(model.name)  # before hours of reading: the file alone does not tell what the image holds
         with run.reporter.alive_meanwhile():
             _tell_of_changes(spec, run)
             info = prepare(

@@ -13,6 +13,7 @@ from headway_trainer.export.record import ModelInfo, Provenance
 from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.report.gates import Standards, failed, judge
 from headway_trainer.report.model import CrossValidation, DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary
+from headway_trainer.resolve_names import better_of
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd
@@ -32,10 +33,11 @@ def run_result(
     metrics = Metrics.model_validate(
         end.metrics | {"by_target": end.by_target, "by_horizon": end.by_horizon, "naive": end.naive}
     )
-    gates = judge(evaluation.gates or [], metrics, standards.by_gate if standards is not None else None)
+    known = standards.by_gate if standards is not None else None
+    gates = judge(evaluation.gates or [], metrics, known, better_of(spec))
     failure = failed(gates)
-    known = info.warnings if info is not None else []  # the data's profile has these
-    warnings = [sentence for sentence in run.reporter.told.warnings if sentence not in known]
+    profiled = info.warnings if info is not None else []  # the data's profile has these
+    warnings = [sentence for sentence in run.reporter.told.warnings if sentence not in profiled]
     return RunResult(
         job=run.file.name,
         namespace=run.file.namespace or None,

@@ -122,6 +122,10 @@ class Task(Protocol):
     def loss(self, outputs: torch.Tensor, y: torch.Tensor, reduction: Reduction = "none") -> torch.Tensor:
         """The loss of each row, (rows,); with reduction mean, their mean, (), as one operation."""
 
+    def compared(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Outputs, float64, and targets as they are stored, as metrics of other packages take them
+        (`declared.NamedMetric`)."""
+
     def metrics(self, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:
         """The named metrics and the loss, before the first row of a part of `rows` rows over all ranks."""
 

@@ -44,6 +44,10 @@ class Classification:
         """The cross entropy of each row."""
         return functional.cross_entropy(outputs, y, reduction=reduction)
 
+    def compared(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities (rows, classes), and labels (rows,)."""
+        return outputs.softmax(dim=1), y
+
     def metrics(self, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:
         """The named metrics; a confusion matrix is an accumulator without a value."""
         known = by_counts() | by_rank()

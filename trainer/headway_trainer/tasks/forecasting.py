@@ -50,6 +50,11 @@ class Forecasting:
         """The standardised targets of the steps ahead."""
         return batch.y
 
+    def compared(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both (rows, horizon, targets), in the targets' units."""
+        predicted, actual = (self.prediction.of(values, y)["value"] for values in (outputs, y))
+        return predicted, actual
+
     def metrics(self, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:  # noqa: ARG002 - of any size
         """The named metrics, in the targets' own units."""
         known, prediction = by_forecast(), self.prediction

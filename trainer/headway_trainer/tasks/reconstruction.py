@@ -44,6 +44,10 @@ class Reconstruction:
             return functional.mse_loss(outputs, y)
         return functional.mse_loss(outputs, y, reduction="none").flatten(1).mean(dim=1)
 
+    def compared(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both (rows, *row_shape), of the features as the model takes them."""
+        return outputs, y.double()
+
     def metrics(self, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:  # noqa: ARG002 - of any size
         """The named metrics, of the features as the model takes them."""
         known = by_feature_error()

@@ -44,6 +44,11 @@ class Regression:
         """The squared error of each row, a mean over the targets."""
         return squared_error(outputs, y, reduction)
 
+    def compared(self, outputs: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both (rows, targets), in the targets' units."""
+        predicted, actual = (self.prediction.of(values, y)["value"] for values in (outputs, y))
+        return predicted, actual
+
     def metrics(self, names: Sequence[str], *, rows: int, device: torch.device) -> Metrics:  # noqa: ARG002 - of any size
         """The named metrics, in the targets' own units."""
         known = by_error()

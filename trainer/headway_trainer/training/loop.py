@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from safetensors.torch import load
 
+from headway_api.catalogue import of_another_package
 from headway_api.status import CheckpointStatus
 from headway_trainer.data.batches import Batch, Feed, batches, on_device
 from headway_trainer.errors import NotFound, UserError
@@ -355,6 +356,8 @@ def best_metric(inputs: LoopInputs) -> tuple[str, list[str]]:
     asked = {"training.checkpoint.metric": chosen}
     if spec.early_stopping is not None:
         asked["training.earlyStopping.metric"] = spec.early_stopping.metric
+    if inputs.info.rows["validation"]:
+        known += [name for name in asked.values() if of_another_package(name.removeprefix("validation/"))]
     for where, name in asked.items():
         if name not in known:
             raise UserError(f"{where}: there is no metric {name}; this run has {', '.join(known)}")

@@ -55,15 +55,16 @@ class SourceFiles:
         return self.files[0].part is not None
 
 
-def find_files(uri: str, form: Format | None, secret_dir: str | None) -> SourceFiles:
-    """The files that uri names. Hidden files, and those whose names begin with `_`, are no data.
+def find_files(uri: str, form: Format | None, secret_dir: str | None, *, prefer: Format | None = None) -> SourceFiles:
+    """The files that uri names. Hidden files, and those whose names begin with `_`, are no data. prefer: the format of
+    those that are meant where there are several and form says nothing.
 
     Raises UserError where there are none, or where their format cannot be told; StorageError.
     """
     store, found = _list(uri, secret_dir)
     if not found:
         raise UserError(f"data.source: there is no file at {uri}: correct the path, or put files there")
-    form = form or _format(uri, [path or uri for path, _ in found])
+    form = form or _format(uri, [path or uri for path, _ in found], prefer)
     fitting = [(path, size) for path, size in found if _name(path or uri).endswith(ENDINGS[form])]
     chosen = fitting or found
     files = [SourceFile(store, path, size) for path, size in chosen]
@@ -102,13 +103,16 @@ def _is_data(path: str) -> bool:
     return not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
 
 
-def _format(uri: str, paths: list[str]) -> Format:
+def _format(uri: str, paths: list[str], prefer: Format | None) -> Format:
     found = {form for path in paths if (form := format_of(path)) is not None}
     if len(found) == 1:
         return found.pop()
+    if prefer is not None and prefer in found:
+        return prefer
     if found:
         labels = (
-            "; a table of labels beside images is not read, the names of the folders are"
+            "; a table of labels beside images is named in data.source.labels: {file: NAME}, without it the folders' "
+            "names are the labels"
             if "imageFolder" in found
             else ""
         )

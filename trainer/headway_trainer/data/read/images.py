@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.data.content import ArrayContent, Parts, ReadFacts
+from headway_trainer.data.content import ArrayContent, Parts, ReadFacts, TableContent
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.memory import array_scratch
 from headway_trainer.data.read.parts import NAMES, below_part
@@ -35,15 +35,15 @@ class _Image:
     picture: Picture
 
 
-def load_images(files: SourceFiles, *, labelled: bool = True) -> ArrayContent:
+def load_images(files: SourceFiles, *, labelled: bool = True, beside: TableContent | None = None) -> ArrayContent:
     """The images as (rows, channels, height, width): one channel if all are grey, otherwise red, green and blue.
 
     They are uint8, or uint16 where all are 16-bit grey. The class is the name of the folder right below the source, or
-    below the part's folder; where images are not to be labelled, their folders mean nothing. Few broken files are left
-    out; images of other sizes than the most are resized; both are warnings. Raises UserError, naming the file;
-    StorageError.
+    below the part's folder; where images are not to be labelled, their folders mean nothing. beside: a row for each
+    file, which has the labels in place of the folders. Few broken files are left out; images of other sizes than the
+    most are resized; both are warnings. Raises UserError, naming the file; StorageError.
     """
-    labels = [_class_of(file, files.uri) if labelled else "" for file in files.files]
+    labels = [_class_of(file, files.uri) if labelled and beside is None else "" for file in files.files]
     with ThreadPoolExecutor(_READERS) as pool:
         # One tells how large the others are likely to be, before all are read.
         first, scratch = _decoded(files.files[0]), MEMORY
@@ -57,6 +57,7 @@ def load_images(files: SourceFiles, *, labelled: bool = True) -> ArrayContent:
         for file, label, picture in zip(files.files, labels, decoded, strict=True)
         if isinstance(picture, Picture)
     ]
+    kept = np.array([row for row, picture in enumerate(decoded) if isinstance(picture, Picture)], np.int64)
     del decoded
     warnings = _broken(files, images, labels)
     content = hashlib.sha256()
@@ -68,6 +69,21 @@ def load_images(files: SourceFiles, *, labelled: bool = True) -> ArrayContent:
     warnings += _told(images, height, width) + _repeated(images, files.has_parts)
     twice = len(images) - len({image.picture.digest for image in images})
     read = ReadFacts(rows=len(images), files_left_out=files.left_out + len(files.files) - len(images), same_files=twice)
+    notes = [f"{files.left_out} files in {files.uri} that are no images were left out."] if files.left_out else []
+    if beside is not None:
+        content.update(beside.content_hash.encode())
+        return ArrayContent(
+            x=_stacked(images, height, width, files.uri, scratch),
+            y=np.zeros((len(kept), 0), np.float32),
+            content_hash=content.hexdigest(),
+            target=files.uri,
+            beside=beside.at(kept),
+            notes=[*notes, *beside.notes],
+            warnings=[*beside.warnings, *warnings],
+            read=replace(read, dialect=beside.read.dialect),
+            parts=parts,
+            scratch=scratch,
+        )
     return ArrayContent(
         x=_stacked(images, height, width, files.uri, scratch),
         y=numbers.astype(np.int64),
@@ -75,7 +91,7 @@ def load_images(files: SourceFiles, *, labelled: bool = True) -> ArrayContent:
         target=f"the class folder in {files.uri}",
         class_names=[str(name) for name in classes],
         classes_only=True,
-        notes=[f"{files.left_out} files in {files.uri} that are no images were left out."] if files.left_out else [],
+        notes=notes,
         warnings=warnings,
         read=read,
         parts=parts,
@@ -88,8 +104,8 @@ def _class_of(file: SourceFile, root: str) -> str:
     if not mark:
         part = f"/{NAMES[file.part]}" if file.part is not None else ""
         raise UserError(
-            f"{file.uri} lies in no class folder: put each image into a folder {root}{part}/<class>/; labels in a "
-            "table beside the images are not read"
+            f"{file.uri} lies in no class folder: put each image into a folder {root}{part}/<class>/, or name a table"
+            " of labels in data.source.labels: {file: NAME}"
         )
     return folder
 
