@@ -19,6 +19,7 @@ from headway_api import documents, wire
 from headway_api.documents import UnreadableError
 from headway_api.job import TrainingJob
 from headway_api.validate import check, problems_of
+from headway_api.wording import printable
 from headway_cli.run_folder import Attempt, RunFolder
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
@@ -157,7 +158,7 @@ def _result_of(local: Local) -> RunResult:
 
 
 def _print(console: Console, sentence: str) -> None:
-    console.print(sentence, highlight=False, soft_wrap=True)
+    console.print(printable(sentence), highlight=False, soft_wrap=True, markup=False)
 
 
 def _note(sentence: str, terminal: Terminal, logs: Shipper) -> None:
@@ -168,11 +169,11 @@ def _note(sentence: str, terminal: Terminal, logs: Shipper) -> None:
 def _ended(verdict: Verdict, local: Local, console: Console) -> int:
     """Say why there is no result, and how to go on; the exit code."""
     if verdict.exit_code != wire.EXIT_INTERRUPTED:
-        click.echo(f"Error: {verdict.message}", err=True)
+        click.echo(f"Error: {printable(verdict.message)}", err=True)
         click.echo(f"What it printed is kept in {local.attempt.path / 'logs'}.", err=True)
         return verdict.exit_code
-    console.print(f"{verdict.message[:1].upper()}{verdict.message[1:]}.", highlight=False)
-    console.print(f"Give the same command again to go on: headway run {local.file}", highlight=False)
+    _print(console, f"{verdict.message[:1].upper()}{verdict.message[1:]}.")
+    _print(console, f"Give the same command again to go on: headway run {local.file}")
     return EXIT_INTERRUPTED
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from headway_api.wording import printable
 from headway_cli.profile_table import print_profile
 
 if TYPE_CHECKING:
@@ -32,16 +34,16 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     early = ", stopped early" if training.early_stopped else ""
     done = _done(training)
     workers = f"{_workers(result)} ({training.device})"
-    console.print(f"{done} on {workers} in {result.duration_seconds:.1f} s{early}", highlight=False)
+    console.print(f"{done} on {workers} in {result.duration_seconds:.1f} s{early}", highlight=False, markup=False)
     if training.kept is not None:
         from headway_trainer.report.markdown import described
 
-        console.print(f"The model that was kept: {described(training.kept)}.", highlight=False)
+        console.print(f"The model that was kept: {described(training.kept)}.", highlight=False, markup=False)
     if result.message:
-        console.print(result.message, highlight=False)
+        console.print(printable(result.message), highlight=False, markup=False)
     shown_folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name in _MODEL_FILES)):
-        console.print(f"  {shown_folder / name}", highlight=False)
+        console.print(f"  {shown_folder / name}", highlight=False, markup=False)
 
 
 def _workers(result: RunResult) -> str:
@@ -86,7 +88,7 @@ def _reported(result: RunResult) -> Table:
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in result.metrics.reported.items():
-        table.add_row(name, _shown(value))
+        table.add_row(escape(printable(name)), _shown(value))
     return table
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from headway_api.job import TrainingJobSpec
 from headway_api.wire import ProgressFile
+from headway_api.wording import printable
 
 
 class Terminal:
@@ -36,16 +37,16 @@ class Terminal:
 
     def update(self, progress: ProgressFile) -> None:
         """Show the newest progress."""
-        line = progress_line(progress, self._epochs)
+        line = printable(progress_line(progress, self._epochs))
         if self._console.is_terminal:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
         elif (section := (progress.progress.epoch, progress.progress.scope)) != self._section:
             self._section = section
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def note(self, sentence: str) -> None:
         """Print a sentence above the line."""
-        self._console.print(sentence, highlight=False)
+        self._console.print(printable(sentence), highlight=False, markup=False)
 
     def close(self) -> None:
         """Nothing is held back."""

@@ -16,7 +16,15 @@ _EXACT = 2.0**53
 
 def word(name: str) -> str:
     """A name that a user wrote, for a message: cut to SHOWN characters, and nothing in it can steer a terminal."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name[:SHOWN])
+    return printable(name[:SHOWN])
+
+
+def printable(text: str) -> str:
+    """A text in which nothing can steer a terminal, turn the direction of what follows or hide: such characters are
+    written by their numbers."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 def shown(value: object) -> str:

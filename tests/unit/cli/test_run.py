@@ -29,7 +29,9 @@ from headway_cli.run import (
 from headway_cli.run_folder import Attempt, RunFolder, job_digest
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line
-from headway_trainer.report.model import Artifact, Metrics, RunResult, TrainingSummary
+from headway_trainer.data.profile import Profile
+from headway_trainer.data.schema import Column, ColumnStats
+from headway_trainer.report.model import Artifact, DataSummary, Metrics, RunResult, TrainingSummary
 
 ROOT = Path(__file__).parents[3]
 JOB = """apiVersion: headway.dev/v1alpha1
@@ -291,3 +293,23 @@ def test_the_report_shows_what_a_function_of_ones_own_reported(tmp_path: Path) -
     )
     assert re.search(r"my_score\W+0\.5000", text.getvalue())
     assert "model.safetensors" not in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["[/b]", "[red]", "a [link=http://x]b", "\x1b[2J\x1b[31m", "\u202eabc", "a\nb", "x" * 500]
+)
+def test_names_of_columns_and_metrics_are_shown_as_they_are_and_steer_no_terminal(name: str, tmp_path: Path) -> None:
+    column = Column(name=name, kind="number", why=name, stats=ColumnStats(rows=3))
+    profile = Profile(source=name, rows=3, columns=[column], column_count=1, warnings=[name], notes=[name])
+    told = DataSummary(task="regression", rows={}, input_shape=[1], content_hash="0", scaling="none", profile=profile)
+    ended = result(message=f"Column {name} was left out.", metrics=Metrics(reported={name: 0.5}), data=told)
+    text = io.StringIO()
+    console = Console(file=text, width=2000, color_system=None)
+    print_report(ended, tmp_path, console)
+    with Terminal(console, job().spec) as terminal:
+        terminal.note(f"Warning: {name}")
+    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in name)
+    assert f"Column {shown} was left out." in text.getvalue()
+    assert f"Warning: {shown}" in text.getvalue()
+    assert text.getvalue().count(shown[:400]) >= 5
+    assert text.getvalue().replace("\n", "").isprintable()

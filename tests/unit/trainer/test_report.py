@@ -172,13 +172,17 @@ def test_precision_that_the_device_could_not_give_is_said() -> None:
 
 
 def test_names_cannot_break_the_page() -> None:
-    evil = "a|b\n# c <script> ![](http://x)"
+    evil = "a|b\n# c <script> ![](http://x) www.y.org \x1b[31m *d* __e__ `f` \\|g"
     page = render(_full(data=_data([evil, "b"]), message=evil), loss=False, confusion=False)
     assert "<script>" not in page
     assert "\n# c" not in page
     assert "![](" not in page
     row = next(line for line in page.splitlines() if line.startswith("| a\\|b"))
-    assert row.replace("\\|", "").count("|") == 4
+    assert row.replace("\\\\", "").replace("\\|", "").count("|") == 4
+    assert page.isprintable() or not [char for char in page if not char.isprintable() and char != "\n"]
+    for mark in ("http://", "www.", " *d*", " __e__", " `f`"):
+        assert mark not in page, mark
+    assert "test_accuracy_2" in render(_full(data=_data(["test_accuracy_2", "b"])), loss=False, confusion=False)
 
 
 def test_many_classes_are_told_as_their_most_frequent_confusions() -> None:

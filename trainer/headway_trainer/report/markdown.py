@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
+from headway_api.wording import printable
 from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
 from headway_trainer.report.gates import compared
 from headway_trainer.report.model import (
@@ -25,6 +27,10 @@ _METRICS_AN_EPOCH = {"train": 8, "validation": 2}
 """The training part has the loss, and what a program logs by name."""
 _MOST_STEPS = 12
 """Steps ahead of a forecast that a table shows; result.json has all."""
+_MARKS = re.compile(r"[\\`*\[\]|]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown takes for its own; of an underscore, one at the edge of a word."""
+_LINKS = re.compile(r"(?i)\b(https?|ftp|www)(:(?=//)|[.])")
+"""How addresses begin that pages make links of by themselves."""
 _NAIVE = {"lastValue": "always the last value", "seasonalNaive": "as a season before"}
 
 
@@ -177,7 +183,7 @@ def _gates(result: RunResult) -> str:
             _number(one.min),
             _number(one.max),
             compared(one) or "-",
-            "passed" if one.passed else "**not passed**",
+            "passed" if one.passed else _Marked("**not passed**"),
         )
         for one in result.gates
     ]
@@ -357,7 +363,7 @@ def _weights(result: RunResult) -> str:
 def _files(result: RunResult) -> str:
     if not result.artifacts:
         return ""
-    rows = [(item.name, item.path, _count(item.size_bytes), f"`{item.sha256}`") for item in result.artifacts]
+    rows = [(item.name, item.path, _count(item.size_bytes), _Marked(f"`{item.sha256}`")) for item in result.artifacts]
     return f"## Files\n\n{_table(('what', 'path', 'bytes', 'sha256'), rows)}"
 
 
@@ -382,9 +388,19 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(_text(cell) for cell in line)} |\n" for line in lines)
 
 
+class _Marked(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
 def _text(value: str) -> str:
-    """Free text on one line that can neither break a table nor bring in a link, an image or HTML."""
-    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
+    """Free text on one line that can neither break a table nor bring in a link, an image, HTML or other marks, nor
+    steer a terminal that shows it."""
+    if isinstance(value, _Marked):
+        return value
+    text = _MARKS.sub(r"\\\g<0>", printable(" ".join(value.split())))
+    return _LINKS.sub(r"\1\\\2", text).replace("<", "&lt;")
 
 
 def _number(value: float | None) -> str:
