@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from headway_api.wording import printable
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.export.predict import Predictor
 from headway_trainer.export.record import LABEL
@@ -40,9 +42,9 @@ def predict(model_dir: str, rows: str, output: Path | None) -> None:
 
     A forecast goes on from the last row of each series in ROWS: each line of the answer is of one step ahead.
     """
-    write = _WRITERS.get(output.suffix.lower() if output is not None else ".csv")
+    write = WRITERS.get(output.suffix.lower() if output is not None else ".csv")
     if write is None:
-        raise click.ClickException(f"--output {output}: its name must end with {', '.join(_WRITERS)}")
+        raise click.ClickException(f"--output {output}: its name must end with {', '.join(WRITERS)}")
     if output is not None and output.exists() and Path(rows).exists() and output.samefile(rows):
         raise click.ClickException(f"--output {output} is the file that holds the rows: choose another")
     try:
@@ -53,7 +55,7 @@ def predict(model_dir: str, rows: str, output: Path | None) -> None:
         with _opened(output) as stream:
             write(first, tables, stream)
     except (UserError, StorageError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
 
 
 @contextlib.contextmanager
@@ -98,21 +100,28 @@ def _jsonl(first: pa.Table, others: Iterator[pa.Table], stream: BinaryIO) -> Non
 def _json_lines(table: pa.Table, stream: BinaryIO) -> None:
     """The probabilities of a row are one object."""
     names = table.column_names
-    has_classes = LABEL in names and pa.types.is_string(table.schema.field(LABEL).type)
-    beside = names[names.index(LABEL) + 1 :] if has_classes else []
+    # A series may be named by a column called label, too: classes have their probabilities beside them.
+    beside = names[names.index(LABEL) + 1 :] if LABEL in names else []
+    beside = beside if all(name.startswith(_PROBABILITY) for name in beside) else []
     for row in table.to_pylist():
-        told: dict[str, object] = {name: row[name] for name in names if name not in beside}
-        if has_classes:
-            told["probabilities"] = {name.removeprefix(_PROBABILITY): row[name] for name in beside}
-        stream.write(json.dumps(told, ensure_ascii=False, default=_written).encode() + b"\n")
+        told: dict[str, object] = {name: _number(row[name]) for name in names if name not in beside}
+        if beside:
+            told["probabilities"] = {name.removeprefix(_PROBABILITY): _number(row[name]) for name in beside}
+        stream.write(json.dumps(told, ensure_ascii=False, default=_written, allow_nan=False).encode() + b"\n")
+
+
+def _number(value: object) -> object:
+    """A value as JSON has it, which knows neither NaN nor infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _written(time: datetime.date) -> str:
     return time.isoformat()
 
 
-_WRITERS: dict[str, Callable[[pa.Table, Iterator[pa.Table], BinaryIO], None]] = {
+WRITERS: dict[str, Callable[[pa.Table, Iterator[pa.Table], BinaryIO], None]] = {
     ".csv": _csv,
     ".jsonl": _jsonl,
     ".parquet": _parquet,
 }
+"""By the ending of the file's name: what writes the first table, and those that come, to a stream."""

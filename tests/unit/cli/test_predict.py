@@ -25,6 +25,7 @@ from pyarrow import parquet
 from headway_api.data import Data
 from headway_api.model import Model
 from headway_cli.main import main
+from headway_cli.predict import WRITERS
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.read.picture import resized
@@ -147,6 +148,54 @@ def test_missing_values_and_unseen_categories_are_taken_as_in_training(homes: Ho
     said = list(csv.reader(io.StringIO(result.stdout)))
     assert [float(value) for value in said[2][1:]] == pytest.approx(_expected(info, model, read)[1].tolist(), abs=1e-6)
     assert len(said) == 4
+
+
+@pytest.fixture(scope="module")
+def invoices(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, TableChain]:
+    """A model of a file as a spreadsheet of Central Europe writes it."""
+    folder, draw = tmp_path_factory.mktemp("invoices"), random.Random(5)  # noqa: S311 - no secret
+    lines = ["betrag;fällig;bezahlt"]
+    for index in range(80):
+        euros, cents = divmod(draw.randint(100_000, 999_999), 100)
+        amount = f"{euros // 1000}.{euros % 1000:03},{cents:02}"
+        lines.append(f"{amount};{draw.randint(1, 28):02}/{draw.randint(1, 12):02}/2023;{'ja' if index % 3 else 'nein'}")
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    home, info, _ = _bundle(folder / "run", {"source": {"uri": str(folder / "rows.csv")}, "target": "bezahlt"})
+    assert isinstance(info.transforms, TableChain)
+    assert [one.kind for one in info.transforms.transforms] == ["number", "time"]
+    return home, info.transforms
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "day"),
+    [
+        # Of this file alone, 2.345 is a number below 3, and the second of January may be the first of February.
+        ("betrag;fällig\n2.345;02/01/2024\n", 2345.0, (2024, 1, 2)),
+        ("betrag;fällig\n2.345,50;02/01/2024\n", 2345.5, (2024, 1, 2)),
+        # What is written as programs do is plainly that.
+        ("betrag;fällig\n2.5;2024-01-02\n", 2.5, (2024, 1, 2)),
+    ],
+)
+def test_numbers_and_dates_of_few_rows_are_read_as_those_of_the_training(
+    text: str, amount: float, day: tuple[int, int, int], invoices: tuple[str, TableChain], tmp_path: Path
+) -> None:
+    home, _ = invoices
+    (tmp_path / "one.csv").write_text(text)
+    plain = pa.table({"betrag": [amount], "fällig": pa.array([datetime.datetime(*day)], pa.timestamp("us"))})  # noqa: DTZ001
+    parquet.write_table(plain, tmp_path / "one.parquet")
+    said, same = (_predict(home, str(tmp_path / name)) for name in ("one.csv", "one.parquet"))
+    assert said.exit_code == 0, said.output
+    assert said.stdout == same.stdout
+
+
+def test_a_date_with_the_month_first_is_none_for_a_model_of_dates_with_the_day_first(
+    invoices: tuple[str, TableChain], tmp_path: Path
+) -> None:
+    (tmp_path / "one.csv").write_text("betrag;fällig\n1,5;01/13/2024\n")
+    said = _predict(invoices[0], str(tmp_path / "one.csv"))
+    assert said.exit_code == 1
+    assert "column 'fällig'" in said.output
+    assert "is '01/13/2024' in row 1" in said.output
 
 
 def test_json_lines_hold_the_probabilities_of_a_row_as_one_object(homes: Homes, tmp_path: Path) -> None:
@@ -368,6 +417,17 @@ def test_forecasts_are_written_as_lines_of_json_with_times_as_text(forecast: For
     assert len(lines) == 6
     assert set(lines[0]) == {"day", "shop", "sold", "visitors"}
     assert datetime.date.fromisoformat(lines[0]["day"])
+
+
+def test_lines_of_json_know_no_classes_where_a_column_called_label_names_series_and_no_number_that_is_none() -> None:
+    said = pa.table({"day": ["2024-01-01"], "label": ["shop 0"], "sold": [float("nan")]})
+    stream = io.BytesIO()
+    WRITERS[".jsonl"](said, iter(()), stream)
+    assert json.loads(stream.getvalue(), parse_constant=pytest.fail) == {
+        "day": "2024-01-01",
+        "label": "shop 0",
+        "sold": None,
+    }
 
 
 def _emptied(table: pa.Table, name: str) -> pa.Table:

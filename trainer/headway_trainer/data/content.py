@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headway_trainer.data.schema import Written
 from headway_trainer.data.scratch import MEMORY, Scratch
 
 Parts = npt.NDArray[np.int8]
@@ -32,6 +33,8 @@ class ColumnFacts:
     """Rows with digits that begin with a zero, as codes do: the column stayed text."""
     inexact: int = 0
     """Rows with whole numbers that 64-bit floating-point numbers cannot tell from their neighbours."""
+    form: Written | None = None
+    """What its text has to be read by, where its values told that."""
     category: bool = False
     """Whether the file itself declares the column a category, whatever its values are."""
     row_index: bool = False
@@ -95,6 +98,11 @@ class TableContent:
             kept=index if self.kept is None else self.kept[index],
             parts=None if self.parts is None else self.parts[index],
         )
+
+    @property
+    def written(self) -> dict[str, Written]:
+        """How columns were written, of those of which reading has told it."""
+        return {name: facts.form for name, facts in self.facts.items() if facts.form is not None}
 
     def where(self, row: int) -> str:
         """Row number row (from 0) of the table as people find it: counted from 1 in its file, without a header."""

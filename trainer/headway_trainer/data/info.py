@@ -11,6 +11,7 @@ from headway_api.base import StatusSection
 from headway_api.metrics import Task
 from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.profile import Profile
+from headway_trainer.data.schema import Written
 from headway_trainer.data.transform import Chain, Scale, TableChain, Tokens
 
 Split = Literal["train", "validation", "test"]
@@ -101,6 +102,8 @@ class DataInfo(StatusSection):
 
     Targets are stored, and learnt, as `(target - mean) / std`.
     """
+    written: dict[str, Written] = Field(default_factory=dict)
+    """How the text of columns was written, where that had to be told from their values."""
     blocks: Blocks | None = None
     """How training reads rows that its processes cannot hold; none where they are in memory, in any order."""
     weighted: bool = False

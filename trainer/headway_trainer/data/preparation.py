@@ -301,6 +301,7 @@ def _transformed(
         target_mean=[] if standardised is None else standardised.mean,
         target_std=[] if standardised is None else standardised.std,
         weighted=known.weights is not None,
+        written=content.written if isinstance(content, TableContent) else {},
         digest=wanted.digest,
     )
     return info, files, chain

@@ -43,6 +43,18 @@ class ColumnStats(StatusSection):
         return self.rows - self.missing
 
 
+class Written(StatusSection):
+    """How the text of a column was written, as all its values told: text of new rows is read alike, as fewer of them
+    may tell nothing, or something else. `2.345` alone is no thousands, and `01/02/2024` no certain day."""
+
+    decimal: str | None = None
+    """What stands before the decimals of its numbers."""
+    thousands: str | None = None
+    """What groups their digits, where something does."""
+    day_first: bool | None = None
+    """Of dates whose year is last, whether the day comes before the month."""
+
+
 class Column(StatusSection):
     """One column of the source: what it is, why it is held to be that, and what was done with it."""
 

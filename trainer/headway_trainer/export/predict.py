@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,8 @@ class Predictor:
 
     def _blocks(self, files: SourceFiles, chain: TableChain, kinds: Mapping[str, str]) -> Iterator[pa.Table]:
         """The rows of the files as the model takes them, block by block, with the columns of these names and kinds."""
-        options = Options.of_read(Read.model_validate(self.info.read))
+        written = self.info.data.written if self.info.data is not None else {}
+        options = replace(Options.of_read(Read.model_validate(self.info.read)), written=written)
         categories = {one.inputs[0]: one.categories for one in chain.transforms if isinstance(one, Category)}
         row = 0
         for block in stream_table(files, options, kinds):

@@ -13,6 +13,7 @@ from headway_trainer.data.read import notations, times
 from headway_trainer.data.read.notations import Notation
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.times import TimeFormat
+from headway_trainer.data.schema import Written
 
 _SAMPLE = 64
 _WORDS = pa.array(["true", "false"])
@@ -59,7 +60,7 @@ class TextColumn:
         self._plain = options.decimal in (None, ".") and options.thousands != "."
         self._level = "text" if kind in _AS_TEXT else "int"
         self._given = times.given(options.date_format) if options.date_format else None
-        self._times: list[TimeFormat] = list(times.FORMATS)
+        self._times: list[TimeFormat] = times.formats(options.day_first)
         self._notations = list(notations.notations(options.decimal, options.thousands))
         self._bare = notations.NOTHING
         self._booleans = True
@@ -194,7 +195,13 @@ class TextColumn:
         return Reading(
             kind,
             lambda values: notation.read(notations.strip(values).values).cast(kind),
-            ColumnFacts(written=f"numbers {notations.words(notation, self._bare)}"),
+            ColumnFacts(
+                written=f"numbers {notations.words(notation, self._bare)}",
+                form=Written(
+                    decimal=notation.decimal,
+                    thousands=notation.thousands if notation.thousands in self._bare.signs else None,
+                ),
+            ),
         )
 
     def _notation(self) -> Notation | None:
@@ -234,7 +241,11 @@ def _number_level(values: pa.Array, level: str, *, plain: bool) -> str | None:
 
 
 def _times(form: TimeFormat) -> Reading:
-    return Reading(form.kind, _with_nulls(form.read), ColumnFacts(written=f"times {form.name}" if form.name else ""))
+    first = True if form in times.DAY_FIRST else False if form in times.MONTH_FIRST else None
+    facts = ColumnFacts(
+        written=f"times {form.name}" if form.name else "", form=None if first is None else Written(day_first=first)
+    )
+    return Reading(form.kind, _with_nulls(form.read), facts)
 
 
 def _with_nulls(read: Callable[[pa.Array], pa.Array | None]) -> Callable[[pa.Array], pa.Array]:

@@ -80,7 +80,8 @@ def stream_csv(files: SourceFiles, options: Options, columns: Sequence[str]) -> 
     names = {name for file in found for name in file.dialect.names}
     options = replace(options, ignored=frozenset(names.difference(columns)))
     surveyed = _survey(found, options, files.uri)
-    readings = _decide(surveyed.columns)
+    # Which columns have decimal commas is known here, from all rows of the training.
+    readings = {name: column.decide() for name, column in surveyed.columns.items()}
     unquoted = dict.fromkeys(readings, 0)
     for file in found:
         for block in _blocks(file, options, readings, unquoted):
@@ -141,7 +142,7 @@ def _survey(found: Sequence[_File], options: Options, uri: str) -> _Survey:
     names = [name for name in found[0].dialect.names if name not in options.ignored]
     for least in _BLOCKS:
         block = max(least, min(len(names) * _COLUMN_BLOCK, _BLOCKS[1]))
-        columns = {name: TextColumn(options, options.kinds.get(name)) for name in names}
+        columns = {name: TextColumn(options.of_column(name), options.kinds.get(name)) for name in names}
         survey = _Survey(columns, dict.fromkeys(names, 0))
         try:
             for file in found:

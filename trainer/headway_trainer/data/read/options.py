@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from headway_api.data import Data
 from headway_api.reading import Read
+from headway_trainer.data.schema import Written
 
 NULL_WORDS = (
     "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NULL", "null", "NaN", "nan", "-NaN", "-nan",
@@ -28,8 +29,12 @@ class Options:
     header: bool | None = None
     comment: str | None = None
     date_format: str | None = None
+    day_first: bool | None = None
+    """Of dates whose year is last, whether the day comes before the month."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """The kind of each column that the job gives one."""
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """How columns were written in training, for the rows of a finished model."""
     ignored: frozenset[str] = frozenset()
     """Columns with the role `ignore`: they are not read, so that nothing in them can be wrong."""
 
@@ -37,6 +42,18 @@ class Options:
     def null_words(self) -> tuple[str, ...]:
         """What stands for an empty value beside nothing at all."""
         return NULL_WORDS if self.null_values is None else self.null_values
+
+    def of_column(self, name: str) -> Options:
+        """What is known of how a column is read."""
+        told = self.written.get(name)
+        if told is None:
+            return self
+        return replace(
+            self,
+            decimal=told.decimal or self.decimal,
+            thousands=told.thousands or self.thousands,
+            day_first=told.day_first,
+        )
 
     @staticmethod
     def of(spec: Data) -> Options:

@@ -85,7 +85,7 @@ def _canonical(column: pa.ChunkedArray, name: str, file: SourceFile, options: Op
     made = canonical(column, name, file.uri)
     if not pa.types.is_string(made.values.type) or made.facts.category:
         return made.values
-    told = TextColumn(options, options.kinds.get(name))
+    told = TextColumn(options.of_column(name), options.kinds.get(name))
     for chunk in made.values.chunks:
         told.see(chunk)
     reading = told.decide()

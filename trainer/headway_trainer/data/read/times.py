@@ -120,6 +120,12 @@ FORMATS = (
 """Those that are tried where the job gives none; at most one of each two that could mean different days is certain."""
 
 
+def formats(day_first: bool | None) -> list[TimeFormat]:
+    """Those that are tried; where it is known whether the day comes before the month, none that says otherwise."""
+    other = () if day_first is None else MONTH_FIRST if day_first else DAY_FIRST
+    return [form for form in FORMATS if form not in other]
+
+
 def choose(alive: Sequence[TimeFormat]) -> TimeFormat | None:
     """The one of the formats that fit all values; none where day and month may be either way round."""
     if any(form in MONTH_FIRST for form in alive) and any(form in DAY_FIRST for form in alive):

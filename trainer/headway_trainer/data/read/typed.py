@@ -171,6 +171,7 @@ def _merged(facts: ColumnFacts, other: ColumnFacts | None) -> ColumnFacts:
     return replace(
         facts,
         written=facts.written or other.written,
+        form=facts.form or other.form,
         inexact=max(facts.inexact, other.inexact),
         category=facts.category or other.category,
     )
