@@ -18,7 +18,7 @@ from headway_trainer.report.gates import of_other_data
 from headway_trainer.report.model import DataSummary, Metrics, RunResult
 from headway_trainer.reporter import Reporter
 from headway_trainer.run import Run, Surroundings
-from headway_trainer.stages import STAGES, Compare, Results
+from headway_trainer.stages import STAGES, Compare, Prepare, Results
 
 UID = "0a1b2c3d-0000-0000-0000-000000000000"
 
@@ -134,3 +134,14 @@ def test_a_result_of_other_data_is_said_to_be_one(tmp_path: Path) -> None:
     (sentence,) = of_other_data(standards, "this")
     assert sentence.startswith("The gate better compares with the job old, which was measured on other data")
     assert of_other_data(standards, "other") == []
+
+
+def test_a_result_of_another_task_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    other = DataSummary(task="regression", rows={}, input_shape=[4], content_hash="0" * 64, scaling="standard")
+    leave(tmp_path / "team/old-11111111", "old", 0.9, data=other)
+    run, gates = run_of(tmp_path, {"metric": "loss", "against": {"job": "old"}})
+    before = Results()
+    before.add(Compare(), Compare().run(gates, run, before))
+    assert run.spec.data is not None
+    with pytest.raises(UserError, match=r"better compares with the job old, which learns a regression, and this job a"):
+        Prepare().run(run.spec.data, run, before)

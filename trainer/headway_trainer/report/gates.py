@@ -10,7 +10,7 @@ from pydantic import Field
 from headway_api import metrics as catalogue
 from headway_api.base import StatusSection
 from headway_api.evaluation import Gate
-from headway_api.metrics import Better
+from headway_api.metrics import Better, Task
 from headway_trainer.report.model import GateResult, Metrics
 
 BASELINE = "the baseline"
@@ -25,6 +25,8 @@ class Standard(StatusSection):
     """Its value of the gate's metric; null where there is none."""
     content_hash: str | None = None
     """sha256 over the source's content that it was measured on; null where that is not known."""
+    task: Task | None = None
+    """What was learnt there; null where that is not known."""
 
 
 class Standards(StatusSection):
@@ -67,6 +69,18 @@ def of_other_data(standards: Standards, content_hash: str) -> list[str]:
         for name, one in standards.by_gate.items()
         if one.content_hash not in (None, content_hash)
     ]
+
+
+def of_another_task(standards: Standards, task: Task) -> str | None:
+    """The sentence for a standard of another task than this one, whose metrics only have the same name; none if there
+    is none."""
+    for name, one in standards.by_gate.items():
+        if one.task not in (None, task):
+            return (
+                f"evaluation.gates: {name} compares with {one.what}, which learns a {one.task}, and this job a {task}: "
+                f"its metrics are not comparable, so name a job that learns a {task}"
+            )
+    return None
 
 
 def failed(results: Sequence[GateResult]) -> str | None:

@@ -70,7 +70,10 @@ def _standard(gate: Gate, run: Run) -> Standard:
             f"evaluation.gates: {gate.name} compares {gate.metric} with {what}, whose result has no such metric: "
             f"{there}"
         )
-    return Standard(what=what, value=value, content_hash=result.data.content_hash if result.data else None)
+    data = result.data
+    return Standard(
+        what=what, value=value, content_hash=data.content_hash if data else None, task=data.task if data else None
+    )
 
 
 def _newest(job: str, run: Run, gate: Gate) -> RunResult:

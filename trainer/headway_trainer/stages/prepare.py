@@ -12,7 +12,10 @@ from headway_api.model import tokens_of
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.preparation import source_changes
 from headway_trainer.data.read.memory import limit_bytes
+from headway_trainer.errors import UserError
+from headway_trainer.report.gates import of_another_task
 from headway_trainer.run import Run
+from headway_trainer.stages.compare import Compare
 from headway_trainer.stages.stage import Results
 
 
@@ -25,8 +28,11 @@ class Prepare:
         """What the model learns from."""
         return job.data
 
-    def run(self, spec: Data, run: Run, before: Results) -> DataInfo:  # noqa: ARG002 - it is the first
-        """Prepare the rows, or find those of the attempt before."""
+    def run(self, spec: Data, run: Run, before: Results) -> DataInfo:
+        """Prepare the rows, or find those of the attempt before.
+
+        Raises UserError where a gate compares with a run that has learnt something else.
+        """
         model, workers, around = run.spec.model, run.spec.workers, run.around
         with run.reporter.alive_meanwhile():
             _tell_of_changes(spec, run)
@@ -42,6 +48,10 @@ class Prepare:
                 fold_processes=workers.for_each_of(spec.split.folds or 1) * workers.processes_each,
                 process_memory=_process_memory(run),
             )
+        standards = before.get(Compare)
+        other = of_another_task(standards, info.task) if standards is not None else None
+        if other is not None:  # the file alone does not tell what a target is
+            raise UserError(other)
         for sentence in info.warnings:
             run.reporter.warn(sentence)
         return info
