@@ -49,6 +49,8 @@ def _micros(*texts: str) -> Any:
         (_dates("2024-01-01", "2024-01-29", "2024-02-26"), "28 days", None),
         ([1700, 1701, 1702], "1", None),
         ([0.1, 0.2, 0.3, 0.4], "0.1", None),
+        ([1e-10, 2e-10, 3e-10, 4e-10], "1e-10", None),
+        ([1_700_000_000_000_000_001, 1_700_000_000_000_000_002, 1_700_000_000_000_000_003], "1", None),
     ],
 )
 def test_the_step_and_its_season_are_told_from_the_times(times: list[Any], step: str, season: int | None) -> None:
@@ -136,3 +138,11 @@ def test_gaps_cut_a_series_or_are_taken_for_steps_as_the_job_says_and_a_warning_
 def test_a_month_that_is_missing_among_months_is_a_gap() -> None:
     with pytest.raises(UserError, match=r"from 2024-02-01 to 2024-04-01 \(60 days\) in row 3, where .* is 1 month"):
         _series(_dates("2024-01-01", "2024-02-01", "2024-04-01", "2024-05-01", "2024-06-01"))
+
+
+def test_whole_numbers_that_no_float_tells_apart_are_gone_on_from_exactly() -> None:
+    nanoseconds = 1_700_000_000_000_000_001
+    minute = 60_000_000_000
+    series = _series([nanoseconds + minute * step for step in range(4)])
+    assert series.step.after(series.times[-1], 2).tolist() == [nanoseconds + minute * step for step in (4, 5)]
+    assert f"from {nanoseconds} to {nanoseconds + 3 * minute}" in series.notes[0]

@@ -20,6 +20,7 @@ from headway_trainer.export.session import Session
 _WINDOWS = 256
 """Series that are forecast at once."""
 _DAY, _SECOND = 86_400_000_000, 1_000_000
+_LARGEST_WHOLE = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _refuse_unknown(
 def _stamps(times: Times, *, calendar: bool) -> pa.Array:
     """Times as they are written: days where all are whole days; numbers where the column counts its steps."""
     if not calendar:
-        whole = bool((times == np.round(times)).all())
+        whole = bool((times == np.round(times)).all() and (np.abs(times) < _LARGEST_WHOLE).all())
         return pa.array(times.astype(np.int64) if whole else times)
     stamps = pa.array(times.astype(np.int64), pa.timestamp("us"))
     if not (times % _DAY).any():

@@ -84,7 +84,7 @@ def make_series(
 def shown_time(time: float, *, calendar: bool) -> str:
     """A time as people write it."""
     if not calendar:
-        return f"{time:.12g}"
+        return str(int(time)) if isinstance(time, int | np.integer) else f"{time:.12g}"
     text = str(np.int64(time).astype("datetime64[us]")).replace("T", " ")
     return text.removesuffix(".000000").removesuffix(" 00:00:00")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ _TOLERANCE = 1e-6
 _SEASONS = {3_600_000_000: 24, 86_400_000_000: 7, 7 * 86_400_000_000: 52}
 """Steps of a season by the step in microseconds: a day of hours, a week of days, a year of weeks."""
 _MONTHS = 12
+_DIGITS = 9
 
 
 class Step(StatusSection):
@@ -48,6 +50,8 @@ class Step(StatusSection):
             return _months_on(int(time), ahead * int(self.size), month_end=self.month_end)
         if self.unit == "microseconds":
             return int(time) + ahead * int(self.size)
+        if isinstance(time, int | np.integer) and self.size.is_integer():
+            return int(time) + ahead * int(self.size)  # nanoseconds since 1970 are beyond what floats tell apart
         return (time + ahead * self.size).astype(np.float64)
 
     @property
@@ -66,12 +70,14 @@ class Step(StatusSection):
 def tell_step(times: Times, within: npt.NDArray[np.bool_], *, calendar: bool) -> Step:
     """The step that most rows have to their next one.
 
-    times (rows,) are in order within each series; within (rows - 1,) says whether a row and the next are of one series,
+    times (rows,) grow within each series; within (rows - 1,) says whether a row and the next are of one series,
     and is true at least once. calendar: whether times are microseconds since 1970.
     """
     apart = np.diff(times)[within]
     if not calendar:
-        values, counts = np.unique(apart.astype(np.float64).round(9), return_counts=True)
+        # Differences of decimal numbers are not exact: those that 9 digits do not tell apart are the same.
+        digits = _DIGITS - math.floor(math.log10(float(np.median(apart))))
+        values, counts = np.unique(apart.astype(np.float64).round(digits), return_counts=True)
         return Step(unit="numbers", size=float(values[counts.argmax()]))
     values, counts = np.unique(apart, return_counts=True)
     fixed = Step(unit="microseconds", size=float(values[counts.argmax()]))

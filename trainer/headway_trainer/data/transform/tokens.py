@@ -45,7 +45,8 @@ class Tokens(StatusSection):
     """One column of text, as the numbers of its first tokens; 0 after its end. A missing text has no token.
 
     How a word is written is told from the training rows, as with a bag of words: `Great` and `GREAT` are one word, and
-    each way of writing it that was seen is kept. So no locale has to agree between training and serving.
+    it is known in lower case, with a capital, in capitals, and in each other way in which it was seen often. So no
+    locale has to agree between training and serving.
     """
 
     kind: Literal["tokens"] = "tokens"
@@ -177,7 +178,9 @@ def _numbered(counts: Counter[str], most: int) -> tuple[int, dict[str, int]]:
     forms: dict[str, int] = {}
     for number, (token, _) in enumerate(known, start=FIRST):
         common = sorted(written[token], key=lambda form: (-counts[form], form))[:_MOST_FORMS]
-        for form in (token, token.capitalize(), *common):
+        # The capital of the Turkish i without a dot is that of the other i, too, and stands for that.
+        cases = [form for form in (token.capitalize(), token.upper()) if _plain(form) == token]
+        for form in (token, *cases, *common):
             forms.setdefault(form, number)
     return len(known), forms
 
