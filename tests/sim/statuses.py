@@ -10,6 +10,8 @@ from headway_api.status import FINISHED
 
 FREE = ("Suspended", "Released", "Upgraded", "DeadlineExceeded", "InvalidSpec")
 """Causes that no budget pays for."""
+OF_NODES = {"NodeLost", "Preempted"}
+"""Of a node that goes, some pods leave a word and some none."""
 STRUCK = ("nodeLost", "preempted", "outOfMemory", "outOfDisk")
 """Failures that come from outside: each of them needs something that has happened to a pod or its node."""
 Status = dict[str, Any]
@@ -106,7 +108,13 @@ def _charges(tale: Tale, status: Status) -> Iterator[str]:
     expected = sum(cause not in FREE for cause in met) + sum(tale.replaced.values())
     # An attempt that ends for what its workers were lost for a moment ago is of the same event.
     over = [entry for entry in entries if entry.get("endTime")]
-    shared = sum(entry.get("cause") in {event["cause"] for event in entry.get("lossEvents", ())} for entry in over)
+    shared = sum(
+        any(
+            entry.get("cause") == event["cause"] or {entry.get("cause"), event["cause"]} == OF_NODES for event in events
+        )
+        for entry in over
+        if (events := entry.get("lossEvents"))
+    )
     failures = status.get("failures") or {}
     struck = sum(failures.get(kind, 0) for kind in STRUCK)
     if struck > tale.blows:

@@ -122,6 +122,12 @@ class Account:
         return replace(self, total=charged(self.total, cause), recent=charged(self.recent, cause))
 
 
+def alike(one: Cause, other: Cause) -> bool:
+    """Whether failures of these causes may be one event: of a node that goes, some pods leave a word and some none."""
+    policies = POLICIES.get(one), POLICIES.get(other)
+    return one == other or all(policy is not None and policy.by_worker for policy in policies)
+
+
 def charged(failures: Failures, cause: Cause | None) -> Failures:
     """The failures with one more of the cause."""
     policy = POLICIES.get(cause) if cause else None

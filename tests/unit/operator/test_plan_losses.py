@@ -65,6 +65,27 @@ def test_a_drained_node_that_takes_head_and_worker_is_one_failure_though_nobody_
     assert status.failures == Failures(preempted=1)
 
 
+def test_a_head_that_is_drained_after_a_worker_that_left_no_word_is_the_same_failure() -> None:
+    """The tenant had taken the worker's label away, and the operator had begun anew: nobody saw it being evicted."""
+    first = make_job().workers(1).running().head().worker(0, number=1, pending=True).live().plan(after=60).status
+    assert first is not None
+    assert first.failures == Failures(node_lost=1)
+    ended = make_job().workers(1).status(**dict(first)).config().worker(0, number=1)
+    status = ended.head(exit_code=143, disruption="EvictionByEvictionAPI").live().plan(after=63).status
+    assert status is not None
+    assert status.attempts[0].cause == "Preempted"
+    assert status.failures == Failures(node_lost=1)
+
+
+def test_of_nodes_that_go_at_once_some_pods_say_so_and_some_do_not_and_that_is_one_failure() -> None:
+    builder = make_job().workers(2).running().head().worker(0, gone=True, ready=False)
+    builder.worker(1, ready=False, phase="Failed", reason="Evicted", disruption="TerminationByKubelet")
+    status = builder.worker(0, number=1, pending=True).worker(1, number=2, pending=True).plan(after=60).status
+    assert status is not None
+    assert status.failures is not None
+    assert sum(status.failures.model_dump().values()) == 1
+
+
 def lost_again(cause: str, after: float, number: int = 0, **fields: Any) -> int:
     """The failures of a job that lost a worker at T0 + 60, and so many seconds later another one."""
     builder = make_job().workers(3).running().head().worker(0, **fields).worker(1).worker(2)

@@ -71,14 +71,13 @@ def counted(attempt: Attempt, lost: Iterable[Lost], now: float) -> list[Lost]:
     needs too much memory in all of them. So losses of one cause within its window are one failure, unless a worker is
     lost again that has already been replaced in that window.
     """
-    known = {event.cause: event for event in attempt.loss_events if _open(event, now)}
+    events = [event for event in attempt.loss_events if _open(event, now)]
     found: list[Lost] = []
     for each in lost:
-        event = known.get(each.cause)
-        if each.free or (event is not None and each.number <= event.workers_replaced):
-            continue
-        found.append(each)
-        known[each.cause] = _event(attempt, each.cause, now)
+        known = any(retry.alike(event.cause, each.cause) and each.number <= event.workers_replaced for event in events)
+        if not each.free and not known:
+            found.append(each)
+            events.append(_event(attempt, each.cause, now))
     return found
 
 
@@ -91,7 +90,9 @@ def remembered(attempt: Attempt, count: Iterable[Lost], now: float) -> list[Loss
 
 def counted_already(attempt: Attempt, cause: Cause | None, now: float) -> bool:
     """Whether an attempt that ends now for this cause ends with workers that were lost for it a moment ago."""
-    return any(event.cause == cause and _open(event, now) for event in attempt.loss_events)
+    return cause is not None and any(
+        retry.alike(event.cause, cause) and _open(event, now) for event in attempt.loss_events
+    )
 
 
 def _event(attempt: Attempt, cause: Cause, now: float) -> LossEvent:
