@@ -80,12 +80,14 @@ def _file(source: str, settings: tuple[str, ...]) -> Data:
 def _told(data: Data, seed: int, tokens: TokenOptions | None) -> Profile:
     """Raises UserError and StorageError."""
     from headway_trainer.data import encode, sources
+    from headway_trainer.data.content import TableContent
     from headway_trainer.data.examine import examine, profile_of
     from headway_trainer.seeds import split_seed
 
     content = sources.load(data, volume_dir=wire.DATA_VOLUME_DIR, secret_dir=wire.DATA_SECRET_DIR)
     known = examine(data, split_seed(data, seed), content, strict=False, tokens=tokens is not None)
-    if known.table is not None and known.parts is not None and not known.problems:
+    learns = isinstance(content, TableContent)  # of columns beside images, none is encoded
+    if learns and known.table is not None and known.parts is not None and not known.problems:
         rows = known.table.take(known.parts.indices[0])
         steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}", tokens, known.past)
         fitted = [step.fit(step.column, rows[step.column]) for step in steps]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 from rich.console import Console
 
 from headway_cli.main import main
@@ -147,6 +148,29 @@ def test_series_and_windows_of_a_forecast_are_told(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(job.replace("history: 7", "history: 29"))
     told = Profile.model_validate_json(profile(tmp_path / "job.yaml", "--output", "json").stdout)
     assert "Training would be refused: data.forecast: a history of 29 and a horizon of 2 take 31" in told.warnings[0]
+
+
+def test_images_are_told_of_with_the_table_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    rows = ["file,animal,camera"]
+    for number in range(20):
+        Image.new("L", (4, 4), number).save(tmp_path / f"shots/{number}.png")
+        rows.append(f"{number}.png,{'cat' if number % 2 else 'dog'},c{number // 4}")
+    (tmp_path / "shots/labels.csv").write_text("\n".join([*rows, "20.png,cat,c1"]) + "\n")
+    labelled = f"source: {{uri: '{tmp_path}/shots', labels: {{file: labels.csv}}}}, target: animal"
+    job = (
+        "apiVersion: headway.dev/v1alpha1\nkind: TrainingJob\nmetadata: {name: a}\n"
+        f"spec: {{data: {{{labelled}, columns: {{camera: {{role: group}}}}}}, model: {{name: cnn}}, training: {{}}}}\n"
+    )
+    (tmp_path / "job.yaml").write_text(job)
+    told = Profile.model_validate_json(profile(tmp_path / "job.yaml", "--output", "json").stdout)
+    assert {one.name: one.done for one in told.columns} == {
+        "x": "features, scaled by channel",
+        "animal": "predicted",
+        "camera": "divides the rows",
+    }
+    assert told.warnings[0].startswith("Left out, as there is no such image: '20.png' in row 21 of")
+    assert any("The column 'file' of" in note for note in told.notes)
 
 
 def test_neither_torch_nor_ray_is_imported(rows: Path) -> None:

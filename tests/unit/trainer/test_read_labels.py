@@ -200,7 +200,7 @@ def test_classes_are_kept_in_equal_shares_and_labels_stay_with_their_images(tmp_
         assert [int(number - 1) % 4 == 0 for number in x[:, 0, 0, 0].tolist()] == y.bool().tolist()
     columns = {column.name: column for column in info.profile.columns}
     assert columns["x"].kind == "image"
-    assert columns["label"].role == "target"
+    assert (columns["label"].role, columns["label"].done) == ("target", "predicted")
 
 
 def test_several_numbers_are_learnt_each_with_its_weight_and_its_group_in_one_part(tmp_path: Path) -> None:

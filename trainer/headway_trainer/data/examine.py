@@ -29,6 +29,7 @@ from headway_trainer.data.duplicates import (
     row_hashes,
     rows_in_training,
 )
+from headway_trainer.data.encode import tell_done
 from headway_trainer.data.forecast.plan import Plan, plan_forecast
 from headway_trainer.data.info import SPLITS
 from headway_trainer.data.leaks import leaks, looked_at
@@ -119,7 +120,8 @@ def examine(
     if known.target is not None and table is not None:
         known.schema = told_as_target(known.schema, known.target)
     if isinstance(content, ArrayContent):
-        known.schema = Schema(columns=[*array_columns(content, known.target), *known.schema.columns])
+        beside = tell_done(known.schema, []).columns
+        known.schema = Schema(columns=[*array_columns(content, known.target), *beside])
     if known.plan is not None:
         # What stands beside a target in its row is not seen when the target is forecast, so nothing there leaks.
         known.warnings += known.plan.warnings
