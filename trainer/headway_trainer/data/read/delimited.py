@@ -17,7 +17,7 @@ from headway_trainer.data.read.columns import Reading, TextColumn
 from headway_trainer.data.read.encoding import shown
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_ignored_nowhere, refuse_missing
-from headway_trainer.data.read.memory import table_scratch
+from headway_trainer.data.read.memory import ColumnSize, table_scratch
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.quotes import QuoteScan
 from headway_trainer.data.read.sniff import NAMELESS, Dialect, sniff
@@ -58,7 +58,7 @@ def read_csv(files: SourceFiles, options: Options, wanted: Sequence[str]) -> Rea
     surveyed = _survey(found, options, files.uri)
     readings = _without_nameless(_decide(surveyed.columns), files.uri)
     rows = sum(file.rows for file in found)
-    sizes = [(reading.kind, surveyed.sizes[name]) for name, reading in readings.items()]
+    sizes = [ColumnSize.of(reading.kind, rows, surveyed.sizes[name]) for name, reading in readings.items()]
     scratch = table_scratch(sizes, rows, files.uri)
     unquoted = dict.fromkeys(readings, 0)
     builders = {name: ColumnBuilder(reading.kind, rows, scratch) for name, reading in readings.items()}

@@ -26,6 +26,8 @@ _READERS = 8
 MOST_BROKEN = 0.05
 """The share of files that may be no readable images, and one in any case."""
 _SHOWN = 3
+_GIVEN_BACK = 0.7
+"""The share of the decoded images whose memory is used again for those that are put together."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def load_images(files: SourceFiles, *, labelled: bool = True, beside: TableConte
         first, scratch = _decoded(files.files[0]), MEMORY
         if isinstance(first, Picture):
             # Each image is there as it was decoded, and once more among all.
-            size = 2 * len(files.files) * first.pixels.nbytes * 3 // first.pixels.shape[2]
-            scratch = array_scratch(size, len(files.files), files.uri)
+            size = len(files.files) * first.pixels.nbytes * 3 // first.pixels.shape[2]
+            scratch = array_scratch(2 * size, len(files.files), files.uri, int(_GIVEN_BACK * size))
         decoded = list(pool.map(partial(_decoded, scratch=scratch), files.files))
     images = [
         _Image(file, label, picture)

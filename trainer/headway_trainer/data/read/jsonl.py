@@ -11,22 +11,46 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from headway_trainer.data.read.files import SourceFile, SourceFiles
-from headway_trainer.data.read.memory import check_rows, scratch_for
+from headway_trainer.data.read.memory import ColumnSize, check_rows, scratch_for, table_bytes
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.streams import BrokenFile, ChunkStream, open_text, parsing, whole_lines
 from headway_trainer.data.scratch import Scratch
 
 _BLOCK = 16 * 1024 * 1024
 """No line may be longer."""
-_GROWTH = 4
+_SAMPLE = 1024 * 1024
+"""Bytes of lines that tell how large the values of all are."""
 _GZIP_GROWTH = 5
 
 
-def scratch_of(files: SourceFiles) -> Scratch:
-    """Where the rows of the files are to lie. Raises UserError where there is no room for them."""
+def scratch_of(files: SourceFiles, options: Options) -> Scratch:
+    """Where the rows of the files are to lie, told from the first lines. Raises UserError where there is no room."""
     size = sum(file.size * (_GZIP_GROWTH if file.is_gzip else 1) for file in files.files)
-    # How many rows these are is known once they are read.
-    return scratch_for(size * _GROWTH, 0, size, files.uri)
+    columns, rows = _sizes(files.files[0], options, size)
+    table = sum(column.bytes for column in columns)
+    # Of a file, the rows are there as it has them, and once more as columns of all files, and a block of lines. How
+    # many they are is known once they are read.
+    needed = table + min(_BLOCK, size) + table_bytes(columns, rows)
+    return scratch_for(needed, 0, max(size, table), files.uri)
+
+
+def _sizes(file: SourceFile, options: Options, size: int) -> tuple[list[ColumnSize], int]:
+    """About what the columns of size bytes of such lines take, and how many rows these are: nothing of a broken file,
+    which is told of when it is read."""
+    with open_text(file, options.encoding) as chunks:
+        head = next(chunks, b"")[:_SAMPLE]
+    lines = head[: head.rfind(b"\n") + 1] or head
+    try:
+        with parsing():
+            some = arrow_json.read_json(
+                io.BytesIO(lines), read_options=arrow_json.ReadOptions(block_size=len(lines) + 1)
+            )
+    except BrokenFile:
+        return [], 0
+    share = size / max(1, len(lines))
+    columns = [some[name] for name in some.column_names if name not in options.ignored]
+    sizes = [ColumnSize(int(one.nbytes * share), is_text=pa.types.is_string(one.type)) for one in columns]
+    return sizes, int(len(some) * share)
 
 
 def read_jsonl(file: SourceFile, options: Options, scratch: Scratch, seen: set[str]) -> Iterator[pa.Table]:

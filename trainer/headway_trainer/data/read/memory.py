@@ -1,13 +1,14 @@
 """What this process may still take: whether data is prepared in memory or on the disk, or refused in a sentence rather
-than by the kernel."""
+than by the kernel. What counts is anonymous memory: pages of files, mapped ones too, are given back when needed."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -17,16 +18,16 @@ from headway_trainer.errors import UserError
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _MEMINFO = Path("/proc/meminfo")
-TABLE_SHARE = 1.35
-"""What preparation takes at most for a table: it works by columns and by blocks of rows."""
-ARRAY_SHARE = 1.0
-"""The same for arrays."""
-PASSING_ARRAYS_BYTES = 170 * 1024 * 1024
+TABLE_SHARE = 1.05
+"""What a table of numbers takes while it is prepared: what is made of it is made by columns and by blocks of rows."""
+TEXT_SHARE = 3.0
+"""What is made of the largest column of texts while its values are counted and its words are learnt."""
+PASSING_ARRAYS_BYTES = 55 * 1024 * 1024
 """Blocks of arrays on their way, and the rows that the reference of a model is made of."""
 PASSING_BYTES = 110 * 1024 * 1024
 """Blocks on their way, whatever the size of the data."""
 ROW_BYTES = 64
-"""What a row takes while its values lie on the disk: its target, its place in a part, its hash."""
+"""What a row takes beside its values: its target, its place in a part, its hash, and sorted copies of these."""
 STREAMING_BYTES = 224 * 1024 * 1024
 """Blocks and buckets of rows on their way between disk and disk."""
 _COPIES = 2
@@ -77,19 +78,39 @@ def check_memory(needed: int, doing: str, remedy: str) -> None:
         raise UserError(f"{doing} takes about {shown(needed)} of memory, but {shown(left)} are left: {remedy}")
 
 
-def table_scratch(columns: Iterable[tuple[pa.DataType, int]], rows: int, what: str, passing: int = 0) -> Scratch:
-    """As scratch_for, for a table of columns given as (type, bytes of the column as text).
+class ColumnSize(NamedTuple):
+    """What a column takes as an array."""
 
-    passing are bytes that are there while it is read, and no more when it is prepared.
-    """
-    table = sum(_column_bytes(kind, rows, text) for kind, text in columns)
-    needed = int(table * TABLE_SHARE) + max(2 * passing, min(PASSING_BYTES, 4 * table))
-    return scratch_for(needed, rows, table, what)
+    bytes: int
+    is_text: bool = False
+
+    @staticmethod
+    def of(kind: pa.DataType, rows: int, text: int) -> ColumnSize:
+        """Of a column of that type; text: its bytes where that is text."""
+        if pa.types.is_string(kind):
+            return ColumnSize(text, is_text=True)
+        return ColumnSize(0 if pa.types.is_null(kind) else rows * kind.bit_width // 8 + rows // 8)
 
 
-def array_scratch(size: int, rows: int, what: str) -> Scratch:
-    """As scratch_for, for size bytes of arrays."""
-    return scratch_for(int(size * ARRAY_SHARE) + min(PASSING_ARRAYS_BYTES, 4 * size), rows, size, what)
+def table_scratch(columns: Iterable[ColumnSize], rows: int, what: str, passing: int = 0) -> Scratch:
+    """As scratch_for, for a table. passing: bytes that are there while it is read, and no more when it is prepared."""
+    sizes = list(columns)
+    table = sum(column.bytes for column in sizes)
+    return scratch_for(table_bytes(sizes, rows, passing), rows, table, what)
+
+
+def table_bytes(columns: Sequence[ColumnSize], rows: int, passing: int = 0) -> int:
+    """The most memory that preparing a table takes, beyond what the process has."""
+    table = sum(column.bytes for column in columns)
+    texts = max((column.bytes for column in columns if column.is_text), default=0)
+    kept = int(table * TABLE_SHARE + texts * TEXT_SHARE) + rows * ROW_BYTES
+    return kept + max(2 * passing, min(PASSING_BYTES, 4 * table))
+
+
+def array_scratch(size: int, rows: int, what: str, given_back: int = 0) -> Scratch:
+    """As scratch_for, for size bytes of arrays. given_back: those of them that are given up one by one as others come,
+    in memory."""
+    return scratch_for(size - given_back + min(PASSING_ARRAYS_BYTES, 4 * size), rows, size, what)
 
 
 def shown(count: int) -> str:
@@ -135,12 +156,6 @@ def _limit(folder: Path) -> list[int]:
     second = folder / "memory.max"
     limit = (second if second.exists() else folder / "memory.limit_in_bytes").read_text().strip()
     return [] if limit == "max" else [int(limit)]
-
-
-def _column_bytes(kind: pa.DataType, rows: int, text: int) -> int:
-    if pa.types.is_string(kind):
-        return text
-    return 0 if pa.types.is_null(kind) else rows * kind.bit_width // 8 + rows // 8
 
 
 def _table(path: Path) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.found import refuse_twice
-from headway_trainer.data.read.memory import table_scratch
+from headway_trainer.data.read.memory import ColumnSize, table_scratch
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.streams import BrokenFile, parsing
 from headway_trainer.data.scratch import Scratch
@@ -65,7 +65,7 @@ def scratch_of(files: SourceFiles, options: Options) -> tuple[int, Scratch]:
 
     Numbers take eight bytes, whatever they are in the file; all else what it takes there, uncompressed.
     """
-    columns: list[tuple[pa.DataType, int]] = []
+    columns: list[ColumnSize] = []
     rows = passing = 0
     for file in files.files:
         with contextlib.suppress(BrokenFile), file.store.open_input(file.path) as stream, parsing():
@@ -105,8 +105,8 @@ def _largest_read(source: parquet.ParquetFile, names: Set[str]) -> int:
     return max(column, min(whole, _READ_BYTES))
 
 
-def _sizes(source: parquet.ParquetFile, fields: Sequence[pa.Field]) -> list[tuple[pa.DataType, int]]:
-    """What each column takes as an array: its type, where that tells it, else its bytes."""
+def _sizes(source: parquet.ParquetFile, fields: Sequence[pa.Field]) -> list[ColumnSize]:
+    """What each column takes as an array."""
     rows = source.metadata.num_rows
     stored: Counter[str] = Counter()
     for index in range(source.metadata.num_row_groups):
@@ -114,9 +114,9 @@ def _sizes(source: parquet.ParquetFile, fields: Sequence[pa.Field]) -> list[tupl
     sizes = []
     for name, kind in ((field.name, field.type) for field in fields):
         if pa.types.is_nested(kind):
-            sizes.append((pa.string(), 2 * stored[name]))
+            sizes.append(ColumnSize(2 * stored[name]))
         elif pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
-            sizes.append((pa.string(), rows // 4 if pa.types.is_boolean(kind) else rows * 8 + rows // 8))
+            sizes.append(ColumnSize(rows // 4 if pa.types.is_boolean(kind) else rows * 8 + rows // 8))
         else:
-            sizes.append((pa.string(), stored[name] + rows * _TEXT_BYTES))
+            sizes.append(ColumnSize(stored[name] + rows * _TEXT_BYTES, is_text=True))
     return sizes

@@ -27,7 +27,7 @@ _ROWS = 2**18
 
 def read_typed(files: SourceFiles, options: Options) -> ReadTables:
     """Read parquet or jsonl files of the same columns. Raises UserError, naming file and column; StorageError."""
-    rows, scratch = (0, jsonl.scratch_of(files)) if files.format == "jsonl" else scratch_of(files, options)
+    rows, scratch = (0, jsonl.scratch_of(files, options)) if files.format == "jsonl" else scratch_of(files, options)
     columns: dict[str, _Column] = {}
     names: list[tuple[str, list[str]]] = []
     counts: list[int] = []
