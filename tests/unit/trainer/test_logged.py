@@ -90,7 +90,7 @@ class Parts(Program):
         turn.update(loss)
         turn.log("twice", 2 * loss)
         if turn.position % 3 == 0:
-            turn.log("size", self.model.weight.square().sum())  # type: ignore[union-attr]
+            turn.log("size", sum(one.detach().square().sum() for one in self.model.parameters()))
         return loss
 
 

@@ -275,8 +275,8 @@ def test_weights_of_rows_weigh_the_variational_loss(tmp_path: Path) -> None:
             assert optimizer == "main"
             self.losses.append(loss)
 
-        def log(self, name: str, value: torch.Tensor) -> None:
-            self.logged[name] = value
+        def log(self, name: str, value: torch.Tensor | float) -> None:
+            self.logged[name] = torch.as_tensor(value)
 
     program, turn = _program(info, variational=True, beta=0.0), Turn()
     program.step(Batch(x, y, weights), turn)
