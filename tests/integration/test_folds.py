@@ -28,7 +28,7 @@ SPEC: dict[str, Any] = {
         "earlyStopping": {"metric": "validation/loss", "patience": 4},
         "checkpoint": {"everySteps": 25},
     },
-    "workers": {"replicas": 2, "resources": {"cpu": "300m", "memory": "2Gi"}},
+    "workers": {"replicas": 2, "processes": 2, "resources": {"cpu": "2", "memory": "2Gi"}},
     "scheduling": {"startupDeadlineSeconds": 300},
     "seed": 11,
 }
@@ -43,10 +43,13 @@ def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
         yield pods
 
 
-def test_two_folds_of_one_worker_each_are_trained_at_a_time_in_one_cluster(never_killed: Pods) -> None:
+def test_two_folds_of_one_pod_each_are_trained_at_a_time_in_one_cluster_and_its_processes_stay(
+    never_killed: Pods,
+) -> None:
     outcome, log = never_killed.outcome(), never_killed.log("head")
     assert outcome.outcome == "Succeeded"
     assert log.count("Ray's head is up") == 1
+    assert log.count("the training processes of an earlier child go on with the next one") == 1, "of three, two at once"
     result = _result(never_killed)
     folds = result["crossValidation"]["folds"]
     assert [one["name"] for one in folds] == ["fold-1", "fold-2", "fold-3"]

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 
 from headway_api import quantities
+from headway_api.consistency.metrics import named_of_packages
+from headway_api.job import TrainingJobSpec
 from headway_api.pods import Workers
 
 
@@ -32,6 +34,18 @@ def cores_short(workers: Workers, cores: int = 0) -> str | None:
         f"The {processes} training processes of a worker pod share the {workers.resources.cpu} cores that it asks for, "
         f"and take turns where its node has no others: raise workers.resources.cpu to {processes} or more."
     )
+
+
+def processes_can_stay(spec: TrainingJobSpec) -> bool:
+    """Whether a training process may go on to another run when it has done one of this spec.
+
+    Not where it has run code that is not Headway's: what that leaves in its modules would make another model of the
+    next run than a fresh process makes, and so than a resumed one.
+    """
+    training, model = spec.training, spec.model
+    own = (training is not None and training.entrypoint) or (model is not None and model.entrypoint)
+    packages = (model is not None and model.name is not None and "." in model.name) or named_of_packages(spec)
+    return not own and not packages
 
 
 def gpus_for_each(workers: Workers, there: int) -> int:

@@ -13,8 +13,16 @@ from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_trainer.data.preparation import CHILDREN
 from headway_trainer.outcome import Interrupted, Lost
-from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, idle_beside, threads
+from headway_trainer.process_resources import (
+    cores_short,
+    gpus_for_each,
+    gpus_unused,
+    idle_beside,
+    processes_can_stay,
+    threads,
+)
 from headway_trainer.progress import Sink
+from headway_trainer.ray.pool import WorkerGroupPool
 from headway_trainer.ray.runtime import Head
 from headway_trainer.registry import estimator_name
 from headway_trainer.reporter import Reporter
@@ -77,6 +85,8 @@ class Run:
         self.file, self.around, self.reporter, self.scope = file, around, reporter, scope
         self.stop = threading.Event() if scope else around.stop
         """Set when this run is asked to stop."""
+        self.pool: WorkerGroupPool | None = None
+        """Where its training processes come from, and stay for a run beside it; none if they are its own."""
         self.started, self.began = now(), time.monotonic()
         """When this attempt began: for people, and to tell how long it took."""
         self.store = Store.open(file.storage_uri, around.storage_secret_dir)
@@ -126,11 +136,17 @@ class Run:
         """What work gives for each child: as many at once as this run's workers suffice for, without another Ray.
 
         When one raises, or a stop is asked for, the others are stopped, too, and take a checkpoint. Raises what the
-        first one has raised.
+        first one has raised. The training processes of one that has ended take the next one.
         """
         most = max((child.spec.workers.replicas for child in children), default=1)
         at_once = max(1, self.spec.workers.replicas // most)
-        return side_by_side(children, work, at_once=at_once, stop=self.stop, alive=self.reporter.alive)
+        pool = WorkerGroupPool()
+        for child in children:
+            child.pool = pool if processes_can_stay(child.spec) else None
+        try:
+            return side_by_side(children, work, at_once=at_once, stop=self.stop, alive=self.reporter.alive)
+        finally:
+            pool.close()
 
     def fence(self) -> None:
         """Raise StorageError if a newer attempt has claimed the run: then nothing may be written or deleted here."""
@@ -167,6 +183,7 @@ class Run:
                 alive=self.reporter.alive,
                 warn=self.reporter.warn,
                 scope=self.scope,
+                pool=self.pool,
             )
         )
 

@@ -17,6 +17,7 @@ from headway_api.pods import Workers
 from headway_trainer.process_resources import cores_short, gpus_for_each, gpus_unused, idle_beside, threads
 from headway_trainer.ray import controller
 from headway_trainer.ray.controller import Place, places, workers_in_pods
+from headway_trainer.ray.pool import Shape
 from headway_trainer.ray.torch_backend import TorchGroup
 
 
@@ -192,7 +193,7 @@ def test_a_pod_has_all_its_processes_or_none(monkeypatch: pytest.MonkeyPatch) ->
         ]
 
     monkeypatch.setattr(WorkerGroup, "_create_workers", create)
-    group = object.__new__(workers_in_pods(4))
+    group = object.__new__(workers_in_pods(Shape(2, 4, 2)))
     asked = WorkerGroupContext("id", None, 8, {"headway_worker": 1.0, "GPU": 2.0})
     group._create_placement_group(None, asked)
     assert (made[0].num_workers, made[0].resources_per_worker) == (2, {"headway_worker": 4.0, "GPU": 8.0})

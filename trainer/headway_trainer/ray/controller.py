@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RayError
 from ray.train import RunConfig, ScalingConfig
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -27,15 +30,20 @@ from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailurePolicy
 from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
-from ray.train.v2._internal.execution.worker_group import WorkerGroup, state, worker_group
+from ray.train.v2._internal.execution.worker_group import WorkerGroup, WorkerGroupState, state, worker_group
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from headway_trainer.ray.pool import KeptGroup, Shape, WorkerGroupPool
 from headway_trainer.ray.runtime import WORKER_RESOURCE
 from headway_trainer.ray.stock import stock
-from headway_trainer.ray.torch_backend import LATER_SECONDS, TorchGroup
+from headway_trainer.ray.torch_backend import LATER_SECONDS, TorchGroup, leave
 
+log = logging.getLogger("headway.training")
+
+LEAVE_SECONDS = 10
+"""How long processes that are to be kept may take to leave their process group; slower ones are started anew."""
 _NOT_NEEDED = (PlacementGroupCleanerCallback, DatasetsCallback)
 
 
@@ -50,6 +58,7 @@ def fit(
     policy: FailurePolicy,
     live: WorkerGroupCallback,
     reports: UserCallback | None = None,
+    pool: WorkerGroupPool | None = None,
 ) -> Any:
     """Run function(config) in each of `processes` training processes of each of `pods` worker pods; what rank 0's
     returned.
@@ -57,6 +66,7 @@ def fit(
     live: is told, in this process, of each group of workers that starts and ends.
     reports: is called, in this process, for each `ray.train.report`; without it the function must not report, and the
     actor that is the workers' barrier is left out.
+    pool: where the processes come from, if it has some, and stay; without it they end with the function.
     Raises `ray.train.TrainingFailedError` when policy gives up.
     """
     run_config.logging_config = LoggingConfig(log_level="WARNING")
@@ -67,7 +77,8 @@ def fit(
     trainer = _Trainer(
         function, train_loop_config=config, backend_config=group, scaling_config=scaling, run_config=run_config
     )
-    trainer.policy, trainer.live, trainer.reports, trainer.processes = policy, live, reports, processes
+    trainer.policy, trainer.live, trainer.reports = policy, live, reports
+    trainer.workers = workers_in_pods(Shape(pods, processes, group.gpus), pool)
     with contextlib.nullcontext() if reports else _without_barrier:
         return trainer.fit().return_value
 
@@ -106,23 +117,40 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
     has as many as were asked for, or none, also while there are more pods than the group needs.
     """
 
-    processes = 1
-    """In each pod."""
+    shape = Shape(1, 1, 0)
+    pool: WorkerGroupPool | None = None
+    _kept: KeptGroup | None = None
+    _worker_group_state: Any
 
     def _create_placement_group(self, scaling_config: Any, worker_group_context: Any) -> Any:
+        self._kept = None if self.pool is None else self.pool.take(self.shape)
+        if self._kept is not None:
+            log.info("the training processes of an earlier child go on with the next one")
+            return self._kept.placement
         each = worker_group_context.resources_per_worker
-        pod = {name: amount * self.processes for name, amount in each.items()}
-        pods = worker_group_context.num_workers // self.processes
+        pod = {name: amount * self.shape.processes for name, amount in each.items()}
         return super()._create_placement_group(
-            scaling_config, dataclasses.replace(worker_group_context, num_workers=pods, resources_per_worker=pod)
+            scaling_config,
+            dataclasses.replace(worker_group_context, num_workers=self.shape.pods, resources_per_worker=pod),
         )
 
     def _create_workers(self, num_workers: int, *arguments: Any, **keywords: Any) -> Any:
-        bundles = [index // self.processes for index in range(num_workers)]
+        if self._kept is not None:
+            return self._kept.workers
+        bundles = [index // self.shape.processes for index in range(num_workers)]
         workers = super()._create_workers(num_workers, *arguments, placement_group_bundle_indices=bundles, **keywords)
         for worker, place in zip(workers, places([one.metadata.node_id for one in workers]), strict=True):
             worker.distributed_context = dataclasses.replace(worker.distributed_context, **place._asdict())
         return workers
+
+    def shutdown(self) -> None:
+        """As Ray's, but that the processes of a group that has done its work stay where there is a pool."""
+        state, status = self._worker_group_state, self._latest_poll_status
+        if self.pool is not None and state is not None and status is not None and status.finished:
+            kept = KeptGroup(state.placement_group_handle, state.workers)
+            if not status.errors and _leave_process_group(kept.workers):
+                self._worker_group_state = _Kept(**vars(state), keep=partial(self.pool.put, self.shape, kept))
+        super().shutdown()
 
     @staticmethod
     def _get_worker_runtime_env(custom_runtime_env: Any) -> dict[str, Any]:
@@ -146,9 +174,30 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
         )
 
 
-def workers_in_pods(processes: int) -> type[WorkerGroup]:
-    """The class of a group of workers with so many training processes in each pod."""
-    return type("WorkersInPods", (_Workers,), {"processes": processes})
+@dataclasses.dataclass(frozen=True)
+class _Kept(WorkerGroupState):  # type: ignore[misc]
+    """The state of a group whose processes stay when it is shut down."""
+
+    keep: Callable[[], None]
+
+    def shutdown(self) -> None:
+        """Put the processes by."""
+        self.keep()
+
+
+def _leave_process_group(workers: Sequence[Any]) -> bool:
+    """Whether all processes of a group have left their process group, and can take other work."""
+    left = [worker.execute_async(leave) for worker in workers]
+    try:
+        ray.get(left, timeout=LEAVE_SECONDS)
+    except (RayError, TimeoutError):
+        return False
+    return True
+
+
+def workers_in_pods(shape: Shape, pool: WorkerGroupPool | None = None) -> type[WorkerGroup]:
+    """The class of a group of workers of a shape. pool: as `fit` has it."""
+    return type("WorkersInPods", (_Workers,), {"shape": shape, "pool": pool})
 
 
 class Place(NamedTuple):
@@ -181,7 +230,7 @@ class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     policy: FailurePolicy
     live: WorkerGroupCallback
     reports: UserCallback | None
-    processes: int
+    workers: type[WorkerGroup]
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = [one for one in super()._create_default_callbacks() if not isinstance(one, _NOT_NEEDED)]
@@ -197,7 +246,7 @@ class _Trainer(DataParallelTrainer):  # type: ignore[misc]
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         arguments |= {"scaling_policy": _StaticScaling(self.scaling_config), "failure_policy": self.policy}
         controller = TrainController(**arguments)
-        controller.worker_group_cls = workers_in_pods(self.processes)
+        controller.worker_group_cls = self.workers
         asyncio.run(controller.run())
         return controller.get_result()
 

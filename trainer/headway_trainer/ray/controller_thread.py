@@ -19,6 +19,7 @@ from headway_trainer.outcome import Disconnected, Lost
 from headway_trainer.ray.controller import fit
 from headway_trainer.ray.failure_policy import Kind, Policy, Reached, kind_of, own_failure
 from headway_trainer.ray.kv_link import DriverLink
+from headway_trainer.ray.pool import WorkerGroupPool
 from headway_trainer.ray.torch_backend import TorchGroup
 from headway_trainer.ray.watchdog import LiveWorkers
 
@@ -42,6 +43,8 @@ class Fit:
     """Called for each report."""
     scope: str = ""
     """Of the run that is trained."""
+    pool: WorkerGroupPool | None = None
+    """Where training processes come from and stay; none if they end with the fit."""
 
 
 class Fitting(threading.Thread):
@@ -105,6 +108,7 @@ class Fitting(threading.Thread):
                 policy=policy,
                 live=self.live,
                 reports=what.reports,
+                pool=what.pool,
             )
 
 

@@ -61,7 +61,7 @@ class _TorchBackend(Backend):  # type: ignore[misc]
     """As torchrun does it: each process sees all GPUs of its pod, and its own is the one of number LOCAL_RANK."""
 
     def on_start(self, worker_group: Any, backend_config: TorchGroup) -> None:
-        """Join the workers. Nothing undoes it: their processes end with the group."""
+        """Join the workers. Their processes end with the group, or `leave` undoes it."""
         address, port = worker_group.execute_single(0, get_address_and_port)
         number = next(_numbers)
         ray.get(
@@ -106,6 +106,18 @@ def _join(address: str, port: int, number: int, group: TorchGroup) -> None:
         timeout=datetime.timedelta(seconds=JOIN_SECONDS),
     )
     distributed.set_timeout(datetime.timedelta(seconds=group.progress_seconds + LATER_SECONDS))
+
+
+def leave() -> None:
+    """In a worker that is kept for other work: leave the process group, and free what was trained in it."""
+    import gc
+
+    import torch
+    from torch import distributed
+
+    distributed.destroy_process_group()
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where no GPU was used
 
 
 def _sign_output(line: str) -> None:

@@ -21,6 +21,7 @@ from headway_trainer.ray import torch_backend
 from headway_trainer.ray.controller_thread import Fit, Fitting
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.ray.kv_link import DriverLink
+from headway_trainer.ray.pool import WorkerGroupPool
 from headway_trainer.ray.reports import Reports
 from headway_trainer.ray.stock import ENV, stock
 from headway_trainer.ray.watchdog import Watchdog
@@ -58,6 +59,8 @@ class TrainingStage:
     """Takes a sentence that is told of the run's outcome, too; once is enough."""
     scope: str = ""
     """Of the run that is trained: the job's own, or one of its children."""
+    pool: WorkerGroupPool | None = None
+    """Where training processes come from and stay for the next child; none if they end with the stage."""
 
     def config(self, info: DataInfo | None) -> dict[str, Any]:
         """What the workers are told."""
@@ -87,6 +90,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             stage.note,
             stage.stop,
             scope=stage.scope,
+            pool=stage.pool,
         )
     )
     fitting.start()
