@@ -21,7 +21,10 @@ from .steady import run_here
 # tests/integration does the same to pods that are processes of one machine, and is quick.
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 
-STOCK = {"template": {"spec": {"containers": [{"name": "main", "env": [{"name": "HEADWAY_STOCK_RAY", "value": "1"}]}]}}}
+STOCK = {
+    "resources": {"cpu": "10m", "memory": "2Gi"},
+    "template": {"spec": {"containers": [{"name": "main", "env": [{"name": "HEADWAY_STOCK_RAY", "value": "1"}]}]}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +57,9 @@ def test_folds_of_which_one_is_killed_end_with_the_figures_and_the_weights_of_a_
 
 
 def on_stock_ray(document: dict[str, Any]) -> dict[str, Any]:
-    """The job on Ray as it is."""
-    spec = document["spec"]
-    return {**document, "spec": {**spec, "head": spec["head"] | STOCK, "workers": spec["workers"] | STOCK}}
+    """The job on Ray as it is, whose own processes take memory, too: of each fold that is trained, one in the head."""
+    pods = {role: document["spec"][role] | STOCK for role in ("head", "workers")}
+    return {**document, "spec": {**document["spec"], **pods}}
 
 
 @pytest.fixture(scope="module")

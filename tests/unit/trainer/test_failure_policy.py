@@ -245,3 +245,19 @@ def test_what_is_behind_ray_trains_error_is_told() -> None:
     assert behind(ControllerError(RayTaskError("_join", "", ours))) is ours
     other = KeyError("x")
     assert behind(other) is other
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "message"),
+    [
+        (OutOfMemoryError("2 worker(s) were killed"), "OutOfMemory", "raise head.resources.memory"),
+        (ActorDiedError(), "Internal", "Ray's own controller of the training ended unexpectedly"),
+    ],
+)
+def test_a_controller_of_rays_own_that_is_gone_is_no_fault_inside_headway(
+    error: Exception, cause: str, message: str
+) -> None:
+    verdict = judge(behind(error))
+    assert verdict.cause == cause
+    assert message in verdict.message
+    assert "fault inside Headway" not in verdict.message

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import OutOfMemoryError as RayOutOfMemoryError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.train import RunConfig
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from headway_api import wire
-from headway_trainer.errors import UserError
-from headway_trainer.outcome import Disconnected, Lost
+from headway_trainer.errors import OutOfMemory, UserError
+from headway_trainer.outcome import Broken, Disconnected, Lost
 from headway_trainer.ray.controller import fit
 from headway_trainer.ray.failure_policy import Kind, Policy, Reached, kind_of, own_failure
 from headway_trainer.ray.kv_link import DriverLink
@@ -113,7 +114,7 @@ class Fitting(threading.Thread):
 
 
 def behind(error: BaseException) -> BaseException:
-    """What is behind an error of Ray Train: a worker's own exception, or Lost."""
+    """What is behind an error of Ray Train: a worker's own exception, or what was lost."""
     if isinstance(error, WorkerGroupError):
         if (own := own_failure(error.worker_failures)) is not None:
             return own
@@ -121,13 +122,29 @@ def behind(error: BaseException) -> BaseException:
         first = next(iter(error.worker_failures.values()))
         return Lost(_first_line(first), memory=Kind.MEMORY in kinds)
     if isinstance(error, ControllerError):
-        failure = error.controller_failure
-        if isinstance(failure, RayTaskError) and kind_of(failure.cause) is Kind.OWN:
-            # What readies the workers has raised: a fault of ours, and nothing that a new worker would not meet.
-            raised: BaseException = failure.cause
-            return raised
-        return Lost(_first_line(error.controller_failure), memory=False)
+        return _behind_start(error.controller_failure)
+    if isinstance(error, RayActorError | RayOutOfMemoryError):
+        return _behind_own_controller(error)
     return error
+
+
+def _behind_start(failure: BaseException) -> BaseException:
+    """Of workers that did not start."""
+    if isinstance(failure, RayTaskError) and kind_of(failure.cause) is Kind.OWN:
+        # What readies the workers has raised: a fault of ours, and nothing that a new worker would not meet.
+        raised: BaseException = failure.cause
+        return raised
+    return Lost(_first_line(failure), memory=False)
+
+
+def _behind_own_controller(error: BaseException) -> BaseException:
+    """Of Ray as it is (`stock`), whose controller is an actor in the head pod: it is gone."""
+    if kind_of(error) is Kind.MEMORY:
+        return OutOfMemory(
+            "Ray ended its own controller of the training, a process of the head pod, for want of memory: raise"
+            " head.resources.memory"
+        )
+    return Broken(f"Ray's own controller of the training ended unexpectedly: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:
