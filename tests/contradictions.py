@@ -518,6 +518,125 @@ OF_LABELS = [
     _made(LABELLED, {"model/name": "gru"}, "model.name", "gru is for series", "holds images"),
 ]
 
+_BOOSTING: dict[str, Any] = {**FOREST, "model": {"name": "gradientBoosting"}}
+_LINEAR: dict[str, Any] = {**DIABETES, "model": {"name": "linear"}, "training": {}}
+_HERE = {"history": 4, "horizon": 2}
+_TWO = {"source": {"uri": "a.csv"}, "targets": ["x", "y"]}
+
+ACROSS_SECTIONS = [
+    # Gates against what is learnt, and against what a metric can be.
+    _gate(UNLABELLED, {"metric": "accuracy", "min": 0.9}, "metric", "accuracy is no metric of reconstruction", "mse"),
+    _gate(UNLABELLED, {"metric": "validation/f1", "min": 0.9}, "metric", "f1 is no metric of reconstruction"),
+    _gate(UNLABELLED, {"metric": "mase", "max": 1}, "metric", "mase is no metric of reconstruction"),
+    _gate(SALES, {"metric": "accuracy", "min": 0.9}, "metric", "accuracy is no metric of forecasting", "mase"),
+    _gate(SALES, {"metric": "rocAuc", "against": {"baseline": True}}, "metric", "rocAuc is no metric of forecasting"),
+    _gate(DIABETES, {"metric": "mase", "max": 1}, "metric", "mase is no metric of regression", "rmse"),
+    _gate(_BOOSTING, {"metric": "train/accuracy", "min": 0.9}, "metric", "only train/loss", "validation/accuracy"),
+    _gate(TABLE, {"metric": "f1", "min": 0}, "min", "0 is always met, as f1 is at least 0", "write more"),
+    _gate(TABLE, {"metric": "validation/rocAuc", "max": 1}, "max", "1 is always met", "at most 1", "write less"),
+    _gate(SALES, {"metric": "mae", "min": -1}, "min", "-1 is always met", "at least 0"),
+    _gate(
+        TABLE, {"metric": "accuracy", "against": {"baseline": True}, "minDelta": 5}, "minDelta", "5 is never", "0.05"
+    ),
+    _gate(TABLE, {"metric": "f1", "against": {"job": "a"}, "minDelta": 1.5}, "minDelta", "from 0 to 1", "write 0.015"),
+    _gate(TABLE, {"metric": "f1", "against": {"job": "a"}, "minDelta": -2}, "minDelta", "-2 is always met"),
+    _gate(
+        {**SALES, "evaluation": {}},
+        {"metric": "validation/mase", "against": {"baseline": True}},
+        "against.baseline",
+        "the test part alone",
+    ),
+    # Forecasts of what has no time, and by what cannot forecast.
+    _made(IMAGES, {"data/task": "forecasting", "data/forecast": _HERE}, "data.task", "a folder of images"),
+    _made(IMAGES, {"data/task": "forecasting"}, "data.task", "forecasting does not fit", "write classification"),
+    _made(IMAGES, {"data/forecast": _HERE}, "data.forecast", "a folder of images", "take forecast out"),
+    _made(IRIS, {"data/forecast": _HERE}, "data.forecast", "the built-in iris", "take forecast out"),
+    _made(UNLABELLED, {"data/forecast": _HERE}, "data.forecast", "data.task is reconstruction", "forecasting"),
+    _made(SALES, {"model/name": "gradientBoosting", "training": {}}, "model.name", "series to forecast", "mlp or gru"),
+    _made(SALES, {"model/name": "linear", "training": {}}, "model.name", "linear is for images and tables"),
+    _made(SALES, {"model/name": "lstm"}, "model.name", "tables with a column of text", "mlp or gru"),
+    _made(SALES, {"model/name": "autoencoder"}, "model.name", "autoencoder is for images and tables", "gru"),
+    _made(SALES, {"data/split/stratify": "never"}, "data.split.stratify", "a forecast has no classes"),
+    _made(SALES, {"data/columns/store": {"role": "time"}}, "data.columns.store.role", "time is already the role"),
+    _made(SALES, {"data/columns/sold": {"role": "group"}}, "data.columns.sold.role", "group contradicts data.target"),
+    _made(SALES, {"data/columns/day": {"role": "time", "kind": "text"}}, "data.columns.day.kind", "text cannot be"),
+    _made(
+        SALES,
+        {"data/split": _NO_VALIDATION, _STOP: {}},
+        "training.earlyStopping.metric",
+        "the validation part is empty",
+        "train/loss",
+    ),
+    _made(
+        TABLE,
+        {"data/split": _NO_VALIDATION, "data/columns": {"age": {"kind": "number"}}, _STOP: {}},
+        "training.earlyStopping.metric",
+        "the validation part is empty",
+    ),
+    # Reconstructions.
+    _made(UNLABELLED, {"data/split/stratify": "never"}, "data.split.stratify", "a reconstruction has no classes"),
+    _made(UNLABELLED, {"model/name": "randomForest", "training": {}}, "model.name", "data.task is reconstruction"),
+    _made(UNLABELLED, {"model/name": "lstm"}, "model.name", "lstm is for classification and regression", "autoencoder"),
+    _made(
+        {**UNLABELLED, **ARRAYS, "model": {"name": "autoencoder"}},
+        {"data/task": "reconstruction", "data/target": "y"},
+        "data.target",
+        '"y"',
+        "take target out",
+    ),
+    # Models that scikit-learn fits.
+    _made(_BOOSTING, {"training/checkpoint": {"keepBest": 3}}, "training.checkpoint", "fitted by scikit-learn"),
+    _made(_BOOSTING, {"training/precision": "fp16"}, "training.precision", "gradientBoosting", "take it out"),
+    _made(
+        _BOOSTING, {"workers": {"resources": {"gpu": 2}}}, "workers.resources.gpu", "2 has no effect", "take gpu out"
+    ),
+    _made(_BOOSTING, {"workers": {"processes": 4}}, "workers.processes", "4 have no effect", "workers.resources.cpu"),
+    _made(FOREST, {"training/gradientAccumulation": 4}, "training.gradientAccumulation", "unknown field"),
+    _made(_LINEAR, {"model/options": {"maxIterations": 50}}, "model.options.maxIterations", "solved at once"),
+    _made(_LINEAR, {"training/classWeights": "balanced"}, "training.classWeights", "a regression has none"),
+    _made(ARRAYS, {"model/name": "lstm"}, "model.name", "npz holds arrays of numbers", "mlp or cnn"),
+    _made(ARRAYS, {"model/name": "transformer", "data/columns": {"w": {"kind": "series"}}}, "model.name", "series"),
+    _made(ARRAYS, {"model/name": "cnn", "data/columns": {"w": {"kind": "series"}}}, "model.name", "cnn is for images"),
+    _made(ARRAYS, {"model/name": "gru", "data/columns": {"w": {"kind": "image"}}}, "model.name", "gru is for series"),
+    _made(IMAGES, {"model/name": "gru"}, "model.name", "a folder of images holds images", "cnn"),
+    _made(IMAGES, {"model/name": "autoencoder"}, "model.name", "set data.task to reconstruction"),
+    _made(TABLE, {"model/options": {"hidden": [], "dropout": 0.5}}, "model.options.dropout", "hidden is empty"),
+    # Ways to divide the rows.
+    _made(DIABETES, {"data/split/stratify": "never"}, "data.split.stratify", "a regression has no classes"),
+    _made(PARTS, {"data/split/stratify": "never"}, "data.split.stratify", "nothing is left to divide"),
+    _made(
+        TABLE,
+        {"data/columns": {"a": {"role": "group"}}, "data/split/stratify": "never"},
+        "data.split.stratify",
+        "a split by group goes by its column alone",
+    ),
+    _made(
+        CSV,
+        {"data/source": _IN_PARTS, "data/columns": {"a": {"role": "fold"}}},
+        "data.columns.a.role",
+        "fold divides the rows into parts, and so does data.source.parts",
+    ),
+    _made(
+        CSV,
+        {"data/source": {"parts": {"train": "a.csv", "validation": "b.csv"}}, "data/split/folds": 3},
+        "data.split.folds",
+        "data.source.parts.validation",
+    ),
+    _made(IRIS, {"data/missingTargets": "drop"}, "data.missingTargets", "each row of the built-in iris has a target"),
+    _made(IMAGES, {"data/missingTargets": "drop"}, "data.missingTargets", "a folder of images"),
+    _made(
+        CSV,
+        {"data": {**_TWO, "columns": {"y": {"kind": "category"}}}},
+        "data.columns.y.kind",
+        "category cannot be one of 2 targets",
+        "numbers",
+    ),
+    # Forms of the model.
+    _made(_BOOSTING, {"export": {"formats": ["safetensors"]}}, "export.formats", "left as onnx alone"),
+    _made(TABLE, {"export": {"formats": ["pickle"]}}, "export.formats[0]", "safetensors", "onnx"),
+    _made(SALES, {"export": {"formats": ["onnx", "onnx"]}}, "export.formats", "onnx twice"),
+]
+
 CONTRADICTIONS = [
     *OF_METRICS,
     *OF_SOURCES,
@@ -527,4 +646,5 @@ CONTRADICTIONS = [
     *OF_FORECASTS,
     *OF_RECONSTRUCTIONS,
     *OF_LABELS,
+    *ACROSS_SECTIONS,
 ]

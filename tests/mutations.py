@@ -340,7 +340,12 @@ _CONTRADICTIONS: _Rows = [
     ),
     (
         "a gate twice",
-        {"spec.evaluation.gates": [{"name": "a", "metric": "f1", "min": 0.5}, {"name": "a", "metric": "f1", "max": 1}]},
+        {
+            "spec.evaluation.gates": [
+                {"name": "a", "metric": "f1", "min": 0.5},
+                {"name": "a", "metric": "f1", "max": 0.9},
+            ]
+        },
         "spec.evaluation.gates",
     ),
     (

@@ -20,6 +20,15 @@ Width = Annotated[int, Field(ge=1, le=65536)]
 class MlpOptions(Section):
     """Options of `mlp`: fully connected layers over flattened features."""
 
+    rules = (
+        Rule(
+            cel="true",
+            message="dropout is after each hidden layer, and hidden is empty: give it a width, or take dropout out",
+            holds=lambda options: bool(options.hidden) or options.dropout == 0,
+            field="dropout",
+        ),
+    )
+
     hidden: Annotated[list[Width], Field(max_length=64)] = Field(default=[128, 64])
     """The widths of the hidden layers."""
     dropout: Dropout = 0.0
@@ -117,7 +126,8 @@ class TokenOptions(Section):
     tokens: Literal["word", "character"] = "word"
     """What a token is: a word, or a single character for languages that put no spaces between words.
 
-    Words end at white space and punctuation; their case counts for nothing.
+    Words end at white space and punctuation. `great`, `Great` and `GREAT` are one word; another mixture of cases is
+    known where the training rows have it.
     """
     length: Annotated[int, Field(ge=1, le=4096)] = 256
     """The tokens of a text that are read, from its beginning; the others are cut off."""

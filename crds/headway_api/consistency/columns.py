@@ -150,6 +150,21 @@ def target_of_another_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
             )
 
 
+def names_among_several_targets(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A category beside other targets."""
+    data = spec.data
+    if data is None or len(data.target_names) == 1 or data.task not in (None, "classification"):
+        return  # of another task, no target may be a category
+    for name in data.target_names:
+        column = columns_of(data).get(name)
+        if column is not None and column.kind == "category":
+            yield BrokenRule(
+                f"category cannot be one of {len(data.target_names)} targets, which must all be numbers: name one"
+                " target, or correct kind",
+                ("data", "columns", name, "kind"),
+            )
+
+
 def target_of_a_reconstruction(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A target where none is learnt."""
     data = spec.data
@@ -196,6 +211,7 @@ CHECKS = (
     arrays_of_no_use,
     target_with_another_role,
     target_of_another_task,
+    names_among_several_targets,
     target_of_a_reconstruction,
     two_columns_of_a_role,
 )

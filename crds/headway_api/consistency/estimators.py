@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import other_than_default, own_loop
+from headway_api.consistency.facts import other_than_default, own_loop, task_of
 from headway_api.consistency.known import OWN, Known
 from headway_api.model import MODELS, estimator_of
 
@@ -57,4 +57,37 @@ def weights_of_an_estimator(spec: TrainingJobSpec, known: Known = OWN) -> Iterat
         )
 
 
-CHECKS = OF_NAMES = (field_of_the_loop, estimator_beside_a_function, weights_of_an_estimator)
+def machines_without_use(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
+    """GPUs and training processes beside the one that fits. Further pods do no harm: they judge, and train folds."""
+    name, workers = estimator_of(spec.model, known.models), spec.workers
+    if name is None or own_loop(spec):
+        return
+    why = f"as {name} is fitted by {_fits(name)} in one process on its CPU"
+    if workers.resources.gpu:
+        yield BrokenRule(
+            f"{workers.resources.gpu} has no effect, {why}: take gpu out, and give workers.resources.cpu what the fit"
+            " may take",
+            ("workers", "resources", "gpu"),
+        )
+    elif (workers.processes or 1) > 1:
+        yield BrokenRule(
+            f"{workers.processes} have no effect, {why}: take processes out, and give workers.resources.cpu what the"
+            " fit may take",
+            ("workers", "processes"),
+        )
+
+
+def iterations_of_a_regression(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A bound on the solver for classes, where numbers are learnt."""
+    model = spec.model
+    if model is None or model.name != "linear" or task_of(spec) != "regression" or own_loop(spec):
+        return
+    if "maxIterations" in model.options:
+        yield BrokenRule(
+            "maxIterations is of the solver for classes, and a regression is solved at once: take it out",
+            ("model", "options", "maxIterations"),
+        )
+
+
+OF_NAMES = (field_of_the_loop, estimator_beside_a_function, weights_of_an_estimator, machines_without_use)
+CHECKS = (*OF_NAMES, iterations_of_a_regression)

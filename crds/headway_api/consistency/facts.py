@@ -35,9 +35,12 @@ class Facts:
 
     @property
     def may_hold(self) -> frozenset[Rows]:
-        """What its rows may be for a model: a table of files may have columns of text, which only its values tell."""
+        """What its rows may be for a model, which the values tell: a table of files may have columns of text, and an
+        array may be of any shape. Empty where nothing is known."""
         if self.rows == "table" and self.format in TABLES:
             return frozenset(("table", "tokens"))
+        if self.rows is None and self.format == "npz":
+            return frozenset(("table", "image", "series"))
         return frozenset((self.rows,) if self.rows is not None else ())
 
 
@@ -50,13 +53,20 @@ def facts(data: Data) -> Facts:
         return Facts(f"the built-in {name}", None, rows, BUILTIN_TASKS[name], has_columns=False)
     uri = source.uri or (source.parts.train if source.parts is not None else "")
     form = source.format or ("imageFolder" if source.labels is not None else format_of(uri))
-    if forecasts(data):
-        return Facts(form or "the source", form, "series", None, has_columns=form != "imageFolder")
     if form == "imageFolder" and source.labels is not None:
         return Facts("a folder of images with labels", form, "image", None, has_columns=True)
     if form == "imageFolder":
         return Facts("a folder of images", form, "image", "classification", has_columns=False)
-    return Facts(form or "the source", form, "table" if form in TABLES else None, None, has_columns=True)
+    told = (
+        "series" if forecasts(data) else "table" if form in TABLES else _rows_of_arrays(data) if form == "npz" else None
+    )
+    return Facts(form or "the source", form, told, None, has_columns=True)
+
+
+def _rows_of_arrays(data: Data) -> Rows | None:
+    """What the rows of an npz file are, where `data.columns` says it."""
+    kinds = {column.kind for column in columns_of(data).values() if column.role in (None, "feature")}
+    return "image" if kinds == {"image"} else "series" if kinds == {"series"} else None
 
 
 def written_as(data: Data) -> Format | None:

@@ -24,7 +24,14 @@ def section_and_task(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     data = spec.data
     if data is None:
         return
-    if forecasts(data) and data.forecast is None:
+    known = facts(data)
+    if not known.has_columns:
+        if data.forecast is not None and data.task != "forecasting":  # else the task is told
+            yield BrokenRule(
+                f"forecast is for tables in the order of time, but the source is {known.name}: take forecast out",
+                ("data", "forecast"),
+            )
+    elif forecasts(data) and data.forecast is None:
         yield BrokenRule(
             "is missing, and forecasting needs it: write how many steps the model sees and how many it forecasts, as in"
             " {history: 48, horizon: 12}",

@@ -101,11 +101,23 @@ def metric_that_is_never_there(spec: TrainingJobSpec, known: Known = OWN) -> Ite
         said = _named(spec, part, name, known, watched=True)
         if said is not None:
             yield BrokenRule(said, (*path, "metric"))
-        elif _without_rows(spec, part) and watching.metric != Checkpoint().metric:
+        elif _without_rows(spec, part) and _is_not_told_elsewhere(spec, watching):
             yield BrokenRule(
                 "the validation part is empty: set data.split.validation above 0, or write train/loss",
                 (*path, "metric"),
             )
+
+
+def _is_not_told_elsewhere(spec: TrainingJobSpec, watching: Checkpoint | EarlyStopping) -> bool:
+    """Whether a metric of no rows is for this check to tell.
+
+    Without one the checkpoint goes by train/loss, if the user has named no other; and for the early stopping there is
+    a rule of the API server's, which cannot see what columns and parts make of the split.
+    """
+    if not isinstance(watching, EarlyStopping):
+        return watching.metric != Checkpoint().metric
+    data = spec.data
+    return data is not None and (data.columns is not None or data.source.parts is not None)
 
 
 def _without_rows(spec: TrainingJobSpec, part: str) -> bool:
@@ -191,6 +203,42 @@ def bounds_beyond_reach(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[B
             yield BrokenRule(said, (*here, "max"))
 
 
+def bounds_that_hold_nothing_back(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
+    """A gate that each value of its metric passes, as at least 0 for an error."""
+    for index, gate in enumerate(spec.evaluation.gates or () if not own_loop(spec) else ()):
+        metric = known.metrics.get(gate.part_and_name[1])
+        if metric is None or gate.against is not None:
+            continue
+        low = gate.min is None or (metric.least is not None and gate.min <= metric.least)
+        high = gate.max is None or (metric.most is not None and gate.max >= metric.most)
+        if low and high:
+            field = "min" if gate.min is not None else "max"
+            value = gate.min if gate.min is not None else gate.max
+            bound = (
+                f"at least {metric.least:g}: write more" if field == "min" else f"at most {metric.most:g}: write less"
+            )
+            yield BrokenRule(
+                f"{shown(value)} is always met, as {gate.metric} is {bound}, or take the gate out",
+                ("evaluation", "gates", index, field),
+            )
+
+
+def gains_beyond_reach(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
+    """A gain over something else that no two values of the metric have between them, as 5 for an accuracy."""
+    for index, gate in enumerate(spec.evaluation.gates or () if not own_loop(spec) else ()):
+        metric, delta = known.metrics.get(gate.part_and_name[1]), gate.min_delta
+        if metric is None or delta is None or metric.least is None or metric.most is None:
+            continue
+        if abs(delta) > metric.most - metric.least:
+            share = delta / 100
+            mend = f"write {share:.10g}" if abs(share) <= metric.most - metric.least else "write less"
+            yield BrokenRule(
+                f"{shown(delta)} is {'never reached' if delta > 0 else 'always met'}, as {gate.metric} is from"
+                f" {metric.least:g} to {metric.most:g}: {mend}",
+                ("evaluation", "gates", index, "minDelta"),
+            )
+
+
 def gates_against_each_other(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Gates on one metric that no value passes together."""
     for index, gate in enumerate(spec.evaluation.gates or ()):
@@ -207,6 +255,14 @@ def gates_against_each_other(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                 )
 
 
-OF_NAMES = (metric_that_is_never_there, direction, metrics_of_another_task, gates, bounds_beyond_reach)
+OF_NAMES = (
+    metric_that_is_never_there,
+    direction,
+    metrics_of_another_task,
+    gates,
+    bounds_beyond_reach,
+    bounds_that_hold_nothing_back,
+    gains_beyond_reach,
+)
 """Those that what is known of names decides."""
 CHECKS = (*OF_NAMES, metrics_of_no_rows, gates_against_each_other)

@@ -141,6 +141,19 @@ def reading_of_no_text(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                 yield BrokenRule(f"{field} is for csv, but the source is jsonl: take {field} out", (*here, field))
 
 
+def nothing_to_drop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Rows without a target that are to be left out, where each row has one."""
+    data = spec.data
+    if data is None or data.missing_targets != "drop" or data.task == "reconstruction":
+        return
+    known = facts(data)
+    if not known.has_columns:
+        yield BrokenRule(
+            f"drop has no effect, as each row of {known.name} has a target: take missingTargets out",
+            ("data", "missingTargets"),
+        )
+
+
 def task_of_another_source(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A task that the source's own target cannot have."""
     if spec.data is None or spec.data.task is None:
@@ -224,5 +237,6 @@ CHECKS = (
     formats_of_parts,
     target_of_nothing,
     reading_of_no_text,
+    nothing_to_drop,
     task_of_another_source,
 )

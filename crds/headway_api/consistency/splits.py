@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import DIVIDING, by_fold, facts, forecasts, own_loop, roles
+from headway_api.consistency.facts import DIVIDING, by_fold, facts, forecasts, own_loop, roles, task_of
 from headway_api.data import Data
 from headway_api.wording import shown
 
@@ -77,6 +77,37 @@ def nothing_left_to_divide(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         yield BrokenRule(f"{role} has no effect, as {given}: take role out", ("data", "columns", name, "role"))
 
 
+def parts_beside_a_fold(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A column that divides the rows into parts, where the source gives some."""
+    data = spec.data
+    if data is None or forecasts(data) or data.source.parts is None or _all_given(data):
+        return
+    for name in roles(data, "fold"):
+        yield BrokenRule(
+            "fold divides the rows into parts, and so does data.source.parts: take role out, or give one uri with all"
+            " rows",
+            ("data", "columns", name, "role"),
+        )
+
+
+def stratify_without_effect(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Classes whose shares are not to be kept, where no split keeps any."""
+    data = spec.data
+    if data is None or data.split.stratify == "auto":
+        return
+    task, found = task_of(spec), _dividing(data)
+    method: str = data.split.method if data.split.method != "auto" else next(iter(found), "random")
+    if task not in (None, "classification"):
+        why = f"{'a forecast' if task == 'forecasting' else f'a {task}'} has no classes"
+    elif _all_given(data):
+        why = "data.source.parts gives all three parts, so nothing is left to divide"
+    elif method != "random":
+        why = f"a split by {method} goes by its column alone"
+    else:
+        return
+    yield BrokenRule(f"{data.split.stratify} has no effect, as {why}: take stratify out", (*_SPLIT, "stratify"))
+
+
 def seed_without_chance(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """A seed for a split that draws nothing."""
     data = spec.data
@@ -125,6 +156,8 @@ CHECKS = (
     method_without_a_column,
     several_dividing_columns,
     nothing_left_to_divide,
+    parts_beside_a_fold,
+    stratify_without_effect,
     seed_without_chance,
     folds_that_cannot_be,
 )

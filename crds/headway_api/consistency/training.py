@@ -32,11 +32,13 @@ def model_of_other_rows(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[B
     if spec.data is None or spec.model is None or entry is None or own_loop(spec):
         return
     source = facts(spec.data)
-    if source.rows is not None and not source.may_hold & entry.takes:
-        fitting = [name for name, other in known.models.items() if source.rows in other.takes]
+    if source.may_hold and not source.may_hold & entry.takes:
+        held = source.may_hold if source.rows is None else {source.rows}
+        fitting = [name for name, other in known.models.items() if held & other.takes]
         yield BrokenRule(
             f"{spec.model.name} is for {' and '.join(_ROWS[rows] for rows in sorted(entry.takes))}, but {source.name}"
-            f" holds {_HELD[source.rows]}: write {' or '.join(fitting)}, or give other data",
+            f" holds {_HELD[source.rows] if source.rows is not None else 'arrays of numbers'}: write"
+            f" {' or '.join(fitting)}, or give other data",
             ("model", "name"),
         )
 
@@ -56,7 +58,8 @@ def model_of_another_task(spec: TrainingJobSpec, known: Known = OWN) -> Iterator
         return
     if task is None or task in entry.tasks:
         return
-    if spec.data is not None and facts(spec.data).rows not in (None, *entry.takes):
+    may_hold = facts(spec.data).may_hold
+    if may_hold and not may_hold & entry.takes:
         return  # it cannot take the rows either, which is told there
     fitting = [name for name, other in known.models.items() if task in other.tasks]
     yield BrokenRule(

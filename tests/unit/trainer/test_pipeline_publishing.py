@@ -98,7 +98,7 @@ def test_a_gate_that_is_not_passed_fails_the_run_and_keeps_model_and_report(
 ) -> None:
     world = World(tmp_path, monkeypatch, [2])
     floor = {"name": "floor", "metric": "accuracy", "min": 0.95}
-    gates = [floor, {"name": "low", "metric": "accuracy", "min": 0}]
+    gates = [floor, {"name": "low", "metric": "accuracy", "min": 0.1}]
     world.change(spec={"evaluation": Evaluation.model_validate({"gates": gates})})
     exporting(monkeypatch, ONNX)
     with pytest.raises(GateFailed) as failed:
