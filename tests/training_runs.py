@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from headway_api.training import Training
-from headway_trainer.data import read_split
 from headway_trainer.data.batches import Rows
 from headway_trainer.data.info import DataInfo
-from headway_trainer.data.shards import read_series
+from headway_trainer.data.shards import read_series, stored_split
 from headway_trainer.programs import Program, Supervised
 from headway_trainer.storage import Store
 from headway_trainer.tasks import task_of
@@ -131,8 +130,8 @@ def job_of(
         spec=spec,
         info=info,
         program=program,
-        train=read_split(data, info, "train"),
-        validation=read_split(data, info, "validation"),
+        train=stored_split(data, info, "train"),
+        validation=stored_split(data, info, "validation"),
         group=Alone(),
         checkpoints=Checkpoints(run or data, attempt),
         link=Driver(),

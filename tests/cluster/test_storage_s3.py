@@ -20,15 +20,21 @@ import torch
 from pyarrow import parquet
 
 from headway_api.data import Data
+from headway_api.model import Model
 from headway_api.status import MAX_ATTEMPTS_KEPT
 from headway_cluster import build
-from headway_trainer.data import SPLITS, prepare, read_split
+from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
+from headway_trainer.data.info import Blocks
+from headway_trainer.entrypoints import load_function
 from headway_trainer.errors import NotFound, StorageError, UserError
 from headway_trainer.logs import retention
 from headway_trainer.logs.parts import PARTS_KEPT
 from headway_trainer.logs.shipper import Shipper
 from headway_trainer.logs.sources import DRIVER, rank
+from headway_trainer.models import build as build_model
 from headway_trainer.storage import Store
+from headway_trainer.training.loop_inputs import LoopInputs
+from training_runs import finish, job_of, run_until, same, training
 
 pytestmark = pytest.mark.cluster
 
@@ -253,3 +259,29 @@ def test_logs_are_kept_on_s3_in_parts_that_are_written_again_and_make_room(store
     Store.open(f"{store.uri}/job", secret).write("logs/attempt-3/mine.txt", b"")
     retention.tidy(Store.open(f"{store.uri}/job", secret), 3 + MAX_ATTEMPTS_KEPT)
     assert folder.list() == ["mine.txt"]
+
+
+def test_rows_are_learnt_from_in_blocks_as_from_a_local_path_and_a_killed_run_resumes_exactly(
+    store: Store, tmp_path: Path
+) -> None:
+    spec = Data.model_validate({"source": {"builtin": {"name": "digits"}}})
+    weights = []
+    for number, (place, kill) in enumerate([(Store.open(str(tmp_path)), False), (store, False), (store, True)]):
+        info = prepare(spec, seed=0, store=place, process_memory=1000)
+        assert info.blocks is not None
+        small = info.model_copy(update={"blocks": Blocks(rows=64, window=4)})
+        run = Store.open(str(tmp_path / f"runs-{number}"))
+        if kill:
+            run_until(_over_blocks(small, place, run), 50)
+        end, found = finish(_over_blocks(small, place, run, attempt=2))
+        assert end.resumed_from_step == (40 if kill else None)
+        weights.append(found)
+    assert same(weights[0], weights[1])
+    assert same(weights[0], weights[2])
+
+
+def _over_blocks(info: DataInfo, data: Store, run: Store, attempt: int = 1) -> LoopInputs:
+    torch.manual_seed(0)
+    program = build_model(Model.model_validate({"name": "mlp"}), info, load_function=load_function)
+    spec = training(epochs=3, batchSize=64, checkpoint={"everySteps": 20})
+    return job_of(info, data, program, spec, run=run, attempt=attempt)

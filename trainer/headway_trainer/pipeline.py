@@ -7,7 +7,7 @@ import logging
 
 from headway_api import wire
 from headway_trainer import publish
-from headway_trainer.data.preparation import forget
+from headway_trainer.data.prepared import forget
 from headway_trainer.errors import GateFailed, UserError
 from headway_trainer.report.gates import failed
 from headway_trainer.report.model import RunResult

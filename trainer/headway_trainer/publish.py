@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 
 from headway_api import status
-from headway_trainer.data.preparation import CHILDREN, forget
+from headway_trainer.data.prepared import CHILDREN, forget
 from headway_trainer.data.reference import REFERENCE_FILE
 from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import StorageError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
-from headway_trainer.data.preparation import CHILDREN
+from headway_trainer.data.prepared import CHILDREN
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.process_resources import (
     cores_short,

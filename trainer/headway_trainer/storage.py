@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import ArrowException, fs
@@ -25,6 +26,8 @@ from headway_trainer.storage_faults import patient, storage_errors
 
 CHUNK = 8 * 1024 * 1024
 """Bytes that are read at once where a file is passed through rather than kept."""
+UNSYNCED_BYTES = 64 * 1024 * 1024
+"""What is written of a local file before it has to be on the disk."""
 CONNECT_TIMEOUT_SECONDS = 10.0
 Pieces = Callable[[], Iterable[bytes | memoryview]]
 """Gives a file's content piece by piece, from its beginning at each call."""
@@ -229,12 +232,32 @@ class Store:
         return f"{head.rstrip('/')}/{path}{mark}{query}"
 
 
+class _LocalOutput(io.BufferedWriter):
+    """A file that is brought to the disk as it is written.
+
+    All at its end, in a control group of version 1 whose memory is full of pages that wait for the disk, everything
+    stands still until the kernel gets to them.
+    """
+
+    _unsynced = 0
+
+    def write(self, data: Any) -> int:
+        """Write bytes; how many they are."""
+        count = super().write(data)
+        self._unsynced += count
+        if self._unsynced >= UNSYNCED_BYTES:
+            self.flush()
+            os.fdatasync(self.fileno())
+            self._unsynced = 0
+        return count
+
+
 @contextlib.contextmanager
 def _open_local_output(path: Path, *, durable_name: bool) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:128]}.{secrets.token_hex(6)}{_TEMPORARY}")
     try:
-        with temporary.open("xb") as stream:
+        with _LocalOutput(io.FileIO(temporary, "x")) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

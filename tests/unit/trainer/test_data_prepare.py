@@ -19,7 +19,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from headway_api.data import Data
 from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
 from headway_trainer.data.info import INFO_FILE, x_file, y_file
-from headway_trainer.data.preparation import Prepared, data_digest
+from headway_trainer.data.prepared import Prepared, data_digest
 from headway_trainer.data.read import memory as memory_module
 from headway_trainer.data.shards import read_rows, write_array
 from headway_trainer.data.split.at_random import split
@@ -296,7 +296,7 @@ def test_the_info_is_written_last(store: Store, monkeypatch: pytest.MonkeyPatch)
     def fail(*_: Any) -> None:
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr("headway_trainer.data.preparation.write_array", fail)
+    monkeypatch.setattr("headway_trainer.data.features.write_array", fail)
     with pytest.raises(StorageError):
         prepare(_builtin("wine"), seed=0, store=store)
     assert not store.exists(INFO_FILE)

@@ -15,7 +15,7 @@ from headway_api.model import Model, TokenOptions, tokens_of
 from headway_cli.main import main
 from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare, read_split
-from headway_trainer.data.preparation import data_digest
+from headway_trainer.data.prepared import data_digest
 from headway_trainer.data.transform import TableChain, Tokens, fit_tokens
 from headway_trainer.data.transform import tokens as transform
 from headway_trainer.data.vocabulary import with_vocabularies

@@ -16,7 +16,8 @@ from headway_api.data import Data
 from headway_trainer.data import fingerprint as fingerprints
 from headway_trainer.data import prepare
 from headway_trainer.data.info import INFO_FILE
-from headway_trainer.data.preparation import forget, source_changes
+from headway_trainer.data.preparation import source_changes
+from headway_trainer.data.prepared import forget
 from headway_trainer.storage import Store
 
 ROWS = "a,label\n" + "".join(f"{number % 50},{number % 2}\n" for number in range(100))

@@ -17,7 +17,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeri
 from headway_api.data import Data
 from headway_trainer.data import prepare, read_split
 from headway_trainer.data.info import x_file, y_file
-from headway_trainer.data.preparation import fold_folder, prepared_folds
+from headway_trainer.data.prepared import fold_folder, prepared_folds
 from headway_trainer.data.split import Column, Dividing, Parts, divide_folds
 from headway_trainer.data.transform import TableChain
 from headway_trainer.errors import UserError

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,20 +10,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import torch
 from pyarrow import parquet
 
 from headway_api.data import Data
+from headway_api.model import Model, TokenOptions
 from headway_trainer.data import DataInfo, prepare, scratch
-from headway_trainer.data.read import builder, jsonl, npz, streams
+from headway_trainer.data.info import Blocks
+from headway_trainer.data.read import jsonl, npz, streams
 from headway_trainer.data.read import memory as memory_module
 from headway_trainer.data.read import parquet as parquet_module
 from headway_trainer.data.read.jsonl import promoted
 from headway_trainer.data.read.streams import BrokenFile
-from headway_trainer.data.scratch import MEMORY, Scratch
+from headway_trainer.data.scratch import Scratch
+from headway_trainer.entrypoints import load_function
 from headway_trainer.errors import UserError
+from headway_trainer.models import build
 from headway_trainer.storage import Store
+from headway_trainer.training.loop_inputs import LoopInputs
+from series import sales, spec_of
+from texts import write_reviews
+from training_runs import finish, job_of, run_until, same, training
 
 ROWS = 700
 Spec = dict[str, Any]
@@ -141,15 +146,40 @@ def _images(folder: Path) -> Spec:
     return {"source": {"uri": str(folder / "in")}}
 
 
+def _bags_of_words(folder: Path) -> Spec:
+    return {"source": {"uri": write_reviews(folder, ROWS)}, "target": "label"}
+
+
+def _texts(folder: Path) -> Spec:
+    return _bags_of_words(folder) | {"tokens": TokenOptions(length=8)}
+
+
+def _reconstruction(folder: Path) -> Spec:
+    parquet.write_table(_table().drop_columns(["label"]), folder / "data.parquet", row_group_size=100)
+    return {"source": {"uri": str(folder / "data.parquet")}, "task": "reconstruction"}
+
+
+def _images_reconstructed(folder: Path) -> Spec:
+    return _images(folder) | {"task": "reconstruction"}
+
+
+def _forecast(folder: Path) -> Spec:
+    parquet.write_table(sales([200, 150]), folder / "sales.parquet", row_group_size=100)
+    return spec_of(folder / "sales.parquet", 14, 3).model_dump(by_alias=True, exclude_unset=True)
+
+
 SOURCES = [
     _csv, _parquet, _jsonl, _regression, _arrays, _packed_arrays, _turned_arrays, _folds,
-    _folds_of_arrays, _parts_of_arrays, _images,
+    _folds_of_arrays, _parts_of_arrays, _images, _bags_of_words, _texts, _reconstruction, _images_reconstructed,
+    _forecast,
 ]  # fmt: skip
 
 
-def _prepared(spec: Spec, folder: Path) -> tuple[DataInfo, dict[str, bytes]]:
-    store = Store.open(str(folder))
-    info = prepare(Data.model_validate(spec), seed=11, store=store)
+def _prepared(spec: Spec, folder: Path, process_memory: int | None = None) -> tuple[DataInfo, dict[str, bytes]]:
+    store, fields = Store.open(str(folder)), dict(spec)
+    tokens = fields.pop("tokens", None)
+    data = Data.model_validate(fields)
+    info = prepare(data, seed=11, store=store, tokens=tokens, process_memory=process_memory)
     return info, {name: store.read(name) for name, _ in store.walk() if not name.endswith("info.json")}
 
 
@@ -174,7 +204,8 @@ def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Scratch]:
         (scratch, "_SEGMENT", 4096),
         (scratch, "BLOCK_BYTES", 1000),
         (scratch, "BUCKET_BYTES", 3000),
-        (builder, "_GATHERED_BYTES", 500),
+        (scratch, "HELD_BYTES", 2000),
+        (scratch, "UNSYNCED_BYTES", 3000),
         (parquet_module, "_READ_BYTES", 600),
         (streams, "LINES", 2000),
         (npz, "CHUNK", 100),
@@ -204,42 +235,76 @@ def test_rows_prepared_on_the_disk_are_those_of_memory_byte_for_byte(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp")], "scratch files have no names"
 
 
-@given(
-    seed=st.integers(0, 2**32),
-    rows=st.integers(1, 60),
-    left=st.floats(0, 1),
-    bucket=st.integers(1, 400),
-    block=st.integers(1, 20),
-)
-def test_rows_or_some_of_them_are_put_in_any_order_bucket_by_bucket(
-    seed: int, rows: int, left: float, bucket: int, block: int
+NATURES: list[tuple[Callable[[Path], Spec], dict[str, Any]]] = [
+    (_texts, {"name": "lstm", "options": {"embedding": 4, "hidden": 3}}),
+    (_reconstruction, {"name": "autoencoder", "options": {"hidden": [5], "latent": 2}}),
+    (_forecast, {"name": "gru", "options": {"hidden": 4}}),
+]
+
+
+def _job(info: DataInfo, folder: Path, model: dict[str, Any], run: str, attempt: int = 1) -> LoopInputs:
+    torch.manual_seed(0)
+    program = build(Model.model_validate(model), info, load_function=load_function)
+    spec, store = training(epochs=2, checkpoint={"everySteps": 3}), Store.open(str(folder))
+    return job_of(info, store, program, spec, run=store.child("runs", run), attempt=attempt)
+
+
+@pytest.mark.parametrize(("source", "model"), NATURES, ids=lambda one: getattr(one, "__name__", ""))
+def test_each_nature_learns_from_the_disk_what_it_learns_from_memory(
+    source: Callable[[Path], Spec], model: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    chance = np.random.default_rng(seed)
-    x, order = chance.standard_normal((rows, 2)), chance.permutation(rows)[: int(left * rows)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scratch, "BUCKET_BYTES", bucket)
-        made = MEMORY.in_order((x[start : start + block] for start in range(0, rows, block)), order, (2,), x.dtype)
-    assert np.array_equal(made, x[order])
+    spec = source(tmp_path)
+    info, _ = _prepared(spec, tmp_path / "memory")
+    _, weights = finish(_job(info, tmp_path / "memory", model, "whole"))
+    request.getfixturevalue("on_disk")
+    info, _ = _prepared(spec, tmp_path / "disk")
+    _, again = finish(_job(info, tmp_path / "disk", model, "whole"))
+    assert same(weights, again)
 
 
-def test_arrays_on_the_disk_are_arrays(tmp_path: Path) -> None:
-    here = Scratch(str(tmp_path))
-    made = [here.empty(shape, dtype) for shape, dtype in ((3, np.int8), ((2, 5), np.float64), (0, np.int64))]
-    made[0][:], made[1][:] = 7, 0.5
-    assert made[0].tolist() == [7, 7, 7]
-    assert made[1].sum() == 5
-    assert made[2].tolist() == []
-    assert here.copy(made[1]).tolist() == made[1].tolist()
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("on_disk")
+@pytest.mark.parametrize(("source", "model"), NATURES, ids=lambda one: getattr(one, "__name__", ""))
+def test_each_nature_learns_in_blocks_and_goes_on_exactly(
+    source: Callable[[Path], Spec], model: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    info, _ = _prepared(source(tmp_path), folder, process_memory=1000)
+    # Windows of a forecast are made of its series, which are far smaller.
+    assert (info.blocks is None) is (info.forecast is not None)
+    if info.blocks is not None:
+        info = info.model_copy(update={"blocks": Blocks(rows=8, window=3)})
+    whole, weights = finish(_job(info, folder, model, "whole"))
+    run_until(_job(info, folder, model, "killed"), 5)
+    resumed, again = finish(_job(info, folder, model, "killed", attempt=2))
+    assert resumed.resumed_from_step == 3
+    assert resumed.step == whole.step
+    assert same(weights, again)
 
 
-def test_a_disk_without_room_is_the_users_to_give_more_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("texts", "refused"), [([f"a text of its own {row}" for row in range(2000)], True), (["the same"] * 2000, False)]
+)
+def test_texts_that_memory_does_not_hold_are_refused_by_their_columns_name(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    monkeypatch.setattr(memory_module, "available_bytes", lambda: 50_000)
+    table = pa.table({"review": texts, "stars": [1] * 2000})
+    if not refused:
+        memory_module.check_texts(table)
+        return
+    told = r"column 'review', whose texts differ .* takes about .* data\.columns: \{review: \{role: ignore\}\}"
+    with pytest.raises(UserError, match=told):
+        memory_module.check_texts(table)
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=r"disk that .* is on has no room for it: .* TMPDIR, or raise spec\.head"):
-        Scratch(str(tmp_path)).empty(10, np.int8)
+
+@pytest.mark.parametrize(("save", "others"), [(np.savez, {}), (np.savez_compressed, {"y": np.zeros(10**6)})])
+def test_more_rows_of_an_npz_file_than_memory_holds_in_any_case_are_refused(
+    save: Callable[..., None], others: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "data.npz", x=np.zeros((10**6, 2), np.uint8), **others)
+    monkeypatch.setattr(memory_module, "available_bytes", lambda: 10**6)
+    with pytest.raises(UserError, match=r"the 1,000,000 rows of .*data\.npz, even where"):
+        _prepared({"source": {"uri": str(tmp_path / "data.npz")}}, tmp_path / "run")
 
 
 INT, DOUBLE, TEXT, STAMP = pa.int64(), pa.float64(), pa.string(), pa.timestamp("s")

@@ -20,9 +20,11 @@ _MOST_NAMED = 10
 _ROWS_AT_ONCE = 2**14
 """So that what is made of them takes little memory."""
 _COLUMN_ROWS = 2**18
-"""The same for a column."""
+"""The same for a column of numbers."""
 _TEXTS = 2**14
 """The same for a column of texts, which Python has one by one."""
+_COLUMN_BYTES = 16 * 1024 * 1024
+"""The same for one of texts or lists, which may be long."""
 _FEW_NUMBERS = 256
 """Rows of so few numbers are hashed column by column: Python takes longer for a call than for their bytes."""
 
@@ -112,9 +114,11 @@ def equal_columns_note(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _bits_by_blocks(values: pa.ChunkedArray) -> Iterator[Hashes]:
-    rows = _TEXTS if pa.types.is_string(values.type) else _COLUMN_ROWS
-    for start in range(0, len(values), rows):
-        yield _bits(values.slice(start, rows))
+    step = _TEXTS if pa.types.is_string(values.type) else _COLUMN_ROWS
+    if pa.types.is_string(values.type) or pa.types.is_nested(values.type):
+        step = min(step, max(1, len(values) * _COLUMN_BYTES // max(1, values.nbytes)))
+    for start in range(0, len(values), step):
+        yield _bits(values.slice(start, step))
 
 
 def _bits(values: pa.ChunkedArray) -> Hashes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from headway_api.model import TokenOptions
 from headway_trainer.data.info import LARGEST
 from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.schema import Column, Schema
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.transform import (
     Boolean,
     Category,
@@ -56,13 +58,18 @@ def choose_steps(
     where: Callable[[int], str],
     tokens: TokenOptions | None = None,
     past: Sequence[str] = (),
+    *,
+    scratch: Scratch = MEMORY,
 ) -> list[Step]:
     """How each feature of a table is to be encoded, and then each target whose past is learnt from; tokens: how texts
-    are, for a model that takes them as sequences.
+    are, for a model that takes them as sequences; scratch: where the columns lie.
 
     Raises UserError, naming column and row, for a number too large.
     """
-    fits = FITS if tokens is None else {**FITS, "text": fit_tokens(tokens)}
+    fits: dict[Kind, Callable[[str, pa.ChunkedArray], ColumnTransform]] = dict(FITS)
+    fits["vector"] = partial(Vector.fit, scratch=scratch)
+    if tokens is not None:
+        fits["text"] = fit_tokens(tokens)
     steps = []
     for column in schema.of("feature"):
         _refuse_huge(column.name, table[column.name], where)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,63 +11,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, ValidationError
 
 from headway_api import wire
-from headway_api.base import StatusSection
 from headway_api.data import Data
 from headway_api.model import TokenOptions
 from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.examine import Examined, examine, profile_of, where_of
-from headway_trainer.data.fingerprint import Fingerprint
-from headway_trainer.data.forecast.info import SERIES_FILE
+from headway_trainer.data.features import stays, write_features
+from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.forecast.write import sample_windows, write_windows
-from headway_trainer.data.info import INFO_FILE, SPLITS, Blocks, DataInfo, w_file, x_file, y_file
+from headway_trainer.data.info import INFO_FILE, SPLITS, Blocks, DataInfo
 from headway_trainer.data.ordering import by_parts, picked
+from headway_trainer.data.prepared import Prepared, damage, data_digest, find_prepared, fold_folder
 from headway_trainer.data.read.memory import shown
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
-from headway_trainer.data.sample import SAMPLE_FILE, Rows, choose_rows, spread, write_sample
-from headway_trainer.data.shards import write_array, write_blocks
+from headway_trainer.data.sample import Rows, choose_rows, spread, write_sample
 from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise
 from headway_trainer.data.targets import Target
 from headway_trainer.data.transform import ArrayChain, Chain, TableChain
-from headway_trainer.data.vocabulary import VOCABULARY_FILE, write_vocabularies
+from headway_trainer.data.vocabulary import write_vocabularies
 from headway_trainer.data.weights import weights_of
-from headway_trainer.errors import NotFound
-from headway_trainer.kept_results import kept_path
 from headway_trainer.seeds import split_seed
 from headway_trainer.storage import FileDigest, Store
 
 Indices = npt.NDArray[np.int64]
 ARRAY = "x"
 """What the features of a source of arrays are called."""
-BLOCK_BYTES = 4 * 1024 * 1024
-FEWEST_ROWS = 256
-"""Of a table in a block, as each block costs some time for each column."""
-"""Features that are made and written at once."""
-CHILDREN = "children"
-"""The folder of what belongs to the trainings that a run has beside its own."""
 _SHARD_SHARE = 0.25
 """Of its memory, a training process holds so much of prepared rows at most."""
-BLOCKS_OF_DISK = 16
-"""Blocks of them for which rows are fetched from the disk at once."""
-FORMAT = 5
-"""Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
-
-
-class Prepared(StatusSection):
-    """`data/info.json`: what is known of prepared data, and the arrays that belong to it."""
-
-    info: DataInfo
-    """What is known of it."""
-    files: list[FileDigest]
-    """All its arrays, by their paths in the run's folder."""
-    source: Fingerprint | None = None
-    """What the source's files were like; none for a built-in set."""
-    folds: list[DataInfo] = Field(default_factory=list)
-    """What is known of the rows of each fold, whose arrays are in the folder of `fold_folder`."""
 
 
 def prepare(
@@ -98,8 +67,8 @@ def prepare(
     anything is written.
     """
     digest = data_digest(spec, seed, tokens)
-    found = _prepared(store, digest)
-    damaged = None if found is None else _damage(store, [one for one in found.files if not _is_done(store, one)])
+    found = find_prepared(store, digest)
+    damaged = None if found is None else damage(store, found)
     if found is not None and damaged is None:
         return found.info
     # First, so that a file that changes while it is read counts as changed since.
@@ -128,7 +97,7 @@ def prepare(
 def _in_blocks_where_large(info: DataInfo, *, processes: int, process_memory: int | None) -> DataInfo:
     """What is known of the data, and how its rows are read where a process cannot hold its share."""
     assert info.transforms is not None  # noqa: S101 - rows were prepared
-    row = info.features * (1 if _stays(info.transforms) else 4)
+    row = info.features * (1 if stays(info.transforms) else 4)
     share = -(-sum(info.rows.values()) // processes) * row
     if info.forecast is not None:
         return info  # its rows are places in a series, which is small beside the windows that are made of it
@@ -154,73 +123,10 @@ def source_changes(
 
     folders: those of the data's volume and of its credentials. Raises StorageError for the run's own storage.
     """
-    found = _prepared(store, data_digest(spec, seed, tokens))
+    found = find_prepared(store, data_digest(spec, seed, tokens))
     if found is None or found.source is None:
         return None
     return sources.changes_since(found.source, spec, volume_dir=folders[0], secret_dir=folders[1])
-
-
-def forget(store: Store) -> None:
-    """Delete prepared rows, and models that lie beside them until they are published: the files that are known, and no
-    others. Raises StorageError."""
-    files = [file(name) for file in (x_file, y_file, w_file) for name in SPLITS]
-    files += [SERIES_FILE, SAMPLE_FILE, f"data/{REFERENCE_FILE}", f"data/{VOCABULARY_FILE}"]
-    with contextlib.suppress(NotFound, ValidationError):
-        files += [file.name for file in Prepared.model_validate_json(store.read(INFO_FILE)).files]
-    # What tells of the rows goes first: rows that are half deleted are none.
-    folder = INFO_FILE.partition("/")[0]
-    files += [f"{folder}/{name}" for name in store.list(folder) if re.fullmatch(r"model-\d+\.onnx", name)]
-    for path in dict.fromkeys([INFO_FILE, *files]):
-        store.delete(path)
-    if not store.list(folder):
-        store.delete(folder)
-    for name in store.list(CHILDREN):
-        forget(store.child(CHILDREN, name))
-
-
-def fold_folder(number: int) -> str:
-    """The folder, in the run's, of what belongs to a fold, counted from 1."""
-    return f"{CHILDREN}/fold-{number}"
-
-
-def data_digest(spec: Data, seed: int, tokens: TokenOptions | None = None) -> str:
-    """Identifies what is prepared: the data section, without credentials, the seed of the split, and how texts become
-    tokens, if they do."""
-    told = [FORMAT, spec.model_dump(mode="json", exclude={"source": {"secret_ref"}}), split_seed(spec, seed)]
-    told += [] if tokens is None else [tokens.model_dump(mode="json")]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _prepared(store: Store, digest: str) -> Prepared | None:
-    if not store.exists(INFO_FILE):
-        return None
-    try:
-        found = Prepared.model_validate_json(store.read(INFO_FILE))
-    except ValidationError:
-        return None
-    return found if found.info.digest == digest else None
-
-
-def _damage(store: Store, files: Sequence[FileDigest]) -> str | None:
-    """Which of the arrays is not what was written, in words; none if all are."""
-    for file in files:
-        try:
-            if store.size(file.name) != file.size_bytes or store.sha256(file.name) != file.sha256:
-                return f"{file.name} was not what was written there"
-        except NotFound:
-            return f"{file.name} was gone"
-    return None
-
-
-def prepared_folds(store: Store) -> list[DataInfo]:
-    """What is known of the rows of each fold, once `prepare` has returned. Raises StorageError."""
-    return Prepared.model_validate_json(store.read(INFO_FILE)).folds
-
-
-def _is_done(store: Store, file: FileDigest) -> bool:
-    """Whether an array is of a fold that has ended: it may be gone."""
-    folder, _, _ = file.name.rpartition("/data/")
-    return folder != "" and store.exists(kept_path("train", folder))
 
 
 @dataclass(frozen=True)
@@ -264,28 +170,13 @@ def _transformed(
     standardised = _standardised(target, parts, known.target_called)
     y = target.values if standardised is None else standardised.y
     if content.scratch.on_disk:
-        known.notes.append(
-            "The data is larger than the memory that is left here, so it lay on the disk while it was prepared: the "
-            "same rows and numbers come out."
-        )
-        if known.plan is None:
-            content, known, order = by_parts(content, known)
-            target, parts = known.learnt()
-            y = y[order]
-    chain = _fit(wanted, content, known, parts)
+        content, known, y = _on_disk(content, known, y)
+    chain = _fit(wanted, content, known)
     told.schema = known.schema
-    rows = _rows_of(content, known)
     # What another spec left there goes first, so that no reader takes old and new arrays together.
     store.delete(INFO_FILE)
-    forecast, windows = None, parts.indices
-    if known.plan is not None and isinstance(chain, TableChain):
-        names = chain.feature_names
-        forecast = known.plan.info(target.values, [names.index(name) for name in known.target_names])
-        windows = known.plan.windows.starts
-        files = write_windows(store, known.plan, rows, y, chain)
-    else:
-        at_once = BLOCKS_OF_DISK if content.scratch.on_disk else 1
-        files = _write(store, rows, y, known.weights, parts=parts, chain=chain, at_once=at_once)
+    target, parts = known.learnt()
+    forecast = _forecast(known, chain)
     info = DataInfo(
         task=target.task,
         input_shape=chain.input_shape if forecast is None else (forecast.history, *chain.input_shape),
@@ -294,7 +185,9 @@ def _transformed(
         classes=target.classes,
         feature_names=chain.feature_names,
         transforms=chain,
-        rows={name: len(index) for name, index in zip(SPLITS, windows, strict=True)},
+        rows=dict(
+            zip(SPLITS, map(len, parts.indices if known.plan is None else known.plan.windows.starts), strict=True)
+        ),
         class_balance=_class_balance(target, parts),
         content_hash=content.content_hash,
         target_names=[] if standardised is None else known.target_names,
@@ -304,7 +197,42 @@ def _transformed(
         written=content.written if isinstance(content, TableContent) else {},
         digest=wanted.digest,
     )
-    return info, files, chain
+    return info, _write(store, content, known, y, chain), chain
+
+
+def _on_disk(
+    content: TableContent | ArrayContent, known: Examined, y: npt.NDArray[Any]
+) -> tuple[TableContent | ArrayContent, Examined, npt.NDArray[Any]]:
+    """The rows of a source that lies on the disk, and y of them, in the order in which they are to be written; windows
+    of a forecast are made of rows in the order that they have."""
+    known.notes.append(
+        "The data is larger than the memory that is left here, so it lay on the disk while it was prepared: the "
+        "same rows and numbers come out."
+    )
+    if known.plan is not None:
+        return content, known, y
+    content, known, order = by_parts(content, known)
+    return content, known, y[order]
+
+
+def _forecast(known: Examined, chain: Chain) -> ForecastInfo | None:
+    """What there is to know of windows; none for other tasks."""
+    if known.plan is None or not isinstance(chain, TableChain):
+        return None
+    target, _ = known.learnt()
+    names = chain.feature_names
+    return known.plan.info(target.values, [names.index(name) for name in known.target_names])
+
+
+def _write(
+    store: Store, content: TableContent | ArrayContent, known: Examined, y: npt.NDArray[Any], chain: Chain
+) -> list[FileDigest]:
+    """Write the arrays; what was written."""
+    rows = _rows_of(content, known)
+    if known.plan is not None and isinstance(chain, TableChain):
+        return write_windows(store, known.plan, rows, y, chain)
+    _, parts = known.learnt()
+    return write_features(store, rows, y, known.weights, parts=parts, chain=chain, on_disk=content.scratch.on_disk)
 
 
 def _outputs(target: Target, chain: Chain) -> int:
@@ -312,15 +240,18 @@ def _outputs(target: Target, chain: Chain) -> int:
     return target.outputs or math.prod(chain.input_shape)
 
 
-def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, parts: Parts) -> Chain:
+def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined) -> Chain:
     """The transforms, fitted on the training rows; what they did is written into what is known."""
+    _, parts = known.learnt()
     train = parts.indices[0]
     if isinstance(content, ArrayContent):
         return ArrayChain.fit(
             ARRAY, content.x, train, wanted.spec.scale, content.feature_names, scratch=content.scratch
         )
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
-    steps = encode.choose_steps(known.schema, known.table, content.where, wanted.tokens, known.past)
+    steps = encode.choose_steps(
+        known.schema, known.table, content.where, wanted.tokens, known.past, scratch=content.scratch
+    )
     chain = TableChain.fit(steps, known.table, train, wanted.spec.scale)
     known.warnings += encode.warnings_of(chain.transforms)
     known.schema = encode.tell_done(known.schema, chain.transforms, forecast=known.plan is not None)
@@ -367,45 +298,3 @@ def _class_balance(target: Target, parts: Parts) -> dict[str, dict[str, int]] | 
         counts = np.bincount(target.values[index], minlength=target.outputs)
         balance[name] = dict(zip(target.classes, counts.tolist(), strict=True))
     return balance
-
-
-def _write(
-    store: Store,
-    rows: Callable[[Indices], Any],
-    y: npt.NDArray[Any],
-    weights: npt.NDArray[np.float32] | None,
-    *,
-    parts: Parts,
-    chain: Chain,
-    at_once: int,
-) -> list[FileDigest]:
-    files = []
-    for name, index in zip(SPLITS, parts.indices, strict=True):
-        shape, dtype = (len(index), *chain.input_shape), np.uint8 if _stays(chain) else np.float32
-        blocks = (_stored(block, chain) for block in _in_blocks(rows, index, chain, at_once=at_once))
-        files.append(write_blocks(store, x_file(name), shape, dtype, blocks))
-        files.append(write_array(store, y_file(name), y[index]))
-        if weights is not None:
-            files.append(write_array(store, w_file(name), weights[index]))
-    return files
-
-
-def _stays(chain: Chain) -> bool:
-    """Whether rows are stored as they are: numbers of 8 bits, a quarter of the size, for `batches.Feed` to scale."""
-    return isinstance(chain, ArrayChain) and chain.tensor.type == "uint8"
-
-
-def _stored(rows: Any, chain: Chain) -> npt.NDArray[Any]:
-    """Rows as they are stored."""
-    return rows if _stays(chain) else chain.apply(rows)
-
-
-def _in_blocks(rows: Callable[[Indices], Any], index: Indices, chain: Chain, *, at_once: int) -> Iterator[Any]:
-    """The rows of these numbers in blocks whose features take BLOCK_BYTES in 64 bits; of a wide table, FEWEST_ROWS at
-    least. at_once blocks are fetched at once."""
-    least = FEWEST_ROWS if isinstance(chain, TableChain) else 1
-    step = max(least, BLOCK_BYTES // (8 * max(1, math.prod(chain.input_shape))))
-    for start in range(0, len(index), at_once * step):
-        some = rows(index[start : start + at_once * step])
-        for begin in range(0, len(some), step):
-            yield some.slice(begin, step) if isinstance(some, pa.Table) else some[begin : begin + step]

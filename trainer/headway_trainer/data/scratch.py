@@ -2,6 +2,9 @@
 
 What is mapped is used as what is in memory is, by the same code and with the same numbers; the kernel takes its pages
 back when memory is short. The files have no names, so that nothing is left of them, however the process ends.
+
+What is written is brought to the disk some megabytes at a time. A control group whose memory is full of pages that
+wait for the disk stands still until the kernel gets to them, and small pieces of many columns would be as many seeks.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,10 @@ BLOCK_BYTES = 32 * 1024 * 1024
 """Rows of an array that are passed on at once."""
 BUCKET_BYTES = 64 * 1024 * 1024
 """Rows that are put in order in memory."""
+HELD_BYTES = 48 * 1024 * 1024
+"""Blocks of columns that are gathered in memory, so that each column is written in few pieces."""
+UNSYNCED_BYTES = 32 * 1024 * 1024
+"""What is written before it has to be on the disk."""
 
 
 class _Segment:
@@ -41,8 +48,24 @@ class _Segment:
         self.file = file
         self.size = len(pages)
         self.address = np.frombuffer(pages, np.uint8).ctypes.data
+        self.unsynced = 0
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
         weakref.finalize(self, os.close, file)
+
+    def write(self, values: npt.NDArray[np.uint8], at: int) -> None:
+        """Write bytes without reading what was there."""
+        left = memoryview(values.data)
+        while left:
+            count = os.pwrite(self.file, left, at)
+            left, at = left[count:], at + count
+            self.unsynced += count
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk, and give its pages back."""
+        if self.unsynced:
+            os.fdatasync(self.file)
+            os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_DONTNEED)
+            self.unsynced = 0
 
 
 class Scratch:
@@ -53,6 +76,9 @@ class Scratch:
         self._folder = folder
         self._segments: list[_Segment] = []
         self._at = 0
+        self._held: dict[Callable[[], None], int] = {}
+        self._held_bytes = 0
+        self._unsynced = 0
         self._lock = threading.Lock()
 
     @property
@@ -97,10 +123,26 @@ class Scratch:
             into[...] = values
             return
         whole = np.ascontiguousarray(np.broadcast_to(values, into.shape), into.dtype)
-        left, at = memoryview(whole.reshape(-1).view(np.uint8).data), into.ctypes.data - found.address
-        while left:
-            count = os.pwrite(found.file, left, at)
-            left, at = left[count:], at + count
+        found.write(whole.reshape(-1).view(np.uint8), into.ctypes.data - found.address)
+        self._unsynced += into.nbytes
+        if self._unsynced >= UNSYNCED_BYTES:
+            with self._lock:
+                for one in self._segments:
+                    one.sync()
+                self._unsynced = 0
+
+    def hold(self, flush: Callable[[], None], count: int) -> None:
+        """Say that count more bytes are gathered in memory, until flush writes them to an array of this. All that is
+        gathered, for whichever array, is written once it is much."""
+        self._held[flush] = self._held.get(flush, 0) + count
+        self._held_bytes += count
+        if self._held_bytes >= HELD_BYTES:
+            for one in list(self._held):
+                one()
+
+    def release(self, flush: Callable[[], None]) -> None:
+        """Say that flush has written all that it had."""
+        self._held_bytes -= self._held.pop(flush, 0)
 
     def _segment_of(self, array: npt.NDArray[Any]) -> _Segment | None:
         """The file that an array lies in; none where it is in memory, or not in one piece."""
@@ -123,13 +165,17 @@ class Scratch:
             at += len(block)
         return whole
 
-    def transposed(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def by_columns(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(columns, rows) of an array (rows, columns), so that a column can be read without the others."""
-        if not self.on_disk:
-            return array.T
-        turned = self.empty(array.shape[::-1], array.dtype)
+        return self.transposed(blocks_of(array), array.shape, array.dtype) if self.on_disk else array.T
+
+    def transposed(
+        self, blocks: Iterable[npt.NDArray[Any]], shape: tuple[int, ...], dtype: npt.DTypeLike
+    ) -> npt.NDArray[Any]:
+        """(columns, rows) of rows that come in blocks (some rows, columns); shape is that of all of them."""
+        turned = self.empty(shape[::-1], dtype)
         at = 0
-        for block in blocks_of(array):
+        for block in blocks:
             for column, values in zip(turned, block.T, strict=True):
                 self.write(column[at : at + len(block)], values)
             at += len(block)

@@ -27,7 +27,8 @@ def describe(values: pa.ChunkedArray) -> ColumnStats:
     if pa.types.is_nested(kind):
         return ColumnStats(rows=rows, missing=missing)
     if pa.types.is_string(kind) or pa.types.is_boolean(kind):
-        counts = pc.value_counts(values.drop_null())
+        counts = pc.value_counts(values)  # with empty values, as a column without them would be a copy
+        counts = counts.filter(counts.field("values").is_valid()) if missing else counts
         return ColumnStats(rows=rows, missing=missing, distinct=len(counts), top=_top(counts))
     known = values.drop_null() if missing else values
     least, most = pc.min_max(known).values()

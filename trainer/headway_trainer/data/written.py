@@ -36,7 +36,7 @@ def problem_of(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) 
 
     where tells of a row's number (from 0) where it stands.
     """
-    distinct = pc.unique(values.drop_null())
+    distinct = pc.unique(values).drop_null()
     if len(distinct) <= _FEW:
         return None
     return (

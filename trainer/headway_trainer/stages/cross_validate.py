@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from headway_api.data import Split
 from headway_api.job import TrainingJobSpec
 from headway_trainer.data import DataInfo
-from headway_trainer.data.preparation import forget, prepared_folds
+from headway_trainer.data.prepared import forget, prepared_folds
 from headway_trainer.report.model import CrossValidation, FoldResult, MetricValues
 from headway_trainer.run import Run
 from headway_trainer.stages.prepare import Prepare

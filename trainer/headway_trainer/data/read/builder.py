@@ -11,8 +11,6 @@ from headway_trainer.data.scratch import MEMORY, Scratch
 NUMBERS = (pa.int64(), pa.float64(), pa.timestamp("us"))
 """Types of 64 bits a value."""
 _TRUE = np.array([True])
-_GATHERED_BYTES = 8 * 1024 * 1024
-"""Blocks that are put to the disk at once."""
 
 
 class ColumnBuilder:
@@ -25,7 +23,7 @@ class ColumnBuilder:
         self.kind = kind
         self._scratch = scratch
         self._parts: list[pa.Array] = []
-        self._put: list[pa.Array] = []
+        self._kept: list[pa.Array] = []
         self._at = 0
         dtype = np.float64 if kind == pa.float64() else np.int64
         self._values = scratch.empty(rows, dtype) if kind in NUMBERS else None
@@ -33,9 +31,36 @@ class ColumnBuilder:
 
     def add(self, values: pa.Array) -> None:
         """The next values, of the column's kind."""
-        if self._values is None:
-            self._gather(values)
+        if self._values is not None and not self._scratch.on_disk:
+            self._put(values)
             return
+        self._parts.append(values)
+        if self._scratch.on_disk:
+            self._scratch.hold(self._put_away, values.nbytes)
+
+    def finish(self) -> pa.ChunkedArray:
+        """The column, numbers and times in one chunk."""
+        self._put_away()
+        if self._values is None:
+            return pa.chunked_array(self._kept) if self._kept else joined(self._parts, self.kind)
+        valid = None if self._valid is None else pa.py_buffer(np.packbits(self._valid[: self._at], bitorder="little"))
+        return pa.chunked_array([pa.Array.from_buffers(self.kind, self._at, [valid, pa.py_buffer(self._values)])])
+
+    def _put_away(self) -> None:
+        """Write what was gathered to the disk."""
+        if not self._scratch.on_disk or not self._parts:
+            return
+        whole = pa.concat_arrays(self._parts)
+        self._parts = []
+        self._scratch.release(self._put_away)
+        if self._values is None:
+            self._kept.append(kept(whole, self._scratch))
+        else:
+            self._put(whole)
+
+    def _put(self, values: pa.Array) -> None:
+        """Numbers or times, after those before."""
+        assert self._values is not None  # noqa: S101 - of numbers and times alone
         stop = self._at + len(values)
         if stop > len(self._values):
             self._grow(2 * stop)
@@ -49,14 +74,6 @@ class ColumnBuilder:
             self._scratch.write(self._valid[self._at : stop], valid)
         self._at = stop
 
-    def finish(self) -> pa.ChunkedArray:
-        """The column, numbers and times in one chunk."""
-        if self._values is None:
-            self._put_away()
-            return pa.chunked_array(self._put) if self._put else joined(self._parts, self.kind)
-        valid = None if self._valid is None else pa.py_buffer(np.packbits(self._valid[: self._at], bitorder="little"))
-        return pa.chunked_array([pa.Array.from_buffers(self.kind, self._at, [valid, pa.py_buffer(self._values)])])
-
     def _grow(self, rows: int) -> None:
         assert self._values is not None  # noqa: S101 - of numbers and times alone
         values = self._scratch.empty(rows, self._values.dtype)
@@ -67,17 +84,6 @@ class ColumnBuilder:
             self._scratch.write(valid[: self._at], self._valid[: self._at])
             self._scratch.write(valid[self._at :], _TRUE)
             self._valid = valid
-
-    def _gather(self, values: pa.Array) -> None:
-        self._parts.append(values)
-        if self._scratch.on_disk and sum(part.nbytes for part in self._parts) >= _GATHERED_BYTES:
-            self._put_away()
-
-    def _put_away(self) -> None:
-        """Move what was gathered to the disk."""
-        if self._scratch.on_disk and self._parts:
-            self._put.append(kept(pa.concat_arrays(self._parts), self._scratch))
-            self._parts = []
 
 
 def kept(array: pa.Array, scratch: Scratch) -> pa.Array:

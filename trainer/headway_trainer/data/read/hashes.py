@@ -25,7 +25,7 @@ def hash_table(table: pa.Table) -> str:
         digest.update(json.dumps([name, str(column.type), len(column)]).encode())
         # Each kind of buffer is one stream over all chunks, so that their borders leave no trace.
         streams: dict[str, Any] = {}
-        for some in (chunk.slice(start, _ROWS) for chunk in column.chunks for start in range(0, len(chunk), _ROWS)):
+        for some in _pieces(column):
             for stream, data in _buffers(some):
                 streams.setdefault(stream, hashlib.sha256()).update(data)
         for stream in sorted(streams):
@@ -43,6 +43,12 @@ def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
         for start in range(0, len(array), step):
             digest.update(np.ascontiguousarray(array[start : start + step]).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _pieces(column: pa.ChunkedArray) -> Iterator[pa.Array]:
+    """Few values of the column at a time."""
+    step = max(1, min(_ROWS, len(column) * _BLOCK_BYTES // max(1, column.nbytes)))
+    return (chunk.slice(start, step) for chunk in column.chunks for start in range(0, len(chunk), step))
 
 
 def _buffers(chunk: pa.Array) -> Iterator[tuple[str, bytes]]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.errors import UserError
 
@@ -28,8 +30,10 @@ PASSING_BYTES = 110 * 1024 * 1024
 """Blocks on their way, whatever the size of the data."""
 ROW_BYTES = 64
 """What a row takes beside its values: its target, its place in a part, its hash, and sorted copies of these."""
-STREAMING_BYTES = 224 * 1024 * 1024
+STREAMING_BYTES = 272 * 1024 * 1024
 """Blocks and buckets of rows on their way between disk and disk."""
+_SAMPLE = 2**16
+"""Rows that tell whether the texts of a column differ."""
 _COPIES = 2
 """Of the data on the disk at once: as it was read, and in the order of the parts."""
 
@@ -69,6 +73,20 @@ def check_rows(rows: int, what: str, passing: int = STREAMING_BYTES) -> None:
     """Raise UserError if what is kept of each row in any case, however large the disk is, takes more than is left."""
     doing = f"preparing the {rows:,} rows of {what}, even where their values lie on the disk,"
     check_memory(rows * ROW_BYTES + passing, doing, "raise spec.head.resources.memory, or give less data")
+
+
+def check_texts(table: pa.Table) -> None:
+    """Raise UserError if the different texts of a column, which memory holds one column at a time even where the table
+    lies on the disk, take more than is left."""
+    for name in (field.name for field in table.schema if pa.types.is_string(field.type)):
+        column = table[name]
+        some = column.slice(0, _SAMPLE)
+        different = len(pc.unique(some)) / max(1, len(some))
+        check_memory(
+            int(different * column.nbytes * TEXT_SHARE),
+            f"examining column {name!r}, whose texts differ from row to row,",
+            f"raise spec.head.resources.memory, or leave it out with data.columns: {{{key(name)}: {{role: ignore}}}}",
+        )
 
 
 def check_memory(needed: int, doing: str, remedy: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,15 +70,33 @@ def _parts(files: SourceFiles, counts: list[int]) -> npt.NDArray[np.int8]:
 
 def _scratch(files: SourceFiles) -> Scratch:
     """Where the arrays of the files are to lie. Raises UserError where there is no room for them."""
-    size = 0
+    size = rows = 0
     for file in files.files:
         with file.store.open_input(file.path) as stream:
             try:
                 with zipfile.ZipFile(stream) as archive:
-                    size += sum(member.file_size for member in archive.infolist())
+                    members = archive.infolist()
+                    size += sum(member.file_size for member in members)
+                    rows += max((_rows(archive, member) for member in members), default=0)
             except (ValueError, zipfile.BadZipFile) as error:
                 raise _no_arrays(file, error) from error
-    return array_scratch(size, 0, files.uri)
+    return array_scratch(size, rows, files.uri)
+
+
+def _rows(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """The length of an array of the file; 0 for what is none, which reading tells of."""
+    with contextlib.suppress(ValueError, EOFError), archive.open(member) as stream:
+        return next(iter(_header(stream, member.filename)[0]), 0)
+    return 0
+
+
+def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of an array of the file, whether its first axis varies fastest, and its type."""
+    version = np.lib.format.read_magic(stream)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in header:
+        raise ValueError(f"the array {name!r} is written in .npy format {version[0]}.{version[1]}")
+    return header[version](stream)
 
 
 def _load(
@@ -108,11 +127,7 @@ def _mapped(file: SourceFile, archive: zipfile.ZipFile, name: str, scratch: Scra
     member = archive.getinfo(f"{name}.npy")
     folder = file.store.local_path()
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in header:
-            raise ValueError(f"the array {name!r} is written in .npy format {version[0]}.{version[1]}")
-        shape, fortran, dtype = header[version](stream)
+        shape, fortran, dtype = _header(stream, name)
         if dtype.hasobject:
             raise ValueError(f"the array {name!r} holds Python objects")
         if folder is not None and member.compress_type == zipfile.ZIP_STORED:

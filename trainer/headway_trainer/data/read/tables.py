@@ -14,6 +14,7 @@ from headway_trainer.data.content import ColumnFacts, Parts, TableContent
 from headway_trainer.data.read.delimited import read_csv
 from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.hashes import hash_table
+from headway_trainer.data.read.memory import check_texts
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.told import column_warnings
 from headway_trainer.data.read.typed import read_typed
@@ -33,6 +34,8 @@ def load_table(files: SourceFiles, targets: Sequence[str], options: Options) -> 
     if len(table) == 0:
         raise UserError(f"data.source: {files.uri} has columns but no rows")
     _check_targets(table, targets, files.uri)
+    if found.scratch.on_disk:
+        check_texts(table)
     table, notes = _without_empty_name(table)
     # Whole numbers of 64 bits and more come out of JSON as floats.
     wholes = files.format == "jsonl"

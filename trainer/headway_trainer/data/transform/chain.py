@@ -30,6 +30,8 @@ _COLUMNS_BYTES = 4 * 1024 * 1024
 """Training rows of columns that are picked out at once."""
 _BLOCK_BYTES = 8 * 1024 * 1024
 """Training rows of an array that are looked at at once."""
+_SCALED_BYTES = 64 * 1024 * 1024
+"""Features of columns that are looked at at once to scale them."""
 
 ColumnTransform = Annotated[Number | Boolean | Category | Times | Words | Tokens | Vector, Field(discriminator="kind")]
 """A fitted transform of a table's columns.
@@ -62,14 +64,15 @@ class TableChain(StatusSection):
     def fit(steps: Sequence[Step], table: pa.Table, train: Indices, method: Method) -> TableChain:
         """Fit each step, and the scaling, on the rows `train` of the table; no other row is shown to any of them.
 
-        Few columns at a time: the training rows of all are never picked out at once.
+        Few columns at a time: the training rows of all are never picked out at once; those that follow one another are
+        not picked out at all.
         """
         transforms: list[ColumnTransform] = []
         scales: list[Scale] = []
         wide = max(1, _COLUMNS_BYTES // (8 * max(1, len(train))))
         for start in range(0, len(steps), wide):
             some = steps[start : start + wide]
-            rows = table.select(list(dict.fromkeys(step.column for step in some))).take(pa.array(train))
+            rows = _rows(table.select(list(dict.fromkeys(step.column for step in some))), train)
             fitted = [step.fit(step.column, rows[step.column]) for step in some]
             transforms += fitted
             if method != "none" and len(train):
@@ -116,12 +119,25 @@ class TableChain(StatusSection):
         return x
 
 
+def _rows(table: pa.Table, index: Indices) -> pa.Table:
+    """The rows of these numbers."""
+    if len(index) and index[-1] - index[0] + 1 == len(index) and (np.diff(index) == 1).all():
+        return table.slice(int(index[0]), len(index))
+    return table.take(pa.array(index))
+
+
 def _scale(transforms: Sequence[ColumnTransform], rows: pa.Table, method: Method) -> Scale:
     quantities = np.array([one for transform in transforms for one in transform.quantities])
-    if quantities.any():
-        return Scale.fit(TableChain(transforms=list(transforms))._encode(rows), method, quantities)
     count = len(quantities)
-    return Scale(method=method, offset=[0.0] * count, divisor=[1.0] * count)
+    if not quantities.any():
+        return Scale(method=method, offset=[0.0] * count, divisor=[1.0] * count)
+    chain, step = TableChain(transforms=list(transforms)), max(1, _SCALED_BYTES // (8 * count))
+
+    def blocks() -> Iterator[npt.NDArray[np.float64]]:
+        for start in range(0, len(rows), step):
+            yield chain._encode(rows.slice(start, step))
+
+    return Scale.fit_blocks(blocks, method, quantities)
 
 
 class ArrayChain(StatusSection):
@@ -152,7 +168,7 @@ class ArrayChain(StatusSection):
         scratch: where x lies, and where it may lie once more.
         """
         tensor = Tensor(name=name, type=_tensor_type(x.dtype), shape=x.shape[1:])
-        fill = _medians(scratch.transposed(x), train) if x.ndim == 2 else []  # noqa: PLR2004 - rows and features
+        fill = _medians(scratch.by_columns(x), train) if x.ndim == 2 else []  # noqa: PLR2004 - rows and features
         chain = ArrayChain(tensor=tensor, names=names, fill=fill)
         step = max(1, _BLOCK_BYTES // (8 * max(1, math.prod(x.shape[1:]))))
 

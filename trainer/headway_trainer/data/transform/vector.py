@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -9,9 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headway_api.base import StatusSection
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.transform.graph import Graph, Tensor
 
 Floats = npt.NDArray[np.float64]
+_BLOCK_NUMBERS = 2**20
+"""Numbers that are made of lists at once."""
 
 
 class Vector(StatusSection):
@@ -24,10 +28,14 @@ class Vector(StatusSection):
     """What stands in for a missing number, for each place of the list; a missing list lacks all of them."""
 
     @staticmethod
-    def fit(name: str, train: pa.ChunkedArray) -> Vector:
-        """By the column's values in the training rows: 0 stands in where all of them are missing."""
-        values = numbers_of(train)
-        known = (column[~np.isnan(column)] for column in values.T)
+    def fit(name: str, train: pa.ChunkedArray, scratch: Scratch = MEMORY) -> Vector:
+        """By the column's values in the training rows: 0 stands in where all of them are missing.
+
+        scratch: where they lie, and where they may lie once more, place by place.
+        """
+        shape = (len(train), train.type.list_size)
+        places = scratch.transposed(number_blocks(train), shape, np.float64)
+        known = (place[~np.isnan(place)] for place in places)
         return Vector(inputs=(name,), fill=[float(np.median(column)) if len(column) else 0.0 for column in known])
 
     @property
@@ -54,6 +62,12 @@ class Vector(StatusSection):
         """The value (rows, length), double."""
         value = graph.input(self.tensors[0])
         return graph.node("Where", graph.node("IsNaN", value), graph.constant(np.array(self.fill)), value)
+
+
+def number_blocks(column: pa.ChunkedArray) -> Iterator[Floats]:
+    """As numbers_of, by blocks of rows."""
+    step = max(1, _BLOCK_NUMBERS // max(1, column.type.list_size))
+    return (numbers_of(column.slice(start, step)) for start in range(0, len(column), step))
 
 
 def numbers_of(column: pa.ChunkedArray) -> Floats:

@@ -47,7 +47,7 @@ class Words(StatusSection):
         """By the column's values in the training rows; words in equally many rows go by the alphabet."""
         rows: Counter[str] = Counter()
         seen: Counter[str] = Counter()
-        for text in _texts(train.drop_null()):
+        for text in _texts(train):
             tokens = {token: plain for token in set(text.split(_SEPARATOR)) if (plain := word_of(token)) is not None}
             rows.update(set(tokens.values()))
             seen.update(tokens.keys())
@@ -101,9 +101,9 @@ class Words(StatusSection):
 
 
 def _texts(values: pa.ChunkedArray) -> Iterator[str]:
-    """The texts, a few of them at once as Python has them."""
+    """The texts that are there, a few of them at once as Python has them."""
     for start in range(0, len(values), _ROWS_AT_ONCE):
-        yield from values.slice(start, _ROWS_AT_ONCE).to_pylist()
+        yield from values.slice(start, _ROWS_AT_ONCE).drop_null().to_pylist()
 
 
 def word_of(token: str) -> str | None:
