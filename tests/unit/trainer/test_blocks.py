@@ -18,7 +18,7 @@ from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.data.batches import batches
 from headway_trainer.data.info import Blocks
 from headway_trainer.data.order import BlockOrder
-from headway_trainer.data.preparation import prepared_folds
+from headway_trainer.data.prepared import prepared_folds
 from headway_trainer.data.read import memory
 from headway_trainer.data.shards import stored_split, write_array
 from headway_trainer.data.stored import StoredRows
