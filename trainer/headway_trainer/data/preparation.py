@@ -281,7 +281,7 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
         chosen = choose_rows(rows, unseen if len(unseen) else train, chain)
     sample = write_sample(store, chosen)
     seen = spread(train, rows_to_see(chain))
-    reference = refer(_rows_of(content, known)(seen), chain, target.values[seen], target.classes, rows=len(train))
+    reference = refer(rows, chain, target.values[seen], target.classes, rows=len(train), index=seen)
     described = store.write_described(f"data/{REFERENCE_FILE}", reference.model_dump_json().encode())
     return [sample, described, *write_vocabularies(store, chain)]
 

@@ -101,28 +101,37 @@ def refer(
     classes: list[str] | None,
     *,
     rows: int,
+    index: npt.NDArray[np.int64] | None = None,
 ) -> Reference:
     """Describe training rows: a table or an array, and their targets, labels (rows,) or values (rows, targets).
 
-    rows: how many training rows there are, of which these are some.
+    rows: how many training rows there are, of which these are some. index: the numbers of these in `seen`, of which one
+    column after the other is picked out; none for all of them.
     """
     if isinstance(chain, TableChain):
         count = sum(
             1 if len(tensor.shape) == 1 and tensor.shape[0] == 1 else tensor.shape[0] for tensor in chain.tensors
         )
-        found = (one for transform in chain.transforms for one in _described(transform, seen))
+        found = (one for transform in chain.transforms for one in _described(transform, _of(seen, transform, index)))
         features = list(itertools.islice(found, MAX_FEATURES))
     else:
+        seen = seen if index is None else seen[index]
         columns, count = _features(np.asarray(seen)), _feature_count(np.asarray(seen))
         names = chain.names or [f"{chain.tensor.name}[{index}]" for index in range(count)]
         features = [_numbers(name, column) for name, column in zip(names, columns, strict=False)]
     return Reference(
         rows=rows,
-        seen=len(seen),
+        seen=len(seen) if index is None else len(index),
         features=features,
         left_out=max(0, count - MAX_FEATURES),
         target=_target(target, classes),
     )
+
+
+def _of(table: pa.Table, transform: ColumnTransform, index: npt.NDArray[np.int64] | None) -> pa.Table:
+    """The columns of a transform, and of these the rows of index."""
+    columns = table.select(list(transform.inputs))
+    return columns if index is None else columns.take(pa.array(index))
 
 
 def _described(transform: ColumnTransform, seen: pa.Table) -> Iterator[Numbers | Values]:
