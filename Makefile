@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Tests that share nothing run on all cores; those with clusters and Ray need the machine to themselves.
+# Tests of one process run on all cores. Those with clusters and Ray run two at a time, as each waits for most of its
+# time; but those marked `alone`, which measure seconds or have a real node, and need the machine to themselves.
 QUICK := tests/unit tests/sim tests/chart
 REST := hack/cluster/tests tests/integration tests/newcomer tests/cluster tests/e2e
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadscope
+TWO_AT_A_TIME := -n 2 --dist loadscope --no-loadscope-reorder
 
 SCHEDULES ?= 2000
 SEED ?= 0
@@ -33,11 +35,13 @@ run: $(READY) ## train examples/digits.yaml on this machine; leaves out/digits/r
 
 test: $(READY) ## what must pass at each change: every test that this machine can run but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not long" $(QUICK)
-	$(BIN)/pytest -m "not long" $(REST)
+	$(BIN)/pytest $(TWO_AT_A_TIME) -m "not long and not alone" $(REST)
+	$(BIN)/pytest -m "not long and alone" $(REST)
 
 test-long: $(READY) ## every test, also those that wait for minutes: before a release, and when an issue is closed
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(QUICK)
-	$(BIN)/pytest $(REST)
+	$(BIN)/pytest $(TWO_AT_A_TIME) -m "not alone" $(REST)
+	$(BIN)/pytest -m "alone" $(REST)
 
 test-unit: $(READY) ## the tests of pure functions: about a minute
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/unit

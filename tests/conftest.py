@@ -1,4 +1,4 @@
-"""What holds for all tests: what was left out is said, and how fast the machine is decides nothing."""
+"""What holds for all tests: what was left out is said, how they are divided, and a fast machine decides nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from side_by_side import Together
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("headway", deadline=None)
@@ -17,7 +20,24 @@ settings.load_profile("headway")
 # Pages of the documentation say `headway`, and mean the one that is tested.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
+ALONE = ("newcomer", "e2e")
+"""Folders of tests that time a start, or have the one node of this machine."""
+
 _LONG = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is to run while no other test does, before anything is chosen by marks."""
+    for item in items:
+        if item.path.parent.name in ALONE:
+            item.add_marker("alone")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How tests are divided among processes."""
+    return Together(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 ROOT = Path(__file__).parents[1]
 HACK_CLUSTER = ROOT / "hack/cluster/cluster"
 
+PATIENCE = 120.0
+"""Seconds after which what is waited for will not come: no figure, and enough for a machine that is slow and busy."""
 
 Answer = TypeVar("Answer")
 
@@ -23,7 +25,9 @@ class NotYetError(AssertionError):
     """What was waited for did not come in time."""
 
 
-def run(*words: str | Path, stdin: str | None = None, timeout: float = 120, check: bool = True, **env: str) -> str:
+def run(
+    *words: str | Path, stdin: str | None = None, timeout: float = 1.5 * PATIENCE, check: bool = True, **env: str
+) -> str:
     """Runs a command and returns what it printed to stdout; on failure the error holds both streams."""
     done = subprocess.run(
         [str(word) for word in words],
@@ -62,7 +66,9 @@ class Cluster:
     helm_binary: str = "helm"
     images: dict[str, str] = field(default_factory=dict)
 
-    def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 120, check: bool = True) -> str:
+    def kubectl(
+        self, *words: str, stdin: str | None = None, timeout: float = 1.5 * PATIENCE, check: bool = True
+    ) -> str:
         """Runs kubectl; its output. With check=False both streams, whatever the exit code."""
         return run("kubectl", *words, stdin=stdin, timeout=timeout, check=check, KUBECONFIG=str(self.kubeconfig))
 
@@ -84,7 +90,9 @@ class Cluster:
         """kubectl apply."""
         return self.kubectl("apply", "--namespace", namespace, "-f", "-", stdin=text)
 
-    def wait(self, what: str, check: Callable[[], Answer | None], within: float, every: float = 0.5) -> Answer:
+    def wait(
+        self, what: str, check: Callable[[], Answer | None], within: float = PATIENCE, every: float = 0.5
+    ) -> Answer:
         """Asks until the answer is true, and returns it.
 
         Raises NotYetError with what was waited for and the last answer.

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import yaml
 
-from harness import HACK_CLUSTER, ROOT, Cluster, run, why_no_cluster
+from harness import HACK_CLUSTER, PATIENCE, ROOT, Cluster, run, why_no_cluster
 from headway_api import wire
 from sim.builders import document, outcome
 
@@ -129,12 +129,12 @@ class Operator:
     def kill(self) -> None:
         """SIGKILL."""
         self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=PATIENCE)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE)
 
 
 class Paper:
@@ -227,7 +227,7 @@ class Paper:
         """A process of the operator that works; stopped afterwards."""
         operator = self.start(*flags, name=name, kubeconfig=kubeconfig, metrics_port=metrics_port, path=path)
         try:
-            self.cluster.wait("the operator at work", lambda: operator.working() or None, 30, every=0.1)
+            self.cluster.wait("the operator at work", lambda: operator.working() or None, every=0.1)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{operator.log.read_text()}") from None
         yield operator
@@ -272,7 +272,7 @@ class Paper:
         """The status of every job of a namespace, by name: one call."""
         return {item["metadata"]["name"]: item.get("status", {}) for item in self.cluster.items("tj", "-n", namespace)}
 
-    def phases(self, wanted: dict[str, str], within: float = 60) -> dict[str, dict[str, Any]]:
+    def phases(self, wanted: dict[str, str], within: float = PATIENCE) -> dict[str, dict[str, Any]]:
         """Wait for the phases of some jobs; the statuses then."""
 
         def reached() -> dict[str, dict[str, Any]] | None:
@@ -285,7 +285,7 @@ class Paper:
             found = {name: status.get("phase") for name, status in self.statuses().items()}
             raise AssertionError(f"{error}\n{found}") from None
 
-    def phase(self, name: str, phase: str, within: float = 30) -> dict[str, Any]:
+    def phase(self, name: str, phase: str, within: float = PATIENCE) -> dict[str, Any]:
         """Wait for a phase; the status then."""
 
         def reached() -> dict[str, Any] | None:
@@ -329,7 +329,7 @@ class Paper:
         found = self.cluster.items(OURS, "-l", f"headway.dev/job={name}")
         return [f"{item['kind']} {item['metadata']['name']}" for item in found]
 
-    def nothing_left(self, name: str, within: float = 90) -> None:
+    def nothing_left(self, name: str, within: float = PATIENCE) -> None:
         """Wait until a job has no objects.
 
         Kubernetes' garbage collector learns of a new kind only half a minute after it was installed.
@@ -362,6 +362,6 @@ class Paper:
         found = self.cluster.items("events", "--field-selector", f"involvedObject.name={name}")
         return [item["reason"] for item in found]
 
-    def until(self, what: str, check: Callable[[], Any], within: float = 30, every: float = 0.2) -> Any:
+    def until(self, what: str, check: Callable[[], Any], within: float = PATIENCE, every: float = 0.2) -> Any:
         """Wait until something holds."""
         return self.cluster.wait(what, lambda: check() or None, within, every)

@@ -59,7 +59,7 @@ def install(cluster: Cluster, *words: str, chart: Path = CHART, release: str = "
 def installed(cluster: Cluster) -> Cluster:
     """The chart installed with default values."""
     install(cluster, "--take-ownership")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.headway.dev", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.headway.dev", "--timeout=120s")
     return cluster
 
 
@@ -70,7 +70,6 @@ def apply_job(cluster: Cluster) -> None:
     cluster.wait(
         "the API server takes jobs (it says 429 for a moment after a CRD has come)",
         lambda: "digits" in cluster.kubectl("apply", "-n", JOBS, "-f", "-", stdin=json.dumps(job), check=False),
-        within=30,
     )
 
 
@@ -106,7 +105,7 @@ def test_the_policy_compiles_and_types_fit(installed: Cluster) -> None:
         status: dict[str, Any] = installed.get("validatingadmissionpolicy", "headway-trainer").get("status", {})
         return (status.get("typeChecking") is not None and status) or None
 
-    status = installed.wait("the policy's types checked", checked, within=30)
+    status = installed.wait("the policy's types checked", checked)
     assert status["typeChecking"].get("expressionWarnings", []) == []
 
 
@@ -151,7 +150,7 @@ def test_the_api_server_gives_the_lease_way(installed: Cluster) -> None:
         _, answered = installed.kubectl(*words, check=False).split(f"/{resource}s/headway", 1)
         return str(re.findall(r"X-Kubernetes-Pf-Flowschema-Uid: (\S+)", answered)[0])
 
-    installed.wait("the schema taken up", lambda: queue_of("lease") == schema, within=30)
+    installed.wait("the schema taken up", lambda: queue_of("lease") == schema)
     assert queue_of("serviceaccount") != schema
 
 
@@ -163,7 +162,7 @@ def test_people_with_the_clusters_own_roles_read_and_write_jobs(installed: Clust
         said = installed.kubectl("auth", "can-i", verb, "trainingjobs", *words, "-n", JOBS, "--as", who, check=False)
         return said.split()[0] == "yes"
 
-    installed.wait("the roles aggregated", lambda: may("viewer", "watch") and may("editer", "create"), within=30)
+    installed.wait("the roles aggregated", lambda: may("viewer", "watch") and may("editer", "create"))
     assert not may("viewer", "create")
     assert may("editer", "delete")
     assert not may("editer", "patch", "--subresource=status")
@@ -177,14 +176,11 @@ def test_an_upgrade_brings_the_kinds_changes(installed: Cluster, tmp_path: Path)
     path.write_text(path.read_text().replace("    additionalPrinterColumns:\n", column, 1))
     apply_job(installed)
     install(installed, chart=newer)
-    installed.wait(
-        "the new column", lambda: "NOVELTY" in installed.kubectl("get", "trainingjobs", "-n", JOBS), within=30
-    )
+    installed.wait("the new column", lambda: "NOVELTY" in installed.kubectl("get", "trainingjobs", "-n", JOBS))
     install(installed)
     installed.wait(
         "the old columns again",
         lambda: "NOVELTY" not in installed.kubectl("get", "trainingjobs", "-n", JOBS),
-        within=30,
     )
 
 

@@ -94,7 +94,6 @@ def cluster(kubeconfig: Path) -> Iterator[Cluster]:
     made.wait(
         "the API server judges by the new schema",
         lambda: "spec.seed" in made.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=_bad(), check=False),
-        within=30,
     )
     yield made
     made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

@@ -43,7 +43,7 @@ def test_a_namespace_that_is_deleted_is_one_warning_and_the_others_go_on(paper: 
         for namespace in (STAYS, GOES):
             paper.until("it runs", lambda: paper.statuses(namespace)["first"].get("phase") == "Running")  # noqa: B023
         assert operator.metric(LOST) == 0
-        paper.cluster.kubectl("delete", "namespace", GOES, "--timeout=90s")
+        paper.cluster.kubectl("delete", "namespace", GOES, "--timeout=120s")
         paper.until("the loss in the metrics", lambda: operator.metric(LOST) == 1)
         runs(paper, "second")
         compared = operator.metric("headway_resync_last_timestamp_seconds") or 0

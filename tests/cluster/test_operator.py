@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.paper import Operator, Paper, crds, why_no_paper
+from cluster.paper import SYSTEM, Operator, Paper, crds, why_no_paper
 
 pytestmark = pytest.mark.cluster
 ONCE = ("serviceaccounts", "rolebindings", "leases")
 """What the operator creates once, not for each job."""
+GRACE_SECONDS = 15
+"""terminationGracePeriodSeconds of its pod in the chart."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def clean(paper: Paper) -> Iterator[None]:
     paper.cluster.kubectl("delete", "tj", "--all", "--wait=false")
     paper.until("no job", lambda: not paper.cluster.items("tj"))
     # The garbage collector learns of a new kind only half a minute after it was installed.
-    paper.until("no pod", lambda: not paper.cluster.items("pods"), within=90)
+    paper.until("no pod", lambda: not paper.cluster.items("pods"))
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_a_job_becomes_pods_runs_and_ends_with_what_its_driver_said(paper: Paper
     paper.end_driver("digits", "Succeeded", message="stored", result={"metrics": {"test/accuracy": "0.98"}})
     status = paper.phase("digits", "Succeeded")
     assert status["result"]["metrics"] == {"test/accuracy": "0.98"}
-    paper.cluster.kubectl("wait", "--for=condition=Complete", "tj/digits", "--timeout=10s")
+    paper.cluster.kubectl("wait", "--for=condition=Complete", "tj/digits", "--timeout=120s")
     paper.nothing_left("digits")
     assert paper.status("digits")["result"] == status["result"]
     paper.until("its Events", lambda: {"AttemptStarted", "Running", "Complete"} <= set(paper.events("digits")))
@@ -67,16 +69,16 @@ def test_a_job_becomes_pods_runs_and_ends_with_what_its_driver_said(paper: Paper
 
 
 def test_a_job_s_life_takes_no_more_calls_of_the_api_server_than_it_needs(paper: Paper, operator: Operator) -> None:
-    before = operator.calls()
+    began, before = time.monotonic(), operator.calls()
     paper.submit("digits", workers={"replicas": 2})
     paper.phase("digits", "Running")
     paper.end_driver("digits", "Succeeded", message="stored")
     paper.phase("digits", "Succeeded")
     paper.nothing_left("digits")
     paper.until("its Events", lambda: operator.calls()["create", "events"] >= 3)
-    calls = operator.calls() - before
-    # Starting, Running, Succeeded; two of what only shows how far things are, on a slow machine.
-    assert 3 <= calls.pop(("patch", "trainingjobs")) <= 5
+    calls, took = operator.calls() - before, time.monotonic() - began
+    # Starting, Running, Succeeded; and what only shows how far things are, at most once in two seconds.
+    assert 3 <= calls.pop(("patch", "trainingjobs")) <= 3 + max(2, took / 2)
     # The namespace's own objects come once; the rest is the Lease, and what is read to compare.
     kept = {call: count for call, count in calls.items() if call[0] in ("create", "delete") and call[1] not in ONCE}
     each = dict.fromkeys(("configmaps", "secrets", "services", "networkpolicies"), 1) | {"pods": 3}
@@ -106,7 +108,7 @@ def test_nothing_of_a_job_has_a_finalizer_and_all_of_it_has_an_owner(paper: Pape
 def test_a_job_deleted_while_it_runs_leaves_nothing_behind(paper: Paper, operator: Operator) -> None:
     paper.submit("digits", workers={"replicas": 3})
     paper.phase("digits", "Running")
-    paper.cluster.kubectl("delete", "tj", "digits", "--timeout=20s")
+    paper.cluster.kubectl("delete", "tj", "digits", "--timeout=120s")
     paper.nothing_left("digits")
     assert operator.get("/healthz") == "ok"
 
@@ -266,18 +268,20 @@ def test_what_happens_while_no_operator_runs_is_made_up_for(paper: Paper) -> Non
         assert second.get("/healthz") == "ok"
 
 
-def test_an_operator_that_is_told_to_stop_ends_quickly_and_hands_over(paper: Paper) -> None:
-    with paper.operator() as first:
-        second = paper.start()
+def test_an_operator_that_is_told_to_stop_ends_within_its_pods_grace_and_hands_over(paper: Paper) -> None:
+    with paper.operator(name="first") as first:
+        second = paper.start(name="second")
         paper.until("the second waits", lambda: second.get("/readyz") == "ok")
         began = time.monotonic()
         assert first.stop() == 0
+        assert time.monotonic() - began < GRACE_SECONDS
+        holder = paper.cluster.get("lease", "headway", "-n", SYSTEM)["spec"]["holderIdentity"]
+        assert holder in ("", "second"), "the Lease is given up, and not left to run out"
         paper.until("the second at work", second.working)
-        assert time.monotonic() - began < 8
 
 
 def test_an_operator_waits_for_the_kinds_and_says_so(paper: Paper) -> None:
-    paper.cluster.kubectl("delete", "crd", "trainingjobs.headway.dev", "--timeout=30s")
+    paper.cluster.kubectl("delete", "crd", "trainingjobs.headway.dev", "--timeout=120s")
     operator = paper.start()
     try:
         paper.until("a word about it", lambda: "not installed" in operator.log.read_text())

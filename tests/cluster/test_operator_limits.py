@@ -107,7 +107,7 @@ def thief(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     # A new policy is in force a moment after its creation. These were made in one go: the last one is waited for.
     for name in ("configmap", "serviceaccount"):
         stray = ["create", name, "stray", "--dry-run=server", "-n", JOBS]
-        admin.wait("policies in force", lambda: "denied request" in made.token.kubectl(*stray, check=False), 30)  # noqa: B023
+        admin.wait("policies in force", lambda: "denied request" in made.token.kubectl(*stray, check=False))  # noqa: B023
     yield made
     admin.kubectl("delete", "namespace", SYSTEM, JOBS, "--wait=false")
     admin.kubectl("delete", "-f", "-", "--ignore-not-found", stdin=everything)
@@ -276,7 +276,7 @@ def test_the_policies_types_fit(thief: Thief) -> None:
         found = thief.admin.items("validatingadmissionpolicy", "-l", f"app.kubernetes.io/instance={RELEASE}")
         return found if all("typeChecking" in policy.get("status", {}) for policy in found) else None
 
-    policies = thief.admin.wait("all types checked", checked, within=30)
+    policies = thief.admin.wait("all types checked", checked)
     warnings = [policy["status"]["typeChecking"].get("expressionWarnings", []) for policy in policies]
     assert len(policies) > 5
     assert warnings == [[] for _ in policies]

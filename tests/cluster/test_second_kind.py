@@ -25,7 +25,7 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
         pytest.skip(reason)
     with Paper.made("tiny", tmp_path_factory.mktemp("tiny")) as made:
         made.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(CRD))
-        made.cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD['metadata']['name']}", "--timeout=20s")
+        made.cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD['metadata']['name']}", "--timeout=120s")
         yield made
 
 
@@ -49,7 +49,7 @@ def operator(paper: Paper, tmp_path: Path) -> Iterator[Operator]:
         )
     made = Operator(process, log, metrics, health)
     try:
-        paper.until("the operator at work", lambda: made.get("/readyz") == "ok", 30)
+        paper.until("the operator at work", lambda: made.get("/readyz") == "ok")
         yield made
     finally:
         made.kill()
@@ -77,6 +77,6 @@ def test_both_kinds_are_reconciled_by_one_engine(paper: Paper, operator: Operato
     assert (status["phase"], status["text"]) == ("Ready", "good-bye")
     assert paper.status("digits")["phase"] == "Running", "jobs of the same name are another key"
     paper.cluster.kubectl("delete", TINIES.plural, "digits")
-    paper.until("no copy", lambda: text_of(paper, "digits") is None, 60)
+    paper.until("no copy", lambda: text_of(paper, "digits") is None)
     assert operator.get("/healthz") == "ok"
     assert operator.metric('headway_reconciles_total{result="bug"}') == 0

@@ -38,7 +38,6 @@ class Node:
         bound = self.cluster.wait(
             f"the claim {namespace}/{claim} bound",
             lambda: self.cluster.get("pvc", claim, "-n", namespace)["spec"].get("volumeName"),
-            within=30,
         )
         path: str = self.cluster.get("pv", bound)["spec"]["hostPath"]["path"]
         return self.root / path.lstrip("/")

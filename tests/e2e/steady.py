@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import Cluster, run
+from harness import PATIENCE, Cluster, run
 
 from .node import Node
 
@@ -200,7 +200,7 @@ class Watched:
         """What the status says of an attempt."""
         return next((one for one in self.status().get("attempts", []) if one["number"] == number), None)
 
-    def wait_for_attempt(self, number: int, field: str, within: float = 120) -> dict[str, Any]:
+    def wait_for_attempt(self, number: int, field: str, within: float = PATIENCE) -> dict[str, Any]:
         """Wait until the status says something of an attempt; all that it says of it."""
 
         def told() -> dict[str, Any] | None:
@@ -225,7 +225,7 @@ class Watched:
         patch = json.dumps({"spec": spec})
         self.cluster.kubectl("patch", "tj", self.name, "-n", self.namespace, "--type=merge", "-p", patch)
 
-    def pod(self, role: str, *, within: float = 60) -> dict[str, Any]:
+    def pod(self, role: str, *, within: float = PATIENCE) -> dict[str, Any]:
         """The running pod `head` or `worker`; of several the last by name."""
         words = ("pods", "-n", self.namespace, "-l", f"headway.dev/job={self.name},headway.dev/role={role}")
 
@@ -246,7 +246,7 @@ class Watched:
             raise AssertionError(f"{error}\n{self.cluster.story(self.name, self.namespace)}") from None
 
 
-def wait_until_nothing_is_left(cluster: Cluster, namespace: str, *names: str, within: float = 120) -> None:
+def wait_until_nothing_is_left(cluster: Cluster, namespace: str, *names: str, within: float = PATIENCE) -> None:
     """Wait until no object of the jobs exists but themselves."""
     kinds = "pods,configmaps,secrets,services,networkpolicies"
 

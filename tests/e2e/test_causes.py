@@ -247,7 +247,7 @@ def test_code_that_hears_no_signal_is_gone_in_time(jobs: All, headway: Cluster) 
     cause, message = ended.told()
     assert cause == "DeadlineExceeded"
     assert "activeDeadlineSeconds" in message
-    wait_until_nothing_is_left(headway, jobs.namespace, "is-deaf", within=60)
+    wait_until_nothing_is_left(headway, jobs.namespace, "is-deaf")
 
 
 def test_the_node_and_the_operator_are_well_afterwards(jobs: All, headway: Cluster, node: Node) -> None:
@@ -255,7 +255,7 @@ def test_the_node_and_the_operator_are_well_afterwards(jobs: All, headway: Clust
     for name in names:
         jobs.ended(name)
     wait_until_nothing_is_left(headway, jobs.namespace, *names)
-    headway.wait("a healthy node and operator", lambda: not node.healthy(), within=60)
+    headway.wait("a healthy node and operator", lambda: not node.healthy())
     restarts = [
         container["restartCount"]
         for pod in headway.items("pods", "-n", "headway-system")

@@ -62,7 +62,7 @@ def _same_attempt_resumed(victim: Watched, before: dict[str, object], newest: in
         counted = attempt.get("workersReplaced", 0) >= replaced
         return attempt if counted and attempt.get("resumedFromStep", -1) >= newest else None
 
-    attempt = victim.cluster.wait("the replaced worker in the status", told, within=60)
+    attempt = victim.cluster.wait("the replaced worker in the status", told)
     assert attempt["number"] == before["number"]
     assert attempt["workersReplaced"] == replaced
     assert 0 <= int(str(attempt["stepsLost"])) <= victim.every
@@ -86,7 +86,7 @@ def test_pods_live_on_while_containerd_is_restarted(victim: Watched) -> None:
     victim.wait_for_steps_after(time.time() + 3)
     assert {step.process for step in victim.steps() if step.at > fault} == processes
     words = ("exec", "-n", victim.namespace, victim.pod("head")["metadata"]["name"], "--", "true")
-    victim.cluster.wait("the kubelet reaches its containers", lambda: _works(victim, *words), within=60)
+    victim.cluster.wait("the kubelet reaches its containers", lambda: _works(victim, *words))
     after = victim.status()["attempts"][-1]
     assert after["number"] == before["number"]
     assert after.get("workersReplaced", 0) == before.get("workersReplaced", 0)

@@ -68,7 +68,7 @@ class Thin:
 
     def set(self, option: str) -> None:
         """Make it `ro`, once no file is being written, or `rw`."""
-        self.node.cluster.wait(option, lambda: self._set(option), within=60, every=0.01)
+        self.node.cluster.wait(option, lambda: self._set(option), every=0.01)
 
     def _set(self, option: str) -> bool:
         try:
@@ -142,7 +142,7 @@ def test_a_read_only_volume_costs_an_attempt_and_no_checkpoint(stored: Watched, 
 def test_sigterm_in_the_middle_of_a_save_costs_no_step(stored: Watched, measured: Measured) -> None:
     stored.wait_for_training()
     number, pid = stored.status()["attempt"], stored.node.main_process(stored.pod("head"))
-    stored.cluster.wait("a save", stored.unfinished, within=60, every=0.002)
+    stored.cluster.wait("a save", stored.unfinished, every=0.002)
     os.kill(pid, signal.SIGTERM)
     fault = time.time()
     measured("head told to go (SIGTERM) during a save", stored.wait_for_new_processes(fault))

@@ -38,7 +38,6 @@ def test_a_job_outlives_the_operator_and_is_picked_up_by_the_next(headway: Clust
     headway.wait(
         "the job has its pods",
         lambda: len(headway.items("pods", "-n", namespace, "-l", "headway.dev/job=digits")) == 3,
-        within=30,
     )
     headway.helm("uninstall", "headway", "--namespace", "headway-system", "--wait")
     assert headway.get("trainingjob", "digits", "-n", namespace)["kind"] == "TrainingJob"

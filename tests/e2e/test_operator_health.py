@@ -36,7 +36,7 @@ def operators(node: Node, pod: dict[str, Any]) -> list[int]:
 
 
 def test_a_frozen_operator_is_followed_and_started_again(headway: Cluster, node: Node) -> None:
-    headway.wait("a leader", lambda: leader(headway) or None, 60)
+    headway.wait("a leader", lambda: leader(headway) or None)
     frozen = leader(headway)
     before = container(headway, frozen)["restartCount"]
     pids = operators(node, headway.get("pod", frozen, *SYSTEM))
@@ -45,6 +45,6 @@ def test_a_frozen_operator_is_followed_and_started_again(headway: Cluster, node:
         os.kill(pid, signal.SIGSTOP)
     headway.wait("another leader", lambda: leader(headway) not in ("", frozen), 15)
     # Three probes of five seconds each, ten seconds apart; then fifteen seconds of grace.
-    headway.wait("a restart", lambda: container(headway, frozen)["restartCount"] == before + 1, 120)
-    headway.wait("it is ready again", lambda: container(headway, frozen)["ready"], 60)
+    headway.wait("a restart", lambda: container(headway, frozen)["restartCount"] == before + 1)
+    headway.wait("it is ready again", lambda: container(headway, frozen)["ready"])
     assert leader(headway) != frozen

@@ -85,7 +85,7 @@ def test_a_job_of_the_same_name_begins_at_once_and_ends_with_a_model_of_its_own(
         found = heads(headway, namespace, "same")
         return found if new in found else None
 
-    there = headway.wait("the new head", with_the_new_one, 20, every=0.2)
+    there = headway.wait("the new head", with_the_new_one, every=0.2)
     assert there[new] == wire.head_name("same", new, 1)
     assert there.get(old) in (None, wire.head_name("same", old, 1))
     ended = headway.finished("same", namespace)["status"]

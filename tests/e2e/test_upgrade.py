@@ -72,7 +72,7 @@ def test_a_job_trains_through_an_upgrade_and_a_rollback(
         trains_on(victim, began)
         fault = victim.node.signal(victim.pod("worker"), signal.SIGKILL)
         victim.wait_for_new_processes(fault)
-        told = headway.wait("the loss in the status", lambda: victim.attempt(2) if replaced(victim) else None, 60)
+        told = headway.wait("the loss in the status", lambda: victim.attempt(2) if replaced(victim) else None)
         assert told["image"] == upgraded.images["trainer"], "pods of one attempt are of one image"
         victim.edit(activeDeadlineSeconds=1)
         status = victim.wait_for_phase("Failed")

@@ -7,11 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bench.yardstick import loop_ms
 from markdown_blocks import ROOT, script
 
 from .conftest import Fresh
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(2400)]
+
+FIRST_STEP_SECONDS = 15.0
+"""From the command to the first optimiser step, where the loop of bench/yardstick.py takes LOOP_MS at most."""
+LOOP_MS = 50.0
 
 
 def test_make_run_trains_digits_from_a_fresh_copy(fresh: Fresh) -> None:
@@ -23,15 +28,16 @@ def test_make_run_trains_digits_from_a_fresh_copy(fresh: Fresh) -> None:
 def test_the_second_make_run_takes_its_first_step_within_15_seconds(fresh: Fresh) -> None:
     """Other work on the machine only ever adds seconds, so the best of three runs tells what the start takes."""
     before = json.loads((fresh.folder / "out/digits/result.json").read_text())
+    bar = FIRST_STEP_SECONDS * max(1.0, loop_ms() / LOOP_MS)
     seconds: list[float] = []
-    while len(seconds) < 3 and min(seconds, default=60.0) > 15:
+    while len(seconds) < 3 and min(seconds, default=60.0) > bar:
         typed = datetime.now(UTC)
         fresh.bash("make run", timeout=300)
         result = json.loads((fresh.folder / "out/digits/result.json").read_text())
         assert result["finished"] != before["finished"]
         assert result["metrics"]["test"] == before["metrics"]["test"]
         seconds.append((datetime.fromisoformat(result["training"]["firstStepTime"]) - typed).total_seconds())
-    assert min(seconds) <= 15, seconds
+    assert min(seconds) <= bar, seconds
 
 
 @pytest.mark.long

@@ -26,7 +26,7 @@ def clean(paper: Paper) -> Iterator[None]:
     paper.cluster.kubectl("delete", "tj", "--all", "--wait=false")
     # The garbage collector learns of a new kind only half a minute after it was installed: it is not waited for.
     paper.cluster.kubectl("delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false")
-    paper.until("no job and no pod", lambda: not paper.cluster.items("tj,pods"), within=60)
+    paper.until("no job and no pod", lambda: not paper.cluster.items("tj,pods"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def delete_namespace(paper: Paper, name: str) -> None:
 
 
 def gone(paper: Paper, name: str) -> None:
-    paper.until(f"{name} gone", lambda: not paper.cluster.kubectl("get", "ns", name, "--ignore-not-found"), within=90)
+    paper.until(f"{name} gone", lambda: not paper.cluster.kubectl("get", "ns", name, "--ignore-not-found"))
 
 
 def test_a_namespace_goes_at_once_while_the_operator_runs_crashes_or_is_away(paper: Paper) -> None:
@@ -54,7 +54,7 @@ def test_a_deleted_job_takes_all_with_it_and_orphans_are_left_alone_and_never_ta
     pods = [paper.head("kept"), paper.worker("kept")]
     for name, how in {"plain": "background", "first": "foreground", "kept": "orphan"}.items():
         paper.cluster.kubectl("delete", "tj", name, f"--cascade={how}", "--wait=false")
-    paper.until("no job", lambda: not paper.statuses(), within=90)
+    paper.until("no job", lambda: not paper.statuses())
     paper.nothing_left("plain")
     paper.nothing_left("first")
     orphans = paper.pods("kept")

@@ -5,9 +5,14 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from cluster.life.stage import NOWHERE, ON_SILENT, SILENT, become_ready, causes, finish, go, silent_node
 from cluster.paper import Operator, Paper
 from cluster.wire import Wire
+from harness import PATIENCE
+
+pytestmark = pytest.mark.alone
 
 FAIL_OVER_SECONDS = 15
 
@@ -38,7 +43,9 @@ def jobs_in_every_phase(paper: Paper) -> None:
 def test_a_killed_leader_is_followed_within_15_seconds_with_jobs_in_every_phase(paper: Paper) -> None:
     with paper.operator() as first, Wire(paper.kubeconfig) as wire:
         second = paper.start(kubeconfig=wire.kubeconfig)
+        began = time.monotonic()
         jobs_in_every_phase(paper)
+        took = time.monotonic() - began
         before = paper.statuses()
         wait_for_second(paper, second)
         assert not wire.written()
@@ -52,7 +59,9 @@ def test_a_killed_leader_is_followed_within_15_seconds_with_jobs_in_every_phase(
         paper.until("the first write of the second", wire.written, within=FAIL_OVER_SECONDS)
         assert wire.written()[0].at - killed <= FAIL_OVER_SECONDS
         found = paper.phases({"ends": "Succeeded", "new": "Running", "resumes": "Running", "backs-off": "Running"})
-        assert time.monotonic() - killed <= FAIL_OVER_SECONDS + 10
+        assert time.monotonic() - killed <= FAIL_OVER_SECONDS + took, (
+            "no longer than it took the first to begin as much"
+        )
         assert "goes" not in found
         assert found["ends"]["result"]["metrics"] == {"test/accuracy": "0.9"}
         assert causes(found["resumes"]) == ["Suspended", None]
@@ -87,7 +96,7 @@ def test_a_leader_that_was_frozen_in_the_middle_of_its_work_writes_nothing_when_
         written = len(wire.written())
         assert written < 8 * len(names), "it was at the end of its work"
         first.process.send_signal(signal.SIGCONT)
-        assert first.process.wait(timeout=15) == 1
+        assert first.process.wait(timeout=PATIENCE) == 1
         assert len(wire.written()) == written, "it wrote after another had taken over"
         assert all(status["attempt"] <= 1 for status in found.values())
         pods = [pod["metadata"]["name"] for pod in paper.cluster.items("pods")]
@@ -101,7 +110,7 @@ def test_a_crashed_container_takes_its_own_lease_at_once_and_a_double_of_it_give
         with paper.operator(name="same") as again:
             assert "waiting for the Lease" not in again.log.read_text()
             with paper.operator(name="same") as double:
-                assert again.process.wait(timeout=30) == 1
+                assert again.process.wait(timeout=PATIENCE) == 1
                 assert double.working()
                 assert "lost the Lease" in again.log.read_text()
                 paper.submit("digits")

@@ -14,6 +14,8 @@ from cluster.wire import Wire
 from harness import ROOT
 
 RULES = ROOT / "charts/headway/files/alerts.yaml"
+QUIET_SECONDS = 3.0
+"""More than lies between two writes of the operator while it has something to do."""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -59,6 +61,7 @@ def test_what_prometheus_scrapes_is_what_happened(paper: Paper, tmp_path: Path) 
             began = time.monotonic()
             live_through(paper)
             took = time.monotonic() - began
+            paper.until("that it writes nothing more", lambda: time.monotonic() - wire.written()[-1].at > QUIET_SECONDS)
             quiet = len(wire.written())
             now = time.time()
             paper.until("a scrape of all of it", lambda: prometheus.scraped_after(now))

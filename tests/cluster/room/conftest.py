@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.paper import Paper, why_no_paper
+from harness import PATIENCE
 
 POOLS = {"plain": 1, "prey": 1, "fragile": 3, "pair": 2, "trio": 3}
 """How many nodes, of 8 GPUs each, are for whom."""
@@ -29,7 +30,7 @@ class Room(Paper):
         """How many of a job's pods have a node."""
         return sum(1 for pod in self.pods(name) if pod["spec"].get("nodeName"))
 
-    def failed(self, name: str, within: float = 60) -> dict[str, str]:
+    def failed(self, name: str, within: float = PATIENCE) -> dict[str, str]:
         """Wait until a job has failed; the condition that says why."""
         conditions = self.phase(name, "Failed", within)["conditions"]
         found: dict[str, str] = next(item for item in conditions if item["type"] == "Failed")

@@ -153,7 +153,7 @@ def test_a_higher_priority_preempts_and_the_job_runs_again_when_there_is_room(pl
     play.until("attempt 2", lambda: play.status("prey")["attempt"] >= 2)
     play.until("that it finds no room", lambda: "Insufficient" in json.dumps(play.status("prey")["conditions"]))
     play.cluster.kubectl("delete", "pod", "hunter", "--force", "--grace-period=0")
-    status = play.phase("prey", "Running", within=60)
+    status = play.phase("prey", "Running")
     assert {cause for cause, count in status["failures"].items() if count} == {"preempted"}
     assert status["attempts"][0]["cause"] == "Preempted"
     assert "PreemptionByScheduler" in status["attempts"][0]["message"]

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from cluster.room.conftest import Room
+from harness import PATIENCE
 
 pytestmark = pytest.mark.cluster
 
@@ -33,7 +34,7 @@ def groups(room: Room, *names: str) -> set[str]:
     return {group["metadata"]["name"] for group in found}
 
 
-def finish_all(room: Room, *names: str, within: float) -> list[str]:
+def finish_all(room: Room, *names: str, within: float = PATIENCE) -> list[str]:
     """End each job's driver with success when it runs, until all have succeeded; the order in which they ran."""
     order: list[str] = []
     deadline = time.monotonic() + within
@@ -78,7 +79,7 @@ def test_two_gangs_that_hold_half_each_give_it_back_and_both_finish(room: Room) 
     assert "1 of 2 pods" in said["message"]
     assert "asks again at" in said["message"]
     assert "given back" in room.told(waiting, "Released")
-    finish_all(room, one, other, within=90)
+    finish_all(room, one, other)
     statuses = [room.status(name) for name in (one, other)]
     assert all("failures" not in status for status in statuses)
     assert sum(status["attempts"][-1]["releases"] for status in statuses) >= 1
@@ -120,7 +121,7 @@ def test_of_two_pod_groups_one_holds_all_the_other_nothing_and_both_finish(room:
     room.until("all workers", lambda: room.status(winner)["workers"]["ready"] == 2)
     assert room.placed(loser) == 0, "nothing was ever held by half"
     assert "releases" not in json.dumps(room.status(loser)) or room.status(loser)["attempts"][-1]["releases"] == 0
-    assert finish_all(room, *names, within=60) == [winner, loser]
+    assert finish_all(room, *names) == [winner, loser]
     for name in names:
         status = room.status(name)
         assert len(status["attempts"]) == 1, "nobody had to try twice"
