@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from commands import clean_environment
 from headway_api import wire
 
 START_SECONDS = 180.0
@@ -154,7 +155,7 @@ class Pods:
         return path
 
     def _environment(self, name: str, temporary: Path) -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
+        environment = clean_environment()
         if self._code is not None:
             given = [path for path in (environment.get("PYTHONPATH"),) if path]
             environment["PYTHONPATH"] = os.pathsep.join([str(self._code), *given])

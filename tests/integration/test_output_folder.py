@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from commands import headway
 
 pytestmark = pytest.mark.ray
 
@@ -39,18 +38,18 @@ def test_a_project_that_is_the_output_folder_keeps_all_its_files_and_a_failed_ru
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    done = headway(tmp_path, "run", "job.yaml", "--output", ".")
+    done = headway("run", "job.yaml", "--output", ".", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name: (tmp_path / name).read_text() for name in mine} == mine
     results = contents(tmp_path)
     assert {"model.safetensors", "report.md", "result.json", "plots/loss.png"} <= set(results)
 
-    failed = headway(tmp_path, "run", "job.yaml", "--output", ".", "--set", "data.source={uri: /nonexistent.csv}")
+    failed = headway("run", "job.yaml", "--output", ".", "--set", "data.source={uri: /nonexistent.csv}", cwd=tmp_path)
     assert failed.returncode == 64
     assert "Error: data.source: there is no file at /nonexistent.csv" in failed.stderr
     assert contents(tmp_path) == results, "no file of the finished run, or of the user's, has changed"
 
-    fresh = headway(tmp_path, "run", "job.yaml", "--output", ".", "--fresh")
+    fresh = headway("run", "job.yaml", "--output", ".", "--fresh", cwd=tmp_path)
     assert fresh.returncode == 0, fresh.stdout + fresh.stderr
     assert "--fresh deletes the unfinished run" in fresh.stdout.replace("\n", " ")
     assert {name: (tmp_path / name).read_text() for name in mine} == mine
@@ -61,11 +60,3 @@ def contents(folder: Path) -> dict[str, bytes]:
     """All files but those in Headway's own folder."""
     files = [path for path in folder.rglob("*") if path.is_file() and ".headway" not in path.parts]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def headway(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from headway_cli.main import main; main()", *words]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
-    )

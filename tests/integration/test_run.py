@@ -8,7 +8,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from commands import COMMAND, headway, run_environment
 from headway_trainer.report.model import RunResult
 from pods import Pods
 
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits.yaml"
 OWN = ROOT / "examples" / "own-training"
+WEIGHTS_ALONE = {"formats": ["safetensors"]}
+"""For runs whose model.onnx nobody looks at: it takes seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,7 @@ def test_digits_reaches_97_percent_and_leaves_model_report_and_result(digits: Pa
     assert json.loads((digits / "model.json").read_text())["model"]["name"] == "cnn"
 
 
+@pytest.mark.long  # test_processes.py compares with Ray as it is, too
 def test_ray_as_it_is_gives_the_same_weights(digits: Path, tmp_path: Path) -> None:
     done = headway("run", str(DIGITS), "--output", str(tmp_path / "stock"), HEADWAY_STOCK_RAY="1")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,13 +79,14 @@ def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tm
     folder, job = tmp_path / "digits", tmp_path / "digits.yaml"
     document = yaml.safe_load(DIGITS.read_text())
     document["spec"]["training"]["checkpoint"] = {"everySteps": 20}  # sooner than in 10 seconds
+    document["spec"]["export"] = WEIGHTS_ALONE
     job.write_text(yaml.safe_dump(document))
     process = subprocess.Popen(
         [*COMMAND, "run", str(job), "--output", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(),
+        env=run_environment(),
         start_new_session=True,
     )
     _wait_for(lambda: list(folder.glob(".headway/runs/*/checkpoints/*/manifest.json")), process)
@@ -137,14 +141,14 @@ def test_a_forecast_that_is_killed_goes_on_to_the_same_model_which_predicts_what
     job = tmp_path / "co2.yaml"
     job.write_text(yaml.safe_dump(document))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    done = headway("run", str(job), "--output", str(whole))
+    done = headway("run", str(job), "--output", str(whole), "--set", "export.formats=[safetensors]")
     assert done.returncode == 0, done.stdout + done.stderr
     process = subprocess.Popen(
         [*COMMAND, "run", str(job), "--output", str(cut)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment(),
+        env=run_environment(),
         start_new_session=True,
     )
     _wait_for(lambda: list(cut.glob(".headway/runs/*/checkpoints/*/manifest.json")), process)
@@ -218,20 +222,6 @@ def test_an_exception_in_the_users_code_ends_the_run_at_once_and_names_the_line(
     assert pods.log("head").count("Error in training function") <= 1
     assert "so far" in pods.log("worker-0").splitlines()
     assert re.search(r"^\(worker-0 pid=\d+\) so far$", pods.log("head"), re.MULTILINE), pods.log("head")
-
-
-COMMAND = [sys.executable, "-c", "from headway_cli.main import main; main()"]
-
-
-def headway(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *words], capture_output=True, text=True, timeout=400, env=environment() | variables, check=False
-    )
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
-    return kept | {"OMP_NUM_THREADS": "1"}  # as in pods, so that weights can be compared on any machine
 
 
 def _wait_for(condition: Any, process: subprocess.Popen[str] | None = None, seconds: float = 180) -> None:

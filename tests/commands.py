@@ -1,0 +1,33 @@
+"""`headway` as a user calls it: a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMAND = [sys.executable, "-c", "from headway_cli.main import main; main()"]
+
+
+def clean_environment() -> dict[str, str]:
+    """This process' environment without what says something to Ray or to Headway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HEADWAY_"))}
+
+
+def run_environment() -> dict[str, str]:
+    """What `headway run` gets: as many threads as in pods, so that weights can be compared on any machine."""
+    return clean_environment() | {"OMP_NUM_THREADS": "1"}
+
+
+def headway(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of `headway` to its end. variables: more of the environment."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        cwd=cwd,
+        env=run_environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
