@@ -92,12 +92,12 @@ def test_all_ranks_logs_are_readable_after_sigkill_of_a_worker_and_then_of_the_h
             f"rank-{rank}{part}.log" for rank in range(2) for part in ("", ".001-00000")
         }, "a new group of processes has files of its own"
         wait_for(lambda: all(last_time(kept(pods, f"rank-{rank}")) > first + 12 for rank in range(2)))
+        printed = [int((tmp_path / f"stop.{rank}").read_text().splitlines()[-1]) for rank in range(2)]
         pods.kill("head")
         assert pods.wait("worker-0") == 0, pods.log("worker-0")
         assert pods.wait("worker-2") == 0, pods.log("worker-2")
         for rank in range(2):
-            printed = int((tmp_path / f"stop.{rank}").read_text().splitlines()[-1])
-            assert numbers(kept(pods, f"rank-{rank}"))[-1] >= printed, "workers that live tell all"
+            assert numbers(kept(pods, f"rank-{rank}"))[-1] >= printed[rank], "workers that live tell all"
         driver = kept(pods, "driver")
         assert "attempt 1 of default/job begins" in driver
         assert "2 workers have joined" in driver

@@ -66,7 +66,9 @@ def test_the_thread_copies_what_is_left_when_it_is_closed(tmp_path: Path) -> Non
     assert output.getvalue() == "the last word\n"
 
 
-def test_lines_that_nobody_takes_do_not_keep_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_no_head_takes_are_kept_all_the_same_and_do_not_keep_a_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(log_follower, "CLOSE_SECONDS", 0.01)
     monkeypatch.setattr(log_follower, "PERIOD_SECONDS", 0.001)
     stuck, free = threading.Event(), threading.Event()
@@ -75,10 +77,12 @@ def test_lines_that_nobody_takes_do_not_keep_a_pod(tmp_path: Path, monkeypatch: 
         stuck.set()
         free.wait(30)
 
-    follower = Follower(tmp_path, io.StringIO(), relay=relay)
+    kept: list[str] = []
+    follower = Follower(tmp_path, io.StringIO(), relay=relay, keep=lambda _, lines: kept.extend(lines))
     (tmp_path / "worker-1.out").write_bytes(b"hello\n")
     follower.start()
     assert stuck.wait(30)
+    assert kept == ["hello"], "what is kept waits for no head"
     follower.close()
     assert not free.is_set()
     free.set()

@@ -106,8 +106,8 @@ class Follower:
         self._budget -= end
         for source, lines in self._told(path, data[:end].splitlines()):
             self._stream.writelines(f"{line}\n" for line in lines)
-            self._relay(lines)
             self._keep(source, lines)
+            self._relay(lines)  # last: a head that is gone takes its time
 
     def _told(self, path: Path, lines: list[bytes]) -> Iterator[tuple[Source | None, list[str]]]:
         """The lines that are not Ray's or ours, with whose they are."""

@@ -43,6 +43,8 @@ KEY_LOST_LINES = b"lost-lines/"
 """What loop, driver and workers tell each other, in the key-value store of Ray's head. Those that end with a slash are
 followed by the scope of the run that they are of: `scoped`."""
 ASK_SECONDS = 5.0
+RELAY_SECONDS = 2.0
+"""For lines that a head is sent. Less than the follower has to close, or a head that is gone costs the last lines."""
 
 
 def scoped(key: bytes, scope: str) -> bytes:
@@ -314,7 +316,7 @@ class Relay:
     def send(self, lines: list[str]) -> None:
         """Send; nothing happens where the head does not answer."""
         with contextlib.suppress(Exception):
-            self._client.publish_logs({**self._sender, "job": "", "is_err": False, "lines": lines})
+            self._client.publish_logs({**self._sender, "job": "", "is_err": False, "lines": lines}, RELAY_SECONDS)
 
     def tell_lost_lines(self, count: int) -> None:
         """Say how many lines of this pod are missing on the storage; nothing happens where the head does not answer."""
