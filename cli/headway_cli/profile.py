@@ -89,7 +89,7 @@ def _told(data: Data, seed: int, tokens: TokenOptions | None) -> Profile:
     learns = isinstance(content, TableContent)  # of columns beside images, none is encoded
     if learns and known.table is not None and known.parts is not None and not known.problems:
         rows = known.table.take(known.parts.indices[0])
-        steps = encode.choose_steps(known.schema, known.table, lambda row: f"row {row + 1}", tokens, known.past)
+        steps = encode.choose_steps(known.schema, tokens, known.past)
         fitted = [step.fit(step.column, rows[step.column]) for step in steps]
         known.warnings += encode.warnings_of(fitted)
         known.schema = encode.tell_done(known.schema, fitted, forecast=known.plan is not None)

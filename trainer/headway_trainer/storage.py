@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -176,8 +177,15 @@ class Store:
 
     @patient
     def walk(self, path: str = "") -> Files:
-        """All files below a folder, with paths relative to it, sorted."""
+        """All files below a folder, with paths relative to it, sorted.
+
+        Links to folders are followed, but for those that lead back to a folder that they lie in. A link to a file that
+        is not there is a file of no bytes, so that whoever reads it is told.
+        """
         root = self._full(path)
+        if self._local:
+            with storage_errors(self._uri(path), "list"):
+                return sorted(_walk_local(Path(root), "", ()))
         selector = fs.FileSelector(root, allow_not_found=True, recursive=True)
         with storage_errors(self._uri(path), "list"):
             infos = [info for info in self.filesystem.get_file_info(selector) if info.type == fs.FileType.File]
@@ -250,6 +258,26 @@ class _LocalOutput(io.BufferedWriter):
             os.fdatasync(self.fileno())
             self._unsynced = 0
         return count
+
+
+def _walk_local(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int]]:
+    """The files of a folder and below; above tells the folders that it lies in."""
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above or not stat.S_ISDIR(status.st_mode):
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{prefix}{entry.name}"
+            if entry.is_symlink() and not Path(entry.path).exists():
+                yield path, 0
+            elif entry.is_dir():
+                yield from _walk_local(Path(entry.path), f"{path}/", (*above, here))
+            elif entry.is_file():
+                yield path, entry.stat().st_size
 
 
 @contextlib.contextmanager

@@ -146,7 +146,10 @@ def test_what_could_be_meant_in_two_ways_is_refused_with_what_to_write(
     ("write", "told"),
     [
         (csv(frame(copy=np.where(LABEL == "yes", "j", "n"))), "'copy' is the target in other words"),
-        (csv(frame(score=np.where(LABEL == "yes", 1.0, -1.0) + NOISE / 100)), "'score' parts the classes"),
+        (
+            csv(frame(score=np.where(LABEL == "yes", 1.0, -1.0) + NOISE / 100)),
+            "'score' lies close about a number of its own in each class",
+        ),
         (csv(frame().assign(label=np.where(NOISE > 0, LABEL, np.char.upper(LABEL)))), "case, blanks or accents alone"),
         (csv(pd.concat([frame(a=NOISE)] * 3)), "stand in the training part as well"),
     ],

@@ -45,7 +45,7 @@ def known(values: dict[str, Any], /, *, strict: bool = True, **fields: Any) -> E
 def fitted(content: TableContent, train: Any, **fields: Any) -> tuple[TableChain, Examined]:
     found = examine(spec(**fields), 0, content)
     assert found.table is not None
-    chain = TableChain.fit(encode.choose_steps(found.schema, found.table, content.where), found.table, train, "none")
+    chain = TableChain.fit(encode.choose_steps(found.schema), found.table, train, "none")
     found.schema = encode.tell_done(found.schema, chain.transforms)
     return chain, found
 

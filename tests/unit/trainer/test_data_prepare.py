@@ -107,9 +107,9 @@ def test_targets_of_a_regression_are_standardised_by_the_training_part(store: St
     [
         (1.7e9 + np.arange(40) % 20 * 10.0, 57.66),  # a second of the day, as Unix tells the time
         (np.stack([np.arange(40) * 1e5, np.arange(40) % 5 * 0.4], axis=1), 1.154e6),
-        (np.full(40, 3.3), 1.0),
+        (np.stack([np.full(40, 3.3), np.arange(40) % 5], axis=1), 1.0),
     ],
-    ids=["far from 0", "of two sizes", "constant"],
+    ids=["far from 0", "of two sizes", "one of them constant"],
 )
 def test_each_target_is_stored_to_seven_digits_of_its_own_spread(
     tmp_path: Path, store: Store, values: npt.NDArray[np.float64], std: float
@@ -475,7 +475,7 @@ def test_an_image_folder_is_classification_whatever_is_asked(store: Store, tmp_p
 
 
 def test_several_targets_of_an_npz_are_kept(store: Store, tmp_path: Path) -> None:
-    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(50, 3)), y=np.full((50, 2), 1.5))
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(50, 3)), y=np.arange(100.0).reshape(50, 2))
     info = prepare(_spec({"uri": str(tmp_path / "data.npz")}), seed=0, store=store)
     assert info.outputs == 2
     assert read_split(store, info, "train")[1].shape == (35, 2)

@@ -25,6 +25,7 @@ _TEXTS = 2**14
 """The same for a column of texts, which Python has one by one."""
 _COLUMN_BYTES = 16 * 1024 * 1024
 """The same for one of texts or lists, which may be long."""
+_EXACT = 2**53
 _FEW_NUMBERS = 256
 """Rows of so few numbers are hashed column by column: Python takes longer for a call than for their bytes."""
 
@@ -142,6 +143,9 @@ def _bits(values: pa.ChunkedArray) -> Hashes:
     numbers = pc.cast(plain, pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
     # Adding 0 makes one zero of two.
     bits: Hashes = (numbers + 0.0).view(np.uint64)
+    if pa.types.is_integer(plain.type) and (large := np.abs(numbers) > _EXACT).any():
+        # Floats cannot tell such numbers from their neighbours.
+        bits[large] = plain.fill_null(0).to_numpy()[large].view(np.uint64)
     return bits
 
 

@@ -53,27 +53,15 @@ _LONG_WORDS = 20.0
 
 
 def choose_steps(
-    schema: Schema,
-    table: pa.Table,
-    where: Callable[[int], str],
-    tokens: TokenOptions | None = None,
-    past: Sequence[str] = (),
-    *,
-    scratch: Scratch = MEMORY,
+    schema: Schema, tokens: TokenOptions | None = None, past: Sequence[str] = (), *, scratch: Scratch = MEMORY
 ) -> list[Step]:
     """How each feature of a table is to be encoded, and then each target whose past is learnt from; tokens: how texts
-    are, for a model that takes them as sequences; scratch: where the columns lie.
-
-    Raises UserError, naming column and row, for a number too large.
-    """
+    are, for a model that takes them as sequences; scratch: where the columns lie."""
     fits: dict[Kind, Callable[[str, pa.ChunkedArray], ColumnTransform]] = dict(FITS)
     fits["vector"] = partial(Vector.fit, scratch=scratch)
     if tokens is not None:
         fits["text"] = fit_tokens(tokens)
-    steps = []
-    for column in schema.of("feature"):
-        _refuse_huge(column.name, table[column.name], where)
-        steps.append(Step(column.name, fits[column.kind]))
+    steps = [Step(column.name, fits[column.kind]) for column in schema.of("feature")]
     return [*steps, *(Step(name, Number.fit) for name in past)]
 
 
@@ -179,7 +167,8 @@ def _done(transform: ColumnTransform) -> str:
     return done
 
 
-def _refuse_huge(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) -> None:
+def refuse_huge(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) -> None:
+    """Raise UserError, naming the row, for a feature that holds a number too large to be learnt from."""
     if pa.types.is_floating(values.type):
         row = pc.index(pc.greater(pc.abs(values), LARGEST), value=True).as_py()
         if row >= 0:

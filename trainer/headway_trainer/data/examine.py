@@ -5,7 +5,7 @@ The same for training and for `headway profile`: nothing is encoded or written h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,20 +20,10 @@ from headway_api.wording import listed
 from headway_trainer.data import targets
 from headway_trainer.data.array_schema import array_columns, told_as_target
 from headway_trainer.data.content import ArrayContent, ColumnFacts, TableContent
-from headway_trainer.data.content import Parts as PartOf
-from headway_trainer.data.duplicates import (
-    array_hashes,
-    equal_columns,
-    equal_columns_note,
-    repeated_rows,
-    row_hashes,
-    rows_in_training,
-)
-from headway_trainer.data.encode import tell_done
+from headway_trainer.data.encode import check_array, refuse_huge, tell_done
 from headway_trainer.data.forecast.plan import Plan, plan_forecast
-from headway_trainer.data.info import SPLITS
-from headway_trainer.data.leaks import leaks, looked_at
-from headway_trainer.data.profile import MOST_COLUMNS, Profile, bounded, bounded_columns
+from headway_trainer.data.part_checks import check_parts, classes_not_learnt
+from headway_trainer.data.profile import Profile, bounded, bounded_columns
 from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.resolve import Resolved, resolve
 from headway_trainer.data.schema import Column, Schema
@@ -105,6 +95,7 @@ def examine(
     if tokens:
         _require_text(known, content, strict=strict)
     try:
+        _check_numbers(known, content)
         known.target = _target(spec, content, known)
         if known.target is not None:
             known.warnings += known.target.warnings
@@ -127,7 +118,9 @@ def examine(
         known.warnings += known.plan.warnings
         known.notes += known.plan.notes
     elif known.target is not None and known.parts is not None and spec.task != "forecasting":
-        _check_parts(known, spec, content, known.target, known.parts)
+        found = check_parts(spec, content, known.target, known.parts, schema=known.schema, table=known.table)
+        known.warnings += found.warnings
+        known.notes += found.notes
     return known
 
 
@@ -178,6 +171,16 @@ def _resolve(known: Examined, spec: Data, content: TableContent, *, strict: bool
     known.schema, known.table = resolved.schema, resolved.table
     known.warnings += resolved.warnings
     known.problems += [*resolved.problems, *([nothing] if nothing else [])]
+
+
+def _check_numbers(known: Examined, content: TableContent | ArrayContent) -> None:
+    """Raises UserError for a feature that holds a number too large to be learnt from."""
+    if isinstance(content, ArrayContent):
+        known.notes += check_array(content.x)
+        return
+    assert known.table is not None  # noqa: S101 - a table's columns are resolved
+    for name in known.features:
+        refuse_huge(name, known.table[name], content.where)
 
 
 def _require_text(known: Examined, content: TableContent | ArrayContent, *, strict: bool) -> None:
@@ -324,21 +327,8 @@ def _folds(spec: Data, seed: int, target: Target, content: TableContent | ArrayC
         raise UserError(f"data.split: {error}") from error
     known.notes += [folds[0].by] if folds[0].by else []
     if target.classes is not None:
-        known.warnings += _classes_not_learnt(target.values, target.classes, folds)
+        known.warnings += classes_not_learnt(target.values, target.classes, folds)
     return folds
-
-
-def _classes_not_learnt(labels: npt.NDArray[Any], classes: Sequence[str], folds: Sequence[Parts]) -> list[str]:
-    """A warning for each class that some fold validates without having trained on it."""
-    lost: dict[int, list[int]] = {}
-    for number, fold in enumerate(folds, 1):
-        for label in np.setdiff1d(labels[fold.indices[1]], labels[fold.indices[0]]).tolist():
-            lost.setdefault(label, []).append(number)
-    return [
-        f"Class {classes[label]!r} has no row in the training part of {listed([f'fold {one}' for one in numbers])}, "
-        "which is judged on it all the same."
-        for label, numbers in sorted(lost.items())
-    ]
 
 
 def _divides(
@@ -350,65 +340,6 @@ def _divides(
     if found is None or known.table is None:
         return labels, None
     return labels, DividingColumn(found, known.table.column(found.column), where_of(content))
-
-
-def _check_parts(
-    known: Examined, spec: Data, content: TableContent | ArrayContent, target: Target, parts: Parts
-) -> None:
-    """What is to be said of the parts: classes that are not there, rows that are there twice, leaks."""
-    warnings, notes = _classes_in_parts(spec, target, parts)
-    notes += [] if content.parts is None else [_given_parts(spec, content.parts, parts)]
-    if isinstance(content, TableContent) and known.table is not None:
-        learnt = known.table.select([*known.features, *known.schema.names("target")])
-        hashes = row_hashes(learnt)
-        notes += equal_columns_note(equal_columns(known.table, known.features))
-        if target.outputs:
-            classes = target.task == "classification"
-            warnings += leaks(known.table, known.features, target.values, parts.indices[0], classes=classes)
-    elif isinstance(content, ArrayContent):
-        hashes = array_hashes(content.x)
-        if target.outputs and content.x.ndim == 2 and content.x.shape[1] <= MOST_COLUMNS:  # noqa: PLR2004 - rows and features
-            names = content.feature_names or [f"x[{index}]" for index in range(content.x.shape[1])]
-            some = looked_at(parts.indices[0], len(names))
-            rows = pa.table([pa.array(column, from_pandas=True) for column in content.x[some].T], names=names)
-            classes = target.task == "classification"
-            warnings += leaks(rows, names, target.values[some], np.arange(len(some)), classes=classes, keyed=False)
-    again = repeated_rows(hashes)
-    notes += [f"{again} row{'s are copies' if again > 1 else ' is a copy'} of another one."] if again else []
-    warnings += rows_in_training(hashes, parts.indices, SPLITS)
-    known.warnings += warnings
-    known.notes += notes
-
-
-def _given_parts(spec: Data, given: PartOf, parts: Parts) -> str:
-    """Which parts are the source's own, and what says so."""
-    own = [name for part, name in enumerate(SPLITS) if (given == part).any()]
-    rest = [name for name, index in zip(SPLITS, parts.indices, strict=True) if name not in own and len(index)]
-    why = "data.source.parts says" if spec.source.parts is not None else "the names of its files or folders tell"
-    shares = f"; {listed(rest)} {'is a share' if len(rest) == 1 else 'are shares'} of the training rows" if rest else ""
-    return f"The rows of {listed(own)} are those of the source's own parts, as {why}{shares}."
-
-
-def _classes_in_parts(spec: Data, target: Target, parts: Parts) -> tuple[list[str], list[str]]:
-    """Warnings and notes about classes that some part has too few rows of."""
-    warnings: list[str] = []
-    notes = [parts.by] if parts.by else []
-    if target.classes is None:
-        return warnings, notes
-    counts = np.bincount(target.values, minlength=target.outputs)
-    if spec.split.stratify == "auto" and not parts.stratified and not parts.by:
-        rarest = int(counts.argmin())
-        notes.append(
-            f"The split is not stratified: class {target.classes[rarest]!r} has {counts[rarest]} rows, "
-            "too few to give each part its share."
-        )
-    trained = np.bincount(target.values[parts.indices[0]], minlength=target.outputs)
-    lost = [repr(target.classes[index]) for index in np.flatnonzero(trained == 0)]
-    if len(lost) == 1:
-        warnings.append(f"Class {lost[0]} has no row in the training part, so it cannot be learnt.")
-    elif lost:
-        warnings.append(f"Classes without a row in the training part, which cannot be learnt: {listed(lost)}.")
-    return warnings, notes
 
 
 def where_of(content: TableContent | ArrayContent) -> Callable[[int], str]:

@@ -165,8 +165,6 @@ def _transformed(
     """Fit the transforms and write the arrays; what there is to tell but for the profile."""
     told = known
     target, parts = known.learnt()
-    if isinstance(content, ArrayContent):
-        known.notes += encode.check_array(content.x)
     standardised = _standardised(target, parts, known.target_called)
     y = target.values if standardised is None else standardised.y
     if content.scratch.on_disk:
@@ -249,9 +247,7 @@ def _fit(wanted: _Wanted, content: TableContent | ArrayContent, known: Examined)
             ARRAY, content.x, train, wanted.spec.scale, content.feature_names, scratch=content.scratch
         )
     assert known.table is not None  # noqa: S101 - a table's columns are resolved
-    steps = encode.choose_steps(
-        known.schema, known.table, content.where, wanted.tokens, known.past, scratch=content.scratch
-    )
+    steps = encode.choose_steps(known.schema, wanted.tokens, known.past, scratch=content.scratch)
     chain = TableChain.fit(steps, known.table, train, wanted.spec.scale)
     known.warnings += encode.warnings_of(chain.transforms)
     known.schema = encode.tell_done(known.schema, chain.transforms, forecast=known.plan is not None)

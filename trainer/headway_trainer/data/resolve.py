@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from headway_api.columns import Column as Given
 from headway_api.columns import Kind, Role
+from headway_trainer.data.column_checks import column_doubts
 from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.convert import convert
 from headway_trainer.data.infer import Guess, guess, storage_kind
@@ -76,6 +77,9 @@ def resolve(
         arrays.append(values)
         warnings += [told.warning] if told is not None and told.warning else []
         problems += [told.problem] if told is not None and told.problem else []
+        # Whoever gives a kind knows the column; of a target's names its own check tells.
+        if kind is None and (column.role == "feature" or (column.role == "target" and column.kind == "number")):
+            warnings += column_doubts(name, values, column.stats, column.kind)
     rows, there = ColumnStats(rows=len(table)), set(table.column_names)
     columns += [
         Column(name=name, kind=said.kind or "id", role="ignore", why="given, so it was not read", stats=rows)

@@ -32,6 +32,9 @@ def describe(values: pa.ChunkedArray) -> ColumnStats:
         return ColumnStats(rows=rows, missing=missing, distinct=len(counts), top=_top(counts))
     known = values.drop_null() if missing else values
     least, most = pc.min_max(known).values()
+    if pa.types.is_floating(kind) and pc.any(pc.equal(known, 0.0)).as_py():
+        # The negative zero is no other value.
+        known = pc.add(known, 0.0)
     mean = None if pa.types.is_temporal(kind) else _finite(pc.mean(known).as_py())
     return ColumnStats(
         rows=rows,

@@ -88,7 +88,13 @@ def _numbers(values: npt.NDArray[Any], task: Task, name: str) -> Target:
             "set data.task to classification, or name a target of numbers"
         )
     outputs = 1 if values.ndim == 1 else values.shape[1]
-    return Target(task, values.astype(np.float64), outputs, None)
+    numbers = values.astype(np.float64)
+    if len(numbers) and not (numbers != numbers[0]).any():
+        raise UserError(
+            f"{name} has the one value {np.atleast_1d(numbers[0])[0]:g} in all {len(numbers)} rows: there is nothing "
+            "to learn; name another target, or add rows with other values"
+        )
+    return Target(task, numbers, outputs, None)
 
 
 def _classification(values: npt.NDArray[Any], name: str, class_names: Sequence[str] | None) -> Target:

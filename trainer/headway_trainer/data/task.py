@@ -19,6 +19,8 @@ _ROWS_A_CLASS = 5
 """A number that is a class stands in at least so many rows, in the mean."""
 _BALANCE = 0.2
 """The rarest of many labels has at least this share of the mean number of rows."""
+_UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF))
+"""Signs that are not to be seen: a soft hyphen, joiners, marks of direction and of byte order."""
 _BOTH = "set data.task to classification or to regression"
 
 
@@ -63,12 +65,12 @@ def is_one_hot(values: npt.NDArray[Any]) -> bool:
 
 
 def case_variants(classes: Sequence[str]) -> list[list[str]]:
-    """Classes that differ in nothing but case, blanks or how an accent is written."""
+    """Classes that differ in nothing but case, blanks, how an accent is written, or signs that are not to be seen."""
     import unicodedata
 
     alike: dict[str, list[str]] = {}
     for name in classes:
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        plain = " ".join(unicodedata.normalize("NFKC", name.translate(_UNSEEN)).casefold().split())
         alike.setdefault(plain, []).append(name)
     return [names for names in alike.values() if len(names) > 1]
 
@@ -103,7 +105,7 @@ def _classes(why: str, name: str) -> Told:
 
 def _decimal(numbers: npt.NDArray[np.float64], name: str) -> Told:
     count = len(np.unique(numbers))
-    if count <= MAX_INFERRED_CLASSES and len(numbers) >= 2 * _ROWS_A_CLASS * count:
+    if 1 < count <= MAX_INFERRED_CLASSES and len(numbers) >= 2 * _ROWS_A_CLASS * count:
         raise UserError(
             f"{name} holds {count} different decimal numbers in {len(numbers)} rows, which may be classes or a "
             f"quantity: {_BOTH}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,12 +17,24 @@ _CODE = r"^0\d"
 """A leading zero is no part of a number."""
 _FORMATTED = (
     r"^\(?[-+\x{2212}\x{2013}]?\s?[$\x{20ac}\x{a3}\x{a5}\x{20b9}]?\s?[-+]?\d[\d.,'\x{2019}_\s\x{a0}\x{202f}]*\s?"
-    r"[%$\x{20ac}\x{a3}\x{a5}\x{20b9}]?\)?$"
+    r"[%$\x{20ac}\x{a3}\x{a5}\x{20b9}]?[-\x{2212}]?\)?$"
 )
 """Numbers as people write them: thousands separators, decimal commas, currencies, per cent, typographic minus."""
+_MONEY = r"(R\$|A\$|CA?\$|US\$|HK\$|NZ\$|S\$|Rs\.?|kr\.?|Fr\.?|z\x{142}|K\x{10d}|Ft|\pSc)"
+_UNIT = (
+    r"(kg|g|mg|[\x{b5}\x{3bc}]g|lbs?|oz|t|km|m|cm|mm|mi|ft|in|yd|km/h|mph|m/s|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|"
+    r"hours?|d|days?|wks?|weeks?|months?|yrs?|years?|%|\x{2030}|\x{b0}|\x{b0}[CF]|[kKMG]|bn|[kKMGT]i?B|k?W|kWh|m?V|m?A|"
+    r"[kMG]?Hz|ml|l|L|px|[kMG]?bps|m[gL]/dL|mmHg|cc|hp|bhp|rpm|kmpl|sq\.?\s?ft|m2|m\x{b2}|km2|km\x{b2})"
+)
+_MEASURED = (
+    rf"^[-+]?\s?({_MONEY}\s?[-+]?\d[\d.,]*|\d[\d.,]*\s?{_MONEY}|(\d[\d.,]*\s?{_UNIT}[\s,:]*)+"
+    r"|P(\d+[YMWD])*(T(\d+(\.\d+)?[HMS])+)?|\d+ days?,? \d{1,2}:\d{2}(:\d{2}(\.\d+)?)?|\d{1,4}:\d{2}(:\d{2}(\.\d+)?)?)$"
+)
+"""Amounts with a unit, in money of other signs, and spans of time as `2h 30min`, `PT2H30M`, `36:05:00`."""
 _ADDRESS = r"^\d+(\.\d+){2,}$"
 """Versions and network addresses: dots between digits, but no numbers."""
 _DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?$"
+_ISO_DATE = r"^\d{4}-\d{2}-\d{2}"
 _NEARLY_ALL = 0.9
 _MOSTLY = 0.5
 _FEW = 5
@@ -29,6 +42,8 @@ _FEW = 5
 _MARKS = 3
 """So few different texts among numbers are marks of empty values rather than values."""
 _MANY = 50
+_AMOUNTS = 12
+"""So many different amounts, such as `6 months`, may well be categories."""
 
 
 def problem_of(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) -> str | None:
@@ -40,7 +55,10 @@ def problem_of(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) 
     if len(distinct) <= _FEW:
         return None
     return (
-        _numbers(name, values, distinct, where) or _dates(name, values, distinct, where) or _formatted(name, distinct)
+        _numbers(name, values, distinct, where)
+        or _dates(name, values, distinct, where)
+        or _formatted(name, distinct)
+        or _measured(name, distinct)
     )
 
 
@@ -66,31 +84,65 @@ def _numbers(name: str, values: pa.ChunkedArray, distinct: pa.Array, where: Call
 
 
 def _dates(name: str, values: pa.ChunkedArray, distinct: pa.Array, where: Callable[[int], str]) -> str | None:
-    fits = pc.match_substring_regex(distinct, _DATE)
-    dates = distinct.filter(fits)
-    others = len(distinct) - len(dates)
-    if len(dates) <= _FEW or _share(values, _DATE) < _MOSTLY or others > _MARKS:
+    shaped = pc.match_substring_regex(distinct, _DATE)
+    dates = distinct.filter(shaped)
+    others = distinct.filter(pc.invert(shaped))
+    if len(dates) <= _FEW or _share(values, _DATE) < _MOSTLY or len(others) > _MARKS:
         return None
     if _share(dates, _ADDRESS) >= _MOSTLY and _share(dates, r"(^|\.)\d{4}(\.|$)") < _MOSTLY:
         return None
-    if others:
-        return _mixed(name, "dates", distinct.filter(pc.invert(fits)), values, where)
+    if odd := [*others.to_pylist(), *filter(_not_in_calendar, dates.to_pylist())]:
+        return _mixed(name, "dates", pa.array(odd), values, where)
+    way = (
+        'say how they are written with data.read.dateFormat, for example "%d/%m/%Y"; or write data.columns: '
+        f"{{{key(name)}: {{kind: category}}}}"
+    )
+    iso = pc.match_substring_regex(dates, _ISO_DATE)
+    first, last = pc.index(iso, value=True).as_py(), pc.index(iso, value=False).as_py()
+    if first >= 0 and last >= 0:
+        return (
+            f"column {quoted(name)} holds dates that are written in several ways, for example "
+            f"{dates[first].as_py()!r} and {dates[last].as_py()!r}: write all of them alike, and {way}"
+        )
     return (
         f"column {quoted(name)} seems to hold dates that are not written as 2026-01-31, for example "
-        f'{dates[0].as_py()!r}: say how they are written with data.read.dateFormat, for example "%d/%m/%Y"; or write '
-        f"data.columns: {{{key(name)}: {{kind: category}}}}"
+        f"{dates[0].as_py()!r}: {way}"
     )
 
 
+def _not_in_calendar(text: str) -> bool:
+    """Whether a text is a day as ISO 8601 writes it, but none that there is: `0000-00-00`."""
+    if re.match(_ISO_DATE, text) is None:
+        return False
+    try:
+        date.fromisoformat(text[:10])
+    except ValueError:
+        return True
+    return False
+
+
 def _formatted(name: str, distinct: pa.Array) -> str | None:
-    if _share(distinct, _FORMATTED) < _NEARLY_ALL or _share(distinct, _NUMBER) > 1 - _NEARLY_ALL:
+    if _share(distinct, _FORMATTED) < _NEARLY_ALL or _share(distinct, _NUMBER) > _NEARLY_ALL:
         return None
     if _share(distinct, _ADDRESS) >= _MOSTLY:
         return None
+    odd = distinct.filter(pc.invert(pc.match_substring_regex(distinct, _NUMBER)))
+    example = shortened(max(odd[:_MANY].to_pylist(), key=len))
+    some = " in all rows" if len(odd) == len(distinct) else " in some rows, and are in others"
+    return (
+        f"column {quoted(name)} seems to hold numbers that are not written plainly{some}, for example {example!r}: "
+        f"{_ways(example)}; or, if they are names, write data.columns: {{{key(name)}: {{kind: category}}}}"
+    )
+
+
+def _measured(name: str, distinct: pa.Array) -> str | None:
+    if len(distinct) <= _AMOUNTS or _share(distinct, _MEASURED) < _NEARLY_ALL:
+        return None
     example = shortened(max(distinct[:_MANY].to_pylist(), key=len))
     return (
-        f"column {quoted(name)} seems to hold numbers that are not written plainly, for example {example!r}: "
-        f"{_ways(example)}; or, if they are names, write data.columns: {{{key(name)}: {{kind: category}}}}"
+        f"column {quoted(name)} seems to hold amounts with a unit, for example {example!r}: write them as plain "
+        f"numbers of one unit in the data; or, if they are names, write data.columns: "
+        f"{{{key(name)}: {{kind: category}}}}"
     )
 
 

@@ -13,6 +13,7 @@ from headway_trainer.errors import UserError
 
 STAMP = pa.timestamp("us")
 _INT64_MAX = 2**63 - 1
+_EXACT = 2.0**53
 _MILLION = 1e6
 
 
@@ -52,8 +53,10 @@ def _simple(column: pa.ChunkedArray) -> Canonical | None:
         return Canonical(column)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return Canonical(column.cast(pa.string()))
-    if types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_floating(kind):
         return Canonical(without_nan(column.cast(pa.float64())))
+    if types.is_decimal(kind):
+        return _decimal(column)
     return _whole(column) if types.is_integer(kind) else _time(column)
 
 
@@ -63,6 +66,20 @@ def _whole(column: pa.ChunkedArray) -> Canonical:
         large = pc.sum(pc.greater(column, pa.scalar(_INT64_MAX, pa.uint64()))).as_py()
         return Canonical(column.cast(pa.string()), ColumnFacts(inexact=large))
     return Canonical(column.cast(pa.int64()))
+
+
+def _decimal(column: pa.ChunkedArray) -> Canonical:
+    """Decimals without a fraction, as databases have whole numbers, as these; others as double."""
+    if column.type.scale > 0:
+        values = column.cast(pa.float64())
+        beyond = pc.sum(pc.greater(pc.abs(values), _EXACT)).as_py() or 0
+        return Canonical(values, ColumnFacts(inexact=beyond))
+    try:
+        return Canonical(column.cast(pa.int64()))
+    except pa.ArrowInvalid:
+        values = column.cast(pa.float64())
+        large = pc.sum(pc.greater(pc.abs(values), float(_INT64_MAX))).as_py() or 1
+        return Canonical(column.cast(pa.string()), ColumnFacts(inexact=large))
 
 
 def _time(column: pa.ChunkedArray) -> Canonical | None:
@@ -100,6 +117,8 @@ def _vectors(column: pa.ChunkedArray, name: str, uri: str) -> pa.ChunkedArray:
             f"column {name!r} of {uri} has a list of {lengths[other].as_py()} numbers in row {other + 1}, and others "
             f"of {first}: {way}"
         )
+    if first == 0:
+        raise UserError(f"column {name!r} of {uri} has lists without any number: {way}")
     numbers = pc.list_flatten(whole).cast(pa.float64())
     if numbers.null_count or pc.any(pc.is_nan(numbers)).as_py():
         raise UserError(f"column {name!r} of {uri} has lists with empty values in them: {way}")

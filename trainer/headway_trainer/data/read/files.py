@@ -62,6 +62,13 @@ def find_files(uri: str, form: Format | None, secret_dir: str | None, *, prefer:
     Raises UserError where there are none, or where their format cannot be told; StorageError.
     """
     store, found = _list(uri, secret_dir)
+    for path in (path for path, _ in found if not _is_unicode(path)):
+        raise UserError(f"data.source: {uri} has a file whose name is no UTF-8, {path!r}: rename it")
+    for path in (path for path, size in found if not size and path and not store.is_file(path)):
+        raise UserError(
+            f"data.source: {store.child(path).uri} is a link to a file or folder that is not there: bring it, or "
+            "take the link out"
+        )
     if not found:
         raise UserError(f"data.source: there is no file at {uri}: correct the path, or put files there")
     form = form or _format(uri, [path or uri for path, _ in found], prefer)
@@ -90,17 +97,24 @@ def _list(uri: str, secret_dir: str | None) -> tuple[Store, list[tuple[str, int]
     parent, _, last = path.rpartition("/")
     if any(sign in last for sign in "*?["):
         store = Store.open((parent or ("/" if path.startswith("/") else ".")) + mark + query, secret_dir)
-        names = [name for name in store.list() if _is_data(name) and fnmatch.fnmatchcase(name, last)]
+        names = [name for name in store.list() if is_data(name) and fnmatch.fnmatchcase(name, last)]
         return store, [(name, store.size(name)) for name in names if store.is_file(name)]
     store = Store.open(uri, secret_dir)
     try:
         return store, [("", store.size())]
     except NotFound:
-        return store, [(name, size) for name, size in store.walk() if _is_data(name)]
+        return store, [(name, size) for name, size in store.walk() if is_data(name)]
 
 
-def _is_data(path: str) -> bool:
-    return not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
+def is_data(path: str) -> bool:
+    """Whether a path is not one of those that tools hide, by a name in it."""
+    # Office writes `~$` files beside what is open.
+    return not any(part.startswith((".", "_", "~$")) for part in PurePosixPath(path).parts)
+
+
+def _is_unicode(path: str) -> bool:
+    """Whether a name is text: bytes of other encodings are what Python calls surrogates."""
+    return not any("\udc80" <= sign <= "\udcff" for sign in path)
 
 
 def _format(uri: str, paths: list[str], prefer: Format | None) -> Format:

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headway_trainer.data.content import ArrayContent, Parts, ReadFacts, TableContent
-from headway_trainer.data.read.files import SourceFile, SourceFiles
+from headway_trainer.data.read.files import SourceFile, SourceFiles, is_data
 from headway_trainer.data.read.memory import array_scratch
-from headway_trainer.data.read.parts import NAMES, below_part
+from headway_trainer.data.read.parts import NAMES, below_part, part_of
 from headway_trainer.data.read.picture import Picture, Unreadable, decode, resized
 from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.errors import UserError
@@ -45,7 +45,10 @@ def load_images(files: SourceFiles, *, labelled: bool = True, beside: TableConte
     file, which has the labels in place of the folders. Few broken files are left out; images of other sizes than the
     most are resized; both are warnings. Raises UserError, naming the file; StorageError.
     """
-    labels = [_class_of(file, files.uri) if labelled and beside is None else "" for file in files.files]
+    by_folder = labelled and beside is None
+    labels = [_class_of(file, files.uri) if by_folder else "" for file in files.files]
+    if by_folder:
+        _refuse_parts_below(files)
     with ThreadPoolExecutor(_READERS) as pool:
         # One tells how large the others are likely to be, before all are read.
         first, scratch = _decoded(files.files[0]), MEMORY
@@ -61,7 +64,7 @@ def load_images(files: SourceFiles, *, labelled: bool = True, beside: TableConte
     ]
     kept = np.array([row for row, picture in enumerate(decoded) if isinstance(picture, Picture)], np.int64)
     del decoded
-    warnings = _broken(files, images, labels)
+    warnings = _broken(files, images, labels) + (_classes_without_images(files, set(labels)) if by_folder else [])
     content = hashlib.sha256()
     for image in images:
         content.update(f"{image.file.path}\0{image.picture.digest}\n".encode())
@@ -112,6 +115,46 @@ def _class_of(file: SourceFile, root: str) -> str:
     return folder
 
 
+def _refuse_parts_below(files: SourceFiles) -> None:
+    """Raise UserError where each class seems to be divided into parts, as `cat/train` and `cat/test`."""
+    if files.has_parts:
+        return
+    below = {file.path.split("/")[1] if file.path.count("/") > 1 else "" for file in files.files}
+    parts = {part_of(name) for name in below}
+    if None not in parts and 0 in parts and len(parts) > 1:
+        raise UserError(
+            f"data.source: the class folders of {files.uri} hold {' and '.join(sorted(below))}, which look like parts, "
+            "and parts stand above classes: move the images, as into train/<class>/, or rename these folders if they "
+            "are none"
+        )
+
+
+def _classes_without_images(files: SourceFiles, labels: set[str]) -> list[str]:
+    """A warning that names the class folders of which nothing is read, empty ones among them."""
+    roots: dict[tuple[str, str], SourceFile] = {}
+    for file in files.files:
+        roots.setdefault((file.store.uri, file.path.removesuffix(below_part(file))), file)
+    lost = sorted(
+        {
+            name
+            for (_, root), file in roots.items()
+            for name in file.store.list(root)
+            if is_data(name) and name not in labels and not file.store.is_file(f"{root}{name}")
+        }
+    )
+    if not lost:
+        return []
+    more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+    shown = ", ".join(map(repr, lost[:_SHOWN])) + more
+    what = "The folder" if len(lost) == 1 else "The folders"
+    verb = (
+        "holds no image that is read, and is no class"
+        if len(lost) == 1
+        else "hold no image that is read, and are no classes"
+    )
+    return [f"{what} {shown} in {files.uri} {verb}."]
+
+
 def _decoded(file: SourceFile, scratch: Scratch = MEMORY) -> Picture | Unreadable:
     try:
         picture = decode(file.store.read(file.path))
@@ -152,6 +195,7 @@ def _told(images: Sequence[_Image], height: int, width: int) -> list[str]:
     other = [image for image in images if image.picture.pixels.shape[:2] != (height, width)]
     paged = [image for image in images if image.picture.frames > 1]
     clear = [image for image in images if image.picture.transparent]
+    cut = [image for image in images if image.picture.cut]
     told = []
     if other:
         size = other[0].picture.pixels.shape
@@ -166,6 +210,11 @@ def _told(images: Sequence[_Image], height: int, width: int) -> list[str]:
         )
     if clear:
         told.append(f"The transparency of {len(clear)} images was dropped; {clear[0].file.uri} is one of them.")
+    if cut:
+        told.append(
+            f"{len(cut)} images have 16 bits a colour, of which the first 8 were read; {cut[0].file.uri} is one of "
+            "them."
+        )
     return told
 
 

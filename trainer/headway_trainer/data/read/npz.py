@@ -19,7 +19,7 @@ from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.hashes import hash_arrays
 from headway_trainer.data.read.memory import array_scratch
 from headway_trainer.data.read.shapes import as_rows
-from headway_trainer.data.scratch import Scratch
+from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.unlabelled import no_target
 from headway_trainer.errors import UserError
 from headway_trainer.storage import CHUNK
@@ -112,7 +112,22 @@ def _load(
         except (ValueError, zipfile.BadZipFile, EOFError) as error:
             raise _no_arrays(file, error) from error
     _check_arrays(x, y, x_name, y_name or "", file.uri)
-    return x, y, x_name
+    return _native(x, scratch), _native(y, MEMORY), x_name
+
+
+def _native(array: npt.NDArray[Any], scratch: Scratch) -> npt.NDArray[Any]:
+    """The array in numbers that all code here takes: of the machine's own byte order, floats of 32 or 64 bits."""
+    kind = array.dtype.newbyteorder("=")
+    if kind.kind == "f":
+        kind = np.dtype(np.float32 if kind.itemsize <= 4 else np.float64)  # noqa: PLR2004 - bytes
+    if kind == array.dtype:
+        return array
+    made = scratch.empty(array.shape, kind)
+    step = max(1, CHUNK // max(1, made[:1].nbytes))
+    with np.errstate(over="ignore"):  # a number that is infinite then is refused as one
+        for start in range(0, len(array), step):
+            scratch.write(made[start : start + step], array[start : start + step].astype(kind))
+    return made
 
 
 def _no_arrays(file: SourceFile, error: Exception) -> UserError:

@@ -36,7 +36,8 @@ def read_groups(file: SourceFile, options: Options, seen: set[str]) -> Iterator[
         categories = _categories(source)
         for index in range(source.metadata.num_row_groups):
             for some in _few_columns(source, index, names):
-                yield _declared(source.read_row_group(index, columns=some), categories)
+                # A name is also that of all fields below it, so that `a` reads a column `a.b` as well.
+                yield _declared(source.read_row_group(index, columns=some).select(some), categories)
         if not source.metadata.num_row_groups:
             yield source.schema_arrow.empty_table().select(names)
 

@@ -40,8 +40,13 @@ def _part(file: SourceFile) -> tuple[int | None, str]:
     """The number of the part, and the name that it is told from."""
     folder, mark, _ = file.path.partition("/")
     name = folder if mark else folder.split(".")[0]
+    return part_of(name), name
+
+
+def part_of(name: str) -> int | None:
+    """The number of the part that a name tells of."""
     fits = _STEM.match(name.lower())
-    return (_WORDS[fits[1]] if fits else None), name
+    return _WORDS[fits[1]] if fits else None
 
 
 def below_part(file: SourceFile) -> str:

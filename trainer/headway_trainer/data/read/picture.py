@@ -27,6 +27,8 @@ class Picture:
     """Pages or frames of the file; the pixels are those of the first."""
     transparent: bool = False
     """Whether it had a transparency that is not in the pixels."""
+    cut: bool = False
+    """Whether it has 16 bits a colour, of which 8 are in the pixels."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def decode(data: bytes) -> Picture | Unreadable:
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
                 return Unreadable(f"{image.width} x {image.height} pixels are too many")
             frames = int(getattr(image, "n_frames", 1))
+            cut = image.mode not in _DEEP and any(";16" in _raw_mode(tile) for tile in image.tile)
             upright = ImageOps.exif_transpose(image)
             mode = upright.mode
             if mode in _DEEP:
@@ -58,7 +61,13 @@ def decode(data: bytes) -> Picture | Unreadable:
         return Unreadable("its format is not known" if unknown else str(error) or type(error).__name__)
     if mode not in (*_GREY, *_COLOUR):
         raise ValueError(f"has pixels of the mode {mode}: convert it to 8 or 16-bit grey, or to RGB")
-    return Picture(pixels.reshape(*pixels.shape[:2], -1), digest, frames, transparent)
+    return Picture(pixels.reshape(*pixels.shape[:2], -1), digest, frames, transparent, cut)
+
+
+def _raw_mode(tile: Any) -> str:
+    """How the file has its pixels, as Pillow calls it: `RGB;16B`."""
+    arguments = tile[3]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _is_transparent(image: Any) -> bool:

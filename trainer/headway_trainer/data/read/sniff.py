@@ -20,6 +20,8 @@ _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _LINE = re.compile(rb"[^\r\n]*(\r\n|\n|\r|\Z)")
 _NAMES = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "blanks"}
 _SHOWN = 40
+_BLANK = "\ufeff \t"
+"""What a name may have around it; files that were put one after the other have their byte order marks within."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,10 @@ def _records(text: bytes, start: int, delimiter: str, quote: str, count: int) ->
             values = []
 
 
+def _count(name: str, values: list[str]) -> int:
+    return sum(value.strip(_BLANK) == name for value in values)
+
+
 def _check_header(names: list[str], rows: list[list[str]], uri: str) -> None:
     """Refuse a first line that looks like a row: a number where the rows have numbers, or values that come again."""
     numbers = [bool(_NUMBER.match(name)) for name in names]
@@ -177,7 +183,14 @@ def _check_header(names: list[str], rows: list[list[str]], uri: str) -> None:
         if number and not name.isdigit() and any(map(_NUMBER.match, values))
     ]
     texts = [name for name, number in zip(names, numbers, strict=True) if not number and name]
-    again = [name for name, values in zip(names, below, strict=True) if name and name in values]
-    if data or (len(rows) > 1 and again and set(texts) <= set(again)):
-        shown = (data or again)[0][:_SHOWN]
+    whole = [number for number, row in enumerate(rows, 1) if [cell.strip(_BLANK) for cell in row] == names]
+    counts = {_count(name, values) for name, values in zip(names, below, strict=True)}
+    if len(names) > 1 and whole and counts == {len(whole)}:
+        raise UserError(
+            f"{uri}: row {whole[0]} holds the names of the columns again: take it out, or set data.read.header to "
+            "false if the first line is a row as well"
+        )
+    repeated = [name for name, values in zip(names, below, strict=True) if name and name in values]
+    if data or (len(rows) > 1 and repeated and set(texts) <= set(repeated)):
+        shown = (data or repeated)[0][:_SHOWN]
         raise UserError(f"{uri} seems to have no header: {shown!r} in its first line looks like a value; {way}")

@@ -23,12 +23,21 @@ LINES = 4 * 1024 * 1024
 _BROKEN = ("corrupt", "thrift", "truncated", "zlib", "magic bytes", "file size is")
 """Words of the errors by which pyarrow says that a file, and not the way to it, is broken."""
 _PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip (as Excel files are)",
-    b"PAR1": "parquet",
-    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x1f\x8b": ("gzip", "give its name the ending .gz"),
+    b"PK\x03\x04": ("zip (as Excel files are)", "unpack it, or save the sheet as csv"),
+    b"PAR1": ("parquet", "give its name the ending .parquet"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unpack it"),
+    b"BZh": ("bzip2", "unpack it"),
+    b"\xfd7zXZ\x00": ("xz", "unpack it"),
+    b"\x04\x22\x4d\x18": ("lz4", "unpack it"),
+    b"7z\xbc\xaf\x27\x1c": ("7z", "unpack it"),
+    b"\xd0\xcf\x11\xe0": ("an old Office document (xls)", "save the sheet as csv"),
+    b"SQLite format 3": ("an SQLite database", "export the table as csv"),
+    b"%PDF": ("pdf", "export the table as csv"),
+    b"\x89HDF": ("HDF5", "export the table as parquet"),
+    b"ARROW1": ("Arrow IPC (Feather)", "write it as parquet"),
 }
-"""What files begin with that are no text."""
+"""What files begin with that are no text: their format, and what to do."""
 
 
 class BrokenFile(Exception):  # noqa: N818 - it is no fault of the program
@@ -112,10 +121,8 @@ def codec_of(file: SourceFile, encoding: str | None) -> str:
 
 def _chunks(source: BinaryIO, uri: str, encoding: str | None) -> Iterator[bytes]:
     chunk = _read(source, uri)
-    if (packed := next((name for mark, name in _PACKED.items() if chunk.startswith(mark)), None)) is not None:
-        raise UserError(
-            f"{uri} is no text but a file of the format {packed}: give its name the ending of that, or unpack it"
-        )
+    if (packed := next((told for mark, told in _PACKED.items() if chunk.startswith(mark)), None)) is not None:
+        raise UserError(f"{uri} is no text but a file of the format {packed[0]}: {packed[1]}")
     codec = detect(chunk, encoding)
     plain = codec in ("utf-8", "utf-8-sig")
     if plain and chunk.startswith(codecs.BOM_UTF8):

@@ -16,6 +16,7 @@ from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.hashes import hash_table
 from headway_trainer.data.read.memory import check_texts
 from headway_trainer.data.read.options import Options
+from headway_trainer.data.read.stray_rows import refuse_header_again, totals
 from headway_trainer.data.read.told import column_warnings
 from headway_trainer.data.read.typed import read_typed
 from headway_trainer.errors import UserError
@@ -43,7 +44,7 @@ def load_table(files: SourceFiles, targets: Sequence[str], options: Options) -> 
     same, warnings = same_files(files.files)
     read = replace(found.read, rows=len(table), files_left_out=files.left_out, same_files=same)
     text = frozenset(field.name for field in table.schema if pa.types.is_string(field.type))
-    return TableContent(
+    content = TableContent(
         table,
         [(file.uri, count) for file, count in zip(files.files, counts, strict=True)],
         hash_table(table),
@@ -54,6 +55,9 @@ def load_table(files: SourceFiles, targets: Sequence[str], options: Options) -> 
         parts=_parts(files.files, counts),
         scratch=found.scratch,
     )
+    refuse_header_again(table, content.where)
+    content.warnings.extend(totals(table, counts, content.where))
+    return content
 
 
 def _beyond_floats(column: pa.ChunkedArray) -> int:

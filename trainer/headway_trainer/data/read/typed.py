@@ -88,17 +88,18 @@ class _Column:
         assert self._builder is not None  # noqa: S101 - begun above
         kind = self._builder.kind
         if kind != values.type:
-            if {kind, values.type} != {pa.int64(), pa.float64()}:
+            if self.facts.inexact and {kind, values.type} == {pa.int64(), pa.string()}:
+                # Whole numbers, of which some groups have such that 64 bits do not hold.
+                kind = self._widen(pa.string()) if kind == pa.int64() else kind
+                values = values.cast(kind)
+            elif {kind, values.type} != {pa.int64(), pa.float64()}:
                 raise UserError(
                     f"column {self._name!r} is {values.type} in {uri} but {kind} in {self._first}: "
                     "all files need the same types"
                 )
-            if kind == pa.int64():
-                before = self._builder.finish()
-                self._begin(pa.float64(), 0)
-                for start in range(0, len(before), _ROWS):
-                    self._take(before.slice(start, _ROWS).cast(pa.float64()))
-            values = values.cast(pa.float64())
+            else:
+                kind = self._widen(pa.float64()) if kind == pa.int64() else kind
+                values = values.cast(kind)
         self._take(values)
 
     def finish(self) -> pa.ChunkedArray:
@@ -109,6 +110,15 @@ class _Column:
         self._builder = ColumnBuilder(kind, max(self._expected, self.rows), self._scratch)
         if nulls:
             self._builder.add(pa.nulls(nulls, kind))
+
+    def _widen(self, kind: pa.DataType) -> pa.DataType:
+        """Make the values so far, whole numbers, ones of this kind."""
+        assert self._builder is not None  # noqa: S101 - begun before
+        before = self._builder.finish()
+        self._begin(kind, 0)
+        for start in range(0, len(before), _ROWS):
+            self._take(before.slice(start, _ROWS).cast(kind))
+        return kind
 
     def _take(self, values: pa.ChunkedArray) -> None:
         assert self._builder is not None  # noqa: S101 - begun before
@@ -139,8 +149,8 @@ def _collect(groups: Iterable[pa.Table], uri: str, table: _Table) -> list[str]:
             names[name] = None
             made = canonical(group[name], name, uri)
             column = table.columns.setdefault(name, _Column(name, table.rows, table.scratch))
-            column.add(made.values, uri)
             column.facts = _merged(made.facts, column.facts)
+            column.add(made.values, uri)
     return list(names)
 
 
