@@ -391,7 +391,6 @@ def test_a_part_without_rows_has_no_value() -> None:
             "value must give one number, and gave a NoneT",
         ),
     ],
-    ids=str,
 )
 def test_what_a_metric_gives_wrongly_is_one_sentence(given: dict[str, Any], words: str) -> None:
     metric = NamedMetric(tasks=["regression"], better="min", **given)
