@@ -1,4 +1,4 @@
-"""`headway` as a user calls it: a process of its own."""
+"""What tests start in a process of its own: `headway` as a user calls it, and modules of the tests."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ def clean_environment() -> dict[str, str]:
 def run_environment() -> dict[str, str]:
     """What `headway run` gets: as many threads as in pods, so that weights can be compared on any machine."""
     return clean_environment() | {"OMP_NUM_THREADS": "1"}
+
+
+def module(name: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m NAME` to its end, where NAME is found as it is by this process."""
+    return subprocess.run(
+        [sys.executable, "-m", name, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def headway(*words: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

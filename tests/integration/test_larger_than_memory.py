@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from commands import module
+
 MEBIBYTE = 1024 * 1024
 LEFT = 112 * MEBIBYTE
 """Of memory, beyond what Python and its libraries take."""
 COLUMNS = 400
 DIED_IN, LAST_CHECKPOINT = 37, 30
-
-
-def _run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(one) for one in command], check=False, capture_output=True, text=True)
 
 
 def _tables(size: int, rows: int = 8192) -> Iterator[pa.Table]:
@@ -63,10 +60,9 @@ def _check(prepared: dict[str, Any], whole: dict[str, Any], resumed: dict[str, A
 def test_data_of_four_times_what_is_left_of_memory_is_prepared_learnt_and_resumed_within_it(tmp_path: Path) -> None:
     source, folder = tmp_path / "rows.parquet", tmp_path / "run"
     _write_parquet(source, 4 * LEFT)
-    work = (sys.executable, "-m", "limited_run")
-    prepared = _told(_run(*work, "prepare", source, folder, LEFT))
-    whole = _told(_run(*work, "whole", source, folder, LEFT))
-    assert _run(*work, "killed", source, folder, LEFT, DIED_IN).returncode == -9
-    resumed = _told(_run(*work, "killed", source, folder, LEFT))
+    prepared = _told(module("limited_run", "prepare", source, folder, LEFT))
+    whole = _told(module("limited_run", "whole", source, folder, LEFT))
+    assert module("limited_run", "killed", source, folder, LEFT, DIED_IN).returncode == -9
+    resumed = _told(module("limited_run", "killed", source, folder, LEFT))
     _check(prepared, whole, resumed, 4 * LEFT)
     assert max(one["taken"] for one in (prepared, whole, resumed)) < LEFT

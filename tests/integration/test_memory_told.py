@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
+
+from commands import module
 
 _MOST = 1.3
 Spec = dict[str, Any]
@@ -93,8 +93,7 @@ SOURCES: dict[str, Callable[[Path], Spec]] = {
 
 def _measured(source: str, folder: Path) -> tuple[int, int]:
     spec = SOURCES[source](folder)
-    command = [sys.executable, "-m", "memory_peak", json.dumps(spec), str(folder / "run")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = module("memory_peak", json.dumps(spec), folder / "run")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     return found["told"], found["taken"]
