@@ -22,7 +22,7 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 TABLE_SHARE = 1.05
 """What a table of numbers takes while it is prepared: what is made of it is made by columns and by blocks of rows."""
-TEXT_SHARE = 3.0
+TEXT_SHARE = 2.5
 """What is made of the largest column of texts while its values are counted and its words are learnt."""
 PASSING_ARRAYS_BYTES = 55 * 1024 * 1024
 """Blocks of arrays on their way, and the rows that the reference of a model is made of."""
