@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from headway_trainer.data.info import DataInfo
 from headway_trainer.declared import NamedModel
+from headway_trainer.entrypoints import describe
 from headway_trainer.errors import UserError
 from headway_trainer.estimators.form import Floats
 from headway_trainer.estimators.member import Features, refuse_one_class
@@ -70,8 +71,7 @@ class PackageMember:
         except (UserError, MemoryError):
             raise
         except Exception as error:
-            first = next(iter(str(error).splitlines()), "")
-            raise self._mistake(f"{what} raised {type(error).__name__}: {first}") from error
+            raise self._mistake(f"{what} raised {describe(error)}") from error
 
     def _mistake(self, words: str) -> UserError:
         return UserError(f"model.name {self._name}: {words}")

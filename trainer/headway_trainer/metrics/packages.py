@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from headway_trainer.declared import NamedMetric
+from headway_trainer.entrypoints import describe
 from headway_trainer.errors import UserError
 from headway_trainer.metrics.base import Ranks
 
@@ -76,8 +77,7 @@ class PackageValues:
         except MemoryError:
             raise  # not a mistake of the function's
         except Exception as error:
-            first = next(iter(str(error).splitlines()), "")
-            raise self._mistake(f"{what} raised {type(error).__name__}: {first}") from error
+            raise self._mistake(f"{what} raised {describe(error)}") from error
 
     def _mistake(self, words: str) -> UserError:
         return UserError(f"the metric {self._name}: {words}")

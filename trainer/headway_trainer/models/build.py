@@ -13,6 +13,7 @@ from headway_api.model import MODELS as CATALOGUE
 from headway_api.model import Model, parse_options
 from headway_trainer.data.info import DataInfo
 from headway_trainer.declared import NamedModel
+from headway_trainer.entrypoints import describe
 from headway_trainer.errors import UserError
 from headway_trainer.programs import Program, Supervised
 from headway_trainer.registry import MODELS, package_model
@@ -82,7 +83,7 @@ def _called(call: Callable[[], Any], name: str) -> nn.Module | Program:
     except MemoryError:
         raise  # not a mistake of the function's
     except Exception as error:
-        raise UserError(f"{name} raised {_told(error)}") from error
+        raise UserError(f"{name} raised {describe(error)}") from error
     if not isinstance(made, nn.Module | Program):
         raise UserError(
             f"{name} returned {_kind(made)}: it must return a torch.nn.Module, or a headway_trainer.Program"
@@ -99,7 +100,7 @@ def _check_shape(model: nn.Module, info: DataInfo, name: str) -> None:
             output = model(batch)
     except Exception as error:
         raise UserError(
-            f"{name} cannot take a batch of shape {tuple(batch.shape)}, which is what the data gives: {_told(error)}"
+            f"{name} cannot take a batch of shape {tuple(batch.shape)}, which is what the data gives: {describe(error)}"
         ) from error
     finally:
         model.train()
@@ -115,8 +116,3 @@ def _check_shape(model: nn.Module, info: DataInfo, name: str) -> None:
 
 def _kind(value: object) -> str:
     return f"an object of type {type(value).__name__}"
-
-
-def _told(error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
