@@ -60,10 +60,10 @@ def noun(value: object) -> str:
     return names.get(type(value), f"of the Python type {type(value).__name__}")
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+def listed(names: Sequence[str], most: int = LISTED) -> str:
+    """The first of the names, so many at most, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def not_one_of(value: object, allowed: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from headway_api.base import StatusSection
+from headway_api.wording import listed
 from headway_trainer.errors import NotFound
 from headway_trainer.storage import Store
 
@@ -58,8 +59,7 @@ def module_digests(folder: str | Path) -> dict[str, str]:
 def changed_modules(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     """The modules that are not what they were, in words; none if all are. Those that are new were not run before."""
     changed = sorted(name for name, digest in before.items() if now.get(name) != digest)
-    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-    return f"{', '.join(changed[:_SHOWN])}{more}" if changed else None
+    return listed(changed, _SHOWN) if changed else None
 
 
 def _is_skipped(folder: Path) -> bool:

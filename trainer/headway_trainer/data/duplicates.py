@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway_api.wording import listed
 from headway_trainer.data.transform.vector import numbers_of
 from headway_trainer.data.written import quoted
 
@@ -109,9 +110,8 @@ def equal_columns_note(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """The pairs as one sentence; none where there are none."""
     if not pairs:
         return []
-    shown = ", ".join(f"{quoted(later)} (as {quoted(first)})" for later, first in pairs[:_MOST_NAMED])
-    more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
-    return [f"Columns with the same value as another one in every row: {shown}{more}."]
+    shown = listed([f"{quoted(later)} (as {quoted(first)})" for later, first in pairs], _MOST_NAMED)
+    return [f"Columns with the same value as another one in every row: {shown}."]
 
 
 def _bits_by_blocks(values: pa.ChunkedArray) -> Iterator[Hashes]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headway_api.wording import listed
 from headway_trainer.data.content import ArrayContent, Parts, ReadFacts, TableContent
 from headway_trainer.data.read.files import SourceFile, SourceFiles, is_data
 from headway_trainer.data.read.memory import array_scratch
@@ -144,8 +145,7 @@ def _classes_without_images(files: SourceFiles, labels: set[str]) -> list[str]:
     )
     if not lost:
         return []
-    more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-    shown = ", ".join(map(repr, lost[:_SHOWN])) + more
+    shown = listed([repr(name) for name in lost], _SHOWN)
     what = "The folder" if len(lost) == 1 else "The folders"
     verb = (
         "holds no image that is read, and is no class"

@@ -159,7 +159,7 @@ def _rows_of_images(
         else:
             _refuse_other(table, int(rows[found[0]]), row, beside, index.paths[found[0]])
             again.append(row)
-    told = _stray(table, column, stray) if stray else []
+    told = _stray(table, column, names, stray) if stray else []
     if again:
         told.append(
             f"{len(again)} rows say again what another one says of the same image, and were left out; "
@@ -178,9 +178,9 @@ def _refuse_other(table: TableContent, one: int, other: int, beside: Sequence[st
         )
 
 
-def _stray(table: TableContent, column: str, rows: Sequence[int]) -> list[str]:
-    """Told of rows that name no image, where they are few. Raises UserError where they are many."""
-    names = _names(table, column)
+def _stray(table: TableContent, column: str, names: Sequence[str | None], rows: Sequence[int]) -> list[str]:
+    """Told of rows that name no image, where they are few. Raises UserError where they are many. names: what each row
+    has in that column."""
     shown = ", ".join(f"{names[row]!r} in {table.where(row)}" for row in rows[:_SHOWN])
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     if len(rows) > max(1, MOST_STRAY * len(names)):
@@ -193,8 +193,7 @@ def _stray(table: TableContent, column: str, rows: Sequence[int]) -> list[str]:
 
 def _without_row(missing: Sequence[str], images: int, labels: str, spec: Data) -> str:
     """Told of images without a row. Raises UserError where nobody wants them to be left out."""
-    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    shown = f"{', '.join(missing[:_SHOWN])}{more}"
+    shown = listed(missing, _SHOWN)
     if spec.missing_targets != "drop":
         raise UserError(
             f"{len(missing)} of {images} images have no row in {labels}: {shown}; label them, take them out, or leave"
