@@ -61,6 +61,21 @@ BUGS = (
         ),
     ),
     _bug(
+        "the times that deadlines count from are entered after the deadlines were asked for",
+        0,
+        "by the status that was just written, and is reconciled",
+        (
+            attempts._keep_going,
+            "situation = timed(decision, replace(situation, lost=lost))",
+            "situation = replace(situation, lost=lost)",
+        ),
+        (
+            attempts._keep_going,
+            "describe(decision, situation, creating=bool(first))",
+            "describe(decision, timed(decision, situation), creating=bool(first))",
+        ),
+    ),
+    _bug(
         "news of a key end its backoff",
         2,
         "before its backoff is over",
@@ -203,7 +218,7 @@ BUGS = (
     _bug(
         "a spec is judged anew by each version",
         6,
-        "never at rest",
+        "has something to do by the status that was just written",
         (spec.resolve, "_understood if begun else _judged", "_judged"),
     ),
     _bug(

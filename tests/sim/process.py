@@ -23,13 +23,13 @@ from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.store import Store
 from headway_operator.engine.workers import Workers
-from headway_operator.training.kind import TrainingJobs
 from headway_operator.training.measures import JobMeasures, JobMetrics
 from sim import versions
 from sim.agenda import ProcessLoop
 from sim.builders import DEFAULTS
 from sim.fakes.api import Event, as_selected, selected
 from sim.network import Armed, Link
+from sim.promises import Promising
 from sim.schedule import named
 from tiny import Tinies
 
@@ -54,13 +54,13 @@ class Process:
         self.world = world
         self.name = name
         self.version = version
-        jobs = TrainingJobs(
+        self.jobs = Promising(
             defaults=DEFAULTS,
             pull_policy="Never",
             measures=JobMeasures(JOB_METRICS),
             new_token=lambda: "token",
         )
-        self.store = Store((jobs, Tinies()))
+        self.store = Store((self.jobs, Tinies()))
         self.selectors = self.store.resources()
         self.watched = {resource.plural: resource for resource in self.selectors}
         self.armed: list[Armed] = []
@@ -171,6 +171,10 @@ class Process:
             checks.reconcile_failed(self, key, error)
             raise
         checks.reconcile_succeeded(self, key)
+        owner = self.store.owner(key)
+        broken = self.jobs.broken(self.store, owner.uid, again) if owner is not None else None
+        if broken is not None:
+            checks.fail(broken)
         return again
 
     # What happens to it

@@ -107,5 +107,5 @@ def test_an_attempt_that_has_not_run_makes_sure_of_all_its_objects() -> None:
     assert make_job().plan().ensure_objects == KINDS
     grouped = make_job().seen(pod_groups=True).plan()
     assert grouped.ensure_objects == KINDS | {"PodGroup"}
-    assert make_job().attempt(1).without_config().head().worker(0).plan().ensure_objects == KINDS
+    assert make_job().attempt(1).without_config().head().worker(0, ready=False).plan().ensure_objects == KINDS
     assert make_job().attempt(1).head().worker(0).plan().ensure_objects == frozenset()

@@ -19,6 +19,13 @@ def test_suspend_is_first_decided_then_done() -> None:
     assert plan.requeue_at == T0 + 60
 
 
+def test_the_deadline_counts_from_the_very_turn_that_finds_all_pods_on_nodes() -> None:
+    plan = make_job().spec(activeDeadlineSeconds=8).attempt(1).head().worker(0).plan(after=3)
+    assert plan.status is not None
+    assert plan.status.attempts[0].scheduled_time == to_text(T0 + 3)
+    assert plan.requeue_at == T0 + 3 + 8, "the status that says so is no news to who writes it"
+
+
 def test_the_head_goes_first_so_that_it_can_take_a_checkpoint_with_its_workers() -> None:
     stopping = make_job().suspended().running(cause="Suspended").head().worker(0)
     assert deleted(stopping.plan()) == ["digits-11111-1-head"]

@@ -10,7 +10,7 @@ from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.training.plan import gang, objects, pod_groups
 from headway_operator.training.plan.decision import Decision
-from headway_operator.training.plan.describing import describe
+from headway_operator.training.plan.describing import describe, timed
 from headway_operator.training.plan.ending import end_attempt, not_understood, resumed
 from headway_operator.training.plan.ends import (
     End,
@@ -89,7 +89,7 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
     elif situation.attempt.cause is not None:
         _stop_further(decision, situation)
     elif situation.job.spec is None:
-        describe(decision, situation, creating=False)
+        describe(decision, timed(decision, situation), creating=False)
         not_understood(decision)
     else:
         _keep_going(decision, situation)
@@ -138,7 +138,7 @@ def _keep_going(decision: Decision, situation: Situation) -> None:
     lost, wake = lost_workers(situation.pods, situation.now)
     if wake is not None:
         decision.wake_at(wake)
-    situation = replace(situation, lost=lost)
+    situation = timed(decision, replace(situation, lost=lost))
     again = _replacements(situation)
     joining = any(situation.refused_until(pod) is None for pod in again)
     if objects.unknown(situation, joining=joining):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headway_api.status import Attempt, WorkersStatus
+from dataclasses import replace
+
+from headway_api.status import WorkersStatus
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.training.plan.decision import Decision
@@ -11,25 +13,37 @@ from headway_operator.training.plan.status import REASON_PODS_REFUSED, pods_refu
 from headway_operator.training.plan.stopping import what_keeps_pods
 
 
-def describe(decision: Decision, situation: Situation, *, creating: bool) -> None:
-    """Enter the attempt as it is, and say so in the conditions; creating: its first pods are being created."""
-    status, pods = decision.status, situation.pods
-    ready = f"{pods.ready_workers} of {pods.desired} workers ready"
-    status.workers = WorkersStatus(desired=pods.desired, ready=pods.ready_workers)
-    _describe_nodes(decision, situation, creating=creating)
-    attempt = situation.attempt
+def timed(decision: Decision, situation: Situation) -> Situation:
+    """The situation with the times at which the attempt's pods had nodes, and were all ready.
+
+    They are entered before anybody asks what stops the attempt: deadlines count from them, and a status that we write
+    ourselves is no news that would have them asked for once more.
+    """
+    attempt, pods = situation.attempt, situation.pods
     if attempt.scheduled_time is None and pods.placed:
         attempt = attempt.model_copy(update={"scheduled_time": to_text(situation.now)})
     if attempt.running_time is None and pods.complete:
         attempt = attempt.model_copy(update={"running_time": to_text(situation.now)})
-        decision.notice("Running", f"attempt {attempt.number}: the head and {ready}")
-    _describe_running(decision, situation, attempt, ready)
-    status.put(attempt)
+        decision.notice("Running", f"attempt {attempt.number}: the head and {_ready(situation)}")
+    return replace(situation, attempt=attempt)
 
 
-def _describe_running(decision: Decision, situation: Situation, attempt: Attempt, ready: str) -> None:
+def describe(decision: Decision, situation: Situation, *, creating: bool) -> None:
+    """Enter the attempt as it is, and say so in the conditions; creating: its first pods are being created."""
     status, pods = decision.status, situation.pods
-    if attempt.running_time is not None:
+    status.workers = WorkersStatus(desired=pods.desired, ready=pods.ready_workers)
+    _describe_nodes(decision, situation, creating=creating)
+    _describe_running(decision, situation)
+    status.put(situation.attempt)
+
+
+def _ready(situation: Situation) -> str:
+    return f"{situation.pods.ready_workers} of {situation.pods.desired} workers ready"
+
+
+def _describe_running(decision: Decision, situation: Situation) -> None:
+    status, pods, ready = decision.status, situation.pods, _ready(situation)
+    if situation.ran:
         status.phase = "Running"
         status.condition("Running", True, "AllReady" if pods.complete else "WorkersMissing", ready)
         return
