@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from headway_api.reading import Read
 from headway_trainer.data.convert import converted, known_names
@@ -21,22 +19,20 @@ from headway_trainer.data.read.files import SourceFile, SourceFiles, find_files
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.stream import stream_table
 from headway_trainer.data.transform import ArrayChain, Category, TableChain
-from headway_trainer.errors import NotFound, StorageError, UserError
+from headway_trainer.errors import UserError
+from headway_trainer.export.bundle import open_bundle
 from headway_trainer.export.forecasts import forecast
 from headway_trainer.export.pictures import image_blocks
 from headway_trainer.export.record import (
     ANOMALY_SCORE,
     LABEL,
     MODEL_INFO_FILE,
-    ONNX_FILE,
     PROBABILITIES,
     VALUE,
-    VERSION,
     ModelInfo,
     Signature,
 )
 from headway_trainer.export.session import Outputs, Session
-from headway_trainer.storage import Store
 
 _ROWS = 1024
 _MAX_BLOCK_BYTES = 16 * 1024 * 1024
@@ -63,25 +59,7 @@ class Predictor:
         Raises UserError where there is none that can predict, and StorageError where its files cannot be read, or are
         not what was written.
         """
-        store = Store.open(folder)
-        try:
-            info = ModelInfo.model_validate_json(store.read(MODEL_INFO_FILE))
-        except NotFound as error:
-            raise UserError(f"{store.uri} holds no {MODEL_INFO_FILE}: give the folder of a finished run") from error
-        except ValidationError as error:
-            raise UserError(f"{store.uri}/{MODEL_INFO_FILE} is not what this version of Headway reads") from error
-        if info.version > VERSION:
-            raise UserError(f"{store.uri} was made by a newer version of Headway: predict with that one")
-        file = info.files.get("onnx")
-        if file is None or info.signature is None:
-            raise UserError(
-                f"{store.uri} holds no {ONNX_FILE}: report.md there says why it could not be exported, unless its "
-                "job's export.formats leave it out"
-            )
-        data = store.read(ONNX_FILE)
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise StorageError(f"{store.uri}/{ONNX_FILE} is not what {MODEL_INFO_FILE} tells of: copy the folder anew")
-        return Predictor(info, info.signature, Session(data, info.signature))
+        return Predictor(*open_bundle(folder))
 
     def predict(self, rows: str) -> Iterator[pa.Table]:
         """Predictions for the rows that a path or URI holds, in their order, some at a time: `columns` names them. Of a

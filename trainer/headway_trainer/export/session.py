@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import pyarrow as pa
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from headway_api.wording import listed
 from headway_trainer.data.sample import Rows
 from headway_trainer.data.transform.feeds import array_feed, column_feed
 from headway_trainer.data.transform.graph import Tensor
-from headway_trainer.export.record import Signature
+from headway_trainer.errors import UserError
+from headway_trainer.export.record import Input, Output, Signature
 
+RUNTIME_ERRORS = tuple(
+    kind for kind in vars(runtime).values() if isinstance(kind, type) and issubclass(kind, Exception)
+)
+"""What onnxruntime raises for a model that it cannot load or run: it has no common base for them."""
 Outputs = dict[str, npt.NDArray[Any]]
 
 
@@ -25,11 +32,26 @@ class Session:
         """model: the ONNX file's bytes, or its path; threads: 0 for as many as there are cores."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors alone: warnings are about what it does to the graph
+        options.log_severity_level = 4  # errors are raised; warnings are about what it does to the graph
+        # Else the bytes of a model may choose a format of onnxruntime's own.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._inputs = signature.inputs
         self._history = signature.history or 1
-        self._outputs = [one.name for one in signature.outputs]
+        self._outputs = signature.outputs
+
+    def mismatch(self, told: Signature) -> str | None:
+        """How the graph's inputs and outputs differ from a signature: the end of a sentence; None if they do not."""
+        sides: list[tuple[str, Sequence[Any], Sequence[Input | Output]]] = [
+            ("takes", self._session.get_inputs(), told.inputs),
+            ("gives", self._session.get_outputs(), told.outputs),
+        ]
+        for what, nodes, tensors in sides:
+            expected = {one.name: one for one in tensors}
+            odd = [one for one in nodes if one.name not in expected or not _fits(one, expected[one.name])]
+            if odd or len(nodes) != len(tensors):
+                return f"{what} {listed([_shown(one) for one in odd or nodes]) or 'nothing'}"
+        return None
 
     def run(self, rows: Rows) -> Outputs:
         """The outputs for raw rows, by their names; of a forecast, for windows of rows, one after the other.
@@ -47,8 +69,18 @@ class Session:
         return self.feed(feeds)
 
     def feed(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Outputs:
-        """The outputs for tensors by the inputs' names."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(feeds)), strict=True))
+        """The outputs for tensors by the inputs' names. Raises UserError where the model fails, or gives other shapes
+        than its signature."""
+        try:
+            found = self._session.run([one.name for one in self._outputs], dict(feeds))
+        except RUNTIME_ERRORS as error:
+            raise UserError(f"onnxruntime cannot run the model on these rows: {str(error).splitlines()[0]}") from error
+        for one, values in zip(self._outputs, found, strict=True):
+            if values.shape[1:] != tuple(one.shape):
+                raise UserError(
+                    f"the model gives {one.name!r} of shape {values.shape[1:]} a row, not {tuple(one.shape)}"
+                )
+        return {one.name: values for one, values in zip(self._outputs, found, strict=True)}
 
     def run_in_batches(self, rows: Rows, size: int) -> Iterator[Outputs]:
         """The outputs for at most `size` rows, or windows of rows, at once, in their order."""
@@ -58,3 +90,16 @@ class Session:
 
 def _slice(rows: Rows, start: int, size: int) -> Rows:
     return rows.slice(start, size) if isinstance(rows, pa.Table) else rows[start : start + size]
+
+
+def _fits(declared: Any, told: Input | Output) -> bool:
+    """Whether an input or output is declared as told: a size that the graph leaves open may be any."""
+    sizes = list(declared.shape)
+    same = all(
+        found in (size, None) or isinstance(found, str) for found, size in zip(sizes[1:], told.shape, strict=False)
+    )
+    return declared.type == f"tensor({told.type})" and len(sizes) == 1 + len(told.shape) and same
+
+
+def _shown(declared: Any) -> str:
+    return f"{declared.name!r}, a {declared.type} of shape {declared.shape}"
