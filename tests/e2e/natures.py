@@ -280,17 +280,22 @@ def natures_of(cluster: Cluster, node: Node, *documents: dict[str, Any]) -> Iter
         yield found
 
 
-def kill_a_worker(place: Natures, name: str, when: Callable[[Path], bool]) -> Ended:
-    """Delete a worker's pod once its job's folder holds something, without any grace; what the job leaves."""
+def kill_a_worker(
+    place: Natures, name: str, when: Callable[[Path], bool], *, begins: float = 300, ends: float = 480
+) -> Ended:
+    """Delete a worker's pod once its job's folder holds something, without any grace; what the job leaves.
+
+    begins: seconds in which it must hold that. ends: seconds from then on in which the job must end.
+    """
     words = ("-n", place.namespace)
     uid = place.cluster.get("tj", name, *words)["metadata"]["uid"]
     folder = place.volume / place.namespace / f"{name}-{uid[:8]}"
-    place.cluster.wait(f"{name} trains", lambda: when(folder), within=300, every=0.05)
+    place.cluster.wait(f"{name} trains", lambda: when(folder), within=begins, every=0.05)
     pods = place.cluster.items("pods", *words, "-l", f"headway.dev/job={name},headway.dev/role=worker")
     place.cluster.kubectl(
         "delete", "pod", pods[0]["metadata"]["name"], *words, "--force", "--grace-period=0", "--wait=false"
     )
-    ended = place.wait_for(name)
+    ended = place.wait_for(name, within=ends)
     assert ended.status["phase"] == "Succeeded", ended.story
     (attempt,) = ended.status["attempts"]
     assert attempt["workersReplaced"] == 1, "it was killed while it trained"
