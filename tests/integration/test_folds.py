@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
+from headway_trainer.seeds import child_seed
 from pods import Pods
 
 pytestmark = pytest.mark.ray
@@ -88,6 +90,57 @@ def test_folds_that_are_killed_go_on_and_the_finished_ones_are_not_trained_again
     assert outcome.resumed_from_step >= sum(json.loads(one)["result"]["step"] for one in kept.values())
     assert _result(pods)["crossValidation"] == _result(never_killed)["crossValidation"]
     assert _weights(pods) == _weights(never_killed)
+
+
+def test_grouped_folds_of_trees_whose_process_is_killed_while_it_fits_end_with_the_model_of_a_run_that_was_not(
+    grouped: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = grouped | {"model": {"name": "gradientBoosting", "options": {"iterations": 200}}}
+    with Pods(tmp_path / "whole", spec) as whole:
+        whole.start_all()
+        assert whole.wait("head") == 0, whole.log("head")
+    with Pods(tmp_path / "killed", spec) as pods:
+        pods.start_all()
+        _until(pods, lambda: any((pods.store / "children").glob("*/checkpoints/*/manifest.json")))
+        os.kill(pods.training_pid("worker-0"), signal.SIGKILL)
+        assert pods.wait("head") == 0, pods.log("head")
+    assert _result(pods)["crossValidation"] == _result(whole)["crossValidation"]
+    assert (pods.store / "model.onnx").read_bytes() == (whole.store / "model.onnx").read_bytes()
+
+
+def test_a_fold_whose_code_fails_ends_the_job_and_is_named(grouped: dict[str, Any], tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "odd.py").write_text(ODD)
+    with Pods(tmp_path / "run", grouped | {"model": {"entrypoint": "odd:make"}}, code=code) as pods:
+        pods.start_all()
+        assert pods.wait("head") != 0
+        assert pods.outcome().outcome == "Failed"
+        assert "fold-2: model.entrypoint odd:make raised ValueError: of this fold" in pods.outcome().message
+
+
+ODD = """
+import torch
+
+
+def make(info):
+    if torch.initial_seed() == SEED:
+        raise ValueError("of this fold")
+    return torch.nn.Linear(info.features, info.outputs)
+""".replace("SEED", str(child_seed(SPEC["seed"], "fold-2")))
+
+
+@pytest.fixture
+def grouped(tmp_path: Path) -> dict[str, Any]:
+    """A job of folds that keep the rows of a shop together."""
+    draw = random.Random(4)  # noqa: S311 - no secret
+    rows = [(draw.gauss(0, 1), draw.gauss(0, 1), draw.randrange(30)) for _ in range(600)]
+    lines = [f"{a:.3f},{b:.3f},s{shop},{'high' if a * b + draw.gauss(0, 1) > 0 else 'low'}" for a, b, shop in rows]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,shop,label", *lines]))
+    source = {"source": {"uri": str(tmp_path / "rows.csv")}, "target": "label"}
+    workers = {"replicas": 2, "resources": {"cpu": "1", "memory": "2Gi"}}
+    data = {**source, "columns": {"shop": {"role": "group"}}, "split": {"folds": 3}}
+    return {"data": data, "workers": workers, "scheduling": SPEC["scheduling"], "seed": SPEC["seed"], "training": {}}
 
 
 def _result(pods: Pods) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from headway_api.data import Split
 from headway_api.job import TrainingJobSpec
 from headway_trainer.data import DataInfo
 from headway_trainer.data.prepared import forget, prepared_folds
+from headway_trainer.errors import UserError
 from headway_trainer.report.model import CrossValidation, FoldResult, MetricValues
 from headway_trainer.run import Run
 from headway_trainer.stages.prepare import Prepare
@@ -52,9 +53,15 @@ def _weights(run: Run, infos: dict[str, DataInfo]) -> dict[str, int]:
 
 
 def _fold(child: Run, info: DataInfo) -> TrainEnd:
-    """Train and judge a fold's model; of it nothing stays but what there is to tell."""
+    """Train and judge a fold's model; of it nothing stays but what there is to tell.
+
+    Raises UserError, which names the fold.
+    """
     spec = Train().spec(child.spec)
-    end = trained(spec, info, child)
+    try:
+        end = trained(spec, info, child)
+    except UserError as error:
+        raise UserError(f"{child.scope}: {error}") from error
     child.steps.close()
     child.fence()
     forget(child.store)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,10 +14,12 @@ from headway_trainer.data.content import ColumnFacts
 from headway_trainer.data.read import notations, times
 from headway_trainer.data.read.notations import Notation
 from headway_trainer.data.read.options import Options
+from headway_trainer.data.read.text_bytes import TextBytes
 from headway_trainer.data.read.times import TimeFormat
 from headway_trainer.data.schema import Written
 
 _SAMPLE = 64
+_FEW = 4
 _WORDS = pa.array(["true", "false"])
 _AS_TEXT = frozenset(("text", "category", "id"))
 _LONG = 16
@@ -56,7 +60,7 @@ class TextColumn:
     def __init__(self, options: Options, kind: str | None = None) -> None:
         """kind: the job's kind for this column, where it gives one."""
         self._kind = kind
-        self._words = pa.array(options.null_words, pa.string())
+        self._words, self._empty = _words(options.null_words)
         self._plain = options.decimal in (None, ".") and options.thousands != "."
         self._level = "text" if kind in _AS_TEXT else "int"
         self._given = times.given(options.date_format) if options.date_format else None
@@ -93,14 +97,15 @@ class TextColumn:
 
     def _without_empty(self, values: pa.Array) -> pa.Array:
         values = pc.utf8_trim_whitespace(values)
-        blank = pc.equal(values, "")
+        empty = pc.is_in(values, self._empty)
+        if not empty.true_count:
+            return values
         word = pc.is_in(values, self._words)
-        blanks, words = pc.sum(blank, min_count=0).as_py(), pc.sum(word, min_count=0).as_py()
-        self.blanks += blanks
-        self.empty_words += words
-        if words:
+        self.blanks += pc.equal(values, "").true_count
+        self.empty_words += word.true_count
+        if word.true_count:
             self.words |= set(pc.unique(values.filter(word)).to_pylist())
-        return values.filter(pc.invert(pc.or_(blank, word))) if blanks or words else values
+        return values.filter(pc.invert(empty))
 
     def _take_numbers(self, values: pa.Array, up_to: str) -> bool:
         """Whether the values are numbers as programs write them; what tells codes and dates from these is kept."""
@@ -112,24 +117,23 @@ class TextColumn:
         if level is None:
             return False
         self._level = level
-        zeros = values.filter(pc.and_(pc.starts_with(values, "0"), pc.greater(pc.binary_length(values), 1)))
-        if len(zeros):
-            self._zeros += pc.sum(pc.match_substring_regex(zeros, r"^0[\dxX]")).as_py()
+        # Patterns cost more than these looks, most of all where each of many columns has few rows.
+        told = TextBytes(values)
+        self._zeros += told.leading_zeros
         if level == "double":
-            self._see_digits(values)
+            self._see_digits(values, told)
         if self._given is not None and self._given.read(values) is None:
             self._given = None
         return True
 
-    def _see_digits(self, values: pa.Array) -> None:
+    def _see_digits(self, values: pa.Array, told: TextBytes) -> None:
         if self._whole:
-            # Patterns cost more than these looks, and most numbers have a point.
-            if pc.max(pc.binary_length(values)).as_py() >= _LONG:
+            if told.longest >= _LONG:
                 self._long += pc.sum(pc.match_substring_regex(values, rf"^[+-]?\d{{{_LONG},}}$")).as_py()
-            if pc.any(pc.match_substring(values, ".")).as_py():
+            if told.has_point:
                 self._whole = False
             else:
-                self._plus = self._plus or bool(pc.any(pc.starts_with(values, "+")).as_py())
+                self._plus = self._plus or told.has_plus
                 self._whole = _all(values, r"^[+-]?\d+$")
         self._dotted = self._dotted and _all(values, r"^-?([1-9]\d{0,2}(\.\d{3})+|\d+)$")
 
@@ -224,7 +228,8 @@ class TextColumn:
 
 def _number_level(values: pa.Array, level: str, *, plain: bool) -> str | None:
     """`int` or `double`, from level on, if the values are such numbers. plain: whether the point is a decimal point."""
-    if level == "int":
+    # Most numbers that are not whole show it at once, and an error costs as much as reading some hundred values.
+    if level == "int" and "." not in values[0].as_py():
         try:
             values.cast(pa.int64())
         except pa.ArrowInvalid:
@@ -263,5 +268,14 @@ def _with_nulls(read: Callable[[pa.Array], pa.Array | None]) -> Callable[[pa.Arr
 
 
 def _all(values: pa.Array, pattern: str) -> bool:
-    """Whether all values fit; most often the first few tell."""
-    return all(pc.all(pc.match_substring_regex(part, pattern)).as_py() for part in (values[:_SAMPLE], values))
+    """Whether all numbers fit; most often the first few tell."""
+    first = values[:_FEW].to_pylist()
+    return all(re.match(pattern, value, re.ASCII) for value in first) and bool(
+        pc.all(pc.match_substring_regex(values, pattern)).as_py()
+    )
+
+
+@cache
+def _words(words: tuple[str, ...]) -> tuple[pa.Array, pa.Array]:
+    """Words for an empty value, and all that is none: with the empty text beside them."""
+    return pa.array(words, pa.string()), pa.array({*words, ""}, pa.string())

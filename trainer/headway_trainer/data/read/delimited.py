@@ -166,6 +166,7 @@ def _survey_file(file: _File, options: Options, survey: _Survey) -> None:
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
         include_columns=[number for number, _ in shown],
+        check_utf8=False,  # open_text has done so
     )
     for batch in _batches(file, options, convert, scan):
         file.rows += len(batch)
@@ -257,6 +258,7 @@ def _blocks(
         strings_can_be_null=True,
         quoted_strings_can_be_null=options.null_values is not None,
         include_columns=[number for number, _ in shown],
+        check_utf8=False,  # open_text has done so
     )
     words = pa.array(options.null_words, pa.string())
     for batch in _batches(file, options, convert):

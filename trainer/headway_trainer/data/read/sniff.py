@@ -151,6 +151,15 @@ def _records(text: bytes, start: int, delimiter: str, quote: str, count: int) ->
     values: list[str] = []
     at = start
     while count and (at < len(text) or values):
+        if not values and (line := _LINE.match(text, at)) is not None and quote.encode() not in line[0]:
+            # Of thousands of columns, a pattern for each value would take longer than reading them.
+            at = line.end()
+            values = line[0].rstrip(b"\r\n").decode("utf-8", "replace").split(delimiter)
+            if values != [""]:
+                yield _Record(values, at)
+                count -= 1
+            values = []
+            continue
         found = value.match(text, at)
         if found is None:
             return

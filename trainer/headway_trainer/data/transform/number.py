@@ -88,5 +88,6 @@ def side_by_side(columns: Sequence[_Filled], graph: Graph) -> str:
 
 def _filled(column: pa.ChunkedArray, fill: float) -> Floats:
     # Not safe means that whole numbers beyond 2^53 are rounded.
-    numbers: npt.NDArray[Any] = column.cast(pa.float64(), safe=False).fill_null(fill).to_numpy()
+    known = column if column.type == pa.float64() else column.cast(pa.float64(), safe=False)
+    numbers: npt.NDArray[Any] = (known.fill_null(fill) if known.null_count else known).to_numpy()
     return np.where(np.isnan(numbers), fill, numbers)
