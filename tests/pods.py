@@ -194,16 +194,19 @@ def _free_port() -> int:
 def _descendants(pid: int) -> list[int]:
     """All processes below one, children first."""
     try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: task.name != str(pid))
     except OSError:
         return []
-    others = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        if task.name != str(pid)
-        for child in (task / "children").read_text().split()
-    ]
-    return [one for child in (*children, *others) for one in (child, *_descendants(child))]
+    children = [child for task in tasks for child in _children(task)]
+    return [one for child in children for one in (child, *_descendants(child))]
+
+
+def _children(task: Path) -> list[int]:
+    """The processes that a thread has begun; none of one that has ended meanwhile."""
+    try:
+        return [int(child) for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _command(pid: int) -> str:

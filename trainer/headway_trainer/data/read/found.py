@@ -43,14 +43,15 @@ def check_same_columns(files: Sequence[tuple[str, Sequence[str]]]) -> None:
 
 def refuse_ignored_nowhere(ignored: Collection[str], names: Collection[str], uri: str) -> None:
     """Raise UserError where `data.columns` ignores a column that no file has: the one that was meant would be read."""
-    strange = sorted(name for name in ignored if name not in names)
+    strange = sorted(set(ignored).difference(names))
     if strange:
         raise UserError(f"data.columns: {uri} has no column {strange[0]!r}, {has_instead(sorted(names), strange[0])}")
 
 
 def refuse_missing(names: Sequence[str], wanted: Sequence[str], uri: str) -> None:
     """Raise UserError where one of the wanted columns is not there."""
-    missing = next((name for name in wanted if name not in names), None)
+    there = frozenset(names)
+    missing = next((name for name in wanted if name not in there), None)
     if missing is not None:
         raise UserError(f"{uri} has no column {missing!r}, which the model takes; {has_instead(names, missing)}")
 

@@ -82,10 +82,12 @@ def _few_columns(source: parquet.ParquetFile, index: int, names: Sequence[str]) 
     """The columns of a group, as many at once as memory holds easily."""
     stored = _stored(source.metadata.row_group(index))
     some: list[str] = []
+    size = 0
     for name in names:
-        if some and sum(stored.get(one, 0) for one in (*some, name)) > _READ_BYTES:
+        size += stored.get(name, 0)
+        if some and size > _READ_BYTES:
             yield some
-            some = []
+            some, size = [], stored.get(name, 0)
         some.append(name)
     yield some
 

@@ -76,9 +76,8 @@ def _jsonl(file: SourceFile, options: Options, columns: list[str]) -> Iterator[p
             if first:
                 refuse_missing(table.column_names, columns, file.uri)
             first = False
-            yield pa.table(
-                {name: table[name] if name in table.column_names else pa.nulls(len(table)) for name in columns}
-            )
+            there = frozenset(table.column_names)
+            yield pa.table({name: table[name] if name in there else pa.nulls(len(table)) for name in columns})
 
 
 def _canonical(column: pa.ChunkedArray, name: str, file: SourceFile, options: Options) -> pa.ChunkedArray:
