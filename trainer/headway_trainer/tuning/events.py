@@ -1,0 +1,56 @@
+"""What happens in a study, as it is logged: the log is the study's state, and replaying it gives the same study."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from headway_api.base import StatusSection
+
+TrialState = Literal["running", "completed", "stopped", "failed"]
+"""`stopped`: by the scheduler, a budget or stopWhen; its value counts. `failed`: it has none."""
+
+
+class Asked(StatusSection):
+    """A trial begins."""
+
+    do: Literal["ask"] = "ask"
+    trial: int
+    """Counted from 1."""
+    parameters: dict[str, JsonValue]
+    """By path; of conditional ones those that apply."""
+
+
+class Reported(StatusSection):
+    """A trial has finished an epoch after which the scheduler judges it."""
+
+    do: Literal["report"] = "report"
+    trial: int
+    epoch: int
+    """Counted from 1."""
+    value: float | None
+    """Of the metric that is tuned by; none where it was no finite number."""
+    goes_on: bool
+    """What the scheduler says."""
+
+
+class Ended(StatusSection):
+    """A trial has ended."""
+
+    do: Literal["end"] = "end"
+    trial: int
+    state: Literal["completed", "stopped", "failed"]
+    value: float | None = None
+    """The best value of the metric over its epochs."""
+    epochs: int = 0
+    """Epochs that it finished."""
+    seconds: float = 0.0
+    """For how long it ran in this attempt."""
+    cause: str | None = None
+    """Why it failed: `UserError`, `NotANumber`, ..."""
+    message: str | None = None
+    """A sentence for people."""
+
+
+Event = Annotated[Asked | Reported | Ended, Field(discriminator="do")]
