@@ -131,13 +131,18 @@ class Scheduler(Section):
     )
 
     name: Literal["none", "median", "asha", "hyperband"] = "none"
-    """`median`: below the median of the running averages (Golovin et al., 2017). `asha`: asynchronous successive halving
-    (Li et al., 2020). `hyperband`: several of it with other grace epochs (Li et al., 2018)."""
+    """`median`: stops what is below the median of the running averages (Golovin et al., 2017).
+
+    `asha`: asynchronous successive halving (Li et al., 2020). `hyperband`: several of it, with other grace epochs each
+    (Li et al., 2018).
+    """
     grace_epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """No trial is stopped before so many epochs."""
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
-    """Of `asha` and `hyperband`: about one trial in so many goes on from each rung to the next, which is so many times as
-    many epochs."""
+    """Of `asha` and `hyperband`: about one trial in so many goes on from each rung to the next.
+
+    The next rung is so many times as many epochs.
+    """
 
 
 class TuningBudget(Section):
