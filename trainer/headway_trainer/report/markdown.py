@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
-from headway_api.wording import printable
 from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
 from headway_trainer.report.gates import compared
+from headway_trainer.report.marks import Marked, counted, number, plain, table
 from headway_trainer.report.model import (
     Confusion,
     CrossValidation,
@@ -18,6 +17,7 @@ from headway_trainer.report.model import (
     RunResult,
     TrainingSummary,
 )
+from headway_trainer.report.tuning import tuning_section
 
 _SPLITS = ("train", "validation", "test")
 _MOST_CLASSES = 20
@@ -27,18 +27,16 @@ _METRICS_AN_EPOCH = {"train": 8, "validation": 2}
 """The training part has the loss, and what a program logs by name."""
 _MOST_STEPS = 12
 """Steps ahead of a forecast that a table shows; result.json has all."""
-_MARKS = re.compile(r"[\\`*\[\]|]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown takes for its own; of an underscore, one at the edge of a word."""
-_LINKS = re.compile(r"(?i)\b(https?|ftp|www)(:(?=//)|[.])")
-"""How addresses begin that pages make links of by themselves."""
 _NAIVE = {"lastValue": "always the last value", "seasonalNaive": "as a season before"}
 
 
-def render(result: RunResult, *, loss: bool, confusion: bool) -> str:
-    """The page. loss and confusion say whether there are such plots to show."""
+def render(result: RunResult, *, loss: bool, confusion: bool, tuning: Sequence[tuple[str, str]] = ()) -> str:
+    """The page. loss and confusion say whether there are such plots to show; tuning: those of the search, each with
+    its title and its path."""
     sections = [
         _summary(result),
         _metrics(result),
+        tuning_section(result.tuning, tuning),
         _folds(result.cross_validation),
         _gates(result),
         _reported(result),
@@ -59,7 +57,7 @@ def _summary(result: RunResult) -> str:
     rows = [
         ("outcome", result.outcome),
         ("model", what),
-        ("parameters", _count(result.model.parameters if result.model else None)),
+        ("parameters", counted(result.model.parameters if result.model else None)),
         *_passes(training),
         *([("the model that was kept", described(training.kept))] if training.kept else []),
         *_workers(result),
@@ -73,12 +71,12 @@ def _summary(result: RunResult) -> str:
         name = next(
             (name for name in ("accuracy", "mae") if name in result.metrics.test), next(iter(result.metrics.test))
         )
-        rows.insert(1, (f"test {name}", _number(result.metrics.test[name])))
-    message = f"{_text(result.message)}\n" if result.message else ""
+        rows.insert(1, (f"test {name}", number(result.metrics.test[name])))
+    message = f"{plain(result.message)}\n" if result.message else ""
     notes = ""
     if training.precision_used != training.precision_asked:
         notes = f"\n{training.precision_asked} was asked for; this device trained in {training.precision_used}.\n"
-    return f"# {_text(result.job)}\n\n{message}{_table(('', ''), rows)}{notes}"
+    return f"# {plain(result.job)}\n\n{message}{table(('', ''), rows)}{notes}"
 
 
 def described(kept: KeptModel) -> str:
@@ -87,24 +85,24 @@ def described(kept: KeptModel) -> str:
     if kept.value is None:
         return f"{epoch}step {kept.step}: the newest, as no epoch had a finite {kept.metric}"
     best = "lowest" if kept.better == "min" else "highest"
-    return f"{epoch}step {kept.step}: the {best} {kept.metric}, {_number(kept.value)}"
+    return f"{epoch}step {kept.step}: the {best} {kept.metric}, {number(kept.value)}"
 
 
 def _passes(training: TrainingSummary) -> list[tuple[str, str]]:
     if training.entrypoint is not None:
-        return [("reports of the function", _count(training.reports)), ("optimiser steps", _count(training.steps))]
+        return [("reports of the function", counted(training.reports)), ("optimiser steps", counted(training.steps))]
     if training.iterations is not None:
-        return [("fitted by", "scikit-learn"), ("iterations", _count(training.iterations or None))]
-    epochs = f"{_count(training.epochs_run)}{' (stopped early)' if training.early_stopped else ''}"
-    return [("epochs", epochs), ("optimiser steps", _count(training.steps))]
+        return [("fitted by", "scikit-learn"), ("iterations", counted(training.iterations or None))]
+    epochs = f"{counted(training.epochs_run)}{' (stopped early)' if training.early_stopped else ''}"
+    return [("epochs", epochs), ("optimiser steps", counted(training.steps))]
 
 
 def _reported(result: RunResult) -> str:
     values = result.metrics.reported
     if not values:
         return ""
-    rows = [(name, _number(value)) for name, value in values.items()]
-    return f"## What the training function reported last\n\n{_table(('name', 'value'), rows)}"
+    rows = [(name, number(value)) for name, value in values.items()]
+    return f"## What the training function reported last\n\n{table(('name', 'value'), rows)}"
 
 
 def _metrics(result: RunResult) -> str:
@@ -120,8 +118,8 @@ def _metrics(result: RunResult) -> str:
     if not parts:
         return ""
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
-    rows = [(name, *(_number(values.get(name)) for values in parts.values())) for name in names]
-    return f"## Metrics\n\n{_table(('metric', *parts), rows)}{_by_target(result.metrics)}{_by_horizon(result.metrics)}"
+    rows = [(name, *(number(values.get(name)) for values in parts.values())) for name in names]
+    return f"## Metrics\n\n{table(('metric', *parts), rows)}{_by_target(result.metrics)}{_by_horizon(result.metrics)}"
 
 
 def _folds(folds: CrossValidation | None) -> str:
@@ -131,21 +129,19 @@ def _folds(folds: CrossValidation | None) -> str:
     rows = [
         (
             one.name,
-            _count(one.rows["train"]),
-            _count(one.rows["validation"]),
-            _count(one.epochs_run),
-            _count(one.best_epoch),
-            *(_number(one.metrics.get(name)) for name in names),
+            counted(one.rows["train"]),
+            counted(one.rows["validation"]),
+            counted(one.epochs_run),
+            counted(one.best_epoch),
+            *(number(one.metrics.get(name)) for name in names),
         )
         for one in folds.folds
     ]
-    rows.append(("mean", "", "", "", "", *(_number(folds.mean[name]) for name in names)))
-    rows.append(
-        ("standard deviation", "", "", "", "", *(_number(folds.standard_deviation.get(name)) for name in names))
-    )
+    rows.append(("mean", "", "", "", "", *(number(folds.mean[name]) for name in names)))
+    rows.append(("standard deviation", "", "", "", "", *(number(folds.standard_deviation.get(name)) for name in names)))
     head = ("fold", "training rows", "validation rows", "epochs", "best epoch", *names)
     told = "Each fold's model was trained like the one that was kept, and judged on rows that it was not trained on."
-    return f"## Cross-validation\n\n{told}\n\n{_table(head, rows)}"
+    return f"## Cross-validation\n\n{told}\n\n{table(head, rows)}"
 
 
 def _by_target(metrics: Metrics) -> str:
@@ -154,8 +150,8 @@ def _by_target(metrics: Metrics) -> str:
         return ""
     values = metrics.by_target[part]
     names = list(next(iter(values.values())))
-    rows = [(target, *(_number(one.get(name)) for name in names)) for target, one in values.items()]
-    return f"\nBy target, on the {part} part:\n\n{_table(('target', *names), rows)}"
+    rows = [(target, *(number(one.get(name)) for name in names)) for target, one in values.items()]
+    return f"\nBy target, on the {part} part:\n\n{table(('target', *names), rows)}"
 
 
 def _by_horizon(metrics: Metrics) -> str:
@@ -167,9 +163,9 @@ def _by_horizon(metrics: Metrics) -> str:
     horizon = len(next(iter(values.values())))
     count = min(horizon, _MOST_STEPS)
     shown = [round(index * (horizon - 1) / max(1, count - 1)) for index in range(count)]
-    rows = [(target, *(_number(errors[step]) for step in shown)) for target, errors in values.items()]
+    rows = [(target, *(number(errors[step]) for step in shown)) for target, errors in values.items()]
     steps = [str(step + 1) for step in shown]
-    return f"\nThe mean absolute error by steps ahead, on the {part} part:\n\n{_table(('target', *steps), rows)}"
+    return f"\nThe mean absolute error by steps ahead, on the {part} part:\n\n{table(('target', *steps), rows)}"
 
 
 def _gates(result: RunResult) -> str:
@@ -179,15 +175,15 @@ def _gates(result: RunResult) -> str:
         (
             one.name,
             one.metric,
-            _number(one.value),
-            _number(one.min),
-            _number(one.max),
+            number(one.value),
+            number(one.min),
+            number(one.max),
             compared(one) or "-",
-            "passed" if one.passed else _Marked("**not passed**"),
+            "passed" if one.passed else Marked("**not passed**"),
         )
         for one in result.gates
     ]
-    return f"## Gates\n\n{_table(('gate', 'metric', 'value', 'min', 'max', 'compared', ''), rows)}"
+    return f"## Gates\n\n{table(('gate', 'metric', 'value', 'min', 'max', 'compared', ''), rows)}"
 
 
 def _confusion(result: RunResult, plot: bool) -> str:
@@ -197,7 +193,7 @@ def _confusion(result: RunResult, plot: bool) -> str:
         if not result.confusions:
             return ""
         return f"## Confusion on the test part\n\n{_most_confused(result.confusions, classes)}"
-    by_class = _table(("class", "test rows", "precision", "recall"), _by_class(matrix, classes))
+    by_class = table(("class", "test rows", "precision", "recall"), _by_class(matrix, classes))
     image = "\n![Confusion matrix](plots/confusion.png)\n" if plot else ""
     if len(matrix) > _MOST_CLASSES:
         wrong = sorted(
@@ -212,7 +208,7 @@ def _confusion(result: RunResult, plot: bool) -> str:
         told = _most_confused(wrong, classes)
     else:
         rows = [(name, *(str(count) for count in counts)) for name, counts in zip(classes, matrix, strict=True)]
-        told = _table(("actual \\ predicted", *classes), rows)
+        told = table(("actual \\ predicted", *classes), rows)
     return f"## Confusion on the test part\n\n{told}\n{by_class}{image}"
 
 
@@ -226,7 +222,7 @@ def _threads(count: int) -> str:
 
 
 def _most_confused(confusions: Sequence[Confusion], classes: Sequence[str]) -> str:
-    return _table(
+    return table(
         ("actual", "predicted", "rows"),
         [(classes[one.actual], classes[one.predicted], str(one.rows)) for one in confusions[:_MOST_CONFUSIONS]],
     )
@@ -237,8 +233,8 @@ def _by_class(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Iterab
         actual = sum(matrix[index])
         predicted = sum(row[index] for row in matrix)
         hits = matrix[index][index]
-        precision = _number(hits / predicted) if predicted else "-"
-        yield name, str(actual), precision, _number(hits / actual) if actual else "-"
+        precision = number(hits / predicted) if predicted else "-"
+        yield name, str(actual), precision, number(hits / actual) if actual else "-"
 
 
 def _training(result: RunResult, plot: bool) -> str:
@@ -255,10 +251,10 @@ def _training(result: RunResult, plot: bool) -> str:
     step = math.ceil(len(history) / 10)
     shown = [record for index, record in enumerate(reversed(history)) if index % step == 0][::-1]
     rows = [
-        (str(record.epoch), str(record.step), *(_number(getattr(record, part).get(name)) for part, name in columns))
+        (str(record.epoch), str(record.step), *(number(getattr(record, part).get(name)) for part, name in columns))
         for record in shown
     ]
-    return f"## Training\n\n{told}{image}{_table(('epoch', 'step', *(' '.join(c) for c in columns)), rows)}"
+    return f"## Training\n\n{told}{image}{table(('epoch', 'step', *(' '.join(c) for c in columns)), rows)}"
 
 
 def _data(data: DataSummary | None) -> str:
@@ -275,7 +271,7 @@ def _data(data: DataSummary | None) -> str:
     else:
         rows = []
     rows.append(("all rows", *(str(data.rows[part]) for part in _SPLITS)))
-    lines.append(_table(("class" if len(rows) > 1 else "", *_SPLITS), rows))
+    lines.append(table(("class" if len(rows) > 1 else "", *_SPLITS), rows))
     lines += _profile(data.profile)
     return "## Data\n\n" + "\n".join(lines).rstrip() + "\n"
 
@@ -292,12 +288,12 @@ def _serving(result: RunResult) -> str:
             "```sh\nheadway predict . rows.csv\n```",
         ]
     if export.problem is not None:
-        told.append(_text(f"{export.problem[:1].upper()}{export.problem[1:]}."))
+        told.append(plain(f"{export.problem[:1].upper()}{export.problem[1:]}."))
     if export.parity is not None and export.parity.holds:
         parity = export.parity
         told.append(
             f"On {parity.rows} rows of the source, which it was not fitted to, it differs from the trained model by at "
-            f"most {_number(parity.max_difference)}"
+            f"most {number(parity.max_difference)}"
             + (f"; both name the same class for {parity.agreement:.2%} of them." if _classes(result) else ".")
         )
     return "## Predict\n\n" + "\n\n".join(told) + "\n"
@@ -309,10 +305,10 @@ def _classes(result: RunResult) -> list[str] | None:
 
 def _profile(profile: Profile) -> list[str]:
     """Warnings first, then what each column was taken for, then what else was done."""
-    lines = [f"- **{_text(warning)}**" for warning in profile.warnings]
-    lines += [f"- {_text(note)}" for note in profile.notes]
+    lines = [f"- **{plain(warning)}**" for warning in profile.warnings]
+    lines += [f"- {plain(note)}" for note in profile.notes]
     if profile.columns:
-        lines += ["", "### Columns", "", summary(profile), "", _table(HEADINGS, map(cells, profile.columns))]
+        lines += ["", "### Columns", "", summary(profile), "", table(HEADINGS, map(cells, profile.columns))]
     return lines
 
 
@@ -363,8 +359,8 @@ def _weights(result: RunResult) -> str:
 def _files(result: RunResult) -> str:
     if not result.artifacts:
         return ""
-    rows = [(item.name, item.path, _count(item.size_bytes), _Marked(f"`{item.sha256}`")) for item in result.artifacts]
-    return f"## Files\n\n{_table(('what', 'path', 'bytes', 'sha256'), rows)}"
+    rows = [(item.name, item.path, counted(item.size_bytes), Marked(f"`{item.sha256}`")) for item in result.artifacts]
+    return f"## Files\n\n{table(('what', 'path', 'bytes', 'sha256'), rows)}"
 
 
 def _environment(result: RunResult) -> str:
@@ -380,32 +376,4 @@ def _environment(result: RunResult) -> str:
         )
         if version
     ]
-    return f"## Environment\n\n{', '.join(_text(part) for part in parts)}.\n" if parts else ""
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(_text(cell) for cell in line)} |\n" for line in lines)
-
-
-class _Marked(str):
-    """Text that is Markdown already."""
-
-    __slots__ = ()
-
-
-def _text(value: str) -> str:
-    """Free text on one line that can neither break a table nor bring in a link, an image, HTML or other marks, nor
-    steer a terminal that shows it."""
-    if isinstance(value, _Marked):
-        return value
-    text = _MARKS.sub(r"\\\g<0>", printable(" ".join(value.split())))
-    return _LINKS.sub(r"\1\\\2", text).replace("<", "&lt;")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _count(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+    return f"## Environment\n\n{', '.join(plain(part) for part in parts)}.\n" if parts else ""

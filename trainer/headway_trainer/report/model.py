@@ -11,11 +11,12 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from headway_api.base import StatusSection
-from headway_api.metrics import Task
+from headway_api.metrics import Better, Task
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export
+from headway_trainer.tuning.events import TrialState
 
 RESULT_VERSION = 1
 SCHEMA_ID = "https://headway.dev/schemas/result.schema.json"
@@ -100,7 +101,7 @@ class KeptModel(StatusSection):
     """The pass that they end; null where it is not known any more."""
     metric: str
     """The metric that chose it, as `split/name`."""
-    better: Literal["min", "max"]
+    better: Better
     """Whether the lowest or the highest value was chosen."""
     value: float | None = None
     """Its value; null where no epoch had a finite one, and the newest was kept."""
@@ -206,6 +207,57 @@ class CrossValidation(StatusSection):
     """The standard deviation (n - 1) of each metric over the folds; null where a fold has none."""
 
 
+class TrialResult(StatusSection):
+    """A trial of a search for better parameters."""
+
+    number: int
+    """Counted from 1, in the order in which trials began."""
+    parameters: dict[str, JsonValue]
+    """Its values, by the path of their field in spec; of conditional ones those that applied."""
+    state: TrialState
+    """`completed`: it had all its epochs. `stopped`: by the scheduler, a budget or stopWhen. `failed`: it has no value.
+    `running`: it has not ended."""
+    value: float | None = None
+    """The best value of the metric over its epochs; null for none."""
+    epochs: int = 0
+    """Epochs that it finished."""
+    seconds: float = 0.0
+    """For how long it ran, in the attempt that it ended in."""
+    cause: str | None = None
+    """Why it failed: `UserError`, `NotANumber` and so on."""
+    message: str | None = None
+    """A sentence for people."""
+
+
+class TuningResult(StatusSection):
+    """The search for better parameters: the model is that of its best trial."""
+
+    metric: str
+    """What was made better, as `part/name`."""
+    better: Better
+    """Whether smaller or larger values are."""
+    search: str
+    """How parameters were chosen: `tpe` and so on."""
+    scheduler: str = "none"
+    """What stopped trials early: `asha` and so on."""
+    ended: str
+    """Why no further trial was begun: a sentence."""
+    counts: dict[TrialState, int]
+    """The trials of each state."""
+    epochs: int
+    """Finished epochs of all trials together."""
+    seconds: float
+    """For how long trials ran, all together: of those side by side, each counts."""
+    best: int | None = None
+    """The number of the best trial; null where none has a value."""
+    importances: dict[str, float] = Field(default_factory=dict)
+    """By parameter, the share of the differences between the trials' values that it explains (fANOVA: Hutter et al.,
+    2014), the greatest first; none for a conditional parameter, or where there are too few trials to tell."""
+    trials: list[TrialResult]
+    """By number. Of more than 1000, or of very long values, some: those that were better than all before them, some
+    that failed, and the best. trials.jsonl has all."""
+
+
 class GateResult(StatusSection):
     """A gate, and how the model did at it."""
 
@@ -301,6 +353,8 @@ class RunResult(StatusSection):
     """How the model did at each gate of `spec.evaluation`."""
     cross_validation: CrossValidation | None = None
     """The folds of `data.split.folds`; null without them."""
+    tuning: TuningResult | None = None
+    """The trials of `spec.tuning`; null without it."""
     confusion_matrix: list[list[int]] | None = None
     """Test rows of one class (first index) predicted as another (second index), in the order of data.classes; null for
     more than 200 classes."""

@@ -1,0 +1,109 @@
+"""The trials of a search as the result tells of them: counted, and as many of them as a file for people bears. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
+
+from headway_api.metrics import Better
+from headway_api.tuning import Tuning
+from headway_trainer.report.model import TrialResult, TuningResult
+from headway_trainer.tuning.events import TrialState
+
+MOST_TRIALS = 1000
+"""Trials that a result holds."""
+MOST_BYTES = 4 << 20
+"""What they take as JSON at most, but for the best one, which is always there."""
+_STATES: tuple[TrialState, ...] = get_args(TrialState)
+_MOST_IMPROVEMENTS = 500
+_MOST_FAILED = 50
+_MOST_MESSAGE = 500
+"""Characters of a sentence that a result holds."""
+
+
+def tuning_result(
+    tuning: Tuning,
+    metric: str,
+    trials: Sequence[TrialResult],
+    *,
+    best: int | None,
+    ended: str,
+    importances: Mapping[str, float] | None = None,
+) -> TuningResult:
+    """What the result says of a search.
+
+    metric: as `part/name`. trials: all of them. best: the number of the best one. ended: why no further trial was
+    begun. importances: by parameter, from 0 to 1.
+    """
+    better = tuning.better(metric)
+    ordered = sorted(trials, key=lambda one: one.number)
+    counts = {state: sum(one.state == state for one in ordered) for state in _STATES}
+    return TuningResult(
+        metric=metric,
+        better=better,
+        search=tuning.search.name,
+        scheduler=tuning.scheduler.name,
+        ended=ended[:_MOST_MESSAGE],
+        counts={state: count for state, count in counts.items() if count},
+        epochs=sum(one.epochs for one in ordered),
+        seconds=round(sum(one.seconds for one in ordered), 3),
+        best=best,
+        importances=dict(sorted((importances or {}).items(), key=lambda one: -one[1])),
+        trials=bounded([_cut(one) for one in ordered], better, best),
+    )
+
+
+def improvements(trials: Iterable[TrialResult], better: Better) -> list[TrialResult]:
+    """The trials that were better than all before them, by number."""
+    found: list[TrialResult] = []
+    for one in trials:
+        if one.value is not None and (not found or _rank(one, better) < _rank(found[-1], better)):
+            found.append(one)
+    return found
+
+
+def best_first(trials: Iterable[TrialResult], better: Better) -> list[TrialResult]:
+    """The trials that have a value, the best first; of equal ones the earlier."""
+    return sorted((one for one in trials if one.value is not None), key=lambda one: (_rank(one, better), one.number))
+
+
+def bounded(
+    trials: Sequence[TrialResult],
+    better: Better,
+    best: int | None,
+    *,
+    most: int = MOST_TRIALS,
+    most_bytes: int = MOST_BYTES,
+) -> list[TrialResult]:
+    """At most so many of the trials, by number, in at most so many bytes of JSON.
+
+    First the best, then the newest of those that were better than all before them, some that failed, and the others
+    from the best on.
+    """
+    chosen = [one for one in trials if one.number == best]
+    chosen += improvements(trials, better)[-_MOST_IMPROVEMENTS:]
+    chosen += [one for one in trials if one.state == "failed"][:_MOST_FAILED]
+    chosen += best_first(trials, better)
+    chosen += trials
+    kept: dict[int, TrialResult] = {}
+    size = 0
+    for one in {one.number: one for one in chosen}.values():
+        size += len(one.model_dump_json())
+        if len(kept) == most or (kept and size > most_bytes):
+            break
+        kept[one.number] = one
+    return [kept[number] for number in sorted(kept)]
+
+
+def _rank(trial: TrialResult, better: Better) -> float:
+    """The smaller, the better."""
+    if trial.value is None:
+        return math.inf
+    return trial.value if better == "min" else -trial.value
+
+
+def _cut(trial: TrialResult) -> TrialResult:
+    if trial.message is None or len(trial.message) <= _MOST_MESSAGE:
+        return trial
+    return trial.model_copy(update={"message": f"{trial.message[: _MOST_MESSAGE - 1]}…"})

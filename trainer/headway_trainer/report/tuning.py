@@ -1,0 +1,140 @@
+"""The report's section on a search for better parameters. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import get_args
+
+from pydantic import JsonValue
+
+from headway_trainer.report.marks import counted, number, table
+from headway_trainer.report.model import TrialResult, TuningResult
+from headway_trainer.report.trials import best_first
+from headway_trainer.tuning.events import TrialState
+
+_MOST_ROWS = 20
+"""Trials in the table; trials.jsonl has all."""
+_MOST_FAILED = 10
+_MOST_COLUMNS = 8
+"""Parameters in the table of trials."""
+_MOST_SIGNS = 40
+"""Characters of a value, where many stand beside each other."""
+_MOST_WORDS = 300
+"""Characters of a failed trial's sentence."""
+_STATES: tuple[TrialState, ...] = get_args(TrialState)
+_IMPORTANCE = (
+    "Importance is the share of the differences between the trials' values that a parameter explains by itself, "
+    "by fANOVA."
+)
+_BETTER = {"min": "lower", "max": "higher"}
+
+
+def tuning_section(result: TuningResult | None, plots: Sequence[tuple[str, str]] = ()) -> str:
+    """The section; empty without a search. plots: each with its title and its path, relative to the page."""
+    if result is None:
+        return ""
+    images = "".join(f"\n![{title}]({path})\n" for title, path in plots)
+    told = [_summary(result), images, _best(result), _trials(result), _failed(result)]
+    return "## Tuning\n\n" + "".join(told)
+
+
+def counts_told(result: TuningResult) -> str:
+    """How many trials there are, and of which state: `30: 4 completed, 25 stopped, 1 failed`."""
+    states = [f"{result.counts[state]:,} {state}" for state in _STATES if result.counts.get(state)]
+    return f"{sum(result.counts.values()):,}{': ' if states else ''}{', '.join(states)}"
+
+
+def value_told(value: JsonValue, most: int = _MOST_SIGNS) -> str:
+    """A parameter's value: numbers with six digits, all else as JSON has it, cut to `most` characters."""
+    if isinstance(value, str):
+        told = value
+    elif isinstance(value, float):
+        told = f"{value:.6g}"
+    else:
+        told = json.dumps(value, ensure_ascii=False)
+    return told if len(told) <= most else f"{told[: most - 1]}…"
+
+
+def parameter_names(result: TuningResult) -> list[str]:
+    """All parameters: those of which it is known how much they matter first, then as they come in the trials."""
+    names = [*result.importances, *(name for one in result.trials for name in one.parameters)]
+    return list(dict.fromkeys(names))
+
+
+def best_trial(result: TuningResult) -> TrialResult | None:
+    """The best trial; none where none has a value."""
+    return next((one for one in result.trials if one.number == result.best), None)
+
+
+def _summary(result: TuningResult) -> str:
+    best = best_trial(result)
+    rows = [
+        ("metric", f"{result.metric}, {_BETTER[result.better]} is better"),
+        *([("best", f"{number(best.value)}, trial {best.number}")] if best is not None else []),
+        ("trials", counts_told(result)),
+        ("search", result.search),
+        ("scheduler", result.scheduler),
+        ("epochs of all trials", counted(result.epochs)),
+        ("seconds of all trials", f"{result.seconds:,.1f}"),
+        ("ended", result.ended),
+    ]
+    return table(("", ""), rows)
+
+
+def _best(result: TuningResult) -> str:
+    best = best_trial(result)
+    if best is None:
+        return "\nNo trial has a value, so there is no best one.\n"
+    names = [name for name in parameter_names(result) if name in best.parameters]
+    rows = [(name, value_told(best.parameters[name]), _share(result.importances.get(name))) for name in names]
+    title = "\n### The best trial's parameters\n\n"
+    if not result.importances:
+        return title + table(("parameter", "best value"), [row[:2] for row in rows])
+    return f"{title}{table(('parameter', 'best value', 'importance'), rows)}\n{_IMPORTANCE}\n"
+
+
+def _trials(result: TuningResult) -> str:
+    ranked = best_first(result.trials, result.better)
+    if not ranked:
+        return ""
+    names = parameter_names(result)
+    columns = names[:_MOST_COLUMNS]
+    rows = [
+        (
+            str(one.number),
+            one.state,
+            number(one.value),
+            counted(one.epochs),
+            f"{one.seconds:.1f}",
+            *(value_told(one.parameters[name]) if name in one.parameters else "" for name in columns),
+        )
+        for one in ranked[:_MOST_ROWS]
+    ]
+    total = result.counts.get("completed", 0) + result.counts.get("stopped", 0)
+    left = [_more(len(names) - len(columns), "parameter")] if len(names) > len(columns) else []
+    left += [_more(total - len(rows), "trial")] if total > len(rows) else []
+    more = f"\n`trials.jsonl` has {' and '.join(left)}.\n" if left else ""
+    head = ("trial", "state", result.metric, "epochs", "seconds", *columns)
+    return f"\n### Trials, the best first\n\n{table(head, rows)}{more}"
+
+
+def _failed(result: TuningResult) -> str:
+    failed = [one for one in result.trials if one.state == "failed"]
+    if not failed:
+        return ""
+    rows = [
+        (str(one.number), value_told(one.cause or "-"), value_told(one.message or "-", _MOST_WORDS))
+        for one in failed[:_MOST_FAILED]
+    ]
+    more = result.counts.get("failed", 0) - len(rows)
+    left = f"\n`trials.jsonl` has {more:,} more that failed.\n" if more > 0 else ""
+    return f"\n### Trials that failed\n\n{table(('trial', 'cause', 'message'), rows)}{left}"
+
+
+def _more(count: int, what: str) -> str:
+    return f"{count:,} more {what}{'' if count == 1 else 's'}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
