@@ -366,7 +366,17 @@ _CONTRADICTIONS: _Rows = [
     ("metrics without end", {"spec.evaluation.metrics": ["accuracy"] * 1000}, "spec.evaluation.metrics"),
 ]
 
+
+def _tuned(path: str, *, spec: Mapping[str, Any] | None = None, **tuning: Any) -> dict[str, Any]:
+    """Changes for trials with a parameter at a path, other sections of tuning, and other changes of the spec."""
+    values = tuning.pop("values", {"choice": [1, 2]})
+    return {"spec.tuning": {"parameters": {path: values}, **tuning}, **(spec or {})}
+
+
+_LR, _TUNED = "training.optimizer.lr", "spec.tuning.parameters"
+
 _CODE: _Rows = [
+    ("trials of one's own function", _tuned(_LR), "spec.tuning"),
     ("an empty code section", {"spec.code": {}}, "spec.code"),
     ("two kinds of code", {"spec.code.configMap": {"name": "code"}}, "spec.code"),
     ("a local repository", {"spec.code.git.url": "/srv/code.git"}, "spec.code.git.url"),
@@ -380,6 +390,31 @@ _CODE: _Rows = [
     ("an entrypoint beyond ASCII", {"spec.training.entrypoint": "träin:main"}, "spec.training.entrypoint"),
     ("an endless entrypoint", {"spec.training.entrypoint": f"train:{MEGABYTE}"}, "spec.training.entrypoint"),
     ("arguments that are a list", {"spec.training.arguments": [1, 2]}, "spec.training.arguments"),
+]
+
+_TUNING: _Rows = [
+    ("tuning of the split", _tuned("data.split.train"), _TUNED),
+    ("a parameter in two forms", _tuned(_LR, values={"choice": [1], "uniform": {"min": 1, "max": 2}}), _TUNED),
+    ("a parameter with conditions alone", _tuned(_LR, values={"when": {"model.name": ["mlp"]}}), _TUNED),
+    ("a range upside down", _tuned(_LR, values={"uniform": {"min": 2, "max": 1}}), "uniform.min"),
+    ("a range of one number", _tuned("training.epochs", values={"int": {"min": 5, "max": 5}}), "int.min"),
+    ("a step too far", _tuned("training.epochs", values={"int": {"min": 5, "max": 9, "step": 5}}), "int.step"),
+    ("a logarithm of nothing", _tuned(_LR, values={"logUniform": {"min": 0, "max": 1}}), "logUniform.min"),
+    ("values without any", _tuned(_LR, values={"choice": []}), _TUNED),
+    ("a grid of a range", _tuned(_LR, values={"uniform": {"min": 1, "max": 2}}, search={"name": "grid"}), _TUNED),
+    ("a grid that is drawn", _tuned(_LR, values={"grid": [1, 2]}, search={"name": "random"}), _TUNED),
+    ("a start of random", _tuned(_LR, search={"name": "random", "startupTrials": 5}), "search.startupTrials"),
+    ("grace of nobody", _tuned(_LR, scheduler={"graceEpochs": 5}), "scheduler.graceEpochs"),
+    (
+        "a reduction of the median",
+        _tuned(_LR, scheduler={"name": "median", "reductionFactor": 4}),
+        "scheduler.reductionFactor",
+    ),
+    ("trials of more workers than there are", _tuned(_LR, workersPerTrial=3), "spec.tuning"),
+    ("trials beside folds", _tuned(_LR, spec={"spec.data.split.folds": 3}), "spec.tuning"),
+    ("an unknown searcher", _tuned(_LR, search={"name": "hyperopt"}), "spec.tuning.search.name"),
+    ("no trials", _tuned(_LR, trials=0), "spec.tuning.trials"),
+    ("no parameters", {"spec.tuning": {"parameters": {}}}, "spec.tuning.parameters"),
 ]
 
 _BEYOND_SCHEMA: _Rows = [
@@ -477,7 +512,7 @@ def _all() -> Iterator[Mutation]:
         yield _from_document(f"name of {len(name)}: {name[:20]!r}", document, "metadata.name")
     for path in _MISSING:
         yield _from_document(f"missing {path}", changed({path: ABSENT}), path)
-    for name, changes, field in (*_CONTRADICTIONS, *_LABELS):
+    for name, changes, field in (*_CONTRADICTIONS, *_LABELS, *_TUNING):
         yield _from_document(name, changed(changes), field)
     for name, changes, field in _CODE:
         yield _from_document(name, changed(changes, USER_CODE), field)

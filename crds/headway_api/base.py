@@ -41,8 +41,9 @@ class Rule:
     holds: Callable[[Any], bool]
     """The same rule over the pydantic model; always true for rules about changes, which only the API server judges.
 
-    It may raise a PydanticCustomError of type `rule` in place of False, where the sentence depends on the values; its
-    context has `reason`, and where another model judged a part of the section, `field` and that model's `errors`.
+    It may raise a PydanticCustomError of type `rule` in place of False, where the sentence or its place depends on the
+    values; its context has `reason`, maybe the `path` that it is about, and where another model judged a part of the
+    section, `field` and that model's `errors`.
     """
     field: str | None = None
     """The camelCase field that the message is about, where there is a single one."""
@@ -125,7 +126,8 @@ def _broken(rule: Rule, section: Section) -> list[BrokenRule]:
     except PydanticCustomError as error:
         context = error.context or {}
         field = context.get("field", rule.field)
-        return [BrokenRule(error.message(), (field,) if field else (), tuple(context.get("errors", ())))]
+        path = context.get("path", (field,) if field else ())
+        return [BrokenRule(error.message(), tuple(path), tuple(context.get("errors", ())))]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from headway_api.pods import Head, Workers
 from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
 from headway_api.training import Training
+from headway_api.tuning import Tuning
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_MAX_LENGTH = 38
@@ -185,6 +186,27 @@ class TrainingJobSpec(Section):
             holds=lambda spec: _own_loop(spec) or _a_process_for_each_gpu(spec.workers),
             field="workers",
         ),
+        Rule(
+            cel=f"!has(self.tuning) || !({_OWN_LOOP})",
+            message="trials are trained by the built-in loop, and training.entrypoint takes its place: take one of the"
+            " two out",
+            holds=lambda spec: spec.tuning is None or not _own_loop(spec),
+            field="tuning",
+        ),
+        Rule(
+            cel="!has(self.tuning) || !has(self.data) || !has(self.data.split.folds)",
+            message="trials are compared by the validation part, and data.split.folds divides it anew: take tuning out,"
+            " or data.split.folds",
+            holds=lambda spec: spec.tuning is None or spec.data is None or spec.data.split.folds is None,
+            field="tuning",
+        ),
+        Rule(
+            cel="!has(self.tuning) || self.tuning.workersPerTrial <= self.workers.replicas",
+            message="tuning.workersPerTrial is above workers.replicas, so no trial could ever begin: lower it, or raise"
+            " workers.replicas",
+            holds=lambda spec: spec.tuning is None or spec.tuning.workers_per_trial <= spec.workers.replicas,
+            field="tuning",
+        ),
     )
     checks = consistency.CHECKS
 
@@ -198,6 +220,8 @@ class TrainingJobSpec(Section):
     """The model."""
     training: Training | None = None
     """The training stage; its defaults if absent."""
+    tuning: Tuning | None = None
+    """Trials with other values of some fields, of which the best one's model is kept; none if absent."""
     evaluation: Evaluation = Evaluation()
     """The final evaluation."""
     export: Export = Export()

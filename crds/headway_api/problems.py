@@ -195,7 +195,7 @@ def _sentence(error: Any, path: Path, schema: schemas.Schema) -> str:
     """The project's sentence for one of pydantic's errors."""
     kind, value = error["type"], error["input"]
     node = schemas.at(schema, path) or {}
-    if error["loc"] and error["loc"][-1] == "[key]":
+    if error["loc"] and error["loc"][-1] == "[key]" and kind != "form":
         return f"{shown(path[-1])} is not allowed as a key"
     if kind in _SENTENCES:
         context = {**error.get("ctx", {}), "msg": error["msg"], "form": node.get("patternErrorMessage", error["msg"])}

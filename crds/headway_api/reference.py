@@ -124,6 +124,8 @@ def _section(path: str, node: Schema) -> Iterator[str]:
 def _type(node: Schema) -> str:
     if "x-kubernetes-int-or-string" in node:
         return "quantity"
+    if "type" not in node:
+        return "value"
     if "enum" in node:
         return " \\| ".join(f"`{value}`" for value in node["enum"])
     if node["type"] == "array":
@@ -135,6 +137,8 @@ def _type(node: Schema) -> str:
 
 def _many(node: Schema) -> str:
     plural = {"string": "strings", "object": "mappings"}
+    if "type" not in node:
+        return "values"
     return _type(node) if "enum" in node else plural.get(node["type"], _type(node))
 
 

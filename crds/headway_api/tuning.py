@@ -2,74 +2,134 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from headway_api import metrics
-from headway_api.base import Rule, Section, exactly_one, formed
+from headway_api.base import FREE_FORM_BYTES, Preserved, Rule, Section
 from headway_api.metrics import Better
 from headway_api.training import MetricName
+from headway_api.wording import noun, shown
 
-Number = int | float
-Scalar = bool | int | float | Annotated[str, Field(max_length=256)]
-MAX_PARAMETERS, MAX_CHOICES, MAX_TRIALS = 64, 256, 10_000
-Path = Annotated[
-    str,
-    formed(
-        r"^[a-z][A-Za-z0-9]*(\.[A-Za-z_][A-Za-z0-9_]*){1,7}$",
-        "must be the path of a field in spec, for example training.optimizer.lr",
-        max_length=128,
-    ),
-]
-"""A field of `spec` by its path."""
+MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 1024, 10_000
+MAX_ITEMS, MAX_TEXT = 64, 256
+"""What a value may hold: the items of a list, the characters of a text."""
+TUNED = ("model", "training")
+"""The sections whose fields trials may change: those of the others change what trials are compared by."""
+_PATH = re.compile(r"[a-z][A-Za-z0-9]*(\.[A-Za-z_][A-Za-z0-9_]*){1,7}")
+_PATH_LENGTH = 128
+_PATH_FORM = "must be the path of a field in spec, for example training.optimizer.lr"
+
+
+def _is_a_path(path: str) -> str:
+    if len(path) > _PATH_LENGTH or _PATH.fullmatch(path) is None:
+        raise PydanticCustomError("form", "{must}", {"must": _PATH_FORM})
+    return path
+
+
+Path = Annotated[str, AfterValidator(_is_a_path)]
+"""A field of `spec` by its path, of at most 128 characters."""
+
+
+def _refusal(value: JsonValue) -> str | None:
+    if value is None or isinstance(value, dict):
+        what = "null" if value is None else noun(value)
+        return f"{what} is no value of a parameter: write a number, a text, true, false, or a list of these"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{shown(value)} is not allowed: write a finite number"
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return f"{shown(value)} is too long: at most {MAX_TEXT} characters are allowed"
+    return None
+
+
+def _of_a_parameter(value: JsonValue) -> JsonValue:
+    refusal = None
+    if not isinstance(value, list):
+        refusal = _refusal(value)
+    elif len(value) > MAX_ITEMS:
+        refusal = f"has {len(value)} items: at most {MAX_ITEMS} are allowed"
+    elif any(isinstance(item, list) for item in value):
+        refusal = "holds a list in a list: write one list of numbers, texts, true or false"
+    else:
+        refusal = next((said for item in value if (said := _refusal(item)) is not None), None)
+    if refusal is not None:
+        raise PydanticCustomError("sentence", "{said}", {"said": refusal})
+    return value
+
+
+def _once_each(values: list[JsonValue]) -> list[JsonValue]:
+    for text, times in Counter(json.dumps(value) for value in values).items():
+        if times > 1:
+            said = f"has {text[:64]} {times} times: write each value once"
+            raise PydanticCustomError("sentence", "{said}", {"said": said})
+    return values
+
+
+Value = Annotated[JsonValue, AfterValidator(_of_a_parameter), Field(json_schema_extra=Preserved)]
+"""What a field may be given: a number, a text, a boolean, or a list of them."""
+Values = Annotated[list[Value], Field(min_length=1, max_length=MAX_CHOICES), AfterValidator(_once_each)]
+
+
+def _min_below_max() -> Rule:
+    return Rule(
+        cel="self.min < self.max",
+        message="min must be below max: correct one of the two",
+        holds=lambda bounds: bounds.min < bounds.max,
+        field="min",
+    )
 
 
 class FloatRange(Section):
     """Real numbers from `min` to `max`, both included."""
 
-    rules = (
-        Rule(
-            cel="dyn(self.min) < dyn(self.max)",
-            message="min must be below max",
-            holds=lambda bounds: bounds.min < bounds.max,
-            field="min",
-        ),
-    )
+    rules = (_min_below_max(),)
 
-    min: Number
+    min: float
     """The least value."""
-    max: Number
+    max: float
     """The greatest value."""
 
 
 class LogRange(FloatRange):
     """Positive real numbers from `min` to `max`, drawn evenly over their logarithm."""
 
-    min: Annotated[Number, Field(gt=0)]
+    min: Annotated[float, Field(gt=0.0)]
     """The least value."""
+
+
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class IntRange(Section):
     """Whole numbers from `min` to `max`, both included."""
 
-    rules = (
-        Rule(
-            cel="self.min < self.max",
-            message="min must be below max",
-            holds=lambda bounds: bounds.min < bounds.max,
-            field="min",
-        ),
-    )
+    rules: ClassVar[tuple[Rule, ...]] = (_min_below_max(),)
 
-    min: Annotated[int, Field(ge=-(2**53), le=2**53)]
+    min: Whole
     """The least value."""
-    max: Annotated[int, Field(ge=-(2**53), le=2**53)]
+    max: Whole
     """The greatest value."""
 
 
 class SteppedRange(IntRange):
     """Whole numbers `min`, `min + step`, ... up to `max`."""
+
+    rules = (
+        *IntRange.rules,
+        Rule(
+            cel="self.min >= self.max || self.step <= self.max - self.min",
+            message="step is greater than max - min, so that min is the only value: write a smaller step",
+            holds=lambda bounds: bounds.min >= bounds.max or bounds.step <= bounds.max - bounds.min,
+            field="step",
+        ),
+    )
 
     step: Annotated[int, Field(ge=1, le=2**53)] = 1
     """The distance between two values."""
@@ -82,13 +142,22 @@ class LogIntRange(IntRange):
     """The least value."""
 
 
-Values = Annotated[list[Scalar | list[Scalar]], Field(min_length=1, max_length=MAX_CHOICES)]
+FORMS = ("uniform", "logUniform", "int", "logInt", "choice", "grid")
+RANGES = FORMS[:4]
+_FIELDS = dict(zip(FORMS, ("uniform", "log_uniform", "int_", "log_int", "choice", "grid"), strict=True))
 
 
 class Parameter(Section):
     """The values of one field: exactly one of these forms."""
 
-    rules = (exactly_one("uniform", "logUniform", "int", "logInt", "choice", "grid", of="the forms of values"),)
+    rules = (
+        Rule(
+            # In CEL the lists cannot be seen, as their items have no type; how many fields there are can be.
+            cel="dyn(self).size() == (has(dyn(self).when) ? 2 : 1)",
+            message=f"set exactly one of {', '.join(FORMS)}: they are the forms of a parameter's values",
+            holds=lambda one: sum(getattr(one, name) is not None for name in _FIELDS.values()) == 1,
+        ),
+    )
 
     uniform: FloatRange | None = None
     """Real numbers, evenly."""
@@ -102,20 +171,45 @@ class Parameter(Section):
     """One of these values, which have no order."""
     grid: Values | None = None
     """Each of these values, in this order: for `search.name: grid`."""
-    when: dict[Path, Annotated[list[Scalar], Field(min_length=1, max_length=MAX_CHOICES)]] = Field(
-        default_factory=dict, max_length=8
-    )
+    when: dict[Path, Values] = Field(default_factory=dict, max_length=8)
     """Only where these other parameters have one of these values: `{training.optimizer.name: [sgd]}`."""
+
+    @property
+    def range(self) -> FloatRange | IntRange | None:
+        """The bounds, where the values are numbers between two."""
+        return self.uniform or self.log_uniform or self.int_ or self.log_int
+
+    @property
+    def listed(self) -> list[JsonValue] | None:
+        """The values, where they are written one by one."""
+        return self.choice if self.choice is not None else self.grid
+
+
+_LEARNING = ("tpe", "gp")
+_STARTUP_TRIALS = 10
 
 
 class Search(Section):
     """How the parameters of the next trial are chosen."""
 
+    rules = (
+        Rule(
+            cel=f"self.name in {list(_LEARNING)} || self.startupTrials == {_STARTUP_TRIALS}",
+            message=f"startupTrials is for {' and '.join(_LEARNING)}: take it out, or write another name",
+            holds=lambda search: search.name in _LEARNING or search.startup_trials == _STARTUP_TRIALS,
+            field="startupTrials",
+        ),
+    )
+
     name: Literal["grid", "random", "tpe", "gp", "cmaes"] = "tpe"
     """`grid`: all combinations of `grid` and `choice` values. `random`: drawn. `tpe`: Tree-structured Parzen Estimator
     (Bergstra et al., 2011). `gp`: Gaussian process. `cmaes`: CMA-ES (Hansen, 2016), for numbers alone."""
-    startup_trials: Annotated[int, Field(ge=1, le=1000)] = 10
+    startup_trials: Annotated[int, Field(ge=1, le=1000)] = _STARTUP_TRIALS
     """Trials that `tpe` and `gp` draw at random before they learn from what is known."""
+
+
+_HALVING = ("asha", "hyperband")
+_GRACE_EPOCHS, _REDUCTION_FACTOR = 1, 3
 
 
 class Scheduler(Section):
@@ -123,10 +217,16 @@ class Scheduler(Section):
 
     rules = (
         Rule(
-            cel="self.name != 'none' || (self.graceEpochs == 1 && self.reductionFactor == 3)",
-            message="graceEpochs and reductionFactor are for a scheduler: set name, or take them out",
-            holds=lambda one: one.name != "none" or (one.grace_epochs == 1 and one.reduction_factor == 3),  # noqa: PLR2004
-            field="name",
+            cel=f"self.name != 'none' || self.graceEpochs == {_GRACE_EPOCHS}",
+            message="graceEpochs is of a scheduler, and name is none: set name, or take graceEpochs out",
+            holds=lambda one: one.name != "none" or one.grace_epochs == _GRACE_EPOCHS,
+            field="graceEpochs",
+        ),
+        Rule(
+            cel=f"self.name in {list(_HALVING)} || self.reductionFactor == {_REDUCTION_FACTOR}",
+            message=f"reductionFactor is for {' and '.join(_HALVING)}: set name to one of them, or take it out",
+            holds=lambda one: one.name in _HALVING or one.reduction_factor == _REDUCTION_FACTOR,
+            field="reductionFactor",
         ),
     )
 
@@ -136,9 +236,9 @@ class Scheduler(Section):
     `asha`: asynchronous successive halving (Li et al., 2020). `hyperband`: several of it, with other grace epochs each
     (Li et al., 2018).
     """
-    grace_epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    grace_epochs: Annotated[int, Field(ge=1, le=1_000_000)] = _GRACE_EPOCHS
     """No trial is stopped before so many epochs."""
-    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = _REDUCTION_FACTOR
     """Of `asha` and `hyperband`: about one trial in so many goes on from each rung to the next.
 
     The next rung is so many times as many epochs.
@@ -163,13 +263,82 @@ class StopWhen(Section):
     """So many trials in a row have ended without a better value than the best before."""
 
 
+_PATHS = "parameters are fields of model and training, as training.optimizer.lr is: take out what is neither"
+_GRID = "a grid has values that are written one by one: write grid or choice, or another search.name"
+_NO_GRID = "grid is for search.name grid: write choice, or set search.name to grid"
+
+
+def _fields_of_trials(tuning: Tuning) -> bool:
+    for path in tuning.parameters:
+        if path.split(".")[0] not in TUNED:
+            raise PydanticCustomError("rule", "{reason}", {"reason": _PATHS, "path": ("parameters", path)})
+    return True
+
+
+def _no_form(forms: tuple[str, ...], reason: str) -> Callable[[Tuning], bool]:
+    def holds(tuning: Tuning) -> bool:
+        for path, parameter in tuning.parameters.items():
+            form = next((form for form in forms if getattr(parameter, _FIELDS[form]) is not None), None)
+            if form is not None:
+                raise PydanticCustomError("rule", "{reason}", {"reason": reason, "path": ("parameters", path, form)})
+        return True
+
+    return holds
+
+
+_only_lists = _no_form(RANGES, _GRID)
+_no_grid = _no_form(("grid",), _NO_GRID)
+
+
+def _of_bearable_size(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    count = sum(len(one.listed or ()) for one in parameters.values())
+    size = len(json.dumps({path: one.model_dump(by_alias=True, exclude_none=True) for path, one in parameters.items()}))
+    for many, most, unit in ((count, MAX_VALUES, "values"), (size, FREE_FORM_BYTES, "bytes as JSON")):
+        if many > most:
+            said = (
+                f"have {many} {unit} together: at most {most} are allowed; write fewer, or a range in place of choice"
+            )
+            raise PydanticCustomError("sentence", "{said}", {"said": said})
+    return parameters
+
+
 class Tuning(Section):
     """Trials of the job with other values of some fields; the model of the best one is kept."""
 
-    parameters: Annotated[dict[Path, Parameter], Field(min_length=1, max_length=MAX_PARAMETERS)]
+    rules = (
+        Rule(
+            cel="self.parameters.all(path, path.startsWith('model.') || path.startsWith('training.'))",
+            message=_PATHS,
+            holds=_fields_of_trials,
+            field="parameters",
+        ),
+        Rule(
+            cel="self.search.name != 'grid' || self.parameters.all(path, !has(self.parameters[path].uniform) &&"
+            " !has(self.parameters[path].logUniform) && !has(self.parameters[path].int) &&"
+            " !has(self.parameters[path].logInt))",
+            message=_GRID,
+            holds=lambda tuning: tuning.search.name != "grid" or _only_lists(tuning),
+            field="parameters",
+        ),
+        Rule(
+            cel="self.search.name == 'grid' || self.parameters.all(path, !has(dyn(self.parameters[path]).grid))",
+            message=_NO_GRID,
+            holds=lambda tuning: tuning.search.name == "grid" or _no_grid(tuning),
+            field="parameters",
+        ),
+    )
+
+    parameters: Annotated[
+        dict[Path, Parameter],
+        Field(min_length=1, max_length=MAX_PARAMETERS),
+        AfterValidator(_of_bearable_size),
+    ]
     """By the path of a field under `model` or `training`: the values to try."""
     metric: MetricName | None = None
-    """What is made better, a metric of the validation part; `training.checkpoint.metric` if absent."""
+    """What is made better, a metric of the validation part; `training.checkpoint.metric` if absent.
+
+    The checkpoint that is kept of a trial goes by it, too.
+    """
     mode: Better | None = None
     """Whether smaller or larger is better; as the metric has it, if absent."""
     search: Search = Search()

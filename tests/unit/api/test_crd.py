@@ -83,7 +83,8 @@ def test_each_field_has_a_description() -> None:
 def test_the_schema_is_structural() -> None:
     for _, path, node in ALL:
         assert not [key for key in FORBIDDEN if key in node], path
-        assert ("type" in node) != ("x-kubernetes-int-or-string" in node), path
+        untyped = "x-kubernetes-int-or-string" in node or set(node) == {"x-kubernetes-preserve-unknown-fields"}
+        assert ("type" in node) != untyped, path
         assert "additionalProperties" not in node or "properties" not in node, path
         for key in ("exclusiveMinimum", "exclusiveMaximum"):
             assert isinstance(node.get(key, False), bool), path
@@ -126,7 +127,7 @@ def test_no_pattern_means_other_things_to_go_than_to_python() -> None:
 
 def test_lists_are_maps_or_sets_or_hold_plain_values() -> None:
     for _, path, node in ALL:
-        if node.get("type") == "array" and node["items"]["type"] == "object":
+        if node.get("type") == "array" and node["items"].get("type") == "object":
             (key,) = node["x-kubernetes-list-map-keys"]
             assert key in node["items"]["required"], path
 
@@ -145,7 +146,7 @@ def test_a_pod_template_is_not_written_out() -> None:
         "metadata": True,
         "spec": True,
     }
-    assert len(text(TRAINING_JOB)) < 110_000
+    assert len(text(TRAINING_JOB)) < 125_000
 
 
 def test_each_field_of_the_spec_may_change_once_a_job_has_begun_or_has_a_rule_against_it() -> None:

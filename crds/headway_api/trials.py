@@ -1,0 +1,165 @@
+"""The trials of `spec.tuning`: which values they may have together, and what the spec of one is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from headway_api import problems
+from headway_api.model import MODELS
+from headway_api.problems import Problem
+from headway_api.wording import SHOWN, noun, printable, shown
+
+if TYPE_CHECKING:
+    from headway_api.job import TrainingJobSpec
+    from headway_api.tuning import Parameter, Tuning
+
+DEFAULT_TRIALS = 20
+_MOST = 20
+
+
+class ParameterError(ValueError):
+    """A value that the spec refuses: in itself, or beside the others."""
+
+    def __init__(self, parameters: Mapping[str, JsonValue], problem: Problem) -> None:
+        self.parameter = concerned(parameters, problem)
+        """The path of the parameter that it is most about."""
+        self.value = parameters[self.parameter]
+        """Its value."""
+        self.problem = problem
+        """What is wrong, with the path below `spec`."""
+        if problem.path == tuple(self.parameter.split("."))[: len(problem.path)]:
+            said = problem.message
+        else:
+            said = f"{told(self.value)} is refused: {problem}"
+        super().__init__(f"{self.parameter}: {said}")
+
+
+def told(value: JsonValue) -> str:
+    """A value for a message: of a list what it holds, too, cut like any other text."""
+    if not isinstance(value, list):
+        return shown(value)
+    text = printable(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(value)} items)"
+
+
+def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
+    """The paths by name, each after those that its `when` names: an API server keeps no order of a mapping's keys.
+
+    Of conditions that go round in a circle, one is left out: the spec's checks refuse them.
+    """
+    found: dict[str, None] = {}
+
+    def add(path: str, above: tuple[str, ...]) -> None:
+        for other in sorted(parameters[path].when):
+            if other in parameters and other not in above:
+                add(other, (*above, other))
+        found.setdefault(path)
+
+    for path in sorted(parameters):
+        add(path, (path,))
+    return list(found)
+
+
+def applies(parameter: Parameter, chosen: Mapping[str, JsonValue]) -> bool:
+    """Whether a parameter has a value beside those that were chosen for the parameters before it."""
+    return all(
+        path in chosen and any(same(chosen[path], value) for value in values) for path, values in parameter.when.items()
+    )
+
+
+def same(one: JsonValue, other: JsonValue) -> bool:
+    """Whether two values are the same to a spec: 1 is 1.0, and is not true."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def combinations(
+    parameters: Mapping[str, Parameter], values: Callable[[Parameter], Sequence[JsonValue]]
+) -> Iterator[dict[str, JsonValue]]:
+    """All ways to give the parameters values, by path, in order; the last one's values change first.
+
+    values: those of a parameter, at least one.
+    """
+    paths = ordered(parameters)
+
+    def below(index: int, chosen: dict[str, JsonValue]) -> Iterator[dict[str, JsonValue]]:
+        if index == len(paths):
+            yield chosen
+        elif not applies(parameters[paths[index]], chosen):
+            yield from below(index + 1, chosen)
+        else:
+            for value in values(parameters[paths[index]]):
+                yield from below(index + 1, {**chosen, paths[index]: value})
+
+    return below(0, {})
+
+
+def grid(tuning: Tuning) -> Iterator[dict[str, JsonValue]]:
+    """The combinations of a grid search, in its order."""
+    return combinations(tuning.parameters, lambda parameter: parameter.listed or ())
+
+
+def refusals(spec: TrainingJobSpec, parameters: Mapping[str, JsonValue]) -> list[Problem]:
+    """What is wrong with the spec of a trial, with paths below `spec`; nothing where it can be trained."""
+    try:
+        written = document(spec, parameters)
+    except ParameterError as error:
+        return [error.problem]
+    return problems.find(written, type(spec), most=_MOST)
+
+
+def concerned(parameters: Mapping[str, JsonValue], problem: Problem) -> str:
+    """The parameter that a problem is most about: the one whose path has the longest beginning with the problem's."""
+    return max(parameters, key=lambda path: (_common(path, problem), path))
+
+
+def _common(path: str, problem: Problem) -> int:
+    shared = 0
+    for mine, other in zip(path.split("."), problem.path, strict=False):
+        if mine != other:
+            break
+        shared += 1
+    return shared
+
+
+def document(spec: TrainingJobSpec, parameters: Mapping[str, JsonValue]) -> dict[str, Any]:
+    """The spec of a trial as it would be written, not judged. Raises ParameterError for a path that cannot be."""
+    # A spec that was only understood may hold values that this version would not take: they are written as they are.
+    written = spec.model_dump(by_alias=True, exclude_none=True, warnings=False)
+    for path, value in parameters.items():
+        _put(written, path, value, parameters)
+    if spec.tuning is not None:
+        del written["tuning"]
+        written["workers"]["replicas"] = spec.tuning.workers_per_trial
+        _compare_by(spec.tuning, written)
+    return written
+
+
+def _put(document: dict[str, Any], path: str, value: JsonValue, parameters: Mapping[str, JsonValue]) -> None:
+    *way, last = path.split(".")
+    node = document
+    for depth, part in enumerate(way, 1):
+        inner = node.setdefault(part, {})
+        if not isinstance(inner, dict):
+            said = (
+                f"{'.'.join(way[:depth])} is {noun(inner)} and has no fields: write the path of a field that is there"
+            )
+            raise ParameterError(parameters, Problem(tuple(way[:depth]), said))
+        node = inner
+    node[last] = value
+
+
+def _compare_by(tuning: Tuning, document: dict[str, Any]) -> None:
+    """Let a trial choose its checkpoint by the metric that trials are compared by; an estimator has none to choose."""
+    known = MODELS.get(document.get("model", {}).get("name"))
+    if (tuning.metric is None and tuning.mode is None) or (known is not None and known.estimator):
+        return
+    checkpoint = document.setdefault("training", {}).setdefault("checkpoint", {})
+    if tuning.metric is not None and tuning.metric != checkpoint.get("metric"):
+        checkpoint["metric"] = tuning.metric
+        checkpoint.pop("mode", None)
+    if tuning.mode is not None:
+        checkpoint["mode"] = tuning.mode
