@@ -31,6 +31,11 @@ def order_seed(seed: int, epoch: int, rank: int) -> int:
     return derived_seed(seed, epoch, rank)
 
 
+def proposal_seed(seed: int, trial: int) -> int:
+    """Of what a searcher draws for a trial, from 0 to 2**32 - 1."""
+    return derived_seed(seed, trial) % 2**32
+
+
 def child_seed(seed: int, scope: str) -> int:
     """Of a child of a run: what `spec.seed` is for it, from 0 to 2**31 - 1."""
     return derived_seed(seed, *scope.encode()) % 2**31

@@ -20,6 +20,8 @@ class Asked(StatusSection):
     """Counted from 1."""
     parameters: dict[str, JsonValue]
     """By path; of conditional ones those that apply."""
+    at: float = 0.0
+    """Seconds since the first trial began, over all attempts, without the time between attempts."""
 
 
 class Reported(StatusSection):
@@ -32,7 +34,9 @@ class Reported(StatusSection):
     value: float | None
     """Of the metric that is tuned by; none where it was no finite number."""
     goes_on: bool
-    """What the scheduler says."""
+    """Whether the next epoch begins: the scheduler's verdict, and false once a budget or stopWhen ends the search."""
+    at: float = 0.0
+    """As of Asked."""
 
 
 class Ended(StatusSection):
@@ -51,6 +55,8 @@ class Ended(StatusSection):
     """Why it failed: `UserError`, `NotANumber`, ..."""
     message: str | None = None
     """A sentence for people."""
+    at: float = 0.0
+    """As of Asked; the study sets it."""
 
 
 Event = Annotated[Asked | Reported | Ended, Field(discriminator="do")]

@@ -1,0 +1,28 @@
+"""Grid search: all combinations, one after the other."""
+
+from __future__ import annotations
+
+from headway_trainer.tuning.space import Space
+from headway_trainer.tuning.trial import Parameters, Trial
+
+
+class GridSearch:
+    """A Searcher that learns nothing."""
+
+    def __init__(self, space: Space) -> None:
+        self._combinations = space.combinations()
+        self._begun = 0
+
+    def propose(self, trial: int) -> Parameters | None:
+        """The next combination; none once there is none left."""
+        combination = None
+        while self._begun < trial:
+            self._begun += 1
+            combination = next(self._combinations, None)
+        return combination
+
+    def add(self, trial: Trial) -> None:
+        """A trial that an earlier attempt began: its place in the order is its number."""
+
+    def tell(self, trial: Trial, loss: float | None) -> None:
+        """A trial has ended."""

@@ -1,0 +1,236 @@
+"""A study: which trials there are, what is known of them, which one comes next and when there is no next one.
+
+It does no I/O. Its state is the sequence of its events: each method that changes it gives the event, which the caller
+logs before acting on it, and `Study.replayed` makes the same study of what was logged.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from headway_api.tuning import MAX_TRIALS, Tuning
+from headway_trainer.errors import UserError
+from headway_trainer.tuning.events import Asked, Ended, Event, Reported
+from headway_trainer.tuning.limits import Limits
+from headway_trainer.tuning.schedulers import scheduler
+from headway_trainer.tuning.search import searcher
+from headway_trainer.tuning.space import Choices, Space, planned_trials
+from headway_trainer.tuning.trial import Trial
+
+DEFAULT_TRIALS = 20
+"""Trials where `tuning.trials` is absent, but for a grid."""
+EPOCHS = "training.epochs"
+"""The parameter that says how long a trial is."""
+
+
+class Study:
+    """The study of a job. For one thread at a time."""
+
+    planned: int
+    """How many trials there are where nothing ends the search early."""
+
+    def __init__(
+        self, tuning: Tuning, *, metric: str, seed: int, epochs: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """A study without trials.
+
+        metric: the name of what is made better. seed: the job's. epochs: of the job's training. clock: in seconds.
+        """
+        self._tuning, self._epochs, self._clock = tuning, epochs, clock
+        self._sign = 1.0 if tuning.better(metric) == "min" else -1.0
+        self._space = Space(tuning.parameters)
+        self._searcher = searcher(tuning.search, self._space, seed)
+        self._scheduler = scheduler(tuning.scheduler, _longest(self._space, epochs))
+        self._limits = Limits(tuning, metric)
+        self._trials: dict[int, Trial] = {}
+        self._running: dict[int, Trial] = {}
+        self._best: Trial | None = None
+        self._elapsed, self._since = 0.0, float("nan")
+        self.planned = planned_trials(tuning, default=DEFAULT_TRIALS, most=MAX_TRIALS)
+
+    @staticmethod
+    def replayed(
+        tuning: Tuning,
+        *,
+        metric: str,
+        seed: int,
+        epochs: int,
+        events: Iterable[Event],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Study:
+        """The study that these events happened in, as far as it had come. The others as of Study.
+
+        What was logged holds: parameters and verdicts are taken from there, and not made again. Raises UserError where
+        the events are not those of such a study.
+        """
+        study = Study(tuning, metric=metric, seed=seed, epochs=epochs, clock=clock)
+        for number, event in enumerate(events, 1):
+            try:
+                study._apply(event)
+            except ValueError as error:
+                raise UserError(
+                    f"the log of the trials does not fit spec.tuning: event {number}: {error}; put tuning back to what "
+                    "it was, or begin a new job under another name"
+                ) from error
+        return study
+
+    def ask(self) -> Asked | None:
+        """Begin the next trial; none where none may begin now, or at all (`over`)."""
+        most = self._tuning.max_concurrent
+        if self.over is not None or (most is not None and len(self._running) >= most):
+            return None
+        if not self._trials:
+            self._since = self._clock()
+        number = len(self._trials) + 1
+        parameters = self._searcher.propose(number)
+        if parameters is None:
+            raise ValueError(f"there are no parameters for trial {number} of {self.planned}")
+        self._begin(Trial(number, parameters))
+        return Asked(trial=number, parameters=dict(parameters), at=self.elapsed)
+
+    def judged_at(self, trial: int) -> frozenset[int]:
+        """The epochs after which a trial reports and is told whether it goes on; its last one is not among them."""
+        own = self._trials[trial].parameters.get(EPOCHS, self._epochs)
+        epochs = own if isinstance(own, int) else self._epochs
+        if self._limits.each_epoch:
+            return frozenset(range(1, epochs))
+        return self._scheduler.judged_at(trial, epochs)
+
+    def report(self, trial: int, epoch: int, value: float | None) -> Reported:
+        """Take in the metric's value after an epoch that a running trial has finished.
+
+        An epoch that it has reported before changes nothing: what was said of it holds. Raises ValueError for a trial
+        that does not run.
+        """
+        running = self._its(trial)
+        if epoch not in running.reports:
+            verdict = self._take(running, epoch, _finite(value))
+            goes_on = verdict and self._limits.reached(self.elapsed) is None
+            running.told_to_stop = running.told_to_stop or (None if goes_on else epoch)
+        stopped = running.told_to_stop is not None and epoch >= running.told_to_stop
+        return Reported(trial=trial, epoch=epoch, value=running.reports[epoch], goes_on=not stopped, at=self.elapsed)
+
+    def end(self, ended: Ended) -> Ended:
+        """Take in that a running trial has ended; the event to log. Raises ValueError for a trial that does not run."""
+        event = ended.model_copy(update={"value": _finite(ended.value), "at": self.elapsed})
+        self._end(event)
+        return event
+
+    @property
+    def trials(self) -> Mapping[int, Trial]:
+        """All trials by their numbers, in order."""
+        return MappingProxyType(self._trials)
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        """The trials that have begun and not ended, in the order of their numbers."""
+        return tuple(self._running[number] for number in sorted(self._running))
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best value of those that have ended; of equal ones the earliest."""
+        return self._best
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first trial began, over all attempts, without the time between them."""
+        return self._elapsed if math.isnan(self._since) else self._elapsed + self._clock() - self._since
+
+    @property
+    def over(self) -> str | None:
+        """Why no further trial begins, in words; none while some may."""
+        if len(self._trials) >= self.planned:
+            return self.broken or self._limits.reached(self.elapsed) or f"all {self.planned} trials have begun"
+        return self.broken or self._limits.reached(self.elapsed)
+
+    @property
+    def stop_running(self) -> bool:
+        """Whether the trials that run are to be stopped, as a budget or stopWhen has ended the search."""
+        return self._limits.reached(self.elapsed) is not None
+
+    @property
+    def broken(self) -> str | None:
+        """Why the job ends without a model, in words: failures that repeat, or no trial with a value in the end."""
+        if self._limits.broken or self._best or self._running or not self._trials:
+            return self._limits.broken
+        if len(self._trials) < self.planned and not self.stop_running:
+            return None
+        last = self._trials[len(self._trials)]
+        why = f": {last.message}" if last.message else ""
+        return f"no trial ended with a value of the metric; the last one, trial {last.number}, is {last.state}{why}"
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case Asked():
+                if event.trial != len(self._trials) + 1:
+                    raise ValueError(f"trial {event.trial} begins where trial {len(self._trials) + 1} is the next")
+                if fault := self._space.fault(event.parameters):
+                    raise ValueError(f"of trial {event.trial}, {fault}")
+                self._begin(Trial(event.trial, event.parameters), proposed=False)
+            case Reported():
+                trial = self._its(event.trial)
+                if event.epoch not in trial.reports:
+                    self._take(trial, event.epoch, event.value)
+                    trial.told_to_stop = trial.told_to_stop or (None if event.goes_on else event.epoch)
+            case Ended():
+                self._end(event)
+        self._elapsed = max(self._elapsed, event.at)
+        self._since = self._clock()
+
+    def _its(self, number: int) -> Trial:
+        if number not in self._running:
+            state = "has ended" if number in self._trials else "has not begun"
+            raise ValueError(f"trial {number} {state}")
+        return self._running[number]
+
+    def _begin(self, trial: Trial, *, proposed: bool = True) -> None:
+        if not proposed:
+            self._searcher.add(trial)
+        self._trials[trial.number] = self._running[trial.number] = trial
+
+    def _take(self, trial: Trial, epoch: int, value: float | None) -> bool:
+        """Take a report in; whether the scheduler lets the trial go on. What is no number never becomes one again."""
+        trial.reports[epoch] = value
+        self._limits.epochs_finished(max(0, epoch - trial.epochs))
+        self._limits.value_seen(trial.number, value)
+        trial.epochs = max(trial.epochs, epoch)
+        goes_on = self._scheduler.judge(trial.number, epoch, math.inf if value is None else self._sign * value)
+        return goes_on and value is not None
+
+    def _end(self, event: Ended) -> None:
+        trial = self._its(event.trial)
+        del self._running[event.trial]
+        self._limits.epochs_finished(max(0, event.epochs - trial.epochs))
+        trial.state, trial.epochs, trial.seconds = event.state, max(event.epochs, trial.epochs), event.seconds
+        trial.value = None if event.state == "failed" else event.value
+        trial.cause, trial.message = event.cause, event.message
+        loss = None if trial.value is None else self._sign * trial.value
+        self._searcher.tell(trial, loss)
+        best = self._best_loss()
+        if loss is not None and (loss, trial.number) < best:
+            self._best = trial
+        self._limits.value_seen(trial.number, trial.value)
+        self._limits.ended(trial, improved=loss is not None and loss < best[0])
+
+    def _best_loss(self) -> tuple[float, int]:
+        """Less than that is better."""
+        if self._best is None or self._best.value is None:
+            return math.inf, 0
+        return self._sign * self._best.value, self._best.number
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _longest(space: Space, epochs: int) -> int:
+    """The most epochs that a trial has."""
+    for dimension in space.dimensions:
+        if dimension.path == EPOCHS:
+            values = dimension.values
+            own = values.values if isinstance(values, Choices) else [int(values.high)]
+            return max([epochs, *(one for one in own if isinstance(one, int))])
+    return epochs

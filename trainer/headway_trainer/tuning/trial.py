@@ -1,0 +1,38 @@
+"""A trial as the study knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from headway_trainer.tuning.events import TrialState
+
+Parameters = Mapping[str, JsonValue]
+"""Values by the paths of their fields in `spec`."""
+
+
+@dataclass(slots=True)
+class Trial:
+    """A trial; the study alone changes it."""
+
+    number: int
+    """Counted from 1."""
+    parameters: Parameters
+    """Of conditional parameters those that apply."""
+    state: TrialState = "running"
+    value: float | None = None
+    """The best value of the metric over its epochs, once it has ended; none where there was no finite number."""
+    epochs: int = 0
+    """Epochs that it has finished: while it runs, the last one that it has reported."""
+    reports: dict[int, float | None] = field(default_factory=dict)
+    """The metric's value by the epoch after which it was reported; none where it was no finite number."""
+    told_to_stop: int | None = None
+    """The epoch after which it was told to stop."""
+    seconds: float = 0.0
+    """For how long it ran in the attempt in which it ended."""
+    cause: str | None = None
+    """Why it failed."""
+    message: str | None = None
+    """The same, as a sentence."""
