@@ -70,13 +70,15 @@ def _run(job: dict[str, Any], store: Path, attempt: int) -> tuple[dict[str, Any]
         judged.append(fitted)
         return JUDGE(place, fitted)
 
-    config = {
+    config: dict[str, Any] = {
         "run": json.dumps({**job["run"], "storageUri": str(store), "attempt": attempt}),
         "info": json.dumps(job["info"]),
         "secret_dir": None,
         "code_dir": None,
         "threads": 1,
         "scope": "",
+        "rows_uri": None,
+        "compared_at": [],
     }
     own = getattr(built_in_function, "judge")  # noqa: B009 - what `_dying` has put there
     with contextlib.ExitStack() as stack:

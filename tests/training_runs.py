@@ -20,7 +20,7 @@ from headway_trainer.tasks import task_of
 from headway_trainer.training.checkpoints.state import seed_everything
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.compiler_stub import without_compiler
-from headway_trainer.training.link import Request, TrainEnd, TrainProgress
+from headway_trainer.training.link import Answer, Question, Request, TrainEnd, TrainProgress
 from headway_trainer.training.loop import Loop
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.process_group import Alone, Group
@@ -34,11 +34,14 @@ class Killed(BaseException):
 
 
 class Driver:
-    """The driver's end of the link: keeps progress, and asks for what it was told to at a step."""
+    """The driver's end of the link: keeps progress, asks for what it was told to at a step, and answers a trial."""
 
-    def __init__(self, requests: dict[int, Request] | None = None) -> None:
+    def __init__(
+        self, requests: dict[int, Request] | None = None, answer: Callable[[Question], Answer] = lambda _: Answer.GO_ON
+    ) -> None:
         self.progress: list[TrainProgress] = []
-        self._requests = requests or {}
+        self.questions: list[Question] = []
+        self._requests, self._answer = requests or {}, answer
         self._calls = 0
 
     def tell(self, progress: TrainProgress) -> None:
@@ -47,6 +50,10 @@ class Driver:
     def request(self) -> Request:
         self._calls += 1
         return self._requests.get(self._calls, Request.NONE)
+
+    def ask(self, question: Question) -> Answer:
+        self.questions.append(question)
+        return self._answer(question)
 
     def close(self) -> None:
         """Everything was told at once."""
@@ -94,6 +101,7 @@ def make_job(
     train_rows: int = 60,
     validation_rows: int = 20,
     clock: Callable[[], float] | None = None,
+    compared_at: frozenset[int] = frozenset(),
 ) -> LoopInputs:
     group = group or Alone()
     x, y = rows(train_rows, 1)
@@ -112,6 +120,7 @@ def make_job(
         checkpoints=Checkpoints(store, attempt),
         link=link or Driver(),
         clock=clock or Ticks(),
+        compared_at=compared_at,
     )
 
 

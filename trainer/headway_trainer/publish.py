@@ -18,6 +18,7 @@ from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE,
 from headway_trainer.run_record import RECORD_FILE
 from headway_trainer.storage import CHUNK, FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE
+from headway_trainer.tuning.log import FOLDER as EVENTS
 
 RESULT_FILE = "result.json"
 PROGRESS_FILE = "progress.json"
@@ -154,7 +155,7 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
 def tidy(store: Store) -> None:
     """Delete what only an unfinished run needs. Raises StorageError."""
     forget(store)
-    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER, CHILDREN):
+    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER, CHILDREN, EVENTS):
         store.delete(path)
 
 

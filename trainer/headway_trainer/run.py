@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,7 +32,7 @@ from headway_trainer.side_by_side import side_by_side
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import Checkpoints, now
-from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.link import Compared, TrainEnd
 
 if TYPE_CHECKING:
     from headway_trainer.ray.train_stage import TrainingStage
@@ -87,6 +87,10 @@ class Run:
         """Set when this run is asked to stop."""
         self.pool: WorkerGroupPool | None = None
         """Where its training processes come from, and stay for a run beside it; none if they are its own."""
+        self.rows_uri: str | None = None
+        """Of a trial, the folder of the run whose rows it learns from; none where the rows are its own."""
+        self.compared: Compared | None = None
+        """Of a trial, how it is compared with others while it is trained."""
         self.started, self.began = now(), time.monotonic()
         """When this attempt began: for people, and to tell how long it took."""
         self.store = Store.open(file.storage_uri, around.storage_secret_dir)
@@ -113,38 +117,66 @@ class Run:
         """What each training process computes with on the CPU."""
         return threads(self.spec.workers, self.around.cores)
 
-    def child(self, scope: str, *, workers: int) -> Run:
+    def child(self, scope: str, *, workers: int, spec: TrainingJobSpec | None = None) -> Run:
         """A run beside this one, for so many of its workers. scope: its name, for example `fold-1`.
 
-        It takes this attempt's place in the child's folder: no older attempt can commit there any more. Raises
-        StorageError.
+        spec: of a trial, what it is asked to do with this run's rows; without it the child has this run's, with a seed
+        and rows of its own. It takes this attempt's place in the child's folder: no older attempt can commit there any
+        more. Raises StorageError.
         """
         each = self.spec.workers.model_copy(update={"replicas": workers})
-        spec = self.spec.model_copy(update={"seed": child_seed(self.spec.seed, scope), "workers": each})
+        own = {"seed": child_seed(self.spec.seed, scope)} if spec is None else {}
+        spec = (spec or self.spec).model_copy(update={"workers": each, **own})
         uri = wire.below(self.file.storage_uri, f"{CHILDREN}/{scope}")
         file = self.file.model_copy(update={"storage_uri": uri, "spec": spec})
-        around = replace(
-            self.around,
-            gpus=self.around.gpus * workers // self.spec.workers.replicas,
-            cores=self.around.cores * workers // self.spec.workers.replicas,
-        )
-        child = Run(file, around, self.reporter, scope=f"{self.scope}/{scope}".lstrip("/"))
+        child = Run(file, self._share(workers), self.reporter, scope=f"{self.scope}/{scope}".lstrip("/"))
+        child.rows_uri = None if own else self.file.storage_uri
         child.checkpoints.claim()
         return child
 
-    def side_by_side(self, children: Sequence[Run], work: Callable[[Run], Value]) -> list[Value]:
-        """What work gives for each child: as many at once as this run's workers suffice for, without another Ray.
+    def become(self, spec: TrainingJobSpec) -> None:
+        """Go on with another spec, for as many of this run's workers as it has."""
+        self.around = self._share(spec.workers.replicas)
+        self.file = self.file.model_copy(update={"spec": spec})
+
+    def _share(self, workers: int) -> Surroundings:
+        """What so many of the workers have of the machine."""
+        all_of_them = self.spec.workers.replicas
+        return replace(
+            self.around,
+            gpus=self.around.gpus * workers // all_of_them,
+            cores=self.around.cores * workers // all_of_them,
+        )
+
+    def side_by_side(
+        self,
+        children: Iterable[Run],
+        work: Callable[[Run], Value],
+        *,
+        workers: int,
+        most: int | None = None,
+        turn: Callable[[], None] = lambda: None,
+    ) -> list[Value]:
+        """What work gives for each child of so many workers: as many at once as this run's suffice for, without another
+        Ray, and no more than `most`. Each child is asked for when there is room for it. turn: is called now and then.
 
         When one raises, or a stop is asked for, the others are stopped, too, and take a checkpoint. Raises what the
         first one has raised. The training processes of one that has ended take the next one.
         """
-        most = max((child.spec.workers.replicas for child in children), default=1)
-        at_once = max(1, self.spec.workers.replicas // most)
+        room = max(1, self.spec.workers.replicas // workers)
         pool = WorkerGroupPool()
-        for child in children:
-            child.pool = pool if processes_can_stay(child.spec) else None
+
+        def pooled() -> Iterator[Run]:
+            for child in children:
+                child.pool = pool if processes_can_stay(child.spec) else None
+                yield child
+
+        def alive() -> None:
+            self.reporter.alive()
+            turn()
+
         try:
-            return side_by_side(children, work, at_once=at_once, stop=self.stop, alive=self.reporter.alive)
+            return side_by_side(pooled(), work, at_once=min(room, most or room), stop=self.stop, alive=alive)
         finally:
             pool.close()
 
@@ -184,6 +216,8 @@ class Run:
                 warn=self.reporter.warn,
                 scope=self.scope,
                 pool=self.pool,
+                rows_uri=self.rows_uri,
+                compared=self.compared,
             )
         )
 

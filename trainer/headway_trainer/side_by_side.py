@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from headway_trainer.outcome import Interrupted
@@ -25,7 +23,7 @@ Value = TypeVar("Value")
 
 
 def side_by_side(
-    items: Sequence[Item],
+    items: Iterable[Item],
     work: Callable[[Item], Value],
     *,
     at_once: int,
@@ -34,13 +32,15 @@ def side_by_side(
 ) -> list[Value]:
     """What work gives for each item, in their order; at_once of them at a time, the first ones first.
 
+    An item is asked for when there is room for it, by the thread that works on it: by one thread at a time, so what
+    gives them may wait for what becomes of others, but has to give none any more once stop is set, or one has failed.
+
     When stop is set, or one of them raises, the others are asked to stop, and no further one is begun. Raises what the
     first one has raised, errors before Interrupted, once all have ended; and Interrupted where some were never begun.
     """
     under_way = _UnderWay(items, work, stop)
     threads = [
-        threading.Thread(target=under_way.run, name=f"headway-run-{number}", daemon=True)
-        for number in range(min(at_once, len(items)))
+        threading.Thread(target=under_way.run, name=f"headway-run-{number}", daemon=True) for number in range(at_once)
     ]
     for thread in threads:
         thread.start()
@@ -55,11 +55,10 @@ def side_by_side(
 class _UnderWay(Generic[Item, Value]):
     """What the threads share."""
 
-    def __init__(self, items: Sequence[Item], work: Callable[[Item], Value], stop: threading.Event) -> None:
-        self._items, self._work, self._stop = items, work, stop
-        self._waiting = queue.SimpleQueue[int]()
-        for index in range(len(items)):
-            self._waiting.put(index)
+    def __init__(self, items: Iterable[Item], work: Callable[[Item], Value], stop: threading.Event) -> None:
+        self._waiting, self._work, self._stop = iter(items), work, stop
+        self._asking = threading.Lock()
+        self._begun: list[Item] = []
         self._values: dict[int, Value] = {}
         self._errors: list[BaseException] = []
         self._ending = threading.Event()
@@ -70,25 +69,33 @@ class _UnderWay(Generic[Item, Value]):
 
     def run(self) -> None:
         """Work on one item after the other, as long as there are some."""
-        with contextlib.suppress(queue.Empty):
-            while not self.is_over():
-                index = self._waiting.get_nowait()
-                try:
-                    self._values[index] = self._work(self._items[index])
-                except BaseException as error:
-                    self._errors.append(error)
-                    self._ending.set()
+        try:
+            while (taken := self._next()) is not None:
+                index, item = taken
+                self._values[index] = self._work(item)
+        except BaseException as error:
+            self._errors.append(error)
+            self._ending.set()
+
+    def _next(self) -> tuple[int, Item] | None:
+        with self._asking:
+            if self.is_over():
+                return None
+            for item in self._waiting:
+                self._begun.append(item)
+                return len(self._begun) - 1, item
+            return None
 
     def end(self) -> None:
         """Ask all to stop."""
-        for item in self._items:
+        for item in list(self._begun):
             item.stop.set()
 
     def values(self) -> list[Value]:
         """What came of all, once the threads have ended."""
         if self._errors:
             raise next((error for error in self._errors if not isinstance(error, Interrupted)), self._errors[0])
-        never = [item.scope for index, item in enumerate(self._items) if index not in self._values]
-        if never:
-            raise Interrupted(f"stopped before {never[0]} began")
-        return [self._values[index] for index in range(len(self._items))]
+        never = next(self._waiting, None)
+        if never is not None:
+            raise Interrupted(f"stopped before {never.scope} began")
+        return [self._values[index] for index in range(len(self._begun))]

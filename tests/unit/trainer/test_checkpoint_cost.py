@@ -20,7 +20,7 @@ from headway_trainer.storage import CHUNK, Store
 from headway_trainer.training import history
 from headway_trainer.training.checkpoints.best import BEST_FILE, BestWeights
 from headway_trainer.training.checkpoints.saver import seconds_between
-from headway_trainer.training.checkpoints.state import SharedState
+from headway_trainer.training.checkpoints.shared_state import SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints
 from headway_trainer.training.checkpoints.tensors import pieces
 from training_runs import Ticks, finish, make_job, run_until, same, small_model, training

@@ -34,7 +34,22 @@ class Place:
     code_dir: str = wire.CODE_DIR
     """Where the user's own code is, if there is any."""
     scope: str = ""
-    """Of the run that this process trains for; not empty for a child, whose model is judged, and not kept."""
+    """Of the run that this process trains for; not empty for a child."""
+    rows_of: Store | None = None
+    """The run whose rows a trial learns from; none where the rows are the run's own."""
+    compared_at: frozenset[int] = frozenset()
+    """The epochs, counted from 1, after which a trial asks whether it goes on."""
+
+    @property
+    def rows(self) -> Store:
+        """Where the prepared rows are."""
+        return self.rows_of or self.store
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether what is fitted is one of several that are compared by the validation part: nothing else of it is
+        judged, and nothing is exported."""
+        return self.rows_of is not None
 
 
 @dataclass(frozen=True)
@@ -61,5 +76,6 @@ class Estimator(Protocol):
     def fit(self, place: Place) -> Fitted | TrainEnd:
         """Fit the job's model to the training part, or go on where an earlier attempt of the run ended.
 
-        A TrainEnd alone, not finished, where the driver has asked to stop. Raises UserError and StorageError.
+        A TrainEnd alone where there is nothing to judge: not finished, as the driver has asked to stop, or of a trial
+        that was judged while it was trained. Raises UserError and StorageError.
         """

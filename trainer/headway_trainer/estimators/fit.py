@@ -96,9 +96,9 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
         f"fitting {name} to {rows:,} rows of {features:,} features in one process",
         "raise workers.resources.memory, or give less data",
     )
-    x, y = _features(place, "train"), read_split(place.store, place.info, "train")[1]
+    x, y = _features(place, "train"), read_split(place.rows, place.info, "train")[1]
     spec = place.run.spec.training or Training()
-    weights = train_weights(spec, place.info, y, read_weights(place.store, place.info, "train"), Alone())
+    weights = train_weights(spec, place.info, y, read_weights(place.rows, place.info, "train"), Alone())
     # Here, as the number of OpenMP's threads is that of the thread that sets it.
     with threadpoolctl.threadpool_limits(place.threads):
         form = member.fit(x, y.numpy(), None if weights is None else weights.numpy().astype(np.float64))
@@ -111,17 +111,17 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
 
 def _features(place: Place, split: Split, step: int = 1) -> Features:
     """The rows of a part, or each step-th of them, as features."""
-    x = Feed(place.info, torch.device("cpu"))(read_split(place.store, place.info, split)[0][::step])
+    x = Feed(place.info, torch.device("cpu"))(read_split(place.rows, place.info, split)[0][::step])
     return np.ascontiguousarray(x.numpy().reshape(len(x), place.info.features))
 
 
 def _says(place: Place, member: Member) -> dict[str, bytes]:
-    """What scikit-learn's model says of the sample's rows: what the finished graph is compared with. Of a child's
-    model nothing is exported, and there is no sample."""
+    """What scikit-learn's model says of the sample's rows: what the finished graph is compared with. A fold has no
+    sample, as nothing of it is exported."""
     chain = place.info.transforms
-    if chain is None or place.scope:
+    if chain is None or (place.scope and not place.is_trial):
         return {}
-    features = chain.apply(with_made_rows(read_sample(place.store, chain), chain))
+    features = chain.apply(with_made_rows(read_sample(place.rows, chain), chain))
     stream = io.BytesIO()
     np.save(
         stream,

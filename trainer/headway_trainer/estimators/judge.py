@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -35,10 +35,13 @@ JUDGED_TRAIN_ROWS = 20_000
 
 
 def judge(place: Place, fitted: Fitted) -> TrainEnd:
-    """How good the model is: as an attempt before has found, or by evaluating it on all parts now.
+    """How good the model is: as an attempt before has found, or by evaluating it on all parts now; a trial's on the
+    validation part alone.
 
     Raises UserError for a model that gives no finite numbers, and StorageError.
     """
+    if place.is_trial:
+        return fitted.end.model_copy(update={"metrics": {"validation": finite(_validate(place, fitted))}})
     first = place.group.rank == 0
     digest = _what_is_judged(place, fitted) if first else ""
     judged = recall(place.store, "evaluate", digest, Judged) if first else None
@@ -77,7 +80,7 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
     names = chosen_metrics(task, spec.evaluation.metrics, list(named_of_packages(spec)))
     judged: dict[Split, Evaluation] = {}
     notes: list[str] = []
-    feed = Feed(place.info, place.device, read_series(place.store, place.info))
+    feed = Feed(place.info, place.device, read_series(place.rows, place.info))
     for split in SPLITS:
         shard, told = _shard(place, split)
         judged[split] = evaluate(
@@ -107,6 +110,25 @@ def _evaluate(place: Place, fitted: Fitted) -> Judged:
         notes=notes,
         warnings=beaten_by_naive(judged["test"].scalars, naive),
     )
+
+
+def _validate(place: Place, fitted: Fitted) -> Mapping[str, float]:
+    """The scalar metrics of the validation part."""
+    named = chosen_metrics(
+        fitted.program.task, place.run.spec.evaluation.metrics, list(named_of_packages(place.run.spec))
+    )
+    shard, _ = _shard(place, "validation")
+    judged = evaluate(
+        fitted.program,
+        shard,
+        metrics=[name for name in named if is_scalar(name)],
+        ranks=place.group,
+        batch_size=fitted.batch_size,
+        context=fitted.context,
+        device=place.device,
+        feed=Feed(place.info, place.device, read_series(place.rows, place.info)),
+    )
+    return judged.scalars
 
 
 def _baseline(place: Place, task: Task, names: Sequence[str]) -> dict[str, float | None]:
@@ -158,8 +180,8 @@ def _feature_means(place: Place) -> torch.Tensor:
 def _shard(place: Place, split: Split) -> tuple[Shard, list[str]]:
     """This rank's rows to judge: all, but of a large training part some, evenly spaced; and what people should know."""
     rank, world_size = place.group.rank, place.group.world_size
-    x, y = stored_split(place.store, place.info, split, rank, world_size)
-    weights = read_weights(place.store, place.info, split, rank, world_size)
+    x, y = stored_split(place.rows, place.info, split, rank, world_size)
+    weights = read_weights(place.rows, place.info, split, rank, world_size)
     rows = place.info.rows[split]
     step = -(-rows // JUDGED_TRAIN_ROWS) if split == "train" else 1
     if step <= 1:

@@ -45,32 +45,44 @@ class LoopEstimator:
         built_in = place.run.spec.model is not None and place.run.spec.model.entrypoint is None
         with without_compiler() if built_in and self._stub else contextlib.nullcontext():
             end = Loop(inputs).run()
-        return best(place, inputs, end) if end.finished else end
+        if not end.finished:
+            return end
+        return chosen(inputs, end) if place.is_trial else best(place, inputs, end)
 
 
 def loop_inputs(place: Place) -> LoopInputs:
     """What the loop is given in this process. Raises UserError for a model or weights that do not fit the data."""
     run, info, group = place.run, place.info, place.group
-    train = stored_split(place.store, info, "train", group.rank, group.world_size)
+    train = stored_split(place.rows, info, "train", group.rank, group.world_size)
     seed_everything(init_seed(run.spec.seed))
     program = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
     spec = run.spec.training or Training()
-    weights = read_weights(place.store, info, "train", group.rank, group.world_size)
+    weights = read_weights(place.rows, info, "train", group.rank, group.world_size)
     return LoopInputs(
         spec=spec,
         seed=run.spec.seed,
         info=info,
         program=program,
         train=train,
-        validation=stored_split(place.store, info, "validation", group.rank, group.world_size),
+        validation=stored_split(place.rows, info, "validation", group.rank, group.world_size),
         group=group,
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,
+        compared_at=place.compared_at,
         device=place.device,
-        series=read_series(place.store, info),
+        series=read_series(place.rows, info),
         train_weights=train_weights(spec, info, train[1], weights, group),
-        validation_weights=read_weights(place.store, info, "validation", group.rank, group.world_size),
+        validation_weights=read_weights(place.rows, info, "validation", group.rank, group.world_size),
     )
+
+
+def chosen(inputs: LoopInputs, end: TrainEnd) -> TrainEnd:
+    """What there is to tell of a trial: its best epoch is known by its validation metrics, and no model is loaded."""
+    if inputs.group.rank != 0:
+        return end
+    metric, _ = best_metric(inputs)
+    manifest = inputs.checkpoints.by_merit(metric, inputs.spec.checkpoint.better)[0]
+    return end.model_copy(update={"chosen": manifest.name, "kept": _kept(inputs, end, manifest, metric)})
 
 
 def best(place: Place, inputs: LoopInputs, end: TrainEnd) -> Fitted:

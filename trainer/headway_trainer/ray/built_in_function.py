@@ -29,7 +29,7 @@ from headway_trainer.training.process_group import current_group
 def train(config: dict[str, Any]) -> dict[str, Any] | None:
     """The built-in training function. Rank 0 returns a TrainEnd.
 
-    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`, `scope`.
+    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`, `scope`, `rows_uri`, `compared_at`.
     """
     run = read_run_file(config["run"])
     info = DataInfo.model_validate_json(config["info"])
@@ -39,6 +39,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
     try:
         code_dir = config["code_dir"] or wire.CODE_DIR
         store, device = Store.open(run.storage_uri, config["secret_dir"]), own_device()
+        rows_uri = config["rows_uri"]
         end = _train(
             Place(
                 run=run,
@@ -50,6 +51,8 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
                 threads=config["threads"],
                 code_dir=code_dir,
                 scope=config["scope"],
+                rows_of=None if rows_uri is None else Store.open(rows_uri, config["secret_dir"]),
+                compared_at=frozenset(config["compared_at"]),
             )
         )
     except (UserError, StorageError):

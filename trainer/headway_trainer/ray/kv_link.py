@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from ray.experimental.internal_kv import (
     _internal_kv_del,
@@ -12,17 +13,21 @@ from ray.experimental.internal_kv import (
 )
 
 from headway_trainer.ray.runtime import (
+    KEY_ANSWER,
     KEY_CHECKPOINT,
     KEY_LOST_LINES,
     KEY_PROGRESS,
+    KEY_QUESTION,
     KEY_STOP,
     KEY_TAKEN,
     KV_NAMESPACE,
     scoped,
 )
-from headway_trainer.training.link import Request, TrainProgress
+from headway_trainer.training.link import Answer, Question, Request, TrainProgress
 
 PERIOD_SECONDS = 0.25
+ASK_SECONDS = 0.005
+"""How often rank 0 of a trial looks for the driver's answer, which it waits for."""
 KEY_STEPS = b"steps/"
 """What `step_counter` counts."""
 KEY_LEFT = b"left/"
@@ -65,6 +70,19 @@ class WorkerLink:
             return Request.CHECKPOINT
         return Request.NONE
 
+    def ask(self, question: Question) -> Answer:
+        """Wait for the driver's answer; a stop that is asked for meanwhile ends the wait."""
+        told = question.model_dump_json().encode()
+        _internal_kv_put(scoped(KEY_QUESTION, self._scope), told, namespace=KV_NAMESPACE)
+        while not self._stop:
+            said = _internal_kv_get(scoped(KEY_ANSWER, self._scope), namespace=KV_NAMESPACE)
+            if said is not None:
+                epoch, answer = (int(number) for number in said.split())
+                if epoch == question.epoch:  # what an earlier group of workers was told stands in the way else
+                    return Answer(answer)
+            time.sleep(ASK_SECONDS)
+        return Answer.STOP
+
     def close(self) -> None:
         """Send what is left; nobody takes a checkpoint any more."""
         self._closed.set()
@@ -104,6 +122,17 @@ class DriverLink:
         """What rank 0 told last; none before it has begun."""
         data = _internal_kv_get(scoped(KEY_PROGRESS, self._scope), namespace=KV_NAMESPACE)
         return None if data is None else TrainProgress.model_validate_json(data)
+
+    def question(self) -> Question | None:
+        """What rank 0 of a trial asked last; none before it has asked."""
+        data = _internal_kv_get(scoped(KEY_QUESTION, self._scope), namespace=KV_NAMESPACE)
+        return None if data is None else Question.model_validate_json(data)
+
+    def answer(self, epoch: int, *, goes_on: bool) -> None:
+        """Say whether a trial goes on after an epoch."""
+        answer = Answer.GO_ON if goes_on else Answer.PRUNE
+        said = f"{epoch} {int(answer)}".encode()
+        _internal_kv_put(scoped(KEY_ANSWER, self._scope), said, namespace=KV_NAMESPACE)
 
     def steps(self) -> bytes | None:
         """The steps that rank 0 counted last. Each group of workers begins at 0: only a change means anything."""

@@ -27,11 +27,13 @@ from headway_trainer.ray.stock import ENV, stock
 from headway_trainer.ray.watchdog import Watchdog
 from headway_trainer.registry import estimator_name
 from headway_trainer.storage import Store
-from headway_trainer.training.link import TrainEnd, TrainProgress
+from headway_trainer.training.link import Compared, Question, TrainEnd, TrainProgress
 
 STOP_SECONDS = 90.0
 """How long a checkpoint may take once a stop is asked for; less than a head pod's grace period."""
 _POLL_SECONDS = 0.25
+_ANSWER_SECONDS = 0.02
+"""How often the driver looks for a trial's question: the trial waits for the answer."""
 log = logging.getLogger("headway.training")
 
 
@@ -61,6 +63,10 @@ class TrainingStage:
     """Of the run that is trained: the job's own, or one of its children."""
     pool: WorkerGroupPool | None = None
     """Where training processes come from and stay for the next child; none if they end with the stage."""
+    rows_uri: str | None = None
+    """The folder of the run whose rows a trial learns from; none where the rows are the run's own."""
+    compared: Compared | None = None
+    """How a trial is compared with others meanwhile; none where it is not."""
 
     def config(self, info: DataInfo | None) -> dict[str, Any]:
         """What the workers are told."""
@@ -71,6 +77,8 @@ class TrainingStage:
             "code_dir": self.code_dir,
             "threads": self.threads,
             "scope": self.scope,
+            "rows_uri": self.rows_uri,
+            "compared_at": [] if self.compared is None else sorted(self.compared.at),
         }
 
 
@@ -97,7 +105,8 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     link, watchdog, spoken = DriverLink(stage.scope), _watchdog(stage, fitting), Rhythm()
     last: TrainProgress | None = None
     asked_at: float | None = None
-    while not fitting.done.wait(_POLL_SECONDS):
+    asked = _Questions(stage, link)
+    while not asked.ended(fitting.done):
         progress = link.progress()
         if progress is not None and progress != last:
             last, fitting.reached = progress, _reached(progress)
@@ -125,6 +134,28 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     if not end.finished:
         raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
     return end
+
+
+class _Questions:
+    """Answers what a trial asks, in the turns of the driver's loop: so the watchdog sees no time that it waits for."""
+
+    def __init__(self, stage: TrainingStage, link: DriverLink) -> None:
+        self._compared, self._link = stage.compared, link
+        self._answered: Question | None = None
+
+    def ended(self, done: threading.Event) -> bool:
+        """Whether the fit has ended, after at most _POLL_SECONDS. Raises what the comparison raises."""
+        if self._compared is None or not self._compared.at:
+            return done.wait(_POLL_SECONDS)
+        until = time.monotonic() + _POLL_SECONDS
+        while time.monotonic() < until:
+            if done.wait(_ANSWER_SECONDS):
+                return True
+            question = self._link.question()
+            if question is not None and question != self._answered:
+                self._link.answer(question.epoch, goes_on=self._compared.goes_on(question))
+                self._answered = question
+        return False
 
 
 def _reached(progress: TrainProgress) -> Reached:

@@ -11,7 +11,8 @@ from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.publish import Publish
 from headway_trainer.stages.stage import Results, Stage
 from headway_trainer.stages.train import Train
+from headway_trainer.stages.tune import Tune
 
-STAGES: tuple[Stage[Any, Any], ...] = (Compare(), Prepare(), CrossValidate(), Train(), Publish())
+STAGES: tuple[Stage[Any, Any], ...] = (Compare(), Prepare(), Tune(), CrossValidate(), Train(), Publish())
 
-__all__ = ["STAGES", "Compare", "CrossValidate", "Prepare", "Publish", "Results", "Stage", "Train"]
+__all__ = ["STAGES", "Compare", "CrossValidate", "Prepare", "Publish", "Results", "Stage", "Train", "Tune"]

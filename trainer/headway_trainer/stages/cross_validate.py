@@ -41,7 +41,7 @@ class CrossValidate:
         children = [run.child(scope, workers=workers) for scope in folds]
         whole = before.get(Prepare)
         run.reporter.expect(_weights(run, folds | ({"": whole} if whole is not None else {})))
-        ends = run.side_by_side(children, lambda child: _fold(child, folds[child.scope]))
+        ends = run.side_by_side(children, lambda child: _fold(child, folds[child.scope]), workers=workers)
         results = [_told(*one) for one in zip(folds.items(), ends, strict=True)]
         return CrossValidation(folds=results, **over_folds([one.metrics for one in results]))
 

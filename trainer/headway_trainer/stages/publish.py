@@ -14,6 +14,7 @@ from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.result import model_info, run_result
 from headway_trainer.stages.stage import Results
 from headway_trainer.stages.train import Train
+from headway_trainer.stages.tune import Tune
 from headway_trainer.training.checkpoints.store import MODEL_FILE
 from headway_trainer.training.link import TrainEnd
 
@@ -54,6 +55,7 @@ class Publish:
                 run.reporter.warn(sentence)
             run.fence()
             whole = run_result(run, spec, info, end, standards=standards, folds=before.get(CrossValidate))
+            whole = whole.model_copy(update={"tuning": before.get(Tune)})
             whole = whole.model_copy(update={"artifacts": artifacts})
             result, own = publish.publish_result(run.store, whole)
             run.reporter.told.result = publish.to_status(run.store, result, own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
@@ -22,6 +24,35 @@ class Request(IntEnum):
     """Take a checkpoint after the running step, and go on."""
     STOP = 2
     """Take a checkpoint after the running step, and end."""
+
+
+class Answer(IntEnum):
+    """What the driver says to a trial that has told its metric."""
+
+    GO_ON = 0
+    PRUNE = 1
+    """Others were better: take a checkpoint, and end."""
+    STOP = 2
+    """Nothing, as the run is asked to stop: take a checkpoint, end, and ask again in the next attempt."""
+
+
+class Question(StatusSection):
+    """A trial asks whether it goes on."""
+
+    epoch: int
+    """The epoch that has ended, counted from 1."""
+    value: float | None
+    """Of the metric by which trials are compared, after that epoch; none where it is no finite number."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How a trial is compared with others while it is trained."""
+
+    at: frozenset[int]
+    """The epochs, counted from 1, after which it asks whether it goes on."""
+    goes_on: Callable[[Question], bool]
+    """The driver's answer."""
 
 
 class TrainProgress(StatusSection):
@@ -98,6 +129,8 @@ class TrainEnd(Judged):
     """The optimiser steps of a training function of the user's own, where they are known."""
     early_stopped: bool = False
     """Whether early stopping ended it."""
+    pruned: bool = False
+    """Whether it was a trial that was ended because others were better."""
     device: str = "cpu"
     """What it ran on: `cpu`, or the GPU's name."""
     precision_used: Precision = "fp32"
@@ -121,13 +154,16 @@ class TrainEnd(Judged):
 
 
 class Link(Protocol):
-    """The loop's side. tell and request return at once."""
+    """The loop's side. tell and request return at once; ask waits."""
 
     def tell(self, progress: TrainProgress) -> None:
         """Hand progress to the driver; a newer one replaces one that is not out yet."""
 
     def request(self) -> Request:
         """What the driver asks for now."""
+
+    def ask(self, question: Question) -> Answer:
+        """Ask whether a trial goes on, and wait for the answer."""
 
     def close(self) -> None:
         """Send what is left."""
@@ -142,6 +178,10 @@ class Silence:
     def request(self) -> Request:
         """Rank 0 asks."""
         return Request.NONE
+
+    def ask(self, question: Question) -> Answer:  # noqa: ARG002 - rank 0 does
+        """Rank 0 asks, and says to the others what was answered."""
+        return Answer.GO_ON
 
     def close(self) -> None:
         """Nothing is left."""

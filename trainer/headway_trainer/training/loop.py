@@ -27,10 +27,11 @@ from headway_trainer.training import history
 from headway_trainer.training.checkpoints import state as states
 from headway_trainer.training.checkpoints.fit import refuse_other_model, refuse_other_parameters
 from headway_trainer.training.checkpoints.saver import Saver, TrainingTensors
+from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Damaged, Manifest
 from headway_trainer.training.coordination import Coordination
 from headway_trainer.training.early_stopping import Patience, is_better
-from headway_trainer.training.link import Request, TrainEnd, TrainProgress
+from headway_trainer.training.link import Answer, Question, Request, TrainEnd, TrainProgress
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.optimizers import load_optimizer_tensors
 from headway_trainer.training.precision import agreed_precision, autocast
@@ -47,7 +48,7 @@ class Loop:
 
     def __init__(self, inputs: LoopInputs) -> None:
         self.inputs = inputs
-        self.state = states.SharedState()
+        self.state = SharedState()
         self.notes: list[str] = []
         self._best_metric, notes = best_metric(inputs)
         self._rows = len(inputs.train[1])
@@ -75,10 +76,12 @@ class Loop:
         """Train from where the newest checkpoint ends. Raises UserError, StorageError, and what the model raises."""
         self._restore()
         self._updates.start()
+        request = self._ask() if self.state.unanswered else Request.NONE
         while not self._over():
-            request = self._train_epoch()
+            if request != Request.STOP:
+                request = self._train_epoch()
             if self.state.batch == self._steps:
-                self._finish_epoch(save=request != Request.NONE)
+                request = self._finish_epoch(request)
             if request == Request.STOP and not self._over():
                 self._tell()  # the checkpoint that was just taken
                 return self.end(finished=False)
@@ -98,6 +101,7 @@ class Loop:
             step=self.state.step,
             epochs_run=self.state.epoch,
             early_stopped=self.state.early_stopped,
+            pruned=self.state.pruned,
             device=torch.cuda.get_device_name(self.inputs.device) if gpu else "cpu",
             precision_used=self._precision,
             parameters=parameter_count(self._model),
@@ -109,7 +113,7 @@ class Loop:
         )
 
     def _over(self) -> bool:
-        return self.state.early_stopped or self.state.epoch >= self.inputs.spec.epochs
+        return self.state.early_stopped or self.state.pruned or self.state.epoch >= self.inputs.spec.epochs
 
     def _train_epoch(self) -> Request:
         """Go on with the running pass, to its end or to where the driver asks to stop; what it asked for last."""
@@ -148,8 +152,9 @@ class Loop:
         self._seen += count
         return total
 
-    def _finish_epoch(self, *, save: bool) -> None:
-        """Judge the finished pass, and save what has to be saved."""
+    def _finish_epoch(self, request: Request) -> Request:
+        """Judge the finished pass, and save what has to be saved. request: what the driver asked for last; returned is
+        what it asks for now."""
         state, spec = self.state, self.inputs.spec
         if self._updates.steps >= self._steps and not self._updates.count:
             raise UserError(
@@ -173,10 +178,27 @@ class Loop:
             if self.inputs.group.rank == 0:
                 finite = {name: one for name, one in self._metrics.items() if math.isfinite(one)}
                 self._tensors.best.take(self._model, state.step, finite)
+        state.unanswered = state.epoch in self.inputs.compared_at and not self._over()
+        if state.unanswered and request != Request.STOP:
+            request = max(request, self._ask())
         wanted = improved and spec.checkpoint.keep_best > 1  # the best one alone needs no checkpoint of its own
-        if save or wanted or self._over() or self._saver.due_after(state.step):
+        if request != Request.NONE or wanted or self._over() or self._saver.due_after(state.step):
             self._save(self._metrics)
         self._tell()
+        return request
+
+    def _ask(self) -> Request:
+        """Ask whether this trial goes on after the pass that has just ended; STOP where there is no answer."""
+        answer = Answer.GO_ON
+        if self.inputs.group.rank == 0:
+            part, _, name = self._best_metric.partition("/")
+            last = self.state.history[-1]
+            values = last.train if part == "train" else last.validation
+            answer = self.inputs.link.ask(Question(epoch=self.state.epoch, value=values.get(name)))
+        (answered,) = self.inputs.group.from_first([int(answer)])
+        self.state.unanswered = answered == Answer.STOP
+        self.state.pruned = answered == Answer.PRUNE
+        return Request.STOP if self.state.unanswered else Request.NONE
 
     def _epoch_metrics(self) -> dict[str, float]:
         sums = torch.stack([self._loss_sum.cpu(), torch.tensor(float(self._seen), dtype=torch.float64)])
@@ -248,7 +270,7 @@ class Loop:
         self.notes += notes
         if manifest is None:
             return
-        self.state = states.SharedState.model_validate_json(inputs.checkpoints.read(manifest, states.STATE_FILE))
+        self.state = SharedState.model_validate_json(inputs.checkpoints.read(manifest, STATE_FILE))
         weights = load(inputs.checkpoints.read(manifest, MODEL_FILE))
         refuse_other_model(manifest.step, self._model, weights)
         self._model.load_state_dict(weights)
@@ -261,6 +283,8 @@ class Loop:
             self._restore_best()
         self._saved = inputs.checkpoints.status(manifest)
         self._resumed_from = self.state.step
+        if self._over():  # nothing is trained any more, so it does not matter how
+            return
         if manifest.threads not in (None, torch.get_num_threads()):
             self.notes.append(
                 f"The checkpoint of step {manifest.step} was taken with {manifest.threads} threads a process, and "

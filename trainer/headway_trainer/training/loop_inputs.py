@@ -40,6 +40,8 @@ class LoopInputs:
     """Of the rows of train, float32 (rows,), their mean over all ranks 1; without them each row counts 1."""
     series: torch.Tensor | None = None
     """Of a forecast, the rows that windows are made of (`data.shards.read_series`)."""
+    compared_at: frozenset[int] = frozenset()
+    """The epochs, counted from 1, after which a trial asks whether it goes on."""
     validation_weights: torch.Tensor | None = None
     """Of the rows of validation, on the same scale."""
 

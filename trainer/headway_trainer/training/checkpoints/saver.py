@@ -15,6 +15,7 @@ from headway_trainer.errors import StorageError
 from headway_trainer.storage import FileDigest, Pieces
 from headway_trainer.training.checkpoints import state as states
 from headway_trainer.training.checkpoints.best import BEST_FILE, BestWeights
+from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Manifest, folder_name, now
 from headway_trainer.training.checkpoints.tensors import Tensors, pieces
 from headway_trainer.training.loop_inputs import LoopInputs
@@ -71,7 +72,7 @@ class Saver:
 
     def save(
         self,
-        state: states.SharedState,
+        state: SharedState,
         own: states.RankState,
         tensors: TrainingTensors,
         metrics: dict[str, float],
@@ -89,7 +90,7 @@ class Saver:
 
     def _save(
         self,
-        state: states.SharedState,
+        state: SharedState,
         own: states.RankState,
         tensors: TrainingTensors,
         metrics: dict[str, float],
@@ -103,7 +104,7 @@ class Saver:
         if rank == 0:
             parts[MODEL_FILE] = _tensors(tensors.model.state_dict())
             parts[states.OPTIMIZER_FILE] = _tensors(optimizer_tensors(tensors.optimizers))
-            parts[states.STATE_FILE] = _text(state.model_dump_json())
+            parts[STATE_FILE] = _text(state.model_dump_json())
             if best is not None and best.file == BEST_FILE:
                 parts[BEST_FILE] = _tensors(tensors.best.tensors)
         written = inputs.checkpoints.write_parts(state.step, parts)
