@@ -73,6 +73,8 @@ TRAINING_JOB = Kind(
         Column("Progress", ".status.summary.progress", "Share of the optimiser steps that is done"),
         Column("Workers", ".status.summary.workers", "Worker pods that are ready, of those that should be"),
         Column("Metric", ".status.summary.metric", "The metric that says most"),
+        Column("Trials", ".status.summary.trials", "Trials that have ended, of those that are planned"),
+        Column("Best", ".status.summary.best", "The best trial's value and number"),
         Column("Attempt", ".status.attempt", "The number of the current or last attempt", type="integer", wide=True),
         Column("Message", ".status.summary.message", "The newest word of the conditions", wide=True),
         Column("Age", ".metadata.creationTimestamp", "Time since the job was made", type="date"),

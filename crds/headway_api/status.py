@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, computed_field
 
 from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
 from headway_api.storage import Storage
+from headway_api.tuning import MAX_PARAMETERS, MAX_TRIALS
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed")
@@ -41,19 +42,25 @@ Message = Annotated[str, Cut(4096)]
 Place = Annotated[str, Cut(4096)]
 Count = Annotated[int, Between(0, MOST_COUNTED)]
 """A number that a pod says: whatever it says, the API server takes it."""
+Number = Annotated[str, Cut(64)]
+"""A number as text, as the API conventions want it."""
 MAX_METRICS = 128
 MAX_METRIC_NAME_LENGTH = 128
 MetricValues = Annotated[
-    dict[Annotated[str, Cut(MAX_METRIC_NAME_LENGTH)], Annotated[str, Cut(64)]],
+    dict[Annotated[str, Cut(MAX_METRIC_NAME_LENGTH)], Number],
     Cut(MAX_METRICS),
 ]
-"""Numbers as text, as the API conventions want them, by `split/name`."""
+"""By `split/name`."""
 
 MAX_WARNINGS = 20
 Warnings = Annotated[list[Annotated[str, Cut(512)]], Cut(MAX_WARNINGS)]
 """What people should know of the data and the model, a sentence each."""
 MAX_ATTEMPTS_KEPT = 20
 MAX_LOSS_EVENTS_KEPT = 16
+MAX_RUNNING_TRIALS = 16
+EndedState = Literal["completed", "stopped", "failed"]
+ENDED_STATES: tuple[EndedState, ...] = get_args(EndedState)
+"""How a trial may have ended."""
 
 
 class Condition(StatusSection):
@@ -243,6 +250,68 @@ class Result(StatusSection):
     """The files, no two of one name."""
 
 
+TrialCount = Annotated[int, Between(0, MAX_TRIALS)]
+
+
+class BestTrial(StatusSection):
+    """The trial with the best value so far."""
+
+    trial: Count
+    """Its number, counted from 1."""
+    value: Number
+    """The metric's best value over its epochs."""
+    parameters: Annotated[dict[Annotated[str, Cut(128)], Annotated[str, Cut(128)]], Cut(MAX_PARAMETERS)] = Field(
+        default_factory=dict
+    )
+    """What it was given, by path, as JSON."""
+
+
+class RunningTrial(StatusSection):
+    """A trial that runs."""
+
+    trial: Count
+    """Its number, counted from 1."""
+    epoch: Count | None = None
+    """Epochs that it has finished."""
+    value: Number | None = None
+    """The metric's newest value."""
+
+
+class TuningStatus(StatusSection):
+    """The trials of `spec.tuning`."""
+
+    metric: Annotated[str, Cut(MAX_METRIC_NAME_LENGTH)] = ""
+    """What they are compared by."""
+    planned: TrialCount | None = None
+    """How many there are to be, unless the search ends early."""
+    running: TrialCount = 0
+    """How many run."""
+    completed: TrialCount = 0
+    """How many have trained to their end."""
+    stopped: TrialCount = 0
+    """How many were ended early by the scheduler, a budget or `stopWhen`; their values count."""
+    failed: TrialCount = 0
+    """How many have failed; they have no value."""
+    best: BestTrial | None = None
+    """The best one so far."""
+    running_trials: Annotated[list[RunningTrial], Cut(MAX_RUNNING_TRIALS), ListMap("trial")] = Field(
+        default_factory=list
+    )
+    """The newest of those that run, at most 16."""
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return self.completed + self.stopped + self.failed
+
+    def after(self, before: TuningStatus | None) -> TuningStatus:
+        """This, said after `before`: a trial that has ended once has ended."""
+        if before is None:
+            return self
+        ended = {state: max(getattr(self, state), getattr(before, state)) for state in ENDED_STATES}
+        return self.model_copy(update={**ended, "best": self.best or before.best})
+
+
 class TrainingJobStatus(StatusSection):
     """The status of a job."""
 
@@ -279,6 +348,8 @@ class TrainingJobStatus(StatusSection):
     """The newest durable checkpoint."""
     storage: Storage | None = None
     """Where the job keeps its files: what `spec.storage` said, or the operator's default when the job began."""
+    tuning: TuningStatus | None = None
+    """The trials of `spec.tuning`."""
     result: Result | None = None
     """What came out."""
     warnings: Warnings = Field(default_factory=list)
@@ -300,6 +371,10 @@ class Summary(StatusSection):
     """Workers that are ready, and how many should be: `3/4`; nothing for a job that has ended."""
     metric: Word | None = None
     """The metric that says most: `accuracy=0.98`."""
+    trials: Word | None = None
+    """Trials that have ended, of those that are planned: `12/20`."""
+    best: Word | None = None
+    """The best trial's value and its number: `0.9812 (7)`."""
     message: Message | None = None
     """The newest word of the conditions."""
 
@@ -324,6 +399,8 @@ def summarise(status: TrainingJobStatus) -> Summary:
         progress=far,
         workers=f"{workers.ready}/{workers.desired}" if workers and status.phase not in FINISHED else None,
         metric=_telling_metric((status.result or progress or Result()).metrics),
+        trials=_trials(status.tuning),
+        best=_best(status.tuning),
         message=newest.message if newest else None,
     )
 
@@ -334,8 +411,22 @@ def _telling_metric(metrics: dict[str, str]) -> str | None:
     found = next((name for name in wanted if name in metrics), None) or next(iter(sorted(metrics)), None)
     if found is None:
         return None
+    return f"{found.removeprefix('test/')}={_short(metrics[found])}"
+
+
+def _short(number: str) -> str:
     try:
-        value = f"{float(metrics[found]):.4g}"
+        return f"{float(number):.4g}"
     except ValueError:
-        value = metrics[found]
-    return f"{found.removeprefix('test/')}={value}"
+        return number
+
+
+def _trials(tuning: TuningStatus | None) -> str | None:
+    if tuning is None:
+        return None
+    return f"{tuning.ended}/{tuning.planned}" if tuning.planned is not None else str(tuning.ended)
+
+
+def _best(tuning: TuningStatus | None) -> str | None:
+    best = tuning.best if tuning is not None else None
+    return f"{_short(best.value)} ({best.trial})" if best is not None else None

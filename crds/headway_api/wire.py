@@ -13,7 +13,7 @@ from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
-from headway_api.status import CheckpointStatus, Count, Progress, Result, Time, Warnings
+from headway_api.status import CheckpointStatus, Count, Progress, Result, Time, TuningStatus, Warnings
 from headway_api.storage import Storage
 
 LABEL_JOB = "headway.dev/job"
@@ -158,6 +158,8 @@ class ProgressFile(StatusSection):
     """The step this attempt started from; absent until it is known."""
     steps_lost: Count | None = None
     """Steps of the attempt before that have to be done again."""
+    tuning: TuningStatus | None = None
+    """The trials of `spec.tuning`; absent until it is known which there were."""
     warnings: Warnings = Field(default_factory=list)
     """What people should know of the data and the model, as far as it is known."""
     heartbeat_time: Time | None = None

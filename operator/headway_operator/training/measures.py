@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from headway_api.status import FINISHED, Attempt, Cause
+from headway_api.status import ENDED_STATES, FINISHED, Attempt, Cause, TuningStatus
 from headway_operator.engine.kinds import View
 from headway_operator.engine.metrics import LONG, Entry, MetricSet
 from headway_operator.engine.steps import Decision
@@ -63,6 +63,11 @@ class JobMetrics:
             "headway_jobs_expired", "Finished jobs that were deleted as their ttlSecondsAfterFinished was over"
         )
         self.workers_replaced = metrics.counter("headway_workers_replaced", "Workers that were lost and replaced")
+        self.trials = metrics.counter(
+            "headway_tuning_trials", "Trials of spec.tuning that ended, by state: completed, stopped, failed", "state"
+        )
+        for state in ENDED_STATES:
+            self.trials.labels(state)
         # A counter that appears with its first number hides that from increase(): these begin at 0.
         for cause in ("Succeeded", *get_args(Cause)):
             self.attempts_ended.labels(cause)
@@ -109,6 +114,7 @@ class JobMeasures:
             self._count(attempt, old)
             if course is not None and (old is None or old.end_time is None):
                 self._stops_and_losses(course, attempt, now)
+        self._count_trials(after.tuning, job.status.tuning)
         if course is not None and after.phase == "Suspended":
             course.lost = ""
         if after.phase in FINISHED and job.status.phase not in FINISHED:
@@ -149,6 +155,11 @@ class JobMeasures:
             if running is not None:
                 self._metrics.running_seconds.observe(end - running)
         self._metrics.workers_replaced.inc(attempt.workers_replaced - (old.workers_replaced if old else 0))
+
+    def _count_trials(self, tuning: TuningStatus | None, old: TuningStatus | None) -> None:
+        for state in ENDED_STATES if tuning is not None else ():
+            ended = getattr(tuning, state) - (getattr(old, state) if old is not None else 0)
+            self._metrics.trials.labels(state).inc(max(0, ended))
 
     def _stops_and_losses(self, course: _Course, attempt: Attempt, now: float) -> None:
         if attempt.end_time is None:

@@ -14,14 +14,17 @@ from headway_api.crd import TRAINING_JOB, definition
 from headway_api.status import (
     MAX_ATTEMPTS_KEPT,
     Attempt,
+    BestTrial,
     Condition,
     Progress,
     Result,
     TrainingJobStatus,
+    TuningStatus,
     WorkersStatus,
 )
 
 TIME = "2026-01-01T00:00:00Z"
+BEST: dict[str, Any] = {"trial": 7, "value": "0.98123", "parameters": {"training.optimizer.lr": "0.01"}}
 
 
 def condition(kind: Any, message: str, time: str = TIME) -> Condition:
@@ -52,6 +55,16 @@ def condition(kind: Any, message: str, time: str = TIME) -> Condition:
             ),
             {"metric": "accuracy=0.9877"},
         ),
+        (
+            TrainingJobStatus(
+                tuning=TuningStatus(planned=20, running=2, completed=3, stopped=6, failed=1, best=BestTrial(**BEST))
+            ),
+            {"trials": "10/20", "best": "0.9812 (7)"},
+        ),
+        (
+            TrainingJobStatus(tuning=TuningStatus(running=2, best=BestTrial(trial=1, value="good"))),
+            {"trials": "0", "best": "good (1)"},
+        ),
         (TrainingJobStatus(progress=Progress(metrics={"mine": "good", "zeta": "1"})), {"metric": "mine=good"}),
         (
             TrainingJobStatus(
@@ -68,6 +81,32 @@ def condition(kind: Any, message: str, time: str = TIME) -> Condition:
 )
 def test_the_summary_says_in_few_words_what_the_status_says(status: TrainingJobStatus, summary: dict[str, str]) -> None:
     assert status.model_dump(exclude_none=True)["summary"] == summary
+
+
+def test_what_a_pod_says_of_trials_is_bounded() -> None:
+    parameters = {f"{number}{'p' * 999}": "1" * 999 for number in range(999)}
+    said = {
+        "metric": "x" * 999,
+        "planned": 10**30,
+        "running": -5,
+        "failed": 10**30,
+        "best": {"trial": -1, "value": "1" * 999, "parameters": parameters},
+        "runningTrials": [{"trial": number % 50, "value": "1" * 999} for number in range(1000)],
+    }
+    tuning = TuningStatus.model_validate(said)
+    assert (tuning.planned, tuning.running, tuning.failed) == (10_000, 0, 10_000)
+    assert len(tuning.running_trials) == 16
+    assert tuning.best is not None
+    assert (tuning.best.trial, len(tuning.best.parameters)) == (0, 64)
+    assert len(tuning.model_dump_json()) < 20_000
+    assert TuningStatus.model_validate_json(tuning.model_dump_json(by_alias=True)) == tuning
+
+
+def test_a_trial_that_has_ended_once_has_ended_whatever_is_said_later() -> None:
+    before = TuningStatus(planned=9, running=2, completed=3, stopped=2, best=BestTrial(**BEST))
+    later = TuningStatus(planned=9, running=1, completed=1, failed=1).after(before)
+    assert (later.running, later.completed, later.stopped, later.failed, later.best) == (1, 3, 2, 1, before.best)
+    assert before.after(None) == before
 
 
 def test_a_summary_that_is_read_is_made_anew() -> None:

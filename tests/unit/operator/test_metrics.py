@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness import ROOT
 from headway_api import wire
-from headway_api.status import Attempt, Progress, TrainingJobStatus
+from headway_api.status import ENDED_STATES, Attempt, Progress, TrainingJobStatus, TuningStatus
 from headway_operator import reference
 from headway_operator.engine import kube
 from headway_operator.engine.freshness import Freshness
@@ -225,6 +225,23 @@ class TestMeasures:
         seen = self.watch(*self.started(), (over, 60), (done, 61), (done, 90))
         assert seen[f"headway_jobs_ended_total{{cause={cause}}}"] == 1
         assert seen[f"headway_attempts_ended_total{{cause={cause}}}"] == 1
+
+    def test_trials_that_end_are_counted_by_state_and_none_twice(self) -> None:
+        def told(**counts: int) -> str:
+            said = wire.ProgressFile(uid=UID, attempt=1, tuning=TuningStatus(**counts))
+            return said.model_dump_json(by_alias=True)
+
+        def running(**known: int) -> JobBuilder:
+            return make_job().running().head().worker(0).status(tuning=TuningStatus(**known))
+
+        seen = self.watch(
+            *self.started(),
+            (running().config(1, told(running=2, completed=1)), 60),
+            (running(completed=1).config(1, told(completed=3, stopped=4)), 70),
+            (running(completed=3, stopped=4).config(1, told(completed=2, failed=1)), 80),
+        )
+        trials = {state: seen[f"headway_tuning_trials_total{{state={state}}}"] for state in ENDED_STATES}
+        assert trials == {"completed": 3, "stopped": 4, "failed": 1}
 
     def test_finished_jobs_are_not_followed(self) -> None:
         follower = Follower()

@@ -13,7 +13,14 @@ KINDS = {"ConfigMap", "Secret", "Service", "NetworkPolicy"}
 def speaking() -> JobBuilder:
     """A running job whose driver has said how far it is."""
     text = wire.ProgressFile.model_validate(
-        {"uid": UID, "attempt": 1, "progress": {"step": 7}, "resumedFromStep": 3, "stepsLost": 1}
+        {
+            "uid": UID,
+            "attempt": 1,
+            "progress": {"step": 7},
+            "resumedFromStep": 3,
+            "stepsLost": 1,
+            "tuning": {"running": 1},
+        }
     ).model_dump_json(by_alias=True)
     return make_job().running().config(1, text).head().worker(0)
 
@@ -56,10 +63,10 @@ def test_the_essential_part_of_a_status_has_all_that_decisions_rest_upon() -> No
     status = speaking().failures(node_lost=2).status(result=Result(metrics={"test/f1": "1"})).plan().status
     assert status is not None
     kept = essential(status)
-    left_out = {"progress", "checkpoint", "result", "attempts", "summary"}
+    left_out = {"progress", "checkpoint", "tuning", "result", "attempts", "summary"}
     assert kept.model_dump(exclude=left_out) == status.model_dump(exclude=left_out)
     assert [entry.start_time for entry in kept.attempts] == [entry.start_time for entry in status.attempts]
-    assert kept.result is None
+    assert (kept.tuning, kept.result) == (None, None)
     assert essential(kept) == kept
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headway_api import wire
-from headway_api.status import CheckpointStatus, Progress
+from headway_api.status import BestTrial, CheckpointStatus, Progress, TuningStatus
 from headway_operator.engine.times import to_text
 from sim.builders import T0, UID, deleted, make_job, names, said
 
@@ -133,6 +133,50 @@ def test_progress_reaches_the_status() -> None:
     assert status.progress == Progress(percent=38, step=7410)
     assert status.checkpoint == CheckpointStatus(uri="s3://x", step=7200, time=to_text(T0))
     assert (status.attempts[0].resumed_from_step, status.attempts[0].steps_lost) == (7000, 12)
+
+
+def trials(best: int, value: str = "0.5", **counts: int) -> str:
+    """What a driver says of trials."""
+    told = {"trial": best, "value": value, "parameters": {"training.optimizer.lr": "0.01", "training.epochs": "5"}}
+    return progress(tuning={"metric": "validation/f1", "planned": 20, "best": told, **counts})
+
+
+def test_trials_reach_the_status_and_a_new_best_one_is_told_with_it() -> None:
+    builder = make_job().running().head().worker(0)
+    first = builder.config(1, trials(7, completed=3)).plan()
+    assert first.status is not None
+    assert first.status.tuning is not None
+    assert (first.status.tuning.completed, first.status.summary.trials) == (3, "3/20")
+    said = {notice.reason: notice.message for notice in first.notices if not notice.warning}
+    given = "training.optimizer.lr 0.01, training.epochs 5"
+    assert said["NewBest"] == f"trial 7 is the best so far: validation/f1 0.5 with {given}"
+    known = make_job().running().head().worker(0).status(tuning=first.status.tuning)
+    same = known.config(1, trials(7, value="0.6", completed=4)).plan()
+    assert same.status is not None
+    assert "NewBest" not in [notice.reason for notice in same.notices]
+    better = known.config(1, trials(9, completed=1)).plan()
+    assert better.status is not None
+    assert better.status.tuning is not None
+    assert better.status.tuning.completed == 3, "a trial that has ended once has ended"
+    assert "NewBest" in [notice.reason for notice in better.notices]
+
+
+def test_a_new_best_trial_is_told_no_more_often_than_the_status_is_written() -> None:
+    builder = make_job().running().head().worker(0)
+    steady = builder.plan().status
+    assert steady is not None
+    builder.status(**dict(steady)).config(1, trials(7))
+    waiting = builder.seen(last_write=T0 + 59).plan(after=60)
+    assert (waiting.status, waiting.notices) == (None, ())
+    written = builder.seen(last_write=T0 + 58).plan(after=60)
+    assert [notice.reason for notice in written.notices] == ["NewBest"]
+
+
+def test_what_is_known_of_trials_stays_where_a_driver_has_not_said_anything_of_them_yet() -> None:
+    known = TuningStatus(planned=20, completed=5, best=BestTrial(trial=3, value="0.7"))
+    status = make_job().running().head().worker(0).status(tuning=known).config(1, progress()).plan().status
+    assert status is not None
+    assert status.tuning == known
 
 
 OTHER_UID = UID.replace("1", "2")

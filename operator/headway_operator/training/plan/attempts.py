@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headway_api import wire
-from headway_api.status import Attempt
+from headway_api.status import Attempt, BestTrial, TuningStatus
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.training.plan import gang, objects, pod_groups
@@ -77,10 +77,7 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
     if situation.is_new:
         _announce(decision, situation)
     if situation.report is not None:
-        decision.status.progress = situation.report.progress
-        decision.status.checkpoint = situation.report.checkpoint or decision.status.checkpoint
-        decision.status.warnings = situation.report.warnings or decision.status.warnings
-        decision.status.account = decision.status.account.progressed(situation.report.progress, decision.now)
+        _take_in(decision, situation.report)
     end = _end_of(situation)
     if isinstance(end, Ask):
         decision.ask(end.fact)
@@ -93,6 +90,29 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
         not_understood(decision)
     else:
         _keep_going(decision, situation)
+
+
+def _take_in(decision: Decision, report: wire.ProgressFile) -> None:
+    """Enter what the driver reports."""
+    status = decision.status
+    status.progress = report.progress
+    status.checkpoint = report.checkpoint or status.checkpoint
+    status.warnings = report.warnings or status.warnings
+    status.account = status.account.progressed(report.progress, decision.now)
+    if report.tuning is not None:
+        tuning = status.tuning = report.tuning.after(status.tuning)
+        before, best = decision.job.status.tuning, tuning.best
+        if best is not None and (before is None or before.best is None or before.best.trial != best.trial):
+            decision.notice("NewBest", bounded(f"{_best(tuning, best)}{_given(best)}"))
+
+
+def _best(tuning: TuningStatus, best: BestTrial) -> str:
+    return f"trial {best.trial} is the best so far: {tuning.metric} {best.value}"
+
+
+def _given(best: BestTrial) -> str:
+    given = ", ".join(f"{path} {value}" for path, value in best.parameters.items())
+    return f" with {given}" if given else ""
 
 
 def _end_of(situation: Situation) -> End | Ask | None:

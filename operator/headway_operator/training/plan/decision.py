@@ -141,7 +141,8 @@ class Decision:
             delete_objects=tuple(sorted(self._delete_objects)),
             delete_job=self._delete_job,
             status=write,
-            notices=tuple(self._notices),
+            # They are posted with the status that tells of the same; until that is written they would be logged again.
+            notices=tuple(self._notices) if write is not None else (),
             forget=tuple(self._forget),
             read=frozenset(self._read - self.observed.read),
             requeue_at=self._requeue_at,

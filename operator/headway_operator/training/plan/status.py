@@ -21,6 +21,7 @@ from headway_api.status import (
     Progress,
     Result,
     TrainingJobStatus,
+    TuningStatus,
     WorkersStatus,
 )
 from headway_api.storage import Storage
@@ -64,6 +65,7 @@ class StatusDraft:
         self.progress: Progress | None = status.progress
         self.checkpoint: CheckpointStatus | None = status.checkpoint
         self.storage: Storage | None = status.storage
+        self.tuning: TuningStatus | None = status.tuning
         self.result: Result | None = status.result
         self.warnings: list[str] = list(status.warnings)
         self._refused = refused
@@ -134,6 +136,7 @@ class StatusDraft:
             progress=self.progress,
             checkpoint=self.checkpoint,
             storage=self.storage,
+            tuning=self.tuning,
             result=self.result,
             warnings=self.warnings,
         )
@@ -153,9 +156,8 @@ def essential(status: TrainingJobStatus) -> TrainingJobStatus:
     """The status without anything that the driver reports: what the API server takes if it takes any status at all."""
     silent = {"message": None, "resumed_from_step": None, "steps_lost": None}
     attempts = [entry.model_copy(update=silent) for entry in status.attempts]
-    return status.model_copy(
-        update={"attempts": attempts, "progress": None, "checkpoint": None, "result": None, "warnings": []}
-    )
+    reported = dict.fromkeys(("progress", "checkpoint", "tuning", "result"))
+    return status.model_copy(update={"attempts": attempts, **reported, "warnings": []})
 
 
 def condition_of(status: TrainingJobStatus, kind: ConditionType) -> Condition | None:
