@@ -14,7 +14,8 @@ from headway_trainer.errors import StorageError
 from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
 from headway_trainer.kept_results import FOLDER
 from headway_trainer.report.model import Artifact, CrossValidation, Environment, RunResult
-from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, write_report
+from headway_trainer.report.trial_records import TRIALS_FILE
+from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, TUNING_PLOTS, write_report
 from headway_trainer.run_record import RECORD_FILE
 from headway_trainer.storage import CHUNK, FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE
@@ -25,6 +26,8 @@ PROGRESS_FILE = "progress.json"
 RESULT_NAMES = (
     LOSS_PLOT,
     CONFUSION_PLOT,
+    *TUNING_PLOTS,
+    TRIALS_FILE,
     REPORT_FILE,
     MODEL_FILE,
     ONNX_FILE,
@@ -98,10 +101,18 @@ def _copy(store: Store, source: str, name: str, sha256: str | None = None) -> Fi
 
 def publish_result(store: Store, result: RunResult) -> tuple[RunResult, Artifact]:
     """Write report.md, its plots, and last result.json, which names all files. Raises StorageError."""
-    artifacts = [*result.artifacts, *write_report(store, result)]
+    artifacts = [*result.artifacts, *_trials(store, result), *write_report(store, result)]
     result = result.model_copy(update={"artifacts": artifacts})
     data = result.model_dump_json(indent=2).encode()
     return result, _write(store, "result", RESULT_FILE, data)
+
+
+def _trials(store: Store, result: RunResult) -> list[Artifact]:
+    """The list of trials, which the search has left."""
+    if result.tuning is None or not store.is_file(TRIALS_FILE):
+        return []
+    sha256, size = store.sha256(TRIALS_FILE), store.size(TRIALS_FILE)
+    return [Artifact(name="trials", path=TRIALS_FILE, sha256=sha256, size_bytes=size)]
 
 
 def packages() -> dict[str, str]:

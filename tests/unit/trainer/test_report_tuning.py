@@ -3,20 +3,29 @@ that matters where it is not."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from headway_api.tuning import Tuning
+from headway_trainer.errors import NotFound, UserError
+from headway_trainer.publish import RESULT_NAMES, publish_result
 from headway_trainer.report.markdown import render
 from headway_trainer.report.model import RunResult, TrialResult, TuningResult, result_schema
+from headway_trainer.report.trial_records import read_trials, trial_records, write_trials
 from headway_trainer.report.trials import best_first, bounded, improvements, tuning_result
 from headway_trainer.report.tuning import tuning_section, value_told
+from headway_trainer.report.tuning_plots import Limits, Scale, best_plot, parallel_plot, slices_plot
+from headway_trainer.storage import Store
+from headway_trainer.tuning.events import Asked, Ended, Event, Reported
 
 LR, HIDDEN, NAME = "training.optimizer.lr", "model.options.hidden", "training.optimizer.name"
 
@@ -34,8 +43,13 @@ def trial(number: int, value: float | None = None, **fields: Any) -> TrialResult
 
 
 def tuning(**fields: Any) -> Tuning:
-    told = {"parameters": {LR: {"logUniform": {"min": 1e-4, "max": 0.1}}}, "scheduler": {"name": "asha"}}
-    return Tuning.model_validate(told | fields)
+    parameters = {
+        LR: {"logUniform": {"min": 1e-4, "max": 0.1}},
+        HIDDEN: {"choice": [[32], [64]]},
+        NAME: {"choice": ["sgd", "adamw"]},
+        **{f"model.options.p{index}": {"int": {"min": 0, "max": 99}} for index in range(60)},
+    }
+    return Tuning.model_validate({"parameters": parameters, "scheduler": {"name": "asha"}} | fields)
 
 
 def searched(trials: Sequence[TrialResult], **fields: Any) -> TuningResult:
@@ -52,8 +66,8 @@ SOME = [
 ]
 
 
-def page(result: TuningResult | None) -> str:
-    run = RunResult(
+def run(result: TuningResult | None) -> RunResult:
+    return RunResult(
         job="digits",
         outcome="Succeeded",
         seed=1,
@@ -63,7 +77,10 @@ def page(result: TuningResult | None) -> str:
         duration_seconds=60.0,
         tuning=result,
     )
-    return render(run, loss=False, confusion=False)
+
+
+def page(result: TuningResult | None) -> str:
+    return render(run(result), loss=False, confusion=False)
 
 
 # For programs.
@@ -205,8 +222,8 @@ def test_parameters_without_importances_have_no_column_of_them() -> None:
 
 def test_a_parameter_that_did_not_apply_is_an_empty_cell() -> None:
     told = page(searched([trial(1, 0.9, parameters={NAME: "sgd", LR: 0.5}), trial(2, 0.8, parameters={NAME: "adam"})]))
-    assert "| 1 | completed | 0.9 | 9 | 1.5 | sgd | 0.5 |" in told
-    assert "| 2 | completed | 0.8 | 9 | 1.5 | adam |  |" in told
+    assert "| 1 | completed | 0.9 | 9 | 1.5 | 0.5 | sgd |" in told
+    assert "| 2 | completed | 0.8 | 9 | 1.5 |  | adam |" in told
 
 
 def test_a_search_in_which_all_failed_is_told_so() -> None:
@@ -217,10 +234,10 @@ def test_a_search_in_which_all_failed_is_told_so() -> None:
 
 
 def test_a_large_search_is_a_short_section_that_says_where_the_rest_is() -> None:
-    many = {f"model.options.p{index}": index for index in range(64)}
+    many = {f"model.options.p{index}": index for index in range(60)}
     told = page(searched([trial(number, number / 1000, parameters=many) for number in range(1, 10_001)]))
     assert "| trials | 10,000: 10,000 completed |" in told
-    assert "`trials.jsonl` has 56 more parameters and 9,980 more trials." in told
+    assert "`trials.jsonl` has 52 more parameters and 9,980 more trials." in told
     assert len(told.splitlines()) < 150
 
 
@@ -234,7 +251,7 @@ EVIL = "a|b\n# c <script>alert(1)</script> ![](http://x) www.y.org \x1b[31m *d* 
         searched([trial(1, 0.5, parameters={NAME: [EVIL, EVIL]})]),
         searched([trial(1, cause=EVIL, message=EVIL)]),
         searched(SOME, ended=EVIL),
-        searched(SOME, importances={EVIL: 1.0}),
+        searched([trial(1, 0.5, parameters={EVIL: 1})]).model_copy(update={"parameters": {EVIL: "choice"}}),
     ],
     ids=["a value", "a list", "a failure", "why it ended", "a parameter's name"],
 )
@@ -262,3 +279,128 @@ def test_what_tenants_write_cannot_break_the_page(result: TuningResult) -> None:
 )
 def test_a_parameter_s_value_is_told_in_a_few_signs(value: Any, told: str) -> None:
     assert value_told(value) == told
+
+
+# Plots.
+
+
+def test_plots_of_a_search_are_images_and_the_same_bytes_each_time() -> None:
+    for plot in (best_plot, slices_plot, parallel_plot):
+        first, second = plot(searched(SOME)), plot(searched(SOME))
+        assert first is not None
+        assert first == second
+        with Image.open(io.BytesIO(first)) as image:
+            assert image.width > 300
+
+
+def test_a_search_without_a_value_has_no_plots() -> None:
+    nothing = searched([trial(1), trial(2, state="running")])
+    assert [plot(nothing) for plot in (best_plot, slices_plot, parallel_plot)] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [trial(1, 0.5)],
+        [trial(1, 0.5), trial(2, 0.5)],
+        [trial(1, 0.5, parameters={LR: 0.1}), trial(2, 0.6, parameters={HIDDEN: [1]})],
+        [trial(number, 0.5, parameters={NAME: EVIL + str(number)}) for number in range(1, 60)],
+        [trial(number, 0.5, parameters={HIDDEN: value}) for number, value in enumerate(["$x^2", True, 1.5, [1]], 1)],
+        [trial(number, 1e300 if number < 3 else number * 1e-9) for number in range(1, 50)],
+        [trial(number, float(number), parameters={}) for number in range(1, 5)],
+    ],
+    ids=["one", "equal", "conditional", "many long texts", "mixed kinds", "far outliers", "no parameters"],
+)
+def test_any_trials_can_be_plotted(trials: list[TrialResult]) -> None:
+    result = searched(trials)
+    assert best_plot(result) is not None
+    slices_plot(result)
+    parallel_plot(result)
+
+
+def test_values_that_are_far_worse_than_nine_in_ten_are_drawn_at_the_edge() -> None:
+    limits = Limits.of([*(0.9 + index / 1000 for index in range(19)), 0.1], "max")
+    assert [limits.low, limits.high] == pytest.approx([0.901, 0.918])
+    assert limits.markers([0.1, 0.91, 2.0]) == {"v": [0], "o": [1], "^": [2]}
+    assert [limits.within(0.1), limits.share(0.1), limits.share(0.918)] == pytest.approx([0.901, 0.0, 1.0])
+    whole = Limits.of([0.5, 0.6, 0.7, 0.9], "max")
+    assert (whole.low, whole.high) == (0.5, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "heights"),
+    [
+        ([0.001, 0.01, 0.1], "logUniform", [0.0, 0.5, 1.0]),
+        ([0.0, 0.25, 1.0], "uniform", [0.0, 0.25, 1.0]),
+        ([128, 32, 64], "choice", [1.0, 0.0, 0.5]),
+        ([[64, 64], [32], None], "choice", [1.0, 0.0, -0.14]),
+        (["b", 1, True], "grid", None),
+        ([7], "int", [0.5]),
+    ],
+)
+def test_a_parameter_s_axis_is_as_its_values_were_given(values: list[Any], form: Any, heights: Any) -> None:
+    scale = Scale.of(values, form)
+    told = [scale.height(value) for value in values]
+    assert heights is None or told == [pytest.approx(height) for height in heights]
+    assert heights is not None or sorted(told) == [0.0, 0.5, 1.0]
+    assert [label for _, label in scale.labels()][: 1 if None in values else 0] == (["none"] if None in values else [])
+
+
+def test_a_report_of_a_search_is_written_with_its_plots_and_shows_them(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    write_trials(store, trial_records(EVENTS))
+    result, _ = publish_result(store, run(searched(SOME)))
+    paths = [one.path for one in result.artifacts]
+    plots = ["plots/tuning-best.png", "plots/tuning-slices.png", "plots/tuning-parallel.png"]
+    assert paths == ["trials.jsonl", *plots, "report.md"]
+    assert set(paths) <= set(RESULT_NAMES)
+    for one in result.artifacts:
+        assert (store.sha256(one.path), store.size(one.path)) == (one.sha256, one.size_bytes)
+    told = store.read("report.md").decode()
+    assert all(f"]({path})" in told for path in plots)
+
+
+# trials.jsonl
+
+
+EVENTS: list[Event] = [
+    Asked(trial=1, parameters={LR: 0.1}),
+    Asked(trial=2, parameters={LR: 0.2, NAME: "sgd"}),
+    Reported(trial=2, epoch=1, value=0.5, goes_on=True),
+    Reported(trial=1, epoch=1, value=None, goes_on=False),
+    Ended(trial=1, state="failed", epochs=1, seconds=2.0, cause="NotANumber", message="No."),
+    Asked(trial=3, parameters={LR: 0.3}),
+    Reported(trial=2, epoch=3, value=0.7, goes_on=True),
+    Reported(trial=3, epoch=1, value=0.1, goes_on=False),
+    Ended(trial=3, state="stopped", value=0.1, epochs=1, seconds=1.0),
+]
+
+
+def test_trials_are_told_from_the_log_with_the_order_of_their_reports() -> None:
+    first, second, third = trial_records(EVENTS)
+    assert (first.state, first.value, first.cause, first.reports[0].order) == ("failed", None, "NotANumber", 2)
+    assert (second.state, second.epochs, second.value) == ("running", 3, 0.7)
+    assert [(one.order, one.epoch, one.goes_on) for one in second.reports] == [(1, 1, True), (3, 3, True)]
+    assert (third.state, third.value, third.seconds) == ("stopped", 0.1, 1.0)
+    assert third.result() == TrialResult(
+        number=3, parameters={LR: 0.3}, state="stopped", value=0.1, epochs=1, seconds=1.0
+    )
+
+
+def test_trials_are_written_a_line_each_and_read_back_the_same(tmp_path: Path) -> None:
+    store, records = Store.open(str(tmp_path)), trial_records(EVENTS)
+    write_trials(store, records)
+    lines = store.read("trials.jsonl").decode().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
+    assert json.loads(lines[2])["reports"] == [{"order": 4, "epoch": 1, "value": 0.1, "goesOn": False}]
+    assert read_trials(store) == records
+
+
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    with pytest.raises(NotFound):
+        read_trials(store)
+    write_trials(store, trial_records(EVENTS))
+    store.write("trials.jsonl", store.read("trials.jsonl") + b'{"number": 4\n')
+    with pytest.raises(UserError, match=r"trials\.jsonl: line 4 is no trial"):
+        read_trials(store)

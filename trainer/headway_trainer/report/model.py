@@ -207,6 +207,10 @@ class CrossValidation(StatusSection):
     """The standard deviation (n - 1) of each metric over the folds; null where a fold has none."""
 
 
+ParameterForm = Literal["uniform", "logUniform", "int", "logInt", "choice", "grid"]
+"""The forms of `spec.tuning.parameters`."""
+
+
 class TrialResult(StatusSection):
     """A trial of a search for better parameters."""
 
@@ -236,6 +240,8 @@ class TuningResult(StatusSection):
     """What was made better, as `part/name`."""
     better: Better
     """Whether smaller or larger values are."""
+    parameters: dict[str, ParameterForm] = Field(default_factory=dict)
+    """By the path of its field in spec, how a parameter's values were given."""
     search: str
     """How parameters were chosen: `tpe` and so on."""
     scheduler: str = "none"
@@ -285,7 +291,7 @@ class Artifact(StatusSection):
     """A file that the run left in its folder."""
 
     name: str
-    """What it is: `model`, `onnx`, `model-info`, `reference`, `report`, `plot`."""
+    """What it is: `model`, `onnx`, `model-info`, `reference`, `trials`, `report`, `plot`."""
     path: str
     """Where it is, relative to the run's folder."""
     sha256: str

@@ -6,6 +6,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING
 
+from headway_api.wording import printable
 from headway_trainer.report.model import EpochRecord, RunResult
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def loss_plot(result: RunResult) -> bytes | None:
     curves = [(name, points) for name, points in curves if points]
     if not curves:
         return None
-    figure = _figure(7.0, 4.0)
+    figure = figure_of(7.0, 4.0)
     axes = figure.add_subplot()
     for name, points in curves:
         marker = "o" if len(points) <= _MARKER_EPOCHS else None
@@ -34,7 +35,7 @@ def loss_plot(result: RunResult) -> bytes | None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    return _png(figure)
+    return png(figure)
 
 
 def confusion_plot(result: RunResult) -> bytes | None:
@@ -44,7 +45,7 @@ def confusion_plot(result: RunResult) -> bytes | None:
         return None
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     side = min(12.0, 2.5 + 0.45 * len(matrix))
-    figure = _figure(side + 1.0, side)
+    figure = figure_of(side + 1.0, side)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(image, ax=axes, label="share of the class's rows")
@@ -52,14 +53,14 @@ def confusion_plot(result: RunResult) -> bytes | None:
     axes.set_ylabel("actual")
     axes.set_title(f"Test rows of {result.job}")
     if len(matrix) <= _MOST_LABELS:
-        names = [_short(name) for name in _names(result, len(matrix))]
+        names = [short(name) for name in _names(result, len(matrix))]
         axes.set_xticks(range(len(matrix)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(matrix)), names)
         for row, counts in enumerate(matrix):
             for column, count in enumerate(counts):
                 colour = "white" if shares[row][column] > _DARK else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=7)
-    return _png(figure)
+    return png(figure)
 
 
 def _points(history: list[EpochRecord], split: str) -> list[tuple[int, float]]:
@@ -72,19 +73,22 @@ def _names(result: RunResult, count: int) -> list[str]:
     return classes if classes and len(classes) == count else [str(index) for index in range(count)]
 
 
-def _short(name: str, limit: int = 16) -> str:
-    # A dollar sign would begin a formula.
-    name = name.replace("$", r"\$")
-    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+def short(name: str, limit: int = 16) -> str:
+    """A name as a label of a plot."""
+    name = printable(" ".join(name.split()))
+    name = name if len(name) <= limit else f"{name[: limit - 1]}…"
+    return name.replace("$", r"\$")  # a dollar sign would begin a formula
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The image."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # Class names may be in any script; what the font lacks is drawn as a box.

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from headway_api.metrics import Better
-from headway_api.tuning import Tuning
-from headway_trainer.report.model import TrialResult, TuningResult
+from headway_api.tuning import Parameter, Tuning
+from headway_trainer.report.model import ParameterForm, TrialResult, TuningResult
 from headway_trainer.tuning.events import TrialState
 
 MOST_TRIALS = 1000
@@ -16,6 +16,7 @@ MOST_TRIALS = 1000
 MOST_BYTES = 4 << 20
 """What they take as JSON at most, but for the best one, which is always there."""
 _STATES: tuple[TrialState, ...] = get_args(TrialState)
+_FORMS: tuple[ParameterForm, ...] = get_args(ParameterForm)
 _MOST_IMPROVEMENTS = 500
 _MOST_FAILED = 50
 _MOST_MESSAGE = 500
@@ -42,6 +43,7 @@ def tuning_result(
     return TuningResult(
         metric=metric,
         better=better,
+        parameters={path: _form(parameter) for path, parameter in tuning.parameters.items()},
         search=tuning.search.name,
         scheduler=tuning.scheduler.name,
         ended=ended[:_MOST_MESSAGE],
@@ -94,6 +96,11 @@ def bounded(
             break
         kept[one.number] = one
     return [kept[number] for number in sorted(kept)]
+
+
+def _form(parameter: Parameter) -> ParameterForm:
+    told = parameter.model_dump(by_alias=True, exclude_none=True)
+    return next(form for form in _FORMS if form in told)
 
 
 def _rank(trial: TrialResult, better: Better) -> float:

@@ -57,9 +57,9 @@ def value_told(value: JsonValue, most: int = _MOST_SIGNS) -> str:
 
 
 def parameter_names(result: TuningResult) -> list[str]:
-    """All parameters: those of which it is known how much they matter first, then as they come in the trials."""
-    names = [*result.importances, *(name for one in result.trials for name in one.parameters)]
-    return list(dict.fromkeys(names))
+    """The parameters that trials have: those of which it is known how much they matter first, then as in the spec."""
+    there = {name for one in result.trials for name in one.parameters}
+    return [name for name in dict.fromkeys([*result.importances, *result.parameters]) if name in there]
 
 
 def best_trial(result: TuningResult) -> TrialResult | None:
