@@ -235,6 +235,17 @@ class RunFolder:
         write_atomically(self._own / STATE_FILE, state.model_dump_json(indent=2))
 
 
+def unfinished_run(folder: Path) -> Path | None:
+    """The run's own folder of the newest run in an output folder that has not finished; none where there is none."""
+    own = folder / OWN_FOLDER
+    try:
+        state = State.model_validate_json((own / STATE_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    runs = [run for run in state.runs if run.outcome != "Finished"]
+    return own / _RUNS / runs[-1].folder if runs else None
+
+
 def _with_outcome(state: State, folder: str, outcome: str) -> State:
     runs = [run.model_copy(update={"outcome": outcome}) if run.folder == folder else run for run in state.runs]
     return state.model_copy(update={"runs": runs})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import get_args
+from typing import TypeVar, get_args
 
 from headway_api.metrics import Better
 from headway_api.tuning import Parameter, Tuning
 from headway_trainer.report.model import ParameterForm, TrialResult, TuningResult
 from headway_trainer.tuning.events import TrialState
 
+Trial = TypeVar("Trial", bound=TrialResult)
 MOST_TRIALS = 1000
 """Trials that a result holds."""
 MOST_BYTES = 4 << 20
@@ -65,7 +66,7 @@ def improvements(trials: Iterable[TrialResult], better: Better) -> list[TrialRes
     return found
 
 
-def best_first(trials: Iterable[TrialResult], better: Better) -> list[TrialResult]:
+def best_first(trials: Iterable[Trial], better: Better) -> list[Trial]:
     """The trials that have a value, the best first; of equal ones the earlier."""
     return sorted((one for one in trials if one.value is not None), key=lambda one: (_rank(one, better), one.number))
 

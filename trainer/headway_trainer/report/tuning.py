@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from pydantic import JsonValue
@@ -39,10 +39,10 @@ def tuning_section(result: TuningResult | None, plots: Sequence[tuple[str, str]]
     return "## Tuning\n\n" + "".join(told)
 
 
-def counts_told(result: TuningResult) -> str:
+def counts_told(counts: Mapping[TrialState, int]) -> str:
     """How many trials there are, and of which state: `30: 4 completed, 25 stopped, 1 failed`."""
-    states = [f"{result.counts[state]:,} {state}" for state in _STATES if result.counts.get(state)]
-    return f"{sum(result.counts.values()):,}{': ' if states else ''}{', '.join(states)}"
+    states = [f"{counts[state]:,} {state}" for state in _STATES if counts.get(state)]
+    return f"{sum(counts.values()):,}{': ' if states else ''}{', '.join(states)}"
 
 
 def value_told(value: JsonValue, most: int = _MOST_SIGNS) -> str:
@@ -72,7 +72,7 @@ def _summary(result: TuningResult) -> str:
     rows = [
         ("metric", f"{result.metric}, {_BETTER[result.better]} is better"),
         *([("best", f"{number(best.value)}, trial {best.number}")] if best is not None else []),
-        ("trials", counts_told(result)),
+        ("trials", counts_told(result.counts)),
         ("search", result.search),
         ("scheduler", result.scheduler),
         ("epochs of all trials", counted(result.epochs)),

@@ -1,0 +1,198 @@
+"""`headway trials`: the trials of a search, of a finished run or of one that goes on, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from pydantic import JsonValue, ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from headway_api.wording import listed, printable
+from headway_cli.run_folder import unfinished_run
+
+if TYPE_CHECKING:
+    from headway_trainer.report.model import TuningResult
+    from headway_trainer.report.trial_records import TrialRecord
+    from headway_trainer.storage import Store
+    from headway_trainer.tuning.events import TrialState
+
+_FIELDS = ("number", "state", "value", "epochs", "seconds", "cause", "message")
+"""Of a trial, beside its parameters."""
+_FEWEST_SIGNS = 140
+"""How wide the table is in a file or a pipe."""
+_COLUMN_SIGNS = 18
+"""What a parameter needs of a terminal's width."""
+_OTHER_SIGNS = 50
+_MOST_COLUMNS = 16
+_MOST_FAILED = 5
+"""Failed trials whose sentences are told."""
+_MOST_WORDS = 300
+"""Characters of such a sentence."""
+
+
+@click.command(short_help="List the trials of a search for better parameters.")
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="What to print: json has all that is known of each trial, csv a column for each parameter.",
+)
+@click.option(
+    "--most", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="The trials of the table."
+)
+def trials(folder: str, output: str, most: int) -> None:
+    """List the trials of the run in DIR: the output folder of headway run, or a job's folder on its storage (a path or
+    a URI).
+
+    The trials of a finished run are listed the best first. Of a run that has not finished they are those of its log so
+    far, by number.
+    """
+    from headway_trainer.errors import StorageError, UserError
+
+    try:
+        found = _find(folder)
+    except (UserError, StorageError) as error:
+        raise click.ClickException(printable(str(error))) from error
+    if found.note is not None:
+        click.echo(printable(found.note), err=True)
+    if output == "json":
+        documents = [one.model_dump(mode="json") for one in found.records]
+        click.echo(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
+    elif output == "csv":
+        _write_csv(found.records)
+    else:
+        _print_table(found, most)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The trials of a run."""
+
+    records: Sequence[TrialRecord]
+    """By number, or, of a finished run, the best first and those without a value last."""
+    result: TuningResult | None = None
+    """What the run's result says of the search; none where it has not finished."""
+    note: str | None = None
+    """What to know of them."""
+
+
+def _find(folder: str) -> Found:
+    """Raises UserError where there are no trials, and StorageError."""
+    from headway_trainer.errors import UserError
+    from headway_trainer.report.trial_records import trial_records
+    from headway_trainer.storage import Store
+    from headway_trainer.tuning.log import EventLog
+
+    local = unfinished_run(Path(folder)) if "://" not in folder else None
+    for place in [*([str(local)] if local is not None else []), folder]:
+        store = Store.open(place)
+        if (finished := _finished(store)) is not None:
+            return finished
+        if events := EventLog(store, 0).read():
+            return Found(trial_records(events), note=f"The run in {store.uri} has not finished: these are its trials.")
+    raise UserError(
+        f"{folder} holds no trials: give the folder of a run whose job has spec.tuning, as headway run's --output "
+        "or a job's folder on its storage"
+    )
+
+
+def _finished(store: Store) -> Found | None:
+    """The trials of a finished run; none where it has none, or has not finished.
+
+    Raises UserError where its files are not what was written, and StorageError.
+    """
+    from headway_trainer.errors import NotFound, UserError
+    from headway_trainer.publish import RESULT_FILE
+    from headway_trainer.report.model import RunResult
+    from headway_trainer.report.trial_records import read_trials
+    from headway_trainer.report.trials import best_first
+
+    try:
+        records = read_trials(store)
+        result = RunResult.model_validate_json(store.read(RESULT_FILE)).tuning
+    except NotFound:
+        return None
+    except ValidationError as error:
+        raise UserError(f"{store.child(RESULT_FILE).uri} is no result that this version of Headway reads") from error
+    if result is None:
+        return Found(records)
+    ranked = best_first(records, result.better)
+    there = {one.number for one in ranked}
+    return Found([*ranked, *(one for one in records if one.number not in there)], result)
+
+
+def _parameters(found: Sequence[TrialRecord]) -> list[str]:
+    return list(dict.fromkeys(name for one in found for name in one.parameters))
+
+
+def _write_csv(found: Sequence[TrialRecord]) -> None:
+    names = _parameters(found)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*_FIELDS, *names])
+    for one in found:
+        told = [getattr(one, field) for field in _FIELDS]
+        writer.writerow([*told, *(_cell(one.parameters.get(name)) for name in names)])
+
+
+def _cell(value: JsonValue) -> JsonValue:
+    """A value as a file of commas has it: what is no text, number or nothing as JSON."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _print_table(found: Found, most: int) -> None:
+    from headway_trainer.report.tuning import counts_told, value_told
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(_FEWEST_SIGNS, console.width))
+    names = _parameters(found.records)
+    room = min(_MOST_COLUMNS, max(1, (console.width - _OTHER_SIGNS) // _COLUMN_SIGNS))
+    metric = found.result.metric if found.result is not None else "value"
+    table = Table()
+    for heading in ("trial", "state", metric, "epochs", "seconds"):
+        table.add_column(heading, justify="left" if heading == "state" else "right")
+    for name in names[:room]:
+        head, dot, last = name.rpartition(".")
+        table.add_column(_shown(head + dot) + "\n" + _shown(last), overflow="fold")
+    for one in found.records[:most]:
+        value = "" if one.value is None else f"{one.value:.6g}"
+        state = one.state if one.cause is None else f"{one.state}: {value_told(one.cause)}"
+        cells = [value_told(one.parameters[name]) if name in one.parameters else "" for name in names[:room]]
+        told = (str(one.number), state, value, f"{one.epochs:,}", f"{one.seconds:.1f}", *cells)
+        table.add_row(*map(_shown, told))
+    console.print(table, highlight=False)
+    counts = counts_told(_counts(found.records))
+    console.print(_shown(f"Trials: {counts}."), highlight=False)
+    failed = [one for one in found.records if one.state == "failed" and one.message]
+    for one in failed[:_MOST_FAILED]:
+        console.print(_shown(f"Trial {one.number}: {value_told(one.message, _MOST_WORDS)}"), highlight=False)
+    left = [f"{len(found.records) - most:,} more trials"] if len(found.records) > most else []
+    left += [f"the parameters {listed(names[room:])}"] if len(names) > room else []
+    if left:
+        console.print(_shown(f"Not shown: {', '.join(left)}; --output csv has all."), highlight=False)
+
+
+def _counts(found: Sequence[TrialRecord]) -> dict[TrialState, int]:
+    counts: dict[TrialState, int] = {}
+    for one in found:
+        counts[one.state] = counts.get(one.state, 0) + 1
+    return counts
+
+
+def _shown(text: str) -> str:
+    """What people wrote, for the console's markup: as it is, whatever is in it."""
+    return escape(printable(text))
