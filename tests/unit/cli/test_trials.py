@@ -81,7 +81,7 @@ def test_json_has_all_that_is_known_of_each_trial(tmp_path: Path) -> None:
     finish(tmp_path, trial_records(FINISHED))
     documents = json.loads(listed(str(tmp_path), "-o", "json").stdout)
     assert [one["number"] for one in documents] == [3, 1, 2]
-    assert documents[0]["reports"] == [{"order": 2, "epoch": 1, "value": 0.9, "goesOn": False}]
+    assert documents[0]["reports"] == [{"order": 2, "epoch": 1, "value": 0.9, "goesOn": False, "at": 0.0}]
     assert documents[1]["parameters"] == {LR: 0.1, HIDDEN: [32], NAME: "sgd"}
 
 

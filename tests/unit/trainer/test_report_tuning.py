@@ -369,10 +369,10 @@ EVENTS: list[Event] = [
     Reported(trial=2, epoch=1, value=0.5, goes_on=True),
     Reported(trial=1, epoch=1, value=None, goes_on=False),
     Ended(trial=1, state="failed", epochs=1, seconds=2.0, cause="NotANumber", message="No."),
-    Asked(trial=3, parameters={LR: 0.3}),
+    Asked(trial=3, parameters={LR: 0.3}, at=6.0),
     Reported(trial=2, epoch=3, value=0.7, goes_on=True),
-    Reported(trial=3, epoch=1, value=0.1, goes_on=False),
-    Ended(trial=3, state="stopped", value=0.1, epochs=1, seconds=1.0),
+    Reported(trial=3, epoch=1, value=0.1, goes_on=False, at=7.5),
+    Ended(trial=3, state="stopped", value=0.1, epochs=1, seconds=1.0, at=8.0),
 ]
 
 
@@ -382,6 +382,7 @@ def test_trials_are_told_from_the_log_with_the_order_of_their_reports() -> None:
     assert (second.state, second.epochs, second.value) == ("running", 3, 0.7)
     assert [(one.order, one.epoch, one.goes_on) for one in second.reports] == [(1, 1, True), (3, 3, True)]
     assert (third.state, third.value, third.seconds) == ("stopped", 0.1, 1.0)
+    assert (third.began, third.ended, second.ended) == (6.0, 8.0, None)
     assert third.result() == TrialResult(
         number=3, parameters={LR: 0.3}, state="stopped", value=0.1, epochs=1, seconds=1.0
     )
@@ -392,7 +393,7 @@ def test_trials_are_written_a_line_each_and_read_back_the_same(tmp_path: Path) -
     write_trials(store, records)
     lines = store.read("trials.jsonl").decode().splitlines()
     assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
-    assert json.loads(lines[2])["reports"] == [{"order": 4, "epoch": 1, "value": 0.1, "goesOn": False}]
+    assert json.loads(lines[2])["reports"] == [{"order": 4, "epoch": 1, "value": 0.1, "goesOn": False, "at": 7.5}]
     assert read_trials(store) == records
 
 

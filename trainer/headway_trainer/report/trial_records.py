@@ -25,7 +25,9 @@ class TrialReport(StatusSection):
     value: float | None
     """Of the metric; null where it was no finite number."""
     goes_on: bool
-    """What the scheduler said."""
+    """Whether the next epoch began: what the scheduler said, and false once a budget or stopWhen ended the search."""
+    at: float
+    """When: in seconds since the first trial began, without the time between attempts."""
 
 
 class TrialRecord(TrialResult):
@@ -33,10 +35,14 @@ class TrialRecord(TrialResult):
 
     reports: list[TrialReport] = Field(default_factory=list)
     """By epoch; none where no scheduler judged it."""
+    began: float = 0.0
+    """When it began: in seconds since the first trial began, without the time between attempts."""
+    ended: float | None = None
+    """When it ended, counted likewise; null for one that has not."""
 
     def result(self) -> TrialResult:
         """The trial without its reports."""
-        return TrialResult.model_validate(self.model_dump(exclude={"reports"}))
+        return TrialResult.model_validate(self.model_dump(include=set(TrialResult.model_fields)))
 
 
 def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
@@ -48,17 +54,18 @@ def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
     order = 0
     for event in events:
         match event:
-            case Asked(trial=number, parameters=parameters):
-                trials[number] = TrialRecord(number=number, parameters=parameters, state="running")
-            case Reported(trial=number, epoch=epoch, value=value, goes_on=goes_on):
+            case Asked(trial=number, parameters=parameters, at=at):
+                trials[number] = TrialRecord(number=number, parameters=parameters, state="running", began=at)
+            case Reported(trial=number):
                 order += 1
-                report = TrialReport(order=order, epoch=epoch, value=value, goes_on=goes_on)
                 before = trials[number]
-                fields = {"reports": [*before.reports, report], "epochs": epoch, "value": value}
+                told = event.model_dump(include={"epoch", "value", "goes_on", "at"})
+                reports = [*before.reports, TrialReport(order=order, **told)]
+                fields = {"reports": reports, "epochs": event.epoch, "value": event.value}
                 trials[number] = before.model_copy(update=fields)
             case Ended(trial=number):
-                told = event.model_dump(exclude={"do", "trial"})
-                trials[number] = trials[number].model_copy(update=told)
+                told = event.model_dump(include=set(TrialResult.model_fields))
+                trials[number] = trials[number].model_copy(update=told | {"ended": event.at})
     return [trials[number] for number in sorted(trials)]
 
 
