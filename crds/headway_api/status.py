@@ -308,7 +308,7 @@ class TuningStatus(StatusSection):
         """This, said after `before`: a trial that has ended once has ended."""
         if before is None:
             return self
-        ended = {state: max(getattr(self, state), getattr(before, state)) for state in ENDED_STATES}
+        ended: dict[str, int] = {state: max(getattr(self, state), getattr(before, state)) for state in ENDED_STATES}
         return self.model_copy(update={**ended, "best": self.best or before.best})
 
 
