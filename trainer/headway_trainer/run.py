@@ -156,12 +156,14 @@ class Run:
         workers: int,
         most: int | None = None,
         turn: Callable[[], None] = lambda: None,
+        stay: bool = False,
     ) -> list[Value]:
         """What work gives for each child of so many workers: as many at once as this run's suffice for, without another
         Ray, and no more than `most`. Each child is asked for when there is room for it. turn: is called now and then.
 
         When one raises, or a stop is asked for, the others are stopped, too, and take a checkpoint. Raises what the
-        first one has raised. The training processes of one that has ended take the next one.
+        first one has raised. The training processes of one that has ended take the next one; stay: and in the end this
+        run itself, which then has as many workers.
         """
         room = max(1, self.spec.workers.replicas // workers)
         pool = WorkerGroupPool()
@@ -176,9 +178,15 @@ class Run:
             turn()
 
         try:
-            return side_by_side(pooled(), work, at_once=min(room, most or room), stop=self.stop, alive=alive)
-        finally:
+            values = side_by_side(pooled(), work, at_once=min(room, most or room), stop=self.stop, alive=alive)
+        except BaseException:
             pool.close()
+            raise
+        if stay:
+            self.pool = pool
+        else:
+            pool.close()
+        return values
 
     def fence(self) -> None:
         """Raise StorageError if a newer attempt has claimed the run: then nothing may be written or deleted here."""

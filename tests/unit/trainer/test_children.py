@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ray.train.v2._internal.execution.worker_group import worker_group
 from headway_api import wire
 from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
+from headway_api.model import Model
 from headway_api.status import CheckpointStatus
 from headway_trainer import publish
 from headway_trainer.errors import StorageError, UserError
@@ -118,6 +119,63 @@ def test_as_many_are_worked_on_at_once_as_there_is_room_for_and_their_order_is_k
     count = 2 * at_once
     assert worked(work, count, at_once) == [f"fold-{number}" for number in range(1, count + 1)]
     assert most == [at_once]
+
+
+def test_an_item_is_asked_for_when_there_is_room_for_it() -> None:
+    ended: list[str] = []
+
+    def items() -> Iterator[Item]:
+        for number in range(1, 7):
+            assert len(ended) >= number - 2, "two are under way"
+            yield Item(f"trial-{number}")
+
+    both = threading.Barrier(2)
+
+    def work(item: Item) -> str:
+        both.wait(30)
+        ended.append(item.scope)
+        return item.scope
+
+    told = side_by_side(items(), work, at_once=2, stop=threading.Event(), alive=lambda: None)
+    assert told == [f"trial-{number}" for number in range(1, 7)]
+
+
+def test_an_error_of_what_gives_the_items_stops_those_that_are_worked_on() -> None:
+    begun = threading.Event()
+
+    def items() -> Iterator[Item]:
+        yield Item("trial-1")
+        assert begun.wait(30)
+        raise StorageError("the log cannot be written")
+
+    def work(item: Item) -> None:
+        begun.set()
+        assert item.stop.wait(30), "it is asked to stop"
+        raise Interrupted("stopped after step 7")
+
+    with pytest.raises(StorageError, match="the log"):
+        side_by_side(items(), work, at_once=2, stop=threading.Event(), alive=lambda: None)
+
+
+def test_a_trial_has_its_parents_seed_and_rows_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    run, _ = made(tmp_path, gpus=4)
+    other = run.spec.model_copy(update={"model": Model(name="cnn")})
+    trial, fold = run.child("trial-1", workers=1, spec=other), run.child("fold-1", workers=1)
+    assert (trial.spec.seed, trial.spec.model, trial.spec.workers.replicas) == (5, Model(name="cnn"), 1)
+    assert (trial.rows_uri, fold.rows_uri, run.rows_uri) == (run.file.storage_uri, None, None)
+    assert trial.file.storage_uri == f"{run.file.storage_uri}/children/trial-1"
+    run.become(trial.spec)
+    assert (run.spec, run.around.gpus, run.around.cores, run.threads) == (trial.spec, 2, 4, trial.threads)
+
+
+@pytest.mark.parametrize("stay", [True, False])
+def test_processes_stay_for_the_run_itself_where_it_is_to_have_them(tmp_path: Path, stay: bool) -> None:
+    run, _ = made(tmp_path)
+    children = [run.child(f"trial-{number}", workers=1, spec=run.spec) for number in (1, 2, 3)]
+    pools: list[Any] = run.side_by_side(children, lambda child: child.pool, workers=1, stay=stay)
+    assert len({id(pool) for pool in pools}) == 1
+    assert run.pool is (pools[0] if stay else None)
+    assert pools[0]._closed is not stay
 
 
 def test_an_error_of_one_stops_the_others_and_is_the_one_that_is_raised() -> None:

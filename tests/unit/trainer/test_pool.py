@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.exceptions import RayActorError
+from ray.train.v2._internal.execution.controller.state import InitializingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.poll import WorkerGroupPollStatus, WorkerStatus
 from ray.train.v2._internal.execution.worker_group.state import WorkerGroupState
@@ -16,6 +19,7 @@ from headway_trainer.process_resources import processes_can_stay
 from headway_trainer.ray import controller
 from headway_trainer.ray.controller import workers_in_pods
 from headway_trainer.ray.pool import KeptGroup, Shape, WorkerGroupPool
+from headway_trainer.ray.torch_backend import await_end
 
 ONE, TWO = Shape(1, 1, 0), Shape(1, 2, 0)
 
@@ -105,6 +109,47 @@ def test_a_kept_group_has_the_place_and_the_processes_that_it_had(monkeypatch: p
     context = SimpleNamespace(num_workers=1, resources_per_worker={})
     assert group._create_placement_group(None, context) == "place"
     assert group._create_workers(1, "place", {}) == ["rank 0"]
+
+
+class Running:
+    """A worker whose training function returns after a while."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def execute_async(self, function: Any, seconds: float) -> Any:
+        assert function is await_end
+        self.asked.append(seconds)
+        return self
+
+
+@pytest.mark.parametrize("pool", [WorkerGroupPool(), None], ids=["they stay", "they end with their fit"])
+def test_workers_that_stay_are_polled_as_soon_as_all_are_done(
+    monkeypatch: pytest.MonkeyPatch, pool: WorkerGroupPool | None
+) -> None:
+    workers = [Running(), Running()]
+    waited: list[tuple[Any, int, float]] = []
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(
+        controller.ray, "wait", lambda ends, *, num_returns, timeout: waited.append((ends, num_returns, timeout))
+    )
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    group: Any = object.__new__(workers_in_pods(TWO, pool))
+    group.get_workers = lambda: workers
+    group.poll_status = lambda **_: ENDED
+    polling: Any = object.__new__(controller._Controller)
+    polling._worker_group, polling._health_check_interval_s = group, 0.25
+    polling._latest_poll_time, polling._state = time.monotonic() + 3600, InitializingState()
+    assert asyncio.run(polling._poll_workers()) is ENDED
+    if pool is None:
+        assert (waited, len(slept)) == ([], 1)
+    else:
+        assert (waited, slept) == ([(workers, 2, 0.25)], [])
+        assert [one.asked for one in workers] == [[0.25], [0.25]]
 
 
 @pytest.mark.parametrize(

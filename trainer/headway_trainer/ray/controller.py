@@ -38,7 +38,7 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from headway_trainer.ray.pool import KeptGroup, Shape, WorkerGroupPool
 from headway_trainer.ray.runtime import WORKER_RESOURCE
 from headway_trainer.ray.stock import stock
-from headway_trainer.ray.torch_backend import LATER_SECONDS, TorchGroup, leave
+from headway_trainer.ray.torch_backend import LATER_SECONDS, TorchGroup, await_end, leave
 
 log = logging.getLogger("headway.training")
 
@@ -152,6 +152,11 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
                 self._worker_group_state = _Kept(**vars(state), keep=partial(self.pool.put, self.shape, kept))
         super().shutdown()
 
+    def await_end(self, seconds: float) -> None:
+        """Wait until all training functions have returned or a process has died, for so many seconds at most."""
+        ended = [worker.execute_async(await_end, seconds) for worker in self.get_workers()]
+        ray.wait(ended, num_returns=len(ended), timeout=seconds)
+
     @staticmethod
     def _get_worker_runtime_env(custom_runtime_env: Any) -> dict[str, Any]:
         return dict(custom_runtime_env)
@@ -245,10 +250,21 @@ class _Trainer(DataParallelTrainer):  # type: ignore[misc]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         arguments |= {"scaling_policy": _StaticScaling(self.scaling_config), "failure_policy": self.policy}
-        controller = TrainController(**arguments)
+        controller = _Controller(**arguments)
         controller.worker_group_cls = self.workers
         asyncio.run(controller.run())
         return controller.get_result()
+
+
+class _Controller(TrainController):  # type: ignore[misc]
+    """Looks at workers that stay for the next child as soon as they are done, and not at its next turn alone."""
+
+    async def _poll_workers(self) -> Any:
+        group = self.get_worker_group()
+        if isinstance(group, _Workers) and group.pool is not None:
+            group.await_end(self._health_check_interval_s)
+            self._latest_poll_time = float("-inf")
+        return await super()._poll_workers()
 
 
 class _NoActor:

@@ -23,6 +23,7 @@ from headway_trainer.data.prepared import CHILDREN
 from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.outcome import Interrupted
+from headway_trainer.process_resources import processes_can_stay
 from headway_trainer.report.model import TrialResult, TuningResult
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.resolve_names import resolve_names
@@ -67,6 +68,7 @@ class Tune:
             run.fence()
             keep(run.store, self.name, digest, result)
         run.become(_spec(run, next(one.parameters for one in result.trials if one.number == result.best)))
+        run.pool = run.pool if processes_can_stay(run.spec) else None
         return result
 
 
@@ -121,7 +123,12 @@ class Search:
         study, workers = self._study, self._tuning.workers_per_trial
         self._tidy()
         self._run.side_by_side(
-            self._trials(), self._work, workers=workers, most=self._tuning.max_concurrent, turn=self._keep_to_limits
+            self._trials(),
+            self._work,
+            workers=workers,
+            most=self._tuning.max_concurrent,
+            turn=self._keep_to_limits,
+            stay=True,
         )
         if self._run.stop.is_set():
             raise Interrupted(f"stopped; {len(study.trials) - len(study.running)} of {study.planned} trials have ended")
