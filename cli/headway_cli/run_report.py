@@ -13,9 +13,9 @@ from headway_api.wording import printable
 from headway_cli.profile_table import print_profile
 
 if TYPE_CHECKING:
-    from headway_trainer.report.model import CrossValidation, RunResult, TrainingSummary
+    from headway_trainer.report.model import CrossValidation, RunResult, TrainingSummary, TuningResult
 
-_MODEL_FILES = ("model", "onnx")
+_FIRST_FILES = ("model", "onnx", "trials")
 """The artifacts that people look for first."""
 
 
@@ -24,6 +24,8 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     columns = {"train": result.metrics.train, "validation": result.metrics.validation, "test": result.metrics.test}
     if any(columns.values()):
         console.print(_by_part(result, columns))
+    if result.tuning is not None:
+        _print_tuning(result.tuning, result.job, console)
     if result.cross_validation is not None:
         console.print(_by_fold(result.cross_validation, result.job))
     if result.metrics.reported:
@@ -42,7 +44,7 @@ def print_report(result: RunResult, folder: Path, console: Console) -> None:
     if result.message:
         console.print(printable(result.message), highlight=False, markup=False)
     shown_folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name in _MODEL_FILES)):
+    for name in ("report.md", "result.json", *(one.path for one in result.artifacts if one.name in _FIRST_FILES)):
         console.print(f"  {shown_folder / name}", highlight=False, markup=False)
 
 
@@ -69,6 +71,22 @@ def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> 
     for name in dict.fromkeys(name for values in columns.values() for name in values):
         table.add_row(name, *(_shown(values.get(name)) for values in columns.values()))
     return table
+
+
+def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
+    from headway_trainer.report.tuning import best_trial, counts_told, parameter_names, value_told
+
+    best = best_trial(tuning)
+    if best is not None:
+        table = Table(title=f"{job}: the best trial, {best.number}: {tuning.metric} {_shown(best.value)}")
+        table.add_column("parameter", overflow="fold")
+        table.add_column("value", overflow="fold")
+        for name in parameter_names(tuning):
+            if name in best.parameters:
+                table.add_row(escape(printable(name)), escape(printable(value_told(best.parameters[name]))))
+        console.print(table, highlight=False)
+    told = f"Trials: {counts_told(tuning.counts)}; {tuning.epochs:,} epochs. The search ended, as {tuning.ended}."
+    console.print(printable(told), highlight=False, markup=False)
 
 
 def _by_fold(folds: CrossValidation, job: str) -> Table:

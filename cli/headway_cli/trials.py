@@ -154,12 +154,12 @@ def _cell(value: JsonValue) -> JsonValue:
 
 
 def _print_table(found: Found, most: int) -> None:
-    from headway_trainer.report.tuning import counts_told, value_told
+    from headway_trainer.report.tuning import counts_told, parameter_names, value_told
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(_FEWEST_SIGNS, console.width))
-    names = _parameters(found.records)
+    names = parameter_names(found.result) if found.result is not None else _parameters(found.records)
     room = min(_MOST_COLUMNS, max(1, (console.width - _OTHER_SIGNS) // _COLUMN_SIGNS))
     metric = found.result.metric if found.result is not None else "value"
     table = Table()

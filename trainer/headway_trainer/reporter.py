@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from headway_api import wire
-from headway_api.status import Result
+from headway_api.status import Result, TuningStatus
 from headway_trainer.outcome import Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.run_progress import Part, scope_told, together
@@ -30,6 +30,8 @@ class Told:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What people should know of the data and the model: the status has it as `warnings`."""
+    tuning: TuningStatus | None = None
+    """How far the trials are, if there are any."""
     result: Result | None = None
     """What is published, if anything is."""
 
@@ -60,18 +62,36 @@ class Reporter:
         with self._lock:
             self._parts = {scope: Part(weight=max(1, weight)) for scope, weight in weights.items()}
 
+    def expect_one(self, scope: str, weight: int, *, steps: int | None = None) -> None:
+        """Say that a child is there, and what share it has of the work. steps: those of one that has ended before."""
+        with self._lock:
+            ended = TrainProgress(step=steps, planned=weight) if steps is not None else None
+            self._parts[scope] = Part(max(1, weight), ended, state="waiting" if ended is None else "done")
+
+    def ended(self, scope: str) -> None:
+        """Say that a child has ended, however far it came."""
+        with self._lock:
+            self._parts[scope].state = "done"
+
+    def tuning(self, tuning: TuningStatus) -> None:
+        """Tell how far the trials are."""
+        with self._lock:
+            self.told.tuning = tuning
+            self._tell(self.told.progress)
+
     def progress(self, progress: TrainProgress, steps: StepKeeper, scope: str = "", *, ended: bool = False) -> None:
         """Tell how far a training is. steps: knows what it lost of the attempt before; ended: whether it is over."""
         with self._lock:
             part = self._parts.setdefault(scope, Part())
             part.progress, part.lost = progress, steps.take(progress)
             part.state = "done" if ended else "running"
-            if len(self._parts) > 1:
-                progress, lost = together(self._parts)
+            planned = self.told.tuning.planned if self.told.tuning is not None else None
+            if len(self._parts) > 1 or planned is not None:
+                progress, lost = together(self._parts, children=planned if scope else None)
             else:
                 lost = part.lost
             self._take_notes(progress)
-            told = to_file(self._run, progress, lost, scope_told(self._parts))
+            told = to_file(self._run, progress, lost, scope_told(self._parts, planned=planned))
             if not told.progress.metrics:
                 kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
                 told = told.model_copy(update={"progress": kept})
@@ -147,6 +167,7 @@ class Reporter:
     def _tell(self, told: wire.ProgressFile) -> None:
         """Everything that is told carries a heartbeat."""
         warnings = bounded_warnings(self.told.warnings)
-        self.told.progress = told.model_copy(update={"heartbeat_time": now(), "warnings": warnings})
+        fields = {"heartbeat_time": now(), "warnings": warnings, "tuning": self.told.tuning}
+        self.told.progress = told.model_copy(update=fields)
         self._told_at = time.monotonic()
         self._sink.update(self.told.progress)

@@ -31,10 +31,11 @@ class Part:
         return progress.done / progress.planned if progress is not None and progress.planned else 0.0
 
 
-def together(parts: Mapping[str, Part]) -> tuple[TrainProgress, int | None]:
-    """The progress of all parts as one, and the steps that are done again. parts: by their scopes.
+def together(parts: Mapping[str, Part], *, children: int | None = None) -> tuple[TrainProgress, int | None]:
+    """The progress of all parts as one, and the steps that are done again.
 
-    Steps are those of all parts together; so is the step of the newest checkpoint: as many steps are safe.
+    parts: by their scopes. children: how many there are to be; those that have not begun count as much as the others do
+    on average. Steps are those of all parts together; so is the step of the newest checkpoint: as many steps are safe.
     """
     told = [part.progress for part in parts.values() if part.progress is not None]
     running = {scope: one.progress for scope, one in parts.items() if one.state == "running" and one.progress}
@@ -44,6 +45,9 @@ def together(parts: Mapping[str, Part]) -> tuple[TrainProgress, int | None]:
     }
     lost = [part.lost for part in parts.values() if part.lost is not None]
     planned = sum(part.weight for part in parts.values())
+    begun = [part.weight for scope, part in parts.items() if scope]
+    if begun and children is not None:
+        planned += max(0, children - len(begun)) * sum(begun) // len(begun)
     whole = TrainProgress(
         stage="Evaluating" if alone is not None and alone.stage == "Evaluating" else "Training",
         epoch=alone.epoch if alone is not None else 0,
@@ -61,14 +65,17 @@ def together(parts: Mapping[str, Part]) -> tuple[TrainProgress, int | None]:
     return whole, sum(lost) if lost else None
 
 
-def scope_told(parts: Mapping[str, Part]) -> str | None:
-    """Which children are trained now, in words; none while that is the run's own model."""
+def scope_told(parts: Mapping[str, Part], *, planned: int | None = None) -> str | None:
+    """Which children are trained now, in words; none while that is the run's own model.
+
+    planned: how many children there are to be, if not as many as there are parts.
+    """
     children = {scope: part for scope, part in parts.items() if scope}
     running = [scope for scope, part in children.items() if part.state == "running"]
     if not running:
         return None
     done = sum(part.state == "done" for part in children.values())
-    return f"{', '.join(running)} ({done} of {len(children)} done)"
+    return f"{', '.join(running)} ({done} of {max(len(children), planned or 0)} done)"
 
 
 def _checkpoint(told: list[TrainProgress]) -> CheckpointStatus | None:

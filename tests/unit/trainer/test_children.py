@@ -14,7 +14,7 @@ from headway_api import wire
 from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
 from headway_api.model import Model
-from headway_api.status import CheckpointStatus
+from headway_api.status import CheckpointStatus, TuningStatus
 from headway_trainer import publish
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.outcome import Interrupted
@@ -241,6 +241,38 @@ def test_the_model_that_is_kept_is_told_as_in_any_other_job() -> None:
     whole, _ = together(parts)
     assert (whole.epoch, whole.epochs, whole.metrics, whole.done) == (2, 9, {"a": 1.0}, 15)
     assert scope_told(parts) is None
+
+
+def test_children_that_have_not_begun_count_as_much_as_the_others() -> None:
+    parts = {
+        "trial-1": Part(100, at(50, 100), None, "done"),
+        "trial-2": Part(60, at(30, 60), None, "running"),
+    }
+    whole, _ = together(parts, children=5)
+    assert (whole.done, whole.planned) == (130, 160 + 3 * 80)
+    assert scope_told(parts, planned=5) == "trial-2 (1 of 5 done)"
+    assert together(parts, children=1)[0].planned == 160
+    assert together({"": Part(10)}, children=5)[0].planned == 10
+
+
+def test_trials_are_told_with_all_else_that_is_told_and_never_forgotten(tmp_path: Path) -> None:
+    run, sink = made(tmp_path)
+    run.reporter.tuning(TuningStatus(planned=4, completed=2, running=0))
+    run.reporter.expect_one("trial-1", 10, steps=10)
+    run.reporter.expect_one("trial-2", 10, steps=4)
+    child = run.child("trial-3", workers=1)
+    run.reporter.expect_one("trial-3", 10)
+    run.reporter.tuning(TuningStatus(planned=4, completed=2, running=1))
+    run.reporter.progress(at(5, 10), child.steps, child.scope)
+    newest = sink.files[-1]
+    assert (newest.progress.step, newest.progress.percent) == (19, 62)
+    assert newest.progress.scope == "trial-3 (2 of 4 done)"
+    assert newest.tuning == TuningStatus(planned=4, completed=2, running=1)
+    run.reporter.ended("trial-3")
+    run.reporter.progress(at(5, 10), run.steps, "")
+    assert sink.files[-1].progress.percent is not None
+    assert sink.files[-1].progress.scope is None
+    assert sink.files[-1].tuning is not None
 
 
 def test_progress_of_children_only_ever_grows_and_names_them(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def tuning(**fields: Any) -> Tuning:
 
 def searched(trials: Sequence[TrialResult], **fields: Any) -> TuningResult:
     ranked = best_first(trials, "max")
-    told: dict[str, Any] = {"best": ranked[0].number if ranked else None, "ended": "All 4 trials have ended."}
+    told: dict[str, Any] = {"best": ranked[0].number if ranked else None, "ended": "all 4 trials have begun"}
     return tuning_result(tuning(), "validation/accuracy", trials, **(told | fields))
 
 
@@ -202,7 +202,7 @@ def test_the_page_tells_the_search_its_best_trial_and_why_it_ended() -> None:
         "| best | 0.95, trial 2 |",
         "| trials | 4: 2 completed, 1 stopped, 1 failed |",
         "| epochs of all trials | 30 |",
-        "| ended | All 4 trials have ended. |",
+        "| the search ended, as | all 4 trials have begun |",
         "| training.optimizer.lr | 0.002 | 75.0% |",
         r"| model.options.hidden | \[64\] | 25.0% |",
         "| trial | state | validation/accuracy | epochs | seconds | training.optimizer.lr | model.options.hidden |",

@@ -247,7 +247,7 @@ class TuningResult(StatusSection):
     scheduler: str = "none"
     """What stopped trials early: `asha` and so on."""
     ended: str
-    """Why no further trial was begun: a sentence."""
+    """Why no further trial was begun, in words."""
     counts: dict[TrialState, int]
     """The trials of each state."""
     epochs: int

@@ -77,7 +77,7 @@ def _summary(result: TuningResult) -> str:
         ("scheduler", result.scheduler),
         ("epochs of all trials", counted(result.epochs)),
         ("seconds of all trials", f"{result.seconds:,.1f}"),
-        ("ended", result.ended),
+        ("the search ended, as", result.ended),
     ]
     return table(("", ""), rows)
 

@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -24,7 +25,8 @@ from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import processes_can_stay
-from headway_trainer.report.model import TrialResult, TuningResult
+from headway_trainer.report.model import TuningResult
+from headway_trainer.report.trial_records import TrialRecord, trial_records, write_trials
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
@@ -35,7 +37,8 @@ from headway_trainer.training.checkpoints.take_over import take_over
 from headway_trainer.training.link import Compared, Question, TrainEnd
 from headway_trainer.tuning.events import Ended
 from headway_trainer.tuning.log import EventLog
-from headway_trainer.tuning.study import Study
+from headway_trainer.tuning.status import status_of
+from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
 log = logging.getLogger("headway.tuning")
@@ -64,8 +67,11 @@ class Tune:
             search = Search(spec, run, info)
             best = search.run()
             _take_over(run, best)
-            result = tuning_result(spec, metric_of(run.spec), search.results(), best=best.number, ended=search.ended)
+            records = search.records()
+            results = [one.result() for one in records]
+            result = tuning_result(spec, metric_of(run.spec), results, best=best.number, ended=search.ended)
             run.fence()
+            write_trials(run.store, records)
             keep(run.store, self.name, digest, result)
         run.become(_spec(run, next(one.parameters for one in result.trials if one.number == result.best)))
         run.pool = run.pool if processes_can_stay(run.spec) else None
@@ -117,11 +123,13 @@ class Search:
         self._running: dict[str, tuple[int, Run]] = {}
         """The trials that have begun in this attempt and have not ended, by their scopes."""
         self._broken = False
+        self._counts = Counter(one.state for one in self._study.trials.values())
 
     def run(self) -> Trial:
         """Run the trials; the best one. Raises UserError where there is none, Interrupted, and what ends a run."""
         study, workers = self._study, self._tuning.workers_per_trial
         self._tidy()
+        self._tell_of_before()
         self._run.side_by_side(
             self._trials(),
             self._work,
@@ -141,21 +149,9 @@ class Search:
         """Why no further trial was begun."""
         return self._study.over or "all trials have ended"
 
-    def results(self) -> list[TrialResult]:
-        """All trials, as the result tells of them."""
-        return [
-            TrialResult(
-                number=one.number,
-                parameters=dict(one.parameters),
-                state=one.state,
-                value=one.value,
-                epochs=one.epochs,
-                seconds=one.seconds,
-                cause=one.cause,
-                message=one.message,
-            )
-            for one in self._study.trials.values()
-        ]
+    def records(self) -> list[TrialRecord]:
+        """All trials, as trials.jsonl tells of them. Raises StorageError."""
+        return trial_records(self._log.read())
 
     def _trials(self) -> Iterator[Run]:
         """Those that an attempt before has left running, and then new ones as long as there are some."""
@@ -170,6 +166,8 @@ class Search:
                 asked = self._study.ask()
                 if asked is not None:
                     self._log.append(asked)
+                    self._counts["running"] += 1
+                    self._tell()
                     return asked.trial
                 if not self._study.running:
                     return None
@@ -189,6 +187,7 @@ class Search:
             self._log_end(Ended(trial=number, state="failed", cause="UserError", message=str(error)))
             return
         child = self._run.child(_scope(number), workers=self._tuning.workers_per_trial, spec=spec)
+        self._run.reporter.expect_one(child.scope, self._steps(parameters))
         child.compared = Compared(self._study.judged_at(number), partial(self._goes_on, number))
         with self._changed:
             self._running[child.scope] = number, child
@@ -201,6 +200,7 @@ class Search:
             told = self._study.report(number, question.epoch, question.value)
             if not known:
                 self._log.append(told)
+                self._tell()
             return told.goes_on
 
     def _work(self, child: Run) -> None:
@@ -213,6 +213,7 @@ class Search:
         finally:
             with self._changed:
                 self._running.pop(child.scope, None)
+                self._run.reporter.ended(child.scope)
                 self._changed.notify_all()
 
     def _trained(self, child: Run) -> Ended:
@@ -242,6 +243,8 @@ class Search:
             before = self._study.best
             event = self._study.end(ended)
             self._log.append(event)
+            self._counts.update({"running": -1, event.state: 1})
+            self._tell()
             best, broken = self._study.best, self._study.broken
         log.info("%s: %s", _scope(ended.trial), _told(event))
         for trial in {ended.trial, *([before.number] if before else [])} - ({best.number} if best else set()):
@@ -249,6 +252,26 @@ class Search:
         self._keep_to_limits()
         if broken is not None:
             raise UserError(broken)
+
+    def _tell(self) -> None:
+        self._run.reporter.tuning(status_of(self._study, metric_of(self._run.spec), self._counts))
+
+    def _tell_of_before(self) -> None:
+        """Tell what attempts before have done: their steps count in this one, too."""
+        for one in self._study.trials.values():
+            if one.state != "running":
+                steps = self._steps({**one.parameters, EPOCHS: one.epochs})
+                self._run.reporter.expect_one(_scope(one.number), self._steps(one.parameters), steps=steps)
+        self._tell()
+
+    def _steps(self, parameters: Mapping[str, JsonValue]) -> int:
+        """The optimiser steps of a trial that is not stopped, about."""
+        training = self._run.spec.training or Training()
+        epochs = parameters.get(EPOCHS, training.epochs)
+        rows = parameters.get("training.batchSize", training.batch_size)
+        if not isinstance(epochs, int) or not isinstance(rows, int):
+            return 0
+        return epochs * math.ceil(self._info.rows["train"] / max(1, rows))
 
     def _keep_to_limits(self) -> None:
         """Stop the trials that run where the search is over."""
