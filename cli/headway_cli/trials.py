@@ -159,7 +159,8 @@ def _print_table(found: Found, most: int) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(_FEWEST_SIGNS, console.width))
-    names = parameter_names(found.result) if found.result is not None else _parameters(found.records)
+    first = parameter_names(found.result) if found.result is not None else []
+    names = list(dict.fromkeys([*first, *_parameters(found.records)]))
     room = min(_MOST_COLUMNS, max(1, (console.width - _OTHER_SIGNS) // _COLUMN_SIGNS))
     metric = found.result.metric if found.result is not None else "value"
     table = Table()
