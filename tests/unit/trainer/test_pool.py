@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 from ray.exceptions import RayActorError
 from ray.train.v2._internal.execution.controller.state import InitializingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
@@ -116,8 +117,9 @@ class Running:
 
     def __init__(self) -> None:
         self.asked: list[float] = []
+        self.actor = SimpleNamespace(execute=SimpleNamespace(options=lambda **_: self))
 
-    def execute_async(self, function: Any, seconds: float) -> Any:
+    def remote(self, function: Any, seconds: float) -> Any:
         assert function is await_end
         self.asked.append(seconds)
         return self
@@ -134,9 +136,7 @@ def test_workers_that_stay_are_polled_as_soon_as_all_are_done(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(
-        controller.ray, "wait", lambda ends, *, num_returns, timeout: waited.append((ends, num_returns, timeout))
-    )
+    monkeypatch.setattr(ray, "wait", lambda ends, *, num_returns, timeout: waited.append((ends, num_returns, timeout)))
     monkeypatch.setattr(asyncio, "sleep", sleep)
     group: Any = object.__new__(workers_in_pods(TWO, pool))
     group.get_workers = lambda: workers

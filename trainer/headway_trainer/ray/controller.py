@@ -154,7 +154,9 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
 
     def await_end(self, seconds: float) -> None:
         """Wait until all training functions have returned or a process has died, for so many seconds at most."""
-        ended = [worker.execute_async(await_end, seconds) for worker in self.get_workers()]
+        # A process is called by what its actor does: by this name people, and `ps`, know what it is there for.
+        named = [worker.actor.execute.options(name="RayTrainWorker.await_end") for worker in self.get_workers()]
+        ended = [execute.remote(await_end, seconds) for execute in named]
         ray.wait(ended, num_returns=len(ended), timeout=seconds)
 
     @staticmethod
