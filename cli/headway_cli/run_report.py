@@ -85,7 +85,8 @@ def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
             if name in best.parameters:
                 table.add_row(escape(printable(name)), escape(printable(value_told(best.parameters[name]))))
         console.print(table, highlight=False)
-    told = f"Trials: {counts_told(tuning.counts)}; {tuning.epochs:,} epochs. The search ended, as {tuning.ended}."
+    epochs = f"; {tuning.epochs:,} epochs" if tuning.epochs else ""
+    told = f"Trials: {counts_told(tuning.counts)}{epochs}. The search ended, as {tuning.ended}."
     console.print(printable(told), highlight=False, markup=False)
 
 

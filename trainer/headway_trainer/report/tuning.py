@@ -75,7 +75,7 @@ def _summary(result: TuningResult) -> str:
         ("trials", counts_told(result.counts)),
         ("search", result.search),
         ("scheduler", result.scheduler),
-        ("epochs of all trials", counted(result.epochs)),
+        *([("epochs of all trials", counted(result.epochs))] if result.epochs else []),
         ("seconds of all trials", f"{result.seconds:,.1f}"),
         ("the search ended, as", result.ended),
     ]

@@ -36,7 +36,9 @@ from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.checkpoints.take_over import take_over
 from headway_trainer.training.link import Compared, Question, TrainEnd
 from headway_trainer.tuning.events import Ended
+from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
+from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
@@ -67,9 +69,12 @@ class Tune:
             search = Search(spec, run, info)
             best = search.run()
             _take_over(run, best)
-            records = search.records()
+            with run.reporter.alive_meanwhile():
+                records, shares = search.records(), search.importances()
             results = [one.result() for one in records]
-            result = tuning_result(spec, metric_of(run.spec), results, best=best.number, ended=search.ended)
+            result = tuning_result(
+                spec, metric_of(run.spec), results, best=best.number, ended=search.ended, importances=shares
+            )
             run.fence()
             write_trials(run.store, records)
             keep(run.store, self.name, digest, result)
@@ -152,6 +157,10 @@ class Search:
     def records(self) -> list[TrialRecord]:
         """All trials, as trials.jsonl tells of them. Raises StorageError."""
         return trial_records(self._log.read())
+
+    def importances(self) -> dict[str, float]:
+        """How much each parameter matters, from 0 to 1."""
+        return importances(Space(self._tuning.parameters), self._study.trials.values())
 
     def _trials(self) -> Iterator[Run]:
         """Those that an attempt before has left running, and then new ones as long as there are some."""
