@@ -257,8 +257,8 @@ class TuningResult(StatusSection):
     best: int | None = None
     """The number of the best trial; null where none has a value."""
     importances: dict[str, float] = Field(default_factory=dict)
-    """By parameter, the share of the differences between the trials' values that it explains (fANOVA: Hutter et al.,
-    2014), the greatest first; none for a conditional parameter, or where there are too few trials to tell."""
+    """Of what single parameters explain of the differences between the trials' ranks, the share of each (fANOVA: Hutter
+    et al., 2014), the greatest first; none for a conditional parameter, or where there are too few trials to tell."""
     trials: list[TrialResult]
     """By number. Of more than 1000, or of very long values, some: those that were better than all before them, some
     that failed, and the best. trials.jsonl has all."""

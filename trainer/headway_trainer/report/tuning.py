@@ -24,8 +24,8 @@ _MOST_WORDS = 300
 """Characters of a failed trial's sentence."""
 _STATES: tuple[TrialState, ...] = get_args(TrialState)
 _IMPORTANCE = (
-    "Importance is the share of the differences between the trials' values that a parameter explains by itself, "
-    "by fANOVA."
+    "Importance: of what single parameters explain of the differences between the trials, the share of this one "
+    "(fANOVA, over the trials' ranks)."
 )
 _BETTER = {"min": "lower", "max": "higher"}
 

@@ -26,6 +26,8 @@ _MOST_CATEGORIES = 20
 """More values than this cannot be read as labels."""
 _WIDE_SPREAD = 3.0
 """Values are cut where the worst tenth takes more than so many times the room of all others."""
+_DECADES = 100.0
+"""An axis of a logarithm has ticks at powers of ten where its ends are so far apart."""
 _BELOW = -0.14
 """Where a line crosses the axis of a parameter that did not apply."""
 _BEST = "#d62728"
@@ -67,7 +69,7 @@ def slices_plot(result: TuningResult) -> bytes | None:
     names = _names(result, valued)[:_MOST_SLICES]
     if not names:
         return None
-    columns = min(_SLICES_A_ROW, len(names))
+    columns = min(_SLICES_A_ROW, math.ceil(math.sqrt(len(names))) if len(names) > 2 else len(names))  # noqa: PLR2004
     rows = math.ceil(len(names) / columns)
     figure = figure_of(3.6 * columns, 2.9 * rows)
     limits = Limits.of([_value(one) for one in valued], result.better)
@@ -228,6 +230,10 @@ def _slice(axes: Axes, name: str, valued: Sequence[TrialResult], result: TuningR
         axes.scatter([places[where]], [limits.within(_value(best))], marker="*", s=110, color=_BEST, zorder=3)
     if scale.log:
         axes.set_xscale("log")
+        if scale.high / scale.low < _DECADES:
+            ticks = [scale.low, math.sqrt(scale.low * scale.high), scale.high]
+            axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+            axes.minorticks_off()
     if scale.categories:
         labels = [short(one, 12) for one in scale.categories] if len(scale.categories) <= _MOST_CATEGORIES else []
         axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", rotation_mode="anchor")

@@ -25,8 +25,8 @@ MOST_TRIALS = 200
 
 
 def importances(space: Space, trials: Iterable[Trial]) -> dict[str, float]:
-    """By parameter, the share of the differences between the trials' ranks that it explains by itself; they add up to
-    1. Empty where there are too few trials, or their values do not differ.
+    """Of what single parameters explain of the differences between the trials' ranks, the share of each; they add up
+    to 1. Empty where there are too few trials, or their values do not differ.
 
     Ranks are taken in place of values, as one trial that diverged would explain all. Trials that were stopped count
     with the value that they had come to, and parameters that did not apply to all trials are left out.
