@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from pydantic import JsonValue
 
 from headway_api.tuning import Search
 from headway_trainer import seeds
+from headway_trainer.tuning.cma import CmaSearch
 from headway_trainer.tuning.grid import GridSearch
-from headway_trainer.tuning.space import Choices, Dimension, Space
+from headway_trainer.tuning.known import Known
+from headway_trainer.tuning.space import Choices, Numbers, Space
 from headway_trainer.tuning.trial import Parameters, Trial
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.storages import InMemoryStorage
+    from optuna.trial import FrozenTrial, TrialState
+
+MOST_KNOWN = {"random": 0, "tpe": 1000, "gp": 200}
+"""Trials that ended and are learned from: more of them take `tpe` 0.03 s a proposal and longer, and `gp` a second."""
+MOST_WHOLE = 10_000
+"""Of a range of more whole numbers, Optuna is told that they are real: `gp` makes a list of them."""
 
 
 class Searcher(Protocol):
@@ -38,7 +50,9 @@ def searcher(search: Search, space: Space, seed: int) -> Searcher:
     match search.name:
         case "grid":
             return GridSearch(space)
-        case _:
+        case "cmaes":
+            return CmaSearch(space, seed)
+        case "random" | "tpe" | "gp":
             return OptunaSearch(search, space, seed)
 
 
@@ -55,30 +69,37 @@ class OptunaSearch:
         # It prints of each trial; what there is to say of trials, the run says.
         logging.getLogger("optuna").setLevel(logging.ERROR)
         self._search, self._space, self._seed = search, space, seed
-        self._distributions = {dimension.path: _distribution(dimension) for dimension in space.dimensions}
-        self._storage = optuna.storages.InMemoryStorage()
+        self._distributions = {one.path: _distribution(one.values) for one in space.dimensions}
+        self._known = Known(MOST_KNOWN[search.name])
+        self._storage = _storage(self._known)
         self._study = optuna.create_study(storage=self._storage, sampler=self._sampler(0), direction="minimize")
         self._identity = self._storage.get_study_id_from_name(self._study.study_name)
 
     def propose(self, trial: int) -> Parameters:
         """As of Searcher; there is always something."""
-        self._study.sampler = self._sampler(trial)
-        asked = self._study.ask()
         parameters: dict[str, JsonValue] = {}
-        for dimension in self._space.dimensions:
-            if dimension.applies(parameters):
-                parameters[dimension.path] = _suggested(asked, dimension)
+        # In a very wide space, densities that a sampler computes are 0: their logarithm is what it should be.
+        with np.errstate(all="ignore"):
+            self._study.sampler = self._sampler(trial)
+            asked = self._study.ask()
+            for dimension in self._space.dimensions:
+                if dimension.applies(parameters):
+                    drawn = _drawn(asked, dimension.path, self._distributions[dimension.path])
+                    parameters[dimension.path] = _value(dimension.values, drawn)
+        self._known.begun(trial)
+        # As it is told of a trial of an earlier attempt: rounded.
+        self._storage.get_trial(self._trial_id(trial)).params.update(self._told(parameters))
         return parameters
 
     def add(self, trial: Trial) -> None:
         """As of Searcher."""
         import optuna
 
-        own = {one.path: one for one in self._space.dimensions}
+        self._known.begun(trial.number)
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
-                params={path: _known(own[path], value) for path, value in trial.parameters.items()},
+                params=self._told(trial.parameters),
                 distributions={path: self._distributions[path] for path in trial.parameters},
             )
         )
@@ -87,7 +108,8 @@ class OptunaSearch:
         """As of Searcher."""
         from optuna.trial import TrialState
 
-        identity = self._storage.get_trial_id_from_study_id_trial_number(self._identity, trial.number - 1)
+        self._known.ended(trial.number, loss)
+        identity = self._trial_id(trial.number)
         if loss is None:
             self._storage.set_trial_state_values(identity, TrialState.FAIL)
             return
@@ -98,6 +120,19 @@ class OptunaSearch:
         else:
             self._storage.set_trial_state_values(identity, TrialState.COMPLETE, [loss])
 
+    def _trial_id(self, trial: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._identity, trial - 1)
+
+    def _told(self, parameters: Parameters) -> dict[str, JsonValue]:
+        """Parameters as Optuna knows them."""
+        return {
+            one.path: one.values.index(parameters[one.path])
+            if isinstance(one.values, Choices)
+            else parameters[one.path]
+            for one in self._space.dimensions
+            if one.path in parameters
+        }
+
     def _sampler(self, trial: int) -> optuna.samplers.BaseSampler:
         from optuna import samplers
 
@@ -105,31 +140,63 @@ class OptunaSearch:
         match self._search.name:
             case "tpe":
                 return samplers.TPESampler(n_startup_trials=self._search.startup_trials, seed=seed)
+            case "gp":
+                # Conditional parameters are no part of its space.
+                independent = samplers.TPESampler(n_startup_trials=self._search.startup_trials, seed=seed)
+                return samplers.GPSampler(
+                    n_startup_trials=self._search.startup_trials,
+                    independent_sampler=independent,
+                    warn_independent_sampling=False,
+                    seed=seed,
+                )
             case _:
                 return samplers.RandomSampler(seed=seed)
 
 
-def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+def _storage(known: Known) -> InMemoryStorage:
+    """A storage that shows a sampler the trials that it is to learn from."""
+    from optuna.storages import InMemoryStorage
+    from optuna.trial import TrialState
+
+    class Bounded(InMemoryStorage):
+        def get_all_trials(
+            self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+        ) -> list[FrozenTrial]:
+            if states == (TrialState.WAITING,):  # asked before each trial, and there are none
+                return []
+            everything = super().get_all_trials(study_id, deepcopy=False)
+            shown = [everything[number - 1] for number in known.numbers()]
+            shown = [trial for trial in shown if states is None or trial.state in states]
+            return copy.deepcopy(shown) if deepcopy else shown
+
+    return Bounded()
+
+
+def _distribution(values: Numbers | Choices) -> optuna.distributions.BaseDistribution:
     """Choices by their index: Optuna takes `1` and `true` for the same, and knows no lists."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    values = dimension.values
     if isinstance(values, Choices):
         return CategoricalDistribution(range(len(values.values)))
-    if values.whole:
+    if values.count is not None and values.count <= MOST_WHOLE:
         return IntDistribution(int(values.low), int(values.high), log=values.log, step=values.step)
     return FloatDistribution(values.low, values.high, log=values.log)
 
 
-def _suggested(asked: optuna.Trial, dimension: Dimension) -> JsonValue:
-    path, values = dimension.path, dimension.values
-    if isinstance(values, Choices):
-        return values.values[asked.suggest_categorical(path, range(len(values.values)))]
-    if values.whole:
-        return asked.suggest_int(path, int(values.low), int(values.high), log=values.log, step=values.step)
-    return values.nearest(asked.suggest_float(path, values.low, values.high, log=values.log))
+def _drawn(asked: optuna.Trial, path: str, distribution: optuna.distributions.BaseDistribution) -> Any:
+    """What Optuna proposes for one parameter."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log):
+            return asked.suggest_float(path, low, high, log=log)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return asked.suggest_int(path, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            return asked.suggest_categorical(path, choices)
+        case _:
+            raise TypeError(f"{distribution} is of none of the kinds that are made here")
 
 
-def _known(dimension: Dimension, value: JsonValue) -> JsonValue:
-    """A value as Optuna knows it."""
-    return dimension.values.index(value) if isinstance(dimension.values, Choices) else value
+def _value(values: Numbers | Choices, drawn: Any) -> JsonValue:
+    return values.values[drawn] if isinstance(values, Choices) else values.nearest(drawn)

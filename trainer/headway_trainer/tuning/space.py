@@ -26,6 +26,11 @@ class Numbers:
     step: int = 1
     """Of whole numbers: the distance between two; high is one of them."""
 
+    @property
+    def count(self) -> int | None:
+        """How many there are; none of real ones."""
+        return (int(self.high) - int(self.low)) // self.step + 1 if self.whole else None
+
     def holds(self, value: JsonValue) -> bool:
         """Whether a value is one of these numbers."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
@@ -37,7 +42,7 @@ class Numbers:
         if not self.whole:
             return min(max(float(value), self.low), self.high)
         low = int(self.low)
-        return int(min(max(low + round((value - low) / self.step) * self.step, low), int(self.high)))
+        return min(max(low + round((value - low) / self.step) * self.step, low), int(self.high))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from headway_api import tuning
 from headway_trainer.tuning.schedulers.asha import Asha
+from headway_trainer.tuning.schedulers.hyperband import Hyperband
+from headway_trainer.tuning.schedulers.median import Median
 
 
 class Scheduler(Protocol):
@@ -33,10 +35,14 @@ class NoScheduler:
         return True
 
 
-def scheduler(spec: tuning.Scheduler, epochs: int) -> Scheduler:  # noqa: ARG001
+def scheduler(spec: tuning.Scheduler, epochs: int) -> Scheduler:
     """The scheduler of `spec.tuning.scheduler`. epochs: the most that a trial has."""
     match spec.name:
         case "asha":
             return Asha(spec.grace_epochs, spec.reduction_factor)
-        case _:
+        case "hyperband":
+            return Hyperband(spec.grace_epochs, spec.reduction_factor, epochs)
+        case "median":
+            return Median(spec.grace_epochs)
+        case "none":
             return NoScheduler()
