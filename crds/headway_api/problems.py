@@ -17,6 +17,10 @@ from headway_api.model import MODELS
 from headway_api.wording import listed, nearest, not_one_of, noun, shown, word
 
 Path = tuple[str | int, ...]
+UNKNOWN_FIELD = "unknown field"
+"""How a message begins that is about a name and not about its value."""
+A_WHOLE_NUMBER = "a whole number"
+"""How a message ends that wants one in place of a number of another form."""
 
 
 @dataclass(frozen=True)
@@ -179,8 +183,8 @@ _SENTENCES: Mapping[str, str] = MappingProxyType(
 _TYPES: Mapping[str, str] = MappingProxyType(
     {
         "string_type": "a string",
-        "int_type": "a whole number",
-        "int_from_float": "a whole number",
+        "int_type": A_WHOLE_NUMBER,
+        "int_from_float": A_WHOLE_NUMBER,
         "float_type": "a number",
         "bool_type": "true or false",
         "list_type": "a list",
@@ -218,7 +222,7 @@ def _wrong_type(value: object, wanted: str, node: schemas.Schema) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{shown(value)} is not allowed: write a finite number"
     mend = ""
-    if isinstance(value, str) and wanted in ("a whole number", "a number", "true or false"):
+    if isinstance(value, str) and wanted in (A_WHOLE_NUMBER, "a number", "true or false"):
         mend = ": take the quotes away, or correct the value"
     elif isinstance(value, bool | int | float) and wanted == "a string":
         mend = ": put it in quotes"
@@ -231,7 +235,7 @@ def _wrong_type(value: object, wanted: str, node: schemas.Schema) -> str:
 def _unknown(path: Path, schema: schemas.Schema) -> str:
     name = str(path[-1])
     known = list((schemas.at(schema, path[:-1]) or {}).get("properties", ()))
-    said = f"unknown field `{word(name)}`"
+    said = f"{UNKNOWN_FIELD} `{word(name)}`"
     near = nearest(name, known)
     if near:
         return f"{said}: did you mean `{near}`?"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from headway_api import problems
 from headway_api.model import MODELS
 from headway_api.problems import Problem
 from headway_api.wording import SHOWN, noun, printable, shown
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from headway_api.tuning import Parameter, Tuning
 
 DEFAULT_TRIALS = 20
-_MOST = 20
 
 
 class ParameterError(ValueError):
@@ -64,6 +62,20 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
     return list(found)
 
 
+def circle(parameters: Mapping[str, Parameter], path: str) -> list[str] | None:
+    """The parameters from one by conditions back to it; None where no way leads back."""
+    ways, seen = [[path]], {path}
+    while ways:
+        way = ways.pop()
+        for other in parameters[way[-1]].when:
+            if other == path:
+                return way
+            if other in parameters and other not in seen:
+                seen.add(other)
+                ways.append([*way, other])
+    return None
+
+
 def applies(parameter: Parameter, chosen: Mapping[str, JsonValue]) -> bool:
     """Whether a parameter has a value beside those that were chosen for the parameters before it."""
     return all(
@@ -83,32 +95,25 @@ def combinations(
 
     values: those of a parameter, at least one.
     """
-    paths = ordered(parameters)
+    paths, chosen = ordered(parameters), dict[str, JsonValue]()
 
-    def below(index: int, chosen: dict[str, JsonValue]) -> Iterator[dict[str, JsonValue]]:
+    def below(index: int) -> Iterator[dict[str, JsonValue]]:
         if index == len(paths):
-            yield chosen
+            yield dict(chosen)
         elif not applies(parameters[paths[index]], chosen):
-            yield from below(index + 1, chosen)
+            yield from below(index + 1)
         else:
             for value in values(parameters[paths[index]]):
-                yield from below(index + 1, {**chosen, paths[index]: value})
+                chosen[paths[index]] = value
+                yield from below(index + 1)
+            del chosen[paths[index]]
 
-    return below(0, {})
+    return below(0)
 
 
 def grid(tuning: Tuning) -> Iterator[dict[str, JsonValue]]:
     """The combinations of a grid search, in its order."""
     return combinations(tuning.parameters, lambda parameter: parameter.listed or ())
-
-
-def refusals(spec: TrainingJobSpec, parameters: Mapping[str, JsonValue]) -> list[Problem]:
-    """What is wrong with the spec of a trial, with paths below `spec`; nothing where it can be trained."""
-    try:
-        written = document(spec, parameters)
-    except ParameterError as error:
-        return [error.problem]
-    return problems.find(written, type(spec), most=_MOST)
 
 
 def concerned(parameters: Mapping[str, JsonValue], problem: Problem) -> str:
@@ -129,35 +134,47 @@ def document(spec: TrainingJobSpec, parameters: Mapping[str, JsonValue]) -> dict
     """The spec of a trial as it would be written, not judged. Raises ParameterError for a path that cannot be."""
     # A spec that was only understood may hold values that this version would not take: they are written as they are.
     written = spec.model_dump(by_alias=True, exclude_none=True, warnings=False)
-    for path, value in parameters.items():
-        _put(written, path, value, parameters)
     if spec.tuning is not None:
         del written["tuning"]
         written["workers"]["replicas"] = spec.tuning.workers_per_trial
-        _compare_by(spec.tuning, written)
-    return written
+    return with_values(written, parameters, spec.tuning)
 
 
-def _put(document: dict[str, Any], path: str, value: JsonValue, parameters: Mapping[str, JsonValue]) -> None:
+def with_values(
+    written: Mapping[str, Any], parameters: Mapping[str, JsonValue], tuning: Tuning | None
+) -> dict[str, Any]:
+    """A written spec, or its tuned sections alone, with each value at its path; what was written stays as it is.
+
+    Its checkpoint is chosen by what trials are compared by. Raises ParameterError for a path that cannot be.
+    """
+    made = dict(written)
+    for path, value in parameters.items():
+        _put(made, path, value, parameters)
+    if tuning is not None:
+        _compare_by(tuning, made)
+    return made
+
+
+def _put(made: dict[str, Any], path: str, value: JsonValue, parameters: Mapping[str, JsonValue]) -> None:
     *way, last = path.split(".")
-    node = document
+    node = made
     for depth, part in enumerate(way, 1):
-        inner = node.setdefault(part, {})
+        inner = node.get(part, {})
         if not isinstance(inner, dict):
-            said = (
-                f"{'.'.join(way[:depth])} is {noun(inner)} and has no fields: write the path of a field that is there"
-            )
+            at = ".".join(way[:depth])
+            said = f"{at} is {noun(inner)} and has no fields: write the path of a field that is there"
             raise ParameterError(parameters, Problem(tuple(way[:depth]), said))
-        node = inner
+        node[part] = node = dict(inner)
     node[last] = value
 
 
-def _compare_by(tuning: Tuning, document: dict[str, Any]) -> None:
+def _compare_by(tuning: Tuning, made: dict[str, Any]) -> None:
     """Let a trial choose its checkpoint by the metric that trials are compared by; an estimator has none to choose."""
-    known = MODELS.get(document.get("model", {}).get("name"))
+    known = MODELS.get(made.get("model", {}).get("name"))
     if (tuning.metric is None and tuning.mode is None) or (known is not None and known.estimator):
         return
-    checkpoint = document.setdefault("training", {}).setdefault("checkpoint", {})
+    training = made["training"] = dict(made.get("training", {}))
+    checkpoint = training["checkpoint"] = dict(training.get("checkpoint", {}))
     if tuning.metric is not None and tuning.metric != checkpoint.get("metric"):
         checkpoint["metric"] = tuning.metric
         checkpoint.pop("mode", None)

@@ -16,9 +16,9 @@ from headway_api import metrics
 from headway_api.base import FREE_FORM_BYTES, Preserved, Rule, Section
 from headway_api.metrics import Better
 from headway_api.training import MetricName
-from headway_api.wording import noun, shown
+from headway_api.wording import SHOWN, noun, printable, shown
 
-MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 1024, 10_000
+MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 512, 10_000
 MAX_ITEMS, MAX_TEXT = 64, 256
 """What a value may hold: the items of a list, the characters of a text."""
 TUNED = ("model", "training")
@@ -65,9 +65,9 @@ def _of_a_parameter(value: JsonValue) -> JsonValue:
 
 
 def _once_each(values: list[JsonValue]) -> list[JsonValue]:
-    for text, times in Counter(json.dumps(value) for value in values).items():
+    for text, times in Counter(json.dumps(value, ensure_ascii=False) for value in values).items():
         if times > 1:
-            said = f"has {text[:64]} {times} times: write each value once"
+            said = f"holds {printable(text[:SHOWN])} more than once: write each value once"
             raise PydanticCustomError("sentence", "{said}", {"said": said})
     return values
 
@@ -155,7 +155,7 @@ class Parameter(Section):
             # In CEL the lists cannot be seen, as their items have no type; how many fields there are can be.
             cel="dyn(self).size() == (has(dyn(self).when) ? 2 : 1)",
             message=f"set exactly one of {', '.join(FORMS)}: they are the forms of a parameter's values",
-            holds=lambda one: sum(getattr(one, name) is not None for name in _FIELDS.values()) == 1,
+            holds=lambda one: len(one.forms) == 1,
         ),
     )
 
@@ -173,6 +173,11 @@ class Parameter(Section):
     """Each of these values, in this order: for `search.name: grid`."""
     when: dict[Path, Values] = Field(default_factory=dict, max_length=8)
     """Only where these other parameters have one of these values: `{training.optimizer.name: [sgd]}`."""
+
+    @property
+    def forms(self) -> list[str]:
+        """The forms that are set, as users write them: exactly one of a parameter that was judged."""
+        return [form for form, name in _FIELDS.items() if getattr(self, name) is not None]
 
     @property
     def range(self) -> FloatRange | IntRange | None:
@@ -278,7 +283,7 @@ def _fields_of_trials(tuning: Tuning) -> bool:
 def _no_form(forms: tuple[str, ...], reason: str) -> Callable[[Tuning], bool]:
     def holds(tuning: Tuning) -> bool:
         for path, parameter in tuning.parameters.items():
-            form = next((form for form in forms if getattr(parameter, _FIELDS[form]) is not None), None)
+            form = next((form for form in forms if form in parameter.forms), None)
             if form is not None:
                 raise PydanticCustomError("rule", "{reason}", {"reason": reason, "path": ("parameters", path, form)})
         return True

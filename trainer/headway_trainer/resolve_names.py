@@ -12,7 +12,7 @@ from headway_api.job import TrainingJobSpec
 from headway_api.metrics import Better, better
 from headway_api.model import ModelFacts
 from headway_api.problems import path_text
-from headway_api.training import Checkpoint, EarlyStopping
+from headway_api.training import Checkpoint, EarlyStopping, Training
 from headway_trainer.declared import NamedModel
 from headway_trainer.errors import UserError
 from headway_trainer.registry import METRICS, MODELS, estimator_name, package_metric, package_model
@@ -54,20 +54,28 @@ def _models(spec: TrainingJobSpec) -> dict[str, ModelFacts]:
 
 
 def _with_directions(spec: TrainingJobSpec, known: Known) -> TrainingJobSpec:
-    training = spec.training
-    if training is None:
-        return spec
+    training = spec.training or Training()
 
-    def directed(watching: Checkpoint | EarlyStopping) -> Better | None:
-        metric = known.metrics.get(watching.metric.rpartition("/")[2])
-        return watching.mode or (metric.better if metric is not None else None)
+    def directed(metric: str, mode: Better | None) -> Better | None:
+        entry = known.metrics.get(metric.rpartition("/")[2])
+        return mode or (entry.better if entry is not None else None)
 
-    checkpoint = training.checkpoint.model_copy(update={"mode": directed(training.checkpoint)})
-    stopping = training.early_stopping
-    if stopping is not None:
-        stopping = stopping.model_copy(update={"mode": directed(stopping)})
-    changed = training.model_copy(update={"checkpoint": checkpoint, "early_stopping": stopping})
-    return spec.model_copy(update={"training": changed})
+    def of(watching: Checkpoint | EarlyStopping) -> dict[str, Better | None]:
+        return {"mode": directed(watching.metric, watching.mode)}
+
+    changed: dict[str, object] = {}
+    if spec.training is not None:
+        stopping = training.early_stopping
+        changed["training"] = training.model_copy(
+            update={
+                "checkpoint": training.checkpoint.model_copy(update=of(training.checkpoint)),
+                "early_stopping": stopping.model_copy(update=of(stopping)) if stopping is not None else None,
+            }
+        )
+    if spec.tuning is not None:
+        mode = directed(spec.tuning.metric or training.checkpoint.metric, spec.tuning.mode)
+        changed["tuning"] = spec.tuning.model_copy(update={"mode": mode})
+    return spec.model_copy(update=changed)
 
 
 def better_of(spec: TrainingJobSpec) -> Callable[[str], Better | None]:

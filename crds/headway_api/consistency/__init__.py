@@ -20,6 +20,7 @@ from headway_api.consistency import (
     sources,
     splits,
     training,
+    tuning,
 )
 from headway_api.consistency.facts import own_loop as own_loop_of
 from headway_api.consistency.metrics import Path
@@ -37,9 +38,10 @@ CHECKS = (
     *own_loop.CHECKS,
     *metrics.CHECKS,
     *comparisons.CHECKS,
+    *tuning.CHECKS,
 )
 """Each takes a TrainingJobSpec and yields what is contradictory in it."""
-OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES)
+OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES, *tuning.OF_NAMES)
 """Those that what is known of names decides, which they take as a second argument: so whoever has the packages at hand
 whose names a spec holds can judge them by the same rules."""
 

@@ -33,6 +33,8 @@ def named(spec: TrainingJobSpec) -> dict[str, Path]:
         places.append((_plain(spec.training.checkpoint.metric), ("training", "checkpoint", "metric")))
         if spec.training.early_stopping is not None:
             places.append((_plain(spec.training.early_stopping.metric), ("training", "earlyStopping", "metric")))
+    if spec.tuning is not None and spec.tuning.metric is not None:
+        places.append((_plain(spec.tuning.metric), ("tuning", "metric")))
     for index, gate in enumerate(spec.evaluation.gates or ()):
         places.append((gate.part_and_name[1], ("evaluation", "gates", index, "metric")))
     found: dict[str, Path] = {}
@@ -69,8 +71,8 @@ def _unfit(spec: TrainingJobSpec, name: str, known: Known) -> str | None:
     return None
 
 
-def _named(spec: TrainingJobSpec, part: str, name: str, known: Known, *, watched: bool) -> str | None:
-    """Why `part/name` cannot be had; None where it can."""
+def named_wrongly(spec: TrainingJobSpec, part: str, name: str, known: Known, *, watched: bool) -> str | None:
+    """Why `part/name` cannot be had; None where it can. watched: while models are trained, and not at the end."""
     parts = PARTS[:2] if watched else PARTS
     if watched and part == "test":
         return "the test part is not looked at before the end, so it chooses nothing: write validation/" + name
@@ -98,7 +100,7 @@ def metric_that_is_never_there(spec: TrainingJobSpec, known: Known = OWN) -> Ite
             meant = part if part in METRICS or of_another_package(part) else nearest(part, list(METRICS)) or "loss"
             yield BrokenRule(f"{shown(part)} does not say of which part: write validation/{meant}", (*path, "metric"))
             continue
-        said = _named(spec, part, name, known, watched=True)
+        said = named_wrongly(spec, part, name, known, watched=True)
         if said is not None:
             yield BrokenRule(said, (*path, "metric"))
         elif _without_rows(spec, part) and _is_not_told_elsewhere(spec, watching):
@@ -169,7 +171,7 @@ def metrics_of_no_rows(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 
 def _of_gate(spec: TrainingJobSpec, gate: Gate, known: Known) -> str | None:
     part, name = gate.part_and_name
-    said = _named(spec, part, name, known, watched=False)
+    said = named_wrongly(spec, part, name, known, watched=False)
     if said is None and _without_rows(spec, part):
         said = f"the {part} part is empty: set data.split.{part} above 0, or take a metric of another part"
     chosen = spec.evaluation.metrics

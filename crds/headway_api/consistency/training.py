@@ -87,14 +87,17 @@ def batch_without_a_row_for_each(spec: TrainingJobSpec, known: Known = OWN) -> I
     """Fewer rows a step than training processes."""
     if spec.training is None or own_loop(spec) or estimator_of(spec.model, known.models) is not None:
         return
-    size, workers = spec.training.batch_size, spec.workers
+    size, workers, pods_field = spec.training.batch_size, spec.workers, "workers.replicas"
+    if spec.tuning is not None:
+        workers = workers.model_copy(update={"replicas": spec.tuning.workers_per_trial})
+        pods_field = "tuning.workersPerTrial"
     if size < workers.world_size:
         several = workers.processes_each > 1
         who = f"{workers.world_size} training processes" if several else f"{workers.replicas} workers"
         pods = f" ({workers.replicas} pods of {workers.processes_each})" if several else ""
         yield BrokenRule(
             f"{size} rows a step are fewer than the {who}{pods}, and each needs a row: write at least"
-            f" {workers.world_size}, or lower workers.replicas{' or workers.processes' if several else ''}",
+            f" {workers.world_size}, or lower {pods_field}{' or workers.processes' if several else ''}",
             ("training", "batchSize"),
         )
 

@@ -105,7 +105,8 @@ def test_a_trial_chooses_its_checkpoint_by_what_trials_are_compared_by() -> None
 
 def test_an_estimator_has_no_checkpoint_to_choose() -> None:
     changes = {"spec.model": {"name": "linear"}, "spec.training": {}}
-    trial = with_parameters(tuned(changes, metric="validation/f1"), {"model.options.alpha": 3})
+    parameters = {"model.options.alpha": {"uniform": {"min": 1, "max": 9}}}
+    trial = with_parameters(tuned(changes, metric="validation/f1", parameters=parameters), {"model.options.alpha": 3})
     assert trial.training is not None
     assert trial.training.checkpoint.metric == "validation/loss"
 

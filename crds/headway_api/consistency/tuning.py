@@ -1,0 +1,172 @@
+"""How trials are searched for: conditions, searchers, grids, how many there are and how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from headway_api import trials
+from headway_api.base import BrokenRule
+from headway_api.consistency import trial_metrics, trial_values
+from headway_api.consistency.trial_metrics import tuned
+from headway_api.tuning import MAX_TRIALS, IntRange, Parameter, SteppedRange, Tuning
+from headway_api.wording import listed, nearest
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from headway_api.job import TrainingJobSpec
+
+_HERE = ("tuning",)
+_PARAMETERS = (*_HERE, "parameters")
+
+
+def conditions_that_never_hold(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Conditions on what is no parameter, or on a value that it never has."""
+    tuning = tuned(spec)
+    parameters = tuning.parameters if tuning is not None else {}
+    for path, parameter in parameters.items():
+        for other, wanted in parameter.when.items():
+            here = (*_PARAMETERS, path, "when", other)
+            if other not in parameters:
+                near = nearest(other, [each for each in parameters if each != path])
+                yield BrokenRule(
+                    f"{other} is no parameter of this job, so nothing depends on it: "
+                    + (f"did you mean {near}?" if near else "name one that is in tuning.parameters, or take it out"),
+                    here,
+                )
+                continue
+            for index, value in enumerate(wanted):
+                said = _never(parameters[other], other, value)
+                if said is not None:
+                    yield BrokenRule(said, (*here, index))
+
+
+def _never(parameter: Parameter, path: str, value: JsonValue) -> str | None:
+    """Why a parameter never has a value; None where it may."""
+    bounds, values = parameter.range, parameter.listed
+    if values is not None:
+        if any(trials.same(value, each) for each in values):
+            return None
+        return f"{trials.told(value)} is no value of {path}: write one of {listed([trials.told(v) for v in values])}"
+    if not isinstance(bounds, IntRange):
+        return f"{path} is a range of real numbers, and no condition is met by chance: give it choice"
+    if isinstance(value, int) and not isinstance(value, bool) and bounds.min <= value <= bounds.max:
+        step = bounds.step if isinstance(bounds, SteppedRange) else 1
+        if (value - bounds.min) % step == 0:
+            return None
+    of = f"the whole numbers from {bounds.min} to {bounds.max}"
+    steps = f" in steps of {bounds.step}" if isinstance(bounds, SteppedRange) and bounds.step > 1 else ""
+    return f"{trials.told(value)} is no value of {path}, which has {of}{steps}: write one of them"
+
+
+def conditions_in_a_circle(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Parameters each of which waits for another."""
+    tuning = tuned(spec)
+    if tuning is None:
+        return
+    for path in sorted(tuning.parameters):
+        way = trials.circle(tuning.parameters, path)
+        if way is not None and path == min(way):  # each circle once
+            told = " depends on ".join([*way, path])
+            yield BrokenRule(f"{told}, so none of them has a value: take one when out", (*_PARAMETERS, path, "when"))
+
+
+def search_by_numbers_alone(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """CMA-ES, which moves a point in a space of numbers, and other parameters than those."""
+    tuning = tuned(spec)
+    if tuning is None or tuning.search.name != "cmaes":
+        return
+    for path, parameter in tuning.parameters.items():
+        if parameter.choice is not None:
+            yield BrokenRule(
+                "cmaes searches numbers alone: write a range, such as int or logUniform, or another search.name",
+                (*_PARAMETERS, path, "choice"),
+            )
+        if parameter.when:
+            yield BrokenRule(
+                "cmaes changes all parameters together, so none may have conditions: take when out, or write another"
+                " search.name",
+                (*_PARAMETERS, path, "when"),
+            )
+    if len(tuning.parameters) == 1:
+        yield BrokenRule(
+            "cmaes needs 2 parameters or more: add one, or write tpe",
+            (*_HERE, "search", "name"),
+        )
+
+
+def combinations_of(tuning: Tuning) -> int:
+    """How many combinations a grid has; MAX_TRIALS + 1 where there are more than may be tried."""
+    return sum(1 for _ in islice(trials.grid(tuning), MAX_TRIALS + 1))
+
+
+def planned(tuning: Tuning) -> int:
+    """How many trials there are to be."""
+    if tuning.trials is not None:
+        return tuning.trials
+    return combinations_of(tuning) if tuning.search.name == "grid" else trials.DEFAULT_TRIALS
+
+
+def trials_beyond_the_grid(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """More trials than combinations, or more combinations than may be tried."""
+    tuning = tuned(spec)
+    if tuning is None or tuning.search.name != "grid" or any(one.listed is None for one in tuning.parameters.values()):
+        return
+    there = combinations_of(tuning)
+    if tuning.trials is None and there > MAX_TRIALS:
+        yield BrokenRule(
+            f"the grid has more than {MAX_TRIALS} combinations, and no more trials are allowed: take values out, or"
+            " write trials, which then are the first ones of the grid",
+            _PARAMETERS,
+        )
+    elif tuning.trials is not None and tuning.trials > there:
+        yield BrokenRule(
+            f"{tuning.trials} trials are more than the {there} combinations of the grid: write at most {there}, or take"
+            " trials out",
+            (*_HERE, "trials"),
+        )
+
+
+def more_trials_at_once_than_have_room(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """More trials side by side than the workers suffice for."""
+    tuning = tuned(spec)
+    if tuning is None or tuning.max_concurrent is None:
+        return
+    room = spec.workers.replicas // tuning.workers_per_trial
+    if 0 < room < tuning.max_concurrent:
+        yield BrokenRule(
+            f"{tuning.max_concurrent} trials at once are more than the {room} that workers.replicas"
+            f" {spec.workers.replicas} suffices for, with {tuning.workers_per_trial} for each: write at most {room}, or"
+            " raise workers.replicas",
+            (*_HERE, "maxConcurrent"),
+        )
+
+
+def patience_beyond_the_trials(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """More trials without improvement than there are."""
+    tuning = tuned(spec)
+    if tuning is None or tuning.stop_when.no_improvement_trials is None:
+        return
+    many, patience = planned(tuning), tuning.stop_when.no_improvement_trials
+    if patience >= many:
+        lower = f"write at most {many - 1}, or " if many > 1 else ""
+        yield BrokenRule(
+            f"{patience} trials without improvement are never reached with {many} trials, the first of which is the"
+            f" best so far: {lower}take it out",
+            (*_HERE, "stopWhen", "noImprovementTrials"),
+        )
+
+
+OF_NAMES = trial_metrics.OF_NAMES
+CHECKS = (
+    *trial_metrics.CHECKS,
+    *trial_values.CHECKS,
+    conditions_that_never_hold,
+    conditions_in_a_circle,
+    search_by_numbers_alone,
+    trials_beyond_the_grid,
+    more_trials_at_once_than_have_room,
+    patience_beyond_the_trials,
+)

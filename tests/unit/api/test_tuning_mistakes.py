@@ -1,0 +1,517 @@
+"""Wrong sections of `spec.tuning`: each is told in one clear sentence, at the place that is to be corrected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from headway_api import trials
+from headway_api.consistency.trial_values import MOST_COMBINATIONS
+from headway_api.consistency.tuning import CHECKS
+from headway_api.job import TrainingJob
+from headway_api.tuning import Parameter
+from headway_api.understand import understand
+from headway_api.validate import problems_of
+
+LR, NAME, HIDDEN = "training.optimizer.lr", "training.optimizer.name", "model.options.hidden"
+DROPOUT, EPOCHS, MOMENTUM = "model.options.dropout", "training.epochs", "training.optimizer.momentum"
+RATES: dict[str, Any] = {"logUniform": {"min": 0.0001, "max": 0.1}}
+DATA: dict[str, Any] = {"source": {"builtin": {"name": "digits"}}}
+FORMS = "uniform, logUniform, int, logInt, choice, grid"
+
+
+def job(tuning: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A job with trials."""
+    sections = {"data": DATA, "model": {"name": "mlp"}, "training": {}, "workers": {"replicas": 4}}
+    return {
+        "apiVersion": "headway.dev/v1alpha1",
+        "kind": "TrainingJob",
+        "metadata": {"name": "trials"},
+        "spec": {**sections, **spec, "tuning": tuning},
+    }
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong section, and all that is said of it."""
+
+    tuning: dict[str, Any]
+    where: str
+    """The field, below `spec`."""
+    message: str
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"[:80]
+
+
+def of(path: str, values: Any, **tuning: Any) -> dict[str, Any]:
+    """Tuning of one field."""
+    return {"parameters": {path: values}, **tuning}
+
+
+def rates(**tuning: Any) -> dict[str, Any]:
+    """Tuning of the learning rate."""
+    return of(LR, RATES, **tuning)
+
+
+def several(*more: tuple[str, Any], **tuning: Any) -> dict[str, Any]:
+    """Tuning of the learning rate and other fields."""
+    return {"parameters": {LR: RATES, **dict(more)}, **tuning}
+
+
+MISTAKES = [
+    # paths
+    Mistake(
+        of("training.optimiser.lr", RATES),
+        "tuning.parameters.training.optimiser.lr",
+        "unknown field `optimiser`: did you mean `optimizer`?",
+    ),
+    Mistake(
+        of("training.lr", RATES),
+        "tuning.parameters.training.lr",
+        "unknown field `lr`: it belongs to training.optimizer",
+    ),
+    Mistake(
+        of("model.options.hiden", {"choice": [[64]]}),
+        "tuning.parameters.model.options.hiden",
+        "unknown field `hiden`: did you mean `hidden`?",
+    ),
+    Mistake(
+        of("training.epochs.most", {"choice": [3]}),
+        "tuning.parameters.training.epochs.most",
+        "training.epochs is a number and has no fields: write the path of a field that is there",
+    ),
+    Mistake(
+        of("training.optimizer", {"choice": ["sgd", "adamw"]}),
+        "tuning.parameters.training.optimizer",
+        "training.optimizer is a section, and a parameter is one field: write one of training.optimizer.name,"
+        " training.optimizer.lr, training.optimizer.weightDecay, training.optimizer.momentum",
+    ),
+    Mistake(
+        of("model.options", {"choice": [3]}),
+        "tuning.parameters.model.options",
+        "model.options is a mapping, and a parameter is one of its values: write model.options.NAME",
+    ),
+    Mistake(
+        of("lr", RATES),
+        "tuning.parameters.lr",
+        '"lr" must be the path of a field in spec, for example training.optimizer.lr',
+    ),
+    Mistake(
+        of("data.split.train", {"uniform": {"min": 0.5, "max": 0.8}}),
+        "tuning.parameters.data.split.train",
+        "parameters are fields of model and training, as training.optimizer.lr is: take out what is neither",
+    ),
+    Mistake(
+        of("training.checkpoint.metric", {"choice": ["validation/loss"]}),
+        "tuning.parameters.training.checkpoint.metric",
+        "checkpoints do not change what is learnt, and trials are compared by their metric: take it out",
+    ),
+    Mistake(
+        of("training.entrypoint", {"choice": ["train:main"]}),
+        "tuning.parameters.training.entrypoint",
+        "training.entrypoint is of a training function of your own, and trials are trained by the built-in loop: take"
+        " it out",
+    ),
+    Mistake(
+        {"parameters": {"model.options.net": {"choice": [1]}, "model.options.net.depth": {"choice": [2]}}},
+        "tuning.parameters.model.options.net",
+        "model.options.net.depth is a part of it and a parameter, too: take one of the two out",
+        {"model": {"name": "acme.net"}},
+    ),
+    # values
+    Mistake(
+        of(LR, {}), f"tuning.parameters.{LR}", f"set exactly one of {FORMS}: they are the forms of a parameter's values"
+    ),
+    Mistake(
+        of(LR, {"choice": [0.1], **RATES}),
+        f"tuning.parameters.{LR}",
+        f"set exactly one of {FORMS}: they are the forms of a parameter's values",
+    ),
+    Mistake(
+        of(LR, {"logUniform": {"min": 0, "max": 0.1}}),
+        f"tuning.parameters.{LR}.logUniform.min",
+        "0 is too small: it must be above 0",
+    ),
+    Mistake(
+        of(LR, {"uniform": {"min": 0.1, "max": 0.01}}),
+        f"tuning.parameters.{LR}.uniform.min",
+        "min must be below max: correct one of the two",
+    ),
+    Mistake(
+        of(EPOCHS, {"int": {"min": 2, "max": 5, "step": 4}}),
+        f"tuning.parameters.{EPOCHS}.int.step",
+        "step is greater than max - min, so that min is the only value: write a smaller step",
+    ),
+    Mistake(
+        of(EPOCHS, {"uniform": {"min": 2, "max": 9}}),
+        f"tuning.parameters.{EPOCHS}",
+        "holds whole numbers alone: write int in place of uniform",
+    ),
+    Mistake(
+        of(MOMENTUM, {"uniform": {"min": 0.5, "max": 1}}),
+        f"tuning.parameters.{MOMENTUM}.uniform.max",
+        "1 is too large: it must be below 1",
+        {"training": {"optimizer": {"name": "sgd"}}},
+    ),
+    Mistake(
+        of(NAME, {"choice": ["sgd", "adam", "adamw"]}),
+        f"tuning.parameters.{NAME}.choice[1]",
+        '"adam" is not one of adamw, sgd; did you mean adamw?',
+    ),
+    Mistake(
+        of("training.batchSize", {"choice": ["32", 64]}),
+        "tuning.parameters.training.batchSize.choice[0]",
+        '"32" is a string, but this must be a whole number: take the quotes away, or correct the value',
+    ),
+    Mistake(
+        of(HIDDEN, {"choice": [[64], [64, 0], [32]]}),
+        f"tuning.parameters.{HIDDEN}.choice[1][1]",
+        "0 is below the least allowed value 1",
+    ),
+    Mistake(
+        of(HIDDEN, {"choice": [[64], {"first": 64}]}),
+        f"tuning.parameters.{HIDDEN}.choice[1]",
+        "a mapping is no value of a parameter: write a number, a text, true, false, or a list of these",
+    ),
+    Mistake(
+        of(EPOCHS, {"choice": [3, 5, 3]}),
+        f"tuning.parameters.{EPOCHS}.choice",
+        "holds 3 more than once: write each value once",
+    ),
+    Mistake(
+        of("training.batchSize", {"choice": [1, 64]}, workersPerTrial=2),
+        "tuning.parameters.training.batchSize.choice[0]",
+        "1 rows a step are fewer than the 2 workers, and each needs a row: write at least 2, or lower workers.replicas",
+    ),
+    # values beside each other
+    Mistake(
+        several((HIDDEN, {"choice": [[], [64]]}), (DROPOUT, {"choice": [0, 0.5]})),
+        f"tuning.parameters.{DROPOUT}.choice[1]",
+        "dropout is after each hidden layer, and hidden is empty: give it a width, or take dropout out. That is so"
+        " beside model.options.hidden []: correct one of them, or limit the parameter with when",
+    ),
+    Mistake(
+        several((MOMENTUM, {"choice": [0.5, 0.99]}), (NAME, {"choice": ["sgd", "adamw"]})),
+        f"tuning.parameters.{MOMENTUM}",
+        "momentum is for sgd, and adamw has none: take it out, or set optimizer.name to sgd. That is so beside"
+        ' training.optimizer.name "adamw": correct one of them, or limit the parameter with when',
+    ),
+    Mistake(
+        {"parameters": {"model.name": {"choice": ["mlp", "cnn"]}, HIDDEN: {"choice": [[64], [32]]}}},
+        f"tuning.parameters.{HIDDEN}",
+        'a list, but this must be a whole number. That is so beside model.name "cnn": correct one of them, or limit the'
+        " parameter with when",
+    ),
+    # conditions
+    Mistake(
+        of(LR, {**RATES, "when": {"training.optimizer.nam": ["sgd"]}}),
+        f"tuning.parameters.{LR}.when.training.optimizer.nam",
+        "training.optimizer.nam is no parameter of this job, so nothing depends on it: name one that is in"
+        " tuning.parameters, or take it out",
+    ),
+    Mistake(
+        {"parameters": {NAME: {"choice": ["sgd", "adamw"]}, MOMENTUM: {"choice": [0.5], "when": {NAME: ["SGD"]}}}},
+        f"tuning.parameters.{MOMENTUM}.when.{NAME}[0]",
+        '"SGD" is no value of training.optimizer.name: write one of "sgd", "adamw"',
+    ),
+    Mistake(
+        several((EPOCHS, {"choice": [3, 5], "when": {LR: [0.01]}})),
+        f"tuning.parameters.{EPOCHS}.when.{LR}[0]",
+        "training.optimizer.lr is a range of real numbers, and no condition is met by chance: give it choice",
+    ),
+    Mistake(
+        {
+            "parameters": {
+                NAME: {"choice": ["sgd"], "when": {EPOCHS: [3]}},
+                EPOCHS: {"choice": [3], "when": {NAME: ["sgd"]}},
+            }
+        },
+        f"tuning.parameters.{EPOCHS}.when",
+        "training.epochs depends on training.optimizer.name depends on training.epochs, so none of them has a value:"
+        " take one when out",
+    ),
+    # the search
+    Mistake(
+        rates(search={"name": "bayes"}),
+        "tuning.search.name",
+        '"bayes" is not one of grid, random, tpe, gp, cmaes; did you mean cmaes?',
+    ),
+    Mistake(
+        rates(search={"name": "grid"}),
+        f"tuning.parameters.{LR}.logUniform",
+        "a grid has values that are written one by one: write grid or choice, or another search.name",
+    ),
+    Mistake(
+        of(LR, {"grid": [0.1, 0.01]}),
+        f"tuning.parameters.{LR}.grid",
+        "grid is for search.name grid: write choice, or set search.name to grid",
+    ),
+    Mistake(
+        of(LR, {"grid": [0.1, 0.01]}, search={"name": "grid"}, trials=5),
+        "tuning.trials",
+        "5 trials are more than the 2 combinations of the grid: write at most 2, or take trials out",
+    ),
+    Mistake(
+        {
+            "parameters": {f"model.options.a{number}": {"grid": list(range(10))} for number in range(5)},
+            "search": {"name": "grid"},
+        },
+        "tuning.parameters",
+        "the grid has more than 10000 combinations, and no more trials are allowed: take values out, or write trials,"
+        " which then are the first ones of the grid",
+        {"model": {"name": "acme.net"}},
+    ),
+    Mistake(
+        several((NAME, {"choice": ["sgd", "adamw"]}), search={"name": "cmaes"}),
+        f"tuning.parameters.{NAME}.choice",
+        "cmaes searches numbers alone: write a range, such as int or logUniform, or another search.name",
+    ),
+    Mistake(
+        rates(search={"name": "cmaes"}),
+        "tuning.search.name",
+        "cmaes needs 2 parameters or more: add one, or write tpe",
+    ),
+    Mistake(
+        rates(search={"name": "random", "startupTrials": 20}),
+        "tuning.search.startupTrials",
+        "startupTrials is for tpe and gp: take it out, or write another name",
+    ),
+    # the scheduler
+    Mistake(
+        rates(scheduler={"name": "asha", "graceEpochs": 10}),
+        "tuning.scheduler.graceEpochs",
+        "10 epochs of grace are all that a trial has, which is 10, so none is ever stopped: write at most 9, or raise"
+        " training.epochs",
+    ),
+    Mistake(
+        rates(scheduler={"name": "median"}),
+        "tuning.scheduler.name",
+        "median stops trials before their last epoch, and theirs is the first: raise training.epochs, or write none",
+        {"training": {"epochs": 1}},
+    ),
+    Mistake(
+        rates(scheduler={"graceEpochs": 2}),
+        "tuning.scheduler.graceEpochs",
+        "graceEpochs is of a scheduler, and name is none: set name, or take graceEpochs out",
+    ),
+    Mistake(
+        rates(scheduler={"name": "median", "reductionFactor": 2}),
+        "tuning.scheduler.reductionFactor",
+        "reductionFactor is for asha and hyperband: set name to one of them, or take it out",
+    ),
+    Mistake(
+        of("model.options.iterations", {"int": {"min": 10, "max": 90}}, scheduler={"name": "asha"}),
+        "tuning.scheduler.name",
+        "asha stops trials by their epochs, and gradientBoosting is fitted without any: write none",
+        {"model": {"name": "gradientBoosting"}},
+    ),
+    # the metric
+    Mistake(
+        rates(metric="validation/acurracy"),
+        "tuning.metric",
+        '"acurracy" is no metric; did you mean accuracy?',
+    ),
+    Mistake(rates(metric="f1"), "tuning.metric", '"f1" does not say of which part: write validation/f1'),
+    Mistake(
+        rates(metric="test/f1"),
+        "tuning.metric",
+        "the test part is not looked at before the end, so it chooses nothing: write validation/f1",
+    ),
+    Mistake(
+        rates(metric="train/loss"),
+        "tuning.metric",
+        "train/loss is of rows that trials have been trained on, and they are compared by others: write"
+        " validation/loss",
+    ),
+    Mistake(
+        rates(),
+        "tuning.metric",
+        "is missing, and training.checkpoint.metric is train/loss, but trials are compared by rows that they have not"
+        " been trained on: write validation/loss there",
+        {"training": {"checkpoint": {"metric": "train/loss"}}},
+    ),
+    Mistake(
+        rates(),
+        "tuning.metric",
+        "trials are compared by the validation part, which is empty: set data.split.validation above 0",
+        {"data": {**DATA, "split": {"train": 0.9, "validation": 0, "test": 0.1}}},
+    ),
+    Mistake(
+        rates(metric="validation/f1"),
+        "tuning.metric",
+        "validation/f1 chooses the checkpoint that is kept of a trial, and training.checkpoint.metric says"
+        " validation/accuracy: write the same in both, or take one out",
+        {"training": {"checkpoint": {"metric": "validation/accuracy"}}},
+    ),
+    Mistake(
+        of("model.options.alpha", {"logUniform": {"min": 0.1, "max": 9}}, metric="validation/f1"),
+        "tuning.metric",
+        "f1 is not computed, as evaluation.metrics does not name it: add it there",
+        {"model": {"name": "linear"}, "evaluation": {"metrics": ["accuracy"]}},
+    ),
+    Mistake(
+        rates(metric="validation/accuracy", mode="min"),
+        "tuning.mode",
+        "min would take the worst for the best, as more validation/accuracy is better: write max, or take mode out",
+    ),
+    # how many, and how long
+    Mistake(rates(trials=0), "tuning.trials", "0 is below the least allowed value 1"),
+    Mistake(
+        rates(workersPerTrial=5),
+        "tuning",
+        "tuning.workersPerTrial is above workers.replicas, so no trial could ever begin: lower it, or raise"
+        " workers.replicas",
+    ),
+    Mistake(
+        rates(workersPerTrial=2, maxConcurrent=3),
+        "tuning.maxConcurrent",
+        "3 trials at once are more than the 2 that workers.replicas 4 suffices for, with 2 for each: write at most 2,"
+        " or raise workers.replicas",
+    ),
+    Mistake(
+        rates(budget={"epochs": 5}),
+        "tuning.budget.epochs",
+        "5 epochs for all trials are fewer than the 10 of one, so none could be completed: write at least 10, or lower"
+        " training.epochs",
+    ),
+    Mistake(
+        rates(trials=8, stopWhen={"noImprovementTrials": 8}),
+        "tuning.stopWhen.noImprovementTrials",
+        "8 trials without improvement are never reached with 8 trials, the first of which is the best so far: write at"
+        " most 7, or take it out",
+    ),
+    Mistake(
+        rates(metric="validation/accuracy", stopWhen={"value": 95}),
+        "tuning.stopWhen.value",
+        "95 is never reached, as validation/accuracy is at most 1: write 0.95",
+    ),
+    # what is not for trials
+    Mistake(
+        rates(),
+        "tuning",
+        "trials are compared by the validation part, and data.split.folds divides it anew: take tuning out, or"
+        " data.split.folds",
+        {"data": {**DATA, "split": {"folds": 3}}},
+    ),
+    Mistake(
+        rates(),
+        "tuning",
+        "trials are trained by the built-in loop, and training.entrypoint takes its place: take one of the two out",
+        {"training": {"entrypoint": "train:main"}, "model": None, "data": None},
+    ),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_wrong_section_is_told_in_one_sentence_where_it_is_to_be_corrected(mistake: Mistake) -> None:
+    problems = problems_of(job(mistake.tuning, **mistake.spec))
+    assert [(problem.field, problem.message) for problem in problems] == [(f"spec.{mistake.where}", mistake.message)]
+
+
+def test_there_are_mistakes_of_all_kinds() -> None:
+    assert len(MISTAKES) >= 40
+    specs = [understand(TrainingJob, job(each.tuning, **each.spec)).spec for each in MISTAKES]
+    unused = [check.__name__ for check in CHECKS if not any(list(check(spec)) for spec in specs)]
+    assert unused == []
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        rates(),
+        rates(metric="validation/f1", mode="max", trials=1, maxConcurrent=4),
+        several((NAME, {"choice": ["sgd", "adamw"]}), (MOMENTUM, {"choice": [0.5, 0.99], "when": {NAME: ["sgd"]}})),
+        several(
+            ("model.name", {"choice": ["mlp", "cnn"]}),
+            (HIDDEN, {"choice": [[8], [9]], "when": {"model.name": ["mlp"]}}),
+        ),
+        several(
+            (EPOCHS, {"int": {"min": 2, "max": 9, "step": 3}}), (MOMENTUM, {"choice": [0.9], "when": {EPOCHS: [5]}})
+        ),
+        of(HIDDEN, {"grid": [[64], [64, 32], []]}, search={"name": "grid"}),
+        of(HIDDEN, {"grid": [[64], [32]]}, search={"name": "grid"}, trials=1),
+        of(EPOCHS, {"choice": [1, 50]}, scheduler={"name": "asha", "graceEpochs": 49}, budget={"epochs": 1}),
+        of(EPOCHS, {"logInt": {"min": 1, "max": 80}}, scheduler={"name": "hyperband", "reductionFactor": 4}),
+        several((EPOCHS, {"int": {"min": 1, "max": 80}}), search={"name": "cmaes"}),
+        rates(search={"name": "gp", "startupTrials": 3}, stopWhen={"value": 0.01, "noImprovementTrials": 19}),
+        of("training.clip.norm", {"uniform": {"min": 1, "max": 5}}),
+        of("training.earlyStopping.patience", {"int": {"min": 1, "max": 5}}),
+        of("training.batchSize", {"choice": [2]}),
+    ],
+    ids=str,
+)
+def test_what_only_looks_wrong_is_valid(tuning: dict[str, Any]) -> None:
+    assert problems_of(job(tuning)) == []
+
+
+def test_an_option_is_judged_by_the_model_that_each_trial_has() -> None:
+    options = {"model.options.width": {"choice": [60, 64]}, "model.options.heads": {"choice": [3, 4]}}
+    text = {"data": {"source": {"uri": "a.csv"}, "target": "y"}, "model": {"name": "transformer"}}
+    (problem,) = problems_of(job({"parameters": options}, **text))
+    assert problem.field == "spec.tuning.parameters.model.options.heads.choice[0]"
+    assert "3 heads cannot have equal shares of the width 64" in problem.message
+    assert problem.message.endswith(
+        "That is so beside model.options.width 64: correct one of them, or limit the parameter with when"
+    )
+
+
+def many(**more: Any) -> dict[str, Any]:
+    """Parameters with more combinations than are judged together."""
+    wide = {f"model.options.{name}": {"choice": list(range(1, 21))} for name in ("latent", "beta")}
+    return {"parameters": {**wide, "training.batchSize": {"choice": [16, 32]}, **more}}
+
+
+AUTOENCODER: dict[str, Any] = {
+    "model": {"name": "autoencoder", "options": {"variational": True}},
+    "data": {**DATA, "task": "reconstruction"},
+}
+
+
+def test_where_combinations_are_many_each_value_is_judged_all_the_same() -> None:
+    parameters = many(**{LR: {"choice": [0.1, 0, 0.2]}, "model.options.hidden": {"choice": [[8], [0]]}})
+    fields = {problem.field: problem.message for problem in problems_of(job(parameters, **AUTOENCODER))}
+    assert fields == {
+        f"spec.tuning.parameters.{LR}.choice[1]": "0 is too small: it must be above 0",
+        "spec.tuning.parameters.model.options.hidden.choice[1][0]": "0 is below the least allowed value 1",
+    }
+
+
+def test_where_combinations_are_many_a_value_that_goes_with_some_of_the_others_is_left_to_its_trial() -> None:
+    switch = {"model.options.variational": {"choice": [True, False]}}
+    assert problems_of(job(many(**switch), **AUTOENCODER)) == []
+
+
+def test_of_values_without_end_the_number_is_bounded() -> None:
+    wide = {f"model.options.a{number}": {"choice": list(range(256))} for number in range(3)}
+    (problem,) = problems_of(job({"parameters": wide}, model={"name": "acme.net"}))
+    assert problem.field == "spec.tuning.parameters"
+    assert problem.message == (
+        "have 768 values together: at most 512 are allowed; write fewer, or a range in place of choice"
+    )
+
+
+def test_combinations_are_the_same_in_whatever_order_the_parameters_are_written() -> None:
+    parameters = {
+        MOMENTUM: Parameter.model_validate({"choice": [1, 2], "when": {NAME: ["sgd"]}}),
+        NAME: Parameter.model_validate({"choice": ["adamw", "sgd"]}),
+        EPOCHS: Parameter.model_validate({"grid": [3]}),
+    }
+    found = list(trials.combinations(parameters, lambda one: one.listed or ()))
+    assert found == [
+        {EPOCHS: 3, NAME: "adamw"},
+        {EPOCHS: 3, NAME: "sgd", MOMENTUM: 1},
+        {EPOCHS: 3, NAME: "sgd", MOMENTUM: 2},
+    ]
+    assert list(trials.combinations(dict(reversed(parameters.items())), lambda one: one.listed or ())) == found
+    assert len(found) < MOST_COMBINATIONS
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"), [(1, 1.0, True), (1, True, False), (0, False, False), ("1", 1, False), ([1], [1.0], True)]
+)
+def test_a_condition_is_met_by_the_same_value_and_by_no_other(one: Any, other: Any, same: bool) -> None:
+    assert trials.same(one, other) is same
