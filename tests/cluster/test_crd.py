@@ -27,7 +27,33 @@ pytestmark = pytest.mark.cluster
 NAMESPACE = "crd-test"
 OF_DOCUMENTS = [mutation for mutation in MUTATIONS if mutation.document is not None]
 OF_TEXT = [mutation for mutation in MUTATIONS if mutation.document is None and not mutation.silent_in_kubectl]
-BEGUN = {"attempt": 1, "phase": "Running", "summary": {"progress": "38%", "workers": "1/2", "metric": "accuracy=0.98"}}
+BEGUN: dict[str, Any] = {
+    "attempt": 1,
+    "phase": "Running",
+    "summary": {"progress": "38%", "workers": "1/2", "metric": "accuracy=0.98", "trials": "3/20", "best": "0.98 (2)"},
+}
+TUNING: dict[str, Any] = {
+    "parameters": {
+        "training.optimizer.lr": {"logUniform": {"min": 0.0001, "max": 1}},
+        "training.optimizer.weightDecay": {"uniform": {"min": 0, "max": 0.5}},
+        "training.epochs": {"int": {"min": 2, "max": 10, "step": 4}},
+        "training.batchSize": {"logInt": {"min": 16, "max": 256}},
+        "training.schedule.name": {"choice": ["constant", "cosine"]},
+        "training.schedule.warmupSteps": {"choice": [0, 10], "when": {"training.schedule.name": ["cosine"]}},
+        "model.options.hidden": {"choice": [[64], [64, 32]]},
+        "model.options.dropout": {"choice": [0, 0.25, 0.5]},
+    },
+    "metric": "validation/f1",
+    "search": {"name": "tpe"},
+    "scheduler": {"name": "asha", "graceEpochs": 2},
+    "workersPerTrial": 2,
+    "budget": {"seconds": 3600},
+    "stopWhen": {"value": 0.99},
+}
+GRID: dict[str, Any] = {
+    "parameters": {"model.options.hidden": {"grid": [[64], 32, "a", True]}},
+    "search": {"name": "grid"},
+}
 
 
 def _bad() -> str:
@@ -159,6 +185,8 @@ def test_a_mistake_in_the_text_is_refused_by_kubectl(
         {"spec.data": {"source": {"uri": "s3://lake/*.parquet", "secretRef": {"name": "lake"}}, "target": "y"}},
         {"spec.training": {}, "spec.evaluation": None, "spec.storage": None},
         {"spec.head.template": {"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {"disk": "ssd"}}}},
+        {"spec.tuning": TUNING},
+        {"spec.tuning": GRID, "spec.model": {"name": "acme.net"}},
     ],
     ids=str,
 )
@@ -281,6 +309,20 @@ def test_how_a_begun_job_is_run_can_change(jobs: Jobs, running: dict[str, Any], 
     assert jobs.replace(_with(running, path, value)) is None
 
 
+def test_what_trials_are_given_cannot_change_once_they_have_begun(jobs: Jobs) -> None:
+    jobs.create(changed({"spec.tuning": TUNING}))
+    jobs.say("mutant", BEGUN)
+    for path, values in {
+        "model.options.hidden": {"choice": [[64], [64, 16]]},
+        "training.schedule.warmupSteps": {"choice": [0, 10], "when": {"training.schedule.name": ["constant"]}},
+        "training.epochs": {"int": {"min": 2, "max": 10, "step": 2}},
+    }.items():
+        stored = jobs.get("mutant")
+        stored["spec"]["tuning"]["parameters"][path] = values
+        assert "spec.tuning cannot change once the job has begun" in str(jobs.replace(stored))
+    assert jobs.replace(jobs.get("mutant")) is None
+
+
 @pytest.mark.parametrize("status", [None, {"phase": "Pending", "attempt": 0}])
 def test_everything_can_change_before_a_job_has_begun(jobs: Jobs, status: dict[str, Any] | None) -> None:
     jobs.create(changed({}, USER_CODE))
@@ -294,8 +336,8 @@ def test_everything_can_change_before_a_job_has_begun(jobs: Jobs, status: dict[s
 def test_kubectl_get_tells_the_story(cluster: Cluster, running: dict[str, Any]) -> None:
     assert running["status"] == BEGUN
     heading, row = cluster.kubectl("get", "tj", "-n", NAMESPACE).splitlines()
-    assert heading.split() == ["NAME", "PHASE", "PROGRESS", "WORKERS", "METRIC", "AGE"]
-    assert row.split()[:-1] == ["mutant", "Running", "38%", "1/2", "accuracy=0.98"]
+    assert heading.split() == ["NAME", "PHASE", "PROGRESS", "WORKERS", "METRIC", "TRIALS", "BEST", "AGE"]
+    assert row.split()[:-1] == ["mutant", "Running", "38%", "1/2", "accuracy=0.98", "3/20", "0.98", "(2)"]
     wide = cluster.kubectl("get", "tj", "-n", NAMESPACE, "-o", "wide").splitlines()[0]
     assert wide.split()[-3:] == ["ATTEMPT", "MESSAGE", "AGE"]
     assert "mutant" in cluster.kubectl("get", "headway", "-n", NAMESPACE)
