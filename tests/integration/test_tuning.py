@@ -103,6 +103,29 @@ def test_a_search_that_is_killed_again_and_again_has_the_trials_and_the_model_of
     assert (pods.store / "model.safetensors").read_bytes() == (never_killed.store / "model.safetensors").read_bytes()
 
 
+def test_trials_without_epochs_are_compared_by_the_metric_that_is_named(tmp_path: Path) -> None:
+    tuning = {
+        "parameters": {
+            "model.options.iterations": {"grid": [1, 20]},
+            "model.options.learningRate": {"grid": [0.01, 0.3]},
+        },
+        "metric": "validation/accuracy",
+        "search": {"name": "grid"},
+    }
+    model = {"name": "gradientBoosting", "options": {"minLeafRows": 5}}
+    data = {"source": {"builtin": {"name": "iris"}}, "split": {"train": 0.4, "validation": 0.5, "test": 0.1}}
+    with Pods(tmp_path, SPEC | {"model": model, "data": data, "training": {}, "tuning": tuning, "export": {}}) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+    result = _result(pods)
+    trials = result["tuning"]["trials"]
+    best = trials[result["tuning"]["best"] - 1]
+    assert [one["state"] for one in trials] == ["completed"] * 4
+    assert best["value"] == max(one["value"] for one in trials)
+    assert len({one["value"] for one in trials}) > 1
+    assert best["value"] == pytest.approx(result["metrics"]["validation"]["accuracy"])
+
+
 def test_trials_of_two_workers_each_are_trained_two_at_a_time(tmp_path: Path) -> None:
     tuning = SPEC["tuning"] | {"trials": 4, "workersPerTrial": 2, "maxConcurrent": 2, "search": {"name": "random"}}
     small = {"cpu": "300m", "memory": "1Gi"}

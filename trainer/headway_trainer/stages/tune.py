@@ -231,7 +231,7 @@ class Search:
         try:
             from headway_trainer.ray.train_stage import train
 
-            ended = _of_end(number, child, child.on_workers(lambda stage: train(stage, self._info)))
+            ended = _of_end(number, metric_of(self._run.spec), child.on_workers(lambda stage: train(stage, self._info)))
         except (UserError, OutOfMemory) as error:
             ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
         except Interrupted:
@@ -299,9 +299,8 @@ class Search:
                 self._run.store.delete(f"{CHILDREN}/{name}")
 
 
-def _of_end(number: int, child: Run, end: TrainEnd) -> Ended:
-    """How a trial ended that was trained as far as it was to be."""
-    metric = (child.spec.training or Training()).checkpoint.metric
+def _of_end(number: int, metric: str, end: TrainEnd) -> Ended:
+    """How a trial ended that was trained as far as it was to be. metric: what trials are compared by."""
     if end.kept is not None:
         value = end.kept.value
     else:
