@@ -12,7 +12,7 @@ from headway_api import wire
 from headway_api.status import Result, TuningStatus
 from headway_trainer.outcome import Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
-from headway_trainer.run_progress import Part, scope_told, together
+from headway_trainer.run_progress import Part, merged, scope_told, together
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd, TrainProgress
@@ -20,6 +20,8 @@ from headway_trainer.training.link import TrainEnd, TrainProgress
 HEARTBEAT_SECONDS = wire.HEARTBEAT_SECONDS - 15
 """When a driver with nothing new says that it is alive: early enough for the patch to come in time."""
 BEAT_SECONDS = 5.0
+_ENDED = "ended"
+"""Where children are counted that have ended, in the place of a scope; no child has this one."""
 
 
 @dataclass
@@ -66,12 +68,17 @@ class Reporter:
         """Say that a child is there, and what share it has of the work. steps: those of one that has ended before."""
         with self._lock:
             ended = TrainProgress(step=steps, planned=weight) if steps is not None else None
-            self._parts[scope] = Part(max(1, weight), ended, state="waiting" if ended is None else "done")
+            self._parts[scope] = Part(max(1, weight), ended)
+            if ended is not None:
+                self.ended(scope)
 
     def ended(self, scope: str) -> None:
-        """Say that a child has ended, however far it came."""
+        """Say that a child has ended, however far it came; nothing more is told of it."""
         with self._lock:
-            self._parts[scope].state = "done"
+            part = self._parts.pop(scope)
+            part.state = "done"
+            before = self._parts.get(_ENDED)
+            self._parts[_ENDED] = part if before is None else merged(before, part)
 
     def tuning(self, tuning: TuningStatus) -> None:
         """Tell how far the trials are."""
@@ -82,6 +89,8 @@ class Reporter:
     def progress(self, progress: TrainProgress, steps: StepKeeper, scope: str = "", *, ended: bool = False) -> None:
         """Tell how far a training is. steps: knows what it lost of the attempt before; ended: whether it is over."""
         with self._lock:
+            if not scope and self.told.tuning is not None:
+                progress = _of_a_trial(progress)
             part = self._parts.setdefault(scope, Part())
             part.progress, part.lost = progress, steps.take(progress)
             part.state = "done" if ended else "running"
@@ -171,3 +180,10 @@ class Reporter:
         self.told.progress = told.model_copy(update=fields)
         self._told_at = time.monotonic()
         self._sink.update(self.told.progress)
+
+
+def _of_a_trial(progress: TrainProgress) -> TrainProgress:
+    """The progress of a run whose model comes from a trial: its steps were counted there."""
+    checkpoint = progress.checkpoint
+    saved = None if checkpoint is None else checkpoint.model_copy(update={"step": 0})
+    return progress.model_copy(update={"step": 0, "resumed_from_step": None, "checkpoint": saved})

@@ -21,6 +21,8 @@ class Part:
     """Steps of the attempt before that it does again."""
     state: str = "waiting"
     """`waiting`, `running` or `done`."""
+    count: int = 1
+    """The trainings that it stands for."""
 
     @property
     def share(self) -> float:
@@ -29,6 +31,18 @@ class Part:
             return 1.0
         progress = self.progress
         return progress.done / progress.planned if progress is not None and progress.planned else 0.0
+
+
+def merged(one: Part, other: Part) -> Part:
+    """Two parts that are done, as one: of many children, as many parts would be looked through at each step."""
+    told = [part.progress for part in (one, other) if part.progress is not None]
+    lost = [part.lost for part in (one, other) if part.lost is not None]
+    progress = TrainProgress(
+        step=sum(each.step for each in told),
+        checkpoint=_checkpoint(told),
+        resumed_from_step=_count([each.resumed_from_step for each in told]),
+    )
+    return Part(one.weight + other.weight, progress, sum(lost) if lost else None, "done", one.count + other.count)
 
 
 def together(parts: Mapping[str, Part], *, children: int | None = None) -> tuple[TrainProgress, int | None]:
@@ -45,9 +59,10 @@ def together(parts: Mapping[str, Part], *, children: int | None = None) -> tuple
     }
     lost = [part.lost for part in parts.values() if part.lost is not None]
     planned = sum(part.weight for part in parts.values())
-    begun = [part.weight for scope, part in parts.items() if scope]
+    begun = sum(part.count for scope, part in parts.items() if scope)
     if begun and children is not None:
-        planned += max(0, children - len(begun)) * sum(begun) // len(begun)
+        weight = sum(part.weight for scope, part in parts.items() if scope)
+        planned += max(0, children - begun) * weight // begun
     whole = TrainProgress(
         stage="Evaluating" if alone is not None and alone.stage == "Evaluating" else "Training",
         epoch=alone.epoch if alone is not None else 0,
@@ -74,8 +89,9 @@ def scope_told(parts: Mapping[str, Part], *, planned: int | None = None) -> str 
     running = [scope for scope, part in children.items() if part.state == "running"]
     if not running:
         return None
-    done = sum(part.state == "done" for part in children.values())
-    return f"{', '.join(running)} ({done} of {max(len(children), planned or 0)} done)"
+    done = sum(part.count for part in children.values() if part.state == "done")
+    count = sum(part.count for part in children.values())
+    return f"{', '.join(running)} ({done} of {max(count, planned or 0)} done)"
 
 
 def _checkpoint(told: list[TrainProgress]) -> CheckpointStatus | None:

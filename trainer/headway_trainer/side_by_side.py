@@ -58,7 +58,10 @@ class _UnderWay(Generic[Item, Value]):
     def __init__(self, items: Iterable[Item], work: Callable[[Item], Value], stop: threading.Event) -> None:
         self._waiting, self._work, self._stop = iter(items), work, stop
         self._asking = threading.Lock()
-        self._begun: list[Item] = []
+        self._count = 0
+        """How many were begun."""
+        self._under_way: dict[int, Item] = {}
+        """Those of them that have not ended."""
         self._values: dict[int, Value] = {}
         self._errors: list[BaseException] = []
         self._ending = threading.Event()
@@ -73,6 +76,7 @@ class _UnderWay(Generic[Item, Value]):
             while (taken := self._next()) is not None:
                 index, item = taken
                 self._values[index] = self._work(item)
+                del self._under_way[index]
         except BaseException as error:
             self._errors.append(error)
             self._ending.set()
@@ -82,13 +86,14 @@ class _UnderWay(Generic[Item, Value]):
             if self.is_over():
                 return None
             for item in self._waiting:
-                self._begun.append(item)
-                return len(self._begun) - 1, item
+                index, self._count = self._count, self._count + 1
+                self._under_way[index] = item
+                return index, item
             return None
 
     def end(self) -> None:
         """Ask all to stop."""
-        for item in list(self._begun):
+        for item in list(self._under_way.values()):
             item.stop.set()
 
     def values(self) -> list[Value]:
@@ -98,4 +103,4 @@ class _UnderWay(Generic[Item, Value]):
         never = next(self._waiting, None)
         if never is not None:
             raise Interrupted(f"stopped before {never.scope} began")
-        return [self._values[index] for index in range(len(self._begun))]
+        return [self._values[index] for index in range(self._count)]

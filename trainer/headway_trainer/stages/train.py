@@ -19,6 +19,7 @@ from headway_trainer.run import Run
 from headway_trainer.run_record import module_digests
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.stage import Results
+from headway_trainer.stages.tune import Tune
 from headway_trainer.training.checkpoints.store import Damaged, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
@@ -51,7 +52,9 @@ class Train:
 
     def run(self, spec: TrainSpec, run: Run, before: Results) -> TrainEnd:
         """Train from the newest checkpoint on; or take what an attempt before came to."""
-        return trained(spec, before.get(Prepare), run)
+        end = trained(spec, before.get(Prepare), run)
+        # What it went on from is the end of a trial, and no attempt that broke off.
+        return end if before.get(Tune) is None else end.model_copy(update={"resumed_from_step": None})
 
 
 def trained(spec: TrainSpec, info: DataInfo | None, run: Run) -> TrainEnd:

@@ -43,6 +43,8 @@ from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
+_MOST_SHOWN = 1000
+"""Characters of a trial's parameters in a line of the log."""
 log = logging.getLogger("headway.tuning")
 
 
@@ -135,16 +137,21 @@ class Search:
         study, workers = self._study, self._tuning.workers_per_trial
         self._tidy()
         self._tell_of_before()
-        self._run.side_by_side(
-            self._trials(),
-            self._work,
-            workers=workers,
-            most=self._tuning.max_concurrent,
-            turn=self._keep_to_limits,
-            stay=True,
-        )
-        if self._run.stop.is_set():
-            raise Interrupted(f"stopped; {len(study.trials) - len(study.running)} of {study.planned} trials have ended")
+        try:
+            self._run.side_by_side(
+                self._trials(),
+                self._work,
+                workers=workers,
+                most=self._tuning.max_concurrent,
+                turn=self._keep_to_limits,
+                stay=True,
+            )
+            if self._run.stop.is_set():
+                raise Interrupted("stopped between two trials")
+        except Interrupted as error:
+            ended = len(study.trials) - len(study.running)
+            told = f"stopped when {ended} of {study.planned} trials had ended; the next attempt goes on with the others"
+            raise Interrupted(told) from error
         if study.best is None:
             raise UserError(study.broken or "no trial has a value of the metric")
         return study.best
@@ -189,7 +196,8 @@ class Search:
     def _begun(self, number: int) -> Iterator[Run]:
         """The child of a trial; none where its values go together in no spec, and the trial has failed."""
         parameters = self._study.trials[number].parameters
-        log.info("%s begins: %s", _scope(number), ", ".join(f"{path} {value}" for path, value in parameters.items()))
+        values = ", ".join(f"{path} {value}" for path, value in parameters.items())
+        log.info("%s begins: %s", _scope(number), values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…")
         try:
             spec = _spec(self._run, parameters)
         except UserError as error:

@@ -1,0 +1,343 @@
+"""The search for better parameters, as a stage of a run: what is kept of which trial, and how it goes on after a fault.
+Trials are not trained here; each says what a trial with its values would."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from headway_api import wire
+from headway_api.job import TrainingJobSpec
+from headway_api.overlay import with_parameters
+from headway_api.status import TuningStatus
+from headway_api.training import Training
+from headway_trainer.errors import OutOfMemory, StorageError, UserError
+from headway_trainer.outcome import Interrupted
+from headway_trainer.ray.runtime import Head
+from headway_trainer.report.model import KeptModel, TuningResult
+from headway_trainer.report.trial_records import read_trials
+from headway_trainer.reporter import Reporter
+from headway_trainer.run import Run, Surroundings
+from headway_trainer.stages import Prepare, Results, Tune, tune
+from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
+from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
+from headway_trainer.training.link import Question, TrainEnd
+from training_runs import Killed, data_info
+
+EPOCHS = 9
+METRIC = "validation/accuracy"
+LRS = [0.3, 0.1, 0.8, 0.5, 0.2, 0.9, 0.4, 0.6]
+
+
+class Heard:
+    """A sink that keeps what was told of trials."""
+
+    def __init__(self) -> None:
+        self.told: list[TuningStatus] = []
+
+    def update(self, progress: wire.ProgressFile) -> None:
+        if progress.tuning is not None:
+            self.told.append(progress.tuning)
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+def made(folder: Path, attempt: int = 1, replicas: int = 1, **tuning: Any) -> tuple[Run, Heard]:
+    spec = {
+        "data": {"source": {"builtin": {"name": "iris"}}},
+        "model": {"name": "mlp"},
+        "training": {"epochs": EPOCHS},
+        "tuning": {
+            "parameters": {"training.optimizer.lr": {"grid": LRS}},
+            "metric": METRIC,
+            "search": {"name": "grid"},
+            **tuning,
+        },
+        "workers": {"replicas": replicas},
+        "seed": 3,
+    }
+    sink = Heard()
+    file = wire.RunFile(
+        namespace="n",
+        name="x",
+        uid="u",
+        attempt=attempt,
+        storage_uri=str(folder / "run"),
+        spec=TrainingJobSpec.model_validate(spec),
+    )
+    around = Surroundings(head=Head(temp_dir=str(folder)), sink=sink, stop=threading.Event(), note=lambda _: None)
+    run = Run(file, around, Reporter(file, sink, lambda _: None))
+    run.checkpoints.claim()
+    return run, sink
+
+
+class Trainer:
+    """Stands for the workers: after each epoch a trial comes closer to the accuracy that its learning rate gives."""
+
+    def __init__(self, at_epoch: Callable[[Run, int], None] = lambda *_: None) -> None:
+        self.begun: list[str] = []
+        self._at_epoch = at_epoch
+
+    def __call__(self, child: Run, _: object) -> TrainEnd:
+        self.begun.append(child.scope)
+        assert child.compared is not None
+        values: list[float] = []
+        for epoch in range(1, EPOCHS + 1):
+            if child.stop.is_set():
+                _save(child, values)
+                raise Interrupted(f"stopped after epoch {epoch - 1}")
+            self._at_epoch(child, epoch)
+            values.append(_value(_lr(child), epoch))
+            if epoch in child.compared.at and not child.compared.goes_on(Question(epoch=epoch, value=values[-1])):
+                break
+        _save(child, values)
+        kept = KeptModel(checkpoint="", step=0, metric=METRIC, better="max", value=max(values))
+        return TrainEnd(finished=True, epochs_run=len(values), pruned=len(values) < EPOCHS, kept=kept)
+
+
+def _whole(text: str) -> list[bytes]:
+    return [text.encode()]
+
+
+def _lr(run: Run) -> float:
+    return (run.spec.training or Training()).optimizer.lr
+
+
+def _value(lr: float, epoch: int) -> float:
+    return round((1 - abs(lr - 0.55)) * epoch / EPOCHS, 6)
+
+
+def _save(child: Run, values: list[float]) -> None:
+    """Leave the checkpoint that a trial with these values so far leaves."""
+    if not values:
+        return
+    step, checkpoints = 10 * len(values), Checkpoints(child.store, child.file.attempt)
+    text = {MODEL_FILE: str(_lr(child)), STATE_FILE: SharedState(step=step, epoch=len(values)).model_dump_json()}
+    files = checkpoints.write_parts(step, {name: partial(_whole, data) for name, data in text.items()})
+    best = BestModel(step=step, file=MODEL_FILE, metrics={METRIC: max(values)})
+    checkpoints.commit(
+        Manifest(
+            step=step,
+            epoch=len(values),
+            batch=0,
+            attempt=child.file.attempt,
+            world_size=1,
+            time=now(),
+            best=best,
+            files=files,
+        )
+    )
+
+
+def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd]) -> TuningResult:
+    """The stage's result."""
+    assert run.spec.tuning is not None
+    results = Results()
+    results.add(Prepare(), data_info(100, 50))
+
+    def on_workers(child: Run, function: object) -> TrainEnd:
+        return trainer(child, function)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "on_workers", on_workers)
+        return Tune().run(run.spec.tuning, run, results)
+
+
+def of_all(result: TuningResult) -> list[dict[str, Any]]:
+    """All that is told of the trials but for times."""
+    return [one.model_dump(exclude={"seconds"}) for one in result.trials]
+
+
+def test_the_run_goes_on_with_the_best_trials_spec_and_checkpoint_and_nothing_stays_of_the_others(
+    tmp_path: Path,
+) -> None:
+    run, sink = made(tmp_path, replicas=2)
+    result = tuned(run, Trainer())
+    assert [one.parameters["training.optimizer.lr"] for one in result.trials] == LRS
+    assert [one.value for one in result.trials] == [_value(lr, EPOCHS) for lr in LRS]
+    assert result.best == 4, "0.5 is as close as 0.6, and was tried before it"
+    assert (_lr(run), run.spec.tuning, run.spec.workers.replicas) == (0.5, None, 1)
+    checkpoint = run.checkpoints.newest().manifest
+    assert checkpoint is not None
+    assert run.checkpoints.read(checkpoint, MODEL_FILE) == b"0.5"
+    assert SharedState.model_validate_json(run.checkpoints.read(checkpoint, STATE_FILE)).pruned
+    assert run.store.list("children") == ["trial-4"]
+    assert [one.result() for one in read_trials(run.store)] == result.trials
+    newest = sink.told[-1]
+    assert (newest.completed, newest.running, newest.best and newest.best.trial) == (8, 0, 4)
+
+
+def test_trials_that_fail_are_told_with_their_cause_and_the_others_go_on(tmp_path: Path) -> None:
+    def fail(child: Run, epoch: int) -> None:
+        if _lr(child) == 0.5 and epoch == 2:
+            raise UserError("the training loss is no finite number any more")
+        if _lr(child) == 0.9:
+            raise OutOfMemory("the GPU's memory is full: lower training.batchSize")
+
+    run, _ = made(tmp_path)
+    result = tuned(run, Trainer(fail))
+    failed = {one.number: (one.cause, one.message) for one in result.trials if one.state == "failed"}
+    assert failed == {
+        4: ("UserError", "the training loss is no finite number any more"),
+        6: ("OutOfMemory", "the GPU's memory is full: lower training.batchSize"),
+    }
+    assert (result.counts, result.best) == ({"completed": 6, "failed": 2}, 8)
+
+
+def test_values_that_go_together_in_no_spec_fail_their_trial_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(spec: TrainingJobSpec, parameters: dict[str, Any]) -> TrainingJobSpec:
+        if parameters["training.optimizer.lr"] == 0.5:
+            raise ValueError("training.optimizer.lr: 0.5 does not go with the rest")
+        return with_parameters(spec, parameters)
+
+    monkeypatch.setattr(tune, "with_parameters", written)
+    trainer = Trainer()
+    result = tuned(made(tmp_path)[0], trainer)
+    assert "trial-4" not in trainer.begun
+    assert (result.trials[3].cause, result.trials[3].message) == (
+        "UserError",
+        "training.optimizer.lr: 0.5 does not go with the rest",
+    )
+    assert (result.counts, result.best) == ({"completed": 7, "failed": 1}, 8)
+
+
+def test_five_failures_in_a_row_for_one_cause_end_the_job_with_that_sentence(tmp_path: Path) -> None:
+    def fail(_: Run, __: int) -> None:
+        raise UserError("hidden is too large for the memory")
+
+    trainer = Trainer(fail)
+    with pytest.raises(UserError, match=r"the last 5 trials that ended all failed.*hidden is too large"):
+        tuned(made(tmp_path)[0], trainer)
+    assert len(trainer.begun) == 5
+
+
+def test_a_trial_without_a_finite_value_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}._value", lambda lr, _: math.nan if lr == 0.3 else lr)
+    result = tuned(made(tmp_path)[0], Trainer())
+    assert (result.trials[0].state, result.trials[0].cause) == ("failed", "NotANumber")
+    assert result.best == 6
+
+
+def test_a_stop_keeps_what_has_ended_and_the_next_attempt_has_the_trials_of_a_search_that_was_not_stopped(
+    tmp_path: Path,
+) -> None:
+    whole = tuned(made(tmp_path / "whole")[0], Trainer())
+    run, _ = made(tmp_path)
+
+    def stop(child: Run, epoch: int) -> None:
+        if child.scope == "trial-5" and epoch == 4:
+            run.stop.set()
+            assert child.stop.wait(30), "it is asked to stop"
+
+    with pytest.raises(Interrupted, match="4 of 8 trials had ended"):
+        tuned(run, Trainer(stop))
+    assert run.store.list("children") == ["trial-4", "trial-5"]
+    again, trainer = made(tmp_path, attempt=2)[0], Trainer()
+    assert of_all(tuned(again, trainer)) == of_all(whole)
+    assert trainer.begun == ["trial-5", "trial-6", "trial-7", "trial-8"]
+    third, idle = made(tmp_path, attempt=3)[0], Trainer()
+    assert of_all(tuned(third, idle)) == of_all(whole)
+    assert (idle.begun, _lr(third)) == ([], 0.5), "what the search came to is kept"
+
+
+def test_a_budget_that_is_used_up_stops_the_trials_that_run_and_their_values_count(tmp_path: Path) -> None:
+    run, _ = made(tmp_path, budget={"epochs": 31})
+    result = tuned(run, Trainer())
+    assert [(one.state, one.epochs) for one in result.trials] == [("completed", 9)] * 3 + [("stopped", 4)]
+    assert result.trials[3].value == _value(0.5, 4)
+    assert "budget.epochs is 31" in result.ended
+
+
+def test_trials_in_the_middle_of_an_epoch_are_stopped_when_the_search_is_over(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    def wait(child: Run, epoch: int) -> None:
+        if epoch == 3 and child.scope in {"trial-1", "trial-2"}:
+            both.wait(30)
+        if epoch == 5 and child.scope == "trial-2":
+            assert child.stop.wait(30), "the other one has reached the value"
+
+    run, _ = made(
+        tmp_path, replicas=2, stopWhen={"value": 0.7}, parameters={"training.optimizer.lr": {"grid": [0.5, 0.1]}}
+    )
+    result = tuned(run, Trainer(wait))
+    assert [one.state for one in result.trials] == ["stopped", "stopped"]
+    assert result.best == 1
+
+
+def test_nothing_is_said_to_a_trial_before_it_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+
+    def train(child: Run, _: object) -> TrainEnd:
+        assert child.compared is not None
+        monkeypatch.setattr(Store, "open_output", _full)
+        answers.append(child.compared.goes_on(Question(epoch=1, value=0.5)))
+        raise AssertionError("it was answered")
+
+    run, _ = made(tmp_path, scheduler={"name": "asha"})
+    with pytest.raises(StorageError, match="is full"):
+        tuned(run, train)
+    assert answers == []
+
+
+@contextlib.contextmanager
+def _full(_: Store, path: str, **__: Any) -> Iterator[BinaryIO]:
+    raise StorageError(f"{path}: the storage is full")
+    yield
+
+
+def test_a_search_that_is_killed_in_any_write_comes_to_the_same_trials_and_the_same_model(tmp_path: Path) -> None:
+    tuning: dict[str, Any] = {"scheduler": {"name": "asha"}, "trials": 3}
+    whole_run, _ = made(tmp_path / "whole", **tuning)
+    whole = of_all(tuned(whole_run, Trainer()))
+    number = 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        trainer = Trainer()
+        if not _killed_at_write(made(folder, **tuning)[0], trainer, number):
+            break
+        run, again = made(folder, attempt=2, **tuning)[0], Trainer()
+        assert of_all(tuned(run, again)) == whole, f"killed in write {number}"
+        assert _lr(run) == _lr(whole_run)
+        checkpoint = run.checkpoints.newest().manifest
+        assert checkpoint is not None
+        assert run.checkpoints.read(checkpoint, MODEL_FILE) == str(_lr(run)).encode()
+        twice = {*trainer.begun[:-1]} & {*again.begun}
+        assert not twice, "a trial that has ended is not trained again"
+    assert number > 20, "claims, checkpoints and events of three trials"
+
+
+def _killed_at_write(run: Run, trainer: Trainer, number: int) -> bool:
+    """Whether the search had so many writes; it is killed in the middle of the last of them."""
+    writes, lock, open_output = 0, threading.Lock(), Store.open_output
+
+    @contextlib.contextmanager
+    def counted(self: Store, path: str, *, durable_name: bool = True) -> Iterator[BinaryIO]:
+        nonlocal writes
+        with open_output(self, path, durable_name=durable_name) as stream:
+            yield stream
+            if not path.startswith("progress"):  # written by a thread of its own
+                with lock:
+                    writes += 1
+                if writes >= number:
+                    raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "open_output", counted)
+        try:
+            tuned(run, trainer)
+        except Killed:
+            return True
+    return False
