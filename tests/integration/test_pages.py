@@ -51,3 +51,19 @@ def test_the_page_about_anomalies_can_be_typed_and_malignant_rows_rank_above_ben
     new = target.drop(rows[target == 1].index[:250])
     assert len(scores) == len(new) == 319, "as the page says"
     assert roc_auc_score(new == 0, scores) > 0.85, "as the page says"
+
+
+def test_the_page_about_tuning_can_be_typed_and_all_its_trials_are_listed(tmp_path: Path) -> None:
+    said = _type("docs/how-to/tune.md", tmp_path)
+    result = _result(tmp_path / "out/tuned")
+    tuning = result["tuning"]
+    assert sum(tuning["counts"].values()) == 10
+    assert tuning["epochs"] < 10 * 9, "some were stopped"
+    best = next(one for one in tuning["trials"] if one["number"] == tuning["best"])
+    assert best["value"] == max(one["value"] for one in tuning["trials"])
+    assert result["training"]["kept"]["value"] == pytest.approx(best["value"])
+    assert f"the best trial, {best['number']}: validation/accuracy" in " ".join(said.split())
+    with (tmp_path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["number"] == str(best["number"])
+    assert {row["number"] for row in rows} == {str(number) for number in range(1, 11)}

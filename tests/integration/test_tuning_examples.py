@@ -1,0 +1,73 @@
+"""The examples of tuning, as a user runs them: what they find, what they stop, and what they leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from commands import headway
+from headway_api.tuning import Tuning
+from headway_trainer.report.model import RunResult, TuningResult
+from headway_trainer.report.trial_records import TrialRecord, read_trials
+from headway_trainer.storage import Store
+from headway_trainer.tuning.schedulers import scheduler
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "tuning"
+
+
+def finished(example: str, folder: Path) -> tuple[RunResult, TuningResult, list[TrialRecord]]:
+    """Run an example; its result, and all its trials."""
+    done = headway("run", str(EXAMPLES / f"{example}.yaml"), "--output", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = RunResult.model_validate_json((folder / "result.json").read_bytes())
+    assert result.tuning is not None
+    trials = read_trials(Store.open(str(folder)))
+    assert [one.result() for one in trials] == result.tuning.trials, "the result has all, as they are few"
+    assert {"plots/tuning-best.png", "plots/tuning-slices.png", "plots/tuning-parallel.png", "trials.jsonl"} <= {
+        one.path for one in result.artifacts
+    }
+    assert "## Tuning" in (folder / "report.md").read_text()
+    return result, result.tuning, trials
+
+
+def test_asha_on_digits_spends_a_part_of_the_epochs_and_its_stops_can_be_computed_again(tmp_path: Path) -> None:
+    result, tuning, trials = finished("digits-asha", tmp_path)
+    assert len(trials) == 12
+    assert tuning.counts.get("failed", 0) == 0
+    assert tuning.counts["stopped"] >= 4
+    assert tuning.epochs <= 0.6 * 12 * 27
+    accuracy = result.metrics.test["accuracy"]
+    assert accuracy is not None
+    assert accuracy >= 0.93
+    spec = Tuning.model_validate({"parameters": {"training.epochs": {"choice": [1]}}, "scheduler": {"name": "asha"}})
+    again = scheduler(spec.scheduler, 27)
+    reports = sorted((report.order, one.number, report) for one in trials for report in one.reports)
+    assert [order for order, _, _ in reports] == list(range(1, len(reports) + 1))
+    for _, number, report in reports:
+        assert report.value is not None
+        assert again.judge(number, report.epoch, -report.value) == report.goes_on
+    for one in trials:
+        told_to_stop = bool(one.reports) and not one.reports[-1].goes_on
+        assert (one.state == "stopped") == told_to_stop
+        assert one.epochs == (one.reports[-1].epoch if told_to_stop else 27)
+
+
+def test_tpe_on_a_table_tells_which_parameters_matter(tmp_path: Path) -> None:
+    result, tuning, trials = finished("tabular-tpe", tmp_path)
+    assert 16 <= len(trials) <= 25
+    assert tuning.better == "min"
+    assert tuning.best == min(trials, key=lambda one: (one.value or 0.0, one.number)).number
+    assert sum(tuning.importances.values()) == pytest.approx(1.0)
+    assert set(tuning.importances) == set(tuning.parameters)
+    accuracy = result.metrics.test["accuracy"]
+    assert accuracy is not None
+    assert accuracy >= 0.9
+    model = json.loads((tmp_path / "model.json").read_text())["model"]
+    best = next(one for one in trials if one.number == tuning.best)
+    options = {path.removeprefix("model.options."): value for path, value in best.parameters.items()}
+    assert model["options"].items() >= options.items(), "the model that is kept has the best trial's values"
