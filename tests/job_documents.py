@@ -101,6 +101,30 @@ _LOOP = {
     "precision": st.sampled_from(["fp32", "bf16", "fp16"]),
     "checkpoint": _CHECKPOINTS,
 }
+_WHOLE = st.fixed_dictionaries({"min": st.integers(1, 5), "max": st.integers(6, 99)})
+_VALUES = st.lists(st.integers(1, 100), min_size=1, max_size=4, unique=True).map(lambda values: {"choice": values})
+_PARAMETERS = _some(
+    **{
+        "training.optimizer.lr": st.fixed_dictionaries(
+            {"logUniform": st.fixed_dictionaries({"min": _bounded(0.001, 0.1), "max": _bounded(0.2, 1)})}
+        ),
+        "training.optimizer.weightDecay": st.just({"uniform": {"min": 0, "max": 1}}) | _VALUES,
+        "training.clip.norm": _VALUES,
+        "training.schedule.warmupSteps": st.fixed_dictionaries({"int": _WHOLE}) | _VALUES,
+        "training.schedule.name": st.just({"choice": ["constant", "cosine"]}),
+    }
+).filter(bool)
+_TUNING = st.fixed_dictionaries(
+    {"parameters": _PARAMETERS},
+    optional={
+        "search": _some(name=st.sampled_from(["random", "tpe", "gp"])),
+        "scheduler": _some(name=st.sampled_from(["none", "median", "asha", "hyperband"])),
+        "trials": st.integers(1, 10_000),
+        "maxConcurrent": st.just(1),
+        "budget": _some(seconds=st.integers(1, 10**6)),
+        "stopWhen": _some(value=_bounded(0.1, 0.9)),
+    },
+)
 _RESOURCES = _some(
     cpu=QUANTITIES,
     memory=QUANTITIES,
@@ -155,7 +179,9 @@ _OWN = st.fixed_dictionaries(
     optional={"arguments": FREE_FORMS, "checkpoint": _some(keepLast=st.integers(1, 100))},
 )
 SPECS = st.one_of(
-    st.fixed_dictionaries({"data": _DATA, "model": _MODELS, "training": _some(**_LOOP)}, optional=_REST),
+    st.fixed_dictionaries(
+        {"data": _DATA, "model": _MODELS, "training": _some(**_LOOP)}, optional={**_REST, "tuning": _TUNING}
+    ),
     st.fixed_dictionaries({"training": _OWN}, optional={**_REST, "code": _CODE, "data": _DATA, "model": _MODELS}),
 )
 METADATA = st.fixed_dictionaries(
@@ -183,6 +209,10 @@ def _coherent(document: dict[str, Any]) -> dict[str, Any]:
             watching["metric"] = "validation/loss"
     if training.get("optimizer", {}).get("name") != "sgd":
         training.get("optimizer", {}).pop("momentum", None)
+    if "tuning" in spec:
+        training.get("checkpoint", {}).pop("metric", None)
+        if training.get("epochs") == 1:
+            spec["tuning"].pop("scheduler", None)
     replicas = spec.get("workers", {}).get("replicas", 1)
     if "entrypoint" not in training and training.get("batchSize", 64) < replicas:
         training["batchSize"] = replicas

@@ -223,8 +223,9 @@ def test_any_damaged_job_is_refused_by_both_or_by_none(jobs: Jobs, document: dic
         assert bool(beyond) == bool(refusal), refusal
 
 
-_FOR_PYTHON_OR_KUBERNETES = ("spec.model.options", "metadata")
-"""What only Python judges: the options of the registry's models. And what Kubernetes judges in its own way."""
+_FOR_PYTHON_OR_KUBERNETES = ("spec.model.options", "spec.tuning.parameters", "metadata")
+"""What only Python judges: the options of the registry's models, and values for fields of any type. And what Kubernetes
+judges in its own way."""
 
 
 def test_the_defaults_of_the_api_server_are_those_of_the_models(jobs: Jobs) -> None:

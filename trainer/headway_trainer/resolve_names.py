@@ -73,7 +73,8 @@ def _with_directions(spec: TrainingJobSpec, known: Known) -> TrainingJobSpec:
             }
         )
     if spec.tuning is not None:
-        mode = directed(spec.tuning.metric or training.checkpoint.metric, spec.tuning.mode)
+        metric, checkpoint = spec.tuning.metric or training.checkpoint.metric, training.checkpoint
+        mode = directed(metric, spec.tuning.mode or (checkpoint.mode if metric == checkpoint.metric else None))
         changed["tuning"] = spec.tuning.model_copy(update={"mode": mode})
     return spec.model_copy(update=changed)
 

@@ -15,6 +15,7 @@ import torch
 from headway_api.consistency import not_judged
 from headway_api.evaluation import Gate
 from headway_api.job import TrainingJobSpec
+from headway_api.overlay import with_parameters
 from headway_api.validate import problems_of
 from headway_trainer.data import DataInfo
 from headway_trainer.declared import NamedMetric
@@ -124,6 +125,9 @@ def _install(folder: Path, name: str, groups: dict[str, dict[str, str]]) -> None
     (meta / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
+DEPTHS: dict[str, Any] = {"parameters": {"model.options.depth": {"choice": [1, 2]}}}
+
+
 def _spec(data: dict[str, Any] = DIABETES, model: str = "mlp", **fields: Any) -> TrainingJobSpec:
     return TrainingJobSpec.model_validate({"data": data, "model": {"name": model}, "training": {}, **fields})
 
@@ -196,6 +200,14 @@ def test_a_name_that_leads_to_nothing_good_is_one_sentence(spec: TrainingJobSpec
         ),
         (_spec(model="acme.estimator", export={"formats": ["safetensors"]}), "safetensors would leave no model"),
         (
+            _spec(tuning={**DEPTHS, "metric": "validation/acme.error", "mode": "max"}, model="acme.estimator"),
+            "tuning.mode: max would take the worst for the best, as less validation/acme.error is better",
+        ),
+        (
+            _spec(tuning={**DEPTHS, "scheduler": {"name": "asha"}}, model="acme.estimator"),
+            "tuning.scheduler.name: asha stops trials by their epochs, and acme.estimator is fitted without any",
+        ),
+        (
             _spec(DIGITS, model="acme.network").model_copy(
                 update={"model": _spec(model="acme.network").model.model_copy(update={"options": {"deep": 1}})}  # type: ignore[union-attr]
             ),
@@ -234,6 +246,28 @@ def test_validate_takes_names_of_packages_and_says_that_it_did_not_judge_them(ac
         "acme.rmsle": ("evaluation", "metrics", 0),
     }
     assert not (acme / "acme_code.imported").exists()
+
+
+@pytest.mark.usefixtures("acme")
+@pytest.mark.parametrize(
+    ("metric", "fields", "better"),
+    [
+        ("validation/acme.hits", {}, "max"),
+        ("validation/acme.hits", {"training": {"checkpoint": {"metric": "validation/acme.hits"}}}, "max"),
+        (None, {"training": {"checkpoint": {"metric": "validation/acme.hits"}}}, "max"),
+        (None, {"evaluation": {"metrics": ["acme.hits"]}}, "min"),
+    ],
+)
+def test_trials_are_compared_by_a_packages_metric_in_its_own_direction(
+    metric: str | None, fields: dict[str, Any], better: str
+) -> None:
+    rates = {"parameters": {"training.optimizer.lr": {"choice": [0.1, 0.2]}}, "metric": metric}
+    spec = resolve_names(_spec(DIGITS, tuning=rates, **fields))
+    assert spec.tuning is not None
+    assert spec.tuning.better(metric or "validation/acme.hits") == better
+    trial = resolve_names(with_parameters(spec, {"training.optimizer.lr": 0.1}))
+    assert trial.training is not None
+    assert trial.training.checkpoint.better == better
 
 
 @pytest.mark.usefixtures("acme")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
+from headway_api.trials import DEFAULT_TRIALS
 from headway_api.tuning import MAX_TRIALS, Tuning
 from headway_trainer.errors import UserError
 from headway_trainer.tuning.events import Asked, Ended, Event, Reported
@@ -20,8 +21,6 @@ from headway_trainer.tuning.search import searcher
 from headway_trainer.tuning.space import Choices, Space, planned_trials
 from headway_trainer.tuning.trial import Trial
 
-DEFAULT_TRIALS = 20
-"""Trials where `tuning.trials` is absent, but for a grid."""
 EPOCHS = "training.epochs"
 """The parameter that says how long a trial is."""
 
