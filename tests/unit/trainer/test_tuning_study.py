@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from headway_api.trials import DEFAULT_TRIALS
 from headway_trainer.errors import UserError
 from headway_trainer.tuning.events import Asked, Ended, Event, Reported
-from headway_trainer.tuning.study import DEFAULT_TRIALS, Study
+from headway_trainer.tuning.study import Study
 from studies import MIXED, NUMBERS, Driver, replayed, study, tuning
 
 SEARCHERS: dict[str, dict[str, Any]] = {
