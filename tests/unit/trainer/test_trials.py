@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 import torch
+from pyarrow import fs
 from safetensors.torch import load
 
+from headway_api import wire
 from headway_trainer.errors import StorageError
+from headway_trainer.estimators.base import Place
+from headway_trainer.estimators.rows import RowsOfTrials
 from headway_trainer.ray import kv_link, train_stage
 from headway_trainer.ray.kv_link import DriverLink, WorkerLink
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import FOLDER, Checkpoints
 from headway_trainer.training.checkpoints.take_over import take_over
-from headway_trainer.training.link import Answer, Compared, Question, Request
-from training_runs import Driver, Ticks, finish, make_job, run_until, same, training
+from headway_trainer.training.link import Answer, Compared, Question, Request, Silence
+from headway_trainer.training.process_group import Alone
+from training_runs import Driver, Ticks, data_info, finish, make_job, run_until, same, training
 
 METRIC = "validation/loss"
 
@@ -198,3 +203,52 @@ def test_each_question_is_answered_once_and_at_once(monkeypatch: pytest.MonkeyPa
     assert not train_stage._Questions(stage, link).ended(done)
     assert heard == asked
     assert link.answers == [(1, True), (3, True), (9, False)]
+
+
+class Reads:
+    """Counts what is read of a part of the rows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> int:
+        self.count += 1
+        return self.count
+
+
+def _place(rows: Store | None, *, digest: str = "0", rank: int = 0) -> Any:
+    info = data_info(8, 4).model_copy(update={"digest": digest})
+    group = type("OneOfTwo", (Alone,), {"rank": rank, "world_size": 2})()
+    spec = {"data": {"source": {"builtin": {"name": "iris"}}}, "model": {"name": "mlp"}, "training": {}}
+    run = wire.RunFile.model_validate({"namespace": "", "name": "x", "uid": "", "storageUri": "s3://b/x", "spec": spec})
+    return Place(run, info, Store(fs.LocalFileSystem(), "/", "/"), torch.device("cpu"), group, Silence(), rows_of=rows)
+
+
+def _bucket(name: str, folder: Path) -> Store:
+    """A storage whose files this machine has not."""
+    return Store(fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), name, f"s3://b/{name}")
+
+
+def test_rows_of_an_object_store_are_read_once_for_trials_that_follow_each_other(tmp_path: Path) -> None:
+    kept, train, validation = RowsOfTrials(), Reads(), Reads()
+    for _ in range(3):
+        trial = _place(_bucket("run", tmp_path))
+        assert kept.read(trial, "train", train) == 1
+        assert kept.read(trial, "validation", validation) == 1
+    for number, other in enumerate(
+        [
+            _place(_bucket("other", tmp_path)),
+            _place(_bucket("run", tmp_path), digest="1"),
+            _place(_bucket("run", tmp_path), rank=1),
+            _place(_bucket("run", tmp_path)),
+        ],
+        2,
+    ):
+        assert kept.read(other, "train", train) == number, "of one run, one preparation and one rank alone"
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["files of this machine", "no trial"])
+def test_other_rows_are_not_kept(tmp_path: Path, local: bool) -> None:
+    kept, read = RowsOfTrials(), Reads()
+    place = _place(Store.open(str(tmp_path)) if local else None)
+    assert [kept.read(place, "train", read) for _ in range(2)] == [1, 2]

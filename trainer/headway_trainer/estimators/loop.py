@@ -12,10 +12,10 @@ from torch import nn
 
 from headway_api.model import Model
 from headway_api.training import Training
-from headway_trainer.data.shards import read_series, read_weights, stored_split
 from headway_trainer.entrypoints import load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.estimators.base import Fitted, Place
+from headway_trainer.estimators.rows import series_of, split_of, weights_of
 from headway_trainer.export.record import Export, staged
 from headway_trainer.models import build
 from headway_trainer.report.model import KeptModel
@@ -53,26 +53,26 @@ class LoopEstimator:
 def loop_inputs(place: Place) -> LoopInputs:
     """What the loop is given in this process. Raises UserError for a model or weights that do not fit the data."""
     run, info, group = place.run, place.info, place.group
-    train = stored_split(place.rows, info, "train", group.rank, group.world_size)
+    train = split_of(place, "train")
     seed_everything(init_seed(run.spec.seed))
     program = build(run.spec.model or Model(name="mlp"), info, load_function=load_function)
     spec = run.spec.training or Training()
-    weights = read_weights(place.rows, info, "train", group.rank, group.world_size)
+    weights = weights_of(place, "train")
     return LoopInputs(
         spec=spec,
         seed=run.spec.seed,
         info=info,
         program=program,
         train=train,
-        validation=stored_split(place.rows, info, "validation", group.rank, group.world_size),
+        validation=split_of(place, "validation"),
         group=group,
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,
         compared_at=place.compared_at,
         device=place.device,
-        series=read_series(place.rows, info),
+        series=series_of(place),
         train_weights=train_weights(spec, info, train[1], weights, group),
-        validation_weights=read_weights(place.rows, info, "validation", group.rank, group.world_size),
+        validation_weights=weights_of(place, "validation"),
     )
 
 
