@@ -36,6 +36,8 @@ BOUNDED: dict[str, Any] = {
     "model.c": {"int": {"min": -(2**53), "max": 2**53, "step": 7}},
     "model.d": {"logInt": {"min": 1, "max": 2**53}},
     "model.e": {"int": {"min": 3, "max": 6, "step": 2}},
+    "model.f": {"uniform": {"min": -1.7e308, "max": 1.7e308}},
+    "model.g": {"uniform": {"min": 0, "max": 5e-324}},
 }
 
 
@@ -89,7 +91,12 @@ def test_a_search_finds_the_least_values_of_known_functions(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "function", "most"), [(PLANE, branin, 0.5), (CUBE, hartmann, 0.1), (NETWORK, bowl, 0.02)]
+    ("parameters", "function", "most"),
+    [
+        (CUBE, hartmann, 0.1),
+        pytest.param(PLANE, branin, 0.5, marks=pytest.mark.long),
+        pytest.param(NETWORK, bowl, 0.02, marks=pytest.mark.long),
+    ],
 )
 def test_gaussian_processes_find_the_least_values_in_16_trials(
     parameters: dict[str, Any], function: Function, most: float

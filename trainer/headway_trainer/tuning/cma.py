@@ -6,7 +6,6 @@ the state follows from the trials alone, in the order in which they began and en
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +47,7 @@ class CmaSearch:
         parameters: dict[str, JsonValue] = {}
         for dimension, numbers, place in zip(self._space.dimensions, self._numbers, drawn, strict=True):
             if dimension.applies(parameters):
-                parameters[dimension.path] = _value(numbers, float(place))
+                parameters[dimension.path] = numbers.at(float(place))
         self._generation_of[trial] = self._generation
         return parameters
 
@@ -75,8 +74,8 @@ class CmaSearch:
         for index, (dimension, numbers) in enumerate(zip(self._space.dimensions, self._numbers, strict=True)):
             value = parameters.get(dimension.path)
             if isinstance(value, int | float):
-                place[index] = _position(numbers, value)
-        return np.clip(place, 0.0, 1.0)
+                place[index] = numbers.place(value)
+        return place
 
 
 def _strategy(width: int, population: int | None) -> cmaes.CMA:
@@ -96,21 +95,3 @@ def _numbers(path: str, values: Numbers | Choices) -> Numbers:
     if isinstance(values, Choices):
         raise ValueError(f"{path} is a choice, and cmaes is for numbers alone: use tpe")
     return values
-
-
-def _edges(numbers: Numbers) -> tuple[float, float]:
-    """Where 0 and 1 lie. Each whole number has as much room as any other, so the outer ones have room around them."""
-    margin = numbers.step / 2 if numbers.whole else 0.0
-    low, high = numbers.low - margin, numbers.high + margin
-    return (math.log(low), math.log(high)) if numbers.log else (low, high)
-
-
-def _value(numbers: Numbers, place: float) -> float:
-    low, high = _edges(numbers)
-    value = low + place * (high - low)
-    return numbers.nearest(math.exp(value) if numbers.log else value)
-
-
-def _position(numbers: Numbers, value: float) -> float:
-    low, high = _edges(numbers)
-    return ((math.log(value) if numbers.log else value) - low) / (high - low)

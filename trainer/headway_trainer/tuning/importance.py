@@ -66,23 +66,19 @@ def _fanova(
 
 
 def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
-    """What is drawn evenly over its logarithm is taken by it: Optuna's fANOVA takes all ranges as they are."""
+    """Numbers by their place in their range: Optuna's fANOVA takes ranges as they are, and not by their logarithm."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    values = dimension.values
-    if isinstance(values, Choices):
-        return CategoricalDistribution(range(len(values.values)))
-    low, high = (math.log(values.low), math.log(values.high)) if values.log else (values.low, values.high)
-    return FloatDistribution(low, high)
+    if isinstance(dimension.values, Choices):
+        return CategoricalDistribution(range(len(dimension.values.values)))
+    return FloatDistribution(0.0, 1.0)
 
 
 def _place(dimension: Dimension, value: JsonValue) -> float | int:
     values = dimension.values
     if isinstance(values, Choices):
         return values.index(value) or 0
-    number = float(value) if isinstance(value, int | float) else math.nan
-    low, high = values.low, values.high
-    return min(max(math.log(number), math.log(low)), math.log(high)) if values.log else number
+    return values.place(value) if isinstance(value, int | float) else math.nan
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from pydantic import JsonValue
@@ -84,8 +84,7 @@ class OptunaSearch:
             asked = self._study.ask()
             for dimension in self._space.dimensions:
                 if dimension.applies(parameters):
-                    drawn = _drawn(asked, dimension.path, self._distributions[dimension.path])
-                    parameters[dimension.path] = _value(dimension.values, drawn)
+                    parameters[dimension.path] = _drawn(asked, dimension.path, dimension.values)
         self._known.begun(trial)
         # As it is told of a trial of an earlier attempt: rounded.
         self._storage.get_trial(self._trial_id(trial)).params.update(self._told(parameters))
@@ -126,9 +125,7 @@ class OptunaSearch:
     def _told(self, parameters: Parameters) -> dict[str, JsonValue]:
         """Parameters as Optuna knows them."""
         return {
-            one.path: one.values.index(parameters[one.path])
-            if isinstance(one.values, Choices)
-            else parameters[one.path]
+            one.path: _told(one.values, parameters[one.path])
             for one in self._space.dimensions
             if one.path in parameters
         }
@@ -173,30 +170,37 @@ def _storage(known: Known) -> InMemoryStorage:
 
 
 def _distribution(values: Numbers | Choices) -> optuna.distributions.BaseDistribution:
-    """Choices by their index: Optuna takes `1` and `true` for the same, and knows no lists."""
+    """What Optuna is told that values are.
+
+    Choices are told by their index: it takes `1` and `true` for the same, and knows no lists. Real numbers are told by
+    their place from 0 to 1, as it computes with the distance of bounds, which may be no number.
+    """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(values, Choices):
         return CategoricalDistribution(range(len(values.values)))
-    if values.count is not None and values.count <= MOST_WHOLE:
+    if _is_told_whole(values):
         return IntDistribution(int(values.low), int(values.high), log=values.log, step=values.step)
-    return FloatDistribution(values.low, values.high, log=values.log)
+    return FloatDistribution(0.0, 1.0)
 
 
-def _drawn(asked: optuna.Trial, path: str, distribution: optuna.distributions.BaseDistribution) -> Any:
+def _is_told_whole(numbers: Numbers) -> bool:
+    return numbers.count is not None and numbers.count <= MOST_WHOLE
+
+
+def _drawn(asked: optuna.Trial, path: str, values: Numbers | Choices) -> JsonValue:
     """What Optuna proposes for one parameter."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    match distribution:
-        case FloatDistribution(low=low, high=high, log=log):
-            return asked.suggest_float(path, low, high, log=log)
-        case IntDistribution(low=low, high=high, log=log, step=step):
-            return asked.suggest_int(path, low, high, log=log, step=step)
-        case CategoricalDistribution(choices=choices):
-            return asked.suggest_categorical(path, choices)
-        case _:
-            raise TypeError(f"{distribution} is of none of the kinds that are made here")
+    if isinstance(values, Choices):
+        return values.values[asked.suggest_categorical(path, range(len(values.values)))]
+    if _is_told_whole(values):
+        return asked.suggest_int(path, int(values.low), int(values.high), log=values.log, step=values.step)
+    return values.at(asked.suggest_float(path, 0.0, 1.0))
 
 
-def _value(values: Numbers | Choices, drawn: Any) -> JsonValue:
-    return values.values[drawn] if isinstance(values, Choices) else values.nearest(drawn)
+def _told(values: Numbers | Choices, value: JsonValue) -> JsonValue:
+    """A value as Optuna knows it."""
+    if isinstance(values, Choices):
+        return values.index(value)
+    if _is_told_whole(values) or not isinstance(value, int | float):
+        return value
+    return values.place(value)

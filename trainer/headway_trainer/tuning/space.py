@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -37,7 +38,28 @@ class Numbers:
             return False
         return not self.whole or (isinstance(value, int) and (value - int(self.low)) % self.step == 0)
 
-    def nearest(self, value: float) -> float:
+    def at(self, place: float) -> float:
+        """The number at a place from 0 to 1; each whole number has as much room as any other."""
+        low, high = self._edges
+        value = low * (1 - place) + high * place
+        return self._nearest(math.exp(value) if self.log else value)
+
+    def place(self, value: float) -> float:
+        """Where a number lies, from 0 to 1."""
+        low, high = self._edges
+        # By halves, as the distance of two numbers may be more than a number can be.
+        width = high / 2 - low / 2
+        place = ((math.log(value) if self.log else value) / 2 - low / 2) / width if width > 0 else 0.0
+        return min(max(place, 0.0), 1.0)
+
+    @property
+    def _edges(self) -> tuple[float, float]:
+        """Where 0 and 1 lie: the outer ones of whole numbers have room around them."""
+        margin = self.step / 2 if self.whole else 0.0
+        low, high = self.low - margin, self.high + margin
+        return (math.log(low), math.log(high)) if self.log else (low, high)
+
+    def _nearest(self, value: float) -> float:
         """The number in these bounds that is nearest: a logarithm and back may leave them by a rounding error."""
         if not self.whole:
             return min(max(float(value), self.low), self.high)
@@ -152,4 +174,6 @@ def _values(parameter: Parameter) -> Numbers | Choices:
 
 def _equal(value: JsonValue, wanted: JsonValue) -> bool:
     """Whether they are the same, `1` and `1.0` being so; to Python, `True` were `1`, too."""
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(_equal, value, wanted))
     return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted
