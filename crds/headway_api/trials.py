@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -53,7 +53,7 @@ def ordered(parameters: Mapping[str, Parameter]) -> list[str]:
 
     def add(path: str, above: tuple[str, ...]) -> None:
         for other in sorted(parameters[path].when):
-            if other in parameters and other not in above:
+            if other in parameters and other not in above and other not in found:
                 add(other, (*above, other))
         found.setdefault(path)
 
@@ -78,14 +78,28 @@ def circle(parameters: Mapping[str, Parameter], path: str) -> list[str] | None:
 
 def applies(parameter: Parameter, chosen: Mapping[str, JsonValue]) -> bool:
     """Whether a parameter has a value beside those that were chosen for the parameters before it."""
-    return all(
-        path in chosen and any(same(chosen[path], value) for value in values) for path, values in parameter.when.items()
-    )
+    return _holds(_wanted(parameter), chosen)
+
+
+def _wanted(parameter: Parameter) -> dict[str, frozenset[Hashable]]:
+    """The values that its conditions name, by path."""
+    return {path: frozenset(map(key_of, values)) for path, values in parameter.when.items()}
+
+
+def _holds(wanted: Mapping[str, frozenset[Hashable]], chosen: Mapping[str, JsonValue]) -> bool:
+    return all(path in chosen and key_of(chosen[path]) in keys for path, keys in wanted.items())
+
+
+def key_of(value: JsonValue) -> Hashable:
+    """What two values have in common that are the same to a spec: 1 is 1.0, and is not true."""
+    if isinstance(value, list):
+        return tuple(key_of(item) for item in value)
+    return (isinstance(value, bool), value if isinstance(value, Hashable) else str(value))
 
 
 def same(one: JsonValue, other: JsonValue) -> bool:
-    """Whether two values are the same to a spec: 1 is 1.0, and is not true."""
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
+    """Whether two values are the same to a spec."""
+    return key_of(one) == key_of(other)
 
 
 def combinations(
@@ -95,18 +109,21 @@ def combinations(
 
     values: those of a parameter, at least one.
     """
-    paths, chosen = ordered(parameters), dict[str, JsonValue]()
+    known = [(path, _wanted(parameters[path]), values(parameters[path])) for path in ordered(parameters)]
+    chosen: dict[str, JsonValue] = {}
 
     def below(index: int) -> Iterator[dict[str, JsonValue]]:
-        if index == len(paths):
+        if index == len(known):
             yield dict(chosen)
-        elif not applies(parameters[paths[index]], chosen):
+            return
+        path, wanted, mine = known[index]
+        if not _holds(wanted, chosen):
             yield from below(index + 1)
-        else:
-            for value in values(parameters[paths[index]]):
-                chosen[paths[index]] = value
-                yield from below(index + 1)
-            del chosen[paths[index]]
+            return
+        for value in mine:
+            chosen[path] = value
+            yield from below(index + 1)
+        del chosen[path]
 
     return below(0)
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
@@ -295,8 +295,14 @@ _only_lists = _no_form(RANGES, _GRID)
 _no_grid = _no_form(("grid",), _NO_GRID)
 
 
+def values_written(parameters: Mapping[str, Parameter]) -> int:
+    """How many values are written one by one, those of conditions among them: at most MAX_VALUES may be."""
+    lists = (values for one in parameters.values() for values in (one.listed or (), *one.when.values()))
+    return sum(map(len, lists))
+
+
 def _of_bearable_size(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
-    count = sum(len(one.listed or ()) for one in parameters.values())
+    count = values_written(parameters)
     size = len(json.dumps({path: one.model_dump(by_alias=True, exclude_none=True) for path, one in parameters.items()}))
     for many, most, unit in ((count, MAX_VALUES, "values"), (size, FREE_FORM_BYTES, "bytes as JSON")):
         if many > most:

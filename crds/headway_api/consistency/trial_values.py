@@ -18,7 +18,7 @@ from headway_api.base import BrokenRule
 from headway_api.consistency.trial_metrics import tuned
 from headway_api.consistency.trial_specs import TrialSpecs
 from headway_api.problems import A_WHOLE_NUMBER, UNKNOWN_FIELD, Path, Problem
-from headway_api.tuning import TUNED, FloatRange, Parameter, SteppedRange, Tuning
+from headway_api.tuning import MAX_VALUES, TUNED, FloatRange, Parameter, SteppedRange, Tuning, values_written
 from headway_api.wording import listed
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def values_that_are_refused(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 def _well_formed(spec: TrainingJobSpec, tuning: Tuning) -> bool:
     """Whether the parameters are such that their values can be judged: what is not has a problem of its own."""
     parameters = tuning.parameters
-    return all(
+    return values_written(parameters) <= MAX_VALUES and all(
         path.split(".")[0] in TUNED
         and _unfit(spec, path, parameters) is None
         and trials.circle(parameters, path) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from headway_api import trials
 from headway_api.base import BrokenRule
 from headway_api.consistency import trial_metrics, trial_values
 from headway_api.consistency.trial_metrics import tuned
-from headway_api.tuning import MAX_TRIALS, IntRange, Parameter, SteppedRange, Tuning
+from headway_api.tuning import MAX_TRIALS, MAX_VALUES, IntRange, Parameter, SteppedRange, Tuning, values_written
 from headway_api.wording import listed, nearest
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def conditions_that_never_hold(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Conditions on what is no parameter, or on a value that it never has."""
     tuning = tuned(spec)
     parameters = tuning.parameters if tuning is not None else {}
+    if values_written(parameters) > MAX_VALUES:
+        return  # that is told
     for path, parameter in parameters.items():
         for other, wanted in parameter.when.items():
             here = (*_PARAMETERS, path, "when", other)
@@ -37,17 +39,18 @@ def conditions_that_never_hold(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                     here,
                 )
                 continue
+            keys = frozenset(map(trials.key_of, parameters[other].listed or ()))
             for index, value in enumerate(wanted):
-                said = _never(parameters[other], other, value)
+                said = _never(parameters[other], keys, other, value)
                 if said is not None:
                     yield BrokenRule(said, (*here, index))
 
 
-def _never(parameter: Parameter, path: str, value: JsonValue) -> str | None:
-    """Why a parameter never has a value; None where it may."""
+def _never(parameter: Parameter, keys: frozenset[Hashable], path: str, value: JsonValue) -> str | None:
+    """Why a parameter never has a value; None where it may. keys: of its values, where these are listed."""
     bounds, values = parameter.range, parameter.listed
     if values is not None:
-        if any(trials.same(value, each) for each in values):
+        if trials.key_of(value) in keys:
             return None
         return f"{trials.told(value)} is no value of {path}: write one of {listed([trials.told(v) for v in values])}"
     if not isinstance(bounds, IntRange):
@@ -106,13 +109,19 @@ def planned(tuning: Tuning) -> int:
     """How many trials there are to be."""
     if tuning.trials is not None:
         return tuning.trials
-    return combinations_of(tuning) if tuning.search.name == "grid" else trials.DEFAULT_TRIALS
+    return combinations_of(tuning) if _can_be_counted(tuning) else trials.DEFAULT_TRIALS
+
+
+def _can_be_counted(tuning: Tuning) -> bool:
+    """Whether it is a grid that holds what a grid may hold: what does not has a problem of its own."""
+    lists = all(one.listed is not None for one in tuning.parameters.values())
+    return tuning.search.name == "grid" and lists and values_written(tuning.parameters) <= MAX_VALUES
 
 
 def trials_beyond_the_grid(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """More trials than combinations, or more combinations than may be tried."""
     tuning = tuned(spec)
-    if tuning is None or tuning.search.name != "grid" or any(one.listed is None for one in tuning.parameters.values()):
+    if tuning is None or not _can_be_counted(tuning):
         return
     there = combinations_of(tuning)
     if tuning.trials is None and there > MAX_TRIALS:

@@ -511,7 +511,28 @@ def test_combinations_are_the_same_in_whatever_order_the_parameters_are_written(
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"), [(1, 1.0, True), (1, True, False), (0, False, False), ("1", 1, False), ([1], [1.0], True)]
+    ("one", "other", "same"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (0, False, False),
+        ("1", 1, False),
+        ([1], [1.0], True),
+        ([1], [True], False),
+        ([1], 1, False),
+    ],
 )
 def test_a_condition_is_met_by_the_same_value_and_by_no_other(one: Any, other: Any, same: bool) -> None:
     assert trials.same(one, other) is same
+
+
+def test_conditions_on_many_parameters_that_have_conditions_too_are_ordered_in_one_pass() -> None:
+    paths = [f"model.options.a{number:02}" for number in range(64)]
+    parameters = {
+        path: Parameter.model_validate(
+            {"choice": [1], "when": {other: [1] for other in paths[number + 1 : number + 9]}}
+        )
+        for number, path in enumerate(paths)
+    }
+    assert trials.ordered(parameters) == paths[::-1]
+    assert list(trials.combinations(parameters, lambda one: one.listed or ())) == [dict.fromkeys(paths[::-1], 1)]
