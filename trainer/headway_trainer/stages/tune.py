@@ -5,47 +5,17 @@ How trials are run is decided in docs/decisions/0088. What is tried next, and wh
 
 from __future__ import annotations
 
-import logging
-import math
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from functools import partial
-
-from pydantic import JsonValue
-
 from headway_api.job import TrainingJobSpec
-from headway_api.overlay import with_parameters
-from headway_api.training import Training
 from headway_api.tuning import Tuning
-from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import CHILDREN
-from headway_trainer.errors import OutOfMemory, UserError
+from headway_trainer.errors import UserError
 from headway_trainer.kept_results import digest_of, keep, recall
-from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import processes_can_stay
 from headway_trainer.report.model import TuningResult
-from headway_trainer.report.trial_records import TrialRecord, trial_records, write_trials
+from headway_trainer.report.trial_records import write_trials
 from headway_trainer.report.trials import tuning_result
-from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.stage import Results
-from headway_trainer.training.checkpoints.store import Checkpoints
-from headway_trainer.training.checkpoints.take_over import take_over
-from headway_trainer.training.link import Compared, Question, TrainEnd
-from headway_trainer.tuning.events import Ended
-from headway_trainer.tuning.importance import importances
-from headway_trainer.tuning.log import EventLog
-from headway_trainer.tuning.space import Space
-from headway_trainer.tuning.status import status_of
-from headway_trainer.tuning.study import EPOCHS, Study
-from headway_trainer.tuning.trial import Trial
-
-_MOST_SHOWN = 1000
-"""Characters of a trial's parameters in a line of the log."""
-log = logging.getLogger("headway.tuning")
 
 
 class Tune:
@@ -62,15 +32,18 @@ class Tune:
 
         From here on the run's spec is the best trial's. Raises UserError where no trial has a value.
         """
+        # A run without trials has no use for searchers and schedulers, and is not to wait for their import.
+        from headway_trainer.stages.trials import Trials, metric_of, spec_of, take_over_best
+
         info = before.get(Prepare)
         if info is None:
             raise UserError("set data: trials have nothing to learn from")
         digest = digest_of(run.spec, info.digest, info.content_hash)
         result = recall(run.store, self.name, digest, TuningResult)
         if result is None:
-            search = Search(spec, run, info)
+            search = Trials(spec, run, info)
             best = search.run()
-            _take_over(run, best)
+            take_over_best(run, best)
             with run.reporter.alive_meanwhile():
                 records, shares = search.records(), search.importances()
             results = [one.result() for one in records]
@@ -80,254 +53,6 @@ class Tune:
             run.fence()
             write_trials(run.store, records)
             keep(run.store, self.name, digest, result)
-        run.become(_spec(run, next(one.parameters for one in result.trials if one.number == result.best)))
+        run.become(spec_of(run, next(one.parameters for one in result.trials if one.number == result.best)))
         run.pool = run.pool if processes_can_stay(run.spec) else None
         return result
-
-
-def metric_of(spec: TrainingJobSpec) -> str:
-    """What trials are compared by, as `part/name`: what chooses the best checkpoint of each."""
-    own = spec.tuning.metric if spec.tuning is not None else None
-    return own or (spec.training or Training()).checkpoint.metric
-
-
-def _spec(run: Run, parameters: Mapping[str, JsonValue]) -> TrainingJobSpec:
-    """The spec of a trial, with the names that this image has. Raises UserError."""
-    try:
-        return resolve_names(with_parameters(run.spec, parameters))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _scope(trial: int) -> str:
-    return f"trial-{trial}"
-
-
-def _take_over(run: Run, best: Trial) -> None:
-    """Let the run's own checkpoint be the best trial's."""
-    checkpoint = (_spec(run, best.parameters).training or Training()).checkpoint
-    trial = Checkpoints(run.store.child(CHILDREN, _scope(best.number)), run.file.attempt)
-    run.fence()
-    take_over(trial, run.store, run.file.attempt, checkpoint.metric, checkpoint.better)
-
-
-class Search:
-    """The trials of a run under way. Trials are worked on in threads; one at a time is at the study and its log."""
-
-    def __init__(self, tuning: Tuning, run: Run, info: DataInfo) -> None:
-        """Raises UserError for a log of another search, and StorageError."""
-        self._tuning, self._run, self._info = tuning, run, info
-        training = run.spec.training or Training()
-        self._log = EventLog(run.store, run.file.attempt)
-        self._study = Study.replayed(
-            tuning,
-            metric=metric_of(run.spec),
-            seed=run.spec.seed,
-            epochs=training.epochs,
-            events=self._log.read(),
-        )
-        self._changed = threading.Condition()
-        self._running: dict[str, tuple[int, Run]] = {}
-        """The trials that have begun in this attempt and have not ended, by their scopes."""
-        self._broken = False
-        self._counts = Counter(one.state for one in self._study.trials.values())
-
-    def run(self) -> Trial:
-        """Run the trials; the best one. Raises UserError where there is none, Interrupted, and what ends a run."""
-        study, workers = self._study, self._tuning.workers_per_trial
-        self._tidy()
-        self._tell_of_before()
-        try:
-            self._run.side_by_side(
-                self._trials(),
-                self._work,
-                workers=workers,
-                most=self._tuning.max_concurrent,
-                turn=self._keep_to_limits,
-                stay=True,
-            )
-            if self._run.stop.is_set():
-                raise Interrupted("stopped between two trials")
-        except Interrupted as error:
-            ended = len(study.trials) - len(study.running)
-            told = f"stopped when {ended} of {study.planned} trials had ended; the next attempt goes on with the others"
-            raise Interrupted(told) from error
-        if study.best is None:
-            raise UserError(study.broken or "no trial has a value of the metric")
-        return study.best
-
-    @property
-    def ended(self) -> str:
-        """Why no further trial was begun."""
-        return self._study.over or "all trials have ended"
-
-    def records(self) -> list[TrialRecord]:
-        """All trials, as trials.jsonl tells of them. Raises StorageError."""
-        return trial_records(self._log.read())
-
-    def importances(self) -> dict[str, float]:
-        """How much each parameter matters, from 0 to 1."""
-        return importances(Space(self._tuning.parameters), self._study.trials.values())
-
-    def _trials(self) -> Iterator[Run]:
-        """Those that an attempt before has left running, and then new ones as long as there are some."""
-        for trial in self._study.running:
-            yield from self._begun(trial.number)
-        while (number := self._next()) is not None:
-            yield from self._begun(number)
-
-    def _next(self) -> int | None:
-        with self._changed:
-            while not self._is_over():
-                asked = self._study.ask()
-                if asked is not None:
-                    self._log.append(asked)
-                    self._counts["running"] += 1
-                    self._tell()
-                    return asked.trial
-                if not self._study.running:
-                    return None
-                self._changed.wait(1.0)
-        return None
-
-    def _is_over(self) -> bool:
-        return self._broken or self._run.stop.is_set() or self._study.over is not None
-
-    def _begun(self, number: int) -> Iterator[Run]:
-        """The child of a trial; none where its values go together in no spec, and the trial has failed."""
-        parameters = self._study.trials[number].parameters
-        values = ", ".join(f"{path} {value}" for path, value in parameters.items())
-        log.info("%s begins: %s", _scope(number), values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…")
-        try:
-            spec = _spec(self._run, parameters)
-        except UserError as error:
-            self._log_end(Ended(trial=number, state="failed", cause="UserError", message=str(error)))
-            return
-        child = self._run.child(_scope(number), workers=self._tuning.workers_per_trial, spec=spec)
-        self._run.reporter.expect_one(child.scope, self._steps(parameters))
-        child.compared = Compared(self._study.judged_at(number), partial(self._goes_on, number))
-        with self._changed:
-            self._running[child.scope] = number, child
-        yield child
-
-    def _goes_on(self, number: int, question: Question) -> bool:
-        """What the study says to a trial; it is logged before it is said."""
-        with self._changed:
-            known = question.epoch in self._study.trials[number].reports
-            told = self._study.report(number, question.epoch, question.value)
-            if not known:
-                self._log.append(told)
-                self._tell()
-            return told.goes_on
-
-    def _work(self, child: Run) -> None:
-        """Train one, and log how it ended."""
-        try:
-            self._end(child, self._trained(child))
-        except BaseException:
-            self._broken = True
-            raise
-        finally:
-            with self._changed:
-                self._running.pop(child.scope, None)
-                self._run.reporter.ended(child.scope)
-                self._changed.notify_all()
-
-    def _trained(self, child: Run) -> Ended:
-        number, began = self._running[child.scope][0], time.monotonic()
-        ended = Ended(trial=number, state="failed")
-        try:
-            from headway_trainer.ray.train_stage import train
-
-            ended = _of_end(number, metric_of(self._run.spec), child.on_workers(lambda stage: train(stage, self._info)))
-        except (UserError, OutOfMemory) as error:
-            ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
-        except Interrupted:
-            if self._run.stop.is_set() or not self._study.stop_running:
-                raise
-            ended = _of_checkpoint(number, child)
-        finally:
-            child.steps.close()
-        return ended.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
-
-    def _end(self, child: Run, ended: Ended) -> None:
-        child.fence()
-        self._log_end(ended)
-
-    def _log_end(self, ended: Ended) -> None:
-        """Log how a trial ended, and keep the best one's model alone. Raises UserError where trials fail for good."""
-        with self._changed:
-            before = self._study.best
-            event = self._study.end(ended)
-            self._log.append(event)
-            self._counts.update({"running": -1, event.state: 1})
-            self._tell()
-            best, broken = self._study.best, self._study.broken
-        log.info("%s: %s", _scope(ended.trial), _told(event))
-        for trial in {ended.trial, *([before.number] if before else [])} - ({best.number} if best else set()):
-            self._run.store.delete(f"{CHILDREN}/{_scope(trial)}")
-        self._keep_to_limits()
-        if broken is not None:
-            raise UserError(broken)
-
-    def _tell(self) -> None:
-        self._run.reporter.tuning(status_of(self._study, metric_of(self._run.spec), self._counts))
-
-    def _tell_of_before(self) -> None:
-        """Tell what attempts before have done: their steps count in this one, too."""
-        for one in self._study.trials.values():
-            if one.state != "running":
-                steps = self._steps({**one.parameters, EPOCHS: one.epochs})
-                self._run.reporter.expect_one(_scope(one.number), self._steps(one.parameters), steps=steps)
-        self._tell()
-
-    def _steps(self, parameters: Mapping[str, JsonValue]) -> int:
-        """The optimiser steps of a trial that is not stopped, about."""
-        training = self._run.spec.training or Training()
-        epochs = parameters.get(EPOCHS, training.epochs)
-        rows = parameters.get("training.batchSize", training.batch_size)
-        if not isinstance(epochs, int) or not isinstance(rows, int):
-            return 0
-        return epochs * math.ceil(self._info.rows["train"] / max(1, rows))
-
-    def _keep_to_limits(self) -> None:
-        """Stop the trials that run where the search is over."""
-        with self._changed:
-            if self._study.stop_running:
-                for _, child in self._running.values():
-                    child.stop.set()
-
-    def _tidy(self) -> None:
-        """Delete the folders of trials that have ended, but for the best one's: an attempt may die before it does."""
-        study = self._study
-        kept = {_scope(one.number) for one in (*study.running, *([study.best] if study.best else []))}
-        for name in self._run.store.list(CHILDREN):
-            if name not in kept:
-                self._run.fence()
-                self._run.store.delete(f"{CHILDREN}/{name}")
-
-
-def _of_end(number: int, metric: str, end: TrainEnd) -> Ended:
-    """How a trial ended that was trained as far as it was to be. metric: what trials are compared by."""
-    if end.kept is not None:
-        value = end.kept.value
-    else:
-        value = end.metrics.get("validation", {}).get(metric.removeprefix("validation/"))
-    epochs = end.epochs_run
-    if value is None or not math.isfinite(value):
-        message = f"{metric} was no finite number after any epoch"
-        return Ended(trial=number, state="failed", epochs=epochs, cause="NotANumber", message=message)
-    return Ended(trial=number, state="stopped" if end.pruned else "completed", value=value, epochs=epochs)
-
-
-def _of_checkpoint(number: int, child: Run) -> Ended:
-    """How a trial ended that was stopped on its way, as its last checkpoint tells of it."""
-    checkpoint = (child.spec.training or Training()).checkpoint
-    saved = Checkpoints(child.store, child.file.attempt).by_merit(checkpoint.metric, checkpoint.better)
-    value = saved[0].candidate.metrics.get(checkpoint.metric) if saved else None
-    return Ended(trial=number, state="stopped", value=value, epochs=max((one.epoch for one in saved), default=0))
-
-
-def _told(event: Ended) -> str:
-    value = "" if event.value is None else f", value {event.value:.6g}"
-    return f"{event.state}{value}, {event.epochs} epochs{f': {event.message}' if event.message else ''}"
