@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headway_api import trials
 from headway_trainer.tuning.space import Choices, Numbers, Space
 from studies import tuning
 
@@ -114,20 +115,7 @@ def test_parameters_are_of_a_trial_or_it_is_said_why_not(parameters: dict[str, A
 
 
 def test_the_combinations_are_those_without_a_fault() -> None:
-    space = Space(tuning(CONDITIONS, search={"name": "grid"}).parameters)
-    found = list(space.combinations())
+    spec = tuning(CONDITIONS, search={"name": "grid"})
+    space, found = Space(spec.parameters), list(trials.grid(spec))
     assert [space.fault(one) for one in found] == [None] * 6
     assert len({json.dumps(one) for one in found}) == 6
-
-
-def test_a_grid_has_no_ranges() -> None:
-    space = Space(tuning({"model.x": {"int": {"min": 1, "max": 3}}}).parameters)
-    with pytest.raises(ValueError, match=r"model.x is a range, of which there are not all values: use grid or choice"):
-        list(space.combinations())
-
-
-@pytest.mark.parametrize("when", [{"model.b": [1]}, {"model.c": [1]}, {"model.a": [1]}])
-def test_conditions_that_go_in_a_circle_or_nowhere_are_refused(when: dict[str, Any]) -> None:
-    form = {"model.a": {"choice": [1], "when": when}, "model.b": {"choice": [1], "when": {"model.a": [1]}}}
-    with pytest.raises(ValueError, match=r"the conditions of model.a, model.b name each other, or no parameter"):
-        Space(tuning(form).parameters)

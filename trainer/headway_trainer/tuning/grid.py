@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from headway_trainer.tuning.space import Space
+from collections.abc import Iterator
+
 from headway_trainer.tuning.trial import Parameters, Trial
 
 
 class GridSearch:
     """A Searcher that learns nothing."""
 
-    def __init__(self, space: Space) -> None:
-        self._combinations = space.combinations()
+    def __init__(self, combinations: Iterator[Parameters]) -> None:
+        self._combinations = combinations
         self._begun = 0
 
     def propose(self, trial: int) -> Parameters | None:

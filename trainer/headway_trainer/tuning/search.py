@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from pydantic import JsonValue
 
-from headway_api.tuning import Search
+from headway_api import trials
+from headway_api.tuning import Search, Tuning
 from headway_trainer import seeds
 from headway_trainer.tuning.cma import CmaSearch
 from headway_trainer.tuning.grid import GridSearch
@@ -45,15 +46,15 @@ class Searcher(Protocol):
         """A trial has ended. loss: its value, of which less is better; none where it has none."""
 
 
-def searcher(search: Search, space: Space, seed: int) -> Searcher:
-    """The searcher of `spec.tuning.search`. seed: the job's, not negative."""
-    match search.name:
+def searcher(tuning: Tuning, space: Space, seed: int) -> Searcher:
+    """The searcher of `spec.tuning`. space: its parameters. seed: the job's, not negative."""
+    match tuning.search.name:
         case "grid":
-            return GridSearch(space)
+            return GridSearch(trials.grid(tuning))
         case "cmaes":
             return CmaSearch(space, seed)
         case "random" | "tpe" | "gp":
-            return OptunaSearch(search, space, seed)
+            return OptunaSearch(tuning.search, space, seed)
 
 
 class OptunaSearch:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from pydantic import JsonValue
 
-from headway_api.tuning import FloatRange, LogIntRange, LogRange, Parameter, SteppedRange, Tuning
+from headway_api import trials
+from headway_api.tuning import FloatRange, LogIntRange, LogRange, Parameter, SteppedRange
 from headway_trainer.tuning.trial import Parameters
 
 
@@ -89,32 +88,20 @@ class Dimension:
 
     path: str
     values: Numbers | Choices
-    when: Mapping[str, Sequence[JsonValue]]
-    """It applies where each of these parameters applies, too, and has one of these values."""
+    parameter: Parameter
 
     def applies(self, parameters: Parameters) -> bool:
         """Whether it has a value beside those of the parameters that come before it."""
-        return all(
-            path in parameters and any(_equal(parameters[path], value) for value in values)
-            for path, values in self.when.items()
-        )
+        return trials.applies(self.parameter, parameters)
 
 
 class Space:
-    """All parameters: each after those that it depends on, and else by their paths, as a mapping has no order."""
+    """All parameters, each after those that it depends on."""
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
-        """Raises ValueError where conditions go round in a circle or name no parameter."""
-        waiting = {
-            path: Dimension(path, _values(parameter), parameter.when) for path, parameter in sorted(parameters.items())
-        }
-        ordered: dict[str, Dimension] = {}
-        while waiting:
-            ready = [path for path, dimension in waiting.items() if dimension.when.keys() <= ordered.keys()]
-            if not ready:
-                raise ValueError(f"the conditions of {', '.join(waiting)} name each other, or no parameter")
-            ordered.update((path, waiting.pop(path)) for path in ready)
-        self.dimensions = tuple(ordered.values())
+        self.dimensions = tuple(
+            Dimension(path, _values(parameters[path]), parameters[path]) for path in trials.ordered(parameters)
+        )
 
     def fault(self, parameters: Parameters) -> str | None:
         """Why these are not the parameters of a trial, as the end of a sentence; none if they are."""
@@ -129,37 +116,9 @@ class Space:
                 return f"{path} cannot be {json.dumps(parameters[path])}"
         return None
 
-    def combinations(self) -> Iterator[dict[str, JsonValue]]:
-        """All combinations of values, each once; the values of the last parameter change fastest.
-
-        Raises ValueError where a parameter is a range.
-        """
-        return self._combinations(0, {})
-
-    def _combinations(self, begin: int, chosen: dict[str, JsonValue]) -> Iterator[dict[str, JsonValue]]:
-        if begin == len(self.dimensions):
-            yield dict(chosen)
-            return
-        dimension = self.dimensions[begin]
-        if not dimension.applies(chosen):
-            yield from self._combinations(begin + 1, chosen)
-            return
-        if isinstance(dimension.values, Numbers):
-            raise ValueError(f"{dimension.path} is a range, of which there are not all values: use grid or choice")
-        for value in dimension.values.values:
-            yield from self._combinations(begin + 1, {**chosen, dimension.path: value})
-
-
-def planned_trials(tuning: Tuning, *, default: int, most: int) -> int:
-    """How many trials a search has where nothing ends it early: no more than there are combinations, and than most."""
-    if tuning.search.name != "grid":
-        return min(tuning.trials or default, most)
-    limit = min(tuning.trials or most, most)
-    return sum(1 for _ in itertools.islice(Space(tuning.parameters).combinations(), limit))
-
 
 def _values(parameter: Parameter) -> Numbers | Choices:
-    match parameter.uniform or parameter.log_uniform or parameter.int_ or parameter.log_int:
+    match parameter.range:
         case SteppedRange(min=low, max=high, step=step):
             return Numbers(low, low + (high - low) // step * step, whole=True, step=step)
         case LogIntRange(min=low, max=high):
@@ -169,11 +128,4 @@ def _values(parameter: Parameter) -> Numbers | Choices:
         case FloatRange(min=low, max=high):
             return Numbers(float(low), float(high))
         case _:
-            return Choices(cast("list[JsonValue]", parameter.choice or parameter.grid or []))
-
-
-def _equal(value: JsonValue, wanted: JsonValue) -> bool:
-    """Whether they are the same, `1` and `1.0` being so; to Python, `True` were `1`, too."""
-    if isinstance(value, list) and isinstance(wanted, list):
-        return len(value) == len(wanted) and all(map(_equal, value, wanted))
-    return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted
+            return Choices(parameter.listed or [])

@@ -6,19 +6,20 @@ logs before acting on it, and `Study.replayed` makes the same study of what was 
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from headway_api.trials import DEFAULT_TRIALS
+from headway_api import trials
 from headway_api.tuning import MAX_TRIALS, Tuning
 from headway_trainer.errors import UserError
 from headway_trainer.tuning.events import Asked, Ended, Event, Reported
 from headway_trainer.tuning.limits import Limits
 from headway_trainer.tuning.schedulers import scheduler
 from headway_trainer.tuning.search import searcher
-from headway_trainer.tuning.space import Choices, Space, planned_trials
+from headway_trainer.tuning.space import Choices, Space
 from headway_trainer.tuning.trial import Trial
 
 EPOCHS = "training.epochs"
@@ -41,14 +42,14 @@ class Study:
         self._tuning, self._epochs, self._clock = tuning, epochs, clock
         self._sign = 1.0 if tuning.better(metric) == "min" else -1.0
         self._space = Space(tuning.parameters)
-        self._searcher = searcher(tuning.search, self._space, seed)
+        self._searcher = searcher(tuning, self._space, seed)
         self._scheduler = scheduler(tuning.scheduler, _longest(self._space, epochs))
         self._limits = Limits(tuning, metric)
         self._trials: dict[int, Trial] = {}
         self._running: dict[int, Trial] = {}
         self._best: Trial | None = None
         self._elapsed, self._since = 0.0, float("nan")
-        self.planned = planned_trials(tuning, default=DEFAULT_TRIALS, most=MAX_TRIALS)
+        self.planned = _planned(tuning)
 
     @staticmethod
     def replayed(
@@ -223,6 +224,13 @@ class Study:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _planned(tuning: Tuning) -> int:
+    """How many trials there are where nothing ends the search early: of a grid no more than it has combinations."""
+    if tuning.search.name != "grid":
+        return tuning.trials or trials.DEFAULT_TRIALS
+    return sum(1 for _ in itertools.islice(trials.grid(tuning), tuning.trials or MAX_TRIALS))
 
 
 def _longest(space: Space, epochs: int) -> int:
