@@ -85,6 +85,12 @@ def named_wrongly(spec: TrainingJobSpec, part: str, name: str, known: Known, *, 
     return unfit
 
 
+def without_part(name: str) -> str:
+    """That a metric does not say of which part it is."""
+    meant = name if name in METRICS or of_another_package(name) else nearest(name, list(METRICS)) or "loss"
+    return f"{shown(name)} does not say of which part: write validation/{meant}"
+
+
 def _watched(spec: TrainingJobSpec, known: Known) -> Iterator[tuple[Path, Checkpoint | EarlyStopping]]:
     if spec.training is not None and estimator_of(spec.model, known.models) is None:
         yield ("training", "checkpoint"), spec.training.checkpoint
@@ -97,8 +103,7 @@ def metric_that_is_never_there(spec: TrainingJobSpec, known: Known = OWN) -> Ite
     for path, watching in _watched(spec, known) if not own_loop(spec) else ():
         part, slash, name = watching.metric.partition("/")
         if not slash:
-            meant = part if part in METRICS or of_another_package(part) else nearest(part, list(METRICS)) or "loss"
-            yield BrokenRule(f"{shown(part)} does not say of which part: write validation/{meant}", (*path, "metric"))
+            yield BrokenRule(without_part(part), (*path, "metric"))
             continue
         said = named_wrongly(spec, part, name, known, watched=True)
         if said is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import has_part, own_loop
 from headway_api.consistency.known import OWN, Known
-from headway_api.consistency.metrics import named_wrongly
+from headway_api.consistency.metrics import named_wrongly, without_part
 from headway_api.metrics import Metric
 from headway_api.model import estimator_of
 from headway_api.training import Checkpoint, Training
@@ -37,16 +37,12 @@ def metric_of_no_trial(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[Br
     if tuning is None:
         return
     part, slash, name = metric_of(spec, tuning).partition("/")
-    said = named_wrongly(spec, part, name, known, watched=True) if slash else _without_part(part)
+    said = named_wrongly(spec, part, name, known, watched=True) if slash else without_part(part)
     if said is not None and tuning.metric is None:
         return  # it is told where the checkpoint's metric is written
     said = said or _without_rows(spec, tuning) or _not_computed(spec, name, known) or _another_checkpoint(spec, tuning)
     if said is not None:
         yield BrokenRule(said, (*_HERE, "metric"))
-
-
-def _without_part(name: str) -> str:
-    return f"{shown(name)} does not say of which part: write validation/{name}"
 
 
 def _without_rows(spec: TrainingJobSpec, tuning: Tuning) -> str | None:

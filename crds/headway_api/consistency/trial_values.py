@@ -117,7 +117,7 @@ class _Refused:
     combinations: list[Combination] = field(default_factory=list)
     """Those in which it is."""
     taken: list[Combination] = field(default_factory=list)
-    """Those in which it is not; none where it is refused whatever the others have."""
+    """Those in which nothing is refused; none where the value is refused whatever the others have."""
 
 
 @dataclass
@@ -132,22 +132,20 @@ class _Judge:
 
     def together(self, combinations: Sequence[Combination]) -> list[_Refused]:
         """The values that are refused in any of the combinations, which are all."""
-        refused, judged = dict[tuple[str, int, Problem], _Refused](), list[Combination]()
+        refused, taken = dict[tuple[str, int, Problem], _Refused](), list[Combination]()
         for each in combinations:
-            for problem in self._problems(each):
+            found = self._problems(each)
+            for problem in found:
                 path = trials.concerned(each, problem)
                 key = (path, self._index(path, each[path]), problem)
                 refused.setdefault(key, _Refused(*key)).combinations.append(each)
-            judged.append(each)
+            if not found:
+                taken.append(each)
             if self.left == 0:
                 break
         for one in refused.values():
-            mine, of = self.values[one.parameter][one.index], {id(each) for each in one.combinations}
-            one.taken = [
-                each
-                for each in judged
-                if id(each) not in of and one.parameter in each and trials.same(each[one.parameter], mine)
-            ]
+            path, mine = one.parameter, self.values[one.parameter][one.index]
+            one.taken = [each for each in taken if path in each and trials.same(each[path], mine)]
         return list(refused.values())
 
     def one_by_one(self) -> list[_Refused]:

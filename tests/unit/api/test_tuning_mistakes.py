@@ -448,6 +448,16 @@ def test_what_only_looks_wrong_is_valid(tuning: dict[str, Any]) -> None:
     assert problems_of(job(tuning)) == []
 
 
+def test_a_value_that_no_model_takes_is_not_told_as_one_that_some_do() -> None:
+    names = {"model.name": {"choice": ["mlp", "cnn", "resnet"]}}
+    problems = problems_of(job({"parameters": {**names, DROPOUT: {"choice": [0.5, 1.5]}}}))
+    assert {problem.field: problem.message for problem in problems} == {
+        f"spec.tuning.parameters.{DROPOUT}.choice[1]": "1.5 is too large: it must be below 1",
+        "spec.tuning.parameters.model.name.choice[2]": '"resnet" is not one of mlp, cnn, gru, linear, randomForest,'
+        " gradientBoosting, lstm, transformer, autoencoder",
+    }
+
+
 def test_an_option_is_judged_by_the_model_that_each_trial_has() -> None:
     options = {"model.options.width": {"choice": [60, 64]}, "model.options.heads": {"choice": [3, 4]}}
     text = {"data": {"source": {"uri": "a.csv"}, "target": "y"}, "model": {"name": "transformer"}}
