@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train.v2._internal.execution.controller.state import InitializingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.poll import WorkerGroupPollStatus, WorkerStatus
@@ -19,7 +19,7 @@ from headway_api.job import TrainingJobSpec
 from headway_trainer.process_resources import processes_can_stay
 from headway_trainer.ray import controller
 from headway_trainer.ray.controller import workers_in_pods
-from headway_trainer.ray.pool import KeptGroup, Shape, WorkerGroupPool
+from headway_trainer.ray.pool import LEAVE_SECONDS, KeptGroup, Shape, WorkerGroupPool
 from headway_trainer.ray.torch_backend import await_end
 
 ONE, TWO = Shape(1, 1, 0), Shape(1, 2, 0)
@@ -28,14 +28,19 @@ ONE, TWO = Shape(1, 1, 0), Shape(1, 2, 0)
 class Group(KeptGroup):
     """Says whether it was ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, leaves: bool = True) -> None:
         super().__init__(placement=object(), workers=[object()])
         object.__setattr__(self, "ended", 0)
+        object.__setattr__(self, "leaves", leaves)
+
+    def has_left(self) -> bool:
+        return self.leaves
 
     def end(self) -> None:
         object.__setattr__(self, "ended", self.ended + 1)
 
     ended: int
+    leaves: bool
 
 
 def test_a_group_is_taken_once_and_by_its_shape_alone() -> None:
@@ -44,6 +49,33 @@ def test_a_group_is_taken_once_and_by_its_shape_alone() -> None:
     assert pool.take(TWO) is None
     assert pool.take(ONE) is group
     assert pool.take(ONE) is None
+
+
+def test_a_group_that_does_not_leave_its_process_group_is_ended_and_the_next_one_is_taken() -> None:
+    pool, stuck, free = WorkerGroupPool(), Group(leaves=False), Group()
+    pool.put(ONE, stuck)
+    pool.put(ONE, free)
+    assert pool.take(ONE) is free
+    assert (stuck.ended, free.ended) == (1, 0)
+    pool.put(ONE, stuck)
+    assert pool.take(ONE) is None
+
+
+@pytest.mark.parametrize("raised", [None, RayActorError(), GetTimeoutError()], ids=["in time", "one died", "too slow"])
+def test_processes_can_take_other_work_once_all_have_left(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception | None
+) -> None:
+    asked: list[tuple[list[Any], float]] = []
+
+    def get(promises: list[Any], *, timeout: float) -> None:
+        asked.append((promises, timeout))
+        if raised is not None:
+            raise raised
+
+    monkeypatch.setattr(ray, "get", get)
+    group = KeptGroup(placement="place", workers=["rank 0", "rank 1"], leaving=["a", "b"])
+    assert group.has_left() == (raised is None)
+    assert asked == [(["a", "b"], LEAVE_SECONDS)]
 
 
 def test_what_waits_when_no_child_follows_is_ended_and_so_is_what_comes_later() -> None:
@@ -62,12 +94,12 @@ class Shut(Exception):  # noqa: N818 - it is none
     """Ray's own shutdown."""
 
 
-def _shut_down(monkeypatch: pytest.MonkeyPatch, pool: WorkerGroupPool | None, status: WorkerStatus, left: bool) -> Any:
+def _shut_down(monkeypatch: pytest.MonkeyPatch, pool: WorkerGroupPool | None, status: WorkerStatus) -> Any:
     """Shut down a group in this state, up to where Ray ends its processes; what Ray would shut down."""
     group = object.__new__(workers_in_pods(ONE, pool))
-    group._worker_group_state = WorkerGroupState(0.0, object(), [object()], object())
+    worker = SimpleNamespace(execute_async=lambda function: f"promise of {function.__name__}")
+    group._worker_group_state = WorkerGroupState(0.0, object(), [worker], object())
     group._latest_poll_status = WorkerGroupPollStatus({0: status})
-    monkeypatch.setattr(controller, "_leave_process_group", lambda _: left)
     monkeypatch.setattr(WorkerGroup, "shutdown", lambda _: None)
     group.shutdown()
     return group._worker_group_state
@@ -77,33 +109,35 @@ ENDED = WorkerStatus(running=False)
 
 
 @pytest.mark.parametrize(
-    ("status", "left", "kept"),
+    ("status", "kept"),
     [
-        (ENDED, True, True),
-        (ENDED, False, False),
-        (WorkerStatus(running=True), True, False),
-        (WorkerStatus(running=False, error=RayActorError()), True, False),
+        (ENDED, True),
+        (WorkerStatus(running=True), False),
+        (WorkerStatus(running=False, error=RayActorError()), False),
     ],
-    ids=["it ended well", "a process did not leave", "it still runs", "it failed"],
+    ids=["it ended well", "it still runs", "it failed"],
 )
 def test_only_a_group_that_ended_well_is_kept(
-    monkeypatch: pytest.MonkeyPatch, status: WorkerStatus, left: bool, kept: bool
+    monkeypatch: pytest.MonkeyPatch, status: WorkerStatus, kept: bool
 ) -> None:
+    monkeypatch.setattr(KeptGroup, "has_left", lambda _: True)
     pool = WorkerGroupPool()
-    state = _shut_down(monkeypatch, pool, status, left)
+    state = _shut_down(monkeypatch, pool, status)
     assert (type(state) is not WorkerGroupState) == kept
     if kept:
         state.shutdown()
     found = pool.take(ONE)
     assert (found is not None and found.workers == state.workers) == kept
+    assert found is None or found.leaving == ["promise of leave"]
 
 
 def test_without_a_pool_processes_end_with_their_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(_shut_down(monkeypatch, None, ENDED, True)) is WorkerGroupState
+    assert type(_shut_down(monkeypatch, None, ENDED)) is WorkerGroupState
 
 
 def test_a_kept_group_has_the_place_and_the_processes_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WorkerGroup, "_create_placement_group", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr(KeptGroup, "has_left", lambda _: True)
     pool = WorkerGroupPool()
     pool.put(ONE, KeptGroup(placement="place", workers=["rank 0"]))
     group = object.__new__(workers_in_pods(ONE, pool))

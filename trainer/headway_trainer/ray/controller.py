@@ -21,7 +21,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError
 from ray.train import RunConfig, ScalingConfig
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -42,8 +41,6 @@ from headway_trainer.ray.torch_backend import LATER_SECONDS, TorchGroup, await_e
 
 log = logging.getLogger("headway.training")
 
-LEAVE_SECONDS = 10
-"""How long processes that are to be kept may take to leave their process group; slower ones are started anew."""
 _NOT_NEEDED = (PlacementGroupCleanerCallback, DatasetsCallback)
 
 
@@ -146,10 +143,12 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
     def shutdown(self) -> None:
         """As Ray's, but that the processes of a group that has done its work stay where there is a pool."""
         state, status = self._worker_group_state, self._latest_poll_status
-        if self.pool is not None and state is not None and status is not None and status.finished:
-            kept = KeptGroup(state.placement_group_handle, state.workers)
-            if not status.errors and _leave_process_group(kept.workers):
-                self._worker_group_state = _Kept(**vars(state), keep=partial(self.pool.put, self.shape, kept))
+        ended_well = status is not None and status.finished and not status.errors
+        if self.pool is not None and state is not None and ended_well:
+            # Nobody waits for it here: what the child came to is told meanwhile, and the next one made.
+            leaving = [worker.execute_async(leave) for worker in state.workers]
+            kept = KeptGroup(state.placement_group_handle, state.workers, leaving)
+            self._worker_group_state = _Kept(**vars(state), keep=partial(self.pool.put, self.shape, kept))
         super().shutdown()
 
     def await_end(self, seconds: float) -> None:
@@ -190,16 +189,6 @@ class _Kept(WorkerGroupState):  # type: ignore[misc]
     def shutdown(self) -> None:
         """Put the processes by."""
         self.keep()
-
-
-def _leave_process_group(workers: Sequence[Any]) -> bool:
-    """Whether all processes of a group have left their process group, and can take other work."""
-    left = [worker.execute_async(leave) for worker in workers]
-    try:
-        ray.get(left, timeout=LEAVE_SECONDS)
-    except (RayError, TimeoutError):
-        return False
-    return True
 
 
 def workers_in_pods(shape: Shape, pool: WorkerGroupPool | None = None) -> type[WorkerGroup]:

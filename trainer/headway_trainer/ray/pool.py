@@ -9,8 +9,12 @@ own in these processes.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+LEAVE_SECONDS = 10
+"""How long processes that are kept may take to leave their process group; slower ones are started anew."""
 
 
 class Shape(NamedTuple):
@@ -31,6 +35,19 @@ class KeptGroup:
     """Ray Train's handle of its placement group."""
     workers: list[Any]
     """Ray Train's workers, by their ranks."""
+    leaving: Sequence[Any] = ()
+    """Ray's promises that they have left their process group."""
+
+    def has_left(self) -> bool:
+        """Whether all processes have left their process group, and can take other work; they may take LEAVE_SECONDS."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            ray.get(list(self.leaving), timeout=LEAVE_SECONDS)
+        except (RayError, TimeoutError):
+            return False
+        return True
 
     def end(self) -> None:
         """End its processes, and give their places back."""
@@ -50,7 +67,15 @@ class WorkerGroupPool:
         self._closed = False
 
     def take(self, shape: Shape) -> KeptGroup | None:
-        """A group of a shape, which is the caller's from here on; none if none waits."""
+        """A group of a shape, which is the caller's from here on; none if none waits. One whose processes do not leave
+        what they have done is ended."""
+        while (group := self._next(shape)) is not None:
+            if group.has_left():
+                return group
+            group.end()
+        return None
+
+    def _next(self, shape: Shape) -> KeptGroup | None:
         with self._lock:
             found = next((one for one in self._groups if one[0] == shape), None)
             if found is None:
