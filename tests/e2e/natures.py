@@ -140,6 +140,29 @@ def boosting(name: str = "boosting", **spec: Any) -> dict[str, Any]:
     )
 
 
+def tuned(name: str = "tuned", *, epochs: int = 9, trials: int = 6, **tuning: Any) -> dict[str, Any]:
+    """Trials of a worker each, of which successive halving stops some."""
+    searched = {
+        "parameters": {
+            "training.optimizer.lr": {"logUniform": {"min": 0.0001, "max": 0.3}},
+            "model.options.hidden": {"choice": [[32], [64, 32]]},
+        },
+        "metric": "validation/accuracy",
+        "search": {"name": "random"},
+        "scheduler": {"name": "asha"},
+        "trials": trials,
+    }
+    return small(
+        name,
+        workers=2,
+        data={"source": {"builtin": {"name": "digits"}}},
+        model={"name": "mlp", "options": {"hidden": [64]}},
+        training={"epochs": epochs, "batchSize": 64},
+        tuning=searched | tuning,
+        seed=3,
+    )
+
+
 def all_natures() -> list[dict[str, Any]]:
     """One job of each nature."""
     forecast = {"history": HISTORY, "horizon": HORIZON}
@@ -147,6 +170,7 @@ def all_natures() -> list[dict[str, Any]]:
     return [
         texts(),
         folds(),
+        tuned(),
         boosting(),
         small(
             "anomalies",

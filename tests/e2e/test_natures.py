@@ -15,8 +15,9 @@ import pytest
 
 from harness import Cluster, run
 
-from .natures import HORIZON, SHOPS, Ended, Natures, all_natures, natures_of
+from .natures import HORIZON, SHOPS, Ended, Natures, all_natures, natures_of, tuned, weights
 from .node import Node
+from .steady import run_here
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -76,6 +77,33 @@ def test_folds_are_trained_beside_each_other_and_their_means_are_in_the_status(n
     assert metrics["folds/accuracyStd"] == f"{told['standardDeviation']['accuracy']:.6g}"
     assert told["mean"]["accuracy"] > 0.8
     assert not (ended.folder / "children").exists(), "no rows of the folds stay on the volume"
+
+
+def test_the_best_of_some_trials_is_told_while_they_run_and_its_model_is_what_these_values_give_by_themselves(
+    natures: Natures, tmp_path: Path
+) -> None:
+    ended = succeeded(natures, "tuned")
+    has_raw_row_model(ended)
+    told, found = ended.status["tuning"], ended.result["tuning"]
+    trials = {one["number"]: one for one in found["trials"]}
+    assert sorted(trials) == [1, 2, 3, 4, 5, 6]
+    assert (told.get("completed", 0), told.get("stopped", 0)) == (
+        sum(one["state"] == "completed" for one in trials.values()),
+        sum(one["state"] == "stopped" for one in trials.values()),
+    )
+    best = trials[found["best"]]
+    assert best["value"] == max(one["value"] for one in trials.values() if one["state"] == "completed")
+    assert told["best"]["trial"] == best["number"]
+    assert "NewBest" in ended.story
+    row = natures.cluster.kubectl("get", "tj", "tuned", "-n", natures.namespace)
+    assert "6/6" in row, row
+    alone = tuned("alone")
+    del alone["spec"]["tuning"]
+    alone["spec"]["workers"]["replicas"] = 1
+    alone["spec"]["training"]["optimizer"] = {"lr": best["parameters"]["training.optimizer.lr"]}
+    alone["spec"]["model"]["options"]["hidden"] = best["parameters"]["model.options.hidden"]
+    assert weights(run_here(alone, tmp_path)) == weights(ended.folder)
+    assert not (ended.folder / "children").exists(), "nothing of the trials stays on the volume but what is told"
 
 
 def test_trees_are_fitted_with_weighted_classes_and_pass_a_gate_against_guessing(natures: Natures) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from harness import Cluster
 
-from .natures import Natures, boosting, folds, kill_a_worker, natures_of, saved, texts, weights
+from .natures import Natures, boosting, folds, kill_a_worker, natures_of, saved, texts, tuned, weights
 from .node import Node
 from .steady import run_here
 
@@ -53,6 +53,43 @@ def test_folds_of_which_one_is_killed_end_with_the_figures_and_the_weights_of_a_
     ended = kill_a_worker(place, "folds-killed", lambda folder: all(saved(folder / "children" / one) for one in both))
     whole = run_here(document, tmp_path)
     assert ended.result["crossValidation"] == json.loads((whole / "result.json").read_text())["crossValidation"]
+    assert weights(ended.folder) == weights(whole)
+
+
+def told_of_trials(folder: Path) -> list[dict[str, Any]]:
+    """What a search's result says of its trials, but for how long they took."""
+    trials = json.loads((folder / "result.json").read_text())["tuning"]["trials"]
+    return [{key: one[key] for key in ("number", "parameters", "state", "value", "epochs")} for one in trials]
+
+
+def test_trials_one_after_the_other_are_the_same_as_those_that_nothing_happens_to(
+    place: Natures, tmp_path: Path
+) -> None:
+    document = tuned("tuned-killed", epochs=27, trials=9, maxConcurrent=1, search={"name": "tpe", "startupTrials": 3})
+    whole = run_here(document, tmp_path)
+    place.apply(document)
+    place.cluster.wait(
+        "a trial in the middle",
+        lambda: (
+            place.cluster.get("tj", "tuned-killed", "-n", place.namespace)
+            .get("status", {})
+            .get("tuning", {})
+            .get("stopped", 0)
+            >= 2
+        ),
+        within=300,
+        every=0.2,
+    )
+    head = place.cluster.items(
+        "pods", "-n", place.namespace, "-l", "headway.dev/job=tuned-killed,headway.dev/role=head"
+    )
+    place.cluster.kubectl(
+        "delete", "pod", head[0]["metadata"]["name"], "-n", place.namespace, "--force", "--grace-period=0"
+    )
+    ended = place.wait_for("tuned-killed")
+    assert ended.status["phase"] == "Succeeded", ended.story
+    assert ended.status["attempt"] == 2
+    assert told_of_trials(ended.folder) == told_of_trials(whole)
     assert weights(ended.folder) == weights(whole)
 
 
