@@ -140,7 +140,7 @@ def _array(node: Schema) -> Judge:
 
 def _object(node: Schema) -> Judge:
     known = {name: compiled(child) for name, child in node.get("properties", {}).items()}
-    required, most = node.get("required", ()), node.get("maxProperties", math.inf)
+    required, least, most = node.get("required", ()), node.get("minProperties", 0), node.get("maxProperties", math.inf)
     others = node.get("additionalProperties")
     other = compiled(others) if isinstance(others, dict) else None
     prunes = other is None and not node.get("x-kubernetes-preserve-unknown-fields")
@@ -151,6 +151,8 @@ def _object(node: Schema) -> Judge:
             return
         if len(value) > most:
             wrong.append(f"{path}: Too many: {len(value)}: must have at most {most} items")
+        if len(value) < least:
+            wrong.append(f"{path}: Invalid value: {len(value)}: should have at least {least} properties")
         for name in list(value):
             inner = known.get(name, other)
             if inner is not None:

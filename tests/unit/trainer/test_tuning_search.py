@@ -214,7 +214,8 @@ def test_a_sampler_is_shown_no_more_trials_than_it_can_learn_from_in_good_time(
 
 def test_optuna_is_imported_by_a_search_that_needs_it_alone() -> None:
     code = (
-        "import sys, headway_trainer.pipeline, headway_trainer.tuning.study\n"
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "import headway_trainer.pipeline, headway_trainer.tuning.study\n"
         "from studies import study, tuning\n"
         "print('optuna' in sys.modules)\n"
         "study(tuning({'model.depth': {'grid': [1, 2]}}, search={'name': 'grid'})).ask()\n"
