@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -221,3 +222,12 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+@contextlib.contextmanager
+def undisturbed(folder: Path, spec: dict[str, Any]) -> Iterator[Pods]:
+    """The pods of a run that nothing happened to and that has succeeded: what others are compared with."""
+    with Pods(folder, spec) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+        yield pods

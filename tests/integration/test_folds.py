@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from headway_trainer.seeds import child_seed
-from pods import Pods
+from pods import Pods, undisturbed
 
 pytestmark = pytest.mark.ray
 
@@ -40,9 +40,7 @@ SPEC: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
     """A run that nothing happened to."""
-    with Pods(tmp_path_factory.mktemp("whole"), SPEC) as pods:
-        pods.start_all()
-        assert pods.wait("head") == 0, pods.log("head")
+    with undisturbed(tmp_path_factory.mktemp("whole"), SPEC) as pods:
         yield pods
 
 

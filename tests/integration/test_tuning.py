@@ -16,7 +16,7 @@ import pytest
 from headway_trainer.storage import Store
 from headway_trainer.tuning.events import Asked, Ended, Event, Reported
 from headway_trainer.tuning.log import EventLog
-from pods import Pods
+from pods import Pods, undisturbed
 
 pytestmark = pytest.mark.ray
 
@@ -45,9 +45,7 @@ SPEC: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def never_killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
     """A search that nothing happened to."""
-    with Pods(tmp_path_factory.mktemp("whole"), SPEC) as pods:
-        pods.start_all()
-        assert pods.wait("head") == 0, pods.log("head")
+    with undisturbed(tmp_path_factory.mktemp("whole"), SPEC) as pods:
         yield pods
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from ray.train.v2._internal.execution.worker_group import worker_group
 
-from headway_api import wire
 from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
 from headway_api.model import Model
@@ -19,11 +18,9 @@ from headway_trainer import publish
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.ray import controller
-from headway_trainer.ray.runtime import Head
 from headway_trainer.report.markdown import render
 from headway_trainer.report.model import Artifact, CrossValidation, FoldResult, RunResult
-from headway_trainer.reporter import Reporter
-from headway_trainer.run import Run, Surroundings
+from headway_trainer.run import Run
 from headway_trainer.run_progress import Part, scope_told, together
 from headway_trainer.seeds import child_seed
 from headway_trainer.side_by_side import side_by_side
@@ -32,6 +29,7 @@ from headway_trainer.stages.cross_validate import CrossValidate, over_folds
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import TrainEnd, TrainProgress
+from made_runs import Heard, made_run
 
 SPEC: dict[str, Any] = {
     "data": {"source": {"builtin": {"name": "digits"}}, "split": {"folds": 4}},
@@ -42,32 +40,8 @@ SPEC: dict[str, Any] = {
 }
 
 
-class Heard:
-    """A sink that keeps what was told."""
-
-    def __init__(self) -> None:
-        self.files: list[wire.ProgressFile] = []
-
-    def update(self, progress: wire.ProgressFile) -> None:
-        self.files.append(progress)
-
-    def close(self) -> None:
-        """Nothing is left."""
-
-
 def made(tmp_path: Path, *, attempt: int = 1, gpus: int = 0, **spec: Any) -> tuple[Run, Heard]:
-    sink = Heard()
-    file = wire.RunFile(
-        namespace="n",
-        name="x",
-        uid="u",
-        attempt=attempt,
-        storage_uri=str(tmp_path / "run"),
-        spec=TrainingJobSpec.model_validate(SPEC | spec),
-    )
-    head = Head(temp_dir=str(tmp_path))
-    around = Surroundings(head=head, sink=sink, stop=threading.Event(), note=lambda _: None, gpus=gpus, cores=8)
-    return Run(file, around, Reporter(file, sink, lambda _: None)), sink
+    return made_run(tmp_path, SPEC | spec, attempt=attempt, gpus=gpus, cores=8)
 
 
 def test_a_child_has_folder_seed_and_share_of_the_machine_of_its_own(tmp_path: Path) -> None:

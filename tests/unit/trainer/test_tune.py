@@ -13,42 +13,26 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.overlay import with_parameters
 from headway_api.status import TuningStatus
 from headway_api.training import Training
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
-from headway_trainer.ray.runtime import Head
 from headway_trainer.report.model import KeptModel, TuningResult
 from headway_trainer.report.trial_records import read_trials
-from headway_trainer.reporter import Reporter
-from headway_trainer.run import Run, Surroundings
+from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune, trials
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
 from headway_trainer.training.link import Question, TrainEnd
+from made_runs import Heard, made_run
 from training_runs import Killed, data_info
 
 EPOCHS = 9
 METRIC = "validation/accuracy"
 LRS = [0.3, 0.1, 0.8, 0.5, 0.2, 0.9, 0.4, 0.6]
-
-
-class Heard:
-    """A sink that keeps what was told of trials."""
-
-    def __init__(self) -> None:
-        self.told: list[TuningStatus] = []
-
-    def update(self, progress: wire.ProgressFile) -> None:
-        if progress.tuning is not None:
-            self.told.append(progress.tuning)
-
-    def close(self) -> None:
-        """Nothing is left."""
 
 
 def made(folder: Path, attempt: int = 1, replicas: int = 1, **tuning: Any) -> tuple[Run, Heard]:
@@ -65,19 +49,14 @@ def made(folder: Path, attempt: int = 1, replicas: int = 1, **tuning: Any) -> tu
         "workers": {"replicas": replicas},
         "seed": 3,
     }
-    sink = Heard()
-    file = wire.RunFile(
-        namespace="n",
-        name="x",
-        uid="u",
-        attempt=attempt,
-        storage_uri=str(folder / "run"),
-        spec=TrainingJobSpec.model_validate(spec),
-    )
-    around = Surroundings(head=Head(temp_dir=str(folder)), sink=sink, stop=threading.Event(), note=lambda _: None)
-    run = Run(file, around, Reporter(file, sink, lambda _: None))
+    run, sink = made_run(folder, spec, attempt=attempt)
     run.checkpoints.claim()
     return run, sink
+
+
+def told(sink: Heard) -> list[TuningStatus]:
+    """What was told of trials."""
+    return [one.tuning for one in sink.files if one.tuning is not None]
 
 
 class Trainer:
@@ -172,7 +151,7 @@ def test_the_run_goes_on_with_the_best_trials_spec_and_checkpoint_and_nothing_st
     assert SharedState.model_validate_json(run.checkpoints.read(checkpoint, STATE_FILE)).pruned
     assert run.store.list("children") == ["trial-4"]
     assert [one.result() for one in read_trials(run.store)] == result.trials
-    newest = sink.told[-1]
+    newest = told(sink)[-1]
     assert (newest.completed, newest.running, newest.best and newest.best.trial) == (8, 0, 4)
 
 
