@@ -106,11 +106,16 @@ class Pods:
         return [pid, *_descendants(pid)]
 
     def training_pid(self, name: str) -> int:
-        """The training process of a worker."""
-        for pid in self.pids(name):
-            if "RayTrainWorker" in _command(pid):
-                return pid
-        raise AssertionError(f"{name} has no training process")
+        """A training process of a worker, also while it joins or leaves a process group."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            for pid in self.pids(name):
+                # Ray calls a process by what its actor does: by a method of the class, or by a function it was given.
+                if any(title in _command(pid) for title in ("ray::RayTrainWorker", "ray::execute.")):
+                    return pid
+            time.sleep(0.02)
+        commands = "\n".join(map(_command, self.pids(name)))
+        raise AssertionError(f"{name} has no training process:\n{commands}\n{self.log('head')}")
 
     def outcome(self) -> wire.Outcome:
         """The driver's last word."""
