@@ -79,6 +79,7 @@ def _run(job: dict[str, Any], store: Path, attempt: int) -> tuple[dict[str, Any]
         "scope": "",
         "rows_uri": None,
         "compared_at": [],
+        "until": None,
     }
     own = getattr(built_in_function, "judge")  # noqa: B009 - what `_dying` has put there
     with contextlib.ExitStack() as stack:

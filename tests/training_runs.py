@@ -102,6 +102,7 @@ def make_job(
     validation_rows: int = 20,
     clock: Callable[[], float] | None = None,
     compared_at: frozenset[int] = frozenset(),
+    until: int | None = None,
 ) -> LoopInputs:
     group = group or Alone()
     x, y = rows(train_rows, 1)
@@ -121,6 +122,7 @@ def make_job(
         link=link or Driver(),
         clock=clock or Ticks(),
         compared_at=compared_at,
+        until=until,
     )
 
 

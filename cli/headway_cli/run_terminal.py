@@ -94,7 +94,7 @@ def trial_lines(file: ProgressFile) -> list[str]:
 
 
 def _trials(tuning: TuningStatus) -> str:
-    counts = {state: getattr(tuning, state) for state in ("running", "completed", "stopped", "failed")}
+    counts = {state: getattr(tuning, state) for state in ("running", "waiting", "completed", "stopped", "failed")}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     planned = f" of {tuning.planned}" if tuning.planned is not None else ""
     best = tuning.best
@@ -104,7 +104,9 @@ def _trials(tuning: TuningStatus) -> str:
 
 def _searches(file: ProgressFile) -> bool:
     """Whether trials run, or there is only a moment between two of them."""
-    there = file.tuning is not None and (file.tuning.running > 0 or file.progress.scope is not None)
+    there = file.tuning is not None and (
+        file.tuning.running + file.tuning.waiting > 0 or file.progress.scope is not None
+    )
     return there and file.progress.stage in {"Preparing", "Training"}
 
 

@@ -286,6 +286,8 @@ class TuningStatus(StatusSection):
     """How many there are to be, unless the search ends early."""
     running: TrialCount = 0
     """How many run."""
+    waiting: TrialCount = 0
+    """How many of a population (`pbt`) wait for workers, or for the others to come as far."""
     completed: TrialCount = 0
     """How many have trained to their end."""
     stopped: TrialCount = 0

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from headway_api import metrics
 from headway_api.base import FREE_FORM_BYTES, Preserved, Rule, Section
 from headway_api.metrics import Better
+from headway_api.schedulers import CHANGED_WHILE_TRAINED, Scheduler
 from headway_api.training import MetricName
 from headway_api.wording import SHOWN, noun, printable, shown
 
@@ -213,43 +214,6 @@ class Search(Section):
     """Trials that `tpe` and `gp` draw at random before they learn from what is known."""
 
 
-_HALVING = ("asha", "hyperband")
-_GRACE_EPOCHS, _REDUCTION_FACTOR = 1, 3
-
-
-class Scheduler(Section):
-    """What stops a trial before its last epoch, by its metric beside that of other trials."""
-
-    rules = (
-        Rule(
-            cel=f"self.name != 'none' || self.graceEpochs == {_GRACE_EPOCHS}",
-            message="graceEpochs is of a scheduler, and name is none: set name, or take graceEpochs out",
-            holds=lambda one: one.name != "none" or one.grace_epochs == _GRACE_EPOCHS,
-            field="graceEpochs",
-        ),
-        Rule(
-            cel=f"self.name in {list(_HALVING)} || self.reductionFactor == {_REDUCTION_FACTOR}",
-            message=f"reductionFactor is for {' and '.join(_HALVING)}: set name to one of them, or take it out",
-            holds=lambda one: one.name in _HALVING or one.reduction_factor == _REDUCTION_FACTOR,
-            field="reductionFactor",
-        ),
-    )
-
-    name: Literal["none", "median", "asha", "hyperband"] = "none"
-    """`median`: stops what is below the median of the running averages (Golovin et al., 2017).
-
-    `asha`: asynchronous successive halving (Li et al., 2020). `hyperband`: several of it, with other grace epochs each
-    (Li et al., 2018).
-    """
-    grace_epochs: Annotated[int, Field(ge=1, le=1_000_000)] = _GRACE_EPOCHS
-    """No trial is stopped before so many epochs."""
-    reduction_factor: Annotated[int, Field(ge=2, le=100)] = _REDUCTION_FACTOR
-    """Of `asha` and `hyperband`: about one trial in so many goes on from each rung to the next.
-
-    The next rung is so many times as many epochs.
-    """
-
-
 class TuningBudget(Section):
     """What all trials together may take; no further one is begun then, and those that run are stopped."""
 
@@ -270,6 +234,12 @@ class StopWhen(Section):
 
 _PATHS = "parameters are fields of model and training, as training.optimizer.lr is: take out what is neither"
 _GRID = "a grid has values that are written one by one: write grid or choice, or another search.name"
+_UNCHANGED = (
+    "pbt changes values in the middle of a trial, which can be done with "
+    f"{', '.join(CHANGED_WHILE_TRAINED[:-1])} and {CHANGED_WHILE_TRAINED[-1]}: take the others out, or write another"
+    " scheduler.name"
+)
+_FIRST_VALUES = ("random", "grid")
 _NO_GRID = "grid is for search.name grid: write choice, or set search.name to grid"
 
 
@@ -289,6 +259,13 @@ def _no_form(forms: tuple[str, ...], reason: str) -> Callable[[Tuning], bool]:
         return True
 
     return holds
+
+
+def _changed_while_trained(tuning: Tuning) -> bool:
+    other = next((path for path in tuning.parameters if path not in CHANGED_WHILE_TRAINED), None)
+    if tuning.scheduler.name == "pbt" and other is not None:
+        raise PydanticCustomError("rule", "{reason}", {"reason": _UNCHANGED, "path": ("parameters", other)})
+    return True
 
 
 _only_lists = _no_form(RANGES, _GRID)
@@ -337,6 +314,19 @@ class Tuning(Section):
             holds=lambda tuning: tuning.search.name == "grid" or _no_grid(tuning),
             field="parameters",
         ),
+        Rule(
+            cel=f"self.scheduler.name != 'pbt' || self.parameters.all(path, path in {list(CHANGED_WHILE_TRAINED)})",
+            message=_UNCHANGED,
+            holds=_changed_while_trained,
+            field="parameters",
+        ),
+        Rule(
+            cel=f"self.scheduler.name != 'pbt' || self.search.name in {list(_FIRST_VALUES)}",
+            message="pbt begins with values that are drawn or listed, and changes them by itself: set search.name to"
+            f" {' or '.join(_FIRST_VALUES)}",
+            holds=lambda tuning: tuning.scheduler.name != "pbt" or tuning.search.name in _FIRST_VALUES,
+            field="search",
+        ),
     )
 
     parameters: Annotated[
@@ -355,9 +345,9 @@ class Tuning(Section):
     search: Search = Search()
     """How parameters are chosen."""
     scheduler: Scheduler = Scheduler()
-    """What stops trials early."""
+    """What stops trials early, or changes their values."""
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] | None = None
-    """How many trials; for `grid` all combinations if absent, else 20."""
+    """How many trials; for `grid` all combinations if absent, else 20. With `pbt`, the population."""
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many trials run at once; as many as `workers.replicas` suffices for, if absent."""
     workers_per_trial: Annotated[int, Field(ge=1, le=1000)] = 1

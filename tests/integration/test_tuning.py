@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headway_trainer.storage import Store
-from headway_trainer.tuning.events import Asked, Ended, Event, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Reported
 from headway_trainer.tuning.log import EventLog
 from pods import Pods, undisturbed
 
@@ -101,6 +101,46 @@ def test_a_search_that_is_killed_again_and_again_has_the_trials_and_the_model_of
     assert (pods.store / "model.safetensors").read_bytes() == (never_killed.store / "model.safetensors").read_bytes()
 
 
+POPULATION: dict[str, Any] = SPEC | {
+    "training": {"epochs": 6, "batchSize": 32, "optimizer": {"name": "sgd"}, "checkpoint": {"everySteps": 20}},
+    "tuning": {
+        "parameters": {"training.optimizer.lr": {"logUniform": {"min": 0.0005, "max": 0.5}}},
+        "metric": "validation/accuracy",
+        "search": {"name": "random"},
+        "scheduler": {"name": "pbt", "intervalEpochs": 2},
+        "trials": 4,
+    },
+}
+
+
+def test_a_population_larger_than_what_fits_is_the_same_however_many_are_trained_at_once_and_after_kills(
+    tmp_path: Path,
+) -> None:
+    with undisturbed(tmp_path / "whole", POPULATION | {"workers": {**SPEC["workers"], "replicas": 2}}) as whole:
+        assert whole.outcome().outcome == "Succeeded"
+        log = whole.log("head")
+    # Three generations of four trials, and the run; two of them begin the processes.
+    assert log.count("the training processes of an earlier child go on with the next one") == 11
+    folder = tmp_path / "killed"
+    with Pods(folder, POPULATION) as pods:
+        pods.start_all()
+        _until(pods, lambda: len(_reported(pods)) >= 2 and _saved(pods, "trial-3"))
+        os.kill(pods.training_pid("worker-0"), signal.SIGKILL)
+        _until(pods, lambda: len(_generations(pods)) == 1 and len(_reported(pods)) >= 5)
+        pods.kill("head")
+    with Pods(folder, POPULATION, attempt=2) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+    told, again = _result(whole)["tuning"], _result(pods)["tuning"]
+    for one in (told, again):
+        for trial in one["trials"]:
+            del trial["seconds"]
+        del one["seconds"]
+    assert again == told
+    assert told["takeovers"] > 0
+    assert (pods.store / "model.safetensors").read_bytes() == (whole.store / "model.safetensors").read_bytes()
+
+
 def test_trials_without_epochs_are_compared_by_the_metric_that_is_named(tmp_path: Path) -> None:
     tuning = {
         "parameters": {
@@ -156,6 +196,14 @@ def _asked(pods: Pods) -> list[int]:
 
 def _ended(pods: Pods) -> list[int]:
     return [one.trial for one in _events(pods) if isinstance(one, Ended)]
+
+
+def _reported(pods: Pods) -> list[int]:
+    return [one.trial for one in _events(pods) if isinstance(one, Reported)]
+
+
+def _generations(pods: Pods) -> list[int]:
+    return [one.epoch for one in _events(pods) if isinstance(one, Generation)]
 
 
 def _saved(pods: Pods, trial: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from commands import headway
 from headway_api.tuning import Tuning
 from headway_trainer.report.model import RunResult, TuningResult
-from headway_trainer.report.trial_records import TrialRecord, read_trials
+from headway_trainer.report.trial_records import TrialRecord, read_trials, schedule_of
 from headway_trainer.storage import Store
 from headway_trainer.tuning.schedulers import scheduler
 
@@ -71,3 +71,24 @@ def test_tpe_on_a_table_tells_which_parameters_matter(tmp_path: Path) -> None:
     best = next(one for one in trials if one.number == tuning.best)
     options = {path.removeprefix("model.options."): value for path, value in best.parameters.items()}
     assert model["options"].items() >= options.items(), "the model that is kept has the best trial's values"
+
+
+def test_a_population_on_digits_takes_over_checkpoints_and_the_takeovers_can_be_computed_again(tmp_path: Path) -> None:
+    result, tuning, trials = finished("digits-pbt", tmp_path)
+    assert (tuning.counts, tuning.epochs) == ({"completed": 8}, 8 * 18)
+    accuracy = result.metrics.test["accuracy"]
+    assert accuracy is not None
+    assert accuracy >= 0.93
+    taken = {(values.after_epoch, one.number): values.source for one in trials for values in one.lineage[1:]}
+    assert len(taken) == tuning.takeovers
+    for epoch in (3, 6, 9, 12, 15):
+        values = {one.number: next(each.value or 0.0 for each in one.reports if each.epoch == epoch) for one in trials}
+        ranked = sorted(values, key=lambda number: (-values[number], number))
+        moved = {number for at, number in taken if at == epoch}
+        assert moved <= set(ranked[-2:])
+        assert all(taken[epoch, number] in ranked[:2] for number in moved)
+        assert {number for number in ranked[-2:] if values[number] < values[ranked[1]]} <= moved
+    report = (tmp_path / "report.md").read_text()
+    assert f"| checkpoints taken over | {tuning.takeovers} |" in report
+    assert ("What the best trial's model was trained with" in report) == bool(tuning.schedule)
+    assert tuning.schedule == schedule_of(trials, tuning.best or 0)

@@ -67,6 +67,8 @@ class Reporter:
     def expect_one(self, scope: str, weight: int, *, steps: int | None = None) -> None:
         """Say that a child is there, and what share it has of the work. steps: those of one that has ended before."""
         with self._lock:
+            if steps is None and scope in self._parts:
+                return  # it has waited, and what it came to counts
             ended = TrainProgress(step=steps, planned=weight) if steps is not None else None
             self._parts[scope] = Part(max(1, weight), ended)
             if ended is not None:
@@ -80,6 +82,11 @@ class Reporter:
             before = self._parts.get(_ENDED)
             self._parts[_ENDED] = part if before is None else merged(before, part)
 
+    def waits(self, scope: str) -> None:
+        """Say that a child is not trained for now, and will be later."""
+        with self._lock:
+            self._parts[scope].wait()
+
     def tuning(self, tuning: TuningStatus) -> None:
         """Tell how far the trials are."""
         with self._lock:
@@ -92,8 +99,8 @@ class Reporter:
             if not scope and self.told.tuning is not None:
                 progress = _of_a_trial(progress)
             part = self._parts.setdefault(scope, Part())
-            part.progress, part.lost = progress, steps.take(progress)
-            part.state = "done" if ended else "running"
+            part.take(progress, steps.take(progress))
+            part.state = "done" if ended else part.state
             planned = self.told.tuning.planned if self.told.tuning is not None else None
             if len(self._parts) > 1 or planned is not None:
                 progress, lost = together(self._parts, children=planned if scope else None)

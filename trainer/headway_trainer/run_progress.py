@@ -23,6 +23,22 @@ class Part:
     """`waiting`, `running` or `done`."""
     count: int = 1
     """The trainings that it stands for."""
+    lost_before: int | None = None
+    """Those of them that it had done before it has waited."""
+    waited: bool = False
+    """Whether it has been trained in this attempt, has waited, and goes on."""
+
+    def take(self, progress: TrainProgress, lost: int | None) -> None:
+        """Take in what it tells. lost: steps that it does again since it has begun, or gone on after it has waited."""
+        if self.waited and self.progress is not None:
+            # What it went on from then is no step of the attempt before.
+            progress = progress.model_copy(update={"resumed_from_step": self.progress.resumed_from_step})
+            lost = self.lost_before if not lost else lost + (self.lost_before or 0)
+        self.progress, self.lost, self.state = progress, lost, "running"
+
+    def wait(self) -> None:
+        """It is not trained for now."""
+        self.state, self.waited, self.lost_before = "waiting", True, self.lost
 
     @property
     def share(self) -> float:

@@ -36,6 +36,11 @@ def proposal_seed(seed: int, trial: int) -> int:
     return derived_seed(seed, trial) % 2**32
 
 
+def generation_seed(seed: int, trial: int, epoch: int) -> int:
+    """Of what is drawn for a trial that takes over from another after an epoch."""
+    return derived_seed(seed, trial, epoch, 2)
+
+
 def child_seed(seed: int, scope: str) -> int:
     """Of a child of a run: what `spec.seed` is for it, from 0 to 2**31 - 1."""
     return derived_seed(seed, *scope.encode()) % 2**31

@@ -17,6 +17,7 @@ from headway_api.consistency import (
     forecasts,
     metrics,
     own_loop,
+    populations,
     sources,
     splits,
     training,
@@ -39,6 +40,7 @@ CHECKS = (
     *metrics.CHECKS,
     *comparisons.CHECKS,
     *tuning.CHECKS,
+    *populations.CHECKS,
 )
 """Each takes a TrainingJobSpec and yields what is contradictory in it."""
 OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES, *tuning.OF_NAMES)

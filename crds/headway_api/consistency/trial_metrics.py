@@ -114,6 +114,16 @@ def scheduler_that_never_judges(spec: TrainingJobSpec, known: Known = OWN) -> It
     if tuning is None or tuning.scheduler.name == "none" or estimator_of(spec.model, known.models) is not None:
         return
     scheduler, most = tuning.scheduler, epochs_of(spec, tuning)[1]
+    if scheduler.name == "pbt":
+        if scheduler.interval_epochs >= most:
+            raise_it = "raise training.epochs"
+            lower = f"write at most {most - 1}, or {raise_it}" if most > 1 else raise_it
+            yield BrokenRule(
+                f"after {scheduler.interval_epochs} epochs, the first time that trials are compared, they have all"
+                f" their epochs, which are {most}, so none ever takes over: {lower}",
+                (*_HERE, "scheduler", "intervalEpochs"),
+            )
+        return
     if most == 1:
         yield BrokenRule(
             f"{scheduler.name} stops trials before their last epoch, and theirs is the first: raise training.epochs, or"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from headway_api import trials
+from headway_api.consistency import populations, tuning
 from headway_api.consistency.trial_values import MOST_COMBINATIONS
-from headway_api.consistency.tuning import CHECKS
 from headway_api.job import TrainingJob
 from headway_api.tuning import Parameter
 from headway_api.understand import understand
@@ -55,6 +55,18 @@ def of(path: str, values: Any, **tuning: Any) -> dict[str, Any]:
 def rates(**tuning: Any) -> dict[str, Any]:
     """Tuning of the learning rate."""
     return of(LR, RATES, **tuning)
+
+
+def pbt(path: str, values: Any, **tuning: Any) -> dict[str, Any]:
+    """A population with one field that changes."""
+    return of(path, values, **{"search": {"name": "random"}, "scheduler": {"name": "pbt"}, **tuning})
+
+
+CHANGED = (
+    "pbt changes values in the middle of a trial, which can be done with training.optimizer.lr,"
+    " training.optimizer.weightDecay, training.optimizer.momentum, training.clip.norm and model.options.dropout: take"
+    " the others out, or write another scheduler.name"
+)
 
 
 def several(*more: tuple[str, Any], **tuning: Any) -> dict[str, Any]:
@@ -309,6 +321,103 @@ MISTAKES = [
         "asha stops trials by their epochs, and gradientBoosting is fitted without any: write none",
         {"model": {"name": "gradientBoosting"}},
     ),
+    # a population
+    Mistake(
+        pbt(HIDDEN, {"choice": [[8], [16]]}),
+        "tuning.parameters.model.options.hidden",
+        CHANGED,
+    ),
+    Mistake(
+        {**pbt(LR, RATES), "search": {"name": "tpe"}},
+        "tuning.search",
+        "pbt begins with values that are drawn or listed, and changes them by itself: set search.name to random or"
+        " grid",
+    ),
+    Mistake(
+        pbt(LR, RATES, trials=1),
+        "tuning.trials",
+        "1 trial has none to take over from: write 2 or more, or another scheduler.name",
+    ),
+    Mistake(
+        pbt(LR, {"grid": [0.1]}, search={"name": "grid"}),
+        "tuning.parameters",
+        "1 trial has none to take over from: write 2 or more, or another scheduler.name",
+    ),
+    Mistake(
+        pbt(LR, RATES, trials=2000),
+        "tuning.trials",
+        "2000 trials are more than a population may have, as the checkpoint of each is kept: write at most 1000",
+    ),
+    Mistake(
+        pbt(LR, RATES, scheduler={"name": "pbt", "intervalEpochs": 10}),
+        "tuning.scheduler.intervalEpochs",
+        "after 10 epochs, the first time that trials are compared, they have all their epochs, which are 10, so none"
+        " ever takes over: write at most 9, or raise training.epochs",
+    ),
+    Mistake(
+        pbt(LR, RATES, scheduler={"name": "pbt", "graceEpochs": 2}),
+        "tuning.scheduler.graceEpochs",
+        "graceEpochs is for median, asha, hyperband, and pbt stops no trial: write intervalEpochs",
+    ),
+    Mistake(
+        pbt(LR, RATES, scheduler={"name": "pbt", "reductionFactor": 2}),
+        "tuning.scheduler.reductionFactor",
+        "reductionFactor is for asha and hyperband: set name to one of them, or take it out",
+    ),
+    Mistake(
+        pbt(LR, RATES, scheduler={"name": "pbt", "quantile": 0.6}),
+        "tuning.scheduler.quantile",
+        "0.6 is above the greatest allowed value 0.5",
+    ),
+    Mistake(
+        rates(scheduler={"name": "asha", "quantile": 0.5}),
+        "tuning.scheduler.quantile",
+        "quantile is for pbt: set name to it, or take quantile out",
+    ),
+    Mistake(
+        rates(scheduler={"intervalEpochs": 5}),
+        "tuning.scheduler.intervalEpochs",
+        "intervalEpochs is for pbt: set name to it, or take intervalEpochs out",
+    ),
+    Mistake(
+        rates(scheduler={"resampleProbability": 0}),
+        "tuning.scheduler.resampleProbability",
+        "resampleProbability is for pbt: set name to it, or take resampleProbability out",
+    ),
+    Mistake(
+        pbt(DROPOUT, {"uniform": {"min": 0, "max": 0.5}}),
+        "tuning.parameters.model.options.dropout.uniform.min",
+        "0 is a model without this layer, and pbt gives one model's checkpoint to another: write values above 0",
+    ),
+    Mistake(
+        pbt(DROPOUT, {"choice": [0.1, 0.0]}),
+        "tuning.parameters.model.options.dropout.choice[1]",
+        "0 is a model without this layer, and pbt gives one model's checkpoint to another: write values above 0",
+    ),
+    Mistake(
+        pbt(LR, RATES),
+        "training.earlyStopping",
+        "earlyStopping ends a trial that no longer gets better, and with pbt it takes over from a better one: take"
+        " earlyStopping out, or write another tuning.scheduler.name",
+        {"training": {"earlyStopping": {}}},
+    ),
+    Mistake(
+        pbt(LR, RATES, stopWhen={"noImprovementTrials": 3}),
+        "tuning.stopWhen.noImprovementTrials",
+        "counts trials that end one after another, and those of pbt all end together: take it out, or write value",
+    ),
+    Mistake(
+        {
+            **pbt(LR, {"choice": [0.1, 0.2]}),
+            "parameters": {
+                LR: {"choice": [0.1, 0.2]},
+                "training.clip.norm": {"uniform": {"min": 1, "max": 2}, "when": {LR: [0.1]}},
+            },
+        },
+        "tuning.parameters.training.clip.norm.when",
+        "pbt changes all parameters together, so none may have conditions: take when out, or write another"
+        " scheduler.name",
+    ),
     # the metric
     Mistake(
         rates(metric="validation/acurracy"),
@@ -415,7 +524,11 @@ def test_a_wrong_section_is_told_in_one_sentence_where_it_is_to_be_corrected(mis
 def test_there_are_mistakes_of_all_kinds() -> None:
     assert len(MISTAKES) >= 40
     specs = [understand(TrainingJob, job(each.tuning, **each.spec)).spec for each in MISTAKES]
-    unused = [check.__name__ for check in CHECKS if not any(list(check(spec)) for spec in specs)]
+    unused = [
+        check.__name__
+        for check in (*tuning.CHECKS, *populations.CHECKS)
+        if not any(list(check(spec)) for spec in specs)
+    ]
     assert unused == []
 
 

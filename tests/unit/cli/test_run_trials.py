@@ -34,6 +34,8 @@ TRAINING = {"stage": "Training", "scope": "trial-5, trial-6 (4 of 12 done)", "pe
     ("file", "line"),
     [
         (told({"stage": "Preparing"}, running=1), "0 of 12 trials have ended (1 running)"),
+        (told({"stage": "Training"}, running=2, waiting=6), "0 of 12 trials have ended (2 running, 6 waiting)"),
+        (told({"stage": "Training"}, waiting=8), "0 of 12 trials have ended (8 waiting)"),
         (
             told(TRAINING, running=2, completed=1, stopped=2, failed=1, best=BEST),
             "4 of 12 trials have ended (2 running, 1 completed, 2 stopped, 1 failed)  best validation/accuracy 0.98 "

@@ -249,6 +249,25 @@ def test_trials_are_told_with_all_else_that_is_told_and_never_forgotten(tmp_path
     assert sink.files[-1].tuning is not None
 
 
+def test_what_a_child_that_has_waited_goes_on_from_is_no_step_of_an_attempt_before(tmp_path: Path) -> None:
+    run, sink = made(tmp_path)
+    run.reporter.tuning(TuningStatus(planned=2, running=1))
+    fresh, resumed = (run.child(f"trial-{number}", workers=1) for number in (1, 2))
+    for child in (fresh, resumed):
+        run.reporter.expect_one(child.scope, 40)
+    run.reporter.progress(at(10, 40), fresh.steps, fresh.scope)
+    run.reporter.progress(at(10, 40, resumed_from_step=4), resumed.steps, resumed.scope)
+    for child in (fresh, resumed):
+        run.reporter.waits(child.scope)
+    again = run.child("trial-1", workers=1)
+    run.reporter.expect_one(again.scope, 40)
+    run.reporter.progress(at(20, 40, resumed_from_step=10), again.steps, again.scope)
+    newest = sink.files[-1]
+    assert (newest.progress.step, newest.progress.percent) == (30, 37)
+    assert (newest.resumed_from_step, newest.steps_lost or 0) == (4, 0)
+    assert newest.progress.scope == "trial-1 (0 of 2 done)"
+
+
 def test_progress_of_children_only_ever_grows_and_names_them(tmp_path: Path) -> None:
     run, sink = made(tmp_path)
     children = [run.child(f"fold-{number}", workers=1) for number in (1, 2)]

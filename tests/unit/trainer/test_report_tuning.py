@@ -19,7 +19,7 @@ from headway_api.tuning import Tuning
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.publish import RESULT_NAMES, publish_result
 from headway_trainer.report.markdown import render
-from headway_trainer.report.model import RunResult, TrialResult, TuningResult, result_schema
+from headway_trainer.report.model import RunResult, ScheduledValues, TrialResult, TuningResult, result_schema
 from headway_trainer.report.trial_records import read_trials, trial_records, write_trials
 from headway_trainer.report.trials import best_first, bounded, improvements, tuning_result
 from headway_trainer.report.tuning import tuning_section, value_told
@@ -81,6 +81,36 @@ def run(result: TuningResult | None) -> RunResult:
 
 def page(result: TuningResult | None) -> str:
     return render(run(result), loss=False, confusion=False)
+
+
+# Of a population.
+
+
+def changes(count: int) -> list[ScheduledValues]:
+    return [
+        ScheduledValues(
+            first=3 * number - 2, last=3 * number - (number % 2), trial=number, parameters={LR: 0.1 * number}
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def test_the_page_tells_what_the_best_trials_model_was_trained_with_where_its_values_changed() -> None:
+    told = page(searched(SOME, takeovers=7, schedule=changes(3)))
+    assert "| checkpoints taken over | 7 |" in told
+    assert "### What the best trial's model was trained with" in told
+    assert "| 1-2 | 1 | 0.1 |\n| 4-6 | 2 | 0.2 |\n| 7-8 | 3 | 0.3 |\n" in told
+    plain = page(searched(SOME))
+    assert "taken over" not in plain
+    assert "was trained with" not in plain
+
+
+def test_of_many_changes_the_newest_are_told() -> None:
+    result = searched(SOME, takeovers=900, schedule=changes(500))
+    assert [one.trial for one in result.schedule] == list(range(301, 501))
+    told = page(result)
+    assert "`result.json` has 180 more changes before them." in told
+    assert told.count("\n| 14") + told.count("\n| 15") >= 20
 
 
 # For programs.

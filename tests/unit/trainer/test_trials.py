@@ -17,9 +17,10 @@ from headway_trainer.estimators.base import Place
 from headway_trainer.estimators.rows import RowsOfTrials
 from headway_trainer.ray import kv_link, train_stage
 from headway_trainer.ray.kv_link import DriverLink, WorkerLink
+from headway_trainer.report.model import EpochRecord
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import FOLDER, Checkpoints
-from headway_trainer.training.checkpoints.take_over import take_over
+from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
 from headway_trainer.training.link import Answer, Compared, Question, Request, Silence
 from headway_trainer.training.process_group import Alone
 from training_runs import Driver, Ticks, data_info, finish, make_job, run_until, same, training
@@ -90,6 +91,49 @@ def test_a_stop_is_not_kept_waiting_by_a_question(store: Store) -> None:
     again = Driver()
     finish(make_job(store, training(epochs=3), attempt=2, link=again, compared_at=frozenset({1, 2})))
     assert [one.epoch for one in again.questions] == [1, 2]
+
+
+def test_a_trial_that_ends_for_now_after_an_epoch_goes_on_to_the_weights_of_one_that_did_not(store: Store) -> None:
+    spec = training(epochs=5, schedule={"name": "cosine"})
+    whole, undisturbed = finish(make_job(store.child("whole"), spec))
+    link = Driver()
+    for until in (2, 4, 6):
+        end, weights = finish(make_job(store, spec, link=link, until=until, compared_at=frozenset({1, 2, 3, 4})))
+        assert (end.finished, end.epochs_run) == (True, min(until, 5))
+        assert [_judged(one) for one in end.history] == [_judged(one) for one in whole.history[:until]]
+    assert same(weights, undisturbed)
+    assert [one.epoch for one in link.questions] == [1, 3], "after its last epoch for now nothing depends on the answer"
+
+
+def _judged(record: EpochRecord) -> dict[str, Any]:
+    return record.model_dump(exclude={"seconds"})
+
+
+def test_a_trial_that_takes_over_goes_on_from_the_others_checkpoint_with_its_own_values(store: Store) -> None:
+    first, second = store.child("first"), store.child("second")
+    ends = [
+        finish(make_job(run, training(epochs=4, optimizer={"lr": lr}), until=2))
+        for run, lr in ((first, 0.05), (second, 0.0001))
+    ]
+    for _ in range(2):  # the second time, as after an interruption
+        go_on_from(Checkpoints(first, 2), 2, second, 2)
+    spec = training(epochs=4, optimizer={"lr": 0.02})
+    end, weights = finish(make_job(second, spec, attempt=2))
+    assert end.history[:2] == ends[0][0].history != ends[1][0].history
+    assert [one.learning_rate for one in end.history] == [0.05, 0.05, 0.02, 0.02]
+    _, as_if = finish(make_job(first, spec, attempt=2))
+    assert same(weights, as_if)
+    assert (end.epochs_run, end.resumed_from_step) == (4, ends[0][0].step)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_checkpoint_of_another_epoch_is_not_taken_over_and_what_is_there_stays(store: Store, epoch: int) -> None:
+    first, second = store.child("first"), store.child("second")
+    for run in (first, second):
+        finish(make_job(run, training(epochs=4), until=2))
+    with pytest.raises(StorageError, match=f"has no end of epoch {epoch} any more"):
+        go_on_from(Checkpoints(first, 2), epoch, second, 2)
+    assert Checkpoints(second, 2).newest().manifest is not None
 
 
 @pytest.mark.parametrize("stopped_at", [None, 6], ids=["completed", "stopped on its way"])

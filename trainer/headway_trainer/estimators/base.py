@@ -39,6 +39,8 @@ class Place:
     """The run whose rows a trial learns from; none where the rows are the run's own."""
     compared_at: frozenset[int] = frozenset()
     """The epochs, counted from 1, after which a trial asks whether it goes on."""
+    until: int | None = None
+    """The epoch, counted from 1, after which a trial ends for now; none if it has all its epochs."""
 
     @property
     def rows(self) -> Store:

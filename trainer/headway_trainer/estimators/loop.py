@@ -69,6 +69,7 @@ def loop_inputs(place: Place) -> LoopInputs:
         checkpoints=Checkpoints(place.store, run.attempt),
         link=place.link,
         compared_at=place.compared_at,
+        until=place.until,
         device=place.device,
         series=series_of(place),
         train_weights=train_weights(spec, info, train[1], weights, group),

@@ -29,7 +29,8 @@ from headway_trainer.training.process_group import current_group
 def train(config: dict[str, Any]) -> dict[str, Any] | None:
     """The built-in training function. Rank 0 returns a TrainEnd.
 
-    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`, `scope`, `rows_uri`, `compared_at`.
+    config: `run` and `info` as JSON, `secret_dir`, `code_dir`, `threads`, `scope`, `rows_uri`, `compared_at`,
+    `until`.
     """
     run = read_run_file(config["run"])
     info = DataInfo.model_validate_json(config["info"])
@@ -53,6 +54,7 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
                 scope=config["scope"],
                 rows_of=None if rows_uri is None else Store.open(rows_uri, config["secret_dir"]),
                 compared_at=frozenset(config["compared_at"]),
+                until=config["until"],
             )
         )
     except (UserError, StorageError):

@@ -79,6 +79,7 @@ class TrainingStage:
             "scope": self.scope,
             "rows_uri": self.rows_uri,
             "compared_at": [] if self.compared is None else sorted(self.compared.at),
+            "until": None if self.compared is None else self.compared.until,
         }
 
 

@@ -233,6 +233,19 @@ class TrialResult(StatusSection):
     """A sentence for people."""
 
 
+class ScheduledValues(StatusSection):
+    """Epochs that a model was trained for with the same values."""
+
+    first: int
+    """The first of the epochs, counted from 1."""
+    last: int
+    """The last of them."""
+    trial: int
+    """The trial that they were done in."""
+    parameters: dict[str, JsonValue]
+    """The values, by path."""
+
+
 class TuningResult(StatusSection):
     """The search for better parameters: the model is that of its best trial."""
 
@@ -245,7 +258,7 @@ class TuningResult(StatusSection):
     search: str
     """How parameters were chosen: `tpe` and so on."""
     scheduler: str = "none"
-    """What stopped trials early: `asha` and so on."""
+    """What stopped trials early, or changed their values: `asha` and so on."""
     ended: str
     """Why no further trial was begun, in words."""
     counts: dict[TrialState, int]
@@ -256,6 +269,11 @@ class TuningResult(StatusSection):
     """For how long trials ran, all together: of those side by side, each counts."""
     best: int | None = None
     """The number of the best trial; null where none has a value."""
+    takeovers: int = 0
+    """How often a trial of a population (`pbt`) went on from another one's checkpoint."""
+    schedule: list[ScheduledValues] = Field(default_factory=list)
+    """Of a population: what the best trial's model was trained with, epoch by epoch, before it took over in another
+    trial; of many changes the newest 200. Empty where its values never changed."""
     importances: dict[str, float] = Field(default_factory=dict)
     """Of what single parameters explain of the differences between the trials' ranks, the share of each (fANOVA: Hutter
     et al., 2014), the greatest first; none for a conditional parameter, or where there are too few trials to tell."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from headway_api.base import StatusSection
 from headway_trainer.errors import UserError
-from headway_trainer.report.model import TrialResult
+from headway_trainer.report.model import ScheduledValues, TrialResult
 from headway_trainer.storage import Store
-from headway_trainer.tuning.events import Asked, Ended, Event, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Reported
 
 TRIALS_FILE = "trials.jsonl"
 
@@ -30,11 +30,25 @@ class TrialReport(StatusSection):
     """When: in seconds since the first trial began, without the time between attempts."""
 
 
+class TrialValues(StatusSection):
+    """What a trial of a population (`pbt`) was trained with from an epoch on."""
+
+    after_epoch: int
+    """The epochs that were finished then."""
+    source: int | None
+    """The trial whose checkpoint it went on from; null where it began."""
+    parameters: dict[str, JsonValue]
+    """Its values, by path."""
+
+
 class TrialRecord(TrialResult):
     """A line of trials.jsonl."""
 
     reports: list[TrialReport] = Field(default_factory=list)
     """By epoch; none where no scheduler judged it."""
+    lineage: list[TrialValues] = Field(default_factory=list)
+    """Of a population, what it began with and each time that it took over from another trial, in order; empty for a
+    trial whose values never changed."""
     began: float = 0.0
     """When it began: in seconds since the first trial began, without the time between attempts."""
     ended: float | None = None
@@ -63,10 +77,36 @@ def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
                 reports = [*before.reports, TrialReport(order=order, **told)]
                 fields = {"reports": reports, "epochs": event.epoch, "value": event.value}
                 trials[number] = before.model_copy(update=fields)
+            case Generation(epoch=epoch, moves=moves):
+                for move in moves:
+                    trials[move.trial] = _moved(trials[move.trial], epoch, move)
             case Ended(trial=number):
                 told = event.model_dump(include=set(TrialResult.model_fields))
                 trials[number] = trials[number].model_copy(update=told | {"ended": event.at})
     return [trials[number] for number in sorted(trials)]
+
+
+def _moved(trial: TrialRecord, epoch: int, move: Move) -> TrialRecord:
+    before = trial.lineage or [TrialValues(after_epoch=0, source=None, parameters=trial.parameters)]
+    now = TrialValues(after_epoch=epoch, source=move.source, parameters=move.parameters)
+    return trial.model_copy(update={"parameters": move.parameters, "lineage": [*before, now]})
+
+
+def schedule_of(records: Sequence[TrialRecord], number: int) -> list[ScheduledValues]:
+    """What the model of a trial was trained with, from its first epoch on: before it took over, its source's values.
+
+    number: of the trial. Pure; empty for a trial that took over from none, nor did any that it comes from.
+    """
+    trials = {one.number: one for one in records}
+    last, found = trials[number].epochs, list[ScheduledValues]()
+    while True:
+        one = trials[number]
+        values = next((each for each in reversed(one.lineage) if each.after_epoch < last), None)
+        first, parameters = (0, one.parameters) if values is None else (values.after_epoch, values.parameters)
+        found.append(ScheduledValues(first=first + 1, last=last, trial=number, parameters=parameters))
+        if values is None or values.source is None:
+            return found[::-1] if len(found) > 1 else []
+        number, last = values.source, first
 
 
 def write_trials(store: Store, records: Sequence[TrialRecord]) -> None:

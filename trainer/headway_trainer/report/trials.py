@@ -8,7 +8,7 @@ from typing import TypeVar, get_args
 
 from headway_api.metrics import Better
 from headway_api.tuning import Parameter, Tuning
-from headway_trainer.report.model import ParameterForm, TrialResult, TuningResult
+from headway_trainer.report.model import ParameterForm, ScheduledValues, TrialResult, TuningResult
 from headway_trainer.tuning.events import TrialState
 
 Trial = TypeVar("Trial", bound=TrialResult)
@@ -19,6 +19,8 @@ MOST_BYTES = 4 << 20
 _STATES: tuple[TrialState, ...] = get_args(TrialState)
 _FORMS: tuple[ParameterForm, ...] = get_args(ParameterForm)
 _MOST_IMPROVEMENTS = 500
+_MOST_CHANGES = 200
+"""Changes of values that a result tells of the best trial."""
 _MOST_FAILED = 50
 _MOST_MESSAGE = 500
 """Characters of a sentence that a result holds."""
@@ -32,11 +34,14 @@ def tuning_result(
     best: int | None,
     ended: str,
     importances: Mapping[str, float] | None = None,
+    takeovers: int = 0,
+    schedule: Sequence[ScheduledValues] = (),
 ) -> TuningResult:
     """What the result says of a search.
 
     metric: as `part/name`. trials: all of them. best: the number of the best one. ended: why no further trial was
-    begun. importances: by parameter, from 0 to 1.
+    begun. importances: by parameter, from 0 to 1. takeovers and schedule: of a population, how often a trial took over
+    from another, and what the best one's model was trained with.
     """
     better = tuning.better(metric)
     ordered = sorted(trials, key=lambda one: one.number)
@@ -52,6 +57,8 @@ def tuning_result(
         epochs=sum(one.epochs for one in ordered),
         seconds=round(sum(one.seconds for one in ordered), 3),
         best=best,
+        takeovers=takeovers,
+        schedule=list(schedule)[-_MOST_CHANGES:],
         importances=dict(sorted((importances or {}).items(), key=lambda one: -one[1])),
         trials=bounded([_cut(one) for one in ordered], better, best),
     )

@@ -35,7 +35,7 @@ def tuning_section(result: TuningResult | None, plots: Sequence[tuple[str, str]]
     if result is None:
         return ""
     images = "".join(f"\n![{title}]({path})\n" for title, path in plots)
-    told = [_summary(result), images, _best(result), _trials(result), _failed(result)]
+    told = [_summary(result), images, _best(result), _schedule(result), _trials(result), _failed(result)]
     return "## Tuning\n\n" + "".join(told)
 
 
@@ -77,6 +77,7 @@ def _summary(result: TuningResult) -> str:
         ("scheduler", result.scheduler),
         *([("epochs of all trials", counted(result.epochs))] if result.epochs else []),
         ("seconds of all trials", f"{result.seconds:,.1f}"),
+        *([("checkpoints taken over", counted(result.takeovers))] if result.takeovers else []),
         ("the search ended, as", result.ended),
     ]
     return table(("", ""), rows)
@@ -92,6 +93,27 @@ def _best(result: TuningResult) -> str:
     if not result.importances:
         return title + table(("parameter", "best value"), [row[:2] for row in rows])
     return f"{title}{table(('parameter', 'best value', 'importance'), rows)}\n{_IMPORTANCE}\n"
+
+
+def _schedule(result: TuningResult) -> str:
+    if not result.schedule:
+        return ""
+    names = [name for name in parameter_names(result) if name in result.schedule[-1].parameters][:_MOST_COLUMNS]
+    rows = [
+        (
+            str(one.first) if one.first == one.last else f"{one.first}-{one.last}",
+            str(one.trial),
+            *(value_told(one.parameters[name]) if name in one.parameters else "" for name in names),
+        )
+        for one in result.schedule[-_MOST_ROWS:]
+    ]
+    more = len(result.schedule) - len(rows)
+    left = f"\n`result.json` has {_more(more, 'change')} before them.\n" if more > 0 else ""
+    return (
+        "\n### What the best trial's model was trained with\n\n"
+        "It took over checkpoints of other trials; the values above are its last ones.\n\n"
+        f"{table(('epochs', 'trial', *names), rows)}{left}"
+    )
 
 
 def _trials(result: TuningResult) -> str:

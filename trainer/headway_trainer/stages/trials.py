@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -27,9 +27,9 @@ from headway_trainer.report.trial_records import TrialRecord, trial_records
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.store import Checkpoints
-from headway_trainer.training.checkpoints.take_over import take_over
+from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
 from headway_trainer.training.link import Compared, Question, TrainEnd
-from headway_trainer.tuning.events import Ended
+from headway_trainer.tuning.events import Ended, Generation
 from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
 from headway_trainer.tuning.space import Space
@@ -86,6 +86,8 @@ class Trials:
         self._changed = threading.Condition()
         self._running: dict[str, tuple[int, Run]] = {}
         """The trials that have begun in this attempt and have not ended, by their scopes."""
+        self._seconds: defaultdict[int, float] = defaultdict(float)
+        """For how long each trial has been trained in this attempt."""
         self._broken = False
         self._counts = Counter(one.state for one in self._study.trials.values())
 
@@ -105,6 +107,7 @@ class Trials:
             )
             if self._run.stop.is_set():
                 raise Interrupted("stopped between two trials")
+            self._end_waiting()
         except Interrupted as error:
             ended = len(study.trials) - len(study.running)
             told = f"stopped when {ended} of {study.planned} trials had ended; the next attempt goes on with the others"
@@ -123,15 +126,24 @@ class Trials:
         return trial_records(self._log.read())
 
     def importances(self) -> dict[str, float]:
-        """How much each parameter matters, from 0 to 1."""
+        """How much each parameter matters, from 0 to 1; nothing where trials have changed theirs on their way."""
+        if self._study.until is not None:
+            return {}
         return importances(Space(self._tuning.parameters), self._study.trials.values())
 
     def _trials(self) -> Iterator[Run]:
-        """Those that an attempt before has left running, and then new ones as long as there are some."""
-        for trial in self._study.running:
-            yield from self._begun(trial.number)
-        while (number := self._next()) is not None:
-            yield from self._begun(number)
+        """Those that an attempt before has left running, and then new ones as long as there are some; of a population
+        all of them, generation by generation."""
+        while True:
+            for trial in self._study.running:
+                if not self._study.waits(trial.number) and not (self._study.until and self._is_ended()):
+                    yield from self._begun(trial.number)
+            while (number := self._next()) is not None:
+                yield from self._begun(number)
+            generation = self._next_generation()
+            if generation is None:
+                return
+            self._evolve(generation)
 
     def _next(self) -> int | None:
         with self._changed:
@@ -150,6 +162,33 @@ class Trials:
     def _is_over(self) -> bool:
         return self._broken or self._run.stop.is_set() or self._study.over is not None
 
+    def _is_ended(self) -> bool:
+        """Whether none of the trials that run is to be trained further."""
+        return self._broken or self._run.stop.is_set() or self._study.broken is not None or self._study.stop_running
+
+    def _next_generation(self) -> Generation | None:
+        """What follows the running generation of a population, once all have come to its end; none after the last."""
+        with self._changed:
+            while self._study.until is not None and self._study.running and not self._is_ended():
+                if (found := self._study.generation()) is not None:
+                    return found
+                self._changed.wait(1.0)
+        return None
+
+    def _evolve(self, generation: Generation) -> None:
+        """Let trials take over from others. Nothing of the population is trained meanwhile."""
+        attempt = self._run.file.attempt
+        for move in generation.moves:
+            self._run.fence()
+            source = Checkpoints(self._run.store.child(CHILDREN, _scope(move.source)), attempt)
+            go_on_from(source, generation.epoch, self._run.store.child(CHILDREN, _scope(move.trial)), attempt)
+        with self._changed:
+            self._study.evolve(generation)
+            self._log.append(generation)
+            self._tell()
+        told = ", ".join(f"{_scope(move.trial)} from {_scope(move.source)}" for move in generation.moves)
+        log.info("after epoch %d these take over: %s", generation.epoch, told or "none")
+
     def _begun(self, number: int) -> Iterator[Run]:
         """The child of a trial; none where its values go together in no spec, and the trial has failed."""
         parameters = self._study.trials[number].parameters
@@ -162,9 +201,12 @@ class Trials:
             return
         child = self._run.child(_scope(number), workers=self._tuning.workers_per_trial, spec=spec)
         self._run.reporter.expect_one(child.scope, self._steps(parameters))
-        child.compared = Compared(self._study.judged_at(number), partial(self._goes_on, number))
+        at, until = self._study.judged_at(number), self._study.until
+        child.compared = Compared(at, partial(self._goes_on, number), until)
         with self._changed:
             self._running[child.scope] = number, child
+            if until is not None:
+                self._tell()
         yield child
 
     def _goes_on(self, number: int, question: Question) -> bool:
@@ -178,38 +220,58 @@ class Trials:
             return told.goes_on
 
     def _work(self, child: Run) -> None:
-        """Train one, and log how it ended."""
+        """Train one, and log how it ended, or how far it came of a generation."""
+        number, waits = self._running[child.scope][0], False
         try:
-            self._end(child, self._trained(child))
+            came_to = self._trained(number, child)
+            child.fence()
+            if waits := isinstance(came_to, Question):
+                self._goes_on(number, came_to)
+            else:
+                self._log_end(came_to)
         except BaseException:
             self._broken = True
             raise
         finally:
             with self._changed:
                 self._running.pop(child.scope, None)
-                self._run.reporter.ended(child.scope)
+                if waits:
+                    self._run.reporter.waits(child.scope)
+                    self._tell()
+                else:
+                    self._run.reporter.ended(child.scope)
                 self._changed.notify_all()
 
-    def _trained(self, child: Run) -> Ended:
-        number, began = self._running[child.scope][0], time.monotonic()
+    def _trained(self, number: int, child: Run) -> Ended | Question:
+        """How a trial ended; or its value where it waits for the others of its generation."""
+        began = time.monotonic()
         ended = Ended(trial=number, state="failed")
         try:
             from headway_trainer.ray.train_stage import train
 
-            ended = _of_end(number, metric_of(self._run.spec), child.on_workers(lambda stage: train(stage, self._info)))
+            end = child.on_workers(lambda stage: train(stage, self._info))
+            if _waits(end, child):
+                return Question(epoch=end.epochs_run, value=_newest(end, metric_of(self._run.spec)))
+            ended = _of_end(number, metric_of(self._run.spec), end)
         except (UserError, OutOfMemory) as error:
             ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
         except Interrupted:
             if self._run.stop.is_set() or not self._study.stop_running:
                 raise
-            ended = _of_checkpoint(number, child)
+            ended = self._of_checkpoint(number)
         finally:
+            self._seconds[number] += time.monotonic() - began
             child.steps.close()
-        return ended.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
+        return ended.model_copy(update={"seconds": round(self._seconds[number], 3)})
 
-    def _end(self, child: Run, ended: Ended) -> None:
-        child.fence()
-        self._log_end(ended)
+    def _end_waiting(self) -> None:
+        """End the trials of a population that wait, where the search is over."""
+        for trial in self._study.running if self._study.stop_running else ():
+            self._run.fence()
+            self._run.reporter.expect_one(_scope(trial.number), self._steps(trial.parameters))
+            self._run.reporter.ended(_scope(trial.number))
+            ended = self._of_checkpoint(trial.number)
+            self._log_end(ended.model_copy(update={"seconds": round(self._seconds[trial.number], 3)}))
 
     def _log_end(self, ended: Ended) -> None:
         """Log how a trial ended, and keep the best one's model alone. Raises UserError where trials fail for good."""
@@ -228,7 +290,8 @@ class Trials:
             raise UserError(broken)
 
     def _tell(self) -> None:
-        self._run.reporter.tuning(status_of(self._study, metric_of(self._run.spec), self._counts))
+        trained = [number for number, _ in list(self._running.values())]
+        self._run.reporter.tuning(status_of(self._study, metric_of(self._run.spec), self._counts, trained))
 
     def _tell_of_before(self) -> None:
         """Tell what attempts before have done: their steps count in this one, too."""
@@ -246,6 +309,14 @@ class Trials:
         if not isinstance(epochs, int) or not isinstance(rows, int):
             return 0
         return epochs * math.ceil(self._info.rows["train"] / max(1, rows))
+
+    def _of_checkpoint(self, number: int) -> Ended:
+        """How a trial ended that was stopped on its way, as its last checkpoint tells of it."""
+        metric = metric_of(self._run.spec)
+        checkpoints = Checkpoints(self._run.store.child(CHILDREN, _scope(number)), self._run.file.attempt)
+        saved = checkpoints.by_merit(metric, self._tuning.better(metric))
+        value = saved[0].candidate.metrics.get(metric) if saved else None
+        return Ended(trial=number, state="stopped", value=value, epochs=max((one.epoch for one in saved), default=0))
 
     def _keep_to_limits(self) -> None:
         """Stop the trials that run where the search is over."""
@@ -277,12 +348,18 @@ def _of_end(number: int, metric: str, end: TrainEnd) -> Ended:
     return Ended(trial=number, state="stopped" if end.pruned else "completed", value=value, epochs=epochs)
 
 
-def _of_checkpoint(number: int, child: Run) -> Ended:
-    """How a trial ended that was stopped on its way, as its last checkpoint tells of it."""
-    checkpoint = (child.spec.training or Training()).checkpoint
-    saved = Checkpoints(child.store, child.file.attempt).by_merit(checkpoint.metric, checkpoint.better)
-    value = saved[0].candidate.metrics.get(checkpoint.metric) if saved else None
-    return Ended(trial=number, state="stopped", value=value, epochs=max((one.epoch for one in saved), default=0))
+def _waits(end: TrainEnd, child: Run) -> bool:
+    """Whether a trial has come to the end of its generation, and not to its own."""
+    until = child.compared.until if child.compared is not None else None
+    epochs = (child.spec.training or Training()).epochs
+    return until is not None and until <= end.epochs_run < epochs and not end.pruned
+
+
+def _newest(end: TrainEnd, metric: str) -> float | None:
+    """The metric after the last epoch; none where it was no finite number."""
+    part, _, name = metric.partition("/")
+    last = end.history[-1]
+    return (last.train if part == "train" else last.validation).get(name)
 
 
 def _told(event: Ended) -> str:

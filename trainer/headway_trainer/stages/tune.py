@@ -11,7 +11,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.process_resources import processes_can_stay
 from headway_trainer.report.model import TuningResult
-from headway_trainer.report.trial_records import write_trials
+from headway_trainer.report.trial_records import schedule_of, write_trials
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.run import Run
 from headway_trainer.stages.prepare import Prepare
@@ -48,7 +48,14 @@ class Tune:
                 records, shares = search.records(), search.importances()
             results = [one.result() for one in records]
             result = tuning_result(
-                spec, metric_of(run.spec), results, best=best.number, ended=search.ended, importances=shares
+                spec,
+                metric_of(run.spec),
+                results,
+                best=best.number,
+                ended=search.ended,
+                importances=shares,
+                takeovers=sum(len(one.lineage[1:]) for one in records),
+                schedule=schedule_of(records, best.number),
             )
             run.fence()
             write_trials(run.store, records)

@@ -53,6 +53,8 @@ class Compared:
     """The epochs, counted from 1, after which it asks whether it goes on."""
     goes_on: Callable[[Question], bool]
     """The driver's answer."""
+    until: int | None = None
+    """The epoch, counted from 1, after which it takes a checkpoint and ends for now; none if it has all its epochs."""
 
 
 class TrainProgress(StatusSection):

@@ -113,7 +113,9 @@ class Loop:
         )
 
     def _over(self) -> bool:
-        return self.state.early_stopped or self.state.pruned or self.state.epoch >= self.inputs.spec.epochs
+        state, until = self.state, self.inputs.until
+        epochs = self.inputs.spec.epochs if until is None else min(until, self.inputs.spec.epochs)
+        return state.early_stopped or state.pruned or state.epoch >= epochs
 
     def _train_epoch(self) -> Request:
         """Go on with the running pass, to its end or to where the driver asks to stop; what it asked for last."""

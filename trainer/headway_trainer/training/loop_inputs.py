@@ -42,6 +42,8 @@ class LoopInputs:
     """Of a forecast, the rows that windows are made of (`data.shards.read_series`)."""
     compared_at: frozenset[int] = frozenset()
     """The epochs, counted from 1, after which a trial asks whether it goes on."""
+    until: int | None = None
+    """The epoch, counted from 1, after which a trial ends for now, with a checkpoint to go on from."""
     validation_weights: torch.Tensor | None = None
     """Of the rows of validation, on the same scale."""
 

@@ -59,4 +59,28 @@ class Ended(StatusSection):
     """As of Asked; the study sets it."""
 
 
-Event = Annotated[Asked | Reported | Ended, Field(discriminator="do")]
+class Move(StatusSection):
+    """A trial goes on from another one's checkpoint, with other parameters."""
+
+    trial: int
+    """The trial that goes on."""
+    source: int
+    """The trial whose checkpoint it goes on from."""
+    parameters: dict[str, JsonValue]
+    """Its own, from here on; by path."""
+
+
+class Generation(StatusSection):
+    """All trials of a population have come to the same epoch, and some have taken over from others."""
+
+    do: Literal["generation"] = "generation"
+    epoch: int
+    """Counted from 1."""
+    moves: list[Move]
+    """By the trial that goes on. Those checkpoints were copied before this was logged: to copy them again does no harm,
+    and a copy that was promised and not made could not be told from one that was."""
+    at: float = 0.0
+    """As of Asked; the study sets it."""
+
+
+Event = Annotated[Asked | Reported | Ended | Generation, Field(discriminator="do")]

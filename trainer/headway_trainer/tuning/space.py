@@ -41,7 +41,7 @@ class Numbers:
         """The number at a place from 0 to 1; each whole number has as much room as any other."""
         low, high = self._edges
         value = low * (1 - place) + high * place
-        return self._nearest(math.exp(value) if self.log else value)
+        return self.nearest(math.exp(value) if self.log else value)
 
     def place(self, value: float) -> float:
         """Where a number lies, from 0 to 1."""
@@ -58,8 +58,8 @@ class Numbers:
         low, high = self.low - margin, self.high + margin
         return (math.log(low), math.log(high)) if self.log else (low, high)
 
-    def _nearest(self, value: float) -> float:
-        """The number in these bounds that is nearest: a logarithm and back may leave them by a rounding error."""
+    def nearest(self, value: float) -> float:
+        """The number of these that is nearest: a logarithm and back may leave their bounds by a rounding error."""
         if not self.whole:
             return min(max(float(value), self.low), self.high)
         low = int(self.low)

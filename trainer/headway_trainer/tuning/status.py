@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 
 from headway_api.status import MAX_RUNNING_TRIALS, BestTrial, RunningTrial, TuningStatus
 from headway_trainer.tuning.events import TrialState
@@ -11,25 +12,32 @@ from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Trial
 
 
-def status_of(study: Study, metric: str, counts: Counter[TrialState]) -> TuningStatus:
-    """The study in few words. metric: as `part/name`. counts: its trials by state."""
+def status_of(study: Study, metric: str, counts: Counter[TrialState], trained: Collection[int] = ()) -> TuningStatus:
+    """The study in few words.
+
+    metric: as `part/name`. counts: its trials by state. trained: of a population, the numbers of those that are trained
+    now; of others all that run are.
+    """
+    running = [one for one in study.running if study.until is None or one.number in trained]
     return TuningStatus(
         metric=metric,
         planned=study.planned,
-        running=counts["running"],
+        running=counts["running"] if study.until is None else len(running),
+        waiting=0 if study.until is None else counts["running"] - len(running),
         completed=counts["completed"],
         stopped=counts["stopped"],
         failed=counts["failed"],
-        best=_best(study.best),
-        running_trials=[_running(one) for one in study.running[-MAX_RUNNING_TRIALS:]],
+        best=_best(study.leader),
+        running_trials=[_running(one) for one in running[-MAX_RUNNING_TRIALS:]],
     )
 
 
-def _best(trial: Trial | None) -> BestTrial | None:
-    if trial is None or trial.value is None:
+def _best(leader: tuple[Trial, float] | None) -> BestTrial | None:
+    if leader is None:
         return None
+    trial, value = leader
     parameters = {path: json.dumps(value, ensure_ascii=False) for path, value in trial.parameters.items()}
-    return BestTrial(trial=trial.number, value=_number(trial.value), parameters=parameters)
+    return BestTrial(trial=trial.number, value=_number(value), parameters=parameters)
 
 
 def _running(trial: Trial) -> RunningTrial:

@@ -15,9 +15,11 @@ from types import MappingProxyType
 from headway_api import trials
 from headway_api.tuning import MAX_TRIALS, Tuning
 from headway_trainer.errors import UserError
-from headway_trainer.tuning.events import Asked, Ended, Event, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Reported
 from headway_trainer.tuning.limits import Limits
+from headway_trainer.tuning.population import Population
 from headway_trainer.tuning.schedulers import scheduler
+from headway_trainer.tuning.schedulers.pbt import Pbt
 from headway_trainer.tuning.search import searcher
 from headway_trainer.tuning.space import Choices, Space
 from headway_trainer.tuning.trial import Trial
@@ -44,6 +46,9 @@ class Study:
         self._space = Space(tuning.parameters)
         self._searcher = searcher(tuning, self._space, seed)
         self._scheduler = scheduler(tuning.scheduler, _longest(self._space, epochs))
+        self._population: Population | None = None
+        if tuning.scheduler.name == "pbt":
+            self._population = Population(Pbt(tuning.scheduler, self._space, seed), self._space, epochs)
         self._limits = Limits(tuning, metric)
         self._trials: dict[int, Trial] = {}
         self._running: dict[int, Trial] = {}
@@ -79,7 +84,8 @@ class Study:
 
     def ask(self) -> Asked | None:
         """Begin the next trial; none where none may begin now, or at all (`over`)."""
-        most = self._tuning.max_concurrent
+        # Of a population all run, and wait for each other: how many are trained at once is not the study's to say.
+        most = self._tuning.max_concurrent if self._population is None else None
         if self.over is not None or (most is not None and len(self._running) >= most):
             return None
         if not self._trials:
@@ -98,6 +104,31 @@ class Study:
         if self._limits.each_epoch:
             return frozenset(range(1, epochs))
         return self._scheduler.judged_at(trial, epochs)
+
+    @property
+    def until(self) -> int | None:
+        """The epoch, counted from 1, after which trials wait for each other; none where they do not."""
+        return None if self._population is None else self._population.until
+
+    def waits(self, trial: int) -> bool:
+        """Whether a running trial is not to be trained before the others have come as far."""
+        return self._population is not None and self._population.has_come(self._its(trial))
+
+    def generation(self) -> Generation | None:
+        """What follows this generation of a population, to be taken in by `evolve` once its checkpoints are copied.
+
+        None while some have yet to come to its end, where it is the last one, and where there is no population.
+        """
+        if self._population is None or (len(self._trials) < self.planned and self.over is None):
+            return None
+        found = self._population.next(self._running, self._sign)
+        return None if found is None else found.model_copy(update={"at": self.elapsed})
+
+    def evolve(self, generation: Generation) -> None:
+        """Begin the next generation. Raises ValueError for one that does not follow this one."""
+        if self._population is None:
+            raise ValueError("trials take over from others, and scheduler.name is not pbt")
+        self._population.take(generation, self._running)
 
     def report(self, trial: int, epoch: int, value: float | None) -> Reported:
         """Take in the metric's value after an epoch that a running trial has finished.
@@ -133,6 +164,16 @@ class Study:
     def best(self) -> Trial | None:
         """The trial with the best value of those that have ended; of equal ones the earliest."""
         return self._best
+
+    @property
+    def leader(self) -> tuple[Trial, float] | None:
+        """The best trial so far, and its value: of a population, what those that run have reported counts, too."""
+        there = self._trials.values() if self._population is not None else [self._best] if self._best else []
+        told = [(self._sign * value, one.number) for one in there if (value := one.reached(self._sign)) is not None]
+        if not told:
+            return None
+        loss, number = min(told)
+        return self._trials[number], self._sign * loss
 
     @property
     def elapsed(self) -> float:
@@ -177,6 +218,8 @@ class Study:
                     trial.told_to_stop = trial.told_to_stop or (None if event.goes_on else event.epoch)
             case Ended():
                 self._end(event)
+            case Generation():
+                self.evolve(event)
         self._elapsed = max(self._elapsed, event.at)
         self._since = self._clock()
 
@@ -198,7 +241,8 @@ class Study:
         self._limits.value_seen(trial.number, value)
         trial.epochs = max(trial.epochs, epoch)
         goes_on = self._scheduler.judge(trial.number, epoch, math.inf if value is None else self._sign * value)
-        return goes_on and value is not None
+        # Of a population, it takes over from another one.
+        return goes_on and (value is not None or self._population is not None)
 
     def _end(self, event: Ended) -> None:
         trial = self._its(event.trial)

@@ -27,7 +27,8 @@ class Trial:
     epochs: int = 0
     """Epochs that it has finished: while it runs, the last one that it has reported."""
     reports: dict[int, float | None] = field(default_factory=dict)
-    """The metric's value by the epoch after which it was reported; none where it was no finite number."""
+    """The metric's value by the epoch after which it was reported; none where it was no finite number. A trial that has
+    taken over from another one has that one's."""
     told_to_stop: int | None = None
     """The epoch after which it was told to stop."""
     seconds: float = 0.0
@@ -36,3 +37,12 @@ class Trial:
     """Why it failed."""
     message: str | None = None
     """The same, as a sentence."""
+
+    def reached(self, sign: float) -> float | None:
+        """The best value so far: while it runs, of those that it has reported; none where it has none.
+
+        sign: 1 where less is better, else -1.
+        """
+        if self.state != "running":
+            return self.value
+        return min((one for one in self.reports.values() if one is not None), key=lambda one: sign * one, default=None)

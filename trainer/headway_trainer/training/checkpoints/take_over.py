@@ -1,5 +1,6 @@
-"""The best checkpoint of a trial, taken over into the folder of the run that it was tried for: as one that has nothing
-left to train, so that the run judges its model, exports it, and publishes it."""
+"""The checkpoint of a trial, taken over into another folder: the best one into the run's that it was tried for, as one
+that has nothing left to train, so that the run judges its model, exports it, and publishes it; the newest one into that
+of another trial, which goes on from it."""
 
 from __future__ import annotations
 
@@ -18,21 +19,38 @@ def take_over(trial: Checkpoints, run: Store, attempt: int, metric: str, mode: M
     """
     for manifest in trial.by_merit(metric, mode):
         try:
-            return _copied(trial, manifest, run, attempt)
+            return _copied(trial, manifest, run, attempt, over=True)
         except (Damaged, NotFound):
             continue
     raise StorageError("no checkpoint of the best trial can be read any more: nothing is left to make the model from")
 
 
-def _copied(trial: Checkpoints, manifest: Manifest, run: Store, attempt: int) -> CheckpointStatus:
-    own = Checkpoints(run, attempt)
-    folder = run.child(FOLDER, folder_name(manifest.step, attempt))
+def go_on_from(source: Checkpoints, epoch: int, trial: Store, attempt: int) -> CheckpointStatus:
+    """Let a trial go on from where another one is: what it had itself is deleted.
+
+    epoch: the finished epochs of source, whose newest checkpoint is of their end. trial: its folder. To be called again
+    where it was interrupted. Raises StorageError, also where that checkpoint cannot be read any more.
+    """
+    found = source.newest()
+    manifest = found.manifest
+    if manifest is None or (manifest.epoch, manifest.batch) != (epoch, 0):
+        why = f" ({' '.join(found.notes)})" if found.notes else ""
+        raise StorageError(f"the checkpoint that a trial is to take over has no end of epoch {epoch} any more{why}")
+    own = Checkpoints(trial, attempt)
+    own.claim()
+    own.clear_after(None)
+    return _copied(source, manifest, trial, attempt, over=False)
+
+
+def _copied(trial: Checkpoints, manifest: Manifest, to: Store, attempt: int, *, over: bool) -> CheckpointStatus:
+    own = Checkpoints(to, attempt)
+    folder = to.child(FOLDER, folder_name(manifest.step, attempt))
     files = []
     for file in manifest.files:
-        if file.name == STATE_FILE:
+        if over and file.name == STATE_FILE:
             state = SharedState.model_validate_json(trial.read(manifest, file.name))
-            over = state.model_copy(update={"pruned": True, "unanswered": False})
-            files.append(folder.write_described(file.name, over.model_dump_json().encode()))
+            ended = state.model_copy(update={"pruned": True, "unanswered": False})
+            files.append(folder.write_described(file.name, ended.model_dump_json().encode()))
         else:
             files.append(trial.copy(manifest, file.name, folder, file.name))
     return own.commit(manifest.model_copy(update={"attempt": attempt, "files": files}))

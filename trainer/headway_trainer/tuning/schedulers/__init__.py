@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from headway_api import tuning
+from headway_api import schedulers
 from headway_trainer.tuning.schedulers.asha import Asha
 from headway_trainer.tuning.schedulers.hyperband import Hyperband
 from headway_trainer.tuning.schedulers.median import Median
@@ -35,7 +35,7 @@ class NoScheduler:
         return True
 
 
-def scheduler(spec: tuning.Scheduler, epochs: int) -> Scheduler:
+def scheduler(spec: schedulers.Scheduler, epochs: int) -> Scheduler:
     """The scheduler of `spec.tuning.scheduler`. epochs: the most that a trial has."""
     match spec.name:
         case "asha":
@@ -44,5 +44,5 @@ def scheduler(spec: tuning.Scheduler, epochs: int) -> Scheduler:
             return Hyperband(spec.grace_epochs, spec.reduction_factor, epochs)
         case "median":
             return Median(spec.grace_epochs)
-        case "none":
+        case "none" | "pbt":  # what a population does is told to its trials between epochs, and stops none
             return NoScheduler()
