@@ -22,7 +22,13 @@ from training_runs import Ticks, finish, job_of
 
 EXAMPLE = Path(__file__).parents[3] / "examples/digits.yaml"
 EPOCHS = 2
-WRITTEN_DOWN = {"0.weight": -1.709, "1.running_mean": -0.291, "4.weight": -6.770, "9.weight": -3.923, "12.weight": -1.148}
+WRITTEN_DOWN = {
+    "0.weight": -1.709,
+    "1.running_mean": -0.291,
+    "4.weight": -6.770,
+    "9.weight": -3.923,
+    "12.weight": -1.148,
+}
 """The fingerprint of some tensors after two epochs. Whoever means to change it says so in CHANGELOG.md."""
 
 
