@@ -25,9 +25,7 @@ from headway_trainer.data.statistics import describe
 from headway_trainer.data.written import quoted
 from headway_trainer.errors import UserError
 
-_CALENDAR = tuple(
-    pa.scalar(micros, pa.timestamp("us")) for micros in (-62_135_596_800_000_000, 253_402_300_799_999_999)
-)
+_CALENDAR = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 """The first and the last microsecond of the years 1 to 9999, which dates in Python and in most other programs have."""
 
 MOST_PROBLEMS = 5
@@ -158,11 +156,12 @@ def _refuse_no_calendar(name: str, values: pa.ChunkedArray, where: Callable[[int
     """Raise UserError, naming the row, for a time before the year 1 or after 9999: a mark of no time, or a mistake."""
     if not pa.types.is_timestamp(values.type):
         return
-    outside = pc.or_(pc.less(values, _CALENDAR[0]), pc.greater(values, _CALENDAR[1]))
+    micros = values.cast(pa.int64())
+    outside = pc.or_(pc.less(micros, _CALENDAR[0]), pc.greater(micros, _CALENDAR[1]))
     row = pc.index(outside, value=True).as_py()
     if row >= 0:
         # Arrow's own years have 16 bits.
-        year = np.datetime64(values[row].cast(pa.int64()).as_py(), "us").astype("datetime64[Y]")
+        year = np.datetime64(micros[row].as_py(), "us").astype("datetime64[Y]")
         raise UserError(
             f"column {quoted(name)} holds a time of the year {year} in {where(row)}, and years are 1 to 9999: correct "
             f"it, leave it empty, or leave the column out with data.columns: {{{key(name)}: {{role: ignore}}}}"
