@@ -140,6 +140,18 @@ class _Workers(WorkerGroup):  # type: ignore[misc]  # ray has no types
             worker.distributed_context = dataclasses.replace(worker.distributed_context, **place._asdict())
         return workers
 
+    def _start(self) -> None:
+        """As Ray's, but that nothing stays of a group whose ranks did not join.
+
+        Ray forgets it with its actors and its placement group, which keep whole pods from any group that follows.
+        """
+        try:
+            super()._start()
+        except Exception:
+            if self.has_started():
+                self.shutdown()
+            raise
+
     def shutdown(self) -> None:
         """As Ray's, but that the processes of a group that has done its work stay where there is a pool."""
         state, status = self._worker_group_state, self._latest_poll_status
