@@ -132,7 +132,7 @@ def _stock(trials: int, epochs: int, *, reuse: bool) -> Times:
         return Times.read(loops, trials)
 
 
-def speed(trials: int = 100, epochs: int = 50, stock: int = 16) -> Iterator[Measured]:
+def speed(trials: int = 100, epochs: int = 36, stock: int = 16) -> Iterator[Measured]:
     """Trials of about a second each on two workers, beside Ray Tune as it comes and with processes that stay."""
     ours = _ours(trials, epochs)
     stays = _stock(trials, epochs, reuse=True)
