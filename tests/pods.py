@@ -77,6 +77,10 @@ class Pods:
         for index in range(self._spec["workers"]["replicas"]):
             self.start(f"worker-{index}")
 
+    def ended(self, name: str) -> bool:
+        """Whether a pod's main process has ended."""
+        return self._processes[name].poll() is not None
+
     def wait(self, name: str, seconds: float = 300) -> int:
         """Wait for a pod's end; its exit code."""
         try:

@@ -87,10 +87,13 @@ def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[P
     if not isinstance(value, dict):
         return value
     values: dict[str, Any] = {}
+    meant = _meant(kind, value)
     for name, info in kind.model_fields.items():
         alias = info.alias or name
         if value.get(alias) is not None:
             values[alias] = _lenient_within(info.annotation, value[alias], (*path, alias), broken)
+        elif alias in meant:  # what is wrong in it is told once it has its name
+            values[alias] = _lenient_within(info.annotation, value[meant[alias]], (*path, alias), [])
     section = kind.model_construct(**values)
     if isinstance(section, Section):
         # Where a value is of the wrong type the rule cannot be judged; that value has a problem of its own.
@@ -98,6 +101,17 @@ def _lenient(kind: type[BaseModel], value: Any, path: Path, broken: list[tuple[P
             with suppress(TypeError, ValueError, AttributeError, KeyError, ArithmeticError):
                 broken.extend([(path, rule) for rule in judge()])
     return section
+
+
+def _meant(kind: type[BaseModel], value: Mapping[str, Any]) -> dict[str, str]:
+    """The fields that are there under a misspelt name, with that name.
+
+    A section's rules are judged as if they were spelt right: what a rule misses then would be told twice.
+    """
+    fields = {info.alias or name for name, info in kind.model_fields.items()}
+    missing = sorted(fields - value.keys())
+    found = {nearest(str(key), missing): key for key in value if key not in fields}
+    return {field: key for field, key in found.items() if field is not None}
 
 
 def _lenient_within(annotation: Any, value: Any, path: Path, broken: list[tuple[Path, BrokenRule]]) -> Any:
@@ -124,6 +138,8 @@ def _of_rule(path: Path, rule: BrokenRule, document: Any) -> Iterator[Problem]:
         return
     for part in path:
         document = document[part]
+    if "options" not in document:
+        return  # they are there under a misspelt name, which is told
     options = MODELS[document["name"]].options
     yield from _problems(rule.errors, document["options"], schemas.inlined(options), here)
     broken: list[tuple[Path, BrokenRule]] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
 from headway_api.model import MODELS
 from headway_api.problems import Problem
+from headway_api.tuning import MAX_TRIALS
 from headway_api.wording import SHOWN, noun, printable, shown
 
 if TYPE_CHECKING:
@@ -131,6 +133,13 @@ def combinations(
 def grid(tuning: Tuning) -> Iterator[dict[str, JsonValue]]:
     """The combinations of a grid search, in its order."""
     return combinations(tuning.parameters, lambda parameter: parameter.listed or ())
+
+
+def planned(tuning: Tuning) -> int:
+    """How many trials there are where nothing ends the search early: of a grid no more than it has combinations."""
+    if tuning.search.name != "grid":
+        return tuning.trials or DEFAULT_TRIALS
+    return sum(1 for _ in islice(grid(tuning), tuning.trials or MAX_TRIALS))
 
 
 def concerned(parameters: Mapping[str, JsonValue], problem: Problem) -> str:

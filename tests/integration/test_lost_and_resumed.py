@@ -124,6 +124,34 @@ def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path
         assert [one["step"] for one in manifests if one["batch"]], "only a request is answered within an epoch"
 
 
+def test_a_process_that_dies_while_the_ranks_join_is_replaced(tmp_path: Path, never_killed: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "sitecustomize.py").write_text(DIES_AS_IT_JOINS.format(once=str(tmp_path / "died")))
+    with Pods(tmp_path, SPEC, code=code) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+    assert (tmp_path / "died").exists()
+    assert "At least one of the worker actors failed to initialize" in pods.log("head")
+    assert _weights(pods.store) == _weights(never_killed)
+
+
+DIES_AS_IT_JOINS = """
+import os, signal, sys
+
+def die(event, arguments):
+    # The address of rank 0 is the first thing that a rank learns when it joins.
+    if event == "os.putenv" and arguments[0] == b"MASTER_ADDR":
+        try:
+            os.close(os.open({once!r}, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+"""
+
+
 def test_a_worker_that_is_told_to_go_while_it_joins_a_head_that_is_gone_does_not_wait_for_ray(tmp_path: Path) -> None:
     with Pods(tmp_path, SPEC) as pods, socket.create_server(pods.head_address) as head:
         head.settimeout(60)

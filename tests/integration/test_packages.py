@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from sklearn.datasets import load_wine
 
 from headway_api import wire
 from markdown_blocks import ROOT, blocks, script
-from pods import Pods
+from package_world import install
+from pods import Pods, undisturbed
 
 pytestmark = pytest.mark.ray
 
@@ -117,6 +119,62 @@ def test_a_run_by_a_package_that_is_killed_comes_to_the_same_weights_and_metrics
     assert {name: tensor.tobytes() for name, tensor in first.items()} == {
         name: tensor.tobytes() for name, tensor in second.items()
     }
+
+
+SLOW = """\
+import os
+import time
+from pathlib import Path
+
+from acme_headway import CentroidOptions, Centroids
+from headway_trainer import NamedModel
+
+FOLDER = Path(__file__).parent
+
+
+class Held(Centroids):
+    def fit(self, x, y, weights):
+        (FOLDER / f"{os.getpid()}.began").touch()
+        while (FOLDER / "hold").exists():
+            time.sleep(0.05)
+        return super().fit(x, y, weights)
+
+
+held = NamedModel(build=Held, options=CentroidOptions, tasks=["classification"], rows=["table", "image"])
+"""
+
+
+def test_an_estimator_of_a_package_that_is_killed_while_it_fits_comes_to_the_same_model(
+    installed: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "slow_headway.py").write_text(SLOW)
+    install(slow, "slow", {"headway.estimators": {"slow.held": "slow_headway:held"}})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(slow), installed["PYTHONPATH"]]))
+    spec = SPEC | {"model": {"name": "slow.held"}, "training": {}, "evaluation": {"metrics": ["accuracy"]}}
+    with undisturbed(tmp_path / "whole", spec) as whole:
+        for mark in slow.glob("*.began"):
+            mark.unlink()
+        (slow / "hold").touch()
+        with Pods(tmp_path / "killed", spec) as killed:
+            killed.start_all()
+            os.kill(_fitting(slow, killed), signal.SIGKILL)
+            (slow / "hold").unlink()
+            assert killed.wait("head") == 0, killed.log("head")
+        assert len(list(slow.glob("*.began"))) == 2, "it was fitted again, by another process"
+        assert _result(whole.store)["metrics"] == _result(killed.store)["metrics"]
+        first, second = ((pods.store / "model.onnx").read_bytes() for pods in (whole, killed))
+        assert first == second
+
+
+def _fitting(folder: Path, pods: Pods) -> int:
+    """The process that fits, once it does."""
+    deadline = time.monotonic() + 300
+    while not (marks := list(folder.glob("*.began"))):
+        assert time.monotonic() < deadline, pods.log("head")
+        time.sleep(0.05)
+    return int(marks[0].stem)
 
 
 def _unknown(text: str) -> str:

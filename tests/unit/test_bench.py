@@ -12,11 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 import bench.__main__ as runner
-from bench import bar, references
+from bench import bar, references, search
 from bench.clones import PATTERN, Copies
 from bench.drivers import percentile
 from bench.references import by_bare_seconds
 from bench.report import Goal, Machine, Measured, Reference, keep, kept, row, table
+from bench.trials import Epoch
+from bench.tuning import Times
 from harness import ROOT
 
 DATE = datetime(2026, 11, 21, 16, 35, tzinfo=UTC)
@@ -122,6 +124,42 @@ def test_a_copy_of_a_job_has_names_and_words_of_its_own() -> None:
     uid = "bbbbbbbb-1111-2222-3333-444444444444"
     text = f"{PATTERN} {PATTERN}-aaaaa-1-head s3://x/{PATTERN}-aaaaaaaa {pattern['metadata']['uid']}"
     assert copies.renamed(text, "job-7", uid) == f"job-7 job-7-bbbbb-1-head s3://x/job-7-bbbbbbbb {uid}"
+
+
+def test_what_trials_cost_is_counted_from_when_both_workers_train_to_the_last_one_s_end(tmp_path: Path) -> None:
+    """Four loops of a second, half a second between two: the first worker has begun a second before the other."""
+    loops = tmp_path / "loops"
+    loops.write_text("11.5 12.5\n10 11\n13 14\n11 12\n20 20.1\n")
+    times = Times.read(loops, 4)
+    assert (times.began, times.wall) == (11.0, 3.0)
+    assert times.loop_seconds == pytest.approx(3.0), "the first one has ended before the other worker trains"
+    assert times.overhead == pytest.approx(1.0)
+    assert times.of_a_trial == pytest.approx(1.5)
+
+
+def test_a_trial_that_was_not_trained_is_no_figure(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="0 of 4 trials were trained"):
+        Times.read(tmp_path / "loops", 4)
+
+
+def test_epochs_are_counted_over_all_trials_until_a_loss_is_reached() -> None:
+    losses = [(1, 0.9), (1, 0.5), (2, 0.6), (2, 0.4), (3, 0.3)]
+    found = [Epoch(trial, loss) for trial, loss in losses]
+    assert [search._until(best, found, 5) for best in (0.5, 0.4, 0.35)] == [2, 4, 5]
+    assert search._until(0.1, found, 4) == 4, "never, so all that random search took"
+
+
+def test_a_searcher_is_compared_with_random_search_by_the_best_of_each_seed() -> None:
+    rows = {
+        one.name: one
+        for one in search._compared("iris", {"random": [[3, 2, 2], [4, 4, 4]], "tpe": [[3, 3, 1], [5, 5, 5]]})
+    }
+    best = rows["iris, 3 trials, tpe: best loss, mean of 2 seeds"]
+    assert (best.value, best.reference and best.reference.value) == (3.0, 3.0)
+    assert rows["iris, 3 trials, tpe: seeds in which it is better"].value == 1
+    assert rows[f"iris, 3 trials, tpe: {search.LEAST_BEST}"].value == 4 / 1, (
+        "in the second seed never, and random at once"
+    )
 
 
 def test_a_part_is_run_with_its_settings_and_its_command_can_be_typed_again(results: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headway_api import trials
 from headway_api.base import BrokenRule
 from headway_api.consistency.trial_metrics import tuned
-from headway_api.consistency.tuning import planned
 from headway_api.schedulers import MOST_OF_A_POPULATION
 from headway_api.tuning import MAX_TRIALS, Tuning
 
@@ -30,7 +30,7 @@ def too_small_or_too_large(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     tuning = _population(spec)
     if tuning is None:
         return
-    many = planned(tuning)
+    many = trials.planned(tuning)
     where = _PARAMETERS if tuning.trials is None else (*_HERE, "trials")
     if many == 1:
         yield BrokenRule("1 trial has none to take over from: write 2 or more, or another scheduler.name", where)

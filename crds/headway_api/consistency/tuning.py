@@ -93,11 +93,6 @@ def search_by_numbers_alone(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
                 " search.name",
                 (*_PARAMETERS, path, "when"),
             )
-    if len(tuning.parameters) == 1:
-        yield BrokenRule(
-            "cmaes needs 2 parameters or more: add one, or write tpe",
-            (*_HERE, "search", "name"),
-        )
 
 
 def combinations_of(tuning: Tuning) -> int:
@@ -105,14 +100,7 @@ def combinations_of(tuning: Tuning) -> int:
     return sum(1 for _ in islice(trials.grid(tuning), MAX_TRIALS + 1))
 
 
-def planned(tuning: Tuning) -> int:
-    """How many trials there are to be."""
-    if tuning.trials is not None:
-        return tuning.trials
-    return combinations_of(tuning) if _can_be_counted(tuning) else trials.DEFAULT_TRIALS
-
-
-def _can_be_counted(tuning: Tuning) -> bool:
+def _is_grid(tuning: Tuning) -> bool:
     """Whether it is a grid that holds what a grid may hold: what does not has a problem of its own."""
     lists = all(one.listed is not None for one in tuning.parameters.values())
     return tuning.search.name == "grid" and lists and values_written(tuning.parameters) <= MAX_VALUES
@@ -121,7 +109,7 @@ def _can_be_counted(tuning: Tuning) -> bool:
 def trials_beyond_the_grid(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """More trials than combinations, or more combinations than may be tried."""
     tuning = tuned(spec)
-    if tuning is None or not _can_be_counted(tuning):
+    if tuning is None or not _is_grid(tuning):
         return
     there = combinations_of(tuning)
     if tuning.trials is None and there > MAX_TRIALS:
@@ -158,7 +146,9 @@ def patience_beyond_the_trials(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     tuning = tuned(spec)
     if tuning is None or tuning.stop_when.no_improvement_trials is None:
         return
-    many, patience = planned(tuning), tuning.stop_when.no_improvement_trials
+    if tuning.search.name == "grid" and not _is_grid(tuning):
+        return
+    many, patience = trials.planned(tuning), tuning.stop_when.no_improvement_trials
     if patience >= many:
         lower = f"write at most {many - 1}, or " if many > 1 else ""
         yield BrokenRule(

@@ -139,6 +139,11 @@ MISTAKES = [
         of(LR, {}), f"tuning.parameters.{LR}", f"set exactly one of {FORMS}: they are the forms of a parameter's values"
     ),
     Mistake(
+        of(LR, {"loguniform": {"min": 0.001, "max": 0.1}}),
+        f"tuning.parameters.{LR}.loguniform",
+        "unknown field `loguniform`: did you mean `logUniform`?",
+    ),
+    Mistake(
         of(LR, {"choice": [0.1], **RATES}),
         f"tuning.parameters.{LR}",
         f"set exactly one of {FORMS}: they are the forms of a parameter's values",
@@ -281,11 +286,6 @@ MISTAKES = [
         several((NAME, {"choice": ["sgd", "adamw"]}), search={"name": "cmaes"}),
         f"tuning.parameters.{NAME}.choice",
         "cmaes searches numbers alone: write a range, such as int or logUniform, or another search.name",
-    ),
-    Mistake(
-        rates(search={"name": "cmaes"}),
-        "tuning.search.name",
-        "cmaes needs 2 parameters or more: add one, or write tpe",
     ),
     Mistake(
         rates(search={"name": "random", "startupTrials": 20}),

@@ -17,7 +17,6 @@ from headway_trainer import publish
 from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.data.prepared import data_digest
 from headway_trainer.data.transform import TableChain, Tokens, fit_tokens
-from headway_trainer.data.transform import tokens as transform
 from headway_trainer.data.vocabulary import with_vocabularies
 from headway_trainer.errors import UserError
 from headway_trainer.export.record import ModelInfo, staged
@@ -75,12 +74,6 @@ def test_characters_need_no_blanks_between_words() -> None:
     tokens = fitted(["中文好", "文中"], length=4, tokens="character")
     assert tokens.vocabulary == 2
     assert numbers(tokens, "文中新") == [[3, 2, 1, 0]]
-
-
-def test_counting_words_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transform, "_MOST_COUNTED", 20)
-    tokens = fitted([f"tea rare{index} tea" for index in range(200)], length=2)
-    assert numbers(tokens, "tea rare7") == [[2, 1]]
 
 
 def test_prepared_rows_hold_numbers_of_tokens_where_the_info_says_and_other_columns_beside(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 from ray.train.v2._internal.execution.controller.state import InitializingState
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.poll import WorkerGroupPollStatus, WorkerStatus
@@ -144,6 +145,27 @@ def test_a_kept_group_has_the_place_and_the_processes_that_it_had(monkeypatch: p
     context = SimpleNamespace(num_workers=1, resources_per_worker={})
     assert group._create_placement_group(None, context) == "place"
     assert group._create_workers(1, "place", {}) == ["rank 0"]
+
+
+def test_a_group_whose_ranks_do_not_join_gives_its_pods_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, given_back = WorkerGroupPool(), list[str]()
+
+    def start(self: Any) -> None:
+        # Ray's state is there before the ranks join.
+        self._worker_group_state = SimpleNamespace(
+            workers=[], shutdown=lambda: given_back.append("processes and places")
+        )
+        raise WorkerGroupStartupFailedError("a process died while it joined")
+
+    monkeypatch.setattr(WorkerGroup, "_start", start)
+    group = object.__new__(workers_in_pods(ONE, pool))
+    group._worker_group_state, group._latest_poll_status, group._worker_group_context = None, None, object()
+    group._callbacks, group._world_rank_to_ongoing_poll = [], {}
+    with pytest.raises(WorkerGroupStartupFailedError, match="while it joined"):
+        group._start()
+    assert given_back == ["processes and places"]
+    assert not group.has_started()
+    assert pool.take(ONE) is None
 
 
 class Running:

@@ -27,6 +27,8 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
 from headway_trainer.training.link import Question, TrainEnd
+from headway_trainer.tuning.study import Study
+from headway_trainer.tuning.trial import Parameters
 from made_runs import Heard, made_run
 from training_runs import Killed, data_info
 
@@ -253,6 +255,48 @@ def test_trials_in_the_middle_of_an_epoch_are_stopped_when_the_search_is_over(tm
     result = tuned(run, Trainer(wait))
     assert [one.state for one in result.trials] == ["stopped", "stopped"]
     assert result.best == 1
+
+
+def test_a_trial_is_answered_while_another_one_is_proposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proposing, answered = threading.Event(), threading.Event()
+    propose = Study.propose
+
+    def slow(study: Study) -> Parameters | None:
+        if len(study.trials) == 2:
+            proposing.set()
+            assert answered.wait(30), "trial-2 reports meanwhile, and goes on"
+        return propose(study)
+
+    def report(child: Run, epoch: int) -> None:
+        if child.scope == "trial-2" and epoch == 2:
+            assert proposing.wait(30), "trial-1 has ended"
+        if child.scope == "trial-2" and epoch == 4:
+            answered.set()
+
+    monkeypatch.setattr(Study, "propose", slow)
+    run, _ = made(tmp_path, replicas=2, trials=3, scheduler={"name": "median"})
+    assert tuned(run, Trainer(report)).counts == {"completed": 3}
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(2, 2), (3, 1), (4, 1)])
+def test_as_many_trials_run_at_once_as_have_room_for_all_their_workers(
+    tmp_path: Path, workers: int, at_once: int
+) -> None:
+    """Each trial waits until so many run: with fewer at once, none would ever end."""
+    all_run, running, most = threading.Barrier(at_once), set[str](), 0
+
+    def wait(child: Run, epoch: int) -> None:
+        nonlocal most
+        if epoch == 1:
+            running.add(child.scope)
+            most = max(most, len(running))
+            all_run.wait(30)
+        if epoch == EPOCHS:
+            running.discard(child.scope)
+
+    run, _ = made(tmp_path, replicas=4, workersPerTrial=workers)
+    assert tuned(run, Trainer(wait)).counts == {"completed": 8}
+    assert most == at_once
 
 
 def test_nothing_is_said_to_a_trial_before_it_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,15 @@ def test_a_search_finds_the_least_values_of_known_functions(
         assert statistics.median(regrets) < bound, (function, regrets)
 
 
+def test_cmaes_finds_the_least_value_of_one_parameter() -> None:
+    line = {"training.optimizer.lr": {"logUniform": {"min": 1e-6, "max": 1}}}
+    bounds = [
+        regret("cmaes", 40, line, lambda of: (math.log10(of["training.optimizer.lr"]) + 2) ** 2, seed)
+        for seed in range(3)
+    ]
+    assert max(bounds) < 0.01, bounds
+
+
 @pytest.mark.parametrize(
     ("parameters", "function", "most"),
     [

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headway_api.columns import Column as Given
 from headway_api.columns import Kind, Role
@@ -16,10 +18,15 @@ from headway_trainer.data.convert import convert
 from headway_trainer.data.infer import Guess, guess, storage_kind
 from headway_trainer.data.read.builder import ColumnBuilder
 from headway_trainer.data.read.found import has_instead
+from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.schema import Column, ColumnStats, Schema
 from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.statistics import describe
+from headway_trainer.data.written import quoted
 from headway_trainer.errors import UserError
+
+_CALENDAR = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The first and the last microsecond of the years 1 to 9999, which dates in Python and in most other programs have."""
 
 MOST_PROBLEMS = 5
 """Problems that one error tells of; the others are counted."""
@@ -123,8 +130,10 @@ def _column(
     values = read.values
     if role == "ignore":
         return _record(read, values, kind or storage_kind(values.type), "ignore"), values, None
+    _refuse_no_calendar(read.name, values, where)
     if kind is not None:
         values = read.converted(kind, where)
+        _refuse_no_calendar(read.name, values, where)
         return _record(read, values, kind, role or ("ignore" if kind == "id" else "feature")), values, None
     if role is not None and role != "feature":
         # What divides or weighs rows, or is predicted, is no feature, so nothing about it is guessed here.
@@ -141,6 +150,22 @@ def _column(
     why = told.why if role is None else f"role given; {told.why}"
     column = _record(read, values, told.kind, told.role, why=why, stats=stats)
     return column, values, told if role is None or told.problem else None
+
+
+def _refuse_no_calendar(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) -> None:
+    """Raise UserError, naming the row, for a time before the year 1 or after 9999: a mark of no time, or a mistake."""
+    if not pa.types.is_timestamp(values.type):
+        return
+    micros = values.cast(pa.int64())
+    outside = pc.or_(pc.less(micros, _CALENDAR[0]), pc.greater(micros, _CALENDAR[1]))
+    row = pc.index(outside, value=True).as_py()
+    if row >= 0:
+        # Arrow's own years have 16 bits.
+        year = np.datetime64(micros[row].as_py(), "us").astype("datetime64[Y]")
+        raise UserError(
+            f"column {quoted(name)} holds a time of the year {year} in {where(row)}, and years are 1 to 9999: correct "
+            f"it, leave it empty, or leave the column out with data.columns: {{{key(name)}: {{role: ignore}}}}"
+        )
 
 
 def _record(

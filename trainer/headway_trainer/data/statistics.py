@@ -79,7 +79,10 @@ def _top(counts: pa.StructArray) -> list[TopValue]:
 
 
 def _plain(scalar: Any) -> float | str | None:
-    value = scalar.as_py()
+    try:
+        value = scalar.as_py()
+    except OverflowError:
+        return None  # a time that is in no calendar, which is refused where it is learnt from
     if isinstance(value, int | float):
         return _finite(float(value))
     return None if value is None else str(value.isoformat())

@@ -17,9 +17,12 @@ _CODE = r"^0\d"
 """A leading zero is no part of a number."""
 _FORMATTED = (
     r"^\(?[-+\x{2212}\x{2013}]?\s?[$\x{20ac}\x{a3}\x{a5}\x{20b9}]?\s?[-+]?\d[\d.,'\x{2019}_\s\x{a0}\x{202f}]*\s?"
-    r"[%$\x{20ac}\x{a3}\x{a5}\x{20b9}]?[-\x{2212}]?\)?$"
+    r"[%$\x{20ac}\x{a3}\x{a5}\x{20b9}]?[-\x{2212}]?\)?$|^[+-]?(\d+\.?\d*|\.\d+)[dD][+-]?\d+$"
 )
-"""Numbers as people write them: thousands separators, decimal commas, currencies, per cent, typographic minus."""
+"""Numbers as people write them: thousands separators, decimal commas, currencies, per cent, typographic minus; and
+powers of ten as Fortran writes them."""
+_FRACTION = r"^[+-]?(\d+ )?\d+/\d+$"
+"""Fractions, and pairs such as a blood pressure of 120/80. Few different ones may well be names."""
 _MONEY = r"(R\$|A\$|CA?\$|US\$|HK\$|NZ\$|S\$|Rs\.?|kr\.?|Fr\.?|z\x{142}|K\x{10d}|Ft|\pSc)"
 _UNIT = (
     r"(kg|g|mg|[\x{b5}\x{3bc}]g|lbs?|oz|t|km|m|cm|mm|mi|ft|in|yd|km/h|mph|m/s|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|"
@@ -34,6 +37,13 @@ _MEASURED = (
 _ADDRESS = r"^\d+(\.\d+){2,}$"
 """Versions and network addresses: dots between digits, but no numbers."""
 _DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?$"
+_WORDED_DATE = (
+    r"^(\p{L}{2,10}\.?,? )?"
+    r"(\d{1,2}(\.|st|nd|rd|th)? (de )?\p{L}{3,10}\.?,? (de )?|\p{L}{3,10}\.? \d{1,2}(st|nd|rd|th)?,? )"
+    r"(1[5-9]|20)\d\d( .*\d:\d\d.*)?$|^\d{4}-?W\d{2}(-?[1-7])?$"
+    r"|^(1[5-9]|20)\d{6}T\d{4}(\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$"
+)
+"""Dates with names of months in any language; weeks, and dates without signs between, as ISO 8601 has them."""
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}"
 _NEARLY_ALL = 0.9
 _MOSTLY = 0.5
@@ -57,6 +67,7 @@ def problem_of(name: str, values: pa.ChunkedArray, where: Callable[[int], str]) 
     return (
         _numbers(name, values, distinct, where)
         or _dates(name, values, distinct, where)
+        or _worded_dates(name, distinct)
         or _formatted(name, distinct)
         or _measured(name, distinct)
     )
@@ -110,6 +121,16 @@ def _dates(name: str, values: pa.ChunkedArray, distinct: pa.Array, where: Callab
     )
 
 
+def _worded_dates(name: str, distinct: pa.Array) -> str | None:
+    if _share(distinct, _WORDED_DATE) < _NEARLY_ALL:
+        return None
+    return (
+        f"column {quoted(name)} seems to hold dates that are not written as 2026-01-31, for example "
+        f"{distinct[0].as_py()!r}: write them so in the data; or say how they are written, if all are alike, with "
+        f'data.read.dateFormat, for example "%d %B %Y"; or write data.columns: {{{key(name)}: {{kind: category}}}}'
+    )
+
+
 def _not_in_calendar(text: str) -> bool:
     """Whether a text is a day as ISO 8601 writes it, but none that there is: `0000-00-00`."""
     if re.match(_ISO_DATE, text) is None:
@@ -122,7 +143,8 @@ def _not_in_calendar(text: str) -> bool:
 
 
 def _formatted(name: str, distinct: pa.Array) -> str | None:
-    if _share(distinct, _FORMATTED) < _NEARLY_ALL or _share(distinct, _NUMBER) > _NEARLY_ALL:
+    pattern = _FORMATTED if len(distinct) <= _AMOUNTS else rf"{_FORMATTED}|{_FRACTION}"
+    if _share(distinct, pattern) < _NEARLY_ALL or _share(distinct, _NUMBER) > _NEARLY_ALL:
         return None
     if _share(distinct, _ADDRESS) >= _MOSTLY:
         return None

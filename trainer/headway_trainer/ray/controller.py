@@ -107,7 +107,7 @@ class _StaticScaling(FixedScalingPolicy):  # type: ignore[misc]  # ray has no ty
         """Nobody to ask."""
 
 
-class _Workers(WorkerGroup):  # type: ignore[misc]
+class _Workers(WorkerGroup):  # type: ignore[misc]  # ray has no types
     """Workers that take their environment from their node, so that the processes that wait there can be used.
 
     Their placement group has one bundle for each pod, which takes all that the pod has for training processes: so a pod
@@ -139,6 +139,18 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
         for worker, place in zip(workers, places([one.metadata.node_id for one in workers]), strict=True):
             worker.distributed_context = dataclasses.replace(worker.distributed_context, **place._asdict())
         return workers
+
+    def _start(self) -> None:
+        """As Ray's, but that nothing stays of a group whose ranks did not join.
+
+        Ray forgets it with its actors and its placement group, which keep whole pods from any group that follows.
+        """
+        try:
+            super()._start()
+        except Exception:
+            if self.has_started():
+                self.shutdown()
+            raise
 
     def shutdown(self) -> None:
         """As Ray's, but that the processes of a group that has done its work stay where there is a pool."""
@@ -181,7 +193,7 @@ class _Workers(WorkerGroup):  # type: ignore[misc]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kept(WorkerGroupState):  # type: ignore[misc]
+class _Kept(WorkerGroupState):  # type: ignore[misc]  # ray has no types
     """The state of a group whose processes stay when it is shut down."""
 
     keep: Callable[[], None]
@@ -222,7 +234,7 @@ def places(nodes: Sequence[str]) -> list[Place]:
     return [found[rank] for rank in range(len(nodes))]
 
 
-class _Trainer(DataParallelTrainer):  # type: ignore[misc]
+class _Trainer(DataParallelTrainer):  # type: ignore[misc]  # ray has no types
     policy: FailurePolicy
     live: WorkerGroupCallback
     reports: UserCallback | None
@@ -247,7 +259,7 @@ class _Trainer(DataParallelTrainer):  # type: ignore[misc]
         return controller.get_result()
 
 
-class _Controller(TrainController):  # type: ignore[misc]
+class _Controller(TrainController):  # type: ignore[misc]  # ray has no types
     """Looks at workers that stay for the next child as soon as they are done, and not at its next turn alone."""
 
     async def _poll_workers(self) -> Any:

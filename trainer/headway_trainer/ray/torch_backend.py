@@ -56,7 +56,7 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
         return _on_own_device
 
 
-class _TorchBackend(Backend):  # type: ignore[misc]
+class _TorchBackend(Backend):  # type: ignore[misc]  # ray has no types
     share_cuda_visible_devices = True
     """As torchrun does it: each process sees all GPUs of its pod, and its own is the one of number LOCAL_RANK."""
 

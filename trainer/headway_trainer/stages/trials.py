@@ -84,6 +84,9 @@ class Trials:
             events=self._log.read(),
         )
         self._changed = threading.Condition()
+        self._proposing = threading.Lock()
+        """Held, and taken before the other, while a trial is proposed, which takes `gp` a second, and while one ends:
+        what is proposed depends on those that have ended. A trial that reports does not wait for that."""
         self._running: dict[str, tuple[int, Run]] = {}
         """The trials that have begun in this attempt and have not ended, by their scopes."""
         self._seconds: defaultdict[int, float] = defaultdict(float)
@@ -146,14 +149,17 @@ class Trials:
             self._evolve(generation)
 
     def _next(self) -> int | None:
-        with self._changed:
-            while not self._is_over():
-                asked = self._study.ask()
-                if asked is not None:
-                    self._log.append(asked)
-                    self._counts["running"] += 1
-                    self._tell()
-                    return asked.trial
+        while not self._is_over():
+            with self._proposing:
+                parameters = self._study.propose()
+                with self._changed:
+                    asked = None if parameters is None else self._study.begin(parameters)
+                    if asked is not None:
+                        self._log.append(asked)
+                        self._counts["running"] += 1
+                        self._tell()
+                        return asked.trial
+            with self._changed:
                 if not self._study.running:
                     return None
                 self._changed.wait(1.0)
@@ -275,7 +281,7 @@ class Trials:
 
     def _log_end(self, ended: Ended) -> None:
         """Log how a trial ended, and keep the best one's model alone. Raises UserError where trials fail for good."""
-        with self._changed:
+        with self._proposing, self._changed:
             before = self._study.best
             event = self._study.end(ended)
             self._log.append(event)

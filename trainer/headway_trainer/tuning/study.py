@@ -6,14 +6,13 @@ logs before acting on it, and `Study.replayed` makes the same study of what was 
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from headway_api import trials
-from headway_api.tuning import MAX_TRIALS, Tuning
+from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
 from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Reported
 from headway_trainer.tuning.limits import Limits
@@ -22,7 +21,7 @@ from headway_trainer.tuning.schedulers import scheduler
 from headway_trainer.tuning.schedulers.pbt import Pbt
 from headway_trainer.tuning.search import searcher
 from headway_trainer.tuning.space import Choices, Space
-from headway_trainer.tuning.trial import Trial
+from headway_trainer.tuning.trial import Parameters, Trial
 
 EPOCHS = "training.epochs"
 """The parameter that says how long a trial is."""
@@ -54,7 +53,7 @@ class Study:
         self._running: dict[int, Trial] = {}
         self._best: Trial | None = None
         self._elapsed, self._since = 0.0, float("nan")
-        self.planned = _planned(tuning)
+        self.planned = trials.planned(tuning)
 
     @staticmethod
     def replayed(
@@ -84,6 +83,14 @@ class Study:
 
     def ask(self) -> Asked | None:
         """Begin the next trial; none where none may begin now, or at all (`over`)."""
+        parameters = self.propose()
+        return None if parameters is None else self.begin(parameters)
+
+    def propose(self) -> Parameters | None:
+        """The parameters of the next trial, for `begin`; none where none may begin now, or at all.
+
+        That may take seconds. Reports may be taken in meanwhile, by another thread: nothing is learnt from them.
+        """
         # Of a population all run, and wait for each other: how many are trained at once is not the study's to say.
         most = self._tuning.max_concurrent if self._population is None else None
         if self.over is not None or (most is not None and len(self._running) >= most):
@@ -94,8 +101,15 @@ class Study:
         parameters = self._searcher.propose(number)
         if parameters is None:
             raise ValueError(f"there are no parameters for trial {number} of {self.planned}")
-        self._begin(Trial(number, parameters))
-        return Asked(trial=number, parameters=dict(parameters), at=self.elapsed)
+        return parameters
+
+    def begin(self, parameters: Parameters) -> Asked | None:
+        """Begin the trial that was proposed last; none where the search has ended since then."""
+        if self.over is not None:
+            return None
+        trial = Trial(len(self._trials) + 1, parameters)
+        self._begin(trial)
+        return Asked(trial=trial.number, parameters=dict(parameters), at=self.elapsed)
 
     def judged_at(self, trial: int) -> frozenset[int]:
         """The epochs after which a trial reports and is told whether it goes on; its last one is not among them."""
@@ -268,13 +282,6 @@ class Study:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _planned(tuning: Tuning) -> int:
-    """How many trials there are where nothing ends the search early: of a grid no more than it has combinations."""
-    if tuning.search.name != "grid":
-        return tuning.trials or trials.DEFAULT_TRIALS
-    return sum(1 for _ in itertools.islice(trials.grid(tuning), tuning.trials or MAX_TRIALS))
 
 
 def _longest(space: Space, epochs: int) -> int:

@@ -35,7 +35,13 @@ def canonical(column: pa.ChunkedArray, name: str, uri: str) -> Canonical:
         return Canonical(plain.values, ColumnFacts(category=True))
     if column.null_count == len(column):
         return Canonical(pa.chunked_array([pa.nulls(len(column))]))
-    made = _simple(column)
+    try:
+        made = _simple(column)
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"column {name!r} of {uri} holds times that are further away than microseconds of 64 bits tell: correct "
+            f"them, or leave the column out with data.columns: {{{key(name)}: {{role: ignore}}}}"
+        ) from error
     if made is not None:
         return made
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
@@ -86,7 +92,9 @@ def _time(column: pa.ChunkedArray) -> Canonical | None:
     types, kind = pa.types, column.type
     if types.is_timestamp(kind) or types.is_date(kind):
         zone = "with time zones, now in UTC" if types.is_timestamp(kind) and kind.tz not in (None, "UTC") else ""
-        stamp = column.cast(pa.timestamp("us", kind.tz if types.is_timestamp(kind) else None), safe=False)
+        # Nanoseconds are cut; seconds that are too many would come back as other ones.
+        exact = not (types.is_timestamp(kind) and kind.unit == "ns")
+        stamp = column.cast(pa.timestamp("us", kind.tz if types.is_timestamp(kind) else None), safe=exact)
         return Canonical(stamp.cast(STAMP), ColumnFacts(written=f"times {zone}" if zone else ""))
     if types.is_time(kind) or types.is_duration(kind):
         unit = pa.time64("us") if types.is_time(kind) else pa.duration("us")

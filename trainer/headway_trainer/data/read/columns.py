@@ -71,6 +71,7 @@ class TextColumn:
         self._whole = True
         self._dotted = True
         self._plus = False
+        self._padded = False
         self._zeros = 0
         self._long = 0
         self.known = 0
@@ -96,7 +97,8 @@ class TextColumn:
         self.known += len(values)
 
     def _without_empty(self, values: pa.Array) -> pa.Array:
-        values = pc.utf8_trim_whitespace(values)
+        stands, values = values, pc.utf8_trim_whitespace(values)
+        self._padded = self._padded or bool(pc.any(pc.not_equal(stands, values)).as_py())
         empty = pc.is_in(values, self._empty)
         if not empty.true_count:
             return values
@@ -185,7 +187,8 @@ class TextColumn:
         """None where Arrow's own reader of numbers does it."""
         if self._plus:
             return lambda values: pc.replace_substring_regex(values, r"^\+", "").cast(kind)
-        return (lambda values: values.cast(kind)) if self.blanks or self.empty_words else None
+        # Arrow's own reader knows no blank but the space and the tab.
+        return (lambda values: values.cast(kind)) if self.blanks or self.empty_words or self._padded else None
 
     def _as_written(self) -> Reading:
         if self._booleans:

@@ -210,7 +210,7 @@ class _RowTooLong(Exception):  # noqa: N818 - it is handled where it is raised f
 
 
 def _explained(error: pa.ArrowInvalid, file: _File) -> UserError:
-    told = str(error).splitlines()[0]
+    told = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(error).split("\n")[0])
     return UserError(f"{file.uri} is no valid csv file: {told}: correct it, or take it out")
 
 

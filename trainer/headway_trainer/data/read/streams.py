@@ -38,6 +38,14 @@ _PACKED = {
     b"ARROW1": ("Arrow IPC (Feather)", "write it as parquet"),
 }
 """What files begin with that are no text: their format, and what to do."""
+_TEXTS = {
+    b"version https://git-lfs.github.com/spec/": ("a pointer of Git LFS", "fetch the file itself with git lfs pull"),
+    b"<!doctype html": ("a page in HTML", "download the file itself; the page may ask for a login"),
+    b"<html": ("a page in HTML", "download the file itself; the page may ask for a login"),
+    b"<?xml": ("XML", "export the table as csv"),
+    b"{\\rtf": ("RTF, of a word processor", "save it as plain text"),
+}
+"""The same of files that are text, in lower case: what stands where the rows should be."""
 
 
 class BrokenFile(Exception):  # noqa: N818 - it is no fault of the program
@@ -98,6 +106,13 @@ def open_text(file: SourceFile, encoding: str | None) -> Iterator[Iterator[bytes
         yield _chunks(source, file.uri, encoding)
 
 
+def text_instead(head: bytes) -> str | None:
+    """What a file is, and what to do, where its first bytes are those of a text that holds no rows; else none."""
+    begin = head[:200].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    told = next((told for mark, told in _TEXTS.items() if begin.startswith(mark)), None)
+    return None if told is None else f"holds no rows but is {told[0]}: {told[1]}"
+
+
 def whole_lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes]:
     """Whole lines, LINES at once. Raises BrokenFile for a line of more than longest bytes."""
     held = b""
@@ -123,6 +138,8 @@ def _chunks(source: BinaryIO, uri: str, encoding: str | None) -> Iterator[bytes]
     chunk = _read(source, uri)
     if (packed := next((told for mark, told in _PACKED.items() if chunk.startswith(mark)), None)) is not None:
         raise UserError(f"{uri} is no text but a file of the format {packed[0]}: {packed[1]}")
+    if (other := text_instead(chunk)) is not None:
+        raise UserError(f"{uri} {other}")
     codec = detect(chunk, encoding)
     plain = codec in ("utf-8", "utf-8-sig")
     if plain and chunk.startswith(codecs.BOM_UTF8):

@@ -17,11 +17,13 @@ from headway_trainer.data.read.files import SourceFile, SourceFiles
 from headway_trainer.data.read.found import ReadTables, check_same_columns, refuse_ignored_nowhere, refuse_twice
 from headway_trainer.data.read.options import Options
 from headway_trainer.data.read.parquet import read_groups, scratch_of
-from headway_trainer.data.read.streams import BrokenFile
+from headway_trainer.data.read.streams import BrokenFile, open_bytes, text_instead
 from headway_trainer.data.scratch import Scratch
 from headway_trainer.errors import UserError
 
 _ROWS = 2**18
+_HEAD = 256
+"""Bytes that tell what a file is that is none of its format."""
 """Rows that change their type at once."""
 
 
@@ -136,6 +138,9 @@ def _read(file: SourceFile, form: str, options: Options, table: _Table) -> list[
         )
         return _collect(groups, file.uri, table)
     except BrokenFile as error:
+        with open_bytes(file) as stream:
+            if (other := text_instead(stream.read(_HEAD))) is not None:
+                raise UserError(f"{file.uri} {other}") from error
         told = (jsonl.explain(file, options) if form == "jsonl" else None) or str(error)
         raise UserError(f"{file.uri} is no valid {form} file: {told}: correct it, or take it out") from error
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.model import TokenOptions
+from headway_trainer.data.transform.counting import BoundedCounts
 from headway_trainer.data.transform.graph import Graph, Tensor
 
 Floats = npt.NDArray[np.float64]
@@ -26,8 +27,6 @@ FEWEST = 2
 """A token that is there once says which row it is, and nothing of others."""
 _MOST_FORMS = 8
 """Ways to write a word that are kept, the most frequent ones."""
-_MOST_COUNTED = 1_000_000
-"""Different ways to write words that are counted at once; the rarest are forgotten where there are more."""
 _ROWS = 4096
 """Rows whose texts are held as Python's at once."""
 _SPACE = " \t\n\r\x0b\x0c\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -69,19 +68,20 @@ class Tokens(StatusSection):
 
     @staticmethod
     def fit(name: str, train: pa.ChunkedArray, options: TokenOptions) -> Tokens:
-        """By the column's values in the training rows; equally frequent words go by the alphabet."""
-        split, counts = partial(tokens_of, options.tokens), Counter[str]()
+        """By the column's values in the training rows; equally frequent words go by the alphabet.
+
+        Counts are exact up to MOST_COUNTED different words, and then off by as little as BoundedCounts says.
+        """
+        split, counts = partial(tokens_of, options.tokens), BoundedCounts()
         seen = cut = letters = tokens = 0
         for text in _texts(train):
             found = split(text)
-            counts.update(found)
+            counts.add(found)
             seen += 1
             cut += len(found) > options.length
             tokens += len(found)
             letters += len(text) - text.count(" ")
-            if len(counts) > _MOST_COUNTED:
-                _forget_the_rarest(counts)
-        vocabulary, forms = _numbered(counts, options.vocabulary)
+        vocabulary, forms = _numbered(counts.counts, options.vocabulary)
         return Tokens(
             inputs=(name,),
             unit=options.tokens,
@@ -183,15 +183,6 @@ def _numbered(counts: Counter[str], most: int) -> tuple[int, dict[str, int]]:
         for form in (token, *cases, *common):
             forms.setdefault(form, number)
     return len(known), forms
-
-
-def _forget_the_rarest(counts: Counter[str]) -> None:
-    """Forget half of the ways to write words at least, as they come late, or are rare in what was read so far."""
-    least = 1
-    while len(counts) > _MOST_COUNTED // 2:
-        for form in [form for form, count in counts.items() if count <= least]:
-            del counts[form]
-        least += 1
 
 
 def _integers(graph: Graph, *values: int) -> str:

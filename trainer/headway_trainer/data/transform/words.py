@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headway_api.base import StatusSection
+from headway_trainer.data.transform.counting import BoundedCounts
 from headway_trainer.data.transform.graph import Graph, Tensor, rows_of_constant
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +25,8 @@ _MOST_FORMS = 20
 """Ways to write a word that are kept, the most frequent ones."""
 _SEPARATOR = " "
 _ROWS_AT_ONCE = 2**14
+_REMEMBERED = 2**16
+"""Ways to write words of which it is remembered which word they are: most of a text are frequent ones."""
 _WORD = re.compile(r"\w+")
 
 
@@ -44,15 +47,18 @@ class Words(StatusSection):
 
     @staticmethod
     def fit(name: str, train: pa.ChunkedArray) -> Words:
-        """By the column's values in the training rows; words in equally many rows go by the alphabet."""
-        rows: Counter[str] = Counter()
-        seen: Counter[str] = Counter()
+        """By the column's values in the training rows; words in equally many rows go by the alphabet.
+
+        Counts are exact up to MOST_COUNTED different words, and then off by as little as BoundedCounts says.
+        """
+        rows, seen = BoundedCounts(), BoundedCounts()
+        word = lru_cache(_REMEMBERED)(word_of)
         for text in _texts(train):
-            tokens = {token: plain for token in set(text.split(_SEPARATOR)) if (plain := word_of(token)) is not None}
-            rows.update(set(tokens.values()))
-            seen.update(tokens.keys())
-        words = tuple(word for word, count in _most(rows, MAX_WORDS) if count >= FEWEST_ROWS)
-        return Words(inputs=(name,), words=words, forms=dict(_forms(words, seen)))
+            tokens = {token: plain for token in set(text.split(_SEPARATOR)) if (plain := word(token)) is not None}
+            rows.add(set(tokens.values()))
+            seen.add(tokens.keys())
+        words = tuple(word for word, count in _most(rows.counts, MAX_WORDS) if count >= FEWEST_ROWS)
+        return Words(inputs=(name,), words=words, forms=dict(_forms(words, seen.counts)))
 
     @property
     def outputs(self) -> tuple[str, ...]:
