@@ -17,9 +17,11 @@ CLUSTER_IS_LATE = (
     "failed to sync configmap cache: timed out waiting for the condition",
     "failed to sync secret cache: timed out waiting for the condition",
     "no relationship found between node",
+    "Node is not ready",
 )
 """What a busy machine says of volumes that it mounts seconds later: the kubelet's caches, and the graph of the node
-authorizer, learn of a pod after the kubelet did. Of an object that is not there they say "not found"."""
+authorizer, learn of a pod after the kubelet did. Of an object that is not there they say "not found". And its kubelet
+may tell late that the node is well."""
 
 
 def test_a_healthy_start_has_no_warnings_and_its_logs_are_where_the_status_says(digits: str, headway: Cluster) -> None:
