@@ -1,16 +1,23 @@
-"""A run of a trainer without any workers, and a sink that keeps what it tells: what tests of a run's children share."""
+"""A run of a trainer without any workers, a sink that keeps what it tells, and the run's end in the middle of a write:
+what tests of a run's children share."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import pytest
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_trainer.ray.runtime import Head
 from headway_trainer.reporter import Reporter
 from headway_trainer.run import Run, Surroundings
+from headway_trainer.storage import Store
+from training_runs import Killed
 
 
 class Heard:
@@ -43,3 +50,27 @@ def made_run(
     head = Head(temp_dir=str(folder))
     around = Surroundings(head=head, sink=sink, stop=threading.Event(), note=lambda _: None, gpus=gpus, cores=cores)
     return Run(file, around, Reporter(file, sink, lambda _: None)), sink
+
+
+def is_killed_at_write(work: Callable[[], object], number: int) -> bool:
+    """Whether the work has so many writes to a store; it is killed in the middle of the last of them."""
+    writes, lock, open_output = 0, threading.Lock(), Store.open_output
+
+    @contextlib.contextmanager
+    def counted(self: Store, path: str, *, durable_name: bool = True) -> Iterator[BinaryIO]:
+        nonlocal writes
+        with open_output(self, path, durable_name=durable_name) as stream:
+            yield stream
+            if not path.startswith("progress"):  # written by a thread of its own
+                with lock:
+                    writes += 1
+                if writes >= number:
+                    raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "open_output", counted)
+        try:
+            work()
+        except Killed:
+            return True
+    return False

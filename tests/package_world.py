@@ -106,8 +106,11 @@ def install(folder: Path, name: str, groups: dict[str, dict[str, str]]) -> None:
     (meta / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
-def spec_of(data: dict[str, Any] = DIABETES, model: str = "mlp", **fields: Any) -> TrainingJobSpec:
-    return TrainingJobSpec.model_validate({"data": data, "model": {"name": model}, "training": {}, **fields})
+def spec_of(
+    data: dict[str, Any] = DIABETES, model: str = "mlp", options: dict[str, Any] | None = None, **fields: Any
+) -> TrainingJobSpec:
+    named = {"name": model, "options": options or {}}
+    return TrainingJobSpec.model_validate({"data": data, "model": named, "training": {}, **fields})
 
 
 def with_metrics(*names: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Timing(MetaPathFinder):
                 run_module(module)
                 module.Loop.run = _timed(module.Loop.run)
 
-            loader.exec_module = exec_module  # type: ignore[method-assign]
+            loader.exec_module = exec_module  # type: ignore[method-assign]  # a loader of a source file is an object
         return spec
 
 

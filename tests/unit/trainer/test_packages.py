@@ -114,15 +114,11 @@ def test_a_name_that_leads_to_nothing_good_is_one_sentence(spec: TrainingJobSpec
             "tuning.scheduler.name: asha stops trials by their epochs, and acme.estimator is fitted without any",
         ),
         (
-            spec_of(DIGITS, model="acme.network").model_copy(
-                update={"model": spec_of(model="acme.network").model.model_copy(update={"options": {"deep": 1}})}  # type: ignore[union-attr]
-            ),
+            spec_of(DIGITS, model="acme.network", options={"deep": 1}),
             "model.options: acme.network has no option 'deep': it has depth",
         ),
         (
-            spec_of(DIGITS, model="acme.network").model_copy(
-                update={"model": spec_of(model="acme.network").model.model_copy(update={"options": {"depth": 0}})}  # type: ignore[union-attr]
-            ),
+            spec_of(DIGITS, model="acme.network", options={"depth": 0}),
             "model.options.depth of acme.network: Input should be greater than or equal to 1",
         ),
     ],

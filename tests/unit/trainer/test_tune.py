@@ -29,8 +29,8 @@ from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Ch
 from headway_trainer.training.link import Question, TrainEnd
 from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Parameters
-from made_runs import Heard, made_run
-from training_runs import Killed, data_info
+from made_runs import Heard, is_killed_at_write, made_run
+from training_runs import data_info
 
 EPOCHS = 9
 METRIC = "validation/accuracy"
@@ -329,7 +329,7 @@ def test_a_search_that_is_killed_in_any_write_comes_to_the_same_trials_and_the_s
         number += 1
         folder = tmp_path / str(number)
         trainer = Trainer()
-        if not _killed_at_write(made(folder, **tuning)[0], trainer, number):
+        if not is_killed_at_write(partial(tuned, made(folder, **tuning)[0], trainer), number):
             break
         run, again = made(folder, attempt=2, **tuning)[0], Trainer()
         assert of_all(tuned(run, again)) == whole, f"killed in write {number}"
@@ -340,27 +340,3 @@ def test_a_search_that_is_killed_in_any_write_comes_to_the_same_trials_and_the_s
         twice = {*trainer.begun[:-1]} & {*again.begun}
         assert not twice, "a trial that has ended is not trained again"
     assert number > 20, "claims, checkpoints and events of three trials"
-
-
-def _killed_at_write(run: Run, trainer: Trainer, number: int) -> bool:
-    """Whether the search had so many writes; it is killed in the middle of the last of them."""
-    writes, lock, open_output = 0, threading.Lock(), Store.open_output
-
-    @contextlib.contextmanager
-    def counted(self: Store, path: str, *, durable_name: bool = True) -> Iterator[BinaryIO]:
-        nonlocal writes
-        with open_output(self, path, durable_name=durable_name) as stream:
-            yield stream
-            if not path.startswith("progress"):  # written by a thread of its own
-                with lock:
-                    writes += 1
-                if writes >= number:
-                    raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "open_output", counted)
-        try:
-            tuned(run, trainer)
-        except Killed:
-            return True
-    return False

@@ -3,12 +3,10 @@ a fault. Trials are not trained here; each says what a trial with its values wou
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
@@ -19,12 +17,11 @@ from headway_trainer.report.model import EpochRecord, KeptModel, ScheduledValues
 from headway_trainer.report.trial_records import TrialRecord, read_trials, schedule_of
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune
-from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
 from headway_trainer.training.link import Question, TrainEnd
-from made_runs import Heard, made_run
-from training_runs import Killed, data_info
+from made_runs import Heard, is_killed_at_write, made_run
+from training_runs import data_info
 
 METRIC = "validation/accuracy"
 LR = "training.optimizer.lr"
@@ -246,36 +243,12 @@ def test_a_population_that_is_killed_in_any_write_comes_to_the_same_trials_and_t
     while True:
         number += 1
         folder = tmp_path / str(number)
-        if not _killed_at_write(made(folder, **small)[0], Trainer(), number):
+        if not is_killed_at_write(partial(tuned, made(folder, **small)[0], Trainer()), number):
             break
         again, _ = made(folder, attempt=2, **small)
         result = tuned(again, Trainer())
         assert (of_all(again, result), model_of(again)) == undisturbed, f"killed in write {number}"
     assert number > 30, "claims, checkpoints, copies and events of three trials"
-
-
-def _killed_at_write(run: Run, trainer: Trainer, number: int) -> bool:
-    """Whether there were so many writes; the run is killed in the middle of the last of them."""
-    writes, lock, open_output = 0, threading.Lock(), Store.open_output
-
-    @contextlib.contextmanager
-    def counted(self: Store, path: str, *, durable_name: bool = True) -> Iterator[BinaryIO]:
-        nonlocal writes
-        with open_output(self, path, durable_name=durable_name) as stream:
-            yield stream
-            if not path.startswith("progress"):  # written by a thread of its own
-                with lock:
-                    writes += 1
-                if writes >= number:
-                    raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "open_output", counted)
-        try:
-            tuned(run, trainer)
-        except Killed:
-            return True
-    return False
 
 
 def test_a_trial_that_fails_leaves_the_population_and_the_others_go_on(tmp_path: Path) -> None:
