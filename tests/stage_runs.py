@@ -1,18 +1,19 @@
 """Runs of the driver's training stage, one after the other over one embedded Ray: `python -m stage_runs FOLDER`.
 
-Each line of standard input is a run as JSON (function, arguments, code, seconds); each answer is a line that begins
-with ANSWER: how the driver would end.
+Each line of standard input is a run as JSON (function, arguments, code, seconds); each line of standard output is how
+the driver would end, as JSON. What Ray and its workers print goes to standard error.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from unittest import mock
 
 from headway_api import wire
@@ -20,11 +21,11 @@ from headway_trainer.outcome import judge
 from headway_trainer.ray.runtime import Head, set_environment
 from headway_trainer.storage import Store
 
-MARK = "ANSWER "
 _live: list[Any] = []
 
 
 def main() -> None:
+    answers = _answers()
     set_environment()
     head = Head(processes=2)
     head.start()
@@ -32,8 +33,18 @@ def main() -> None:
     folder = Path(sys.argv[1])
     for number, line in enumerate(sys.stdin):
         answer = _run(folder / str(number), json.loads(line))
-        print(f"{MARK}{json.dumps(answer)}", flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
     head.stop()
+
+
+def _answers() -> IO[str]:
+    """The standard output, for answers alone.
+
+    A thread of Ray's prints what workers print, at any time: also between a line and its end.
+    """
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
 
 
 def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import pytest
 
 from commands import clean_environment
 from pods import Pods
-from stage_runs import MARK
 
 pytestmark = pytest.mark.ray
 
@@ -58,11 +57,10 @@ class Stage:
         stdin = _pipe(self._process.stdin)
         stdin.write(f"{json.dumps(asked)}\n")
         stdin.flush()
-        for line in _pipe(self._process.stdout):
-            if line.startswith(MARK):
-                answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
-                return answer
-        raise AssertionError(f"it ended without an answer:\n{self.log()}")
+        line = _pipe(self._process.stdout).readline()
+        assert line, f"it ended without an answer:\n{self.log()}"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def log(self) -> str:
         """What was printed to stderr."""
