@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +23,10 @@ from typing import Literal
 import click
 from pydantic import Field, ValidationError
 
+from headway_api import trials
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJob
+from headway_cli.raised_trials import job_digest, search_digest, trials_begun
 from headway_cli.results import Results, write_atomically
 
 OWN_FOLDER = ".headway"
@@ -44,6 +44,8 @@ class RunState(StatusSection):
     """Its folder's name in `runs`: nothing that is not listed there is ever deleted."""
     digest: str
     """Identifies the job's name and spec."""
+    search: str | None = None
+    """Identifies the search that more trials may be asked of later, by the name and the rest of the spec."""
     attempt: int = 1
     """How often it was begun."""
     outcome: Literal["Unfinished", "UserError", "Finished"] = "Unfinished"
@@ -103,15 +105,18 @@ class RunFolder:
     def begin(
         self, job: TrainingJob, *, fresh: bool, names: Sequence[str], note: Callable[[str], None] = lambda _: None
     ) -> Attempt:
-        """Begin a run, or go on with the unfinished one of the same job.
+        """Begin a run, or go on with the unfinished one of the same job, or with a search that gets more trials.
 
         names: files that a finished run will put into the folder. note: takes a sentence for people. Raises
-        ClickException, before anything is changed, where another's unfinished run or files of others are in the way.
+        ClickException, before anything is changed, where another's unfinished run or files of others are in the way,
+        or a search has more trials behind it than are asked for.
         """
         digest, state = job_digest(job), self._read()
         pending = [run for run in state.runs if run.outcome != "Finished"]
         same = next((run for run in reversed(pending) if run.digest == digest), None)
-        if same is None and not fresh and any(run.outcome == "Unfinished" for run in pending):
+        if same is None and not fresh:
+            same = self._with_other_trials(job, state, digest)
+        if not fresh and same not in pending and any(run.outcome == "Unfinished" for run in pending):
             raise click.ClickException(
                 f"{self.path} holds an unfinished run of another job or spec: "
                 "give --fresh to discard it, or --output for another folder"
@@ -124,11 +129,11 @@ class RunFolder:
         elif same is not None and (change := self._correction(job, same)) is not None:
             note(self._replaced(pending, f"the source has changed since ({change})"))
         elif same is not None:
-            note(f"Going on with the unfinished run in {self.path} (--fresh would discard it).")
-            return self._go_on(state, same)
+            note(self._going_on(job, same, digest))
+            return self._go_on(state, same, digest)
         elif pending:
             note(self._replaced(pending, "this is another spec"))
-        return self._new(state, digest)
+        return self._new(state, job)
 
     def finish(self, attempt: Attempt, names: Sequence[str]) -> None:
         """Put a run's results in the place of those before, and delete the runs before it.
@@ -160,15 +165,48 @@ class RunFolder:
             (self._own / _IGNORE_FILE).write_text("*\n")
         self._read()
 
-    def _new(self, state: State, digest: str) -> Attempt:
+    def _with_other_trials(self, job: TrainingJob, state: State, digest: str) -> RunState | None:
+        """The newest run of the same search for another number of trials, if it can go on; none if there is none.
+
+        Raises ClickException where more trials have begun than are asked for.
+        """
+        search, most = search_digest(job), trials.raisable(job.spec.tuning)
+        known = [run for run in state.runs if search is not None and run.search == search and run.digest != digest]
+        if not known or most is None:
+            return None
+        run = known[-1]
+        begun = trials_begun(self._own / _RUNS / run.folder)
+        if most < begun:
+            raise click.ClickException(
+                f"tuning.trials is {most}, and {begun} trials of this search have begun in {self.path}: raise it above "
+                f"{begun} to go on, or give --fresh to begin anew, or --output for another folder"
+            )
+        # Of a finished run without further trials, nothing goes on: it begins anew, as any does that has finished.
+        return run if run.outcome != "Finished" or 0 < begun < most else None
+
+    def _going_on(self, job: TrainingJob, run: RunState, digest: str) -> str:
+        kind = "finished" if run.outcome == "Finished" else "unfinished"
+        discard = f"--fresh would {'begin anew' if kind == 'finished' else 'discard it'}"
+        if run.digest == digest:
+            return f"Going on with the {kind} run in {self.path} ({discard})."
+        begun, most = trials_begun(self._own / _RUNS / run.folder), trials.raisable(job.spec.tuning)
+        stay = " Its results stay until there are new ones." if kind == "finished" else ""
+        return (
+            f"Going on with the {kind} run in {self.path}: tuning.trials is {most} now, and {begun} have begun "
+            f"({discard}).{stay}"
+        )
+
+    def _new(self, state: State, job: TrainingJob) -> Attempt:
         number = state.count + 1
-        run = RunState(folder=f"{number}-{secrets.token_hex(3)}", digest=digest)
+        folder = f"{number}-{secrets.token_hex(3)}"
+        run = RunState(folder=folder, digest=job_digest(job), search=search_digest(job))
         self._write(state.model_copy(update={"count": number, "runs": [*state.runs, run]}))
         (self._own / _RUNS / run.folder).mkdir(parents=True)
         return Attempt(1, resumes=False, path=self._own / _RUNS / run.folder)
 
-    def _go_on(self, state: State, run: RunState) -> Attempt:
-        again = run.model_copy(update={"attempt": run.attempt + 1, "outcome": "Unfinished"})
+    def _go_on(self, state: State, run: RunState, digest: str) -> Attempt:
+        update = {"attempt": run.attempt + 1, "outcome": "Unfinished", "digest": digest}
+        again = run.model_copy(update=update)
         self._write(state.model_copy(update={"runs": [again if one is run else one for one in state.runs]}))
         path = self._own / _RUNS / run.folder
         path.mkdir(parents=True, exist_ok=True)
@@ -257,10 +295,3 @@ def _shown_size(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= _KIB
     return f"{size:.3g} GiB"
-
-
-def job_digest(job: TrainingJob) -> str:
-    """Identifies what is trained: everything but what only a cluster looks at."""
-    only_cluster = {"image", "head", "scheduling", "retry", "suspend", "active_deadline_seconds", "storage"}
-    spec = job.spec.model_dump(mode="json", exclude={*only_cluster, "ttl_seconds_after_finished"})
-    return hashlib.sha256(json.dumps([job.metadata.name, spec], sort_keys=True).encode()).hexdigest()

@@ -98,10 +98,18 @@ def _find(folder: str) -> Found:
     local = unfinished_run(Path(folder)) if "://" not in folder else None
     for place in [*([str(local)] if local is not None else []), folder]:
         store = Store.open(place)
-        if (finished := _finished(store)) is not None:
+        finished = _finished(store)
+        try:
+            records = trial_records(EventLog(store, 0).read())
+        except UserError:
+            if finished is None:
+                raise
+            records = []
+        # The log has more where a search goes on after its end, as it was given more trials.
+        if finished is not None and len(records) <= len(finished.records):
             return finished
-        if events := EventLog(store, 0).read():
-            return Found(trial_records(events), note=f"The run in {store.uri} has not finished: these are its trials.")
+        if records:
+            return Found(records, note=f"The run in {store.uri} has not finished: these are its trials.")
     raise UserError(
         f"{folder} holds no trials: give the folder of a run whose job has spec.tuning, as headway run's --output "
         "or a job's folder on its storage"

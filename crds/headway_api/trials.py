@@ -142,6 +142,16 @@ def planned(tuning: Tuning) -> int:
     return sum(1 for _ in islice(grid(tuning), tuning.trials or MAX_TRIALS))
 
 
+def raisable(tuning: Tuning | None) -> int | None:
+    """How many trials there may be, where a job that has begun may be given more of them; none where it may not.
+
+    A grid has its combinations, and a population all its trials from the beginning on.
+    """
+    if tuning is None or tuning.search.name == "grid" or tuning.scheduler.name == "pbt":
+        return None
+    return planned(tuning)
+
+
 def concerned(parameters: Mapping[str, JsonValue], problem: Problem) -> str:
     """The parameter that a problem is most about: the one whose path has the longest beginning with the problem's."""
     return max(parameters, key=lambda path: (_common(path, problem), path))

@@ -19,7 +19,6 @@ from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE,
 from headway_trainer.run_record import RECORD_FILE
 from headway_trainer.storage import CHUNK, FileDigest, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE
-from headway_trainer.tuning.log import FOLDER as EVENTS
 
 RESULT_FILE = "result.json"
 PROGRESS_FILE = "progress.json"
@@ -164,9 +163,12 @@ def to_status(store: Store, result: RunResult, own: Artifact) -> status.Result:
 
 
 def tidy(store: Store) -> None:
-    """Delete what only an unfinished run needs. Raises StorageError."""
+    """Delete what only an unfinished run needs. Raises StorageError.
+
+    The log of trials stays: with it the search goes on where `tuning.trials` is raised later.
+    """
     forget(store)
-    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER, CHILDREN, EVENTS):
+    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER, CHILDREN):
         store.delete(path)
 
 

@@ -18,6 +18,7 @@ from headway_api import wire
 from headway_api.job import TrainingJob
 from headway_api.status import Progress
 from headway_cli.main import main
+from headway_cli.raised_trials import job_digest
 from headway_cli.run import (
     Local,
     code_folder,
@@ -26,7 +27,7 @@ from headway_cli.run import (
     refuse_what_a_cluster_has,
     stop_on_signals,
 )
-from headway_cli.run_folder import Attempt, RunFolder, job_digest
+from headway_cli.run_folder import Attempt, RunFolder
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line
 from headway_trainer.data.profile import Profile

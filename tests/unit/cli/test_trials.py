@@ -125,6 +125,20 @@ def test_an_output_folder_tells_of_the_run_that_goes_on_before_the_one_that_has_
     assert len(json.loads(listed(str(tmp_path), "-o", "json").stdout)) == 2
 
 
+def test_of_a_search_that_goes_on_after_its_end_the_trials_of_its_log_are_listed(tmp_path: Path) -> None:
+    finish(tmp_path, trial_records(FINISHED))
+    log(tmp_path, FINISHED)
+    done = listed(str(tmp_path), "-o", "json")
+    assert ([one["number"] for one in json.loads(done.stdout)], done.stderr) == ([3, 1, 2], "")
+    log(tmp_path, [Asked(trial=4, parameters={LR: 0.4, HIDDEN: [16]})])
+    goes_on = listed(str(tmp_path), "-o", "json")
+    assert [one["number"] for one in json.loads(goes_on.stdout)] == [1, 2, 3, 4]
+    assert "has not finished: these are its trials" in goes_on.stderr
+    (tmp_path / "tuning" / "events-0001-000001.jsonl").write_text("{")
+    damaged = listed(str(tmp_path), "-o", "json")
+    assert [one["number"] for one in json.loads(damaged.stdout)] == [3, 1, 2], "its result is whole"
+
+
 def test_a_folder_without_trials_is_an_error_that_says_which_folder_has_some(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         done = listed(str(folder))

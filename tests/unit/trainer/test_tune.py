@@ -19,6 +19,7 @@ from headway_api.status import TuningStatus
 from headway_api.training import Training
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
+from headway_trainer.publish import tidy
 from headway_trainer.report.model import KeptModel, TuningResult
 from headway_trainer.report.trial_records import read_trials
 from headway_trainer.run import Run
@@ -119,11 +120,11 @@ def _save(child: Run, values: list[float]) -> None:
     )
 
 
-def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd]) -> TuningResult:
-    """The stage's result."""
+def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd], *, rows: str = "0") -> TuningResult:
+    """The stage's result. rows: identifies the content of its rows."""
     assert run.spec.tuning is not None
     results = Results()
-    results.add(Prepare(), data_info(100, 50))
+    results.add(Prepare(), data_info(100, 50).model_copy(update={"content_hash": rows}))
 
     def on_workers(child: Run, function: object) -> TrainEnd:
         return trainer(child, function)
@@ -230,6 +231,91 @@ def test_a_stop_keeps_what_has_ended_and_the_next_attempt_has_the_trials_of_a_se
     third, idle = made(tmp_path, attempt=3)[0], Trainer()
     assert of_all(tuned(third, idle)) == of_all(whole)
     assert (idle.begun, _lr(third)) == ([], 0.5), "what the search came to is kept"
+
+
+RANDOM: dict[str, Any] = {
+    "parameters": {"training.optimizer.lr": {"uniform": {"min": 0.1, "max": 0.9}}},
+    "search": {"name": "tpe", "startupTrials": 3},
+}
+
+
+def own_model(run: Run) -> bytes:
+    """The model in a run's own newest checkpoint."""
+    checkpoint = run.checkpoints.newest().manifest
+    assert checkpoint is not None
+    return run.checkpoints.read(checkpoint, MODEL_FILE)
+
+
+@pytest.mark.parametrize("before", [1, 4, 8])
+@pytest.mark.parametrize("scheduler", ["none", "asha", "hyperband", "median"])
+def test_a_search_whose_trials_are_raised_after_its_end_is_the_one_that_had_as_many_from_the_start(
+    tmp_path: Path, before: int, scheduler: str
+) -> None:
+    fields = RANDOM | {"scheduler": {"name": scheduler}, "maxConcurrent": 1}
+    whole_run, _ = made(tmp_path / "whole", **fields, trials=10)
+    whole = tuned(whole_run, Trainer())
+    first = made(tmp_path, **fields, trials=before)[0]
+    tuned(first, Trainer())
+    tidy(first.store)
+    assert "children" not in first.store.list()
+    run, trainer = made(tmp_path, attempt=2, **fields, trials=10)[0], Trainer()
+    result = tuned(run, trainer)
+    assert of_all(result) == of_all(whole)
+    assert (result.best, result.ended) == (whole.best, whole.ended)
+    assert trainer.begun == [f"trial-{number}" for number in range(before + 1, 11)], "none is trained twice"
+    assert own_model(run) == own_model(whole_run) == str(_lr(run)).encode()
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_the_best_trial_of_before_stays_the_best_unless_one_of_the_new_ones_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    first = made(tmp_path, **RANDOM, trials=3)[0]
+    before = tuned(first, Trainer())
+    kept = own_model(first)
+    tidy(first.store)
+    # A new best one may have fewer steps than the one before it.
+    monkeypatch.setattr(f"{__name__}.EPOCHS", 4)
+    monkeypatch.setattr(f"{__name__}._value", lambda lr, _: (2 if better else 0) - lr / 10)
+    run = made(tmp_path, attempt=2, **RANDOM, trials=5)[0]
+    result = tuned(run, Trainer())
+    assert (result.best == before.best) is not better
+    assert (own_model(run) == kept) is not better
+    assert own_model(run) == str(_lr(run)).encode()
+
+
+def test_a_raised_search_that_is_killed_in_any_write_comes_to_the_same_trials_and_the_same_model(
+    tmp_path: Path,
+) -> None:
+    whole_run, _ = made(tmp_path / "whole", **RANDOM, trials=5)
+    whole = of_all(tuned(whole_run, Trainer()))
+    number, models = 0, set()
+    while True:
+        number += 1
+        first = made(tmp_path / str(number), **RANDOM, trials=2)[0]
+        tuned(first, Trainer())
+        tidy(first.store)
+        models.add(own_model(first))
+        killed = made(tmp_path / str(number), attempt=2, **RANDOM, trials=5)[0]
+        if not is_killed_at_write(partial(tuned, killed, Trainer()), number):
+            break
+        run = made(tmp_path / str(number), attempt=3, **RANDOM, trials=5)[0]
+        assert of_all(tuned(run, Trainer())) == whole, f"killed in write {number}"
+        assert own_model(run) == own_model(whole_run), f"killed in write {number}"
+    assert number > 15, "claims, checkpoints and events of three trials, and the model that is taken over"
+    assert models != {own_model(whole_run)}, "one of the new trials is the best"
+
+
+def test_trials_on_other_rows_are_refused_as_their_values_could_not_be_compared(tmp_path: Path) -> None:
+    first = made(tmp_path, **RANDOM, trials=2)[0]
+    tuned(first, Trainer())
+    tidy(first.store)
+    again, idle = made(tmp_path, attempt=2, **RANDOM, trials=4)[0], Trainer()
+    with pytest.raises(
+        UserError, match=r"data\.source holds other rows .* put the source back, or begin anew with a job"
+    ):
+        tuned(again, idle, rows="1")
+    assert idle.begun == []
 
 
 def test_a_budget_that_is_used_up_stops_the_trials_that_run_and_their_values_count(tmp_path: Path) -> None:

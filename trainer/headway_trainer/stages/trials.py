@@ -32,6 +32,7 @@ from headway_trainer.training.link import Compared, Question, TrainEnd
 from headway_trainer.tuning.events import Ended, Generation
 from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
+from headway_trainer.tuning.record import read_study_record, write_study_record
 from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
@@ -60,12 +61,37 @@ def _scope(trial: int) -> str:
     return f"trial-{trial}"
 
 
+def refuse_other_rows(run: Run, info: DataInfo) -> None:
+    """Raise UserError where the trials so far have learnt from other rows: values of the two cannot be compared.
+
+    A search that goes on after its end prepares its rows anew, and the source may have changed since.
+    """
+    record = read_study_record(run.store)
+    if record.content_hash is None:
+        run.fence()
+        write_study_record(run.store, record.model_copy(update={"content_hash": info.content_hash}))
+    elif record.content_hash != info.content_hash:
+        raise UserError(
+            "data.source holds other rows than the trials so far have learnt from, so further ones could not be "
+            f"compared with them: put the source back, or begin anew with {run.begin_anew}"
+        )
+
+
 def take_over_best(run: Run, best: Trial) -> None:
-    """Let the run's own checkpoint be the best trial's."""
+    """Let the run's own checkpoint be the best trial's. Of a search that goes on after its end it may be that already,
+    and the trial's own folder is gone."""
+    record = read_study_record(run.store)
+    if record.taken_over == best.number and run.checkpoints.newest().manifest is not None:
+        return
     checkpoint = (spec_of(run, best.parameters).training or Training()).checkpoint
     trial = Checkpoints(run.store.child(CHILDREN, _scope(best.number)), run.file.attempt)
     run.fence()
+    if record.taken_over is not None:
+        write_study_record(run.store, record.model_copy(update={"taken_over": None}))
+    # That of the best one before may have more steps, and would pass for the newest.
+    Checkpoints(run.store, run.file.attempt).clear_after(None)
     take_over(trial, run.store, run.file.attempt, checkpoint.metric, checkpoint.better)
+    write_study_record(run.store, record.model_copy(update={"taken_over": best.number}))
 
 
 class Trials:

@@ -30,10 +30,11 @@ class Tune:
     def run(self, spec: Tuning, run: Run, before: Results) -> TuningResult:
         """Run the trials that no attempt before has run, and take over the model of the best one.
 
-        From here on the run's spec is the best trial's. Raises UserError where no trial has a value.
+        From here on the run's spec is the best trial's. Raises UserError where no trial has a value, and where the rows
+        are others than those of the trials so far.
         """
         # A run without trials has no use for searchers and schedulers, and is not to wait for their import.
-        from headway_trainer.stages.trials import Trials, metric_of, spec_of, take_over_best
+        from headway_trainer.stages.trials import Trials, metric_of, refuse_other_rows, spec_of, take_over_best
 
         info = before.get(Prepare)
         if info is None:
@@ -41,6 +42,7 @@ class Tune:
         digest = digest_of(run.spec, info.digest, info.content_hash)
         result = recall(run.store, self.name, digest, TuningResult)
         if result is None:
+            refuse_other_rows(run, info)
             search = Trials(spec, run, info)
             best = search.run()
             take_over_best(run, best)
