@@ -51,6 +51,12 @@ BUGS = (
         (job._between_attempts, "not clean or ", ""),
     ),
     _bug(
+        "a suspended job is said to hold no pods before that was asked",
+        3006664,
+        "suspended, but there are",
+        (job._suspended, "if not decision.observed.live", "if False"),
+    ),
+    _bug(
         "a lost worker is charged twice",
         11,
         "2 failures are charged, 1 were met",

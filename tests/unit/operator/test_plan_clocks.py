@@ -78,8 +78,8 @@ DECIDED = {"creates": False, "deletes": [], "cause": "Suspended", "ended": False
 @pytest.mark.parametrize(
     ("builder", "wanted"),
     [
-        (make_job(), HELD),
-        (backing_off(), HELD | {"cause": "StorageError"}),
+        (make_job().live(), HELD),
+        (backing_off().live(), HELD | {"cause": "StorageError"}),
         (starting(), DECIDED),
         (running(), DECIDED),
         (refused(), {"creates": False, "cause": "Suspended", "ended": True}),

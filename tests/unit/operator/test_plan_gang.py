@@ -196,7 +196,7 @@ def test_an_attempt_that_ran_stays_in_the_list_and_its_successor_has_a_clock_of_
 
 def test_a_suspension_ends_the_wait_and_the_clock_begins_anew_after_it() -> None:
     suspended = released().suspended().status(phase="Queued").condition("Scheduled", False, "GangDoesNotFit")
-    plan = suspended.plan(after=120)
+    plan = suspended.live().plan(after=120)
     assert plan.status is not None
     assert plan.status.phase == "Suspended"
     assert [item.type for item in plan.status.conditions if item.type == "Scheduled"] == []

@@ -72,7 +72,7 @@ def test_a_job_that_succeeds_or_is_suspended_keeps_none() -> None:
     assert deleted(rests.plan(after=62)) == [HEAD, WORKER]
     empty = make_job().spec(retry={"keepFailedPods": "Last"}, suspend=True)
     empty.attempt(1, running=T0 + 5, end=T0 + 60, cause="Internal").status(phase="Pending")
-    assert said(empty.plan(after=62), "Suspended").status == "True"
+    assert said(empty.live().plan(after=62), "Suspended").status == "True"
 
 
 def test_a_pod_that_is_being_deleted_is_waited_for() -> None:

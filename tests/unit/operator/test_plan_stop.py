@@ -55,7 +55,7 @@ def test_suspended_means_that_nothing_is_held() -> None:
     plan = ended().worker(0).plan(after=71)
     assert deleted(plan) == ["digits-11111-1-worker-0-0"]
     assert said(plan, "Suspended").status == "False"
-    plan = ended().plan(after=80)
+    plan = ended().live().plan(after=80)
     assert said(plan, "Suspended").status == "True"
     assert plan.status is not None
     assert plan.status.phase == "Suspended"
@@ -96,10 +96,18 @@ def test_a_suspended_job_whose_deadline_was_used_up_fails_and_is_suspended_no_mo
 
 
 def test_a_job_that_is_suspended_from_the_start_begins_nothing() -> None:
-    plan = make_job().suspended().plan()
+    plan = make_job().suspended().live().plan()
     assert not plan.create
     assert plan.status is not None
     assert plan.status.phase == "Suspended"
+
+
+def test_that_no_pods_are_held_is_not_believed_of_a_cache() -> None:
+    # The status of an attempt that had just begun could not be written, and its pods may not have been seen.
+    plan = make_job().suspended().plan()
+    assert plan.read == {"live"}
+    assert not any(notice.reason == "Suspended" for notice in plan.notices)
+    assert not make_job().suspended().status(phase="Suspended").condition("Suspended", True).plan().read
 
 
 def test_a_resume_while_stopping_lets_the_stop_be_completed() -> None:

@@ -170,6 +170,10 @@ def _suspended(decision: Decision, clean: bool) -> None:
         status.condition("Suspended", False, "Suspending", "waiting for the pods to go")
         return
     if not status.holds("Suspended"):
+        if not decision.observed.live:
+            # Of an attempt that could not be written down, the pods may not have been seen, either.
+            decision.ask("live")
+            return
         decision.notice("Suspended", "the job holds no pods; set spec.suspend to false to go on")
     status.condition("Suspended", True, "Suspended", "spec.suspend is true: the job holds no pods")
     status.condition("Running", False, "Suspended", "")
