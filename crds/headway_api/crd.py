@@ -21,6 +21,7 @@ from headway_api.base import Section, StatusSection
 from headway_api.job import GENERATED_LENGTH, NAME_FORM, NAME_MAX_LENGTH, NAME_PATTERN, TrainingJob
 from headway_api.schema import Schema
 from headway_api.status import TrainingJobStatus
+from headway_api.trials import DEFAULT_TRIALS
 
 HEADER = "# Generated from the models by `python -m headway_api.crd --output crds/`: change those, not this.\n"
 _DROPPED = ("patternErrorMessage", "propertyNames", "readOnly")
@@ -44,6 +45,28 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Raised:
+    """A number in a section that may be left out: it may be raised once the object has begun, and the rest of the
+    section may not change."""
+
+    section: str
+    """The section's path under `spec`."""
+    field: str
+    """The number's name in it."""
+    default: int
+    """What it is where it is absent."""
+    where: str
+    """CEL over `self` and `oldSelf`, where the section is there: whether it may be raised at all."""
+    but: str
+    """The same in words, as the end of a sentence."""
+
+    @property
+    def path(self) -> str:
+        """The number's path under `spec`."""
+        return f"{self.section}.{self.field}"
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind, as the API server is to know it."""
 
@@ -56,6 +79,8 @@ class Kind:
     """The paths under `spec` that may change once `begun` holds."""
     begun: str
     """CEL over `oldSelf`: whether it is too late for changes of the rest."""
+    raised: tuple[Raised, ...] = ()
+    """What may be raised even then."""
 
     @property
     def name(self) -> str:
@@ -94,6 +119,16 @@ TRAINING_JOB = Kind(
         )
     ),
     begun="has(oldSelf.status) && has(oldSelf.status.attempt) && oldSelf.status.attempt > 0",
+    raised=(
+        Raised(
+            section="tuning",
+            field="trials",
+            default=DEFAULT_TRIALS,
+            where="self.spec.tuning.search.name != 'grid' && self.spec.tuning.scheduler.name != 'pbt'"
+            " && !(has(oldSelf.status.phase) && oldSelf.status.phase == 'Failed')",
+            but="for a grid, for a population (pbt), or once the job has failed",
+        ),
+    ),
 )
 KINDS = (TRAINING_JOB,)
 
@@ -175,14 +210,48 @@ def _name_rule() -> Schema:
 def _frozen(kind: Kind, spec: Schema) -> Iterable[Schema]:
     """A transition rule for each field of the spec that may not change any more once the object has begun."""
     free = ", ".join(f"spec.{path}" for path in sorted(kind.changeable))
+    raised = {each.section: each for each in kind.raised}
     for path in _unchangeable(spec, kind.changeable):
-        new, old = f"self.spec.{path}", f"oldSelf.spec.{path}"
+        same = _rest_is_same(raised[path], spec) if path in raised else _same(path)
+        upwards = f", and of spec.{raised[path].path} upwards" if path in raised else ""
         yield {
-            "rule": f"!({kind.begun}) || (has({new}) ? has({old}) && {new} == {old} : !has({old}))",
+            "rule": f"!({kind.begun}) || ({same})",
             "message": f"spec.{path} cannot change once the job has begun: delete the job and apply it anew"
-            f" (changes are allowed of {free})",
+            f" (changes are allowed of {free}{upwards})",
             "fieldPath": f".spec.{path}",
         }
+    for each in kind.raised:
+        yield {
+            "rule": f"!({kind.begun}) || {_absent_in_one(each.section)} || ({_same(each.path)})"
+            f" || ({_number(each, 'self')} >= {_number(each, 'oldSelf')} && {each.where})",
+            "message": f"spec.{each.path} can only be raised once the job has begun, and not {each.but}: put it back to"
+            " what it was, or apply a job of another name",
+            "fieldPath": f".spec.{each.path}",
+        }
+
+
+def _same(path: str) -> str:
+    """CEL: a field is what it was."""
+    new, old = f"self.spec.{path}", f"oldSelf.spec.{path}"
+    return f"has({new}) ? has({old}) && {new} == {old} : !has({old})"
+
+
+def _absent_in_one(section: str) -> str:
+    return f"!has(self.spec.{section}) || !has(oldSelf.spec.{section})"
+
+
+def _rest_is_same(raised: Raised, spec: Schema) -> str:
+    """CEL: a section is what it was, but for the number that may be raised."""
+    section = raised.section
+    fields = [name for name in spec["properties"][section]["properties"] if name != raised.field]
+    rest = " && ".join(f"({_same(f'{section}.{name}')})" for name in fields)
+    return f"has(self.spec.{section}) == has(oldSelf.spec.{section}) && (!has(self.spec.{section}) || ({rest}))"
+
+
+def _number(raised: Raised, side: str) -> str:
+    """CEL: the number, given or not."""
+    path = f"{side}.spec.{raised.path}"
+    return f"(has({path}) ? {path} : {raised.default})"
 
 
 def _unchangeable(node: Schema, changeable: frozenset[str], prefix: str = "") -> Iterable[str]:

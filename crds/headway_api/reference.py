@@ -85,6 +85,8 @@ def _change_note(kind: Kind) -> Iterator[str]:
         "Once a job has begun, the API server allows changes of "
         f"{', '.join(f'`spec.{path}`' for path in sorted(kind.changeable))} and of nothing else in the spec."
     )
+    for each in kind.raised:
+        yield f"`spec.{each.path}` may be raised, but not {each.but}."
 
 
 def _columns(kind: Kind) -> str:

@@ -134,6 +134,8 @@ class Attempt(StatusSection):
     """Steps of the attempt before that had to be done again."""
     logs: Place | None = None
     """The folder with what its processes printed: it outlives their pods."""
+    trials: Count | None = None
+    """How many trials its driver was told of; absent where `spec.tuning.trials` cannot be raised."""
     workers_replaced: int = 0
     """Worker pods that were lost and replaced within the attempt."""
     losses: int = 0

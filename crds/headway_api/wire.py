@@ -34,6 +34,8 @@ ANNOTATION_WRITER = "headway.dev/writer"
 """On the attempt's ConfigMap: the one pod that may patch its progress."""
 ANNOTATION_WORKERS = "headway.dev/workers"
 """On the attempt's ConfigMap: how many workers its run file speaks of."""
+ANNOTATION_TRIALS = "headway.dev/trials"
+"""On the attempt's ConfigMap: how many trials its run file speaks of, where they may be raised later."""
 ANNOTATION_PROGRESS_SECONDS = "headway.dev/progress-seconds"
 """On the attempt's ConfigMap: RunFile.progress_seconds, so that the operator knows what its driver was told."""
 

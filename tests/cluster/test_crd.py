@@ -324,6 +324,72 @@ def test_what_trials_are_given_cannot_change_once_they_have_begun(jobs: Jobs) ->
     assert jobs.replace(jobs.get("mutant")) is None
 
 
+def test_the_rest_of_tuning_cannot_change_once_trials_have_begun(jobs: Jobs) -> None:
+    tuning = TUNING | {"trials": 10}
+    jobs.create(changed({"spec.tuning": tuning}))
+    jobs.say("mutant", BEGUN)
+    others = {
+        "metric": "validation/accuracy",
+        "mode": "max",
+        "search": {"name": "random"},
+        "scheduler": {"name": "hyperband"},
+        "maxConcurrent": 1,
+        "workersPerTrial": 1,
+        "budget": {"seconds": 7200},
+        "stopWhen": {},
+    }
+    for name, value in others.items():
+        stored = _with(_with(jobs.get("mutant"), f"spec.tuning.{name}", value), "spec.tuning.trials", 20)
+        assert "spec.tuning cannot change once the job has begun" in str(jobs.replace(stored)), name
+    assert "spec.tuning cannot change" in str(jobs.replace(_with(jobs.get("mutant"), "spec.tuning", None)))
+    assert "upwards" in str(jobs.replace(_with(jobs.get("mutant"), "spec.tuning.maxConcurrent", 1)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "phase", "allowed"),
+    [
+        (10, 11, "Running", True),
+        (10, 10_000, "Succeeded", True),
+        (10, None, "Suspended", True),
+        (None, 21, "Pending", True),
+        (10, 9, "Running", False),
+        (None, 19, "Succeeded", False),
+        (30, None, "Running", False),
+        (10, 11, "Failed", False),
+    ],
+)
+def test_the_trials_of_a_job_that_has_begun_and_not_failed_may_be_raised_and_not_lowered(
+    jobs: Jobs, before: int | None, after: int | None, phase: str, *, allowed: bool
+) -> None:
+    jobs.create(changed({"spec.tuning": {key: value for key, value in (*TUNING.items(), ("trials", before)) if value}}))
+    jobs.say("mutant", BEGUN | {"phase": phase})
+    refusal = jobs.replace(_with(jobs.get("mutant"), "spec.tuning.trials", after))
+    assert (refusal is None) is allowed
+    assert allowed or "spec.tuning.trials can only be raised once the job has begun, and not for a grid" in str(refusal)
+
+
+@pytest.mark.parametrize("scheduler", ["grid", "pbt"])
+def test_a_grid_and_a_population_get_no_more_trials(jobs: Jobs, scheduler: str) -> None:
+    lr = "training.optimizer.lr"
+    population = {
+        "parameters": {lr: {"uniform": {"min": 0.1, "max": 0.2}}},
+        "search": {"name": "random"},
+        "scheduler": {"name": "pbt"},
+    }
+    grid = {"parameters": {lr: {"grid": [0.1, 0.2, 0.3, 0.4]}}, "search": {"name": "grid"}}
+    jobs.create(changed({"spec.tuning": (grid if scheduler == "grid" else population) | {"trials": 2}}))
+    jobs.say("mutant", BEGUN)
+    refusal = jobs.replace(_with(jobs.get("mutant"), "spec.tuning.trials", 3))
+    assert "spec.tuning.trials can only be raised once the job has begun, and not for a grid" in str(refusal)
+    assert jobs.replace(_with(jobs.get("mutant"), "spec.suspend", True)) is None
+
+
+def test_no_job_is_given_trials_or_loses_them_once_it_has_begun(jobs: Jobs) -> None:
+    jobs.create(changed({}))
+    jobs.say("mutant", BEGUN)
+    assert "spec.tuning cannot change" in str(jobs.replace(_with(jobs.get("mutant"), "spec.tuning", TUNING)))
+
+
 @pytest.mark.parametrize("status", [None, {"phase": "Pending", "attempt": 0}])
 def test_everything_can_change_before_a_job_has_begun(jobs: Jobs, status: dict[str, Any] | None) -> None:
     jobs.create(changed({}, USER_CODE))

@@ -243,6 +243,15 @@ def _edit(world: World, job: JobPlan, **spec: Any) -> None:
         world.note("user", f"sets {spec} of {job}")
 
 
+def _raise_trials(world: World, job: JobPlan, action: Action) -> None:
+    """The user asks for more trials; now and then for fewer, which may not be."""
+    body = world.server.find(kube.JOBS, job.name, job.namespace)
+    tuning = body["spec"].get("tuning") if body is not None else None
+    if tuning is not None:
+        more = -1 if action.much % 7 == 0 else 1 + action.much % 3
+        _edit(world, job, tuning=tuning | {"trials": max(1, tuning["trials"] + more)})
+
+
 def _delete_job(world: World, job: JobPlan, _: Action) -> None:
     if world.server.find(kube.JOBS, job.name, job.namespace) is not None:
         world.note("user", f"deletes the job {job}")
@@ -312,5 +321,6 @@ _ACTIONS: dict[str, Callable[[World, Action], None]] = {
     "change deadline": _on_job(
         lambda world, job, action: _edit(world, job, activeDeadlineSeconds=10 + action.much % 200)
     ),
+    "raise trials": _on_job(_raise_trials),
     "spoil spec": _on_job(lambda world, job, _: _edit(world, job, model=SPOILT)),
 }

@@ -14,7 +14,7 @@ from headway_api import base, wire
 from headway_api import status as api_status
 from headway_operator.engine import apply, clock, comparison, keys, lease, queue, reconcile, store, table
 from headway_operator.training import records, steps
-from headway_operator.training.plan import attempts, ending, ends, job, losses, spec, status
+from headway_operator.training.plan import attempts, ending, ends, job, losses, raised, spec, status
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,13 @@ BUGS = (
         "were asked for",
         (steps._unseen_workers, "running is None or job.status.workers is None", "True"),
         (steps._workers_missing, "len(places) < job.status.workers.desired", "False"),
+    ),
+    _bug(
+        "trials that are raised while an attempt runs are forgotten",
+        2,
+        "and its spec asks for",
+        (raised.follows, "more(job, attempt) is not None", "False"),
+        (raised.goes_on, "more(job, last) is not None", "False"),
     ),
 )
 

@@ -406,6 +406,8 @@ class Checks:
 
     def _outcome(self, job: Object) -> None:
         uid, status = job["metadata"]["uid"], job.get("status") or {}
+        succeeded = [one for one in status.get("attempts", []) if one.get("endTime") and not one.get("cause")]
+        newest = succeeded[-1]["number"] if succeeded else 0
         for entry in status.get("attempts", []):
             of = (uid, entry["number"])
             truth = self.truths.get(of)
@@ -414,12 +416,21 @@ class Checks:
                 continue
             if not _agrees(truth.how, said):
                 self.fail(f"{job['metadata']['name']}: attempt {of[1]} ended with {truth.how}, the status says {said}")
-            if said == "Succeeded" and (status.get("result") or {}).get("metrics") != truth.metrics:
+            if (
+                said == "Succeeded"
+                and entry["number"] == newest
+                and (status.get("result") or {}).get("metrics") != truth.metrics
+            ):
                 self.fail(f"the result is {status.get('result')}, the driver's metrics were {truth.metrics}")
         if status.get("phase") == "Succeeded" and not any(
             of == uid and truth.how == "Succeeded" for (of, _), truth in self.truths.items()
         ):
             self.fail("the job has succeeded, and no driver of it has")
+        if status.get("phase") == "Succeeded" and uid in {of for of, _ in self.truths} and not self.tales[uid].odd:
+            told = max(truth.trials for (of, _), truth in self.truths.items() if of == uid)
+            wanted = (job["spec"].get("tuning") or {}).get("trials", 0)
+            if told < wanted:
+                self.fail(f"the job has succeeded with {told} trials, and its spec asks for {wanted}")
 
     def _calls(self, uid: str, tale: Tale) -> None:
         bound = (

@@ -79,6 +79,17 @@ def _with_unseen(schedule: Schedule, chance: Chance) -> Schedule:
     return schedule.only(sorted(actions))
 
 
+TUNING = {"parameters": {"training.optimizer.lr": {"uniform": {"min": 0.1, "max": 0.2}}}, "trials": 2}
+
+
+def _with_trials(schedule: Schedule, chance: Chance) -> Schedule:
+    """Jobs with trials, of which their users ask for more: while they run, and when they have ended."""
+    jobs = tuple(
+        replace(job, spec=job.spec | ({"tuning": TUNING} if chance.random() < 0.8 else {})) for job in schedule.jobs
+    )
+    return _with("raise trials", most=4)(replace(schedule, jobs=jobs, calm=schedule.calm + 30.0), chance)
+
+
 ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
     "odd drivers": (0.12, _with("odd driver", most=2)),
     "tenants": (0.12, _with("copy", "stray", "annotate", "relabel", "unlabel", "squat", most=4)),
@@ -89,6 +100,7 @@ ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
     "words": (0.06, _with_words),
     "meddlers": (0.06, _with_meddlers),
     "unseen": (0.04, _with_unseen),
+    "trials": (0.1, _with_trials),
 }
 """In which share of the worlds, and what it makes of a schedule."""
 

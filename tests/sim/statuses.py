@@ -50,7 +50,8 @@ class Tale:
 
 def wrong(tale: Tale, before: Status, after: Status) -> Iterator[str]:
     """What is wrong with a status, `before` being the one that it replaces."""
-    yield from _history(before, after)
+    yield from _history(tale, before, after)
+    yield from _told_of_trials(tale, before, after)
     yield from _judged(before, after)
     yield from _told_apart(after)
     yield from _charges(tale, after)
@@ -76,8 +77,8 @@ def _told_apart(status: Status) -> Iterator[str]:
         yield f"the job has ended ({holds}), and its phase is {status.get('phase')}"
 
 
-def _history(before: Status, after: Status) -> Iterator[str]:
-    """What was recorded stays recorded."""
+def _history(tale: Tale, before: Status, after: Status) -> Iterator[str]:
+    """What was recorded stays recorded; a job that has ended goes on only with more trials, once it has succeeded."""
     for counter in ("attempt", "activeSeconds", "observedGeneration"):
         if after.get(counter, 0) < before.get(counter, 0):
             yield f"status.{counter} goes back from {before.get(counter)} to {after.get(counter)}"
@@ -92,9 +93,21 @@ def _history(before: Status, after: Status) -> Iterator[str]:
     if list(now) != sorted(now):
         yield f"attempts out of order: {list(now)}"
     was, phase = before.get("phase"), after.get("phase")
+    last = (before.get("attempts") or [{}])[-1]
+    raised = 0 < last.get("trials", 0) < (tale.spec.get("tuning") or {}).get("trials", 0)
     asked_anew = before.get("attempt", 0) == 0 and before.get("observedGeneration") != after.get("observedGeneration")
-    if was in FINISHED and phase != was and not asked_anew:
+    if was in FINISHED and phase != was and not asked_anew and not (was == "Succeeded" and raised):
         yield f"a job that has {was} is {phase} again"
+
+
+def _told_of_trials(tale: Tale, before: Status, after: Status) -> Iterator[str]:
+    """A trial that has ended once has ended, and a result stays until there is another one."""
+    for state in ("completed", "stopped", "failed") if after.get("tuning") else ():
+        ended = [(status.get("tuning") or {}).get(state, 0) for status in (before, after)]
+        if ended[0] > ended[1]:
+            yield f"status.tuning.{state} goes back from {ended[0]} to {ended[1]}"
+    if before.get("result") and not after.get("result") and not tale.odd:
+        yield f"the result is gone: {before['result']}"
 
 
 def _charges(tale: Tale, status: Status) -> Iterator[str]:

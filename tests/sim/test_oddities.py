@@ -12,7 +12,7 @@ import pytest
 from headway_operator.engine import kube
 from sim import words
 from sim.disruptions import LONGEST_GAP
-from sim.oddities import ODDITIES, draw
+from sim.oddities import ODDITIES, TUNING, draw
 from sim.schedule import Action, JobPlan, Schedule, plain
 from sim.versions import FIELD, NEWER, OURS, STRICTER
 from sim.world import World
@@ -73,6 +73,27 @@ def test_an_odd_driver_is_held_to_its_deadline_and_the_other_job_notices_nothing
             words.NAMES[name]
         )
         assert succeeded(world, "beta")
+
+
+def test_trials_that_are_raised_while_a_job_runs_and_when_it_has_ended_are_run_by_further_attempts() -> None:
+    jobs = tuple(replace(job, spec=SPEC | {"tuning": TUNING}) for job in QUIET.jobs)
+    early, late = (Action(at=at, what="raise trials", which=0, much=2) for at in (10.0, 80.0))
+    world = played(early, late, jobs=jobs, calm=100.0)
+    found = status(world)
+    assert [(one["trials"], one.get("cause")) for one in found["attempts"]] == [(2, None), (5, None), (8, None)]
+    assert (found["phase"], found["tuning"]["planned"], found["tuning"]["completed"]) == ("Succeeded", 8, 8)
+    assert found.get("failures") is None
+    assert sum("TrialsRaised: spec.tuning.trials is" in told for _, _, told in world.timeline) == 2
+    assert succeeded(world, "beta")
+
+
+@pytest.mark.parametrize("raised", [12.0, 30.0])
+def test_a_job_that_has_failed_is_given_no_more_trials(raised: float) -> None:
+    jobs = (replace(QUIET.jobs[0], spec=SPEC | {"tuning": TUNING}),)
+    failed = Action(at=8.0, what="user error", which=0, much=0)
+    world = played(failed, Action(at=raised, what="raise trials", which=0, much=2), jobs=jobs)
+    assert (status(world)["phase"], status(world)["attempt"]) == ("Failed", 1)
+    assert happened(world, "spec.tuning.trials can only be raised once the job has begun, and not")
 
 
 @pytest.mark.parametrize("what", ["copy", "stray", "annotate"])

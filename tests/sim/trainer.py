@@ -46,6 +46,8 @@ class Truth:
     metrics: dict[str, str] | None = None
     told: bool = False
     """Its last word stands in its ConfigMap."""
+    trials: int = 0
+    """How many trials its run file spoke of."""
 
 
 class Driver:
@@ -60,7 +62,7 @@ class Driver:
         self.plan = world.plans[self.whose.namespace, self.whose.job]
         self.name = wire.object_name(self.whose.job, self.whose.job_uid, self.whose.attempt)
         """Of the ConfigMap that it was told to speak in."""
-        self.wanted = self._told_workers()
+        self.wanted, self.trials = self._told()
         self.step = self.storage.newest or 0
         self.resumed_from: int | None = None
         self.steps_lost: int | None = None
@@ -96,12 +98,12 @@ class Driver:
     def _all_here(self) -> bool:
         return len(self.world.cluster.workers(self.of)) >= self.wanted
 
-    def _told_workers(self) -> int:
-        """How many workers its run file speaks of."""
+    def _told(self) -> tuple[int, int]:
+        """How many workers and how many trials its run file speaks of."""
         secret = self.world.server.find(kube.SECRETS, self.name, self.whose.namespace)
         assert secret is not None, "a container starts once all that it mounts is there"
-        wanted: int = json.loads(secret["stringData"][wire.KEY_RUN])["spec"]["workers"]["replicas"]
-        return wanted
+        spec = json.loads(secret["stringData"][wire.KEY_RUN])["spec"]
+        return spec["workers"]["replicas"], (spec.get("tuning") or {}).get("trials") or 0
 
     def _resume(self) -> None:
         """From the newest checkpoint, or from the start."""
@@ -201,7 +203,8 @@ class Driver:
         else:
             # A word that reached nobody was never said.
             how, word = ("OutOfMemory" if reason == "OOMKilled" else "Killed"), {}
-        self.world.checks.driver_ended(self.container, Truth(how, (word.get("result") or {}).get("metrics"), told))
+        metrics = (word.get("result") or {}).get("metrics")
+        self.world.checks.driver_ended(self.container, Truth(how, metrics, told, self.trials))
 
     def _file(self) -> dict[str, Any]:
         progress: dict[str, Any] = {"stage": "Training" if self.training else "Preparing", "metrics": self._signed()}
@@ -215,6 +218,9 @@ class Driver:
             said["checkpoint"] = {"uri": uri, "step": self.storage.newest, "time": self._time()}
         resume = {"resumedFromStep": self.resumed_from, "stepsLost": self.steps_lost}
         said |= {key: value for key, value in resume.items() if value is not None}
+        if self.trials and self.training:
+            ended = min(self.trials, self.trials * self.step // self.plan.steps)
+            said["tuning"] = {"metric": "validation/f1", "planned": self.trials, "completed": ended}
         return said
 
     def _say(self, outcome: dict[str, Any] | None = None) -> None:

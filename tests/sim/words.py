@@ -27,6 +27,12 @@ def _word(**fields: Any) -> Callable[[Word], object]:
     return lambda word: word.update(fields)
 
 
+def _trials(**fields: Any) -> Callable[[Word], object]:
+    """Whatever it is that the job does: most have no trials."""
+    known = {"metric": "validation/f1", "planned": 20, "completed": 3}
+    return lambda word: word.setdefault("tuning", dict(known)).update(fields)
+
+
 def _outcome(**fields: Any) -> Callable[[Word], object]:
     """An odd end; while the driver runs it says nothing odd."""
     return lambda word: word["outcome"].update(fields) if "outcome" in word else None
@@ -60,6 +66,24 @@ TWISTS: dict[str, Callable[[Word], object]] = {
     "a checkpoint beyond int64": _word(checkpoint={"uri": LONG, "step": 2**63, "time": LONG}),
     "a checkpoint of no step": _word(checkpoint={"uri": "x", "step": None, "time": 7}),
     "a resume below zero": _word(resumedFromStep=-1, stepsLost=2**70),
+    "trials beyond int64": _trials(
+        metric=LONG,
+        planned=BEYOND,
+        running=-1,
+        completed=BEYOND,
+        failed=1e19,
+        best={"trial": 2**64, "value": LONG, "parameters": {f"{'p' * 300}{one}": LONG for one in range(200)}},
+        runningTrials=[{"trial": BEYOND, "epoch": -(2**65), "value": LONG} for _ in range(1000)],
+    ),
+    "trials that are none": _trials(metric=None, planned="many", best=["the first"], runningTrials={"a": 1}),
+    "trials of before": _trials(planned=1, completed=0, best=None),
+    "a best that changes with each word": lambda word: _trials(
+        best={
+            "trial": word.get("progress", {}).get("step") or 0,
+            "value": "nan",
+            "parameters": {"model.name": "\u202e"},
+        }
+    )(word),
     "another job's uid": _foreign,
     "another attempt": _of_attempt,
     "an attempt in words": _word(attempt="first"),

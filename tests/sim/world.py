@@ -231,6 +231,8 @@ class World:
             phase = (body.get("status") or {}).get("phase")
             if phase not in RESTING or (phase == "Suspended") != _suspended(body):
                 return f"{named_of(body)} is {phase}: {(body.get('status') or {}).get('conditions')}"
+            if phase == "Succeeded" and (few := _too_few_trials(body)):
+                return few
         for resource in OURS:
             for body in self.server.of(resource):
                 uid = body["metadata"]["uid"]
@@ -253,6 +255,13 @@ class World:
 def named_of(body: Object) -> str:
     """The name of an object for people."""
     return named(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _too_few_trials(job: Object) -> str:
+    """Why a job that has succeeded is to go on, if it is."""
+    last = (job["status"].get("attempts") or [{}])[-1].get("trials") or 0
+    wanted = (job["spec"].get("tuning") or {}).get("trials") or 0
+    return f"{named_of(job)} has run {last} trials, and its spec asks for {wanted}" if 0 < last < wanted else ""
 
 
 def _suspended(job: Object) -> bool:

@@ -14,13 +14,13 @@ import headway_trainer
 from headway_api.status import Cause
 from headway_operator.engine.reconcile import OPERATOR_ERROR, RECONCILED
 from headway_operator.settings import PREFIX, Settings
-from headway_operator.training.plan import ending, gang, pod_groups, status
+from headway_operator.training.plan import ending, gang, pod_groups, raised, status
 from markdown_blocks import ROOT
 
 PLAN = ROOT / "operator/headway_operator/training/plan"
 CONDITIONS = ROOT / "docs/reference/conditions.md"
 EVENTS = "Events"
-MODULES = (ending, gang, pod_groups, status)
+MODULES = (ending, gang, pod_groups, raised, status)
 """Where the names of reasons are."""
 NO_FAILURES = {"Suspended", "Released", "Upgraded"}
 """Causes of an attempt's end that never end a job."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from headway_api import wire
 from headway_api.pods import MOST_WORKERS
+from headway_api.tuning import MAX_TRIALS
 from headway_operator.engine.keys import controller_of, number, version_of
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.ends import FOREIGN_INIT_FAILED, INIT_FAILED
@@ -48,6 +49,8 @@ class ConfigRecord:
     """Whether the attempt's pods are scheduled as one PodGroup."""
     workers: int = 0
     """How many workers its driver was told to wait for; 0 if it does not say."""
+    trials: int = 0
+    """How many trials its driver was told of; 0 if it does not say."""
     progress_seconds: float = 0.0
     """How often its driver was told to speak at most; 0 if it does not say."""
 
@@ -61,6 +64,7 @@ class ConfigRecord:
             reported_at=self.reported_at,
             grouped=self.grouped,
             workers=self.workers,
+            trials=self.trials,
             progress_seconds=self.progress_seconds,
         )
 
@@ -108,7 +112,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         return None
     annotations = meta.get("annotations") or {}
     told = str(annotations.get(wire.ANNOTATION_PROGRESS_SECONDS, ""))
-    workers = number(annotations.get(wire.ANNOTATION_WORKERS))
+    workers, trials = (number(annotations.get(key)) for key in (wire.ANNOTATION_WORKERS, wire.ANNOTATION_TRIALS))
     progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
     if len(progress) > PROGRESS_LIMIT:
         # The object is known all the same: it says that the attempt has objects.
@@ -124,6 +128,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         reported_at=before.reported_at if before is not None and known else now,
         grouped=(meta.get("labels") or {}).get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
         workers=workers if workers <= MOST_WORKERS else 0,
+        trials=trials if trials <= MAX_TRIALS else 0,
         progress_seconds=float(told) if _SECONDS.fullmatch(told) else 0.0,
     )
 

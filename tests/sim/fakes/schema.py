@@ -17,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from headway_api.job import NAME_MAX_LENGTH, NAME_PATTERN, TrainingJob
+from headway_api.trials import DEFAULT_TRIALS
 from headway_operator.engine.kube import InvalidError, Object
 
 DEFINITION = Path(__file__).parents[3] / "crds" / "headway.dev_trainingjobs.yaml"
@@ -164,6 +165,19 @@ def _object(node: Schema) -> Judge:
     return judge
 
 
+def _changes(before: Object, after: Object, path: list[str]) -> bool:
+    """Whether a field of a job that has begun is changed in a way that it may not be."""
+    if path[0] != "tuning":
+        return bool(_at(before.get("spec"), path) != _at(after.get("spec"), path))
+    old, new = ({**(body.get("spec") or {}).get("tuning", {})} for body in (before, after))
+    had, has = old.pop("trials", None), new.pop("trials", None)
+    if path == ["tuning"]:
+        return old != new
+    fixed = (new.get("search") or {}).get("name") == "grid" or (new.get("scheduler") or {}).get("name") == "pbt"
+    failed = (before.get("status") or {}).get("phase") == "Failed"
+    return had != has and (fixed or failed or (has or DEFAULT_TRIALS) < (had or DEFAULT_TRIALS))
+
+
 class Definition:
     """A CustomResourceDefinition, as far as it judges what is written."""
 
@@ -204,9 +218,8 @@ class Definition:
             return  # rules are asked only of what has the right form
         wrong.extend(f"spec: Invalid value: {message}" for message in self._broken(after))
         if before is not None and ((before.get("status") or {}).get("attempt") or 0) > 0:
-            old = before.get("spec")
             for path, message in self._frozen:
-                if _at(old, path) != _at(spec, path):
+                if _changes(before, after, path):
                     wrong.append(f"spec.{'.'.join(path)}: Invalid value: {message}")
 
     def _broken(self, body: Object) -> list[str]:

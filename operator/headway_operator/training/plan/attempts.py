@@ -8,7 +8,7 @@ from headway_api import wire
 from headway_api.status import Attempt, BestTrial, TuningStatus
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
-from headway_operator.training.plan import gang, objects, pod_groups
+from headway_operator.training.plan import gang, objects, pod_groups, raised
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.describing import describe, timed
 from headway_operator.training.plan.ending import end_attempt, not_understood, resumed
@@ -38,8 +38,12 @@ def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
     seen = max([pod.attempt for pod in observed.pods] + [item.attempt for item in observed.configs], default=0)
     if seen > job.status.attempt:
         pods = [pod for pod in observed.pods if pod.attempt == seen]
+        configs = [item for item in observed.configs if item.attempt == seen]
         begun = begin(job, seen, min((pod.created for pod in pods), default=now))
-        names = [pod.name for pod in pods] + [item.name for item in observed.configs if item.attempt == seen]
+        begun = begun.model_copy(
+            update={"trials": raised.told(job.spec, max((one.trials for one in configs), default=0))}
+        )
+        names = [pod.name for pod in pods] + [item.name for item in configs]
         named = all(name.startswith(begun.name or "") for name in names)
         return begun if named else begun.model_copy(update={"name": None, "logs": None})
     last = job.status.attempts[-1] if job.status.attempts else None
@@ -49,7 +53,14 @@ def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
 def begin(job: Job, number: int, start: float) -> Attempt:
     """A new attempt. One that follows attempts that found no room goes on with their clock."""
     image, name = job.spec.image if job.spec is not None else None, wire.object_name(job.name, job.uid, number)
-    new = Attempt(number=number, name=name, image=image, start_time=to_text(start), logs=_logs(job, number))
+    new = Attempt(
+        number=number,
+        name=name,
+        image=image,
+        start_time=to_text(start),
+        logs=_logs(job, number),
+        trials=raised.told(job.spec),
+    )
     last = job.status.attempts[-1] if job.status.attempts else None
     if last is None or last.cause != "Released" or _suspended_since(job, last):
         return new

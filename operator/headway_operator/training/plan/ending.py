@@ -6,7 +6,7 @@ from headway_api.status import Attempt, Cause, WorkersStatus
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
-from headway_operator.training.plan import gang
+from headway_operator.training.plan import gang, raised
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.losses import counted_already
@@ -123,7 +123,9 @@ def _success(end: End) -> str:
 
 def _decide_what_follows(decision: Decision, situation: Situation, entry: Attempt, end: End) -> None:
     status, cause, number = decision.status, end.cause, entry.number
-    if cause is None:
+    if raised.follows(decision.job, entry, cause):
+        raised.announce(decision, entry)
+    elif cause is None:
         conclude(decision, complete=True, reason="Succeeded", message=bounded(end.message or _success(end)))
         decision.notice("Complete", bounded(f"attempt {number} succeeded. {end.message}".strip()))
     elif cause == "Suspended":

@@ -7,7 +7,7 @@ from headway_api.status import FINISHED, Attempt
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.policies import retry
-from headway_operator.training.plan import attempts, gang, pod_groups
+from headway_operator.training.plan import attempts, gang, pod_groups, raised
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ending import conclude, not_understood, resumed
 from headway_operator.training.plan.ends import given_up_at
@@ -27,7 +27,7 @@ def plan(job: Job, observed: Observed, now: float) -> Plan:
     decision = Decision(job, observed, now)
     decision.keep(*kept(job, observed, now))
     attempt = attempts.open_attempt(job, observed, now)
-    if job.status.phase in FINISHED and not _corrected(job):
+    if job.status.phase in FINISHED and not _corrected(job) and not raised.goes_on(job):
         _clean_up(decision)
         _expire(decision)
     elif attempt is not None:
@@ -113,6 +113,8 @@ def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
     status.condition("Accepted", True, "Valid", "the spec is valid")
     _reopen(decision)
     last = _last(job)
+    if last is not None and raised.goes_on(job):
+        raised.announce(decision, last)
     queued = last is not None and last.cause == "Released"
     if spec.suspend:
         status.drop("Scheduled")

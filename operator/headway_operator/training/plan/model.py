@@ -118,6 +118,8 @@ class AttemptConfig:
     """Whether the attempt's pods are scheduled as one PodGroup."""
     workers: int = 0
     """How many workers its driver was told to wait for; 0 if it does not say."""
+    trials: int = 0
+    """How many trials its driver was told of; 0 if it does not say."""
     uid: str = ""
     """The ConfigMap's uid."""
     progress_seconds: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from headway_api import API_VERSION, wire
+from headway_api import API_VERSION, trials, wire
 from headway_api.job import TrainingJobSpec
 from headway_api.understand import write_run_file
 
@@ -74,6 +74,8 @@ def config_map(attempt: AttemptOf) -> Manifest:
         wire.ANNOTATION_WORKERS: str(attempt.workers),
         wire.ANNOTATION_PROGRESS_SECONDS: f"{attempt.progress_seconds:.3f}",
     }
+    if (most := trials.raisable(attempt.spec.tuning)) is not None:
+        meta["annotations"][wire.ANNOTATION_TRIALS] = str(most)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
