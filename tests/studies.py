@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import JsonValue
@@ -38,9 +38,23 @@ def tuning(parameters: Mapping[str, Any] = MIXED, **fields: Any) -> Tuning:
     return Tuning.model_validate({"parameters": parameters, **fields})
 
 
-def study(spec: Tuning, *, seed: int = 7, epochs: int = 9, clock: Callable[[], float] = lambda: 0.0) -> Study:
-    """A study of METRIC."""
-    return Study(spec, metric=METRIC, seed=seed, epochs=epochs, clock=clock)
+def _still() -> float:
+    return 0.0
+
+
+def study(
+    spec: Tuning,
+    *,
+    seed: int = 7,
+    epochs: int = 9,
+    clock: Callable[[], float] = _still,
+    gpu_clock: Callable[[], float] = _still,
+    events: Iterable[Event] = (),
+) -> Study:
+    """A study of METRIC, in which these events have happened."""
+    return Study.replayed(
+        spec, metric=METRIC, seed=seed, epochs=epochs, events=events, clock=clock, gpu_clock=gpu_clock
+    )
 
 
 def mixed(parameters: Mapping[str, JsonValue], epoch: int) -> float:

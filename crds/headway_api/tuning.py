@@ -221,6 +221,9 @@ class TuningBudget(Section):
     """Finished epochs of all trials together."""
     seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """Seconds since the first trial began, over all attempts, without the time between attempts."""
+    gpu_hours: Annotated[float, Field(gt=0.0, le=100_000_000.0)] | None = None
+    """Hours that trials were trained for, each times the GPUs of its worker pods; of all attempts, with what was done
+    again after a loss. A GPU is one of `workers.resources.gpu`."""
 
 
 class StopWhen(Section):

@@ -47,7 +47,7 @@ TUNING: dict[str, Any] = {
     "search": {"name": "tpe"},
     "scheduler": {"name": "asha", "graceEpochs": 2},
     "workersPerTrial": 2,
-    "budget": {"seconds": 3600},
+    "budget": {"seconds": 3600, "gpuHours": 0.5},
     "stopWhen": {"value": 0.99},
 }
 GRID: dict[str, Any] = {

@@ -53,6 +53,12 @@ def gpus_for_each(workers: Workers, there: int) -> int:
     return min(max(1, workers.gpus_each), there // workers.world_size)
 
 
+def gpus_held(workers: Workers, there: int) -> int:
+    """GPUs that worker pods hold, whether their processes use them or not: those that the job asks for, or as many as
+    the machine has."""
+    return min(workers.replicas * workers.resources.gpu, there)
+
+
 def gpus_unused(workers: Workers, there: int) -> str | None:
     """Why GPUs that are there, or were asked for, are not used, in a sentence for people; none if all are."""
     asked = workers.gpus_each

@@ -152,6 +152,16 @@ def budget_below_one_trial(spec: TrainingJobSpec, known: Known = OWN) -> Iterato
         )
 
 
+def gpu_hours_without_gpus(spec: TrainingJobSpec, _: Known = OWN) -> Iterator[BrokenRule]:
+    """A budget of what trials do not have."""
+    tuning = tuned(spec)
+    if tuning is not None and tuning.budget.gpu_hours is not None and spec.workers.resources.gpu == 0:
+        yield BrokenRule(
+            "trials take no GPU hours, as workers.resources.gpu is 0: write seconds, or give the workers GPUs",
+            (*_HERE, "budget", "gpuHours"),
+        )
+
+
 def value_beyond_reach(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A value to stop at that the metric never has, as 95 for an accuracy, or that each trial has."""
     tuning = tuned(spec)
@@ -211,4 +221,4 @@ OF_NAMES = (
     estimators_without_epochs,
 )
 """Those that what is known of names decides."""
-CHECKS = OF_NAMES
+CHECKS = (*OF_NAMES, gpu_hours_without_gpus)

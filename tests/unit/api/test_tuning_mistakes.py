@@ -488,6 +488,17 @@ MISTAKES = [
         " training.epochs",
     ),
     Mistake(
+        rates(budget={"gpuHours": 2}),
+        "tuning.budget.gpuHours",
+        "trials take no GPU hours, as workers.resources.gpu is 0: write seconds, or give the workers GPUs",
+    ),
+    Mistake(
+        rates(budget={"gpuHours": 0}),
+        "tuning.budget.gpuHours",
+        "0 is too small: it must be above 0",
+        spec={"workers": {"replicas": 4, "resources": {"gpu": 1}}},
+    ),
+    Mistake(
         rates(trials=8, stopWhen={"noImprovementTrials": 8}),
         "tuning.stopWhen.noImprovementTrials",
         "8 trials without improvement are never reached with 8 trials, the first of which is the best so far: write at"

@@ -28,6 +28,7 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
 from headway_trainer.training.link import Question, TrainEnd
+from headway_trainer.tuning.gpu_time import GpuTime
 from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Parameters
 from made_runs import Heard, is_killed_at_write, made_run
@@ -38,7 +39,7 @@ METRIC = "validation/accuracy"
 LRS = [0.3, 0.1, 0.8, 0.5, 0.2, 0.9, 0.4, 0.6]
 
 
-def made(folder: Path, attempt: int = 1, replicas: int = 1, **tuning: Any) -> tuple[Run, Heard]:
+def made(folder: Path, attempt: int = 1, replicas: int = 1, gpus: int = 0, **tuning: Any) -> tuple[Run, Heard]:
     spec = {
         "data": {"source": {"builtin": {"name": "iris"}}},
         "model": {"name": "mlp"},
@@ -49,10 +50,10 @@ def made(folder: Path, attempt: int = 1, replicas: int = 1, **tuning: Any) -> tu
             "search": {"name": "grid"},
             **tuning,
         },
-        "workers": {"replicas": replicas},
+        "workers": {"replicas": replicas, "resources": {"gpu": gpus}},
         "seed": 3,
     }
-    run, sink = made_run(folder, spec, attempt=attempt)
+    run, sink = made_run(folder, spec, attempt=attempt, gpus=replicas * gpus)
     run.checkpoints.claim()
     return run, sink
 
@@ -324,6 +325,32 @@ def test_a_budget_that_is_used_up_stops_the_trials_that_run_and_their_values_cou
     assert [(one.state, one.epochs) for one in result.trials] == [("completed", 9)] * 3 + [("stopped", 4)]
     assert result.trials[3].value == _value(0.5, 4)
     assert "budget.epochs is 31" in result.ended
+
+
+def test_a_budget_of_gpu_hours_counts_all_attempts_and_ends_with_the_best_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(trials, "GpuTime", partial(GpuTime, lambda: now[0]))
+
+    def epoch_of_half_an_hour(child: Run, epoch: int) -> None:
+        now[0] += 1800
+        if (child.file.attempt, child.scope, epoch) == (1, "trial-2", 5):
+            run.stop.set()
+            assert child.stop.wait(30)
+        if (child.file.attempt, child.scope, epoch) == (2, "trial-2", 6):
+            assert child.stop.wait(30), "the budget is used up"
+
+    # Each epoch takes one GPU hour. The second attempt does those of trial 2 again.
+    run, _ = made(tmp_path, gpus=2, budget={"gpuHours": 20})
+    with pytest.raises(Interrupted):
+        tuned(run, Trainer(epoch_of_half_an_hour))
+    now[0] += 1e6
+    result = tuned(made(tmp_path, attempt=2, gpus=2, budget={"gpuHours": 20})[0], Trainer(epoch_of_half_an_hour))
+    assert [(one.state, one.epochs) for one in result.trials] == [("completed", 9), ("stopped", 6)]
+    assert result.best == 1
+    assert result.gpu_hours == 9 + 5 + 6
+    assert result.ended == "all trials together have taken 20 GPU hours, and budget.gpuHours is 20"
 
 
 def test_trials_in_the_middle_of_an_epoch_are_stopped_when_the_search_is_over(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
 from headway_trainer.tuning import log
-from headway_trainer.tuning.events import Asked, Ended, Event, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Reported, Used
 from headway_trainer.tuning.log import EventLog
 
 EVENTS: list[Event] = [
@@ -35,6 +35,14 @@ def test_what_is_appended_is_read_by_the_next_attempt(store: Store) -> None:
     for count, event in enumerate(EVENTS, 1):
         first.append(event)
         assert EventLog(store, 2).read() == EVENTS[:count]
+    assert segments(store) == ["events-0001-000001.jsonl"]
+
+
+def test_events_of_one_write_are_all_there(store: Store) -> None:
+    first = EventLog(store, 1)
+    first.append(Used(gpu_seconds=1.5, at=2.0), EVENTS[0])
+    first.append(*EVENTS[1:3])
+    assert EventLog(store, 2).read() == [Used(gpu_seconds=1.5, at=2.0), *EVENTS[:3]]
     assert segments(store) == ["events-0001-000001.jsonl"]
 
 

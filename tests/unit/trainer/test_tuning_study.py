@@ -252,6 +252,33 @@ def test_seconds_count_from_the_first_trial_over_attempts_and_not_between_them()
     assert two.stop_running
 
 
+def test_gpu_hours_are_those_of_all_attempts_and_end_the_search() -> None:
+    taken = 0.0
+    spec = tuning(budget={"gpuHours": 0.5})
+    one = study(spec, gpu_clock=lambda: taken)
+    events: list[Event] = [one.ask() or pytest.fail("no trial")]
+    taken = 1000.25
+    events.append(one.used() or pytest.fail("it is counted"))
+    taken = 1100.0
+    assert one.over is None
+
+    again = 0.0
+    two = study(spec, events=events, gpu_clock=lambda: again)
+    assert two.gpu_seconds == 1000.25, "what came after the last event of a killed attempt is forgotten"
+    again = 799.0
+    assert two.report(1, 1, 0.5).goes_on
+    again = 800.0
+    assert not two.report(1, 2, 0.5).goes_on
+    assert two.stop_running
+    assert two.over == "all trials together have taken 0.5001 GPU hours, and budget.gpuHours is 0.5"
+    three = study(spec, events=[*events, two.used() or pytest.fail("it is counted")])
+    assert (three.over, three.ask()) == (two.over, None)
+
+
+def test_gpu_time_is_not_logged_without_a_budget_of_it() -> None:
+    assert study(tuning(budget={"seconds": 5}), gpu_clock=lambda: 9.0).used() is None
+
+
 def test_five_failures_in_a_row_for_one_cause_break_the_study_and_others_do_not() -> None:
     one = study(tuning())
     causes = ["UserError"] * 4 + ["NotANumber"] + ["UserError"] * 5

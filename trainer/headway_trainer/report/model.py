@@ -267,6 +267,8 @@ class TuningResult(StatusSection):
     """Finished epochs of all trials together."""
     seconds: float
     """For how long trials ran, all together: of those side by side, each counts."""
+    gpu_hours: float | None = None
+    """The GPU hours of all trials, over all attempts; null without `budget.gpuHours`."""
     best: int | None = None
     """The number of the best trial; null where none has a value."""
     takeovers: int = 0

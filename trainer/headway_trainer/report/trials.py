@@ -36,12 +36,13 @@ def tuning_result(
     importances: Mapping[str, float] | None = None,
     takeovers: int = 0,
     schedule: Sequence[ScheduledValues] = (),
+    gpu_hours: float | None = None,
 ) -> TuningResult:
     """What the result says of a search.
 
     metric: as `part/name`. trials: all of them. best: the number of the best one. ended: why no further trial was
     begun. importances: by parameter, from 0 to 1. takeovers and schedule: of a population, how often a trial took over
-    from another, and what the best one's model was trained with.
+    from another, and what the best one's model was trained with. gpu_hours: of all trials, where they were counted.
     """
     better = tuning.better(metric)
     ordered = sorted(trials, key=lambda one: one.number)
@@ -56,6 +57,7 @@ def tuning_result(
         counts={state: count for state, count in counts.items() if count},
         epochs=sum(one.epochs for one in ordered),
         seconds=round(sum(one.seconds for one in ordered), 3),
+        gpu_hours=gpu_hours,
         best=best,
         takeovers=takeovers,
         schedule=list(schedule)[-_MOST_CHANGES:],

@@ -77,6 +77,7 @@ def _summary(result: TuningResult) -> str:
         ("scheduler", result.scheduler),
         *([("epochs of all trials", counted(result.epochs))] if result.epochs else []),
         ("seconds of all trials", f"{result.seconds:,.1f}"),
+        *([("GPU hours of all trials", f"{result.gpu_hours:,.4g}")] if result.gpu_hours is not None else []),
         *([("checkpoints taken over", counted(result.takeovers))] if result.takeovers else []),
         ("the search ended, as", result.ended),
     ]

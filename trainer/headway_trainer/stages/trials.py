@@ -21,15 +21,17 @@ from headway_api.training import Training
 from headway_api.tuning import Tuning
 from headway_trainer.data import DataInfo
 from headway_trainer.data.prepared import CHILDREN
-from headway_trainer.errors import OutOfMemory, UserError
+from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
+from headway_trainer.process_resources import gpus_held
 from headway_trainer.report.trial_records import TrialRecord, trial_records
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
 from headway_trainer.training.link import Compared, Question, TrainEnd
-from headway_trainer.tuning.events import Ended, Generation
+from headway_trainer.tuning.events import Ended, Event, Generation
+from headway_trainer.tuning.gpu_time import LOGGED_EVERY, GpuTime
 from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
 from headway_trainer.tuning.record import read_study_record, write_study_record
@@ -102,13 +104,16 @@ class Trials:
         self._tuning, self._run, self._info = tuning, run, info
         training = run.spec.training or Training()
         self._log = EventLog(run.store, run.file.attempt)
+        self._gpu_time = GpuTime()
         self._study = Study.replayed(
             tuning,
             metric=metric_of(run.spec),
             seed=run.spec.seed,
             epochs=training.epochs,
             events=self._log.read(),
+            gpu_clock=self._gpu_time.seconds,
         )
+        self._use_logged = time.monotonic()
         self._changed = threading.Condition()
         self._proposing = threading.Lock()
         """Held, and taken before the other, while a trial is proposed, which takes `gp` a second, and while one ends:
@@ -138,6 +143,7 @@ class Trials:
                 raise Interrupted("stopped between two trials")
             self._end_waiting()
         except Interrupted as error:
+            self._log_use(at_once=True)
             ended = len(study.trials) - len(study.running)
             told = f"stopped when {ended} of {study.planned} trials had ended; the next attempt goes on with the others"
             raise Interrupted(told) from error
@@ -149,6 +155,12 @@ class Trials:
     def ended(self) -> str:
         """Why no further trial was begun."""
         return self._study.over or "all trials have ended"
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """What the trials have taken of them, over all attempts; none where no budget is about it."""
+        used = self._study.used()
+        return None if used is None else round(used.gpu_seconds / 3600, 6)
 
     def records(self) -> list[TrialRecord]:
         """All trials, as trials.jsonl tells of them. Raises StorageError."""
@@ -181,7 +193,7 @@ class Trials:
                 with self._changed:
                     asked = None if parameters is None else self._study.begin(parameters)
                     if asked is not None:
-                        self._log.append(asked)
+                        self._append(asked)
                         self._counts["running"] += 1
                         self._tell()
                         return asked.trial
@@ -216,7 +228,7 @@ class Trials:
             go_on_from(source, generation.epoch, self._run.store.child(CHILDREN, _scope(move.trial)), attempt)
         with self._changed:
             self._study.evolve(generation)
-            self._log.append(generation)
+            self._append(generation)
             self._tell()
         told = ", ".join(f"{_scope(move.trial)} from {_scope(move.source)}" for move in generation.moves)
         log.info("after epoch %d these take over: %s", generation.epoch, told or "none")
@@ -247,7 +259,7 @@ class Trials:
             known = question.epoch in self._study.trials[number].reports
             told = self._study.report(number, question.epoch, question.value)
             if not known:
-                self._log.append(told)
+                self._append(told)
                 self._tell()
             return told.goes_on
 
@@ -281,7 +293,8 @@ class Trials:
         try:
             from headway_trainer.ray.train_stage import train
 
-            end = child.on_workers(lambda stage: train(stage, self._info))
+            with self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus)):
+                end = child.on_workers(lambda stage: train(stage, self._info))
             if _waits(end, child):
                 return Question(epoch=end.epochs_run, value=_newest(end, metric_of(self._run.spec)))
             ended = _of_end(number, metric_of(self._run.spec), end)
@@ -310,7 +323,7 @@ class Trials:
         with self._proposing, self._changed:
             before = self._study.best
             event = self._study.end(ended)
-            self._log.append(event)
+            self._append(event)
             self._counts.update({"running": -1, event.state: 1})
             self._tell()
             best, broken = self._study.best, self._study.broken
@@ -350,9 +363,27 @@ class Trials:
         value = saved[0].candidate.metrics.get(metric) if saved else None
         return Ended(trial=number, state="stopped", value=value, epochs=max((one.epoch for one in saved), default=0))
 
+    def _append(self, *events: Event) -> None:
+        """Log what happened; beside it, where a budget is about it, the GPU time so far."""
+        used = self._study.used()
+        self._log.append(*([] if used is None else [used]), *events)
+        self._use_logged = time.monotonic()
+
+    def _log_use(self, *, at_once: bool = False) -> None:
+        """Log the GPU time now and then, where a budget is about it: what a kill forgets is bounded by that."""
+        due = at_once or time.monotonic() - self._use_logged > LOGGED_EVERY
+        if self._study.used() is None or not due:
+            return
+        try:
+            self._append()
+        except StorageError as error:  # the next event tells it, too
+            self._use_logged = time.monotonic()
+            log.warning("the GPU time of the trials was not logged: %s", error)
+
     def _keep_to_limits(self) -> None:
         """Stop the trials that run where the search is over."""
         with self._changed:
+            self._log_use()
             if self._study.stop_running:
                 for _, child in self._running.values():
                     child.stop.set()

@@ -58,6 +58,7 @@ class Tune:
                 importances=shares,
                 takeovers=sum(len(one.lineage[1:]) for one in records),
                 schedule=schedule_of(records, best.number),
+                gpu_hours=search.gpu_hours,
             )
             run.fence()
             write_trials(run.store, records)

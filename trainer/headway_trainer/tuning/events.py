@@ -83,4 +83,14 @@ class Generation(StatusSection):
     """As of Asked; the study sets it."""
 
 
-Event = Annotated[Asked | Reported | Ended | Generation, Field(discriminator="do")]
+class Used(StatusSection):
+    """How much GPU time the trials have taken so far. Logged only where a budget is about it."""
+
+    do: Literal["use"] = "use"
+    gpu_seconds: float
+    """Over all attempts: of each trial the seconds that it was trained for, times the GPUs that it held."""
+    at: float = 0.0
+    """As of Asked."""
+
+
+Event = Annotated[Asked | Reported | Ended | Generation | Used, Field(discriminator="do")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headway_api.tuning import Tuning
 from headway_trainer.tuning.trial import Trial
 
+_HOUR = 3600.0
 FAILURES_IN_A_ROW = 5
 """Trials that fail one after another for the same cause before the job ends."""
 
@@ -47,11 +48,23 @@ class Limits:
         same = trial.state == "failed" and (not self._failures or self._failures[-1].cause == trial.cause)
         self._failures = [*(self._failures if same else []), *([trial] if trial.state == "failed" else [])]
 
-    def reached(self, elapsed: float) -> str | None:
-        """Which limit is reached, in words. elapsed: seconds since the first trial began."""
-        most = self._budget.seconds
+    @property
+    def counts_gpus(self) -> bool:
+        """Whether GPU time is limited."""
+        return self._budget.gpu_hours is not None
+
+    def reached(self, elapsed: float, gpu_seconds: float = 0.0) -> str | None:
+        """Which limit is reached, in words.
+
+        elapsed: seconds since the first trial began. gpu_seconds: those of all trials together.
+        """
+        most, hours = self._budget.seconds, self._budget.gpu_hours
         if self._reached is None and most is not None and elapsed >= most:
             return f"the trials have taken {elapsed:.0f} s, and budget.seconds is {most}"
+        if self._reached is None and hours is not None and gpu_seconds >= hours * _HOUR:
+            return (
+                f"all trials together have taken {gpu_seconds / _HOUR:.4g} GPU hours, and budget.gpuHours is {hours:g}"
+            )
         return self._reached
 
     @property

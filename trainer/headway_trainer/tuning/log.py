@@ -57,18 +57,18 @@ class EventLog:
         self._count = len(events)
         return events
 
-    def append(self, event: Event) -> None:
-        """Add an event; it is durable when this returns. Raises StorageError, and then the event is not there."""
+    def append(self, *events: Event) -> None:
+        """Add events, in one write; they are durable when this returns. Raises StorageError, and then none is there."""
         if self._count is None:
             self.read()
         count = self._count or 0
-        line = event.model_dump_json()
-        if not self._lines or self._size + len(line) > SEGMENT_BYTES:
-            lines, segment = [SegmentHeader(after=count).model_dump_json(), line], self._segment + 1
+        added = [event.model_dump_json() for event in events]
+        if not self._lines or self._size + sum(map(len, added)) > SEGMENT_BYTES:
+            lines, segment = [SegmentHeader(after=count).model_dump_json(), *added], self._segment + 1
         else:
-            lines, segment = [*self._lines, line], self._segment
+            lines, segment = [*self._lines, *added], self._segment
         self._store.write(f"{FOLDER}/{_name(self._attempt, segment)}", ("\n".join(lines) + "\n").encode())
-        self._lines, self._segment, self._count = lines, segment, count + 1
+        self._lines, self._segment, self._count = lines, segment, count + len(events)
         self._size = sum(len(one) + 1 for one in lines)
 
     def _segments(self) -> list[tuple[int, int, str]]:

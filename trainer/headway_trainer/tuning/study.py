@@ -14,7 +14,7 @@ from types import MappingProxyType
 from headway_api import trials
 from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
-from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Reported, Used
 from headway_trainer.tuning.limits import Limits
 from headway_trainer.tuning.population import Population
 from headway_trainer.tuning.schedulers import scheduler
@@ -34,11 +34,19 @@ class Study:
     """How many trials there are where nothing ends the search early."""
 
     def __init__(
-        self, tuning: Tuning, *, metric: str, seed: int, epochs: int, clock: Callable[[], float] = time.monotonic
+        self,
+        tuning: Tuning,
+        *,
+        metric: str,
+        seed: int,
+        epochs: int,
+        clock: Callable[[], float] = time.monotonic,
+        gpu_clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """A study without trials.
 
         metric: the name of what is made better. seed: the job's. epochs: of the job's training. clock: in seconds.
+        gpu_clock: the GPU seconds that trials have taken in this attempt.
         """
         self._tuning, self._epochs, self._clock = tuning, epochs, clock
         self._sign = 1.0 if tuning.better(metric) == "min" else -1.0
@@ -53,6 +61,7 @@ class Study:
         self._running: dict[int, Trial] = {}
         self._best: Trial | None = None
         self._elapsed, self._since = 0.0, float("nan")
+        self._gpu_clock, self._gpu_seconds = gpu_clock, 0.0
         self.planned = trials.planned(tuning)
 
     @staticmethod
@@ -64,13 +73,14 @@ class Study:
         epochs: int,
         events: Iterable[Event],
         clock: Callable[[], float] = time.monotonic,
+        gpu_clock: Callable[[], float] = lambda: 0.0,
     ) -> Study:
         """The study that these events happened in, as far as it had come. The others as of Study.
 
         What was logged holds: parameters and verdicts are taken from there, and not made again. Raises UserError where
         the events are not those of such a study.
         """
-        study = Study(tuning, metric=metric, seed=seed, epochs=epochs, clock=clock)
+        study = Study(tuning, metric=metric, seed=seed, epochs=epochs, clock=clock, gpu_clock=gpu_clock)
         for number, event in enumerate(events, 1):
             try:
                 study._apply(event)
@@ -153,7 +163,7 @@ class Study:
         running = self._its(trial)
         if epoch not in running.reports:
             verdict = self._take(running, epoch, _finite(value))
-            goes_on = verdict and self._limits.reached(self.elapsed) is None
+            goes_on = verdict and self._limit is None
             running.told_to_stop = running.told_to_stop or (None if goes_on else epoch)
         stopped = running.told_to_stop is not None and epoch >= running.told_to_stop
         return Reported(trial=trial, epoch=epoch, value=running.reports[epoch], goes_on=not stopped, at=self.elapsed)
@@ -195,16 +205,29 @@ class Study:
         return self._elapsed if math.isnan(self._since) else self._elapsed + self._clock() - self._since
 
     @property
+    def gpu_seconds(self) -> float:
+        """GPU seconds of all trials, over all attempts."""
+        return self._gpu_seconds + self._gpu_clock()
+
+    def used(self) -> Used | None:
+        """How much GPU time was taken, to be logged; none where no budget is about it."""
+        return Used(gpu_seconds=round(self.gpu_seconds, 3), at=self.elapsed) if self._limits.counts_gpus else None
+
+    @property
     def over(self) -> str | None:
         """Why no further trial begins, in words; none while some may."""
         if len(self._trials) >= self.planned:
-            return self.broken or self._limits.reached(self.elapsed) or f"all {self.planned} trials have begun"
-        return self.broken or self._limits.reached(self.elapsed)
+            return self.broken or self._limit or f"all {self.planned} trials have begun"
+        return self.broken or self._limit
 
     @property
     def stop_running(self) -> bool:
         """Whether the trials that run are to be stopped, as a budget or stopWhen has ended the search."""
-        return self._limits.reached(self.elapsed) is not None
+        return self._limit is not None
+
+    @property
+    def _limit(self) -> str | None:
+        return self._limits.reached(self.elapsed, self.gpu_seconds)
 
     @property
     def broken(self) -> str | None:
@@ -234,6 +257,8 @@ class Study:
                 self._end(event)
             case Generation():
                 self.evolve(event)
+            case Used():
+                self._gpu_seconds = max(self._gpu_seconds, event.gpu_seconds)
         self._elapsed = max(self._elapsed, event.at)
         self._since = self._clock()
 
