@@ -66,6 +66,7 @@ generate: $(READY) ## write what is generated from the models: CRDs, their copy 
 	cp crds/headway.dev_*.yaml charts/headway/files/crds/
 	$(BIN)/python -m headway_api.reference --output docs/reference
 	$(BIN)/python -m headway_trainer.report > docs/reference/result.schema.json
+	$(BIN)/python -m headway_trainer.report trial > docs/reference/trial.schema.json
 	$(BIN)/python -m headway_operator.reference > docs/reference/metrics.md
 
 clean: ## remove what these targets made in this folder; caches outside it stay

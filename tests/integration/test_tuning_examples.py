@@ -31,6 +31,11 @@ def finished(example: str, folder: Path) -> tuple[RunResult, TuningResult, list[
     assert {"plots/tuning-best.png", "plots/tuning-slices.png", "plots/tuning-parallel.png", "trials.jsonl"} <= {
         one.path for one in result.artifacts
     }
+    in_epochs = any(one.epochs for one in trials)
+    assert (folder / "plots/tuning-curves.png").is_file() == in_epochs
+    assert {one.number: one.points[-1][0] for one in result.tuning.curves} == {
+        one.number: one.epochs for one in trials if in_epochs
+    }
     assert "## Tuning" in (folder / "report.md").read_text()
     return result, result.tuning, trials
 

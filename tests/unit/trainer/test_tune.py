@@ -21,6 +21,7 @@ from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.publish import tidy
 from headway_trainer.report.model import KeptModel, TuningResult
+from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import read_trials
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune, trials
@@ -317,6 +318,41 @@ def test_trials_on_other_rows_are_refused_as_their_values_could_not_be_compared(
     ):
         tuned(again, idle, rows="1")
     assert idle.begun == []
+
+
+def test_each_trial_that_has_ended_leaves_its_result_and_what_a_kill_left_out_is_written_by_the_next_attempt(
+    tmp_path: Path,
+) -> None:
+    run, _ = made(tmp_path, trials=4)
+    killed = threading.Event()
+
+    def kill(child: Run, epoch: int) -> None:
+        if child.scope == "trial-3" and epoch == 2 and not killed.is_set():
+            killed.set()
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        tuned(run, Trainer(kill))
+    assert run.store.list("trials") == ["1", "2"]
+    run.store.delete("trials/1")
+    again, _ = made(tmp_path, attempt=2, trials=4)
+    tuned(again, Trainer(kill))
+    files = [TrialFile.model_validate_json(again.store.read(f"trials/{number}/result.json")) for number in range(1, 5)]
+    assert [(one.number, one.state, one.value, one.attempt) for one in files] == [
+        (number, "completed", _value(lr, EPOCHS), 1 if number == 2 else 2) for number, lr in enumerate(LRS[:4], 1)
+    ]
+    assert (files[0].seed, files[0].workers, files[0].metric, files[0].better) == (3, 1, METRIC, "max")
+
+
+def test_a_trial_s_curve_is_kept_in_its_result_whole_and_in_the_log_thinned(tmp_path: Path) -> None:
+    run, _ = made(tmp_path, scheduler={"name": "median", "graceEpochs": 1})
+    result = tuned(run, Trainer())
+    asked = [(epoch, _value(LRS[0], epoch)) for epoch in range(1, EPOCHS)]
+    file = TrialFile.model_validate_json(run.store.read("trials/1/result.json"))
+    assert file.values == asked, "the metric after each epoch that was judged"
+    assert [one.number for one in result.curves] == list(range(1, 9))
+    assert [epoch for epoch, _ in result.curves[0].points] == [epoch for epoch, _ in asked]
+    assert read_trials(run.store)[0].curve == result.curves[0].points
 
 
 def test_a_budget_that_is_used_up_stops_the_trials_that_run_and_their_values_count(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from headway_api.status import CheckpointStatus, Time
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export
-from headway_trainer.tuning.events import TrialState
+from headway_trainer.tuning.events import Point, TrialState
 
 RESULT_VERSION = 1
 SCHEMA_ID = "https://headway.dev/schemas/result.schema.json"
@@ -233,6 +233,17 @@ class TrialResult(StatusSection):
     """A sentence for people."""
 
 
+class TrialCurve(StatusSection):
+    """The metric of a trial over its epochs."""
+
+    number: int
+    """The trial's."""
+    state: TrialState
+    """How it ended."""
+    points: list[Point]
+    """Epochs, counted from 1, each with the value after it, or null; of many epochs some, with six digits."""
+
+
 class ScheduledValues(StatusSection):
     """Epochs that a model was trained for with the same values."""
 
@@ -282,6 +293,9 @@ class TuningResult(StatusSection):
     trials: list[TrialResult]
     """By number. Of more than 1000, or of very long values, some: those that were better than all before them, some
     that failed, and the best. trials.jsonl has all."""
+    curves: list[TrialCurve] = Field(default_factory=list)
+    """The metric over the epochs of trials, by number; of more than 150 trials the best one, and others evenly. Empty
+    where trials have no epochs."""
 
 
 class GateResult(StatusSection):

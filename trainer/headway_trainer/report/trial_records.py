@@ -10,7 +10,7 @@ from headway_api.base import StatusSection
 from headway_trainer.errors import UserError
 from headway_trainer.report.model import ScheduledValues, TrialResult
 from headway_trainer.storage import Store
-from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Point, Reported
 
 TRIALS_FILE = "trials.jsonl"
 
@@ -46,6 +46,9 @@ class TrialRecord(TrialResult):
 
     reports: list[TrialReport] = Field(default_factory=list)
     """By epoch; none where no scheduler judged it."""
+    curve: list[Point] = Field(default_factory=list)
+    """The metric over its epochs, once it has ended: epochs with the values after them. Of many epochs some, with six
+    digits; none for what has no epochs."""
     lineage: list[TrialValues] = Field(default_factory=list)
     """Of a population, what it began with and each time that it took over from another trial, in order; empty for a
     trial whose values never changed."""
@@ -82,7 +85,8 @@ def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
                     trials[move.trial] = _moved(trials[move.trial], epoch, move)
             case Ended(trial=number):
                 told = event.model_dump(include=set(TrialResult.model_fields))
-                trials[number] = trials[number].model_copy(update=told | {"ended": event.at})
+                update = told | {"ended": event.at, "curve": event.curve}
+                trials[number] = trials[number].model_copy(update=update)
     return [trials[number] for number in sorted(trials)]
 
 

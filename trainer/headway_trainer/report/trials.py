@@ -8,7 +8,7 @@ from typing import TypeVar, get_args
 
 from headway_api.metrics import Better
 from headway_api.tuning import Parameter, Tuning
-from headway_trainer.report.model import ParameterForm, ScheduledValues, TrialResult, TuningResult
+from headway_trainer.report.model import ParameterForm, ScheduledValues, TrialCurve, TrialResult, TuningResult
 from headway_trainer.tuning.events import TrialState
 
 Trial = TypeVar("Trial", bound=TrialResult)
@@ -37,12 +37,14 @@ def tuning_result(
     takeovers: int = 0,
     schedule: Sequence[ScheduledValues] = (),
     gpu_hours: float | None = None,
+    curves: Sequence[TrialCurve] = (),
 ) -> TuningResult:
     """What the result says of a search.
 
     metric: as `part/name`. trials: all of them. best: the number of the best one. ended: why no further trial was
     begun. importances: by parameter, from 0 to 1. takeovers and schedule: of a population, how often a trial took over
     from another, and what the best one's model was trained with. gpu_hours: of all trials, where they were counted.
+    curves: the metric over epochs, of some trials.
     """
     better = tuning.better(metric)
     ordered = sorted(trials, key=lambda one: one.number)
@@ -63,6 +65,7 @@ def tuning_result(
         schedule=list(schedule)[-_MOST_CHANGES:],
         importances=dict(sorted((importances or {}).items(), key=lambda one: -one[1])),
         trials=bounded([_cut(one) for one in ordered], better, best),
+        curves=list(curves),
     )
 
 

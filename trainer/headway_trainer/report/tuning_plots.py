@@ -30,8 +30,8 @@ _DECADES = 100.0
 """An axis of a logarithm has ticks at powers of ten where its ends are so far apart."""
 _BELOW = -0.14
 """Where a line crosses the axis of a parameter that did not apply."""
-_BEST = "#d62728"
-_SHOWN = "#1f77b4"
+BEST_COLOUR = "#d62728"
+SHOWN_COLOUR = "#1f77b4"
 
 
 def best_plot(result: TuningResult) -> bytes | None:
@@ -42,10 +42,12 @@ def best_plot(result: TuningResult) -> bytes | None:
     figure = figure_of(7.0, 4.0)
     axes = figure.add_subplot()
     limits = Limits.of([_value(one) for one in valued], result.better)
-    for state, face in (("completed", _SHOWN), ("stopped", "none"), ("running", "none")):
+    for state, face in (("completed", SHOWN_COLOUR), ("stopped", "none"), ("running", "none")):
         chosen = [one for one in valued if one.state == state]
         places = [one.number for one in chosen]
-        _points(axes, places, chosen, limits, s=22, facecolors=face, edgecolors=_SHOWN, linewidths=0.9, label=state)
+        _points(
+            axes, places, chosen, limits, s=22, facecolors=face, edgecolors=SHOWN_COLOUR, linewidths=0.9, label=state
+        )
     failed = [one.number for one in result.trials if one.state == "failed"]
     if failed:
         feet = axes.get_xaxis_transform()
@@ -53,7 +55,7 @@ def best_plot(result: TuningResult) -> bytes | None:
     leaders = improvements(result.trials, result.better)
     places = [*(one.number for one in leaders), max(one.number for one in result.trials)]
     heights = [limits.within(_value(one)) for one in [*leaders, leaders[-1]]]
-    axes.step(places, heights, where="post", color=_BEST, label="best so far")
+    axes.step(places, heights, where="post", color=BEST_COLOUR, label="best so far")
     axes.set_xlabel("trial")
     axes.set_ylabel(short(result.metric, 40))
     axes.set_title("Trials in the order in which they began")
@@ -98,7 +100,7 @@ def parallel_plot(result: TuningResult) -> bytes | None:
         heights = [scale.height(one.parameters.get(name)) for scale, name in zip(scales, names, strict=True)]
         heights.append(limits.share(_value(one)))
         best = one.number == result.best
-        colour = _BEST if best else _colour(rank / (len(shown) - 1))
+        colour = BEST_COLOUR if best else _colour(rank / (len(shown) - 1))
         axes.plot(
             range(len(heights)), heights, color=colour, alpha=1.0 if best else 0.7, linewidth=2.2 if best else 0.9
         )
@@ -227,7 +229,7 @@ def _slice(axes: Axes, name: str, valued: Sequence[TrialResult], result: TuningR
     best = best_trial(result)
     if best is not None and best in there:
         where = there.index(best)
-        axes.scatter([places[where]], [limits.within(_value(best))], marker="*", s=110, color=_BEST, zorder=3)
+        axes.scatter([places[where]], [limits.within(_value(best))], marker="*", s=110, color=BEST_COLOUR, zorder=3)
     if scale.log:
         axes.set_xscale("log")
         if scale.high / scale.low < _DECADES:

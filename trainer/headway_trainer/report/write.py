@@ -7,6 +7,7 @@ import hashlib
 from headway_trainer.report.markdown import render
 from headway_trainer.report.model import Artifact, RunResult
 from headway_trainer.report.plots import confusion_plot, loss_plot
+from headway_trainer.report.tuning_curves import curves_plot
 from headway_trainer.report.tuning_plots import best_plot, parallel_plot, slices_plot
 from headway_trainer.storage import Store
 
@@ -15,6 +16,7 @@ LOSS_PLOT = "plots/loss.png"
 CONFUSION_PLOT = "plots/confusion.png"
 TUNING_PLOTS = {
     "plots/tuning-best.png": ("Trials and the best so far", best_plot),
+    "plots/tuning-curves.png": ("The metric over epochs, of each trial", curves_plot),
     "plots/tuning-slices.png": ("Trials by each parameter", slices_plot),
     "plots/tuning-parallel.png": ("Trials through all parameters", parallel_plot),
 }

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from pydantic import JsonValue
@@ -24,13 +24,17 @@ from headway_trainer.data.prepared import CHILDREN
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import gpus_held
+from headway_trainer.report.curves import points_each, thin
+from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import TrialRecord, trial_records
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
+from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
+from headway_trainer.stages.trial_writer import TrialWriter
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
-from headway_trainer.training.link import Compared, Question, TrainEnd
-from headway_trainer.tuning.events import Ended, Event, Generation
+from headway_trainer.training.link import Compared, Question
+from headway_trainer.tuning.events import Ended, Event, Generation, Point
 from headway_trainer.tuning.gpu_time import LOGGED_EVERY, GpuTime
 from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
@@ -40,6 +44,7 @@ from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
+_OF_AN_END = {"state", "value", "epochs", "seconds", "cause", "message"}
 _MOST_SHOWN = 1000
 """Characters of a trial's parameters in a line of the log."""
 log = logging.getLogger("headway.tuning")
@@ -105,12 +110,15 @@ class Trials:
         training = run.spec.training or Training()
         self._log = EventLog(run.store, run.file.attempt)
         self._gpu_time = GpuTime()
+        self._writer = TrialWriter(run.store, run.fence)
+        events = self._log.read()
+        self._ended_before = [one for one in trial_records(events) if one.state != "running"]
         self._study = Study.replayed(
             tuning,
             metric=metric_of(run.spec),
             seed=run.spec.seed,
             epochs=training.epochs,
-            events=self._log.read(),
+            events=events,
             gpu_clock=self._gpu_time.seconds,
         )
         self._use_logged = time.monotonic()
@@ -130,6 +138,7 @@ class Trials:
         study, workers = self._study, self._tuning.workers_per_trial
         self._tidy()
         self._tell_of_before()
+        self._write_of_before()
         try:
             self._run.side_by_side(
                 self._trials(),
@@ -142,11 +151,14 @@ class Trials:
             if self._run.stop.is_set():
                 raise Interrupted("stopped between two trials")
             self._end_waiting()
+            self._writer.finish()
         except Interrupted as error:
             self._log_use(at_once=True)
             ended = len(study.trials) - len(study.running)
             told = f"stopped when {ended} of {study.planned} trials had ended; the next attempt goes on with the others"
             raise Interrupted(told) from error
+        finally:
+            self._writer.close()
         if study.best is None:
             raise UserError(study.broken or "no trial has a value of the metric")
         return study.best
@@ -265,11 +277,11 @@ class Trials:
 
     def _work(self, child: Run) -> None:
         """Train one, and log how it ended, or how far it came of a generation."""
-        number, waits = self._running[child.scope][0], False
+        number, waiting = self._running[child.scope][0], False
         try:
             came_to = self._trained(number, child)
             child.fence()
-            if waits := isinstance(came_to, Question):
+            if waiting := isinstance(came_to, Question):
                 self._goes_on(number, came_to)
             else:
                 self._log_end(came_to)
@@ -279,7 +291,7 @@ class Trials:
         finally:
             with self._changed:
                 self._running.pop(child.scope, None)
-                if waits:
+                if waiting:
                     self._run.reporter.waits(child.scope)
                     self._tell()
                 else:
@@ -295,9 +307,9 @@ class Trials:
 
             with self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus)):
                 end = child.on_workers(lambda stage: train(stage, self._info))
-            if _waits(end, child):
-                return Question(epoch=end.epochs_run, value=_newest(end, metric_of(self._run.spec)))
-            ended = _of_end(number, metric_of(self._run.spec), end)
+            if waits(end, child):
+                return Question(epoch=end.epochs_run, value=newest_value(end, metric_of(self._run.spec)))
+            ended = of_end(number, metric_of(self._run.spec), end)
         except (UserError, OutOfMemory) as error:
             ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
         except Interrupted:
@@ -320,19 +332,51 @@ class Trials:
 
     def _log_end(self, ended: Ended) -> None:
         """Log how a trial ended, and keep the best one's model alone. Raises UserError where trials fail for good."""
+        curve = ended.curve or sorted(self._study.trials[ended.trial].reports.items())
+        thinned = thin(curve, points_each(self._study.planned), ended.value)
         with self._proposing, self._changed:
             before = self._study.best
-            event = self._study.end(ended)
+            event = self._study.end(ended.model_copy(update={"curve": thinned}))
             self._append(event)
             self._counts.update({"running": -1, event.state: 1})
             self._tell()
             best, broken = self._study.best, self._study.broken
-        log.info("%s: %s", _scope(ended.trial), _told(event))
+        log.info("%s: %s", _scope(ended.trial), described(event))
+        self._writer.add(self._file_of(event, self._study.trials[ended.trial].parameters, curve))
         for trial in {ended.trial, *([before.number] if before else [])} - ({best.number} if best else set()):
             self._run.store.delete(f"{CHILDREN}/{_scope(trial)}")
         self._keep_to_limits()
         if broken is not None:
             raise UserError(broken)
+
+    def _file_of(
+        self, event: Ended | TrialRecord, parameters: Mapping[str, JsonValue], values: Sequence[Point]
+    ) -> TrialFile:
+        """What is told of a trial that has ended, in a file of its own."""
+        metric, workers = metric_of(self._run.spec), self._tuning.workers_per_trial
+        return TrialFile(
+            number=event.trial if isinstance(event, Ended) else event.number,
+            parameters=dict(parameters),
+            **event.model_dump(include=_OF_AN_END),
+            job=self._run.file.name,
+            metric=metric,
+            better=self._tuning.better(metric),
+            values=list(values),
+            seed=self._run.spec.seed,
+            workers=workers,
+            processes=workers * self._run.spec.workers.processes_each,
+            attempt=self._run.file.attempt,
+        )
+
+    def _write_of_before(self) -> None:
+        """Write the files that attempts before have not come to."""
+        if not self._ended_before:
+            return
+        there = self._writer.written()
+        for one in self._ended_before:
+            if one.number not in there:
+                self._writer.add(self._file_of(one, one.parameters, one.curve))
+        self._ended_before = []
 
     def _tell(self) -> None:
         trained = [number for number, _ in list(self._running.values())]
@@ -356,12 +400,10 @@ class Trials:
         return epochs * math.ceil(self._info.rows["train"] / max(1, rows))
 
     def _of_checkpoint(self, number: int) -> Ended:
-        """How a trial ended that was stopped on its way, as its last checkpoint tells of it."""
+        """How a trial ended that was stopped on its way."""
         metric = metric_of(self._run.spec)
         checkpoints = Checkpoints(self._run.store.child(CHILDREN, _scope(number)), self._run.file.attempt)
-        saved = checkpoints.by_merit(metric, self._tuning.better(metric))
-        value = saved[0].candidate.metrics.get(metric) if saved else None
-        return Ended(trial=number, state="stopped", value=value, epochs=max((one.epoch for one in saved), default=0))
+        return of_checkpoints(number, metric, self._tuning.better(metric), checkpoints)
 
     def _append(self, *events: Event) -> None:
         """Log what happened; beside it, where a budget is about it, the GPU time so far."""
@@ -396,35 +438,3 @@ class Trials:
             if name not in kept:
                 self._run.fence()
                 self._run.store.delete(f"{CHILDREN}/{name}")
-
-
-def _of_end(number: int, metric: str, end: TrainEnd) -> Ended:
-    """How a trial ended that was trained as far as it was to be. metric: what trials are compared by."""
-    if end.kept is not None:
-        value = end.kept.value
-    else:
-        value = end.metrics.get("validation", {}).get(metric.removeprefix("validation/"))
-    epochs = end.epochs_run
-    if value is None or not math.isfinite(value):
-        message = f"{metric} was no finite number after any epoch"
-        return Ended(trial=number, state="failed", epochs=epochs, cause="NotANumber", message=message)
-    return Ended(trial=number, state="stopped" if end.pruned else "completed", value=value, epochs=epochs)
-
-
-def _waits(end: TrainEnd, child: Run) -> bool:
-    """Whether a trial has come to the end of its generation, and not to its own."""
-    until = child.compared.until if child.compared is not None else None
-    epochs = (child.spec.training or Training()).epochs
-    return until is not None and until <= end.epochs_run < epochs and not end.pruned
-
-
-def _newest(end: TrainEnd, metric: str) -> float | None:
-    """The metric after the last epoch; none where it was no finite number."""
-    part, _, name = metric.partition("/")
-    last = end.history[-1]
-    return (last.train if part == "train" else last.validation).get(name)
-
-
-def _told(event: Ended) -> str:
-    value = "" if event.value is None else f", value {event.value:.6g}"
-    return f"{event.state}{value}, {event.epochs} epochs{f': {event.message}' if event.message else ''}"

@@ -10,6 +10,7 @@ from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.process_resources import processes_can_stay
+from headway_trainer.report.curves import curves_of
 from headway_trainer.report.model import TuningResult
 from headway_trainer.report.trial_records import schedule_of, write_trials
 from headway_trainer.report.trials import tuning_result
@@ -59,6 +60,7 @@ class Tune:
                 takeovers=sum(len(one.lineage[1:]) for one in records),
                 schedule=schedule_of(records, best.number),
                 gpu_hours=search.gpu_hours,
+                curves=curves_of(records, best.number),
             )
             run.fence()
             write_trials(run.store, records)

@@ -8,6 +8,8 @@ from pydantic import Field, JsonValue
 
 from headway_api.base import StatusSection
 
+Point = tuple[int, float | None]
+"""An epoch, counted from 1, and the metric's value after it; none where it was no finite number."""
 TrialState = Literal["running", "completed", "stopped", "failed"]
 """`stopped`: by the scheduler, a budget or stopWhen; its value counts. `failed`: it has none."""
 
@@ -55,6 +57,8 @@ class Ended(StatusSection):
     """Why it failed: `UserError`, `NotANumber`, ..."""
     message: str | None = None
     """A sentence for people."""
+    curve: list[Point] = Field(default_factory=list)
+    """The metric over its epochs, thinned out."""
     at: float = 0.0
     """As of Asked; the study sets it."""
 

@@ -1,0 +1,72 @@
+"""How a trial has ended, as its training, or what is left of it, tells."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import ValidationError
+
+from headway_api.metrics import Better
+from headway_api.training import Training
+from headway_trainer.errors import NotFound
+from headway_trainer.report.curves import curve_of
+from headway_trainer.run import Run
+from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
+from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
+from headway_trainer.training.link import TrainEnd
+from headway_trainer.tuning.events import Ended, Point
+
+
+def of_end(number: int, metric: str, end: TrainEnd) -> Ended:
+    """Of one that was trained as far as it was to be. metric: what trials are compared by."""
+    if end.kept is not None:
+        value = end.kept.value
+    else:
+        value = end.metrics.get("validation", {}).get(metric.removeprefix("validation/"))
+    ended = Ended(trial=number, state="failed", epochs=end.epochs_run, curve=curve_of(end.history, metric))
+    if value is None or not math.isfinite(value):
+        message = f"{metric} was no finite number after any epoch"
+        return ended.model_copy(update={"cause": "NotANumber", "message": message})
+    return ended.model_copy(update={"state": "stopped" if end.pruned else "completed", "value": value})
+
+
+def of_checkpoints(number: int, metric: str, better: Better, checkpoints: Checkpoints) -> Ended:
+    """Of one that was stopped on its way, as its last checkpoint tells of it. Raises StorageError."""
+    saved = checkpoints.by_merit(metric, better)
+    if not saved:
+        return Ended(trial=number, state="stopped")
+    newest = max(saved, key=lambda one: one.step)
+    return Ended(
+        trial=number,
+        state="stopped",
+        value=saved[0].candidate.metrics.get(metric),
+        epochs=max(one.epoch for one in saved),
+        curve=_curve(checkpoints, newest, metric),
+    )
+
+
+def _curve(checkpoints: Checkpoints, newest: Manifest, metric: str) -> list[Point]:
+    try:
+        return curve_of(SharedState.model_validate_json(checkpoints.read(newest, STATE_FILE)).history, metric)
+    except (NotFound, Damaged, ValidationError):
+        return []  # what it has reported is known all the same
+
+
+def waits(end: TrainEnd, child: Run) -> bool:
+    """Whether a trial of a population has come to the end of its generation, and not to its own."""
+    until = child.compared.until if child.compared is not None else None
+    epochs = (child.spec.training or Training()).epochs
+    return until is not None and until <= end.epochs_run < epochs and not end.pruned
+
+
+def newest_value(end: TrainEnd, metric: str) -> float | None:
+    """The metric after the last epoch; none where it was no finite number."""
+    part, _, name = metric.partition("/")
+    last = end.history[-1]
+    return (last.train if part == "train" else last.validation).get(name)
+
+
+def described(event: Ended) -> str:
+    """In a few words."""
+    value = "" if event.value is None else f", value {event.value:.6g}"
+    return f"{event.state}{value}, {event.epochs} epochs{f': {event.message}' if event.message else ''}"
