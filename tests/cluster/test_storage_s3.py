@@ -117,6 +117,16 @@ def test_what_is_written_is_read_listed_and_deleted(store: Store) -> None:
     assert store.list() == []
 
 
+def test_a_folder_with_folders_in_it_is_deleted_as_a_whole(store: Store) -> None:
+    trial = store.child("children", "trial-1")
+    for name in ("progress.json", "checkpoints/attempt.json", "checkpoints/step-1-attempt-1/manifest.json", "a/b/c/d"):
+        trial.write(name, b"x")
+    store.delete("children/trial-1")
+    assert store.list("children") == []
+    assert not store.exists("children/trial-1")
+    store.delete("children/trial-1")
+
+
 def test_a_file_in_many_parts_is_whole(store: Store) -> None:
     data = np.random.default_rng(0).bytes(25_000_000)
     store.write("large.bin", data)

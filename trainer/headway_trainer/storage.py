@@ -215,7 +215,20 @@ class Store:
             elif kind == fs.FileType.Directory and self._local:
                 shutil.rmtree(full)
             elif kind == fs.FileType.Directory:
-                self.filesystem.delete_dir(full)
+                self._delete_folder(full)
+
+    def _delete_folder(self, full: str) -> None:
+        """Delete a folder of an object store.
+
+        A server that keeps folders in folders, such as a gateway to a file system, refuses to delete one that still
+        holds something, in whatever order all of them are named in one request. By then the files are gone.
+        """
+        try:
+            self.filesystem.delete_dir(full)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self.filesystem.delete_dir(full)
 
     @patient
     def sha256(self, path: str) -> str:

@@ -68,7 +68,7 @@ def storage_errors(uri: str, action: str) -> Iterator[None]:
         raise NotFound(f"could not {action} {uri}: there is no such file or folder") from error
     except (OSError, ArrowException) as error:
         hint = _HINTS.get(getattr(error, "errno", None) or 0)
-        told = StorageError(f"could not {action} {uri}: {_first_line(error)}{f'; {hint}' if hint else ''}")
+        told = StorageError(f"could not {action} {uri}: {_shortly(error)}{f'; {hint}' if hint else ''}")
         raise told from error
 
 
@@ -98,6 +98,9 @@ def patient(method: Callable[Parameters, Answer]) -> Callable[Parameters, Answer
     return tried
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+def _shortly(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # Of several at once, pyarrow names the first in the second line.
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

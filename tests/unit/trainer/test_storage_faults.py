@@ -173,3 +173,19 @@ class _Away:
 
 def test_a_storage_error_of_our_own_is_not_a_passing_one() -> None:
     assert not is_passing(StorageError("attempt 1 of this run was replaced by attempt 2"))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no such bucket\nmore of it", "no such bucket"),
+        ("Got the following 2 errors in bucket 'a':\n- key 'x/': not empty.\n- key 'y/': not empty.", "- key 'x/'"),
+        ("", "OSError"),
+    ],
+)
+def test_the_sentence_of_a_fault_names_the_first_of_several(said: str, told: str) -> None:
+    with pytest.raises(StorageError) as raised, storage_errors("s3://models/a", "delete"):
+        raise OSError(said)
+    assert told in str(raised.value)
+    assert "more of it" not in str(raised.value)
+    assert "'y/'" not in str(raised.value)
