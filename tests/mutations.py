@@ -415,6 +415,11 @@ _TUNING: _Rows = [
     ("drawing anew for nobody", _tuned(_LR, scheduler={"resampleProbability": 1}), "scheduler.resampleProbability"),
     ("grace in a population", _tuned(_LR, scheduler={"name": "pbt", "graceEpochs": 2}), "scheduler.graceEpochs"),
     ("more than half of a population", _tuned(_LR, scheduler={"name": "pbt", "quantile": 0.6}), "scheduler.quantile"),
+    (
+        "a population that is retrained",
+        _tuned(_LR, scheduler={"name": "pbt"}, search={"name": "random"}, final="retrain"),
+        "spec.tuning.final",
+    ),
     ("a population that is proposed", _tuned(_LR, scheduler={"name": "pbt"}), "spec.tuning.search"),
     (
         "a population of shapes",

@@ -74,7 +74,7 @@ def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> 
 
 
 def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
-    from headway_trainer.report.tuning import best_trial, counts_told, parameter_names, value_told
+    from headway_trainer.report.tuning import best_trial, counts_told, parameter_names, retrained_told, value_told
 
     best = best_trial(tuning)
     if best is not None:
@@ -88,6 +88,8 @@ def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
     epochs = f"; {tuning.epochs:,} epochs" if tuning.epochs else ""
     told = f"Trials: {counts_told(tuning.counts)}{epochs}. The search ended, as {tuning.ended}."
     console.print(printable(told), highlight=False, markup=False)
+    if tuning.retrained is not None:
+        console.print(retrained_told(tuning.retrained), highlight=False, markup=False)
 
 
 def _by_fold(folds: CrossValidation, job: str) -> Table:

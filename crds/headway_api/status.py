@@ -298,6 +298,8 @@ class TuningStatus(StatusSection):
     """How many have failed; they have no value."""
     best: BestTrial | None = None
     """The best one so far."""
+    retrain: bool = False
+    """Whether the model is trained anew after the trials: then the value of `best` is that of a trial's model alone."""
     running_trials: Annotated[list[RunningTrial], Cut(MAX_RUNNING_TRIALS), ListMap("trial")] = Field(
         default_factory=list
     )

@@ -330,6 +330,13 @@ class Tuning(Section):
             holds=lambda tuning: tuning.scheduler.name != "pbt" or tuning.search.name in _FIRST_VALUES,
             field="search",
         ),
+        Rule(
+            cel="self.scheduler.name != 'pbt' || self.final == 'best'",
+            message="pbt changes values while trials are trained, and the last ones alone train another model: take"
+            " final out, or write another scheduler.name",
+            holds=lambda tuning: tuning.scheduler.name != "pbt" or tuning.final == "best",
+            field="final",
+        ),
     )
 
     parameters: Annotated[
@@ -359,6 +366,11 @@ class Tuning(Section):
     """What all trials together may take."""
     stop_when: StopWhen = StopWhen()
     """What ends the search early."""
+    final: Literal["best", "retrain"] = "best"
+    """`best`: the model of the best trial is kept. `retrain`: once more trained, on the training and validation rows.
+
+    With the best trial's parameters, and for as many epochs as after which it was best, without early stopping.
+    """
 
     def better(self, metric: str) -> Better:
         """Whether smaller or larger is better of the metric that is tuned by."""

@@ -96,7 +96,7 @@ class Reporter:
     def progress(self, progress: TrainProgress, steps: StepKeeper, scope: str = "", *, ended: bool = False) -> None:
         """Tell how far a training is. steps: knows what it lost of the attempt before; ended: whether it is over."""
         with self._lock:
-            if not scope and self.told.tuning is not None:
+            if not scope and self.told.tuning is not None and not self.told.tuning.retrain:
                 progress = _of_a_trial(progress)
             part = self._parts.setdefault(scope, Part())
             part.take(progress, steps.take(progress))

@@ -14,6 +14,7 @@ from headway_api.consistency import (
     columns,
     comparisons,
     estimators,
+    final_models,
     forecasts,
     metrics,
     own_loop,
@@ -41,6 +42,7 @@ CHECKS = (
     *comparisons.CHECKS,
     *tuning.CHECKS,
     *populations.CHECKS,
+    *final_models.CHECKS,
 )
 """Each takes a TrainingJobSpec and yields what is contradictory in it."""
 OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES, *tuning.OF_NAMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,65 +13,30 @@ from headway_api.job import TrainingJob
 from headway_api.tuning import Parameter
 from headway_api.understand import understand
 from headway_api.validate import problems_of
-
-LR, NAME, HIDDEN = "training.optimizer.lr", "training.optimizer.name", "model.options.hidden"
-DROPOUT, EPOCHS, MOMENTUM = "model.options.dropout", "training.epochs", "training.optimizer.momentum"
-RATES: dict[str, Any] = {"logUniform": {"min": 0.0001, "max": 0.1}}
-DATA: dict[str, Any] = {"source": {"builtin": {"name": "digits"}}}
-FORMS = "uniform, logUniform, int, logInt, choice, grid"
-
-
-def job(tuning: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    """A job with trials."""
-    sections = {"data": DATA, "model": {"name": "mlp"}, "training": {}, "workers": {"replicas": 4}}
-    return {
-        "apiVersion": "headway.dev/v1alpha1",
-        "kind": "TrainingJob",
-        "metadata": {"name": "trials"},
-        "spec": {**sections, **spec, "tuning": tuning},
-    }
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong section, and all that is said of it."""
-
-    tuning: dict[str, Any]
-    where: str
-    """The field, below `spec`."""
-    message: str
-    spec: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.message}"[:80]
-
-
-def of(path: str, values: Any, **tuning: Any) -> dict[str, Any]:
-    """Tuning of one field."""
-    return {"parameters": {path: values}, **tuning}
-
-
-def rates(**tuning: Any) -> dict[str, Any]:
-    """Tuning of the learning rate."""
-    return of(LR, RATES, **tuning)
-
-
-def pbt(path: str, values: Any, **tuning: Any) -> dict[str, Any]:
-    """A population with one field that changes."""
-    return of(path, values, **{"search": {"name": "random"}, "scheduler": {"name": "pbt"}, **tuning})
-
+from tuning_jobs import (
+    DATA,
+    DROPOUT,
+    EPOCHS,
+    FORMS,
+    HIDDEN,
+    LR,
+    MOMENTUM,
+    NAME,
+    RATES,
+    Mistake,
+    is_told,
+    job,
+    of,
+    pbt,
+    rates,
+    several,
+)
 
 CHANGED = (
     "pbt changes values in the middle of a trial, which can be done with training.optimizer.lr,"
     " training.optimizer.weightDecay, training.optimizer.momentum, training.clip.norm and model.options.dropout: take"
     " the others out, or write another scheduler.name"
 )
-
-
-def several(*more: tuple[str, Any], **tuning: Any) -> dict[str, Any]:
-    """Tuning of the learning rate and other fields."""
-    return {"parameters": {LR: RATES, **dict(more)}, **tuning}
-
 
 MISTAKES = [
     # paths
@@ -528,8 +492,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
 def test_a_wrong_section_is_told_in_one_sentence_where_it_is_to_be_corrected(mistake: Mistake) -> None:
-    problems = problems_of(job(mistake.tuning, **mistake.spec))
-    assert [(problem.field, problem.message) for problem in problems] == [(f"spec.{mistake.where}", mistake.message)]
+    is_told(mistake)
 
 
 def test_there_are_mistakes_of_all_kinds() -> None:

@@ -13,7 +13,7 @@ from headway_api.job import TrainingJobSpec
 from headway_api.status import BestTrial, Progress, RunningTrial, TuningStatus
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line, trial_lines
-from headway_trainer.report.model import RunResult, TrialResult, TuningResult
+from headway_trainer.report.model import Retrained, RunResult, TrialResult, TuningResult
 
 SPEC = TrainingJobSpec.model_validate(
     {"data": {"source": {"builtin": {"name": "digits"}}}, "model": {"name": "mlp"}, "training": {"epochs": 4}}
@@ -117,3 +117,7 @@ def test_the_end_tells_the_best_trials_parameters_and_how_many_trials_there_were
     assert "training.optimizer.lr │ 0.01" in said
     assert "model.name            │ [red]mlp\\u001b" in said
     assert "Trials: 3: 2 completed, 1 failed; 1,234 epochs." in said
+    assert "trained anew" not in said
+    tuning = tuning.model_copy(update={"retrained": Retrained(rows=90, epochs=7)})
+    print_report(result.model_copy(update={"tuning": tuning}), tmp_path, Console(file=text, width=300))
+    assert "The model is not the best trial's: it was trained anew for 7 epochs" in text.getvalue()

@@ -19,7 +19,7 @@ from headway_api.tuning import Tuning
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.publish import RESULT_NAMES, publish_result
 from headway_trainer.report.markdown import render
-from headway_trainer.report.model import RunResult, ScheduledValues, TrialResult, TuningResult, result_schema
+from headway_trainer.report.model import Retrained, RunResult, ScheduledValues, TrialResult, TuningResult, result_schema
 from headway_trainer.report.trial_records import read_trials, trial_records, write_trials
 from headway_trainer.report.trials import best_first, bounded, improvements, tuning_result
 from headway_trainer.report.tuning import tuning_section, value_told
@@ -113,6 +113,18 @@ def test_of_many_changes_the_newest_are_told() -> None:
     assert told.count("\n| 14") + told.count("\n| 15") >= 20
 
 
+def test_it_is_said_that_a_model_which_was_trained_anew_is_no_trials() -> None:
+    told = page(searched(SOME, retrained=Retrained(rows=1617, epochs=7)))
+    assert (
+        "The model is not the best trial's: it was trained anew for 7 epochs, the best trial's best, with the best "
+        "trial's parameters, on the 1,617 rows of the training and the validation part. The values in this section are "
+        "those of the trials' models"
+    ) in told
+    without_epochs = page(searched(SOME, retrained=Retrained(rows=12, epochs=None)))
+    assert "it was trained anew with the best trial's parameters, on the 12 rows" in without_epochs
+    assert "trained anew" not in page(searched(SOME))
+
+
 # For programs.
 
 
@@ -138,6 +150,7 @@ def test_a_result_with_trials_fits_the_published_schema_and_is_read_back_the_sam
         "state": "failed",
         "value": None,
         "epochs": 9,
+        "bestEpoch": None,
         "seconds": 1.5,
         "cause": "UserError",
         "message": "model.options.hidden: 128 units do not fit.",

@@ -6,7 +6,7 @@ The same for training and for `headway profile`: nothing is encoded or written h
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from headway_trainer.data.read.yaml_keys import key
 from headway_trainer.data.resolve import Resolved, resolve
 from headway_trainer.data.schema import Column, Schema
 from headway_trainer.data.split import Column as DividingColumn
-from headway_trainer.data.split import Parts, divide, divide_folds, dividing
+from headway_trainer.data.split import Parts, divide, divide_folds, dividing, with_validation_learnt
 from headway_trainer.data.targets import Target
 from headway_trainer.data.unlabelled import themselves
 from headway_trainer.data.weights import weights_of
@@ -122,6 +122,31 @@ def examine(
         known.warnings += found.warnings
         known.notes += found.notes
     return known
+
+
+VALIDATION_LEARNT = (
+    "The model learns from the rows of the validation part, too, as tuning.final is retrain: the trials, which were "
+    "trained without them, were compared by them."
+)
+
+
+def learning_from_validation(spec: Data, seed: int, content: TableContent | ArrayContent, known: Examined) -> Examined:
+    """What is known where the rows of the validation part are trained on, too; `known` stays as it is.
+
+    Raises UserError where a forecast has no windows then.
+    """
+    target, parts = known.learnt()
+    parts = with_validation_learnt(parts, len(target.values), seed)
+    # Of a forecast, each part that has a share is asked for a window.
+    spec = spec.model_copy(update={"split": spec.split.model_copy(update={"validation": 0.0})})
+    return replace(
+        known,
+        parts=parts,
+        weights=weights_of(known.schema, known.table, parts.indices[0], where_of(content)),
+        plan=_plan(spec, seed, content, known, parts),
+        warnings=list(known.warnings),
+        notes=[*known.notes, VALIDATION_LEARNT],
+    )
 
 
 def profile_of(known: Examined, content: TableContent | ArrayContent) -> Profile:

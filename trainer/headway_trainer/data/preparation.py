@@ -17,13 +17,20 @@ from headway_api.data import Data
 from headway_api.model import TokenOptions
 from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
-from headway_trainer.data.examine import Examined, examine, profile_of, where_of
+from headway_trainer.data.examine import Examined, examine, learning_from_validation, profile_of, where_of
 from headway_trainer.data.features import stays, write_features
 from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.forecast.write import sample_windows, write_windows
 from headway_trainer.data.info import INFO_FILE, SPLITS, Blocks, DataInfo
 from headway_trainer.data.ordering import by_parts, picked
-from headway_trainer.data.prepared import Prepared, damage, data_digest, find_prepared, fold_folder
+from headway_trainer.data.prepared import (
+    STUDY_FOLDER,
+    Prepared,
+    damage,
+    data_digest,
+    find_prepared,
+    fold_folder,
+)
 from headway_trainer.data.read.memory import shown
 from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
 from headway_trainer.data.sample import Rows, choose_rows, spread, write_sample
@@ -49,6 +56,7 @@ def prepare(
     seed: int,
     store: Store,
     tokens: TokenOptions | None = None,
+    retrain: bool = False,
     volume_dir: str = wire.DATA_VOLUME_DIR,
     secret_dir: str = wire.DATA_SECRET_DIR,
     fence: Callable[[], None] = lambda: None,
@@ -60,13 +68,15 @@ def prepare(
 
     What an earlier attempt prepared from the same spec and seed is reused, so that a resumed run sees the same rows:
     where it is still what was written. tokens: how texts are encoded for a model that takes sequences; else they are
-    bags of words. processes and fold_processes: the training processes that share the rows, and those of a fold;
-    process_memory: the bytes that each has, beyond a quarter of which rows are read in blocks; none: all are in memory.
+    bags of words. retrain: the run learns from the rows of the validation part, too, and its trials have rows of their
+    own without them, in STUDY_FOLDER. processes and fold_processes: the training processes that share the rows, and
+    those of a fold; process_memory: the bytes that each has, beyond a quarter of which rows are read in blocks; none:
+    all are in memory.
 
     Raises UserError for data that cannot be learnt from, StorageError, and what fence raises, which is asked before
     anything is written.
     """
-    digest = data_digest(spec, seed, tokens)
+    digest = data_digest(spec, seed, tokens, retrain=retrain)
     found = find_prepared(store, digest)
     damaged = None if found is None else damage(store, found)
     if found is not None and damaged is None:
@@ -77,18 +87,25 @@ def prepare(
     fence()
     wanted = _Wanted(spec, tokens, digest)
     known = examine(spec, split_seed(spec, seed), content, tokens=tokens is not None)
-    info, files = _prepare(wanted, content, known, store)
+    own = learning_from_validation(spec, split_seed(spec, seed), content, known) if retrain else known
+    info, files = _prepare(wanted, content, own, store)
+    study, its_files = _prepare_child(wanted, content, known, store, STUDY_FOLDER) if retrain else (None, [])
     folds = [_prepare_fold(wanted, content, known, store, number=number) for number in range(1, len(known.folds) + 1)]
     in_blocks = partial(_in_blocks_where_large, process_memory=process_memory)
     info = in_blocks(info, processes=processes)
-    files += [file for _, those in folds for file in those]
+    study = None if study is None else in_blocks(study, processes=processes)
+    files += [*its_files, *(file for _, those in folds for file in those)]
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
         note = f"{damaged}, so the data was prepared anew from its source, {same}."
         info = info.model_copy(update={"profile": info.profile.with_note(note)})
     fence()
     prepared = Prepared(
-        info=info, files=files, source=source, folds=[in_blocks(fold, processes=fold_processes) for fold, _ in folds]
+        info=info,
+        files=files,
+        source=source,
+        folds=[in_blocks(fold, processes=fold_processes) for fold, _ in folds],
+        study=study,
     )
     store.write(INFO_FILE, prepared.model_dump_json(indent=2).encode())
     return info
@@ -117,13 +134,15 @@ def source_changes(
     seed: int,
     store: Store,
     tokens: TokenOptions | None = None,
+    retrain: bool = False,
     folders: tuple[str, str] = (wire.DATA_VOLUME_DIR, wire.DATA_SECRET_DIR),
 ) -> str | None:
     """How the source differs from what rows were prepared from, in words; none if it does not, or there are no rows.
 
-    folders: those of the data's volume and of its credentials. Raises StorageError for the run's own storage.
+    tokens and retrain: as of `prepare`. folders: those of the data's volume and of its credentials. Raises StorageError
+    for the run's own storage.
     """
-    found = find_prepared(store, data_digest(spec, seed, tokens))
+    found = find_prepared(store, data_digest(spec, seed, tokens, retrain=retrain))
     if found is None or found.source is None:
         return None
     return sources.changes_since(found.source, spec, volume_dir=folders[0], secret_dir=folders[1])
@@ -152,9 +171,17 @@ def _prepare_fold(
     """Prepare a fold, counted from 1: the transforms are fitted on its own training rows alone."""
     parts, folder = known.folds[number - 1], fold_folder(number)
     weights = weights_of(known.schema, known.table, parts.indices[0], where_of(content))
-    fold = replace(known, parts=parts, weights=weights, folds=[], notes=[], warnings=[])
+    fold = replace(known, parts=parts, weights=weights, folds=[])
+    return _prepare_child(wanted, content, fold, store, folder)
+
+
+def _prepare_child(
+    wanted: _Wanted, content: TableContent | ArrayContent, known: Examined, store: Store, folder: str
+) -> tuple[DataInfo, list[FileDigest]]:
+    """Prepare rows in a folder of their own, by transforms of their own; what there is to say of them is not kept."""
+    own = replace(known, notes=[], warnings=[])
     info, files, _ = _transformed(
-        replace(wanted, digest=f"{wanted.digest}/{folder}"), content, fold, store.child(folder)
+        replace(wanted, digest=f"{wanted.digest}/{folder}"), content, own, store.child(folder)
     )
     return info, [file.model_copy(update={"name": f"{folder}/{file.name}"}) for file in files]
 

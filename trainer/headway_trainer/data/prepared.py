@@ -25,6 +25,8 @@ from headway_trainer.storage import FileDigest, Store
 
 CHILDREN = "children"
 """The folder of what belongs to the trainings that a run has beside its own."""
+STUDY_FOLDER = f"{CHILDREN}/study"
+"""The folder, in the run's, of the rows of its trials, where the run itself learns from more (`tuning.final`)."""
 FORMAT = 6
 """Counts up when the same spec and seed would be prepared differently, so that older arrays are not reused."""
 
@@ -40,13 +42,16 @@ class Prepared(StatusSection):
     """What the source's files were like; none for a built-in set."""
     folds: list[DataInfo] = Field(default_factory=list)
     """What is known of the rows of each fold, whose arrays are in the folder of `fold_folder`."""
+    study: DataInfo | None = None
+    """What is known of the rows of trials, whose arrays are in STUDY_FOLDER; none where trials have the run's own."""
 
 
-def data_digest(spec: Data, seed: int, tokens: TokenOptions | None = None) -> str:
-    """Identifies what is prepared: the data section, without credentials, the seed of the split, and how texts become
-    tokens, if they do."""
+def data_digest(spec: Data, seed: int, tokens: TokenOptions | None = None, *, retrain: bool = False) -> str:
+    """Identifies what is prepared: the data section, without credentials, the seed of the split, how texts become
+    tokens, if they do, and whether the run learns from the rows by which its trials are compared (retrain)."""
     told = [FORMAT, spec.model_dump(mode="json", exclude={"source": {"secret_ref"}}), split_seed(spec, seed)]
     told += [] if tokens is None else [tokens.model_dump(mode="json")]
+    told += ["retrain"] if retrain else []
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -77,6 +82,14 @@ def damage(store: Store, found: Prepared) -> str | None:
 def prepared_folds(store: Store) -> list[DataInfo]:
     """What is known of the rows of each fold, once `prepare` has returned. Raises StorageError."""
     return Prepared.model_validate_json(store.read(INFO_FILE)).folds
+
+
+def prepared_study(store: Store) -> DataInfo | None:
+    """What is known of the rows of trials, once `prepare` has returned; none where trials have the run's own.
+
+    Raises StorageError.
+    """
+    return Prepared.model_validate_json(store.read(INFO_FILE)).study
 
 
 def _is_done(store: Store, file: FileDigest) -> bool:

@@ -225,6 +225,8 @@ class TrialResult(StatusSection):
     """The best value of the metric over its epochs; null for none."""
     epochs: int = 0
     """Epochs that it finished."""
+    best_epoch: int | None = None
+    """The epoch whose model is kept of it, counted from 1; null where it has no epochs, or no value."""
     seconds: float = 0.0
     """For how long it ran, in the attempt that it ended in."""
     cause: str | None = None
@@ -257,8 +259,20 @@ class ScheduledValues(StatusSection):
     """The values, by path."""
 
 
+class Retrained(StatusSection):
+    """The training that followed a search, with its best trial's parameters, on training and validation rows."""
+
+    rows: int
+    """Rows of the training and the validation part together."""
+    epochs: int | None
+    """For how many epochs: those after which the best trial was best; null for a model without epochs."""
+
+
 class TuningResult(StatusSection):
-    """The search for better parameters: the model is that of its best trial."""
+    """The search for better parameters. The model is that of its best trial, or trained anew: see `retrained`.
+
+    Values are of the models of trials, which were trained on the training part, and are on the validation part.
+    """
 
     metric: str
     """What was made better, as `part/name`."""
@@ -282,6 +296,9 @@ class TuningResult(StatusSection):
     """The GPU hours of all trials, over all attempts; null without `budget.gpuHours`."""
     best: int | None = None
     """The number of the best trial; null where none has a value."""
+    retrained: Retrained | None = None
+    """How the model was trained once the best parameters were known (`final: retrain`): then `metrics` and `training`
+    are of that model, and of no trial. Null where the model is the best trial's."""
     takeovers: int = 0
     """How often a trial of a population (`pbt`) went on from another one's checkpoint."""
     schedule: list[ScheduledValues] = Field(default_factory=list)

@@ -84,7 +84,7 @@ def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
                 for move in moves:
                     trials[move.trial] = _moved(trials[move.trial], epoch, move)
             case Ended(trial=number):
-                told = event.model_dump(include=set(TrialResult.model_fields))
+                told = event.model_dump(include=set(TrialResult.model_fields), by_alias=False)
                 update = told | {"ended": event.at, "curve": event.curve}
                 trials[number] = trials[number].model_copy(update=update)
     return [trials[number] for number in sorted(trials)]

@@ -8,7 +8,14 @@ from typing import TypeVar, get_args
 
 from headway_api.metrics import Better
 from headway_api.tuning import Parameter, Tuning
-from headway_trainer.report.model import ParameterForm, ScheduledValues, TrialCurve, TrialResult, TuningResult
+from headway_trainer.report.model import (
+    ParameterForm,
+    Retrained,
+    ScheduledValues,
+    TrialCurve,
+    TrialResult,
+    TuningResult,
+)
 from headway_trainer.tuning.events import TrialState
 
 Trial = TypeVar("Trial", bound=TrialResult)
@@ -34,6 +41,7 @@ def tuning_result(
     best: int | None,
     ended: str,
     importances: Mapping[str, float] | None = None,
+    retrained: Retrained | None = None,
     takeovers: int = 0,
     schedule: Sequence[ScheduledValues] = (),
     gpu_hours: float | None = None,
@@ -42,8 +50,9 @@ def tuning_result(
     """What the result says of a search.
 
     metric: as `part/name`. trials: all of them. best: the number of the best one. ended: why no further trial was
-    begun. importances: by parameter, from 0 to 1. takeovers and schedule: of a population, how often a trial took over
-    from another, and what the best one's model was trained with. gpu_hours: of all trials, where they were counted.
+    begun. importances: by parameter, from 0 to 1. retrained: how the run's own model is trained; none where it is the
+    best trial's. takeovers and schedule: of a population, how often a trial took over from another, and what the best
+    one's model was trained with. gpu_hours: of all trials, where they were counted.
     curves: the metric over epochs, of some trials.
     """
     better = tuning.better(metric)
@@ -61,6 +70,7 @@ def tuning_result(
         seconds=round(sum(one.seconds for one in ordered), 3),
         gpu_hours=gpu_hours,
         best=best,
+        retrained=retrained,
         takeovers=takeovers,
         schedule=list(schedule)[-_MOST_CHANGES:],
         importances=dict(sorted((importances or {}).items(), key=lambda one: -one[1])),

@@ -9,7 +9,7 @@ from typing import get_args
 from pydantic import JsonValue
 
 from headway_trainer.report.marks import counted, number, table
-from headway_trainer.report.model import TrialResult, TuningResult
+from headway_trainer.report.model import Retrained, TrialResult, TuningResult
 from headway_trainer.report.trials import best_first
 from headway_trainer.tuning.events import TrialState
 
@@ -35,7 +35,15 @@ def tuning_section(result: TuningResult | None, plots: Sequence[tuple[str, str]]
     if result is None:
         return ""
     images = "".join(f"\n![{title}]({path})\n" for title, path in plots)
-    told = [_summary(result), images, _best(result), _schedule(result), _trials(result), _failed(result)]
+    told = [
+        _summary(result),
+        images,
+        _best(result),
+        _retrained(result),
+        _schedule(result),
+        _trials(result),
+        _failed(result),
+    ]
     return "## Tuning\n\n" + "".join(told)
 
 
@@ -82,6 +90,25 @@ def _summary(result: TuningResult) -> str:
         ("the search ended, as", result.ended),
     ]
     return table(("", ""), rows)
+
+
+def retrained_told(retrained: Retrained) -> str:
+    """That the model is no trial's, and how it was trained, as a sentence."""
+    epochs = "" if retrained.epochs is None else f" for {counted(retrained.epochs)} epochs, the best trial's best,"
+    return (
+        f"The model is not the best trial's: it was trained anew{epochs} with the best trial's parameters, on the "
+        f"{counted(retrained.rows)} rows of the training and the validation part."
+    )
+
+
+def _retrained(result: TuningResult) -> str:
+    if result.retrained is None:
+        return ""
+    return (
+        f"\n### The model\n\n{retrained_told(result.retrained)} The values in this section are those of the trials' "
+        "models, which were trained on the training part alone, on the validation part; the metrics above are the "
+        "model's own. The test part has been seen by none of them.\n"
+    )
 
 
 def _best(result: TuningResult) -> str:

@@ -41,6 +41,7 @@ class Prepare:
                 seed=run.spec.seed,
                 store=run.store,
                 tokens=tokens_of(model),
+                retrain=_retrains(run),
                 volume_dir=around.data_volume_dir,
                 secret_dir=around.data_secret_dir,
                 fence=run.fence,
@@ -57,6 +58,11 @@ class Prepare:
         return info
 
 
+def _retrains(run: Run) -> bool:
+    """Whether the run's own model learns from the rows by which trials are compared."""
+    return run.spec.tuning is not None and run.spec.tuning.final == "retrain"
+
+
 def _process_memory(run: Run) -> int | None:
     """Bytes that each training process has: its share of what its pod may take, or of this machine."""
     workers, limit = run.spec.workers, limit_bytes()
@@ -69,7 +75,9 @@ def _tell_of_changes(spec: Data, run: Run) -> None:
     """Tell people where the source is not what the rows of this run were prepared from."""
     folders = (run.around.data_volume_dir, run.around.data_secret_dir)
     tokens = tokens_of(run.spec.model)
-    change = source_changes(spec, seed=run.spec.seed, store=run.store, tokens=tokens, folders=folders)
+    change = source_changes(
+        spec, seed=run.spec.seed, store=run.store, tokens=tokens, retrain=_retrains(run), folders=folders
+    )
     if change is not None:
         run.reporter.warn(
             f"The source has changed since the rows of this run were prepared ({change}): it goes on with those "

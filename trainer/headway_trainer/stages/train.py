@@ -53,8 +53,11 @@ class Train:
     def run(self, spec: TrainSpec, run: Run, before: Results) -> TrainEnd:
         """Train from the newest checkpoint on; or take what an attempt before came to."""
         end = trained(spec, before.get(Prepare), run)
+        tuned = before.get(Tune)
+        if tuned is None or tuned.retrained is not None:
+            return end
         # What it went on from is the end of a trial, and no attempt that broke off.
-        return end if before.get(Tune) is None else end.model_copy(update={"resumed_from_step": None})
+        return end.model_copy(update={"resumed_from_step": None})
 
 
 def trained(spec: TrainSpec, info: DataInfo | None, run: Run) -> TrainEnd:

@@ -27,7 +27,23 @@ def of_end(number: int, metric: str, end: TrainEnd) -> Ended:
     if value is None or not math.isfinite(value):
         message = f"{metric} was no finite number after any epoch"
         return ended.model_copy(update={"cause": "NotANumber", "message": message})
-    return ended.model_copy(update={"state": "stopped" if end.pruned else "completed", "value": value})
+    state = "stopped" if end.pruned else "completed"
+    return ended.model_copy(update={"state": state, "value": value, "best_epoch": _best_epoch(end)})
+
+
+def _best_epoch(end: TrainEnd) -> int | None:
+    """The epoch, counted from 1, that ended with the model that was kept; none where there are no epochs."""
+    if end.kept is None:
+        return None
+    # The history of very many epochs is thinned; all of them have as many steps.
+    return end.kept.epoch or (end.kept.step * end.epochs_run // end.step if end.step else None)
+
+
+def _epoch_of(manifest: Manifest) -> int | None:
+    """The epoch, counted from 1, that ended with the best model in a checkpoint; none before the first has ended."""
+    if not manifest.epoch:
+        return None
+    return manifest.candidate.step * manifest.epoch // (manifest.step - manifest.batch)
 
 
 def of_checkpoints(number: int, metric: str, better: Better, checkpoints: Checkpoints) -> Ended:
@@ -36,11 +52,13 @@ def of_checkpoints(number: int, metric: str, better: Better, checkpoints: Checkp
     if not saved:
         return Ended(trial=number, state="stopped")
     newest = max(saved, key=lambda one: one.step)
+    value = saved[0].candidate.metrics.get(metric)
     return Ended(
         trial=number,
         state="stopped",
-        value=saved[0].candidate.metrics.get(metric),
+        value=value,
         epochs=max(one.epoch for one in saved),
+        best_epoch=None if value is None else _epoch_of(saved[0]),
         curve=_curve(checkpoints, newest, metric),
     )
 

@@ -20,7 +20,7 @@ from headway_api.overlay import with_parameters
 from headway_api.training import Training
 from headway_api.tuning import Tuning
 from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import CHILDREN
+from headway_trainer.data.prepared import CHILDREN, STUDY_FOLDER
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import gpus_held
@@ -29,6 +29,7 @@ from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import TrialRecord, trial_records
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
+from headway_trainer.stages.retrain import rows_of_trials
 from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
 from headway_trainer.stages.trial_writer import TrialWriter
 from headway_trainer.training.checkpoints.store import Checkpoints
@@ -44,7 +45,7 @@ from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
-_OF_AN_END = {"state", "value", "epochs", "seconds", "cause", "message"}
+_OF_AN_END = {"state", "value", "epochs", "best_epoch", "seconds", "cause", "message"}
 _MOST_SHOWN = 1000
 """Characters of a trial's parameters in a line of the log."""
 log = logging.getLogger("headway.tuning")
@@ -93,20 +94,21 @@ def take_over_best(run: Run, best: Trial) -> None:
     checkpoint = (spec_of(run, best.parameters).training or Training()).checkpoint
     trial = Checkpoints(run.store.child(CHILDREN, _scope(best.number)), run.file.attempt)
     run.fence()
-    if record.taken_over is not None:
-        write_study_record(run.store, record.model_copy(update={"taken_over": None}))
+    if record.taken_over is not None or record.retraining is not None:
+        write_study_record(run.store, record.model_copy(update={"taken_over": None, "retraining": None}))
     # That of the best one before may have more steps, and would pass for the newest.
     Checkpoints(run.store, run.file.attempt).clear_after(None)
     take_over(trial, run.store, run.file.attempt, checkpoint.metric, checkpoint.better)
-    write_study_record(run.store, record.model_copy(update={"taken_over": best.number}))
+    write_study_record(run.store, record.model_copy(update={"taken_over": best.number, "retraining": None}))
 
 
 class Trials:
     """The trials of a run under way. Trials are worked on in threads; one at a time is at the study and its log."""
 
     def __init__(self, tuning: Tuning, run: Run, info: DataInfo) -> None:
-        """Raises UserError for a log of another search, and StorageError."""
-        self._tuning, self._run, self._info = tuning, run, info
+        """info: of the run's own rows. Raises UserError for a log of another search, and StorageError."""
+        self._tuning, self._run = tuning, run
+        self._info, self._rows_uri = rows_of_trials(tuning, run, info)
         training = run.spec.training or Training()
         self._log = EventLog(run.store, run.file.attempt)
         self._gpu_time = GpuTime()
@@ -137,7 +139,7 @@ class Trials:
         """Run the trials; the best one. Raises UserError where there is none, Interrupted, and what ends a run."""
         study, workers = self._study, self._tuning.workers_per_trial
         self._tidy()
-        self._tell_of_before()
+        self.tell()
         self._write_of_before()
         try:
             self._run.side_by_side(
@@ -256,6 +258,7 @@ class Trials:
             self._log_end(Ended(trial=number, state="failed", cause="UserError", message=str(error)))
             return
         child = self._run.child(_scope(number), workers=self._tuning.workers_per_trial, spec=spec)
+        child.rows_uri = self._rows_uri
         self._run.reporter.expect_one(child.scope, self._steps(parameters))
         at, until = self._study.judged_at(number), self._study.until
         child.compared = Compared(at, partial(self._goes_on, number), until)
@@ -382,7 +385,7 @@ class Trials:
         trained = [number for number, _ in list(self._running.values())]
         self._run.reporter.tuning(status_of(self._study, metric_of(self._run.spec), self._counts, trained))
 
-    def _tell_of_before(self) -> None:
+    def tell(self) -> None:
         """Tell what attempts before have done: their steps count in this one, too."""
         for one in self._study.trials.values():
             if one.state != "running":
@@ -435,6 +438,6 @@ class Trials:
         study = self._study
         kept = {_scope(one.number) for one in (*study.running, *([study.best] if study.best else []))}
         for name in self._run.store.list(CHILDREN):
-            if name not in kept:
+            if name not in kept and name != STUDY_FOLDER.rpartition("/")[2]:
                 self._run.fence()
                 self._run.store.delete(f"{CHILDREN}/{name}")

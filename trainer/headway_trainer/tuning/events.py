@@ -51,6 +51,8 @@ class Ended(StatusSection):
     """The best value of the metric over its epochs."""
     epochs: int = 0
     """Epochs that it finished."""
+    best_epoch: int | None = None
+    """The epoch, counted from 1, whose model is kept of it; none where there is no such."""
     seconds: float = 0.0
     """For how long it ran in this attempt."""
     cause: str | None = None

@@ -21,6 +21,8 @@ class StudyRecord(StatusSection):
     """Identifies the content of the rows that its trials learn from."""
     taken_over: int | None = None
     """The trial whose checkpoint the run's own is; none where it has none yet, or another one is being copied."""
+    retraining: str | None = None
+    """Identifies the final training that the run's own checkpoints are of (`tuning.final: retrain`); none for none."""
 
 
 def read_study_record(store: Store) -> StudyRecord:

@@ -28,6 +28,7 @@ def status_of(study: Study, metric: str, counts: Counter[TrialState], trained: C
         stopped=counts["stopped"],
         failed=counts["failed"],
         best=_best(study.leader),
+        retrain=study.retrains,
         running_trials=[_running(one) for one in running[-MAX_RUNNING_TRIALS:]],
     )
 

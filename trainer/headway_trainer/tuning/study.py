@@ -32,6 +32,8 @@ class Study:
 
     planned: int
     """How many trials there are where nothing ends the search early."""
+    retrains: bool
+    """Whether the run trains a model of its own in the end, and no trial's is kept."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Study:
         self._elapsed, self._since = 0.0, float("nan")
         self._gpu_clock, self._gpu_seconds = gpu_clock, 0.0
         self.planned = trials.planned(tuning)
+        self.retrains = tuning.final == "retrain"
 
     @staticmethod
     def replayed(
@@ -289,6 +292,7 @@ class Study:
         self._limits.epochs_finished(max(0, event.epochs - trial.epochs))
         trial.state, trial.epochs, trial.seconds = event.state, max(event.epochs, trial.epochs), event.seconds
         trial.value = None if event.state == "failed" else event.value
+        trial.best_epoch = event.best_epoch
         trial.cause, trial.message = event.cause, event.message
         loss = None if trial.value is None else self._sign * trial.value
         self._searcher.tell(trial, loss)

@@ -26,6 +26,8 @@ class Trial:
     """The best value of the metric over its epochs, once it has ended; none where there was no finite number."""
     epochs: int = 0
     """Epochs that it has finished: while it runs, the last one that it has reported."""
+    best_epoch: int | None = None
+    """The epoch that its value is of, counted from 1; none while it runs, and where it has no epochs."""
     reports: dict[int, float | None] = field(default_factory=dict)
     """The metric's value by the epoch after which it was reported; none where it was no finite number. A trial that has
     taken over from another one has that one's."""

@@ -2,6 +2,16 @@
 
 from headway_trainer.data.split.divide import Column, Dividing, divide, dividing
 from headway_trainer.data.split.folds import divide_folds
-from headway_trainer.data.split.parts import Indices, PartOf, Parts
+from headway_trainer.data.split.parts import Indices, PartOf, Parts, with_validation_learnt
 
-__all__ = ["Column", "Dividing", "Indices", "PartOf", "Parts", "divide", "divide_folds", "dividing"]
+__all__ = [
+    "Column",
+    "Dividing",
+    "Indices",
+    "PartOf",
+    "Parts",
+    "divide",
+    "divide_folds",
+    "dividing",
+    "with_validation_learnt",
+]

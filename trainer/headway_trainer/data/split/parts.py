@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +34,19 @@ def exact(shares: Sequence[float]) -> list[Fraction]:
 def shuffled(rows: int, seed: int) -> Indices:
     """Row numbers in random order. NumPy promises the raw bits of PCG64 for all versions, but not its permutations."""
     return np.argsort(np.random.PCG64(seed).random_raw(rows), kind="stable").astype(np.int64)
+
+
+def with_validation_learnt(parts: Parts, rows: int, seed: int) -> Parts:
+    """The same parts where the rows of the validation part are trained on, too, and none is left in it.
+
+    They come in the order in which a split of these rows with the same seed and no validation part has them. rows: of
+    all parts together, and of those in none.
+    """
+    train, validation, test = parts.indices
+    learnt = np.zeros(rows, dtype=bool)
+    learnt[train] = learnt[validation] = True
+    order = shuffled(rows, seed)
+    return replace(parts, indices=(order[learnt[order]], np.empty(0, dtype=np.int64), test))
 
 
 def gathered(part_of: PartOf, parts: int, seed: int) -> tuple[Indices, ...]:

@@ -1,0 +1,72 @@
+"""Wrong sections of `spec.tuning` about what becomes of its trials: the final model, repeats, and earlier studies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headway_api.consistency import final_models
+from headway_api.job import TrainingJob
+from headway_api.understand import understand
+from headway_api.validate import problems_of
+from tuning_jobs import DATA, LR, RATES, Mistake, is_told, job, pbt, rates
+
+MISTAKES = [
+    Mistake(
+        rates(final="last"),
+        "tuning.final",
+        '"last" is not one of best, retrain',
+    ),
+    Mistake(
+        pbt(LR, RATES, final="retrain"),
+        "tuning.final",
+        "pbt changes values while trials are trained, and the last ones alone train another model: take final out, or"
+        " write another scheduler.name",
+    ),
+    Mistake(
+        rates(final="retrain"),
+        "tuning.metric",
+        "trials are compared by the validation part, which is empty: set data.split.validation above 0",
+        {"data": {**DATA, "split": {"train": 0.9, "validation": 0, "test": 0.1}}},
+    ),
+    Mistake(
+        rates(final="retrain"),
+        "evaluation.gates[1].metric",
+        "with tuning.final retrain the model is trained on the validation part, too, and has no metrics of it: write"
+        " test/f1, or set tuning.final to best",
+        {
+            "evaluation": {
+                "gates": [
+                    {"name": "a", "metric": "f1", "min": 0.9},
+                    {"name": "b", "metric": "validation/f1", "min": 0.9},
+                ]
+            }
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_wrong_section_is_told_in_one_sentence_where_it_is_to_be_corrected(mistake: Mistake) -> None:
+    is_told(mistake)
+
+
+def test_each_check_has_a_mistake() -> None:
+    specs = [understand(TrainingJob, job(each.tuning, **each.spec)).spec for each in MISTAKES]
+    assert [one.__name__ for one in final_models.CHECKS if not any(list(one(spec)) for spec in specs)] == []
+
+
+@pytest.mark.parametrize(
+    ("tuning", "spec"),
+    [
+        (rates(final="retrain"), {}),
+        (rates(final="retrain"), {"training": {"earlyStopping": {}, "checkpoint": {"metric": "validation/f1"}}}),
+        (rates(final="retrain"), {"evaluation": {"gates": [{"name": "a", "metric": "train/loss", "min": 0.9}]}}),
+        (rates(final="best"), {"evaluation": {"gates": [{"name": "a", "metric": "validation/f1", "min": 0.9}]}}),
+        (pbt(LR, RATES, final="best"), {}),
+    ],
+    ids=str,
+)
+def test_what_only_looks_wrong_is_valid(tuning: dict[str, Any], spec: dict[str, Any]) -> None:
+    assert problems_of(job(tuning, **spec)) == []
