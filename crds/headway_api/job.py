@@ -194,10 +194,11 @@ class TrainingJobSpec(Section):
             field="tuning",
         ),
         Rule(
-            cel="!has(self.tuning) || !has(self.data) || !has(self.data.split.folds)",
-            message="trials are compared by the validation part, and data.split.folds divides it anew: take tuning out,"
-            " or data.split.folds",
-            holds=lambda spec: spec.tuning is None or spec.data is None or spec.data.split.folds is None,
+            cel="!has(self.tuning) || !has(self.data) || !has(self.data.split.folds)"
+            " || self.tuning.scheduler.name == 'none'",
+            message="with data.split.folds a trial is a training for each fold, and tuning.scheduler compares trials"
+            " epoch by epoch: set tuning.scheduler.name to none, or take data.split.folds out",
+            holds=lambda spec: spec.tuning is None or not spec.has_folds or spec.tuning.scheduler.name == "none",
             field="tuning",
         ),
         Rule(
@@ -256,6 +257,11 @@ class TrainingJobSpec(Section):
     """Seconds after its end that the finished job is deleted; never if absent. The stored model stays."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seeds the split, the initial weights, shuffling and dropout."""
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether rows are divided into folds, too, and a model is trained for each."""
+        return self.data is not None and self.data.split.folds is not None
 
 
 LabelKey = Annotated[str, formed(LABEL_KEY, LABEL_KEY_FORM, max_length=LABEL_KEY_LENGTH)]

@@ -22,8 +22,11 @@ from headway_api.wording import SHOWN, noun, printable, shown
 MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 512, 10_000
 MAX_ITEMS, MAX_TEXT = 64, 256
 """What a value may hold: the items of a list, the characters of a text."""
-TUNED = ("model", "training")
-"""The sections whose fields trials may change: those of the others change what trials are compared by."""
+TUNED_OF_DATA = ("data.scale", "data.forecast.history", "data.forecast.every")
+"""Of `data`, what trials may change, beside what columns hold and whether they are learnt from: the rest changes which
+rows they are compared by."""
+COLUMNS = "data.columns."
+"""What the paths of fields of columns begin with."""
 _PATH = re.compile(r"[a-z][A-Za-z0-9]*(\.[A-Za-z_][A-Za-z0-9_]*){1,7}")
 _PATH_LENGTH = 128
 _PATH_FORM = "must be the path of a field in spec, for example training.optimizer.lr"
@@ -235,7 +238,10 @@ class StopWhen(Section):
     """So many trials in a row have ended without a better value than the best before."""
 
 
-_PATHS = "parameters are fields of model and training, as training.optimizer.lr is: take out what is neither"
+_PATHS = (
+    "parameters are fields of model and training, as training.optimizer.lr is, of data.columns, and"
+    f" {', '.join(TUNED_OF_DATA)}: take out what is none of these"
+)
 _GRID = "a grid has values that are written one by one: write grid or choice, or another search.name"
 _UNCHANGED = (
     "pbt changes values in the middle of a trial, which can be done with "
@@ -246,9 +252,14 @@ _FIRST_VALUES = ("random", "grid")
 _NO_GRID = "grid is for search.name grid: write choice, or set search.name to grid"
 
 
+def is_tunable(path: str) -> bool:
+    """Whether trials may change a field, if there is one of this path."""
+    return path.startswith(("model.", "training.", COLUMNS)) or path in TUNED_OF_DATA
+
+
 def _fields_of_trials(tuning: Tuning) -> bool:
     for path in tuning.parameters:
-        if path.split(".")[0] not in TUNED:
+        if not is_tunable(path):
             raise PydanticCustomError("rule", "{reason}", {"reason": _PATHS, "path": ("parameters", path)})
     return True
 
@@ -298,7 +309,8 @@ class Tuning(Section):
 
     rules = (
         Rule(
-            cel="self.parameters.all(path, path.startsWith('model.') || path.startsWith('training.'))",
+            cel="self.parameters.all(path, path.startsWith('model.') || path.startsWith('training.')"
+            f" || path.startsWith('{COLUMNS}') || path in {list(TUNED_OF_DATA)})",
             message=_PATHS,
             holds=_fields_of_trials,
             field="parameters",
@@ -344,7 +356,8 @@ class Tuning(Section):
         Field(min_length=1, max_length=MAX_PARAMETERS),
         AfterValidator(_of_bearable_size),
     ]
-    """By the path of a field under `model` or `training`: the values to try."""
+    """By the path of a field under `model`, `training` or, of `data`, `scale`, `forecast` and `columns`: the values
+    to try."""
     metric: MetricName | None = None
     """What is made better, a metric of the validation part; `training.checkpoint.metric` if absent.
 

@@ -47,6 +47,10 @@ class Reporter:
         self._run, self._sink, self.note = run, sink, note
         self._told_at = time.monotonic()
         self._parts: dict[str, Part] = {}
+        self.trainings_each = 1
+        """The trainings that each trial is, if there are trials."""
+        self.trained_in_a_trial = True
+        """Whether the run's own model is a trial's, if there are trials: its steps were counted there."""
         self._lock = threading.RLock()
         """Children that are trained side by side tell from threads of their own."""
 
@@ -60,9 +64,11 @@ class Reporter:
         self.note(sentence)
 
     def expect(self, weights: Mapping[str, int]) -> None:
-        """Say which trainings there will be, by their scopes, and what share each has of the work."""
+        """Say which trainings there will be, by their scopes, and what share each has of the work. Children that have
+        ended still count."""
         with self._lock:
-            self._parts = {scope: Part(weight=max(1, weight)) for scope, weight in weights.items()}
+            ended = {scope: part for scope, part in self._parts.items() if scope == _ENDED}
+            self._parts = ended | {scope: Part(weight=max(1, weight)) for scope, weight in weights.items()}
 
     def expect_one(self, scope: str, weight: int, *, steps: int | None = None) -> None:
         """Say that a child is there, and what share it has of the work. steps: those of one that has ended before."""
@@ -96,12 +102,12 @@ class Reporter:
     def progress(self, progress: TrainProgress, steps: StepKeeper, scope: str = "", *, ended: bool = False) -> None:
         """Tell how far a training is. steps: knows what it lost of the attempt before; ended: whether it is over."""
         with self._lock:
-            if not scope and self.told.tuning is not None and not self.told.tuning.retrain:
+            if not scope and self._is_of_a_trial():
                 progress = _of_a_trial(progress)
             part = self._parts.setdefault(scope, Part())
             part.take(progress, steps.take(progress))
             part.state = "done" if ended else part.state
-            planned = self.told.tuning.planned if self.told.tuning is not None else None
+            planned = self._planned_children()
             if len(self._parts) > 1 or planned is not None:
                 progress, lost = together(self._parts, children=planned if scope else None)
             else:
@@ -112,6 +118,16 @@ class Reporter:
                 kept = told.progress.model_copy(update={"metrics": self.told.progress.progress.metrics})
                 told = told.model_copy(update={"progress": kept})
             self._tell(told)
+
+    def _is_of_a_trial(self) -> bool:
+        """Whether the run's own model is a trial's, and its steps were counted there."""
+        tuning = self.told.tuning
+        return tuning is not None and not tuning.retrain and self.trained_in_a_trial
+
+    def _planned_children(self) -> int | None:
+        """How many trainings all trials are; none where that is not known."""
+        planned = self.told.tuning.planned if self.told.tuning is not None else None
+        return None if planned is None else planned * self.trainings_each
 
     def _take_notes(self, progress: TrainProgress) -> None:
         for sentence in progress.notes:

@@ -27,4 +27,15 @@ def gates_on_what_is_learnt(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
             )
 
 
-CHECKS = (gates_on_what_is_learnt,)
+def epochs_of_folds(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """A training for as many epochs as the best trial's, which has a best epoch for each fold."""
+    tuning = tuned(spec)
+    if tuning is not None and tuning.final == "retrain" and spec.has_folds:
+        yield BrokenRule(
+            "with data.split.folds a trial is several trainings, each with a best epoch of its own, and retrain trains"
+            " for as many epochs as the best one had: write best, or take data.split.folds out",
+            ("tuning", "final"),
+        )
+
+
+CHECKS = (gates_on_what_is_learnt, epochs_of_folds)

@@ -18,7 +18,15 @@ from headway_api.base import BrokenRule
 from headway_api.consistency.trial_metrics import tuned
 from headway_api.consistency.trial_specs import TrialSpecs
 from headway_api.problems import A_WHOLE_NUMBER, UNKNOWN_FIELD, Path, Problem
-from headway_api.tuning import MAX_VALUES, TUNED, FloatRange, Parameter, SteppedRange, Tuning, values_written
+from headway_api.tuning import (
+    MAX_VALUES,
+    FloatRange,
+    Parameter,
+    SteppedRange,
+    Tuning,
+    is_tunable,
+    values_written,
+)
 from headway_api.wording import listed
 
 if TYPE_CHECKING:
@@ -34,6 +42,10 @@ MOST_REFUSED = 60
 _PARAMETERS = ("tuning", "parameters")
 _COMPARED_BY = ("training", "checkpoint")
 _OF_ANOTHER_LOOP = (("training", "entrypoint"), ("training", "arguments"))
+_LEARNT = ("feature", "ignore")
+"""The roles that trials may give a column: it is learnt from, or left out."""
+_COLUMN_PARTS = 4
+"""`data.columns.NAME.role` has so many."""
 _WHOLE = {"uniform": "int", "logUniform": "logInt"}
 """What to write in place of a range of real numbers."""
 _PICKS: tuple[Callable[[Sequence[JsonValue]], JsonValue | None], ...] = (
@@ -63,12 +75,32 @@ def _unfit(spec: TrainingJobSpec, path: str, parameters: Mapping[str, Parameter]
     within = next((other for other in sorted(parameters) if other.startswith(f"{path}.")), None)
     if within is not None:
         return f"{within} is a part of it and a parameter, too: take one of the two out"
-    node = schemas.at(schemas.inlined(type(spec)), parts) or {}
+    return _of_a_column(spec, parts, parameters[path]) or _of_no_value(spec, path)
+
+
+def _of_no_value(spec: TrainingJobSpec, path: str) -> str | None:
+    """Why a path is none of a field with a value."""
+    node = schemas.at(schemas.inlined(type(spec)), tuple(path.split("."))) or {}
     if node.get("properties"):
         fields = [f"{path}.{name}" for name in node["properties"]]
         return f"{path} is a section, and a parameter is one field: write one of {listed(fields)}"
     if schemas.PRESERVE in node:
         return f"{path} is a mapping, and a parameter is one of its values: write {path}.NAME"
+    return None
+
+
+def _of_a_column(spec: TrainingJobSpec, parts: Path, parameter: Parameter) -> str | None:
+    """Why a column's field is none that trials may change; parts: its path."""
+    if parts[:2] != ("data", "columns") or len(parts) != _COLUMN_PARTS or spec.data is None:
+        return None  # that is told as any other path, or as a section that is missing
+    name, field = parts[2:]
+    column = (spec.data.columns or {}).get(str(name))
+    role = "target" if name in spec.data.target_names else (column.role if column is not None else None)
+    if role not in (None, *_LEARNT):
+        return f"{name} has the role {role}, and trials with other {field}s of it could not be compared: take it out"
+    other = next((value for value in parameter.listed or () if field == "role" and value not in _LEARNT), None)
+    if other is not None:
+        return f"{trials.told(other)} changes which rows trials are compared by: write {' or '.join(_LEARNT)}"
     return None
 
 
@@ -88,7 +120,7 @@ def _well_formed(spec: TrainingJobSpec, tuning: Tuning) -> bool:
     """Whether the parameters are such that their values can be judged: what is not has a problem of its own."""
     parameters = tuning.parameters
     return values_written(parameters) <= MAX_VALUES and all(
-        path.split(".")[0] in TUNED
+        is_tunable(path)
         and _unfit(spec, path, parameters) is None
         and trials.circle(parameters, path) is None
         and parameter.when.keys() <= parameters.keys()

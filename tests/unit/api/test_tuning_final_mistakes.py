@@ -32,6 +32,13 @@ MISTAKES = [
     ),
     Mistake(
         rates(final="retrain"),
+        "tuning.final",
+        "with data.split.folds a trial is several trainings, each with a best epoch of its own, and retrain trains for"
+        " as many epochs as the best one had: write best, or take data.split.folds out",
+        {"data": {**DATA, "split": {"folds": 3}}},
+    ),
+    Mistake(
+        rates(final="retrain"),
         "evaluation.gates[1].metric",
         "with tuning.final retrain the model is trained on the validation part, too, and has no metrics of it: write"
         " test/f1, or set tuning.final to best",

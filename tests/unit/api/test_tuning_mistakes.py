@@ -32,6 +32,16 @@ from tuning_jobs import (
     several,
 )
 
+TABLE: dict[str, Any] = {
+    "source": {"uri": "flats.csv", "format": "csv"},
+    "target": "price",
+    "columns": {"day": {"role": "time"}},
+}
+PATHS = (
+    "parameters are fields of model and training, as training.optimizer.lr is, of data.columns, and data.scale,"
+    " data.forecast.history, data.forecast.every: take out what is none of these"
+)
+
 CHANGED = (
     "pbt changes values in the middle of a trial, which can be done with training.optimizer.lr,"
     " training.optimizer.weightDecay, training.optimizer.momentum, training.clip.norm and model.options.dropout: take"
@@ -79,7 +89,32 @@ MISTAKES = [
     Mistake(
         of("data.split.train", {"uniform": {"min": 0.5, "max": 0.8}}),
         "tuning.parameters.data.split.train",
-        "parameters are fields of model and training, as training.optimizer.lr is: take out what is neither",
+        PATHS,
+    ),
+    Mistake(of("data.split.seed", {"choice": [1, 2]}), "tuning.parameters.data.split.seed", PATHS),
+    Mistake(of("data.forecast.horizon", {"choice": [1, 2]}), "tuning.parameters.data.forecast.horizon", PATHS),
+    Mistake(
+        of("data.scale", {"choice": ["standard", "minmax"]}),
+        "tuning.parameters.data.scale.choice[1]",
+        '"minmax" is not one of standard, minMax, none; did you mean minMax?',
+    ),
+    Mistake(
+        of("data.columns.income.role", {"choice": ["feature", "group"]}),
+        "tuning.parameters.data.columns.income.role",
+        '"group" changes which rows trials are compared by: write feature or ignore',
+        {"data": TABLE},
+    ),
+    Mistake(
+        of("data.columns.price.kind", {"choice": ["number", "category"]}),
+        "tuning.parameters.data.columns.price.kind",
+        "price has the role target, and trials with other kinds of it could not be compared: take it out",
+        {"data": TABLE},
+    ),
+    Mistake(
+        of("data.columns.day.role", {"choice": ["feature", "ignore"]}),
+        "tuning.parameters.data.columns.day.role",
+        "day has the role time, and trials with other roles of it could not be compared: take it out",
+        {"data": TABLE},
     ),
     Mistake(
         of("training.checkpoint.metric", {"choice": ["validation/loss"]}),
@@ -475,10 +510,10 @@ MISTAKES = [
     ),
     # what is not for trials
     Mistake(
-        rates(),
+        rates(scheduler={"name": "median"}),
         "tuning",
-        "trials are compared by the validation part, and data.split.folds divides it anew: take tuning out, or"
-        " data.split.folds",
+        "with data.split.folds a trial is a training for each fold, and tuning.scheduler compares trials epoch by"
+        " epoch: set tuning.scheduler.name to none, or take data.split.folds out",
         {"data": {**DATA, "split": {"folds": 3}}},
     ),
     Mistake(

@@ -151,6 +151,7 @@ def test_a_result_with_trials_fits_the_published_schema_and_is_read_back_the_sam
         "value": None,
         "epochs": 9,
         "bestEpoch": None,
+        "folds": [],
         "seconds": 1.5,
         "cause": "UserError",
         "message": "model.options.hidden: 128 units do not fit.",
@@ -255,6 +256,14 @@ def test_the_page_tells_the_search_its_best_trial_and_why_it_ended() -> None:
         assert line in told, line
     assert told.index("| 2 | stopped |") < told.index("| 3 | completed |") < told.index("| 1 | completed |")
     assert "trials.jsonl" not in told, "the page has all"
+
+
+def test_trials_over_folds_are_told_with_the_deviation_of_their_folds() -> None:
+    told = page(searched([trial(1, 0.8, folds=[0.7, 0.9]), trial(2, 0.9, folds=[0.9, 0.9])]))
+    assert "| trial | state | validation/accuracy, mean | over folds | epochs |" in told
+    assert "| 1 | completed | 0.8 | ± 0.1414 | 9 |" in told, "n - 1"
+    assert "| 2 | completed | 0.9 | ± 0 | 9 |" in told
+    assert "over folds" not in page(searched(SOME))
 
 
 def test_parameters_without_importances_have_no_column_of_them() -> None:

@@ -53,6 +53,12 @@ class Place:
         judged, and nothing is exported."""
         return self.rows_of is not None
 
+    @property
+    def is_fold(self) -> bool:
+        """Whether what is fitted is one of the folds of cross-validation: no sample of its rows was taken, as nothing
+        of it is exported."""
+        return self.scope.rpartition("/")[2].startswith("fold-")
+
 
 @dataclass(frozen=True)
 class Fitted:

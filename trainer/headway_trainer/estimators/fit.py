@@ -119,7 +119,7 @@ def _says(place: Place, member: Member) -> dict[str, bytes]:
     """What scikit-learn's model says of the sample's rows: what the finished graph is compared with. A fold has no
     sample, as nothing of it is exported."""
     chain = place.info.transforms
-    if chain is None or (place.scope and not place.is_trial):
+    if chain is None or place.is_fold:
         return {}
     features = chain.apply(with_made_rows(read_sample(place.rows, chain), chain))
     stream = io.BytesIO()

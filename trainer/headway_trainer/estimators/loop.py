@@ -47,7 +47,7 @@ class LoopEstimator:
             end = Loop(inputs).run()
         if not end.finished:
             return end
-        return chosen(inputs, end) if place.is_trial else best(place, inputs, end)
+        return chosen(inputs, end) if place.is_trial and not place.is_fold else best(place, inputs, end)
 
 
 def loop_inputs(place: Place) -> LoopInputs:

@@ -222,11 +222,13 @@ class TrialResult(StatusSection):
     """`completed`: it had all its epochs. `stopped`: by the scheduler, a budget or stopWhen. `failed`: it has no value.
     `running`: it has not ended."""
     value: float | None = None
-    """The best value of the metric over its epochs; null for none."""
+    """The best value of the metric over its epochs, or the mean over its folds; null for none."""
     epochs: int = 0
-    """Epochs that it finished."""
+    """Epochs that it finished; of all its folds together."""
     best_epoch: int | None = None
     """The epoch whose model is kept of it, counted from 1; null where it has no epochs, or no value."""
+    folds: list[float | None] = Field(default_factory=list)
+    """With `data.split.folds`, each fold's value, in order; null for no finite number. Empty without."""
     seconds: float = 0.0
     """For how long it ran, in the attempt that it ended in."""
     cause: str | None = None

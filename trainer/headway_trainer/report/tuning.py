@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
@@ -150,11 +151,13 @@ def _trials(result: TuningResult) -> str:
         return ""
     names = parameter_names(result)
     columns = names[:_MOST_COLUMNS]
+    folds = any(one.folds for one in ranked)
     rows = [
         (
             str(one.number),
             one.state,
             number(one.value),
+            *((_deviation(one),) if folds else ()),
             counted(one.epochs),
             f"{one.seconds:.1f}",
             *(value_told(one.parameters[name]) if name in one.parameters else "" for name in columns),
@@ -165,8 +168,15 @@ def _trials(result: TuningResult) -> str:
     left = [_more(len(names) - len(columns), "parameter")] if len(names) > len(columns) else []
     left += [_more(total - len(rows), "trial")] if total > len(rows) else []
     more = f"\n`trials.jsonl` has {' and '.join(left)}.\n" if left else ""
-    head = ("trial", "state", result.metric, "epochs", "seconds", *columns)
+    value = (f"{result.metric}, mean", "over folds") if folds else (result.metric,)
+    head = ("trial", "state", *value, "epochs", "seconds", *columns)
     return f"\n### Trials, the best first\n\n{table(head, rows)}{more}"
+
+
+def _deviation(trial: TrialResult) -> str:
+    """How far the folds' values lie from each other: their standard deviation (n - 1)."""
+    values = [value for value in trial.folds if value is not None]
+    return f"± {number(statistics.stdev(values))}" if len(values) > 1 else "-"
 
 
 def _failed(result: TuningResult) -> str:

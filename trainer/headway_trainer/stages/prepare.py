@@ -17,6 +17,7 @@ from headway_trainer.report.gates import of_another_task
 from headway_trainer.run import Run
 from headway_trainer.stages.compare import Compare
 from headway_trainer.stages.stage import Results
+from headway_trainer.storage import Store
 
 
 class Prepare:
@@ -33,22 +34,9 @@ class Prepare:
 
         Raises UserError where a gate compares with a run that has learnt something else.
         """
-        model, workers, around = run.spec.model, run.spec.workers, run.around
         with run.reporter.alive_meanwhile():
             _tell_of_changes(spec, run)
-            info = prepare(
-                spec,
-                seed=run.spec.seed,
-                store=run.store,
-                tokens=tokens_of(model),
-                retrain=_retrains(run),
-                volume_dir=around.data_volume_dir,
-                secret_dir=around.data_secret_dir,
-                fence=run.fence,
-                processes=workers.world_size,
-                fold_processes=workers.for_each_of(spec.split.folds or 1) * workers.processes_each,
-                process_memory=_process_memory(run),
-            )
+            info = prepare_rows(run, run.spec, run.store, retrain=_retrains(run))
         standards = before.get(Compare)
         other = of_another_task(standards, info.task) if standards is not None else None
         if other is not None:  # the file alone does not tell what a target is
@@ -61,6 +49,38 @@ class Prepare:
 def _retrains(run: Run) -> bool:
     """Whether the run's own model learns from the rows by which trials are compared."""
     return run.spec.tuning is not None and run.spec.tuning.final == "retrain"
+
+
+def prepare_rows(run: Run, spec: TrainingJobSpec, store: Store, *, retrain: bool = False) -> DataInfo:
+    """Prepare the rows of a run, or of a trial of it, or find those that were prepared before.
+
+    spec: the run's, or the trial's. store: the folder they belong to. retrain: as of `prepare`. Raises UserError, and
+    StorageError.
+    """
+    if spec.data is None:
+        raise ValueError("there is nothing to prepare")
+    workers, around = run.spec.workers, run.around
+    return prepare(
+        spec.data,
+        seed=spec.seed,
+        store=store,
+        tokens=tokens_of(spec.model),
+        retrain=retrain,
+        volume_dir=around.data_volume_dir,
+        secret_dir=around.data_secret_dir,
+        fence=run.fence,
+        processes=_workers_of_one(run.spec) * workers.processes_each,
+        fold_processes=_workers_of_one(run.spec, folds=True) * workers.processes_each,
+        process_memory=_process_memory(run),
+    )
+
+
+def _workers_of_one(job: TrainingJobSpec, *, folds: bool = False) -> int:
+    """The worker pods that a model is trained on, or that of a fold: those of a trial, where there are trials."""
+    if job.tuning is not None:
+        return job.tuning.workers_per_trial
+    divided = (job.data.split.folds if job.data is not None and folds else None) or 1
+    return job.workers.for_each_of(divided)
 
 
 def _process_memory(run: Run) -> int | None:

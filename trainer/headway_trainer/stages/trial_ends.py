@@ -19,16 +19,22 @@ from headway_trainer.tuning.events import Ended, Point
 
 def of_end(number: int, metric: str, end: TrainEnd) -> Ended:
     """Of one that was trained as far as it was to be. metric: what trials are compared by."""
-    if end.kept is not None:
-        value = end.kept.value
-    else:
-        value = end.metrics.get("validation", {}).get(metric.removeprefix("validation/"))
+    value = value_of(end, metric)
     ended = Ended(trial=number, state="failed", epochs=end.epochs_run, curve=curve_of(end.history, metric))
-    if value is None or not math.isfinite(value):
+    if value is None:
         message = f"{metric} was no finite number after any epoch"
         return ended.model_copy(update={"cause": "NotANumber", "message": message})
     state = "stopped" if end.pruned else "completed"
     return ended.model_copy(update={"state": state, "value": value, "best_epoch": _best_epoch(end)})
+
+
+def value_of(end: TrainEnd, metric: str) -> float | None:
+    """What a finished training came to. metric: what it is compared by, as `part/name`; none for no finite number."""
+    if end.kept is not None:
+        value = end.kept.value
+    else:
+        value = end.metrics.get("validation", {}).get(metric.removeprefix("validation/"))
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _best_epoch(end: TrainEnd) -> int | None:

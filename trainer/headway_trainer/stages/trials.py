@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -20,7 +21,7 @@ from headway_api.overlay import with_parameters
 from headway_api.training import Training
 from headway_api.tuning import Tuning
 from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import CHILDREN, STUDY_FOLDER
+from headway_trainer.data.prepared import CHILDREN, prepared_folds
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import gpus_held
@@ -31,6 +32,8 @@ from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
 from headway_trainer.stages.retrain import rows_of_trials
 from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
+from headway_trainer.stages.trial_folds import keep_folds, of_folds, train_folds
+from headway_trainer.stages.trial_rows import Rows, TrialRows, train_on
 from headway_trainer.stages.trial_writer import TrialWriter
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
@@ -65,7 +68,7 @@ def spec_of(run: Run, parameters: Mapping[str, JsonValue]) -> TrainingJobSpec:
         raise UserError(str(error)) from error
 
 
-def _scope(trial: int) -> str:
+def _scope(trial: int | Literal[""]) -> str:
     return f"trial-{trial}"
 
 
@@ -86,8 +89,13 @@ def refuse_other_rows(run: Run, info: DataInfo) -> None:
 
 
 def take_over_best(run: Run, best: Trial) -> None:
-    """Let the run's own checkpoint be the best trial's. Of a search that goes on after its end it may be that already,
-    and the trial's own folder is gone."""
+    """Let the run's own checkpoint be the best trial's; or its folds be the best trial's, and its model a new one.
+
+    Of a search that goes on after its end it may be that already, and the trial's own folder is gone.
+    """
+    if run.spec.has_folds:
+        keep_folds(run, _scope(best.number), len(prepared_folds(run.store)))
+        return
     record = read_study_record(run.store)
     if record.taken_over == best.number and run.checkpoints.newest().manifest is not None:
         return
@@ -108,8 +116,11 @@ class Trials:
     def __init__(self, tuning: Tuning, run: Run, info: DataInfo) -> None:
         """info: of the run's own rows. Raises UserError for a log of another search, and StorageError."""
         self._tuning, self._run = tuning, run
-        self._info, self._rows_uri = rows_of_trials(tuning, run, info)
         training = run.spec.training or Training()
+        self._rows = TrialRows(run, *rows_of_trials(tuning, run, info))
+        self._folds = len(self._rows.own.folds)
+        """How many trainings each trial is; 0 where it has no folds."""
+        run.reporter.trainings_each, run.reporter.trained_in_a_trial = max(1, self._folds), not self._folds
         self._log = EventLog(run.store, run.file.attempt)
         self._gpu_time = GpuTime()
         self._writer = TrialWriter(run.store, run.fence)
@@ -258,10 +269,10 @@ class Trials:
             self._log_end(Ended(trial=number, state="failed", cause="UserError", message=str(error)))
             return
         child = self._run.child(_scope(number), workers=self._tuning.workers_per_trial, spec=spec)
-        child.rows_uri = self._rows_uri
-        self._run.reporter.expect_one(child.scope, self._steps(parameters))
         at, until = self._study.judged_at(number), self._study.until
-        child.compared = Compared(at, partial(self._goes_on, number), until)
+        if not self._folds:
+            self._run.reporter.expect_one(child.scope, self._steps(parameters))
+            child.compared = Compared(at, partial(self._goes_on, number), until)
         with self._changed:
             self._running[child.scope] = number, child
             if until is not None:
@@ -297,7 +308,7 @@ class Trials:
                 if waiting:
                     self._run.reporter.waits(child.scope)
                     self._tell()
-                else:
+                elif not self._folds:
                     self._run.reporter.ended(child.scope)
                 self._changed.notify_all()
 
@@ -306,13 +317,15 @@ class Trials:
         began = time.monotonic()
         ended = Ended(trial=number, state="failed")
         try:
-            from headway_trainer.ray.train_stage import train
-
-            with self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus)):
-                end = child.on_workers(lambda stage: train(stage, self._info))
-            if waits(end, child):
-                return Question(epoch=end.epochs_run, value=newest_value(end, metric_of(self._run.spec)))
-            ended = of_end(number, metric_of(self._run.spec), end)
+            held = self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus))
+            with self._rows.of(child.spec) as rows, held:
+                if rows.folds:
+                    ended = self._over_folds(number, child, rows)
+                else:
+                    end = train_on(rows, child)
+                    if waits(end, child):
+                        return Question(epoch=end.epochs_run, value=newest_value(end, metric_of(self._run.spec)))
+                    ended = of_end(number, metric_of(self._run.spec), end)
         except (UserError, OutOfMemory) as error:
             ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
         except Interrupted:
@@ -323,6 +336,17 @@ class Trials:
             self._seconds[number] += time.monotonic() - began
             child.steps.close()
         return ended.model_copy(update={"seconds": round(self._seconds[number], 3)})
+
+    def _over_folds(self, number: int, child: Run, rows: Rows) -> Ended:
+        """How a trial ended of which a model was trained for each fold."""
+        steps = self._steps(self._study.trials[number].parameters)
+        ends = train_folds(
+            child,
+            rows.folds,
+            rows.uri,
+            lambda fold: self._run.reporter.expect_one(fold.scope, steps),
+        )
+        return of_folds(number, metric_of(self._run.spec), ends)
 
     def _end_waiting(self) -> None:
         """End the trials of a population that wait, where the search is over."""
@@ -389,8 +413,8 @@ class Trials:
         """Tell what attempts before have done: their steps count in this one, too."""
         for one in self._study.trials.values():
             if one.state != "running":
-                steps = self._steps({**one.parameters, EPOCHS: one.epochs})
-                self._run.reporter.expect_one(_scope(one.number), self._steps(one.parameters), steps=steps)
+                planned, steps = self._steps(one.parameters), self._steps_done(one)
+                self._run.reporter.expect_one(_scope(one.number), planned, steps=steps)
         self._tell()
 
     def _steps(self, parameters: Mapping[str, JsonValue]) -> int:
@@ -400,7 +424,13 @@ class Trials:
         rows = parameters.get("training.batchSize", training.batch_size)
         if not isinstance(epochs, int) or not isinstance(rows, int):
             return 0
-        return epochs * math.ceil(self._info.rows["train"] / max(1, rows))
+        infos = list(self._rows.own.folds.values()) or [self._rows.own.info]
+        mean = sum(info.rows["train"] for info in infos) / len(infos)
+        return epochs * math.ceil(mean / max(1, rows))
+
+    def _steps_done(self, trial: Trial) -> int:
+        """The optimiser steps of one that has ended, about."""
+        return self._steps({**trial.parameters, EPOCHS: trial.epochs})
 
     def _of_checkpoint(self, number: int) -> Ended:
         """How a trial ended that was stopped on its way."""
@@ -438,6 +468,6 @@ class Trials:
         study = self._study
         kept = {_scope(one.number) for one in (*study.running, *([study.best] if study.best else []))}
         for name in self._run.store.list(CHILDREN):
-            if name not in kept and name != STUDY_FOLDER.rpartition("/")[2]:
+            if name.startswith(_scope("")) and name not in kept:
                 self._run.fence()
                 self._run.store.delete(f"{CHILDREN}/{name}")

@@ -10,6 +10,7 @@ import math
 from headway_api.job import TrainingJobSpec
 from headway_api.training import Training
 from headway_api.tuning import Tuning
+from headway_trainer.data import DataInfo
 from headway_trainer.errors import UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.process_resources import processes_can_stay
@@ -19,7 +20,7 @@ from headway_trainer.report.trial_records import schedule_of, write_trials
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.run import Run
 from headway_trainer.stages import retrain
-from headway_trainer.stages.prepare import Prepare
+from headway_trainer.stages.prepare import Prepare, prepare_rows
 from headway_trainer.stages.stage import Results
 
 
@@ -38,52 +39,78 @@ class Tune:
         From here on the run's spec is the best trial's; or that of a training with its parameters. Raises UserError
         where no trial has a value, and where the rows are others than those of the trials so far.
         """
-        # A run without trials has no use for searchers and schedulers, and is not to wait for their import.
-        from headway_trainer.stages.trials import Trials, metric_of, refuse_other_rows, spec_of, take_over_best
-
         info = before.get(Prepare)
         if info is None:
             raise UserError("set data: trials have nothing to learn from")
         digest = digest_of(run.spec, info.digest, info.content_hash)
         result = recall(run.store, self.name, digest, TuningResult)
-        retrains = spec.final == "retrain"
-        if retrains:
+        if spec.final == "retrain":
             # The longest that it may take: how long it does is known when the trials have ended.
             training = run.spec.training or Training()
             run.reporter.expect_one("", training.epochs * math.ceil(info.rows["train"] / training.batch_size))
         if result is None:
-            refuse_other_rows(run, info)
-            search = Trials(spec, run, info)
-            best = search.run()
-            if not retrains:
-                take_over_best(run, best)
-            with run.reporter.alive_meanwhile():
-                records, shares = search.records(), search.importances()
-            results = [one.result() for one in records]
-            result = tuning_result(
-                spec,
-                metric_of(run.spec),
-                results,
-                best=best.number,
-                ended=search.ended,
-                importances=shares,
-                retrained=retrain.retrained(spec_of(run, best.parameters), best, info) if retrains else None,
-                takeovers=sum(len(one.lineage[1:]) for one in records),
-                schedule=schedule_of(records, best.number),
-                gpu_hours=search.gpu_hours,
-                curves=curves_of(records, best.number),
-            )
-            run.fence()
-            write_trials(run.store, records)
+            result = _searched(spec, run, info)
             keep(run.store, self.name, digest, result)
-        elif retrains:
-            Trials(spec, run, info).tell()  # their steps count, and training is still to come
-        chosen = spec_of(run, next(one.parameters for one in result.trials if one.number == result.best))
-        if result.retrained is not None:
-            chosen = retrain.spec_of_retraining(chosen, result.retrained.epochs)
-            if not info.rows["test"]:
-                run.reporter.warn(retrain.NOTHING_JUDGES)
-            retrain.drop_other_checkpoints(run, chosen, info)
-        run.become(chosen)
+        elif spec.final == "retrain" or run.spec.has_folds:
+            _tell_again(spec, run, info)
+        _go_on(run, before, result, info)
         run.pool = run.pool if processes_can_stay(run.spec) else None
         return result
+
+
+# A run without trials has no use for searchers and schedulers, and is not to wait for their import.
+
+
+def _searched(spec: Tuning, run: Run, info: DataInfo) -> TuningResult:
+    """Run the trials, and take over what is to be kept of the best one. info: of the run's own rows."""
+    from headway_trainer.stages.trials import Trials, metric_of, refuse_other_rows, spec_of, take_over_best
+
+    refuse_other_rows(run, info)
+    search = Trials(spec, run, info)
+    best = search.run()
+    retrains = spec.final == "retrain"
+    if not retrains:
+        take_over_best(run, best)
+    with run.reporter.alive_meanwhile():
+        records, shares = search.records(), search.importances()
+    result = tuning_result(
+        spec,
+        metric_of(run.spec),
+        [one.result() for one in records],
+        best=best.number,
+        ended=search.ended,
+        importances=shares,
+        retrained=retrain.retrained(spec_of(run, best.parameters), best, info) if retrains else None,
+        takeovers=sum(len(one.lineage[1:]) for one in records),
+        schedule=schedule_of(records, best.number),
+        gpu_hours=search.gpu_hours,
+        curves=curves_of(records, best.number),
+    )
+    run.fence()
+    write_trials(run.store, records)
+    return result
+
+
+def _tell_again(spec: Tuning, run: Run, info: DataInfo) -> None:
+    """Tell of the trials of an attempt before: their steps count, and training is still to come."""
+    from headway_trainer.stages.trials import Trials
+
+    Trials(spec, run, info).tell()
+
+
+def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo) -> None:
+    """Let the run go on with the spec of the best trial, or of a training with its parameters, and with its rows."""
+    from headway_trainer.stages.trial_rows import rows_digest
+    from headway_trainer.stages.trials import spec_of
+
+    chosen = spec_of(run, next(one.parameters for one in result.trials if one.number == result.best))
+    if rows_digest(chosen) != rows_digest(run.spec):
+        with run.reporter.alive_meanwhile():
+            info = prepare_rows(run, chosen, run.store, retrain=result.retrained is not None)
+        before.add(Prepare(), info)
+    if result.retrained is not None:
+        chosen = retrain.spec_of_retraining(chosen, result.retrained.epochs)
+        if not info.rows["test"]:
+            run.reporter.warn(retrain.NOTHING_JUDGES)
+        retrain.drop_other_checkpoints(run, chosen, info)
+    run.become(chosen)

@@ -48,11 +48,13 @@ class Ended(StatusSection):
     trial: int
     state: Literal["completed", "stopped", "failed"]
     value: float | None = None
-    """The best value of the metric over its epochs."""
+    """The best value of the metric over its epochs; of cross-validation inside the trial, the mean over the folds."""
     epochs: int = 0
-    """Epochs that it finished."""
+    """Epochs that it finished; of all its folds together."""
     best_epoch: int | None = None
     """The epoch, counted from 1, whose model is kept of it; none where there is no such."""
+    folds: list[float | None] = Field(default_factory=list)
+    """Each fold's value, in order; none for no finite number. Empty where the trial has no folds."""
     seconds: float = 0.0
     """For how long it ran in this attempt."""
     cause: str | None = None
