@@ -416,6 +416,11 @@ _TUNING: _Rows = [
     ("grace in a population", _tuned(_LR, scheduler={"name": "pbt", "graceEpochs": 2}), "scheduler.graceEpochs"),
     ("more than half of a population", _tuned(_LR, scheduler={"name": "pbt", "quantile": 0.6}), "scheduler.quantile"),
     (
+        "a population that is repeated",
+        _tuned(_LR, scheduler={"name": "pbt"}, search={"name": "random"}, seeds=2),
+        "spec.tuning.seeds",
+    ),
+    (
         "a population that is retrained",
         _tuned(_LR, scheduler={"name": "pbt"}, search={"name": "random"}, final="retrain"),
         "spec.tuning.final",

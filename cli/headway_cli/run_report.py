@@ -74,11 +74,20 @@ def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> 
 
 
 def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
-    from headway_trainer.report.tuning import best_trial, counts_told, parameter_names, retrained_told, value_told
+    from headway_trainer.report.tuning import (
+        best_trial,
+        counts_told,
+        parameter_names,
+        repeats_told,
+        retrained_told,
+        spread_told,
+        value_told,
+    )
 
     best = best_trial(tuning)
     if best is not None:
-        table = Table(title=f"{job}: the best trial, {best.number}: {tuning.metric} {_shown(best.value)}")
+        shown = _shown(best.value) if best.deviation is None else spread_told(best)
+        table = Table(title=f"{job}: the best trial, {best.number}: {tuning.metric} {shown}")
         table.add_column("parameter", overflow="fold")
         table.add_column("value", overflow="fold")
         for name in parameter_names(tuning):
@@ -88,6 +97,8 @@ def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
     epochs = f"; {tuning.epochs:,} epochs" if tuning.epochs else ""
     told = f"Trials: {counts_told(tuning.counts)}{epochs}. The search ended, as {tuning.ended}."
     console.print(printable(told), highlight=False, markup=False)
+    if repeats_told(tuning):
+        console.print(repeats_told(tuning), highlight=False, markup=False)
     if tuning.retrained is not None:
         console.print(retrained_told(tuning.retrained), highlight=False, markup=False)
 

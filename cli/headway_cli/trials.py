@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 from pydantic import JsonValue, ValidationError
+from pydantic.alias_generators import to_camel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _FIELDS = ("number", "state", "value", "epochs", "seconds", "cause", "message")
 """Of a trial, beside its parameters."""
+_OF_REPEATS = ("own_value", "deviation", "repeats")
+"""Where trials were repeated with other seeds: the value with the job's, and how many others there were."""
 _FEWEST_SIGNS = 140
 """How wide the table is in a file or a pipe."""
 _COLUMN_SIGNS = 18
@@ -148,9 +151,10 @@ def _parameters(found: Sequence[TrialRecord]) -> list[str]:
 def _write_csv(found: Sequence[TrialRecord]) -> None:
     names = _parameters(found)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*_FIELDS, *names])
+    fields = [*_FIELDS, *(_OF_REPEATS if any(one.repeats for one in found) else ())]
+    writer.writerow([*(to_camel(field) for field in fields), *names])
     for one in found:
-        told = [getattr(one, field) for field in _FIELDS]
+        told = [len(one.repeats) if field == "repeats" else getattr(one, field) for field in fields]
         writer.writerow([*told, *(_cell(one.parameters.get(name)) for name in names)])
 
 
@@ -162,7 +166,7 @@ def _cell(value: JsonValue) -> JsonValue:
 
 
 def _print_table(found: Found, most: int) -> None:
-    from headway_trainer.report.tuning import counts_told, parameter_names, value_told
+    from headway_trainer.report.tuning import counts_told, parameter_names, spread_told, value_told
 
     console = Console()
     if not console.is_terminal:
@@ -178,7 +182,7 @@ def _print_table(found: Found, most: int) -> None:
         head, dot, last = name.rpartition(".")
         table.add_column(_shown(head + dot) + "\n" + _shown(last), overflow="fold")
     for one in found.records[:most]:
-        value = "" if one.value is None else f"{one.value:.6g}"
+        value = "" if one.value is None else f"{one.value:.6g}" if one.deviation is None else spread_told(one)
         state = one.state if one.cause is None else f"{one.state}: {value_told(one.cause)}"
         cells = [value_told(one.parameters[name]) if name in one.parameters else "" for name in names[:room]]
         told = (str(one.number), state, value, f"{one.epochs:,}", f"{one.seconds:.1f}", *cells)

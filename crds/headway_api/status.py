@@ -261,7 +261,9 @@ class BestTrial(StatusSection):
     trial: Count
     """Its number, counted from 1."""
     value: Number
-    """The metric's best value over its epochs."""
+    """The metric's best value over its epochs; with `tuning.seeds`, the mean over its seeds."""
+    deviation: Number | None = None
+    """The standard deviation of the values with these seeds."""
     parameters: Annotated[dict[Annotated[str, Cut(128)], Annotated[str, Cut(128)]], Cut(MAX_PARAMETERS)] = Field(
         default_factory=dict
     )

@@ -22,6 +22,7 @@ from headway_api.wording import SHOWN, noun, printable, shown
 MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 512, 10_000
 MAX_ITEMS, MAX_TEXT = 64, 256
 """What a value may hold: the items of a list, the characters of a text."""
+MAX_SEEDS = 10
 TUNED_OF_DATA = ("data.scale", "data.forecast.history", "data.forecast.every")
 """Of `data`, what trials may change, beside what columns hold and whether they are learnt from: the rest changes which
 rows they are compared by."""
@@ -343,6 +344,13 @@ class Tuning(Section):
             field="search",
         ),
         Rule(
+            cel="self.scheduler.name != 'pbt' || self.seeds == 1",
+            message="trials of pbt take over from each other, and none can be repeated by itself: take seeds out, or"
+            " write another scheduler.name",
+            holds=lambda tuning: tuning.scheduler.name != "pbt" or tuning.seeds == 1,
+            field="seeds",
+        ),
+        Rule(
             cel="self.scheduler.name != 'pbt' || self.final == 'best'",
             message="pbt changes values while trials are trained, and the last ones alone train another model: take"
             " final out, or write another scheduler.name",
@@ -379,6 +387,11 @@ class Tuning(Section):
     """What all trials together may take."""
     stop_when: StopWhen = StopWhen()
     """What ends the search early."""
+    seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
+    """How often a promising trial is trained, each time with another seed: one that is better than the best so far.
+
+    It becomes the best if the mean of its values is better. Repeats are no `trials`, but a part of the budget.
+    """
     final: Literal["best", "retrain"] = "best"
     """`best`: the model of the best trial is kept. `retrain`: once more trained, on the training and validation rows.
 

@@ -1,13 +1,16 @@
-"""What becomes of trials, over real Ray: a final training on all rows but the test part's."""
+"""What becomes of trials, over real Ray: a final training on all rows but the test part's, and repeats."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headway_trainer.report.trial_records import read_trials
+from headway_trainer.storage import Store
 from pods import Pods, undisturbed
 
 pytestmark = pytest.mark.ray
@@ -63,6 +66,42 @@ def test_the_final_model_killed_on_its_way_is_that_of_a_job_with_the_best_values
     assert result["metrics"]["test"]["accuracy"] > 0.6
     assert "trained anew for" in (pods.store / "report.md").read_text()
     assert not (pods.store / "children").exists()
+
+
+def test_a_repeat_is_a_job_with_its_seed_on_the_same_rows_and_the_mean_is_over_all_seeds(tmp_path: Path) -> None:
+    training = {"epochs": 6, "batchSize": 4}
+    tuning = {
+        "parameters": {LR: {"grid": [0.003, 0.00001, 0.01]}},
+        "search": {"name": "grid"},
+        "seeds": 3,
+        "maxConcurrent": 1,
+    }
+    with undisturbed(tmp_path / "tuned", SPEC | {"training": training, "tuning": tuning}) as pods:
+        result = _result(pods)
+    trials = read_trials(Store.open(str(pods.store)))
+    assert [one.number for one in trials] == [1, 2, 3]
+    assert [len(one.repeats) for one in trials][:2] == [2, 0], "the first is repeated; the second is worse"
+    repeated = [one for one in trials if one.repeats]
+    for one in repeated:
+        values = [one.own_value or 0.0, *(each.value or 0.0 for each in one.repeats)]
+        assert one.value == pytest.approx(statistics.fmean(values))
+        assert one.deviation == pytest.approx(statistics.stdev(values))
+        assert one.deviation != 0, "another seed, another model"
+    best = next(one for one in trials if one.number == result["tuning"]["best"])
+    assert best.value == min(one.value or 1.0 for one in repeated)
+    assert result["training"]["kept"]["value"] == best.own_value, "the model is that of the job's own seed"
+    log = pods.log("head")
+    assert log.index("trial-1-seed-3 begins") < log.index("trial-2 begins")
+    assert not (pods.store / "children").exists()
+    repeat = best.repeats[0]
+    alone = SPEC | {
+        "data": {**SPEC["data"], "split": {**SPEC["data"]["split"], "seed": SPEC["seed"]}},
+        "training": training | {"optimizer": {"lr": best.parameters[LR]}},
+        "seed": repeat.seed,
+    }
+    del alone["tuning"]
+    with undisturbed(tmp_path / "alone", alone) as other:
+        assert _result(other)["training"]["kept"]["value"] == repeat.value
 
 
 def _result(pods: Pods) -> dict[str, Any]:

@@ -45,7 +45,7 @@ CHECKS = (
     *final_models.CHECKS,
 )
 """Each takes a TrainingJobSpec and yields what is contradictory in it."""
-OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES, *tuning.OF_NAMES)
+OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES, *tuning.OF_NAMES, *final_models.OF_NAMES)
 """Those that what is known of names decides, which they take as a second argument: so whoever has the packages at hand
 whose names a spec holds can judge them by the same rules."""
 

@@ -1,4 +1,4 @@
-"""`tuning.final`: what does not go together with a model that is trained on the validation part, too."""
+"""What becomes of trials: what does not go together with `tuning.final` and `tuning.seeds`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.trial_metrics import tuned
+from headway_api.consistency.known import OWN, Known
+from headway_api.consistency.trial_metrics import epochs_of, tuned
+from headway_api.model import estimator_of
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
@@ -38,4 +40,42 @@ def epochs_of_folds(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
-CHECKS = (gates_on_what_is_learnt, epochs_of_folds)
+def repeats_beyond_the_budget(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
+    """A budget of epochs in which no trial could be repeated."""
+    tuning = tuned(spec)
+    if tuning is None or tuning.seeds == 1 or tuning.budget.epochs is None:
+        return
+    fewest = epochs_of(spec, tuning)[0]
+    if estimator_of(spec.model, known.models) is None and fewest <= tuning.budget.epochs < tuning.seeds * fewest:
+        yield BrokenRule(
+            f"{tuning.budget.epochs} epochs for all trials are fewer than the {tuning.seeds * fewest} of one with"
+            f" {tuning.seeds} seeds, so none could be repeated: write at least {tuning.seeds * fewest}, or lower"
+            " tuning.seeds",
+            ("tuning", "budget", "epochs"),
+        )
+
+
+def seeds_of_what_has_no_chance(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Several seeds for a model that is the same with each."""
+    tuning = tuned(spec)
+    if tuning is not None and tuning.seeds > 1 and spec.model is not None and spec.model.name == "linear":
+        yield BrokenRule(
+            "linear is fitted without chance, and each seed gives the same model: take seeds out",
+            ("tuning", "seeds"),
+        )
+
+
+def seeds_of_folds(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Several seeds for a trial that is several trainings already."""
+    tuning = tuned(spec)
+    if tuning is not None and tuning.seeds > 1 and spec.has_folds:
+        yield BrokenRule(
+            "with data.split.folds the value of a trial is a mean over several trainings already: take seeds out, or"
+            " data.split.folds",
+            ("tuning", "seeds"),
+        )
+
+
+OF_NAMES = (repeats_beyond_the_budget,)
+"""Those that what is known of names decides."""
+CHECKS = (gates_on_what_is_learnt, epochs_of_folds, seeds_of_what_has_no_chance, seeds_of_folds, *OF_NAMES)

@@ -10,9 +10,44 @@ from headway_api.consistency import final_models
 from headway_api.job import TrainingJob
 from headway_api.understand import understand
 from headway_api.validate import problems_of
-from tuning_jobs import DATA, LR, RATES, Mistake, is_told, job, pbt, rates
+from tuning_jobs import DATA, LR, RATES, Mistake, is_told, job, of, pbt, rates
 
 MISTAKES = [
+    Mistake(
+        rates(seeds=0),
+        "tuning.seeds",
+        "0 is below the least allowed value 1",
+    ),
+    Mistake(
+        rates(seeds=11),
+        "tuning.seeds",
+        "11 is above the greatest allowed value 10",
+    ),
+    Mistake(
+        rates(seeds=3),
+        "tuning.seeds",
+        "with data.split.folds the value of a trial is a mean over several trainings already: take seeds out, or"
+        " data.split.folds",
+        {"data": {**DATA, "split": {"folds": 3}}},
+    ),
+    Mistake(
+        pbt(LR, RATES, seeds=3),
+        "tuning.seeds",
+        "trials of pbt take over from each other, and none can be repeated by itself: take seeds out, or write another"
+        " scheduler.name",
+    ),
+    Mistake(
+        rates(seeds=3, budget={"epochs": 29}),
+        "tuning.budget.epochs",
+        "29 epochs for all trials are fewer than the 30 of one with 3 seeds, so none could be repeated: write at least"
+        " 30, or lower tuning.seeds",
+    ),
+    Mistake(
+        of("model.options.alpha", {"logUniform": {"min": 0.1, "max": 9}}, metric="validation/f1", seeds=2),
+        "tuning.seeds",
+        "linear is fitted without chance, and each seed gives the same model: take seeds out",
+        {"model": {"name": "linear"}},
+    ),
     Mistake(
         rates(final="last"),
         "tuning.final",
@@ -68,6 +103,8 @@ def test_each_check_has_a_mistake() -> None:
     ("tuning", "spec"),
     [
         (rates(final="retrain"), {}),
+        (rates(final="retrain", seeds=10, scheduler={"name": "asha"}, budget={"epochs": 100}), {}),
+        (pbt(LR, RATES, seeds=1), {}),
         (rates(final="retrain"), {"training": {"earlyStopping": {}, "checkpoint": {"metric": "validation/f1"}}}),
         (rates(final="retrain"), {"evaluation": {"gates": [{"name": "a", "metric": "train/loss", "min": 0.9}]}}),
         (rates(final="best"), {"evaluation": {"gates": [{"name": "a", "metric": "validation/f1", "min": 0.9}]}}),

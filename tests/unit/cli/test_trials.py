@@ -21,7 +21,7 @@ from headway_trainer.report.model import RunResult
 from headway_trainer.report.trial_records import TrialRecord, trial_records, write_trials
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.storage import Store
-from headway_trainer.tuning.events import Asked, Ended, Event, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Repeated, Reported
 from headway_trainer.tuning.log import EventLog
 
 LR, HIDDEN, NAME = "training.optimizer.lr", "model.options.hidden", "training.optimizer.name"
@@ -83,6 +83,29 @@ def test_json_has_all_that_is_known_of_each_trial(tmp_path: Path) -> None:
     assert [one["number"] for one in documents] == [3, 1, 2]
     assert documents[0]["reports"] == [{"order": 2, "epoch": 1, "value": 0.9, "goesOn": False, "at": 0.0}]
     assert documents[1]["parameters"] == {LR: 0.1, HIDDEN: [32], NAME: "sgd"}
+
+
+def test_repeats_with_other_seeds_are_told_beside_the_trial_that_they_belong_to(tmp_path: Path) -> None:
+    repeats: list[Event] = [
+        Asked(trial=1, parameters={LR: 0.1}),
+        Ended(trial=1, state="completed", value=0.9, epochs=9, repeats=2),
+        Repeated(trial=1, repeat=2, seed=77),
+        Ended(trial=1, repeat=2, state="completed", value=0.8, epochs=9),
+        Repeated(trial=1, repeat=3, seed=78),
+        Ended(trial=1, repeat=3, state="completed", value=0.85, epochs=9),
+        Asked(trial=2, parameters={LR: 0.2}),
+        Ended(trial=2, state="completed", value=0.7, epochs=9),
+    ]
+    log(tmp_path, repeats)
+    assert "0.85 ± 0.05 (3 seeds)" in listed(str(tmp_path)).stdout
+    first, second = csv.DictReader(io.StringIO(listed(str(tmp_path), "-o", "csv").stdout))
+    assert float(first["value"]) == pytest.approx(0.85)
+    assert float(first["deviation"]) == pytest.approx(0.05)
+    assert (first["ownValue"], first["repeats"]) == ("0.9", "2")
+    assert (second["value"], second["ownValue"], second["deviation"], second["repeats"]) == ("0.7", "", "", "0")
+    told = json.loads(listed(str(tmp_path), "-o", "json").stdout)
+    assert [(one["seed"], one["value"]) for one in told[0]["repeats"]] == [(77, 0.8), (78, 0.85)]
+    assert len(told) == 2
 
 
 def test_csv_has_a_column_for_each_parameter(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from headway_api.schedulers import Scheduler
 from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
 from headway_trainer.report.trial_records import schedule_of, trial_records
-from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Reported, TrialState, Used
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Repeated, Reported, TrialState, Used
 from headway_trainer.tuning.schedulers.pbt import Pbt
 from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.status import status_of
@@ -198,6 +198,8 @@ def test_a_study_of_any_beginning_of_the_log_goes_on_as_the_one_before(cut: int)
                 again.evolve(event)
             case Ended():
                 assert again.end(event) == event
+            case Repeated():
+                pytest.fail("a population repeats none")
             case Reported():
                 assert again.report(event.trial, event.epoch, event.value) == event
             case Used():

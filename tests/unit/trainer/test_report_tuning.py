@@ -125,6 +125,32 @@ def test_it_is_said_that_a_model_which_was_trained_anew_is_no_trials() -> None:
     assert "trained anew" not in page(searched(SOME))
 
 
+def repeated(number: int, *values: float, deviation: float | None = 0.01) -> TrialResult:
+    """A trial with its own value and those of its repeats."""
+    repeats = [
+        {"repeat": index, "seed": 40 + index, "state": "completed", "value": value, "epochs": 9, "seconds": 1.0}
+        for index, value in enumerate(values[1:], 2)
+    ]
+    mean = sum(values) / len(values)
+    return trial(number, mean, own_value=values[0], deviation=deviation, repeats=repeats)
+
+
+def test_the_mean_of_a_trial_that_was_repeated_stands_with_its_deviation_and_says_which_value_the_model_has() -> None:
+    result = tuning_result(
+        tuning(seeds=3), "validation/accuracy", [repeated(1, 0.95, 0.93, 0.94), trial(2, 0.9)], best=1, ended="done"
+    )
+    assert (result.seeds, result.epochs, result.seconds, result.counts) == (3, 36, 5.0, {"completed": 2})
+    told = page(result)
+    assert "| best | 0.94 ± 0.01 (3 seeds), trial 1 |" in told
+    assert "| seeds | 3 |" in told
+    assert "| 1 | completed | 0.94 ± 0.01 (3 seeds) | 9 |" in told
+    assert "| 2 | completed | 0.9 | 9 |" in told
+    assert "The model of the best trial is the one with the job's own seed, whose value is 0.95." in told
+    cut = tuning_result(tuning(seeds=3), "validation/accuracy", [trial(2, 0.9)], best=2, ended="the budget is used up")
+    assert "so the best one's value is of one seed alone" in page(cut)
+    assert "seeds" not in page(searched(SOME))
+
+
 # For programs.
 
 
@@ -149,6 +175,9 @@ def test_a_result_with_trials_fits_the_published_schema_and_is_read_back_the_sam
         "parameters": {LR: 0.004, HIDDEN: [128]},
         "state": "failed",
         "value": None,
+        "ownValue": None,
+        "deviation": None,
+        "repeats": [],
         "epochs": 9,
         "bestEpoch": None,
         "folds": [],

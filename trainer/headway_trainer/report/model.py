@@ -211,6 +211,29 @@ ParameterForm = Literal["uniform", "logUniform", "int", "logInt", "choice", "gri
 """The forms of `spec.tuning.parameters`."""
 
 
+class RepeatResult(StatusSection):
+    """A trial's parameters trained once more, with another seed (`tuning.seeds`)."""
+
+    repeat: int
+    """Which training of the trial it is: counted from 2, as the trial's own is the first."""
+    seed: int
+    """What stood in the place of `spec.seed`."""
+    state: TrialState
+    """As of TrialResult."""
+    value: float | None = None
+    """The best value of the metric over its epochs; null for none."""
+    epochs: int = 0
+    """Epochs that it finished."""
+    best_epoch: int | None = None
+    """As of TrialResult."""
+    seconds: float = 0.0
+    """For how long it ran, in the attempt that it ended in."""
+    cause: str | None = None
+    """Why it failed."""
+    message: str | None = None
+    """A sentence for people."""
+
+
 class TrialResult(StatusSection):
     """A trial of a search for better parameters."""
 
@@ -222,7 +245,14 @@ class TrialResult(StatusSection):
     """`completed`: it had all its epochs. `stopped`: by the scheduler, a budget or stopWhen. `failed`: it has no value.
     `running`: it has not ended."""
     value: float | None = None
-    """The best value of the metric over its epochs, or the mean over its folds; null for none."""
+    """The best value of the metric over its epochs, or the mean over its folds; null for none. Of a trial that was
+    repeated, the mean over its seeds: of `ownValue` and the values of those `repeats` that had all their epochs."""
+    own_value: float | None = None
+    """Of a trial that was repeated, its own value, with the job's seed, which is that of its model; else null."""
+    deviation: float | None = None
+    """Of a trial that was repeated, the standard deviation (n - 1) of these values; else null."""
+    repeats: list[RepeatResult] = Field(default_factory=list)
+    """The same parameters with other seeds, where the trial was promising; `epochs` and `seconds` are without them."""
     epochs: int = 0
     """Epochs that it finished; of all its folds together."""
     best_epoch: int | None = None
@@ -288,10 +318,12 @@ class TuningResult(StatusSection):
     """What stopped trials early, or changed their values: `asha` and so on."""
     ended: str
     """Why no further trial was begun, in words."""
+    seeds: int = 1
+    """With how many seeds a trial was trained that was better than the best before it (`tuning.seeds`)."""
     counts: dict[TrialState, int]
-    """The trials of each state."""
+    """The trials of each state; repeats are none."""
     epochs: int
-    """Finished epochs of all trials together."""
+    """Finished epochs of all trials together, with their repeats."""
     seconds: float
     """For how long trials ran, all together: of those side by side, each counts."""
     gpu_hours: float | None = None

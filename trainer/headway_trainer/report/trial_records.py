@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
 from headway_api.base import StatusSection
 from headway_trainer.errors import UserError
-from headway_trainer.report.model import ScheduledValues, TrialResult
+from headway_trainer.report.model import RepeatResult, ScheduledValues, TrialResult
 from headway_trainer.storage import Store
-from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Point, Reported
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Point, Repeated, Reported
+from headway_trainer.tuning.repeats import judged, seed_of
+from headway_trainer.tuning.trial import Trial
 
 TRIALS_FILE = "trials.jsonl"
 
@@ -69,11 +73,16 @@ def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
     """
     trials: dict[int, TrialRecord] = {}
     order = 0
+    ends: defaultdict[int, list[Ended]] = defaultdict(list)
     for event in events:
         match event:
             case Asked(trial=number, parameters=parameters, at=at):
                 trials[number] = TrialRecord(number=number, parameters=parameters, state="running", began=at)
-            case Reported(trial=number):
+            case Repeated(trial=number):
+                begun = RepeatResult(repeat=event.repeat, seed=event.seed, state="running")
+                repeats = [*trials[number].repeats, begun]
+                trials[number] = trials[number].model_copy(update={"repeats": repeats})
+            case Reported(trial=number) if event.repeat == 1:
                 order += 1
                 before = trials[number]
                 told = event.model_dump(include={"epoch", "value", "goes_on", "at"})
@@ -84,10 +93,44 @@ def trial_records(events: Iterable[Event]) -> list[TrialRecord]:
                 for move in moves:
                     trials[move.trial] = _moved(trials[move.trial], epoch, move)
             case Ended(trial=number):
-                told = event.model_dump(include=set(TrialResult.model_fields), by_alias=False)
-                update = told | {"ended": event.at, "curve": event.curve}
-                trials[number] = trials[number].model_copy(update=update)
+                ends[number].append(event)
+                trials[number] = _ended(trials[number], ends[number])
     return [trials[number] for number in sorted(trials)]
+
+
+_OF_AN_END = set(TrialResult.model_fields) & set(Ended.model_fields) - {"repeats"}
+_OF_A_REPEAT = set(RepeatResult.model_fields) & set(Ended.model_fields)
+
+
+def _ended(trial: TrialRecord, ends: Sequence[Ended]) -> TrialRecord:
+    """A trial once one more of its trainings has ended. ends: of all that have; the first is the trial's own."""
+    own, *others = ends
+    by_repeat = {one.repeat: one for one in others}
+    fields: dict[str, Any] = own.model_dump(include=_OF_AN_END, by_alias=False)
+    if own.repeats:
+        fields |= {"own_value": own.value, "state": "running"}
+        fields["repeats"] = [
+            one.model_copy(update=by_repeat[one.repeat].model_dump(include=_OF_A_REPEAT, by_alias=False))
+            if one.repeat in by_repeat
+            else one
+            for one in trial.repeats
+        ]
+    if len(others) == own.repeats:
+        told = judged(own, others)
+        fields |= {name: getattr(told, name) for name in ("state", "value", "deviation", "cause", "message")}
+        fields["ended"] = ends[-1].at
+    fields["curve"] = own.curve
+    return trial.model_copy(update=fields)
+
+
+def record_of(trial: Trial, seed: int) -> TrialRecord:
+    """A trial that has ended with repeats. seed: the job's."""
+    trainings = [one.ended for one in (trial, *trial.repeats) if one.ended is not None]
+    repeats = [
+        RepeatResult(repeat=one.repeat, seed=seed_of(seed, one.repeat), state="running") for one in trial.repeats
+    ]
+    begun = TrialRecord(number=trial.number, parameters=dict(trial.parameters), state="running", repeats=repeats)
+    return _ended(begun, trainings)
 
 
 def _moved(trial: TrialRecord, epoch: int, move: Move) -> TrialRecord:

@@ -66,8 +66,9 @@ def tuning_result(
         scheduler=tuning.scheduler.name,
         ended=ended[:_MOST_MESSAGE],
         counts={state: count for state, count in counts.items() if count},
-        epochs=sum(one.epochs for one in ordered),
-        seconds=round(sum(one.seconds for one in ordered), 3),
+        seeds=tuning.seeds,
+        epochs=sum(one.epochs + sum(each.epochs for each in one.repeats) for one in ordered),
+        seconds=round(sum(one.seconds + sum(each.seconds for each in one.repeats) for one in ordered), 3),
         gpu_hours=gpu_hours,
         best=best,
         retrained=retrained,
@@ -134,6 +135,9 @@ def _rank(trial: TrialResult, better: Better) -> float:
 
 
 def _cut(trial: TrialResult) -> TrialResult:
+    if any(one.message for one in trial.repeats):  # the trial's own says which has failed, and why
+        repeats = [one.model_copy(update={"message": None}) for one in trial.repeats]
+        trial = trial.model_copy(update={"repeats": repeats})
     if trial.message is None or len(trial.message) <= _MOST_MESSAGE:
         return trial
     return trial.model_copy(update={"message": f"{trial.message[: _MOST_MESSAGE - 1]}…"})

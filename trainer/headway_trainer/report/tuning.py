@@ -80,8 +80,9 @@ def _summary(result: TuningResult) -> str:
     best = best_trial(result)
     rows = [
         ("metric", f"{result.metric}, {_BETTER[result.better]} is better"),
-        *([("best", f"{number(best.value)}, trial {best.number}")] if best is not None else []),
+        *([("best", f"{spread_told(best)}, trial {best.number}")] if best is not None else []),
         ("trials", counts_told(result.counts)),
+        *([("seeds", str(result.seeds))] if result.seeds > 1 else []),
         ("search", result.search),
         ("scheduler", result.scheduler),
         *([("epochs of all trials", counted(result.epochs))] if result.epochs else []),
@@ -91,6 +92,29 @@ def _summary(result: TuningResult) -> str:
         ("the search ended, as", result.ended),
     ]
     return table(("", ""), rows)
+
+
+def spread_told(trial: TrialResult) -> str:
+    """A trial's value; of one that was repeated the mean with its standard deviation, and over how many seeds."""
+    if trial.deviation is None:
+        return number(trial.value)
+    values = 1 + sum(one.state == "completed" for one in trial.repeats)
+    return f"{number(trial.value)} ± {number(trial.deviation)} ({values} seeds)"
+
+
+def repeats_told(result: TuningResult) -> str:
+    """How trials were repeated, and which value the best one's model has itself, in sentences; empty where none was."""
+    best = best_trial(result)
+    if result.seeds == 1 or best is None:
+        return ""
+    told = (
+        f"A trial that was better than the best so far was trained with {result.seeds} seeds, and its value is their "
+        "mean, with its standard deviation. "
+    )
+    if best.own_value is None:
+        return f"{told}None has come to the end of all its repeats, so the best one's value is of one seed alone."
+    own = number(best.own_value)
+    return f"{told}The model of the best trial is the one with the job's own seed, whose value is {own}."
 
 
 def retrained_told(retrained: Retrained) -> str:
@@ -119,9 +143,10 @@ def _best(result: TuningResult) -> str:
     names = [name for name in parameter_names(result) if name in best.parameters]
     rows = [(name, value_told(best.parameters[name]), _share(result.importances.get(name))) for name in names]
     title = "\n### The best trial's parameters\n\n"
+    repeats = f"\n{repeats_told(result)}\n" if repeats_told(result) else ""
     if not result.importances:
-        return title + table(("parameter", "best value"), [row[:2] for row in rows])
-    return f"{title}{table(('parameter', 'best value', 'importance'), rows)}\n{_IMPORTANCE}\n"
+        return title + table(("parameter", "best value"), [row[:2] for row in rows]) + repeats
+    return f"{title}{table(('parameter', 'best value', 'importance'), rows)}\n{_IMPORTANCE}\n{repeats}"
 
 
 def _schedule(result: TuningResult) -> str:
@@ -156,7 +181,7 @@ def _trials(result: TuningResult) -> str:
         (
             str(one.number),
             one.state,
-            number(one.value),
+            spread_told(one),
             *((_deviation(one),) if folds else ()),
             counted(one.epochs),
             f"{one.seconds:.1f}",

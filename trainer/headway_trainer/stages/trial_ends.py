@@ -15,12 +15,14 @@ from headway_trainer.training.checkpoints.shared_state import STATE_FILE, Shared
 from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
 from headway_trainer.training.link import TrainEnd
 from headway_trainer.tuning.events import Ended, Point
+from headway_trainer.tuning.trial import Trial
 
 
-def of_end(number: int, metric: str, end: TrainEnd) -> Ended:
+def of_end(trial: Trial, metric: str, end: TrainEnd) -> Ended:
     """Of one that was trained as far as it was to be. metric: what trials are compared by."""
     value = value_of(end, metric)
-    ended = Ended(trial=number, state="failed", epochs=end.epochs_run, curve=curve_of(end.history, metric))
+    curve = curve_of(end.history, metric)
+    ended = Ended(trial=trial.number, repeat=trial.repeat, state="failed", epochs=end.epochs_run, curve=curve)
     if value is None:
         message = f"{metric} was no finite number after any epoch"
         return ended.model_copy(update={"cause": "NotANumber", "message": message})
@@ -52,15 +54,16 @@ def _epoch_of(manifest: Manifest) -> int | None:
     return manifest.candidate.step * manifest.epoch // (manifest.step - manifest.batch)
 
 
-def of_checkpoints(number: int, metric: str, better: Better, checkpoints: Checkpoints) -> Ended:
+def of_checkpoints(trial: Trial, metric: str, better: Better, checkpoints: Checkpoints) -> Ended:
     """Of one that was stopped on its way, as its last checkpoint tells of it. Raises StorageError."""
     saved = checkpoints.by_merit(metric, better)
     if not saved:
-        return Ended(trial=number, state="stopped")
+        return Ended(trial=trial.number, repeat=trial.repeat, state="stopped")
     newest = max(saved, key=lambda one: one.step)
     value = saved[0].candidate.metrics.get(metric)
     return Ended(
-        trial=number,
+        trial=trial.number,
+        repeat=trial.repeat,
         state="stopped",
         value=value,
         epochs=max(one.epoch for one in saved),

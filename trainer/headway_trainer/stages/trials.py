@@ -27,7 +27,7 @@ from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import gpus_held
 from headway_trainer.report.curves import points_each, thin
 from headway_trainer.report.trial_files import TrialFile
-from headway_trainer.report.trial_records import TrialRecord, trial_records
+from headway_trainer.report.trial_records import TrialRecord, record_of, trial_records
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
 from headway_trainer.stages.retrain import rows_of_trials
@@ -43,12 +43,14 @@ from headway_trainer.tuning.gpu_time import LOGGED_EVERY, GpuTime
 from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
 from headway_trainer.tuning.record import read_study_record, write_study_record
+from headway_trainer.tuning.repeats import seed_of
 from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
 _OF_AN_END = {"state", "value", "epochs", "best_epoch", "seconds", "cause", "message"}
+_OF_REPEATS = {"own_value", "deviation", "repeats"}
 _MOST_SHOWN = 1000
 """Characters of a trial's parameters in a line of the log."""
 log = logging.getLogger("headway.tuning")
@@ -68,8 +70,9 @@ def spec_of(run: Run, parameters: Mapping[str, JsonValue]) -> TrainingJobSpec:
         raise UserError(str(error)) from error
 
 
-def _scope(trial: int | Literal[""]) -> str:
-    return f"trial-{trial}"
+def _scope(trial: int | Literal[""], repeat: int = 1) -> str:
+    """The name of the child that is a trial, or the repeat of one with another seed."""
+    return f"trial-{trial}" if repeat == 1 else f"trial-{trial}-seed-{repeat}"
 
 
 def refuse_other_rows(run: Run, info: DataInfo) -> None:
@@ -139,9 +142,9 @@ class Trials:
         self._proposing = threading.Lock()
         """Held, and taken before the other, while a trial is proposed, which takes `gp` a second, and while one ends:
         what is proposed depends on those that have ended. A trial that reports does not wait for that."""
-        self._running: dict[str, tuple[int, Run]] = {}
-        """The trials that have begun in this attempt and have not ended, by their scopes."""
-        self._seconds: defaultdict[int, float] = defaultdict(float)
+        self._running: dict[str, tuple[Trial, Run]] = {}
+        """The trials, and repeats of trials, that have begun in this attempt and have not ended, by their scopes."""
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         """For how long each trial has been trained in this attempt."""
         self._broken = False
         self._counts = Counter(one.state for one in self._study.trials.values())
@@ -201,35 +204,48 @@ class Trials:
         """Those that an attempt before has left running, and then new ones as long as there are some; of a population
         all of them, generation by generation."""
         while True:
-            for trial in self._study.running:
+            for trial in self._study.at_work:
                 if not self._study.waits(trial.number) and not (self._study.until and self._is_ended()):
-                    yield from self._begun(trial.number)
-            while (number := self._next()) is not None:
-                yield from self._begun(number)
+                    yield from self._begun(trial)
+            while (begun := self._next()) is not None:
+                yield from self._begun(begun)
             generation = self._next_generation()
             if generation is None:
                 return
             self._evolve(generation)
 
-    def _next(self) -> int | None:
-        while not self._is_over():
-            with self._proposing:
-                parameters = self._study.propose()
-                with self._changed:
-                    asked = None if parameters is None else self._study.begin(parameters)
-                    if asked is not None:
-                        self._append(asked)
-                        self._counts["running"] += 1
-                        self._tell()
-                        return asked.trial
+    def _next(self) -> Trial | None:
+        """The next one that begins: a repeat of a trial that is promising, or else a new trial."""
+        while not (self._broken or self._run.stop.is_set()):
+            if (begun := self._repeated() or self._asked()) is not None:
+                return begun
             with self._changed:
-                if not self._study.running:
+                if not self._study.running or (self._study.over is not None and not self._study.may_repeat):
                     return None
                 self._changed.wait(1.0)
         return None
 
-    def _is_over(self) -> bool:
-        return self._broken or self._run.stop.is_set() or self._study.over is not None
+    def _repeated(self) -> Trial | None:
+        with self._changed:
+            event = self._study.repeat()
+            if event is None:
+                return None
+            self._append(event)
+            return self._study.trials[event.trial].repeats[-1]
+
+    def _asked(self) -> Trial | None:
+        if self._study.over is not None:
+            return None
+        with self._proposing:
+            parameters = self._study.propose()
+            with self._changed:
+                asked = None if parameters is None else self._study.begin(parameters)
+                if asked is None:
+                    return None
+                self._append(asked)
+                self._counts["running"] += 1
+                self._tell()
+                return self._study.trials[asked.trial]
 
     def _is_ended(self) -> bool:
         """Whether none of the trials that run is to be trained further."""
@@ -258,45 +274,47 @@ class Trials:
         told = ", ".join(f"{_scope(move.trial)} from {_scope(move.source)}" for move in generation.moves)
         log.info("after epoch %d these take over: %s", generation.epoch, told or "none")
 
-    def _begun(self, number: int) -> Iterator[Run]:
-        """The child of a trial; none where its values go together in no spec, and the trial has failed."""
+    def _begun(self, trial: Trial) -> Iterator[Run]:
+        """The child of a trial, or of a repeat; none where its values go together in no spec, and it has failed."""
+        number, repeat, scope = trial.number, trial.repeat, _scope(trial.number, trial.repeat)
         parameters = self._study.trials[number].parameters
         values = ", ".join(f"{path} {value}" for path, value in parameters.items())
-        log.info("%s begins: %s", _scope(number), values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…")
+        log.info("%s begins: %s", scope, values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…")
         try:
             spec = spec_of(self._run, parameters)
         except UserError as error:
-            self._log_end(Ended(trial=number, state="failed", cause="UserError", message=str(error)))
+            self._log_end(Ended(trial=number, repeat=repeat, state="failed", cause="UserError", message=str(error)))
             return
-        child = self._run.child(_scope(number), workers=self._tuning.workers_per_trial, spec=spec)
-        at, until = self._study.judged_at(number), self._study.until
+        spec = spec.model_copy(update={"seed": seed_of(self._run.spec.seed, repeat)})
+        child = self._run.child(scope, workers=self._tuning.workers_per_trial, spec=spec)
+        at, until = self._study.judged_at(number, repeat), self._study.until
         if not self._folds:
             self._run.reporter.expect_one(child.scope, self._steps(parameters))
-            child.compared = Compared(at, partial(self._goes_on, number), until)
+            child.compared = Compared(at, partial(self._goes_on, trial), until)
         with self._changed:
-            self._running[child.scope] = number, child
+            self._running[child.scope] = trial, child
             if until is not None:
                 self._tell()
         yield child
 
-    def _goes_on(self, number: int, question: Question) -> bool:
+    def _goes_on(self, trial: Trial, question: Question) -> bool:
         """What the study says to a trial; it is logged before it is said."""
         with self._changed:
-            known = question.epoch in self._study.trials[number].reports
-            told = self._study.report(number, question.epoch, question.value)
+            known = question.epoch in trial.reports
+            answer = self._study.report(trial.number, question.epoch, question.value, trial.repeat)
             if not known:
-                self._append(told)
+                self._append(answer)
                 self._tell()
-            return told.goes_on
+            return answer.goes_on
 
     def _work(self, child: Run) -> None:
         """Train one, and log how it ended, or how far it came of a generation."""
-        number, waiting = self._running[child.scope][0], False
+        trial, waiting = self._running[child.scope][0], False
         try:
-            came_to = self._trained(number, child)
+            came_to = self._trained(trial, child)
             child.fence()
             if waiting := isinstance(came_to, Question):
-                self._goes_on(number, came_to)
+                self._goes_on(trial, came_to)
             else:
                 self._log_end(came_to)
         except BaseException:
@@ -312,30 +330,32 @@ class Trials:
                     self._run.reporter.ended(child.scope)
                 self._changed.notify_all()
 
-    def _trained(self, number: int, child: Run) -> Ended | Question:
+    def _trained(self, trial: Trial, child: Run) -> Ended | Question:
         """How a trial ended; or its value where it waits for the others of its generation."""
         began = time.monotonic()
-        ended = Ended(trial=number, state="failed")
+        ended = Ended(trial=trial.number, repeat=trial.repeat, state="failed")
         try:
             held = self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus))
-            with self._rows.of(child.spec) as rows, held:
+            # The rows are the trial's: another seed does not divide them anew.
+            spec = child.spec.model_copy(update={"seed": self._run.spec.seed})
+            with self._rows.of(spec) as rows, held:
                 if rows.folds:
-                    ended = self._over_folds(number, child, rows)
+                    ended = self._over_folds(trial.number, child, rows)
                 else:
                     end = train_on(rows, child)
                     if waits(end, child):
                         return Question(epoch=end.epochs_run, value=newest_value(end, metric_of(self._run.spec)))
-                    ended = of_end(number, metric_of(self._run.spec), end)
+                    ended = of_end(trial, metric_of(self._run.spec), end)
         except (UserError, OutOfMemory) as error:
             ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
         except Interrupted:
             if self._run.stop.is_set() or not self._study.stop_running:
                 raise
-            ended = self._of_checkpoint(number)
+            ended = self._of_checkpoint(trial)
         finally:
-            self._seconds[number] += time.monotonic() - began
+            self._seconds[child.scope] += time.monotonic() - began
             child.steps.close()
-        return ended.model_copy(update={"seconds": round(self._seconds[number], 3)})
+        return ended.model_copy(update={"seconds": round(self._seconds[child.scope], 3)})
 
     def _over_folds(self, number: int, child: Run, rows: Rows) -> Ended:
         """How a trial ended of which a model was trained for each fold."""
@@ -349,32 +369,49 @@ class Trials:
         return of_folds(number, metric_of(self._run.spec), ends)
 
     def _end_waiting(self) -> None:
-        """End the trials of a population that wait, where the search is over."""
-        for trial in self._study.running if self._study.stop_running else ():
+        """End the trials of a population that wait, and repeats that have not begun, where the search is over."""
+        if not self._study.stop_running:
+            return
+        while (event := self._study.repeat(to_end=True)) is not None:
+            self._append(event)
+        for trial in self._study.at_work:
             self._run.fence()
-            self._run.reporter.expect_one(_scope(trial.number), self._steps(trial.parameters))
-            self._run.reporter.ended(_scope(trial.number))
-            ended = self._of_checkpoint(trial.number)
-            self._log_end(ended.model_copy(update={"seconds": round(self._seconds[trial.number], 3)}))
+            scope = _scope(trial.number, trial.repeat)
+            self._run.reporter.expect_one(scope, self._steps(trial.parameters))
+            self._run.reporter.ended(scope)
+            ended = self._of_checkpoint(trial)
+            self._log_end(ended.model_copy(update={"seconds": round(self._seconds[scope], 3)}))
 
     def _log_end(self, ended: Ended) -> None:
         """Log how a trial ended, and keep the best one's model alone. Raises UserError where trials fail for good."""
         curve = ended.curve or sorted(self._study.trials[ended.trial].reports.items())
-        thinned = thin(curve, points_each(self._study.planned), ended.value)
+        thinned = thin(curve, points_each(self._study.planned), ended.value) if ended.repeat == 1 else []
         with self._proposing, self._changed:
             before = self._study.best
             event = self._study.end(ended.model_copy(update={"curve": thinned}))
             self._append(event)
-            self._counts.update({"running": -1, event.state: 1})
+            state = self._study.trials[ended.trial].state
+            if state != "running":
+                self._counts.update({"running": -1, state: 1})
             self._tell()
-            best, broken = self._study.best, self._study.broken
-        log.info("%s: %s", _scope(ended.trial), described(event))
-        self._writer.add(self._file_of(event, self._study.trials[ended.trial].parameters, curve))
-        for trial in {ended.trial, *([before.number] if before else [])} - ({best.number} if best else set()):
-            self._run.store.delete(f"{CHILDREN}/{_scope(trial)}")
+            broken, kept = self._study.broken, self._kept()
+        log.info("%s: %s", _scope(ended.trial, ended.repeat), described(event))
+        if state != "running":
+            self._write(self._study.trials[ended.trial], event, curve)
+        own = {_scope(ended.trial, ended.repeat), _scope(ended.trial)}
+        for scope in sorted((own | ({_scope(before.number)} if before else set())) - kept):
+            self._run.store.delete(f"{CHILDREN}/{scope}")
         self._keep_to_limits()
         if broken is not None:
             raise UserError(broken)
+
+    def _write(self, trial: Trial, event: Ended, curve: Sequence[Point]) -> None:
+        """Have a trial's file written. event: of its last end. curve: of its own training, where that is the end."""
+        told: Ended | TrialRecord = event
+        if trial.repeats and trial.ended is not None:
+            told = record_of(trial, self._run.spec.seed)
+            curve = trial.ended.curve
+        self._writer.add(self._file_of(told, trial.parameters, curve))
 
     def _file_of(
         self, event: Ended | TrialRecord, parameters: Mapping[str, JsonValue], values: Sequence[Point]
@@ -384,7 +421,7 @@ class Trials:
         return TrialFile(
             number=event.trial if isinstance(event, Ended) else event.number,
             parameters=dict(parameters),
-            **event.model_dump(include=_OF_AN_END),
+            **event.model_dump(include=_OF_AN_END if isinstance(event, Ended) else _OF_AN_END | _OF_REPEATS),
             job=self._run.file.name,
             metric=metric,
             better=self._tuning.better(metric),
@@ -406,15 +443,16 @@ class Trials:
         self._ended_before = []
 
     def _tell(self) -> None:
-        trained = [number for number, _ in list(self._running.values())]
+        trained = [trial.number for trial, _ in list(self._running.values())]
         self._run.reporter.tuning(status_of(self._study, metric_of(self._run.spec), self._counts, trained))
 
     def tell(self) -> None:
         """Tell what attempts before have done: their steps count in this one, too."""
         for one in self._study.trials.values():
-            if one.state != "running":
-                planned, steps = self._steps(one.parameters), self._steps_done(one)
-                self._run.reporter.expect_one(_scope(one.number), planned, steps=steps)
+            for each in (one, *one.repeats):
+                if each.ended is not None:
+                    planned, steps = self._steps(one.parameters), self._steps_done(each)
+                    self._run.reporter.expect_one(_scope(one.number, each.repeat), planned, steps=steps)
         self._tell()
 
     def _steps(self, parameters: Mapping[str, JsonValue]) -> int:
@@ -432,11 +470,10 @@ class Trials:
         """The optimiser steps of one that has ended, about."""
         return self._steps({**trial.parameters, EPOCHS: trial.epochs})
 
-    def _of_checkpoint(self, number: int) -> Ended:
+    def _of_checkpoint(self, trial: Trial) -> Ended:
         """How a trial ended that was stopped on its way."""
-        metric = metric_of(self._run.spec)
-        checkpoints = Checkpoints(self._run.store.child(CHILDREN, _scope(number)), self._run.file.attempt)
-        return of_checkpoints(number, metric, self._tuning.better(metric), checkpoints)
+        metric, folder = metric_of(self._run.spec), self._run.store.child(CHILDREN, _scope(trial.number, trial.repeat))
+        return of_checkpoints(trial, metric, self._tuning.better(metric), Checkpoints(folder, self._run.file.attempt))
 
     def _append(self, *events: Event) -> None:
         """Log what happened; beside it, where a budget is about it, the GPU time so far."""
@@ -463,10 +500,16 @@ class Trials:
                 for _, child in self._running.values():
                     child.stop.set()
 
+    def _kept(self) -> set[str]:
+        """The names of the folders that stay: of what runs, and of the best trial."""
+        study = self._study
+        own = (*study.running, *([study.best] if study.best else []))
+        repeats = (each for each in study.at_work if each.repeat > 1)
+        return {_scope(each.number, each.repeat) for each in (*own, *repeats)}
+
     def _tidy(self) -> None:
         """Delete the folders of trials that have ended, but for the best one's: an attempt may die before it does."""
-        study = self._study
-        kept = {_scope(one.number) for one in (*study.running, *([study.best] if study.best else []))}
+        kept = self._kept()
         for name in self._run.store.list(CHILDREN):
             if name.startswith(_scope("")) and name not in kept:
                 self._run.fence()

@@ -26,11 +26,27 @@ class Asked(StatusSection):
     """Seconds since the first trial began, over all attempts, without the time between attempts."""
 
 
+class Repeated(StatusSection):
+    """A trial that has ended is trained again, with another seed (`tuning.seeds`)."""
+
+    do: Literal["repeat"] = "repeat"
+    trial: int
+    """Its number."""
+    repeat: int
+    """Which of its trainings it is: counted from 2, as the trial's own is the first."""
+    seed: int
+    """In place of `spec.seed`."""
+    at: float = 0.0
+    """As of Asked."""
+
+
 class Reported(StatusSection):
     """A trial has finished an epoch after which the scheduler judges it."""
 
     do: Literal["report"] = "report"
     trial: int
+    repeat: int = 1
+    """Which of its trainings: 1 is its own."""
     epoch: int
     """Counted from 1."""
     value: float | None
@@ -42,10 +58,12 @@ class Reported(StatusSection):
 
 
 class Ended(StatusSection):
-    """A trial has ended."""
+    """A training of a trial has ended: its own, or with another seed."""
 
     do: Literal["end"] = "end"
     trial: int
+    repeat: int = 1
+    """Which of its trainings: 1 is its own."""
     state: Literal["completed", "stopped", "failed"]
     value: float | None = None
     """The best value of the metric over its epochs; of cross-validation inside the trial, the mean over the folds."""
@@ -63,6 +81,8 @@ class Ended(StatusSection):
     """A sentence for people."""
     curve: list[Point] = Field(default_factory=list)
     """The metric over its epochs, thinned out."""
+    repeats: int = 0
+    """Of its own training: how many with other seeds follow before the trial has ended; the study sets it."""
     at: float = 0.0
     """As of Asked; the study sets it."""
 
@@ -101,4 +121,4 @@ class Used(StatusSection):
     """As of Asked."""
 
 
-Event = Annotated[Asked | Reported | Ended | Generation | Used, Field(discriminator="do")]
+Event = Annotated[Asked | Repeated | Reported | Ended | Generation | Used, Field(discriminator="do")]

@@ -38,7 +38,8 @@ def _best(leader: tuple[Trial, float] | None) -> BestTrial | None:
         return None
     trial, value = leader
     parameters = {path: json.dumps(value, ensure_ascii=False) for path, value in trial.parameters.items()}
-    return BestTrial(trial=trial.number, value=_number(value), parameters=parameters)
+    spread = None if trial.deviation is None else _number(trial.deviation)
+    return BestTrial(trial=trial.number, value=_number(value), deviation=spread, parameters=parameters)
 
 
 def _running(trial: Trial) -> RunningTrial:

@@ -14,9 +14,10 @@ from types import MappingProxyType
 from headway_api import trials
 from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
-from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Reported, Used
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Repeated, Reported, Used
 from headway_trainer.tuning.limits import Limits
 from headway_trainer.tuning.population import Population
+from headway_trainer.tuning.repeats import judged, seed_of
 from headway_trainer.tuning.schedulers import scheduler
 from headway_trainer.tuning.schedulers.pbt import Pbt
 from headway_trainer.tuning.search import searcher
@@ -50,7 +51,7 @@ class Study:
         metric: the name of what is made better. seed: the job's. epochs: of the job's training. clock: in seconds.
         gpu_clock: the GPU seconds that trials have taken in this attempt.
         """
-        self._tuning, self._epochs, self._clock = tuning, epochs, clock
+        self._tuning, self._epochs, self._clock, self._seed = tuning, epochs, clock, seed
         self._sign = 1.0 if tuning.better(metric) == "min" else -1.0
         self._space = Space(tuning.parameters)
         self._searcher = searcher(tuning, self._space, seed)
@@ -124,12 +125,38 @@ class Study:
         self._begin(trial)
         return Asked(trial=trial.number, parameters=dict(parameters), at=self.elapsed)
 
-    def judged_at(self, trial: int) -> frozenset[int]:
-        """The epochs after which a trial reports and is told whether it goes on; its last one is not among them."""
+    def repeat(self, *, to_end: bool = False) -> Repeated | None:
+        """Begin the next training with another seed of a trial that is to be repeated; none where none waits.
+
+        They come before new trials. to_end: also where the search is over, and it is to be ended at once.
+        """
+        if not to_end and (self.broken is not None or self.stop_running):
+            return None
+        for trial in self.running:
+            if len(trial.repeats) < trial.awaits:
+                number = len(trial.repeats) + 2
+                seed = seed_of(self._seed, number)
+                event = Repeated(trial=trial.number, repeat=number, seed=seed, at=self.elapsed)
+                self._repeat(event)
+                return event
+        return None
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a trial that runs may still have repeats that have not begun."""
+        return self._tuning.seeds > 1 and bool(self._running) and not self.stop_running and self.broken is None
+
+    def judged_at(self, trial: int, repeat: int = 1) -> frozenset[int]:
+        """The epochs after which a trial reports and is told whether it goes on; its last one is not among them.
+
+        A repeat is not stopped by the scheduler: what it is for is its value beside those of the other seeds.
+        """
         own = self._trials[trial].parameters.get(EPOCHS, self._epochs)
         epochs = own if isinstance(own, int) else self._epochs
         if self._limits.each_epoch:
             return frozenset(range(1, epochs))
+        if repeat > 1:
+            return frozenset()
         return self._scheduler.judged_at(trial, epochs)
 
     @property
@@ -157,23 +184,25 @@ class Study:
             raise ValueError("trials take over from others, and scheduler.name is not pbt")
         self._population.take(generation, self._running)
 
-    def report(self, trial: int, epoch: int, value: float | None) -> Reported:
+    def report(self, trial: int, epoch: int, value: float | None, repeat: int = 1) -> Reported:
         """Take in the metric's value after an epoch that a running trial has finished.
 
         An epoch that it has reported before changes nothing: what was said of it holds. Raises ValueError for a trial
         that does not run.
         """
-        running = self._its(trial)
+        running = self._its(trial, repeat)
         if epoch not in running.reports:
             verdict = self._take(running, epoch, _finite(value))
             goes_on = verdict and self._limit is None
             running.told_to_stop = running.told_to_stop or (None if goes_on else epoch)
         stopped = running.told_to_stop is not None and epoch >= running.told_to_stop
-        return Reported(trial=trial, epoch=epoch, value=running.reports[epoch], goes_on=not stopped, at=self.elapsed)
+        told = running.reports[epoch]
+        return Reported(trial=trial, repeat=repeat, epoch=epoch, value=told, goes_on=not stopped, at=self.elapsed)
 
     def end(self, ended: Ended) -> Ended:
         """Take in that a running trial has ended; the event to log. Raises ValueError for a trial that does not run."""
         event = ended.model_copy(update={"value": _finite(ended.value), "at": self.elapsed})
+        event = event.model_copy(update={"repeats": self._repeats_of(event)})
         self._end(event)
         return event
 
@@ -184,12 +213,19 @@ class Study:
 
     @property
     def running(self) -> tuple[Trial, ...]:
-        """The trials that have begun and not ended, in the order of their numbers."""
+        """The trials that have begun and not ended, in the order of their numbers; of those to be repeated, until all
+        their trainings have ended."""
         return tuple(self._running[number] for number in sorted(self._running))
 
     @property
+    def at_work(self) -> tuple[Trial, ...]:
+        """What has begun and not ended: trials, and repeats of them."""
+        return tuple(each for one in self.running for each in (one, *one.repeats) if each.ended is None)
+
+    @property
     def best(self) -> Trial | None:
-        """The trial with the best value of those that have ended; of equal ones the earliest."""
+        """The trial with the best value of those that have ended; of equal ones the earliest. Where trials are
+        repeated, of those whose repeats have all had their epochs, if there are such."""
         return self._best
 
     @property
@@ -251,8 +287,10 @@ class Study:
                 if fault := self._space.fault(event.parameters):
                     raise ValueError(f"of trial {event.trial}, {fault}")
                 self._begin(Trial(event.trial, event.parameters), proposed=False)
+            case Repeated():
+                self._repeat(event)
             case Reported():
-                trial = self._its(event.trial)
+                trial = self._its(event.trial, event.repeat)
                 if event.epoch not in trial.reports:
                     self._take(trial, event.epoch, event.value)
                     trial.told_to_stop = trial.told_to_stop or (None if event.goes_on else event.epoch)
@@ -265,11 +303,23 @@ class Study:
         self._elapsed = max(self._elapsed, event.at)
         self._since = self._clock()
 
-    def _its(self, number: int) -> Trial:
+    def _its(self, number: int, repeat: int = 1) -> Trial:
+        """A training that has begun and not ended. Raises ValueError where there is no such."""
         if number not in self._running:
             state = "has ended" if number in self._trials else "has not begun"
             raise ValueError(f"trial {number} {state}")
-        return self._running[number]
+        trial = self._running[number]
+        found = next((one for one in (trial, *trial.repeats) if one.repeat == repeat), None)
+        if found is None or found.ended is not None:
+            which = "" if repeat == 1 else f"repeat {repeat} of "
+            raise ValueError(f"{which}trial {number} has {'not begun' if found is None else 'ended'}")
+        return found
+
+    def _repeat(self, event: Repeated) -> None:
+        trial = self._running.get(event.trial)
+        if trial is None or len(trial.repeats) >= trial.awaits or event.repeat != len(trial.repeats) + 2:
+            raise ValueError(f"repeat {event.repeat} of trial {event.trial} begins, and is not awaited")
+        trial.repeats.append(Trial(trial.number, trial.parameters, repeat=event.repeat))
 
     def _begin(self, trial: Trial, *, proposed: bool = True) -> None:
         if not proposed:
@@ -280,33 +330,57 @@ class Study:
         """Take a report in; whether the scheduler lets the trial go on. What is no number never becomes one again."""
         trial.reports[epoch] = value
         self._limits.epochs_finished(max(0, epoch - trial.epochs))
-        self._limits.value_seen(trial.number, value)
+        if self._tuning.seeds == 1:  # else it is judged by all its seeds
+            self._limits.value_seen(trial.number, value)
         trial.epochs = max(trial.epochs, epoch)
+        if trial.repeat > 1:
+            return value is not None
         goes_on = self._scheduler.judge(trial.number, epoch, math.inf if value is None else self._sign * value)
         # Of a population, it takes over from another one.
         return goes_on and (value is not None or self._population is not None)
 
+    def _repeats_of(self, event: Ended) -> int:
+        """How many repeats follow on the end of a training."""
+        its_own = event.repeat == 1 and event.state == "completed" and event.value is not None
+        if self._tuning.seeds == 1 or not its_own or self.stop_running:
+            return 0
+        best = self._best.value if self._best is not None and self._best.whole else None
+        promises = best is None or self._sign * (event.value or 0.0) < self._sign * best
+        return self._tuning.seeds - 1 if promises else 0
+
     def _end(self, event: Ended) -> None:
-        trial = self._its(event.trial)
-        del self._running[event.trial]
-        self._limits.epochs_finished(max(0, event.epochs - trial.epochs))
-        trial.state, trial.epochs, trial.seconds = event.state, max(event.epochs, trial.epochs), event.seconds
-        trial.value = None if event.state == "failed" else event.value
-        trial.best_epoch = event.best_epoch
-        trial.cause, trial.message = event.cause, event.message
+        one, trial = self._its(event.trial, event.repeat), self._running[event.trial]
+        self._limits.epochs_finished(max(0, event.epochs - one.epochs))
+        one.epochs, one.seconds, one.best_epoch = max(event.epochs, one.epochs), event.seconds, event.best_epoch
+        one.ended = event
+        if one is trial:
+            trial.awaits = event.repeats
+        else:
+            one.state, one.value = event.state, event.value
+        ends = [each.ended for each in trial.repeats if each.ended is not None]
+        if len(ends) == trial.awaits and trial.ended is not None:
+            self._judge(trial, trial.ended, ends)
+
+    def _judge(self, trial: Trial, own: Ended, repeats: list[Ended]) -> None:
+        """Take in that a trial has ended, with all its repeats."""
+        del self._running[trial.number]
+        told = judged(own, repeats)
+        trial.state, trial.value, trial.deviation, trial.whole = told.state, told.value, told.deviation, told.whole
+        trial.cause, trial.message = told.cause, told.message
         loss = None if trial.value is None else self._sign * trial.value
         self._searcher.tell(trial, loss)
-        best = self._best_loss()
-        if loss is not None and (loss, trial.number) < best:
+        best = self._best_rank()
+        rank = None if loss is None else (not trial.whole, loss, trial.number)
+        if rank is not None and rank < best:
             self._best = trial
         self._limits.value_seen(trial.number, trial.value)
-        self._limits.ended(trial, improved=loss is not None and loss < best[0])
+        self._limits.ended(trial, improved=rank is not None and rank[:2] < best[:2])
 
-    def _best_loss(self) -> tuple[float, int]:
+    def _best_rank(self) -> tuple[bool, float, int]:
         """Less than that is better."""
         if self._best is None or self._best.value is None:
-            return math.inf, 0
-        return self._sign * self._best.value, self._best.number
+            return True, math.inf, 0
+        return not self._best.whole, self._sign * self._best.value, self._best.number
 
 
 def _finite(value: float | None) -> float | None:

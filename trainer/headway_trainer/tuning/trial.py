@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from headway_trainer.tuning.events import TrialState
+from headway_trainer.tuning.events import Ended, TrialState
 
 Parameters = Mapping[str, JsonValue]
 """Values by the paths of their fields in `spec`."""
@@ -15,7 +15,7 @@ Parameters = Mapping[str, JsonValue]
 
 @dataclass(slots=True)
 class Trial:
-    """A trial; the study alone changes it."""
+    """A trial, or one of its repeats with other seeds; the study alone changes it."""
 
     number: int
     """Counted from 1."""
@@ -23,7 +23,20 @@ class Trial:
     """Of conditional parameters those that apply."""
     state: TrialState = "running"
     value: float | None = None
-    """The best value of the metric over its epochs, once it has ended; none where there was no finite number."""
+    """The best value of the metric over its epochs, once it has ended; none where there was no finite number. Of a
+    trial with repeats the mean of theirs and its own, once all have ended."""
+    deviation: float | None = None
+    """The standard deviation of these; none without repeats."""
+    whole: bool = False
+    """Whether it has repeats, and all of them have had all their epochs."""
+    repeat: int = 1
+    """Which of the trial's trainings it is: 1 is the trial itself."""
+    ended: Ended | None = None
+    """How its own training has ended."""
+    repeats: list[Trial] = field(default_factory=list)
+    """Those with other seeds that have begun, from the second on."""
+    awaits: int = 0
+    """How many of them there are to be."""
     epochs: int = 0
     """Epochs that it has finished: while it runs, the last one that it has reported."""
     best_epoch: int | None = None
