@@ -432,7 +432,11 @@ _TUNING: _Rows = [
         _TUNED,
     ),
     ("trials of more workers than there are", _tuned(_LR, workersPerTrial=3), "spec.tuning"),
-    ("trials beside folds", _tuned(_LR, spec={"spec.data.split.folds": 3}), "spec.tuning"),
+    (
+        "trials over folds that are stopped early",
+        _tuned(_LR, scheduler={"name": "asha"}, spec={"spec.data.split.folds": 3}),
+        "spec.tuning",
+    ),
     ("an unknown searcher", _tuned(_LR, search={"name": "hyperopt"}), "spec.tuning.search.name"),
     ("no trials", _tuned(_LR, trials=0), "spec.tuning.trials"),
     ("no parameters", {"spec.tuning": {"parameters": {}}}, "spec.tuning.parameters"),

@@ -185,7 +185,7 @@ def test_a_mistake_in_the_text_is_refused_by_kubectl(
         {"spec.data": {"source": {"uri": "s3://lake/*.parquet", "secretRef": {"name": "lake"}}, "target": "y"}},
         {"spec.training": {}, "spec.evaluation": None, "spec.storage": None},
         {"spec.head.template": {"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {"disk": "ssd"}}}},
-        {"spec.tuning": TUNING},
+        {"spec.tuning": TUNING, "spec.workers.resources.gpu": 1},
         {"spec.tuning": GRID, "spec.model": {"name": "acme.net"}},
     ],
     ids=str,
