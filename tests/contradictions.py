@@ -45,6 +45,7 @@ UNLABELLED: dict[str, Any] = {
     "model": {"name": "autoencoder"},
 }
 OWN_LOOP: dict[str, Any] = {"training": {"entrypoint": "train:main"}}
+OWN_TUNER: dict[str, Any] = {"tuning": {"entrypoint": "search:main"}}
 
 
 @dataclass(frozen=True)
@@ -412,6 +413,23 @@ OF_TRAINING = [
     _made(OWN_LOOP, {"training/epochs": 5}, "training.epochs", "epochs has no effect", "training.arguments"),
     _made(OWN_LOOP, {"training/batchSize": 32}, "training.batchSize", "batchSize has no effect"),
     _made(OWN_LOOP, {"training/optimizer": {"lr": 0.1}}, "training.optimizer", "training.entrypoint", "take it out"),
+    _made(OWN_TUNER, {"training": {"epochs": 3}}, "training.epochs", "tuning.entrypoint", "tuning.arguments"),
+    _made(OWN_TUNER, {"tuning/trials": 30}, "tuning.trials", "a Tuner of its own", "tuning.arguments"),
+    _made(
+        OWN_TUNER, {"tuning/parameters": {"training.optimizer.lr": {"choice": [1]}}}, "tuning.parameters", "take it out"
+    ),
+    _made(OWN_TUNER, {"tuning/scheduler": {"name": "asha"}}, "tuning.scheduler", "take it out"),
+    _made(OWN_TUNER, {"data": TABLE["data"]}, "data", "bring their own", "take it out"),
+    _made(OWN_TUNER, {"model": TABLE["model"]}, "model", "bring their own", "take it out"),
+    _made(OWN_TUNER, {"evaluation": {"metrics": ["f1"]}}, "evaluation.metrics", "tuning.entrypoint", "take them out"),
+    _made(OWN_TUNER, {"export": {"formats": ["onnx"]}}, "export.formats", "tuning.entrypoint", "take formats out"),
+    _made(
+        OWN_TUNER,
+        {"evaluation": {"gates": [{"name": "g", "metric": "loss", "against": {"baseline": True}}]}},
+        "evaluation.gates[0].against.baseline",
+        "tuning.entrypoint",
+        "write min or max",
+    ),
     _made(OWN_LOOP, {"training/earlyStopping": {"patience": 3}}, "training.earlyStopping", "no effect"),
     _made(OWN_LOOP, {_KEEP: {"metric": "reward"}}, "training.checkpoint.metric", "only keepLast is Headway's"),
     _made(OWN_LOOP, {_KEEP: {"everySteps": 10}}, "training.checkpoint.everySteps", "saves its checkpoints itself"),

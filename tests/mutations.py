@@ -377,6 +377,8 @@ _LR, _TUNED = "training.optimizer.lr", "spec.tuning.parameters"
 
 _CODE: _Rows = [
     ("trials of one's own function", _tuned(_LR), "spec.tuning"),
+    ("a Tuner beside a training function", {"spec.tuning": {"entrypoint": "search:main"}}, "spec.tuning"),
+    ("a Tuner that is a file", {"spec.tuning": {"entrypoint": "search.py"}}, "spec.tuning.entrypoint"),
     ("an empty code section", {"spec.code": {}}, "spec.code"),
     ("two kinds of code", {"spec.code.configMap": {"name": "code"}}, "spec.code"),
     ("a local repository", {"spec.code.git.url": "/srv/code.git"}, "spec.code.git.url"),
@@ -440,6 +442,8 @@ _TUNING: _Rows = [
     ("an unknown searcher", _tuned(_LR, search={"name": "hyperopt"}), "spec.tuning.search.name"),
     ("no trials", _tuned(_LR, trials=0), "spec.tuning.trials"),
     ("no parameters", {"spec.tuning": {"parameters": {}}}, "spec.tuning.parameters"),
+    ("nothing to tune", {"spec.tuning": {"trials": 3}}, "spec.tuning.parameters"),
+    ("arguments for no function of one's own", _tuned(_LR, arguments={"epochs": 3}), "spec.tuning.arguments"),
 ]
 
 _BEYOND_SCHEMA: _Rows = [

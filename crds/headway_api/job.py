@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from headway_api import consistency
 from headway_api.base import Rule, Section, StatusSection, formed, without_nulls
 from headway_api.code import Code
+from headway_api.consistency.facts import own_loop, own_tuner
 from headway_api.data import Data
 from headway_api.evaluation import Evaluation
 from headway_api.export import Export
@@ -116,7 +117,7 @@ class Retry(Section):
 
 
 def _has_function(spec: TrainingJobSpec) -> bool:
-    return bool((spec.training and spec.training.entrypoint) or (spec.model and spec.model.entrypoint))
+    return own_loop(spec) or bool(spec.model and spec.model.entrypoint)
 
 
 def _watches_nothing(spec: TrainingJobSpec) -> bool:
@@ -127,15 +128,13 @@ def _watches_nothing(spec: TrainingJobSpec) -> bool:
     return data.split.validation == 0 and not elsewhere
 
 
-def _own_loop(spec: TrainingJobSpec) -> bool:
-    return bool(spec.training and spec.training.entrypoint)
-
-
 def _a_process_for_each_gpu(workers: Workers) -> bool:
     return workers.resources.gpu == 0 or workers.processes is None or workers.processes >= workers.resources.gpu
 
 
-_OWN_LOOP = "has(self.training) && has(self.training.entrypoint)"
+_OWN_TRAINING = "has(self.training) && has(self.training.entrypoint)"
+_OWN_TUNER = "has(self.tuning) && has(self.tuning.entrypoint)"
+_OWN_LOOP = f"({_OWN_TRAINING}) || ({_OWN_TUNER})"
 
 
 class TrainingJobSpec(Section):
@@ -143,26 +142,26 @@ class TrainingJobSpec(Section):
 
     rules = (
         Rule(
-            cel="has(self.training) || has(self.code)",
+            cel=f"has(self.training) || has(self.code) || ({_OWN_TUNER})",
             message="set training: without it and without code there is nothing to run",
-            holds=lambda spec: spec.training is not None or spec.code is not None,
+            holds=lambda spec: spec.training is not None or spec.code is not None or own_tuner(spec),
             field="training",
         ),
         Rule(
             cel=f"({_OWN_LOOP}) || has(self.data)",
-            message="set data: only a training.entrypoint can do without it",
-            holds=lambda spec: _own_loop(spec) or spec.data is not None,
+            message="set data: only a training.entrypoint or a tuning.entrypoint can do without it",
+            holds=lambda spec: own_loop(spec) or spec.data is not None,
             field="data",
         ),
         Rule(
             cel=f"({_OWN_LOOP}) || has(self.model)",
-            message="set model: only a training.entrypoint can do without it",
-            holds=lambda spec: _own_loop(spec) or spec.model is not None,
+            message="set model: only a training.entrypoint or a tuning.entrypoint can do without it",
+            holds=lambda spec: own_loop(spec) or spec.model is not None,
             field="model",
         ),
         Rule(
             cel=f"!has(self.code) || ({_OWN_LOOP}) || (has(self.model) && has(self.model.entrypoint))",
-            message="code is set, but nothing calls it: set training.entrypoint or model.entrypoint",
+            message="code is set, but nothing calls it: set training.entrypoint, tuning.entrypoint or model.entrypoint",
             holds=lambda spec: spec.code is None or _has_function(spec),
             field="code",
         ),
@@ -183,14 +182,14 @@ class TrainingJobSpec(Section):
             ),
             message="workers.processes is below workers.resources.gpu, but a process of the built-in loop uses one GPU:"
             " leave workers.processes out, which gives each GPU a process",
-            holds=lambda spec: _own_loop(spec) or _a_process_for_each_gpu(spec.workers),
+            holds=lambda spec: own_loop(spec) or _a_process_for_each_gpu(spec.workers),
             field="workers",
         ),
         Rule(
-            cel=f"!has(self.tuning) || !({_OWN_LOOP})",
-            message="trials are trained by the built-in loop, and training.entrypoint takes its place: take one of the"
-            " two out",
-            holds=lambda spec: spec.tuning is None or not _own_loop(spec),
+            cel=f"!has(self.tuning) || !({_OWN_TRAINING})",
+            message="trials are trained by the built-in loop, or by tuning.entrypoint, and training.entrypoint takes"
+            " its place: take one of the two out",
+            holds=lambda spec: spec.tuning is None or spec.training is None or spec.training.entrypoint is None,
             field="tuning",
         ),
         Rule(

@@ -145,9 +145,15 @@ def planned(tuning: Tuning) -> int:
 def raisable(tuning: Tuning | None) -> int | None:
     """How many trials there may be, where a job that has begun may be given more of them; none where it may not.
 
-    A grid has its combinations, and a population all its trials from the beginning on.
+    A grid has its combinations, a population all its trials from the beginning on, and of a Tuner of the user's own
+    nobody knows.
     """
-    if tuning is None or tuning.search.name == "grid" or tuning.scheduler.name == "pbt":
+    if (
+        tuning is None
+        or tuning.entrypoint is not None
+        or tuning.search.name == "grid"
+        or tuning.scheduler.name == "pbt"
+    ):
         return None
     return planned(tuning)
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from headway_api import metrics
-from headway_api.base import FREE_FORM_BYTES, Preserved, Rule, Section
+from headway_api.base import FREE_FORM_BYTES, Entrypoint, FreeForm, Preserved, Rule, Section
 from headway_api.metrics import Better
 from headway_api.schedulers import CHANGED_WHILE_TRAINED, Scheduler
 from headway_api.training import MetricName
@@ -306,18 +306,34 @@ def _of_bearable_size(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
 
 
 class Tuning(Section):
-    """Trials of the job with other values of some fields; the model of the best one is kept."""
+    """Trials of the job with other values of some fields; the model of the best one is kept. Or a function of the
+    user's own that runs a `ray.tune.Tuner`."""
 
     rules = (
         Rule(
-            cel="self.parameters.all(path, path.startsWith('model.') || path.startsWith('training.')"
+            cel="has(self.entrypoint) || (has(self.parameters) && self.parameters.size() > 0)",
+            message="set parameters, the fields whose values are tried, or entrypoint, a function that runs a"
+            " ray.tune.Tuner of your own",
+            holds=lambda tuning: tuning.entrypoint is not None or bool(tuning.parameters),
+            field="parameters",
+        ),
+        Rule(
+            cel="has(self.entrypoint) || !has(self.arguments) || dyn(self.arguments).size() == 0",
+            message="arguments are handed to entrypoint: set entrypoint, or take arguments out",
+            holds=lambda tuning: tuning.entrypoint is not None or not tuning.arguments,
+            field="arguments",
+        ),
+        Rule(
+            cel="!has(self.parameters) || self.parameters.all(path,"
+            " path.startsWith('model.') || path.startsWith('training.')"
             f" || path.startsWith('{COLUMNS}') || path in {list(TUNED_OF_DATA)})",
             message=_PATHS,
             holds=_fields_of_trials,
             field="parameters",
         ),
         Rule(
-            cel="self.search.name != 'grid' || self.parameters.all(path, !has(self.parameters[path].uniform) &&"
+            cel="self.search.name != 'grid' || !has(self.parameters) || self.parameters.all(path,"
+            " !has(self.parameters[path].uniform) &&"
             " !has(self.parameters[path].logUniform) && !has(self.parameters[path].int) &&"
             " !has(self.parameters[path].logInt))",
             message=_GRID,
@@ -325,13 +341,15 @@ class Tuning(Section):
             field="parameters",
         ),
         Rule(
-            cel="self.search.name == 'grid' || self.parameters.all(path, !has(dyn(self.parameters[path]).grid))",
+            cel="self.search.name == 'grid' || !has(self.parameters) || self.parameters.all(path,"
+            " !has(dyn(self.parameters[path]).grid))",
             message=_NO_GRID,
             holds=lambda tuning: tuning.search.name == "grid" or _no_grid(tuning),
             field="parameters",
         ),
         Rule(
-            cel=f"self.scheduler.name != 'pbt' || self.parameters.all(path, path in {list(CHANGED_WHILE_TRAINED)})",
+            cel="self.scheduler.name != 'pbt' || !has(self.parameters) || self.parameters.all(path, path in"
+            f" {list(CHANGED_WHILE_TRAINED)})",
             message=_UNCHANGED,
             holds=_changed_while_trained,
             field="parameters",
@@ -359,11 +377,17 @@ class Tuning(Section):
         ),
     )
 
+    entrypoint: Entrypoint | None = None
+    """`module:function`: a function that runs a `ray.tune.Tuner` of its own on the job's workers, in place of trials of
+    the fields below; these are then its own business, but for workersPerTrial.
+    """
+    arguments: FreeForm = Field(default_factory=dict)
+    """Handed to `entrypoint` as its one argument, a dict."""
     parameters: Annotated[
         dict[Path, Parameter],
-        Field(min_length=1, max_length=MAX_PARAMETERS),
+        Field(max_length=MAX_PARAMETERS),
         AfterValidator(_of_bearable_size),
-    ]
+    ] = Field(default_factory=dict)
     """By the path of a field under `model`, `training` or, of `data`, `scale`, `forecast` and `columns`: the values
     to try."""
     metric: MetricName | None = None
@@ -382,7 +406,10 @@ class Tuning(Section):
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] | None = None
     """How many trials run at once; as many as `workers.replicas` suffices for, if absent."""
     workers_per_trial: Annotated[int, Field(ge=1, le=1000)] = 1
-    """The worker pods of each trial, out of `workers.replicas`."""
+    """The worker pods of each trial, out of `workers.replicas`.
+
+    With an `entrypoint`: how many a trial takes with all that it starts, its own process included.
+    """
     budget: TuningBudget = TuningBudget()
     """What all trials together may take."""
     stop_when: StopWhen = StopWhen()

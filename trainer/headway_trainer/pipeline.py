@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 from headway_api import wire
+from headway_api.consistency.facts import own_loop
 from headway_trainer import publish
 from headway_trainer.data.prepared import forget
 from headway_trainer.errors import GateFailed, UserError
@@ -15,7 +16,7 @@ from headway_trainer.reporter import Reporter
 from headway_trainer.run import Run, Surroundings
 from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
 from headway_trainer.stages import STAGES, Publish, Results, Train
-from headway_trainer.training.checkpoints.store import RAY_FOLDER, RAY_RUN
+from headway_trainer.training.checkpoints.store import RAY_FOLDER
 
 log = logging.getLogger("headway.pipeline")
 
@@ -69,12 +70,12 @@ class Pipeline:
 
 def compare_code(run: Run) -> None:
     """Tell people where the code of their own that goes on is not the code that began."""
-    training, model = run.spec.training, run.spec.model
-    if not (training and training.entrypoint) and not (model and model.entrypoint):
+    model = run.spec.model
+    if not own_loop(run.spec) and not (model and model.entrypoint):
         return
     before, now_there = read_record(run.store), module_digests(run.around.code)
     change = None if before is None else changed_modules(before.code, now_there)
-    if change is not None and (run.checkpoints.reached() is not None or run.store.exists(f"{RAY_FOLDER}/{RAY_RUN}")):
+    if change is not None and (run.checkpoints.reached() is not None or run.store.exists(RAY_FOLDER)):
         run.reporter.warn(
             f"The code has changed since this run's last attempt ({change}): it goes on from the newest checkpoint "
             f"with the code of now; {run.begin_anew} begins anew."

@@ -32,7 +32,7 @@ from headway_trainer.side_by_side import side_by_side
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import Checkpoints, now
-from headway_trainer.training.link import Compared, TrainEnd
+from headway_trainer.training.link import Compared
 
 if TYPE_CHECKING:
     from headway_trainer.ray.train_stage import TrainingStage
@@ -192,7 +192,7 @@ class Run:
         """Raise StorageError if a newer attempt has claimed the run: then nothing may be written or deleted here."""
         self.checkpoints.refuse_if_fenced()
 
-    def on_workers(self, function: Callable[[TrainingStage], TrainEnd]) -> TrainEnd:
+    def on_workers(self, function: Callable[[TrainingStage], Value]) -> Value:
         """Call a function of `ray.train_stage` once all workers have joined; what it returns.
 
         Raises what it raises, Lost where the workers do not come in time, and Interrupted when a stop was asked for.

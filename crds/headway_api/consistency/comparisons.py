@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headway_api import metrics
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import own_loop
+from headway_api.consistency.facts import own_function, own_loop
 from headway_api.wording import shown
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def baseline_of_what_has_none(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         part, name = gate.part_and_name
         if own_loop(spec):
             yield BrokenRule(
-                "training.entrypoint reports its own metrics, and Headway knows no baseline of them: write min or max",
+                f"{own_function(spec)} reports its own metrics, and Headway knows no baseline of them: write min or"
+                " max",
                 here,
             )
         elif part != "test":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import other_than_default, own_loop, task_of
+from headway_api.consistency.facts import other_than_default, own_loop, own_tuner, task_of
 from headway_api.consistency.known import OWN, Known
 from headway_api.model import MODELS, estimator_of
 
@@ -38,7 +38,7 @@ def field_of_the_loop(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[Bro
 def estimator_beside_a_function(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A function that trains, where scikit-learn is to fit."""
     name = estimator_of(spec.model, known.models)
-    if name is not None and own_loop(spec):
+    if name is not None and own_loop(spec) and not own_tuner(spec):  # beside which no model may be
         yield BrokenRule(
             f"{name} is fitted by {_fits(name)}, so training.entrypoint would not be given it: take model out, or"
             " training.entrypoint",

@@ -86,8 +86,18 @@ def task_of(spec: TrainingJobSpec) -> Task | None:
 
 
 def own_loop(spec: TrainingJobSpec) -> bool:
-    """Whether a function of the user's trains."""
-    return spec.training is not None and spec.training.entrypoint is not None
+    """Whether a function of the user's trains: one model, or the trials of a Tuner of its own."""
+    return own_tuner(spec) or (spec.training is not None and spec.training.entrypoint is not None)
+
+
+def own_tuner(spec: TrainingJobSpec) -> bool:
+    """Whether a function of the user's runs a `ray.tune.Tuner` of its own."""
+    return spec.tuning is not None and spec.tuning.entrypoint is not None
+
+
+def own_function(spec: TrainingJobSpec) -> str:
+    """The field that names the function that trains, where one of the user's does."""
+    return "tuning.entrypoint" if own_tuner(spec) else "training.entrypoint"
 
 
 def columns_of(data: Data) -> dict[str, Column]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import DIVIDING, by_fold, facts, forecasts, own_loop, roles, task_of
+from headway_api.consistency.facts import DIVIDING, by_fold, facts, forecasts, own_loop, own_tuner, roles, task_of
 from headway_api.data import Data
 from headway_api.wording import shown
 
@@ -127,7 +127,7 @@ def folds_that_cannot_be(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if data is None or data.split.folds is None:
         return
     here, parts = (*_SPLIT, "folds"), data.source.parts
-    if own_loop(spec):
+    if own_loop(spec) and not own_tuner(spec):  # beside which no data may be
         yield BrokenRule(
             "folds are trained by the built-in loop, and training.entrypoint takes its place: take one of the two out",
             here,

@@ -519,7 +519,8 @@ MISTAKES = [
     Mistake(
         rates(),
         "tuning",
-        "trials are trained by the built-in loop, and training.entrypoint takes its place: take one of the two out",
+        "trials are trained by the built-in loop, or by tuning.entrypoint, and training.entrypoint takes its place:"
+        " take one of the two out",
         {"training": {"entrypoint": "train:main"}, "model": None, "data": None},
     ),
 ]

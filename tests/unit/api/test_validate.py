@@ -254,7 +254,7 @@ def test_no_word_of_a_user_can_steer_a_terminal() -> None:
 def test_null_fields_count_as_absent_as_they_do_for_the_api_server() -> None:
     assert said(JOB + "  evaluation:\n  storage:\n  seed: ~\n") == []
     assert said(JOB.replace("{name: mlp}", "")) == [
-        "9: spec.model: set model: only a training.entrypoint can do without it"
+        "9: spec.model: set model: only a training.entrypoint or a tuning.entrypoint can do without it"
     ]
 
 

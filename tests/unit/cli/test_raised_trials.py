@@ -183,3 +183,13 @@ def test_a_run_of_an_earlier_version_which_kept_no_log_begins_anew(output: Outpu
     first = output.begin(job(4))
     output.finish(first, "of four")
     assert not output.begin(job(7)).resumes
+
+
+def test_of_a_tuner_of_ones_own_nobody_knows_how_many_trials_there_are() -> None:
+    document = {
+        "apiVersion": "headway.dev/v1alpha1",
+        "kind": "TrainingJob",
+        "metadata": {"name": "own"},
+        "spec": {"tuning": {"entrypoint": "search:main"}},
+    }
+    assert search_digest(TrainingJob.model_validate(document)) is None

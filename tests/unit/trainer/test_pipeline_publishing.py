@@ -260,7 +260,7 @@ def test_what_training_has_left_is_taken_only_where_it_is_still_whole(
     again, train = _next_attempt(tmp_path, monkeypatch), Run.on_workers
     runs: list[Run] = []
 
-    def counted(run: Run, function: Any) -> TrainEnd:
+    def counted(run: Run, function: Any) -> Any:
         runs.append(run)
         return train(run, function)
 

@@ -15,6 +15,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from headway_api.consistency.facts import own_loop
 from headway_api.job import TrainingJobSpec
 from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.logs.sources import Source
@@ -107,7 +109,7 @@ def set_environment() -> None:
 
 def wants_runtime_envs(spec: TrainingJobSpec) -> bool:
     """Whether the job has a function of the user's own, which may start tasks with a `runtime_env`."""
-    return spec.training is not None and spec.training.entrypoint is not None
+    return own_loop(spec)
 
 
 def local_gpus() -> int:
@@ -244,6 +246,22 @@ class Head:
         if self._processes:
             self._follower = Follower(Path(self._node.get_logs_dir_path()), keep=self._keep)
             self._follower.start()
+
+    @property
+    def address(self) -> str:
+        """Where another driver connects, once the head is up: `host:port`."""
+        return str(self._node.address)
+
+    @property
+    def temp_dir(self) -> str:
+        """The folder of the files and sockets of Ray's processes, once the head is up."""
+        return str(self._temp_dir)
+
+    def follow(self, folder: Path) -> Follower:
+        """Copy what a process of this pod prints into a folder, as what training processes of this node print."""
+        follower = Follower(folder, sys.stdout, keep=self._keep)
+        follower.start()
+        return follower
 
     def wait_for_processes(self, count: int, deadline: float) -> int:
         """Wait until count training processes have a place, or until the monotonic time deadline; how many have."""

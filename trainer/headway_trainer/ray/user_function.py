@@ -58,8 +58,11 @@ def train(config: dict[str, Any]) -> None:
         raise
 
 
-def takes_arguments(function: Callable[..., Any], name: str) -> bool:
-    """Whether the function takes the dict of arguments. Raises UserError for one that needs more than that."""
+def takes_arguments(function: Callable[..., Any], name: str, field: str = "training.entrypoint") -> bool:
+    """Whether the function takes the dict of arguments. Raises UserError for one that needs more than that.
+
+    field: the one of the spec that names it.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -69,7 +72,7 @@ def takes_arguments(function: Callable[..., Any], name: str) -> bool:
     needed += [one for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
     if len(needed) > 1:
         names = ", ".join(one.name for one in needed)
-        raise UserError(f"training.entrypoint {name} needs {names}: it must take one dict of arguments, or nothing")
+        raise UserError(f"{field} {name} needs {names}: it must take one dict of arguments, or nothing")
     return bool(positional)
 
 

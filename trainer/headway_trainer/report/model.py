@@ -111,7 +111,7 @@ class TrainingSummary(StatusSection):
     """How the model was fitted."""
 
     entrypoint: str | None = None
-    """The user's own training function."""
+    """The user's own training function, or the one that ran a `ray.tune.Tuner`."""
     epochs_run: int | None = 0
     """Passes over the training part; null for a training function of the user's own, which counts as it likes, and for
     a fit by scikit-learn."""
@@ -311,11 +311,12 @@ class TuningResult(StatusSection):
     better: Better
     """Whether smaller or larger values are."""
     parameters: dict[str, ParameterForm] = Field(default_factory=dict)
-    """By the path of its field in spec, how a parameter's values were given."""
+    """By the path of its field in spec, how a parameter's values were given; empty after a `tuning.entrypoint`, where
+    parameters are named as in the trials' config, nested ones joined by `/`."""
     search: str
-    """How parameters were chosen: `tpe` and so on."""
+    """How parameters were chosen: `tpe` and so on; after a `tuning.entrypoint` the class that chose them."""
     scheduler: str = "none"
-    """What stopped trials early, or changed their values: `asha` and so on."""
+    """What stopped trials early, or changed their values: `asha` and so on; after a `tuning.entrypoint` its class."""
     ended: str
     """Why no further trial was begun, in words."""
     seeds: int = 1
@@ -338,6 +339,8 @@ class TuningResult(StatusSection):
     schedule: list[ScheduledValues] = Field(default_factory=list)
     """Of a population: what the best trial's model was trained with, epoch by epoch, before it took over in another
     trial; of many changes the newest 200. Empty where its values never changed."""
+    reported: MetricValues = Field(default_factory=dict)
+    """What the best trial of a `tuning.entrypoint` reported last, by its own names; empty for other searches."""
     importances: dict[str, float] = Field(default_factory=dict)
     """Of what single parameters explain of the differences between the trials' ranks, the share of each (fANOVA: Hutter
     et al., 2014), the greatest first; none for a conditional parameter, or where there are too few trials to tell."""

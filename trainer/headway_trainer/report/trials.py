@@ -55,26 +55,53 @@ def tuning_result(
     one's model was trained with. gpu_hours: of all trials, where they were counted.
     curves: the metric over epochs, of some trials.
     """
-    better = tuning.better(metric)
+    found = bounded_result(
+        trials,
+        metric=metric,
+        better=tuning.better(metric),
+        search=tuning.search.name,
+        scheduler=tuning.scheduler.name,
+        best=best,
+        ended=ended,
+        curves=curves,
+    )
+    return found.model_copy(
+        update={
+            "seeds": tuning.seeds,
+            "gpu_hours": gpu_hours,
+            "retrained": retrained,
+            "parameters": {path: _form(parameter) for path, parameter in tuning.parameters.items()},
+            "takeovers": takeovers,
+            "schedule": list(schedule)[-_MOST_CHANGES:],
+            "importances": dict(sorted((importances or {}).items(), key=lambda one: -one[1])),
+        }
+    )
+
+
+def bounded_result(
+    trials: Sequence[TrialResult],
+    *,
+    metric: str,
+    better: Better,
+    search: str,
+    scheduler: str,
+    best: int | None,
+    ended: str,
+    curves: Sequence[TrialCurve] = (),
+) -> TuningResult:
+    """What the result says of any trials, whoever has chosen them: sums, and as many of them as it has room for."""
     ordered = sorted(trials, key=lambda one: one.number)
     counts = {state: sum(one.state == state for one in ordered) for state in _STATES}
     return TuningResult(
         metric=metric,
         better=better,
-        parameters={path: _form(parameter) for path, parameter in tuning.parameters.items()},
-        search=tuning.search.name,
-        scheduler=tuning.scheduler.name,
+        search=search,
+        scheduler=scheduler,
         ended=ended[:_MOST_MESSAGE],
         counts={state: count for state, count in counts.items() if count},
-        seeds=tuning.seeds,
         epochs=sum(one.epochs + sum(each.epochs for each in one.repeats) for one in ordered),
         seconds=round(sum(one.seconds + sum(each.seconds for each in one.repeats) for one in ordered), 3),
-        gpu_hours=gpu_hours,
         best=best,
-        retrained=retrained,
-        takeovers=takeovers,
-        schedule=list(schedule)[-_MOST_CHANGES:],
-        importances=dict(sorted((importances or {}).items(), key=lambda one: -one[1])),
         trials=bounded([_cut(one) for one in ordered], better, best),
         curves=list(curves),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from pydantic import JsonValue
 
 from headway_trainer.report.marks import counted, number, table
-from headway_trainer.report.model import Retrained, TrialResult, TuningResult
+from headway_trainer.report.model import ParameterForm, Retrained, TrialResult, TuningResult
 from headway_trainer.report.trials import best_first
 from headway_trainer.tuning.events import TrialState
 
@@ -66,9 +66,16 @@ def value_told(value: JsonValue, most: int = _MOST_SIGNS) -> str:
 
 
 def parameter_names(result: TuningResult) -> list[str]:
-    """The parameters that trials have: those of which it is known how much they matter first, then as in the spec."""
-    there = {name for one in result.trials for name in one.parameters}
-    return [name for name in dict.fromkeys([*result.importances, *result.parameters]) if name in there]
+    """The parameters that trials have: those of which it is known how much they matter first, then as in the spec, then
+    those of a Tuner of the user's own, which the spec does not name."""
+    there = dict.fromkeys(name for one in result.trials for name in one.parameters)
+    return [name for name in dict.fromkeys([*result.importances, *result.parameters, *there]) if name in there]
+
+
+def form_of(result: TuningResult, name: str, values: Iterable[JsonValue]) -> ParameterForm:
+    """How a parameter's values were given; of a Tuner of the user's own, numbers are a range, and all else a choice."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return result.parameters.get(name) or ("uniform" if numbers else "choice")
 
 
 def best_trial(result: TuningResult) -> TrialResult | None:
@@ -79,7 +86,7 @@ def best_trial(result: TuningResult) -> TrialResult | None:
 def _summary(result: TuningResult) -> str:
     best = best_trial(result)
     rows = [
-        ("metric", f"{result.metric}, {_BETTER[result.better]} is better"),
+        *([("metric", f"{result.metric}, {_BETTER[result.better]} is better")] if result.metric else []),
         *([("best", f"{spread_told(best)}, trial {best.number}")] if best is not None else []),
         ("trials", counts_told(result.counts)),
         *([("seeds", str(result.seeds))] if result.seeds > 1 else []),

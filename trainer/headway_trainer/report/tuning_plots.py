@@ -13,7 +13,7 @@ from headway_api.metrics import Better
 from headway_trainer.report.model import ParameterForm, TrialResult, TuningResult
 from headway_trainer.report.plots import figure_of, png, short
 from headway_trainer.report.trials import best_first, improvements
-from headway_trainer.report.tuning import best_trial, parameter_names, value_told
+from headway_trainer.report.tuning import best_trial, form_of, parameter_names, value_told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def parallel_plot(result: TuningResult) -> bytes | None:
     names = _names(result, valued)[:_MOST_AXES]
     if len(valued) < 2 or not names:  # noqa: PLR2004 - one line shows nothing
         return None
-    scales = [Scale.of([one.parameters.get(name) for one in valued], result.parameters[name]) for name in names]
+    scales = [_scale([one.parameters.get(name) for one in valued], name, result) for name in names]
     limits = Limits.of([_value(one) for one in valued], result.better)
     figure = figure_of(1.6 * (len(names) + 1) + 1.0, 4.2)
     axes = figure.add_subplot()
@@ -208,6 +208,10 @@ def _names(result: TuningResult, trials: Sequence[TrialResult]) -> list[str]:
     return [name for name in parameter_names(result) if any(name in one.parameters for one in trials)]
 
 
+def _scale(values: Sequence[JsonValue], name: str, result: TuningResult) -> Scale:
+    return Scale.of(values, form_of(result, name, (value for value in values if value is not None)))
+
+
 def _points(axes: Axes, places: Sequence[float], trials: Sequence[TrialResult], limits: Limits, **looks: Any) -> None:
     """Draw trials at their values; as triangles at the edge those that are beyond it."""
     label, colours = looks.pop("label", None), looks.pop("c", None)
@@ -221,7 +225,7 @@ def _points(axes: Axes, places: Sequence[float], trials: Sequence[TrialResult], 
 
 def _slice(axes: Axes, name: str, valued: Sequence[TrialResult], result: TuningResult, limits: Limits) -> None:
     there = [one for one in valued if name in one.parameters]
-    scale = Scale.of([one.parameters[name] for one in there], result.parameters[name])
+    scale = _scale([one.parameters[name] for one in there], name, result)
     places = [scale.place(one.parameters[name]) for one in there]
     last = result.trials[-1].number
     numbers = [one.number for one in there]

@@ -49,7 +49,7 @@ class Publish:
             if end.export is not None and end.export.problem is not None:
                 run.reporter.warn(_sentence(end.export.problem))
             if not artifacts and end.export is None:
-                run.reporter.warn(_without_model(end))
+                run.reporter.warn(_without_model(end, tuned=before.get(Tune) is not None))
             standards = before.get(Compare)
             for sentence in of_other_data(standards, info.content_hash) if standards and info else ():
                 run.reporter.warn(sentence)
@@ -62,8 +62,13 @@ class Publish:
         return result
 
 
-def _without_model(end: TrainEnd) -> str:
-    """What a training function that has never called save_model leaves."""
+def _without_model(end: TrainEnd, *, tuned: bool) -> str:
+    """What a function of the user's that has never called save_model leaves. tuned: whether it ran trials."""
+    if tuned:
+        return (
+            "No model was saved, as tuning.entrypoint has not called headway_trainer.save_model; the checkpoints of its"
+            " trials are where its Tuner has put them."
+        )
     left = (
         "it reported no checkpoint either"
         if end.checkpoint is None

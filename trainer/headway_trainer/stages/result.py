@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from headway_api.evaluation import Evaluation
+from headway_api.job import TrainingJobSpec
 from headway_api.model import Model
 from headway_api.training import Training
 from headway_trainer import publish
@@ -53,7 +54,7 @@ def run_result(
         duration_seconds=round(time.monotonic() - run.began, 3),
         data=DataSummary.of(info) if info else None,
         model=_model(spec.model, end.parameters),
-        training=_training(spec.training or Training(), end, run.threads),
+        training=_training(_entrypoint(spec), spec.training or Training(), end, run.threads),
         metrics=metrics,
         cross_validation=folds,
         confusion_matrix=end.confusion_matrix,
@@ -90,10 +91,16 @@ def model_info(run: Run, info: DataInfo | None, end: TrainEnd) -> ModelInfo:
     )
 
 
-def _training(spec: Training, end: TrainEnd, threads: int) -> TrainingSummary:
+def _entrypoint(spec: TrainingJobSpec) -> str | None:
+    """The user's own function that trained, if one did."""
+    own = (section.entrypoint for section in (spec.tuning, spec.training) if section is not None)
+    return next((name for name in own if name is not None), None)
+
+
+def _training(entrypoint: str | None, spec: Training, end: TrainEnd, threads: int) -> TrainingSummary:
     in_epochs = end.reports is None and end.iterations is None
     return TrainingSummary(
-        entrypoint=spec.entrypoint,
+        entrypoint=entrypoint,
         epochs_run=end.epochs_run if in_epochs else None,
         steps=end.step if in_epochs else end.own_steps,
         iterations=end.iterations,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from headway_api.base import StatusSection
+from headway_api.consistency.facts import own_tuner
 from headway_api.evaluation import Evaluation
 from headway_api.export import Export
 from headway_api.job import TrainingJobSpec
@@ -17,6 +18,7 @@ from headway_trainer.errors import NotFound, UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.run import Run
 from headway_trainer.run_record import module_digests
+from headway_trainer.stages.own_tuner import end_of
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.stage import Results
 from headway_trainer.stages.tune import Tune
@@ -51,10 +53,15 @@ class Train:
         )
 
     def run(self, spec: TrainSpec, run: Run, before: Results) -> TrainEnd:
-        """Train from the newest checkpoint on; or take what an attempt before came to."""
+        """Train from the newest checkpoint on; or take what an attempt before came to. The trials of a Tuner of the
+        user's own have trained already."""
+        search = before.get(Tune)
+        if search is not None and own_tuner(run.spec):
+            end = end_of(search)
+            _tell_end(end, run)
+            return end
         end = trained(spec, before.get(Prepare), run)
-        tuned = before.get(Tune)
-        if tuned is None or tuned.retrained is not None:
+        if search is None or search.retrained is not None:
             return end
         # What it went on from is the end of a trial, and no attempt that broke off.
         return end.model_copy(update={"resumed_from_step": None})

@@ -20,6 +20,7 @@ from headway_trainer.report.trial_records import schedule_of, write_trials
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.run import Run
 from headway_trainer.stages import retrain
+from headway_trainer.stages.own_tuner import run_own_tuner
 from headway_trainer.stages.prepare import Prepare, prepare_rows
 from headway_trainer.stages.stage import Results
 
@@ -36,9 +37,12 @@ class Tune:
     def run(self, spec: Tuning, run: Run, before: Results) -> TuningResult:
         """Run the trials that no attempt before has run, and take over the model of the best one, if it is to be kept.
 
-        From here on the run's spec is the best trial's; or that of a training with its parameters. Raises UserError
-        where no trial has a value, and where the rows are others than those of the trials so far.
+        From here on the run's spec is the best trial's; or that of a training with its parameters; or, after a Tuner of
+        the user's own, as it was. Raises UserError where no trial has a value, and where the rows are others than those
+        of the trials so far.
         """
+        if spec.entrypoint is not None:
+            return run_own_tuner(spec, run)
         info = before.get(Prepare)
         if info is None:
             raise UserError("set data: trials have nothing to learn from")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+from pydantic import JsonValue
 
 from headway_api.status import MAX_RUNNING_TRIALS, BestTrial, RunningTrial, TuningStatus
+from headway_trainer.report.model import TrialResult
 from headway_trainer.tuning.events import TrialState
 from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Trial
@@ -29,7 +32,9 @@ def status_of(study: Study, metric: str, counts: Counter[TrialState], trained: C
         failed=counts["failed"],
         best=_best(study.leader),
         retrain=study.retrains,
-        running_trials=[_running(one) for one in running[-MAX_RUNNING_TRIALS:]],
+        running_trials=[
+            running_told(one.number, one.epochs, one.reports.get(one.epochs)) for one in running[-MAX_RUNNING_TRIALS:]
+        ],
     )
 
 
@@ -37,14 +42,23 @@ def _best(leader: tuple[Trial, float] | None) -> BestTrial | None:
     if leader is None:
         return None
     trial, value = leader
-    parameters = {path: json.dumps(value, ensure_ascii=False) for path, value in trial.parameters.items()}
     spread = None if trial.deviation is None else _number(trial.deviation)
-    return BestTrial(trial=trial.number, value=_number(value), deviation=spread, parameters=parameters)
+    return _told(trial.number, value, trial.parameters).model_copy(update={"deviation": spread})
 
 
-def _running(trial: Trial) -> RunningTrial:
-    value = trial.reports.get(trial.epochs)
-    return RunningTrial(trial=trial.number, epoch=trial.epochs or None, value=None if value is None else _number(value))
+def best_told(trial: TrialResult | None) -> BestTrial | None:
+    """The best trial as the status has it; none where there is none."""
+    return None if trial is None or trial.value is None else _told(trial.number, trial.value, trial.parameters)
+
+
+def running_told(number: int, epochs: int, value: float | None) -> RunningTrial:
+    """A trial that runs, as the status has it. value: the newest one of the metric."""
+    return RunningTrial(trial=number, epoch=epochs or None, value=None if value is None else _number(value))
+
+
+def _told(number: int, value: float, parameters: Mapping[str, JsonValue]) -> BestTrial:
+    told = {path: json.dumps(value, ensure_ascii=False) for path, value in parameters.items()}
+    return BestTrial(trial=number, value=_number(value), parameters=told)
 
 
 def _number(value: float) -> str:
