@@ -418,6 +418,16 @@ _TUNING: _Rows = [
     ("grace in a population", _tuned(_LR, scheduler={"name": "pbt", "graceEpochs": 2}), "scheduler.graceEpochs"),
     ("more than half of a population", _tuned(_LR, scheduler={"name": "pbt", "quantile": 0.6}), "scheduler.quantile"),
     (
+        "earlier trials for chance",
+        _tuned(_LR, search={"name": "random"}, warmStart=[{"job": "a"}]),
+        "spec.tuning.warmStart",
+    ),
+    (
+        "an earlier study of two places",
+        _tuned(_LR, warmStart=[{"job": "a", "uri": "a"}]),
+        "spec.tuning.warmStart[0]",
+    ),
+    (
         "a population that is repeated",
         _tuned(_LR, scheduler={"name": "pbt"}, search={"name": "random"}, seeds=2),
         "spec.tuning.seeds",

@@ -13,7 +13,17 @@ from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from headway_api import metrics
-from headway_api.base import FREE_FORM_BYTES, Entrypoint, FreeForm, Preserved, Rule, Section
+from headway_api.base import (
+    FREE_FORM_BYTES,
+    DnsName,
+    Entrypoint,
+    FreeForm,
+    Preserved,
+    Rule,
+    Section,
+    Uri,
+    exactly_one,
+)
 from headway_api.metrics import Better
 from headway_api.schedulers import CHANGED_WHILE_TRAINED, Scheduler
 from headway_api.training import MetricName
@@ -22,7 +32,7 @@ from headway_api.wording import SHOWN, noun, printable, shown
 MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 512, 10_000
 MAX_ITEMS, MAX_TEXT = 64, 256
 """What a value may hold: the items of a list, the characters of a text."""
-MAX_SEEDS = 10
+MAX_SEEDS, MAX_EARLIER = 10, 5
 TUNED_OF_DATA = ("data.scale", "data.forecast.history", "data.forecast.every")
 """Of `data`, what trials may change, beside what columns hold and whether they are learnt from: the rest changes which
 rows they are compared by."""
@@ -305,6 +315,20 @@ def _of_bearable_size(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     return parameters
 
 
+class EarlierStudy(Section):
+    """A finished search of another run."""
+
+    rules = (exactly_one("job", "uri", of="place"),)
+
+    job: DnsName | None = None
+    """Another job, in the same namespace and below the same storage: its newest finished run.
+
+    Under `headway run`, a folder beside the run's own output folder.
+    """
+    uri: Uri | None = None
+    """The folder of a finished run: a local path, or a URI that the credentials of `storage` open."""
+
+
 class Tuning(Section):
     """Trials of the job with other values of some fields; the model of the best one is kept. Or a function of the
     user's own that runs a `ray.tune.Tuner`."""
@@ -362,6 +386,13 @@ class Tuning(Section):
             field="search",
         ),
         Rule(
+            cel=f"!has(self.warmStart) || self.search.name in {list(_LEARNING)}",
+            message=f"earlier trials are for searchers that learn from them, {' and '.join(_LEARNING)}: take warmStart"
+            " out, or write another search.name",
+            holds=lambda tuning: tuning.warm_start is None or tuning.search.name in _LEARNING,
+            field="warmStart",
+        ),
+        Rule(
             cel="self.scheduler.name != 'pbt' || self.seeds == 1",
             message="trials of pbt take over from each other, and none can be repeated by itself: take seeds out, or"
             " write another scheduler.name",
@@ -414,6 +445,17 @@ class Tuning(Section):
     """What all trials together may take."""
     stop_when: StopWhen = StopWhen()
     """What ends the search early."""
+    warm_start: (
+        Annotated[
+            list[EarlierStudy],
+            Field(min_length=1, max_length=MAX_EARLIER, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        ]
+        | None
+    ) = None
+    """Finished searches whose trials the searcher learns from before the first one of this one.
+
+    Of the same metric, and with all parameters as they are here; others are left out, and counted.
+    """
     seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
     """How often a promising trial is trained, each time with another seed: one that is better than the best so far.
 

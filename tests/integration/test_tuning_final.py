@@ -104,6 +104,27 @@ def test_a_repeat_is_a_job_with_its_seed_on_the_same_rows_and_the_mean_is_over_a
         assert _result(other)["training"]["kept"]["value"] == repeat.value
 
 
+def test_a_search_begins_with_the_trials_of_an_earlier_one(tmp_path: Path) -> None:
+    tuning = {
+        "parameters": {LR: {"logUniform": {"min": 0.0001, "max": 0.1}}},
+        "search": {"name": "tpe", "startupTrials": 2},
+        "trials": 3,
+        "maxConcurrent": 1,
+    }
+    spec = SPEC | {"training": {"epochs": 2, "batchSize": 16}, "tuning": tuning}
+    with undisturbed(tmp_path / "before", spec) as before:
+        cold = _result(before)["tuning"]
+    warm = spec | {"tuning": tuning | {"trials": 2, "warmStart": [{"uri": str(before.store)}]}}
+    with undisturbed(tmp_path / "warm", warm) as pods:
+        told = _result(pods)["tuning"]
+    assert told["earlier"] == [{"what": str(before.store), "taken": 3, "skipped": 0}]
+    assert cold["earlier"] == []
+    assert [one["number"] for one in told["trials"]] == [1, 2], "those before are no trials of this one"
+    first = [one["trials"][0]["parameters"][LR] for one in (cold, told)]
+    assert first[0] != first[1], "with the same seed, the first one is not drawn by chance any more"
+    assert "3 trials (0 left out)" in (pods.store / "report.md").read_text()
+
+
 def _result(pods: Pods) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((pods.store / "result.json").read_text())
     return result

@@ -14,6 +14,27 @@ from tuning_jobs import DATA, LR, RATES, Mistake, is_told, job, of, pbt, rates
 
 MISTAKES = [
     Mistake(
+        rates(warmStart=[{"job": "a"}], search={"name": "random"}),
+        "tuning.warmStart",
+        "earlier trials are for searchers that learn from them, tpe and gp: take warmStart out, or write another"
+        " search.name",
+    ),
+    Mistake(
+        rates(warmStart=[{"job": "a"}, {"job": "a", "uri": "s3://b/a"}]),
+        "tuning.warmStart[1]",
+        "set exactly one of job, uri: they are the kinds of place",
+    ),
+    Mistake(
+        rates(warmStart=[{"uri": "a\nb"}]),
+        "tuning.warmStart[0].uri",
+        '"a\\u000ab" must be one line of text without control characters',
+    ),
+    Mistake(
+        rates(warmStart=[{"job": "a"}] * 6),
+        "tuning.warmStart",
+        "has too many entries: at most 5 are allowed",
+    ),
+    Mistake(
         rates(seeds=0),
         "tuning.seeds",
         "0 is below the least allowed value 1",
@@ -105,6 +126,7 @@ def test_each_check_has_a_mistake() -> None:
         (rates(final="retrain"), {}),
         (rates(final="retrain", seeds=10, scheduler={"name": "asha"}, budget={"epochs": 100}), {}),
         (pbt(LR, RATES, seeds=1), {}),
+        (rates(warmStart=[{"job": "a"}, {"uri": "out/a"}], search={"name": "gp"}), {}),
         (rates(final="retrain"), {"training": {"earlyStopping": {}, "checkpoint": {"metric": "validation/f1"}}}),
         (rates(final="retrain"), {"evaluation": {"gates": [{"name": "a", "metric": "train/loss", "min": 0.9}]}}),
         (rates(final="best"), {"evaluation": {"gates": [{"name": "a", "metric": "validation/f1", "min": 0.9}]}}),

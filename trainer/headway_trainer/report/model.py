@@ -16,7 +16,7 @@ from headway_api.status import CheckpointStatus, Time
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export
-from headway_trainer.tuning.events import Point, TrialState
+from headway_trainer.tuning.events import EarlierSource, Point, TrialState
 
 RESULT_VERSION = 1
 SCHEMA_ID = "https://headway.dev/schemas/result.schema.json"
@@ -319,6 +319,8 @@ class TuningResult(StatusSection):
     """What stopped trials early, or changed their values: `asha` and so on; after a `tuning.entrypoint` its class."""
     ended: str
     """Why no further trial was begun, in words."""
+    earlier: list[EarlierSource] = Field(default_factory=list)
+    """The earlier studies that the searcher began with (`tuning.warmStart`); their trials are none of this one's."""
     seeds: int = 1
     """With how many seeds a trial was trained that was better than the best before it (`tuning.seeds`)."""
     counts: dict[TrialState, int]

@@ -16,7 +16,7 @@ from headway_trainer.report.model import (
     TrialResult,
     TuningResult,
 )
-from headway_trainer.tuning.events import TrialState
+from headway_trainer.tuning.events import EarlierSource, TrialState
 
 Trial = TypeVar("Trial", bound=TrialResult)
 MOST_TRIALS = 1000
@@ -42,6 +42,7 @@ def tuning_result(
     ended: str,
     importances: Mapping[str, float] | None = None,
     retrained: Retrained | None = None,
+    earlier: Sequence[EarlierSource] = (),
     takeovers: int = 0,
     schedule: Sequence[ScheduledValues] = (),
     gpu_hours: float | None = None,
@@ -51,9 +52,9 @@ def tuning_result(
 
     metric: as `part/name`. trials: all of them. best: the number of the best one. ended: why no further trial was
     begun. importances: by parameter, from 0 to 1. retrained: how the run's own model is trained; none where it is the
-    best trial's. takeovers and schedule: of a population, how often a trial took over from another, and what the best
-    one's model was trained with. gpu_hours: of all trials, where they were counted.
-    curves: the metric over epochs, of some trials.
+    best trial's. earlier: the studies that the searcher began with. takeovers and schedule: of a population, how often
+    a trial took over from another, and what the best one's model was trained with. gpu_hours: of all trials, where they
+    were counted. curves: the metric over epochs, of some trials.
     """
     found = bounded_result(
         trials,
@@ -70,6 +71,7 @@ def tuning_result(
             "seeds": tuning.seeds,
             "gpu_hours": gpu_hours,
             "retrained": retrained,
+            "earlier": list(earlier),
             "parameters": {path: _form(parameter) for path, parameter in tuning.parameters.items()},
             "takeovers": takeovers,
             "schedule": list(schedule)[-_MOST_CHANGES:],

@@ -91,6 +91,7 @@ def _summary(result: TuningResult) -> str:
         ("trials", counts_told(result.counts)),
         *([("seeds", str(result.seeds))] if result.seeds > 1 else []),
         ("search", result.search),
+        *(("learnt from", f"{one.what}: {one.taken} trials ({one.skipped} left out)") for one in result.earlier),
         ("scheduler", result.scheduler),
         *([("epochs of all trials", counted(result.epochs))] if result.epochs else []),
         ("seconds of all trials", f"{result.seconds:,.1f}"),

@@ -35,10 +35,11 @@ from headway_trainer.stages.trial_ends import described, newest_value, of_checkp
 from headway_trainer.stages.trial_folds import keep_folds, of_folds, train_folds
 from headway_trainer.stages.trial_rows import Rows, TrialRows, train_on
 from headway_trainer.stages.trial_writer import TrialWriter
+from headway_trainer.stages.warm_start import warm_start
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
 from headway_trainer.training.link import Compared, Question
-from headway_trainer.tuning.events import Ended, Event, Generation, Point
+from headway_trainer.tuning.events import EarlierSource, Ended, Event, Generation, Point, WarmStarted
 from headway_trainer.tuning.gpu_time import LOGGED_EVERY, GpuTime
 from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.log import EventLog
@@ -128,6 +129,12 @@ class Trials:
         self._gpu_time = GpuTime()
         self._writer = TrialWriter(run.store, run.fence)
         events = self._log.read()
+        if tuning.warm_start is not None and not events:
+            with run.reporter.alive_meanwhile():
+                earlier = warm_start(tuning, metric_of(run.spec), run, info)
+            run.fence()
+            self._log.append(earlier)
+            events = [earlier]
         self._ended_before = [one for one in trial_records(events) if one.state != "running"]
         self._study = Study.replayed(
             tuning,
@@ -193,6 +200,10 @@ class Trials:
     def records(self) -> list[TrialRecord]:
         """All trials, as trials.jsonl tells of them. Raises StorageError."""
         return trial_records(self._log.read())
+
+    def earlier(self) -> list[EarlierSource]:
+        """The earlier studies that the searcher has learnt from. Raises StorageError."""
+        return [one for event in self._log.read() if isinstance(event, WarmStarted) for one in event.sources]
 
     def importances(self) -> dict[str, float]:
         """How much each parameter matters, from 0 to 1; nothing where trials have changed theirs on their way."""

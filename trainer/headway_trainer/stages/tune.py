@@ -85,6 +85,7 @@ def _searched(spec: Tuning, run: Run, info: DataInfo) -> TuningResult:
         ended=search.ended,
         importances=shares,
         retrained=retrain.retrained(spec_of(run, best.parameters), best, info) if retrains else None,
+        earlier=search.earlier(),
         takeovers=sum(len(one.lineage[1:]) for one in records),
         schedule=schedule_of(records, best.number),
         gpu_hours=search.gpu_hours,

@@ -6,6 +6,7 @@ the state follows from the trials alone, in the order in which they began and en
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +55,10 @@ class CmaSearch:
     def add(self, trial: Trial) -> None:
         """As of Searcher."""
         self._generation_of[trial.number] = self._generation
+
+    def learn(self, earlier: Sequence[tuple[Parameters, float]]) -> None:
+        """As of Searcher. Raises ValueError."""
+        raise ValueError(f"{len(earlier)} earlier trials are given, and this search learns from none")
 
     def tell(self, trial: Trial, loss: float | None) -> None:
         """As of Searcher."""

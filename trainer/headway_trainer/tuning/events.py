@@ -26,6 +26,39 @@ class Asked(StatusSection):
     """Seconds since the first trial began, over all attempts, without the time between attempts."""
 
 
+class EarlierTrial(StatusSection):
+    """A trial of an earlier study."""
+
+    parameters: dict[str, JsonValue]
+    """By path."""
+    value: float
+    """Of the metric."""
+
+
+class EarlierSource(StatusSection):
+    """An earlier study, as it was found."""
+
+    what: str
+    """Which one it is, in words."""
+    taken: int
+    """Its trials that are learnt from."""
+    skipped: int
+    """Those that are not: without a value after all their epochs, or with parameters of another space."""
+
+
+class WarmStarted(StatusSection):
+    """What the searcher knows from earlier studies, before the first trial (`tuning.warmStart`). All of it stands here:
+    the folders that it comes from may be gone by the next attempt."""
+
+    do: Literal["warm"] = "warm"
+    trials: list[EarlierTrial]
+    """In the order in which they are learnt from."""
+    sources: list[EarlierSource]
+    """Where they come from."""
+    at: float = 0.0
+    """As of Asked."""
+
+
 class Repeated(StatusSection):
     """A trial that has ended is trained again, with another seed (`tuning.seeds`)."""
 
@@ -121,4 +154,4 @@ class Used(StatusSection):
     """As of Asked."""
 
 
-Event = Annotated[Asked | Repeated | Reported | Ended | Generation | Used, Field(discriminator="do")]
+Event = Annotated[Asked | WarmStarted | Repeated | Reported | Ended | Generation | Used, Field(discriminator="do")]

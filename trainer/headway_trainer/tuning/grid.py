@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from headway_trainer.tuning.trial import Parameters, Trial
 
@@ -24,6 +24,10 @@ class GridSearch:
 
     def add(self, trial: Trial) -> None:
         """A trial that an earlier attempt began: its place in the order is its number."""
+
+    def learn(self, earlier: Sequence[tuple[Parameters, float]]) -> None:
+        """As of Searcher. Raises ValueError."""
+        raise ValueError(f"{len(earlier)} earlier trials are given, and this search learns from none")
 
     def tell(self, trial: Trial, loss: float | None) -> None:
         """A trial has ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -42,6 +42,10 @@ class Searcher(Protocol):
     def add(self, trial: Trial) -> None:
         """A trial that began in an earlier attempt, in place of proposing it: in order."""
 
+    def learn(self, earlier: Sequence[tuple[Parameters, float]]) -> None:
+        """Trials of earlier studies, each with its loss: before the first one of this one. Raises ValueError where
+        nothing is learnt from trials."""
+
     def tell(self, trial: Trial, loss: float | None) -> None:
         """A trial has ended. loss: its value, of which less is better; none where it has none."""
 
@@ -72,6 +76,8 @@ class OptunaSearch:
         self._search, self._space, self._seed = search, space, seed
         self._distributions = {one.path: _distribution(one.values) for one in space.dimensions}
         self._known = Known(MOST_KNOWN[search.name])
+        self._earlier = 0
+        """Trials of earlier studies, which have the first numbers here."""
         self._storage = _storage(self._known)
         self._study = optuna.create_study(storage=self._storage, sampler=self._sampler(0), direction="minimize")
         self._identity = self._storage.get_study_id_from_name(self._study.study_name)
@@ -86,7 +92,7 @@ class OptunaSearch:
             for dimension in self._space.dimensions:
                 if dimension.applies(parameters):
                     parameters[dimension.path] = _drawn(asked, dimension.path, dimension.values)
-        self._known.begun(trial)
+        self._known.begun(self._earlier + trial)
         # As it is told of a trial of an earlier attempt: rounded.
         self._storage.get_trial(self._trial_id(trial)).params.update(self._told(parameters))
         return parameters
@@ -95,7 +101,7 @@ class OptunaSearch:
         """As of Searcher."""
         import optuna
 
-        self._known.begun(trial.number)
+        self._known.begun(self._earlier + trial.number)
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
@@ -104,11 +110,28 @@ class OptunaSearch:
             )
         )
 
+    def learn(self, earlier: Sequence[tuple[Parameters, float]]) -> None:
+        """As of Searcher."""
+        import optuna
+
+        for parameters, loss in earlier:
+            self._earlier += 1
+            self._known.begun(self._earlier)
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=optuna.trial.TrialState.COMPLETE,
+                    params=self._told(parameters),
+                    distributions={path: self._distributions[path] for path in parameters},
+                    value=loss,
+                )
+            )
+            self._known.ended(self._earlier, loss)
+
     def tell(self, trial: Trial, loss: float | None) -> None:
         """As of Searcher."""
         from optuna.trial import TrialState
 
-        self._known.ended(trial.number, loss)
+        self._known.ended(self._earlier + trial.number, loss)
         identity = self._trial_id(trial.number)
         if loss is None:
             self._storage.set_trial_state_values(identity, TrialState.FAIL)
@@ -121,7 +144,7 @@ class OptunaSearch:
             self._storage.set_trial_state_values(identity, TrialState.COMPLETE, [loss])
 
     def _trial_id(self, trial: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._identity, trial - 1)
+        return self._storage.get_trial_id_from_study_id_trial_number(self._identity, self._earlier + trial - 1)
 
     def _told(self, parameters: Parameters) -> dict[str, JsonValue]:
         """Parameters as Optuna knows them."""

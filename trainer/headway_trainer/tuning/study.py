@@ -14,7 +14,7 @@ from types import MappingProxyType
 from headway_api import trials
 from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
-from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Repeated, Reported, Used
+from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Repeated, Reported, Used, WarmStarted
 from headway_trainer.tuning.limits import Limits
 from headway_trainer.tuning.population import Population
 from headway_trainer.tuning.repeats import judged, seed_of
@@ -281,12 +281,10 @@ class Study:
 
     def _apply(self, event: Event) -> None:
         match event:
+            case WarmStarted():
+                self._learn(event)
             case Asked():
-                if event.trial != len(self._trials) + 1:
-                    raise ValueError(f"trial {event.trial} begins where trial {len(self._trials) + 1} is the next")
-                if fault := self._space.fault(event.parameters):
-                    raise ValueError(f"of trial {event.trial}, {fault}")
-                self._begin(Trial(event.trial, event.parameters), proposed=False)
+                self._begin_again(event)
             case Repeated():
                 self._repeat(event)
             case Reported():
@@ -314,6 +312,21 @@ class Study:
             which = "" if repeat == 1 else f"repeat {repeat} of "
             raise ValueError(f"{which}trial {number} has {'not begun' if found is None else 'ended'}")
         return found
+
+    def _begin_again(self, event: Asked) -> None:
+        if event.trial != len(self._trials) + 1:
+            raise ValueError(f"trial {event.trial} begins where trial {len(self._trials) + 1} is the next")
+        if fault := self._space.fault(event.parameters):
+            raise ValueError(f"of trial {event.trial}, {fault}")
+        self._begin(Trial(event.trial, event.parameters), proposed=False)
+
+    def _learn(self, event: WarmStarted) -> None:
+        if self._trials:
+            raise ValueError("earlier studies are learnt from after a trial has begun")
+        for one in event.trials:
+            if fault := self._space.fault(one.parameters):
+                raise ValueError(f"of an earlier trial, {fault}")
+        self._searcher.learn([(one.parameters, self._sign * one.value) for one in event.trials])
 
     def _repeat(self, event: Repeated) -> None:
         trial = self._running.get(event.trial)
