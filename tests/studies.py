@@ -50,10 +50,18 @@ def study(
     clock: Callable[[], float] = _still,
     gpu_clock: Callable[[], float] = _still,
     events: Iterable[Event] = (),
+    most_reports: int | None = None,
 ) -> Study:
     """A study of METRIC, in which these events have happened."""
     return Study.replayed(
-        spec, metric=METRIC, seed=seed, epochs=epochs, events=events, clock=clock, gpu_clock=gpu_clock
+        spec,
+        metric=METRIC,
+        seed=seed,
+        epochs=epochs,
+        events=events,
+        clock=clock,
+        gpu_clock=gpu_clock,
+        most_reports=most_reports,
     )
 
 

@@ -186,10 +186,15 @@ class TrainingJobSpec(Section):
             field="workers",
         ),
         Rule(
-            cel=f"!has(self.tuning) || !({_OWN_TRAINING})",
-            message="trials are trained by the built-in loop, or by tuning.entrypoint, and training.entrypoint takes"
-            " its place: take one of the two out",
-            holds=lambda spec: spec.tuning is None or spec.training is None or spec.training.entrypoint is None,
+            cel=f"!has(self.tuning) || !has(self.tuning.entrypoint) || !({_OWN_TRAINING})",
+            message="trials are trained by tuning.entrypoint, or by training.entrypoint with the values of"
+            " tuning.parameters: take one of the two out",
+            holds=lambda spec: (
+                spec.tuning is None
+                or spec.tuning.entrypoint is None
+                or spec.training is None
+                or spec.training.entrypoint is None
+            ),
             field="tuning",
         ),
         Rule(

@@ -216,6 +216,8 @@ def _compare_by(tuning: Tuning, made: dict[str, Any]) -> None:
     if (tuning.metric is None and tuning.mode is None) or (known is not None and known.estimator):
         return
     training = made["training"] = dict(made.get("training", {}))
+    if training.get("entrypoint") is not None:
+        return  # a function of the user's own saves its checkpoints itself
     checkpoint = training["checkpoint"] = dict(training.get("checkpoint", {}))
     if tuning.metric is not None and tuning.metric != checkpoint.get("metric"):
         checkpoint["metric"] = tuning.metric

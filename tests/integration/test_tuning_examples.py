@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from commands import headway
 from headway_api.tuning import Tuning
@@ -20,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "tuning"
 
 
-def finished(example: str, folder: Path) -> tuple[RunResult, TuningResult, list[TrialRecord]]:
+def finished(example: str, folder: Path, *options: str) -> tuple[RunResult, TuningResult, list[TrialRecord]]:
     """Run an example; its result, and all its trials."""
-    done = headway("run", str(EXAMPLES / f"{example}.yaml"), "--output", str(folder))
+    done = headway("run", str(EXAMPLES / f"{example}.yaml"), "--output", str(folder), *options)
     assert done.returncode == 0, done.stdout + done.stderr
     result = RunResult.model_validate_json((folder / "result.json").read_bytes())
     assert result.tuning is not None
@@ -97,3 +98,18 @@ def test_a_population_on_digits_takes_over_checkpoints_and_the_takeovers_can_be_
     assert f"| checkpoints taken over | {tuning.takeovers} |" in report
     assert ("What the best trial's model was trained with" in report) == bool(tuning.schedule)
     assert tuning.schedule == schedule_of(trials, tuning.best or 0)
+
+
+def test_a_function_of_one_s_own_is_tuned_and_its_model_is_the_best_trial_s(tmp_path: Path) -> None:
+    code = str(EXAMPLES / "own-function")
+    result, tuning, trials = finished("own-function/job", tmp_path, "--code", code)
+    assert len(trials) == 8
+    assert tuning.counts.get("failed", 0) == 0
+    assert tuning.counts["stopped"] >= 1
+    best = trials[(tuning.best or 0) - 1]
+    assert best.value == max(one.value or 0.0 for one in trials)
+    assert best.value >= 0.9
+    assert result.training.reports == best.epochs == 9
+    weights = load_file(tmp_path / "model.safetensors")
+    assert weights["1.weight"].shape == (best.parameters["training.arguments.hidden"], 64)
+    assert result.checkpoint is not None

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headway_trainer.api import data_batches, data_info, data_shard, save_model
+    from headway_trainer.api import TrialStopped, data_batches, data_info, data_shard, save_model
     from headway_trainer.declared import NamedMetric, NamedModel
     from headway_trainer.programs import Program
     from headway_trainer.tasks import task_of
@@ -15,13 +15,24 @@ _HOMES = {
     "NamedMetric": "headway_trainer.declared",
     "NamedModel": "headway_trainer.declared",
     "Program": "headway_trainer.programs",
+    "TrialStopped": "headway_trainer.api",
     "data_batches": "headway_trainer.api",
     "data_info": "headway_trainer.api",
     "data_shard": "headway_trainer.api",
     "save_model": "headway_trainer.api",
     "task_of": "headway_trainer.tasks",
 }
-__all__ = ["NamedMetric", "NamedModel", "Program", "data_batches", "data_info", "data_shard", "save_model", "task_of"]
+__all__ = [
+    "NamedMetric",
+    "NamedModel",
+    "Program",
+    "TrialStopped",
+    "data_batches",
+    "data_info",
+    "data_shard",
+    "save_model",
+    "task_of",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.safetensors"
 
 
+class TrialStopped(Exception):  # noqa: N818 - what it says is no error
+    """Raised by `ray.train.report` in a trial of `spec.tuning` that is to end, as others are better or the search is
+    over. What was reported counts. A function that goes on all the same is ended 10 seconds later."""
+
+
 @dataclass(frozen=True)
 class Here:
     """The job that this training process belongs to."""
@@ -36,6 +41,8 @@ class Here:
     device: torch.device | None = None
     """What this process computes on; none: the CPU."""
     seed: int = 0
+    rows: Store | None = None
+    """Of a trial, the folder of the run whose rows it learns from; none where they are in store."""
     batches: dict[Split, Source] = field(default_factory=dict)
     """The parts that data_batches has been asked for."""
 
@@ -96,8 +103,8 @@ def data_shard(split: Split = "train") -> tuple[torch.Tensor, torch.Tensor]:
 
     here, info = _current(), data_info()
     _refuse_all_rows(here, info, split)
-    x, y = read_split(here.store, info, split, here.rank, here.world_size)
-    x = Feed(info, torch.device("cpu"), read_series(here.store, info))(x)
+    x, y = read_split(here.rows or here.store, info, split, here.rank, here.world_size)
+    x = Feed(info, torch.device("cpu"), read_series(here.rows or here.store, info))(x)
     if here.world_size > 1:
         divided(x, y)
         if info.rows[split] % here.world_size and here.rank == 0:
@@ -161,9 +168,9 @@ def _batches(split: Split) -> Source:
 
     here, info = _current(), data_info()
     if split not in here.batches:
-        rows = stored_split(here.store, info, split, here.rank, here.world_size)
-        weights = read_weights(here.store, info, split, here.rank, here.world_size)
-        device, series = here.device or torch.device("cpu"), read_series(here.store, info)
+        rows = stored_split(here.rows or here.store, info, split, here.rank, here.world_size)
+        weights = read_weights(here.rows or here.store, info, split, here.rank, here.world_size)
+        device, series = here.device or torch.device("cpu"), read_series(here.rows or here.store, info)
         here.batches[split] = batches(rows, info, device, weights, series=series)
     return here.batches[split]
 

@@ -40,10 +40,11 @@ def processes_can_stay(spec: TrainingJobSpec) -> bool:
     """Whether a training process may go on to another run when it has done one of this spec.
 
     Not where it has run code that is not Headway's: what that leaves in its modules would make another model of the
-    next run than a fresh process makes, and so than a resumed one.
+    next run than a fresh process makes, and so than a resumed one. But it may after a training function of the user's,
+    whose modules are imported anew for each run.
     """
-    training, model = spec.training, spec.model
-    own = (training is not None and training.entrypoint) or (model is not None and model.entrypoint)
+    model = spec.model
+    own = model is not None and model.entrypoint and not (spec.training and spec.training.entrypoint)
     packages = (model is not None and model.name is not None and "." in model.name) or named_of_packages(spec)
     return not own and not packages
 

@@ -13,6 +13,7 @@ from headway_api.model import Rows
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
+    from headway_api.tuning import Tuning
 
 DIVIDING: tuple[Role, ...] = ("group", "time", "fold")
 """The roles that divide the rows: split.method has a method of the name of each."""
@@ -93,6 +94,11 @@ def own_loop(spec: TrainingJobSpec) -> bool:
 def own_tuner(spec: TrainingJobSpec) -> bool:
     """Whether a function of the user's runs a `ray.tune.Tuner` of its own."""
     return spec.tuning is not None and spec.tuning.entrypoint is not None
+
+
+def searched(spec: TrainingJobSpec) -> Tuning | None:
+    """What is searched by Headway, in trials of the built-in loop or of a function of the user's, if anything is."""
+    return None if own_tuner(spec) else spec.tuning
 
 
 def own_function(spec: TrainingJobSpec) -> str:

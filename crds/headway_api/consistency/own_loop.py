@@ -21,7 +21,10 @@ def fields_of_another_loop(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     if spec.training is None or not own_loop(spec) or own_tuner(spec):
         return
     training, checkpoint = spec.training, spec.training.checkpoint
-    for field in sorted(set(other_than_default(training)) - {"entrypoint", "arguments", "checkpoint"}):
+    heeded = {"entrypoint", "arguments", "checkpoint"}
+    if spec.tuning is not None and spec.tuning.scheduler.name == "hyperband":
+        heeded.add("epochs")  # the reports of a trial, for which its ladders are made
+    for field in sorted(set(other_than_default(training)) - heeded):
         yield BrokenRule(
             f"{field} has no effect, as training.entrypoint trains in place of Headway's own loop: hand it over in"
             " training.arguments, or take it out",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
-from headway_api.consistency.facts import has_part, own_loop
+from headway_api.consistency.facts import has_part, own_loop, searched
 from headway_api.consistency.known import OWN, Known
 from headway_api.consistency.metrics import named_wrongly, without_part
 from headway_api.metrics import Metric
@@ -22,7 +22,7 @@ _HERE = ("tuning",)
 
 
 def tuned(spec: TrainingJobSpec) -> Tuning | None:
-    """What is tuned, where that can be."""
+    """What is tuned of the built-in loop; of a training function of the user's own see `own_trials`."""
     return spec.tuning if not own_loop(spec) else None
 
 
@@ -154,7 +154,7 @@ def budget_below_one_trial(spec: TrainingJobSpec, known: Known = OWN) -> Iterato
 
 def gpu_hours_without_gpus(spec: TrainingJobSpec, _: Known = OWN) -> Iterator[BrokenRule]:
     """A budget of what trials do not have."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is not None and tuning.budget.gpu_hours is not None and spec.workers.resources.gpu == 0:
         yield BrokenRule(
             "trials take no GPU hours, as workers.resources.gpu is 0: write seconds, or give the workers GPUs",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from headway_api import schema as schemas
 from headway_api import trials
 from headway_api.base import BrokenRule
-from headway_api.consistency.trial_metrics import tuned
+from headway_api.consistency.facts import own_loop, searched
 from headway_api.consistency.trial_specs import TrialSpecs
 from headway_api.problems import A_WHOLE_NUMBER, UNKNOWN_FIELD, Path, Problem
 from headway_api.tuning import (
@@ -41,11 +41,13 @@ MOST_REFUSED = 60
 """With so many refused the rest is not judged: a tenant writes the values, and each refusal takes milliseconds."""
 _PARAMETERS = ("tuning", "parameters")
 _COMPARED_BY = ("training", "checkpoint")
-_OF_ANOTHER_LOOP = (("training", "entrypoint"), ("training", "arguments"))
 _LEARNT = ("feature", "ignore")
 """The roles that trials may give a column: it is learnt from, or left out."""
 _COLUMN_PARTS = 4
 """`data.columns.NAME.role` has so many."""
+_ARGUMENTS, _ARGUMENT = ("training", "arguments"), 3
+"""The path of what a training function of the user's own is given, and the least length of that of one value of it."""
+_OF_ANOTHER_LOOP = (("training", "entrypoint"), _ARGUMENTS)
 _WHOLE = {"uniform": "int", "logUniform": "logInt"}
 """What to write in place of a range of real numbers."""
 _PICKS: tuple[Callable[[Sequence[JsonValue]], JsonValue | None], ...] = (
@@ -58,7 +60,7 @@ _PICKS: tuple[Callable[[Sequence[JsonValue]], JsonValue | None], ...] = (
 
 def paths_of_no_value(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Paths of what is no field with a value, or of what no trial may change."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     parameters = tuning.parameters if tuning is not None else {}
     for path in parameters:
         said = _unfit(spec, path, parameters)
@@ -70,8 +72,9 @@ def _unfit(spec: TrainingJobSpec, path: str, parameters: Mapping[str, Parameter]
     parts = tuple(path.split("."))
     if parts[:2] == _COMPARED_BY:
         return "checkpoints do not change what is learnt, and trials are compared by their metric: take it out"
-    if parts[:2] in _OF_ANOTHER_LOOP:
-        return f"{path} is of a training function of your own, and trials are trained by the built-in loop: take it out"
+    said = _of_the_other_loop(parts, own=own_loop(spec))
+    if said is not None:
+        return said
     within = next((other for other in sorted(parameters) if other.startswith(f"{path}.")), None)
     if within is not None:
         return f"{within} is a part of it and a parameter, too: take one of the two out"
@@ -104,9 +107,18 @@ def _of_a_column(spec: TrainingJobSpec, parts: Path, parameter: Parameter) -> st
     return None
 
 
+def _of_the_other_loop(parts: tuple[str, ...], *, own: bool) -> str | None:
+    path = ".".join(parts)
+    if own and (len(parts) < _ARGUMENT or parts[:2] != _ARGUMENTS):
+        return f"{path} is not handed to training.entrypoint, as arguments are: write training.arguments.NAME"
+    if not own and parts[:2] in _OF_ANOTHER_LOOP:
+        return f"{path} is of a training function of your own, and trials are trained by the built-in loop: take it out"
+    return None
+
+
 def values_that_are_refused(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Values that their field refuses, by themselves or beside others."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is None or not _well_formed(spec, tuning):
         return
     values = {path: _values(parameter) for path, parameter in tuning.parameters.items()}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from headway_api import trials
 from headway_api.base import BrokenRule
-from headway_api.consistency import trial_metrics, trial_values
-from headway_api.consistency.trial_metrics import tuned
+from headway_api.consistency import own_trials, trial_metrics, trial_values
+from headway_api.consistency.facts import searched
 from headway_api.tuning import MAX_TRIALS, MAX_VALUES, IntRange, Parameter, SteppedRange, Tuning, values_written
 from headway_api.wording import listed, nearest
 
@@ -24,7 +24,7 @@ _PARAMETERS = (*_HERE, "parameters")
 
 def conditions_that_never_hold(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Conditions on what is no parameter, or on a value that it never has."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     parameters = tuning.parameters if tuning is not None else {}
     if values_written(parameters) > MAX_VALUES:
         return  # that is told
@@ -66,7 +66,7 @@ def _never(parameter: Parameter, keys: frozenset[Hashable], path: str, value: Js
 
 def conditions_in_a_circle(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """Parameters each of which waits for another."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is None:
         return
     for path in sorted(tuning.parameters):
@@ -78,7 +78,7 @@ def conditions_in_a_circle(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 
 def search_by_numbers_alone(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """CMA-ES, which moves a point in a space of numbers, and other parameters than those."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is None or tuning.search.name != "cmaes":
         return
     for path, parameter in tuning.parameters.items():
@@ -108,7 +108,7 @@ def _is_grid(tuning: Tuning) -> bool:
 
 def trials_beyond_the_grid(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """More trials than combinations, or more combinations than may be tried."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is None or not _is_grid(tuning):
         return
     there = combinations_of(tuning)
@@ -128,7 +128,7 @@ def trials_beyond_the_grid(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 
 def more_trials_at_once_than_have_room(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """More trials side by side than the workers suffice for."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is None or tuning.max_concurrent is None:
         return
     room = spec.workers.replicas // tuning.workers_per_trial
@@ -143,7 +143,7 @@ def more_trials_at_once_than_have_room(spec: TrainingJobSpec) -> Iterator[Broken
 
 def patience_beyond_the_trials(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     """More trials without improvement than there are."""
-    tuning = tuned(spec)
+    tuning = searched(spec)
     if tuning is None or tuning.stop_when.no_improvement_trials is None:
         return
     if tuning.search.name == "grid" and not _is_grid(tuning):
@@ -161,6 +161,7 @@ def patience_beyond_the_trials(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
 OF_NAMES = trial_metrics.OF_NAMES
 CHECKS = (
     *trial_metrics.CHECKS,
+    *own_trials.CHECKS,
     *trial_values.CHECKS,
     conditions_that_never_hold,
     conditions_in_a_circle,

@@ -41,6 +41,8 @@ PATHS = (
     "parameters are fields of model and training, as training.optimizer.lr is, of data.columns, and data.scale,"
     " data.forecast.history, data.forecast.every: take out what is none of these"
 )
+LEVEL = "training.arguments.level"
+OWN: dict[str, Any] = {"training": {"entrypoint": "train:main"}, "model": None, "data": None}
 
 CHANGED = (
     "pbt changes values in the middle of a trial, which can be done with training.optimizer.lr,"
@@ -516,12 +518,77 @@ MISTAKES = [
         " epoch: set tuning.scheduler.name to none, or take data.split.folds out",
         {"data": {**DATA, "split": {"folds": 3}}},
     ),
+    # a training function of one's own
     Mistake(
-        rates(),
+        of(LEVEL, {"choice": [1, 2]}),
         "tuning",
-        "trials are trained by the built-in loop, or by tuning.entrypoint, and training.entrypoint takes its place:"
-        " take one of the two out",
-        {"training": {"entrypoint": "train:main"}, "model": None, "data": None},
+        "training.entrypoint reports by names of its own, and trials are compared by one of them: write metric, the"
+        " name as the function reports it",
+        OWN,
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="val_acc"),
+        "tuning",
+        "val_acc is a name of the function's own, and whether more of it is better is not known: write mode min or max",
+        OWN,
+    ),
+    Mistake(
+        rates(metric="loss"),
+        f"tuning.parameters.{LR}",
+        f"{LR} is not handed to training.entrypoint, as arguments are: write training.arguments.NAME",
+        OWN,
+    ),
+    Mistake(
+        of("training.arguments", {"choice": [1]}, metric="loss"),
+        "tuning.parameters.training.arguments",
+        "training.arguments is not handed to training.entrypoint, as arguments are: write training.arguments.NAME",
+        OWN,
+    ),
+    Mistake(
+        of("training.arguments.net.depth", {"choice": [1]}, metric="loss"),
+        "tuning.parameters.training.arguments.net.depth",
+        "training.arguments.net is a number and has no fields: write the path of a field that is there",
+        {**OWN, "training": {"entrypoint": "train:main", "arguments": {"net": 3}}},
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="loss", search={"name": "random"}, scheduler={"name": "pbt"}),
+        f"tuning.parameters.{LEVEL}",
+        CHANGED,
+        OWN,
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="loss", final="retrain"),
+        "tuning.final",
+        "training.entrypoint takes the rows of each part itself, so it cannot be trained on the validation part, too:"
+        " take final out",
+        OWN,
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="loss", seeds=3),
+        "tuning.seeds",
+        "what training.entrypoint makes of a seed is not known, so repeats of a trial may be the same: take seeds out",
+        OWN,
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="loss", warmStart=[{"job": "a"}]),
+        "tuning.warmStart",
+        "whether earlier trials were trained by the same training.entrypoint is not known, so they may not be compared:"
+        " take warmStart out",
+        OWN,
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="loss", maxConcurrent=5),
+        "tuning.maxConcurrent",
+        "5 trials at once are more than the 4 that workers.replicas 4 suffices for, with 1 for each: write at most 4,"
+        " or raise workers.replicas",
+        OWN,
+    ),
+    Mistake(
+        of(LEVEL, {"choice": [1, 2]}, metric="loss", scheduler={"name": "asha"}),
+        "training.epochs",
+        "epochs has no effect, as training.entrypoint trains in place of Headway's own loop: hand it over in"
+        " training.arguments, or take it out",
+        {**OWN, "training": {"entrypoint": "train:main", "epochs": 27}},
     ),
 ]
 

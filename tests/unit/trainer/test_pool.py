@@ -99,7 +99,7 @@ def _shut_down(monkeypatch: pytest.MonkeyPatch, pool: WorkerGroupPool | None, st
     """Shut down a group in this state, up to where Ray ends its processes; what Ray would shut down."""
     group = object.__new__(workers_in_pods(ONE, pool))
     worker = SimpleNamespace(execute_async=lambda function: f"promise of {function.__name__}")
-    group._worker_group_state = WorkerGroupState(0.0, object(), [worker], object())
+    group._worker_group_state = WorkerGroupState(0.0, object(), [worker], controller._NoActor)
     group._latest_poll_status = WorkerGroupPollStatus({0: status})
     monkeypatch.setattr(WorkerGroup, "shutdown", lambda _: None)
     group.shutdown()
@@ -222,8 +222,8 @@ def test_workers_that_stay_are_polled_as_soon_as_all_are_done(
             },
             False,
         ),
-        ({"training": {"entrypoint": "mine:train"}}, False),
+        ({"training": {"entrypoint": "mine:train"}}, True),  # its modules are imported anew
     ],
 )
-def test_processes_that_have_run_a_users_code_take_no_other_child(spec: dict[str, Any], stays: bool) -> None:
+def test_processes_that_have_run_a_users_model_take_no_other_child(spec: dict[str, Any], stays: bool) -> None:
     assert processes_can_stay(TrainingJobSpec.model_validate({"training": {}, **spec})) is stays

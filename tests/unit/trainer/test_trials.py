@@ -244,7 +244,7 @@ def test_each_question_is_answered_once_and_at_once(monkeypatch: pytest.MonkeyPa
 
     stage: Any = type("Stage", (), {"compared": Compared(frozenset({1, 3, 9}), goes_on)})
     done: Any = type("Never", (threading.Event,), {"wait": lambda *_: False})()
-    assert not train_stage._Questions(stage, link).ended(done)
+    assert not train_stage.Questions(stage, link).ended(done)
     assert heard == asked
     assert link.answers == [(1, True), (3, True), (9, False)]
 

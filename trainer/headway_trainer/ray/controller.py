@@ -199,7 +199,9 @@ class _Kept(WorkerGroupState):  # type: ignore[misc]  # ray has no types
     keep: Callable[[], None]
 
     def shutdown(self) -> None:
-        """Put the processes by."""
+        """Put the processes by; the barrier of their reports is made anew for each function that reports."""
+        if self.sync_actor is not _NoActor:
+            state._shutdown_sync_actor(self.sync_actor)
         self.keep()
 
 

@@ -17,8 +17,10 @@ from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import RAY_FOLDER, RAY_RUN, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
-_SNAPSHOT = "checkpoint_manager_snapshot.json"
+SNAPSHOT = "checkpoint_manager_snapshot.json"
 _BACKUP = "checkpoint_manager_snapshot.backup.json"
+NUMBER = "headway/report"
+"""Beside what a trial's function reports: which of its reports it is, counted from 1."""
 _EPOCH_NAMES = ("epoch", "current_epoch")
 _STEP_NAMES = ("step", "global_step", "iteration")
 
@@ -71,18 +73,18 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
 
     def recover(self) -> list[str]:
         """See to it that Ray Train can read its list of checkpoints; sentences for people."""
-        if not self._folder.exists(_SNAPSHOT):
+        if not self._folder.exists(SNAPSHOT):
             return []
-        if self._is_whole(_SNAPSHOT):
+        if self._is_whole(SNAPSHOT):
             # The copy may list a checkpoint that had to make room just before the end.
-            self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
+            self._folder.write(_BACKUP, self._folder.read(SNAPSHOT))
             self._resumed = True
             return []
         if self._is_whole(_BACKUP):
-            self._folder.write(_SNAPSHOT, self._folder.read(_BACKUP))
+            self._folder.write(SNAPSHOT, self._folder.read(_BACKUP))
             self._resumed = True
             return ["Ray Train's list of checkpoints was damaged; the list before it is used."]
-        self._folder.delete(_SNAPSHOT)
+        self._folder.delete(SNAPSHOT)
         return ["Ray Train's list of checkpoints was damaged, and there is none before it: training begins afresh."]
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:  # noqa: ARG002 - Ray's signature
@@ -93,7 +95,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
             self._checkpoints += 1
             uri = self._folder.child(checkpoint.path.rstrip("/").rpartition("/")[2]).uri
             self._checkpoint = CheckpointStatus(uri=uri, step=self.step, time=now())
-            self._folder.write(_BACKUP, self._folder.read(_SNAPSHOT))
+            self._folder.write(_BACKUP, self._folder.read(SNAPSHOT))
         self.newest = TrainProgress(
             epoch=self._whole(_EPOCH_NAMES) or 0,
             step=self.step,
@@ -151,6 +153,11 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         except (NotFound, ValueError, KeyError, TypeError):
             return False
         return all(self._folder.exists(folder) for folder in folders)
+
+
+def number_of(value: object) -> float | None:
+    """A reported value as a finite number; none for what is none."""
+    return float(value) if _is_number(value) else None  # type: ignore[arg-type]  # it is one
 
 
 def _is_number(value: object) -> bool:

@@ -26,16 +26,19 @@ _NO_MARKER = "Unable to set up cluster storage"
 _ROOM = {errno.ENOSPC, errno.EDQUOT}
 _LASTING = {*_ROOM, errno.EROFS, errno.EACCES, errno.EPERM}
 
+_SAVE, _LOAD = StorageContext.persist_current_checkpoint, Checkpoint.to_directory
+"""Ray's own."""
+
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 
 def guard(store: Store, fence: Callable[[], None] = lambda: None) -> None:
-    """Let Ray Train's ways to the storage in this process raise as Store does. It belongs to one job.
+    """Let Ray Train's ways to the storage in this process raise as Store does: of this job, and of no trial before.
 
     fence: is asked before a checkpoint is saved, and raises where this attempt may save none.
     """
-    save, load = StorageContext.persist_current_checkpoint, Checkpoint.to_directory
+    save, load = _SAVE, _LOAD
     guarded_save = _guarded(save, store.child("ray").uri, "save a checkpoint to")
 
     @functools.wraps(save)

@@ -162,11 +162,11 @@ def train_built_in(config: dict[str, Any]) -> Any:
     return _told(built_in_function.train, config)
 
 
-def train_own(config: dict[str, Any]) -> None:
+def train_own(config: dict[str, Any]) -> Any:
     """The training function around the user's own, imported in the worker alone."""
     from headway_trainer.ray import user_function
 
-    _told(user_function.train, config)
+    return _told(user_function.train, config)
 
 
 def _told(function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:

@@ -80,6 +80,7 @@ class TrainingStage:
             "rows_uri": self.rows_uri,
             "compared_at": [] if self.compared is None else sorted(self.compared.at),
             "until": None if self.compared is None else self.compared.until,
+            "metric": None if self.compared is None else self.compared.metric,
         }
 
 
@@ -103,10 +104,10 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         )
     )
     fitting.start()
-    link, watchdog, spoken = DriverLink(stage.scope), _watchdog(stage, fitting), Rhythm()
+    link, watchdog, spoken = DriverLink(stage.scope), watchdog_of(stage, fitting), Rhythm()
     last: TrainProgress | None = None
     asked_at: float | None = None
-    asked = _Questions(stage, link)
+    asked = Questions(stage, link)
     while not asked.ended(fitting.done):
         progress = link.progress()
         if progress is not None and progress != last:
@@ -115,7 +116,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         stage.alive()
         if spoken.due(last and (last.epoch, last.stage)):
             log.info("%s%s", f"{stage.scope}: " if stage.scope else "", describe(last))
-            _warn_of_lost_lines(stage, link)
+            warn_of_lost_lines(stage, link)
         untimed = last is not None and (last.stage == "Evaluating" or not last.timed)
         watchdog.check((last, link.steps()), step=fitting.reached.step, untimed=untimed)
         if stage.stop.is_set() and asked_at is None:
@@ -137,12 +138,14 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
     return end
 
 
-class _Questions:
+class Questions:
     """Answers what a trial asks, in the turns of the driver's loop: so the watchdog sees no time that it waits for."""
 
     def __init__(self, stage: TrainingStage, link: DriverLink) -> None:
         self._compared, self._link = stage.compared, link
         self._answered: Question | None = None
+        self.refused = False
+        """Whether the trial was told to end."""
 
     def ended(self, done: threading.Event) -> bool:
         """Whether the fit has ended, after at most _POLL_SECONDS. Raises what the comparison raises."""
@@ -154,7 +157,9 @@ class _Questions:
                 return True
             question = self._link.question()
             if question is not None and question != self._answered:
-                self._link.answer(question.epoch, goes_on=self._compared.goes_on(question))
+                goes_on = self._compared.goes_on(question)
+                self._link.answer(question.epoch, goes_on=goes_on)
+                self.refused = self.refused or not goes_on
                 self._answered = question
         return False
 
@@ -193,13 +198,13 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
         )
     )
     fitting.start()
-    link, watchdog, spoken = DriverLink(stage.scope), _watchdog(stage, fitting, from_first_sign=True), Rhythm()
+    link, watchdog, spoken = DriverLink(stage.scope), watchdog_of(stage, fitting, from_first_sign=True), Rhythm()
     while not fitting.done.wait(_POLL_SECONDS):
         fitting.reached, steps = reports.reached, link.steps()
         stage.alive()
         if spoken.due(reports.newest and reports.newest.epoch):
-            log.info("%s", _describe_own(reports, steps))
-            _warn_of_lost_lines(stage, link)
+            log.info("%s", describe_own(reports, steps))
+            warn_of_lost_lines(stage, link)
         watchdog.check((reports.count, steps), step=reports.step)
         if stage.stop.is_set():
             raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
@@ -208,19 +213,19 @@ def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
     return reports.end(None if steps is None else int(steps))
 
 
-def _describe_own(reports: Reports, steps: bytes | None) -> str:
+def describe_own(reports: Reports, steps: bytes | None) -> str:
     counted = "" if steps is None else f"; rank 0 has made {steps.decode()} optimiser steps since the workers began"
     if reports.newest is None:
         return f"the training function has reported nothing yet{counted}"
     return f"{describe(reports.newest)}, {reports.count} reports{counted}"
 
 
-def _warn_of_lost_lines(stage: TrainingStage, link: DriverLink) -> None:
+def warn_of_lost_lines(stage: TrainingStage, link: DriverLink) -> None:
     if link.lost_lines():
         stage.warn(LOST_LINES)
 
 
-def _watchdog(stage: TrainingStage, fitting: Fitting, *, from_first_sign: bool = False) -> Watchdog:
+def watchdog_of(stage: TrainingStage, fitting: Fitting, *, from_first_sign: bool = False) -> Watchdog:
     spec = stage.run.spec
     return Watchdog(
         fitting.live,

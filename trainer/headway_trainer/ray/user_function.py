@@ -5,6 +5,7 @@ The function is called as Ray Train would call it, and all of Ray Train's own fu
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from headway_trainer.data.info import DataInfo
 from headway_trainer.entrypoints import add_to_path, load_function
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.ray.device import own_device
+from headway_trainer.ray.own_trial import judged, of_its_own
 from headway_trainer.ray.storage_guard import guard, storage_fault
 from headway_trainer.seeds import process_seed
 from headway_trainer.storage import Store
@@ -28,10 +30,11 @@ from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.exceptions import raise_as_users
 
 
-def train(config: dict[str, Any]) -> None:
-    """Call the user's function.
+def train(config: dict[str, Any]) -> bool:
+    """Call the user's function; whether it came to its own end, and was no trial that was stopped.
 
-    config: `run` and `info` as JSON (info may be none), `secret_dir`, `code_dir`, `threads`.
+    config: `run` and `info` as JSON (info may be none), `secret_dir`, `code_dir`, `threads`; of a trial `scope`,
+    `rows_uri`, `compared_at` and `metric`.
     """
     run = read_run_file(config["run"])
     info = None if config["info"] is None else DataInfo.model_validate_json(config["info"])
@@ -40,15 +43,28 @@ def train(config: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     store = Store.open(run.storage_uri, config["secret_dir"])
     fence = Checkpoints(store, run.attempt).refuse_if_fenced
-    api.enter(api.Here(store, info, rank, world_size, fence, own_device(), run.spec.seed))
+    rows_uri = config["rows_uri"]
+    rows = None if rows_uri is None else Store.open(rows_uri, config["secret_dir"])
+    api.enter(api.Here(store, info, rank, world_size, fence, own_device(), run.spec.seed, rows=rows))
     guard(store, fence)
     torch.set_num_threads(config["threads"])
     seed_everything(process_seed(run.spec.seed, rank))
-    folder = add_to_path(config["code_dir"])
-    function = load_function(spec.entrypoint or "")
-    arguments = [dict(spec.arguments)] if takes_arguments(function, spec.entrypoint or "") else []
+    with contextlib.ExitStack() as around:
+        folder = add_to_path(config["code_dir"])
+        if config["metric"] is not None:
+            around.enter_context(of_its_own(folder, spec.entrypoint or ""))
+            around.enter_context(judged(config["scope"], config["metric"], frozenset(config["compared_at"])))
+        return _call(spec, store, folder)
+
+
+def _call(spec: Training, store: Store, folder: str | None) -> bool:
+    name = spec.entrypoint or ""
+    function = load_function(name)
+    arguments = [dict(spec.arguments)] if takes_arguments(function, name) else []
     try:
         function(*arguments)
+    except api.TrialStopped:
+        return False
     except (UserError, StorageError):
         raise
     except Exception as error:
@@ -56,6 +72,7 @@ def train(config: dict[str, Any]) -> None:
             raise fault from error
         raise_as_users(error, f"training.entrypoint {spec.entrypoint}", _folder(folder))
         raise
+    return True
 
 
 def takes_arguments(function: Callable[..., Any], name: str, field: str = "training.entrypoint") -> bool:

@@ -18,6 +18,7 @@ from headway_trainer.errors import NotFound, UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.run import Run
 from headway_trainer.run_record import module_digests
+from headway_trainer.stages import own_trials
 from headway_trainer.stages.own_tuner import end_of
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.stage import Results
@@ -53,11 +54,12 @@ class Train:
         )
 
     def run(self, spec: TrainSpec, run: Run, before: Results) -> TrainEnd:
-        """Train from the newest checkpoint on; or take what an attempt before came to. The trials of a Tuner of the
-        user's own have trained already."""
+        """Train from the newest checkpoint on; or take what an attempt before, or the best trial, came to.
+
+        The trials of a Tuner of the user's own have trained already."""
         search = before.get(Tune)
-        if search is not None and own_tuner(run.spec):
-            end = end_of(search)
+        if search is not None and (own_tuner(run.spec) or spec.training.entrypoint is not None):
+            end = end_of(search) if own_tuner(run.spec) else own_trials.end_of_the_best(run)
             _tell_end(end, run)
             return end
         end = trained(spec, before.get(Prepare), run)

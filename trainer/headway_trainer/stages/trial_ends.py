@@ -13,7 +13,7 @@ from headway_trainer.report.curves import curve_of
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import Checkpoints, Damaged, Manifest
-from headway_trainer.training.link import TrainEnd
+from headway_trainer.training.link import Compared, TrainEnd
 from headway_trainer.tuning.events import Ended, Point
 from headway_trainer.tuning.trial import Trial
 
@@ -52,6 +52,22 @@ def _epoch_of(manifest: Manifest) -> int | None:
     if not manifest.epoch:
         return None
     return manifest.candidate.step * manifest.epoch // (manifest.step - manifest.batch)
+
+
+def of_reports(trial: Trial, compared: Compared, end: TrainEnd) -> Ended:
+    """Of a training function of the user's own, by what it has reported."""
+    curve = sorted(compared.values.items())
+    finite = [value for _, value in curve if value is not None]
+    ended = Ended(trial=trial.number, repeat=trial.repeat, state="failed", curve=curve)
+    ended = ended.model_copy(update={"epochs": max(compared.values, default=0)})
+    if not finite and not end.finished:
+        return ended.model_copy(update={"state": "stopped"})
+    if not finite:
+        message = f"training.entrypoint never reported {compared.metric} as a finite number"
+        return ended.model_copy(update={"cause": "NotANumber", "message": message})
+    value = min(finite) if compared.better == "min" else max(finite)
+    completed = end.finished and not end.pruned
+    return ended.model_copy(update={"state": "completed" if completed else "stopped", "value": value})
 
 
 def of_checkpoints(trial: Trial, metric: str, better: Better, checkpoints: Checkpoints) -> Ended:

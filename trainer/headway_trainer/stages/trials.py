@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -30,6 +31,7 @@ from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import TrialRecord, record_of, trial_records
 from headway_trainer.resolve_names import resolve_names
 from headway_trainer.run import Run
+from headway_trainer.stages import own_trials
 from headway_trainer.stages.retrain import rows_of_trials
 from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
 from headway_trainer.stages.trial_folds import keep_folds, of_folds, train_folds
@@ -76,11 +78,13 @@ def _scope(trial: int | Literal[""], repeat: int = 1) -> str:
     return f"trial-{trial}" if repeat == 1 else f"trial-{trial}-seed-{repeat}"
 
 
-def refuse_other_rows(run: Run, info: DataInfo) -> None:
+def refuse_other_rows(run: Run, info: DataInfo | None) -> None:
     """Raise UserError where the trials so far have learnt from other rows: values of the two cannot be compared.
 
     A search that goes on after its end prepares its rows anew, and the source may have changed since.
     """
+    if info is None:
+        return
     record = read_study_record(run.store)
     if record.content_hash is None:
         run.fence()
@@ -93,43 +97,52 @@ def refuse_other_rows(run: Run, info: DataInfo) -> None:
 
 
 def take_over_best(run: Run, best: Trial) -> None:
-    """Let the run's own checkpoint be the best trial's; or its folds be the best trial's, and its model a new one.
+    """Let what the best trial has left be the run's own; or its folds, and its model a new one.
 
     Of a search that goes on after its end it may be that already, and the trial's own folder is gone.
     """
     if run.spec.has_folds:
         keep_folds(run, _scope(best.number), len(prepared_folds(run.store)))
         return
-    record = read_study_record(run.store)
-    if record.taken_over == best.number and run.checkpoints.newest().manifest is not None:
+    record, own = read_study_record(run.store), own_trials.is_own(run.spec)
+    there = own_trials.has_taken_over(run) if own else run.checkpoints.newest().manifest is not None
+    if record.taken_over == best.number and there:
         return
-    checkpoint = (spec_of(run, best.parameters).training or Training()).checkpoint
-    trial = Checkpoints(run.store.child(CHILDREN, _scope(best.number)), run.file.attempt)
+    folder = run.store.child(CHILDREN, _scope(best.number))
     run.fence()
     if record.taken_over is not None or record.retraining is not None:
         write_study_record(run.store, record.model_copy(update={"taken_over": None, "retraining": None}))
-    # That of the best one before may have more steps, and would pass for the newest.
-    Checkpoints(run.store, run.file.attempt).clear_after(None)
-    take_over(trial, run.store, run.file.attempt, checkpoint.metric, checkpoint.better)
+    if own:
+        own_trials.take_over(folder, run)
+    else:
+        checkpoint = (spec_of(run, best.parameters).training or Training()).checkpoint
+        # That of the best one before may have more steps, and would pass for the newest.
+        Checkpoints(run.store, run.file.attempt).clear_after(None)
+        trial = Checkpoints(folder, run.file.attempt)
+        take_over(trial, run.store, run.file.attempt, checkpoint.metric, checkpoint.better)
     write_study_record(run.store, record.model_copy(update={"taken_over": best.number, "retraining": None}))
 
 
 class Trials:
     """The trials of a run under way. Trials are worked on in threads; one at a time is at the study and its log."""
 
-    def __init__(self, tuning: Tuning, run: Run, info: DataInfo) -> None:
-        """info: of the run's own rows. Raises UserError for a log of another search, and StorageError."""
+    def __init__(self, tuning: Tuning, run: Run, info: DataInfo | None) -> None:
+        """info: of the run's own rows; none without data. Raises UserError for a log of another search, and
+        StorageError."""
         self._tuning, self._run = tuning, run
-        training = run.spec.training or Training()
-        self._rows = TrialRows(run, *rows_of_trials(tuning, run, info))
-        self._folds = len(self._rows.own.folds)
+        training, self._own, self._info = run.spec.training or Training(), own_trials.is_own(run.spec), info
+        self._rows: TrialRows | None = None
+        """None for a function of the user's own, which takes the run's as it likes."""
+        if info is not None and not self._own:
+            self._rows = TrialRows(run, *rows_of_trials(tuning, run, info))
+        self._folds = len(self._rows.own.folds) if self._rows is not None else 0
         """How many trainings each trial is; 0 where it has no folds."""
         run.reporter.trainings_each, run.reporter.trained_in_a_trial = max(1, self._folds), not self._folds
         self._log = EventLog(run.store, run.file.attempt)
         self._gpu_time = GpuTime()
         self._writer = TrialWriter(run.store, run.fence)
         events = self._log.read()
-        if tuning.warm_start is not None and not events:
+        if tuning.warm_start is not None and info is not None and not events:
             with run.reporter.alive_meanwhile():
                 earlier = warm_start(tuning, metric_of(run.spec), run, info)
             run.fence()
@@ -141,6 +154,7 @@ class Trials:
             metric=metric_of(run.spec),
             seed=run.spec.seed,
             epochs=training.epochs,
+            most_reports=own_trials.MOST_REPORTS if self._own else None,
             events=events,
             gpu_clock=self._gpu_time.seconds,
         )
@@ -169,7 +183,7 @@ class Trials:
                 workers=workers,
                 most=self._tuning.max_concurrent,
                 turn=self._keep_to_limits,
-                stay=True,
+                stay=not self._own,  # there is nothing left to train, or to judge
             )
             if self._run.stop.is_set():
                 raise Interrupted("stopped between two trials")
@@ -302,6 +316,11 @@ class Trials:
         if not self._folds:
             self._run.reporter.expect_one(child.scope, self._steps(parameters))
             child.compared = Compared(at, partial(self._goes_on, trial), until)
+        if self._own and child.compared is not None:
+            metric = metric_of(self._run.spec)
+            known = dict(trial.reports)
+            better = self._tuning.better(metric)
+            child.compared = replace(child.compared, metric=metric, better=better, values=known)
         with self._changed:
             self._running[child.scope] = trial, child
             if until is not None:
@@ -346,27 +365,36 @@ class Trials:
         began = time.monotonic()
         ended = Ended(trial=trial.number, repeat=trial.repeat, state="failed")
         try:
-            held = self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus))
-            # The rows are the trial's: another seed does not divide them anew.
-            spec = child.spec.model_copy(update={"seed": self._run.spec.seed})
-            with self._rows.of(spec) as rows, held:
-                if rows.folds:
-                    ended = self._over_folds(trial.number, child, rows)
-                else:
-                    end = train_on(rows, child)
-                    if waits(end, child):
-                        return Question(epoch=end.epochs_run, value=newest_value(end, metric_of(self._run.spec)))
-                    ended = of_end(trial, metric_of(self._run.spec), end)
+            came_to = self._came_to(trial, child)
+            if isinstance(came_to, Question):
+                return came_to
+            ended = came_to
         except (UserError, OutOfMemory) as error:
             ended = ended.model_copy(update={"cause": type(error).__name__, "message": str(error)})
         except Interrupted:
             if self._run.stop.is_set() or not self._study.stop_running:
                 raise
-            ended = self._of_checkpoint(trial)
+            ended = own_trials.stopped(trial, child) if self._own else self._of_checkpoint(trial)
         finally:
             self._seconds[child.scope] += time.monotonic() - began
             child.steps.close()
         return ended.model_copy(update={"seconds": round(self._seconds[child.scope], 3)})
+
+    def _came_to(self, trial: Trial, child: Run) -> Ended | Question:
+        """As _trained, where nothing goes wrong."""
+        held, metric = self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus)), metric_of(self._run.spec)
+        if self._rows is None:
+            with held:
+                return own_trials.trained(trial, child, self._info)
+        # The rows are the trial's: another seed does not divide them anew.
+        spec = child.spec.model_copy(update={"seed": self._run.spec.seed})
+        with self._rows.of(spec) as rows, held:
+            if rows.folds:
+                return self._over_folds(trial.number, child, rows)
+            end = train_on(rows, child)
+        if waits(end, child):
+            return Question(epoch=end.epochs_run, value=newest_value(end, metric))
+        return of_end(trial, metric, end)
 
     def _over_folds(self, number: int, child: Run, rows: Rows) -> Ended:
         """How a trial ended of which a model was trained for each fold."""
@@ -471,7 +499,7 @@ class Trials:
         training = self._run.spec.training or Training()
         epochs = parameters.get(EPOCHS, training.epochs)
         rows = parameters.get("training.batchSize", training.batch_size)
-        if not isinstance(epochs, int) or not isinstance(rows, int):
+        if self._rows is None or not isinstance(epochs, int) or not isinstance(rows, int):
             return 0
         infos = list(self._rows.own.folds.values()) or [self._rows.own.info]
         mean = sum(info.rows["train"] for info in infos) / len(infos)

@@ -19,7 +19,7 @@ from headway_trainer.report.model import TuningResult
 from headway_trainer.report.trial_records import schedule_of, write_trials
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.run import Run
-from headway_trainer.stages import retrain
+from headway_trainer.stages import own_trials, retrain
 from headway_trainer.stages.own_tuner import run_own_tuner
 from headway_trainer.stages.prepare import Prepare, prepare_rows
 from headway_trainer.stages.stage import Results
@@ -44,11 +44,11 @@ class Tune:
         if spec.entrypoint is not None:
             return run_own_tuner(spec, run)
         info = before.get(Prepare)
-        if info is None:
+        if info is None and not own_trials.is_own(run.spec):
             raise UserError("set data: trials have nothing to learn from")
-        digest = digest_of(run.spec, info.digest, info.content_hash)
+        digest = digest_of(run.spec, *([info.digest, info.content_hash] if info is not None else []))
         result = recall(run.store, self.name, digest, TuningResult)
-        if spec.final == "retrain":
+        if spec.final == "retrain" and info is not None:
             # The longest that it may take: how long it does is known when the trials have ended.
             training = run.spec.training or Training()
             run.reporter.expect_one("", training.epochs * math.ceil(info.rows["train"] / training.batch_size))
@@ -65,14 +65,14 @@ class Tune:
 # A run without trials has no use for searchers and schedulers, and is not to wait for their import.
 
 
-def _searched(spec: Tuning, run: Run, info: DataInfo) -> TuningResult:
-    """Run the trials, and take over what is to be kept of the best one. info: of the run's own rows."""
+def _searched(spec: Tuning, run: Run, info: DataInfo | None) -> TuningResult:
+    """Run the trials, and take over what is to be kept of the best one. info: of the run's own rows; none without."""
     from headway_trainer.stages.trials import Trials, metric_of, refuse_other_rows, spec_of, take_over_best
 
     refuse_other_rows(run, info)
     search = Trials(spec, run, info)
     best = search.run()
-    retrains = spec.final == "retrain"
+    retrains = spec.final == "retrain" and info is not None
     if not retrains:
         take_over_best(run, best)
     with run.reporter.alive_meanwhile():
@@ -84,7 +84,7 @@ def _searched(spec: Tuning, run: Run, info: DataInfo) -> TuningResult:
         best=best.number,
         ended=search.ended,
         importances=shares,
-        retrained=retrain.retrained(spec_of(run, best.parameters), best, info) if retrains else None,
+        retrained=retrain.retrained(spec_of(run, best.parameters), best, info) if retrains and info else None,
         earlier=search.earlier(),
         takeovers=sum(len(one.lineage[1:]) for one in records),
         schedule=schedule_of(records, best.number),
@@ -96,19 +96,22 @@ def _searched(spec: Tuning, run: Run, info: DataInfo) -> TuningResult:
     return result
 
 
-def _tell_again(spec: Tuning, run: Run, info: DataInfo) -> None:
+def _tell_again(spec: Tuning, run: Run, info: DataInfo | None) -> None:
     """Tell of the trials of an attempt before: their steps count, and training is still to come."""
     from headway_trainer.stages.trials import Trials
 
     Trials(spec, run, info).tell()
 
 
-def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo) -> None:
+def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo | None) -> None:
     """Let the run go on with the spec of the best trial, or of a training with its parameters, and with its rows."""
     from headway_trainer.stages.trial_rows import rows_digest
     from headway_trainer.stages.trials import spec_of
 
     chosen = spec_of(run, next(one.parameters for one in result.trials if one.number == result.best))
+    if info is None:
+        run.become(chosen)
+        return
     if rows_digest(chosen) != rows_digest(run.spec):
         with run.reporter.alive_meanwhile():
             info = prepare_rows(run, chosen, run.store, retrain=result.retrained is not None)

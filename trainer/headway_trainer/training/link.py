@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_api.metrics import Better
 from headway_api.status import CheckpointStatus
 from headway_api.training import Precision
 from headway_trainer.export.record import Export
@@ -55,6 +56,13 @@ class Compared:
     """The driver's answer."""
     until: int | None = None
     """The epoch, counted from 1, after which it takes a checkpoint and ends for now; none if it has all its epochs."""
+    metric: str | None = None
+    """Of a training function of the user's own: the name of what trials are compared by, as it reports it. Its reports
+    are its epochs."""
+    better: Better = "min"
+    """Whether smaller or larger values of it are better."""
+    values: dict[int, float | None] = field(default_factory=dict)
+    """Of such a function: the metric by report, as far as is known; it is added to while it is trained."""
 
 
 class TrainProgress(StatusSection):

@@ -45,13 +45,16 @@ class Study:
         epochs: int,
         clock: Callable[[], float] = time.monotonic,
         gpu_clock: Callable[[], float] = lambda: 0.0,
+        most_reports: int | None = None,
     ) -> None:
         """A study without trials.
 
         metric: the name of what is made better. seed: the job's. epochs: of the job's training. clock: in seconds.
-        gpu_clock: the GPU seconds that trials have taken in this attempt.
+        gpu_clock: the GPU seconds that trials have taken in this attempt. most_reports: where trials run a function of
+        the user's own, whose reports are its epochs, and of which nobody knows how many come: how many are judged.
         """
         self._tuning, self._epochs, self._clock, self._seed = tuning, epochs, clock, seed
+        self._most_reports = most_reports
         self._sign = 1.0 if tuning.better(metric) == "min" else -1.0
         self._space = Space(tuning.parameters)
         self._searcher = searcher(tuning, self._space, seed)
@@ -78,13 +81,22 @@ class Study:
         events: Iterable[Event],
         clock: Callable[[], float] = time.monotonic,
         gpu_clock: Callable[[], float] = lambda: 0.0,
+        most_reports: int | None = None,
     ) -> Study:
         """The study that these events happened in, as far as it had come. The others as of Study.
 
         What was logged holds: parameters and verdicts are taken from there, and not made again. Raises UserError where
         the events are not those of such a study.
         """
-        study = Study(tuning, metric=metric, seed=seed, epochs=epochs, clock=clock, gpu_clock=gpu_clock)
+        study = Study(
+            tuning,
+            metric=metric,
+            seed=seed,
+            epochs=epochs,
+            clock=clock,
+            gpu_clock=gpu_clock,
+            most_reports=most_reports,
+        )
         for number, event in enumerate(events, 1):
             try:
                 study._apply(event)
@@ -153,6 +165,8 @@ class Study:
         """
         own = self._trials[trial].parameters.get(EPOCHS, self._epochs)
         epochs = own if isinstance(own, int) else self._epochs
+        if self._most_reports is not None:
+            epochs = self._most_reports + 1
         if self._limits.each_epoch:
             return frozenset(range(1, epochs))
         if repeat > 1:
