@@ -375,6 +375,8 @@ def _tuned(path: str, *, spec: Mapping[str, Any] | None = None, **tuning: Any) -
 
 _LR, _TUNED = "training.optimizer.lr", "spec.tuning.parameters"
 
+_OBJECTIVES = [{"metric": "validation/f1"}, {"metric": "model/bytes"}]
+
 _CODE: _Rows = [
     ("trials of one's own function", _tuned(_LR), "spec.tuning"),
     ("a Tuner beside a training function", {"spec.tuning": {"entrypoint": "search:main"}}, "spec.tuning"),
@@ -406,6 +408,19 @@ _TUNING: _Rows = [
     ("a grid of a range", _tuned(_LR, values={"uniform": {"min": 1, "max": 2}}, search={"name": "grid"}), _TUNED),
     ("a grid that is drawn", _tuned(_LR, values={"grid": [1, 2]}, search={"name": "random"}), _TUNED),
     ("a start of random", _tuned(_LR, search={"name": "random", "startupTrials": 5}), "search.startupTrials"),
+    ("a population of random", _tuned(_LR, search={"name": "random", "population": 5}), "search.population"),
+    ("a population of three", _tuned(_LR, search={"name": "nsga2", "population": 3}), "search.population"),
+    ("a metric beside objectives", _tuned(_LR, metric="validation/f1", objectives=_OBJECTIVES), "spec.tuning"),
+    ("a direction beside objectives", _tuned(_LR, mode="max", objectives=_OBJECTIVES), "spec.tuning"),
+    ("one objective", _tuned(_LR, objectives=_OBJECTIVES[:1]), "spec.tuning.objectives"),
+    ("a constraint without a bound", _tuned(_LR, constraints=[{"metric": "model/bytes"}]), "constraints[0]"),
+    (
+        "bounds upside down",
+        _tuned(_LR, constraints=[{"metric": "model/bytes", "min": 2, "max": 1}]),
+        "constraints[0].min",
+    ),
+    ("one objective twice", _tuned(_LR, objectives=_OBJECTIVES[:1] * 2), "spec.tuning.objectives"),
+    ("a bound beyond all", _tuned(_LR, constraints=[{"metric": "model/bytes", "max": 1e16}]), "constraints[0].max"),
     ("grace of nobody", _tuned(_LR, scheduler={"graceEpochs": 5}), "scheduler.graceEpochs"),
     (
         "a reduction of the median",

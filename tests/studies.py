@@ -82,7 +82,10 @@ class Driver:
         epochs: int = 9,
         at_once: int = 4,
         draw: random.Random | None = None,
+        values: Callable[[Mapping[str, JsonValue]], dict[str, float]] | None = None,
     ) -> None:
+        """values: of all objectives and constraints of a trial, where there are any; else the curve says it all."""
+        self.values = values
         self.study, self.curve, self.epochs, self.at_once = study, curve, epochs, at_once
         self.draw = draw or random.Random(0)  # noqa: S311 - no secret
         self.events: list[Event] = []
@@ -112,8 +115,13 @@ class Driver:
         stopped = trial.told_to_stop is not None or self.study.stop_running
         if stopped or not due:
             last = trial.epochs if stopped else self.epochs
-            value = min((self.curve(trial.parameters, epoch) for epoch in range(1, last + 1)), default=None)
             state = "stopped" if stopped else "completed"
+            if self.values is not None:
+                values = self.values(trial.parameters)
+                first = values[self.study.goals.first]
+                told = Ended(trial=trial.number, state=state, value=first, metrics=values, epochs=last, seconds=1.0)
+                return self.study.end(told)
+            value = min((self.curve(trial.parameters, epoch) for epoch in range(1, last + 1)), default=None)
             return self.study.end(Ended(trial=trial.number, state=state, value=value, epochs=last, seconds=1.0))
         return self.study.report(trial.number, due[0], self.curve(trial.parameters, due[0]))
 

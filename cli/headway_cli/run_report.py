@@ -13,7 +13,8 @@ from headway_api.wording import printable
 from headway_cli.profile_table import print_profile
 
 if TYPE_CHECKING:
-    from headway_trainer.report.model import CrossValidation, RunResult, TrainingSummary, TuningResult
+    from headway_trainer.report.model import CrossValidation, RunResult, TrainingSummary
+    from headway_trainer.report.tuning_model import TuningResult
 
 _FIRST_FILES = ("model", "onnx", "trials")
 """The artifacts that people look for first."""
@@ -76,6 +77,7 @@ def _by_part(result: RunResult, columns: dict[str, dict[str, float | None]]) -> 
 def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
     from headway_trainer.report.tuning import (
         best_trial,
+        broken_told,
         counts_told,
         parameter_names,
         repeats_told,
@@ -95,6 +97,11 @@ def _print_tuning(tuning: TuningResult, job: str, console: Console) -> None:
                 table.add_row(escape(printable(name)), escape(printable(value_told(best.parameters[name]))))
         console.print(table, highlight=False)
     epochs = f"; {tuning.epochs:,} epochs" if tuning.epochs else ""
+    if tuning.front_trials:
+        said = f"The front has {tuning.front_trials:,} {'trial' if tuning.front_trials == 1 else 'trials'}, by"
+        console.print(printable(f"{said} {' and '.join(one.metric for one in tuning.objectives)}."), markup=False)
+    if (broken := broken_told(tuning)) is not None:
+        console.print(printable(broken), highlight=False, markup=False)
     told = f"Trials: {counts_told(tuning.counts)}{epochs}. The search ended, as {tuning.ended}."
     console.print(printable(told), highlight=False, markup=False)
     if repeats_told(tuning):

@@ -21,8 +21,8 @@ from headway_api.wording import listed, printable
 from headway_cli.run_folder import unfinished_run
 
 if TYPE_CHECKING:
-    from headway_trainer.report.model import TuningResult
     from headway_trainer.report.trial_records import TrialRecord
+    from headway_trainer.report.tuning_model import TuningResult
     from headway_trainer.storage import Store
     from headway_trainer.tuning.events import TrialState
 
@@ -74,7 +74,7 @@ def trials(folder: str, output: str, most: int) -> None:
         documents = [one.model_dump(mode="json") for one in found.records]
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
     elif output == "csv":
-        _write_csv(found.records)
+        _write_csv(found)
     else:
         _print_table(found, most)
 
@@ -87,8 +87,20 @@ class Found:
     """By number, or, of a finished run, the best first and those without a value last."""
     result: TuningResult | None = None
     """What the run's result says of the search; none where it has not finished."""
+    front: frozenset[int] = frozenset()
+    """The numbers of the trials of the front; none where there are not several objectives, or the run goes on."""
     note: str | None = None
     """What to know of them."""
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of objectives and constraints that trials have; none where one metric says it all."""
+        return list(dict.fromkeys(name for one in self.records for name in one.metrics))
+
+    @property
+    def constrained(self) -> bool:
+        """Whether trials had constraints to keep."""
+        return any(one.violation for one in self.records) or bool(self.result is not None and self.result.constraints)
 
 
 def _find(folder: str) -> Found:
@@ -128,7 +140,7 @@ def _finished(store: Store) -> Found | None:
     from headway_trainer.publish import RESULT_FILE
     from headway_trainer.report.model import RunResult
     from headway_trainer.report.trial_records import read_trials
-    from headway_trainer.report.trials import best_first
+    from headway_trainer.report.trials import best_first, front_of
 
     try:
         records = read_trials(store)
@@ -139,23 +151,29 @@ def _finished(store: Store) -> Found | None:
         raise UserError(f"{store.child(RESULT_FILE).uri} is no result that this version of Headway reads") from error
     if result is None:
         return Found(records)
-    ranked = best_first(records, result.better)
+    ranked = best_first(records, result.better, result.objectives)
     there = {one.number for one in ranked}
-    return Found([*ranked, *(one for one in records if one.number not in there)], result)
+    found = [*ranked, *(one for one in records if one.number not in there)]
+    return Found(found, result, frozenset(front_of(records, result.objectives)))
 
 
 def _parameters(found: Sequence[TrialRecord]) -> list[str]:
     return list(dict.fromkeys(name for one in found for name in one.parameters))
 
 
-def _write_csv(found: Sequence[TrialRecord]) -> None:
-    names = _parameters(found)
+def _write_csv(found: Found) -> None:
+    names, metrics = _parameters(found.records), found.metrics
+    own = [*metrics, *(["violation"] if found.constrained else []), *(["front"] if found.front else [])]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    fields = [*_FIELDS, *(_OF_REPEATS if any(one.repeats for one in found) else ())]
-    writer.writerow([*(to_camel(field) for field in fields), *names])
-    for one in found:
+    repeated = any(one.repeats for one in found.records)
+    fields = [*_FIELDS, *(_OF_REPEATS if repeated else ())]
+    writer.writerow([*(to_camel(field) for field in fields), *own, *names])
+    for one in found.records:
         told = [len(one.repeats) if field == "repeats" else getattr(one, field) for field in fields]
-        writer.writerow([*told, *(_cell(one.parameters.get(name)) for name in names)])
+        told += [one.metrics.get(metric) for metric in metrics]
+        told += [one.violation if one.metrics else None] if found.constrained else []
+        told += [one.number in found.front] if found.front else []
+        writer.writerow([*map(_cell, told), *(_cell(one.parameters.get(name)) for name in names)])
 
 
 def _cell(value: JsonValue) -> JsonValue:
@@ -166,7 +184,7 @@ def _cell(value: JsonValue) -> JsonValue:
 
 
 def _print_table(found: Found, most: int) -> None:
-    from headway_trainer.report.tuning import counts_told, parameter_names, spread_told, value_told
+    from headway_trainer.report.tuning import counts_told, parameter_names, value_told
 
     console = Console()
     if not console.is_terminal:
@@ -174,22 +192,22 @@ def _print_table(found: Found, most: int) -> None:
     first = parameter_names(found.result) if found.result is not None else []
     names = list(dict.fromkeys([*first, *_parameters(found.records)]))
     room = min(_MOST_COLUMNS, max(1, (console.width - _OTHER_SIGNS) // _COLUMN_SIGNS))
-    metric = found.result.metric if found.result is not None else "value"
     table = Table()
-    for heading in ("trial", "state", metric, "epochs", "seconds"):
+    for heading in ("trial", "state", *_headings(found), "epochs", "seconds"):
         table.add_column(heading, justify="left" if heading == "state" else "right")
     for name in names[:room]:
         head, dot, last = name.rpartition(".")
         table.add_column(_shown(head + dot) + "\n" + _shown(last), overflow="fold")
     for one in found.records[:most]:
-        value = "" if one.value is None else f"{one.value:.6g}" if one.deviation is None else spread_told(one)
         state = one.state if one.cause is None else f"{one.state}: {value_told(one.cause)}"
         cells = [value_told(one.parameters[name]) if name in one.parameters else "" for name in names[:room]]
-        told = (str(one.number), state, value, f"{one.epochs:,}", f"{one.seconds:.1f}", *cells)
+        told = (str(one.number), state, *_values(found, one), f"{one.epochs:,}", f"{one.seconds:.1f}", *cells)
         table.add_row(*map(_shown, told))
     console.print(table, highlight=False)
     counts = counts_told(_counts(found.records))
     console.print(_shown(f"Trials: {counts}."), highlight=False)
+    if found.front:
+        console.print(_shown(f"The front has {len(found.front):,} of them."), highlight=False)
     failed = [one for one in found.records if one.state == "failed" and one.message]
     for one in failed[:_MOST_FAILED]:
         console.print(_shown(f"Trial {one.number}: {value_told(one.message, _MOST_WORDS)}"), highlight=False)
@@ -197,6 +215,24 @@ def _print_table(found: Found, most: int) -> None:
     left += [f"the parameters {listed(names[room:])}"] if len(names) > room else []
     if left:
         console.print(_shown(f"Not shown: {', '.join(left)}; --output csv has all."), highlight=False)
+
+
+def _headings(found: Found) -> list[str]:
+    """Of the columns with values."""
+    if not found.metrics:
+        return [found.result.metric if found.result is not None else "value"]
+    return [*found.metrics, *(["violation"] if found.constrained else []), *(["front"] if found.front else [])]
+
+
+def _values(found: Found, one: TrialRecord) -> list[str]:
+    """The cells below them."""
+    from headway_trainer.report.tuning import spread_told
+
+    if not found.metrics:
+        return ["" if one.value is None else f"{one.value:.6g}" if one.deviation is None else spread_told(one)]
+    told = [f"{one.metrics[name]:.6g}" if name in one.metrics else "" for name in found.metrics]
+    told += [f"{one.violation:.3g}" if one.metrics else ""] if found.constrained else []
+    return [*told, *(["yes" if one.number in found.front else ""] if found.front else [])]
 
 
 def _counts(found: Sequence[TrialRecord]) -> dict[TrialState, int]:

@@ -36,6 +36,8 @@ class Metric:
     """The greatest value that it can have, if there is one."""
     about: str = ""
     """What it is, for the reference."""
+    each_epoch: bool = True
+    """Whether it is computed after each epoch; if not, only where it chooses checkpoints or stops training."""
 
     @property
     def scalar(self) -> bool:
@@ -43,9 +45,9 @@ class Metric:
         return self.better is not None
 
 
-def _share(about: str) -> Metric:
+def _share(about: str, *, each_epoch: bool = True) -> Metric:
     """A metric of classification between 0 and 1, of which more is better."""
-    return Metric(CLASSIFICATION, "max", most=1.0, about=about)
+    return Metric(CLASSIFICATION, "max", most=1.0, about=about, each_epoch=each_epoch)
 
 
 METRICS: Catalogue[Metric] = Catalogue(
@@ -57,10 +59,16 @@ METRICS: Catalogue[Metric] = Catalogue(
         "recall": _share("of the rows of a class, the share that is found; mean over the classes"),
         "f1": _share("the harmonic mean of precision and recall; mean over the classes"),
         "specificity": _share("of the rows that are not of a class, the share not taken for it; mean over the classes"),
-        "rocAuc": _share("the area under the ROC curve; one class against the rest, mean over the classes"),
-        "averagePrecision": _share("the area under the precision-recall curve; mean over the classes"),
+        "rocAuc": _share(
+            "the area under the ROC curve; one class against the rest, mean over the classes", each_epoch=False
+        ),
+        "averagePrecision": _share(
+            "the area under the precision-recall curve; mean over the classes", each_epoch=False
+        ),
         "topKAccuracy": _share("the share of rows whose class is among the 5 likeliest"),
-        "confusionMatrix": Metric(CLASSIFICATION, None, about="how many rows of each class are taken for each class"),
+        "confusionMatrix": Metric(
+            CLASSIFICATION, None, about="how many rows of each class are taken for each class", each_epoch=False
+        ),
         "mse": Metric(_MEASURED, "min", about="the mean squared error"),
         "rmse": Metric(_MEASURED, "min", about="the root of the mean squared error"),
         "mae": Metric(_MEASURED, "min", about="the mean absolute error"),

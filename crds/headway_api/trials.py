@@ -213,14 +213,16 @@ def _put(made: dict[str, Any], path: str, value: JsonValue, parameters: Mapping[
 def _compare_by(tuning: Tuning, made: dict[str, Any]) -> None:
     """Let a trial choose its checkpoint by the metric that trials are compared by; an estimator has none to choose."""
     known = MODELS.get(made.get("model", {}).get("name"))
-    if (tuning.metric is None and tuning.mode is None) or (known is not None and known.estimator):
+    chooser = tuning.chooser
+    mode = tuning.mode if chooser is None else chooser.mode
+    if (chooser is None and mode is None) or (known is not None and known.estimator):
         return
     training = made["training"] = dict(made.get("training", {}))
     if training.get("entrypoint") is not None:
         return  # a function of the user's own saves its checkpoints itself
     checkpoint = training["checkpoint"] = dict(training.get("checkpoint", {}))
-    if tuning.metric is not None and tuning.metric != checkpoint.get("metric"):
-        checkpoint["metric"] = tuning.metric
+    if chooser is not None and chooser.metric != checkpoint.get("metric"):
+        checkpoint["metric"] = chooser.metric
         checkpoint.pop("mode", None)
-    if tuning.mode is not None:
-        checkpoint["mode"] = tuning.mode
+    if mode is not None:
+        checkpoint["mode"] = mode

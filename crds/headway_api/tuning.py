@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
@@ -22,10 +22,13 @@ from headway_api.base import (
     Rule,
     Section,
     Uri,
+    at_most_one,
     exactly_one,
 )
 from headway_api.metrics import Better
+from headway_api.objectives import MODEL_BYTES, Constraints, Objective, Objectives
 from headway_api.schedulers import CHANGED_WHILE_TRAINED, Scheduler
+from headway_api.search import LEARNING, Search
 from headway_api.training import MetricName
 from headway_api.wording import SHOWN, noun, printable, shown
 
@@ -205,29 +208,6 @@ class Parameter(Section):
         return self.choice if self.choice is not None else self.grid
 
 
-_LEARNING = ("tpe", "gp")
-_STARTUP_TRIALS = 10
-
-
-class Search(Section):
-    """How the parameters of the next trial are chosen."""
-
-    rules = (
-        Rule(
-            cel=f"self.name in {list(_LEARNING)} || self.startupTrials == {_STARTUP_TRIALS}",
-            message=f"startupTrials is for {' and '.join(_LEARNING)}: take it out, or write another name",
-            holds=lambda search: search.name in _LEARNING or search.startup_trials == _STARTUP_TRIALS,
-            field="startupTrials",
-        ),
-    )
-
-    name: Literal["grid", "random", "tpe", "gp", "cmaes"] = "tpe"
-    """`grid`: all combinations of `grid` and `choice` values. `random`: drawn. `tpe`: Tree-structured Parzen Estimator
-    (Bergstra et al., 2011). `gp`: Gaussian process. `cmaes`: CMA-ES (Hansen, 2016), for numbers alone."""
-    startup_trials: Annotated[int, Field(ge=1, le=1000)] = _STARTUP_TRIALS
-    """Trials that `tpe` and `gp` draw at random before they learn from what is known."""
-
-
 class TuningBudget(Section):
     """What all trials together may take; no further one is begun then, and those that run are stopped."""
 
@@ -386,10 +366,10 @@ class Tuning(Section):
             field="search",
         ),
         Rule(
-            cel=f"!has(self.warmStart) || self.search.name in {list(_LEARNING)}",
-            message=f"earlier trials are for searchers that learn from them, {' and '.join(_LEARNING)}: take warmStart"
+            cel=f"!has(self.warmStart) || self.search.name in {list(LEARNING)}",
+            message=f"earlier trials are for searchers that learn from them, {' and '.join(LEARNING)}: take warmStart"
             " out, or write another search.name",
-            holds=lambda tuning: tuning.warm_start is None or tuning.search.name in _LEARNING,
+            holds=lambda tuning: tuning.warm_start is None or tuning.search.name in LEARNING,
             field="warmStart",
         ),
         Rule(
@@ -406,6 +386,8 @@ class Tuning(Section):
             holds=lambda tuning: tuning.scheduler.name != "pbt" or tuning.final == "best",
             field="final",
         ),
+        at_most_one("metric", "objectives", why="the metrics of objectives are what trials are compared by"),
+        at_most_one("mode", "objectives", why="each objective has a mode of its own"),
     )
 
     entrypoint: Entrypoint | None = None
@@ -428,6 +410,14 @@ class Tuning(Section):
     """
     mode: Better | None = None
     """Whether smaller or larger is better; as the metric has it, if absent."""
+    objectives: Objectives | None = None
+    """In place of `metric`: several, none of which is to be had without loss in the others.
+
+    Of the trials that no other one is better than in all of them, the job's model is that of the best by the first, of
+    equal ones by the second. The first one of the validation part chooses the checkpoint that is kept of a trial.
+    """
+    constraints: Constraints | None = None
+    """What a trial has to keep to: one that does not is worse than all that do, the more so the further it is off."""
     search: Search = Search()
     """How parameters are chosen."""
     scheduler: Scheduler = Scheduler()
@@ -467,6 +457,25 @@ class Tuning(Section):
     With the best trial's parameters, and for as many epochs as after which it was best, without early stopping.
     """
 
+    @property
+    def compared(self) -> Iterator[tuple[str, tuple[str, int]]]:
+        """The metrics of all objectives and constraints, each with its place below `tuning`."""
+        for index, objective in enumerate(self.objectives or ()):
+            yield objective.metric, ("objectives", index)
+        for index, constraint in enumerate(self.constraints or ()):
+            yield constraint.metric, ("constraints", index)
+
+    @property
+    def chooser(self) -> Objective | None:
+        """The metric that chooses the checkpoint of each trial, and the direction of it that is written; none where
+        `training.checkpoint` has it."""
+        if self.objectives is not None:
+            return next((one for one in self.objectives if one.metric != MODEL_BYTES), None)
+        return Objective(metric=self.metric, mode=self.mode) if self.metric is not None else None
+
     def better(self, metric: str) -> Better:
-        """Whether smaller or larger is better of the metric that is tuned by."""
-        return self.mode or metrics.better(metric) or "min"
+        """Whether smaller or larger is better of a metric that is tuned by."""
+        mode = self.mode
+        if self.objectives is not None:
+            mode = next((one.mode for one in self.objectives if one.metric == metric), None)
+        return mode or metrics.better(metric) or "min"

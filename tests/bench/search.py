@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from bench import fronts
 from bench.report import Goal, Measured, Reference
 from bench.trials import Epoch, Job, epochs, job
 from harness import ROOT
@@ -115,6 +116,7 @@ def _reached(losses: list[float], wanted: float) -> int:
 
 PARTS = {
     "schedulers": schedulers,
+    "front": fronts.digits,
     "digits": _searchers("digits", "digits-asha"),
     "wine": _searchers("wine", "digits-asha"),
     "breast_cancer": _searchers("breast_cancer", "tabular-tpe"),

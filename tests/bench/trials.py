@@ -31,7 +31,9 @@ from headway_trainer.estimators.judge import judge
 from headway_trainer.estimators.loop import LoopEstimator
 from headway_trainer.estimators.scikit_learn import ScikitLearn
 from headway_trainer.registry import estimator_name
+from headway_trainer.stages.trial_values import values_of
 from headway_trainer.storage import Store
+from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Answer, Question, Silence, TrainEnd
 from headway_trainer.training.process_group import Alone
 from headway_trainer.tuning.events import Ended
@@ -70,8 +72,9 @@ class Job:
 
     @property
     def metric(self) -> str:
-        """What trials are compared by, as `part/name`."""
-        return self.tuning.metric or (self.spec.training or Training()).checkpoint.metric
+        """What chooses the checkpoint of a trial; without objectives they are compared by it. As `part/name`."""
+        chooser = self.tuning.chooser
+        return chooser.metric if chooser is not None else (self.spec.training or Training()).checkpoint.metric
 
     def tuned(self, **fields: Any) -> Tuning:
         """Its parameters and metric, with other ways to search for them."""
@@ -96,8 +99,23 @@ class Job:
             self.known[key] = values
         return values
 
+    def valued(self, parameters: Mapping[str, JsonValue]) -> dict[str, float]:
+        """Train a trial: the values of the model that is kept of it, and its size."""
+        with self._fitted(parameters, Silence(), frozenset()) as (end, store):
+            return values_of(end, self.metric, self.tuning.better(self.metric), Checkpoints(store, 0))
+
     def _trained(self, parameters: Mapping[str, JsonValue], link: Silence, asked_at: frozenset[int]) -> list[float]:
-        spec, name = with_parameters(self.spec, parameters), self.metric.partition("/")[2]
+        name = self.metric.partition("/")[2]
+        with self._fitted(parameters, link, asked_at) as (end, _):
+            values = [record.validation.get(name) for record in end.history] or [end.metrics["validation"].get(name)]
+        return [math.nan if value is None else value for value in values]
+
+    @contextmanager
+    def _fitted(
+        self, parameters: Mapping[str, JsonValue], link: Silence, asked_at: frozenset[int]
+    ) -> Iterator[tuple[TrainEnd, Store]]:
+        """A trial that was trained, and its folder, which is deleted in the end."""
+        spec = with_parameters(self.spec, parameters)
         with tempfile.TemporaryDirectory() as folder:
             place = Place(
                 run=wire.RunFile(namespace="", name="job", uid="", storage_uri=folder, spec=spec),
@@ -110,9 +128,7 @@ class Job:
                 rows_of=self.rows,
                 compared_at=asked_at,
             )
-            end = _trained(place)
-        values = [record.validation.get(name) for record in end.history] or [end.metrics["validation"].get(name)]
-        return [math.nan if value is None else value for value in values]
+            yield _trained(place), place.store
 
 
 def _again(values: list[float], link: Silence, asked_at: frozenset[int]) -> Iterator[float]:

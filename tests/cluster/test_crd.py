@@ -32,6 +32,12 @@ BEGUN: dict[str, Any] = {
     "phase": "Running",
     "summary": {"progress": "38%", "workers": "1/2", "metric": "accuracy=0.98", "trials": "3/20", "best": "0.98 (2)"},
 }
+FRONT: dict[str, Any] = {
+    "parameters": {"training.optimizer.lr": {"logUniform": {"min": 0.0001, "max": 1}}},
+    "search": {"name": "nsga2", "population": 6},
+    "objectives": [{"metric": "validation/f1", "mode": "max"}, {"metric": "model/bytes"}],
+    "constraints": [{"metric": "model/bytes", "max": 20000}, {"metric": "validation/f1", "min": 0.5}],
+}
 TUNING: dict[str, Any] = {
     "parameters": {
         "training.optimizer.lr": {"logUniform": {"min": 0.0001, "max": 1}},
@@ -186,6 +192,7 @@ def test_a_mistake_in_the_text_is_refused_by_kubectl(
         {"spec.training": {}, "spec.evaluation": None, "spec.storage": None},
         {"spec.head.template": {"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {"disk": "ssd"}}}},
         {"spec.tuning": TUNING, "spec.workers.resources.gpu": 1},
+        {"spec.tuning": FRONT},
         {"spec.tuning": GRID, "spec.model": {"name": "acme.net"}},
     ],
     ids=str,

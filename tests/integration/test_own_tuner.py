@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from commands import COMMAND, headway, run_environment
-from headway_trainer.report.model import RunResult, TuningResult
+from headway_trainer.report.model import RunResult
 from headway_trainer.report.trial_records import TrialRecord, read_trials
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.storage import Store
 from markdown_blocks import ROOT, blocks
 

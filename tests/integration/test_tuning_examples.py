@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from commands import headway
 from headway_api.tuning import Tuning
-from headway_trainer.report.model import RunResult, TuningResult
+from headway_trainer.report.model import RunResult
 from headway_trainer.report.trial_records import TrialRecord, read_trials, schedule_of
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.storage import Store
 from headway_trainer.tuning.schedulers import scheduler
 
@@ -113,3 +114,29 @@ def test_a_function_of_one_s_own_is_tuned_and_its_model_is_the_best_trial_s(tmp_
     weights = load_file(tmp_path / "model.safetensors")
     assert weights["1.weight"].shape == (best.parameters["training.arguments.hidden"], 64)
     assert result.checkpoint is not None
+
+
+def test_nsga2_on_digits_finds_a_front_that_can_be_computed_again_and_keeps_its_first_ones_model(
+    tmp_path: Path,
+) -> None:
+    result, tuning, trials = finished("digits-nsga2", tmp_path)
+    assert tuning.counts == {"completed": 12}
+    accuracy, size = "validation/accuracy", "model/bytes"
+    values = {one.number: (one.metrics[accuracy], one.metrics[size]) for one in trials}
+    kept = {number: each for number, each in values.items() if each[1] <= 60_000}
+    assert {one.number for one in trials if one.violation > 0} == values.keys() - kept.keys()
+    better = {
+        number
+        for number, (mine, large) in kept.items()
+        if not any(its >= mine and small <= large and (its, small) != (mine, large) for its, small in kept.values())
+    }
+    assert set(tuning.front) == better
+    assert len({values[number] for number in better}) >= 3, "a front, and not one point"
+    assert tuning.best == min(kept, key=lambda number: (-kept[number][0], kept[number][1], number))
+    best = values[tuning.best or 0]
+    assert result.training.kept is not None
+    assert (result.training.kept.metric, result.training.kept.value) == (accuracy, best[0])
+    assert (tmp_path / "model.safetensors").stat().st_size == best[1], "the size is that of what is published"
+    assert best[0] >= 0.9
+    assert "### The front" in (tmp_path / "report.md").read_text()
+    assert "plots/tuning-front.png" in {one.path for one in result.artifacts}

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import bench.__main__ as runner
-from bench import bar, references, search
+from bench import bar, fronts, references, search
 from bench.clones import PATTERN, Copies
 from bench.drivers import percentile
 from bench.references import by_bare_seconds
@@ -160,6 +160,14 @@ def test_a_searcher_is_compared_with_random_search_by_the_best_of_each_seed() ->
     assert rows[f"iris, 3 trials, tpe: {search.LEAST_BEST}"].value == 4 / 1, (
         "in the second seed never, and random at once"
     )
+
+
+def test_a_front_is_worth_the_area_that_it_dominates() -> None:
+    assert fronts.area([], (2.0, 2.0)) == 0.0
+    assert fronts.area([(1.0, 1.0)], (2.0, 2.0)) == 1.0
+    assert fronts.area([(0.0, 1.0), (1.0, 0.0), (1.5, 1.5), (0.0, 3.0)], (2.0, 2.0)) == 3.0
+    mean, better = fronts.compared("digits", [1.0, 3.0], [2.0, 3.0])
+    assert (mean.value, mean.reference and mean.reference.value, better.value) == (2.5, 2.0, 1)
 
 
 def test_a_part_is_run_with_its_settings_and_its_command_can_be_typed_again(results: Path) -> None:

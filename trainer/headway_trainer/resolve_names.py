@@ -72,7 +72,10 @@ def _with_directions(spec: TrainingJobSpec, known: Known) -> TrainingJobSpec:
                 "early_stopping": stopping.model_copy(update=of(stopping)) if stopping is not None else None,
             }
         )
-    if spec.tuning is not None:
+    if spec.tuning is not None and spec.tuning.objectives is not None:
+        each = [one.model_copy(update={"mode": directed(one.metric, one.mode)}) for one in spec.tuning.objectives]
+        changed["tuning"] = spec.tuning.model_copy(update={"objectives": each})
+    elif spec.tuning is not None:
         metric, checkpoint = spec.tuning.metric or training.checkpoint.metric, training.checkpoint
         mode = directed(metric, spec.tuning.mode or (checkpoint.mode if metric == checkpoint.metric else None))
         changed["tuning"] = spec.tuning.model_copy(update={"mode": mode})

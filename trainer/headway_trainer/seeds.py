@@ -36,6 +36,11 @@ def proposal_seed(seed: int, trial: int) -> int:
     return derived_seed(seed, trial) % 2**32
 
 
+def redrawn_seed(seed: int, trial: int, redraw: int) -> int:
+    """Of what a searcher draws for a trial where it has drawn what is there already, counted from 1."""
+    return derived_seed(seed, trial, redraw, 3) % 2**32
+
+
 def generation_seed(seed: int, trial: int, epoch: int) -> int:
     """Of what is drawn for a trial that takes over from another after an epoch."""
     return derived_seed(seed, trial, epoch, 2)

@@ -17,6 +17,7 @@ from headway_api.consistency import (
     final_models,
     forecasts,
     metrics,
+    objectives,
     own_loop,
     populations,
     sources,
@@ -43,9 +44,17 @@ CHECKS = (
     *tuning.CHECKS,
     *populations.CHECKS,
     *final_models.CHECKS,
+    *objectives.CHECKS,
 )
 """Each takes a TrainingJobSpec and yields what is contradictory in it."""
-OF_NAMES = (*training.OF_NAMES, *estimators.OF_NAMES, *metrics.OF_NAMES, *tuning.OF_NAMES, *final_models.OF_NAMES)
+OF_NAMES = (
+    *training.OF_NAMES,
+    *estimators.OF_NAMES,
+    *metrics.OF_NAMES,
+    *tuning.OF_NAMES,
+    *final_models.OF_NAMES,
+    *objectives.OF_NAMES,
+)
 """Those that what is known of names decides, which they take as a second argument: so whoever has the packages at hand
 whose names a spec holds can judge them by the same rules."""
 

@@ -12,11 +12,13 @@ from headway_api.consistency.known import OWN, Known
 from headway_api.evaluation import Gate
 from headway_api.metrics import METRICS, Metric, names
 from headway_api.model import estimator_of
+from headway_api.objectives import MODEL_BYTES
 from headway_api.training import Checkpoint, EarlyStopping
 from headway_api.wording import listed, nearest, shown
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
+    from headway_api.tuning import Tuning
 
 Path = tuple[str | int, ...]
 PARTS = ("train", "validation", "test")
@@ -33,14 +35,23 @@ def named(spec: TrainingJobSpec) -> dict[str, Path]:
         places.append((_plain(spec.training.checkpoint.metric), ("training", "checkpoint", "metric")))
         if spec.training.early_stopping is not None:
             places.append((_plain(spec.training.early_stopping.metric), ("training", "earlyStopping", "metric")))
-    if spec.tuning is not None and spec.tuning.metric is not None:
-        places.append((_plain(spec.tuning.metric), ("tuning", "metric")))
+    if spec.tuning is not None:
+        places += [(_plain(metric), path) for metric, path in _of_trials(spec.tuning)]
     for index, gate in enumerate(spec.evaluation.gates or ()):
         places.append((gate.part_and_name[1], ("evaluation", "gates", index, "metric")))
     found: dict[str, Path] = {}
     for name, path in places:
         found.setdefault(name, path)
     return found
+
+
+def _of_trials(tuning: Tuning) -> Iterator[tuple[str, Path]]:
+    """The metrics that trials are compared by, but for the size of their models."""
+    if tuning.metric is not None:
+        yield tuning.metric, ("tuning", "metric")
+    for metric, place in tuning.compared:
+        if metric != MODEL_BYTES:
+            yield metric, ("tuning", *place, "metric")
 
 
 def named_of_packages(spec: TrainingJobSpec) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from headway_api.base import BrokenRule
 from headway_api.consistency.facts import has_part, own_loop, searched
 from headway_api.consistency.known import OWN, Known
 from headway_api.consistency.metrics import named_wrongly, without_part
-from headway_api.metrics import Metric
+from headway_api.metrics import Better, Metric
 from headway_api.model import estimator_of
 from headway_api.training import Checkpoint, Training
 from headway_api.tuning import Tuning
@@ -27,20 +27,22 @@ def tuned(spec: TrainingJobSpec) -> Tuning | None:
 
 
 def metric_of(spec: TrainingJobSpec, tuning: Tuning) -> str:
-    """What trials are compared by, as `part/name`."""
-    return tuning.metric or (spec.training or Training()).checkpoint.metric
+    """What chooses the checkpoint of each trial, and without objectives is what they are compared by: `part/name`."""
+    chooser = tuning.chooser
+    return chooser.metric if chooser is not None else (spec.training or Training()).checkpoint.metric
 
 
 def metric_of_no_trial(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A metric that trials do not have, or that says nothing of rows they have not been trained on."""
     tuning = tuned(spec)
-    if tuning is None:
+    if tuning is None or tuning.objectives is not None:
         return
     part, slash, name = metric_of(spec, tuning).partition("/")
     said = named_wrongly(spec, part, name, known, watched=True) if slash else without_part(part)
     if said is not None and tuning.metric is None:
         return  # it is told where the checkpoint's metric is written
-    said = said or _without_rows(spec, tuning) or _not_computed(spec, name, known) or _another_checkpoint(spec, tuning)
+    said = said or _without_rows(spec, tuning) or not_computed(spec, name, known)
+    said = said or (another_checkpoint(spec, tuning.metric) if tuning.metric is not None else None)
     if said is not None:
         yield BrokenRule(said, (*_HERE, "metric"))
 
@@ -60,19 +62,21 @@ def _without_rows(spec: TrainingJobSpec, tuning: Tuning) -> str | None:
     return f"{metric} is of rows that trials have been trained on, and they are compared by others: write {meant}"
 
 
-def _not_computed(spec: TrainingJobSpec, name: str, known: Known) -> str | None:
+def not_computed(spec: TrainingJobSpec, name: str, known: Known) -> str | None:
+    """Why an estimator's trial has no metric of this name; None where it has."""
     chosen = spec.evaluation.metrics
     if estimator_of(spec.model, known.models) is None or chosen is None or name in (*chosen, "loss"):
         return None
     return f"{name} is not computed, as evaluation.metrics does not name it: add it there"
 
 
-def _another_checkpoint(spec: TrainingJobSpec, tuning: Tuning) -> str | None:
+def another_checkpoint(spec: TrainingJobSpec, metric: str) -> str | None:
+    """That a trial's checkpoint is chosen by a metric, and the spec names another for it; None where it does not."""
     checkpoint = (spec.training or Training()).checkpoint
-    if tuning.metric is None or checkpoint.metric in (tuning.metric, Checkpoint().metric):
+    if checkpoint.metric in (metric, Checkpoint().metric):
         return None
     return (
-        f"{tuning.metric} chooses the checkpoint that is kept of a trial, and training.checkpoint.metric says"
+        f"{metric} chooses the checkpoint that is kept of a trial, and training.checkpoint.metric says"
         f" {checkpoint.metric}: write the same in both, or take one out"
     )
 
@@ -83,15 +87,18 @@ def direction_of_trials(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[B
     if tuning is None or tuning.mode is None:
         return
     metric = metric_of(spec, tuning)
-    entry = known.metrics.get(metric.rpartition("/")[2])
+    said = worst_for_best(known.metrics.get(metric.rpartition("/")[2]), metric, tuning.mode)
+    if said is not None:
+        yield BrokenRule(said, (*_HERE, "mode"))
+
+
+def worst_for_best(entry: Metric | None, metric: str, mode: Better) -> str | None:
+    """That a direction is the wrong one for a metric; None where it is not, or nobody knows it here."""
     better = entry.better if entry is not None else None
-    if better is not None and better != tuning.mode:
-        more = "more" if better == "max" else "less"
-        yield BrokenRule(
-            f"{tuning.mode} would take the worst for the best, as {more} {metric} is better: write {better}, or take"
-            " mode out",
-            (*_HERE, "mode"),
-        )
+    if better is None or better == mode:
+        return None
+    more = "more" if better == "max" else "less"
+    return f"{mode} would take the worst for the best, as {more} {metric} is better: write {better}, or take mode out"
 
 
 def epochs_of(spec: TrainingJobSpec, tuning: Tuning) -> tuple[int, int]:
@@ -165,7 +172,7 @@ def gpu_hours_without_gpus(spec: TrainingJobSpec, _: Known = OWN) -> Iterator[Br
 def value_beyond_reach(spec: TrainingJobSpec, known: Known = OWN) -> Iterator[BrokenRule]:
     """A value to stop at that the metric never has, as 95 for an accuracy, or that each trial has."""
     tuning = tuned(spec)
-    if tuning is None or tuning.stop_when.value is None:
+    if tuning is None or tuning.stop_when.value is None or tuning.objectives is not None:
         return
     metric = metric_of(spec, tuning)
     entry = known.metrics.get(metric.rpartition("/")[2])

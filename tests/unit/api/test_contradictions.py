@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from contradictions import CONTRADICTIONS, LABELLED, OWN_LOOP, SALES, TABLE, UNLABELLED, Contradiction
-from headway_api.consistency import CHECKS, final_models, populations, tuning
+from headway_api.consistency import CHECKS, final_models, objectives, populations, tuning
 from headway_api.job import TrainingJob
 from headway_api.understand import understand
 from headway_api.validate import problems_of
 from headway_operator.training.plan.spec import resolve
 from sim.builders import DEFAULTS, make_job, said
 
-OF_TRIALS = (*tuning.CHECKS, *populations.CHECKS, *final_models.CHECKS)
+OF_TRIALS = (*tuning.CHECKS, *populations.CHECKS, *objectives.CHECKS, *final_models.CHECKS)
 OF_OTHERS = [check for check in CHECKS if check not in OF_TRIALS]
 """Trials have tables of their own: test_tuning_mistakes.py and its neighbours."""
 MEND = re.compile(

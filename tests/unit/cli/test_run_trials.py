@@ -13,7 +13,8 @@ from headway_api.job import TrainingJobSpec
 from headway_api.status import BestTrial, Progress, RunningTrial, TuningStatus
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal, progress_line, trial_lines
-from headway_trainer.report.model import Retrained, RunResult, TrialResult, TuningResult
+from headway_trainer.report.model import RunResult
+from headway_trainer.report.tuning_model import Retrained, TrialResult, TuningResult
 
 SPEC = TrainingJobSpec.model_validate(
     {"data": {"source": {"builtin": {"name": "digits"}}}, "model": {"name": "mlp"}, "training": {"epochs": 4}}

@@ -212,3 +212,61 @@ def test_what_a_tenant_writes_cannot_steer_a_terminal_or_break_the_output(tmp_pa
         assert "\x1b" not in done.stdout
     if output == "json":
         assert json.loads(done.stdout)[0]["parameters"][NAME] == evil
+
+
+def front(folder: Path) -> None:
+    """Leave what a finished run with two objectives leaves."""
+    values = [(0.9, 2000.0), (0.9, 1000.0), (0.8, 500.0), (0.95, 9000.0)]
+    events: list[Event] = []
+    for number, (accuracy, size) in enumerate(values, 1):
+        both = {"validation/accuracy": accuracy, "model/bytes": size}
+        events += [
+            Asked(trial=number, parameters={LR: number / 10}),
+            Ended(
+                trial=number,
+                state="completed",
+                value=accuracy,
+                metrics=both,
+                violation=0.8 if size > 5000 else 0.0,
+                epochs=9,
+            ),
+        ]
+    records = trial_records(events)
+    write_trials(Store.open(str(folder)), records)
+    tuning = Tuning.model_validate(
+        {
+            "parameters": {LR: {"uniform": {"min": 0, "max": 1}}},
+            "search": {"name": "nsga2"},
+            "objectives": [{"metric": "validation/accuracy"}, {"metric": "model/bytes"}],
+            "constraints": [{"metric": "model/bytes", "max": 5000}],
+        }
+    )
+    told = tuning_result(tuning, "validation/accuracy", records, best=2, ended="")
+    fields: dict[str, Any] = {"job": "digits", "outcome": "Succeeded", "seed": 1, "world_size": 1, "tuning": told}
+    times = {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:01:00Z", "duration_seconds": 60.0}
+    publish_result(Store.open(str(folder)), RunResult.model_validate(fields | times))
+
+
+def test_the_values_of_several_objectives_and_the_front_are_columns(tmp_path: Path) -> None:
+    front(tmp_path)
+    done = listed(str(tmp_path))
+    assert done.exit_code == 0, done.output
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in done.stdout.splitlines() if "│" in line]
+    assert [row[:6] for row in rows] == [
+        ["2", "completed", "0.9", "1000", "0", "yes"],
+        ["1", "completed", "0.9", "2000", "0", ""],
+        ["3", "completed", "0.8", "500", "0", "yes"],
+        ["4", "completed", "0.95", "9000", "0.8", ""],
+    ]
+    assert "The front has 2 of them." in done.stdout
+    table = list(csv.DictReader(io.StringIO(listed(str(tmp_path), "-o", "csv").stdout)))
+    assert [(one["number"], one["model/bytes"], one["violation"], one["front"]) for one in table] == [
+        ("2", "1000.0", "0.0", "true"),
+        ("1", "2000.0", "0.0", "false"),
+        ("3", "500.0", "0.0", "true"),
+        ("4", "9000.0", "0.8", "false"),
+    ]
+    assert json.loads(listed(str(tmp_path), "-o", "json").stdout)[0]["metrics"] == {
+        "validation/accuracy": 0.9,
+        "model/bytes": 1000.0,
+    }

@@ -34,7 +34,7 @@ from headway_trainer.export.estimator_body import BodyModule, estimator_body
 from headway_trainer.export.session import Session
 from headway_trainer.registry import MODELS
 from headway_trainer.storage import Store
-from headway_trainer.training.checkpoints.store import Checkpoints
+from headway_trainer.training.checkpoints.store import BODY_FILE, Checkpoints
 from headway_trainer.training.link import Link, Request, Silence, TrainEnd
 from headway_trainer.training.process_group import Alone, Group
 from training_runs import Driver
@@ -242,7 +242,7 @@ def _fitted(place: Place) -> Fitted:
 def _body(place: Place) -> bytes:
     manifest = Checkpoints(place.store, place.run.attempt).newest().manifest
     assert manifest is not None
-    return Checkpoints(place.store, place.run.attempt).read(manifest, fit.BODY_FILE)
+    return Checkpoints(place.store, place.run.attempt).read(manifest, BODY_FILE)
 
 
 @pytest.mark.parametrize("name", NAMES)

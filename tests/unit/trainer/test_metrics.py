@@ -352,3 +352,9 @@ def test_each_epoch_has_what_costs_nothing_and_what_is_asked_for() -> None:
     assert cheap == {name for name in scalar_names(task) if name not in {"loss", "rocAuc", "averagePrecision"}}
     assert set(epoch_metrics(task, ["validation/rocAuc"])) == cheap | {"rocAuc"}
     assert METRICS["rocAuc"].scalar
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_which_metrics_an_epoch_has_is_known_without_computing_them(task: str) -> None:
+    known = {name: METRICS[name].each_epoch for name in names() if TASKS[task].name in METRICS[name].tasks}
+    assert known == {name: name not in TASKS[task].costly for name in known}

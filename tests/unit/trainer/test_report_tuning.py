@@ -19,10 +19,11 @@ from headway_api.tuning import Tuning
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.publish import RESULT_NAMES, publish_result
 from headway_trainer.report.markdown import render
-from headway_trainer.report.model import Retrained, RunResult, ScheduledValues, TrialResult, TuningResult, result_schema
+from headway_trainer.report.model import RunResult, result_schema
 from headway_trainer.report.trial_records import read_trials, trial_records, write_trials
 from headway_trainer.report.trials import best_first, bounded, improvements, tuning_result
 from headway_trainer.report.tuning import tuning_section, value_told
+from headway_trainer.report.tuning_model import Retrained, ScheduledValues, TrialResult, TuningResult
 from headway_trainer.report.tuning_plots import Limits, Scale, best_plot, parallel_plot, slices_plot
 from headway_trainer.storage import Store
 from headway_trainer.tuning.events import Asked, Ended, Event, Reported
@@ -175,6 +176,8 @@ def test_a_result_with_trials_fits_the_published_schema_and_is_read_back_the_sam
         "parameters": {LR: 0.004, HIDDEN: [128]},
         "state": "failed",
         "value": None,
+        "metrics": {},
+        "violation": 0.0,
         "ownValue": None,
         "deviation": None,
         "repeats": [],

@@ -21,7 +21,8 @@ from headway_trainer.data.info import SPLITS, w_file, x_file, y_file
 from headway_trainer.data.prepared import STUDY_FOLDER, Prepared, forget, prepared_study
 from headway_trainer.data.split import Parts, divide, with_validation_learnt
 from headway_trainer.outcome import Interrupted
-from headway_trainer.report.model import KeptModel, TuningResult
+from headway_trainer.report.model import KeptModel
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Train, Tune
 from headway_trainer.stages.retrain import NOTHING_JUDGES, spec_of_retraining

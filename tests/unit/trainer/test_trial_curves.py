@@ -13,10 +13,11 @@ from PIL import Image
 
 from headway_api.tuning import Tuning
 from headway_trainer.report.curves import curve_of, curves_of, points_each, thin
-from headway_trainer.report.model import EpochRecord, TuningResult
+from headway_trainer.report.model import EpochRecord
 from headway_trainer.report.trial_records import TrialRecord
 from headway_trainer.report.trials import tuning_result
 from headway_trainer.report.tuning_curves import curves_plot
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.tuning.events import Point
 
 LR = "training.optimizer.lr"

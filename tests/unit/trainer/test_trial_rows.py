@@ -20,7 +20,8 @@ from headway_trainer.data.info import INFO_FILE
 from headway_trainer.data.prepared import Prepared, data_digest, fold_folder
 from headway_trainer.outcome import Interrupted
 from headway_trainer.ray import train_stage
-from headway_trainer.report.model import KeptModel, TuningResult
+from headway_trainer.report.model import KeptModel
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune, trial_rows
 from headway_trainer.stages.prepare import prepare_rows

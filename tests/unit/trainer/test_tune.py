@@ -20,9 +20,10 @@ from headway_api.training import Training
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.publish import tidy
-from headway_trainer.report.model import KeptModel, TuningResult
+from headway_trainer.report.model import KeptModel
 from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import read_trials
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune, trials
 from headway_trainer.storage import Store

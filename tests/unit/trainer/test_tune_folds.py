@@ -13,7 +13,8 @@ from headway_trainer.data.info import INFO_FILE
 from headway_trainer.data.prepared import Prepared, fold_folder
 from headway_trainer.errors import UserError
 from headway_trainer.outcome import Interrupted
-from headway_trainer.report.model import CrossValidation, KeptModel, TuningResult
+from headway_trainer.report.model import CrossValidation, KeptModel
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.seeds import child_seed
 from headway_trainer.stages import CrossValidate, Prepare, Results, Tune

@@ -13,8 +13,9 @@ import pytest
 from headway_api.training import Training
 from headway_trainer.errors import UserError
 from headway_trainer.outcome import Interrupted
-from headway_trainer.report.model import EpochRecord, KeptModel, ScheduledValues, TuningResult
+from headway_trainer.report.model import EpochRecord, KeptModel
 from headway_trainer.report.trial_records import TrialRecord, read_trials, schedule_of
+from headway_trainer.report.tuning_model import ScheduledValues, TuningResult
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState

@@ -14,8 +14,9 @@ from headway_api.status import TuningStatus
 from headway_api.training import Training
 from headway_trainer.errors import UserError
 from headway_trainer.outcome import Interrupted
-from headway_trainer.report.model import KeptModel, TuningResult
+from headway_trainer.report.model import KeptModel
 from headway_trainer.report.trial_records import read_trials
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.stages import Prepare, Results, Tune
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState

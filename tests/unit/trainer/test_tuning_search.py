@@ -178,7 +178,7 @@ def test_what_is_learned_from_is_what_runs_and_the_best_and_the_newest(
         running.append(number)
         if which < len(running):
             trial = running.pop(which)
-            known.ended(trial, loss)
+            known.ended(trial, None if loss is None else (loss,))
             ended += [(loss, trial)] if loss is not None else []
     best = sorted(ended)[: most // 2]
     newest = ended[len(ended) - (most - most // 2) :] if most > len(ended) - most // 2 else ended[-(most - most // 2) :]

@@ -26,10 +26,9 @@ from headway_trainer.export.record import Parity
 from headway_trainer.kept_results import digest_of
 from headway_trainer.registry import MODELS
 from headway_trainer.tasks.balance import train_weights
+from headway_trainer.training.checkpoints.store import BODY_FILE
 from headway_trainer.training.process_group import Alone
 
-BODY_FILE = "body.onnx"
-"""The fitted model, from features to outputs."""
 SAYS_FILE = "says.npy"
 """What scikit-learn's model says of the sample's rows, float64: probabilities, or standardised values."""
 FIT_FILE = "fit.json"

@@ -23,13 +23,13 @@ import numpy.typing as npt
 
 from headway_trainer.errors import StorageError
 from headway_trainer.estimators.base import Fitted, Place
-from headway_trainer.estimators.fit import BODY_FILE, FIT_FILE, REMEDY, SAYS_FILE, Fit, build_member, digest, fitted
+from headway_trainer.estimators.fit import FIT_FILE, REMEDY, SAYS_FILE, Fit, build_member, digest, fitted
 from headway_trainer.estimators.member import Member
 from headway_trainer.export.record import Export, staged
 from headway_trainer.programs import Supervised
 from headway_trainer.storage import Pieces
 from headway_trainer.tasks import task_of
-from headway_trainer.training.checkpoints.store import Checkpoints, Manifest, folder_name, now
+from headway_trainer.training.checkpoints.store import BODY_FILE, Checkpoints, Manifest, folder_name, now
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 
 POLL_SECONDS = 0.25

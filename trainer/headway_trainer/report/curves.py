@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from headway_trainer.report.model import EpochRecord, TrialCurve
+from headway_trainer.report.model import EpochRecord
 from headway_trainer.report.trial_records import TrialRecord
+from headway_trainer.report.tuning_model import TrialCurve
 from headway_trainer.tuning.events import Point
 
 MOST_CURVES = 150

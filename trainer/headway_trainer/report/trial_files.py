@@ -8,7 +8,7 @@ import json
 from pydantic import Field
 
 from headway_api.metrics import Better
-from headway_trainer.report.model import TrialResult
+from headway_trainer.report.tuning_model import TrialResult
 from headway_trainer.tuning.events import Point
 
 TRIALS_FOLDER = "trials"
@@ -21,7 +21,8 @@ class TrialFile(TrialResult):
     job: str
     """The name of its job."""
     metric: str
-    """What trials are compared by, as `part/name`."""
+    """What `values` are of, as `part/name`: what trials are compared by, and of several objectives the first one of the
+    validation part."""
     better: Better
     """Whether smaller or larger values are."""
     values: list[Point] = Field(default_factory=list)

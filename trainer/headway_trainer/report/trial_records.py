@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from headway_api.base import StatusSection
 from headway_trainer.errors import UserError
-from headway_trainer.report.model import RepeatResult, ScheduledValues, TrialResult
+from headway_trainer.report.tuning_model import RepeatResult, ScheduledValues, TrialResult
 from headway_trainer.storage import Store
 from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Move, Point, Repeated, Reported
 from headway_trainer.tuning.repeats import judged, seed_of

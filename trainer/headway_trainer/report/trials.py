@@ -8,15 +8,19 @@ from typing import TypeVar, get_args
 
 from headway_api.metrics import Better
 from headway_api.tuning import Parameter, Tuning
-from headway_trainer.report.model import (
+from headway_trainer.report.tuning_model import (
     ParameterForm,
     Retrained,
     ScheduledValues,
     TrialCurve,
     TrialResult,
+    TunedConstraint,
+    TunedObjective,
     TuningResult,
 )
 from headway_trainer.tuning.events import EarlierSource, TrialState
+from headway_trainer.tuning.objectives import Outcome
+from headway_trainer.tuning.objectives import front as _front
 
 Trial = TypeVar("Trial", bound=TrialResult)
 MOST_TRIALS = 1000
@@ -25,6 +29,8 @@ MOST_BYTES = 4 << 20
 """What they take as JSON at most, but for the best one, which is always there."""
 _STATES: tuple[TrialState, ...] = get_args(TrialState)
 _FORMS: tuple[ParameterForm, ...] = get_args(ParameterForm)
+MOST_OF_A_FRONT = 100
+"""Trials of a front that a result names."""
 _MOST_IMPROVEMENTS = 500
 _MOST_CHANGES = 200
 """Changes of values that a result tells of the best trial."""
@@ -64,10 +70,14 @@ def tuning_result(
         scheduler=tuning.scheduler.name,
         best=best,
         ended=ended,
+        objectives=[
+            TunedObjective(metric=one.metric, better=tuning.better(one.metric)) for one in tuning.objectives or ()
+        ],
         curves=curves,
     )
     return found.model_copy(
         update={
+            "constraints": [TunedConstraint(**one.model_dump()) for one in tuning.constraints or ()],
             "seeds": tuning.seeds,
             "gpu_hours": gpu_hours,
             "retrained": retrained,
@@ -89,14 +99,20 @@ def bounded_result(
     scheduler: str,
     best: int | None,
     ended: str,
+    objectives: Sequence[TunedObjective] = (),
     curves: Sequence[TrialCurve] = (),
 ) -> TuningResult:
     """What the result says of any trials, whoever has chosen them: sums, and as many of them as it has room for."""
     ordered = sorted(trials, key=lambda one: one.number)
+    found = front_of(ordered, objectives)
+    named = thinned(found, MOST_OF_A_FRONT)
     counts = {state: sum(one.state == state for one in ordered) for state in _STATES}
     return TuningResult(
         metric=metric,
         better=better,
+        objectives=list(objectives),
+        front=named,
+        front_trials=len(found),
         search=search,
         scheduler=scheduler,
         ended=ended[:_MOST_MESSAGE],
@@ -104,23 +120,47 @@ def bounded_result(
         epochs=sum(one.epochs + sum(each.epochs for each in one.repeats) for one in ordered),
         seconds=round(sum(one.seconds + sum(each.seconds for each in one.repeats) for one in ordered), 3),
         best=best,
-        trials=bounded([_cut(one) for one in ordered], better, best),
+        trials=bounded([_cut(one) for one in ordered], better, best, objectives=objectives, front=named),
         curves=list(curves),
     )
 
 
-def improvements(trials: Iterable[TrialResult], better: Better) -> list[TrialResult]:
-    """The trials that were better than all before them, by number."""
+def front_of(trials: Iterable[TrialResult], objectives: Sequence[TunedObjective]) -> list[int]:
+    """The numbers of the trials that keep all constraints and that none dominates, the best by the first objective
+    first; none where there are not several objectives."""
+    valued = [one for one in trials if one.value is not None and one.metrics]
+    if not objectives:
+        return []
+    losses = [tuple(_loss(one.metrics[each.metric], each.better) for each in objectives) for one in valued]
+    found = _front([Outcome(each, one.violation) for each, one in zip(losses, valued, strict=True)])
+    return [valued[index].number for index in found]
+
+
+def thinned(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly spaced; the first and the last are among them. most: at least 2."""
+    if len(numbers) <= most:
+        return list(numbers)
+    return [numbers[place * (len(numbers) - 1) // (most - 1)] for place in range(most)]
+
+
+def improvements(
+    trials: Iterable[TrialResult], better: Better, objectives: Sequence[TunedObjective] = ()
+) -> list[TrialResult]:
+    """The trials that were better than all before them, by number. objectives: as the result has them."""
     found: list[TrialResult] = []
     for one in trials:
-        if one.value is not None and (not found or _rank(one, better) < _rank(found[-1], better)):
+        if one.value is None:
+            continue
+        if not found or _rank(one, better, objectives) < _rank(found[-1], better, objectives):
             found.append(one)
     return found
 
 
-def best_first(trials: Iterable[Trial], better: Better) -> list[Trial]:
-    """The trials that have a value, the best first; of equal ones the earlier."""
-    return sorted((one for one in trials if one.value is not None), key=lambda one: (_rank(one, better), one.number))
+def best_first(trials: Iterable[Trial], better: Better, objectives: Sequence[TunedObjective] = ()) -> list[Trial]:
+    """The trials that have a value, the best first; of equal ones the earlier: by their violation, their value, and
+    then by the other objectives in their order."""
+    valued = (one for one in trials if one.value is not None)
+    return sorted(valued, key=lambda one: (_rank(one, better, objectives), one.number))
 
 
 def bounded(
@@ -128,18 +168,22 @@ def bounded(
     better: Better,
     best: int | None,
     *,
+    objectives: Sequence[TunedObjective] = (),
+    front: Sequence[int] = (),
     most: int = MOST_TRIALS,
     most_bytes: int = MOST_BYTES,
 ) -> list[TrialResult]:
     """At most so many of the trials, by number, in at most so many bytes of JSON.
 
-    First the best, then the newest of those that were better than all before them, some that failed, and the others
-    from the best on.
+    First the best, then those of the front, the newest of those that were better than all before them, some that
+    failed, and the others from the best on.
     """
     chosen = [one for one in trials if one.number == best]
-    chosen += improvements(trials, better)[-_MOST_IMPROVEMENTS:]
+    there = frozenset(front)
+    chosen += [one for one in trials if one.number in there]
+    chosen += improvements(trials, better, objectives)[-_MOST_IMPROVEMENTS:]
     chosen += [one for one in trials if one.state == "failed"][:_MOST_FAILED]
-    chosen += best_first(trials, better)
+    chosen += best_first(trials, better, objectives)
     chosen += trials
     kept: dict[int, TrialResult] = {}
     size = 0
@@ -156,11 +200,15 @@ def _form(parameter: Parameter) -> ParameterForm:
     return next(form for form in _FORMS if form in told)
 
 
-def _rank(trial: TrialResult, better: Better) -> float:
+def _rank(trial: TrialResult, better: Better, objectives: Sequence[TunedObjective]) -> tuple[float, ...]:
     """The smaller, the better."""
-    if trial.value is None:
-        return math.inf
-    return trial.value if better == "min" else -trial.value
+    value = math.inf if trial.value is None else _loss(trial.value, better)
+    others = [_loss(trial.metrics[one.metric], one.better) for one in objectives[1:] if one.metric in trial.metrics]
+    return (trial.violation, value, *others)
+
+
+def _loss(value: float, better: Better) -> float:
+    return value if better == "min" else -value
 
 
 def _cut(trial: TrialResult) -> TrialResult:

@@ -10,8 +10,8 @@ from typing import get_args
 from pydantic import JsonValue
 
 from headway_trainer.report.marks import counted, number, table
-from headway_trainer.report.model import ParameterForm, Retrained, TrialResult, TuningResult
 from headway_trainer.report.trials import best_first
+from headway_trainer.report.tuning_model import ParameterForm, Retrained, TrialResult, TuningResult
 from headway_trainer.tuning.events import TrialState
 
 _MOST_ROWS = 20
@@ -23,6 +23,7 @@ _MOST_SIGNS = 40
 """Characters of a value, where many stand beside each other."""
 _MOST_WORDS = 300
 """Characters of a failed trial's sentence."""
+_MOST_WHOLE = 1e15
 _STATES: tuple[TrialState, ...] = get_args(TrialState)
 _IMPORTANCE = (
     "Importance: of what single parameters explain of the differences between the trials, the share of this one "
@@ -39,6 +40,7 @@ def tuning_section(result: TuningResult | None, plots: Sequence[tuple[str, str]]
     told = [
         _summary(result),
         images,
+        _front(result),
         _best(result),
         _retrained(result),
         _schedule(result),
@@ -86,7 +88,14 @@ def best_trial(result: TuningResult) -> TrialResult | None:
 def _summary(result: TuningResult) -> str:
     best = best_trial(result)
     rows = [
-        *([("metric", f"{result.metric}, {_BETTER[result.better]} is better")] if result.metric else []),
+        *(
+            [("objectives", ", ".join(f"{one.metric} ({_BETTER[one.better]})" for one in result.objectives))]
+            if result.objectives
+            else [("metric", f"{result.metric}, {_BETTER[result.better]} is better")]
+            if result.metric
+            else []
+        ),
+        *([("constraints", constraints_told(result))] if result.constraints else []),
         *([("best", f"{spread_told(best)}, trial {best.number}")] if best is not None else []),
         ("trials", counts_told(result.counts)),
         *([("seeds", str(result.seeds))] if result.seeds > 1 else []),
@@ -144,6 +153,66 @@ def _retrained(result: TuningResult) -> str:
     )
 
 
+def constraints_told(result: TuningResult) -> str:
+    """The constraints in words: `model/bytes at most 20,000`."""
+    told = []
+    for one in result.constraints:
+        bounds = [f"at least {_digits(one.min)}"] if one.min is not None else []
+        bounds += [f"at most {_digits(one.max)}"] if one.max is not None else []
+        told.append(f"{one.metric} {' and '.join(bounds)}")
+    return ", ".join(told)
+
+
+def compared_metrics(result: TuningResult) -> list[str]:
+    """The metrics of objectives and constraints, each once; none where one metric says it all."""
+    named = [*(one.metric for one in result.objectives), *(one.metric for one in result.constraints)]
+    return list(dict.fromkeys(named))
+
+
+def broken_told(result: TuningResult) -> str | None:
+    """That the model keeps not all constraints, as a sentence; none where it does."""
+    best = best_trial(result)
+    if best is None or best.violation <= 0:
+        return None
+    values = ", ".join(f"{one} {_digits(best.metrics.get(one))}" for one in compared_metrics(result))
+    return (
+        f"No trial keeps the constraints ({constraints_told(result)}): the model is that of trial {best.number}, which"
+        f" is the least far off ({values})."
+    )
+
+
+def _digits(value: float | None) -> str:
+    """A number that may count bytes: with six digits, but whole ones as they are."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < _MOST_WHOLE else f"{value:.6g}"
+
+
+def _front(result: TuningResult) -> str:
+    broken = broken_told(result)
+    told = f"\n{broken}\n" if broken is not None else ""
+    trials = {one.number: one for one in result.trials}
+    shown = [trials[number] for number in result.front if number in trials][:_MOST_ROWS]
+    if not shown:
+        return told
+    metrics, names = compared_metrics(result), parameter_names(result)
+    columns = names[:_MOST_COLUMNS]
+    rows = [
+        (
+            f"{one.number}{' (best)' if one.number == result.best else ''}",
+            *(_digits(one.metrics.get(metric)) for metric in metrics),
+            *(value_told(one.parameters[name]) if name in one.parameters else "" for name in columns),
+        )
+        for one in shown
+    ]
+    left = result.front_trials - len(rows)
+    more = f"\n`trials.jsonl` has {_more(left, 'trial')} of the front.\n" if left > 0 else ""
+    return (
+        f"{told}\n### The front\n\nNo other trial is better than one of these in one objective and worse in none. The"
+        f" model is that of the first.\n\n{table(('trial', *metrics, *columns), rows)}{more}"
+    )
+
+
 def _best(result: TuningResult) -> str:
     best = best_trial(result)
     if best is None:
@@ -179,18 +248,21 @@ def _schedule(result: TuningResult) -> str:
 
 
 def _trials(result: TuningResult) -> str:
-    ranked = best_first(result.trials, result.better)
+    ranked = best_first(result.trials, result.better, result.objectives)
     if not ranked:
         return ""
     names = parameter_names(result)
     columns = names[:_MOST_COLUMNS]
     folds = any(one.folds for one in ranked)
+    metrics = [name for name in compared_metrics(result) if name != result.metric]
     rows = [
         (
             str(one.number),
             one.state,
-            spread_told(one),
+            _digits(one.value) if metrics else spread_told(one),
             *((_deviation(one),) if folds else ()),
+            *(_digits(one.metrics.get(name)) for name in metrics),
+            *([_digits(one.violation)] if result.constraints else []),
             counted(one.epochs),
             f"{one.seconds:.1f}",
             *(value_told(one.parameters[name]) if name in one.parameters else "" for name in columns),
@@ -201,8 +273,9 @@ def _trials(result: TuningResult) -> str:
     left = [_more(len(names) - len(columns), "parameter")] if len(names) > len(columns) else []
     left += [_more(total - len(rows), "trial")] if total > len(rows) else []
     more = f"\n`trials.jsonl` has {' and '.join(left)}.\n" if left else ""
+    violation = ["violation"] if result.constraints else []
     value = (f"{result.metric}, mean", "over folds") if folds else (result.metric,)
-    head = ("trial", "state", *value, "epochs", "seconds", *columns)
+    head = ("trial", "state", *value, *metrics, *violation, "epochs", "seconds", *columns)
     return f"\n### Trials, the best first\n\n{table(head, rows)}{more}"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headway_trainer.report.model import TrialCurve, TuningResult
 from headway_trainer.report.plots import figure_of, png, short
+from headway_trainer.report.tuning_model import TrialCurve, TuningResult
 from headway_trainer.report.tuning_plots import BEST_COLOUR, SHOWN_COLOUR, Limits
 from headway_trainer.tuning.events import TrialState
 
@@ -33,9 +33,10 @@ def curves_plot(result: TuningResult) -> bytes | None:
     known = [(one, line) for one in result.curves if (line := _line(one))]
     if not known:
         return None
+    metric, better = result.watched
     figure = figure_of(7.0, 4.2)
     axes = figure.add_subplot()
-    limits = Limits.of([value for _, line in known for _, value in line], result.better)
+    limits = Limits.of([value for _, line in known for _, value in line], better)
     lines = [(one, [(epoch, _near(value, limits)) for epoch, value in line]) for one, line in known]
     faint = 0.7 if len(lines) <= _FEW_LINES else 0.35
     for state, (colour, marker) in _LOOKS.items():
@@ -48,13 +49,13 @@ def curves_plot(result: TuningResult) -> bytes | None:
         axes.plot(
             *zip(*best, strict=True), color=BEST_COLOUR, linewidth=2.2, zorder=4, label=f"best, trial {result.best}"
         )
-        least = min if result.better == "min" else max
+        least = min if better == "min" else max
         epoch, value = least(best, key=lambda point: point[1])
         axes.scatter([epoch], [value], marker="*", s=110, color=BEST_COLOUR, zorder=5)
     room = 0.04 * (limits.high - limits.low)
     axes.set_ylim(limits.low - room, limits.high + room)
     axes.set_xlabel("epoch")
-    axes.set_ylabel(short(result.metric, 40))
+    axes.set_ylabel(short(metric, 40))
     total = sum(result.counts.values())
     axes.set_title("Trials over their epochs" + (f": {len(lines)} of {total:,}" if len(lines) < total else ""))
     axes.xaxis.get_major_locator().set_params(integer=True)

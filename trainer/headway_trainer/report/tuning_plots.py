@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import JsonValue
 
 from headway_api.metrics import Better
-from headway_trainer.report.model import ParameterForm, TrialResult, TuningResult
 from headway_trainer.report.plots import figure_of, png, short
 from headway_trainer.report.trials import best_first, improvements
 from headway_trainer.report.tuning import best_trial, form_of, parameter_names, value_told
+from headway_trainer.report.tuning_model import ParameterForm, TrialResult, TuningResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def best_plot(result: TuningResult) -> bytes | None:
     if failed:
         feet = axes.get_xaxis_transform()
         axes.scatter(failed, [0.02] * len(failed), s=24, marker="x", color="black", transform=feet, label="failed")
-    leaders = improvements(result.trials, result.better)
+    leaders = improvements(result.trials, result.better, result.objectives)
     places = [*(one.number for one in leaders), max(one.number for one in result.trials)]
     heights = [limits.within(_value(one)) for one in [*leaders, leaders[-1]]]
     axes.step(places, heights, where="post", color=BEST_COLOUR, label="best so far")
@@ -67,7 +67,7 @@ def best_plot(result: TuningResult) -> bytes | None:
 
 def slices_plot(result: TuningResult) -> bytes | None:
     """The trials' values by each parameter; none where no trial has a value."""
-    valued = best_first(result.trials, result.better)
+    valued = best_first(result.trials, result.better, result.objectives)
     names = _names(result, valued)[:_MOST_SLICES]
     if not names:
         return None
@@ -87,7 +87,7 @@ def slices_plot(result: TuningResult) -> bytes | None:
 def parallel_plot(result: TuningResult) -> bytes | None:
     """Each trial as a line through its parameters to its value, the best ones on top; none for fewer than two axes or
     trials that have them."""
-    valued = best_first(result.trials, result.better)
+    valued = best_first(result.trials, result.better, result.objectives)
     names = _names(result, valued)[:_MOST_AXES]
     if len(valued) < 2 or not names:  # noqa: PLR2004 - one line shows nothing
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from headway_trainer.report.front_plot import front_plot
 from headway_trainer.report.markdown import render
 from headway_trainer.report.model import Artifact, RunResult
 from headway_trainer.report.plots import confusion_plot, loss_plot
@@ -15,6 +16,7 @@ REPORT_FILE = "report.md"
 LOSS_PLOT = "plots/loss.png"
 CONFUSION_PLOT = "plots/confusion.png"
 TUNING_PLOTS = {
+    "plots/tuning-front.png": ("Trials by two objectives, and their front", front_plot),
     "plots/tuning-best.png": ("Trials and the best so far", best_plot),
     "plots/tuning-curves.png": ("The metric over epochs, of each trial", curves_plot),
     "plots/tuning-slices.png": ("Trials by each parameter", slices_plot),

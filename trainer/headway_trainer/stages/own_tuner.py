@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from headway_api.tuning import Tuning
 from headway_trainer.kept_results import digest_of, keep, recall
-from headway_trainer.report.model import TuningResult
 from headway_trainer.report.trial_records import write_trials
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.run_record import module_digests
 from headway_trainer.training.checkpoints.store import RAY_FOLDER

@@ -14,7 +14,7 @@ from headway_trainer.data import DataInfo
 from headway_trainer.data.prepared import STUDY_FOLDER, prepared_study
 from headway_trainer.kept_results import digest_of
 from headway_trainer.registry import estimator_name
-from headway_trainer.report.model import Retrained
+from headway_trainer.report.tuning_model import Retrained
 from headway_trainer.run import Run
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.tuning.record import read_study_record, write_study_record

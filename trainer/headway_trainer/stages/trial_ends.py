@@ -112,4 +112,6 @@ def newest_value(end: TrainEnd, metric: str) -> float | None:
 def described(event: Ended) -> str:
     """In a few words."""
     value = "" if event.value is None else f", value {event.value:.6g}"
+    if event.metrics:
+        value = "".join(f", {name} {one:.6g}" for name, one in event.metrics.items())
     return f"{event.state}{value}, {event.epochs} epochs{f': {event.message}' if event.message else ''}"

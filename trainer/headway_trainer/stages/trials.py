@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from headway_api.job import TrainingJobSpec
+from headway_api.metrics import Better
 from headway_api.overlay import with_parameters
 from headway_api.training import Training
 from headway_api.tuning import Tuning
@@ -36,11 +37,12 @@ from headway_trainer.stages.retrain import rows_of_trials
 from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
 from headway_trainer.stages.trial_folds import keep_folds, of_folds, train_folds
 from headway_trainer.stages.trial_rows import Rows, TrialRows, train_on
+from headway_trainer.stages.trial_values import values_of, with_values
 from headway_trainer.stages.trial_writer import TrialWriter
 from headway_trainer.stages.warm_start import warm_start
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
-from headway_trainer.training.link import Compared, Question
+from headway_trainer.training.link import Compared, Question, TrainEnd
 from headway_trainer.tuning.events import EarlierSource, Ended, Event, Generation, Point, WarmStarted
 from headway_trainer.tuning.gpu_time import LOGGED_EVERY, GpuTime
 from headway_trainer.tuning.importance import importances
@@ -52,7 +54,7 @@ from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
-_OF_AN_END = {"state", "value", "epochs", "best_epoch", "seconds", "cause", "message"}
+_OF_AN_END = {"state", "value", "epochs", "best_epoch", "metrics", "violation", "seconds", "cause", "message"}
 _OF_REPEATS = {"own_value", "deviation", "repeats"}
 _MOST_SHOWN = 1000
 """Characters of a trial's parameters in a line of the log."""
@@ -60,9 +62,9 @@ log = logging.getLogger("headway.tuning")
 
 
 def metric_of(spec: TrainingJobSpec) -> str:
-    """What trials are compared by, as `part/name`: what chooses the best checkpoint of each."""
-    own = spec.tuning.metric if spec.tuning is not None else None
-    return own or (spec.training or Training()).checkpoint.metric
+    """What chooses the best checkpoint of each trial, as `part/name`; without objectives they are compared by it."""
+    chooser = spec.tuning.chooser if spec.tuning is not None else None
+    return chooser.metric if chooser is not None else (spec.training or Training()).checkpoint.metric
 
 
 def spec_of(run: Run, parameters: Mapping[str, JsonValue]) -> TrainingJobSpec:
@@ -199,6 +201,11 @@ class Trials:
         if study.best is None:
             raise UserError(study.broken or "no trial has a value of the metric")
         return study.best
+
+    @property
+    def metric(self) -> str:
+        """What the best trial is the best by; of several objectives the first."""
+        return self._study.goals.first
 
     @property
     def ended(self) -> str:
@@ -374,7 +381,11 @@ class Trials:
         except Interrupted:
             if self._run.stop.is_set() or not self._study.stop_running:
                 raise
-            ended = own_trials.stopped(trial, child) if self._own else self._of_checkpoint(trial)
+            ended = (
+                own_trials.stopped(trial, child)
+                if self._own
+                else self._with_values(trial, of_checkpoints(trial, *self._checkpoints(trial)))
+            )
         finally:
             self._seconds[child.scope] += time.monotonic() - began
             child.steps.close()
@@ -394,7 +405,7 @@ class Trials:
             end = train_on(rows, child)
         if waits(end, child):
             return Question(epoch=end.epochs_run, value=newest_value(end, metric))
-        return of_end(trial, metric, end)
+        return self._with_values(trial, of_end(trial, metric, end), end)
 
     def _over_folds(self, number: int, child: Run, rows: Rows) -> Ended:
         """How a trial ended of which a model was trained for each fold."""
@@ -418,7 +429,7 @@ class Trials:
             scope = _scope(trial.number, trial.repeat)
             self._run.reporter.expect_one(scope, self._steps(trial.parameters))
             self._run.reporter.ended(scope)
-            ended = self._of_checkpoint(trial)
+            ended = of_checkpoints(trial, *self._checkpoints(trial))
             self._log_end(ended.model_copy(update={"seconds": round(self._seconds[scope], 3)}))
 
     def _log_end(self, ended: Ended) -> None:
@@ -509,10 +520,17 @@ class Trials:
         """The optimiser steps of one that has ended, about."""
         return self._steps({**trial.parameters, EPOCHS: trial.epochs})
 
-    def _of_checkpoint(self, trial: Trial) -> Ended:
-        """How a trial ended that was stopped on its way."""
+    def _checkpoints(self, trial: Trial) -> tuple[str, Better, Checkpoints]:
+        """What chooses the checkpoint of a trial, its direction, and the trial's checkpoints."""
         metric, folder = metric_of(self._run.spec), self._run.store.child(CHILDREN, _scope(trial.number, trial.repeat))
-        return of_checkpoints(trial, metric, self._tuning.better(metric), Checkpoints(folder, self._run.file.attempt))
+        return metric, self._tuning.better(metric), Checkpoints(folder, self._run.file.attempt)
+
+    def _with_values(self, trial: Trial, ended: Ended, end: TrainEnd | None = None) -> Ended:
+        """With what several metrics are of the model that is kept of a trial. end: as it was judged."""
+        goals = self._study.goals
+        if ended.value is None or not goals.named:
+            return ended
+        return with_values(ended, goals, values_of(end, *self._checkpoints(trial)))
 
     def _append(self, *events: Event) -> None:
         """Log what happened; beside it, where a budget is about it, the GPU time so far."""

@@ -15,9 +15,10 @@ from headway_trainer.errors import UserError
 from headway_trainer.kept_results import digest_of, keep, recall
 from headway_trainer.process_resources import processes_can_stay
 from headway_trainer.report.curves import curves_of
-from headway_trainer.report.model import TuningResult
 from headway_trainer.report.trial_records import schedule_of, write_trials
 from headway_trainer.report.trials import tuning_result
+from headway_trainer.report.tuning import broken_told
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.stages import own_trials, retrain
 from headway_trainer.stages.own_tuner import run_own_tuner
@@ -67,7 +68,7 @@ class Tune:
 
 def _searched(spec: Tuning, run: Run, info: DataInfo | None) -> TuningResult:
     """Run the trials, and take over what is to be kept of the best one. info: of the run's own rows; none without."""
-    from headway_trainer.stages.trials import Trials, metric_of, refuse_other_rows, spec_of, take_over_best
+    from headway_trainer.stages.trials import Trials, refuse_other_rows, spec_of, take_over_best
 
     refuse_other_rows(run, info)
     search = Trials(spec, run, info)
@@ -79,7 +80,7 @@ def _searched(spec: Tuning, run: Run, info: DataInfo | None) -> TuningResult:
         records, shares = search.records(), search.importances()
     result = tuning_result(
         spec,
-        metric_of(run.spec),
+        search.metric,
         [one.result() for one in records],
         best=best.number,
         ended=search.ended,
@@ -108,6 +109,8 @@ def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo | Non
     from headway_trainer.stages.trial_rows import rows_digest
     from headway_trainer.stages.trials import spec_of
 
+    if (broken := broken_told(result)) is not None:
+        run.reporter.warn(broken)
     chosen = spec_of(run, next(one.parameters for one in result.trials if one.number == result.best))
     if info is None:
         run.become(chosen)

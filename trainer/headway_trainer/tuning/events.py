@@ -83,7 +83,7 @@ class Reported(StatusSection):
     epoch: int
     """Counted from 1."""
     value: float | None
-    """Of the metric that is tuned by; none where it was no finite number."""
+    """Of the metric that chooses the trial's checkpoint; none where it was no finite number."""
     goes_on: bool
     """Whether the next epoch begins: the scheduler's verdict, and false once a budget or stopWhen ends the search."""
     at: float = 0.0
@@ -99,7 +99,12 @@ class Ended(StatusSection):
     """Which of its trainings: 1 is its own."""
     state: Literal["completed", "stopped", "failed"]
     value: float | None = None
-    """The best value of the metric over its epochs; of cross-validation inside the trial, the mean over the folds."""
+    """The best value of the metric over its epochs; of cross-validation inside the trial, the mean over the folds; of
+    several objectives the first one's, of the model that is kept."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Of all objectives and constraints, by metric: of the model that is kept of it; empty without any."""
+    violation: float = 0.0
+    """How far it is from keeping the constraints: the study sets it."""
     epochs: int = 0
     """Epochs that it finished; of all its folds together."""
     best_epoch: int | None = None

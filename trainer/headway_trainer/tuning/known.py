@@ -13,19 +13,19 @@ class Known:
         """most: how many trials that ended are kept."""
         self._half = most // 2
         self._running: set[int] = set()
-        self._best: list[tuple[float, int]] = []
+        self._best: list[tuple[tuple[float, ...], int]] = []
         self._newest: deque[int] = deque(maxlen=most - self._half)
 
     def begun(self, trial: int) -> None:
         """A trial has begun."""
         self._running.add(trial)
 
-    def ended(self, trial: int, loss: float | None) -> None:
-        """A trial has ended. loss: less is better; none where it has none, and is not learned from."""
+    def ended(self, trial: int, rank: tuple[float, ...] | None) -> None:
+        """A trial has ended. rank: less is better; none where it has none, and is not learned from."""
         self._running.discard(trial)
-        if loss is None:
+        if rank is None:
             return
-        bisect.insort(self._best, (loss, trial))
+        bisect.insort(self._best, (rank, trial))
         # What is no longer among the best was once new, and may be so still.
         del self._best[self._half :]
         self._newest.append(trial)

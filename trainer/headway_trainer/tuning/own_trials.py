@@ -8,9 +8,9 @@ from collections import Counter
 from headway_api.status import MAX_RUNNING_TRIALS, TuningStatus
 from headway_api.tuning import MAX_TRIALS
 from headway_trainer.report.curves import curves_of, points_each, thin
-from headway_trainer.report.model import TuningResult
 from headway_trainer.report.trial_records import TrialRecord, TrialReport
 from headway_trainer.report.trials import best_first, bounded_result
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.tuning.own_messages import Plan, TrialTold
 from headway_trainer.tuning.status import best_told, running_told
 

@@ -11,12 +11,15 @@ import numpy as np
 from pydantic import JsonValue
 
 from headway_api import trials
-from headway_api.tuning import Search, Tuning
+from headway_api.search import Search
+from headway_api.tuning import Tuning
 from headway_trainer import seeds
 from headway_trainer.tuning.cma import CmaSearch
 from headway_trainer.tuning.grid import GridSearch
 from headway_trainer.tuning.known import Known
-from headway_trainer.tuning.space import Choices, Numbers, Space
+from headway_trainer.tuning.nsga2 import NsgaSearch
+from headway_trainer.tuning.optuna_values import CONSTRAINT, distribution, drawn, told
+from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.trial import Parameters, Trial
 
 if TYPE_CHECKING:
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
 
 MOST_KNOWN = {"random": 0, "tpe": 1000, "gp": 200}
 """Trials that ended and are learned from: more of them take `tpe` 0.03 s a proposal and longer, and `gp` a second."""
-MOST_WHOLE = 10_000
-"""Of a range of more whole numbers, Optuna is told that they are real: `gp` makes a list of them."""
 
 
 class Searcher(Protocol):
@@ -47,7 +48,8 @@ class Searcher(Protocol):
         nothing is learnt from trials."""
 
     def tell(self, trial: Trial, loss: float | None) -> None:
-        """A trial has ended. loss: its value, of which less is better; none where it has none."""
+        """A trial has ended. loss: its first objective, or its metric, of which less is better; none where it has none.
+        What is known of constraints and of other objectives is in its outcome."""
 
 
 def searcher(tuning: Tuning, space: Space, seed: int) -> Searcher:
@@ -57,8 +59,10 @@ def searcher(tuning: Tuning, space: Space, seed: int) -> Searcher:
             return GridSearch(trials.grid(tuning))
         case "cmaes":
             return CmaSearch(space, seed)
+        case "nsga2":
+            return NsgaSearch(space, seed, tuning.search.population, len(tuning.objectives or ()))
         case "random" | "tpe" | "gp":
-            return OptunaSearch(tuning.search, space, seed)
+            return OptunaSearch(tuning.search, space, seed, constrained=tuning.constraints is not None)
 
 
 class OptunaSearch:
@@ -68,13 +72,14 @@ class OptunaSearch:
     job's and the trial's number: a study that goes on proposes what it would have proposed.
     """
 
-    def __init__(self, search: Search, space: Space, seed: int) -> None:
+    def __init__(self, search: Search, space: Space, seed: int, *, constrained: bool = False) -> None:
+        """constrained: whether trials have constraints to keep, which `tpe` alone learns from."""
         import optuna
 
         # It prints of each trial; what there is to say of trials, the run says.
         logging.getLogger("optuna").setLevel(logging.ERROR)
-        self._search, self._space, self._seed = search, space, seed
-        self._distributions = {one.path: _distribution(one.values) for one in space.dimensions}
+        self._search, self._space, self._seed, self._constrained = search, space, seed, constrained
+        self._distributions = {one.path: distribution(one.values) for one in space.dimensions}
         self._known = Known(MOST_KNOWN[search.name])
         self._earlier = 0
         """Trials of earlier studies, which have the first numbers here."""
@@ -91,7 +96,7 @@ class OptunaSearch:
             asked = self._study.ask()
             for dimension in self._space.dimensions:
                 if dimension.applies(parameters):
-                    parameters[dimension.path] = _drawn(asked, dimension.path, dimension.values)
+                    parameters[dimension.path] = drawn(asked, dimension.path, dimension.values)
         self._known.begun(self._earlier + trial)
         # As it is told of a trial of an earlier attempt: rounded.
         self._storage.get_trial(self._trial_id(trial)).params.update(self._told(parameters))
@@ -125,17 +130,20 @@ class OptunaSearch:
                     value=loss,
                 )
             )
-            self._known.ended(self._earlier, loss)
+            self._known.ended(self._earlier, (0.0, loss))
 
     def tell(self, trial: Trial, loss: float | None) -> None:
         """As of Searcher."""
         from optuna.trial import TrialState
 
-        self._known.ended(self._earlier + trial.number, loss)
+        violation = trial.outcome.violation if trial.outcome is not None else 0.0
+        self._known.ended(self._earlier + trial.number, None if loss is None else (violation, loss))
         identity = self._trial_id(trial.number)
         if loss is None:
             self._storage.set_trial_state_values(identity, TrialState.FAIL)
             return
+        if self._constrained:
+            self._storage.set_trial_system_attr(identity, CONSTRAINT, violation)
         if trial.state == "stopped" and self._search.name == "tpe":
             # TPE ranks these below all that were not stopped: by how far they came, and then by their value.
             self._storage.set_trial_intermediate_value(identity, trial.epochs, loss)
@@ -149,9 +157,7 @@ class OptunaSearch:
     def _told(self, parameters: Parameters) -> dict[str, JsonValue]:
         """Parameters as Optuna knows them."""
         return {
-            one.path: _told(one.values, parameters[one.path])
-            for one in self._space.dimensions
-            if one.path in parameters
+            one.path: told(one.values, parameters[one.path]) for one in self._space.dimensions if one.path in parameters
         }
 
     def _sampler(self, trial: int) -> optuna.samplers.BaseSampler:
@@ -191,40 +197,3 @@ def _storage(known: Known) -> InMemoryStorage:
             return copy.deepcopy(shown) if deepcopy else shown
 
     return Bounded()
-
-
-def _distribution(values: Numbers | Choices) -> optuna.distributions.BaseDistribution:
-    """What Optuna is told that values are.
-
-    Choices are told by their index: it takes `1` and `true` for the same, and knows no lists. Real numbers are told by
-    their place from 0 to 1, as it computes with the distance of bounds, which may be no number.
-    """
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(values, Choices):
-        return CategoricalDistribution(range(len(values.values)))
-    if _is_told_whole(values):
-        return IntDistribution(int(values.low), int(values.high), log=values.log, step=values.step)
-    return FloatDistribution(0.0, 1.0)
-
-
-def _is_told_whole(numbers: Numbers) -> bool:
-    return numbers.count is not None and numbers.count <= MOST_WHOLE
-
-
-def _drawn(asked: optuna.Trial, path: str, values: Numbers | Choices) -> JsonValue:
-    """What Optuna proposes for one parameter."""
-    if isinstance(values, Choices):
-        return values.values[asked.suggest_categorical(path, range(len(values.values)))]
-    if _is_told_whole(values):
-        return asked.suggest_int(path, int(values.low), int(values.high), log=values.log, step=values.step)
-    return values.at(asked.suggest_float(path, 0.0, 1.0))
-
-
-def _told(values: Numbers | Choices, value: JsonValue) -> JsonValue:
-    """A value as Optuna knows it."""
-    if isinstance(values, Choices):
-        return values.index(value)
-    if _is_told_whole(values) or not isinstance(value, int | float):
-        return value
-    return values.place(value)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pydantic import JsonValue
 
 from headway_api.status import MAX_RUNNING_TRIALS, BestTrial, RunningTrial, TuningStatus
-from headway_trainer.report.model import TrialResult
+from headway_trainer.report.tuning_model import TrialResult
 from headway_trainer.tuning.events import TrialState
 from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Trial
@@ -18,12 +18,12 @@ from headway_trainer.tuning.trial import Trial
 def status_of(study: Study, metric: str, counts: Counter[TrialState], trained: Collection[int] = ()) -> TuningStatus:
     """The study in few words.
 
-    metric: as `part/name`. counts: its trials by state. trained: of a population, the numbers of those that are trained
-    now; of others all that run are.
+    metric: what trials that run report, as `part/name`. counts: its trials by state. trained: of a population, the
+    numbers of those that are trained now; of others all that run are.
     """
     running = [one for one in study.running if study.until is None or one.number in trained]
     return TuningStatus(
-        metric=metric,
+        metric=study.goals.first,
         planned=study.planned,
         running=counts["running"] if study.until is None else len(running),
         waiting=0 if study.until is None else counts["running"] - len(running),
@@ -33,7 +33,8 @@ def status_of(study: Study, metric: str, counts: Counter[TrialState], trained: C
         best=_best(study.leader),
         retrain=study.retrains,
         running_trials=[
-            running_told(one.number, one.epochs, one.reports.get(one.epochs)) for one in running[-MAX_RUNNING_TRIALS:]
+            running_told(one.number, one.epochs, one.reports.get(one.epochs) if study.goals.first == metric else None)
+            for one in running[-MAX_RUNNING_TRIALS:]
         ],
     )
 

@@ -16,6 +16,7 @@ from headway_api.tuning import Tuning
 from headway_trainer.errors import UserError
 from headway_trainer.tuning.events import Asked, Ended, Event, Generation, Repeated, Reported, Used, WarmStarted
 from headway_trainer.tuning.limits import Limits
+from headway_trainer.tuning.objectives import Goals
 from headway_trainer.tuning.population import Population
 from headway_trainer.tuning.repeats import judged, seed_of
 from headway_trainer.tuning.schedulers import scheduler
@@ -55,7 +56,8 @@ class Study:
         """
         self._tuning, self._epochs, self._clock, self._seed = tuning, epochs, clock, seed
         self._most_reports = most_reports
-        self._sign = 1.0 if tuning.better(metric) == "min" else -1.0
+        self._goals = Goals.of(tuning, metric)
+        self._sign = self._goals.signs[0]
         self._space = Space(tuning.parameters)
         self._searcher = searcher(tuning, self._space, seed)
         self._scheduler = scheduler(tuning.scheduler, _longest(self._space, epochs))
@@ -217,6 +219,8 @@ class Study:
         """Take in that a running trial has ended; the event to log. Raises ValueError for a trial that does not run."""
         event = ended.model_copy(update={"value": _finite(ended.value), "at": self.elapsed})
         event = event.model_copy(update={"repeats": self._repeats_of(event)})
+        if event.value is not None and self._goals.missing(event.metrics) is None:
+            event = event.model_copy(update={"violation": self._goals.violation(event.metrics)})
         self._end(event)
         return event
 
@@ -238,14 +242,22 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value of those that have ended; of equal ones the earliest. Where trials are
-        repeated, of those whose repeats have all had their epochs, if there are such."""
+        """The best trial of those that have ended, of equal ones the earliest: by the metric, or by the objectives in
+        their order; one that breaks constraints only where none keeps them. Where trials are repeated, of those whose
+        repeats have all had their epochs, if there are such."""
         return self._best
 
     @property
+    def goals(self) -> Goals:
+        """What trials are compared by."""
+        return self._goals
+
+    @property
     def leader(self) -> tuple[Trial, float] | None:
-        """The best trial so far, and its value: of a population, what those that run have reported counts, too."""
-        there = self._trials.values() if self._population is not None else [self._best] if self._best else []
+        """The best trial so far, and its value: of a population, what those that run have reported counts, too. None as
+        long as no trial keeps the constraints."""
+        best = self._best if self._best is not None and self._keeps_constraints(self._best) else None
+        there = self._trials.values() if self._population is not None else [best] if best is not None else []
         told = [(self._sign * value, one.number) for one in there if (value := one.reached(self._sign)) is not None]
         if not told:
             return None
@@ -377,6 +389,8 @@ class Study:
 
     def _end(self, event: Ended) -> None:
         one, trial = self._its(event.trial, event.repeat), self._running[event.trial]
+        if event.state != "failed" and event.value is not None and (fault := self._fault(event)):
+            raise ValueError(f"of trial {event.trial}, {fault}")
         self._limits.epochs_finished(max(0, event.epochs - one.epochs))
         one.epochs, one.seconds, one.best_epoch = max(event.epochs, one.epochs), event.seconds, event.best_epoch
         one.ended = event
@@ -394,20 +408,35 @@ class Study:
         told = judged(own, repeats)
         trial.state, trial.value, trial.deviation, trial.whole = told.state, told.value, told.deviation, told.whole
         trial.cause, trial.message = told.cause, told.message
-        loss = None if trial.value is None else self._sign * trial.value
-        self._searcher.tell(trial, loss)
-        best = self._best_rank()
-        rank = None if loss is None else (not trial.whole, loss, trial.number)
-        if rank is not None and rank < best:
+        if trial.value is not None:
+            trial.metrics, trial.outcome = own.metrics, self._goals.outcome(trial.value, own.metrics)
+        self._searcher.tell(trial, None if trial.value is None else self._sign * trial.value)
+        before = self._best
+        if trial.outcome is not None and (before is None or _rank(trial) < _rank(before)):
             self._best = trial
+        improved = self._best is trial and (before is None or _rank(trial)[0] < _rank(before)[0])
         self._limits.value_seen(trial.number, trial.value)
-        self._limits.ended(trial, improved=rank is not None and rank[:2] < best[:2])
+        self._limits.ended(trial, improved=improved)
 
-    def _best_rank(self) -> tuple[bool, float, int]:
-        """Less than that is better."""
-        if self._best is None or self._best.value is None:
-            return True, math.inf, 0
-        return not self._best.whole, self._sign * self._best.value, self._best.number
+    @staticmethod
+    def _keeps_constraints(trial: Trial) -> bool:
+        return trial.outcome is not None and trial.outcome.feasible
+
+    def _fault(self, event: Ended) -> str | None:
+        """Why a trial cannot have ended so, as the end of a sentence; none if it can."""
+        missing = self._goals.missing(event.metrics)
+        if missing is not None:
+            return f"there is no value of {missing}"
+        violation = self._goals.violation(event.metrics)
+        if event.violation != violation:
+            return f"constraints are violated by {event.violation:g} there, and by {violation:g} in the spec"
+        return None
+
+
+def _rank(trial: Trial) -> tuple[tuple[float, ...], int]:
+    """The smaller, the better; of a trial that has ended with a value."""
+    rank = trial.outcome.rank if trial.outcome is not None else (math.inf,)
+    return (float(not trial.whole), *rank), trial.number
 
 
 def _finite(value: float | None) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from headway_trainer.tuning.events import Ended, TrialState
+from headway_trainer.tuning.objectives import Outcome
 
 Parameters = Mapping[str, JsonValue]
 """Values by the paths of their fields in `spec`."""
@@ -25,6 +26,10 @@ class Trial:
     value: float | None = None
     """The best value of the metric over its epochs, once it has ended; none where there was no finite number. Of a
     trial with repeats the mean of theirs and its own, once all have ended."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of all objectives and constraints, once it has ended; empty where one metric says it all."""
+    outcome: Outcome | None = None
+    """What it is ranked by, once it has ended with a value."""
     deviation: float | None = None
     """The standard deviation of these; none without repeats."""
     whole: bool = False

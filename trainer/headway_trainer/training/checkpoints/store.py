@@ -35,6 +35,8 @@ RAY_RUN = "run"
 MANIFEST = "manifest.json"
 CLAIM = "attempt.json"
 MODEL_FILE = "model.safetensors"
+BODY_FILE = "body.onnx"
+"""In place of weights: what an estimator has fitted, from features to outputs."""
 VERSION = 2
 """Version 1 had no `best`: its best model is the one of the best checkpoint."""
 _NAME = re.compile(r"^step-(\d{10,})-attempt-(\d+)$")
