@@ -378,7 +378,6 @@ _LR, _TUNED = "training.optimizer.lr", "spec.tuning.parameters"
 _OBJECTIVES = [{"metric": "validation/f1"}, {"metric": "model/bytes"}]
 
 _CODE: _Rows = [
-    ("trials of one's own function", _tuned(_LR), "spec.tuning"),
     ("a Tuner beside a training function", {"spec.tuning": {"entrypoint": "search:main"}}, "spec.tuning"),
     ("a Tuner that is a file", {"spec.tuning": {"entrypoint": "search.py"}}, "spec.tuning.entrypoint"),
     ("an empty code section", {"spec.code": {}}, "spec.code"),
