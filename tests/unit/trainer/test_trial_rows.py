@@ -80,7 +80,7 @@ class Trainer:
 def tuned(run: Run, results: Results, trainer: Trainer, patch: pytest.MonkeyPatch) -> TuningResult:
     patch.setattr(Run, "on_workers", lambda run, function: function(run))
     patch.setattr(train_stage, "train", trainer)
-    patch.setattr("headway_trainer.stages.trials.take_over", lambda *_: None)
+    patch.setattr("headway_trainer.stages.best_trial.take_over", lambda *_: None)
     assert run.spec.tuning is not None
     return Tune().run(run.spec.tuning, run, results)
 

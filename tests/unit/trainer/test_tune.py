@@ -25,7 +25,7 @@ from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import read_trials
 from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
-from headway_trainer.stages import Prepare, Results, Tune, trials
+from headway_trainer.stages import Prepare, Results, Tune, trial_specs, trials
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
@@ -186,7 +186,7 @@ def test_values_that_go_together_in_no_spec_fail_their_trial_alone(
             raise ValueError("training.optimizer.lr: 0.5 does not go with the rest")
         return with_parameters(spec, parameters)
 
-    monkeypatch.setattr(trials, "with_parameters", written)
+    monkeypatch.setattr(trial_specs, "with_parameters", written)
     trainer = Trainer()
     result = tuned(made(tmp_path)[0], trainer)
     assert "trial-4" not in trainer.begun

@@ -14,6 +14,7 @@ from headway_trainer.data.prepared import Prepared, fold_folder
 from headway_trainer.errors import UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.report.model import CrossValidation, KeptModel
+from headway_trainer.report.trial_files import TrialFile, file_of
 from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.seeds import child_seed
@@ -158,3 +159,11 @@ def test_a_trial_whose_fold_has_no_finite_value_has_failed(tmp_path: Path, monke
 
 def _told(result: TuningResult) -> list[dict[str, Any]]:
     return [one.model_dump(exclude={"seconds"}) for one in result.trials]
+
+
+def test_a_trials_own_file_tells_its_folds(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    tuned(run, Trainer())
+    told = TrialFile.model_validate_json(run.store.read(file_of(2)))
+    assert told.folds == list(GOOD[0.1])
+    assert told.value == pytest.approx(0.8)

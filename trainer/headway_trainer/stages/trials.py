@@ -10,119 +10,48 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from pydantic import JsonValue
 
-from headway_api.job import TrainingJobSpec
 from headway_api.metrics import Better
-from headway_api.overlay import with_parameters
 from headway_api.training import Training
 from headway_api.tuning import Tuning
 from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import CHILDREN, prepared_folds
-from headway_trainer.errors import OutOfMemory, StorageError, UserError
+from headway_trainer.data.prepared import CHILDREN
+from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.outcome import Interrupted
 from headway_trainer.process_resources import gpus_held
 from headway_trainer.report.curves import points_each, thin
-from headway_trainer.report.trial_files import TrialFile
-from headway_trainer.report.trial_records import TrialRecord, record_of, trial_records
-from headway_trainer.resolve_names import resolve_names
+from headway_trainer.report.trial_records import TrialRecord, trial_records
 from headway_trainer.run import Run
 from headway_trainer.stages import own_trials
 from headway_trainer.stages.retrain import rows_of_trials
+from headway_trainer.stages.study_log import StudyLog
 from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
-from headway_trainer.stages.trial_folds import keep_folds, of_folds, train_folds
+from headway_trainer.stages.trial_folds import of_folds, train_folds
+from headway_trainer.stages.trial_results import TrialResults
 from headway_trainer.stages.trial_rows import Rows, TrialRows, train_on
+from headway_trainer.stages.trial_specs import metric_of, scope_of, spec_of
 from headway_trainer.stages.trial_values import values_of, with_values
-from headway_trainer.stages.trial_writer import TrialWriter
 from headway_trainer.stages.warm_start import warm_start
 from headway_trainer.training.checkpoints.store import Checkpoints
-from headway_trainer.training.checkpoints.take_over import go_on_from, take_over
+from headway_trainer.training.checkpoints.take_over import go_on_from
 from headway_trainer.training.link import Compared, Question, TrainEnd
-from headway_trainer.tuning.events import EarlierSource, Ended, Event, Generation, Point, WarmStarted
-from headway_trainer.tuning.gpu_time import LOGGED_EVERY, GpuTime
+from headway_trainer.tuning.events import EarlierSource, Ended, Generation, WarmStarted
+from headway_trainer.tuning.gpu_time import GpuTime
 from headway_trainer.tuning.importance import importances
-from headway_trainer.tuning.log import EventLog
-from headway_trainer.tuning.record import read_study_record, write_study_record
 from headway_trainer.tuning.repeats import seed_of
 from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.status import status_of
 from headway_trainer.tuning.study import EPOCHS, Study
 from headway_trainer.tuning.trial import Trial
 
-_OF_AN_END = {"state", "value", "epochs", "best_epoch", "metrics", "violation", "seconds", "cause", "message"}
-_OF_REPEATS = {"own_value", "deviation", "repeats"}
 _MOST_SHOWN = 1000
 """Characters of a trial's parameters in a line of the log."""
 log = logging.getLogger("headway.tuning")
-
-
-def metric_of(spec: TrainingJobSpec) -> str:
-    """What chooses the best checkpoint of each trial, as `part/name`; without objectives they are compared by it."""
-    chooser = spec.tuning.chooser if spec.tuning is not None else None
-    return chooser.metric if chooser is not None else (spec.training or Training()).checkpoint.metric
-
-
-def spec_of(run: Run, parameters: Mapping[str, JsonValue]) -> TrainingJobSpec:
-    """The spec of a trial, with the names that this image has. Raises UserError."""
-    try:
-        return resolve_names(with_parameters(run.spec, parameters))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _scope(trial: int | Literal[""], repeat: int = 1) -> str:
-    """The name of the child that is a trial, or the repeat of one with another seed."""
-    return f"trial-{trial}" if repeat == 1 else f"trial-{trial}-seed-{repeat}"
-
-
-def refuse_other_rows(run: Run, info: DataInfo | None) -> None:
-    """Raise UserError where the trials so far have learnt from other rows: values of the two cannot be compared.
-
-    A search that goes on after its end prepares its rows anew, and the source may have changed since.
-    """
-    if info is None:
-        return
-    record = read_study_record(run.store)
-    if record.content_hash is None:
-        run.fence()
-        write_study_record(run.store, record.model_copy(update={"content_hash": info.content_hash}))
-    elif record.content_hash != info.content_hash:
-        raise UserError(
-            "data.source holds other rows than the trials so far have learnt from, so further ones could not be "
-            f"compared with them: put the source back, or begin anew with {run.begin_anew}"
-        )
-
-
-def take_over_best(run: Run, best: Trial) -> None:
-    """Let what the best trial has left be the run's own; or its folds, and its model a new one.
-
-    Of a search that goes on after its end it may be that already, and the trial's own folder is gone.
-    """
-    if run.spec.has_folds:
-        keep_folds(run, _scope(best.number), len(prepared_folds(run.store)))
-        return
-    record, own = read_study_record(run.store), own_trials.is_own(run.spec)
-    there = own_trials.has_taken_over(run) if own else run.checkpoints.newest().manifest is not None
-    if record.taken_over == best.number and there:
-        return
-    folder = run.store.child(CHILDREN, _scope(best.number))
-    run.fence()
-    if record.taken_over is not None or record.retraining is not None:
-        write_study_record(run.store, record.model_copy(update={"taken_over": None, "retraining": None}))
-    if own:
-        own_trials.take_over(folder, run)
-    else:
-        checkpoint = (spec_of(run, best.parameters).training or Training()).checkpoint
-        # That of the best one before may have more steps, and would pass for the newest.
-        Checkpoints(run.store, run.file.attempt).clear_after(None)
-        trial = Checkpoints(folder, run.file.attempt)
-        take_over(trial, run.store, run.file.attempt, checkpoint.metric, checkpoint.better)
-    write_study_record(run.store, record.model_copy(update={"taken_over": best.number, "retraining": None}))
 
 
 class Trials:
@@ -140,17 +69,17 @@ class Trials:
         self._folds = len(self._rows.own.folds) if self._rows is not None else 0
         """How many trainings each trial is; 0 where it has no folds."""
         run.reporter.trainings_each, run.reporter.trained_in_a_trial = max(1, self._folds), not self._folds
-        self._log = EventLog(run.store, run.file.attempt)
+        self._log = StudyLog(run)
         self._gpu_time = GpuTime()
-        self._writer = TrialWriter(run.store, run.fence)
         events = self._log.read()
         if tuning.warm_start is not None and info is not None and not events:
             with run.reporter.alive_meanwhile():
                 earlier = warm_start(tuning, metric_of(run.spec), run, info)
             run.fence()
-            self._log.append(earlier)
+            self._log.begin(earlier)
             events = [earlier]
-        self._ended_before = [one for one in trial_records(events) if one.state != "running"]
+        ended = [one for one in trial_records(events) if one.state != "running"]
+        self._results = TrialResults(tuning, run, ended)
         self._study = Study.replayed(
             tuning,
             metric=metric_of(run.spec),
@@ -160,7 +89,6 @@ class Trials:
             events=events,
             gpu_clock=self._gpu_time.seconds,
         )
-        self._use_logged = time.monotonic()
         self._changed = threading.Condition()
         self._proposing = threading.Lock()
         """Held, and taken before the other, while a trial is proposed, which takes `gp` a second, and while one ends:
@@ -177,7 +105,7 @@ class Trials:
         study, workers = self._study, self._tuning.workers_per_trial
         self._tidy()
         self.tell()
-        self._write_of_before()
+        self._results.add_those_of_before()
         try:
             self._run.side_by_side(
                 self._trials(),
@@ -190,14 +118,14 @@ class Trials:
             if self._run.stop.is_set():
                 raise Interrupted("stopped between two trials")
             self._end_waiting()
-            self._writer.finish()
+            self._results.finish()
         except Interrupted as error:
-            self._log_use(at_once=True)
+            self._log.append_use(study, at_once=True)
             ended = len(study.trials) - len(study.running)
             told = f"stopped when {ended} of {study.planned} trials had ended; the next attempt goes on with the others"
             raise Interrupted(told) from error
         finally:
-            self._writer.close()
+            self._results.close()
         if study.best is None:
             raise UserError(study.broken or "no trial has a value of the metric")
         return study.best
@@ -262,7 +190,7 @@ class Trials:
             event = self._study.repeat()
             if event is None:
                 return None
-            self._append(event)
+            self._log.append(self._study, event)
             return self._study.trials[event.trial].repeats[-1]
 
     def _asked(self) -> Trial | None:
@@ -274,7 +202,7 @@ class Trials:
                 asked = None if parameters is None else self._study.begin(parameters)
                 if asked is None:
                     return None
-                self._append(asked)
+                self._log.append(self._study, asked)
                 self._counts["running"] += 1
                 self._tell()
                 return self._study.trials[asked.trial]
@@ -297,18 +225,18 @@ class Trials:
         attempt = self._run.file.attempt
         for move in generation.moves:
             self._run.fence()
-            source = Checkpoints(self._run.store.child(CHILDREN, _scope(move.source)), attempt)
-            go_on_from(source, generation.epoch, self._run.store.child(CHILDREN, _scope(move.trial)), attempt)
+            source = Checkpoints(self._run.store.child(CHILDREN, scope_of(move.source)), attempt)
+            go_on_from(source, generation.epoch, self._run.store.child(CHILDREN, scope_of(move.trial)), attempt)
         with self._changed:
             self._study.evolve(generation)
-            self._append(generation)
+            self._log.append(self._study, generation)
             self._tell()
-        told = ", ".join(f"{_scope(move.trial)} from {_scope(move.source)}" for move in generation.moves)
+        told = ", ".join(f"{scope_of(move.trial)} from {scope_of(move.source)}" for move in generation.moves)
         log.info("after epoch %d these take over: %s", generation.epoch, told or "none")
 
     def _begun(self, trial: Trial) -> Iterator[Run]:
         """The child of a trial, or of a repeat; none where its values go together in no spec, and it has failed."""
-        number, repeat, scope = trial.number, trial.repeat, _scope(trial.number, trial.repeat)
+        number, repeat, scope = trial.number, trial.repeat, scope_of(trial.number, trial.repeat)
         parameters = self._study.trials[number].parameters
         values = ", ".join(f"{path} {value}" for path, value in parameters.items())
         log.info("%s begins: %s", scope, values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…")
@@ -340,7 +268,7 @@ class Trials:
             known = question.epoch in trial.reports
             answer = self._study.report(trial.number, question.epoch, question.value, trial.repeat)
             if not known:
-                self._append(answer)
+                self._log.append(self._study, answer)
                 self._tell()
             return answer.goes_on
 
@@ -423,10 +351,10 @@ class Trials:
         if not self._study.stop_running:
             return
         while (event := self._study.repeat(to_end=True)) is not None:
-            self._append(event)
+            self._log.append(self._study, event)
         for trial in self._study.at_work:
             self._run.fence()
-            scope = _scope(trial.number, trial.repeat)
+            scope = scope_of(trial.number, trial.repeat)
             self._run.reporter.expect_one(scope, self._steps(trial.parameters))
             self._run.reporter.ended(scope)
             ended = of_checkpoints(trial, *self._checkpoints(trial))
@@ -439,58 +367,21 @@ class Trials:
         with self._proposing, self._changed:
             before = self._study.best
             event = self._study.end(ended.model_copy(update={"curve": thinned}))
-            self._append(event)
+            self._log.append(self._study, event)
             state = self._study.trials[ended.trial].state
             if state != "running":
                 self._counts.update({"running": -1, state: 1})
             self._tell()
             broken, kept = self._study.broken, self._kept()
-        log.info("%s: %s", _scope(ended.trial, ended.repeat), described(event))
+        log.info("%s: %s", scope_of(ended.trial, ended.repeat), described(event))
         if state != "running":
-            self._write(self._study.trials[ended.trial], event, curve)
-        own = {_scope(ended.trial, ended.repeat), _scope(ended.trial)}
-        for scope in sorted((own | ({_scope(before.number)} if before else set())) - kept):
+            self._results.add(self._study.trials[ended.trial], event, curve)
+        own = {scope_of(ended.trial, ended.repeat), scope_of(ended.trial)}
+        for scope in sorted((own | ({scope_of(before.number)} if before else set())) - kept):
             self._run.store.delete(f"{CHILDREN}/{scope}")
         self._keep_to_limits()
         if broken is not None:
             raise UserError(broken)
-
-    def _write(self, trial: Trial, event: Ended, curve: Sequence[Point]) -> None:
-        """Have a trial's file written. event: of its last end. curve: of its own training, where that is the end."""
-        told: Ended | TrialRecord = event
-        if trial.repeats and trial.ended is not None:
-            told = record_of(trial, self._run.spec.seed)
-            curve = trial.ended.curve
-        self._writer.add(self._file_of(told, trial.parameters, curve))
-
-    def _file_of(
-        self, event: Ended | TrialRecord, parameters: Mapping[str, JsonValue], values: Sequence[Point]
-    ) -> TrialFile:
-        """What is told of a trial that has ended, in a file of its own."""
-        metric, workers = metric_of(self._run.spec), self._tuning.workers_per_trial
-        return TrialFile(
-            number=event.trial if isinstance(event, Ended) else event.number,
-            parameters=dict(parameters),
-            **event.model_dump(include=_OF_AN_END if isinstance(event, Ended) else _OF_AN_END | _OF_REPEATS),
-            job=self._run.file.name,
-            metric=metric,
-            better=self._tuning.better(metric),
-            values=list(values),
-            seed=self._run.spec.seed,
-            workers=workers,
-            processes=workers * self._run.spec.workers.processes_each,
-            attempt=self._run.file.attempt,
-        )
-
-    def _write_of_before(self) -> None:
-        """Write the files that attempts before have not come to."""
-        if not self._ended_before:
-            return
-        there = self._writer.written()
-        for one in self._ended_before:
-            if one.number not in there:
-                self._writer.add(self._file_of(one, one.parameters, one.curve))
-        self._ended_before = []
 
     def _tell(self) -> None:
         trained = [trial.number for trial, _ in list(self._running.values())]
@@ -502,7 +393,7 @@ class Trials:
             for each in (one, *one.repeats):
                 if each.ended is not None:
                     planned, steps = self._steps(one.parameters), self._steps_done(each)
-                    self._run.reporter.expect_one(_scope(one.number, each.repeat), planned, steps=steps)
+                    self._run.reporter.expect_one(scope_of(one.number, each.repeat), planned, steps=steps)
         self._tell()
 
     def _steps(self, parameters: Mapping[str, JsonValue]) -> int:
@@ -522,7 +413,10 @@ class Trials:
 
     def _checkpoints(self, trial: Trial) -> tuple[str, Better, Checkpoints]:
         """What chooses the checkpoint of a trial, its direction, and the trial's checkpoints."""
-        metric, folder = metric_of(self._run.spec), self._run.store.child(CHILDREN, _scope(trial.number, trial.repeat))
+        metric, folder = (
+            metric_of(self._run.spec),
+            self._run.store.child(CHILDREN, scope_of(trial.number, trial.repeat)),
+        )
         return metric, self._tuning.better(metric), Checkpoints(folder, self._run.file.attempt)
 
     def _with_values(self, trial: Trial, ended: Ended, end: TrainEnd | None = None) -> Ended:
@@ -532,27 +426,10 @@ class Trials:
             return ended
         return with_values(ended, goals, values_of(end, *self._checkpoints(trial)))
 
-    def _append(self, *events: Event) -> None:
-        """Log what happened; beside it, where a budget is about it, the GPU time so far."""
-        used = self._study.used()
-        self._log.append(*([] if used is None else [used]), *events)
-        self._use_logged = time.monotonic()
-
-    def _log_use(self, *, at_once: bool = False) -> None:
-        """Log the GPU time now and then, where a budget is about it: what a kill forgets is bounded by that."""
-        due = at_once or time.monotonic() - self._use_logged > LOGGED_EVERY
-        if self._study.used() is None or not due:
-            return
-        try:
-            self._append()
-        except StorageError as error:  # the next event tells it, too
-            self._use_logged = time.monotonic()
-            log.warning("the GPU time of the trials was not logged: %s", error)
-
     def _keep_to_limits(self) -> None:
         """Stop the trials that run where the search is over."""
         with self._changed:
-            self._log_use()
+            self._log.append_use(self._study)
             if self._study.stop_running:
                 for _, child in self._running.values():
                     child.stop.set()
@@ -562,12 +439,12 @@ class Trials:
         study = self._study
         own = (*study.running, *([study.best] if study.best else []))
         repeats = (each for each in study.at_work if each.repeat > 1)
-        return {_scope(each.number, each.repeat) for each in (*own, *repeats)}
+        return {scope_of(each.number, each.repeat) for each in (*own, *repeats)}
 
     def _tidy(self) -> None:
         """Delete the folders of trials that have ended, but for the best one's: an attempt may die before it does."""
         kept = self._kept()
         for name in self._run.store.list(CHILDREN):
-            if name.startswith(_scope("")) and name not in kept:
+            if name.startswith(scope_of("")) and name not in kept:
                 self._run.fence()
                 self._run.store.delete(f"{CHILDREN}/{name}")

@@ -68,7 +68,9 @@ class Tune:
 
 def _searched(spec: Tuning, run: Run, info: DataInfo | None) -> TuningResult:
     """Run the trials, and take over what is to be kept of the best one. info: of the run's own rows; none without."""
-    from headway_trainer.stages.trials import Trials, refuse_other_rows, spec_of, take_over_best
+    from headway_trainer.stages.best_trial import refuse_other_rows, take_over_best
+    from headway_trainer.stages.trial_specs import spec_of
+    from headway_trainer.stages.trials import Trials
 
     refuse_other_rows(run, info)
     search = Trials(spec, run, info)
@@ -107,7 +109,7 @@ def _tell_again(spec: Tuning, run: Run, info: DataInfo | None) -> None:
 def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo | None) -> None:
     """Let the run go on with the spec of the best trial, or of a training with its parameters, and with its rows."""
     from headway_trainer.stages.trial_rows import rows_digest
-    from headway_trainer.stages.trials import spec_of
+    from headway_trainer.stages.trial_specs import spec_of
 
     if (broken := broken_told(result)) is not None:
         run.reporter.warn(broken)
