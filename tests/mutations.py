@@ -419,7 +419,7 @@ _TUNING: _Rows = [
         "constraints[0].min",
     ),
     ("one objective twice", _tuned(_LR, objectives=_OBJECTIVES[:1] * 2), "spec.tuning.objectives"),
-    ("a bound beyond all", _tuned(_LR, constraints=[{"metric": "model/bytes", "max": 1e16}]), "constraints[0].max"),
+    ("a bound beyond all", _tuned(_LR, constraints=[{"metric": "model/bytes", "max": 10**16}]), "constraints[0].max"),
     ("grace of nobody", _tuned(_LR, scheduler={"graceEpochs": 5}), "scheduler.graceEpochs"),
     (
         "a reduction of the median",
