@@ -155,7 +155,8 @@ def test_a_population_takes_over_checkpoints_as_ray_tune_does(tmp_path: Path) ->
     assert tuning.scheduler == "PopulationBasedTraining"
     assert tuning.counts == {"completed": 2}
     assert tuning.best == max(trials, key=lambda one: one.value or 0.0).number
-    assert [one.epochs for one in trials] == [6, 6]
+    # Of a source that has ended meanwhile the worse one takes over the last step, and its function has nothing left.
+    assert 3 <= trials[0].epochs <= trials[1].epochs == 6
     worst = [one.value or 0.0 for one in trials[0].reports]
     assert worst[:2] == [pytest.approx(0.1), pytest.approx(0.2)]
     assert max(worst) > 1.2, "it went on from the better one's checkpoint"
