@@ -14,10 +14,13 @@ import pytest
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_trainer.ray.runtime import Head
+from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.reporter import Reporter
 from headway_trainer.run import Run, Surroundings
+from headway_trainer.stages import Prepare, Results, Tune
 from headway_trainer.storage import Store
-from training_runs import Killed
+from headway_trainer.training.link import TrainEnd
+from training_runs import Killed, data_info
 
 
 class Heard:
@@ -74,3 +77,18 @@ def is_killed_at_write(work: Callable[[], object], number: int) -> bool:
         except Killed:
             return True
     return False
+
+
+def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd], *, rows: str | None = None) -> TuningResult:
+    """What the search of a run comes to. trainer: stands for the workers. rows: identifies the content of its rows."""
+    info = data_info(100, 50)
+    results = Results()
+    results.add(Prepare(), info if rows is None else info.model_copy(update={"content_hash": rows}))
+
+    def on_workers(child: Run, function: object) -> TrainEnd:
+        return trainer(child, function)
+
+    assert run.spec.tuning is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "on_workers", on_workers)
+        return Tune().run(run.spec.tuning, run, results)

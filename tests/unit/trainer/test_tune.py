@@ -25,7 +25,7 @@ from headway_trainer.report.trial_files import TrialFile
 from headway_trainer.report.trial_records import read_trials
 from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
-from headway_trainer.stages import Prepare, Results, Tune, trial_specs, trials
+from headway_trainer.stages import trial_specs, trials
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
@@ -33,8 +33,7 @@ from headway_trainer.training.link import Question, TrainEnd
 from headway_trainer.tuning.gpu_time import GpuTime
 from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Parameters
-from made_runs import Heard, is_killed_at_write, made_run
-from training_runs import data_info
+from made_runs import Heard, is_killed_at_write, made_run, tuned
 
 EPOCHS = 9
 METRIC = "validation/accuracy"
@@ -121,20 +120,6 @@ def _save(child: Run, values: list[float]) -> None:
             files=files,
         )
     )
-
-
-def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd], *, rows: str = "0") -> TuningResult:
-    """The stage's result. rows: identifies the content of its rows."""
-    assert run.spec.tuning is not None
-    results = Results()
-    results.add(Prepare(), data_info(100, 50).model_copy(update={"content_hash": rows}))
-
-    def on_workers(child: Run, function: object) -> TrainEnd:
-        return trainer(child, function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "on_workers", on_workers)
-        return Tune().run(run.spec.tuning, run, results)
 
 
 def of_all(result: TuningResult) -> list[dict[str, Any]]:

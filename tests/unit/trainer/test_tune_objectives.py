@@ -4,7 +4,6 @@ stays, and how it goes on after a fault. Trials are not trained here; each says 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,10 @@ from headway_api.status import TuningStatus
 from headway_api.training import Training
 from headway_trainer.report.model import KeptModel
 from headway_trainer.report.trial_records import read_trials
-from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
-from headway_trainer.stages import Prepare, Results, Tune
 from headway_trainer.training.checkpoints.store import BODY_FILE, MODEL_FILE, BestModel, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
-from made_runs import Heard, is_killed_at_write, made_run
-from training_runs import data_info
+from made_runs import Heard, is_killed_at_write, made_run, tuned
 
 ACCURACY, F1, SIZE = "validation/accuracy", "validation/f1", "model/bytes"
 HIDDEN = [8, 64, 32, 128, 16]
@@ -85,23 +81,9 @@ def _many() -> list[bytes]:
     return [b"x" * 5000]
 
 
-def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd] = fitted) -> TuningResult:
-    """The stage's result."""
-    assert run.spec.tuning is not None
-    results = Results()
-    results.add(Prepare(), data_info(100, 50))
-
-    def on_workers(child: Run, function: object) -> TrainEnd:
-        return trainer(child, function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "on_workers", on_workers)
-        return Tune().run(run.spec.tuning, run, results)
-
-
 def test_a_trial_has_the_values_of_the_model_that_is_kept_of_it_and_its_size(tmp_path: Path) -> None:
     run, sink = made(tmp_path)
-    result = tuned(run)
+    result = tuned(run, fitted)
     assert [one.metrics for one in result.trials] == [{ACCURACY: _values(w)[ACCURACY], SIZE: w} for w in HIDDEN]
     assert [one.value for one in result.trials] == [one.metrics[ACCURACY] for one in result.trials]
     assert result.metric == ACCURACY
@@ -119,7 +101,7 @@ def test_a_trial_has_the_values_of_the_model_that_is_kept_of_it_and_its_size(tmp
 def test_the_first_objective_may_be_the_size_and_the_second_one_chooses_the_checkpoints(tmp_path: Path) -> None:
     objectives = [{"metric": SIZE}, {"metric": ACCURACY}]
     run, sink = made(tmp_path, objectives=objectives, constraints=[{"metric": ACCURACY, "min": 0.75}])
-    result = tuned(run)
+    result = tuned(run, fitted)
     assert (result.metric, result.better, result.best) == (SIZE, "min", 3), "the smallest that is good enough"
     assert result.front == [3, 2]
     assert (run.spec.training or Training()).checkpoint.metric == ACCURACY
@@ -133,7 +115,7 @@ def test_the_first_objective_may_be_the_size_and_the_second_one_chooses_the_chec
 def test_a_constraint_beside_one_metric_decides_whose_model_stays(tmp_path: Path) -> None:
     constraints = [{"metric": SIZE, "max": 20}, {"metric": F1, "min": 0.1}]
     run, sink = made(tmp_path, objectives=None, metric=ACCURACY, constraints=constraints)
-    result = tuned(run)
+    result = tuned(run, fitted)
     assert (result.best, result.front, result.objectives) == (5, [], [])
     assert result.trials[0].metrics == {ACCURACY: 0.58, SIZE: 8.0, F1: 0.792}
     bests = [one.best.trial if one.best else None for one in told(sink)]
@@ -143,7 +125,7 @@ def test_a_constraint_beside_one_metric_decides_whose_model_stays(tmp_path: Path
 
 def test_where_no_trial_keeps_the_constraints_the_nearest_ones_model_stays_and_that_is_told(tmp_path: Path) -> None:
     run, sink = made(tmp_path, constraints=[{"metric": SIZE, "max": 4}])
-    result = tuned(run)
+    result = tuned(run, fitted)
     assert (result.best, result.front) == (1, [])
     assert all(one.best is None for one in told(sink)), "none of them is good enough to be told as the best"
     assert run.reporter.told.warnings == [
@@ -155,7 +137,7 @@ def test_where_no_trial_keeps_the_constraints_the_nearest_ones_model_stays_and_t
 def test_a_trial_without_one_of_the_values_fails_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "_values", lambda width: {ACCURACY: 0.5, F1: math.nan if width == 32 else 0.5})
     run, _ = made(tmp_path, objectives=[{"metric": ACCURACY}, {"metric": F1}, {"metric": SIZE}])
-    result = tuned(run)
+    result = tuned(run, fitted)
     failed = [(one.number, one.cause, one.message) for one in result.trials if one.state == "failed"]
     assert failed == [(3, "NotANumber", "validation/f1 was no finite number after the epoch that is kept")]
     assert result.best == 1
@@ -177,11 +159,11 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_trials_and_model
         "constraints": [{"metric": SIZE, "max": 60}],
     }
     whole_run, _ = made(tmp_path / "whole", **tuning)
-    whole = tuned(whole_run)
+    whole = tuned(whole_run, fitted)
     write = 1
-    while is_killed_at_write(partial(tuned, made(tmp_path / str(write), **tuning)[0]), write):
+    while is_killed_at_write(partial(tuned, made(tmp_path / str(write), **tuning)[0], fitted), write):
         again, _ = made(tmp_path / str(write), attempt=2, **tuning)
-        result = tuned(again)
+        result = tuned(again, fitted)
         assert [one.model_dump(exclude={"seconds"}) for one in result.trials] == [
             one.model_dump(exclude={"seconds"}) for one in whole.trials
         ]

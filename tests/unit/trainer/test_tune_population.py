@@ -17,12 +17,10 @@ from headway_trainer.report.model import EpochRecord, KeptModel
 from headway_trainer.report.trial_records import TrialRecord, read_trials, schedule_of
 from headway_trainer.report.tuning_model import ScheduledValues, TuningResult
 from headway_trainer.run import Run
-from headway_trainer.stages import Prepare, Results, Tune
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from headway_trainer.training.checkpoints.store import MODEL_FILE, BestModel, Checkpoints, Manifest, now
 from headway_trainer.training.link import Question, TrainEnd
-from made_runs import Heard, is_killed_at_write, made_run
-from training_runs import data_info
+from made_runs import Heard, is_killed_at_write, made_run, tuned
 
 METRIC = "validation/accuracy"
 LR = "training.optimizer.lr"
@@ -121,20 +119,6 @@ def _save(checkpoints: Checkpoints, state: SharedState, model: float) -> None:
         )
     )
     checkpoints.retain(1, 1, METRIC, "max")
-
-
-def tuned(run: Run, trainer: Callable[[Run, object], TrainEnd]) -> TuningResult:
-    """The stage's result."""
-    assert run.spec.tuning is not None
-    results = Results()
-    results.add(Prepare(), data_info(100, 50))
-
-    def on_workers(child: Run, function: object) -> TrainEnd:
-        return trainer(child, function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "on_workers", on_workers)
-        return Tune().run(run.spec.tuning, run, results)
 
 
 def of_all(run: Run, result: TuningResult) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 
 from pydantic import Field, ValidationError
 
@@ -98,9 +99,19 @@ def _is_done(store: Store, file: FileDigest) -> bool:
     return folder != "" and store.exists(kept_path("train", folder))
 
 
+def fold_scope(number: int) -> str:
+    """The name of a fold as a child of a run. number: counted from 1."""
+    return f"fold-{number}"
+
+
+def by_scope(folds: Iterable[DataInfo]) -> dict[str, DataInfo]:
+    """What is known of the folds, in their order, by their scopes."""
+    return {fold_scope(number): info for number, info in enumerate(folds, 1)}
+
+
 def fold_folder(number: int) -> str:
     """The folder, in the run's, of what belongs to a fold, counted from 1."""
-    return f"{CHILDREN}/fold-{number}"
+    return f"{CHILDREN}/{fold_scope(number)}"
 
 
 def forget(store: Store) -> None:

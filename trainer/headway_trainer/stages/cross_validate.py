@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from headway_api.data import Split
 from headway_api.job import TrainingJobSpec
 from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import forget, prepared_folds
+from headway_trainer.data.prepared import by_scope, forget, prepared_folds
 from headway_trainer.errors import UserError
 from headway_trainer.report.model import CrossValidation, FoldResult, MetricValues
 from headway_trainer.run import Run
@@ -31,13 +31,12 @@ class CrossValidate:
 
     def spec(self, job: TrainingJobSpec) -> Split | None:
         """How the rows are divided; none without folds."""
-        return job.data.split if job.data is not None and job.data.split.folds is not None else None
+        return job.data.split if job.data is not None and job.has_folds else None
 
     def run(self, spec: Split, run: Run, before: Results) -> CrossValidation:  # noqa: ARG002 - the rows are divided
         """Train the folds that no attempt before has finished: as many at once as the workers suffice for."""
-        infos = prepared_folds(run.store)
-        workers = run.spec.workers.for_each_of(len(infos))
-        folds = {f"fold-{number}": info for number, info in enumerate(infos, 1)}
+        folds = by_scope(prepared_folds(run.store))
+        workers = run.spec.workers.for_each_of(len(folds))
         children = [run.child(scope, workers=workers) for scope in folds]
         whole = before.get(Prepare)
         run.reporter.expect(_weights(run, folds | ({"": whole} if whole is not None else {})))

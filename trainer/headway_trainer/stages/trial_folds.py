@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from headway_api import wire
 from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import CHILDREN, fold_folder
+from headway_trainer.data.prepared import CHILDREN, fold_folder, fold_scope
 from headway_trainer.errors import NotFound, UserError
 from headway_trainer.kept_results import kept_path
 from headway_trainer.run import Run
@@ -21,11 +21,6 @@ from headway_trainer.stages.trial_ends import value_of
 from headway_trainer.training.checkpoints.store import FOLDER as CHECKPOINTS
 from headway_trainer.training.link import TrainEnd
 from headway_trainer.tuning.events import Ended
-
-
-def fold_scopes(count: int) -> list[str]:
-    """The names of folds as children of a run, in order."""
-    return [f"fold-{number}" for number in range(1, count + 1)]
 
 
 def train_folds(
@@ -59,8 +54,7 @@ def of_folds(number: int, metric: str, ends: Sequence[TrainEnd]) -> Ended:
     known = [value for value in values if value is not None]
     ended = Ended(trial=number, state="completed", epochs=sum(end.epochs_run for end in ends), folds=values)
     if len(known) < len(values):
-        scope = fold_scopes(len(values))[values.index(None)]
-        message = f"{scope}: {metric} was no finite number after any epoch"
+        message = f"{fold_scope(values.index(None) + 1)}: {metric} was no finite number after any epoch"
         return ended.model_copy(update={"state": "failed", "cause": "NotANumber", "message": message})
     return ended.model_copy(update={"value": math.fsum(known) / len(known)})
 

@@ -16,11 +16,10 @@ from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.model import tokens_of
 from headway_trainer.data import DataInfo
-from headway_trainer.data.prepared import CHILDREN, data_digest, prepared_folds
+from headway_trainer.data.prepared import CHILDREN, by_scope, data_digest, prepared_folds
 from headway_trainer.errors import UserError
 from headway_trainer.run import Run
 from headway_trainer.stages.prepare import prepare_rows
-from headway_trainer.stages.trial_folds import fold_scopes
 from headway_trainer.training.link import TrainEnd
 
 MOST_KEPT = 8
@@ -46,7 +45,7 @@ class TrialRows:
         """info and uri: of the rows that trials learn from whose values change none. Raises StorageError."""
         self._run, self._lock = run, threading.Lock()
         folds = prepared_folds(run.store) if run.spec.has_folds else []
-        self.own = Rows(uri, info, _by_scope(folds))
+        self.own = Rows(uri, info, by_scope(folds))
         """Those of trials whose values change none."""
         self._own_digest = rows_digest(run.spec)
         self._known: dict[str, Rows] = {}
@@ -78,7 +77,7 @@ class TrialRows:
         store = self._run.store.child(CHILDREN, name)
         info = prepare_rows(self._run, spec, store)
         folds = prepared_folds(store) if spec.has_folds else []
-        return Rows(wire.below(self._run.file.storage_uri, f"{CHILDREN}/{name}"), info, _by_scope(folds))
+        return Rows(wire.below(self._run.file.storage_uri, f"{CHILDREN}/{name}"), info, by_scope(folds))
 
     def _evict(self) -> None:
         unused = [name for name in self._known if not self._used[name]]
@@ -108,7 +107,3 @@ def rows_digest(spec: TrainingJobSpec) -> str:
     if spec.data is None:
         raise UserError("set data: trials have nothing to learn from")
     return data_digest(spec.data, spec.seed, tokens_of(spec.model))
-
-
-def _by_scope(folds: list[DataInfo]) -> dict[str, DataInfo]:
-    return dict(zip(fold_scopes(len(folds)), folds, strict=True))

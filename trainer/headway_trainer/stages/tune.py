@@ -1,6 +1,7 @@
 """Trials of the job with other values of some fields, each a child of the run; the best one's model becomes the run's.
 
 How trials are run is decided in docs/decisions/0088. What is tried next, and what is stopped, is the study's to say.
+Searchers and schedulers are imported where trials are run: a run without trials is not to wait for them.
 """
 
 from __future__ import annotations
@@ -61,9 +62,6 @@ class Tune:
         _go_on(run, before, result, info)
         run.pool = run.pool if processes_can_stay(run.spec) else None
         return result
-
-
-# A run without trials has no use for searchers and schedulers, and is not to wait for their import.
 
 
 def _searched(spec: Tuning, run: Run, info: DataInfo | None) -> TuningResult:
