@@ -33,6 +33,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY crds crds
 COPY cli cli
 COPY operator operator
+COPY server server
 COPY trainer trainer
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && python3 -m venv --without-pip /opt/headway \

@@ -28,7 +28,7 @@ class LazyCommand:
 COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
     {
         "predict": LazyCommand(
-            "headway_cli.predict", "Predict for the rows of a file with a finished model.", extra="server"
+            "headway_cli.predict", "Predict for the rows of a file with a finished model.", extra="predict"
         ),
         "profile": LazyCommand(
             "headway_cli.profile", "Tell what the columns of a table, or a job's data, are taken for.", extra="trainer"

@@ -15,10 +15,10 @@ import click
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from headway_api.bundle import LABEL
 from headway_api.wording import printable
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.export.predict import Predictor
-from headway_trainer.export.record import LABEL
 
 _PROBABILITY = "probability."
 

@@ -7,17 +7,18 @@ import importlib.metadata
 import platform
 
 from headway_api import status
+from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, FileDigest
 from headway_trainer.data.prepared import CHILDREN, forget
 from headway_trainer.data.reference import REFERENCE_FILE
 from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import StorageError
-from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, Export, ModelInfo
+from headway_trainer.export.record import Export, ModelInfo
 from headway_trainer.kept_results import FOLDER
 from headway_trainer.report.model import Artifact, CrossValidation, Environment, RunResult
 from headway_trainer.report.trial_records import TRIALS_FILE
 from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, TUNING_PLOTS, write_report
 from headway_trainer.run_record import RECORD_FILE
-from headway_trainer.storage import CHUNK, FileDigest, Store
+from headway_trainer.storage import CHUNK, Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE
 
 RESULT_FILE = "result.json"

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import ArrowException, fs
 
-from headway_api.base import StatusSection
+from headway_api.bundle import FileDigest
 from headway_api.data import SCHEMES
 from headway_trainer.credentials import google, read_secrets
 from headway_trainer.errors import NotFound, UserError
@@ -36,17 +36,6 @@ Files = list[tuple[str, int]]
 """Files as (path, size in bytes)."""
 _TEMPORARY = ".tmp"
 _S3_OPTIONS = {"region", "scheme", "endpoint_override", "allow_bucket_creation"}
-
-
-class FileDigest(StatusSection):
-    """A file as it was written."""
-
-    name: str
-    """Its path in the folder that it is told of."""
-    sha256: str
-    """Its digest, in hex."""
-    size_bytes: int
-    """How long it is."""
 
 
 class Store:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headway_api import wire
+from headway_api.bundle import FileDigest
 from headway_api.job import TrainingJobSpec
 from headway_trainer.data.info import DataInfo
 from headway_trainer.export.record import Export, staged
@@ -20,7 +21,7 @@ from headway_trainer.ray.runtime import Head
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run, Surroundings
 from headway_trainer.stages import Prepare, Results
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Manifest, now
 from headway_trainer.training.link import TrainEnd
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from headway_trainer.export.external_data import has_external_data
+from headway_api.external_data import has_external_data
 
 FLOATS = onnx.TensorProto.FLOAT
 

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from headway_api.bundle import FileDigest
 from headway_trainer.data import batches
 from headway_trainer.errors import UserError
-from headway_trainer.storage import FileDigest, Pieces, Store
+from headway_trainer.storage import Pieces, Store
 from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import Request, TrainEnd
 from training_runs import (

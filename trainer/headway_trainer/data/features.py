@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headway_api.bundle import FileDigest
 from headway_trainer.data.info import SPLITS, w_file, x_file, y_file
 from headway_trainer.data.shards import write_array, write_blocks
 from headway_trainer.data.split import Parts
 from headway_trainer.data.transform import ArrayChain, Chain, TableChain
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 Indices = npt.NDArray[np.int64]
 BLOCK_BYTES = 4 * 1024 * 1024

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headway_api import wire
+from headway_api.bundle import FileDigest
 from headway_api.data import Data
 from headway_api.model import TokenOptions
 from headway_trainer.data import encode, sources
@@ -41,7 +42,7 @@ from headway_trainer.data.transform import ArrayChain, Chain, TableChain
 from headway_trainer.data.vocabulary import write_vocabularies
 from headway_trainer.data.weights import weights_of
 from headway_trainer.seeds import split_seed
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 Indices = npt.NDArray[np.int64]
 ARRAY = "x"

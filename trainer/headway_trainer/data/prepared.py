@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pydantic import Field, ValidationError
 
 from headway_api.base import StatusSection
+from headway_api.bundle import FileDigest
 from headway_api.data import Data
 from headway_api.model import TokenOptions
 from headway_trainer.data.fingerprint import Fingerprint
@@ -22,7 +23,7 @@ from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import NotFound
 from headway_trainer.kept_results import kept_path
 from headway_trainer.seeds import split_seed
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 CHILDREN = "children"
 """The folder of what belongs to the trainings that a run has beside its own."""

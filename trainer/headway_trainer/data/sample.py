@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway_api.bundle import FileDigest
 from headway_trainer.data.transform import Category, Chain, TableChain, Tokens
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 Indices = npt.NDArray[np.int64]
 Rows: TypeAlias = pa.Table | npt.NDArray[Any]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from headway_api.bundle import FileDigest
 from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.info import DataInfo, Split, w_file, x_file, y_file
 from headway_trainer.errors import StorageError
-from headway_trainer.storage import CHUNK, FileDigest, Store
+from headway_trainer.storage import CHUNK, Store
 
 if TYPE_CHECKING:
     import torch

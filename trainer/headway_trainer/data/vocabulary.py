@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
+from headway_api.bundle import FileDigest
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.transform import Chain, TableChain, Tokens
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 VOCABULARY_FILE = "vocabulary.json"
 """Its name beside the finished model: by column, how a token may be written, and its number. Until then in data/."""

@@ -9,6 +9,7 @@ import threadpoolctl
 import torch
 
 from headway_api.base import StatusSection
+from headway_api.bundle import Parity
 from headway_api.model import parse_options
 from headway_api.training import Training
 from headway_trainer.data import read_split
@@ -22,7 +23,6 @@ from headway_trainer.estimators.base import Place
 from headway_trainer.estimators.form import Form, Linear
 from headway_trainer.estimators.member import Features, Member
 from headway_trainer.estimators.package_member import PackageMember
-from headway_trainer.export.record import Parity
 from headway_trainer.kept_results import digest_of
 from headway_trainer.registry import MODELS
 from headway_trainer.tasks.balance import train_weights

@@ -6,10 +6,11 @@ import hashlib
 
 from pydantic import ValidationError
 
+from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, VERSION, Signature
+from headway_api.external_data import has_external_data
 from headway_api.reading import Read
 from headway_trainer.errors import NotFound, StorageError, UserError
-from headway_trainer.export.external_data import has_external_data
-from headway_trainer.export.record import MODEL_INFO_FILE, ONNX_FILE, VERSION, ModelInfo, Signature, signature
+from headway_trainer.export.record import ModelInfo, signature
 from headway_trainer.export.session import RUNTIME_ERRORS, Session
 from headway_trainer.storage import Store
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headway_api.bundle import VALUE, Signature
 from headway_api.forecast import Gaps
 from headway_trainer.data.forecast.info import ForecastInfo
 from headway_trainer.data.forecast.series import Columns, Series, make_series, shown_time
 from headway_trainer.data.forecast.step import Times
 from headway_trainer.errors import UserError
-from headway_trainer.export.record import VALUE, Signature
 from headway_trainer.export.session import Session
 
 _WINDOWS = 256

@@ -9,10 +9,11 @@ import onnx
 from onnx import compose
 from torch import nn
 
+from headway_api.bundle import ANOMALY_SCORE, LABEL, PROBABILITIES, VALUE
 from headway_trainer.data.info import DataInfo
 from headway_trainer.export.body import FEATURES, OUTPUTS, export_body
 from headway_trainer.export.graph import OnnxGraph, WindowGraph
-from headway_trainer.export.record import ANOMALY_SCORE, LABEL, PROBABILITIES, RESERVED, VALUE, graph_names
+from headway_trainer.export.record import RESERVED, graph_names
 from headway_trainer.tasks import task_of
 from headway_trainer.tasks.base import ClassPrediction, ForecastPrediction, RowPrediction, ValuePrediction
 

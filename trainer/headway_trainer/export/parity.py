@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from headway_api.bundle import ANOMALY_SCORE, PROBABILITIES, VALUE, Parity
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.sample import Rows
 from headway_trainer.data.transform.restore import Restore
-from headway_trainer.export.record import ANOMALY_SCORE, PROBABILITIES, VALUE, Parity
 
 TOLERANCE = 1e-4
 """In probabilities, or in standard deviations of a target (of a value beyond one of them, in parts of it)."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headway_api.bundle import ANOMALY_SCORE, LABEL, MODEL_INFO_FILE, PROBABILITIES, VALUE, Signature
 from headway_api.reading import Read
 from headway_trainer.data.convert import converted, known_names
 from headway_trainer.data.forecast.info import ForecastInfo
@@ -23,15 +24,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.export.bundle import open_bundle
 from headway_trainer.export.forecasts import forecast
 from headway_trainer.export.pictures import image_blocks
-from headway_trainer.export.record import (
-    ANOMALY_SCORE,
-    LABEL,
-    MODEL_INFO_FILE,
-    PROBABILITIES,
-    VALUE,
-    ModelInfo,
-    Signature,
-)
+from headway_trainer.export.record import ModelInfo
 from headway_trainer.export.session import Outputs, Session
 
 _ROWS = 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,11 @@ import onnxruntime
 import pyarrow as pa
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from headway_api.wording import listed
+from headway_api.bundle import Signature, mismatch
 from headway_trainer.data.sample import Rows
 from headway_trainer.data.transform.feeds import array_feed, column_feed
 from headway_trainer.data.transform.graph import Tensor
 from headway_trainer.errors import UserError
-from headway_trainer.export.record import Input, Output, Signature
 
 RUNTIME_ERRORS = tuple(
     kind for kind in vars(runtime).values() if isinstance(kind, type) and issubclass(kind, Exception)
@@ -47,16 +46,7 @@ class Session:
 
     def mismatch(self, told: Signature) -> str | None:
         """How the graph's inputs and outputs differ from a signature: the end of a sentence; None if they do not."""
-        sides: list[tuple[str, Sequence[Any], Sequence[Input | Output]]] = [
-            ("takes", self._session.get_inputs(), told.inputs),
-            ("gives", self._session.get_outputs(), told.outputs),
-        ]
-        for what, nodes, tensors in sides:
-            expected = {one.name: one for one in tensors}
-            odd = [one for one in nodes if one.name not in expected or not _fits(one, expected[one.name])]
-            if odd or len(nodes) != len(tensors):
-                return f"{what} {listed([_shown(one) for one in odd or nodes]) or 'nothing'}"
-        return None
+        return mismatch(self._session.get_inputs(), self._session.get_outputs(), told)
 
     def run(self, rows: Rows) -> Outputs:
         """The outputs for raw rows, by their names; of a forecast, for windows of rows, one after the other.
@@ -95,16 +85,3 @@ class Session:
 
 def _slice(rows: Rows, start: int, size: int) -> Rows:
     return rows.slice(start, size) if isinstance(rows, pa.Table) else rows[start : start + size]
-
-
-def _fits(declared: Any, told: Input | Output) -> bool:
-    """Whether an input or output is declared as told: a size that the graph leaves open may be any."""
-    sizes = list(declared.shape)
-    same = all(
-        found in (size, None) or isinstance(found, str) for found, size in zip(sizes[1:], told.shape, strict=False)
-    )
-    return declared.type == f"tensor({told.type})" and len(sizes) == 1 + len(told.shape) and same
-
-
-def _shown(declared: Any) -> str:
-    return f"{declared.name!r}, a {declared.type} of shape {declared.shape}"

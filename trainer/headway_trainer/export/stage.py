@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import nn
 
+from headway_api.bundle import Parity
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.sample import Rows, read_sample, with_made_rows
 from headway_trainer.data.vocabulary import with_vocabularies
@@ -17,7 +18,7 @@ from headway_trainer.errors import StorageError
 from headway_trainer.export.body import reason
 from headway_trainer.export.onnx_model import onnx_model, whole_model
 from headway_trainer.export.parity import compare, trained
-from headway_trainer.export.record import Export, Parity, signature
+from headway_trainer.export.record import Export, signature
 from headway_trainer.export.session import Session
 from headway_trainer.storage import Store
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
+from headway_api.bundle import Provenance
 from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
 from headway_api.model import Model
 from headway_api.training import Training
 from headway_trainer import publish
 from headway_trainer.data import DataInfo
-from headway_trainer.export.record import ModelInfo, Provenance
+from headway_trainer.export.record import ModelInfo
 from headway_trainer.fetch_code import resolved_commit
 from headway_trainer.report.gates import Standards, failed, judge
 from headway_trainer.report.model import CrossValidation, DataSummary, Metrics, ModelSummary, RunResult, TrainingSummary

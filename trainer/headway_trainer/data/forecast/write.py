@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headway_api.bundle import FileDigest
 from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.forecast.plan import Plan
 from headway_trainer.data.info import SPLITS, x_file, y_file
@@ -16,7 +17,7 @@ from headway_trainer.data.sample import odd_rows, spread
 from headway_trainer.data.shards import write_array, write_blocks
 from headway_trainer.data.split.parts import Indices
 from headway_trainer.data.transform import TableChain
-from headway_trainer.storage import FileDigest, Store
+from headway_trainer.storage import Store
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _SAMPLE_WINDOWS = 64

@@ -14,9 +14,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from headway_api.base import StatusSection
+from headway_api.bundle import TensorType
 from headway_trainer.data.scratch import MEMORY, Scratch
 from headway_trainer.data.transform.category import Category
-from headway_trainer.data.transform.graph import Graph, Tensor, TensorType
+from headway_trainer.data.transform.graph import Graph, Tensor
 from headway_trainer.data.transform.number import Boolean, Number, side_by_side
 from headway_trainer.data.transform.scale import Method, Scale
 from headway_trainer.data.transform.times import Times

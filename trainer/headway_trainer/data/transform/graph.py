@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from headway_api.base import StatusSection
-
-TensorType = Literal["double", "float", "uint8", "string"]
-"""The element types of inputs. A missing number is NaN, a missing text is empty."""
+from headway_api.bundle import TensorType
 
 
 class Tensor(StatusSection):

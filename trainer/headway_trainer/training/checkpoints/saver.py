@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from headway_api.bundle import FileDigest
 from headway_api.status import CheckpointStatus
 from headway_api.training import Checkpoint
 from headway_trainer.errors import StorageError
-from headway_trainer.storage import FileDigest, Pieces
+from headway_trainer.storage import Pieces
 from headway_trainer.training.checkpoints import state as states
 from headway_trainer.training.checkpoints.best import BEST_FILE, BestWeights
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState

@@ -21,9 +21,10 @@ from datetime import UTC, datetime
 from pydantic import Field, ValidationError
 
 from headway_api.base import StatusSection
+from headway_api.bundle import FileDigest
 from headway_api.status import CheckpointStatus, Time
 from headway_trainer.errors import NotFound, StorageError
-from headway_trainer.storage import CHUNK, FileDigest, Pieces, Store
+from headway_trainer.storage import CHUNK, Pieces, Store
 from headway_trainer.storage_faults import patient
 from headway_trainer.training.early_stopping import Mode
 
