@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),
-        "validate": LazyCommand("headway_cli.validate", "Check TrainingJob files, and name every mistake in them."),
+        "validate": LazyCommand("headway_cli.validate", "Check files of Headway's kinds, and name every mistake."),
     }
 )
 

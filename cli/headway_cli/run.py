@@ -235,6 +235,8 @@ def read_job(file: str, settings: tuple[str, ...]) -> TrainingJob:
         raise _Refused([f"{file}:{problem.line}: {problem}" for problem in report.problems])
     if len(report.documents) != 1:
         raise click.ClickException(f"{file} holds {len(report.documents)} TrainingJobs: headway run takes one")
+    if (kind := report.documents[0].value["kind"]) != "TrainingJob":
+        raise click.ClickException(f"{file} holds a {kind}: headway run takes a TrainingJob")
     document: dict[str, Any] = report.documents[0].value
     for setting in settings:
         _apply(document, setting)

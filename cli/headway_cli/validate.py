@@ -23,13 +23,13 @@ class _File:
     report: Report
 
 
-@click.command(short_help="Check TrainingJob files, and name every mistake in them.")
+@click.command(short_help="Check files of Headway's kinds, and name every mistake.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="FILE...")
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."
 )
 def validate(files: tuple[str, ...], output: str) -> NoReturn:
-    """Check TrainingJob files (- is standard input) as the API server would, and more.
+    """Check files of TrainingJobs and ModelDeployments (- is standard input) as the API server would, and more.
 
     All mistakes are told at once, with file, line, field and what is allowed. Documents of other kinds are skipped.
     The exit code is 0 if all files are valid, 1 if one is not, and 2 if a file cannot be read.
@@ -75,6 +75,8 @@ def _but(document: Document) -> str:
 
 
 def _not_judged(document: Document) -> dict[str, str]:
+    if document.value["kind"] != "TrainingJob":
+        return {}
     spec = TrainingJob.model_validate(document.value).spec
     return {name: path_text(("spec", *path)) for name, path in not_judged(spec).items()}
 

@@ -18,6 +18,8 @@ import yaml
 
 from headway_api import GROUP, VERSION, schema
 from headway_api.base import Section, StatusSection
+from headway_api.deployment import ModelDeployment
+from headway_api.deployment_status import ModelDeploymentStatus
 from headway_api.job import GENERATED_LENGTH, NAME_FORM, NAME_MAX_LENGTH, NAME_PATTERN, TrainingJob
 from headway_api.schema import Schema
 from headway_api.status import TrainingJobStatus
@@ -25,7 +27,7 @@ from headway_api.trials import DEFAULT_TRIALS
 
 HEADER = "# Generated from the models by `python -m headway_api.crd --output crds/`: change those, not this.\n"
 _DROPPED = ("patternErrorMessage", "propertyNames", "readOnly")
-_VOID: tuple[tuple[str, object], ...] = (("additionalProperties", False), ("required", []))
+_VOID: tuple[tuple[str, object], ...] = (("additionalProperties", False), ("required", []), ("properties", {}))
 """What says nothing in this dialect, or is its rule anyway."""
 _ORDER = ("description", "type", "format", "default", "enum")
 """The keys that come first, for readers; the rest follows by name."""
@@ -67,6 +69,15 @@ class Raised:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The scale subresource, by which `kubectl scale` and autoscalers set a number of replicas."""
+
+    spec: str
+    status: str
+    selector: str
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind, as the API server is to know it."""
 
@@ -75,12 +86,14 @@ class Kind:
     plural: str
     short_name: str
     columns: tuple[Column, ...]
-    changeable: frozenset[str]
+    changeable: frozenset[str] = frozenset()
     """The paths under `spec` that may change once `begun` holds."""
-    begun: str
-    """CEL over `oldSelf`: whether it is too late for changes of the rest."""
+    begun: str | None = None
+    """CEL over `oldSelf`: whether it is too late for changes of the rest; None where all may always change."""
     raised: tuple[Raised, ...] = ()
     """What may be raised even then."""
+    scale: Scale | None = None
+    """Where the scale subresource finds numbers of replicas; None where there is none."""
 
     @property
     def name(self) -> str:
@@ -130,7 +143,23 @@ TRAINING_JOB = Kind(
         ),
     ),
 )
-KINDS = (TRAINING_JOB,)
+MODEL_DEPLOYMENT = Kind(
+    model=ModelDeployment,
+    status=ModelDeploymentStatus,
+    plural="modeldeployments",
+    short_name="md",
+    columns=(
+        Column("Phase", ".status.phase", "How the deployment is doing"),
+        Column("Version", ".status.champion", "The version that answers"),
+        Column("Ready", ".status.summary.ready", "Its pods that are ready, of those that should be"),
+        Column("Candidate", ".status.candidate", "The version that is on its way"),
+        Column("Weight", ".status.summary.weight", "The candidate's share of the requests"),
+        Column("Message", ".status.summary.message", "The newest word of the conditions", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "Time since the deployment was made", type="date"),
+    ),
+    scale=Scale(".spec.replicas", ".status.replicas", ".status.selector"),
+)
+KINDS = (TRAINING_JOB, MODEL_DEPLOYMENT)
 
 
 def definition(kind: Kind) -> Schema:
@@ -155,13 +184,24 @@ def definition(kind: Kind) -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, **_scale(kind)},
                     "additionalPrinterColumns": [_column(column) for column in kind.columns],
                     "schema": {"openAPIV3Schema": _root(kind)},
                 }
             ],
         },
     }
+
+
+def _scale(kind: Kind) -> Schema:
+    if kind.scale is None:
+        return {}
+    paths = {
+        "specReplicasPath": kind.scale.spec,
+        "statusReplicasPath": kind.scale.status,
+        "labelSelectorPath": kind.scale.selector,
+    }
+    return {"scale": paths}
 
 
 def _column(column: Column) -> Schema:
@@ -209,6 +249,8 @@ def _name_rule() -> Schema:
 
 def _frozen(kind: Kind, spec: Schema) -> Iterable[Schema]:
     """A transition rule for each field of the spec that may not change any more once the object has begun."""
+    if kind.begun is None:
+        return
     free = ", ".join(f"spec.{path}" for path in sorted(kind.changeable))
     raised = {each.section: each for each in kind.raised}
     for path in _unchangeable(spec, kind.changeable):

@@ -278,7 +278,7 @@ class ObjectMeta(StatusSection):
     model_config = ConfigDict(extra="allow")
 
     name: str = ""
-    """The job's name. The names of its pods begin with it, hence its greatest length."""
+    """The name. Those of its pods begin with it, hence its greatest length."""
     generate_name: str = ""
     """What `kubectl create` may give in place of a name: the API server appends five characters."""
     namespace: Annotated[
@@ -291,7 +291,7 @@ class ObjectMeta(StatusSection):
     ] = "default"
     """The namespace."""
     uid: str = ""
-    """What tells this job from an earlier one of the same name."""
+    """What tells this object from an earlier one of the same name."""
     generation: int = 0
     """Counts the changes of the spec."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
@@ -315,7 +315,7 @@ class ObjectMeta(StatusSection):
     @model_validator(mode="after")
     def _has_a_name(self) -> ObjectMeta:
         if not self.name and not self.generate_name:
-            raise PydanticCustomError("name_missing", "name is missing: give the job a name")
+            raise PydanticCustomError("name_missing", "name is missing: give it a name")
         return self
 
 

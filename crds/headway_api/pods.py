@@ -16,7 +16,8 @@ MOST_PROCESSES = 64
 """Training processes of one pod; as many as it can have GPUs."""
 
 
-def _above_zero(field: str) -> Rule:
+def above_zero(field: str) -> Rule:
+    """A quantity of which there has to be some."""
     return Rule(
         cel=f"quantity(string(self.{field})).isGreaterThan(quantity('0'))",
         message=f"{field} must be above 0",
@@ -28,7 +29,7 @@ def _above_zero(field: str) -> Rule:
 class Resources(Section):
     """What one pod asks for. memory is also its limit; cpu is a request alone, so that idle cores are used."""
 
-    rules = (_above_zero("cpu"), _above_zero("memory"))
+    rules = (above_zero("cpu"), above_zero("memory"))
 
     cpu: Quantity = "1"
     """Cores."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from headway_api import API_VERSION, GROUP, schema
 from headway_api.base import FREE_FORM_BYTES
-from headway_api.crd import KINDS, Kind, status_schema
+from headway_api.crd import KINDS, TRAINING_JOB, Kind, status_schema
 from headway_api.documents import MAX_DEPTH
 from headway_api.metrics import METRICS
 from headway_api.model import MODELS
@@ -51,18 +51,7 @@ def page(kind: Kind) -> str:
             *_change_note(kind),
             "",
             *_section("spec", root["spec"]),
-            "## Options of the models",
-            "",
-            "What `spec.model.options` takes, by `spec.model.name`.",
-            "",
-            *(line for name, entry in MODELS.items() for line in _section(name, schema.inlined(entry.options))),
-            "## Metrics",
-            "",
-            "What `evaluation.metrics`, gates, `checkpoint.metric` and `earlyStopping.metric` may name. The last two"
-            " choose among `train/loss` and the metrics of the validation part, `validation/NAME`.",
-            "",
-            *_metrics(),
-            "",
+            *(_training() if kind is TRAINING_JOB else ()),
             "## Status",
             "",
             f"`kubectl get {kind.short_name}` shows {_columns(kind)}.",
@@ -70,6 +59,25 @@ def page(kind: Kind) -> str:
             *_section("status", status_schema(kind)),
         ]
     )
+
+
+def _training() -> Iterator[str]:
+    """What a TrainingJob names beyond its own fields."""
+    yield "## Options of the models"
+    yield ""
+    yield "What `spec.model.options` takes, by `spec.model.name`."
+    yield ""
+    for name, entry in MODELS.items():
+        yield from _section(name, schema.inlined(entry.options))
+    yield "## Metrics"
+    yield ""
+    yield (
+        "What `evaluation.metrics`, gates, `checkpoint.metric` and `earlyStopping.metric` may name. The last two"
+        " choose among `train/loss` and the metrics of the validation part, `validation/NAME`."
+    )
+    yield ""
+    yield from _metrics()
+    yield ""
 
 
 def _metrics() -> Iterator[str]:
@@ -81,6 +89,9 @@ def _metrics() -> Iterator[str]:
 
 
 def _change_note(kind: Kind) -> Iterator[str]:
+    if kind.begun is None:
+        yield "Everything in the spec may change at any time."
+        return
     yield (
         "Once a job has begun, the API server allows changes of "
         f"{', '.join(f'`spec.{path}`' for path in sorted(kind.changeable))} and of nothing else in the spec."
@@ -102,8 +113,9 @@ def _section(path: str, node: Schema) -> Iterator[str]:
     yield ""
     yield schema.paragraphs(node["description"]).replace("\n", " ")
     yield ""
-    yield "| field | type | default | |"
-    yield "|---|---|---|---|"
+    if node["properties"]:
+        yield "| field | type | default | |"
+        yield "|---|---|---|---|"
     for name, child in node["properties"].items():
         required = name in node.get("required", ())
         yield f"| `{name}` | {_type(child)} | {'**required**' if required else _default(child)} | {_about(child)} |"

@@ -9,6 +9,7 @@ from typing import Any
 
 from headway_api import API_VERSION, GROUP, documents, problems
 from headway_api.base import Section
+from headway_api.deployment import ModelDeployment
 from headway_api.documents import MAX_DEPTH, Document, UnreadableError
 from headway_api.job import TrainingJob
 from headway_api.problems import Path, Problem
@@ -27,7 +28,7 @@ __all__ = [
     "too_deep",
 ]
 
-KINDS: Mapping[str, type[Section]] = MappingProxyType({"TrainingJob": TrainingJob})
+KINDS: Mapping[str, type[Section]] = MappingProxyType({"TrainingJob": TrainingJob, "ModelDeployment": ModelDeployment})
 """The kinds of Headway."""
 MOST_PROBLEMS = 50
 """How many problems are told at once."""

@@ -195,7 +195,9 @@ def test_people_get_jobs_with_the_clusters_own_roles(default: Manifests) -> None
     }  # fmt: skip
     assert not {verb for _, _, verb in permissions(view)} - {"get", "list", "watch"}
     # The status is the operator's word.
-    assert {resource for _, resource, _ in permissions(edit)} == {"trainingjobs"}
+    assert {resource for _, resource, _ in permissions(edit)} == {
+        "trainingjobs", "modeldeployments", "modeldeployments/scale"
+    }  # fmt: skip
 
 
 def test_every_pod_is_locked_down(variant: Manifests) -> None:

@@ -12,9 +12,9 @@ from unittest.mock import patch
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
-from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
+from cluster.objects import Objects
 from harness import ROOT, Cluster
 from headway_api.crd import TRAINING_JOB, file_name
 from headway_api.job import TrainingJobSpec
@@ -66,56 +66,6 @@ def _bad() -> str:
     return json.dumps(changed({"spec.seed": -1}))
 
 
-class Jobs:
-    """The jobs of the test's namespace, over the API, with strict field validation."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        self._api = client.CustomObjectsApi(config.new_client_from_config(str(kubeconfig)))
-        self._where = ("headway.dev", "v1alpha1", NAMESPACE, "trainingjobs")
-
-    def create(self, document: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
-        """The object as the API server keeps it, or would. Raises ApiException where it refuses."""
-        dry_run = {"dry_run": "All"} if dry else {}
-        made: dict[str, Any] = self._api.create_namespaced_custom_object(
-            *self._where, document, field_validation="Strict", **dry_run
-        )
-        return made
-
-    def refusal(self, document: dict[str, Any]) -> str | None:
-        """The API server's reason for refusing a job; None where it would take it."""
-        try:
-            self.create(document, dry=True)
-        except ApiException as error:
-            return str(json.loads(error.body)["message"])
-        return None
-
-    def replace(self, document: dict[str, Any]) -> str | None:
-        """The API server's reason for refusing a change; None where it takes it."""
-        name = document["metadata"]["name"]
-        try:
-            self._api.replace_namespaced_custom_object(*self._where, name, document, field_validation="Strict")
-        except ApiException as error:
-            return str(json.loads(error.body)["message"])
-        return None
-
-    def get(self, name: str) -> dict[str, Any]:
-        """A job."""
-        found: dict[str, Any] = self._api.get_namespaced_custom_object(*self._where, name)
-        return found
-
-    def say(self, name: str, status: dict[str, Any]) -> None:
-        """Write a job's status."""
-        self._api.patch_namespaced_custom_object_status(*self._where, name, {"status": status})
-
-    def delete(self, name: str) -> None:
-        """Delete a job."""
-        self._api.delete_namespaced_custom_object(*self._where, name)
-
-    def names(self) -> list[str]:
-        """The names of all jobs."""
-        return [job["metadata"]["name"] for job in self._api.list_namespaced_custom_object(*self._where)["items"]]
-
-
 @pytest.fixture(scope="module")
 def cluster(kubeconfig: Path) -> Iterator[Cluster]:
     """A cluster that knows the kind, and a namespace."""
@@ -132,16 +82,16 @@ def cluster(kubeconfig: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def jobs(cluster: Cluster) -> Iterator[Jobs]:
+def jobs(cluster: Cluster) -> Iterator[Objects]:
     """The jobs of the namespace, none at first and none afterwards."""
-    made = Jobs(cluster.kubeconfig)
+    made = Objects(cluster.kubeconfig, NAMESPACE, TRAINING_JOB.plural)
     yield made
     for name in made.names():
         made.delete(name)
 
 
 @pytest.fixture
-def running(jobs: Jobs) -> dict[str, Any]:
+def running(jobs: Objects) -> dict[str, Any]:
     """A job of the user's own code whose first attempt has begun."""
     templates = {"spec.head.template": {"spec": {"hostname": "a"}}, "spec.workers.template": {"metadata": {}}}
     jobs.create(changed(templates, USER_CODE))
@@ -150,7 +100,9 @@ def running(jobs: Jobs) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mutation", OF_DOCUMENTS, ids=lambda mutation: mutation.name)
-def test_a_mistake_is_refused_by_the_api_server_or_else_found_in_what_it_stored(jobs: Jobs, mutation: Mutation) -> None:
+def test_a_mistake_is_refused_by_the_api_server_or_else_found_in_what_it_stored(
+    jobs: Objects, mutation: Mutation
+) -> None:
     assert mutation.document is not None
     document = json.loads(json.dumps(mutation.document))
     try:
@@ -167,7 +119,7 @@ def test_a_mistake_is_refused_by_the_api_server_or_else_found_in_what_it_stored(
 
 @pytest.mark.parametrize("mutation", OF_TEXT, ids=lambda mutation: mutation.name)
 def test_a_mistake_in_the_text_is_refused_by_kubectl(
-    cluster: Cluster, jobs: Jobs, mutation: Mutation, tmp_path: Path
+    cluster: Cluster, jobs: Objects, mutation: Mutation, tmp_path: Path
 ) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(mutation.text)
@@ -197,7 +149,9 @@ def test_a_mistake_in_the_text_is_refused_by_kubectl(
     ],
     ids=str,
 )
-def test_a_valid_job_is_taken_and_still_valid_with_its_defaults_filled_in(jobs: Jobs, changes: dict[str, Any]) -> None:
+def test_a_valid_job_is_taken_and_still_valid_with_its_defaults_filled_in(
+    jobs: Objects, changes: dict[str, Any]
+) -> None:
     document = changed(changes)
     assert problems_of(document) == []
     stored = jobs.create(document)
@@ -215,13 +169,13 @@ _MANY = settings(
 
 @_MANY
 @given(JOBS)
-def test_any_valid_job_is_taken(jobs: Jobs, document: dict[str, Any]) -> None:
+def test_any_valid_job_is_taken(jobs: Objects, document: dict[str, Any]) -> None:
     assert jobs.refusal(document) is None
 
 
 @_MANY
 @given(damaged())
-def test_any_damaged_job_is_refused_by_both_or_by_none(jobs: Jobs, document: dict[str, Any]) -> None:
+def test_any_damaged_job_is_refused_by_both_or_by_none(jobs: Objects, document: dict[str, Any]) -> None:
     with patch.object(TrainingJobSpec, "checks", ()):  # what the sections say together is for Python alone
         problems = problems_of(document)
     beyond = [problem for problem in problems if not problem.field.startswith(_FOR_PYTHON_OR_KUBERNETES)]
@@ -235,7 +189,7 @@ _FOR_PYTHON_OR_KUBERNETES = ("spec.model.options", "spec.tuning.parameters", "me
 judges in its own way."""
 
 
-def test_the_defaults_of_the_api_server_are_those_of_the_models(jobs: Jobs) -> None:
+def test_the_defaults_of_the_api_server_are_those_of_the_models(jobs: Objects) -> None:
     least = {**BASE, "spec": {"training": {"entrypoint": "train:main"}}}
     stored = jobs.create(copy.deepcopy(least))["spec"]
     model = TRAINING_JOB.model.model_validate(least).model_dump(mode="json", exclude_none=True)["spec"]
@@ -244,7 +198,7 @@ def test_the_defaults_of_the_api_server_are_those_of_the_models(jobs: Jobs) -> N
     assert stored == model
 
 
-def test_a_generated_name_may_be_asked_for(jobs: Jobs) -> None:
+def test_a_generated_name_may_be_asked_for(jobs: Objects) -> None:
     document = changed({"metadata": {"generateName": "digits-"}})
     assert problems_of(document) == []
     assert jobs.create(document)["metadata"]["name"].startswith("digits-")
@@ -291,7 +245,7 @@ def _with(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("field", "path", "value"), _FROZEN)
 def test_what_a_begun_job_is_about_cannot_change(
-    jobs: Jobs, running: dict[str, Any], field: str, path: str, value: Any
+    jobs: Objects, running: dict[str, Any], field: str, path: str, value: Any
 ) -> None:
     refusal = str(jobs.replace(_with(running, path, value)))
     assert f"{field} cannot change once the job has begun: delete the job and apply it anew" in refusal
@@ -313,11 +267,11 @@ def test_what_a_begun_job_is_about_cannot_change(
         ("metadata.labels.team", "sound"),
     ],
 )
-def test_how_a_begun_job_is_run_can_change(jobs: Jobs, running: dict[str, Any], path: str, value: Any) -> None:
+def test_how_a_begun_job_is_run_can_change(jobs: Objects, running: dict[str, Any], path: str, value: Any) -> None:
     assert jobs.replace(_with(running, path, value)) is None
 
 
-def test_what_trials_are_given_cannot_change_once_they_have_begun(jobs: Jobs) -> None:
+def test_what_trials_are_given_cannot_change_once_they_have_begun(jobs: Objects) -> None:
     jobs.create(changed({"spec.tuning": TUNING}))
     jobs.say("mutant", BEGUN)
     for path, values in {
@@ -331,7 +285,7 @@ def test_what_trials_are_given_cannot_change_once_they_have_begun(jobs: Jobs) ->
     assert jobs.replace(jobs.get("mutant")) is None
 
 
-def test_the_rest_of_tuning_cannot_change_once_trials_have_begun(jobs: Jobs) -> None:
+def test_the_rest_of_tuning_cannot_change_once_trials_have_begun(jobs: Objects) -> None:
     tuning = TUNING | {"trials": 10}
     jobs.create(changed({"spec.tuning": tuning}))
     jobs.say("mutant", BEGUN)
@@ -366,7 +320,7 @@ def test_the_rest_of_tuning_cannot_change_once_trials_have_begun(jobs: Jobs) -> 
     ],
 )
 def test_the_trials_of_a_job_that_has_begun_and_not_failed_may_be_raised_and_not_lowered(
-    jobs: Jobs, before: int | None, after: int | None, phase: str, *, allowed: bool
+    jobs: Objects, before: int | None, after: int | None, phase: str, *, allowed: bool
 ) -> None:
     jobs.create(changed({"spec.tuning": {key: value for key, value in (*TUNING.items(), ("trials", before)) if value}}))
     jobs.say("mutant", BEGUN | {"phase": phase})
@@ -376,7 +330,7 @@ def test_the_trials_of_a_job_that_has_begun_and_not_failed_may_be_raised_and_not
 
 
 @pytest.mark.parametrize("scheduler", ["grid", "pbt"])
-def test_a_grid_and_a_population_get_no_more_trials(jobs: Jobs, scheduler: str) -> None:
+def test_a_grid_and_a_population_get_no_more_trials(jobs: Objects, scheduler: str) -> None:
     lr = "training.optimizer.lr"
     population = {
         "parameters": {lr: {"uniform": {"min": 0.1, "max": 0.2}}},
@@ -391,14 +345,14 @@ def test_a_grid_and_a_population_get_no_more_trials(jobs: Jobs, scheduler: str) 
     assert jobs.replace(_with(jobs.get("mutant"), "spec.suspend", True)) is None
 
 
-def test_no_job_is_given_trials_or_loses_them_once_it_has_begun(jobs: Jobs) -> None:
+def test_no_job_is_given_trials_or_loses_them_once_it_has_begun(jobs: Objects) -> None:
     jobs.create(changed({}))
     jobs.say("mutant", BEGUN)
     assert "spec.tuning cannot change" in str(jobs.replace(_with(jobs.get("mutant"), "spec.tuning", TUNING)))
 
 
 @pytest.mark.parametrize("status", [None, {"phase": "Pending", "attempt": 0}])
-def test_everything_can_change_before_a_job_has_begun(jobs: Jobs, status: dict[str, Any] | None) -> None:
+def test_everything_can_change_before_a_job_has_begun(jobs: Objects, status: dict[str, Any] | None) -> None:
     jobs.create(changed({}, USER_CODE))
     if status is not None:
         jobs.say("mutant", status)

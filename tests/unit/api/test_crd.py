@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from headway_api import crd, reference, schema
-from headway_api.crd import KINDS, TRAINING_JOB, Column, Kind, definition, file_name, structural, text
+from headway_api.crd import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, Column, Kind, definition, file_name, structural, text
 from headway_api.model import MODELS
 from headway_api.status import TrainingJobStatus
 
@@ -77,7 +77,7 @@ def test_the_yaml_has_no_aliases_and_reads_as_it_was_made(kind: Kind) -> None:
 
 def test_each_field_has_a_description() -> None:
     without = [path for _, path, node in ALL if not node.get("description") and not path.endswith("[]")]
-    assert without == [".metadata"], "the API server allows none there"
+    assert without == [".metadata"] * len(KINDS), "the API server allows none there"
 
 
 def test_the_schema_is_structural() -> None:
@@ -138,7 +138,7 @@ def test_the_spec_is_required_and_the_status_a_subresource() -> None:
     for kind in KINDS:
         version = definition(kind)["spec"]["versions"][0]
         assert root(kind)["required"] == ["spec"]
-        assert version["subresources"] == {"status": {}}
+        assert set(version["subresources"]) == {"status"} | ({"scale"} if kind.scale is not None else set())
         assert not [path for path, node in nodes(root(kind)["properties"]["status"]) if "default" in node]
 
 
@@ -184,6 +184,19 @@ def test_the_status_schema_knows_all_fields_of_the_model() -> None:
     fields = {info.alias for info in TrainingJobStatus.model_fields.values()} | {"summary"}
     assert set(root(TRAINING_JOB)["properties"]["status"]["properties"]) == fields
     assert "required" not in root(TRAINING_JOB)["properties"]["status"]
+
+
+def test_what_the_scale_subresource_reads_exists() -> None:
+    scale = MODEL_DEPLOYMENT.scale
+    assert scale is not None
+    assert all(_exists(root(MODEL_DEPLOYMENT), path.removeprefix(".")) for path in (scale.spec, scale.status))
+    assert root(MODEL_DEPLOYMENT)["properties"]["status"]["properties"]["selector"]["type"] == "string"
+    assert len(text(MODEL_DEPLOYMENT)) < 60_000, "it has no templates that are written out"
+
+
+def test_a_kind_of_which_all_may_change_has_no_rule_against_changes() -> None:
+    (name_rule,) = root(MODEL_DEPLOYMENT)["x-kubernetes-validations"]
+    assert "metadata.name" in name_rule["message"]
 
 
 def test_a_bound_that_is_not_reached_is_spelt_as_a_crd_spells_it() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from deployment_documents import MISTAKES
 from headway_api import base, schema
-from headway_api.crd import KINDS, TRAINING_JOB
+from headway_api.crd import KINDS
 from headway_api.job import TrainingJob
 from headway_api.problems import find
 from headway_api.validate import problems_of
@@ -72,6 +73,7 @@ def _rules() -> list[str]:
 @cache
 def _messages() -> set[str]:
     documents = [mutation.document for mutation in MUTATIONS if mutation.schema and mutation.document]
+    documents += [mistake.document for mistake in MISTAKES]
     return {problem.message for document in documents for problem in problems_of(document)}
 
 
@@ -121,8 +123,7 @@ def test_problems_are_at_most_as_many_as_asked_for() -> None:
 
 
 def test_the_field_of_each_rule_exists_where_its_message_points() -> None:
-    model = schema.inlined(TRAINING_JOB.model)
-    for path, node in schema.fields(model):
+    for path, node in (field for kind in KINDS for field in schema.fields(schema.inlined(kind.model))):
         for rule in node.get("x-kubernetes-validations", ()):
             if "fieldPath" in rule:
                 assert rule["fieldPath"].removeprefix(".") in node["properties"], path

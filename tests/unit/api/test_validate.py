@@ -108,7 +108,7 @@ def test_a_job_without_a_mistake_is_valid(document: dict[str, Any]) -> None:
             "metadata.name",
             "\"Digits\" must be 1 to 38 lower-case letters, digits and '-', begin with a letter and not end with '-'",
         ),
-        ({"metadata": {}}, "metadata", "name is missing: give the job a name"),
+        ({"metadata": {}}, "metadata", "name is missing: give it a name"),
         ({"spec.data.source": None}, "spec.data.source", "is missing; it is required: Where the rows come from."),
         (
             {"spec.image": "x" * 5000},
@@ -222,9 +222,9 @@ def test_other_kinds_are_left_to_others() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1: the file is empty: it must hold a TrainingJob"),
-        ("# nothing\n---\n", "1: the file is empty: it must hold a TrainingJob"),
-        ("kind: ConfigMap\napiVersion: v1\n", "1: the file holds no TrainingJob, only ConfigMap"),
+        ("", "1: the file is empty: it must hold a TrainingJob or ModelDeployment"),
+        ("# nothing\n---\n", "1: the file is empty: it must hold a TrainingJob or ModelDeployment"),
+        ("kind: ConfigMap\napiVersion: v1\n", "1: the file holds no TrainingJob or ModelDeployment, only ConfigMap"),
         ("- a\n", "1: a list, not a Kubernetes object: it must begin with apiVersion and kind"),
         ("\n\nhello\n", '3: "hello" is a plain value, not a Kubernetes object: it must begin with apiVersion and kind'),
     ],

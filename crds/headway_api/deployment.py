@@ -1,0 +1,104 @@
+"""The kind ModelDeployment: finished models at work, one version of them at a time in front of the clients."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from headway_api.base import Section, all_different, exactly_one, formed
+from headway_api.deployment_status import MOST_KEPT, ModelDeploymentStatus
+from headway_api.job import NAME_MAX_LENGTH, ObjectMeta
+from headway_api.served import ModelSource, Server
+
+MOST_REPLICAS = 1000
+VERSION_LENGTH = NAME_MAX_LENGTH + 10
+
+VersionName = Annotated[
+    str,
+    formed(
+        r"^[a-z]([-a-z0-9]*[a-z0-9])?-[1-9][0-9]{0,8}$",
+        "must be the name of a version as the status has it, for example digits-3",
+        max_length=VERSION_LENGTH,
+    ),
+]
+
+
+class Versions(Section):
+    """Which version is wanted, and what is asked of versions by name.
+
+    A name asks once: where it does not name what it is meant for, it changes nothing, so it may stay in the file.
+    """
+
+    source: ModelSource
+    """The model that is wanted. A change makes a new version, which has to prove itself before it gets requests."""
+    pin: VersionName | None = None
+    """A version that is kept which is to answer in place of what `source` and `server` say, until this is taken out."""
+    abort: VersionName | None = None
+    """A candidate that is to be given up."""
+    retry: Annotated[
+        list[VersionName],
+        AfterValidator(all_different),
+        Field(max_length=MOST_KEPT, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = Field(default_factory=list)
+    """Rejected versions of which the like may be tried once more, as another version."""
+    keep: Annotated[int, Field(ge=1, le=MOST_KEPT)] = 3
+    """How many versions without pods are remembered: those before the present one, and rejected ones."""
+
+
+class BlueGreen(Section):
+    """The new version's pods are made beside the old ones; once all are ready, requests go to them, all at once."""
+
+    bake_seconds: Annotated[int, Field(ge=0, le=604_800)] = 300
+    """Seconds that the old version's pods stay, at their full number, after that: if the new ones crash meanwhile,
+    requests go back to the old ones at once."""
+
+
+class Recreate(Section):
+    """The old version's pods go before the new one's are made, for models of which no two fit. None answers between."""
+
+
+class Rollout(Section):
+    """How a new version takes the old one's place."""
+
+    rules = (exactly_one("blueGreen", "recreate", of="rollout"),)
+
+    blue_green: BlueGreen | None = None
+    """Beside the old version."""
+    recreate: Recreate | None = None
+    """After the old version."""
+    progress_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 600
+    """Seconds that a candidate may take until all its pods are ready; then it is rejected, and the old version stays.
+
+    One whose pods crash again and again is rejected before.
+    """
+
+
+class ModelDeploymentSpec(Section):
+    """Which model answers, with how many pods, and how a new version comes to it."""
+
+    suspend: bool = False
+    """Whether versions are left as they are: none begins, none is promoted, rejected or taken away. Pods go on."""
+    versions: Versions
+    """Versions."""
+    server: Server = Server()
+    """The pods."""
+    replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = 1
+    """How many pods answer; `kubectl scale` and autoscalers set it. One more than is needed lets a node be drained."""
+    rollout: Rollout = Rollout(blueGreen=BlueGreen())
+    """Rollouts."""
+
+
+class ModelDeployment(Section):
+    """A model that answers requests."""
+
+    api_version: Literal["headway.dev/v1alpha1"]
+    """The API's group and version."""
+    kind: Literal["ModelDeployment"]
+    """The kind."""
+    metadata: ObjectMeta
+    """The deployment's name, which is that of its Service; namespace, labels and annotations."""
+    spec: ModelDeploymentSpec
+    """Which model answers, with how many pods, and how a new version comes to it."""
+    status: ModelDeploymentStatus | None = None
+    """How the deployment is doing; the operator writes it."""

@@ -1,0 +1,155 @@
+"""`status` of a ModelDeployment: what the operator says of it, and all that it remembers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, Field, computed_field
+
+from headway_api.base import Between, Cut, ListMap, OrElse, StatusSection
+from headway_api.served import ModelSource, Server
+from headway_api.status import Message, Time, Word
+
+Phase = Literal["Pending", "Progressing", "Ready", "Degraded", "Suspended"]
+State = Literal["Candidate", "Champion", "Previous", "Retired", "Rejected"]
+"""What a version is. Those that are Retired or Rejected have no pods."""
+Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted"]
+"""Why a version was rejected."""
+ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "Reconciled"]
+MOST_KEPT = 8
+"""Versions that are remembered beside those that have pods, at most."""
+MOST_VERSIONS = MOST_KEPT + 3
+Small = Annotated[int, Between(0, 1_000_000_000)]
+
+
+class DeploymentCondition(StatusSection):
+    """A condition as in the Kubernetes API conventions."""
+
+    type: ConditionType
+    """What the condition is about."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Word
+    """One word for programs."""
+    message: Message = ""
+    """A sentence for people."""
+    last_transition_time: Time
+    """When status last changed."""
+    observed_generation: Small = 0
+    """The generation of the spec that this was said of."""
+
+
+def _known(conditions: object) -> object:
+    """The conditions of which this version knows what they are about."""
+    if not isinstance(conditions, list):
+        return conditions
+    types = get_args(ConditionType)
+    return [item for item in conditions if not isinstance(item, dict) or item.get("type", types[0]) in types]
+
+
+class VersionReplicas(StatusSection):
+    """The pods of a version."""
+
+    desired: Small = 0
+    """How many should be."""
+    ready: Small = 0
+    """How many are ready."""
+
+
+class Version(StatusSection):
+    """One version: a model and a server that never change, with a Deployment and a Service of its own."""
+
+    name: Word
+    """Its name: the deployment's, and its number."""
+    number: Small
+    """Counted from 1, and never used again."""
+    state: Annotated[State, OrElse("Retired")]
+    """What it is."""
+    source: ModelSource
+    """The model."""
+    server: Server
+    """The pods, as the spec had them."""
+    image: Annotated[str, Cut(1024)]
+    """The server image of all its pods."""
+    weight: Annotated[int, Between(0, 100)] = 0
+    """The share of the requests that it answers, in percent; those of all versions add up to 100, once there is one."""
+    replicas: VersionReplicas = VersionReplicas()
+    """Its pods."""
+    since: Time
+    """Since when it is in this state."""
+    waiting_since: Time | None = None
+    """From when on the deadline of a candidate counts: from its beginning, or the end of the last suspension."""
+    reason: Annotated[Rejection | None, OrElse("NotReady")] = None
+    """Why it was rejected."""
+    message: Message | None = None
+    """The same in words; of a candidate, what keeps it from being ready."""
+
+
+class Endpoint(StatusSection):
+    """Where clients send requests, within the cluster."""
+
+    url: Word
+    """For REST."""
+
+
+class ModelDeploymentStatus(StatusSection):
+    """How the deployment is doing."""
+
+    observed_generation: Small = 0
+    """The generation of the spec that this status is about."""
+    phase: Annotated[Phase | None, OrElse("Progressing")] = None
+    """In a word. Degraded: fewer pods are ready than should be, or no version could be put to work."""
+    conditions: Annotated[
+        list[DeploymentCondition], BeforeValidator(_known), Cut(len(get_args(ConditionType))), ListMap("type")
+    ] = Field(default_factory=list)
+    """Accepted: the spec is valid; what goes on is the last valid one. Ready: a version answers. Progressing: a version
+    is on its way. RolledBack: the last version that was tried was rejected, and why."""
+    champion: Word | None = None
+    """The version that answers."""
+    candidate: Word | None = None
+    """The version that is on its way."""
+    previous: Word | None = None
+    """The version that answered before; its pods are still there for a while."""
+    last_number: Small = 0
+    """The number of the newest version that there ever was."""
+    versions: Annotated[list[Version], Cut(MOST_VERSIONS), ListMap("name")] = Field(default_factory=list)
+    """The versions that have pods, and as many others as `spec.versions.keep`; the newest last."""
+    endpoint: Endpoint | None = None
+    """Where clients send requests; absent until a version answers."""
+    replicas: Small = 0
+    """Pods of the version that answers, for the scale subresource."""
+    selector: Annotated[str, Cut(512)] = ""
+    """Selects these pods, for autoscalers."""
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorators on top of a property
+    @property
+    def summary(self) -> DeploymentSummary:
+        """The columns of `kubectl get`; it follows from the rest of the status."""
+        return summarise(self)
+
+    def version(self, name: str | None) -> Version | None:
+        """The version of a name."""
+        return next((version for version in self.versions if version.name == name), None)
+
+
+class DeploymentSummary(StatusSection):
+    """A status in a few words, for people: nothing reads it but `kubectl get`."""
+
+    ready: Word | None = None
+    """Pods that are ready of the version that answers, and how many should be: `2/3`."""
+    weight: Word | None = None
+    """The candidate's share of the requests: `0%`; nothing where there is none."""
+    message: Message | None = None
+    """The newest word of the conditions."""
+
+
+def summarise(status: ModelDeploymentStatus) -> DeploymentSummary:
+    """The summary of a status."""
+    champion, candidate = status.version(status.champion), status.version(status.candidate)
+    telling = [condition for condition in reversed(status.conditions) if condition.message]
+    newest = max(telling, key=lambda condition: condition.last_transition_time, default=None)
+    return DeploymentSummary(
+        ready=f"{champion.replicas.ready}/{champion.replicas.desired}" if champion is not None else None,
+        weight=f"{candidate.weight}%" if candidate is not None else None,
+        message=newest.message if newest is not None else None,
+    )

@@ -1,0 +1,129 @@
+"""ModelDeployments: one without a mistake, and the same with one mistake each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "headway.dev/v1alpha1",
+    "kind": "ModelDeployment",
+    "metadata": {"name": "digits", "labels": {"team": "vision"}},
+    "spec": {
+        "versions": {
+            "source": {"persistentVolumeClaim": {"name": "models", "path": "default/digits-1"}, "digest": DIGEST},
+            "keep": 2,
+        },
+        "server": {
+            "image": "example.com/server:1",
+            "resources": {"cpu": "500m", "memory": "256Mi"},
+            "drainSeconds": 5,
+        },
+        "replicas": 2,
+        "rollout": {"blueGreen": {"bakeSeconds": 60}, "progressDeadlineSeconds": 120},
+    },
+}
+"""One without a mistake."""
+SOURCE = "spec.versions.source"
+_ABSENT = object()
+
+
+class Mistake(NamedTuple):
+    """A document with one mistake."""
+
+    name: str
+    field: str
+    """What the message has to name."""
+    says: str
+    """What `headway validate` says of that field."""
+    document: dict[str, Any]
+
+
+def deployment(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """DEPLOYMENT with other values at some dotted paths."""
+    document = copy.deepcopy(DEPLOYMENT)
+    for path, value in (changes or {}).items():
+        *way, last = path.split(".")
+        node = document
+        for part in way:
+            node = node.setdefault(part, {})
+        if value is _ABSENT:
+            del node[last]
+        else:
+            node[last] = copy.deepcopy(value)
+    return document
+
+
+def _mistake(path: str, value: Any, says: str, *, field: str = "") -> Mistake:
+    shown = "absent" if value is _ABSENT else repr(value)[:40]
+    return Mistake(f"{path}={shown}", field or path, says, deployment({path: value}))
+
+
+_DIGEST = "must be sha256: and 64 digits of 0-9 and a-f, as sha256sum prints them"
+_VERSION = "must be the name of a version as the status has it, for example digits-3"
+MISTAKES = (
+    _mistake("metadata.name", "Digits", "must be 1 to 38 lower-case letters"),
+    _mistake("metadata.name", "d" * 39, "must be 1 to 38 lower-case letters"),
+    _mistake("metadata.name", "9-lives", "begin with a letter"),
+    _mistake("spec", _ABSENT, "is missing; it is required"),
+    _mistake("spec", ["serve"], "a list, but this must be a mapping"),
+    _mistake("spec.versions", _ABSENT, "is missing; it is required"),
+    _mistake(SOURCE, _ABSENT, "is missing; it is required: The model that is wanted."),
+    _mistake(f"{SOURCE}.digest", _ABSENT, "is missing; it is required"),
+    _mistake(f"{SOURCE}.digest", "0123456789abcdef" * 4, _DIGEST),
+    _mistake(f"{SOURCE}.digest", DIGEST.upper().replace("SHA", "sha"), _DIGEST),
+    _mistake(f"{SOURCE}.digest", f"{DIGEST}0", "is too long: at most 71 characters are allowed"),
+    _mistake(f"{SOURCE}.digest", f"sha512:{DIGEST[7:]}", _DIGEST),
+    _mistake(f"{SOURCE}.persistentVolumeClaim", _ABSENT, "is missing; it is required"),
+    _mistake(f"{SOURCE}.persistentVolumeClaim.name", "Models", "must be lower-case letters, digits"),
+    _mistake(f"{SOURCE}.persistentVolumeClaim.path", "/mnt/models", "which does not begin with '/'"),
+    _mistake(f"{SOURCE}.persistentVolumeClaim.path", "a/../../b", "path must not hold '..'"),
+    _mistake(f"{SOURCE}.uri", "s3://models/digits", "unknown field `uri`"),
+    _mistake("spec.versions.pin", "digits", _VERSION),
+    _mistake("spec.versions.pin", {"name": "digits-1"}, "but this must be a string"),
+    _mistake("spec.versions.abort", "digits-0", _VERSION),
+    _mistake("spec.versions.retry", "digits-1", "but this must be a list"),
+    _mistake(
+        "spec.versions.retry",
+        ["digits-2", "digits-2"],
+        "names digits-2 twice: take one out",
+    ),
+    _mistake("spec.versions.retry", [f"digits-{n}" for n in range(1, 10)], "at most 8 are allowed"),
+    _mistake("spec.versions.keep", 0, "0 is below the least allowed value 1"),
+    _mistake("spec.versions.keep", 9, "9 is above the greatest allowed value 8"),
+    _mistake("spec.server", [], "a list, but this must be a mapping"),
+    _mistake("spec.server.image", "two words", "must be an image's name, which holds no spaces"),
+    _mistake("spec.server.resources.cpu", 0, "cpu must be above 0"),
+    _mistake("spec.server.resources.memory", "0Mi", "memory must be above 0"),
+    _mistake("spec.server.resources.memory", "1GB", "must be a quantity"),
+    _mistake("spec.server.resources.gpu", 1, "unknown field `gpu`"),
+    _mistake("spec.server.drainSeconds", -1, "-1 is below the least allowed value 0"),
+    _mistake("spec.server.drainSeconds", 601, "601 is above the greatest allowed value 600"),
+    _mistake("spec.server.workers", 2, "unknown field `workers`"),
+    _mistake("spec.replicas", 0, "0 is below the least allowed value 1"),
+    _mistake("spec.replicas", 1001, "1001 is above the greatest allowed value 1000"),
+    _mistake("spec.replicas", "2", "take the quotes away"),
+    _mistake("spec.rollout", {}, "set exactly one of blueGreen, recreate"),
+    _mistake("spec.rollout", {"blueGreen": {}, "recreate": {}}, "set exactly one of blueGreen, recreate"),
+    _mistake("spec.rollout.canary", {}, "unknown field `canary`"),
+    _mistake("spec.rollout.blueGreen.bakeSeconds", 604_801, "604801 is above the greatest allowed value 604800"),
+    _mistake("spec.rollout.progressDeadlineSeconds", 9, "9 is below the least allowed value 10"),
+    _mistake("spec.suspend", "no", "but this must be true or false"),
+    _mistake("spec.model", {}, "unknown field `model`"),
+)
+"""At least one for each way in which a field can be wrong."""
+GOOD: tuple[dict[str, Any], ...] = (
+    {},
+    {"metadata.name": "d" * 38},
+    {"spec.server": {}},
+    {"spec.server.resources": {"cpu": 2, "memory": 10**9}},
+    {"spec.rollout": {"recreate": {}}},
+    {"spec.rollout": {"blueGreen": {}}},
+    {"spec.versions.pin": "digits-3", "spec.versions.abort": "digits-4", "spec.versions.retry": ["digits-2"]},
+    {"spec.suspend": True},
+    {"spec.replicas": 1000},
+    {f"{SOURCE}.persistentVolumeClaim": {"name": "models"}},
+)
+"""Changes that leave it without a mistake."""
