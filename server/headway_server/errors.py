@@ -61,7 +61,7 @@ class NotReady(RequestError):  # noqa: N818 - what the server is
 class Overloaded(RequestError):  # noqa: N818 - what the server is
     """More is asked for than can be answered in time: nothing was run, and the request may be sent again."""
 
-    kind, status, grpc_code = "overloaded", 503, "UNAVAILABLE"
+    kind, status, grpc_code = "overloaded", 503, "RESOURCE_EXHAUSTED"
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         """retry_after: seconds after which it may be sent again."""

@@ -1,0 +1,224 @@
+"""The gRPC port answers every call of the protocol, and every mistake and every limit with a status and a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from grpc_requests import Client, labels, listed, raw
+from grpc_world import World, served
+from headway_server.batching import Limits
+from headway_server.grpc import descriptors
+from headway_server.grpc.server import CannotListen, GrpcLimits, GrpcServer
+from headway_server.grpc.service import PUSHBACK
+
+
+@asynccontextmanager
+async def asked(folder: Path, *args: Any) -> AsyncIterator[tuple[World, Client]]:
+    async with served(folder, *args) as (world, port):
+        client = Client(port)
+        try:
+            yield world, client
+        finally:
+            await client.channel.close()
+
+
+@pytest.fixture
+async def both(tmp_path: Path) -> AsyncIterator[tuple[World, Client]]:
+    async with asked(tmp_path) as made:
+        yield made
+
+
+async def refused(client: Client, method: str, message: Any = None, **told: Any) -> tuple[str, str]:
+    """The status and the sentence of a call that gets no answer."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.call(method, message, **told)
+    return caught.value.code().name, str(caught.value.details())
+
+
+async def test_the_server_tells_of_itself_and_of_its_model(both: tuple[World, Client]) -> None:
+    _, client = both
+    assert (await client.call("ServerLive")).live
+    assert (await client.call("ServerReady")).ready
+    assert (await client.call("ModelReady", descriptors.ModelReadyRequest(name="churn", version="1"))).ready
+    server = await client.call("ServerMetadata")
+    assert (server.name, server.version) == ("headway", "0.1")
+    model = await client.call("ModelMetadata", descriptors.ModelMetadataRequest(name="churn"))
+    assert (model.name, list(model.versions), model.platform) == ("churn", ["1"], "onnx_onnxv1")
+    told = [(one.name, one.datatype, list(one.shape)) for one in [*model.inputs, *model.outputs]]
+    assert told == [
+        ("size", "FP64", [-1, 1]),
+        ("town", "BYTES", [-1, 1]),
+        ("label", "BYTES", [-1]),
+        ("probabilities", "FP32", [-1, 2]),
+    ]
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+@pytest.mark.parametrize("make", [raw, listed])
+async def test_rows_are_answered_raw_or_typed_plain_or_compressed(
+    both: tuple[World, Client], make: Any, compression: Any
+) -> None:
+    answer = await both[1].call("ModelInfer", make([1.5, 2.0], ["Kobe", "Łódź"], id="9"), compression=compression)
+    assert answer.id == "9"
+    assert labels(answer) == ["Kobe", "Łódź"]
+    assert np.frombuffer(answer.raw_output_contents[1], "<f4").tolist() == [1.5, 3.0, 2.0, 4.0]
+
+
+async def test_requests_at_once_each_get_their_own_answer(both: tuple[World, Client]) -> None:
+    towns = [f"town {at}" for at in range(50)]
+    answers = await asyncio.gather(*(both[1].call("ModelInfer", raw([1.0], [town])) for town in towns))
+    assert [labels(one) for one in answers] == [[town] for town in towns]
+
+
+async def test_a_mistake_is_an_invalid_argument_and_the_next_request_is_answered(both: tuple[World, Client]) -> None:
+    _, client = both
+    message = raw()
+    message.inputs[0].datatype = "FP32"
+    assert await refused(client, "ModelInfer", message) == (
+        "INVALID_ARGUMENT",
+        "inputs: 'size' must be FP64, not 'FP32'",
+    )
+    message = raw()
+    del message.inputs[1]
+    message.raw_input_contents.pop()
+    assert await refused(client, "ModelInfer", message) == ("INVALID_ARGUMENT", "inputs: 'town' is missing")
+    assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+
+
+async def test_a_model_or_a_version_that_is_not_here_is_not_found(both: tuple[World, Client]) -> None:
+    _, client = both
+    for method, message in (
+        ("ModelReady", descriptors.ModelReadyRequest(name="chum")),
+        ("ModelMetadata", descriptors.ModelMetadataRequest(name="chum")),
+        ("ModelInfer", descriptors.ModelInferRequest(model_name="chum")),
+    ):
+        assert await refused(client, method, message) == (
+            "NOT_FOUND",
+            "no model 'chum' here; the model is 'churn'",
+        )
+    assert await refused(client, "ModelInfer", raw(model_version="2")) == (
+        "NOT_FOUND",
+        "no version '2' of 'churn' here; it is '1'",
+    )
+    assert labels(await client.call("ModelInfer", raw(model_version="1"))) == ["Kobe"]
+
+
+async def test_what_others_offer_beyond_the_protocol_is_unimplemented(both: tuple[World, Client]) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await both[1].send("ModelStatistics", b"")
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_kubelets_probe_is_told_whether_requests_should_come_here(both: tuple[World, Client]) -> None:
+    world, client = both
+    serving, not_serving = 1, 2
+    for service in ("", descriptors.INFERENCE):
+        message = descriptors.HealthCheckRequest(service=service)
+        assert (await client.call("Check", message, descriptors.HEALTH)).status == serving
+    world.ready = False
+    assert (await client.call("Check", None, descriptors.HEALTH)).status == not_serving
+    assert not (await client.call("ServerReady")).ready
+    assert not (await client.call("ModelReady", descriptors.ModelReadyRequest(name="churn"))).ready
+    assert (await client.call("ServerLive")).live
+    unknown = descriptors.HealthCheckRequest(service="other")
+    assert (await refused(client, "Check", unknown, service=descriptors.HEALTH))[0] == "NOT_FOUND"
+
+
+async def test_a_server_that_is_about_to_end_still_answers_what_comes(both: tuple[World, Client]) -> None:
+    world, client = both
+    world.ready = False
+    assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+
+
+async def test_beyond_what_fits_a_request_is_told_so_and_when_to_come_again(tmp_path: Path) -> None:
+    batches = Limits(max_in_flight=2, max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
+    async with asked(tmp_path, None, batches) as (world, client):
+        waiting = [asyncio.ensure_future(client.call("ModelInfer", raw())) for _ in range(2)]
+        for _ in waiting:
+            await world.batcher.came.get()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.call("ModelInfer", raw())
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "send it again later" in str(caught.value.details())
+        assert dict(caught.value.trailing_metadata() or ()) == {PUSHBACK: "1000"}
+        assert (await client.call("ServerLive")).live
+        for one in waiting:
+            one.cancel()
+
+
+async def test_a_request_whose_client_has_gone_is_not_run(tmp_path: Path) -> None:
+    batches = Limits(max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
+    async with asked(tmp_path, None, batches) as (world, client):
+        request = asyncio.ensure_future(client.call("ModelInfer", raw()))
+        waiting = await world.batcher.came.get()
+        request.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        assert labels(await client.call("ModelInfer", raw([1.0] * 3, ["a", "b", "c"]))) == ["a", "b", "c"]
+        assert world.rows == [3]
+
+
+async def test_the_clients_deadline_holds(tmp_path: Path) -> None:
+    async with asked(tmp_path, None, Limits(max_delay_seconds=3600, max_wait_seconds=7200)) as (_, client):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.channel.unary_unary(f"/{descriptors.INFERENCE}/ModelInfer")(
+                raw().SerializeToString(), timeout=0.2
+            )
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_the_time_that_a_request_gives_itself_holds(both: tuple[World, Client]) -> None:
+    world, client = both
+    message = raw()
+    message.parameters["timeout"].int64_param = 1
+    code, said = await refused(client, "ModelInfer", message)
+    assert code == "DEADLINE_EXCEEDED"
+    assert "had passed" in said
+    assert world.batcher.in_flight == 0
+
+
+async def test_more_rows_than_are_taken_at_once_are_too_many(both: tuple[World, Client]) -> None:
+    code, said = await refused(both[1], "ModelInfer", raw([1.0] * 1001, ["a"] * 1001))
+    assert (code, said) == ("RESOURCE_EXHAUSTED", "inputs: 'size' has 1001 rows, and at most 1000 are taken at once")
+
+
+async def test_an_error_of_the_server_tells_nothing_of_what_it_was(both: tuple[World, Client]) -> None:
+    world, client = both
+    world.failure = ZeroDivisionError("secret")
+    code, said = await refused(client, "ModelInfer", raw())
+    assert code == "INTERNAL"
+    assert "secret" not in said
+    world.failure = None
+    assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+async def test_a_message_beyond_the_limit_is_refused_also_where_it_is_small_only_compressed(
+    tmp_path: Path, compression: Any
+) -> None:
+    async with asked(tmp_path, GrpcLimits(max_message_bytes=100_000, longest_seconds=5)) as (_, client):
+        message = raw(towns=["a" * 200_000])
+        code, said = await refused(client, "ModelInfer", message, compression=compression)
+        assert code == "RESOURCE_EXHAUSTED"
+        assert "larger than" in said
+        assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+
+
+async def test_a_port_that_another_has_is_an_error_and_not_shared(both: tuple[World, Client], tmp_path: Path) -> None:
+    world, client = both
+    other = World(tmp_path / "other", GrpcLimits(), Limits())
+    port = await other.server.start("127.0.0.1:0")
+    third = GrpcServer(world.services)
+    with pytest.raises(CannotListen, match=f"gRPC cannot listen on 127.0.0.1:{port}"):
+        await third.start(f"127.0.0.1:{port}")
+    await other.server.stop()
+    await third.stop()
+    assert (await client.call("ServerLive")).live
