@@ -57,6 +57,18 @@ BUGS = (
         (job._suspended, "if not decision.observed.live", "if False"),
     ),
     _bug(
+        "what was made without an answer is made again under another name",
+        3009244,
+        "were asked for",
+        (reconcile.Reconciler.reconcile, "or memory.unsure", "or False"),
+    ),
+    _bug(
+        "what an attempt leaves whose ConfigMap somebody deleted unseen is not looked for",
+        3008151,
+        "is left behind",
+        (ending.end_attempt, "if situation.config is None", "if False"),
+    ),
+    _bug(
         "a lost worker is charged twice",
         11,
         "2 failures are charged, 1 were met",

@@ -138,6 +138,9 @@ class Applier:
             if isinstance(step, Ensure) and step.must:
                 raise
             applied.refused[step.body["metadata"]["name"]] = _refusal(error)
+        except RetryableError:
+            memory.unsure |= isinstance(step, Ensure) and not step.dry_run
+            raise
 
     async def _ensure(self, owner: Owner, step: Ensure, memory: Memory) -> None:
         """Create an object, or find that it is there already and the owner's; the store or the memory learns of it."""
@@ -270,9 +273,20 @@ class Applier:
             "status": merge_patch(owner.status.value(), after),
         }
         resource = self._store.kinds[owner.key.kind].resource
-        made = await self._api.patch_status(resource, owner.key.namespace, owner.key.name, patch)
+        try:
+            made = await self._api.patch_status(resource, owner.key.namespace, owner.key.name, patch)
+        except ConflictError:
+            await self._catch_up(owner.key)
+            raise
         version = int(made["metadata"]["resourceVersion"])
         self._store.wrote_status(owner.key, owner.uid, version, after, phase)
+
+    async def _catch_up(self, key: Key) -> None:
+        """Read an object that is not what it was: where the watch is late, one conflict would follow the other."""
+        resource = self._store.kinds[key.kind].resource
+        with contextlib.suppress(kube.KubeError):
+            found = await self._api.get(resource, key.namespace, key.name)
+            self._store.see(resource, None, found, self._now())
 
 
 def _others(steps: Iterable[Step]) -> list[Step]:

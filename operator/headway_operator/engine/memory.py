@@ -28,6 +28,8 @@ class Memory:
     """How often in a row."""
     made: dict[Ref, str] = field(default_factory=dict)
     """Its children that nobody watches, as far as they were made here and not deleted, with their uids."""
+    unsure: bool = False
+    """A child was asked for, and no answer tells whether it was made: the watch may take its time to show it."""
     status_refused_until: float = float("-inf")
     course: Any = None
     """What the kind's measures remember."""

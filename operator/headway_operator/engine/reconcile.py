@@ -85,9 +85,11 @@ class Reconciler:
         memory = self._memory(owner)
         memory.last_reconciled = self._now()
         facts = Facts()
-        if self._store.is_bare(owner):
+        if self._store.is_bare(owner) or memory.unsure:
+            # A child that exists unseen would be made a second time, under another name.
             facts = await self._facts.read(owner, (Verify(whole=True),), facts)
             self._store.verified(key)
+            memory.unsure = False
         view, decision = await self._decide(key, memory, facts)
         applied = await self._act(view, decision, memory)
         if applied.refused:

@@ -139,7 +139,55 @@ def test_a_second_kind_takes_a_few_lines() -> None:
     assert copy["data"] == {"text": "good-bye"}
 
 
+def test_after_a_conflict_the_object_is_read_as_the_watch_may_be_late() -> None:
+    site = Site(Scripted(lambda view: Decision(status=StatusWrite({"of": view.owner.uid}, {}, "Ready"))))
+    site.server.delete(TINIES, "one")
+    body = {"apiVersion": TINIES.api_version, "kind": "Tiny", "metadata": {"name": "one", "generation": 1}}
+    again = site.server.create(TINIES, "default", {**body, "spec": {"text": "hello"}})["metadata"]["uid"]
+    site.post = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(ConflictError):
+        site.reconcile()
+    site.reconcile()  # no watch has shown the other one
+    assert site.status() == {"of": again}
+
+
 class TestMaking:
+    @pytest.mark.parametrize("verb", ["create", "get"])
+    def test_a_child_that_may_have_been_made_without_an_answer_is_looked_for_before_anything_is_decided(
+        self, verb: str
+    ) -> None:
+        seen: list[list[str]] = []
+
+        def plan(view: View) -> Decision:
+            seen.append([copy.name for copies in view.children.values() for copy in copies])
+            copy = Ensure(kube.CONFIG_MAPS, config_map(view.owner, "hello"))
+            return Decision(stages=(Stage((copy,)),)) if not seen[-1] else Decision()
+
+        site = Site(Scripted(plan))
+
+        def lost(call: Call) -> None:
+            if call.verb == "create":
+                raise RetryableError("no answer")
+
+        def faulty(call: Call) -> None:
+            if call.verb == "get":
+                raise RetryableError("no answer")
+
+        if verb == "create":
+            site.api.after = lost
+        else:
+            # Another process made it, and this one can not read it.
+            site.server.create(kube.CONFIG_MAPS, "default", config_map(site.store.owner(KEY), "hello"))  # type: ignore[arg-type]
+            site.api.before = faulty
+        with pytest.raises(RetryableError):
+            site.reconcile()
+        site.api.before = site.api.after = lambda call: None  # noqa: ARG005 - nothing goes wrong
+        site.api.calls.clear()
+        site.reconcile()  # the watch has shown nothing yet
+        assert seen == [[], [NAME]]
+        site.reconcile()
+        assert [call.verb for call in site.api.calls].count("list") == 1, "it is looked for once"
+
     def test_what_is_refused_is_asked_for_in_growing_numbers(self) -> None:
         site = Site(Scripted(lambda view: many(view, 100)))
         site.refuse(DeniedError("exceeded quota"))

@@ -268,6 +268,16 @@ def test_what_an_attempt_had_goes_with_its_last_pod_though_somebody_deleted_its_
     assert last.delete_objects == (1,)
 
 
+def test_what_an_attempt_had_goes_with_its_end_where_no_pod_and_no_config_map_will_speak_of_it() -> None:
+    vanished = make_job().running().live()
+    assert vanished.plan().delete_objects == (), "its ConfigMap speaks of the rest"
+    unseen = vanished.without_config().plan()
+    assert unseen.status is not None
+    assert unseen.status.attempts[0].cause == "NodeLost"
+    assert unseen.delete_objects == (1,)
+    assert vanished.worker(0).plan().delete_objects == (), "its last pod does"
+
+
 def test_a_head_without_a_word_is_believed_when_the_api_server_knows_of_none_either() -> None:
     assert "live" in make_job().running().head(exit_code=137).plan().read
     gone = make_job().running().head(gone=True)
