@@ -1,6 +1,8 @@
-# Headway's two images: `operator` (no torch, no ray) and `trainer` (what the pods of a job run).
+# Headway's images: `operator` (no torch, no ray), `server` (serves a finished model; no torch, no ray) and `trainer`
+# (what the pods of a job run).
 #
 #   docker build --target operator --tag headway-operator .
+#   docker build --target server --tag headway-server .
 #   docker build --target trainer --tag headway-trainer .
 #
 # Each is a base, one large layer of dependencies that changes only with its lock file, and a last layer of some
@@ -23,7 +25,7 @@ ENV PATH=/opt/headway/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
     PYTHONUNBUFFERED=1
 
 
-# Our own wheel, installed and compiled where the images have it; /overlay is the last layer of both.
+# Our own wheel, installed and compiled where the images have it; /overlay is the last layer of each.
 FROM base AS code
 WORKDIR /src
 COPY requirements/build.lock requirements/
@@ -64,6 +66,27 @@ LABEL org.opencontainers.image.title="headway-operator" \
       org.opencontainers.image.revision="${REVISION}"
 USER 1000:1000
 ENTRYPOINT ["headway-operator"]
+
+
+FROM base AS server
+COPY requirements/server.lock /opt/headway/requirements.lock
+# pip runs from a venv beside the image's own, so that no installer stays behind.
+RUN python3 -m venv /tmp/pip \
+ && python3 -m venv --without-pip /opt/headway \
+ && /tmp/pip/bin/pip --python /opt/headway/bin/python install --progress-bar off --no-cache-dir --no-compile --no-deps \
+      --require-hashes --requirement /opt/headway/requirements.lock \
+ && /opt/headway/bin/python -m compileall -q -j 0 /opt/headway/lib \
+ && rm -rf /tmp/pip
+COPY --from=code /overlay/ /opt/headway/
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="headway-server" \
+      org.opencontainers.image.description="Serves a finished model over the Open Inference Protocol." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 1000:1000
+ENTRYPOINT ["headway", "serve"]
 
 
 FROM base AS trainer

@@ -68,7 +68,7 @@ def bundle(folder: Path, model: bytes | None = None, signature: Signature = ECHO
     info = BundleInfo[JsonValue](
         files={"onnx": file}, signature=signature, **{"provenance": Provenance(job="churn"), "data": ECHO_DATA} | told
     )
-    (folder / "model.json").write_text(info.model_dump_json(exclude_none=True))
+    (folder / "model.json").write_text(info.model_dump_json())
     return folder
 
 

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
             "headway_cli.profile", "Tell what the columns of a table, or a job's data, are taken for.", extra="trainer"
         ),
         "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
+        "serve": LazyCommand("headway_cli.serve", "Serve a finished model over HTTP.", extra="server"),
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),

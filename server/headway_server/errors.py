@@ -33,6 +33,11 @@ class MethodNotAllowed(RequestError):  # noqa: N818 - what happened
 
     kind, status, grpc_code = "method", 405, "UNIMPLEMENTED"
 
+    def __init__(self, message: str, allowed: str) -> None:
+        """allowed: the methods, as the header Allow has them."""
+        super().__init__(message)
+        self.allowed = allowed
+
 
 class TooLarge(RequestError):  # noqa: N818 - what the request is
     """The request is beyond a bound on its size."""
@@ -50,6 +55,12 @@ class UnsupportedEncoding(RequestError):  # noqa: N818 - what the request is
     """The body is compressed in a way that is not known here."""
 
     kind, status, grpc_code = "encoding", 415, "UNIMPLEMENTED"
+
+
+class NotFinite(RequestError):  # noqa: N818 - what the answer is
+    """The answer has numbers that JSON has not, and was asked for as JSON."""
+
+    kind, status, grpc_code = "not_finite", 400, "INVALID_ARGUMENT"
 
 
 class NotReady(RequestError):  # noqa: N818 - what the server is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ RUNTIME_ERRORS = tuple(
 """What onnxruntime raises for a model that it cannot load or run: it has no common base for them."""
 MOST_INFO_BYTES = 64 * 1024 * 1024
 """model.json may not be longer: it is read whole, before anything of it is known."""
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _REPLACE = "take the folder as its run wrote it"
 Info = BundleInfo[JsonValue]
 
@@ -70,7 +72,13 @@ class ServedModel:
         self.signature = signature
         self.inputs = tuple(_told(one.name, one.type, one.shape) for one in signature.inputs)
         self.outputs = tuple(_told(one.name, one.type, one.shape) for one in signature.outputs)
-        self._expected = {one.name: one for one in self.inputs}
+        self.input_of = {one.name: one for one in self.inputs}
+        self.output_of = {one.name: one for one in self.outputs}
+        self.all_json: Mapping[str, bool] = dict.fromkeys(self.output_of, False)
+        """The outputs in their order, none of them binary."""
+        self.all_binary: Mapping[str, bool] = dict.fromkeys(self.output_of, True)
+        self.may_miss = frozenset(one.name for one in signature.inputs if one.missing is not None)
+        """The inputs that may have missing values: NaN, or an empty text."""
         self._output_names = [one.name for one in self.outputs]
         self._session = session
 
@@ -98,11 +106,17 @@ class ServedModel:
             )
         session = _session(data, info.signature, path / ONNX_FILE, threads)
         called = name or info.provenance.job or path.resolve().name
+        for what, value in (("name", called), ("version", version or "1")):
+            if not _NAME.fullmatch(value):
+                raise BadModel(
+                    f"the model's {what} {value[:80]!r} cannot stand in a path: give one of letters, digits, '.', '_' "
+                    f"and '-', at most 253, with --{what}"
+                )
         return ServedModel(called, version or "1", digest=digest, info=info, signature=info.signature, session=session)
 
     def check(self, feeds: Tensors) -> int:
         """How many rows these tensors are. Raises InvalidRequest where they are not what the model takes."""
-        expected = self._expected
+        expected = self.input_of
         rows = -1
         for name, array in feeds.items():
             told = expected.get(name)

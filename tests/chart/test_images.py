@@ -36,7 +36,13 @@ def test_the_operators_image_has_neither_torch_nor_ray() -> None:
     assert {"torch", "ray"} <= set(locked("trainer"))
 
 
-@pytest.mark.parametrize("name", ["operator", "trainer", "build"])
+def test_the_server_s_image_has_what_serves_and_nothing_that_trains() -> None:
+    heavy = {"torch", "ray", "triton", "onnx", "pyarrow", "pandas", "scipy", "kubernetes", "kopf"}
+    assert not heavy & set(locked("server"))
+    assert {"onnxruntime", "numpy", "uvicorn"} <= set(locked("server"))
+
+
+@pytest.mark.parametrize("name", ["operator", "server", "trainer", "build"])
 def test_an_image_gets_what_the_tests_ran_with(name: str) -> None:
     assert locked(name).items() <= locked("dev").items()
 
@@ -46,27 +52,27 @@ def test_the_wheel_is_built_by_the_pinned_backend() -> None:
     assert requires == [f"hatchling=={locked('build')['hatchling']}"]
 
 
-@pytest.mark.parametrize("stage", ["operator", "trainer"])
+@pytest.mark.parametrize("stage", ["operator", "server", "trainer"])
 def test_an_image_runs_as_a_numbered_user_with_its_code_in_the_last_layer(stage: str) -> None:
     words = instructions(stage)
     assert "USER 1000:1000" in words
     layers = [line for line in words if line.startswith(("RUN ", "COPY ", "ADD "))]
     assert layers[-1] == "COPY --from=code /overlay/ /opt/headway/"
     assert not [line for line in words if line.startswith(("EXPOSE", "VOLUME", "ADD"))]
-    assert ("ENTRYPOINT" in " ".join(words)) == (stage == "operator")
+    assert ("ENTRYPOINT" in " ".join(words)) == (stage != "trainer")
 
 
 def test_no_installation_goes_without_hashes_but_torch_from_an_index_of_the_users_own() -> None:
     installs = [
         part
-        for stage in ("code", "operator", "trainer")
+        for stage in ("code", "operator", "server", "trainer")
         for line in instructions(stage)
         if line.startswith("RUN ")
         for part in re.split(r"&&|;", line)
         if re.search(r"(pip\S*|headway/bin/python|\$install) (install|--)", part) or "$install" in part
     ]
     free = [part for part in installs if "--requirement" in part and "--require-hashes" not in part]
-    assert len(installs) >= 5
+    assert len(installs) >= 6
     assert free == []
     unhashed = [part for part in installs if "--require-hashes" not in part and "$install" in part]
     assert len(unhashed) == 1

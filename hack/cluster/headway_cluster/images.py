@@ -17,12 +17,12 @@ from .shell import free_gib, need, need_root, run, say
 from .space import APART
 
 ROOT = HERE.parent.parent
-PROJECT_TARGETS = ("operator", "trainer")
+PROJECT_TARGETS = ("operator", "server", "trainer")
 SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "git", "python3", "python3-venv")
 RECIPE = 1  # raise it when the steps below change
 CERTIFICATES = Path("/etc/ssl/certs")
-FIRST_GIB = {"operator": 4.0, "trainer": 25.0}
+FIRST_GIB = {"operator": 4.0, "server": 4.0, "trainer": 25.0}
 """What the first build of an image takes on its way: its dependencies as pip brings them, as a layer of buildah's,
 packed for the registry, and unpacked by containerd."""
 AGAIN_GIB = 3.0

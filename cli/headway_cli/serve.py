@@ -1,0 +1,150 @@
+"""`headway serve`: a finished model over the Open Inference Protocol v2."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import uvloop
+
+from headway_api.wording import printable
+from headway_server.batching import Limits
+from headway_server.errors import BadModel
+from headway_server.process import Running, load
+from headway_server.process import serve as serve_model
+from headway_server.settings import MIB, Settings
+
+_PORT = click.IntRange(0, 65_535)
+_DEFAULTS = Settings(model_dir="")
+
+
+@click.command(short_help="Serve a finished model over HTTP.")
+@click.argument("model_dir", metavar="MODEL_DIR")
+@click.option("--host", default=_DEFAULTS.host, show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=_PORT, default=_DEFAULTS.port, show_default=True, help="For requests; 0: any free one.")
+@click.option(
+    "--admin-port", type=_PORT, default=_DEFAULTS.admin_port, show_default=True, help="For health and /metrics."
+)
+@click.option("--name", help="What clients call the model.  [default: its job's name]")
+@click.option("--version", help="The version that it is served as.  [default: 1]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="That compute one run.  [default: the CPU limit]")
+@click.option(
+    "--inline/--no-inline", default=None, help="Run on the event loop, or in a thread.  [default: as runs are short]"
+)
+@click.option(
+    "--max-batch-rows",
+    type=click.IntRange(1, 65_536),
+    default=_DEFAULTS.batching.max_size,
+    show_default=True,
+    help="Rows of waiting requests that are run together.",
+)
+@click.option(
+    "--max-delay-milliseconds",
+    type=click.FloatRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="How long a run waits for more rows; 0: it takes what is there.",
+)
+@click.option(
+    "--max-in-flight",
+    type=click.IntRange(1, 65_536),
+    default=_DEFAULTS.batching.max_in_flight,
+    show_default=True,
+    help="Requests that wait or run; more get 503.",
+)
+@click.option(
+    "--queue-milliseconds",
+    type=click.FloatRange(1, 600_000),
+    default=_DEFAULTS.batching.max_wait_seconds * 1000,
+    show_default=True,
+    help="How long a request may wait for its run.",
+)
+@click.option(
+    "--timeout-seconds",
+    type=click.FloatRange(0.001, 3600),
+    default=_DEFAULTS.timeout_seconds,
+    show_default=True,
+    help="After which a request that waits is not run any more.",
+)
+@click.option(
+    "--max-request-mib",
+    type=click.IntRange(1, 1024),
+    default=_DEFAULTS.http.max_request_bytes // MIB,
+    show_default=True,
+    help="Of a body; four of them may be in memory at once.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(0, 3600),
+    default=_DEFAULTS.drain_seconds,
+    show_default=True,
+    help="For which requests are answered after SIGTERM.",
+)
+@click.option("--access-log", is_flag=True, help="Write a line of JSON for each request.")
+def serve(
+    model_dir: str,
+    *,
+    host: str,
+    port: int,
+    admin_port: int,
+    name: str | None,
+    version: str | None,
+    threads: int | None,
+    inline: bool | None,
+    max_batch_rows: int,
+    max_delay_milliseconds: float,
+    max_in_flight: int,
+    queue_milliseconds: float,
+    timeout_seconds: float,
+    max_request_mib: int,
+    drain_seconds: float,
+    access_log: bool,
+) -> None:
+    """Serve the model of a finished run in MODEL_DIR, until SIGTERM or Ctrl-C.
+
+    It takes requests of the Open Inference Protocol v2, as JSON or with binary tensors; /openapi.json tells its paths.
+    After SIGTERM it is not ready any more, answers for --drain-seconds, and ends when all is answered.
+    """
+    settings = Settings(
+        model_dir=str(Path(model_dir)) if "://" not in model_dir else model_dir,
+        name=name,
+        version=version,
+        host=host,
+        port=port,
+        admin_port=admin_port,
+        threads=threads,
+        batching=Limits(
+            max_size=max_batch_rows,
+            max_delay_seconds=max_delay_milliseconds / 1000,
+            max_in_flight=max_in_flight,
+            max_wait_seconds=queue_milliseconds / 1000,
+        ),
+        http=replace(
+            _DEFAULTS.http, max_request_bytes=max_request_mib * MIB, max_bytes_in_flight=4 * max_request_mib * MIB
+        ),
+        timeout_seconds=timeout_seconds,
+        drain_seconds=drain_seconds,
+        inline=inline,
+        access_log=access_log,
+    )
+    try:
+        uvloop.run(serve_model(load(settings), settings, started=lambda running: _told(running, settings)))
+    except BadModel as error:
+        raise click.ClickException(printable(str(error))) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"--host {host} --port {port} --admin-port {admin_port}: {error.strerror}"
+        ) from error
+
+
+def _told(running: Running, settings: Settings) -> None:
+    # What was made so far stays to the end: the collector need not look at it in each of its rounds.
+    gc.collect()
+    gc.freeze()
+    model = running.service.model
+    click.echo(
+        f"Serving {model.name}, version {model.version}, on http://{settings.host}:{running.data.port} "
+        f"(health and metrics on port {running.admin.port})"
+    )

@@ -1,0 +1,220 @@
+"""A connection: uvicorn's protocol on httptools, which bounds neither headers nor time, with bounds on both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from headway_server.settings import HttpLimits
+
+_MOST_PIPELINED = 64
+_INVALID = "this is no HTTP/1.1 request"
+
+
+class _Refused(Exception):  # noqa: N818 - what becomes of the request
+    """Ends the parsing of a request: httptools passes it on as an error of its own."""
+
+
+class Peers:
+    """The connections of a port."""
+
+    def __init__(self, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.limits = limits
+        self.loop = loop
+        self.open: set[Connection] = set()
+        self.idle: dict[Connection, None] = {}
+        """Those without a request, the one that has been so for longest first."""
+
+        self.finishing: asyncio.Event | None = None
+        """Set when the last connection is closed; none as long as new requests are welcome."""
+
+    async def finish(self) -> None:
+        """Close each connection as soon as what has begun to arrive on it is answered; return when all are closed."""
+        self.finishing = asyncio.Event()
+        for one in list(self.open):
+            one.finish()
+        if self.open:
+            await self.finishing.wait()
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is no more."""
+        self.open.discard(connection)
+        self.idle.pop(connection, None)
+        if self.finishing is not None and not self.open:
+            self.finishing.set()
+
+    def sweep(self) -> None:
+        """Close those that are too slow: called each second, as a timer for each request costs more."""
+        now = self.loop.time()
+        for one in list(self.open):
+            one.close_if_slow(now)
+
+
+class Connection(HttpToolsProtocol):
+    """What uvicorn's does, and no more than the limits allow."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        peers: Peers,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.ws_protocol_class = None
+        self.access_log = False
+        self._peers = peers
+        self._limits = peers.limits
+        self._head_bytes = 0
+        self._in_head = False
+        self._since: float | None = None
+        """When the request that is being read began; None between requests."""
+        self._idle_since = 0.0
+        self._ended = False
+        """Whether nothing more is read."""
+        self._stuck: float | None = None
+        """Since when the client has not taken what was written."""
+        self._refusal: tuple[int, str] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        # The first request is waited for as headers are: who connects has something to say.
+        self._since, self._in_head = self.loop.time(), True
+        peers = self._peers
+        if len(peers.open) >= self._limits.max_connections:
+            if not peers.idle:
+                self._refuse(503, f"{len(peers.open)} connections are open, which is all that this server takes")
+                return
+            next(iter(peers.idle)).transport.close()
+        peers.open.add(self)
+        peers.idle[self] = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._peers.lost(self)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's: whether the transport stays open
+        """The client says that nothing more comes: it still gets its answer."""
+        if self in self._peers.idle or self.transport.is_closing():
+            return False
+        if self._since is not None:
+            self._refuse(400, "the request is cut off")
+            return self._ended
+        self.cycle.keep_alive = False
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended or self.transport.is_closing():
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        # A header that never ends is kept by the parser, and told to nobody.
+        if self._in_head and self._head_bytes > self._limits.max_header_bytes and not self.transport.is_closing():
+            self._refuse(431, self._too_large())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._peers.idle.pop(self, None)
+        self._since, self._in_head, self._head_bytes = self.loop.time(), True, 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        if len(self.headers) >= self._limits.max_headers:
+            self._stop(431, f"the request has more than {self._limits.max_headers} headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            self._stop(400, f"more than {_MOST_PIPELINED} requests were sent before the first was answered")
+        self._in_head, self._head_bytes = False, 0
+        super().on_headers_complete()
+        if self._peers.finishing is not None:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._since = None
+        super().on_message_complete()
+        self._rest()  # the answer may have been given before all of the body was there
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._rest()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
+        self._refuse(*(self._refusal or (400, _INVALID)))
+
+    def pause_writing(self) -> None:
+        self._stuck = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stuck = None
+        super().resume_writing()
+
+    def finish(self) -> None:
+        """Close now, or when what has begun to arrive is answered."""
+        if self in self._peers.idle:
+            self.transport.close()
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def close_if_slow(self, now: float) -> None:
+        """Refuse what does not arrive, and leave whoever does not read."""
+        limits = self._limits
+        if self._stuck is not None and now - self._stuck > limits.body_seconds:
+            self.transport.abort()
+        elif self._since is not None:
+            seconds = limits.header_seconds if self._in_head else limits.body_seconds
+            if now - self._since > seconds:
+                self._refuse(408, f"the request did not arrive within {seconds:g} seconds")
+        elif self in self._peers.idle and now - self._idle_since > limits.idle_seconds:
+            self.transport.close()
+
+    def _rest(self) -> None:
+        """Be idle, if nothing is being read or answered."""
+        if self._since is None and self.cycle.response_complete and not self.pipeline:
+            self._unset_keepalive_if_required()
+            self._idle_since = self.loop.time()
+            self._peers.idle[self] = None
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > 2 * self._limits.max_header_bytes:  # what was received was counted, too
+            self._stop(431, self._too_large())
+
+    def _too_large(self) -> str:
+        return f"the request's line and headers have more than {self._limits.max_header_bytes} bytes"
+
+    def _stop(self, status: int, message: str) -> None:
+        self._refusal = (status, message)
+        raise _Refused(message)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer, and close; where an earlier request has no answer yet, close after that one instead."""
+        cycle = self.cycle
+        if self._in_head and cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+            self._since, self._ended = None, True
+            self.flow.pause_reading()
+            return
+        if self._in_head or not (cycle.response_started or self.pipeline):
+            body = orjson.dumps({"error": message})
+            if cycle is not None:
+                cycle.disconnected = True
+            self.transport.write(
+                b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+                % (STATUS_LINE[status], len(body), body)
+            )
+        self.transport.close()

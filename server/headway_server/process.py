@@ -1,0 +1,132 @@
+"""The life of the server's process: load, warm up, serve, and end without dropping a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headway_server.admin import Admin
+from headway_server.cpus import cpu_limit
+from headway_server.errors import BadModel, ModelFailed
+from headway_server.http.listener import Listener
+from headway_server.model import ServedModel
+from headway_server.rest.app import App, access_log
+from headway_server.service import LONGEST_INLINE_SECONDS, Service, warm_up
+from headway_server.settings import Settings
+
+_LAST_ANSWERS_SECONDS = 30.0
+"""For which requests that have begun are waited for at the very end."""
+
+
+class Front(Protocol):
+    """One protocol on one port."""
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once it does."""
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the port is taken."""
+
+    async def stop(self, seconds: float) -> None:
+        """Take nothing new, answer what has begun, for at most so many seconds, and close."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that takes requests."""
+
+    service: Service
+    data: Front
+    """REST."""
+    admin: Front
+    others: Sequence[Front]
+    """What else was asked for."""
+    inline: bool
+    """Whether the model runs on the event loop."""
+    slow_run_seconds: float
+    """What its slower runs took at warm-up."""
+
+
+def load(settings: Settings) -> ServedModel:
+    """The model of the settings, checked. Raises BadModel."""
+    threads = settings.threads or cpu_limit()
+    return ServedModel.open(settings.model_dir, name=settings.name, version=settings.version, threads=threads)
+
+
+async def serve(
+    model: ServedModel,
+    settings: Settings,
+    *,
+    fronts: Sequence[Callable[[Service], Front]] = (),
+    started: Callable[[Running], None] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM, which drains first, or SIGINT, which only answers what has begun.
+
+    fronts: makes what serves other protocols. started: is told when requests are taken. Raises BadModel where the
+    model fails at warm-up, and OSError where a port is taken.
+    """
+    running = await _start(model, settings, fronts)
+    listeners = (running.data, *running.others)
+    try:
+        started(running)
+        await _ended(running.service, settings.drain_seconds)
+    finally:
+        running.service.drain()
+        await asyncio.gather(*(one.stop(_LAST_ANSWERS_SECONDS) for one in listeners))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(running.service.batcher.close(), _LAST_ANSWERS_SECONDS)
+        await running.admin.stop(0)
+
+
+async def _start(model: ServedModel, settings: Settings, fronts: Sequence[Callable[[Service], Front]]) -> Running:
+    try:
+        slow = warm_up(model, settings.warmup_requests)
+    except ModelFailed as error:
+        raise BadModel(f"{settings.model_dir}: {error}") from error
+    inline = slow < LONGEST_INLINE_SECONDS if settings.inline is None else settings.inline
+    service = Service(model, settings, inline=inline)
+    access = access_log if settings.access_log else None
+    data = Listener(App(service, access), settings.host, settings.port, settings.http)
+    admin = Listener(Admin(service), settings.host, settings.admin_port, settings.admin)
+    others = [make(service) for make in fronts]
+    open_ones: list[Front] = []
+    try:
+        for one in (admin, *others, data):
+            await one.start()
+            open_ones.append(one)
+    except BaseException:
+        for one in open_ones:
+            await one.stop(0)
+        raise
+    service.begin()
+    return Running(service, data, admin, others, inline, slow)
+
+
+async def _ended(service: Service, drain_seconds: float) -> None:
+    """Return when the listeners are to be closed."""
+    loop = asyncio.get_running_loop()
+    asked, at_once = asyncio.Event(), asyncio.Event()
+
+    def terminate() -> None:
+        (at_once if asked.is_set() else asked).set()
+
+    def interrupt() -> None:
+        asked.set()
+        at_once.set()
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        await asked.wait()
+        # Endpoints go from proxies some time after the pod was told to end: until then requests still come.
+        service.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(at_once.wait(), drain_seconds)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGINT)

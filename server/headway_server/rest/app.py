@@ -1,0 +1,212 @@
+"""The ASGI application of the data port: from a path and a body to an answer, and every error as `{"error": ...}`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
+from headway_server.rest import body, documents, instances
+from headway_server.rest.answer import Answer, encode
+from headway_server.rest.request import decode, document
+from headway_server.service import Service
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Handler = Callable[[Scope, body.Receive], Awaitable[Answer]]
+_LEAST_COMPRESSED = 1024
+"""Answers that are shorter gain nothing."""
+_MOST_DIGITS = 12
+_WANTED = frozenset({b"content-length", b"content-encoding", b"accept-encoding", b"inference-header-content-length"})
+_ALLOWED = {True: b"GET, HEAD", False: b"POST"}
+logger = logging.getLogger(__name__)
+
+
+class App:
+    """Answers the requests of one port. access: is told of each request: method, path, status, seconds, bytes."""
+
+    def __init__(self, service: Service, access: Callable[[str, str, int, float, int], None] | None = None) -> None:
+        self._service = service
+        self._model = service.model
+        self._access = access
+        self._memory = body.Memory(service.settings.http)
+        self._columns = instances.Columns(service.model)
+        self._version = _version()
+        self._get, self._post = self._routes()
+
+    async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
+        """Answer one request."""
+        start = time.perf_counter()
+        headers = {name: value for name, value in scope["headers"] if name in _WANTED}
+        scope["wanted"] = headers
+        extra: list[tuple[bytes, bytes]] = []
+        try:
+            answer = await self._handler(scope)(scope, receive)
+        except RequestError as error:
+            answer = self._failed(error, extra)
+        except body.Gone:
+            return
+        except Exception:
+            logger.exception("a request could not be answered")
+            answer = self._failed(RequestError("the server has a fault, which its log tells"), extra)
+        data = answer.body
+        if len(data) >= _LEAST_COMPRESSED and b"accept-encoding" in headers:
+            data, name = body.compressed(data, headers[b"accept-encoding"])
+            if name is not None:
+                extra.append((b"content-encoding", name))
+        if answer.header_length is not None:
+            extra.append((b"inference-header-content-length", b"%d" % answer.header_length))
+        if self._service.draining:
+            extra.append((b"connection", b"close"))
+        told = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(data)), *extra]
+        await send({"type": "http.response.start", "status": answer.status, "headers": told})
+        await send({"type": "http.response.body", "body": data})
+        if self._access is not None:
+            self._access(scope["method"], scope["path"], answer.status, time.perf_counter() - start, len(data))
+
+    def _failed(self, error: RequestError, headers: list[tuple[bytes, bytes]]) -> Answer:
+        self._service.metrics.failed("rest", error)
+        if isinstance(error, Overloaded | NotReady):
+            seconds = error.retry_after if isinstance(error, Overloaded) else 1.0
+            headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", error.allowed.encode()))
+        return Answer(orjson.dumps({"error": str(error)}), status=error.status)
+
+    def _routes(self) -> tuple[dict[str, Handler], dict[str, Handler]]:
+        model = self._model
+        get: dict[str, Handler] = {
+            "/v2": self._told(lambda: documents.server_metadata(self._version)),
+            "/v2/health/live": self._told(lambda: {"live": True}),
+            "/v2/health/ready": self._told(lambda: {"live": True, "ready": True}, ready=True),
+            "/v2/models": self._told(lambda: {"models": [model.name]}),
+            "/openapi.json": self._told(lambda: documents.openapi(model, self._version)),
+        }
+        post: dict[str, Handler] = {
+            "/v2/repository/index": self._index,
+            f"/v1/models/{model.name}:predict": self._predict,
+        }
+        get["/v2/"] = get["/v2"]
+        for base in (f"/v2/models/{model.name}", f"/v2/models/{model.name}/versions/{model.version}"):
+            get[base] = self._told(lambda: documents.model_metadata(model))
+            get[f"{base}/ready"] = self._told(lambda: {"name": model.name, "ready": True}, ready=True)
+            post[f"{base}/infer"] = self._infer
+        return get, post
+
+    def _handler(self, scope: Scope) -> Handler:
+        """Raises NotFound or MethodNotAllowed."""
+        method, path = scope["method"], scope["path"]
+        found = self._post.get(path) if method == "POST" else self._get.get(path) if method in ("GET", "HEAD") else None
+        if found is not None:
+            return found
+        if path in self._get or path in self._post:
+            allowed = _ALLOWED[path in self._get].decode()
+            raise MethodNotAllowed(f"{quote(path)} is for {allowed}", allowed)
+        shown = quote(path[:200])
+        parts = path.split("/")
+        if parts[:3] == ["", "v2", "models"] and len(parts) > 3:  # noqa: PLR2004 - /v2/models/name
+            if parts[3] != self._model.name:
+                raise NotFound(f"{shown}: the model that is served here is {self._model.name}")
+            if parts[4:5] == ["versions"]:
+                raise NotFound(
+                    f"{shown}: the version of {self._model.name} that is served here is {self._model.version}"
+                )
+        raise NotFound(f"{shown} is no path of this server: /openapi.json tells which there are")
+
+    def _told(self, tell: Callable[[], Any], *, ready: bool = False) -> Handler:
+        """A document. ready: only where new requests are welcome."""
+
+        async def handler(scope: Scope, receive: body.Receive) -> Answer:  # noqa: ARG001 - a Handler
+            if ready:
+                self._service.check_ready()
+            return Answer(orjson.dumps(tell()))
+
+        return handler
+
+    async def _infer(self, scope: Scope, receive: body.Receive) -> Answer:
+        start = time.perf_counter()
+        service, model = self._service, self._model
+        service.check_taking()
+        service.batcher.admit()
+        wanted = scope["wanted"]
+        header_length = wanted.get(b"inference-header-content-length")
+        data, held = await self._read(wanted, receive)
+        try:
+            json_bytes = None if header_length is None else _whole(header_length, "Inference-Header-Content-Length")
+            request = decode(data, json_bytes, model, service.settings.bounds)
+            outputs = await service.submit(request.feeds, request.rows, request.timeout)
+        finally:
+            self._memory.held -= held
+        answer = encode(request, outputs, model)
+        service.metrics.answered("rest", time.perf_counter() - start)
+        return answer
+
+    async def _predict(self, scope: Scope, receive: body.Receive) -> Answer:
+        start = time.perf_counter()
+        service = self._service
+        service.check_taking()
+        service.batcher.admit()
+        data, held = await self._read(scope["wanted"], receive)
+        try:
+            told = document(data, service.settings.bounds)
+            feeds, rows = self._columns.feeds(told, service.settings.bounds)
+            outputs = await service.submit(feeds, rows)
+        finally:
+            self._memory.held -= held
+        said = {"predictions": instances.predictions(outputs, self._model)}
+        service.metrics.answered("rest", time.perf_counter() - start)
+        return Answer(orjson.dumps(said))
+
+    async def _index(self, scope: Scope, receive: body.Receive) -> Answer:
+        data, held = await self._read(scope["wanted"], receive)
+        try:
+            only_ready = bool(document(data, self._service.settings.bounds).get("ready")) if data else False
+        finally:
+            self._memory.held -= held
+        ready = self._service.ready
+        return Answer(orjson.dumps(documents.index(self._model, ready=ready) if ready or not only_ready else []))
+
+    async def _read(self, wanted: Mapping[bytes, bytes], receive: body.Receive) -> tuple[bytes, int]:
+        """The body, decompressed, and how many bytes are held for it, to be given back."""
+        length = wanted.get(b"content-length")
+        data, held = await body.read(
+            receive, None if length is None else _whole(length, "Content-Length"), self._memory
+        )
+        encoding = wanted.get(b"content-encoding")
+        if encoding is None:
+            return data, held
+        try:
+            data = body.decompressed(data, encoding, self._memory.limits.max_request_bytes)
+            self._memory.take(len(data))
+        except BaseException:
+            self._memory.held -= held
+            raise
+        return data, held + len(data)
+
+
+def _whole(value: bytes, name: str) -> int:
+    if not value.isdigit() or len(value) > _MOST_DIGITS:
+        raise InvalidRequest(f"{name} must be a whole number, not {value[:40].decode('latin-1')!r}")
+    return int(value)
+
+
+def _version() -> str:
+    try:
+        return version("headway")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def access_log(method: str, path: str, status: int, seconds: float, size: int) -> None:
+    """Write a line of JSON for a request to standard output."""
+    told = {"time": time.time(), "method": method, "path": path, "status": status, "seconds": seconds, "bytes": size}
+    sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()

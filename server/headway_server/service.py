@@ -1,0 +1,88 @@
+"""What the protocols share: the model, its batcher, and whether it takes requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from headway_server.batching import Batcher
+from headway_server.errors import NotReady
+from headway_server.metrics import Metrics
+from headway_server.model import Array, ServedModel, TensorInfo, Tensors
+from headway_server.settings import Settings
+
+LONGEST_INLINE_SECONDS = 0.002
+"""A run that takes longer would keep the event loop from all else: it gets a thread."""
+_SLOWEST = 99
+
+
+class Service:
+    """Made on the event loop that serves. `state` is what health tells."""
+
+    def __init__(self, model: ServedModel, settings: Settings, *, inline: bool) -> None:
+        self.model = model
+        self.settings = settings
+        self.metrics = Metrics(model)
+        self.batcher = Batcher(model.run, settings.batching, inline=inline, observe=self.metrics.ran)
+        self.metrics.watch(self.batcher)
+        self.draining = False
+        """Whether requests are still answered, but those who send them shall go elsewhere."""
+        self._ready = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return self._ready and not self.draining
+
+    def begin(self) -> None:
+        """Take requests from now on."""
+        self._ready = True
+        self.metrics.ready.set(1)
+
+    def drain(self) -> None:
+        """Not be ready any more, and answer nevertheless."""
+        self.draining = True
+        self.metrics.ready.set(0)
+
+    def check_taking(self) -> None:
+        """Raise NotReady before the model is warm."""
+        if not self._ready:
+            raise NotReady(f"the model {self.model.name} is not ready yet")
+
+    def check_ready(self) -> None:
+        """Raise NotReady where new requests are not welcome."""
+        self.check_taking()
+        if self.draining:
+            raise NotReady("the server is about to end")
+
+    def submit(self, feeds: Tensors, rows: int, timeout: float | None = None) -> asyncio.Future[dict[str, Array]]:
+        """The batcher's answer. timeout: seconds that the client gives, at most the settings'."""
+        most = self.settings.timeout_seconds
+        seconds = most if timeout is None or timeout > most else timeout
+        return self.batcher.submit(feeds, rows, self._loop.time() + seconds)
+
+
+def warm_up(model: ServedModel, runs: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Run the model on made-up rows, one at a time, and return the seconds that its slower runs take: the 99th
+    percentile. Raises ModelFailed."""
+    feeds = {one.name: _made_up(one) for one in model.inputs}
+    seconds: list[float] = []
+    # The first runs reserve memory and choose kernels: that they take longer is why there are others before them.
+    for _ in range(max(1, runs)):
+        start = clock()
+        model.run(feeds)
+        seconds.append(clock() - start)
+    steady = seconds[len(seconds) // 2 :]
+    return float(np.percentile(steady, _SLOWEST))
+
+
+def _made_up(told: TensorInfo) -> Array:
+    """One row: zeros, or empty texts."""
+    shape = (1, *told.shape[1:])
+    if told.datatype == "BYTES":
+        return np.full(shape, "", dtype=object)
+    return np.zeros(shape, {"FP64": np.float64, "FP32": np.float32}.get(told.datatype, np.uint8))

@@ -1,0 +1,72 @@
+"""What the server is told: the model, its ports, and its bounds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headway_server.batching import Limits
+from headway_server.rest.request import Bounds
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """What one port takes of its clients."""
+
+    max_request_bytes: int = 16 * MIB
+    """Of a body, also after it is decompressed."""
+    max_bytes_in_flight: int = 64 * MIB
+    """Of all bodies that are being read and answered."""
+    max_connections: int = 2048
+    """Beyond, those go that have been idle for longest; where none is idle, the newest is refused."""
+    max_header_bytes: int = 32 * 1024
+    """Of a request's line and its headers."""
+    max_headers: int = 100
+    """Headers of a request."""
+    header_seconds: float = 10.0
+    """For a request's headers to arrive."""
+    body_seconds: float = 30.0
+    """For a whole request to arrive, and for an answer to be taken."""
+    idle_seconds: float = 75.0
+    """For which a connection is kept without a request: longer than load balancers keep theirs, as a rule."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is served."""
+
+    model_dir: str
+    """The folder of the finished run."""
+    name: str | None = None
+    """What clients call the model; by default as its job."""
+    version: str | None = None
+    """The version that it is served as; by default 1."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 8080
+    """For requests; 0 for any free one."""
+    admin_port: int = 8081
+    """For health and metrics; 0 for any free one."""
+    threads: int | None = None
+    """That compute one run; by default as many as the CPUs that the process may use."""
+    batching: Limits = field(default_factory=Limits)
+    """What is run together, and what may wait."""
+    http: HttpLimits = field(default_factory=HttpLimits)
+    """The data port's bounds."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What one request may hold."""
+    timeout_seconds: float = 10.0
+    """After which nobody waits for an answer any more, unless the request says less."""
+    drain_seconds: float = 20.0
+    """For which requests are still answered after SIGTERM, until all who send them know that it ends."""
+    warmup_requests: int = 20
+    """Runs before the server says that it is ready."""
+    inline: bool | None = None
+    """Whether the model runs on the event loop; by default where its runs are short."""
+    access_log: bool = False
+    """Whether each request is logged, as a line of JSON."""
+    admin: HttpLimits = field(
+        default_factory=lambda: HttpLimits(max_request_bytes=64 * 1024, max_bytes_in_flight=MIB, max_connections=128)
+    )
+    """The admin port's bounds."""

@@ -1,0 +1,195 @@
+"""What a client may do to a connection is bounded, and a port ends without dropping what has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from headway_server.batching import Limits
+from headway_server.settings import HttpLimits
+from wire_client import Wire, ask, request, when
+
+from .conftest import Serve
+from .test_app import BODY, INFER
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        (b"\0\1\2\3\r\n\r\n", 400, "no HTTP/1.1 request"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "no HTTP/1.1 request"),
+        (b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n", 400, "no HTTP/1.1 request"),
+        (b"POST / HTTP/1.1\r\ncontent-length: -3\r\n\r\nabc", 400, "no HTTP/1.1 request"),
+        (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd", 400, "no HTTP/1.1 request"),
+        (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400, "no HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431, "more than 100 headers"),
+        (b"GET / HTTP/1.1\r\na: " + b"b" * 70_000 + b"\r\n\r\n", 431, "more than 32768 bytes"),
+        (b"GET /" + b"b" * 70_000 + b" HTTP/1.1\r\n\r\n", 431, "more than 32768 bytes"),
+        (b"GET / HTTP/1.1\r\na: " + b"b" * 900_000, 431, "more than 32768 bytes"),
+    ],
+)
+async def test_what_is_no_request_is_told_so_and_its_connection_is_closed(
+    data: bytes, status: int, words: str, serve: Serve
+) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        wire.send(data)
+        reply = await wire.reply()
+        assert reply is not None
+        assert (reply.status, reply.headers["connection"]) == (status, "close")
+        assert words in reply.error
+        assert await wire.reply() is None
+        await wire.close()
+        assert (await ask(server.port, "GET", "/v2/health/live")).status == 200
+
+
+async def test_requests_one_behind_the_other_are_answered_in_their_order(serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        sent = [BODY.replace(b'"id": "a"', b'"id": "%d"' % at) for at in range(20)]
+        wire.send(b"".join(request("POST", INFER, one) for one in sent))
+        told = [await wire.reply() for _ in sent]
+        assert [one.json["id"] for one in told if one is not None] == [str(at) for at in range(20)]
+        await wire.close()
+
+
+@pytest.mark.parametrize("after", [b"nonsense\r\n\r\n", b"POST / HT", b""])
+async def test_nonsense_behind_a_request_does_not_cost_it_its_answer(after: bytes, serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        wire.send(request("POST", INFER, BODY) + after)
+        wire.writer.write_eof()
+        reply = await wire.reply()
+        assert reply is not None
+        assert reply.status == 200
+        await wire.reply()
+        await wire.close()
+        await when(lambda: not server.listener.peers.open)
+
+
+async def test_too_many_of_them_end_the_connection(serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        wire.send(request("GET", "/v2") * 400)
+        statuses = []
+        while (reply := await wire.reply()) is not None:
+            statuses.append(reply.status)
+        assert len(statuses) < 400
+        await wire.close()
+        assert (await ask(server.port, "GET", "/v2/health/live")).status == 200
+
+
+async def test_a_request_for_the_server_itself_is_for_no_path(serve: Serve) -> None:
+    async with serve() as server:
+        assert (await ask(server.port, "OPTIONS", "*")).status == 404
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST / HT", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n"])
+async def test_headers_that_do_not_come_are_not_waited_for(begun: bytes, serve: Serve) -> None:
+    async with serve(http=HttpLimits(header_seconds=-1, body_seconds=3600)) as server:
+        wire = await Wire.to(server.port)
+        wire.send(begun)
+        await when(lambda: server.listener.peers.open and bool(begun) != bool(server.listener.peers.idle))
+        server.listener.peers.sweep()
+        reply = await wire.reply()
+        assert reply is not None
+        assert reply.status == 408
+        assert "did not arrive" in reply.error
+        assert await wire.reply() is None
+        await wire.close()
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+    async with serve(http=HttpLimits(header_seconds=3600, body_seconds=-1)) as server:
+        wire = await Wire.to(server.port)
+        wire.send(request("POST", INFER, BODY[:9], content_length="100"))
+        await when(lambda: server.listener.peers.open and not server.listener.peers.idle)
+        server.listener.peers.sweep()
+        reply = await wire.reply()
+        assert reply is not None
+        assert reply.status == 408
+        await wire.close()
+        await when(lambda: not server.listener.peers.open)
+
+
+async def test_a_connection_without_requests_is_closed_after_a_while_and_one_in_use_is_not(serve: Serve) -> None:
+    async with serve(http=HttpLimits(idle_seconds=3600)) as server:
+        wire = await Wire.to(server.port)
+        assert (await wire.ask("GET", "/v2")).status == 200
+        now = asyncio.get_running_loop().time()
+        (connection,) = server.listener.peers.open
+        connection.close_if_slow(now + 3000)
+        assert (await wire.ask("GET", "/v2")).status == 200
+        connection.close_if_slow(now + 4000)
+        assert await wire.reply() is None
+        await wire.close()
+
+
+async def test_when_all_connections_are_taken_the_one_that_was_idle_for_longest_goes(serve: Serve) -> None:
+    async with serve(http=HttpLimits(max_connections=3)) as server:
+        wires = []
+        for _ in range(3):
+            wires.append(await Wire.to(server.port))
+            assert (await wires[-1].ask("GET", "/v2")).status == 200
+        assert (await wires[0].ask("GET", "/v2")).status == 200
+        assert (await ask(server.port, "GET", "/v2")).status == 200
+        assert await wires[1].reply() is None
+        assert (await wires[0].ask("GET", "/v2")).status == 200
+        for one in wires:
+            await one.close()
+
+
+async def test_when_none_is_idle_the_newest_is_refused(serve: Serve) -> None:
+    async with serve(http=HttpLimits(max_connections=1)) as server:
+        busy = await Wire.to(server.port)
+        busy.send(request("POST", INFER, BODY[:9], content_length="100"))
+        await when(lambda: server.listener.peers.open and not server.listener.peers.idle)
+        wire = await Wire.to(server.port)
+        reply = await wire.reply()
+        assert reply is not None
+        assert reply.status == 503
+        assert "connections are open" in reply.error
+        for one in (busy, wire):
+            await one.close()
+
+
+async def test_an_answer_before_the_body_leaves_the_connection_in_use(serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        wire.send(request("POST", "/nowhere", BODY[:5], content_length=str(len(BODY))))
+        reply = await wire.reply()
+        assert reply is not None
+        assert reply.status == 404
+        wire.send(BODY[5:])
+        assert (await wire.ask("POST", INFER, BODY)).status == 200
+        assert len(server.listener.peers.idle) == 1
+        await wire.close()
+
+
+async def test_a_port_that_ends_answers_what_has_begun_and_takes_nothing_new(serve: Serve) -> None:
+    waiting = Limits(max_delay_seconds=3600, max_wait_seconds=7200)
+    async with serve(batching=waiting) as server:
+        idle, running, arriving = [await Wire.to(server.port) for _ in range(3)]
+        assert (await idle.ask("GET", "/v2")).status == 200
+        running.send(request("POST", INFER, BODY))
+        whole = request("POST", INFER, BODY)
+        arriving.send(whole[:-20])
+        await when(lambda: server.service.batcher.in_flight == 1 and len(server.listener.peers.idle) == 1)
+        stopping = asyncio.create_task(server.listener.stop(60))
+        assert await idle.reply() is None
+        arriving.send(whole[-20:])
+        await when(lambda: server.service.batcher.in_flight == 2)
+        server.service.batcher._drain()
+        for one in (running, arriving):
+            reply = await one.reply()
+            assert reply is not None
+            assert reply.status == 200
+            assert json.loads(reply.body)["id"] == "a"
+            assert await one.reply() is None
+        await stopping
+        with pytest.raises(ConnectionRefusedError):
+            await Wire.to(server.port)
+        for one in (idle, running, arriving):
+            await one.close()
