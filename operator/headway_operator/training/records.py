@@ -53,6 +53,10 @@ class ConfigRecord:
     """How many trials its driver was told of; 0 if it does not say."""
     progress_seconds: float = 0.0
     """How often its driver was told to speak at most; 0 if it does not say."""
+    has_reported: bool = False
+    """Whether its driver has said anything yet, readable or not."""
+    has_ended: bool = False
+    """Whether its driver has spoken of an outcome yet."""
 
     def for_plan(self) -> AttemptConfig:
         """What a decision needs of it."""
@@ -114,10 +118,11 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
     told = str(annotations.get(wire.ANNOTATION_PROGRESS_SECONDS, ""))
     workers, trials = (number(annotations.get(key)) for key in (wire.ANNOTATION_WORKERS, wire.ANNOTATION_TRIALS))
     progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
+    same = before if before is not None and before.uid == meta["uid"] else None
+    has_reported = bool(progress) or (same is not None and same.has_reported)
     if len(progress) > PROGRESS_LIMIT:
         # The object is known all the same: it says that the attempt has objects.
         progress = ""
-    known = before is not None and before.uid == meta["uid"] and before.progress == progress
     return ConfigRecord(
         name=meta["name"],
         uid=meta["uid"],
@@ -125,21 +130,22 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         version=version_of(body),
         attempt=place.attempt,
         progress=progress,
-        reported_at=before.reported_at if before is not None and known else now,
+        reported_at=same.reported_at if same is not None and same.progress == progress else now,
         grouped=(meta.get("labels") or {}).get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
         workers=workers if workers <= MOST_WORKERS else 0,
         trials=trials if trials <= MAX_TRIALS else 0,
         progress_seconds=float(told) if _SECONDS.fullmatch(told) else 0.0,
+        has_reported=has_reported,
+        has_ended='"outcome"' in progress or (same is not None and same.has_ended),
     )
 
 
 def only_progress(old: ConfigRecord, new: ConfigRecord) -> bool:
-    """Whether all that is new is how far a driver has come: its first report and its outcome cannot wait."""
-    return (
-        bool(old.progress)
-        and '"outcome"' not in new.progress
-        and replace(old, version=new.version, progress=new.progress, reported_at=new.reported_at) == new
-    )
+    """Whether all that is new is how far a driver has come: its first report and its outcome cannot wait.
+
+    They come once: a driver that says the like again and again, or what nobody can read, does not wake anybody by it.
+    """
+    return replace(old, version=new.version, progress=new.progress, reported_at=new.reported_at) == new
 
 
 def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:

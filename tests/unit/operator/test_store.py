@@ -16,6 +16,7 @@ from headway_operator.engine import kube
 from headway_operator.engine.keys import Key, Ref
 from headway_operator.engine.packed import LARGEST
 from headway_operator.engine.store import News, Store
+from headway_operator.training import records
 from headway_operator.training.plan.model import Pod
 from sim.builders import T0, UID
 from tiny import TINIES, Tinies
@@ -297,6 +298,21 @@ def test_what_only_says_how_far_a_driver_is_can_wait_and_its_first_and_last_repo
     reports = ("", '{"step":1}', '{"step":2}', '{"step":3,"outcome":{}}')
     news = [store.see(kube.CONFIG_MAPS, None, config_body(5 + n, text), T0) for n, text in enumerate(reports)]
     assert [each.can_wait if each else None for each in news] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        pytest.param("x" * (records.PROGRESS_LIMIT + 1), id="too long to be read"),
+        pytest.param("", id="nothing"),
+        pytest.param('{"metrics":{"outcome":"0.5"}}', id="a metric called outcome"),
+    ],
+)
+def test_a_driver_wakes_nobody_by_saying_the_like_again_and_again(word: str) -> None:
+    store, steady = seen(), '{"step":1}'
+    words = (steady, word, steady, word, steady, word)
+    news = [store.see(kube.CONFIG_MAPS, None, config_body(5 + n, text), T0) for n, text in enumerate(words)]
+    assert [each.can_wait for each in news[2:] if each] == [True] * 4
 
 
 def test_several_kinds_live_in_one_store() -> None:
