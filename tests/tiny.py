@@ -119,7 +119,7 @@ class Tinies:
                 stages=(Stage((Ensure(kube.CONFIG_MAPS, config_map(owner, text), must=True),)),), wake=view.now
             )
         status = {"phase": "Ready", "text": text, "conditions": []}
-        write = StatusWrite(status, status, "Ready") if owner.status.value() != status else None
+        write = StatusWrite(status, lambda: status, "Ready") if owner.status.value() != status else None
         return Decision(status=write, notices=(Notice("Ready", f"it says {text}"),) if write else ())
 
 

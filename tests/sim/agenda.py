@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -41,6 +41,21 @@ class Agenda:
         self.now, _, happen, args = heapq.heappop(self._heap)
         happen(*args)
         return True
+
+
+class _Handle(asyncio.Handle):
+    """As asyncio's, which asks its loop each time whether it debugs."""
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], loop: ProcessLoop, context: Context | None
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
 
 
 class ProcessLoop(asyncio.AbstractEventLoop):
@@ -103,7 +118,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Run a callback when the world lets the process run."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 

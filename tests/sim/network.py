@@ -163,24 +163,18 @@ class Link:
         """The request leaves the process."""
         world = self._world
         patience = LEASE_PATIENCE if self._for_lease else PATIENCE
-        no_answer = RetryableError("the API server did not answer")
         if self._process.cut_off:
-            world.agenda.after(world.some(0.01, 2.0), _answer, answer, None, no_answer)
+            world.agenda.after(world.some(0.01, 2.0), _answer, answer, None, _no_answer())
             return
         if kind == "no answer, not done":
-            world.agenda.after(min(patience, seconds or patience), _answer, answer, None, no_answer)
+            world.agenda.after(min(patience, seconds or patience), _answer, answer, None, _no_answer())
             return
-        early: dict[str, KubeError] = {
-            "busy": RetryableError("too many requests", 1.0 + int(seconds) % 5),
-            "error, not done": RetryableError("internal error"),
-            "conflict": ConflictError("the object has been modified"),
-            "denied": DeniedError("exceeded quota"),
-        }
-        if kind in early:
-            world.agenda.after(world.latency(), _answer, answer, None, early[kind])
+        early = _early(kind, seconds)
+        if early is not None:
+            world.agenda.after(world.latency(), _answer, answer, None, early)
             return
         if kind == "no answer, done late":
-            world.agenda.after(min(patience, seconds), _answer, answer, None, no_answer)
+            world.agenda.after(min(patience, seconds), _answer, answer, None, _no_answer())
             world.late_writes += 1
             world.agenda.after(seconds * 2, self._arrive_late, call, act, answer)
             return
@@ -212,7 +206,7 @@ class Link:
         elif kind == MEANWHILE:
             delay += MEANWHILE_SECONDS
         elif kind == "no answer, done":
-            delay, error = min(PATIENCE, 1 + delay * 500), RetryableError("the API server did not answer")
+            delay, error = min(PATIENCE, 1 + delay * 500), _no_answer()
         elif kind == "error, done":
             error = RetryableError("internal error")
         world.agenda.after(delay, self._answered, world.server_now, began, answer, result, error)
@@ -224,6 +218,24 @@ class Link:
         if not answer.done() and not self._for_lease:
             self._process.learn(dated, began)
         _answer(answer, result, error)
+
+
+def _no_answer() -> KubeError:
+    return RetryableError("the API server did not answer")
+
+
+def _early(kind: str, seconds: float) -> KubeError | None:
+    """What is answered in place of doing what was asked for."""
+    match kind:
+        case "busy":
+            return RetryableError("too many requests", 1.0 + int(seconds) % 5)
+        case "error, not done":
+            return RetryableError("internal error")
+        case "conflict":
+            return ConflictError("the object has been modified")
+        case "denied":
+            return DeniedError("exceeded quota")
+    return None
 
 
 def _answer(answer: asyncio.Future[Any], result: Any, error: KubeError | None) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from headway_operator.engine.clock import ServerClock
@@ -45,6 +45,11 @@ ENGINE_METRICS, JOB_METRICS = EngineMetrics(METRICS), JobMetrics(METRICS)
 
 # What goes wrong in a world is its point; thousands of lines about it are not.
 logging.getLogger("headway_operator").setLevel(logging.CRITICAL)
+
+
+@lru_cache(1024)
+def _date_header(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
 class Process:
@@ -104,8 +109,7 @@ class Process:
 
     def learn(self, dated: float, began: float) -> None:
         """An answer has come to a request that left when it began, with the API server's time."""
-        date = format_datetime(datetime.fromtimestamp(int(dated), UTC), usegmt=True)
-        self.server_clock.learn(date, began, self.world.now)
+        self.server_clock.learn(_date_header(int(dated)), began, self.world.now)
 
     def wall(self) -> float:
         """The time by the clock of the process's machine."""

@@ -264,7 +264,7 @@ class Applier:
             await self.patch_status(owner, status.whole, status.phase)
         except InvalidError:
             memory.status_refused_until = self._now() + STATUS_REFUSED_SECONDS
-            await self.patch_status(owner, status.essential, status.phase)
+            await self.patch_status(owner, status.essential(), status.phase)
 
     async def patch_status(self, owner: Owner, after: dict[str, Any], phase: str) -> None:
         """Make `after` the object's status, if the object is still what was decided about."""

@@ -110,7 +110,7 @@ class FactReader:
         newest: dict[Ref, float] = {}
         wanted = {(ref.resource.kind, ref.name): ref for ref in read.refs}
         try:
-            for kind in {ref.resource.kind for ref in read.refs}:
+            for kind in dict.fromkeys(ref.resource.kind for ref in read.refs):
                 for reason in read.reasons:
                     async for event in self._events_of(owner.key.namespace, kind, reason):
                         ref = wanted.get((kind, str((event.get("regarding") or {}).get("name"))))

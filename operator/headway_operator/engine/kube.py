@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Object = dict[str, Any]
 """A Kubernetes object as the API server speaks it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A kind of object, by the words of its URL."""
+class Resource(NamedTuple):
+    """A kind of object, by the words of its URL.
+
+    A tuple, as nearly all that is kept is kept by it: a dataclass is hashed in Python.
+    """
 
     group: str
     version: str

@@ -5,7 +5,7 @@ A kind's plan returns a Decision. Its manifests are rendered before anything of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -134,7 +134,8 @@ class StatusWrite:
     """The status as it should be, as JSON, and the part of it that has to be written if the whole is refused."""
 
     whole: dict[str, Any]
-    essential: dict[str, Any]
+    essential: Callable[[], dict[str, Any]]
+    """Made only where it is asked for, which is rare."""
     phase: str
 
 

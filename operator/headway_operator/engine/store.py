@@ -54,8 +54,9 @@ class Store:
                 self._child[kind.name, child.resource] = child
         self._gone: dict[Key, dict[str, tuple[Resource, Any]]] = {}
         """The last states of deleted children, by uid."""
-        self._doubtful: dict[Key, set[Ref]] = {}
-        """Children that were shown as deleted though nobody had asked for that: all that is gone may be a label."""
+        self._doubtful: dict[Key, dict[Ref, None]] = {}
+        """Children that were shown as deleted though nobody had asked for that: all that is gone may be a label. They
+        are in the order in which that was seen, not in one that differs from process to process."""
         self._listed: dict[tuple[Resource, str], int] = {}
         """By resource and namespace: the version at which all that existed were read."""
         self._told: set[str] = set()
@@ -166,7 +167,7 @@ class Store:
         known = table.remove(key, record.name, record.uid, record.version)
         if known is not None and not (body["metadata"].get("deletionTimestamp") and getattr(known, "ended", True)):
             # It may only have lost the label that it is watched by, also on its way out.
-            self._doubtful.setdefault(key, set()).add(Ref(resource, record.name))
+            self._doubtful.setdefault(key, {})[Ref(resource, record.name)] = None
         # A list may have shown that it is gone before the watch showed its last state.
         heard = self._gone.get(key, {}).get(record.uid)
         if known is not None or (heard is not None and heard[1].version < record.version):
@@ -209,10 +210,10 @@ class Store:
 
     def settled(self, key: Key, refs: Iterable[Ref]) -> None:
         """These children have been looked for by their names."""
-        rest = self._doubtful.get(key, set()) - set(refs)
-        if rest:
-            self._doubtful[key] = rest
-        else:
+        rest = self._doubtful.get(key, {})
+        for ref in refs:
+            rest.pop(ref, None)
+        if not rest:
             self._doubtful.pop(key, None)
 
     def forget(self, key: Key, uids: Iterable[str]) -> None:

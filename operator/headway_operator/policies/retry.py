@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pydantic.alias_generators import to_camel
 
@@ -60,12 +60,15 @@ MOST_BY_WORKERS = 100
 """How many failures more than its number the workers of a job may add to a budget."""
 
 
+NONE, NOTHING = Failures(), RecentFailures()
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The failures of a job: all of them, and those that count against its budgets."""
 
-    total: Failures = field(default_factory=Failures)
-    recent: Failures = field(default_factory=Failures)
+    total: Failures = NONE
+    recent: Failures = NONE
     """Those that steady progress has not made good yet."""
     furthest_step: int | None = None
     """The furthest step that training had come to when it was last interrupted."""
@@ -77,12 +80,12 @@ class Account:
     @classmethod
     def of(cls, status: TrainingJobStatus) -> Account:
         """The account in a status; in one of a version that forgot nothing, all failures are recent."""
-        total, known = status.failures or Failures(), status.recent_failures
+        total, known = status.failures or NONE, status.recent_failures
         if known is None:
             return cls(total, total)
         return cls(
             total=total,
-            recent=known.counts or Failures(),
+            recent=known.counts or NONE,
             furthest_step=known.furthest_step,
             steady_seconds=known.steady_seconds or 0,
             steady_since=to_seconds(known.steady_since),
@@ -91,13 +94,13 @@ class Account:
     def recent_failures(self) -> RecentFailures | None:
         """What the status says of the recent ones."""
         told = RecentFailures(
-            counts=self.recent if self.recent != Failures() else None,
+            counts=self.recent if self.recent != NONE else None,
             furthest_step=self.furthest_step,
             steady_seconds=self.steady_seconds or None,
             steady_since=to_text(self.steady_since) if self.steady_since is not None else None,
         )
         # An empty word is one, too: that what has failed is forgotten.
-        return told if told != RecentFailures() or self.total != Failures() else None
+        return told if told != NOTHING or self.total != NONE else None
 
     def progressed(self, progress: Progress, now: float) -> Account:
         """The account of a job whose driver has reported this: training may have come further than ever."""
@@ -112,7 +115,7 @@ class Account:
         forgotten = steady >= forget_after
         return Account(
             total=self.total,
-            recent=Failures() if forgotten else self.recent,
+            recent=NONE if forgotten else self.recent,
             furthest_step=max((each for each in (self.furthest_step, step) if each is not None), default=None),
             steady_seconds=0 if forgotten else steady,
         )

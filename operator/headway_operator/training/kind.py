@@ -16,6 +16,7 @@ from headway_api.status import TrainingJobStatus
 from headway_operator.engine import kube
 from headway_operator.engine.kinds import Child, Measures, Owner, View
 from headway_operator.engine.kube import Resource
+from headway_operator.engine.packed import Packed
 from headway_operator.engine.steps import Decision, EventsAbout, Exists, Facts, Notice, StatusWrite
 from headway_operator.training import records
 from headway_operator.training.measures import JobMeasures
@@ -32,6 +33,8 @@ LACKS_ROOM = "lacks room"
 """The flag of jobs that wait for room."""
 SPECS_KEPT = 512
 """Parsed specs kept at hand; a spec is parsed again in a fifth of a millisecond."""
+STATUSES_KEPT = 64
+"""Statuses that were read, kept at hand: as many as jobs are looked at at a time, and some more."""
 NAMES_LOGGED = 3
 TOKEN_BYTES = 32
 MOST_PROGRESS_SECONDS = 120.0
@@ -84,6 +87,8 @@ class TrainingJobs:
         """Whether the API server serves PodGroups."""
         self._new_token = new_token
         self._specs: OrderedDict[tuple[str, int, bool], tuple[Defaults, Resolved]] = OrderedDict()
+        self._statuses: OrderedDict[str, tuple[Packed, TrainingJobStatus]] = OrderedDict()
+        """By the uid of a job: the newest status that was read, and what it says."""
 
     def selector(self, owner: Owner) -> str:
         """The label that all objects of a job have."""
@@ -100,7 +105,7 @@ class TrainingJobs:
         """What is to be done about a job now."""
         owner = view.owner
         try:
-            status = TrainingJobStatus.model_validate_json(owner.status.text())
+            status = self._status(owner)
         except ValidationError as error:
             # A newer operator may have written it. To begin anew would train a finished job again.
             logger.error("its status cannot be read, it is left alone: %s", error, extra=owner.key.fields())
@@ -122,6 +127,16 @@ class TrainingJobs:
             log=tuple(_log(job, plan)),
             detail=Decided(job, observed, plan),
         )
+
+    def _status(self, owner: Owner) -> TrainingJobStatus:
+        """The status as a model. A job is looked at several times between two changes of it."""
+        packed, status = self._statuses.get(owner.uid, (None, None))
+        if status is None or packed != owner.status:
+            status = TrainingJobStatus.model_validate_json(owner.status.text())
+            self._statuses[owner.uid] = owner.status, status
+            if len(self._statuses) > STATUSES_KEPT:
+                self._statuses.popitem(last=False)
+        return status
 
     def _observed(self, job: Job, view: View) -> Observed:
         facts = view.facts
@@ -201,9 +216,12 @@ def _read(facts: Facts) -> frozenset[Fact]:
 def _status_write(plan: Plan) -> StatusWrite | None:
     if plan.status is None:
         return None
-    whole = plan.status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    least = essential(plan.status).model_dump(mode="json", by_alias=True, exclude_none=True)
-    return StatusWrite(whole, least, plan.status.phase or "")
+    status = plan.status
+    return StatusWrite(_written(status), lambda: _written(essential(status)), status.phase or "")
+
+
+def _written(status: TrainingJobStatus) -> dict[str, Any]:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _few(names: list[str]) -> str:

@@ -187,7 +187,9 @@ def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:
         waiting_since=_since(bool(waiting), known.waiting_since if known else None, now),
         deleting_seen_at=_since(deleting is not None, known.deleting_seen_at if known else None, now),
     )
-    return replace(seen, ended_seen_at=_since(seen.ended, known.ended_seen_at if known else None, now))
+    if not seen.ended:
+        return seen
+    return replace(seen, ended_seen_at=_since(True, known.ended_seen_at if known else None, now))
 
 
 def deleting(known: Pod, when: float) -> Pod:

@@ -115,7 +115,7 @@ def many(view: View, count: int) -> Decision:
     wanted = [name for name in names if name not in made and name not in held]
     phase = "Refused" if held else "Ready"
     status = {"phase": phase, "held": len(held)}
-    write = StatusWrite(status, status, phase) if view.owner.status.value() != status else None
+    write = StatusWrite(status, lambda: status, phase) if view.owner.status.value() != status else None
     wake = min((view.refusals[name].retry_at for name in held), default=None)
     return Decision(stages=(Stage(tuple(named(view.owner, name) for name in wanted)),), status=write, wake=wake)
 
@@ -140,7 +140,7 @@ def test_a_second_kind_takes_a_few_lines() -> None:
 
 
 def test_after_a_conflict_the_object_is_read_as_the_watch_may_be_late() -> None:
-    site = Site(Scripted(lambda view: Decision(status=StatusWrite({"of": view.owner.uid}, {}, "Ready"))))
+    site = Site(Scripted(lambda view: Decision(status=StatusWrite({"of": view.owner.uid}, dict, "Ready"))))
     site.server.delete(TINIES, "one")
     body = {"apiVersion": TINIES.api_version, "kind": "Tiny", "metadata": {"name": "one", "generation": 1}}
     again = site.server.create(TINIES, "default", {**body, "spec": {"text": "hello"}})["metadata"]["uid"]
@@ -216,7 +216,7 @@ class TestMaking:
     def test_a_stage_that_is_refused_keeps_later_ones_from_making_anything(self) -> None:
         def plan(view: View) -> Decision:
             if view.refusals:
-                return Decision(status=StatusWrite({"told": sorted(view.refusals)}, {}, "Ready"))
+                return Decision(status=StatusWrite({"told": sorted(view.refusals)}, dict, "Ready"))
             return Decision(stages=(Stage((named(view.owner, "a"),)), Stage((named(view.owner, "b"),))))
 
         site = Site(Scripted(plan))
@@ -250,7 +250,7 @@ class TestMaking:
     def test_a_dry_run_makes_nothing_and_its_refusal_is_one(self) -> None:
         def plan(view: View) -> Decision:
             if view.refusals:
-                return Decision(status=StatusWrite({"said": view.refusals["a"].kind}, {}, ""))
+                return Decision(status=StatusWrite({"said": view.refusals["a"].kind}, dict, ""))
             dry = replace(named(view.owner, "a"), dry_run=True)
             return Decision(stages=(Stage((dry,)), Stage((named(view.owner, "b"),))))
 
@@ -389,7 +389,9 @@ class TestStatus:
         def plan(view: View) -> Decision:
             views.append(view.status_refused)
             whole = {"phase": "Ready", "progress": {"step": 10**30}}
-            return Decision(status=StatusWrite(whole, {"phase": "Ready"}, "Ready"), notices=(Notice("Ready", "x"),))
+            return Decision(
+                status=StatusWrite(whole, lambda: {"phase": "Ready"}, "Ready"), notices=(Notice("Ready", "x"),)
+            )
 
         site = Site(Scripted(plan))
 

@@ -153,6 +153,19 @@ def test_a_pod_that_only_lost_its_label_is_found_again_by_its_name() -> None:
     assert [pod.gone for pod in pods(store)] == [False]
 
 
+def test_what_is_to_be_looked_for_by_name_comes_in_the_order_in_which_it_went() -> None:
+    store = seen()
+    names = [wire.worker_name("digits", UID, 1, index, 0) for index in (5, 1, 4, 0, 3, 2, 6, 7)]
+    for index, name in enumerate(names):
+        see_pod(store, "ADDED", pod_body(5, uid=f"p{index}", name=name))
+        see_pod(store, "DELETED", pod_body(6, uid=f"p{index}", name=name))
+    assert [ref.name for ref in store.doubtful(KEY)] == names
+    store.settled(KEY, store.doubtful(KEY)[:6])
+    assert [ref.name for ref in store.doubtful(KEY)] == names[6:]
+    store.settled(KEY, store.doubtful(KEY))
+    assert store.doubtful(KEY) == ()
+
+
 def test_what_was_deleted_is_remembered_for_two_comparisons_and_not_for_ever() -> None:
     store = seen()
     see_pod(store, "ADDED", pod_body(5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import ValidationError
@@ -16,7 +17,6 @@ from headway_api.status import (
     CheckpointStatus,
     Condition,
     ConditionType,
-    Failures,
     Phase,
     Progress,
     Result,
@@ -27,7 +27,7 @@ from headway_api.status import (
 from headway_api.storage import Storage
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
-from headway_operator.policies.retry import Account
+from headway_operator.policies.retry import NONE, Account
 from headway_operator.training.plan.model import Job
 
 _ORDER: tuple[ConditionType, ...] = (
@@ -42,6 +42,8 @@ _ORDER: tuple[ConditionType, ...] = (
 REASON_PODS_REFUSED = "PodsRefused"
 """Scheduled=False for this reason: the attempt's pods are not all created yet, so a missing one is not a lost one."""
 
+REPORTS_KEPT = 64
+"""Reports of drivers that were read, kept at hand: each is asked for several times a look."""
 REASON_STATUS_REFUSED = "StatusRefused"
 """Reconciled=False for this reason: the API server takes the status only without what the driver reports."""
 
@@ -127,7 +129,7 @@ class StatusDraft:
             conditions=conditions,
             attempt=self.attempt,
             attempts=self.attempts,
-            failures=self.account.total if self.account.total != Failures() else None,
+            failures=self.account.total if self.account.total != NONE else None,
             recent_failures=self.account.recent_failures(),
             start_time=self.start_time,
             completion_time=self.completion_time,
@@ -173,7 +175,7 @@ def pods_refused(status: TrainingJobStatus) -> Condition | None:
 
 def urgent(old: TrainingJobStatus, new: TrainingJobStatus) -> bool:
     """Whether the change must be written now; what only shows how far things are can wait a moment."""
-    return _essence(old) != _essence(new)
+    return _essence(old) != _essence(new) or _attempts(old, but=new) != _attempts(new, but=old)
 
 
 def _essence(status: TrainingJobStatus) -> object:
@@ -182,15 +184,10 @@ def _essence(status: TrainingJobStatus) -> object:
         for item in status.conditions
         if item.type != "Scheduled" or item.reason == REASON_PODS_REFUSED
     ]
-    attempts = [
-        entry.model_copy(update={"resumed_from_step": None, "steps_lost": None, "node": None})
-        for entry in status.attempts
-    ]
     return (
         status.phase,
         conditions,
         status.attempt,
-        attempts,
         status.failures,
         status.completion_time,
         status.result,
@@ -198,13 +195,24 @@ def _essence(status: TrainingJobStatus) -> object:
     )
 
 
+def _attempts(status: TrainingJobStatus, *, but: TrainingJobStatus) -> list[Attempt]:
+    """What matters of the attempts, but of those that are in the other status just as they are."""
+    silent = {"resumed_from_step": None, "steps_lost": None, "node": None}
+    return [entry.model_copy(update=silent) for entry in status.attempts if entry not in but.attempts]
+
+
+@lru_cache(REPORTS_KEPT)
+def _report(text: str) -> wire.ProgressFile | None:
+    try:
+        return wire.ProgressFile.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
 def read_progress(text: str, attempt: int, uid: str) -> wire.ProgressFile | None:
     """What the driver says; None if it says nothing, nothing readable, or is another attempt's or another job's."""
-    if not text:
-        return None
-    try:
-        report = wire.ProgressFile.model_validate_json(text)
-    except ValidationError:
+    report = _report(text) if text else None
+    if report is None:
         return None
     words: list[wire.ProgressFile | wire.Outcome] = [report] if report.outcome is None else [report, report.outcome]
     return report if all((word.uid, word.attempt) == (uid, attempt) for word in words) else None
