@@ -96,13 +96,20 @@ def _execute(local: Local, console: Console) -> int:
     from headway_trainer.logs.capture import kept
     from headway_trainer.outcome import judge
     from headway_trainer.pipeline import Pipeline
+    from headway_trainer.process_resources import at_once
     from headway_trainer.run import Surroundings
 
     spec = local.job.spec
     stop = threading.Event()
     gpus = local_gpus()
     logs = shipper.of_attempt(local.run_file(), sources.DRIVER, None, tidies=True)
-    head = Head(processes=spec.workers.world_size, gpus=gpus, runtime_envs=wants_runtime_envs(spec), keep=logs.add)
+    head = Head(
+        processes=spec.workers.world_size,
+        at_once=spec.workers.replicas * at_once(spec),
+        gpus=gpus,
+        runtime_envs=wants_runtime_envs(spec),
+        keep=logs.add,
+    )
     result: RunResult | None = None
     with Terminal(console, spec) as terminal, stop_on_signals(stop, terminal.note), kept(logs):
         try:

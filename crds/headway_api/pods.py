@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import Field
@@ -105,6 +106,23 @@ class Workers(Section):
     def for_each_of(self, children: int) -> int:
         """The worker pods that each of so many models has that are trained beside each other; at least one."""
         return max(1, self.replicas // children)
+
+    def shared_by(self, trials: int) -> Workers:
+        """What each of so many trials has of one pod, as if it were a pod of its own.
+
+        Its part of the training processes and GPUs, at least one of each where there are some: a GPU of fewer than
+        there are trials is in several parts.
+        """
+        if trials == 1:
+            return self.model_copy(update={"replicas": 1})
+        own = self.resources
+        part = {
+            "cpu": f"{max(1, math.floor(quantities.parse(own.cpu) * 1000 / trials))}m",
+            "memory": str(max(1, math.floor(quantities.parse(own.memory) / trials))),
+            "gpu": max(1, own.gpu // trials) if own.gpu else 0,
+        }
+        processes = max(1, self.processes_each // trials)
+        return self.model_copy(update={"replicas": 1, "processes": processes, "resources": own.model_copy(update=part)})
 
     @property
     def gpus_each(self) -> int:

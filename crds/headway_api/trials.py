@@ -178,7 +178,8 @@ def document(spec: TrainingJobSpec, parameters: Mapping[str, JsonValue]) -> dict
     written = spec.model_dump(by_alias=True, exclude_none=True, warnings=False)
     if spec.tuning is not None:
         del written["tuning"]
-        written["workers"]["replicas"] = spec.tuning.workers_per_trial
+        own = spec.tuning.workers_of_one(spec.workers)
+        written["workers"] = own.model_dump(by_alias=True, exclude_none=True, warnings=False)
     return with_values(written, parameters, spec.tuning)
 
 

@@ -27,6 +27,7 @@ from headway_api.base import (
 )
 from headway_api.metrics import Better
 from headway_api.objectives import MODEL_BYTES, Constraints, Objective, Objectives
+from headway_api.pods import Workers
 from headway_api.schedulers import CHANGED_WHILE_TRAINED, Scheduler
 from headway_api.search import LEARNING, Search
 from headway_api.training import MetricName
@@ -35,7 +36,7 @@ from headway_api.wording import SHOWN, noun, printable, shown
 MAX_PARAMETERS, MAX_CHOICES, MAX_VALUES, MAX_TRIALS = 64, 256, 512, 10_000
 MAX_ITEMS, MAX_TEXT = 64, 256
 """What a value may hold: the items of a list, the characters of a text."""
-MAX_SEEDS, MAX_EARLIER = 10, 5
+MAX_SEEDS, MAX_EARLIER, MAX_PER_WORKER = 10, 5, 16
 TUNED_OF_DATA = ("data.scale", "data.forecast.history", "data.forecast.every")
 """Of `data`, what trials may change, beside what columns hold and whether they are learnt from: the rest changes which
 rows they are compared by."""
@@ -386,6 +387,13 @@ class Tuning(Section):
             holds=lambda tuning: tuning.scheduler.name != "pbt" or tuning.final == "best",
             field="final",
         ),
+        Rule(
+            cel="self.trialsPerWorker == 1 || self.workersPerTrial == 1",
+            message="trialsPerWorker lets trials share a worker, and workersPerTrial gives each trial several: take one"
+            " of the two out",
+            holds=lambda tuning: tuning.trials_per_worker == 1 or tuning.workers_per_trial == 1,
+            field="trialsPerWorker",
+        ),
         at_most_one("metric", "objectives", why="the metrics of objectives are what trials are compared by"),
         at_most_one("mode", "objectives", why="each objective has a mode of its own"),
     )
@@ -425,12 +433,15 @@ class Tuning(Section):
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] | None = None
     """How many trials; for `grid` all combinations if absent, else 20. With `pbt`, the population."""
     max_concurrent: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """How many trials run at once; as many as `workers.replicas` suffices for, if absent."""
+    """How many trials run at once; as many as `workers.replicas` suffices for, with `trialsPerWorker` on each, if
+    absent."""
     workers_per_trial: Annotated[int, Field(ge=1, le=1000)] = 1
     """The worker pods of each trial, out of `workers.replicas`.
 
     With an `entrypoint`: how many a trial takes with all that it starts, its own process included.
     """
+    trials_per_worker: Annotated[int, Field(ge=1, le=MAX_PER_WORKER)] = 1
+    """How many trials share each worker pod, with its cores, memory and GPUs: for trials too small to fill one."""
     budget: TuningBudget = TuningBudget()
     """What all trials together may take."""
     stop_when: StopWhen = StopWhen()
@@ -464,6 +475,20 @@ class Tuning(Section):
             yield objective.metric, ("objectives", index)
         for index, constraint in enumerate(self.constraints or ()):
             yield constraint.metric, ("constraints", index)
+
+    def workers_of_one(self, workers: Workers) -> Workers:
+        """What each trial has of the job's workers: whole pods, or its part of one, as a pod of its own would be."""
+        if self.trials_per_worker > 1:
+            return workers.shared_by(self.trials_per_worker)
+        return self.workers_of_final(workers)
+
+    def workers_of_final(self, workers: Workers) -> Workers:
+        """What a model that is trained once more after the trials has of the job's workers: whole pods."""
+        return workers.model_copy(update={"replicas": self.workers_per_trial})
+
+    def at_once(self, workers: Workers) -> int:
+        """How many trials the job's workers suffice for at once."""
+        return workers.replicas * self.trials_per_worker // self.workers_per_trial
 
     @property
     def chooser(self) -> Objective | None:

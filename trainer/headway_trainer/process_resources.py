@@ -4,6 +4,7 @@ for. Pure."""
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from headway_api import quantities
 from headway_api.consistency.metrics import named_of_packages
@@ -33,6 +34,78 @@ def cores_short(workers: Workers, cores: int = 0) -> str | None:
     return (
         f"The {processes} training processes of a worker pod share the {workers.resources.cpu} cores that it asks for, "
         f"and take turns where its node has no others: raise workers.resources.cpu to {processes} or more."
+    )
+
+
+class Sharing(NamedTuple):
+    """How many trials share what one of them has."""
+
+    places: int = 1
+    """Each place of a training process."""
+    gpus: int = 1
+    """Each GPU."""
+
+
+ALONE = Sharing()
+"""What trials have that share nothing, and all else that is trained."""
+
+
+def shared(workers: Workers, trials: int, gpus: int) -> tuple[int, Sharing]:
+    """What each of so many trials has of one worker pod that they share: GPUs, and with how many it shares them.
+
+    gpus: that the worker has. Where they do not go round, those of one GPU have equal parts of it.
+    """
+    places = max(1, -(-trials // workers.processes_each))
+    if not gpus:
+        return 0, Sharing(places)
+    return max(1, gpus // trials), Sharing(places, max(1, -(-trials // gpus)))
+
+
+def at_once(spec: TrainingJobSpec) -> int:
+    """The most training processes that a worker pod has at once: more than places where trials share these."""
+    workers, tuning = spec.workers, spec.tuning
+    if tuning is None or tuning.trials_per_worker == 1:
+        return workers.processes_each
+    of_trials = tuning.trials_per_worker * tuning.workers_of_one(workers).world_size
+    return max(workers.processes_each, of_trials)
+
+
+UNITS = 10_000
+"""Ray counts resources in so many parts of one."""
+
+
+def part(sharers: int) -> float:
+    """One of so many equal parts of a resource, which together are no more than one, as Ray counts them."""
+    return UNITS // sharers / UNITS
+
+
+CONTEXT_BYTES = 512 * 2**20
+"""What CUDA and its libraries take for each process beside what torch allocates, about."""
+LEAST_OF_PART = 0.25
+
+
+def memory_part(total: int, sharers: int) -> float:
+    """The share of a GPU's memory that torch may allocate in one of so many processes on it; 1 for one alone.
+
+    total: its bytes. Each has an equal part without what CUDA itself takes, or at least a quarter of such a part: so
+    what one trial takes makes no other one fail.
+    """
+    if sharers == 1:
+        return 1.0
+    return max(LEAST_OF_PART / sharers, 1 / sharers - CONTEXT_BYTES / total)
+
+
+def cores_short_of_trials(workers: Workers, trials: int, cores: int = 0) -> str | None:
+    """That trials which share a worker pod have less than a core each, in a sentence for people; none if they have.
+
+    cores: as for `threads`.
+    """
+    if trials == 1 or cores or quantities.parse(workers.resources.cpu) >= trials:
+        return None
+    return (
+        f"The {trials} trials of a worker pod share the {workers.resources.cpu} cores that it asks for, and take turns"
+        f" where its node has no others: raise workers.resources.cpu to {trials} or more, or lower"
+        " tuning.trialsPerWorker."
     )
 
 

@@ -14,11 +14,14 @@ from headway_api.job import TrainingJobSpec
 from headway_trainer.data.prepared import CHILDREN
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.process_resources import (
+    ALONE,
+    Sharing,
     cores_short,
     gpus_for_each,
     gpus_unused,
     idle_beside,
     processes_can_stay,
+    shared,
     threads,
 )
 from headway_trainer.progress import Sink
@@ -59,6 +62,8 @@ class Surroundings:
     """GPUs that the training processes can have, all together."""
     cores: int = 0
     """Cores that are lent to the training processes, all together; 0 where they have what the job asks for."""
+    sharing: Sharing = ALONE
+    """With how many trials a trial shares a worker."""
     storage_secret_dir: str | None = None
     data_secret_dir: str = wire.DATA_SECRET_DIR
     data_volume_dir: str = wire.DATA_VOLUME_DIR
@@ -117,36 +122,37 @@ class Run:
         """What each training process computes with on the CPU."""
         return threads(self.spec.workers, self.around.cores)
 
-    def child(self, scope: str, *, workers: int, spec: TrainingJobSpec | None = None) -> Run:
+    def child(self, scope: str, *, workers: int, on_each: int = 1, spec: TrainingJobSpec | None = None) -> Run:
         """A run beside this one, for so many of its workers. scope: its name, for example `fold-1`.
 
-        spec: of a trial, what it is asked to do with this run's rows; without it the child has this run's, with a seed
-        and rows of its own. It takes this attempt's place in the child's folder: no older attempt can commit there any
-        more. Raises StorageError.
+        on_each: how many such children share each worker, which then is one. spec: of a trial, what it is asked to do
+        with this run's rows; without it the child has this run's, with a seed and rows of its own. It takes this
+        attempt's place in the child's folder: no older attempt can commit there any more. Raises StorageError.
         """
-        each = self.spec.workers.model_copy(update={"replicas": workers})
+        each = self.spec.workers if on_each == 1 else self.spec.workers.shared_by(on_each)
+        each = each.model_copy(update={"replicas": workers})
         own = {"seed": child_seed(self.spec.seed, scope)} if spec is None else {}
         spec = (spec or self.spec).model_copy(update={"workers": each, **own})
         uri = wire.below(self.file.storage_uri, f"{CHILDREN}/{scope}")
         file = self.file.model_copy(update={"storage_uri": uri, "spec": spec})
-        child = Run(file, self._share(workers), self.reporter, scope=f"{self.scope}/{scope}".lstrip("/"))
+        child = Run(file, self._share(workers, on_each), self.reporter, scope=f"{self.scope}/{scope}".lstrip("/"))
         child.rows_uri = None if own else self.file.storage_uri
         child.checkpoints.claim()
         return child
 
-    def become(self, spec: TrainingJobSpec) -> None:
-        """Go on with another spec, for as many of this run's workers as it has."""
-        self.around = self._share(spec.workers.replicas)
+    def become(self, spec: TrainingJobSpec, *, on_each: int = 1) -> None:
+        """Go on with another spec, for as many of this run's workers as it has. on_each: as of a child."""
+        self.around = self._share(spec.workers.replicas, on_each)
         self.file = self.file.model_copy(update={"spec": spec})
 
-    def _share(self, workers: int) -> Surroundings:
-        """What so many of the workers have of the machine."""
+    def _share(self, workers: int, on_each: int = 1) -> Surroundings:
+        """What so many of the workers have of the machine, or one of so many children that share a worker."""
         all_of_them = self.spec.workers.replicas
-        return replace(
-            self.around,
-            gpus=self.around.gpus * workers // all_of_them,
-            cores=self.around.cores * workers // all_of_them,
-        )
+        gpus, cores = self.around.gpus * workers // all_of_them, self.around.cores * workers // all_of_them
+        if on_each == 1:
+            return replace(self.around, gpus=gpus, cores=cores)
+        own, sharing = shared(self.spec.workers, on_each, gpus)
+        return replace(self.around, gpus=own, cores=max(1, cores // on_each) if cores else 0, sharing=sharing)
 
     def side_by_side(
         self,
@@ -154,18 +160,20 @@ class Run:
         work: Callable[[Run], Value],
         *,
         workers: int,
+        on_each: int = 1,
         most: int | None = None,
         turn: Callable[[], None] = lambda: None,
         stay: bool = False,
     ) -> list[Value]:
         """What work gives for each child of so many workers: as many at once as this run's suffice for, without another
-        Ray, and no more than `most`. Each child is asked for when there is room for it. turn: is called now and then.
+        Ray, with `on_each` on a worker, and no more than `most`. Each child is asked for when there is room for it.
+        turn: is called now and then.
 
         When one raises, or a stop is asked for, the others are stopped, too, and take a checkpoint. Raises what the
         first one has raised. The training processes of one that has ended take the next one; stay: and in the end this
         run itself, which then has as many workers.
         """
-        room = max(1, self.spec.workers.replicas // workers)
+        room = max(1, self.spec.workers.replicas * on_each // workers)
         pool = WorkerGroupPool()
 
         def pooled() -> Iterator[Run]:
@@ -224,6 +232,7 @@ class Run:
                 warn=self.reporter.warn,
                 scope=self.scope,
                 pool=self.pool,
+                sharing=self.around.sharing,
                 rows_uri=self.rows_uri,
                 compared=self.compared,
             )

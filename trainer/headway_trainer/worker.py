@@ -29,6 +29,7 @@ from headway_trainer.credentials import adopt
 from headway_trainer.logs import shipper, sources
 from headway_trainer.logs.capture import FORMAT, capture
 from headway_trainer.pod import memory_kills, read_run_file, touch_ready
+from headway_trainer.process_resources import at_once
 from headway_trainer.ray.log_follower import Follower
 from headway_trainer.ray.runtime import Asker, Relay, join, set_environment, wants_runtime_envs
 
@@ -87,6 +88,7 @@ def _work(run: wire.RunFile, stop: threading.Event, logs: shipper.Shipper) -> in
         address,
         host=os.environ.get(wire.ENV_POD_IP),
         processes=run.spec.workers.processes_each,
+        at_once=at_once(run.spec),
         gpus=run.spec.workers.resources.gpu,
         runtime_envs=wants_runtime_envs(run.spec),
         temp_dir=os.environ.get("RAY_TMPDIR", "/tmp/ray"),  # noqa: S108 - a volume of the pod's own

@@ -89,7 +89,8 @@ def batch_without_a_row_for_each(spec: TrainingJobSpec, known: Known = OWN) -> I
         return
     size, workers, pods_field = spec.training.batch_size, spec.workers, "workers.replicas"
     if spec.tuning is not None:
-        workers = workers.model_copy(update={"replicas": spec.tuning.workers_per_trial})
+        again = spec.tuning.final == "retrain" or spec.has_folds
+        workers = (spec.tuning.workers_of_final if again else spec.tuning.workers_of_one)(workers)
         pods_field = "tuning.workersPerTrial"
     if size < workers.world_size:
         several = workers.processes_each > 1

@@ -47,8 +47,7 @@ class TrialSpecs:
         of_data = any(path.startswith("data.") for path in tuning.parameters)
         self._sections = _DataTuned if of_data else _Tuned
         self._checks = (*_CHECKS, *_OF_DATA) if of_data else _CHECKS
-        workers = spec.workers.model_copy(update={"replicas": tuning.workers_per_trial})
-        self._of_trial = {"tuning": None, "workers": workers}
+        self._of_trial = {"tuning": None, "workers": tuning.workers_of_one(spec.workers)}
         self._written: dict[str, Any] = spec.model_dump(
             by_alias=True, exclude_none=True, warnings=False, include=set(self._sections.model_fields)
         )

@@ -10,7 +10,16 @@ from headway_api import trials
 from headway_api.base import BrokenRule
 from headway_api.consistency import own_trials, trial_metrics, trial_values
 from headway_api.consistency.facts import searched
-from headway_api.tuning import MAX_TRIALS, MAX_VALUES, IntRange, Parameter, SteppedRange, Tuning, values_written
+from headway_api.tuning import (
+    MAX_PER_WORKER,
+    MAX_TRIALS,
+    MAX_VALUES,
+    IntRange,
+    Parameter,
+    SteppedRange,
+    Tuning,
+    values_written,
+)
 from headway_api.wording import listed, nearest
 
 if TYPE_CHECKING:
@@ -131,14 +140,44 @@ def more_trials_at_once_than_have_room(spec: TrainingJobSpec) -> Iterator[Broken
     tuning = searched(spec)
     if tuning is None or tuning.max_concurrent is None:
         return
-    room = spec.workers.replicas // tuning.workers_per_trial
+    room = tuning.at_once(spec.workers)
     if 0 < room < tuning.max_concurrent:
+        several = tuning.trials_per_worker
+        how = f"{several} on each" if several > 1 else f"{tuning.workers_per_trial} for each"
         yield BrokenRule(
             f"{tuning.max_concurrent} trials at once are more than the {room} that workers.replicas"
-            f" {spec.workers.replicas} suffices for, with {tuning.workers_per_trial} for each: write at most {room}, or"
+            f" {spec.workers.replicas} suffices for, with {how}: write at most {room}, or"
             " raise workers.replicas",
             (*_HERE, "maxConcurrent"),
         )
+
+
+def trials_that_share_unevenly(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Trials that share a worker, and of its GPUs or training processes some would have more than others."""
+    tuning, workers = searched(spec), spec.workers
+    if tuning is None or tuning.trials_per_worker <= 1:
+        return
+    divided = {"training processes (workers.processes)": workers.processes_each}
+    if workers.resources.gpu:
+        divided = {"GPUs (workers.resources.gpu)": workers.resources.gpu, **divided}
+    here = tuning.trials_per_worker
+    uneven = next((what for what, many in divided.items() if not _evenly(many, here)), None)
+    if uneven is not None:
+        *fitting, last = (
+            str(count)
+            for count in range(1, MAX_PER_WORKER + 1)
+            if all(_evenly(many, count) for many in divided.values())
+        )
+        yield BrokenRule(
+            f"{here} trials cannot have equal parts of the {divided[uneven]} {uneven} of each worker: write"
+            f" {', '.join(fitting)} or {last}",
+            (*_HERE, "trialsPerWorker"),
+        )
+
+
+def _evenly(many: int, trials_each: int) -> bool:
+    """Whether each trial has as many of these things, or each thing as many trials."""
+    return many % trials_each == 0 or trials_each % many == 0
 
 
 def patience_beyond_the_trials(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
@@ -168,5 +207,6 @@ CHECKS = (
     search_by_numbers_alone,
     trials_beyond_the_grid,
     more_trials_at_once_than_have_room,
+    trials_that_share_unevenly,
     patience_beyond_the_trials,
 )

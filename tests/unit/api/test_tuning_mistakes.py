@@ -681,6 +681,48 @@ MISTAKES = [
         " or raise workers.replicas",
     ),
     Mistake(
+        rates(trialsPerWorker=2, workersPerTrial=2),
+        "tuning.trialsPerWorker",
+        "trialsPerWorker lets trials share a worker, and workersPerTrial gives each trial several: take one of the two"
+        " out",
+    ),
+    Mistake(rates(trialsPerWorker=0), "tuning.trialsPerWorker", "0 is below the least allowed value 1"),
+    Mistake(rates(trialsPerWorker=17), "tuning.trialsPerWorker", "17 is above the greatest allowed value 16"),
+    Mistake(
+        rates(trialsPerWorker=3),
+        "tuning.trialsPerWorker",
+        "3 trials cannot have equal parts of the 4 GPUs (workers.resources.gpu) of each worker: write 1, 2, 4, 8, 12"
+        " or 16",
+        {"workers": {"resources": {"gpu": 4}}},
+    ),
+    Mistake(
+        rates(trialsPerWorker=4),
+        "tuning.trialsPerWorker",
+        "4 trials cannot have equal parts of the 6 training processes (workers.processes) of each worker: write 1, 2,"
+        " 3, 6 or 12",
+        {"workers": {"processes": 6}},
+    ),
+    Mistake(
+        rates(trialsPerWorker=4, maxConcurrent=17),
+        "tuning.maxConcurrent",
+        "17 trials at once are more than the 16 that workers.replicas 4 suffices for, with 4 on each: write at most 16,"
+        " or raise workers.replicas",
+    ),
+    Mistake(
+        {"entrypoint": "search:main", "trialsPerWorker": 2},
+        "tuning.trialsPerWorker",
+        "trialsPerWorker has no effect, as tuning.entrypoint runs a Tuner of its own, which decides that: hand it over"
+        " in tuning.arguments, or take it out",
+        {"training": None, "model": None, "data": None},
+    ),
+    Mistake(
+        rates(trialsPerWorker=4, final="retrain", metric="validation/loss"),
+        "training.batchSize",
+        "2 rows a step are fewer than the 4 training processes (1 pods of 4), and each needs a row: write at least 4,"
+        " or lower tuning.workersPerTrial or workers.processes",
+        {"workers": {"processes": 4}, "training": {"batchSize": 2}},
+    ),
+    Mistake(
         rates(budget={"epochs": 5}),
         "tuning.budget.epochs",
         "5 epochs for all trials are fewer than the 10 of one, so none could be completed: write at least 10, or lower"
@@ -840,6 +882,7 @@ def test_there_are_mistakes_of_all_kinds() -> None:
         both(objectives=[SIZE, {"metric": "validation/rocAuc"}], constraints=[{**ACCURACY, "min": 0.9}]),
         of(HIDDEN, {"grid": [[64], [8]]}, search={"name": "grid"}, objectives=[ACCURACY, SIZE]),
         kept({**SIZE, "max": 50_000, "min": 100}, stopWhen={"noImprovementTrials": 5}),
+        rates(trialsPerWorker=16, maxConcurrent=64),
     ],
     ids=str,
 )

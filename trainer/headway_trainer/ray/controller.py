@@ -34,6 +34,7 @@ from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from headway_trainer.process_resources import ALONE, Sharing, part
 from headway_trainer.ray.pool import KeptGroup, Shape, WorkerGroupPool
 from headway_trainer.ray.runtime import WORKER_RESOURCE
 from headway_trainer.ray.stock import stock
@@ -51,6 +52,7 @@ def fit(
     pods: int,
     processes: int,
     group: TorchGroup,
+    sharing: Sharing = ALONE,
     run_config: RunConfig,
     policy: FailurePolicy,
     live: WorkerGroupCallback,
@@ -60,6 +62,7 @@ def fit(
     """Run function(config) in each of `processes` training processes of each of `pods` worker pods; what rank 0's
     returned.
 
+    sharing: with how many fits each of them shares its place and its GPU, which then is one.
     live: is told, in this process, of each group of workers that starts and ends.
     reports: is called, in this process, for each `ray.train.report`; without it the function must not report, and the
     actor that is the workers' barrier is left out.
@@ -67,7 +70,8 @@ def fit(
     Raises `ray.train.TrainingFailedError` when policy gives up.
     """
     run_config.logging_config = LoggingConfig(log_level="WARNING")
-    resources = {WORKER_RESOURCE: 1.0, **({"GPU": float(group.gpus)} if group.gpus else {})}
+    gpus = {"GPU": group.gpus * part(sharing.gpus)} if group.gpus else {}
+    resources = {WORKER_RESOURCE: part(sharing.places), **gpus}
     scaling = ScalingConfig(num_workers=pods * processes, use_gpu=group.gpus > 0, resources_per_worker=resources)
     if stock():
         return _fit_stock(function, config, group, scaling, run_config)
@@ -75,7 +79,7 @@ def fit(
         function, train_loop_config=config, backend_config=group, scaling_config=scaling, run_config=run_config
     )
     trainer.policy, trainer.live, trainer.reports = policy, live, reports
-    trainer.workers = workers_in_pods(Shape(pods, processes, group.gpus), pool)
+    trainer.workers = workers_in_pods(Shape(pods, processes, group.gpus, sharing), pool)
     with contextlib.nullcontext() if reports else _without_barrier:
         return trainer.fit().return_value
 

@@ -17,6 +17,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from headway_api import wire
 from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.outcome import Broken, Disconnected, Lost
+from headway_trainer.process_resources import ALONE, Sharing
 from headway_trainer.ray.controller import fit
 from headway_trainer.ray.failure_policy import Kind, Policy, Reached, kind_of, own_failure
 from headway_trainer.ray.kv_link import DriverLink
@@ -46,6 +47,8 @@ class Fit:
     """Of the run that is trained."""
     pool: WorkerGroupPool | None = None
     """Where training processes come from and stay; none if they end with the fit."""
+    sharing: Sharing = ALONE
+    """With how many fits each process shares its place and its GPU."""
 
 
 class Fitting(threading.Thread):
@@ -104,7 +107,12 @@ class Fitting(threading.Thread):
                 what.config,
                 pods=what.run.spec.workers.replicas,
                 processes=what.run.spec.workers.processes_each,
-                group=TorchGroup(gpus=what.gpus, progress_seconds=what.run.spec.progress_deadline_seconds),
+                group=TorchGroup(
+                    gpus=what.gpus,
+                    gpu_sharers=what.sharing.gpus,
+                    progress_seconds=what.run.spec.progress_deadline_seconds,
+                ),
+                sharing=what.sharing,
                 run_config=what.run_config or RunConfig(name=what.scope or "run", storage_path=folder),
                 policy=policy,
                 live=self.live,

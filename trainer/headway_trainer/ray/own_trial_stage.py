@@ -59,6 +59,7 @@ def train_own_trial(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
             reports=reports,
             scope=stage.scope,
             pool=stage.pool,
+            sharing=stage.sharing,
         )
     )
     fitting.start()

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from headway_trainer.process_resources import ALONE, Sharing
+
 LEAVE_SECONDS = 10
 """How long processes that are kept may take to leave their process group; slower ones are started anew."""
 
@@ -25,6 +27,8 @@ class Shape(NamedTuple):
     """In each pod."""
     gpus: int
     """Lent to each process."""
+    sharing: Sharing = ALONE
+    """With how many groups it shares what it has."""
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ class Head:
         host: str | None = None,
         port: int = 0,
         processes: int = 0,
+        at_once: int | None = None,
         gpus: int = 0,
         runtime_envs: bool = False,
         temp_dir: str | None = None,
@@ -176,11 +177,13 @@ class Head:
     ) -> None:
         """A head on host (this machine's address if none) and port (a free one if 0).
 
-        processes: the training processes that this node itself takes; none in a head pod. gpus: what it lends to them.
+        processes: the training processes that this node itself has places for; none in a head pod. at_once: how many it
+        takes, if that is more, as trials share a place. gpus: what it lends to them.
         runtime_envs: as for start_node. keep: takes what the training processes of this node print.
         """
         self._runtime_envs, self._keep = runtime_envs, keep
         self._host, self._port, self._processes, self._gpus = host, port, processes, gpus
+        self._at_once = processes if at_once is None else at_once
         self._temp_dir = temp_dir
         self._own_temp_dir = temp_dir is None
         self._node: Any = None
@@ -231,7 +234,7 @@ class Head:
             runtime_envs=self._runtime_envs,
             temp_dir=self._temp_dir,
             gcs_server_port=self._port,
-            num_cpus=self._processes,
+            num_cpus=self._at_once,  # so many are started at once, and wait
             num_gpus=self._gpus,
             resources={WORKER_RESOURCE: self._processes} if self._processes else {},
             _system_config=dict(SYSTEM_CONFIG),
@@ -301,10 +304,12 @@ class Head:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
 
 
-def join(address: str, *, host: str | None, processes: int, gpus: int, runtime_envs: bool, temp_dir: str) -> Any:
+def join(
+    address: str, *, host: str | None, processes: int, at_once: int, gpus: int, runtime_envs: bool, temp_dir: str
+) -> Any:
     """Make this pod a worker node of the head at address (`host:port`); the node, whose processes are children.
 
-    Raises what Ray raises.
+    at_once: as of Head. Raises what Ray raises.
     """
     from headway_trainer.ray.node import start_node
 
@@ -317,7 +322,7 @@ def join(address: str, *, host: str | None, processes: int, gpus: int, runtime_e
         runtime_envs=runtime_envs,
         temp_dir=temp_dir,
         gcs_address=address,
-        num_cpus=processes,
+        num_cpus=at_once,
         num_gpus=gpus,
         resources={WORKER_RESOURCE: processes},
     )

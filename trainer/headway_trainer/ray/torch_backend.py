@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -24,6 +25,7 @@ from ray.train.backend import Backend, BackendConfig
 from headway_trainer.entrypoints import describe
 from headway_trainer.errors import OutOfMemory, StorageError, UserError
 from headway_trainer.logs.sources import mark
+from headway_trainer.process_resources import memory_part
 from headway_trainer.ray.stock import stock
 from headway_trainer.training.exceptions import is_peer_error
 
@@ -42,6 +44,8 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
 
     gpus: int = 0
     """Lent to each process."""
+    gpu_sharers: int = 1
+    """Processes of so many groups share each GPU."""
     progress_seconds: int = 1800
     """How long the driver's watchdog waits for a step."""
 
@@ -53,7 +57,7 @@ class TorchGroup(BackendConfig):  # type: ignore[misc]  # ray has no types
     @property
     def train_func_context(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
         """What the training function runs in."""
-        return _on_own_device
+        return partial(_on_own_device, self.gpu_sharers)
 
 
 class _TorchBackend(Backend):  # type: ignore[misc]  # ray has no types
@@ -140,7 +144,8 @@ def _sign_output(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _on_own_device() -> Iterator[None]:
+def _on_own_device(sharers: int = 1) -> Iterator[None]:
+    """In a worker: on its GPU, if it has one, of whose memory it takes no more than its part."""
     import torch
 
     from headway_trainer.ray.device import own_device
@@ -148,6 +153,9 @@ def _on_own_device() -> Iterator[None]:
     device = own_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        if sharers > 1:
+            total = torch.cuda.get_device_properties(device).total_memory
+            torch.cuda.set_per_process_memory_fraction(memory_part(total, sharers), device)
     yield
 
 

@@ -16,6 +16,7 @@ from headway_trainer.data import DataInfo
 from headway_trainer.errors import UserError
 from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.outcome import Interrupted, Lost
+from headway_trainer.process_resources import ALONE, Sharing
 from headway_trainer.progress_log import Rhythm, describe
 from headway_trainer.ray import torch_backend
 from headway_trainer.ray.controller_thread import Fit, Fitting
@@ -63,6 +64,8 @@ class TrainingStage:
     """Of the run that is trained: the job's own, or one of its children."""
     pool: WorkerGroupPool | None = None
     """Where training processes come from and stay for the next child; none if they end with the stage."""
+    sharing: Sharing = ALONE
+    """With how many trials each training process shares its place and its GPU."""
     rows_uri: str | None = None
     """The folder of the run whose rows a trial learns from; none where the rows are the run's own."""
     compared: Compared | None = None
@@ -101,6 +104,7 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
             stage.stop,
             scope=stage.scope,
             pool=stage.pool,
+            sharing=stage.sharing,
         )
     )
     fitting.start()

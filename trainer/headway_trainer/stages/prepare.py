@@ -9,10 +9,12 @@ from headway_api import quantities
 from headway_api.data import Data
 from headway_api.job import TrainingJobSpec
 from headway_api.model import tokens_of
+from headway_api.pods import Workers
 from headway_trainer.data import DataInfo, prepare
 from headway_trainer.data.preparation import source_changes
 from headway_trainer.data.read.memory import limit_bytes
 from headway_trainer.errors import UserError
+from headway_trainer.process_resources import at_once
 from headway_trainer.report.gates import of_another_task
 from headway_trainer.run import Run
 from headway_trainer.stages.compare import Compare
@@ -59,7 +61,7 @@ def prepare_rows(run: Run, spec: TrainingJobSpec, store: Store, *, retrain: bool
     """
     if spec.data is None:
         raise ValueError("there is nothing to prepare")
-    workers, around = run.spec.workers, run.around
+    around = run.around
     return prepare(
         spec.data,
         seed=spec.seed,
@@ -69,26 +71,26 @@ def prepare_rows(run: Run, spec: TrainingJobSpec, store: Store, *, retrain: bool
         volume_dir=around.data_volume_dir,
         secret_dir=around.data_secret_dir,
         fence=run.fence,
-        processes=_workers_of_one(run.spec) * workers.processes_each,
-        fold_processes=_workers_of_one(run.spec, folds=True) * workers.processes_each,
+        processes=_workers_of_one(run.spec).world_size,
+        fold_processes=_workers_of_one(run.spec, folds=True).world_size,
         process_memory=_process_memory(run),
     )
 
 
-def _workers_of_one(job: TrainingJobSpec, *, folds: bool = False) -> int:
-    """The worker pods that a model is trained on, or that of a fold: those of a trial, where there are trials."""
+def _workers_of_one(job: TrainingJobSpec, *, folds: bool = False) -> Workers:
+    """The workers that a model is trained on, or that of a fold: those of a trial, where there are trials."""
     if job.tuning is not None:
-        return job.tuning.workers_per_trial
+        return job.tuning.workers_of_one(job.workers)
     divided = (job.data.split.folds if job.data is not None and folds else None) or 1
-    return job.workers.for_each_of(divided)
+    return job.workers.model_copy(update={"replicas": job.workers.for_each_of(divided)})
 
 
 def _process_memory(run: Run) -> int | None:
     """Bytes that each training process has: its share of what its pod may take, or of this machine."""
     workers, limit = run.spec.workers, limit_bytes()
     if run.file.uid:
-        return int(quantities.parse(workers.resources.memory)) // workers.processes_each
-    return None if limit is None else limit // workers.world_size
+        return int(quantities.parse(workers.resources.memory)) // at_once(run.spec)
+    return None if limit is None else limit // (workers.replicas * at_once(run.spec))
 
 
 def _tell_of_changes(spec: Data, run: Run) -> None:

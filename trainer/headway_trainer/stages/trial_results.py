@@ -57,7 +57,7 @@ class TrialResults:
         self, event: Ended | TrialRecord, parameters: Mapping[str, JsonValue], values: Sequence[Point]
     ) -> TrialFile:
         """What is told of a trial that has ended, in a file of its own."""
-        metric, workers = metric_of(self._run.spec), self._tuning.workers_per_trial
+        metric, workers = metric_of(self._run.spec), self._tuning.workers_of_one(self._run.spec.workers)
         return TrialFile(
             number=event.trial if isinstance(event, Ended) else event.number,
             parameters=dict(parameters),
@@ -67,7 +67,7 @@ class TrialResults:
             better=self._tuning.better(metric),
             values=list(values),
             seed=self._run.spec.seed,
-            workers=workers,
-            processes=workers * self._run.spec.workers.processes_each,
+            workers=workers.replicas,
+            processes=workers.world_size,
             attempt=self._run.file.attempt,
         )

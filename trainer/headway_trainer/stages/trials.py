@@ -23,7 +23,7 @@ from headway_trainer.data import DataInfo
 from headway_trainer.data.prepared import CHILDREN
 from headway_trainer.errors import OutOfMemory, UserError
 from headway_trainer.outcome import Interrupted
-from headway_trainer.process_resources import gpus_held
+from headway_trainer.process_resources import cores_short_of_trials, gpus_held
 from headway_trainer.report.curves import points_each, thin
 from headway_trainer.report.trial_records import TrialRecord, trial_records
 from headway_trainer.run import Run
@@ -103,6 +103,9 @@ class Trials:
     def run(self) -> Trial:
         """Run the trials; the best one. Raises UserError where there is none, Interrupted, and what ends a run."""
         study, workers = self._study, self._tuning.workers_per_trial
+        short = cores_short_of_trials(self._run.spec.workers, self._tuning.trials_per_worker, self._run.around.cores)
+        if short is not None:
+            self._run.reporter.warn(short)
         self._tidy()
         self.tell()
         self._results.add_those_of_before()
@@ -111,6 +114,7 @@ class Trials:
                 self._trials(),
                 self._work,
                 workers=workers,
+                on_each=self._tuning.trials_per_worker,
                 most=self._tuning.max_concurrent,
                 turn=self._keep_to_limits,
                 stay=not self._own,  # there is nothing left to train, or to judge
@@ -246,7 +250,8 @@ class Trials:
             self._log_end(Ended(trial=number, repeat=repeat, state="failed", cause="UserError", message=str(error)))
             return
         spec = spec.model_copy(update={"seed": seed_of(self._run.spec.seed, repeat)})
-        child = self._run.child(scope, workers=self._tuning.workers_per_trial, spec=spec)
+        tuning = self._tuning
+        child = self._run.child(scope, workers=tuning.workers_per_trial, on_each=tuning.trials_per_worker, spec=spec)
         at, until = self._study.judged_at(number, repeat), self._study.until
         if not self._folds:
             self._run.reporter.expect_one(child.scope, self._steps(parameters))
@@ -321,7 +326,8 @@ class Trials:
 
     def _came_to(self, trial: Trial, child: Run) -> Ended | Question:
         """As _trained, where nothing goes wrong."""
-        held, metric = self._gpu_time.held(gpus_held(child.spec.workers, child.around.gpus)), metric_of(self._run.spec)
+        gpus = gpus_held(child.spec.workers, child.around.gpus) / child.around.sharing.gpus
+        held, metric = self._gpu_time.held(gpus), metric_of(self._run.spec)
         if self._rows is None:
             with held:
                 return own_trials.trained(trial, child, self._info)

@@ -60,7 +60,6 @@ class Tune:
         elif spec.final == "retrain" or run.spec.has_folds:
             _tell_again(spec, run, info)
         _go_on(run, before, result, info)
-        run.pool = run.pool if processes_can_stay(run.spec) else None
         return result
 
 
@@ -113,7 +112,7 @@ def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo | Non
         run.reporter.warn(broken)
     chosen = spec_of(run, next(one.parameters for one in result.trials if one.number == result.best))
     if info is None:
-        run.become(chosen)
+        _become(run, chosen, result)
         return
     if rows_digest(chosen) != rows_digest(run.spec):
         with run.reporter.alive_meanwhile():
@@ -124,4 +123,20 @@ def _go_on(run: Run, before: Results, result: TuningResult, info: DataInfo | Non
         if not info.rows["test"]:
             run.reporter.warn(retrain.NOTHING_JUDGES)
         retrain.drop_other_checkpoints(run, chosen, info)
-    run.become(chosen)
+    _become(run, chosen, result)
+
+
+def _become(run: Run, chosen: TrainingJobSpec, result: TuningResult) -> None:
+    """Go on with a spec in the processes of trials, if they can stay.
+
+    What is trained once more has whole workers, also where trials shared them.
+    """
+    tuning = run.spec.tuning
+    on_each = 1 if tuning is None else tuning.trials_per_worker
+    if tuning is not None and on_each > 1 and (result.retrained is not None or run.spec.has_folds):
+        if run.pool is not None:
+            run.pool.close()  # its processes hold parts of workers
+        run.pool = None
+        on_each, chosen = 1, chosen.model_copy(update={"workers": tuning.workers_of_final(run.spec.workers)})
+    run.become(chosen, on_each=on_each)
+    run.pool = run.pool if processes_can_stay(run.spec) else None

@@ -45,6 +45,11 @@ def raise_as_users(error: Exception, what: str | None = None, folder: Path | Non
     if is_peer_error(error):
         return
     if isinstance(error, torch.OutOfMemoryError):
+        if torch.cuda.is_available() and torch.cuda.get_per_process_memory_fraction() < 1:
+            raise UserError(
+                "the part of the GPU's memory that a trial has is too little for this model and batch: lower"
+                " training.batchSize, or tuning.trialsPerWorker"
+            ) from error
         raise UserError(
             "the GPU has too little memory for this model and batch: lower training.batchSize, or take more workers"
         ) from error
