@@ -459,6 +459,11 @@ _TUNING: _Rows = [
     ),
     ("trials of more workers than there are", _tuned(_LR, workersPerTrial=3), "spec.tuning"),
     (
+        "trials of several workers of which each has several trials",
+        _tuned(_LR, workersPerTrial=2, trialsPerWorker=2, spec={"spec.workers.replicas": 2}),
+        "spec.tuning",
+    ),
+    (
         "trials over folds that are stopped early",
         _tuned(_LR, scheduler={"name": "asha"}, spec={"spec.data.split.folds": 3}),
         "spec.tuning",

@@ -68,6 +68,36 @@ def test_the_final_model_killed_on_its_way_is_that_of_a_job_with_the_best_values
     assert not (pods.store / "children").exists()
 
 
+def test_a_final_model_whose_rows_were_tuned_learns_from_rows_that_were_prepared_as_the_best_trials_also_after_a_kill(
+    tmp_path: Path,
+) -> None:
+    tuning = {**SPEC["tuning"], "parameters": {LR: {"grid": [0.00001, 0.0005]}, "data.scale": {"grid": ["minMax"]}}}
+    spec = SPEC | {"tuning": tuning}
+    with Pods(tmp_path / "tuned", spec) as pods:
+        pods.start_all()
+        assert pods.wait_for_checkpoint(100) >= 100, "in the run's own folder: of the final training"
+        pods.kill("head")
+    with Pods(tmp_path / "tuned", spec, attempt=2) as pods:
+        pods.start_all()
+        assert pods.wait("head") == 0, pods.log("head")
+    result = _result(pods)
+    tuned = result["tuning"]
+    best = tuned["trials"][tuned["best"] - 1]
+    assert best["parameters"] == {LR: 0.0005, "data.scale": "minMax"}
+    assert tuned["retrained"] == {"rows": 135, "epochs": best["bestEpoch"]}
+    assert result["training"]["resumedFromStep"] >= 100, "its rows are those of before the kill"
+    alone = SPEC | {
+        "data": {**SPEC["data"], "split": {"train": 0.9, "validation": 0, "test": 0.1}, "scale": "minMax"},
+        "training": SPEC["training"] | {"epochs": best["bestEpoch"], "optimizer": {"lr": 0.0005}},
+    }
+    del alone["tuning"]
+    with undisturbed(tmp_path / "alone", alone) as other:
+        told = _result(other)
+    assert (pods.store / "model.safetensors").read_bytes() == (other.store / "model.safetensors").read_bytes()
+    for part in ("train", "test"):
+        assert result["metrics"][part] == told["metrics"][part]
+
+
 def test_a_repeat_is_a_job_with_its_seed_on_the_same_rows_and_the_mean_is_over_all_seeds(tmp_path: Path) -> None:
     training = {"epochs": 6, "batchSize": 4}
     tuning = {

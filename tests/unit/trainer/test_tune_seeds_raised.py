@@ -77,8 +77,7 @@ def came_to(run: Run, result: TuningResult) -> tuple[Any, ...]:
     """All that is told of the trials but for times, which is the best, and its model."""
     manifest = run.checkpoints.newest().manifest
     assert manifest is not None
-    without = {"seconds": True, "repeats": {"__all__": {"seconds"}}}
-    trials = [one.model_dump(exclude=without) for one in result.trials]
+    trials = [one.model_dump(exclude={"seconds": True, "repeats": {"__all__": {"seconds"}}}) for one in result.trials]
     assert [one.result() for one in read_trials(run.store)] == result.trials
     model = run.checkpoints.read(manifest, MODEL_FILE)
     return trials, result.best, result.epochs, result.counts, model, run.store.list("children")
