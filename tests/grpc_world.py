@@ -6,61 +6,55 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from headway_server.batching import Batcher, Limits, Run
-from headway_server.grpc.server import GrpcLimits, GrpcServer
-from headway_server.grpc.service import Services
+from headway_server.grpc.server import GrpcFront
 from headway_server.model import Array, ServedModel, Tensors
+from headway_server.service import Service
+from headway_server.settings import Settings
 from served import bundle
 
 
-class Noting(Batcher):
-    """Notes what comes, and when all that a test waits for is there."""
+class Noting(Service):
+    """Notes what comes."""
 
-    def __init__(self, run: Run, limits: Limits) -> None:
-        super().__init__(run, limits)
+    def __init__(self, model: ServedModel, settings: Settings) -> None:
+        super().__init__(model, settings, inline=True)
         self.came: asyncio.Queue[asyncio.Future[dict[str, Array]]] = asyncio.Queue()
 
-    def submit(self, feeds: Tensors, rows: int, deadline: float | None = None) -> asyncio.Future[dict[str, Array]]:
-        future = super().submit(feeds, rows, deadline)
+    def submit(self, feeds: Tensors, rows: int, timeout: float | None = None) -> asyncio.Future[dict[str, Array]]:
+        future = super().submit(feeds, rows, timeout)
         self.came.put_nowait(future)
         return future
 
 
 class World:
-    """A server of the echo on a port of this machine. `ready` is what it says of itself."""
+    """A server that has begun; `failure`: what its model raises from now on; `rows`: of each run."""
 
-    def __init__(self, folder: Path, limits: GrpcLimits, batches: Limits) -> None:
-        self.model = ServedModel.open(str(bundle(folder)))
-        self.ready = True
-        self.batcher = Noting(self.run, batches)
-        self.rows: list[int] = []
-        self.services = Services(
-            self.model,
-            self.batcher,
-            ready=lambda: self.ready,
-            longest_seconds=limits.longest_seconds,
-            most_rows=1000,
-            version="0.1",
-        )
-        self.server = GrpcServer(self.services, limits)
+    def __init__(self, settings: Settings, connection_seconds: float | None) -> None:
+        model = ServedModel.open(settings.model_dir)
         self.failure: Exception | None = None
+        self.rows: list[int] = []
+        self._run = model.run
+        model.run = self.run  # type: ignore[method-assign]  # so that a test sees what is run
+        self.service = Noting(model, settings)
+        self.front = GrpcFront(self.service, connection_seconds)
+        self.service.begin()
 
     def run(self, feeds: Tensors) -> dict[str, Array]:
         if self.failure:
             raise self.failure
         self.rows.append(len(feeds["size"]))
-        return self.model.run(feeds)
+        return self._run(feeds)
 
 
 @asynccontextmanager
-async def served(
-    folder: Path, limits: GrpcLimits | None = None, batches: Limits | None = None
-) -> AsyncIterator[tuple[World, int]]:
-    """A server, and its port."""
-    world = World(folder, limits or GrpcLimits(longest_seconds=5), batches or Limits(max_wait_seconds=60))
-    port = await world.server.start("127.0.0.1:0")
+async def served(folder: Path, *, connection_seconds: float | None = None, **told: Any) -> AsyncIterator[World]:
+    """told: settings."""
+    settings = Settings(str(bundle(folder)), grpc_port=0, **told)
+    world = World(settings, connection_seconds)
+    await world.front.start()
     try:
-        yield world, port
+        yield world
     finally:
-        await world.server.stop()
+        await world.front.stop(settings.timeout_seconds)

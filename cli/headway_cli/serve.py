@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import uvloop
 from headway_api.wording import printable
 from headway_server.batching import Limits
 from headway_server.errors import BadModel
-from headway_server.process import Running, load
+from headway_server.process import Front, Running, load
 from headway_server.process import serve as serve_model
+from headway_server.service import Service
 from headway_server.settings import MIB, Settings
 
 _PORT = click.IntRange(0, 65_535)
@@ -27,6 +29,7 @@ _DEFAULTS = Settings(model_dir="")
 @click.option(
     "--admin-port", type=_PORT, default=_DEFAULTS.admin_port, show_default=True, help="For health and /metrics."
 )
+@click.option("--grpc-port", type=_PORT, help="For requests by gRPC; 0: any free one.  [default: no gRPC]")
 @click.option("--name", help="What clients call the model.  [default: its job's name]")
 @click.option("--version", help="The version that it is served as.  [default: 1]")
 @click.option("--threads", type=click.IntRange(1, 1024), help="That compute one run.  [default: the CPU limit]")
@@ -89,6 +92,7 @@ def serve(
     host: str,
     port: int,
     admin_port: int,
+    grpc_port: int | None,
     name: str | None,
     version: str | None,
     threads: int | None,
@@ -105,6 +109,7 @@ def serve(
     """Serve the model of a finished run in MODEL_DIR, until SIGTERM or Ctrl-C.
 
     It takes requests of the Open Inference Protocol v2, as JSON or with binary tensors; /openapi.json tells its paths.
+    With --grpc-port it takes them by gRPC, too.
     After SIGTERM it is not ready any more, answers for --drain-seconds, and ends when all is answered.
     """
     settings = Settings(
@@ -114,6 +119,7 @@ def serve(
         host=host,
         port=port,
         admin_port=admin_port,
+        grpc_port=grpc_port,
         threads=threads,
         batching=Limits(
             max_size=max_batch_rows,
@@ -130,13 +136,30 @@ def serve(
         access_log=access_log,
     )
     try:
-        uvloop.run(serve_model(load(settings), settings, started=lambda running: _told(running, settings)))
+        uvloop.run(
+            serve_model(
+                load(settings),
+                settings,
+                fronts=_fronts(settings),
+                started=lambda running: _told(running, settings),
+            )
+        )
     except BadModel as error:
         raise click.ClickException(printable(str(error))) from error
     except OSError as error:
+        by_grpc = "" if grpc_port is None else f" --grpc-port {grpc_port}"
         raise click.ClickException(
-            f"--host {host} --port {port} --admin-port {admin_port}: {error.strerror}"
+            f"--host {host} --port {port} --admin-port {admin_port}{by_grpc}: {error.strerror}"
         ) from error
+
+
+def _fronts(settings: Settings) -> list[Callable[[Service], Front]]:
+    """What serves other protocols than REST. gRPC takes 24 MiB: it is imported where it is asked for."""
+    if settings.grpc_port is None:
+        return []
+    from headway_server.grpc.server import GrpcFront
+
+    return [GrpcFront]
 
 
 def _told(running: Running, settings: Settings) -> None:
@@ -146,5 +169,6 @@ def _told(running: Running, settings: Settings) -> None:
     model = running.service.model
     click.echo(
         f"Serving {model.name}, version {model.version}, on http://{settings.host}:{running.data.port} "
-        f"(health and metrics on port {running.admin.port})"
+        + "".join(f"and by gRPC on port {one.port} " for one in running.others)
+        + f"(health and metrics on port {running.admin.port})"
     )

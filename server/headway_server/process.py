@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from headway_server.access import access_log
 from headway_server.admin import Admin
 from headway_server.cpus import cpu_limit
 from headway_server.errors import BadModel, ModelFailed
 from headway_server.http.listener import Listener
 from headway_server.model import ServedModel
-from headway_server.rest.app import App, access_log
+from headway_server.rest.app import App
 from headway_server.service import LONGEST_INLINE_SECONDS, Service, warm_up
 from headway_server.settings import Settings
 

@@ -48,6 +48,8 @@ class Settings:
     """For requests; 0 for any free one."""
     admin_port: int = 8081
     """For health and metrics; 0 for any free one."""
+    grpc_port: int | None = None
+    """For requests by gRPC; 0 for any free one, None for no gRPC."""
     threads: int | None = None
     """That compute one run; by default as many as the CPUs that the process may use."""
     batching: Limits = field(default_factory=Limits)

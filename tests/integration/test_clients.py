@@ -4,39 +4,36 @@ clients, each in an environment of its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2
+from onnx import TensorProto, helper
 
-from client_environment import told_by
-from grpc_world import served
+from client_environment import client_python, told_by
+from headway_api.bundle import Input, Output, Provenance, Signature
 from headway_server.grpc import descriptors
+from markdown_blocks import ROOT, blocks
+from served import OPSET, bundle
+from server_process import PATIENCE, serving
 
 HERE = Path(__file__).resolve().parent / "clients"
 PROBABILITIES = [1.5, 3.0, -2.0, -4.0]
 ANSWERS = {"label": ["Kobe", "Łódź"], "probabilities": PROBABILITIES}
 NO_MODEL = "no model 'chum' here; the model is 'churn'"
-MISTAKE = "inputs: 'size' must be FP64, not 'FP32'"
-TENSORS = {
-    "inputs": [
-        {"name": "size", "datatype": "FP64", "shape": ["-1", "1"]},
-        {"name": "town", "datatype": "BYTES", "shape": ["-1", "1"]},
-    ],
-    "outputs": [
-        {"name": "label", "datatype": "BYTES", "shape": ["-1"]},
-        {"name": "probabilities", "datatype": "FP32", "shape": ["-1", "2"]},
-    ],
-}
+NO_PATH = "/v2/models/chum/infer: the model that is served here is churn"
+MISTAKE = "inputs[0] ('size').datatype must be FP64, not 'FP32'"
 READY = {"live": True, "ready": True, "model ready": True}
 
 
-@pytest.fixture
-async def ports(tmp_path: Path) -> AsyncIterator[list[str]]:
-    async with served(tmp_path) as (_, port):
-        yield [str(port)]
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """gRPC's, and REST's."""
+    with serving(bundle(tmp_path_factory.mktemp("echo"))) as server:
+        yield [str(server.grpc_port), str(server.port)]
 
 
 async def test_tritonclient_is_answered(ports: list[str]) -> None:
@@ -44,7 +41,7 @@ async def test_tritonclient_is_answered(ports: list[str]) -> None:
     assert told["grpc"] == READY | {
         "version ready": True,
         "server": "headway",
-        "model": {"name": "churn", "versions": ["1"], "platform": "onnx_onnxv1"} | TENSORS,
+        "model": _metadata(str),
         "infer": ANSWERS,
         "version": ANSWERS,
         "id": "7",
@@ -59,6 +56,26 @@ async def test_tritonclient_is_answered(ports: list[str]) -> None:
         "statistics": "StatusCode.UNIMPLEMENTED",
     }
     _agree(told["protocol"], lacking=set())
+    digest = told["http"]["model"].pop("parameters")
+    assert len(digest["sha256"]) == 64
+    assert told["http"] == READY | {
+        "version ready": True,
+        "server": "headway",
+        "model": _metadata(int),
+        "infer": ANSWERS,
+        "version": ANSWERS,
+        "id": "7",
+        "one output": {"probabilities": PROBABILITIES},
+        "parameters": ANSWERS,
+        "gzip": ANSWERS,
+        "deflate": ANSWERS,
+        "later": ANSWERS,
+        "JSON in": ANSWERS,
+        "JSON in, mixed out": ANSWERS,
+        "binary in, mixed out": ANSWERS,
+        "no model": ["404", NO_PATH],
+        "mistake": ["400", MISTAKE],
+    }
 
 
 async def test_kserves_clients_are_answered(ports: list[str]) -> None:
@@ -69,7 +86,32 @@ async def test_kserves_clients_are_answered(ports: list[str]) -> None:
         "no model": ["NOT_FOUND", NO_MODEL],
         "mistake": ["INVALID_ARGUMENT", MISTAKE],
     }
+    for name, status, said in (("no model", "404", NO_PATH), ("mistake", "400", MISTAKE)):
+        refused = told["http"].pop(name)
+        assert refused[0] == status
+        # The client decodes the sentence only where the content type is JSON's, and no more.
+        assert refused[1].startswith(f"{said}, ")
+    assert told["http"] == READY | {
+        "infer": {"id": "7"} | ANSWERS,
+        "JSON in": {"id": "7"} | ANSWERS,
+        "mixed out": {"id": "7"} | ANSWERS,
+    }
     _agree(told["protocol"], lacking={"InferParameter.double_param", "InferParameter.uint64_param"})
+
+
+def _metadata(size: Callable[[int], Any]) -> dict[str, Any]:
+    """What the echo is told as. size: tritonclient shows the sizes of gRPC as text."""
+
+    def tensor(name: str, datatype: str, *shape: int) -> dict[str, Any]:
+        return {"name": name, "datatype": datatype, "shape": [size(one) for one in shape]}
+
+    return {
+        "name": "churn",
+        "versions": ["1"],
+        "platform": "onnx_onnxv1",
+        "inputs": [tensor("size", "FP64", -1, 1), tensor("town", "BYTES", -1, 1)],
+        "outputs": [tensor("label", "BYTES", -1), tensor("probabilities", "FP32", -1, 2)],
+    }
 
 
 def _agree(theirs: str, lacking: set[str]) -> None:
@@ -104,3 +146,52 @@ def _facts(file: Any) -> dict[str, Any]:
                 method.server_streaming,
             )
     return facts
+
+
+def test_the_page_s_example_is_answered(tmp_path: Path) -> None:
+    [example] = [
+        one for one in blocks(ROOT / "docs/how-to/serve.md") if one.language == "python" and "alone" in one.words
+    ]
+    with serving(_digits(tmp_path)) as server:
+        text = example.text.replace("127.0.0.1:9000", f"127.0.0.1:{server.grpc_port}")
+        assert text != example.text
+        done = subprocess.run(
+            [str(client_python()), "-I", "-c", text], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    assert (done.returncode, done.stdout) == (0, "['3', '3']\n"), done.stderr
+
+
+def _digits(folder: Path) -> Path:
+    """A folder as that of the page's run, of a model that takes every image for a 3."""
+    classes: list[Any] = [str(at).encode() for at in range(10)]
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["classes", "best"], ["label"]),
+        helper.make_node("Softmax", ["scores"], ["softmax"]),
+        helper.make_node("Cast", ["softmax"], ["probabilities"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "digits",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["N", 1, 8, 8])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.STRING, ["N"]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 10]),
+        ],
+        [
+            helper.make_tensor("weights", TensorProto.DOUBLE, [64, 10], [0.0] * 640),
+            helper.make_tensor("bias", TensorProto.DOUBLE, [10], [float(at == 3) for at in range(10)]),
+            helper.make_tensor("classes", TensorProto.STRING, [10], classes),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=OPSET, ir_version=10)
+    signature = Signature(
+        inputs=[Input(name="x", column="x", type="double", shape=[1, 8, 8], missing="NaN")],
+        outputs=[
+            Output(name="label", type="string", shape=[]),
+            Output(name="probabilities", type="float", shape=[10], names=[str(at) for at in range(10)]),
+        ],
+    )
+    return bundle(folder, bytes(model.SerializeToString()), signature, provenance=Provenance(job="digits"))

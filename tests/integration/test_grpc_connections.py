@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import Random
 
 import grpc
+import pytest
 
-from grpc_requests import raw
+from garbled import garbled
+from grpc_requests import Client, labels, raw
 from grpc_world import served
 from headway_server.batching import Limits
 from headway_server.grpc.descriptors import INFERENCE
-from headway_server.grpc.server import GrpcLimits
+from served import bundle
+from server_process import PATIENCE, serving
 
 CLIENTS, AT_ONCE = 8, 4
 MANY = Limits(max_in_flight=1000, max_wait_seconds=60)
@@ -76,28 +81,60 @@ async def load(port: int) -> AsyncIterator[Load]:
 
 
 async def test_connections_that_have_grown_old_are_made_anew_without_a_request_that_fails(tmp_path: Path) -> None:
-    limits = GrpcLimits(max_connection_seconds=0.5, longest_seconds=5)
-    async with served(tmp_path, limits, MANY) as (_, port), load(port) as made:
+    async with served(tmp_path, connection_seconds=0.5, batching=MANY) as world, load(world.front.port) as made:
         await asyncio.sleep(5)
     assert made.told.keys() == {"answered"}, made.told
     assert made.told["answered"] > CLIENTS
 
 
-async def test_when_a_server_goes_its_clients_go_to_another_and_no_request_fails(tmp_path: Path) -> None:
-    """As in a cluster: a pod that is not ready gets no new connections, those that it has grow old, and it ends."""
-    limits = GrpcLimits(max_connection_seconds=1, longest_seconds=5)
-    service = Service()
-    async with (
-        served(tmp_path / "1", limits, MANY) as (first, one),
-        served(tmp_path / "2", limits, MANY) as (second, other),
-        await asyncio.start_server(service.connected, "127.0.0.1", 0) as listener,
-    ):
-        service.to = one
-        async with load(listener.sockets[0].getsockname()[1]) as made:
-            await first.batcher.came.get()
-            service.to = other
-            await asyncio.sleep(limits.drain_seconds)
-            await first.server.stop()
-            for _ in range(second.batcher.came.qsize() + 10 * CLIENTS):
-                await second.batcher.came.get()
-        assert made.told.keys() == {"answered"}, made.told
+async def test_when_a_server_is_terminated_its_clients_go_to_another_and_no_request_fails(tmp_path: Path) -> None:
+    """As in a cluster: the pod is told to end, a moment later a Service sends it no new connections, and those that it
+    has grow old before it ends."""
+    folder, service = bundle(tmp_path), Service()
+    words = ("--drain-seconds", "10", "--max-in-flight", "1000")
+    with serving(folder, *words) as first, serving(folder, *words) as second:
+        service.to = first.grpc_port
+        async with await asyncio.start_server(service.connected, "127.0.0.1", 0) as listener:
+            async with load(listener.sockets[0].getsockname()[1]) as made:
+                await asyncio.sleep(1)
+                first.terminate()
+                await asyncio.sleep(1)
+                service.to = second.grpc_port
+                assert await asyncio.to_thread(first.process.wait, PATIENCE) == 0
+                then = made.told["answered"]
+                await asyncio.sleep(1)
+            assert made.told.keys() == {"answered"}, made.told
+            assert made.told["answered"] > then > 0
+
+
+@pytest.mark.long
+async def test_a_hundred_thousand_garbled_requests_get_a_status_each_and_leave_no_memory(tmp_path: Path) -> None:
+    with serving(bundle(tmp_path)) as server:
+        client, told = Client(server.grpc_port), Counter[str]()
+        draws = Random(1)  # noqa: S311 - no secret
+
+        async def ask(count: int) -> None:
+            for _ in range(count):
+                try:
+                    await client.send("ModelInfer", garbled(draws))
+                    told["OK"] += 1
+                except grpc.aio.AioRpcError as error:
+                    told[error.code().name] += 1
+
+        async def many(count: int) -> int:
+            await asyncio.gather(*(ask(count // 10) for _ in range(10)))
+            return resident_bytes(server.process.pid)
+
+        first = await many(20_000)
+        assert await many(80_000) - first < 10 * 2**20
+        # Too many rows, and a parameter that gives the request a microsecond.
+        assert told.keys() - {"RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"} == {"OK", "INVALID_ARGUMENT", "NOT_FOUND"}, (
+            told
+        )
+        assert told.total() == 100_000
+        assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+        await client.channel.close()
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

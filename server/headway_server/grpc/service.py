@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
 
-from headway_server.batching import Batcher
+from headway_server.about import PLATFORM, SERVER_NAME, server_version
+from headway_server.access import access_log
 from headway_server.errors import NotFound, Overloaded, RequestError
 from headway_server.grpc import descriptors
-from headway_server.grpc.codec import Codec, parsed, shown
+from headway_server.grpc.codec import Codec, parsed
 from headway_server.grpc.descriptors import Message
 from headway_server.model import ServedModel, TensorInfo
+from headway_server.service import Service
+from headway_server.tensors import shown
 
 LOG = logging.getLogger(__name__)
 # grpc.aio passes its own context, whose type is not exported.
 Context = Any
 Answer = Callable[[bytes, Context], Awaitable[bytes]]
-PLATFORM = "onnx_onnxv1"
+ANSWERED = 200
+"""In the access log, which has the statuses of HTTP for both protocols."""
 PUSHBACK = "grpc-retry-pushback-ms"
 """Trailing metadata that a client's retry policy obeys: how long to wait before the next attempt (gRPC proposal A6)."""
 
@@ -28,30 +32,15 @@ PUSHBACK = "grpc-retry-pushback-ms"
 class Services:
     """Answers for one model: the Open Inference Protocol v2, and gRPC's health checks, which kubelet's probes ask.
 
-    ready: whether new requests should come here. Requests are answered as long as they come, since those that are on
-    their way when a server begins to end must not fail. longest_seconds: the deadline of a request that sets none, and
-    the longest that one may set. most_rows: of one request.
+    Requests are answered as long as they come, also by a server that is about to end: those that were on their way must
+    not fail.
     """
 
-    def __init__(
-        self,
-        model: ServedModel,
-        batcher: Batcher,
-        *,
-        ready: Callable[[], bool],
-        longest_seconds: float,
-        most_rows: int,
-        version: str,
-        extensions: tuple[str, ...] = (),
-    ) -> None:
-        self._model = model
-        self._batcher = batcher
-        self._ready = ready
-        self._longest_seconds = longest_seconds
-        self._version = version
-        self._extensions = extensions
-        self._codec = Codec(model, most_rows)
-        self._metadata = _metadata(model)
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._model = service.model
+        self._codec = Codec(service.model, service.settings.bounds.rows)
+        self._metadata = _metadata(service.model)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a grpc.aio server is given. Bytes go in and out: a message that cannot be read is our error to tell."""
@@ -63,37 +52,70 @@ class Services:
             "ModelMetadata": self._model_metadata,
             "ModelInfer": self._infer,
         }
-        return (_handler(descriptors.INFERENCE, inference), _handler(descriptors.HEALTH, {"Check": self._check}))
+        return (
+            self._handler(descriptors.INFERENCE, inference),
+            self._handler(descriptors.HEALTH, {"Check": self._check}),
+        )
+
+    def _handler(self, name: str, methods: Mapping[str, Answer]) -> grpc.GenericRpcHandler:
+        handlers = {
+            method: grpc.unary_unary_rpc_method_handler(self._guarded(answer, f"/{name}/{method}"))
+            for method, answer in methods.items()
+        }
+        return grpc.method_handlers_generic_handler(name, handlers)
+
+    def _guarded(self, answer: Answer, path: str) -> Answer:
+        """The same, with a status for whatever it raises, and a line in the access log if there is one."""
+        service = self._service
+        logged = service.settings.access_log
+
+        async def guarded(data: bytes, context: Context) -> bytes:
+            start = time.perf_counter()
+            try:
+                reply = await answer(data, context)
+            except RequestError as error:
+                problem = error
+            except Exception:
+                LOG.exception("a gRPC request could not be answered")
+                problem = RequestError("the server has a fault, which its log tells")
+            else:
+                if logged:
+                    access_log("GRPC", path, ANSWERED, time.perf_counter() - start, len(reply))
+                return reply
+            service.metrics.failed("grpc", problem)
+            if logged:
+                access_log("GRPC", path, problem.status, time.perf_counter() - start, 0)
+            return await _refuse(context, problem)
+
+        return guarded
 
     async def _infer(self, data: bytes, context: Context) -> bytes:
-        self._batcher.admit()
+        start = time.perf_counter()
+        service = self._service
+        service.check_taking()
+        service.batcher.admit()
         message = self._codec.parse(data)
         self._check_names(message.model_name, message.model_version)
         request = self._codec.read(message)
-        rows = self._model.check(request.feeds)
-        outputs = await self._batcher.submit(request.feeds, rows, self._deadline(context, request.timeout))
-        return self._codec.reply(request, outputs)
-
-    def _deadline(self, context: Context, timeout: float | None) -> float:
-        """The earliest of the call's own deadline, of what its parameter `timeout` says, and of ours."""
-        given = [seconds for seconds in (context.time_remaining(), timeout) if seconds is not None]
-        return asyncio.get_running_loop().time() + min([*given, self._longest_seconds])
+        given = [seconds for seconds in (context.time_remaining(), request.timeout) if seconds is not None]
+        outputs = await service.submit(request.feeds, request.rows, min(given, default=None))
+        reply = self._codec.reply(request, outputs)
+        service.metrics.answered("grpc", time.perf_counter() - start)
+        return reply
 
     async def _live(self, _data: bytes, _context: Context) -> bytes:
         return _bytes(descriptors.ServerLiveResponse(live=True))
 
     async def _server_ready(self, _data: bytes, _context: Context) -> bytes:
-        return _bytes(descriptors.ServerReadyResponse(ready=self._ready()))
+        return _bytes(descriptors.ServerReadyResponse(ready=self._service.ready))
 
     async def _model_ready(self, data: bytes, _context: Context) -> bytes:
         asked = parsed(descriptors.ModelReadyRequest, data)
         self._check_names(asked.name, asked.version)
-        return _bytes(descriptors.ModelReadyResponse(ready=self._ready()))
+        return _bytes(descriptors.ModelReadyResponse(ready=self._service.ready))
 
     async def _server_metadata(self, _data: bytes, _context: Context) -> bytes:
-        return _bytes(
-            descriptors.ServerMetadataResponse(name="headway", version=self._version, extensions=self._extensions)
-        )
+        return _bytes(descriptors.ServerMetadataResponse(name=SERVER_NAME, version=server_version()))
 
     async def _model_metadata(self, data: bytes, _context: Context) -> bytes:
         asked = parsed(descriptors.ModelMetadataRequest, data)
@@ -105,7 +127,7 @@ class Services:
         service = parsed(descriptors.HealthCheckRequest, data).service
         if service not in ("", descriptors.INFERENCE):
             raise NotFound(f"no service {shown(service)} here: ask for '' or {descriptors.INFERENCE!r}")
-        status = "SERVING" if self._ready() else "NOT_SERVING"
+        status = "SERVING" if self._service.ready else "NOT_SERVING"
         return _bytes(descriptors.HealthCheckResponse(status=descriptors.SERVING_STATUS[status]))
 
     def _check_names(self, name: str, version: str) -> None:
@@ -113,28 +135,6 @@ class Services:
             raise NotFound(f"no model {shown(name)} here; the model is {self._model.name!r}")
         if version not in ("", self._model.version):
             raise NotFound(f"no version {shown(version)} of {name!r} here; it is {self._model.version!r}")
-
-
-def _handler(service: str, methods: Mapping[str, Answer]) -> grpc.GenericRpcHandler:
-    return grpc.method_handlers_generic_handler(
-        service, {name: grpc.unary_unary_rpc_method_handler(_guarded(answer)) for name, answer in methods.items()}
-    )
-
-
-def _guarded(answer: Answer) -> Answer:
-    """The same, with a status for whatever it raises."""
-
-    async def guarded(data: bytes, context: Context) -> bytes:
-        try:
-            return await answer(data, context)
-        except RequestError as error:
-            await _refuse(context, error)
-        except Exception:
-            LOG.exception("a gRPC request could not be answered")
-            await context.abort(grpc.StatusCode.INTERNAL, "an error of the server; its log tells more")
-            raise AssertionError("abort raises") from None
-
-    return guarded
 
 
 async def _refuse(context: Context, error: RequestError) -> NoReturn:

@@ -11,6 +11,7 @@ import orjson
 from headway_server.errors import NotFinite
 from headway_server.model import Array, ServedModel
 from headway_server.rest.request import InferRequest
+from headway_server.tensors import to_bytes
 
 _JSON = "application/json"
 _BINARY = "application/octet-stream"
@@ -46,14 +47,6 @@ def encode(request: InferRequest, outputs: Mapping[str, Array], model: ServedMod
     said["outputs"] = tensors
     text = orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
     return Answer(b"".join((text, *raw)), _BINARY, len(text)) if raw else Answer(text)
-
-
-def to_bytes(array: Array) -> bytes:
-    """The binary form of a tensor: little-endian, row-major; each text its length in four bytes, and its UTF-8."""
-    if array.dtype != object:
-        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    texts = [one.encode() for one in array.ravel().tolist()]
-    return b"".join(part for one in texts for part in (len(one).to_bytes(4, "little"), one))
 
 
 def _values(array: Array, name: str) -> Any:

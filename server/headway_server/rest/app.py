@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from headway_server.about import server_version
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
 from headway_server.rest import body, documents, instances
 from headway_server.rest.answer import Answer, encode
@@ -39,7 +38,7 @@ class App:
         self._access = access
         self._memory = body.Memory(service.settings.http)
         self._columns = instances.Columns(service.model)
-        self._version = _version()
+        self._version = server_version()
         self._get, self._post = self._routes()
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
@@ -196,17 +195,3 @@ def _whole(value: bytes, name: str) -> int:
     if not value.isdigit() or len(value) > _MOST_DIGITS:
         raise InvalidRequest(f"{name} must be a whole number, not {value[:40].decode('latin-1')!r}")
     return int(value)
-
-
-def _version() -> str:
-    try:
-        return version("headway")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def access_log(method: str, path: str, status: int, seconds: float, size: int) -> None:
-    """Write a line of JSON for a request to standard output."""
-    told = {"time": time.time(), "method": method, "path": path, "status": status, "seconds": seconds, "bytes": size}
-    sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()

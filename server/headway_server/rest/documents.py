@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from headway_server.about import PLATFORM, SERVER_NAME
 from headway_server.model import ServedModel, TensorInfo
 
-SERVER_NAME = "headway"
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
-PLATFORM = "onnx_onnxv1"
 
 
 def server_metadata(version: str) -> dict[str, Any]:

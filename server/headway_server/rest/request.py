@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,10 +13,9 @@ import orjson
 
 from headway_server.errors import InvalidRequest, TooLarge
 from headway_server.model import DTYPES, Array, ServedModel, TensorInfo
+from headway_server.tensors import from_bytes, shown
 
 MOST_ID, MOST_PARAMETERS, MOST_AXES, MOST_ITEMS = 256, 64, 16, 100_000
-_SHOWN = 80
-_LENGTH_BYTES = 4
 _REFUSED = ("shared_memory_region", "classification", "shared_memory_byte_size")
 """Parameters of Triton's that would change the answer, and are not known here."""
 Document = Mapping[str, Any]
@@ -107,8 +106,8 @@ def _feeds(told: Document, tail: memoryview, model: ServedModel, bounds: Bounds)
     for index, tensor in enumerate(tensors):
         info = _info(tensor, index, model)
         if info.name in feeds:
-            raise InvalidRequest(f"inputs[{index}].name: {_shown(info.name)} is there twice")
-        where = f"inputs[{index}] ({_shown(info.name)})"
+            raise InvalidRequest(f"inputs[{index}].name: {shown(info.name)} is there twice")
+        where = f"inputs[{index}] ({shown(info.name)})"
         shape = _shape(tensor, info, where, bounds)
         size = _parameters(tensor, where).get("binary_data_size")
         if size is None:
@@ -127,7 +126,7 @@ def _info(tensor: Any, index: int, model: ServedModel) -> TensorInfo:
     name = tensor.get("name")
     info = model.input_of.get(name) if isinstance(name, str) else None
     if info is None:
-        raise InvalidRequest(f"inputs[{index}].name: the model {model.name} has no input {_shown(name)}")
+        raise InvalidRequest(f"inputs[{index}].name: the model {model.name} has no input {shown(name)}")
     return info
 
 
@@ -137,7 +136,7 @@ def _part(tensor: Document, size: Any, tail: memoryview, at: int, where: str) ->
         raise InvalidRequest(f"{where} has both data and binary_data_size: leave one of them out")
     if type(size) is not int or not 0 <= size <= len(tail) - at:
         raise InvalidRequest(
-            f"{where}.parameters.binary_data_size is {_shown(size)}, but {len(tail) - at} bytes of the body are left "
+            f"{where}.parameters.binary_data_size is {shown(size)}, but {len(tail) - at} bytes of the body are left "
             "for it after the JSON, whose length Inference-Header-Content-Length says"
         )
     return tail[at : at + size]
@@ -146,7 +145,7 @@ def _part(tensor: Document, size: Any, tail: memoryview, at: int, where: str) ->
 def _shape(tensor: Document, info: TensorInfo, where: str, bounds: Bounds) -> list[int]:
     datatype = tensor.get("datatype")
     if datatype != info.datatype:
-        raise InvalidRequest(f"{where}.datatype must be {info.datatype}, not {_shown(datatype)}")
+        raise InvalidRequest(f"{where}.datatype must be {info.datatype}, not {shown(datatype)}")
     shape = tensor.get("shape")
     if (
         not isinstance(shape, list)
@@ -156,7 +155,7 @@ def _shape(tensor: Document, info: TensorInfo, where: str, bounds: Bounds) -> li
         or tuple(shape[1:]) != info.shape[1:]
         or shape[0] < 0
     ):
-        raise InvalidRequest(f"{where}.shape must be {list(info.shape)}, -1 being the rows, not {_shown(shape)}")
+        raise InvalidRequest(f"{where}.shape must be {list(info.shape)}, -1 being the rows, not {shown(shape)}")
     if shape[0] > bounds.rows:
         raise TooLarge(f"{where}.shape has {shape[0]} rows, and at most {bounds.rows} are taken at once")
     return shape
@@ -214,36 +213,6 @@ def array_of(values: list[Any], datatype: str, where: str, *, missing: bool) -> 
     return array
 
 
-def from_bytes(data: memoryview, shape: list[int], info: TensorInfo, where: str) -> Array:
-    """A binary tensor. Raises InvalidRequest."""
-    count = math.prod(shape)
-    if info.datatype == "BYTES":
-        return np.array(list(_texts(data, count, where)), dtype=object).reshape(shape)
-    dtype = DTYPES[info.datatype]
-    if len(data) != count * dtype.itemsize:
-        raise InvalidRequest(
-            f"{where} has {len(data)} bytes, but {info.datatype} of the shape {shape} are {count * dtype.itemsize}"
-        )
-    array = np.frombuffer(data, dtype).reshape(shape)
-    return array if array.flags.aligned else array.copy()
-
-
-def _texts(data: memoryview, count: int, where: str) -> Iterator[str]:
-    """The elements of BYTES: each its length, little-endian in four bytes, and so many bytes."""
-    at = 0
-    for index in range(count):
-        start = at + _LENGTH_BYTES
-        at = start + int.from_bytes(data[at:start], "little")
-        if at > len(data) or start > len(data):
-            raise InvalidRequest(f"{where}: its element {index} goes beyond the end of the tensor")
-        try:
-            yield str(data[start:at], "utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidRequest(f"{where}: its element {index} is no UTF-8") from error
-    if at != len(data):
-        raise InvalidRequest(f"{where}: {len(data) - at} bytes are left after its {count} elements")
-
-
 def _raw(body: bytes, model: ServedModel, bounds: Bounds) -> InferRequest:
     """A body that is the model's only input, and nothing else: as many rows as it has bytes for. BYTES are one text."""
     if len(model.inputs) != 1:
@@ -280,9 +249,9 @@ def _outputs(told: Document, model: ServedModel, *, binary: bool) -> Mapping[str
     for index, one in enumerate(asked[: len(model.outputs) + 1]):
         name = one.get("name") if isinstance(one, dict) else None
         if not isinstance(name, str) or name not in model.all_json:
-            raise InvalidRequest(f"outputs[{index}].name: the model {model.name} has no output {_shown(name)}")
+            raise InvalidRequest(f"outputs[{index}].name: the model {model.name} has no output {shown(name)}")
         if name in found:
-            raise InvalidRequest(f"outputs[{index}].name: {_shown(name)} is there twice")
+            raise InvalidRequest(f"outputs[{index}].name: {shown(name)} is there twice")
         own = _parameters(one, f"outputs[{index}]").get("binary_data", binary)
         if not isinstance(own, bool):
             raise InvalidRequest(f"outputs[{index}].parameters.binary_data must be true or false")
@@ -298,7 +267,7 @@ def _parameters(told: Document, where: str) -> Document:
         raise InvalidRequest(f"{where}: parameters must be an object with at most {MOST_PARAMETERS} of them")
     for name, value in parameters.items():
         if value is not None and not isinstance(value, str | int | float):
-            raise InvalidRequest(f"{where}: the parameter {_shown(name)} must be text, a number, true or false")
+            raise InvalidRequest(f"{where}: the parameter {shown(name)} must be text, a number, true or false")
         if name in _REFUSED:
             raise InvalidRequest(f"{where}: the parameter {name} is not known here: leave it out")
     return parameters
@@ -315,10 +284,4 @@ def _timeout(parameters: Document) -> float | None:
 
 
 def _odd(values: list[Any], allowed: tuple[type, ...]) -> str:
-    return _shown(next(one for one in values if type(one) not in allowed))
-
-
-def _shown(value: Any) -> str:
-    """A value for a message: short, on one line."""
-    text = repr(value[:_SHOWN] if isinstance(value, str | list) else value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return shown(next(one for one in values if type(one) not in allowed))

@@ -94,7 +94,6 @@ def http(port: str) -> dict[str, Any]:
             over_http.InferRequestedOutput("probabilities", binary_data=True),
         ]
         only = [over_http.InferRequestedOutput("probabilities")]
-        later = client.async_infer("churn", inputs(over_http))
         return {
             "live": client.is_server_live(),
             "ready": client.is_server_ready(),
@@ -125,7 +124,7 @@ def http(port: str) -> dict[str, Any]:
                     response_compression_algorithm="deflate",
                 )
             ),
-            "later": answers(later.get_result()),
+            "later": answers(client.async_infer("churn", inputs(over_http)).get_result()),
             "JSON in": answers(client.infer("churn", text)),
             "JSON in, mixed out": answers(client.infer("churn", text, outputs=mixed)),
             "binary in, mixed out": answers(client.infer("churn", inputs(over_http), outputs=mixed)),

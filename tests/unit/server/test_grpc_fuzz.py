@@ -42,7 +42,7 @@ class Port:
             return "OK"
 
         status = self.runner.run(ask())
-        assert self.world.batcher.in_flight == 0
+        assert self.world.service.batcher.in_flight == 0
         return status
 
     def answers(self) -> bool:
@@ -54,8 +54,8 @@ class Port:
 def port() -> Iterator[Port]:
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as folder:
         context = served(Path(folder))
-        world, number = runner.run(context.__aenter__())
-        client = Client(number)
+        world = runner.run(context.__aenter__())
+        client = Client(world.front.port)
         yield Port(runner, world, client)
         runner.run(client.channel.close())
         runner.run(context.__aexit__(None, None, None))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,23 @@ import pytest
 
 from grpc_requests import Client, labels, listed, raw
 from grpc_world import World, served
+from headway_server.about import server_version
 from headway_server.batching import Limits
 from headway_server.grpc import descriptors
-from headway_server.grpc.server import CannotListen, GrpcLimits, GrpcServer
+from headway_server.grpc.server import GrpcFront, age_seconds
 from headway_server.grpc.service import PUSHBACK
+from headway_server.rest.request import Bounds
+from headway_server.service import Service
+from headway_server.settings import HttpLimits
+
+WAITING = Limits(max_in_flight=2, max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
+"""Requests wait until there are three rows."""
 
 
 @asynccontextmanager
-async def asked(folder: Path, *args: Any) -> AsyncIterator[tuple[World, Client]]:
-    async with served(folder, *args) as (world, port):
-        client = Client(port)
+async def asked(folder: Path, **told: Any) -> AsyncIterator[tuple[World, Client]]:
+    async with served(folder, **told) as world:
+        client = Client(world.front.port)
         try:
             yield world, client
         finally:
@@ -49,7 +58,7 @@ async def test_the_server_tells_of_itself_and_of_its_model(both: tuple[World, Cl
     assert (await client.call("ServerReady")).ready
     assert (await client.call("ModelReady", descriptors.ModelReadyRequest(name="churn", version="1"))).ready
     server = await client.call("ServerMetadata")
-    assert (server.name, server.version) == ("headway", "0.1")
+    assert (server.name, server.version) == ("headway", server_version())
     model = await client.call("ModelMetadata", descriptors.ModelMetadataRequest(name="churn"))
     assert (model.name, list(model.versions), model.platform) == ("churn", ["1"], "onnx_onnxv1")
     told = [(one.name, one.datatype, list(one.shape)) for one in [*model.inputs, *model.outputs]]
@@ -84,7 +93,7 @@ async def test_a_mistake_is_an_invalid_argument_and_the_next_request_is_answered
     message.inputs[0].datatype = "FP32"
     assert await refused(client, "ModelInfer", message) == (
         "INVALID_ARGUMENT",
-        "inputs: 'size' must be FP64, not 'FP32'",
+        "inputs[0] ('size').datatype must be FP64, not 'FP32'",
     )
     message = raw()
     del message.inputs[1]
@@ -123,7 +132,7 @@ async def test_kubelets_probe_is_told_whether_requests_should_come_here(both: tu
     for service in ("", descriptors.INFERENCE):
         message = descriptors.HealthCheckRequest(service=service)
         assert (await client.call("Check", message, descriptors.HEALTH)).status == serving
-    world.ready = False
+    world.service.drain()
     assert (await client.call("Check", None, descriptors.HEALTH)).status == not_serving
     assert not (await client.call("ServerReady")).ready
     assert not (await client.call("ModelReady", descriptors.ModelReadyRequest(name="churn"))).ready
@@ -134,16 +143,15 @@ async def test_kubelets_probe_is_told_whether_requests_should_come_here(both: tu
 
 async def test_a_server_that_is_about_to_end_still_answers_what_comes(both: tuple[World, Client]) -> None:
     world, client = both
-    world.ready = False
+    world.service.drain()
     assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
 
 
 async def test_beyond_what_fits_a_request_is_told_so_and_when_to_come_again(tmp_path: Path) -> None:
-    batches = Limits(max_in_flight=2, max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
-    async with asked(tmp_path, None, batches) as (world, client):
+    async with asked(tmp_path, batching=WAITING) as (world, client):
         waiting = [asyncio.ensure_future(client.call("ModelInfer", raw())) for _ in range(2)]
         for _ in waiting:
-            await world.batcher.came.get()
+            await world.service.came.get()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.call("ModelInfer", raw())
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -155,10 +163,9 @@ async def test_beyond_what_fits_a_request_is_told_so_and_when_to_come_again(tmp_
 
 
 async def test_a_request_whose_client_has_gone_is_not_run(tmp_path: Path) -> None:
-    batches = Limits(max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
-    async with asked(tmp_path, None, batches) as (world, client):
+    async with asked(tmp_path, batching=WAITING) as (world, client):
         request = asyncio.ensure_future(client.call("ModelInfer", raw()))
-        waiting = await world.batcher.came.get()
+        waiting = await world.service.came.get()
         request.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
@@ -167,7 +174,7 @@ async def test_a_request_whose_client_has_gone_is_not_run(tmp_path: Path) -> Non
 
 
 async def test_the_clients_deadline_holds(tmp_path: Path) -> None:
-    async with asked(tmp_path, None, Limits(max_delay_seconds=3600, max_wait_seconds=7200)) as (_, client):
+    async with asked(tmp_path, batching=WAITING) as (_, client):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.channel.unary_unary(f"/{descriptors.INFERENCE}/ModelInfer")(
                 raw().SerializeToString(), timeout=0.2
@@ -182,12 +189,16 @@ async def test_the_time_that_a_request_gives_itself_holds(both: tuple[World, Cli
     code, said = await refused(client, "ModelInfer", message)
     assert code == "DEADLINE_EXCEEDED"
     assert "had passed" in said
-    assert world.batcher.in_flight == 0
+    assert world.service.batcher.in_flight == 0
 
 
-async def test_more_rows_than_are_taken_at_once_are_too_many(both: tuple[World, Client]) -> None:
-    code, said = await refused(both[1], "ModelInfer", raw([1.0] * 1001, ["a"] * 1001))
-    assert (code, said) == ("RESOURCE_EXHAUSTED", "inputs: 'size' has 1001 rows, and at most 1000 are taken at once")
+async def test_more_rows_than_are_taken_at_once_are_too_many(tmp_path: Path) -> None:
+    async with asked(tmp_path, bounds=Bounds(rows=1000)) as (_, client):
+        code, said = await refused(client, "ModelInfer", raw([1.0] * 1001, ["a"] * 1001))
+    assert (code, said) == (
+        "RESOURCE_EXHAUSTED",
+        "inputs[0] ('size').shape has 1001 rows, and at most 1000 are taken at once",
+    )
 
 
 async def test_an_error_of_the_server_tells_nothing_of_what_it_was(both: tuple[World, Client]) -> None:
@@ -204,7 +215,7 @@ async def test_an_error_of_the_server_tells_nothing_of_what_it_was(both: tuple[W
 async def test_a_message_beyond_the_limit_is_refused_also_where_it_is_small_only_compressed(
     tmp_path: Path, compression: Any
 ) -> None:
-    async with asked(tmp_path, GrpcLimits(max_message_bytes=100_000, longest_seconds=5)) as (_, client):
+    async with asked(tmp_path, http=HttpLimits(max_request_bytes=100_000)) as (_, client):
         message = raw(towns=["a" * 200_000])
         code, said = await refused(client, "ModelInfer", message, compression=compression)
         assert code == "RESOURCE_EXHAUSTED"
@@ -212,13 +223,49 @@ async def test_a_message_beyond_the_limit_is_refused_also_where_it_is_small_only
         assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
 
 
-async def test_a_port_that_another_has_is_an_error_and_not_shared(both: tuple[World, Client], tmp_path: Path) -> None:
+async def test_a_port_that_another_has_is_an_error_and_not_shared(both: tuple[World, Client]) -> None:
     world, client = both
-    other = World(tmp_path / "other", GrpcLimits(), Limits())
-    port = await other.server.start("127.0.0.1:0")
-    third = GrpcServer(world.services)
-    with pytest.raises(CannotListen, match=f"gRPC cannot listen on 127.0.0.1:{port}"):
-        await third.start(f"127.0.0.1:{port}")
-    await other.server.stop()
-    await third.stop()
+    taken = replace(world.service.settings, grpc_port=world.front.port)
+    other = GrpcFront(Service(world.service.model, taken, inline=True))
+    with pytest.raises(OSError, match=f"gRPC cannot listen on 127.0.0.1:{world.front.port}, which is taken"):
+        await other.start()
+    await other.stop(0)
     assert (await client.call("ServerLive")).live
+
+
+async def test_before_the_model_is_warm_nothing_is_run(tmp_path: Path) -> None:
+    async with asked(tmp_path) as (world, _):
+        cold = GrpcFront(Service(world.service.model, world.service.settings, inline=True))
+        await cold.start()
+        client = Client(cold.port)
+        assert await refused(client, "ModelInfer", raw()) == ("UNAVAILABLE", "the model churn is not ready yet")
+        assert not (await client.call("ServerReady")).ready
+        await client.channel.close()
+        await cold.stop(0)
+
+
+async def test_what_was_asked_is_counted_as_by_other_protocols(both: tuple[World, Client]) -> None:
+    world, client = both
+    await client.call("ModelInfer", raw())
+    await refused(client, "ModelInfer", raw(model_version="2"))
+    told = world.service.metrics.text().decode()
+    of = 'model="churn",protocol="grpc",version="1"'
+    assert f"headway_server_request_seconds_count{{{of}}} 1.0" in told
+    assert 'headway_server_errors_total{kind="not_found",model="churn",protocol="grpc",version="1"} 1.0' in told
+
+
+async def test_the_access_log_has_a_line_for_each_call(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    async with asked(tmp_path, access_log=True) as (_, client):
+        await client.call("ModelInfer", raw())
+        await refused(client, "ModelReady", descriptors.ModelReadyRequest(name="chum"))
+    first, second = map(json.loads, capfdbinary.readouterr().out.splitlines())
+    assert (first["method"], first["path"], first["status"]) == ("GRPC", f"/{descriptors.INFERENCE}/ModelInfer", 200)
+    assert first["bytes"] > 0
+    assert (second["path"], second["status"]) == (f"/{descriptors.INFERENCE}/ModelReady", 404)
+
+
+@pytest.mark.parametrize(("drain", "age"), [(20, 14.5), (0, 5), (5, 5), (15, 10), (70, 60), (3600, 60)])
+def test_connections_are_as_old_as_a_server_that_ends_has_time_for(drain: float, age: float) -> None:
+    assert age_seconds(drain) == pytest.approx(age, abs=0.05)

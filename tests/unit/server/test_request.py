@@ -16,8 +16,9 @@ from onnx import TensorProto, helper
 from headway_api.bundle import Input, Output, Signature
 from headway_server.errors import InvalidRequest, NotFinite, RequestError, TooLarge
 from headway_server.model import ServedModel, TensorInfo
-from headway_server.rest.answer import encode, to_bytes
-from headway_server.rest.request import Bounds, InferRequest, decode, from_bytes
+from headway_server.rest.answer import encode
+from headway_server.rest.request import Bounds, InferRequest, decode
+from headway_server.tensors import from_bytes, to_bytes
 from served import OPSET, bundle
 
 BOUNDS = Bounds()
