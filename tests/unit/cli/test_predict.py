@@ -22,41 +22,18 @@ from PIL import Image
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from headway_api.data import Data
-from headway_api.model import Model
+from exported import exported
 from headway_cli.main import main
 from headway_cli.predict import WRITERS
-from headway_trainer import publish
-from headway_trainer.data import DataInfo, prepare
+from headway_trainer.data import DataInfo
 from headway_trainer.data.read.picture import resized
 from headway_trainer.data.transform import ArrayChain, TableChain
-from headway_trainer.export.record import ModelInfo, staged
-from headway_trainer.export.stage import export
-from headway_trainer.models import build
-from headway_trainer.storage import Store
 from series import FIRST_DAY, sales, spec_of
 
 Homes = tuple[str, DataInfo, torch.nn.Module, Path]
 """The folder of a finished model, what is known of its data, the trained model, and the folder where its rows lie."""
 
 OLDEST = datetime.datetime(1950, 1, 1)  # noqa: DTZ001 - as the table has it, without a zone
-
-
-def _bundle(folder: Path, data: dict[str, Any]) -> tuple[str, DataInfo, torch.nn.Module]:
-    """A finished model of this data, its weights as they were drawn."""
-    store = Store.open(str(folder))
-    spec = Data.model_validate(data)
-    info = prepare(spec, seed=0, store=store)
-    torch.manual_seed(0)
-    model = build(Model(name="mlp"), info, load_function=lambda _: torch.nn.Identity).model
-    exported = export(model, info, store, staged(1))
-    assert exported.problem is None
-    store.write("model.safetensors", b"")
-    read = spec.read.model_dump(mode="json", exclude_none=True, by_alias=True) if spec.read else {}
-    told = ModelInfo(data=info, signature=exported.signature, parity=exported.parity, read=read)
-    publish.publish_model(store, None, exported, told)
-    publish.tidy(store)
-    return str(folder), info, model.eval()
 
 
 def _rows() -> pa.Table:
@@ -81,7 +58,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
     folder = tmp_path_factory.mktemp("homes")
     parquet.write_table(_rows(), folder / "rows.parquet")
     source = {"source": {"uri": str(folder / "rows.parquet")}, "target": "fit"}
-    return (*_bundle(folder / "run", source), folder)
+    return (*exported(folder / "run", source), folder)
 
 
 def _predict(*arguments: str) -> Result:
@@ -160,7 +137,7 @@ def invoices(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, TableChain]
         amount = f"{euros // 1000}.{euros % 1000:03},{cents:02}"
         lines.append(f"{amount};{draw.randint(1, 28):02}/{draw.randint(1, 12):02}/2023;{'ja' if index % 3 else 'nein'}")
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
-    home, info, _ = _bundle(folder / "run", {"source": {"uri": str(folder / "rows.csv")}, "target": "bezahlt"})
+    home, info, _ = exported(folder / "run", {"source": {"uri": str(folder / "rows.csv")}, "target": "bezahlt"})
     assert isinstance(info.transforms, TableChain)
     assert [one.kind for one in info.transforms.transforms] == ["number", "time"]
     return home, info.transforms
@@ -245,7 +222,7 @@ def test_an_array_model_takes_npz_files_and_gives_values_in_their_units(tmp_path
     x = rng.normal(size=(90, 5)).astype(np.float32)
     y = 1e6 + 1000 * x[:, 0]
     np.savez(tmp_path / "rows.npz", x=x, y=y)
-    folder, info, model = _bundle(tmp_path / "run", {"source": {"uri": str(tmp_path / "rows.npz")}})
+    folder, info, model = exported(tmp_path / "run", {"source": {"uri": str(tmp_path / "rows.npz")}})
     x[3, 2] = np.nan
     np.savez(tmp_path / "new.npz", x=x)
     out = tmp_path / "o.parquet"
@@ -276,7 +253,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, DataInfo, t
             pixels = draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "train" / name / f"{number:02}.png")
     source = {"source": {"uri": str(folder / "train")}}
-    return (*_bundle(folder / "run", source), folder)
+    return (*exported(folder / "run", source), folder)
 
 
 def test_a_model_of_images_takes_a_folder_of_them_resized_and_in_colour_as_in_training(
@@ -321,7 +298,7 @@ def test_what_is_no_image_that_the_model_can_take_is_named(
     for number in range(8):
         (tmp_path / f"grey/{number % 2}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((6, 8), number * 20, np.uint8)).save(tmp_path / f"grey/{number % 2}/{number}.png")
-    grey, _, _ = _bundle(tmp_path / "run", {"source": {"uri": str(tmp_path / "grey")}})
+    grey, _, _ = exported(tmp_path / "run", {"source": {"uri": str(tmp_path / "grey")}})
     assert "is in colour, but the model was trained on grey images" in _predict(grey, str(folder / "train")).output
 
 
@@ -383,7 +360,7 @@ def forecast(tmp_path_factory: pytest.TempPathFactory) -> Forecast:
     folder, table = tmp_path_factory.mktemp("forecast"), sales([60, 45])
     parquet.write_table(table, folder / "sales.parquet")
     spec = spec_of(folder / "sales.parquet", 14, 3, target=None, targets=["sold", "visitors"])
-    return *_bundle(folder / "out", spec.model_dump(mode="json", by_alias=True, exclude_none=True)), table
+    return *exported(folder / "out", spec.model_dump(mode="json", by_alias=True, exclude_none=True)), table
 
 
 def test_a_forecast_goes_on_from_the_end_of_each_series_as_the_trained_model_says(
