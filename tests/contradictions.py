@@ -537,6 +537,7 @@ OF_LABELS = [
 ]
 
 _BOOSTING: dict[str, Any] = {**FOREST, "model": {"name": "gradientBoosting"}}
+_XGBOOST: dict[str, Any] = {**FOREST, "model": {"name": "xgboost"}}
 _LINEAR: dict[str, Any] = {**DIABETES, "model": {"name": "linear"}, "training": {}}
 _HERE = {"history": 4, "horizon": 2}
 _TWO = {"source": {"uri": "a.csv"}, "targets": ["x", "y"]}
@@ -609,6 +610,17 @@ ACROSS_SECTIONS = [
         _BOOSTING, {"workers": {"resources": {"gpu": 2}}}, "workers.resources.gpu", "2 has no effect", "take gpu out"
     ),
     _made(_BOOSTING, {"workers": {"processes": 4}}, "workers.processes", "4 have no effect", "workers.resources.cpu"),
+    _made(_XGBOOST, {"training/epochs": 3}, "training.epochs", "xgboost is fitted by XGBoost", "take it out"),
+    _made(_XGBOOST, {"workers/resources": {"gpu": 1}}, "workers.resources.gpu", "fitted by XGBoost in one process"),
+    _made(_XGBOOST, {"model/options": {"maxDepth": 0}}, "model.options.maxDepth", "0 is no bound", "write maxLeaves"),
+    _made(_XGBOOST, {"model/options": {"eta": 0.3}}, "model.options.eta", "unknown field `eta`"),
+    _made(
+        _XGBOOST,
+        {"model/options": {"earlyStoppingRounds": 5}, "data/split": _NO_VALIDATION},
+        "model.options.earlyStoppingRounds",
+        "the validation part, which is empty",
+        "set data.split.validation above 0",
+    ),
     _made(FOREST, {"training/gradientAccumulation": 4}, "training.gradientAccumulation", "unknown field"),
     _made(_LINEAR, {"model/options": {"maxIterations": 50}}, "model.options.maxIterations", "solved at once"),
     _made(_LINEAR, {"training/classWeights": "balanced"}, "training.classWeights", "a regression has none"),

@@ -25,7 +25,7 @@ from headway_trainer import Program, task_of
 from headway_trainer.data import DataInfo, read_split
 from headway_trainer.data.batches import Batch, Feed
 from headway_trainer.data.shards import read_series
-from headway_trainer.estimators import scikit_learn
+from headway_trainer.estimators import member_estimator
 from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.estimators.judge import judge as judge_model
 from headway_trainer.programs import MakeOptimizer, Turn
@@ -110,7 +110,7 @@ def _dying(where: str) -> Iterator[None]:
 
     patches: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
         "step": [(Updates, "begin", at_step)],
-        "fit": [(scikit_learn._FirstRank, "_keep", die), (scikit_learn, "_wait", die)],
+        "fit": [(member_estimator._FirstRank, "_keep", die), (member_estimator, "_wait", die)],
         "judge": [(built_in_function, "judge", die)],
         "export": [(built_in_function, "judge", once_judged)],
     }

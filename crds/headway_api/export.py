@@ -22,5 +22,5 @@ class Export(Section):
     """`safetensors`: the weights. `onnx`: the whole model, from raw rows to predictions, which `headway predict` takes.
 
     Without `onnx` a run's end takes some seconds of CPU less. Where there is no model.onnx, as a model cannot be
-    exported, the weights are left whatever is asked for. What scikit-learn fits is left as `onnx` alone.
+    exported, the weights are left whatever is asked for. What scikit-learn or XGBoost fits is left as `onnx` alone.
     """

@@ -109,6 +109,60 @@ class GradientBoostingOptions(Section):
     """The share of the features that each split chooses from."""
 
 
+class XGBoostOptions(Section):
+    """Options of `xgboost`: XGBoost's trees by histograms (`gbtree`, `hist`; Chen and Guestrin, 2016).
+
+    Fitted without epochs, on the CPU of one process. Each iteration adds a tree for each target, or for each class
+    where there are more than two. Each option says which of XGBoost's parameters it is; what is not given is as
+    XGBoost has it.
+    """
+
+    rules = (
+        Rule(
+            cel="true",
+            message="maxDepth 0 is no bound, and without maxLeaves a tree has none: write maxLeaves, or a maxDepth",
+            holds=lambda options: options.max_depth > 0 or options.max_leaves is not None,
+            field="maxDepth",
+        ),
+    )
+
+    iterations: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """How many iterations at most: `num_boost_round`."""
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    """How much of each tree is added: `eta`."""
+    max_depth: Annotated[int, Field(ge=0, le=30)] = 6
+    """How deep a tree may be; 0 for no bound but `maxLeaves`."""
+    max_leaves: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
+    """The most leaves of a tree; no bound of its own if absent."""
+    grow_policy: Literal["depthwise", "lossguide"] = "depthwise"
+    """Whether level by level, or where the loss falls most."""
+    min_child_weight: Annotated[float, Field(ge=0.0, le=1e9)] = 1.0
+    """The least sum of second derivatives of a leaf: of a regression its rows, or their weights."""
+    gamma: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """The least fall of the loss that a split is worth."""
+    max_delta_step: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """The most that a leaf may add; 0 for no bound."""
+    l2: Annotated[float, Field(ge=0.0, le=1e9)] = 1.0
+    """The L2 penalty of a leaf's value: `lambda`."""
+    l1: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """The L1 penalty of a leaf's value: `alpha`."""
+    subsample: Share = 1.0
+    """The share of the rows that each tree is grown from."""
+    colsample_by_tree: Share = 1.0
+    """The share of the features that each tree is grown from: `colsample_bytree`."""
+    colsample_by_level: Share = 1.0
+    """Of those, the share that each level chooses from: `colsample_bylevel`."""
+    colsample_by_node: Share = 1.0
+    """Of those, the share that each split chooses from: `colsample_bynode`."""
+    max_bins: Annotated[int, Field(ge=2, le=4096)] = 256
+    """How many groups of values of a feature the splits choose between: `max_bin`."""
+    early_stopping_rounds: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """After how many iterations without a lower loss of the validation part the fit ends.
+
+    The model then has the iterations up to the lowest one. Without it all iterations are done, and kept.
+    """
+
+
 class GruOptions(Section):
     """Options of `gru`: a recurrent network over the steps of a series, whose last state makes the outputs."""
 
@@ -218,14 +272,17 @@ class ModelEntry(ModelFacts):
 
     options: type[Section]
     """What `spec.model.options` takes."""
+    fitted_by: str = ""
+    """The library whose estimator fits it; empty where the training loop does."""
 
 
 def _network(options: type[Section], takes: set[Rows], tasks: frozenset[Task]) -> ModelEntry:
     return ModelEntry(frozenset(takes), tasks, estimator=False, options=options)
 
 
-def _estimator(options: type[Section]) -> ModelEntry:
-    return ModelEntry(frozenset({"table", "image"}), CLASSIFICATION | REGRESSION, estimator=True, options=options)
+def _estimator(options: type[Section], fitted_by: str = "scikit-learn") -> ModelEntry:
+    takes: frozenset[Rows] = frozenset({"table", "image"})
+    return ModelEntry(takes, CLASSIFICATION | REGRESSION, estimator=True, options=options, fitted_by=fitted_by)
 
 
 MODELS: Catalogue[ModelEntry] = Catalogue(
@@ -236,6 +293,7 @@ MODELS: Catalogue[ModelEntry] = Catalogue(
         "linear": _estimator(LinearOptions),
         "randomForest": _estimator(RandomForestOptions),
         "gradientBoosting": _estimator(GradientBoostingOptions),
+        "xgboost": _estimator(XGBoostOptions, "XGBoost"),
         "lstm": _network(LstmOptions, {"tokens"}, CLASSIFICATION | REGRESSION),
         "transformer": _network(TransformerOptions, {"tokens"}, CLASSIFICATION | REGRESSION),
         "autoencoder": _network(AutoencoderOptions, {"table", "image"}, RECONSTRUCTION),
@@ -299,3 +357,8 @@ def estimator_of(model: Model | None, models: Mapping[str, ModelFacts] = MODELS)
     of a name that is none of them nobody knows it here."""
     name = model.name if model is not None else None
     return name if name is not None and name in models and models[name].estimator else None
+
+
+def fitted_by(name: str) -> str:
+    """Who fits a model that an estimator fits: a library, or another package's estimator."""
+    return MODELS[name].fitted_by if name in MODELS else "an estimator of its package"

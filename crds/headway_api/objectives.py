@@ -11,7 +11,8 @@ from headway_api.metrics import Better
 from headway_api.training import MetricName
 
 MODEL_BYTES = "model/bytes"
-"""The size of a trial's model as it is kept: of `model.safetensors`; of scikit-learn's models, of their ONNX graph."""
+"""The size of a trial's model as it is kept: of `model.safetensors`; of what scikit-learn or XGBoost fits, of the
+ONNX graph."""
 FEWEST_OBJECTIVES, MOST_OBJECTIVES, MOST_CONSTRAINTS = 2, 3, 4
 GREATEST_BOUND = 1e15
 """Of a constraint: more bytes than any model has."""

@@ -29,7 +29,7 @@ from headway_trainer.errors import UserError
 from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.estimators.judge import judge
 from headway_trainer.estimators.loop import LoopEstimator
-from headway_trainer.estimators.scikit_learn import ScikitLearn
+from headway_trainer.estimators.member_estimator import MemberEstimator
 from headway_trainer.registry import estimator_name
 from headway_trainer.stages.trial_values import values_of
 from headway_trainer.storage import Store
@@ -141,7 +141,7 @@ def _again(values: list[float], link: Silence, asked_at: frozenset[int]) -> Iter
 
 
 def _trained(place: Place) -> TrainEnd:
-    estimator = ScikitLearn() if estimator_name(place.run.spec.model) is not None else LoopEstimator(stub=True)
+    estimator = MemberEstimator() if estimator_name(place.run.spec.model) is not None else LoopEstimator(stub=True)
     fitted = estimator.fit(place)
     return judge(place, fitted) if isinstance(fitted, Fitted) else fitted
 

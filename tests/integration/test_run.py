@@ -103,14 +103,17 @@ def test_ctrl_c_takes_a_checkpoint_and_the_same_command_goes_on(digits: Path, tm
     assert resumed > 0
 
 
-def test_scikit_learn_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "library"), [("gradientBoosting", "scikit-learn"), ("xgboost", "XGBoost")])
+def test_a_library_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_its_rows(
+    name: str, library: str, tmp_path: Path
+) -> None:
     draws = random.Random(5)  # noqa: S311 - no secret
     rows = [(draws.choice(["red", "green", ""]), draws.gauss(0, 1), draws.gauss(0, 1)) for _ in range(400)]
     lines = [f"{colour},{a},{b},{'yes' if a * b > 0 or colour == 'red' else 'no'}" for colour, a, b in rows]
     (tmp_path / "rows.csv").write_text("\n".join(["colour,a,b,bought", *lines]) + "\n")
     spec = {
         "data": {"source": {"uri": str(tmp_path / "rows.csv")}, "target": "bought"},
-        "model": {"name": "gradientBoosting", "options": {"iterations": 30}},
+        "model": {"name": name, "options": {"iterations": 30}},
         "training": {"classWeights": "balanced"},
         "workers": {"replicas": 2},
     }
@@ -122,6 +125,11 @@ def test_scikit_learn_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_
     result = RunResult.model_validate_json((folder / "result.json").read_bytes())
     assert (result.training.iterations, result.training.epochs_run, result.training.steps) == (30, None, None)
     assert "fitted in one process on its CPU, which has no use for 1 of the 2 workers" in result.message
+    assert f"| fitted by | {library} |" in (folder / "report.md").read_text()
+    assert ("| iteration | train loss | validation loss |" in (folder / "report.md").read_text()) == (name == "xgboost")
+    assert ("xgboost-cpu" in json.loads((folder / "model.json").read_text())["provenance"]["packages"]) == (
+        name == "xgboost"
+    )
     assert result.export is not None
     assert result.export.parity is not None
     assert result.export.parity.holds

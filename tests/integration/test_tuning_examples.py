@@ -64,8 +64,9 @@ def test_asha_on_digits_spends_a_part_of_the_epochs_and_its_stops_can_be_compute
         assert one.epochs == (one.reports[-1].epoch if told_to_stop else 27)
 
 
-def test_tpe_on_a_table_tells_which_parameters_matter(tmp_path: Path) -> None:
-    result, tuning, trials = finished("tabular-tpe", tmp_path)
+@pytest.mark.parametrize("example", ["tabular-tpe", "tabular-xgboost"])
+def test_tpe_on_a_table_tells_which_parameters_matter(example: str, tmp_path: Path) -> None:
+    result, tuning, trials = finished(example, tmp_path)
     assert 16 <= len(trials) <= 25
     assert tuning.better == "min"
     assert tuning.best == min(trials, key=lambda one: (one.value or 0.0, one.number)).number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import platform
@@ -49,14 +50,16 @@ _PACKAGES = (
     "scikit-learn",
     "torch",
 )
+_OF_MODELS = {"xgboost": ("xgboost", "xgboost-cpu")}
+"""What else a model is made with: one of these packages."""
 
 
 def publish_model(store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo) -> list[Artifact]:
     """Write model.json and, beside it, the exported model and what the training data looked like. Raises StorageError.
 
     weights: what was copied there from a checkpoint; none where that is not asked for, for what a user's own training
-    function saved, if it saved any, and for what scikit-learn fitted, which is in model.onnx alone. info: all that
-    model.json says but for these files.
+    function saved, if it saved any, and for what scikit-learn or XGBoost fitted, which is in model.onnx alone. info:
+    all that model.json says but for these files.
     """
     files = {"weights": weights or _saved(store)}
     if export is not None and export.file is not None:
@@ -115,9 +118,13 @@ def _trials(store: Store, result: RunResult) -> list[Artifact]:
     return [Artifact(name="trials", path=TRIALS_FILE, sha256=sha256, size_bytes=size)]
 
 
-def packages() -> dict[str, str]:
-    """The versions of what a model is made with here, Python's among them."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+def packages(model: str | None = None) -> dict[str, str]:
+    """The versions of what a model is made with here, Python's among them. model: `model.name`."""
+    found = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+    for name in _OF_MODELS.get(model or "", ()):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def environment(commit: str | None) -> Environment:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
+from importlib import import_module, util
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -99,6 +99,18 @@ class Registry(Packages):
 
     own: Mapping[str, str]
     """Headway's own functions, as `module:function`."""
+    needs: Mapping[str, tuple[str, str]]
+    """Of names whose library an image of one's own may lack: the module, and what is installed for it."""
+
+    def check(self, name: str, field: str | None = None) -> None:
+        """As for all packages; and raise UserError where the library is not installed."""
+        super().check(name, field)
+        module, package = self.needs.get(name, ("", ""))
+        if module and util.find_spec(module) is None:
+            raise UserError(
+                f"{field or self.field} {name} needs the package {module}, which is not in this image: install"
+                f" {package} in it (headway[trainer] has it), or write another model"
+            )
 
     def of(self, name: str) -> Function:
         """One of Headway's own functions."""
@@ -121,13 +133,15 @@ MODELS = Registry(
         "linear": "headway_trainer.estimators.linear:Linear",
         "randomForest": "headway_trainer.estimators.random_forest:RandomForest",
         "gradientBoosting": "headway_trainer.estimators.gradient_boosting:GradientBoosting",
+        "xgboost": "headway_trainer.estimators.xgboost_member:XGBoost",
         "lstm": "headway_trainer.models.sequence:lstm",
         "transformer": "headway_trainer.models.sequence:transformer",
         "autoencoder": "headway_trainer.models.autoencoder:autoencoder",
     },
+    needs={"xgboost": ("xgboost", "xgboost-cpu")},
 )
 """Headway's own models are called as `function(info, options)` and return a torch.nn.Module or a Program; what
-scikit-learn fits is an `estimators.member.Member`."""
+scikit-learn or XGBoost fits is an `estimators.member.Member`."""
 METRICS = Packages(field="the metric", groups=(METRIC_GROUP,), own=METRIC_CATALOGUE)
 """Headway's own metrics are those of the tasks."""
 

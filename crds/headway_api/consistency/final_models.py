@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headway_api.base import BrokenRule
+from headway_api.consistency.estimators import ROUNDS
 from headway_api.consistency.known import OWN, Known
 from headway_api.consistency.trial_metrics import epochs_of, tuned
 from headway_api.model import estimator_of
@@ -76,6 +77,27 @@ def seeds_of_folds(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
 
 
+def rounds_of_a_retraining(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
+    """Early stopping where the final model learns from the validation part, too."""
+    tuning, path = tuned(spec), f"model.options.{ROUNDS}"
+    if tuning is None or tuning.final != "retrain":
+        return
+    written = spec.model is not None and spec.model.name == "xgboost" and ROUNDS in spec.model.options
+    if written or path in tuning.parameters:
+        yield BrokenRule(
+            f"with tuning.final retrain the model is trained on the validation part, too, by whose loss {ROUNDS} ends"
+            " a fit: take it out, and write model.options.iterations in tuning.parameters; or set tuning.final to best",
+            ("model", "options", ROUNDS) if written else ("tuning", "parameters", path),
+        )
+
+
 OF_NAMES = (repeats_beyond_the_budget,)
 """Those that what is known of names decides."""
-CHECKS = (gates_on_what_is_learnt, epochs_of_folds, seeds_of_what_has_no_chance, seeds_of_folds, *OF_NAMES)
+CHECKS = (
+    gates_on_what_is_learnt,
+    epochs_of_folds,
+    rounds_of_a_retraining,
+    seeds_of_what_has_no_chance,
+    seeds_of_folds,
+    *OF_NAMES,
+)

@@ -147,7 +147,7 @@ def test_a_module_without_the_command_is_our_fault(monkeypatch: pytest.MonkeyPat
 
 
 def test_validate_needs_none_of_the_heavy_packages() -> None:
-    heavy = ("torch", "ray", "numpy", "kubernetes", "kopf")
+    heavy = ("torch", "ray", "numpy", "xgboost", "kubernetes", "kopf")
     code = (
         "import sys; from headway_cli.main import main\n"
         "try: main(['validate', '-'])\n"

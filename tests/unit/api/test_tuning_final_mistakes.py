@@ -12,6 +12,7 @@ from headway_api.understand import understand
 from headway_api.validate import problems_of
 from tuning_jobs import DATA, LR, RATES, Mistake, is_told, job, of, pbt, rates
 
+ROUNDS = "model.options.earlyStoppingRounds"
 MISTAKES = [
     Mistake(
         rates(warmStart=[{"job": "a"}], search={"name": "random"}),
@@ -68,6 +69,20 @@ MISTAKES = [
         "tuning.seeds",
         "linear is fitted without chance, and each seed gives the same model: take seeds out",
         {"model": {"name": "linear"}},
+    ),
+    *(
+        Mistake(
+            of(path, {"choice": [3, 5]}, metric="validation/loss", final="retrain"),
+            where,
+            "with tuning.final retrain the model is trained on the validation part, too, by whose loss"
+            " earlyStoppingRounds ends a fit: take it out, and write model.options.iterations in tuning.parameters; or"
+            " set tuning.final to best",
+            {"model": {"name": "xgboost", "options": options}},
+        )
+        for path, options, where in (
+            ("model.options.maxDepth", {"earlyStoppingRounds": 5}, "model.options.earlyStoppingRounds"),
+            (ROUNDS, {}, f"tuning.parameters.{ROUNDS}"),
+        )
     ),
     Mistake(
         rates(final="last"),

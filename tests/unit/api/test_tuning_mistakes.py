@@ -896,7 +896,7 @@ def test_a_value_that_no_model_takes_is_not_told_as_one_that_some_do() -> None:
     assert {problem.field: problem.message for problem in problems} == {
         f"spec.tuning.parameters.{DROPOUT}.choice[1]": "1.5 is too large: it must be below 1",
         "spec.tuning.parameters.model.name.choice[2]": '"resnet" is not one of mlp, cnn, gru, linear, randomForest,'
-        " gradientBoosting, lstm, transformer, autoencoder",
+        " gradientBoosting, xgboost, lstm, transformer, autoencoder",
     }
 
 

@@ -178,8 +178,8 @@ def test_the_status_is_not_the_users_to_answer_for() -> None:
 def test_all_mistakes_of_a_file_are_told_in_the_order_of_its_lines() -> None:
     text = JOB.replace("epochs: 3", "epochs: 0\n    epoch: 3").replace("name: mlp", "name: mpl") + "  sede: 1\n"
     assert said(text) == [
-        '9: spec.model.name: "mpl" is not one of mlp, cnn, gru, linear, randomForest, gradientBoosting, lstm, '
-        "transformer, autoencoder; did you mean mlp?",
+        '9: spec.model.name: "mpl" is not one of mlp, cnn, gru, linear, randomForest, gradientBoosting, xgboost, '
+        "lstm, transformer, autoencoder; did you mean mlp?",
         "11: spec.training.epochs: 0 is below the least allowed value 1",
         "12: spec.training.epoch: unknown field `epoch`: did you mean `epochs`?",
         "13: spec.sede: unknown field `sede`: did you mean `seed`?",

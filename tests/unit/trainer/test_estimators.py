@@ -1,4 +1,4 @@
-"""What scikit-learn fits: the graph says what its own model says, and a fit is kept, resumed, stopped and refused."""
+"""What other libraries fit: the graph says what its own model says, and a fit is kept, resumed, stopped and refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from headway_trainer.data import DataInfo, prepare, read_split
 from headway_trainer.data.read import memory
 from headway_trainer.data.sample import SAMPLE_FILE
 from headway_trainer.errors import UserError
-from headway_trainer.estimators import fit, random_forest, scikit_learn
+from headway_trainer.estimators import fit, member_estimator, random_forest
 from headway_trainer.estimators.base import Fitted, Place
 from headway_trainer.estimators.form import rounded_down
 from headway_trainer.estimators.judge import judge
@@ -44,6 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "linear": {},
     "randomForest": {"trees": 12},
     "gradientBoosting": {"iterations": 12},
+    "xgboost": {"iterations": 12},
 }
 NAMES = tuple(SMALL)
 
@@ -94,7 +95,7 @@ def _graph_says(member: Member, x: Any, y: Any, weights: Any = None) -> torch.Te
     [(2, ()), (4, ()), (5, (1, 4)), (3, (0,))],
     ids=["two", "four", "five of which two have no row", "three of which the first has no row"],
 )
-def test_the_graph_gives_the_class_probabilities_and_the_loss_of_scikit_learn(
+def test_the_graph_gives_the_class_probabilities_and_the_loss_of_the_library(
     name: str, classes: int, absent: tuple[int, ...]
 ) -> None:
     x, y = _labelled(classes, absent)
@@ -112,7 +113,7 @@ def test_the_graph_gives_the_class_probabilities_and_the_loss_of_scikit_learn(
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("targets", [1, 3])
-def test_the_graph_gives_the_values_of_scikit_learn_for_each_target(name: str, targets: int) -> None:
+def test_the_graph_gives_the_values_of_the_library_for_each_target(name: str, targets: int) -> None:
     x, y = _valued(targets)
     member = _member(name, _info(targets=targets))
     outputs = _graph_says(member, x, y).numpy()
@@ -234,7 +235,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def _fitted(place: Place) -> Fitted:
-    found = scikit_learn.ScikitLearn().fit(place)
+    found = member_estimator.MemberEstimator().fit(place)
     assert isinstance(found, Fitted)
     return found
 
@@ -289,7 +290,7 @@ def test_a_run_that_was_killed_after_the_fit_goes_on_from_it(store: Store, monke
     def never(*_: object) -> Any:
         raise AssertionError("it was fitted again")
 
-    monkeypatch.setattr(scikit_learn, "fitted", never)
+    monkeypatch.setattr(member_estimator, "fitted", never)
     second = _place(store, attempt=2)
     found = _fitted(second)
     assert found.end.resumed_from_step == SMALL["gradientBoosting"]["iterations"]
@@ -305,7 +306,7 @@ def test_a_run_that_was_killed_while_it_was_fitted_fits_again_to_the_same_bytes(
 ) -> None:
     killed = _place(store, "randomForest")
     with monkeypatch.context() as patch:
-        patch.setattr(scikit_learn, "fitted", _raise(KeyboardInterrupt()))
+        patch.setattr(member_estimator, "fitted", _raise(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             _fitted(killed)
     found = _fitted(_place(store, "randomForest", attempt=2))
@@ -374,11 +375,11 @@ class Stuck:
 
 
 def test_a_stop_does_not_wait_for_the_end_of_the_fit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scikit_learn, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(member_estimator, "POLL_SECONDS", 0.001)
     stuck = Stuck()
-    monkeypatch.setattr(scikit_learn, "build_member", lambda _: stuck)
+    monkeypatch.setattr(member_estimator, "build_member", lambda _: stuck)
     driver = Driver({3: Request.STOP})
-    end = scikit_learn.ScikitLearn().fit(_place(store, link=driver))
+    end = member_estimator.MemberEstimator().fit(_place(store, link=driver))
     stuck.let_go.set()
     assert isinstance(end, TrainEnd)
     assert not end.finished
@@ -394,12 +395,12 @@ def test_threads_of_a_fit_do_not_wait_in_busy_loops(store: Store, monkeypatch: p
 def test_a_fit_without_iterations_is_no_hang_however_long_it_takes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scikit_learn, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(member_estimator, "POLL_SECONDS", 0.001)
     stuck = Stuck()
     stuck.planned = stuck.done = 0
-    monkeypatch.setattr(scikit_learn, "build_member", lambda _: stuck)
+    monkeypatch.setattr(member_estimator, "build_member", lambda _: stuck)
     driver = Driver({2: Request.STOP})
-    scikit_learn.ScikitLearn().fit(_place(store, link=driver))
+    member_estimator.MemberEstimator().fit(_place(store, link=driver))
     stuck.let_go.set()
     assert not driver.progress[0].timed
 
@@ -421,8 +422,8 @@ class Both(Alone):
 
 
 def test_the_other_ranks_wait_and_then_judge_the_same_model(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scikit_learn, "SIGN_SECONDS", 0.0)
-    monkeypatch.setattr(scikit_learn, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(member_estimator, "SIGN_SECONDS", 0.0)
+    monkeypatch.setattr(member_estimator, "POLL_SECONDS", 0.001)
     said: list[list[int]] = []
     there = threading.Barrier(2)
     places = [_place(store, group=Both(rank, said, there)) for rank in range(2)]
@@ -431,7 +432,7 @@ def test_the_other_ranks_wait_and_then_judge_the_same_model(store: Store, monkey
     other.start()
     found[0] = _fitted(places[0])
     other.join()
-    assert {words[0] for words in said} == {scikit_learn.Word.WAIT, scikit_learn.Word.DONE}
+    assert {words[0] for words in said} == {member_estimator.Word.WAIT, member_estimator.Word.DONE}
     digests = [found[rank].program.model.state_dict()["digest"] for rank in range(2)]
     assert torch.equal(digests[0], digests[1])
 

@@ -80,10 +80,18 @@ def test_what_is_known_of_a_built_in_set_is_what_it_holds(name: str, tmp_path: P
 
 
 def test_nothing_is_imported_before_a_name_is_asked_for() -> None:
-    unused = registry.Registry("model.name", ("headway.models",), {"mlp": "no_such_module:mlp"})
+    unused = registry.Registry("model.name", ("headway.models",), {"mlp": "no_such_module:mlp"}, needs={})
     unused.check("mlp")
     with pytest.raises(ModuleNotFoundError):
         unused.of("mlp")
+
+
+def test_a_model_whose_library_an_image_lacks_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    MODELS.check("xgboost")
+    monkeypatch.setattr("headway_trainer.registry.util.find_spec", lambda _: None)
+    MODELS.check("gradientBoosting")
+    with pytest.raises(UserError, match=r"model\.name xgboost needs the package xgboost, .* install xgboost-cpu in it"):
+        MODELS.check("xgboost")
 
 
 @pytest.mark.usefixtures("acme")

@@ -1,1 +1,1 @@
-"""What fits models: the training loop, and scikit-learn beside it; which one a job takes follows from `model.name`."""
+"""What fits models: the training loop, and other libraries beside it; `model.name` decides."""

@@ -1,4 +1,4 @@
-"""The fit of one of scikit-learn's models to all rows of the training part, and its graph compared with it."""
+"""The fit of a member to all rows of the training part, and its graph compared with it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from headway_trainer.data.shards import read_weights
 from headway_trainer.errors import UserError
 from headway_trainer.estimators.base import Place
 from headway_trainer.estimators.form import Form, Linear
+from headway_trainer.estimators.iterations import Course, Iterative, Part
 from headway_trainer.estimators.member import Features, Member
 from headway_trainer.estimators.package_member import PackageMember
 from headway_trainer.kept_results import digest_of
 from headway_trainer.registry import MODELS
 from headway_trainer.tasks.balance import train_weights
 from headway_trainer.training.checkpoints.store import BODY_FILE
+from headway_trainer.training.history import thinned
 from headway_trainer.training.process_group import Alone
 
 SAYS_FILE = "says.npy"
-"""What scikit-learn's model says of the sample's rows, float64: probabilities, or standardised values."""
+"""What the member says of the sample's rows, float64: probabilities, or standardised values."""
 FIT_FILE = "fit.json"
 COMPARED_ROWS = 20_000
 """Of each part, about so many rows are given to both models."""
@@ -50,6 +52,8 @@ class Fit(StatusSection):
     """The weights of a linear model; none for trees."""
     notes: list[str]
     """What people should know."""
+    course: Course | None = None
+    """Of one that goes iteration by iteration, how it went."""
 
 
 def build_member(place: Place) -> Member:
@@ -88,6 +92,7 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
     from headway_trainer.export.estimator_body import BodyModule, body_of
 
     rows, features = place.info.rows["train"], place.info.features
+    rows += place.info.rows["validation"] if isinstance(member, Iterative) else 0
     taken = member.memory(rows, features) + 4 * rows * features  # pages of the file are read into memory, too
     name = place.run.spec.model.name if place.run.spec.model else ""
     check_memory(
@@ -105,7 +110,19 @@ def fitted(place: Place, member: Member) -> tuple[Fit, dict[str, bytes]]:
         notes = [*member.notes, *_compared(place, member, BodyModule(body, place.threads))]
         files = {BODY_FILE: body} | _says(place, member)
     fit = Fit(digest=digest(place), iterations=member.done, parameters=_parameters(form), notes=notes)
+    if isinstance(member, Iterative):
+        course = member.course.model_copy(update={"history": thinned(member.course.history)})
+        fit = fit.model_copy(update={"course": course})
     return fit, files
+
+
+def validation_part(place: Place) -> Part | None:
+    """The rows of the validation part; none where it has none."""
+    if not place.info.rows["validation"]:
+        return None
+    weights = read_weights(place.rows, place.info, "validation")
+    y = read_split(place.rows, place.info, "validation")[1].numpy()
+    return Part(_features(place, "validation"), y, None if weights is None else weights.numpy().astype(np.float64))
 
 
 def _features(place: Place, split: Split, step: int = 1) -> Features:
@@ -115,7 +132,7 @@ def _features(place: Place, split: Split, step: int = 1) -> Features:
 
 
 def _says(place: Place, member: Member) -> dict[str, bytes]:
-    """What scikit-learn's model says of the sample's rows: what the finished graph is compared with. A fold has no
+    """What the member says of the sample's rows: what the finished graph is compared with. A fold has no
     sample, as nothing of it is exported."""
     chain = place.info.transforms
     if chain is None or place.is_fold:
@@ -134,7 +151,7 @@ def _compared(place: Place, member: Member, module: torch.nn.Module) -> list[str
     """Both models on rows of all parts; a sentence where they name other classes. Raises RuntimeError for more, or
     UserError where the model is another package's.
 
-    The graph computes in 32 bits and scikit-learn in 64: no row takes another way through a tree for that, but two
+    The graph adds up in 32 bits, and scikit-learn in 64: no row takes another way through a tree for that, but two
     classes that are equally likely but for the last bit may change places.
     """
     from headway_trainer.export.parity import difference

@@ -1,6 +1,7 @@
-"""What a fitted estimator computes, as plain numbers: the graph is written from it, and nothing of scikit-learn stays.
+"""What a fitted estimator computes, as plain numbers: the graph is written from it, and nothing of the library stays
+that has fitted it.
 
-Pure: neither scikit-learn nor onnx is known here.
+Pure: no such library, and no onnx, is known here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+MOST_VALUES = 40_000_000
+"""A file of ONNX holds 2 GiB, and each node of a tree, and each number in a leaf, takes up to 40 bytes of it."""
+GRAPH_BYTES = 400
+"""What a node takes in memory while the graph is written: its attributes are lists of Python's."""
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 """What a probability of 0 counts as in the loss, which would else be infinite: as scikit-learn's log_loss has it."""
 
@@ -35,7 +40,8 @@ class Linear:
 
 @dataclass(frozen=True)
 class Trees:
-    """Columns as sums over trees: each tree adds what its leaf holds. A row goes left where `feature <= threshold`."""
+    """Columns as sums over trees: each tree adds what its leaf holds. A row goes left where `feature <= threshold`, or
+    `feature < threshold` of strict ones."""
 
     tree: Integers
     """Of each node, the tree that it is in: (nodes,)."""
@@ -63,6 +69,10 @@ class Trees:
     """What each column begins with: (columns,)."""
     divisor: float = 1.0
     """What the sums are divided by: the number of trees for a mean."""
+    strict: bool = False
+    """Whether a row that is as large as the threshold goes right."""
+    missing_left: npt.NDArray[np.bool_] | None = None
+    """Whether a row without the feature, which is NaN, goes left; none where it goes right in each node: (nodes,)."""
 
     @property
     def columns(self) -> int:
@@ -86,12 +96,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Tree:
-    """One tree as scikit-learn has it."""
+    """One tree as the library that has grown it has it."""
 
     feature: npt.NDArray[Any]
     """(nodes,)."""
     threshold: npt.NDArray[Any]
-    """In 64 bits: (nodes,)."""
+    """In 64 bits, or in 32 of a tree whose comparison is strict: (nodes,)."""
     left: npt.NDArray[Any]
     """(nodes,)."""
     right: npt.NDArray[Any]
@@ -102,10 +112,13 @@ class Tree:
     """What each node would add, of which the leaves count: (nodes, columns of this tree)."""
     columns: tuple[int, ...]
     """The columns that it adds to."""
+    missing_left: npt.NDArray[np.bool_] | None = None
+    """Whether a row without the feature goes left; none where it goes right: (nodes,)."""
 
 
-def joined(trees: list[Tree], base: Floats, divisor: float = 1.0) -> Trees:
-    """The trees as one sum. base: what each column begins with."""
+def joined(trees: list[Tree], base: Floats, divisor: float = 1.0, *, strict: bool = False) -> Trees:
+    """The trees as one sum, all of which say where missing values go, or none. base: what each column begins with;
+    strict: as Trees has it."""
     sizes = [len(tree.leaf) for tree in trees]
     leaf = np.concatenate([tree.leaf for tree in trees])
     leaves = [np.flatnonzero(tree.leaf) for tree in trees]
@@ -113,13 +126,15 @@ def joined(trees: list[Tree], base: Floats, divisor: float = 1.0) -> Trees:
     def inner(parts: list[npt.NDArray[Any]]) -> Integers:
         return np.where(leaf, 0, np.concatenate(parts)).astype(np.int64)
 
+    threshold = np.concatenate([tree.threshold for tree in trees])
+    missing = [tree.missing_left for tree in trees if tree.missing_left is not None]
     widths = [len(tree.columns) for tree in trees]
     counts = [len(own) * width for own, width in zip(leaves, widths, strict=True)]
     return Trees(
         tree=np.repeat(np.arange(len(trees)), sizes),
         node=np.concatenate([np.arange(size) for size in sizes]),
         feature=inner([tree.feature for tree in trees]),
-        threshold=np.where(leaf, np.float32(0), rounded_down(np.concatenate([tree.threshold for tree in trees]))),
+        threshold=np.where(leaf, np.float32(0), threshold if strict else rounded_down(threshold)).astype(np.float32),
         left=inner([tree.left for tree in trees]),
         right=inner([tree.right for tree in trees]),
         leaf=leaf,
@@ -131,6 +146,8 @@ def joined(trees: list[Tree], base: Floats, divisor: float = 1.0) -> Trees:
         ),
         base=base.astype(np.float32),
         divisor=divisor,
+        strict=strict,
+        missing_left=np.concatenate(missing) & ~leaf if missing else None,
     )
 
 

@@ -13,13 +13,9 @@ from headway_api.model import RandomForestOptions
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.read.memory import check_memory
 from headway_trainer.errors import UserError
-from headway_trainer.estimators.form import Floats, Form, Tree, joined
+from headway_trainer.estimators.form import GRAPH_BYTES, MOST_VALUES, Floats, Form, Tree, joined
 from headway_trainer.estimators.member import Features, of_all_classes, refuse_one_class
 
-MOST_VALUES = 40_000_000
-"""A file of ONNX holds 2 GiB, and each node of a tree, and each number in a leaf, takes up to 40 bytes of it."""
-_GRAPH_BYTES = 400
-"""What a node takes in memory while the graph is written: its attributes are lists of Python's."""
 _ROUNDS = 20
 """The trees are grown in about so many rounds, after each of which it is told how far the forest is."""
 
@@ -93,7 +89,7 @@ class RandomForest:
                 f"leaves, and model.onnx holds {MOST_VALUES:,}: {remedy}"
             )
         grown = nodes * (self.planned - self.done) / self.done * (64 + 8 * self._columns)
-        check_memory(int(grown + values * _GRAPH_BYTES), f"a forest of {self.planned} trees like its first", remedy)
+        check_memory(int(grown + values * GRAPH_BYTES), f"a forest of {self.planned} trees like its first", remedy)
 
     def outputs(self, x: Features) -> Floats:
         """By predict_proba or predict."""

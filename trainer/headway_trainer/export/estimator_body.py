@@ -85,6 +85,10 @@ def _linear(graph: OnnxGraph, x: str, form: Linear) -> str:
 
 
 def _trees(graph: OnnxGraph, x: str, form: Trees) -> str:
+    less = "BRANCH_LT" if form.strict else "BRANCH_LEQ"
+    missing = (
+        {} if form.missing_left is None else {"nodes_missing_value_tracks_true": form.missing_left.astype(int).tolist()}
+    )
     total = graph.node(
         "TreeEnsembleRegressor",
         x,
@@ -97,13 +101,14 @@ def _trees(graph: OnnxGraph, x: str, form: Trees) -> str:
         nodes_nodeids=form.node.tolist(),
         nodes_featureids=form.feature.tolist(),
         nodes_values=form.threshold.tolist(),
-        nodes_modes=np.where(form.leaf, "LEAF", "BRANCH_LEQ").tolist(),
+        nodes_modes=np.where(form.leaf, "LEAF", less).tolist(),
         nodes_truenodeids=form.left.tolist(),
         nodes_falsenodeids=form.right.tolist(),
         target_treeids=form.value_tree.tolist(),
         target_nodeids=form.value_node.tolist(),
         target_ids=form.value_column.tolist(),
         target_weights=form.value.tolist(),
+        **missing,
     )
     return (
         total if form.divisor == 1.0 else graph.node("Div", total, graph.constant(np.array([form.divisor], np.float32)))

@@ -69,10 +69,10 @@ def train(config: dict[str, Any]) -> dict[str, Any] | None:
 
 def _estimator(place: Place) -> Estimator:
     if estimator_name(place.run.spec.model) is not None:
-        # Imported here, as scikit-learn takes a second, which nobody's first step is to wait for.
-        from headway_trainer.estimators.scikit_learn import ScikitLearn
+        # Imported here, as what it needs takes a second, which nobody's first step is to wait for.
+        from headway_trainer.estimators.member_estimator import MemberEstimator
 
-        return ScikitLearn()
+        return MemberEstimator()
     return LoopEstimator(stub=not stock())
 
 

@@ -135,11 +135,17 @@ def train(stage: TrainingStage, info: DataInfo) -> TrainEnd:
         if asked_at is None:
             raise
         raise Interrupted(f"stopped; the workers were gone before a checkpoint could be taken: {error}") from None
-    if not end.finished and estimator_name(stage.run.spec.model) is not None:
-        raise Interrupted("stopped before the model was fitted; the next attempt fits it from the beginning")
     if not end.finished:
-        raise Interrupted(f"stopped after step {end.step}; that step's checkpoint is where it goes on")
+        raise Interrupted(_where_it_goes_on(stage, end))
     return end
+
+
+def _where_it_goes_on(stage: TrainingStage, end: TrainEnd) -> str:
+    if estimator_name(stage.run.spec.model) is None:
+        return f"stopped after step {end.step}; that step's checkpoint is where it goes on"
+    if end.checkpoint is None:
+        return "stopped before the model was fitted; the next attempt fits it from the beginning"
+    return f"stopped after {end.step} iterations of the fit; their checkpoint is where it goes on"
 
 
 class Questions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from headway_api.model import fitted_by
 from headway_trainer.data.profile import HEADINGS, Profile, cells, summary
 from headway_trainer.report.gates import compared
 from headway_trainer.report.marks import Marked, counted, number, plain, table
@@ -14,6 +15,7 @@ from headway_trainer.report.model import (
     DataSummary,
     KeptModel,
     Metrics,
+    ModelSummary,
     RunResult,
     TrainingSummary,
 )
@@ -58,7 +60,7 @@ def _summary(result: RunResult) -> str:
         ("outcome", result.outcome),
         ("model", what),
         ("parameters", counted(result.model.parameters if result.model else None)),
-        *_passes(training),
+        *_passes(training, result.model),
         *([("the model that was kept", described(training.kept))] if training.kept else []),
         *_workers(result),
         ("device", f"{training.device}, {training.precision_used}, {_threads(training.threads)}"),
@@ -88,11 +90,12 @@ def described(kept: KeptModel) -> str:
     return f"{epoch}step {kept.step}: the {best} {kept.metric}, {number(kept.value)}"
 
 
-def _passes(training: TrainingSummary) -> list[tuple[str, str]]:
+def _passes(training: TrainingSummary, model: ModelSummary | None) -> list[tuple[str, str]]:
     if training.entrypoint is not None:
         return [("reports of the function", counted(training.reports)), ("optimiser steps", counted(training.steps))]
     if training.iterations is not None:
-        return [("fitted by", "scikit-learn"), ("iterations", counted(training.iterations or None))]
+        iterations = f"{counted(training.iterations or None)}{' (stopped early)' if training.early_stopped else ''}"
+        return [("fitted by", fitted_by((model and model.name) or "")), ("iterations", iterations)]
     epochs = f"{counted(training.epochs_run)}{' (stopped early)' if training.early_stopped else ''}"
     return [("epochs", epochs), ("optimiser steps", counted(training.steps))]
 
@@ -250,11 +253,15 @@ def _training(result: RunResult, plot: bool) -> str:
     # Ten lines tell the story; result.json has every epoch.
     step = math.ceil(len(history) / 10)
     shown = [record for index, record in enumerate(reversed(history)) if index % step == 0][::-1]
+    passed = ("epoch", "step") if result.training.iterations is None else ("iteration",)
     rows = [
-        (str(record.epoch), str(record.step), *(number(getattr(record, part).get(name)) for part, name in columns))
+        (
+            *(str(one) for one in (record.epoch, record.step)[: len(passed)]),
+            *(number(getattr(record, part).get(name)) for part, name in columns),
+        )
         for record in shown
     ]
-    return f"## Training\n\n{told}{image}{table(('epoch', 'step', *(' '.join(c) for c in columns)), rows)}"
+    return f"## Training\n\n{told}{image}{table((*passed, *(' '.join(c) for c in columns)), rows)}"
 
 
 def _data(data: DataSummary | None) -> str:

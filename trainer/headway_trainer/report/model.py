@@ -114,13 +114,14 @@ class TrainingSummary(StatusSection):
     """The user's own training function, or the one that ran a `ray.tune.Tuner`."""
     epochs_run: int | None = 0
     """Passes over the training part; null for a training function of the user's own, which counts as it likes, and for
-    a fit by scikit-learn."""
+    a fit by scikit-learn or XGBoost."""
     steps: int | None = 0
     """Optimiser steps. Of a training function of the user's own, those that it reported, or rank 0's where it began
     from nothing; else null."""
     iterations: int | None = None
-    """Trees of a forest, or iterations of gradient boosting, over all targets; 0 for a linear model, null where
-    scikit-learn did not fit."""
+    """Trees of a forest, or iterations of gradient boosting, over all targets; of XGBoost those that were done, also
+    where early stopping kept fewer. 0 for a linear model, null where the training loop or a function of the user's own
+    trained."""
     reports: int | None = None
     """How often a training function of the user's own reported in the last attempt; null for the built-in loop."""
     early_stopped: bool = False
@@ -140,7 +141,8 @@ class TrainingSummary(StatusSection):
     kept: KeptModel | None = None
     """Where the model that was kept comes from; null for a training function of the user's own."""
     history: list[EpochRecord] = Field(default_factory=list)
-    """Epoch by epoch, over all attempts; of more than 2000 epochs every second, fourth, eighth and so on."""
+    """Epoch by epoch, over all attempts; of XGBoost iteration by iteration, each in place of an epoch. Of more than
+    2000 every second, fourth, eighth and so on."""
 
 
 class Metrics(StatusSection):

@@ -29,7 +29,7 @@ def loss_plot(result: RunResult) -> bytes | None:
     for name, points in curves:
         marker = "o" if len(points) <= _MARKER_EPOCHS else None
         axes.plot([epoch for epoch, _ in points], [loss for _, loss in points], label=name, marker=marker, markersize=3)
-    axes.set_xlabel("epoch")
+    axes.set_xlabel("epoch" if result.training.iterations is None else "iteration")
     axes.set_ylabel("loss")
     axes.set_title(f"Loss of {result.job}")
     axes.xaxis.get_major_locator().set_params(integer=True)

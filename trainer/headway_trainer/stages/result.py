@@ -87,7 +87,7 @@ def model_info(run: Run, info: DataInfo | None, end: TrainEnd) -> ModelInfo:
             image=spec.image,
             data_hash=info.content_hash if info else None,
             finished=now(),
-            packages=publish.packages(),
+            packages=publish.packages(spec.model.name if spec.model is not None else None),
         ),
     )
 

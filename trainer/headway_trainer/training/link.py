@@ -76,7 +76,7 @@ class TrainProgress(StatusSection):
     """The planned passes."""
     step: int = 0
     """Optimiser steps done since the first attempt; for a training function that reports none, its reports; for an
-    estimator of scikit-learn's, its iterations."""
+    estimator, its iterations."""
     counts_reports: bool = False
     """Whether step counts reports."""
     done: int = 0
@@ -134,7 +134,7 @@ class TrainEnd(Judged):
     reports: int | None = None
     """How often a training function of the user's own reported; none for the built-in loop."""
     iterations: int | None = None
-    """The iterations of scikit-learn's fit, 0 where it has none to count; none for the loop and for own functions."""
+    """The iterations of an estimator's fit, 0 where it has none to count; none for the loop and for own functions."""
     own_steps: int | None = None
     """The optimiser steps of a training function of the user's own, where they are known."""
     early_stopped: bool = False

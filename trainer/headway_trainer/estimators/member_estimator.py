@@ -1,8 +1,10 @@
-"""scikit-learn's models as an estimator: rank 0 fits to all rows, and every rank judges what comes of it.
+"""The models of scikit-learn, XGBoost and other packages as an estimator: rank 0 fits to all rows, and every rank
+judges what comes of it.
 
-What is kept is the fitted model as an ONNX graph, in a checkpoint like those of the loop, with what scikit-learn's own
+What is kept is the fitted model as an ONNX graph, in a checkpoint like those of the loop, with what the library's own
 model says of the sample's rows: a run that is killed after the fit goes on from there, and nothing is ever unpickled. A
-run that is killed before it fits again, to the same bytes.
+run that is killed before it fits again, or goes on from the last checkpoint of a fit that can (`iterations`): to the
+same bytes.
 """
 
 from __future__ import annotations
@@ -21,15 +23,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headway_trainer.errors import StorageError
+from headway_api.status import CheckpointStatus
 from headway_trainer.estimators.base import Fitted, Place
-from headway_trainer.estimators.fit import FIT_FILE, REMEDY, SAYS_FILE, Fit, build_member, digest, fitted
+from headway_trainer.estimators.fit import (
+    FIT_FILE,
+    REMEDY,
+    SAYS_FILE,
+    Fit,
+    build_member,
+    digest,
+    fitted,
+    validation_part,
+)
+from headway_trainer.estimators.iterations import METRIC, Course, FitLeft, Iterative, Keeper, kept_course, write
 from headway_trainer.estimators.member import Member
 from headway_trainer.export.record import Export, staged
 from headway_trainer.programs import Supervised
-from headway_trainer.storage import Pieces
 from headway_trainer.tasks import task_of
-from headway_trainer.training.checkpoints.store import BODY_FILE, Checkpoints, Manifest, folder_name, now
+from headway_trainer.training.checkpoints.store import BODY_FILE, Checkpoints, Manifest, folder_name
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 
 POLL_SECONDS = 0.25
@@ -46,7 +57,7 @@ class Word(IntEnum):
     STOP = 2
 
 
-class ScikitLearn:
+class MemberEstimator:
     """A member by its name in `model.name`."""
 
     def fit(self, place: Place) -> Fitted | TrainEnd:
@@ -54,26 +65,30 @@ class ScikitLearn:
 
         Raises UserError for rows that cannot be fitted, or that are too many for the memory; StorageError.
         """
-        # OpenMP reads it when scikit-learn is imported. Its threads wait in busy loops else, and where they have not a
+        # OpenMP reads it when the library is imported. Its threads wait in busy loops else, and where they have not a
         # core each, a fit takes many times as long.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         checkpoints = Checkpoints(place.store, place.run.attempt)
         told = _FirstRank(place, checkpoints).run() if place.group.rank == 0 else _wait(place)
         if told.word is Word.STOP:
-            return TrainEnd(finished=False, step=told.step)
+            return TrainEnd(finished=False, step=told.step, checkpoint=told.checkpoint)
         manifest = checkpoints.named(folder_name(told.step, told.attempt))
         # Imported here, as onnxruntime has no business in a process that trains by the loop.
         from headway_trainer.export.estimator_body import BodyModule
 
         body = checkpoints.read(manifest, BODY_FILE)
         fit = Fit.model_validate_json(checkpoints.read(manifest, FIT_FILE))
+        course = fit.course or Course()
         end = TrainEnd(
             finished=True,
             step=fit.iterations,
             iterations=fit.iterations,
+            early_stopped=course.early_stopped,
+            # Trials have curves by epochs alone.
+            history=[] if place.is_trial else course.history,
             parameters=fit.parameters,
             checkpoint=checkpoints.status(manifest),
-            resumed_from_step=told.step if told.resumed else None,
+            resumed_from_step=told.resumed,
             first_step_time=told.first_step_time,
             notes=[*told.notes, *fit.notes],
         )
@@ -92,7 +107,10 @@ class _Told:
     word: Word
     step: int = 0
     attempt: int = 0
-    resumed: bool = False
+    resumed: int | None = None
+    """The iterations that an earlier attempt had done; none for a fresh start."""
+    checkpoint: CheckpointStatus | None = None
+    """Of a fit that was left, where the next attempt goes on."""
     first_step_time: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -117,73 +135,91 @@ class _FirstRank:
     def run(self) -> _Told:
         """The end of the fit, said to all ranks."""
         kept = self._kept()
-        if kept is not None:
-            return self._end(kept, resumed=True)
+        if isinstance(kept, Manifest):
+            return self._end(kept, resumed=kept.step)
         member = build_member(self._place)
+        keeper = self._keeper(member, kept)
+        resumed = kept[0].iterations if kept is not None and keeper is not None else None
         fitting = _Thread(partial(fitted, self._place, member))
         while not fitting.wait(POLL_SECONDS):
-            self._tell(member)
-            if self._place.link.request() == Request.STOP:
-                self._place.group.from_first([Word.STOP, member.done, 0])
-                return _Told(Word.STOP, member.done)
+            self._tell(member, keeper, resumed)
+            request = self._place.link.request()
+            if request == Request.STOP and keeper is None:
+                return self._stopped(member)
+            if keeper is not None:
+                keeper.heed(request)
             if time.monotonic() - self._signed >= SIGN_SECONDS:
                 self._place.group.from_first([Word.WAIT, 0, 0])
                 self._signed = time.monotonic()
         self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
-        return self._end(self._keep(fitting.value()), resumed=False)
+        try:
+            parts = fitting.value()
+        except FitLeft:
+            self._tell(member, keeper, resumed)
+            return self._stopped(member, keeper)
+        return self._end(self._keep(parts), resumed=resumed)
 
-    def _kept(self) -> Manifest | None:
-        """What an earlier attempt has kept of the same fit."""
+    def _kept(self) -> Manifest | tuple[Course, bytes] | None:
+        """What an earlier attempt has kept of the same fit: all of it, or where it was."""
         self._checkpoints.claim()
         found = self._checkpoints.newest()
         self._notes += found.notes
-        manifest = found.manifest
-        if manifest is not None and not any(one.name == FIT_FILE for one in manifest.files):
-            manifest = None
-        if manifest is not None:
+        manifest, part = found.manifest, None
+        if manifest is not None and any(one.name == FIT_FILE for one in manifest.files):
             fit = Fit.model_validate_json(self._checkpoints.read(manifest, FIT_FILE))
             manifest = manifest if fit.digest == digest(self._place) else None
+        elif manifest is not None:
+            part = kept_course(self._checkpoints, manifest, digest(self._place))
+            manifest = manifest if part is not None else None
         self._checkpoints.clear_after(manifest)
-        return manifest
+        return part or manifest
+
+    def _keeper(self, member: Member, kept: tuple[Course, bytes] | None) -> Keeper | None:
+        """What takes checkpoints of a fit, where that can be gone on with."""
+        if not isinstance(member, Iterative):
+            return None
+        keeper = Keeper(self._place, self._checkpoints, member, digest(self._place))
+        member.begin(partial(validation_part, self._place), kept, keeper.goes_on)
+        return keeper
+
+    def _stopped(self, member: Member, keeper: Keeper | None = None) -> _Told:
+        self._place.group.from_first([Word.STOP, member.done, 0])
+        return _Told(Word.STOP, member.done, checkpoint=keeper.status if keeper is not None else None)
 
     def _keep(self, parts: tuple[Fit, dict[str, bytes]]) -> Manifest:
         fit, files = parts
-        pieces: dict[str, Pieces] = {
-            name: partial(_whole, data) for name, data in {**files, FIT_FILE: fit.model_dump_json().encode()}.items()
-        }
-        try:
-            written = self._checkpoints.write_parts(fit.iterations, pieces)
-        except StorageError:
-            self._checkpoints.discard(fit.iterations)
-            raise
-        manifest = Manifest(
-            step=fit.iterations,
-            epoch=0,
-            batch=0,
-            attempt=self._checkpoints.attempt,
-            world_size=self._place.group.world_size,
-            threads=self._place.threads,
-            time=now(),
-            files=written,
+        written = write(
+            self._place, self._checkpoints, fit.iterations, {**files, FIT_FILE: fit.model_dump_json().encode()}
         )
-        self._checkpoints.commit(manifest)
-        return manifest
+        self._checkpoints.retain(1, 1, METRIC, "min")  # where the fit was on its way, nobody asks any more
+        return written
 
-    def _end(self, manifest: Manifest, *, resumed: bool) -> _Told:
+    def _end(self, manifest: Manifest, *, resumed: int | None) -> _Told:
         self._place.group.from_first([Word.DONE, manifest.step, manifest.attempt])
-        return _Told(Word.DONE, manifest.step, manifest.attempt, resumed, self._first_step_time, self._notes)
+        return _Told(
+            Word.DONE,
+            manifest.step,
+            manifest.attempt,
+            resumed,
+            first_step_time=self._first_step_time,
+            notes=self._notes,
+        )
 
-    def _tell(self, member: Member) -> None:
+    def _tell(self, member: Member, keeper: Keeper | None, resumed: int | None) -> None:
         done, elapsed = member.done, time.monotonic() - self._began
-        if done:
+        if done > (resumed or 0):
             self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
+        here = done - (resumed or 0)
         self._place.link.tell(
             TrainProgress(
                 step=done,
                 done=done,
                 planned=member.planned,
                 timed=member.planned > 0,
-                steps_per_second=done / elapsed if done and elapsed > 0 else None,
+                steps_per_second=here / elapsed if here and elapsed > 0 else None,
+                metrics=member.course.newest if isinstance(member, Iterative) else {},
+                checkpoint=keeper.status if keeper is not None else None,
+                resumed_from_step=resumed,
                 notes=self._notes,
             )
         )
@@ -219,7 +255,7 @@ class _Thread:
 
 
 def _export(place: Place, checkpoints: Checkpoints, manifest: Manifest) -> Export:
-    """Write model.onnx, compared with what scikit-learn's model said of the sample's rows."""
+    """Write model.onnx, compared with what the library's model said of the sample's rows."""
     from headway_trainer.export.stage import export_fitted
 
     says = None
@@ -228,7 +264,3 @@ def _export(place: Place, checkpoints: Checkpoints, manifest: Manifest) -> Expor
         says = array
     body = checkpoints.read(manifest, BODY_FILE)
     return export_fitted(body, says, place.info, place.store, staged(place.run.attempt))
-
-
-def _whole(data: bytes) -> list[bytes]:
-    return [data]
