@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +30,7 @@ def client_python() -> Path:
     python, complete = folder / "bin" / "python", folder / "complete"
     with locked(cache_dir() / "locks" / "clients.lock"):
         if not complete.exists():
-            for old in folder.parent.glob("*"):
-                shutil.rmtree(old)
-            _uv("venv", "--quiet", "--python", sys.executable, str(folder))
+            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
             _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(LOCK))
             complete.touch()
     return python

@@ -26,7 +26,10 @@ from pyarrow import parquet
 
 from commands import COMMAND, clean_environment, headway
 from exported import exported
+from grpc_requests import Client as GrpcClient
+from grpc_requests import labels, texts
 from headway_api.bundle import Input, Output, Provenance, Signature
+from headway_server.grpc import descriptors
 from markdown_blocks import ROOT, script
 from served import OPSET, bundle
 from wire_client import PATIENCE, Wire, ask
@@ -42,6 +45,7 @@ class Server:
     process: asyncio.subprocess.Process
     name: str
     port: int
+    grpc: int
     admin: int
 
     @property
@@ -59,6 +63,7 @@ async def serving(folder: Path, *words: str) -> AsyncIterator[Server]:
         str(folder),
         "--port=0",
         "--admin-port=0",
+        "--grpc-port=0",
         *words,
         stdout=subprocess.PIPE,
         env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
@@ -66,9 +71,11 @@ async def serving(folder: Path, *words: str) -> AsyncIterator[Server]:
     try:
         assert process.stdout is not None
         said = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
-        told = re.fullmatch(r"Serving (\S+), version 1, on http://127.0.0.1:(\d+) \(.* port (\d+)\)\n", said)
+        told = re.fullmatch(
+            r"Serving (\S+), version 1, on http://127.0.0.1:(\d+) and .* port (\d+) \(.* port (\d+)\)\n", said
+        )
         assert told, said
-        yield Server(process, told[1], int(told[2]), int(told[3]))
+        yield Server(process, told[1], int(told[2]), int(told[3]), int(told[4]))
     finally:
         if process.returncode is None:
             process.kill()
@@ -129,6 +136,7 @@ async def test_rows_with_missing_values_and_unseen_categories_get_predict_s_answ
         ]
         by_json = await ask(server.port, "POST", server.infer, json.dumps({"inputs": inputs}).encode())
         by_bytes = await _binary(server, inputs)
+        by_grpc = await _by_grpc(server, inputs)
     assert by_name.status == 200, by_name.body
     for one, row in zip(by_name.json["predictions"], told, strict=True):
         assert one["label"] == row["label"]
@@ -136,6 +144,7 @@ async def test_rows_with_missing_values_and_unseen_categories_get_predict_s_answ
     label, probabilities = by_json.json["outputs"]
     assert label["data"] == [row["label"] for row in told]
     assert by_bytes == (label["data"], [np.float32(one) for one in probabilities["data"]])
+    assert by_grpc == by_bytes
     classes = list(told[0]["probabilities"])
     expected = [row["probabilities"][name] for row in told for name in classes]
     assert np.allclose(probabilities["data"], expected, rtol=1e-5)
@@ -148,15 +157,31 @@ def _value(value: Any, datatype: str) -> Any:
     return float(value) if isinstance(value, bool) else value
 
 
-async def _binary(server: Server, inputs: list[dict[str, Any]]) -> tuple[list[str], list[Any]]:
-    """Labels and probabilities, asked and answered with binary tensors."""
+def _bytes(inputs: list[dict[str, Any]]) -> list[bytes]:
+    """The values as binary tensors."""
     parts = []
     for one in inputs:
         if one["datatype"] == "BYTES":
-            texts = [(value or "").encode() for value in one["data"]]
-            parts.append(b"".join(struct.pack("<I", len(text)) + text for text in texts))
+            parts.append(texts(*(value or "" for value in one["data"])))
         else:
             parts.append(np.array(one["data"], dtype="<f8").tobytes())
+    return parts
+
+
+async def _by_grpc(server: Server, inputs: list[dict[str, Any]]) -> tuple[list[str], list[Any]]:
+    """Labels and probabilities, asked by gRPC."""
+    message = descriptors.ModelInferRequest(model_name=server.name, raw_input_contents=_bytes(inputs))
+    for one in inputs:
+        message.inputs.add(name=one["name"], datatype=one["datatype"], shape=one["shape"])
+    client = GrpcClient(server.grpc)
+    answer = await client.call("ModelInfer", message)
+    await client.channel.close()
+    return labels(answer), np.frombuffer(answer.raw_output_contents[1], "<f4").tolist()
+
+
+async def _binary(server: Server, inputs: list[dict[str, Any]]) -> tuple[list[str], list[Any]]:
+    """Labels and probabilities, asked and answered with binary tensors."""
+    parts = _bytes(inputs)
     tensors = [
         {"name": one["name"], "shape": one["shape"], "datatype": one["datatype"]}
         | {"parameters": {"binary_data_size": len(part)}}
