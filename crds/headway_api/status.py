@@ -8,8 +8,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, computed_field
 
 from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
+from headway_api.parameters import MAX_PARAMETERS
 from headway_api.storage import Storage
-from headway_api.tuning import MAX_PARAMETERS, MAX_TRIALS
+from headway_api.tuning import MAX_TRIALS
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
 FINISHED: tuple[Phase, ...] = ("Succeeded", "Failed")

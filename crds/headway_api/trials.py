@@ -16,7 +16,8 @@ from headway_api.wording import SHOWN, noun, printable, shown
 
 if TYPE_CHECKING:
     from headway_api.job import TrainingJobSpec
-    from headway_api.tuning import Parameter, Tuning
+    from headway_api.parameters import Parameter
+    from headway_api.tuning import Tuning
 
 DEFAULT_TRIALS = 20
 

@@ -17,16 +17,9 @@ from headway_api import trials
 from headway_api.base import BrokenRule
 from headway_api.consistency.facts import own_loop, searched
 from headway_api.consistency.trial_specs import TrialSpecs
+from headway_api.parameters import MAX_VALUES, FloatRange, Parameter, SteppedRange, values_written
 from headway_api.problems import A_WHOLE_NUMBER, UNKNOWN_FIELD, Path, Problem
-from headway_api.tuning import (
-    MAX_VALUES,
-    FloatRange,
-    Parameter,
-    SteppedRange,
-    Tuning,
-    is_tunable,
-    values_written,
-)
+from headway_api.tuning import Tuning, is_tunable
 from headway_api.wording import listed
 
 if TYPE_CHECKING:

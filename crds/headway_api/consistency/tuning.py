@@ -10,16 +10,8 @@ from headway_api import trials
 from headway_api.base import BrokenRule
 from headway_api.consistency import own_trials, trial_metrics, trial_values
 from headway_api.consistency.facts import searched
-from headway_api.tuning import (
-    MAX_PER_WORKER,
-    MAX_TRIALS,
-    MAX_VALUES,
-    IntRange,
-    Parameter,
-    SteppedRange,
-    Tuning,
-    values_written,
-)
+from headway_api.parameters import MAX_VALUES, IntRange, Parameter, SteppedRange, values_written
+from headway_api.tuning import MAX_PER_WORKER, MAX_TRIALS, Tuning
 from headway_api.wording import listed, nearest
 
 if TYPE_CHECKING:

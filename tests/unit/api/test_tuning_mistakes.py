@@ -10,7 +10,7 @@ from headway_api import trials
 from headway_api.consistency import objectives, populations, tuning
 from headway_api.consistency.trial_values import MOST_COMBINATIONS
 from headway_api.job import TrainingJob
-from headway_api.tuning import Parameter
+from headway_api.parameters import Parameter
 from headway_api.understand import understand
 from headway_api.validate import problems_of
 from tuning_jobs import (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from headway_api.tuning import MAX_PARAMETERS
+from headway_api.parameters import MAX_PARAMETERS
 from headway_trainer.report.tuning import tuning_section
 from headway_trainer.report.tuning_plots import best_plot, parallel_plot, slices_plot
 from headway_trainer.tuning import own_trials

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from headway_api.tuning import Parameter
+from headway_api.parameters import Parameter
 from headway_trainer.tuning.importance import MOST_TRIALS, importances
 from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.trial import Trial

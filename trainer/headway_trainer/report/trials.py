@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, get_args
 
 from headway_api.metrics import Better
-from headway_api.tuning import Parameter, Tuning
+from headway_api.parameters import Parameter
+from headway_api.tuning import Tuning
 from headway_trainer.report.tuning_model import (
     ParameterForm,
     Retrained,

@@ -12,7 +12,8 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from headway_api.base import StatusSection
 from headway_api.metrics import Better
-from headway_api.tuning import MAX_PARAMETERS, MAX_TRIALS
+from headway_api.parameters import MAX_PARAMETERS
+from headway_api.tuning import MAX_TRIALS
 
 LINE_BYTES = 256 * 2**10
 """A longer line is none of ours."""

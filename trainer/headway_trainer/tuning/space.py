@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from headway_api import trials
-from headway_api.tuning import FloatRange, LogIntRange, LogRange, Parameter, SteppedRange
+from headway_api.parameters import FloatRange, LogIntRange, LogRange, Parameter, SteppedRange
 from headway_trainer.tuning.trial import Parameters
 
 
