@@ -6,15 +6,12 @@ Decided in docs/decisions/0088. What is tried next, and what is stopped, is the 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-
-from pydantic import JsonValue
 
 from headway_api.metrics import Better
 from headway_api.training import Training
@@ -31,10 +28,12 @@ from headway_trainer.stages import own_trials
 from headway_trainer.stages.retrain import rows_of_trials
 from headway_trainer.stages.study_log import StudyLog
 from headway_trainer.stages.trial_ends import described, newest_value, of_checkpoints, of_end, waits
+from headway_trainer.stages.trial_folders import drop_ended, kept_of, tidy
 from headway_trainer.stages.trial_folds import of_folds, train_folds
 from headway_trainer.stages.trial_results import TrialResults
 from headway_trainer.stages.trial_rows import Rows, TrialRows, train_on
 from headway_trainer.stages.trial_specs import metric_of, scope_of, spec_of
+from headway_trainer.stages.trial_steps import TrialSteps
 from headway_trainer.stages.trial_values import values_of, with_values
 from headway_trainer.stages.warm_start import warm_start
 from headway_trainer.training.checkpoints.store import Checkpoints
@@ -46,7 +45,7 @@ from headway_trainer.tuning.importance import importances
 from headway_trainer.tuning.repeats import seed_of
 from headway_trainer.tuning.space import Space
 from headway_trainer.tuning.status import status_of
-from headway_trainer.tuning.study import EPOCHS, Study
+from headway_trainer.tuning.study import Study
 from headway_trainer.tuning.trial import Trial
 
 _MOST_SHOWN = 1000
@@ -66,6 +65,7 @@ class Trials:
         """None for a function of the user's own, which takes the run's as it likes."""
         if info is not None and not self._own:
             self._rows = TrialRows(run, *rows_of_trials(tuning, run, info))
+        self._steps = TrialSteps(run, self._rows)
         self._folds = len(self._rows.own.folds) if self._rows is not None else 0
         """How many trainings each trial is; 0 where it has no folds."""
         run.reporter.trainings_each, run.reporter.trained_in_a_trial = max(1, self._folds), not self._folds
@@ -106,7 +106,7 @@ class Trials:
         short = cores_short_of_trials(self._run.spec.workers, self._tuning.trials_per_worker, self._run.around.cores)
         if short is not None:
             self._run.reporter.warn(short)
-        self._tidy()
+        tidy(self._run, study)
         self.tell()
         self._results.add_those_of_before()
         try:
@@ -254,7 +254,7 @@ class Trials:
         child = self._run.child(scope, workers=tuning.workers_per_trial, on_each=tuning.trials_per_worker, spec=spec)
         at, until = self._study.judged_at(number, repeat), self._study.until
         if not self._folds:
-            self._run.reporter.expect_one(child.scope, self._steps(parameters))
+            self._run.reporter.expect_one(child.scope, self._steps.planned(parameters))
             child.compared = Compared(at, partial(self._goes_on, trial), until)
         if self._own and child.compared is not None:
             metric = metric_of(self._run.spec)
@@ -343,7 +343,7 @@ class Trials:
 
     def _over_folds(self, number: int, child: Run, rows: Rows) -> Ended:
         """How a trial ended of which a model was trained for each fold."""
-        steps = self._steps(self._study.trials[number].parameters)
+        steps = self._steps.planned(self._study.trials[number].parameters)
         ends = train_folds(
             child,
             rows.folds,
@@ -361,7 +361,7 @@ class Trials:
         for trial in self._study.at_work:
             self._run.fence()
             scope = scope_of(trial.number, trial.repeat)
-            self._run.reporter.expect_one(scope, self._steps(trial.parameters))
+            self._run.reporter.expect_one(scope, self._steps.planned(trial.parameters))
             self._run.reporter.ended(scope)
             ended = of_checkpoints(trial, *self._checkpoints(trial))
             self._log_end(ended.model_copy(update={"seconds": round(self._seconds[scope], 3)}))
@@ -378,13 +378,11 @@ class Trials:
             if state != "running":
                 self._counts.update({"running": -1, state: 1})
             self._tell()
-            broken, kept = self._study.broken, self._kept()
+            broken, kept = self._study.broken, kept_of(self._study)
         log.info("%s: %s", scope_of(ended.trial, ended.repeat), described(event))
         if state != "running":
             self._results.add(self._study.trials[ended.trial], event, curve)
-        own = {scope_of(ended.trial, ended.repeat), scope_of(ended.trial)}
-        for scope in sorted((own | ({scope_of(before.number)} if before else set())) - kept):
-            self._run.store.delete(f"{CHILDREN}/{scope}")
+        drop_ended(self._run, ended, before, kept)
         self._keep_to_limits()
         if broken is not None:
             raise UserError(broken)
@@ -395,27 +393,8 @@ class Trials:
 
     def tell(self) -> None:
         """Tell what attempts before have done: their steps count in this one, too."""
-        for one in self._study.trials.values():
-            for each in (one, *one.repeats):
-                if each.ended is not None:
-                    planned, steps = self._steps(one.parameters), self._steps_done(each)
-                    self._run.reporter.expect_one(scope_of(one.number, each.repeat), planned, steps=steps)
+        self._steps.tell_of_ended(self._study)
         self._tell()
-
-    def _steps(self, parameters: Mapping[str, JsonValue]) -> int:
-        """The optimiser steps of a trial that is not stopped, about."""
-        training = self._run.spec.training or Training()
-        epochs = parameters.get(EPOCHS, training.epochs)
-        rows = parameters.get("training.batchSize", training.batch_size)
-        if self._rows is None or not isinstance(epochs, int) or not isinstance(rows, int):
-            return 0
-        infos = list(self._rows.own.folds.values()) or [self._rows.own.info]
-        mean = sum(info.rows["train"] for info in infos) / len(infos)
-        return epochs * math.ceil(mean / max(1, rows))
-
-    def _steps_done(self, trial: Trial) -> int:
-        """The optimiser steps of one that has ended, about."""
-        return self._steps({**trial.parameters, EPOCHS: trial.epochs})
 
     def _checkpoints(self, trial: Trial) -> tuple[str, Better, Checkpoints]:
         """What chooses the checkpoint of a trial, its direction, and the trial's checkpoints."""
@@ -439,18 +418,3 @@ class Trials:
             if self._study.stop_running:
                 for _, child in self._running.values():
                     child.stop.set()
-
-    def _kept(self) -> set[str]:
-        """The names of the folders that stay: of what runs, and of the best trial."""
-        study = self._study
-        own = (*study.running, *([study.best] if study.best else []))
-        repeats = (each for each in study.at_work if each.repeat > 1)
-        return {scope_of(each.number, each.repeat) for each in (*own, *repeats)}
-
-    def _tidy(self) -> None:
-        """Delete the folders of trials that have ended, but for the best one's: an attempt may die before it does."""
-        kept = self._kept()
-        for name in self._run.store.list(CHILDREN):
-            if name.startswith(scope_of("")) and name not in kept:
-                self._run.fence()
-                self._run.store.delete(f"{CHILDREN}/{name}")
