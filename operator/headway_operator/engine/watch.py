@@ -1,4 +1,4 @@
-"""kopf, and all that is used of it: `on.event` handlers that update the store and put a key on the queue.
+"""kopf, and all that is used of it: filters of `on.event` that update the store and put a key on the queue.
 
 No finalizers, no annotations, no peering, no scanning, no events: kopf only watches. What is watched follows from the
 kinds.
@@ -18,6 +18,8 @@ from headway_operator.engine.freshness import Freshness
 from headway_operator.engine.kube import Resource
 from headway_operator.engine.kube_http import PAGE, load_configuration
 from headway_operator.engine.store import News, Store
+
+logger = logging.getLogger(__name__)
 
 _PARTS = ("spec", "status", "data", "binaryData")
 
@@ -120,12 +122,25 @@ class Watches:
 
         kopf.on.login(registry=registry)(login)
         for resource in self._store.resources():
-            handler = self._handler(resource)
-            kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)(handler)
+            words = (resource.group, resource.version, resource.plural)
+            kopf.on.event(*words, when=self._taken_in(resource), registry=registry)(_nothing_is_left)
         return registry
 
-    def _handler(self, resource: Resource) -> Callable[..., Any]:
-        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+    def _taken_in(self, resource: Resource) -> Callable[..., bool]:
+        """A filter that takes each event in, and lets none pass.
+
+        kopf asks it before it prepares the call of a handler, which takes a quarter of the time that kopf takes for an
+        event. An error of the filter would end kopf, and the process with it; one of a handler is told.
+        """
+
+        def taken_in(event: Mapping[str, Any], **_: Any) -> bool:
+            try:
+                take_in(event)
+            except Exception:
+                logger.exception("an event of %s could not be taken in", resource.plural)
+            return False
+
+        def take_in(event: Mapping[str, Any]) -> None:
             body: Any = event["object"]
             self._freshness.shown(resource.plural, body)
             news = self._store.see(resource, event["type"], body, self._now())
@@ -135,8 +150,11 @@ class Watches:
             for part in _PARTS:
                 body.pop(part, None)
 
-        on_event.__name__ = f"on_{resource.plural}"
-        return on_event
+        return taken_in
+
+
+async def _nothing_is_left(**_: Any) -> None:
+    """The handler of events that have passed the filter: none does."""
 
 
 def _settings(selectors: Mapping[Resource, str]) -> kopf.OperatorSettings:
