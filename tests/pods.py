@@ -25,9 +25,21 @@ START_SECONDS = 180.0
 class Pods:
     """One attempt of a job. Folders that pods of a job share are in `root`; each pod has a /tmp of its own."""
 
-    def __init__(self, root: Path, spec: Mapping[str, Any], *, attempt: int = 1, code: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        spec: Mapping[str, Any],
+        *,
+        attempt: int = 1,
+        code: Path | None = None,
+        storage_uri: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """storage_uri: `store` in the root if none. variables: more of the pods' environment."""
         self.root = root
+        self._variables = dict(variables or {})
         self.store = root / "store"
+        self._storage_uri = storage_uri or str(self.store)
         self.attempt = attempt
         root.mkdir(parents=True, exist_ok=True)
         # Ray's sockets need a short path.
@@ -156,7 +168,7 @@ class Pods:
                 "name": "job",
                 "uid": "00000000-0000-0000-0000-000000000001",
                 "attempt": self.attempt,
-                "storageUri": str(self.store),
+                "storageUri": self._storage_uri,
                 "spec": self._spec,
             }
         )
@@ -169,18 +181,22 @@ class Pods:
         if self._code is not None:
             given = [path for path in (environment.get("PYTHONPATH"),) if path]
             environment["PYTHONPATH"] = os.pathsep.join([str(self._code), *given])
-        return environment | {
-            wire.ENV_RUN_FILE: str(self.run_file),
-            wire.ENV_HEAD_ADDRESS: f"{self._ip}:{self._port}",
-            wire.ENV_POD_IP: self._ip,
-            wire.ENV_POD_NAME: name,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(self._tmp / "token"),
-            "HEADWAY_READY_FILE": str(self.root / f"{name}-{self.attempt}.ready"),
-            "HEADWAY_TERMINATION_FILE": str(self.root / f"{name}-{self.attempt}.outcome"),
-            "TMPDIR": str(temporary),
-            "RAY_TMPDIR": str(temporary),
-        }
+        return (
+            environment
+            | self._variables
+            | {
+                wire.ENV_RUN_FILE: str(self.run_file),
+                wire.ENV_HEAD_ADDRESS: f"{self._ip}:{self._port}",
+                wire.ENV_POD_IP: self._ip,
+                wire.ENV_POD_NAME: name,
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN_PATH": str(self._tmp / "token"),
+                "HEADWAY_READY_FILE": str(self.root / f"{name}-{self.attempt}.ready"),
+                "HEADWAY_TERMINATION_FILE": str(self.root / f"{name}-{self.attempt}.outcome"),
+                "TMPDIR": str(temporary),
+                "RAY_TMPDIR": str(temporary),
+            }
+        )
 
 
 def _own_address() -> str:

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +17,6 @@ from pyarrow import parquet
 from headway_api.data import Data
 from headway_api.model import Model
 from headway_api.status import MAX_ATTEMPTS_KEPT
-from headway_cluster import build
 from headway_trainer.data import SPLITS, DataInfo, prepare, read_split
 from headway_trainer.data.info import Blocks
 from headway_trainer.entrypoints import load_function
@@ -34,52 +28,17 @@ from headway_trainer.logs.sources import DRIVER, rank
 from headway_trainer.models import build as build_model
 from headway_trainer.storage import Store
 from headway_trainer.training.loop_inputs import LoopInputs
+from s3_server import CREDENTIALS, s3_server
 from training_runs import finish, job_of, run_until, same, training
 
 pytestmark = pytest.mark.cluster
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "headway", "AWS_SECRET_ACCESS_KEY": "headway-secret", "AWS_REGION": "us-east-1"}
-WITHIN_SECONDS = 20
 
 
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with the bucket `models`."""
-    if build.asset("versitygw") is None and not (build.S3.out() / "versitygw").exists() and not shutil.which("go"):
-        pytest.skip("needs go to build versitygw")
-    build.build(build.S3)
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "models").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [build.program(build.S3, "versitygw"), "--port", f"127.0.0.1:{port}", "posix", str(folder)],
-        env={"ROOT_ACCESS_KEY": "headway", "ROOT_SECRET_KEY": "headway-secret", "HOME": str(folder)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait(f"http://127.0.0.1:{port}/", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=WITHIN_SECONDS)
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=1)  # noqa: S310 - our own server
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            assert server.poll() is None, "versitygw ended"
-            assert time.monotonic() < deadline, "versitygw did not answer"
-            time.sleep(0.05)
-        else:
-            return
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -94,3 +94,28 @@ def test_a_pickle_has_no_credentials_and_opens_the_same_folder(tmp_path: Path) -
     assert again == there
     assert again.handler.base == "models/run"
     assert b"very-hidden" in pickle.dumps(Store.open(uri, str(secret)).filesystem), "as pyarrow's own has them"
+
+
+def test_what_the_attempt_before_has_pickled_writes_for_this_one_where_it_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headway_trainer.ray.run_storage._attempts", {})
+    run, other = str(tmp_path / "run"), str(tmp_path / "other")
+    before, elsewhere = (pickle.dumps(RunFolder(uri, None, 1)) for uri in (run, other))
+    for uri in (run, other):
+        Checkpoints(Store.open(uri), 2).claim()
+    there, base = run_file_system(run, None, 2)
+    restored = _again(before)
+    assert restored == there.handler
+    with fs.PyFileSystem(restored).open_output_stream(f"{base}/a") as stream:
+        stream.write(b"two")
+    assert (tmp_path / "run" / "a").read_bytes() == b"two"
+    assert _again(pickle.dumps(restored)) == restored, "so a trial gets it"
+    with pytest.raises(StorageError, match="attempt 1 of this run was replaced by attempt 2"):
+        _again(elsewhere).open_output_stream(f"{other}/a")
+
+
+def _again(pickled: bytes) -> RunFolder:
+    """What was pickled here."""
+    folder: RunFolder = pickle.loads(pickled)  # noqa: S301 - made above
+    return folder

@@ -24,6 +24,10 @@ FENCE_SECONDS = 5.0
 """How long it may take an attempt that was replaced to notice that: its writes ask no more often."""
 
 
+_attempts: dict[str, int] = {}
+"""The attempt that this process works for, by the URI of its run's folder."""
+
+
 class RunFolder(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
     """The file system that a run's folder is on, for one attempt of the run."""
 
@@ -154,13 +158,16 @@ def run_file_system(uri: str, secret_dir: str | None, attempt: int) -> tuple[fs.
     write to S3, for which Ray makes the same exception of its own.
     """
     folder = RunFolder(uri, secret_dir, attempt)
+    _attempts[uri] = attempt
     _copy_one_at_a_time()
     return fs.PyFileSystem(folder), folder.base
 
 
 def _opened(uri: str, secret_dir: str | None, attempt: int) -> RunFolder:
+    """As it was pickled. But what an attempt restores of the one before it is its own: a searcher that was restored
+    gives its next trials the file system that it was pickled with."""
     _copy_one_at_a_time()
-    return RunFolder(uri, secret_dir, attempt)
+    return RunFolder(uri, secret_dir, max(attempt, _attempts.get(uri, 0)))
 
 
 def _copy_one_at_a_time() -> None:
