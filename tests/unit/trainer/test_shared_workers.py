@@ -34,6 +34,7 @@ from headway_trainer.ray.pool import KeptGroup
 from headway_trainer.ray.torch_backend import TorchGroup
 from headway_trainer.report.model import KeptModel
 from headway_trainer.run import Run
+from headway_trainer.side_by_side import side_by_side
 from headway_trainer.training.exceptions import raise_as_users
 from headway_trainer.training.link import TrainEnd
 from made_runs import Heard, made_run, tuned
@@ -313,6 +314,24 @@ def test_no_more_trials_run_at_once_than_max_concurrent(tmp_path: Path) -> None:
     run, _ = made(tmp_path, of_workers={"replicas": 2, "resources": {"cpu": "2"}}, trialsPerWorker=2, maxConcurrent=2)
     tuned(run, Counting())
     assert most == 2
+
+
+@pytest.mark.usefixtures("_nothing_taken_over")
+@pytest.mark.parametrize(("tuning", "count"), [({}, 6), ({"maxConcurrent": 4}, 4), ({"seeds": 2}, 12)])
+def test_a_driver_has_no_more_threads_than_there_are_trials_however_many_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuning: dict[str, Any], count: int
+) -> None:
+    asked: list[int] = []
+
+    def one_after_the_other(*arguments: Any, at_once: int, **options: Any) -> list[Any]:
+        asked.append(at_once)
+        return side_by_side(*arguments, at_once=1, **options)
+
+    monkeypatch.setattr("headway_trainer.run.side_by_side", one_after_the_other)
+    of_workers = {"replicas": 500, "resources": {"cpu": "16"}}
+    run, _ = made(tmp_path, of_workers=of_workers, trialsPerWorker=16, **tuning)
+    tuned(run, Trainer())
+    assert asked == [count]
 
 
 @pytest.mark.usefixtures("_nothing_taken_over")

@@ -15,7 +15,7 @@ from functools import partial
 
 from headway_api.metrics import Better
 from headway_api.training import Training
-from headway_api.tuning import Tuning
+from headway_api.tuning import MAX_TRIALS, Tuning
 from headway_trainer.data import DataInfo
 from headway_trainer.data.prepared import CHILDREN
 from headway_trainer.errors import OutOfMemory, UserError
@@ -115,7 +115,8 @@ class Trials:
                 self._work,
                 workers=workers,
                 on_each=self._tuning.trials_per_worker,
-                most=self._tuning.max_concurrent,
+                # Each that may run at once has a thread of the driver's.
+                most=min(self._tuning.max_concurrent or MAX_TRIALS, study.planned * self._tuning.seeds),
                 turn=self._keep_to_limits,
                 stay=not self._own,  # there is nothing left to train, or to judge
             )
