@@ -134,8 +134,15 @@ class Checks:
             self._late.add(call.name)
 
     def _tale_of(self, call: Call) -> Tale:
-        """The tale of the job that a call is about: its name is what an object's begins with."""
-        return self.tales[self.world.uids.get((call.namespace, call.name.split("-")[0]), call.name)]
+        """The tale of the job that a call is about: its name is what an object's begins with, a part of its uid follows.
+
+        An operator whose watch is blind goes on for some time with a job that was replaced by one of the same name.
+        """
+        job, *rest = call.name.split("-")
+        uid = self.world.uids.get((call.namespace, job), call.name)
+        if rest and not uid.startswith(rest[0]):
+            uid = next((known for known in self.tales if known.startswith(rest[0])), uid)
+        return self.tales[uid]
 
     def reconcile_begins(self, process: Process, key: Key) -> None:
         """A process reconciles a job."""
