@@ -134,7 +134,7 @@ class Checks:
             self._late.add(call.name)
 
     def _tale_of(self, call: Call) -> Tale:
-        """The tale of the job that a call is about: its name is what an object's begins with, a part of its uid follows.
+        """The tale of the job that a call is about: its name is what an object's begins with, a part of its uid next.
 
         An operator whose watch is blind goes on for some time with a job that was replaced by one of the same name.
         """
