@@ -18,6 +18,8 @@ from grpc_requests import Client, labels, raw
 from grpc_world import served
 from headway_server.batching import Limits
 from headway_server.grpc.descriptors import INFERENCE
+from headway_server.grpc.server import CONTROL_CALLS, most_message_bytes
+from headway_server.settings import Settings
 from served import bundle
 from server_process import PATIENCE, serving
 
@@ -105,6 +107,28 @@ async def test_when_a_server_is_terminated_its_clients_go_to_another_and_no_requ
                 await asyncio.sleep(1)
             assert made.told.keys() == {"answered"}, made.told
             assert made.told["answered"] > then > 0
+
+
+async def test_as_many_of_the_longest_messages_as_are_taken_at_once_do_not_fill_the_memory(tmp_path: Path) -> None:
+    with serving(bundle(tmp_path)) as server:
+        client = Client(server.grpc_port)
+        assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+        before = resident_bytes(server.process.pid)
+        settings = Settings("")
+        calls = settings.batching.max_in_flight + CONTROL_CALLS
+        message = raw()
+        message.raw_input_contents[1] = bytes(most_message_bytes(settings) - 1000)
+        data = message.SerializeToString()
+
+        async def told() -> str:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await client.send("ModelInfer", data)
+            return str(caught.value.code().name)
+
+        for _ in range(8):
+            assert set(await asyncio.gather(*(told() for _ in range(calls)))) == {"INVALID_ARGUMENT"}
+        assert resident_bytes(server.process.pid) - before < 2.5 * calls * len(data)
+        await client.channel.close()
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
@@ -13,7 +13,7 @@ from headway_server.about import PLATFORM, SERVER_NAME, server_version
 from headway_server.access import access_log
 from headway_server.errors import NotFound, Overloaded, RequestError
 from headway_server.grpc import descriptors
-from headway_server.grpc.codec import Codec, parsed
+from headway_server.grpc.codec import Codec, InferRequest, parsed
 from headway_server.grpc.descriptors import Message
 from headway_server.model import ServedModel, TensorInfo
 from headway_server.service import Service
@@ -74,7 +74,9 @@ class Services:
             try:
                 reply = await answer(data, context)
             except RequestError as error:
-                problem = error
+                # Its frames hold the message, which is not to wait until the client has heard of the error.
+                problem = error.with_traceback(None)
+                problem.__context__ = problem.__cause__ = None
             except Exception:
                 LOG.exception("a gRPC request could not be answered")
                 problem = RequestError("the server has a fault, which its log tells")
@@ -85,7 +87,7 @@ class Services:
             service.metrics.failed("grpc", problem)
             if logged:
                 access_log("GRPC", path, problem.status, time.perf_counter() - start, 0)
-            return await _refuse(context, problem)
+            return _refused(context, problem)
 
         return guarded
 
@@ -94,14 +96,18 @@ class Services:
         service = self._service
         service.check_taking()
         service.batcher.admit()
-        message = self._codec.parse(data)
-        self._check_names(message.model_name, message.model_version)
-        request = self._codec.read(message)
+        request = self._request(data)
         given = [seconds for seconds in (context.time_remaining(), request.timeout) if seconds is not None]
         outputs = await service.submit(request.feeds, request.rows, min(given, default=None))
         reply = self._codec.reply(request, outputs)
         service.metrics.answered("grpc", time.perf_counter() - start)
         return reply
+
+    def _request(self, data: bytes) -> InferRequest:
+        """Read: the message is not kept while its request waits, since it is a second copy of the tensors."""
+        message = self._codec.parse(data)
+        self._check_names(message.model_name, message.model_version)
+        return self._codec.read(message)
 
     async def _live(self, _data: bytes, _context: Context) -> bytes:
         return _bytes(descriptors.ServerLiveResponse(live=True))
@@ -137,12 +143,17 @@ class Services:
             raise NotFound(f"no version {shown(version)} of {name!r} here; it is {self._model.version!r}")
 
 
-async def _refuse(context: Context, error: RequestError) -> NoReturn:
-    trailing: tuple[tuple[str, str], ...] = ()
+def _refused(context: Context, error: RequestError) -> bytes:
+    """The call's status becomes the error's; the reply that goes with it, which gRPC does not send.
+
+    `context.abort` would do it, too, with an exception that the context keeps: a cycle of frames, which holds the
+    message until the collector comes.
+    """
     if isinstance(error, Overloaded):
-        trailing = ((PUSHBACK, str(round(error.retry_after * 1000))),)
-    await context.abort(getattr(grpc.StatusCode, error.grpc_code), str(error), trailing)
-    raise AssertionError("abort raises")
+        context.set_trailing_metadata(((PUSHBACK, str(round(error.retry_after * 1000))),))
+    context.set_code(getattr(grpc.StatusCode, error.grpc_code))
+    context.set_details(str(error))
+    return b""
 
 
 def _metadata(model: ServedModel) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from grpc_world import World, served
 from headway_server.about import server_version
 from headway_server.batching import Limits
 from headway_server.grpc import descriptors
-from headway_server.grpc.server import GrpcFront, age_seconds
+from headway_server.grpc.server import GrpcFront, age_seconds, most_message_bytes
 from headway_server.grpc.service import PUSHBACK
 from headway_server.rest.request import Bounds
 from headway_server.service import Service
-from headway_server.settings import HttpLimits
+from headway_server.settings import MIB, HttpLimits, Settings
 
 WAITING = Limits(max_in_flight=2, max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
 """Requests wait until there are three rows."""
@@ -221,6 +221,30 @@ async def test_a_message_beyond_the_limit_is_refused_also_where_it_is_small_only
         assert code == "RESOURCE_EXHAUSTED"
         assert "larger than" in said
         assert labels(await client.call("ModelInfer", raw())) == ["Kobe"]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "request_mib", "mib"),
+    [(64, 16, 1.78), (8, 16, 8), (8, 32, 16), (24, 1, 0.25), (1000, 16, 0.127), (1, 4, 3.56)],
+)
+def test_the_longest_message_is_such_that_all_at_once_fit_in_memory(
+    in_flight: int, request_mib: int, mib: float
+) -> None:
+    http = HttpLimits(max_request_bytes=request_mib * MIB, max_bytes_in_flight=4 * request_mib * MIB)
+    settings = Settings("", batching=Limits(max_in_flight=in_flight), http=http)
+    assert most_message_bytes(settings) / MIB == pytest.approx(mib, rel=0.01)
+
+
+async def test_silent_connections_are_bounded_and_do_not_keep_others_out_for_long(tmp_path: Path) -> None:
+    limits = HttpLimits(max_connections=4, header_seconds=0.5)
+    async with asked(tmp_path, http=limits) as (world, client):
+        silent = [await asyncio.open_connection("127.0.0.1", world.front.port) for _ in range(8)]
+        # They are closed, those beyond the limit at once, and the others when they have said nothing for too long.
+        for reader, writer in silent:
+            with suppress(ConnectionError):
+                await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        assert labels(await client.call("ModelInfer", raw(), wait_for_ready=True)) == ["Kobe"]
 
 
 async def test_a_port_that_another_has_is_an_error_and_not_shared(both: tuple[World, Client]) -> None:
