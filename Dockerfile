@@ -70,11 +70,14 @@ ENTRYPOINT ["headway-operator"]
 
 FROM base AS server
 COPY requirements/server.lock /opt/headway/requirements.lock
-# pip runs from a venv beside the image's own, so that no installer stays behind.
+# pip runs from a venv beside the image's own, so that no installer stays behind; nor do tests of packages, and what
+# onnxruntime has for those who make models.
 RUN python3 -m venv /tmp/pip \
  && python3 -m venv --without-pip /opt/headway \
  && /tmp/pip/bin/pip --python /opt/headway/bin/python install --progress-bar off --no-cache-dir --no-compile --no-deps \
       --require-hashes --requirement /opt/headway/requirements.lock \
+ && find /opt/headway/lib -type d \( -path '*/numpy/*/tests' -o -path '*/onnxruntime/transformers' \
+      -o -path '*/onnxruntime/quantization' -o -path '*/onnxruntime/tools' \) -prune -exec rm -rf {} + \
  && /opt/headway/bin/python -m compileall -q -j 0 /opt/headway/lib \
  && rm -rf /tmp/pip
 COPY --from=code /overlay/ /opt/headway/

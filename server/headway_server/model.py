@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ class ServedModel:
         self.all_json: Mapping[str, bool] = dict.fromkeys(self.output_of, False)
         """The outputs in their order, none of them binary."""
         self.all_binary: Mapping[str, bool] = dict.fromkeys(self.output_of, True)
+        self.values_per_row = sum(math.prod(one.shape[1:]) for one in self.outputs)
+        """Of all outputs."""
         self.may_miss = frozenset(one.name for one in signature.inputs if one.missing is not None)
         """The inputs that may have missing values: NaN, or an empty text."""
         self._output_names = [one.name for one in self.outputs]

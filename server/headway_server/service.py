@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from headway_server.batching import Batcher
-from headway_server.errors import NotReady
+from headway_server.errors import NotReady, TooLarge
 from headway_server.metrics import Metrics
 from headway_server.model import Array, ServedModel, TensorInfo, Tensors
 from headway_server.settings import Settings
@@ -60,7 +60,16 @@ class Service:
             raise NotReady("the server is about to end")
 
     def submit(self, feeds: Tensors, rows: int, timeout: float | None = None) -> asyncio.Future[dict[str, Array]]:
-        """The batcher's answer. timeout: seconds that the client gives, at most the settings'."""
+        """The batcher's answer. timeout: seconds that the client gives, at most the settings'.
+
+        Raises TooLarge for rows whose answer would be, and what the batcher raises.
+        """
+        each, values = self.model.values_per_row, self.settings.bounds.values
+        if rows > 1 and rows * each > values:
+            raise TooLarge(
+                f"the answer for {rows} rows would have {rows * each} values, and at most {values} are given at once: "
+                "send fewer rows"
+            )
         most = self.settings.timeout_seconds
         seconds = most if timeout is None or timeout > most else timeout
         return self.batcher.submit(feeds, rows, self._loop.time() + seconds)

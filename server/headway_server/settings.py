@@ -17,7 +17,7 @@ class HttpLimits:
     max_request_bytes: int = 16 * MIB
     """Of a body, also after it is decompressed."""
     max_bytes_in_flight: int = 64 * MIB
-    """Of all bodies that are being read and answered."""
+    """Of all bodies that are being read and answered; and, apart from these, of answers that clients do not take."""
     max_connections: int = 2048
     """Beyond, those go that have been idle for longest; where none is idle, the newest is refused."""
     max_header_bytes: int = 32 * 1024

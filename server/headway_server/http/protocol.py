@@ -30,6 +30,8 @@ class Peers:
         self.idle: dict[Connection, None] = {}
         """Those without a request, the one that has been so for longest first."""
 
+        self.stuck: dict[Connection, None] = {}
+        """Those whose clients do not take what was written, the first of them first."""
         self.finishing: asyncio.Event | None = None
         """Set when the last connection is closed; none as long as new requests are welcome."""
 
@@ -45,8 +47,18 @@ class Peers:
         """A connection is no more."""
         self.open.discard(connection)
         self.idle.pop(connection, None)
+        self.stuck.pop(connection, None)
         if self.finishing is not None and not self.open:
             self.finishing.set()
+
+    def bound_unsent(self) -> None:
+        """Leave clients that do not read, from the first on, until the others' answers fit into the memory for them."""
+        unsent = sum(one.transport.get_write_buffer_size() for one in self.stuck)
+        while unsent > self.limits.max_bytes_in_flight and len(self.stuck) > 1:
+            first = next(iter(self.stuck))
+            del self.stuck[first]
+            unsent -= first.transport.get_write_buffer_size()
+            first.transport.abort()
 
     def sweep(self) -> None:
         """Close those that are too slow: called each second, as a timer for each request costs more."""
@@ -158,9 +170,12 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         self._stuck = self.loop.time()
         super().pause_writing()
+        self._peers.stuck[self] = None
+        self._peers.bound_unsent()
 
     def resume_writing(self) -> None:
         self._stuck = None
+        self._peers.stuck.pop(self, None)
         super().resume_writing()
 
     def finish(self) -> None:

@@ -31,6 +31,8 @@ class Bounds:
     """Lists and objects of the JSON."""
     rows: int = 65_536
     """Rows."""
+    values: int = 4_194_304
+    """Values of the answer: rows times what each has of all outputs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,6 +259,14 @@ async def test_beyond_what_it_takes_requests_get_503_and_their_connections_stay(
         server.service.batcher._drain()
 
 
+async def test_rows_whose_answer_would_be_too_large_are_not_run(serve: Serve) -> None:
+    async with serve(bounds=Bounds(values=5)) as server:
+        reply = await ask(server.port, "POST", INFER, BODY)
+        assert reply.status == 413
+        assert "the answer for 2 rows would have 6 values, and at most 5" in reply.error
+        assert server.service.batcher.in_flight == 0
+
+
 async def test_a_request_that_gives_no_time_is_not_run(serve: Serve) -> None:
     told = json.loads(BODY) | {"parameters": {"timeout": 1}}
     async with serve(batching=Limits(max_delay_seconds=0.01)) as server:

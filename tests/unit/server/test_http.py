@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from headway_server.batching import Limits
+from headway_server.http.protocol import Peers
 from headway_server.settings import HttpLimits
 from wire_client import Wire, ask, request, when
 
@@ -193,3 +195,30 @@ async def test_a_port_that_ends_answers_what_has_begun_and_takes_nothing_new(ser
             await Wire.to(server.port)
         for one in (idle, running, arriving):
             await one.close()
+
+
+class Unread:
+    """A connection whose client does not take what was written."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.left = False
+        self.transport = self
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+    def abort(self) -> None:
+        self.left = True
+
+
+async def test_answers_that_nobody_takes_are_bounded_by_leaving_whoever_has_not_read_for_longest() -> None:
+    peers = Peers(HttpLimits(max_bytes_in_flight=100), asyncio.get_running_loop())
+    found = [Unread(size) for size in (60, 30, 60, 500)]
+    for one in found:
+        stuck: Any = one
+        peers.stuck[stuck] = None
+        peers.bound_unsent()
+    # The second would have fitted beside the third; beside the last none does, and one alone may be as large as it is.
+    assert [one.left for one in found] == [True, True, True, False]
+    assert len(peers.stuck) == 1
