@@ -186,6 +186,23 @@ def test_each_share_that_is_drawn_changes_the_trees_and_so_does_the_seed() -> No
     assert len({member.outputs(x).tobytes() for member in found.values()}) == len(found)
 
 
+def test_trees_of_many_leaves_do_not_keep_a_histogram_for_each_and_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draws = np.random.default_rng(7)
+    x, y = draws.standard_normal((2000, FEATURES)).astype(np.float32), draws.standard_normal(2000).astype(np.float32)
+    options: dict[str, Any] = {"iterations": 3, "maxDepth": 0, "maxLeaves": 300, "growPolicy": "lossguide"}
+    large = member_of(info_of(), **options)
+    form, memory = large.fit(x, y, None), large.memory(2000, FEATURES)
+    monkeypatch.setattr(xgboost_member, "_HISTOGRAM_BYTES", 100_000)
+    small = member_of(info_of(), **options)
+    assert np.abs(large.outputs(x) - said(small, small.fit(x, y, None), x)[0]).max() < 1e-4
+    assert isinstance(form.raw, Trees)
+    assert len(form.raw.tree) > 3 * 500
+    histogram = 16 * FEATURES * 256
+    assert memory - small.memory(2000, FEATURES) == (600 - 100_000 // histogram) * histogram
+
+
 # Leaving a fit, and going on with it.
 
 

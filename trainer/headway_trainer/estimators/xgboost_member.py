@@ -22,6 +22,9 @@ from headway_trainer.estimators.xgboost_form import form_of
 
 _NODE_BYTES, _TREE_BYTES = 34, 600
 """What a node takes in XGBoost's binary format, and what each tree has beside its nodes, at least."""
+_HISTOGRAM_BYTES = 256 * 2**20
+"""What histograms of nodes may take that XGBoost keeps while a tree grows. By its own default they are 65,536, which is
+GiBs for trees of thousands of leaves; without them a node's are counted again."""
 _TEXT_BYTES = 400
 """What a node takes in memory while the model is read from XGBoost's JSON."""
 
@@ -46,8 +49,20 @@ class XGBoost:
         return self.course.iterations
 
     def memory(self, rows: int, features: int) -> int:
-        """The features with their places, and in groups; gradients, margins and the rows' places."""
-        return rows * (12 * features + 40 + 24 * self._info.outputs)
+        """The features with their places, and in groups; gradients, margins and the rows' places; histograms."""
+        options = self._options
+        most = 1 << (options.max_depth or 30)
+        nodes = 2 * min(most, options.max_leaves or most, rows)
+        histograms = min(nodes, self._most_histograms(features)) * self._histogram(features)
+        return rows * (12 * features + 40 + 24 * self._info.outputs) + histograms
+
+    def _histogram(self, features: int) -> int:
+        """The bytes of a node's: two sums of 64 bits for each group of values."""
+        return 16 * features * self._options.max_bins
+
+    def _most_histograms(self, features: int) -> int:
+        """How many are kept at once: a node's, its sibling's and their parent's in any case."""
+        return min(65_536, max(3, _HISTOGRAM_BYTES // self._histogram(features)))
 
     def begin(
         self, validation: Callable[[], Part | None], kept: tuple[Course, bytes] | None, goes_on: Callable[[], bool]
@@ -188,6 +203,7 @@ class XGBoost:
             "colsample_bylevel": options.colsample_by_level,
             "colsample_bynode": options.colsample_by_node,
             "max_bin": options.max_bins,
+            "max_cached_hist_node": self._most_histograms(self._info.features),
         }
 
     def _objective(self) -> dict[str, Any]:
