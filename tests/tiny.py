@@ -95,6 +95,9 @@ class Tinies:
     children: tuple[Child, ...] = (Child(kube.CONFIG_MAPS, LABELS, read),)
     makes: tuple[Resource, ...] = ()
     shares: tuple[Resource, ...] = ()
+    expires = False
+    changes: tuple[Resource, ...] = ()
+    lists: tuple[Resource, ...] = ()
     busy_with = kube.CONFIG_MAPS
     measures: Measures = NoMeasures()
 

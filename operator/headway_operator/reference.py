@@ -6,6 +6,7 @@ python -m headway_operator.reference > docs/reference/metrics.md
 from __future__ import annotations
 
 from headway_operator.engine.metrics import EngineMetrics, Entry, MetricSet
+from headway_operator.serving.measures import DeploymentMetrics
 from headway_operator.training.measures import JobMetrics
 
 _HEAD = """\
@@ -34,6 +35,7 @@ def catalogue() -> list[Entry]:
     metrics = MetricSet()
     EngineMetrics(metrics)
     JobMetrics(metrics)
+    DeploymentMetrics(metrics)
     return metrics.catalogue
 
 

@@ -18,6 +18,7 @@ from typing import get_args
 
 from kubernetes.aio.client.api_client import ApiClient
 
+from headway_api import deployment_status
 from headway_api.status import Phase
 from headway_operator.engine import health, kube
 from headway_operator.engine.clock import ServerClock
@@ -35,6 +36,8 @@ from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.store import Store
 from headway_operator.engine.watch import Watches
 from headway_operator.engine.workers import Workers
+from headway_operator.serving.kind import ModelDeployments
+from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
 from headway_operator.settings import Settings
 from headway_operator.training.kind import TrainingJobs
 from headway_operator.training.measures import JobMeasures, JobMetrics
@@ -42,6 +45,7 @@ from headway_operator.training.measures import JobMeasures, JobMetrics
 logger = logging.getLogger(__name__)
 
 PHASES = (NEW, *get_args(Phase))
+DEPLOYMENT_PHASES = (NEW, *get_args(deployment_status.Phase))
 FINISH_SECONDS = 5.0
 EVENTS_SECONDS = 1.0
 KIND_POLL_SECONDS = 2.0
@@ -65,6 +69,7 @@ class Operator:
         self._metrics = MetricSet()
         self._engine = EngineMetrics(self._metrics)
         self._jobs = JobMetrics(self._metrics)
+        self._deployments = DeploymentMetrics(self._metrics)
         self._pod_groups: Served | None = None
         self.clock = ServerClock(_steady, time.time)
         self.store = Store(self.kinds(), unreadable=self._engine.unreadable)
@@ -84,7 +89,12 @@ class Operator:
             measures=JobMeasures(self._jobs),
             pod_groups=lambda: self._pod_groups is not None and self._pod_groups(),
         )
-        return (jobs,)
+        deployments = ModelDeployments(
+            defaults=self._settings.serving_defaults(),
+            pull_policy=self._settings.image_pull_policy,
+            measures=DeploymentMeasures(self._deployments),
+        )
+        return (jobs, deployments)
 
     async def run(self) -> int:
         """Run until told to stop; the exit code."""
@@ -193,7 +203,8 @@ class Operator:
                 await pod_groups.ask()
                 await comparison.seed()
             except NotFoundError:
-                problem = "the kind TrainingJob is not installed (yet): apply the CRDs of Headway"
+                kinds = " or ".join(self.store.kinds)
+                problem = f"the kind {kinds} is not installed (yet): apply the CRDs of Headway"
             except KubeError as error:
                 problem = f"what exists cannot be read: {error}"
             else:
@@ -252,6 +263,8 @@ class Operator:
         if self.workers is None or self.comparison is None:
             return
         yield Reading("headway_jobs", dict.fromkeys(PHASES, 0) | dict(self.store.phases(TrainingJobs.name)))
+        deployments = self.store.phases(ModelDeployments.name)
+        yield Reading("headway_deployments", dict.fromkeys(DEPLOYMENT_PHASES, 0) | dict(deployments))
         yield Reading("headway_queue_depth", {"": self.workers.depth()})
         yield Reading("headway_queue_oldest_seconds", {"": self.workers.oldest_seconds()})
         yield Reading("headway_reconcile_longest_seconds", {"": self.workers.longest_seconds()})

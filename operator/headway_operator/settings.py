@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from headway_api.base import SecretRef
 from headway_api.data import ClaimPath
 from headway_api.storage import Storage
+from headway_operator.serving.plan import model as serving
 from headway_operator.training.plan.spec import Defaults
 
 PREFIX = "HEADWAY_"
@@ -29,8 +30,10 @@ class Settings(BaseModel):
     """The namespaces to serve; all of the cluster if none is named."""
     trainer_image: str | None = None
     """The trainer image of jobs that name none."""
+    server_image: str | None = None
+    """The server image of deployments that name none."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    """The image pull policy of the jobs' pods."""
+    """The image pull policy of the jobs' and deployments' pods."""
     default_storage_uri: str | None = None
     """The object store of jobs that name no storage: s3://, gs:// or abfs://."""
     default_storage_secret: str | None = None
@@ -78,6 +81,10 @@ class Settings(BaseModel):
             claim = ClaimPath(name=self.default_storage_claim, path=self.default_storage_path)
             storage = Storage(persistentVolumeClaim=claim)
         return Defaults(image=self.trainer_image, storage=storage)
+
+    def serving_defaults(self) -> serving.Defaults:
+        """What deployments get that do not say."""
+        return serving.Defaults(image=self.server_image)
 
 
 def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:

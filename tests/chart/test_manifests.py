@@ -51,6 +51,19 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("headway.dev", "trainingjobs", "watch"): "the work",
     ("headway.dev", "trainingjobs", "delete"): "ttlSecondsAfterFinished",
     ("headway.dev", "trainingjobs/status", "patch"): "one status write a look",
+    ("headway.dev", "modeldeployments", "get"): "a fresh look after a conflict",
+    ("headway.dev", "modeldeployments", "list"): "the cache's seed",
+    ("headway.dev", "modeldeployments", "watch"): "the work",
+    ("headway.dev", "modeldeployments/status", "patch"): "one status write a look",
+    ("apps", "deployments", "get"): "is the Deployment that has the name ours?",
+    ("apps", "deployments", "list"): "the cache's seed",
+    ("apps", "deployments", "watch"): "readiness",
+    ("apps", "deployments", "create"): "a version's pods",
+    ("apps", "deployments", "patch"): "their number",
+    ("apps", "deployments", "delete"): "the end of a version",
+    ("policy", "poddisruptionbudgets", "get"): "is the budget that has the name ours?",
+    ("policy", "poddisruptionbudgets", "create"): "one of a version's pods at a time may be evicted",
+    ("policy", "poddisruptionbudgets", "delete"): "the end of a version",
     ("", "pods", "get"): "is the pod that has the name ours?",
     ("", "pods", "list"): "the cache's seed, and its refresh against ghosts",
     ("", "pods", "watch"): "readiness and exit codes",
@@ -65,7 +78,10 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("", "secrets", "create"): "an attempt's Ray token and run.json",
     ("", "secrets", "delete"): "fences an attempt off",
     ("", "services", "get"): "is the Service that has the name ours?",
-    ("", "services", "create"): "the head's name",
+    ("", "services", "list"): "the cache's seed",
+    ("", "services", "watch"): "do the clients' Services lead to the version that answers?",
+    ("", "services", "patch"): "another version answers",
+    ("", "services", "create"): "the head's name, and the clients' of a deployment",
     ("", "services", "delete"): "the end of an attempt",
     ("networking.k8s.io", "networkpolicies", "get"): "is the policy that has the name ours?",
     ("networking.k8s.io", "networkpolicies", "create"): "only a job's own pods talk to its pods",
@@ -276,6 +292,7 @@ def test_the_operator_understands_each_variable_that_it_gets(variant: Manifests)
     understood = settings.from_environment(given, {})
     assert understood.leader_election
     assert understood.trainer_image == "localhost/headway-trainer:0.1.0"
+    assert understood.server_image == "localhost/headway-server:0.1.0"
     container = variant.one("Deployment")["spec"]["template"]["spec"]["containers"][0]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"metrics": understood.metrics_port, "health": understood.health_port}

@@ -21,10 +21,14 @@ def needed(kinds: tuple[Kind, ...]) -> Rights:
     rights: Rights = defaultdict(set)
     for kind in kinds:
         own = kind.resource
-        rights[own.group, own.plural] |= {"get", "list", "watch", "delete"}
+        rights[own.group, own.plural] |= {"get", "list", "watch"} | ({"delete"} if kind.expires else set())
         rights[own.group, f"{own.plural}/status"] |= {"patch"}
         for child in kind.children:
             rights[child.resource.group, child.resource.plural] |= {"get", "list", "watch", "create", "delete"}
+        for resource in kind.changes:
+            rights[resource.group, resource.plural] |= {"patch"}
+        for resource in kind.lists:
+            rights[resource.group, resource.plural] |= {"list"}
         for resource in kind.makes:
             rights[resource.group, resource.plural] |= {"get", "create", "delete"}
         for resource in kind.shares:

@@ -39,6 +39,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "trainer.imagePullPolicy": ("Never", {}),
     "trainer.serviceAccounts": (["lake-reader"], {}),
     "trainer.hostAccess": (True, {}),
+    "server.image": ("registry.example.com/server:1", {}),
     "imagePullSecrets": ([{"name": "pull"}], {}),
     "watchNamespaces": (["team-a"], {}),
     "defaultStorage.uri": ("s3://models/headway", {}),

@@ -109,6 +109,12 @@ class Link:
         replaced: Object = await self._call(call, lambda: self._far.replace(resource, namespace, name, body))
         return replaced
 
+    async def patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+        """Merge into an object."""
+        call = Call("patch", resource.plural, name, namespace)
+        patched: Object = await self._call(call, lambda: self._far.patch(resource, namespace, name, patch))
+        return patched
+
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status."""
         call = Call("patch", resource.plural, name, namespace)

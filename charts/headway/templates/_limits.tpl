@@ -26,6 +26,8 @@ objects:
   matchConstraints:
     resourceRules:
     - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods, configmaps, secrets, services]}
+    - {operations: [CREATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}
+    - {operations: [CREATE], apiGroups: [policy], apiVersions: [v1], resources: [poddisruptionbudgets]}
     - {operations: [CREATE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
     - {operations: [CREATE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
   validations:
@@ -37,7 +39,8 @@ objects:
   - expression: >-
       object.metadata.?ownerReferences.orValue([]).exists(owner,
         owner.?controller.orValue(false) && owner.apiVersion.startsWith('headway.dev/') && owner.kind in {{ $owned }} &&
-        object.metadata.name.startsWith(owner.name + '-') &&
+        (object.metadata.name.startsWith(owner.name + '-') ||
+          (owner.kind == 'ModelDeployment' && object.metadata.name == owner.name && request.resource.resource == 'services')) &&
         has(object.metadata.labels) && 'app.kubernetes.io/managed-by' in object.metadata.labels &&
         object.metadata.labels['app.kubernetes.io/managed-by'] == 'headway' &&
         object.metadata.labels.exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
@@ -99,17 +102,86 @@ pods:
       standard: the chart's trainer.hostAccess is false
     reason: Forbidden
   {{- end }}
-# A Service can draw traffic that is meant for others: by addresses of its own, or by pods that are not the job's.
+# What the pods of a Deployment are, its controller makes with rights of its own: they have none that a server needs not.
+deployments:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE, UPDATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}
+  variables:
+  - name: pod
+    expression: object.spec.template.spec
+  - name: containers
+    expression: variables.pod.containers + variables.pod.?initContainers.orValue([])
+  validations:
+  - expression: >-
+      object.spec.selector.?matchLabels.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
+        object.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false) &&
+          owner.kind == 'ModelDeployment' && owner.apiVersion.startsWith('headway.dev/') &&
+          owner.uid == object.spec.selector.matchLabels[key]))
+    message: the operator creates and changes only Deployments that a ModelDeployment controls, for the pods of their owner
+    reason: Forbidden
+  - expression: >-
+      variables.pod.?serviceAccountName.orValue('default') in ['', 'default'] &&
+      !variables.pod.?automountServiceAccountToken.orValue(true) &&
+      !variables.pod.?hostNetwork.orValue(false) && !variables.pod.?hostPID.orValue(false) &&
+      !variables.pod.?hostIPC.orValue(false) &&
+      variables.pod.?volumes.orValue([]).all(volume, has(volume.emptyDir) || (has(volume.persistentVolumeClaim) &&
+        volume.persistentVolumeClaim.?readOnly.orValue(false))) &&
+      variables.containers.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
+    message: >-
+      servers have no account's token, nothing of their node, and no volume but models to read and room of their own
+    reason: Forbidden
+  - expression: >-
+      variables.pod.?securityContext.?runAsNonRoot.orValue(false) &&
+      !variables.pod.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
+      variables.pod.?securityContext.?seccompProfile.?type.orValue('') == 'RuntimeDefault' &&
+      variables.containers.all(container,
+        !container.?securityContext.?privileged.orValue(false) &&
+        !container.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
+        !container.?securityContext.?allowPrivilegeEscalation.orValue(true) &&
+        container.?securityContext.?runAsNonRoot.orValue(true) &&
+        container.?securityContext.?capabilities.?drop.orValue([]).exists(capability, capability == 'ALL') &&
+        container.?securityContext.?capabilities.?add.orValue([]).size() == 0)
+    message: servers are held to the restricted Pod Security standard
+    reason: Forbidden
+  # The Deployment that is there may be changed in its number of replicas, and in nothing else.
+  - expression: >-
+      request.operation == 'CREATE' || (object.spec.template == oldObject.spec.template &&
+        object.spec.selector == oldObject.spec.selector &&
+        object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+        object.metadata.?labels == oldObject.metadata.?labels)
+    message: the operator changes of a Deployment only the number of its replicas
+    reason: Forbidden
+# An eviction that nothing may refuse to, or that nobody may carry out, is another's to decide.
+poddisruptionbudgets:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE], apiGroups: [policy], apiVersions: [v1], resources: [poddisruptionbudgets]}
+  validations:
+  - expression: >-
+      object.spec.?selector.?matchLabels.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
+        object.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == object.spec.selector.matchLabels[key]))
+    message: the operator creates only PodDisruptionBudgets for the pods of their owner
+    reason: Forbidden
+# A Service can draw traffic that is meant for others: by addresses of its own, or by pods that are not the owner's.
 services:
   matchConstraints:
     resourceRules:
-    - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [services]}
+    - {operations: [CREATE, UPDATE], apiGroups: [""], apiVersions: [v1], resources: [services]}
   validations:
   - expression: >-
       object.spec.?type.orValue('ClusterIP') == 'ClusterIP' && object.spec.?externalIPs.orValue([]).size() == 0 &&
       object.spec.?selector.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
         object.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == object.spec.selector[key]))
     message: the operator creates only Services of type ClusterIP for the pods of their owner, without addresses from outside
+    reason: Forbidden
+  - expression: >-
+      request.operation == 'CREATE' || (
+        oldObject.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false) &&
+          owner.apiVersion.startsWith('headway.dev/') && owner.kind == 'ModelDeployment') &&
+        object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+        object.metadata.?labels == oldObject.metadata.?labels)
+    message: the operator changes only Services that a ModelDeployment controls, and not whose they are
     reason: Forbidden
 # A NetworkPolicy opens and closes pods: only the owner's.
 networkpolicies:
@@ -154,6 +226,8 @@ deletions:
   matchConstraints:
     resourceRules:
     - {operations: [DELETE], apiGroups: [""], apiVersions: [v1], resources: [pods, configmaps, secrets, services]}
+    - {operations: [DELETE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}
+    - {operations: [DELETE], apiGroups: [policy], apiVersions: [v1], resources: [poddisruptionbudgets]}
     - {operations: [DELETE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
     - {operations: [DELETE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
   validations:

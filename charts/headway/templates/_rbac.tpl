@@ -13,6 +13,22 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
 - apiGroups: [headway.dev]
   resources: [trainingjobs/status]
   verbs: [patch]
+# The deployments of models: watched, read afresh after a conflict.
+- apiGroups: [headway.dev]
+  resources: [modeldeployments]
+  verbs: [get, list, watch]
+# One write of the status at the end of each look at a deployment.
+- apiGroups: [headway.dev]
+  resources: [modeldeployments/status]
+  verbs: [patch]
+# A version's Deployment: made, watched for readiness, patched in its number of replicas alone, deleted when the version goes.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+# Of a version's pods one at a time may be evicted.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, create, delete]
 # A job's pods: made, watched for readiness and exit codes, deleted when the attempt or the job ends; get tells whether
 # a pod that already has the name is ours, here and below.
 - apiGroups: [""]
@@ -26,11 +42,12 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, delete]
-# The name under which workers find the head.
+# The name under which workers find the head; and a deployment's Services, which are watched, and of which the clients' is
+# patched: its selector is the version that answers.
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, create, delete]
-# Only a job's own pods may talk to its pods.
+  verbs: [get, list, watch, create, patch, delete]
+# Only a job's own pods may talk to its pods, and servers are reached by their own ports alone.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, create, delete]

@@ -30,6 +30,7 @@ from headway_operator.engine.kube import (
 )
 from headway_operator.engine.memory import STATUS_REFUSED_SECONDS, Memory
 from headway_operator.engine.steps import (
+    Change,
     Decision,
     Delete,
     DeleteOwned,
@@ -60,7 +61,7 @@ class Applied:
     """Objects that the API server did not take, by name, and those that were not asked for because of that. The status
     was not written if there are any."""
     asked: set[str] = field(default_factory=set)
-    """The names of the objects that were to be made."""
+    """The names of the objects that were to be made or changed."""
     wrote_status: bool = False
     deleted_self: bool = False
     was_wrong: bool = False
@@ -148,6 +149,8 @@ class Applier:
         watched = any(resource == child.resource for child in self._store.kinds[owner.key.kind].children)
         try:
             made = await self._api.create(resource, namespace, step.body, dry_run=step.dry_run)
+            # Only its metadata comes back; the watch will show nothing newer until it changes.
+            made = {**step.body, "metadata": made["metadata"]}
         except AlreadyExistsError:
             if step.dry_run:
                 return
@@ -205,12 +208,38 @@ class Applier:
     # Taking away
 
     async def _take_away(self, owner: Owner, step: Step, memory: Memory, applied: Applied) -> None:
-        if isinstance(step, Delete):
+        if isinstance(step, Change):
+            await self._change(owner, step, applied)
+        elif isinstance(step, Delete):
             await self._delete(owner.key, step, applied)
         elif isinstance(step, DeleteOwned):
             await self._delete_owned(owner, step, memory)
         elif isinstance(step, DeleteSelf):
             applied.deleted_self = await self._delete_self(owner)
+
+    async def _change(self, owner: Owner, step: Change, applied: Applied) -> None:
+        """Change a watched child, if it is as it was when that was decided; the store learns of it."""
+        if applied.refused:
+            return
+        self._still_asked_for(owner)
+        ref, namespace = step.ref, owner.key.namespace
+        applied.asked.add(ref.name)
+        patch = {**step.patch, "metadata": {"uid": step.uid, "resourceVersion": str(step.version)}}
+        try:
+            made = await self._api.patch(ref.resource, namespace, ref.name, patch)
+        except NotFoundError:
+            self._store.gone(owner.key, ref, step.uid)
+            applied.was_wrong = True
+        except ConflictError:
+            found = await self._api.get(ref.resource, namespace, ref.name)
+            if found["metadata"]["uid"] != step.uid:
+                self._store.gone(owner.key, ref, step.uid)
+            self._store.see(ref.resource, None, found, self._now())
+            raise
+        except (DeniedError, InvalidError) as error:
+            applied.refused[ref.name] = _refusal(error)
+        else:
+            self._store.see(ref.resource, None, made, self._now())
 
     async def _delete(self, key: Key, step: Delete, applied: Applied) -> None:
         """Delete a watched child. One whose version is given is not deleted if it has changed unnoticed."""

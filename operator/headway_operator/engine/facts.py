@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from headway_operator.engine.keys import Key, Ref, controller_of
 from headway_operator.engine.kinds import Owner
 from headway_operator.engine.kube import EVENTS, DeniedError, Kube, NotFoundError, Object
-from headway_operator.engine.steps import EventsAbout, Exists, Facts, Read, Verify
+from headway_operator.engine.steps import EventsAbout, Exists, Facts, Listed, Read, Verify
 from headway_operator.engine.store import Store
 from headway_operator.engine.times import to_seconds
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 MOST_GETS = 16
 """Of so many children each is read by its name; of more, all by one list, and so many of those that it lacks."""
+MOST_LISTED = 200
+"""So many objects are looked at for one question."""
 MOST_EVENTS = 2000
 """So many Events are read at most for one question."""
 
@@ -39,6 +42,8 @@ class FactReader:
                 await self._verify(owner, read)
             elif isinstance(read, Exists):
                 known = replace(known, existing={**known.existing, **await self._exists(owner, read)})
+            elif isinstance(read, Listed):
+                known = replace(known, listed={**known.listed, read.labels: await self._listed(owner, read)})
             else:
                 known = replace(known, events={**known.events, **await self._events(owner, read)})
             known = replace(known, done=(*known.done, read))
@@ -105,6 +110,17 @@ class FactReader:
             return False
         controller = controller_of(found)
         return controller is not None and controller.uid == owner.uid
+
+    async def _listed(self, owner: Owner, read: Listed) -> tuple[Any, ...]:
+        found: list[Any] = []
+        async for page, _ in self._api.pages(read.resource, owner.key.namespace, labels=read.labels):
+            for body in page[: MOST_LISTED - len(found)]:
+                # Anybody may have written it.
+                with contextlib.suppress(Exception):
+                    found.append(read.read(body))
+            if len(found) >= MOST_LISTED:
+                break
+        return tuple(found)
 
     async def _events(self, owner: Owner, read: EventsAbout) -> dict[Ref, float]:
         newest: dict[Ref, float] = {}

@@ -138,6 +138,12 @@ class Kind(Protocol):
     """Kinds of objects that its objects own and that nobody watches."""
     shares: tuple[Resource, ...]
     """Kinds of objects that it makes once a namespace, and that nobody owns."""
+    expires: bool
+    """Whether its objects may be deleted by a decision."""
+    changes: tuple[Resource, ...]
+    """Kinds of watched children that it changes, and does not only make and delete."""
+    lists: tuple[Resource, ...]
+    """Kinds of objects that its decisions ask to be listed now and then, and that nobody watches for it."""
     measures: Measures
 
     def selector(self, owner: Owner) -> str:

@@ -197,6 +197,13 @@ class HttpKube:
         """Replace an object."""
         return await self._call("PUT", "update", resource, _path(resource, namespace, name), body=body)
 
+    async def patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+        """Merge into an object."""
+        query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT}
+        path = _path(resource, namespace, name)
+        made = await self._call("PATCH", "patch", resource, path, query=query, body=dict(patch), content=_MERGE_PATCH)
+        return self._tell(resource, namespace, made)
+
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into an object's status."""
         path = f"{_path(resource, namespace, name)}/status"

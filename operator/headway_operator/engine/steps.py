@@ -56,6 +56,17 @@ class EnsureShared:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """An object that is watched is to become another, if it is still as it was when that was decided."""
+
+    ref: Ref
+    uid: str
+    version: int
+    patch: Mapping[str, Any]
+    """A merge patch (RFC 7386) without the metadata."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """An object that is watched is to go, if it is the one of that uid (and that version, where given)."""
 
@@ -76,7 +87,7 @@ class DeleteSelf:
     """The reconciled object itself is to go, if it is as it was when that was decided."""
 
 
-Step = Ensure | EnsureShared | Delete | DeleteOwned | DeleteSelf
+Step = Ensure | EnsureShared | Change | Delete | DeleteOwned | DeleteSelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,20 @@ class EventsAbout:
     reasons: tuple[str, ...]
 
 
-Read = Verify | Exists | EventsAbout
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Read: what is of interest of objects that nobody watches for the key, as those that its own children make.
+
+    They are found by labels, which anybody may give to an object: what rests on them must bear that.
+    """
+
+    resource: Resource
+    labels: str
+    read: Callable[[Object], Any]
+    """From an object to what is of interest. It may raise: the object is then left out."""
+
+
+Read = Verify | Exists | EventsAbout | Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +146,8 @@ class Facts:
     """For what Exists asked."""
     events: Mapping[Ref, float] = field(default_factory=dict)
     """For what EventsAbout asked: the time of the newest one, in seconds since the epoch."""
+    listed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """For what Listed asked, by its labels."""
 
     @property
     def verified(self) -> bool:

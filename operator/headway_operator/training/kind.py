@@ -67,6 +67,9 @@ class TrainingJobs:
     )
     makes: tuple[Resource, ...] = (kube.SECRETS, kube.SERVICES, kube.NETWORK_POLICIES, kube.POD_GROUPS)
     shares: tuple[Resource, ...] = (kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS)
+    expires = True
+    changes: tuple[Resource, ...] = ()
+    lists: tuple[Resource, ...] = ()
     busy_with = kube.CONFIG_MAPS
 
     measures: Measures

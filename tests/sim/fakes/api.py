@@ -23,6 +23,8 @@ Place = tuple[str, str, str]
 """Resource, namespace, name."""
 PAGE = 3
 _NESTED = (dict, list)
+COUNTED = (kube.JOBS.plural, kube.MODEL_DEPLOYMENTS.plural, kube.DEPLOYMENTS.plural)
+"""Of these the API server counts the changes of the spec."""
 DEFAULT_GRACE = 30
 """The grace of a pod that asks for none."""
 
@@ -136,7 +138,7 @@ class ApiServer:
             "uid": uid_of(self._last),
             "creationTimestamp": to_text(self.now()),
         }
-        if resource == kube.JOBS:
+        if resource.plural in COUNTED:
             meta["generation"] = 1
         if resource == kube.PODS:
             body["status"] = {"phase": "Pending"}
@@ -156,7 +158,7 @@ class ApiServer:
         if resource == kube.JOBS:
             self.judge(before, body)
         self.objects[resource.plural, namespace, name] = body
-        if resource == kube.JOBS and body.get("spec") != before.get("spec"):
+        if resource.plural in COUNTED and body.get("spec") != before.get("spec"):
             body["metadata"]["generation"] += 1
         self._stamp(body["metadata"])
         self.events.append(Event(resource.plural, "MODIFIED", body, before))
@@ -289,6 +291,21 @@ class FakeKube:
         self._done("update", resource, name, namespace)
         replaced: Object = clone(self.server.objects[resource.plural, namespace, name])
         return replaced
+
+    async def patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+        """Merge into an object, if uid and version are those of the patch."""
+        self._call("patch", resource, name, namespace)
+        known = self.server.objects.get((resource.plural, namespace, name))
+        if known is None:
+            raise NotFoundError(f'{resource.plural} "{name}" not found')
+        for condition, value in patch.get("metadata", {}).items():
+            if known["metadata"][condition] != value:
+                raise ConflictError(f"{condition} is not {value}")
+        rest = {key: value for key, value in patch.items() if key != "metadata"}
+        self.server.change(resource, name, lambda old: _merge(old, rest), namespace)
+        self._done("patch", resource, name, namespace)
+        changed: Object = clone(self.server.objects[resource.plural, namespace, name])
+        return changed
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status, if uid and version are those of the patch."""

@@ -163,6 +163,19 @@ async def test_a_status_is_merged_into_its_subresource() -> None:
     assert headers["Content-Type"] == "application/merge-patch+json"
 
 
+async def test_an_object_is_merged_strictly_and_comes_back_whole() -> None:
+    whole = {"metadata": {"resourceVersion": "9"}, "spec": {"replicas": 3}}
+    server = Recorded(whole)
+    patch = {"metadata": {"uid": "u", "resourceVersion": "8"}, "spec": {"replicas": 3}}
+    async with served(server.answer) as api:
+        assert await api.patch(kube.DEPLOYMENTS, "team", "digits", patch) == whole
+    method, path, query, headers, sent = server.asked[0]
+    assert (method, sent) == ("PATCH", patch)
+    assert path == "/apis/apps/v1/namespaces/team/deployments/digits"
+    assert (headers["Content-Type"], headers["Accept"]) == ("application/merge-patch+json", "application/json")
+    assert query["fieldValidation"] == "Strict"
+
+
 async def test_a_deletion_is_of_the_very_object_and_in_the_background() -> None:
     server = Recorded({"kind": "Status"})
     async with served(server.answer) as api:

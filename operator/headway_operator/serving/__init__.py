@@ -1,0 +1,1 @@
+"""The kind ModelDeployment: finished models at work."""

@@ -1,0 +1,125 @@
+"""The kind ModelDeployment, as the engine takes it: what is watched, how a decision is made, and what is measured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from headway_api import API_VERSION
+from headway_api.deployment import ModelDeploymentSpec
+from headway_api.deployment_status import ModelDeploymentStatus
+from headway_operator.engine import kube
+from headway_operator.engine.kinds import Child, Measures, Owner, View
+from headway_operator.engine.kube import Resource
+from headway_operator.engine.steps import Decision, StatusWrite
+from headway_operator.serving import names, records
+from headway_operator.serving.measures import Decided, DeploymentMeasures
+from headway_operator.serving.plan.decide import plan as decide
+from headway_operator.serving.plan.model import Defaults, Plan, Situation
+from headway_operator.serving.plan.spec import resolve
+from headway_operator.serving.plan.status import essential
+from headway_operator.serving.steps import pods_of, reads, render
+
+logger = logging.getLogger(__name__)
+
+
+class ModelDeployments:
+    """The kind."""
+
+    name = "ModelDeployment"
+    resource = kube.MODEL_DEPLOYMENTS
+    children: tuple[Child, ...] = (
+        Child(kube.DEPLOYMENTS, names.WATCHED, records.workload),
+        Child(kube.SERVICES, names.WATCHED, records.front),
+    )
+    makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS)
+    shares: tuple[Resource, ...] = ()
+    expires = False
+    changes: tuple[Resource, ...] = (kube.DEPLOYMENTS, kube.SERVICES)
+    lists: tuple[Resource, ...] = (kube.PODS,)
+    busy_with = kube.DEPLOYMENTS
+
+    measures: Measures
+
+    def __init__(self, *, defaults: Defaults, pull_policy: str, measures: DeploymentMeasures) -> None:
+        self.measures = measures
+        self._defaults = defaults
+        self._pull_policy = pull_policy
+
+    def selector(self, owner: Owner) -> str:
+        """The label that all objects of a deployment have."""
+        return f"{names.LABEL_DEPLOYMENT_UID}={owner.uid}"
+
+    def flags(self, _: Mapping[str, Any]) -> frozenset[str]:
+        """Nothing is counted."""
+        return frozenset()
+
+    def plan(self, view: View) -> Decision:
+        """What is to be done about a deployment now."""
+        owner = view.owner
+        if owner.deleting:
+            return Decision()
+        try:
+            status = ModelDeploymentStatus.model_validate_json(owner.status.text())
+        except ValidationError as error:
+            # A newer operator may have written it. To begin anew would take away what answers.
+            logger.error("its status cannot be read, it is left alone: %s", error, extra=owner.key.fields())
+            return Decision()
+        situation = self._situation(view, status)
+        plan = decide(situation)
+        if plan.verify or plan.look_at:
+            return Decision(reads=reads(situation, plan))
+        stages = () if plan.moved else render(situation, plan, view.made, self._pull_policy)
+        return Decision(
+            stages=stages,
+            status=_status_write(view, plan),
+            notices=plan.notices,
+            # What was done here is no news when a watch shows it, and the status is to tell of it.
+            wake=view.now if stages else plan.wake,
+            log=tuple(f"version {number}: its objects go" for number in plan.remove),
+            detail=Decided(status, plan.status),
+        )
+
+    def _situation(self, view: View, status: ModelDeploymentStatus) -> Situation:
+        owner, facts = view.owner, view.facts
+        spec: ModelDeploymentSpec | None = None
+        problems: tuple[str, ...] = (f"spec: is too large: {owner.spec.size} bytes as JSON",)
+        if not owner.spec.too_large:
+            document: Mapping[str, Any] = {
+                "apiVersion": API_VERSION,
+                "kind": self.name,
+                "metadata": {"name": owner.key.name, "namespace": owner.key.namespace},
+                "spec": owner.spec.value(),
+            }
+            spec, problems = resolve(document, self._defaults)
+        numbers = {version.number for version in status.versions}
+        found = {number: facts.listed.get(pods_of(owner.uid, number)) for number in numbers}
+        return Situation(
+            name=owner.key.name,
+            namespace=owner.key.namespace,
+            uid=owner.uid,
+            generation=owner.generation,
+            now=view.now,
+            status=status,
+            spec=spec,
+            problems=problems,
+            workloads={each.number: each for each in view.children[kube.DEPLOYMENTS]},
+            fronts={each.number: each for each in view.children[kube.SERVICES]},
+            refusals=view.refusals,
+            verified=facts.verified,
+            pods={number: pods for number, pods in found.items() if pods is not None},
+            defaults=self._defaults,
+        )
+
+
+def _status_write(view: View, plan: Plan) -> StatusWrite | None:
+    whole = plan.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if whole == view.owner.status.value():
+        return None
+    if view.status_refused:
+        whole = essential(plan.status).model_dump(mode="json", by_alias=True, exclude_none=True)
+    least = essential(plan.status).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return StatusWrite(whole, least, plan.status.phase or "")

@@ -1,0 +1,48 @@
+"""The names and labels of a ModelDeployment's objects. Pure."""
+
+from __future__ import annotations
+
+from headway_api import wire
+
+LABEL_DEPLOYMENT = "headway.dev/deployment"
+LABEL_DEPLOYMENT_UID = "headway.dev/deployment-uid"
+LABEL_VERSION = "headway.dev/version"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+COMPONENT = "model-server"
+WATCHED = f"{LABEL_COMPONENT}={COMPONENT}"
+"""What all objects of all deployments have in common; a job's have it not."""
+LARGEST_NUMBER = 999_999_999
+
+
+def version_name(deployment: str, number: int) -> str:
+    """What a version is called by people."""
+    return f"{deployment}-{number}"
+
+
+def object_name(deployment: str, uid: str, number: int) -> str:
+    """The name of a version's Deployment, Service and PodDisruptionBudget; its pods' names begin with it.
+
+    The beginning of the uid keeps those of a deployment `a` from those of one called `a-1`, and of an earlier `a`.
+    """
+    return f"{deployment}-{uid[: wire.UID_LENGTH]}-{number}"
+
+
+def shared_name(deployment: str, uid: str) -> str:
+    """The name of what all versions have in common but the clients' Service, which is called as the deployment is."""
+    return f"{deployment}-{uid[: wire.UID_LENGTH]}"
+
+
+def selector(uid: str, number: int) -> dict[str, str]:
+    """The labels by which a version's pods are told from all others."""
+    return {LABEL_DEPLOYMENT_UID: uid, LABEL_VERSION: str(number)}
+
+
+def labels(deployment: str, uid: str, number: int | None = None) -> dict[str, str]:
+    """The labels of an object, of a version or of all."""
+    return {
+        wire.LABEL_MANAGED_BY: wire.MANAGED_BY,
+        LABEL_COMPONENT: COMPONENT,
+        LABEL_DEPLOYMENT: deployment,
+        LABEL_DEPLOYMENT_UID: uid,
+        **({} if number is None else {LABEL_VERSION: str(number)}),
+    }

@@ -1,0 +1,116 @@
+"""What decisions about a ModelDeployment rest on, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headway_api.deployment import ModelDeploymentSpec
+from headway_api.deployment_status import ModelDeploymentStatus
+from headway_operator.engine.steps import Notice, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The Deployment of a version."""
+
+    name: str
+    uid: str
+    owner_uid: str
+    version: int
+    number: int
+    desired: int
+    """The replicas that it is to have."""
+    replicas: int
+    """The pods that it has, whatever state they are in."""
+    ready: int
+    """Pods of its newest template that are ready."""
+    seen: bool
+    """Whether its controller has seen what it is to be now."""
+    deleting: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all pods that it is to have are ready."""
+        return self.seen and not self.deleting and self.ready >= self.desired
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A Service: that of a version, or that of the clients."""
+
+    name: str
+    uid: str
+    owner_uid: str
+    version: int
+    number: int
+    """The version's; 0 for the clients'."""
+    selector: tuple[tuple[str, str], ...]
+    """By which it finds pods, sorted."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPod:
+    """A pod of a version, as far as it tells why it is not ready."""
+
+    name: str
+    ready: bool
+    restarts: int
+    """How often one of its containers has been started again."""
+    waiting: str = ""
+    """The reason for which a container does not run, beyond the ordinary."""
+    words: str = ""
+    """What that reason, the scheduler, or a container at its last end said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the operator's own settings give to deployments that do not say."""
+
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A deployment, and all that is known about it."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    now: float
+    status: ModelDeploymentStatus
+    spec: ModelDeploymentSpec | None
+    """None where it is not valid."""
+    problems: tuple[str, ...] = ()
+    workloads: Mapping[int, Workload] = field(default_factory=dict)
+    """By the number of the version."""
+    fronts: Mapping[int, Front] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    verified: bool = False
+    """Whether what exists was read for this decision."""
+    pods: Mapping[int, tuple[ServerPod, ...]] = field(default_factory=dict)
+    """Of the versions whose pods were read for this decision."""
+    defaults: Defaults = Defaults()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done. Where versions change places only that is written; what follows from it is done next."""
+
+    status: ModelDeploymentStatus
+    moved: bool = False
+    """Whether a version has begun, or has another place than before."""
+    verify: bool = False
+    """What exists is to be read first."""
+    look_at: frozenset[int] = frozenset()
+    """The versions whose pods are to be read first."""
+    replicas: Mapping[int, int] = field(default_factory=dict)
+    """The versions that are to have pods, and how many."""
+    target: int | None = None
+    """The version that clients are sent to; None: leave that as it is."""
+    remove: tuple[int, ...] = ()
+    """The versions whose objects are to go."""
+    wake: float | None = None
+    notices: tuple[Notice, ...] = ()

@@ -1,0 +1,136 @@
+"""What the status says: conditions, phase and the rest, from the versions as they stand."""
+
+from __future__ import annotations
+
+from headway_api.deployment_status import (
+    ConditionType,
+    DeploymentCondition,
+    Endpoint,
+    ModelDeploymentStatus,
+    Phase,
+    Version,
+)
+from headway_operator.engine.text import bounded
+from headway_operator.engine.times import to_text
+from headway_operator.serving import names
+from headway_operator.serving.plan.book import Book
+from headway_operator.serving.plan.model import Situation
+
+Said = tuple[str, str, str]
+"""A condition's status, reason and message."""
+
+
+def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
+    """The status as it should be."""
+    before, champion = situation.status, book.champion
+    workload = situation.workloads.get(champion.number) if champion is not None else None
+    labels = names.selector(situation.uid, champion.number) if champion is not None else {}
+    url = f"http://{situation.name}.{situation.namespace}.svc"
+    said: dict[ConditionType, Said | None] = {
+        "Accepted": _accepted(situation),
+        "Ready": _ready(situation, book),
+        "Progressing": _progressing(situation, book),
+        "RolledBack": _rolled_back(book),
+    }
+    return before.model_copy(
+        update={
+            "observed_generation": situation.generation,
+            "phase": _phase(situation, book),
+            "conditions": _conditions(situation, said),
+            "champion": book.champion_name,
+            "candidate": book.candidate_name,
+            "previous": book.previous_name,
+            "last_number": book.last_number,
+            "versions": book.versions,
+            "endpoint": Endpoint(url=url) if champion is not None else None,
+            "replicas": workload.replicas if workload is not None else 0,
+            "selector": ",".join(f"{key}={value}" for key, value in labels.items()),
+        }
+    )
+
+
+def _conditions(situation: Situation, said: dict[ConditionType, Said | None]) -> list[DeploymentCondition]:
+    known = {condition.type: condition for condition in situation.status.conditions}
+    made = []
+    for kind, word in said.items():
+        if word is None:
+            continue
+        status, reason, message = word
+        old = known.get(kind)
+        same = old is not None and old.status == status
+        made.append(
+            DeploymentCondition.model_validate(
+                {
+                    "type": kind,
+                    "status": status,
+                    "reason": reason,
+                    "message": bounded(message),
+                    "lastTransitionTime": old.last_transition_time if old and same else to_text(situation.now),
+                    "observedGeneration": situation.generation,
+                }
+            )
+        )
+    return made
+
+
+def _accepted(situation: Situation) -> Said:
+    if situation.spec is None:
+        goes_on = "; what answers goes on as it is" if situation.status.champion else ""
+        return "False", "InvalidSpec", "; ".join(situation.problems) + goes_on
+    return "True", "Valid", ""
+
+
+def _short(version: Version) -> str:
+    return f"{version.replicas.ready} of {version.replicas.desired} pods of version {version.name} are ready"
+
+
+def _ready(situation: Situation, book: Book) -> Said:
+    champion = book.champion
+    front = situation.refusals.get(situation.name)
+    if champion is None:
+        return "False", "NoVersion", "no version answers yet"
+    if front is not None:
+        return "False", "Refused", f"the Service {situation.name} is refused: {front.message}"
+    if champion.replicas.ready == 0:
+        return "False", "NotReady", _short(champion)
+    return "True", "Answering", _short(champion)
+
+
+def _progressing(situation: Situation, book: Book) -> Said:
+    candidate, suspended = book.candidate, situation.spec is not None and situation.spec.suspend
+    if suspended:
+        return "False", "Suspended", "spec.suspend is true: versions stay as they are"
+    if candidate is not None:
+        return "True", "Preparing", f"version {candidate.name}: {candidate.message or 'its pods are made'}"
+    if book.previous is not None:
+        return "True", "Baking", f"version {book.champion_name} answers; {book.previous_name} still has its pods"
+    return "False", "Idle", ""
+
+
+def _rolled_back(book: Book) -> Said | None:
+    """True from a rejection until another version begins, or one that is newer answers."""
+    rejected = [version for version in book.versions if version.state == "Rejected"]
+    if not rejected:
+        return None
+    last = rejected[-1]
+    if book.candidate is not None or (book.champion is not None and book.champion.number > last.number):
+        return "False", "Superseded", ""
+    return "True", last.reason or "NotReady", f"version {last.name} is rejected: {last.message or ''}"
+
+
+def _phase(situation: Situation, book: Book) -> Phase:
+    champion = book.champion
+    if situation.spec is not None and situation.spec.suspend:
+        return "Suspended"
+    if book.candidate is not None:
+        return "Progressing"
+    if champion is None:
+        return "Degraded" if any(version.state == "Rejected" for version in book.versions) else "Pending"
+    return "Ready" if champion.replicas.ready >= champion.replicas.desired else "Degraded"
+
+
+def essential(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """A status without what others have said: what decisions rest on."""
+    conditions = [each.model_copy(update={"message": ""}) for each in status.conditions]
+    versions = [each.model_copy(update={"message": None}) for each in status.versions]
+    return status.model_copy(update={"conditions": conditions, "versions": versions})

@@ -1,0 +1,118 @@
+"""From objects as the API server sends them to the small records that decisions rest on. Pure.
+
+Whose an object is, is told by its controller and by its name, which nobody else can have: labels are easily copied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from headway_operator.engine.keys import controller_of, version_of
+from headway_operator.engine.kube import Object
+from headway_operator.engine.text import bounded
+from headway_operator.serving import names
+from headway_operator.serving.plan.model import Front, ServerPod, Workload
+
+MOST_SELECTED = 16
+"""A selector of more labels is none of ours."""
+WORDS_LIMIT = 300
+_NUMBER = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+_QUIET_WAITS = ("ContainerCreating", "PodInitializing")
+
+
+def number_of(body: Mapping[str, Any]) -> int | None:
+    """The version that an object is there for, by its name; 0 for the clients' Service; None if it is none of ours."""
+    controller = controller_of(body)
+    if controller is None:
+        return None
+    name = str(body["metadata"]["name"])
+    if name == controller.key.name:
+        return 0
+    prefix = f"{names.shared_name(controller.key.name, controller.uid)}-"
+    rest = name[len(prefix) :] if name.startswith(prefix) else ""
+    return int(rest) if _NUMBER.fullmatch(rest) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else 0
+
+
+def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
+    """A version's Deployment."""
+    number, controller = number_of(body), controller_of(body)
+    if not number or controller is None:
+        return None
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    updated, ready = _count(status.get("updatedReplicas")), _count(status.get("readyReplicas"))
+    return Workload(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=controller.uid,
+        version=version_of(body),
+        number=number,
+        # The API server has one where none is given.
+        desired=_count(spec.get("replicas", 1)),
+        replicas=_count(status.get("replicas")),
+        ready=min(updated, ready),
+        seen=_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0,
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def front(body: Object, _: Front | None, __: float) -> Front | None:
+    """A Service."""
+    number, controller = number_of(body), controller_of(body)
+    if number is None or controller is None:
+        return None
+    meta, selector = body["metadata"], (body.get("spec") or {}).get("selector") or {}
+    if len(selector) > MOST_SELECTED:
+        selector = {}
+    return Front(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=controller.uid,
+        version=version_of(body),
+        number=number,
+        selector=tuple(sorted((str(key), str(value)) for key, value in selector.items())),
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def server_pod(body: Object) -> ServerPod:
+    """A version's pod."""
+    meta, status = body["metadata"], body.get("status") or {}
+    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    scheduled = conditions.get("PodScheduled") or {}
+    words = _words(scheduled.get("message")) if scheduled.get("status") == "False" else ""
+    waiting = "Unschedulable" if scheduled.get("status") == "False" else ""
+    for container in containers:
+        why = (container.get("state") or {}).get("waiting") or {}
+        reason = str(why.get("reason") or "")
+        if reason and reason not in _QUIET_WAITS and not waiting:
+            waiting, words = bounded(reason, WORDS_LIMIT), _last_words(container) or _words(why.get("message"))
+    return ServerPod(
+        name=str(meta["name"]),
+        ready=(conditions.get("Ready") or {}).get("status") == "True",
+        restarts=max((_count(container.get("restartCount")) for container in containers), default=0),
+        waiting=waiting,
+        words=words or next((said for each in containers if (said := _last_words(each))), ""),
+    )
+
+
+def _last_words(container: Mapping[str, Any]) -> str:
+    """How a container ended last."""
+    for state in (container.get("state") or {}, container.get("lastState") or {}):
+        ended = state.get("terminated")
+        if ended and ended.get("exitCode"):
+            said = _words(ended.get("message"))
+            return f"exit code {_count(ended.get('exitCode'))} ({ended.get('reason') or 'Error'}){said and ': '}{said}"
+    return ""
+
+
+def _words(value: object) -> str:
+    """The last line of what somebody said: the end of a log has the error in its last one."""
+    lines = value.strip().splitlines() if isinstance(value, str) else []
+    return bounded(lines[-1].strip(), WORDS_LIMIT) if lines else ""

@@ -1,0 +1,103 @@
+"""The objects of a version, and those that all versions of a deployment have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headway_api import API_VERSION
+from headway_api.deployment_status import Version
+from headway_operator.serving import names
+from headway_operator.serving.render.pods import DATA_PORT, PORTS, template
+
+Manifest = dict[str, Any]
+CLIENT_PORT = 80
+"""The Services' port for REST."""
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """The deployment that objects are made for."""
+
+    name: str
+    namespace: str
+    uid: str
+    pull_policy: str = "IfNotPresent"
+
+
+def metadata(of: Of, name: str, number: int | None = None) -> Manifest:
+    """Metadata of an object that the deployment owns. The owner blocks nothing: it can always be deleted at once."""
+    owner = {"apiVersion": API_VERSION, "kind": "ModelDeployment", "name": of.name, "uid": of.uid, "controller": True}
+    return {
+        "name": name,
+        "namespace": of.namespace,
+        "labels": names.labels(of.name, of.uid, number),
+        "ownerReferences": [owner],
+    }
+
+
+def workload(of: Of, version: Version, replicas: int) -> Manifest:
+    """A version's Deployment. It never changes but in its number of replicas."""
+    pod_labels = names.labels(of.name, of.uid, version.number)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(of, names.object_name(of.name, of.uid, version.number), version.number),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": names.selector(of.uid, version.number)},
+            "template": template(of.name, version, pod_labels, of.pull_policy),
+        },
+    }
+
+
+def _service(of: Of, name: str, number: int, own: int | None) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(of, name, own),
+        "spec": {
+            "selector": names.selector(of.uid, number),
+            "ports": [{"name": "http", "port": CLIENT_PORT, "targetPort": DATA_PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+def version_service(of: Of, number: int) -> Manifest:
+    """The Service of a version by itself: for a look at a candidate before it answers."""
+    return _service(of, names.object_name(of.name, of.uid, number), number, number)
+
+
+def client_service(of: Of, number: int) -> Manifest:
+    """The Service that clients use: it leads to the version that answers."""
+    return _service(of, of.name, number, None)
+
+
+def disruption_budget(of: Of, number: int) -> Manifest:
+    """Of a version's pods one at a time may be evicted; those that are not ready may always be."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(of, names.object_name(of.name, of.uid, number), number),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": names.selector(of.uid, number)},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def network_policy(of: Of) -> Manifest:
+    """Servers are reached by their own ports alone, and reach nobody: what a model is made to do stays in its pod."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(of, names.shared_name(of.name, of.uid)),
+        "spec": {
+            "podSelector": {"matchLabels": {names.LABEL_DEPLOYMENT_UID: of.uid}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in PORTS]}],
+        },
+    }

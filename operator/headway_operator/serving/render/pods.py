@@ -1,0 +1,125 @@
+"""The pods that answer: the server, the model's folder read-only, and nothing that they could do beside answering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headway_api.deployment_status import Version
+from headway_api.served import Server
+
+Manifest = dict[str, Any]
+CONTAINER = "server"
+CHECK_CONTAINER = "check"
+"""The init container that compares the folder with the version's digest."""
+DATA_PORT = 8080
+ADMIN_PORT = 8081
+"""Health and metrics: apart from the requests, so that many of these never make a server look dead."""
+PORTS = (DATA_PORT, ADMIN_PORT)
+MODEL_DIR = "/mnt/headway/model"
+USER = 1000
+FINISH_SECONDS = 20
+"""Beyond its drainSeconds, a server has so long to finish what it has begun."""
+START_SECONDS = 3600
+"""So long the kubelet lets a server load; when a candidate has taken too long, the operator decides, and says why."""
+WRONG_MODEL = 65
+"""The exit code of the check."""
+CHECK = f"""\
+found="sha256:$(sha256sum < {MODEL_DIR}/model.json | cut -c1-64)"
+[ "$found" = "$1" ] && exit 0
+echo "the model.json in the folder is not the one of spec.versions.source.digest: it has $found"
+exit {WRONG_MODEL}"""
+
+
+def template(deployment: str, version: Version, labels: dict[str, str], pull_policy: str) -> Manifest:
+    """The pod template of a version."""
+    return {"metadata": {"labels": labels}, "spec": _spec(deployment, version, labels, pull_policy)}
+
+
+def _spec(deployment: str, version: Version, labels: dict[str, str], pull_policy: str) -> Manifest:
+    server, claim = version.server, version.source.persistent_volume_claim
+    common: Manifest = {
+        "image": version.image,
+        "imagePullPolicy": pull_policy,
+        "resources": _resources(server),
+        "volumeMounts": [_model(claim.path), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        # The end of its log is what the status tells of one that does not become ready.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    return {
+        "initContainers": [
+            {"name": CHECK_CONTAINER, **common, "command": ["sh", "-c", CHECK, "check", version.source.digest]}
+        ],
+        "containers": [{"name": CONTAINER, **common, **_serving(deployment, version)}],
+        "volumes": [
+            {"name": "model", "persistentVolumeClaim": {"claimName": claim.name, "readOnly": True}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": server.drain_seconds + FINISH_SECONDS,
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": labels},
+            }
+        ],
+    }
+
+
+def _serving(deployment: str, version: Version) -> Manifest:
+    return {
+        "command": ["headway", "serve", MODEL_DIR],
+        "args": [
+            *("--host", "0.0.0.0"),  # noqa: S104 - the pod's own network; a NetworkPolicy says who comes in
+            *("--port", str(DATA_PORT)),
+            *("--admin-port", str(ADMIN_PORT)),
+            *("--name", deployment),
+            *("--version", str(version.number)),
+            *("--drain-seconds", str(version.server.drain_seconds)),
+        ],
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
+        "ports": [
+            {"name": "http", "containerPort": DATA_PORT, "protocol": "TCP"},
+            {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
+        ],
+        "startupProbe": _probe("ready", period=1, failures=START_SECONDS),
+        "readinessProbe": _probe("ready", period=2, failures=2),
+        "livenessProbe": _probe("live", period=10, failures=3),
+    }
+
+
+def _probe(what: str, *, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": f"/v2/health/{what}", "port": ADMIN_PORT},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }
+
+
+def _model(path: str) -> Manifest:
+    """Of the volume the pod sees the model's folder alone."""
+    below = path.strip("/")
+    mount = {"name": "model", "mountPath": MODEL_DIR, "readOnly": True}
+    return {**mount, "subPath": below} if below else mount
+
+
+def _resources(server: Server) -> Manifest:
+    """The limit is what is asked for: the model computes with as many threads as it has cores."""
+    asked = {"cpu": str(server.resources.cpu), "memory": str(server.resources.memory)}
+    return {"requests": asked, "limits": asked}

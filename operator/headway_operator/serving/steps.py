@@ -1,0 +1,128 @@
+"""From a plan to the engine's steps, with every manifest rendered. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from headway_operator.engine import kube
+from headway_operator.engine.keys import Ref
+from headway_operator.engine.kube import Resource
+from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Listed, Read, Stage, Step, Verify
+from headway_operator.serving import names, records
+from headway_operator.serving.plan.model import Front, Plan, Situation
+from headway_operator.serving.render import objects
+from headway_operator.serving.render.objects import Of
+
+Made = frozenset[tuple[str, str]]
+"""Objects that nobody watches, as far as this process has made them: their resources' plurals and names."""
+
+
+def pods_of(uid: str, number: int) -> str:
+    """The selector of a version's pods."""
+    return ",".join(f"{key}={value}" for key, value in names.selector(uid, number).items())
+
+
+def reads(situation: Situation, plan: Plan) -> tuple[Read, ...]:
+    """What a plan asks to be read."""
+    found: list[Read] = []
+    if plan.verify:
+        refs = [Ref(kube.DEPLOYMENTS, each.name) for each in situation.workloads.values()]
+        found.append(Verify((*refs, Ref(kube.SERVICES, situation.name))))
+    looks = (Listed(kube.PODS, pods_of(situation.uid, number), records.server_pod) for number in sorted(plan.look_at))
+    return (*found, *looks)
+
+
+def render(situation: Situation, plan: Plan, made: Made, pull_policy: str) -> tuple[Stage, ...]:
+    """The steps of a plan: what is needed for clients to be answered comes first."""
+    maker = _Maker(situation, made, Of(situation.name, situation.namespace, situation.uid, pull_policy))
+    stages = [
+        maker.shared(plan),
+        *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number == plan.target),
+        maker.clients(plan),
+        *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number != plan.target),
+        *maker.leftover(plan),
+    ]
+    return tuple(stage for stage in stages if stage.steps)
+
+
+def _order(plan: Plan) -> list[int]:
+    return sorted(plan.replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """What makes a deployment's objects, and takes them away."""
+
+    situation: Situation
+    made: Made
+    of: Of
+
+    def shared(self, plan: Plan) -> Stage:
+        """What has to be there before any pod."""
+        if not plan.replicas:
+            return Stage(())
+        return Stage(tuple(self._unwatched(kube.NETWORK_POLICIES, objects.network_policy(self.of))))
+
+    def version(self, number: int, replicas: int) -> Stage:
+        """The objects of a version, as they should be."""
+        situation = self.situation
+        name = names.object_name(situation.name, situation.uid, number)
+        version = next((each for each in situation.status.versions if each.number == number), None)
+        if version is None or self._refused(name):
+            return Stage(())
+        steps: list[Step] = []
+        workload, front = situation.workloads.get(number), situation.fronts.get(number)
+        if workload is None:
+            steps.append(Ensure(kube.DEPLOYMENTS, objects.workload(self.of, version, replicas)))
+        elif workload.desired != replicas and not workload.deleting:
+            patch = {"spec": {"replicas": replicas}}
+            steps.append(Change(Ref(kube.DEPLOYMENTS, name), workload.uid, workload.version, patch))
+        if front is None:
+            steps.append(Ensure(kube.SERVICES, objects.version_service(self.of, number)))
+        else:
+            steps.extend(self._led(front, number))
+        steps.extend(self._unwatched(kube.DISRUPTION_BUDGETS, objects.disruption_budget(self.of, number)))
+        return Stage(tuple(steps))
+
+    def clients(self, plan: Plan) -> Stage:
+        """The clients' Service leads to the version that answers."""
+        if plan.target is None or self._refused(self.situation.name):
+            return Stage(())
+        front = self.situation.fronts.get(0)
+        if front is None:
+            return Stage((Ensure(kube.SERVICES, objects.client_service(self.of, plan.target)),))
+        return Stage(tuple(self._led(front, plan.target)))
+
+    def leftover(self, plan: Plan) -> Iterator[Stage]:
+        """What is watched goes last: while it is there, the rest may be."""
+        situation = self.situation
+        ours = {number: names.object_name(situation.name, situation.uid, number) for number in plan.remove}
+        yield Stage(tuple(DeleteOwned(Ref(kube.DISRUPTION_BUDGETS, name)) for name in ours.values()))
+        steps: list[Step] = []
+        for number in plan.remove:
+            workload, front = situation.workloads.get(number), situation.fronts.get(number)
+            if workload is not None and not workload.deleting:
+                steps.append(Delete(Ref(kube.DEPLOYMENTS, workload.name), workload.uid))
+            if front is not None and not front.deleting:
+                steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
+        yield Stage(tuple(steps))
+
+    def _led(self, front: Front, number: int) -> Iterator[Step]:
+        """A Service finds the pods of a version, and by no other labels."""
+        wanted = names.selector(self.situation.uid, number)
+        if dict(front.selector) == wanted or front.deleting:
+            return
+        away = {key: None for key, _ in front.selector if key not in wanted}
+        patch = {"spec": {"selector": {**away, **wanted}}}
+        yield Change(Ref(kube.SERVICES, front.name), front.uid, front.version, patch)
+
+    def _unwatched(self, resource: Resource, body: objects.Manifest) -> Iterator[Step]:
+        name = body["metadata"]["name"]
+        if (resource.plural, name) not in self.made and not self._refused(name):
+            yield Ensure(resource, body)
+
+    def _refused(self, name: str) -> bool:
+        """Whether it is too early to ask again for what was refused."""
+        refusal = self.situation.refusals.get(name)
+        return refusal is not None and refusal.retry_at > self.situation.now

@@ -1,0 +1,164 @@
+"""The objects of a ModelDeployment: what they hold, and what a model's pod has no way to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployment_documents import DEPLOYMENT, DIGEST
+from headway_api.deployment_status import Version
+from headway_operator.engine.kube import Object
+from headway_operator.engine.times import to_text
+from headway_operator.serving import names, records
+from headway_operator.serving.render import objects, pods
+from sim.builders import T0, UID
+
+OF = objects.Of("digits", "default", UID, "IfNotPresent")
+
+
+def version(**server: Any) -> Version:
+    """The third version."""
+    spec = DEPLOYMENT["spec"]
+    fields = {"name": "digits-3", "number": 3, "state": "Candidate", "image": "server:1", "since": to_text(T0)}
+    source = spec["versions"]["source"]
+    return Version.model_validate({**fields, "source": source, "server": {**spec["server"], **server}})
+
+
+def spec_of(body: Object) -> dict[str, Any]:
+    """The spec of a Deployment's pods."""
+    spec: dict[str, Any] = body["spec"]["template"]["spec"]
+    return spec
+
+
+def test_every_object_is_the_deployments_own_and_found_by_its_uid() -> None:
+    made = [
+        objects.workload(OF, version(), 2),
+        objects.version_service(OF, 3),
+        objects.client_service(OF, 3),
+        objects.disruption_budget(OF, 3),
+        objects.network_policy(OF),
+    ]
+    for body in made:
+        meta = body["metadata"]
+        (owner,) = meta["ownerReferences"]
+        assert (owner["kind"], owner["uid"], owner["controller"]) == ("ModelDeployment", UID, True)
+        assert "blockOwnerDeletion" not in owner
+        assert meta["labels"][names.LABEL_DEPLOYMENT_UID] == UID
+        assert f"{names.LABEL_COMPONENT}={meta['labels'][names.LABEL_COMPONENT]}" == names.WATCHED
+    assert [body["metadata"]["name"] for body in made] == [
+        f"digits-{UID[:5]}-3",
+        f"digits-{UID[:5]}-3",
+        "digits",
+        f"digits-{UID[:5]}-3",
+        f"digits-{UID[:5]}",
+    ]
+
+
+def test_a_server_is_restricted_reads_the_one_folder_and_has_no_token() -> None:
+    spec = spec_of(objects.workload(OF, version(), 2))
+    assert spec["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in spec
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    for container in (*spec["containers"], *spec["initContainers"]):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        (model,) = [mount for mount in container["volumeMounts"] if mount["name"] == "model"]
+        assert model == {
+            "name": "model",
+            "mountPath": pods.MODEL_DIR,
+            "readOnly": True,
+            "subPath": "default/digits-1",
+        }
+        assert (
+            container["resources"]["limits"]
+            == container["resources"]["requests"]
+            == {
+                "cpu": "500m",
+                "memory": "256Mi",
+            }
+        )
+
+
+def test_health_is_asked_on_the_admin_port_and_readiness_each_second_at_the_start() -> None:
+    (container,) = spec_of(objects.workload(OF, version(), 2))["containers"]
+    probes = {kind: container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
+    assert {probe["httpGet"]["port"] for probe in probes.values()} == {pods.ADMIN_PORT}
+    assert {kind: probe["httpGet"]["path"] for kind, probe in probes.items()} == {
+        "startup": "/v2/health/ready",
+        "readiness": "/v2/health/ready",
+        "liveness": "/v2/health/live",
+    }
+    assert probes["startup"]["periodSeconds"] == 1
+
+
+def test_a_server_is_told_its_name_its_version_and_how_long_to_drain_and_has_time_for_it() -> None:
+    spec = spec_of(objects.workload(OF, version(drainSeconds=45), 2))
+    args = spec["containers"][0]["args"]
+    told = dict(zip(args[::2], args[1::2], strict=True))
+    assert (told["--name"], told["--version"], told["--drain-seconds"]) == ("digits", "3", "45")
+    assert spec["terminationGracePeriodSeconds"] == 45 + pods.FINISH_SECONDS
+
+
+def test_the_folder_is_compared_with_the_digest_before_a_server_starts() -> None:
+    (check,) = spec_of(objects.workload(OF, version(), 2))["initContainers"]
+    assert check["command"][-1] == DIGEST
+    assert "$1" in check["command"][2]
+    assert DIGEST not in check["command"][2], "what a tenant writes is an argument, and no part of a script"
+
+
+def test_pods_are_replaced_one_more_at_a_time_and_never_fewer() -> None:
+    assert objects.workload(OF, version(), 2)["spec"]["strategy"]["rollingUpdate"] == {
+        "maxUnavailable": 0,
+        "maxSurge": 1,
+    }
+
+
+def test_servers_are_reached_by_their_ports_alone_and_reach_nobody() -> None:
+    spec = objects.network_policy(OF)["spec"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    assert "egress" not in spec
+    assert [port["port"] for rule in spec["ingress"] for port in rule["ports"]] == [8080, 8081]
+
+
+def _as_stored(body: Object, **status: Any) -> Object:
+    meta = {**body["metadata"], "uid": "w1", "resourceVersion": "7", "generation": 2}
+    return {**body, "metadata": meta, "status": status}
+
+
+def test_a_workload_is_complete_when_its_controller_has_seen_it_and_all_pods_of_its_template_are_ready() -> None:
+    body = objects.workload(OF, version(), 2)
+    for status, complete in (
+        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}, True),
+        ({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}, False),
+        ({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1}, False),
+        ({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2}, False),
+        ({}, False),
+        ({"observedGeneration": "2", "readyReplicas": [2], "updatedReplicas": True}, False),
+    ):
+        record = records.workload(_as_stored(body, **status), None, T0)
+        assert record is not None
+        assert (record.number, record.desired, record.complete) == (3, 2, complete), status
+
+
+def test_what_is_not_called_as_its_controller_would_call_it_is_nobodys() -> None:
+    body = _as_stored(objects.workload(OF, version(), 2))
+    for name in ("digits-3", "digits", f"digits-{UID[:5]}-0", f"digits-{UID[:5]}-03", f"digits-{UID[:5]}-3-x"):
+        assert records.workload({**body, "metadata": {**body["metadata"], "name": name}}, None, T0) is None, name
+    assert records.workload({**body, "metadata": {**body["metadata"], "ownerReferences": []}}, None, T0) is None
+
+
+def test_a_pod_tells_why_it_is_not_ready() -> None:
+    waiting = {"name": "server", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    ended = {"terminated": {"exitCode": 65, "reason": "Error", "message": "one\ntwo\n"}}
+    body = {"metadata": {"name": "p"}, "status": {"containerStatuses": [{**waiting, "lastState": ended}]}}
+    pod = records.server_pod(body)
+    assert (pod.ready, pod.restarts, pod.waiting) == (False, 4, "CrashLoopBackOff")
+    assert pod.words == "exit code 65 (Error): two"
+    nowhere = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    pod = records.server_pod({"metadata": {"name": "p"}, "status": {"conditions": [nowhere]}})
+    assert (pod.waiting, pod.words) == ("Unschedulable", "0/3 nodes are available")
+    assert records.server_pod({"metadata": {"name": "p"}}).restarts == 0
