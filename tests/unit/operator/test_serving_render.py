@@ -6,6 +6,7 @@ from typing import Any
 
 from deployment_documents import DEPLOYMENT, DIGEST
 from headway_api.deployment_status import Version
+from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names, records
@@ -101,6 +102,15 @@ def test_a_server_is_told_its_name_its_version_and_how_long_to_drain_and_has_tim
     told = dict(zip(args[::2], args[1::2], strict=True))
     assert (told["--name"], told["--version"], told["--drain-seconds"]) == ("digits", "3", "45")
     assert spec["terminationGracePeriodSeconds"] == 45 + pods.FINISH_SECONDS
+
+
+def test_the_server_understands_what_it_is_told() -> None:
+    (container,) = spec_of(objects.workload(OF, version(drainSeconds=0), 2))["containers"]
+    words: list[str] = [*container["command"], *container["args"]]
+    assert words[:2] == ["headway", "serve"]
+    told = serve.make_context("serve", words[2:]).params
+    assert (told["model_dir"], told["host"], told["drain_seconds"]) == (pods.MODEL_DIR, "0.0.0.0", 0)  # noqa: S104
+    assert (told["port"], told["admin_port"], told["name"]) == (pods.DATA_PORT, pods.ADMIN_PORT, "digits")
 
 
 def test_the_folder_is_compared_with_the_digest_before_a_server_starts() -> None:

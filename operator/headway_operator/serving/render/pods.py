@@ -17,8 +17,8 @@ ADMIN_PORT = 8081
 PORTS = (DATA_PORT, ADMIN_PORT)
 MODEL_DIR = "/mnt/headway/model"
 USER = 1000
-FINISH_SECONDS = 20
-"""Beyond its drainSeconds, a server has so long to finish what it has begun."""
+FINISH_SECONDS = 40
+"""Beyond its drainSeconds, a server has so long to finish what it has begun: it takes 30 s at most."""
 START_SECONDS = 3600
 """So long the kubelet lets a server load; when a candidate has taken too long, the operator decides, and says why."""
 WRONG_MODEL = 65
