@@ -17,8 +17,12 @@ import pytest
 import yaml
 
 from cluster.paper import RIGHTS
+from deployment_documents import deployment
 from harness import HACK_CLUSTER, ROOT, Cluster, run
 from headway_api import wire
+from headway_api.deployment_status import Version
+from headway_operator.serving.render import objects
+from headway_operator.serving.render.objects import Of
 from sim.builders import document
 
 pytestmark = pytest.mark.cluster
@@ -75,15 +79,7 @@ class Thief:
 
     def bent(self, kind: str, changes: Object) -> Object:
         """An honest object with other values at some dotted paths; None takes the field away."""
-        made = copy.deepcopy(self.honest()[kind])
-        for path, value in changes.items():
-            *parents, last = path.split("/")
-            inner = reduce(lambda node, name: node.setdefault(name, {}), parents, made)
-            if value is None:
-                del inner[last]
-            else:
-                inner[last] = value
-        return made
+        return bent(self.honest()[kind], changes)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +146,7 @@ def binding(**changes: Any) -> Object:
     }
 
 
-NOT_OURS = "creates only objects that a TrainingJob controls"
+NOT_OURS = "creates only objects that a ModelDeployment or TrainingJob controls"
 ACCOUNTS = "does not name it"
 HOST = "may not use their node's network, processes, ports or files"
 PRIVILEGED = "may not be privileged"
@@ -212,7 +208,9 @@ def test_whatever_is_no_job_s_is_refused(thief: Thief, what: str, kind: str, cha
 def test_nothing_is_made_where_the_cluster_or_the_operator_lives(thief: Thief, namespace: str) -> None:
     everything = thief.honest() | {"Pod": thief.bent("Pod", {"spec/serviceAccountName": "default"})}
     for kind, made in everything.items():
-        assert f"no TrainingJob runs in the namespace {namespace}" in thief.create(made, namespace), kind
+        assert f"no ModelDeployment or TrainingJob runs in the namespace {namespace}" in thief.create(
+            made, namespace
+        ), kind
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": wire.SERVICE_ACCOUNT}}
     bound = binding(subjects=[{"kind": "ServiceAccount", "name": wire.SERVICE_ACCOUNT, "namespace": namespace}])
     for other in (account, bound):
@@ -248,7 +246,9 @@ def test_no_other_account_is_made(thief: Thief) -> None:
 def test_what_others_have_made_is_not_deleted(thief: Thief, kind: str) -> None:
     made = thief.bent(kind, {"metadata/ownerReferences": None})
     thief.admin.kubectl("create", "-n", JOBS, "-f", "-", stdin=json.dumps(made))
-    assert "deletes only objects that a TrainingJob controls" in thief.delete(kind, made["metadata"]["name"])
+    assert "deletes only objects that a ModelDeployment or TrainingJob controls" in thief.delete(
+        kind, made["metadata"]["name"]
+    )
     thief.admin.kubectl("delete", kind, made["metadata"]["name"], "-n", JOBS, "--force", "--grace-period=0")
 
 
@@ -263,6 +263,113 @@ def test_a_job_is_deleted_only_when_it_has_ended_and_its_spec_says_so(thief: Thi
     for name in ("forever", "runs"):
         assert "only TrainingJobs that have ended" in thief.delete("tj", name)
     assert "deleted" in thief.delete("tj", "over")
+
+
+@pytest.fixture(scope="module")
+def of(thief: Thief) -> Of:
+    """A deployment of a model that is there."""
+    thief.admin.kubectl("apply", "-n", JOBS, "-f", "-", stdin=json.dumps(deployment()))
+    return Of("digits", JOBS, thief.admin.get("md", "digits", "-n", JOBS)["metadata"]["uid"])
+
+
+def of_a_version(of: Of) -> dict[str, Object]:
+    """What the operator makes for a version, as it makes it; and the clients' Service."""
+    spec = deployment()["spec"]
+    fields = {"name": "digits-1", "number": 1, "state": "Candidate", "image": "none", "since": "2026-01-01T00:00:00Z"}
+    version = Version.model_validate({**fields, "source": spec["versions"]["source"], "server": spec["server"]})
+    return {
+        "Deployment": objects.workload(of, version, 1),
+        "Service": objects.version_service(of, 1),
+        "PodDisruptionBudget": objects.disruption_budget(of, 1),
+        "NetworkPolicy": objects.network_policy(of),
+        "clients": objects.client_service(of, 1),
+    }
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "clients"])
+def test_the_objects_of_a_model_s_deployment_are_made_and_deleted(thief: Thief, of: Of, kind: str) -> None:
+    made = of_a_version(of)[kind]
+    assert "created" in thief.create(made)
+    assert "deleted" in thief.delete(made["kind"], made["metadata"]["name"])
+
+
+POD = "spec/template/spec"
+VOLUME = f"{POD}/volumes/+a"
+"""One volume more."""
+UNUSED = "no account's token, nothing of their node, and no volume"
+STANDARD = "restricted Pod Security standard"
+SERVER_ATTACKS: list[tuple[str, str, Object, str]] = [
+    ("the node's network", "Deployment", {f"{POD}/hostNetwork": True}, UNUSED),
+    ("the node's files", "Deployment", {VOLUME: {"hostPath": {"path": "/"}}}, UNUSED),
+    ("a Secret's content", "Deployment", {VOLUME: {"secret": {"secretName": "b"}}}, UNUSED),
+    ("a token in a volume", "Deployment",
+     {VOLUME: {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}}, UNUSED),
+    ("a volume to write to", "Deployment",
+     {VOLUME: {"persistentVolumeClaim": {"claimName": "b"}}}, UNUSED),
+    ("an account's token", "Deployment", {f"{POD}/automountServiceAccountToken": None}, UNUSED),
+    ("another account", "Deployment", {f"{POD}/serviceAccountName": "deployer"}, UNUSED),
+    ("root", "Deployment", {f"{POD}/securityContext/runAsNonRoot": None}, STANDARD),
+    ("no seccomp", "Deployment", {f"{POD}/securityContext/seccompProfile": None}, STANDARD),
+    ("a privileged container", "Deployment",
+     {f"{POD}/containers": [{"name": "a", "image": "b", "securityContext": {"privileged": True}}]}, STANDARD),
+    ("other pods", "Deployment", {"spec/selector/matchLabels": {"app": "payments"},
+     "spec/template/metadata/labels": {"app": "payments"}}, "only Deployments that a ModelDeployment controls"),
+    ("other pods' evictions", "PodDisruptionBudget", {"spec/selector/matchLabels": {"app": "payments"}},
+     "only PodDisruptionBudgets"),
+    ("a Service of another name", "clients", {"metadata/name": "payments"}, NOT_OURS),
+    ("a Deployment that is called as the clients' Service", "Deployment", {"metadata/name": "digits"}, NOT_OURS),
+]  # fmt: skip
+"""As ATTACKS."""
+
+
+def bent(made: Object, changes: Object) -> Object:
+    """An object with other values at some paths; None takes the field away."""
+    made = copy.deepcopy(made)
+    for path, value in changes.items():
+        *parents, last = path.split("/")
+        inner: Any = reduce(lambda node, name: node.setdefault(name, {}), parents, made)
+        if value is None:
+            del inner[last]
+        elif last.startswith("+"):
+            inner.append({"name": last[1:], **value})
+        else:
+            inner[last] = value
+    return made
+
+
+@pytest.mark.parametrize("attack", SERVER_ATTACKS, ids=[each[0] for each in SERVER_ATTACKS])
+def test_what_no_server_needs_is_refused(thief: Thief, of: Of, attack: tuple[str, str, Object, str]) -> None:
+    what, kind, changes, words = attack
+    assert words in thief.create(bent(of_a_version(of)[kind], changes)), what
+
+
+def test_of_a_deployment_only_the_replicas_are_changed_and_of_others_nothing(thief: Thief, of: Of) -> None:
+    made = of_a_version(of)
+    for kind in ("Deployment", "clients"):
+        assert "created" in thief.create(made[kind])
+    workload, service = made["Deployment"]["metadata"]["name"], made["clients"]["metadata"]["name"]
+
+    def patch(kind: str, name: str, change: Object) -> str:
+        words = ("patch", kind, name, "-n", JOBS, "--type=merge", "-p", json.dumps(change))
+        return thief.token.kubectl(*words, check=False)
+
+    assert "patched" in patch("deployment", workload, {"spec": {"replicas": 0}})
+    image = {"spec": {"template": {"metadata": {"labels": {"seen": "x"}}}}}
+    assert "only the number of its replicas" in patch("deployment", workload, image)
+    assert "only the number of its replicas" in patch("deployment", workload, {"metadata": {"labels": {"a": "b"}}})
+    other = {"spec": {"selector": {"headway.dev/version": "2"}}}
+    assert "patched" in patch("service", service, other)
+    stolen = {"spec": {"selector": {"headway.dev/deployment-uid": None, "app": "payments"}}}
+    assert "only Services of type ClusterIP" in patch("service", service, stolen)
+    assert "denied request" in patch("service", service, {"metadata": {"ownerReferences": []}})
+    assert "not whose they are" in patch("service", service, {"metadata": {"labels": {"a": "b"}}})
+    thief.admin.kubectl("create", "service", "clusterip", "payments", "--tcp=80", "-n", JOBS)
+    thief.admin.kubectl("create", "deployment", "payments", "--image=none", "--replicas=0", "-n", JOBS)
+    assert "denied request" in patch("service", "payments", other)
+    assert "denied request" in patch("deployment", "payments", {"spec": {"replicas": 3}})
+    for kind, name in (("service", "payments"), ("deployment", "payments")):
+        assert "deletes only objects that a ModelDeployment or TrainingJob controls" in thief.delete(kind, name)
+    assert "forbidden" in thief.delete("md", "digits")
 
 
 def test_everybody_else_is_left_alone(thief: Thief) -> None:

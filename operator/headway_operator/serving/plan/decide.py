@@ -12,6 +12,7 @@ from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import Version, VersionReplicas
 from headway_api.served import ModelSource, Server
 from headway_operator.engine.times import to_seconds, to_text
+from headway_operator.serving import names
 from headway_operator.serving.plan import trouble
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Plan, Situation
@@ -218,14 +219,20 @@ def _replicas(situation: Situation, book: Book) -> dict[int, int]:
 def _leftover(situation: Situation, book: Book, wanted: set[int]) -> tuple[int, ...]:
     """The versions whose objects have no use any more.
 
-    Where no version answers by what the status says, it may have been lost, and what the status does not know may be
-    what answers: that stays.
+    What clients are sent to stays, whatever the status says: it may have been lost, or the change that leads them to
+    another version may have been refused.
     """
     there = (set(situation.workloads) | set(situation.fronts)) - {0}
     places = {version.number for version in (book.champion, book.candidate, book.previous) if version is not None}
-    if book.champion is None:
-        there &= {version.number for version in book.versions} | {situation.status.last_number}
-    return tuple(sorted(there - wanted - places))
+    return tuple(sorted(there - wanted - places - _led_to(situation)))
+
+
+def _led_to(situation: Situation) -> set[int]:
+    """The version that the clients' Service leads to."""
+    front = situation.fronts.get(0)
+    if front is None:
+        return set()
+    return {number for number in situation.workloads if dict(front.selector) == names.selector(situation.uid, number)}
 
 
 def _retries(situation: Situation) -> list[float]:

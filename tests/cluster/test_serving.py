@@ -1,0 +1,158 @@
+"""ModelDeployments before a real API server, scheduler and controllers, with kwok for the nodes and their pods.
+
+The operator has the very rights that the chart gives it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster.paper import Operator, Paper, why_no_paper
+from deployment_documents import DIGEST, deployment
+
+pytestmark = pytest.mark.cluster
+
+SMALL = {"resources": {"cpu": "10m", "memory": "16Mi"}, "drainSeconds": 0}
+SPEC: dict[str, Any] = {
+    "spec.server": SMALL,
+    "spec.rollout": {"blueGreen": {"bakeSeconds": 5}, "progressDeadlineSeconds": 30},
+}
+VOLUME: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "models"},
+    "spec": {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "",
+        "hostPath": {"path": "/models"},
+    },
+}
+CLAIM: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "models", "namespace": "default"},
+    "spec": {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "",
+        "volumeName": "models",
+        "resources": {"requests": {"storage": "1Gi"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
+    """A control plane with the kinds, the operator's rights, and a volume with models."""
+    if reason := why_no_paper():
+        pytest.skip(reason)
+    with Paper.made("serving", tmp_path_factory.mktemp("serving")) as made:
+        for body in (VOLUME, CLAIM):
+            made.cluster.apply(json.dumps(body))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(paper: Paper) -> Iterator[Operator]:
+    """The operator, at work."""
+    with paper.operator("--server-image", "server:test") as made:
+        yield made
+
+
+def status(paper: Paper) -> dict[str, Any]:
+    """What is said of the deployment."""
+    found: dict[str, Any] = paper.cluster.get("md", "digits").get("status", {})
+    return found
+
+
+def condition(paper: Paper, kind: str) -> dict[str, Any]:
+    """A condition of it."""
+    return next((each for each in status(paper).get("conditions", ()) if each["type"] == kind), {})
+
+
+def answering(paper: Paper) -> list[str]:
+    """The pods that clients of the Service reach."""
+    slices = paper.cluster.items("endpointslices", "-l", "kubernetes.io/service-name=digits")
+    return [
+        str(endpoint["targetRef"]["name"])
+        for found in slices
+        for endpoint in found.get("endpoints") or ()
+        if endpoint["conditions"].get("ready")
+    ]
+
+
+def edit(paper: Paper, changes: dict[str, Any]) -> None:
+    """Change the deployment's spec."""
+    paper.cluster.kubectl("patch", "md", "digits", "--type=merge", "-p", json.dumps({"spec": changes}))
+
+
+def test_versions_come_answer_and_are_taken_back(paper: Paper, operator: Operator) -> None:
+    paper.cluster.apply(json.dumps(deployment(SPEC)))
+    paper.until("the first version answers", lambda: status(paper).get("phase") == "Ready", within=120)
+    paper.until("both pods behind the Service", lambda: len(answering(paper)) == 2)
+    said = status(paper)
+    assert (said["champion"], said["summary"]["ready"], said["observedGeneration"]) == ("digits-1", "2/2", 1)
+    row = paper.cluster.kubectl("get", "md", "digits").splitlines()[1].split()
+    assert row[:4] == ["digits", "Ready", "digits-1", "2/2"]
+    first = set(answering(paper))
+
+    # A second one that no node has room for.
+    large = {**SMALL, "resources": {"cpu": "4000", "memory": "16Mi"}}
+    edit(paper, {"server": large})
+    paper.until("the second is on its way", lambda: status(paper).get("candidate") == "digits-2")
+
+    def rejected() -> bool:
+        assert set(answering(paper)) == first, "clients reach the pods that they reached before"
+        return condition(paper, "RolledBack").get("status") == "True"
+
+    paper.until("the second is rejected", rejected, within=90)
+    why = condition(paper, "RolledBack")
+    assert why["reason"] == "NotReady"
+    assert "0 of 2 pods are ready" in why["message"]
+    assert "Insufficient cpu" in why["message"]
+    paper.until("its objects are gone", lambda: len(paper.cluster.items("deployments")) == 1)
+    assert set(answering(paper)) == first
+    assert {"VersionBegun", "Promoted", "RolledBack"} <= set(paper.events("digits"))
+
+    # A third one that is good.
+    edit(paper, {"server": SMALL, "versions": {"source": {"digest": f"sha256:{'3' * 64}"}}})
+    paper.until("the third answers", lambda: status(paper).get("champion") == "digits-3", within=120)
+    paper.until("its pods behind the Service", lambda: len(set(answering(paper)) - first) == 2)
+    paper.until("the old pods are gone", lambda: len(paper.cluster.items("deployments")) == 1)
+    assert operator.metric('headway_rollouts_ended_total{outcome="Promoted"}') == 2
+    assert operator.metric('headway_rollouts_ended_total{outcome="NotReady"}') == 1
+    assert operator.metric('headway_deployments{phase="Ready"}') == 1
+
+    # Scaled by the scale subresource; put right where somebody has meddled.
+    paper.cluster.kubectl("scale", "md/digits", "--replicas=3")
+    paper.until("three pods behind the Service", lambda: len(answering(paper)) == 3)
+    paper.cluster.kubectl("patch", "service", "digits", "--type=merge", "-p", '{"spec":{"selector":{"a":"b"}}}')
+    paper.until("the Service leads to the pods again", lambda: len(answering(paper)) == 3)
+
+    # Gone with all that it has.
+    paper.cluster.kubectl("delete", "md", "digits")
+    left = "deployments,services,networkpolicies,poddisruptionbudgets"
+    selector = "app.kubernetes.io/component=model-server"
+    paper.until("nothing left", lambda: not paper.cluster.items(left, "-l", selector), within=120)
+    assert operator.get("/healthz") == "ok"
+    assert operator.metric('headway_reconciles_total{result="bug"}') == 0
+    denied = [line for line in operator.lines() if "denied request" in json.dumps(line)]
+    assert denied == [], "the chart's policies let through all that the operator does"
+
+
+def test_an_operator_that_is_killed_in_the_middle_goes_on_where_it_was(paper: Paper, operator: Operator) -> None:
+    operator.kill()
+    with paper.operator("--server-image", "server:test") as another:
+        paper.cluster.apply(json.dumps(deployment(SPEC)))
+        paper.until("the first version begins", lambda: status(paper).get("lastNumber") == 1, every=0.02)
+        another.kill()
+    with paper.operator("--server-image", "server:test") as last:
+        paper.until("it answers", lambda: status(paper).get("champion") == "digits-1", within=120)
+        paper.until("pods behind the Service", lambda: len(answering(paper)) == 2)
+        assert status(paper)["lastNumber"] == 1
+        assert status(paper)["versions"][0]["source"]["digest"] == DIGEST
+        assert last.metric('headway_reconciles_total{result="bug"}') == 0

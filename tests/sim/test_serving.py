@@ -1,0 +1,100 @@
+"""ModelDeployments in worlds with faults, deaths, users and meddlers: the promises hold, and planted bugs are found."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway_operator.serving import records, steps
+from headway_operator.serving.plan import book, decide
+from sim.bugs import Bug, planted
+from sim.serving import BrokenPromiseError, play
+
+WORLDS = 20
+BUGS = (
+    Bug(
+        "a candidate answers before all its pods are ready",
+        0,
+        "was never ready",
+        ((decide._judge_candidate, "not workload.complete or ", ""),),
+    ),
+    Bug(
+        "an old word of the Deployment's controller counts for what it is to be now",
+        0,
+        "was never ready",
+        (
+            (
+                records.workload,
+                '_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0',
+                "True",
+            ),
+            (records.workload, "ready=min(updated, ready)", 'ready=_count(spec.get("replicas"))'),
+        ),
+    ),
+    Bug(
+        "what was rejected is tried again and again",
+        0,
+        "works without end",
+        ((decide._begin, "rejected is not None and rejected.name not in spec.versions.retry", "False"),),
+    ),
+    Bug(
+        "the version before the champion keeps its share",
+        0,
+        "the weights are",
+        ((book.Book._set, 'state == "Champion"', 'state in ("Champion", "Previous")'),),
+    ),
+    Bug(
+        "the clients' Service is left as it is",
+        0,
+        "in the end clients are sent to",
+        ((steps.render, "        maker.clients(plan),\n", ""),),
+    ),
+    Bug(
+        "the number of a version is given a second time",
+        0,
+        "was rejected, and is",
+        (
+            (
+                book.Book.begin,
+                "max(self.last_number, beyond, *(version.number for version in self.versions), 0) + 1",
+                "1",
+            ),
+        ),
+    ),
+    Bug(
+        "a candidate that is not ready is waited for without end",
+        0,
+        "works without end",
+        ((decide._wait_for, "now >= deadline", "False"),),
+    ),
+)
+
+
+@pytest.mark.parametrize("first", range(0, 3 * WORLDS, WORLDS))
+def test_the_promises_hold_in_any_world_and_all_comes_to_rest(first: int) -> None:
+    promoted = taken_back = 0
+    for seed in range(first, first + WORLDS):
+        world = play(seed)
+        promoted, taken_back = promoted + world.promoted, taken_back + world.taken_back
+    assert promoted > WORLDS, "hardly any version answered: this shows nothing"
+    assert taken_back > WORLDS, "hardly any version was rejected: this shows nothing"
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_planted_bug_is_found(bug: Bug) -> None:
+    said: list[str] = []
+    with planted(bug):
+        for seed in range(WORLDS):
+            try:
+                play(seed)
+            except BrokenPromiseError as error:
+                said.append(str(error).splitlines()[0])
+                if bug.says in said[-1]:
+                    break
+        else:
+            pytest.fail(f"not found; what was said: {set(said)}")
+    play(seed)
+
+
+def test_the_same_seed_makes_the_same_world() -> None:
+    assert play(3).timeline == play(3).timeline
+    assert play(3).timeline != play(4).timeline
