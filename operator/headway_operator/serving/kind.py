@@ -116,10 +116,12 @@ class ModelDeployments:
 
 
 def _status_write(view: View, plan: Plan) -> StatusWrite | None:
-    whole = plan.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    status = essential(plan.status) if view.status_refused else plan.status
+    whole = _written(status)
     if whole == view.owner.status.value():
         return None
-    if view.status_refused:
-        whole = essential(plan.status).model_dump(mode="json", by_alias=True, exclude_none=True)
-    least = essential(plan.status).model_dump(mode="json", by_alias=True, exclude_none=True)
-    return StatusWrite(whole, least, plan.status.phase or "")
+    return StatusWrite(whole, lambda: _written(essential(status)), status.phase or "")
+
+
+def _written(status: ModelDeploymentStatus) -> dict[str, Any]:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)

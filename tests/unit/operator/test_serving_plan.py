@@ -9,6 +9,7 @@ import pytest
 from headway_operator.engine import kube
 from headway_operator.engine.kube import DeniedError, InvalidError
 from headway_operator.serving import names
+from sim.fakes.api import Call
 
 from .serving_stage import DIGEST_2, DIGEST_3, Stage
 
@@ -372,6 +373,25 @@ def test_a_status_that_cannot_be_read_is_left_alone_with_all_that_answers() -> N
     stage.server.change(kube.MODEL_DEPLOYMENTS, "digits", lambda body: body["status"].update(versions="many"))
     stage.settle()
     assert (stage.replicas(), stage.target(), stage.status["versions"]) == ({1: 2}, 1, "many")
+
+
+def test_a_status_that_is_refused_is_written_without_what_others_have_said() -> None:
+    stage = answering()
+    stage.edit({DIGEST: DIGEST_2})
+    stage.settle()
+    stage.troubled(2, waiting="ImagePullBackOff", said="no such image")
+
+    def before(call: Call) -> None:
+        if call.resource == "modeldeployments" and call.verb == "patch":
+            stage.api.before = lambda _: None
+            raise InvalidError("status.conditions: too long")
+
+    stage.api.before = before
+    stage.settle()
+    assert stage.condition("Progressing") == ("True", "Preparing", "")
+    assert stage.status["candidate"] == "digits-2"
+    stage.after(200)
+    assert "no such image" in stage.condition("RolledBack")[2]
 
 
 def test_old_versions_are_forgotten_but_not_the_one_that_must_not_be_tried_again() -> None:
