@@ -51,8 +51,9 @@ def _run(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from ray.experimental.internal_kv import _internal_kv_del
 
     from headway_trainer.ray.kv_link import KEY_LEFT, KEY_STEPS
+    from headway_trainer.ray.own_stage import train_own
     from headway_trainer.ray.runtime import KV_NAMESPACE
-    from headway_trainer.ray.train_stage import TrainingStage, train_own
+    from headway_trainer.ray.train_stage import TrainingStage
 
     for key in (KEY_LEFT, KEY_STEPS):  # a Ray cluster has one run
         _internal_kv_del(key, namespace=KV_NAMESPACE)

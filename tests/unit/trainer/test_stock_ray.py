@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headway_trainer.errors import UserError
-from headway_trainer.ray import train_stage
+from headway_trainer.ray import own_stage
 from headway_trainer.ray.stock import ENV, RAY, is_known, stock, warn_of_version
 from headway_trainer.ray.torch_backend import TorchGroup
 
@@ -58,7 +58,7 @@ def test_another_version_of_ray_is_told_of_in_the_log(
 def test_a_training_function_of_ones_own_is_refused_with_ray_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV, "1")
     with pytest.raises(UserError, match=r"runs the built-in loop alone, and this job has training\.entrypoint"):
-        train_stage.train_own(None, None)  # type: ignore[arg-type]  # nothing of the stage is looked at
+        own_stage.train_own(None, None)  # type: ignore[arg-type]  # nothing of the stage is looked at
 
 
 def test_with_ray_as_it_is_a_fit_is_rays_own(monkeypatch: pytest.MonkeyPatch) -> None:

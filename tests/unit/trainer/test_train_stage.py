@@ -15,6 +15,7 @@ from headway_api.job import TrainingJobSpec
 from headway_trainer.errors import UserError
 from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.progress_log import Rhythm
+from headway_trainer.ray import own_stage
 from headway_trainer.ray import train_stage as stages
 from headway_trainer.ray.watchdog import LiveWorkers
 from headway_trainer.storage import Store
@@ -140,10 +141,10 @@ def test_a_function_that_reports_nothing_is_told_to_go_on_by_its_steps_and_lost_
         ("DriverLink", lambda _: Steps()),
         ("Reports", Reported),
     ):
-        monkeypatch.setattr(stages, name, stand_in)
-    monkeypatch.setattr(stages, "Rhythm", lambda: Rhythm(Ticks(0.25)))
+        monkeypatch.setattr(own_stage, name, stand_in)
+    monkeypatch.setattr(own_stage, "Rhythm", lambda: Rhythm(Ticks(0.25)))
     warned: list[str] = []
-    assert stages.train_own(made(tmp_path, warn=warned.append), None).step == 7
+    assert own_stage.train_own(made(tmp_path, warn=warned.append), None).step == 7
     line = f"the training function has reported nothing yet; rank 0 has made 13000 optimiser steps {SINCE}"
     assert [record.message for record in caplog.records] == [line] * 2, "of 175 seconds"
     assert set(warned) == {LOST_LINES}

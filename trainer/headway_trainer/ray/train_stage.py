@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import wire
-from headway_api.training import Training
 from headway_api.understand import write_run_file
 from headway_trainer.data import DataInfo
-from headway_trainer.errors import UserError
 from headway_trainer.logs.shipper import LOST_LINES
 from headway_trainer.outcome import Interrupted, Lost
 from headway_trainer.process_resources import ALONE, Sharing
@@ -23,8 +21,6 @@ from headway_trainer.ray.controller_thread import Fit, Fitting
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.ray.kv_link import DriverLink
 from headway_trainer.ray.pool import WorkerGroupPool
-from headway_trainer.ray.reports import Reports
-from headway_trainer.ray.stock import ENV, stock
 from headway_trainer.ray.watchdog import Watchdog
 from headway_trainer.registry import estimator_name
 from headway_trainer.storage import Store
@@ -32,7 +28,7 @@ from headway_trainer.training.link import Compared, Question, TrainEnd, TrainPro
 
 STOP_SECONDS = 90.0
 """How long a checkpoint may take once a stop is asked for; less than a head pod's grace period."""
-_POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25
 _ANSWER_SECONDS = 0.02
 """How often the driver looks for a trial's question: the trial waits for the answer."""
 log = logging.getLogger("headway.training")
@@ -158,10 +154,10 @@ class Questions:
         """Whether the trial was told to end."""
 
     def ended(self, done: threading.Event) -> bool:
-        """Whether the fit has ended, after at most _POLL_SECONDS. Raises what the comparison raises."""
+        """Whether the fit has ended, after at most POLL_SECONDS. Raises what the comparison raises."""
         if self._compared is None or not self._compared.at:
-            return done.wait(_POLL_SECONDS)
-        until = time.monotonic() + _POLL_SECONDS
+            return done.wait(POLL_SECONDS)
+        until = time.monotonic() + POLL_SECONDS
         while time.monotonic() < until:
             if done.wait(_ANSWER_SECONDS):
                 return True
@@ -185,49 +181,6 @@ def _tell_last(stage: TrainingStage, link: DriverLink, last: TrainProgress | Non
             stage.on_progress(progress)
     except Exception:
         log.warning("the last progress of the training stage was lost", exc_info=True)
-
-
-def train_own(stage: TrainingStage, info: DataInfo | None) -> TrainEnd:
-    """Run the user's own training function on the job's workers. Raises as train does."""
-    if stock():
-        raise UserError(f"{ENV}=1 runs the built-in loop alone, and this job has training.entrypoint: take it out")
-    keep_last = (stage.run.spec.training or Training()).checkpoint.keep_last
-    reports = Reports(stage.store, stage.on_progress, keep_last=keep_last)
-    for sentence in reports.recover():
-        stage.note(sentence)
-    fitting = Fitting(
-        Fit(
-            torch_backend.train_own,
-            stage.config(info),
-            stage.run,
-            stage.gpus,
-            stage.note,
-            stage.stop,
-            run_config=reports.run_config(),
-            reports=reports,
-        )
-    )
-    fitting.start()
-    link, watchdog, spoken = DriverLink(stage.scope), watchdog_of(stage, fitting, from_first_sign=True), Rhythm()
-    while not fitting.done.wait(_POLL_SECONDS):
-        fitting.reached, steps = reports.reached, link.steps()
-        stage.alive()
-        if spoken.due(reports.newest and reports.newest.epoch):
-            log.info("%s", describe_own(reports, steps))
-            warn_of_lost_lines(stage, link)
-        watchdog.check((reports.count, steps), step=reports.step)
-        if stage.stop.is_set():
-            raise Interrupted("stopped; the newest checkpoint that the training function reported is where it goes on")
-    fitting.value()
-    steps = link.steps()
-    return reports.end(None if steps is None else int(steps))
-
-
-def describe_own(reports: Reports, steps: bytes | None) -> str:
-    counted = "" if steps is None else f"; rank 0 has made {steps.decode()} optimiser steps since the workers began"
-    if reports.newest is None:
-        return f"the training function has reported nothing yet{counted}"
-    return f"{describe(reports.newest)}, {reports.count} reports{counted}"
 
 
 def warn_of_lost_lines(stage: TrainingStage, link: DriverLink) -> None:

@@ -80,7 +80,8 @@ def trained(spec: TrainSpec, info: DataInfo | None, run: Run) -> TrainEnd:
     if end is not None and _is_whole(end, run):
         end = end.model_copy(update={"resumed_from_step": end.own_steps if end.reports is not None else end.step})
     else:
-        from headway_trainer.ray.train_stage import train, train_own
+        from headway_trainer.ray.own_stage import train_own
+        from headway_trainer.ray.train_stage import train
 
         end = run.on_workers(lambda stage: train_own(stage, info) if own or info is None else train(stage, info))
         if run.scope:  # a child's model is judged, and not kept
