@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import kopf
@@ -89,6 +90,7 @@ def test_an_error_is_told_and_ends_neither_the_watch_nor_the_process(
         raise RuntimeError(f"no room for {news.key.name}")
 
     monkeypatch.setattr(site.watches, "_add", fail)
-    site.see("ADDED", job_body(3))
+    with caplog.at_level(logging.ERROR, logger="headway_operator"):
+        site.see("ADDED", job_body(3))
     assert "an event of trainingjobs could not be taken in" in caplog.text
     assert "no room for digits" in caplog.text
