@@ -70,7 +70,7 @@ BUGS = (
     ),
     _bug(
         "a lost worker is charged twice",
-        11,
+        33,
         "2 failures are charged, 1 were met",
         (
             attempts._record_replacements,
@@ -95,7 +95,7 @@ BUGS = (
     ),
     _bug(
         "news of a key end its backoff",
-        2,
+        11,
         "before its backoff is over",
         (
             queue.KeyQueue.add,
@@ -123,7 +123,7 @@ BUGS = (
     ),
     _bug(
         "a job is called suspended while its pods are still there",
-        56,
+        31,
         "suspended, but there are",
         (job._between_attempts, "_suspended(decision, clean)", "_suspended(decision, True)"),
     ),
@@ -157,7 +157,7 @@ BUGS = (
     ),
     _bug(
         "names hold no uid, and words of any job are believed",
-        188,
+        14,
         "has words of",
         (wire.object_name, "-{uid[:UID_LENGTH]}", ""),
         (status.read_progress, "(word.uid, word.attempt) == (uid, attempt)", "word.attempt == attempt"),
@@ -171,14 +171,14 @@ BUGS = (
     ),
     _bug(
         "a status that the API server refuses is written again and again",
-        353,
+        15,
         "never at rest",
         (base.Between._moved, "isinstance(value, int | float)", "isinstance(value, str)"),
         (apply.Applier._write_status, "except InvalidError:", "except NotImplementedError:"),
     ),
     _bug(
         "each worker that one fault takes is a failure",
-        77,
+        2,
         "failures of pods and nodes are charged for",
         (losses.counted, "if _open(event, now)", "if False"),
     ),
