@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A cluster with one real node, the images `operator` and `trainer` within its reach, and nothing installed."""
+    """A cluster with one real node, the images of this checkout within its reach, and nothing installed."""
     if reason := why_no_cluster(node=True):
         pytest.skip(reason)
     given = os.environ.get("HEADWAY_TEST_KUBECONFIG")
@@ -34,7 +34,7 @@ def cluster() -> Iterator[Cluster]:
             up = pool.submit(run, HACK_CLUSTER, "up", timeout=3600)
             images = {
                 target: run(HACK_CLUSTER, "image", target, timeout=3600).split()[-1]
-                for target in ("operator", "trainer")
+                for target in ("operator", "server", "trainer")
             }
             up.result()
         kubeconfig = Path(given or run(HACK_CLUSTER, "kubeconfig").strip())

@@ -25,6 +25,20 @@ print(json.dumps({
 }))
 """
 
+SERVER = """
+import importlib.util, json, os, subprocess
+import numpy, onnxruntime, headway_cli.serve, headway_server.process
+names = ("torch", "ray", "pandas", "sklearn", "onnx", "pip")
+print(json.dumps({
+    "uid": os.getuid(),
+    "heavy": [name for name in names if importlib.util.find_spec(name)],
+    "megabytes": int(subprocess.check_output(
+        "find / -xdev -type f -printf '%s\\n' 2>/dev/null | awk '{s += $1} END {print int(s / 1e6)}'", shell=True
+    )),
+    "compiled": all(os.path.exists(module.__cached__) for module in (json, numpy, headway_server.process)),
+}))
+"""
+
 TRAINER = """
 import getpass, importlib.util, json, os, subprocess
 import torch, ray.train.torch, headway_trainer
@@ -90,6 +104,12 @@ def said_in(cluster: Cluster, namespace: str, target: str, script: str) -> dict[
 def test_the_operators_image_is_small_and_compiled(cluster: Cluster, namespace: str) -> None:
     said = said_in(cluster, namespace, "operator", OPERATOR)
     assert said["megabytes"] < 250
+    assert said == {"uid": 1000, "heavy": [], "megabytes": said["megabytes"], "compiled": True}
+
+
+def test_the_servers_image_is_small_and_has_nothing_that_trains(cluster: Cluster, namespace: str) -> None:
+    said = said_in(cluster, namespace, "server", SERVER)
+    assert said["megabytes"] < 420, "with the base that hack/cluster makes"
     assert said == {"uid": 1000, "heavy": [], "megabytes": said["megabytes"], "compiled": True}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from deployment_documents import DEPLOYMENT, DIGEST
@@ -118,6 +121,28 @@ def test_the_folder_is_compared_with_the_digest_before_a_server_starts() -> None
     assert check["command"][-1] == DIGEST
     assert "$1" in check["command"][2]
     assert DIGEST not in check["command"][2], "what a tenant writes is an argument, and no part of a script"
+
+
+def checked(folder: Path, digest: str) -> tuple[int, str]:
+    """How the check of a folder ends, and what it says."""
+    script = pods.CHECK.replace(pods.MODEL_DIR, str(folder))
+    done = subprocess.run(["sh", "-c", script, "check", digest], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_the_check_tells_both_digests_or_that_there_is_no_model(tmp_path: Path) -> None:
+    code, said = checked(tmp_path, DIGEST)
+    assert code == pods.WRONG_MODEL
+    assert said.startswith("the folder of spec.versions.source has no model.json")
+    (tmp_path / "model.json").write_text("{}")
+    found = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
+    assert checked(tmp_path, found) == (0, "")
+    code, said = checked(tmp_path, DIGEST)
+    assert code == pods.WRONG_MODEL
+    assert said == (
+        f"the model.json in the folder has the digest {found}, and spec.versions.source.digest asks for {DIGEST}\n"
+    )
+    assert len(said) < records.WORDS_LIMIT, "the status tells all of it"
 
 
 def test_pods_are_replaced_one_more_at_a_time_and_never_fewer() -> None:

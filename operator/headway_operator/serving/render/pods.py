@@ -24,9 +24,13 @@ START_SECONDS = 3600
 WRONG_MODEL = 65
 """The exit code of the check."""
 CHECK = f"""\
+[ -r {MODEL_DIR}/model.json ] || {{
+    echo "the folder of spec.versions.source has no model.json that the server may read, so none with the digest $1"
+    exit {WRONG_MODEL}
+}}
 found="sha256:$(sha256sum < {MODEL_DIR}/model.json | cut -c1-64)"
 [ "$found" = "$1" ] && exit 0
-echo "the model.json in the folder is not the one of spec.versions.source.digest: it has $found"
+echo "the model.json in the folder has the digest $found, and spec.versions.source.digest asks for $1"
 exit {WRONG_MODEL}"""
 
 
