@@ -7,15 +7,20 @@ it keeps.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sklearn.datasets import load_digits
 
 from harness import PATIENCE, Cluster, NotYetError
+
+from .node import Node
 
 pytestmark = pytest.mark.e2e
 
@@ -44,6 +49,7 @@ def ask(connection):
 
 def steadily(kept):
     due, connection = time.monotonic(), http.client.HTTPConnection("digits", timeout=5)
+    answered = False  # it counts from its first answer on
     while True:
         due += period
         time.sleep(max(0, due - time.monotonic()))
@@ -54,7 +60,10 @@ def steadily(kept):
             problem = f"{time.time():.2f} kept={kept} {error!r}"
         if problem or not kept:
             connection.close()
+        answered = answered or not problem
         with lock:
+            if not answered:
+                continue
             told["sent"] += 1
             if problem:
                 told["failed"] += 1
@@ -256,6 +265,22 @@ def test_pods_are_added_and_replaced_and_no_request_fails(served: Served) -> Non
         killed = min(served.answering())
         served.kubectl("delete", "pod", killed)
         served.wait("another in its place", lambda: len(served.answering() - {killed}) == 2)
+        served.wait("all is well", lambda: served.status()["phase"] == "Ready")
+
+
+def test_a_server_that_is_killed_starts_again_and_answers(served: Served, node: Node) -> None:
+    [victim, other] = sorted(served.items("pods", "-l", COMPONENT), key=lambda pod: str(pod["metadata"]["name"]))
+    [process] = [pid for pid in node.processes(victim) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(process, signal.SIGKILL)
+    name = victim["metadata"]["name"]
+
+    def started_again() -> bool:
+        [container] = served.cluster.get("pod", name, "-n", served.namespace)["status"]["containerStatuses"]
+        return bool(container["restartCount"] == 1 and container["ready"])
+
+    served.wait("its container runs again", started_again)
+    served.wait("both answer", lambda: served.answering() == {name, other["metadata"]["name"]})
+    with served.no_request_fails(at_least=20):
         served.wait("all is well", lambda: served.status()["phase"] == "Ready")
 
 
