@@ -32,11 +32,21 @@ class Service:
 
     def __init__(self) -> None:
         self.to = 0
-        self.open: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.Task[None] | None] = set()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._open.add(task)
         there, back = await asyncio.open_connection("127.0.0.1", self.to)
         await asyncio.gather(_copied(reader, back), _copied(there, writer))
+        for each in (back, writer):
+            with suppress(ConnectionError):
+                await each.wait_closed()
+        self._open.discard(task)
+
+    async def finish(self) -> None:
+        """Return when all connections are closed."""
+        await asyncio.gather(*(task for task in self._open if task is not None))
 
 
 async def _copied(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -105,6 +115,7 @@ async def test_when_a_server_is_terminated_its_clients_go_to_another_and_no_requ
                 assert await asyncio.to_thread(first.process.wait, PATIENCE) == 0
                 then = made.told["answered"]
                 await asyncio.sleep(1)
+            await service.finish()
             assert made.told.keys() == {"answered"}, made.told
             assert made.told["answered"] > then > 0
 

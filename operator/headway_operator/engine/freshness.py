@@ -20,13 +20,13 @@ class Freshness:
 
     def __init__(
         self,
-        watched: Collection[Resource],
+        watched: Mapping[Resource, str],
         *,
         now: Callable[[], float],
         namespaces: Collection[str],
         lag: Callable[[str, float], None],
     ) -> None:
-        self._watched = {resource.plural for resource in watched}
+        self._watched = {resource.plural: selector for resource, selector in watched.items()}
         self._now = now
         self._namespaces = namespaces
         self._lag = lag
@@ -38,12 +38,17 @@ class Freshness:
         self._newest: dict[_Watch, int] = {}
         """The newest version that a watch has shown."""
 
-    def written(self, resource: Resource, namespace: str, version: int) -> None:
-        """We wrote an object: its watch has to show that."""
-        watch = self._watch(resource.plural, namespace)
+    def written(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """We wrote an object, of which the metadata is enough: its watch has to show that, if its selector finds it.
+
+        One kind may watch what another one makes as well, and find its own by a label.
+        """
+        meta, selector = body["metadata"], self._watched.get(resource.plural)
+        watch, version = self._watch(resource.plural, str(meta.get("namespace", ""))), number(meta["resourceVersion"])
         # A write that changed nothing has an old version: no watch will show it.
-        watched = resource.plural in self._watched
-        if watched and watch not in self._owed and version > self._newest.get(watch, 0):
+        if watch in self._owed or version <= self._newest.get(watch, 0):
+            return
+        if selector is not None and _selects(selector, meta.get("labels") or {}):
             self._owed[watch] = version, self._now()
 
     def settle(self, before: float) -> None:
@@ -90,3 +95,9 @@ class Freshness:
 
     def _watch(self, resource: str, namespace: str) -> _Watch:
         return resource, namespace if self._namespaces else ""
+
+
+def _selects(selector: str, labels: Mapping[str, str]) -> bool:
+    """Whether a selector of equalities finds an object of these labels."""
+    wanted = (each.split("=", 1) for each in selector.split(",") if each)
+    return all(labels.get(key) == value for key, value in wanted)

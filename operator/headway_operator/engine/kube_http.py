@@ -69,8 +69,8 @@ Recorder = Callable[[str, str, int], None]
 """Told of each call: verb, resource, HTTP status (0: no answer)."""
 Forbidden = Callable[[str, str], None]
 """Told of each call that the operator's account has no right to: verb, resource."""
-Written = Callable[[Resource, str, int], None]
-"""Told of each object that was created or changed: its resource, namespace and version."""
+Written = Callable[[Resource, Object], None]
+"""Told of each object that was created or changed: its resource and metadata."""
 Dated = Callable[[str | None, float, float], None]
 """Told of each answer: its Date header, and when the request left and the answer came, by the steady clock."""
 
@@ -191,7 +191,7 @@ class HttpKube:
         query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT} | ({"dryRun": "All"} if dry_run else {})
         path = _path(resource, namespace)
         made = await self._call("POST", "create", resource, path, query=query, body=body, accept=_METADATA)
-        return made if dry_run else self._tell(resource, namespace, made)
+        return made if dry_run else self._tell(resource, made)
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object."""
@@ -202,7 +202,7 @@ class HttpKube:
         query = {"fieldValidation": "Strict", "fieldManager": USER_AGENT}
         path = _path(resource, namespace, name)
         made = await self._call("PATCH", "patch", resource, path, query=query, body=dict(patch), content=_MERGE_PATCH)
-        return self._tell(resource, namespace, made)
+        return self._tell(resource, made)
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into an object's status."""
@@ -211,7 +211,7 @@ class HttpKube:
         made = await self._call(
             "PATCH", "patch", resource, path, query=query, body=dict(patch), accept=_METADATA, content=_MERGE_PATCH
         )
-        return self._tell(resource, namespace, made)
+        return self._tell(resource, made)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
@@ -223,9 +223,9 @@ class HttpKube:
             body["preconditions"] = conditions
         await self._call("DELETE", "delete", resource, _path(resource, namespace, name), body=body, accept=_METADATA)
 
-    def _tell(self, resource: Resource, namespace: str, made: Object) -> Object:
+    def _tell(self, resource: Resource, made: Object) -> Object:
         if self._written is not None:
-            self._written(resource, namespace, int(made["metadata"]["resourceVersion"]))
+            self._written(resource, made)
         return made
 
     async def _call(self, method: str, verb: str, resource: Resource, path: str, **options: Any) -> Object:

@@ -106,7 +106,7 @@ def test_what_is_known_by_our_own_write_alone_is_still_to_be_shown_and_what_has_
     site = Site()
     made = site.server.create(kube.JOBS, "default", document("written"))
     site.store.see(kube.JOBS, None, made, T0)
-    site.freshness.written(kube.JOBS, "default", int(made["metadata"]["resourceVersion"]))
+    site.freshness.written(kube.JOBS, made)
     site.compare()
     assert owed(site) == ["trainingjobs"]
     site.server.remove(kube.JOBS, "written")
@@ -179,7 +179,7 @@ def test_a_watch_that_shows_nothing_is_blind_and_one_that_is_late_is_not() -> No
 
 def test_what_was_written_and_went_in_a_gap_of_a_watch_is_owed_no_more_once_both_agree() -> None:
     site = Site()
-    site.freshness.written(kube.JOBS, "default", site.server.version() + 1)
+    site.freshness.written(kube.JOBS, {"metadata": {"resourceVersion": str(site.server.version() + 1)}})
     made = site.server.create(kube.JOBS, "default", document("brief"))
     site.server.remove(kube.JOBS, made["metadata"]["name"])
     site.freshness._now = lambda: T0 + 500
@@ -241,7 +241,9 @@ class TestLostNamespaces:
 
     def test_its_watches_owe_nothing(self) -> None:
         site = Site("default", "other")
-        site.freshness.written(kube.PODS, "other", 10**6)
+        labels = {"app.kubernetes.io/managed-by": "headway"}
+        meta = {"namespace": "other", "resourceVersion": str(10**6), "labels": labels}
+        site.freshness.written(kube.PODS, {"metadata": meta})
         site.freshness._now = lambda: T0 + 500
         site.api.denied = frozenset({"other"})
         site.compare()

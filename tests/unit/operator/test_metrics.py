@@ -267,7 +267,7 @@ class TestFreshness:
         self.now = 100.0
         self.lags: list[tuple[str, float]] = []
         return Freshness(
-            (kube.JOBS, kube.PODS, kube.CONFIG_MAPS),
+            {kube.JOBS: "", kube.PODS: "ours=yes", kube.CONFIG_MAPS: "ours=yes,part=config"},
             now=lambda: self.now,
             namespaces=namespaces,
             lag=lambda resource, seconds: self.lags.append((resource, seconds)),
@@ -275,13 +275,14 @@ class TestFreshness:
 
     @staticmethod
     def body(version: int, namespace: str = "a") -> dict[str, Any]:
-        return {"metadata": {"namespace": namespace, "resourceVersion": str(version)}}
+        labels = {"ours": "yes", "another": ""}
+        return {"metadata": {"namespace": namespace, "resourceVersion": str(version), "labels": labels}}
 
     def test_a_watch_owes_what_was_written_until_it_shows_that_or_something_later(self) -> None:
         freshness = self.stage()
-        freshness.written(kube.PODS, "a", 10)
+        freshness.written(kube.PODS, self.body(10))
         self.now += 3
-        freshness.written(kube.PODS, "a", 20)
+        freshness.written(kube.PODS, self.body(20))
         freshness.shown("pods", self.body(9))
         assert freshness.behind() == {"trainingjobs": 0, "pods": 3, "configmaps": 0}
         freshness.shown("pods", self.body(11, "b"))
@@ -291,28 +292,40 @@ class TestFreshness:
     def test_a_write_that_changed_nothing_is_not_waited_for(self) -> None:
         freshness = self.stage()
         freshness.shown("trainingjobs", self.body(10))
-        freshness.written(kube.JOBS, "a", 10)
+        freshness.written(kube.JOBS, self.body(10))
         self.now += 1000
         assert freshness.behind()["trainingjobs"] == 0
 
     def test_what_went_again_before_the_watches_first_lists_is_not_waited_for_without_end(self) -> None:
         freshness = self.stage()
-        freshness.written(kube.PODS, "a", 10)
+        freshness.written(kube.PODS, self.body(10))
         self.now += 2
-        freshness.written(kube.JOBS, "a", 11)
+        freshness.written(kube.JOBS, self.body(11))
         freshness.settle(before=101.0)
         self.now += 10
         assert freshness.behind() == {"trainingjobs": 10, "pods": 0, "configmaps": 0}
 
     def test_what_nobody_watches_is_not_waited_for(self) -> None:
         freshness = self.stage()
-        freshness.written(kube.SECRETS, "a", 10)
+        freshness.written(kube.SECRETS, self.body(10))
         self.now += 1000
         assert set(freshness.behind().values()) == {0}
 
+    def test_what_the_selector_of_a_watch_does_not_find_is_not_waited_for(self) -> None:
+        freshness = self.stage()
+        freshness.written(kube.CONFIG_MAPS, self.body(10))
+        freshness.written(kube.PODS, {"metadata": {"namespace": "a", "resourceVersion": "11"}})
+        self.now += 1000
+        assert set(freshness.behind().values()) == {0}, "another kind's, or one that has lost its label"
+        body = self.body(12)
+        body["metadata"]["labels"]["part"] = "config"
+        freshness.written(kube.CONFIG_MAPS, body)
+        self.now += 7
+        assert freshness.behind()["configmaps"] == 7
+
     def test_where_each_namespace_has_its_watch_each_owes_its_own(self) -> None:
         freshness = self.stage("a", "b")
-        freshness.written(kube.PODS, "a", 10)
+        freshness.written(kube.PODS, self.body(10))
         self.now += 5
         freshness.shown("pods", self.body(99, "b"))
         assert freshness.behind()["pods"] == 5
