@@ -53,6 +53,7 @@ def predicted(ended: Ended, rows: Path, said: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.long
 def test_texts_are_learnt_word_by_word_on_two_workers_and_the_bundle_reads_raw_ones(
     natures: Natures, tmp_path: Path
 ) -> None:

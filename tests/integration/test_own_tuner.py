@@ -191,6 +191,7 @@ OPTUNA = """
     """
 
 
+@pytest.mark.long
 def test_an_optuna_search_that_ctrl_c_has_stopped_goes_on_with_the_trials_that_it_had(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     path = job(tmp_path, OPTUNA, arguments={"seen": str(seen), "seconds": 1.0})

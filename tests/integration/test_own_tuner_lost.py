@@ -62,6 +62,7 @@ def spec(shared: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_it_goes_on_from_what_the_server_has_and_no_trial_that_had_ended_runs_again(tmp_path: Path) -> None:
     code, shared = tmp_path / "code", tmp_path / "shared"
     code.mkdir()

@@ -55,6 +55,7 @@ def _said(path: Path) -> list[str]:
         return [row["label"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.long
 def test_the_page_about_packages_can_be_typed(installed: Environment, tmp_path: Path) -> None:
     page = script(PAGE, cluster=False)
     done = subprocess.run(
