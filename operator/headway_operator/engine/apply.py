@@ -231,10 +231,7 @@ class Applier:
             self._store.gone(owner.key, ref, step.uid)
             applied.was_wrong = True
         except ConflictError:
-            found = await self._api.get(ref.resource, namespace, ref.name)
-            if found["metadata"]["uid"] != step.uid:
-                self._store.gone(owner.key, ref, step.uid)
-            self._store.see(ref.resource, None, found, self._now())
+            await self._read_again(owner.key, ref, step.uid)
             raise
         except (DeniedError, InvalidError) as error:
             applied.refused[ref.name] = _refusal(error)
@@ -251,13 +248,17 @@ class Applier:
             self._store.gone(key, ref, step.uid)
             applied.was_wrong = True
         except ConflictError:
-            found = await self._api.get(ref.resource, key.namespace, ref.name)
-            if found["metadata"]["uid"] != step.uid:
-                self._store.gone(key, ref, step.uid)
-            self._store.see(ref.resource, None, found, self._now())
+            await self._read_again(key, ref, step.uid)
             raise
         else:
             self._store.deleting(key, ref, step.uid, self._now() + EXPECTED_GRACE)
+
+    async def _read_again(self, key: Key, ref: Ref, uid: str) -> None:
+        """Read a watched child that is not what it was when something was decided about it. Raises KubeError."""
+        found = await self._api.get(ref.resource, key.namespace, ref.name)
+        if found["metadata"]["uid"] != uid:
+            self._store.gone(key, ref, uid)
+        self._store.see(ref.resource, None, found, self._now())
 
     async def _delete_owned(self, owner: Owner, step: DeleteOwned, memory: Memory) -> None:
         """Delete a child that nobody watches, unless the one of that name is somebody else's."""
