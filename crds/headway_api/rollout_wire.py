@@ -1,0 +1,248 @@
+"""What the operator, a deployment's judge and its servers tell each other while requests are split between versions.
+
+The operator writes a Route into `route.json` of the deployment's rollout ConfigMap. The judge reads it, and writes a
+Verdict into `verdict.json` of the same. Each server sends the judge a Report every second, and gets a Reply, which has
+the Route: so a change of shares needs no watch by servers, and no right of theirs. Who is not heard changes nothing:
+servers keep to the last Route, and the operator waits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from headway_api.base import Between, Cut, StatusSection
+from headway_api.status import Message, Word
+
+KEY_ROUTE = "route.json"
+KEY_VERDICT = "verdict.json"
+KEY_MEMORY = "judge.json"
+"""What the judge wants to know again after a restart; nobody else reads it."""
+VERDICT_MAX_BYTES = 16 * 1024
+MEMORY_MAX_BYTES = 48 * 1024
+SERVICE_ACCOUNT = "headway-judge"
+"""The judges' ServiceAccount in each namespace: it may patch ConfigMaps, which an admission policy narrows to its own.
+
+A patch that changes nothing is how a judge reads: the answer has the whole ConfigMap.
+"""
+JUDGE_PORT = 8090
+JUDGE_ADMIN_PORT = 8091
+"""Health of the judge: no request to it needs the token."""
+REPORT_PATH = "/v1/report"
+TOKEN_DIR = "/etc/headway/rollout"  # noqa: S105 - a path, not a secret
+KEY_TOKEN = "token"  # noqa: S105 - a key, not a secret
+"""The key of the deployment's rollout Secret, which servers and judge mount: reports without it are refused."""
+HOP_HEADER = "headway-hop"
+"""On a request that a server hands over to another version: the version that handed it over. It is not handed on."""
+SECONDS_HEADER = "headway-seconds"
+"""On the answer to such a request: the seconds that the other server took for it, without the way."""
+VERSION_HEADER = "headway-version"
+"""On each answer: the version whose model gave it."""
+
+REPORT_SECONDS = 1.0
+BEAT_SECONDS = 10.0
+"""A judge renews its verdict so often at least; one that is older than three of these moves nothing forward."""
+MOST_EPOCHS = 32
+"""Epochs of a rollout that counts are kept of. A rollout has far fewer steps."""
+MOST_UNITS = 1000
+"""Units with an event that one report names, at most."""
+MOST_GATES = 16
+
+Mode = Literal["canary", "abTest", "shadow"]
+Count = Annotated[int, Between(0, 2**53 - 1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class Unit(StatusSection):
+    """What a request is assigned to a version by: the same value always meets the same version. One of the two."""
+
+    header: Annotated[str, Cut(128)] | None = None
+    """The name of a header, in lower case."""
+    cookie: Annotated[str, Cut(128)] | None = None
+    """The name of a cookie."""
+
+
+class Analysis(StatusSection):
+    """What a candidate is held to; `headway_server.judge.gates` says what it means. Absent: no such gate."""
+
+    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    """The probability, at most, that a rollout of a version as good as allowed fails by chance."""
+    min_requests: Count = 500
+    """Requests of a step that the candidate has to answer before it is over."""
+    max_error_rate: Fraction | None = None
+    """The limit to the share of errors."""
+    errors_not_worse: bool = True
+    """Whether its share of errors must not be above the stable version's."""
+    max_p99_seconds: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """The limit to the 99th percentile of the server's time for a request."""
+    latency_not_worse: bool = True
+    """Whether its share of slow answers must not be above the stable version's."""
+    min_agreement: Fraction | None = None
+    """The least share of mirrored requests that both versions have to answer alike."""
+
+
+class Route(StatusSection):
+    """Which version gets which part of the requests. It says all: whoever reads it needs nothing of an earlier one."""
+
+    uid: str = ""
+    """The ModelDeployment's uid."""
+    epoch: Count = 0
+    """Grows with each change of the route, over all rollouts: counts belong to one epoch."""
+    stable: Count = 0
+    """The number of the version whose servers split. 0: there is no rollout, and nobody splits."""
+    candidate: Count = 0
+    """The number of the version that is on its way."""
+    mode: Mode = "canary"
+    """canary: each request is drawn for. abTest: by the unit. shadow: the candidate's answers are never given."""
+    share: Fraction = 0.0
+    """The share of the candidate. At 1 the stable servers hand over all that still comes to them."""
+    mirror: Fraction = 0.0
+    """The share of the requests answered by the stable version that the candidate gets too, to compare the answers."""
+    tolerance: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 1e-3
+    """Numbers that differ by no more than this, relatively, are alike; labels have to be equal."""
+    unit: Unit | None = None
+    """For abTest."""
+    salt: Annotated[str, Cut(64)] = ""
+    """Drawn once for a rollout: units are assigned anew with each."""
+    candidate_url: Annotated[str, Cut(512)] = ""
+    """Where the candidate takes requests by REST: `http://host:port`."""
+    candidate_grpc: Annotated[str, Cut(512)] = ""
+    """The same for gRPC, `host:port`; empty where it takes none."""
+    baking: bool = False
+    """Whether the candidate answers alone by now: its own servers count their requests, and only limits hold."""
+    analysis: Analysis = Analysis()
+    """What the judge holds it to."""
+
+
+class Counts(StatusSection):
+    """What a server has counted of one version's requests in an epoch, since its process began. Only grows."""
+
+    requests: Count = 0
+    """That were answered, or failed by the server's fault. Those that the client got wrong are in none of these."""
+    errors: Count = 0
+    """That failed by the version's fault, those among them that the other version answered in its place."""
+    slow: Count = 0
+    """Answered slower than Reply.slow_seconds."""
+    over: Count = 0
+    """Answered slower than Route.analysis.max_p99_seconds."""
+
+
+class EpochCounts(StatusSection):
+    """All that a server has counted in an epoch."""
+
+    epoch: Count
+    """Which."""
+    rollout: Count = 0
+    """The candidate's number."""
+    share: Fraction = 0.0
+    """The candidate's share in it."""
+    stable: Counts = Counts()
+    """Of the requests that the stable version answered."""
+    candidate: Counts = Counts()
+    """Of those that the candidate was drawn for. In mode shadow: of those that were mirrored to it."""
+    mirrored: Counts = Counts()
+    """In mode shadow: how the stable version did with those that were mirrored."""
+    compared: Count = 0
+    """Requests that both versions answered."""
+    disagreed: Count = 0
+    """Those that they answered differently."""
+
+
+class UnitEvent(StatusSection):
+    """A unit with its first event in an epoch, as far as this server knows: mode abTest alone."""
+
+    epoch: Count
+    """Which."""
+    unit: Annotated[str, Cut(32)]
+    """A hash of the unit with the salt; the unit itself is told to nobody."""
+    candidate: bool
+    """Whether it is assigned to the candidate."""
+    kind: Literal["seen", "error", "slow"]
+    """What happened to it first."""
+
+
+class Report(StatusSection):
+    """What a server tells the judge, each second."""
+
+    uid: str
+    """The ModelDeployment's uid."""
+    boot: Annotated[str, Cut(32)]
+    """Drawn by the server's process when it begins: counts are those since then."""
+    version: Count
+    """The number of the version that it serves."""
+    epoch: Count = 0
+    """Of the route that it keeps to; 0: it has none."""
+    breaker_open: bool = False
+    """Whether it has stopped to hand over requests, as the candidate failed several in a row."""
+    epochs: Annotated[list[EpochCounts], Cut(MOST_EPOCHS)] = Field(default_factory=list)
+    """The counts of the rollout, the newest epoch last."""
+    seconds: Annotated[list[Count], Cut(256)] = Field(default_factory=list)
+    """A histogram of the server's own times for requests since it began; `headway_server.split` has the bounds."""
+    units: Annotated[list[UnitEvent], Cut(MOST_UNITS)] = Field(default_factory=list)
+    """Since the last report that was answered."""
+
+
+class Reply(StatusSection):
+    """What the judge answers."""
+
+    route: Route | None = None
+    """What the servers keep to from now on; its share is 0 as soon as the judge has found the candidate to fail."""
+    slow_seconds: float | None = None
+    """What counts as slow: a high percentile of the stable version's times from before the rollout, which is then kept.
+
+    None: it is not known yet, and nothing is counted as slow."""
+    judging: bool = True
+    """Whether the judge knows its ConfigMap. Where not, a server keeps to what it had."""
+
+
+class GateState(StatusSection):
+    """How one gate stands."""
+
+    name: Annotated[str, Cut(64)]
+    """Which."""
+    verdict: Literal["fail", "pass", "open"]
+    """fail: the candidate is proved worse than allowed. pass: proved to keep the limit. open: neither."""
+    value: float | None = None
+    """The candidate's rate."""
+    limit: float | None = None
+    """What it is held against."""
+    evidence: float = 0.0
+    """E, that it is worse than allowed, as far as a number shows it."""
+    needed: float = 0.0
+    """What E has to reach for the gate to fail."""
+    requests: Count = 0
+    """The candidate's requests that this rests on."""
+
+
+class Verdict(StatusSection):
+    """What the judge has found."""
+
+    uid: str = ""
+    """The ModelDeployment's uid; an admission policy refuses a word without it."""
+    rollout: Count = 0
+    """The candidate's number; a verdict about another one is nobody's."""
+    epoch: Count = 0
+    """The newest epoch that it is about."""
+    verdict: Literal["fail", "pass", "open"] = "open"
+    """fail: the candidate is to go; it stays so. pass: enough was seen in this epoch, and no gate fails."""
+    reason: Literal["ErrorRate", "Latency", "Agreement"] | None = None
+    """Of a failure."""
+    message: Message = ""
+    """In words and numbers: which gate, value, limit, and how many requests."""
+    gates: Annotated[list[GateState], Cut(MOST_GATES)] = Field(default_factory=list)
+    """Each of them."""
+    stable_requests: Count = 0
+    """Requests of this epoch that the stable version answered."""
+    candidate_requests: Count = 0
+    """Requests of this epoch that the candidate was drawn for."""
+    servers: Count = 0
+    """Servers of the stable version that were heard in the last seconds."""
+    following: Count = 0
+    """Those of them that keep to the route of this epoch."""
+    breakers: Count = 0
+    """Those that have stopped to hand over requests."""
+    beat: Count = 0
+    """Grows with each write: a word that is repeated is a new one."""
+    told_by: Word | None = None
+    """The judge's pod."""
