@@ -12,6 +12,8 @@ COMPONENT = "model-server"
 WATCHED = f"{LABEL_COMPONENT}={COMPONENT}"
 """What all objects of all deployments have in common; a job's have it not."""
 LARGEST_NUMBER = 999_999_999
+JUDGE = -1
+"""In place of a version's number: an object of the judge."""
 
 
 def version_name(deployment: str, number: int) -> str:
@@ -30,6 +32,11 @@ def object_name(deployment: str, uid: str, number: int) -> str:
 def shared_name(deployment: str, uid: str) -> str:
     """The name of what all versions have in common but the clients' Service, which is called as the deployment is."""
     return f"{deployment}-{uid[: wire.UID_LENGTH]}"
+
+
+def judge_name(deployment: str, uid: str) -> str:
+    """The name of the judge's Deployment and Service, and of the ConfigMap and Secret that it and servers share."""
+    return f"{shared_name(deployment, uid)}-judge"
 
 
 def selector(uid: str, number: int) -> dict[str, str]:

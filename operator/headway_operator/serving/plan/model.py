@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 
 from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import ModelDeploymentStatus
+from headway_api.rollout_wire import Route, Verdict
 from headway_operator.engine.steps import Notice, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The Deployment of a version."""
+    """The Deployment of a version, or of the judge."""
 
     name: str
     uid: str
     owner_uid: str
     version: int
     number: int
+    """The version's; names.JUDGE for the judge's."""
     desired: int
     """The replicas that it is to have."""
     replicas: int
@@ -44,9 +46,26 @@ class Front:
     owner_uid: str
     version: int
     number: int
-    """The version's; 0 for the clients'."""
+    """The version's; 0 for the clients', names.JUDGE for the judge's."""
     selector: tuple[tuple[str, str], ...]
     """By which it finds pods, sorted."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRecord:
+    """The ConfigMap by which operator and judge talk: of what is not as it should be there, nothing is known."""
+
+    name: str
+    uid: str
+    owner_uid: str
+    version: int
+    route: Route | None
+    """What servers are told; None where that is missing, or cannot be read."""
+    verdict: Verdict | None
+    """The judge's last word; None where there is none, or it cannot be read."""
+    heard: float
+    """The operator's time at which the text of the verdict was last seen to change; 0 where it was seen only once."""
     deleting: bool = False
 
 
@@ -85,7 +104,7 @@ class Situation:
     """None where it is not valid."""
     problems: tuple[str, ...] = ()
     workloads: Mapping[int, Workload] = field(default_factory=dict)
-    """By the number of the version."""
+    """By the number of the version; the judge's is not among them."""
     fronts: Mapping[int, Front] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     verified: bool = False
@@ -93,6 +112,10 @@ class Situation:
     pods: Mapping[int, tuple[ServerPod, ...]] = field(default_factory=dict)
     """Of the versions whose pods were read for this decision."""
     defaults: Defaults = Defaults()
+    rollout: RolloutRecord | None = None
+    """None: there is none yet, or none any more."""
+    judge: Workload | None = None
+    """The judge's Deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +135,9 @@ class Plan:
     """The version that clients are sent to; None: leave that as it is."""
     remove: tuple[int, ...] = ()
     """The versions whose objects are to go."""
+    route: Route | None = None
+    """What servers are to be told; None: nothing, and the objects by which that is done are not needed."""
+    judge: bool = False
+    """Whether the judge's pod is to be there."""
     wake: float | None = None
     notices: tuple[Notice, ...] = ()
