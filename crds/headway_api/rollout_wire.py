@@ -28,7 +28,10 @@ A patch that changes nothing is how a judge reads: the answer has the whole Conf
 """
 JUDGE_PORT = 8090
 JUDGE_ADMIN_PORT = 8091
-"""Health of the judge: no request to it needs the token."""
+"""Health of the judge, and its metrics: no request to it needs the token."""
+JUDGE_LIVE_PATH = "/v2/health/live"
+JUDGE_READY_PATH = "/v2/health/ready"
+"""Of the admin port, as a server has them: ready as long as it takes reports, whether or not the API server answers it."""
 REPORT_PATH = "/v1/report"
 TOKEN_DIR = "/etc/headway/rollout"  # noqa: S105 - a path, not a secret
 KEY_TOKEN = "token"  # noqa: S105 - a key, not a secret
@@ -48,6 +51,9 @@ MOST_EPOCHS = 32
 MOST_UNITS = 1000
 """Units with an event that one report names, at most."""
 MOST_GATES = 16
+SECONDS_BOUNDS = tuple(0.0001 * 1.1**power for power in range(144))
+"""The upper bounds of Report.seconds, from 0.1 ms to 83 s, each 10 % above the one before: that is how exactly a
+percentile is known."""
 
 Mode = Literal["canary", "abTest", "shadow"]
 Count = Annotated[int, Between(0, 2**53 - 1)]
@@ -135,8 +141,13 @@ class EpochCounts(StatusSection):
     """Which."""
     rollout: Count = 0
     """The candidate's number."""
+    mode: Mode = "canary"
+    """The route's in it."""
     share: Fraction = 0.0
     """The candidate's share in it."""
+    baking: bool = False
+    """Whether the candidate answered alone in it: only what its own servers counted is taken then, and in all other
+    epochs only what the stable version's did."""
     stable: Counts = Counts()
     """Of the requests that the stable version answered."""
     candidate: Counts = Counts()
@@ -150,16 +161,20 @@ class EpochCounts(StatusSection):
 
 
 class UnitEvent(StatusSection):
-    """A unit with its first event in an epoch, as far as this server knows: mode abTest alone."""
+    """A unit's first event of a kind in an epoch, as far as this server knows: mode abTest alone.
+
+    Requests of one unit are not independent, so only the first of its errors in a rollout, and the first of its slow
+    answers, count. The judge finds out which these are: it may be told of them by several servers, and several times.
+    """
 
     epoch: Count
     """Which."""
     unit: Annotated[str, Cut(32)]
     """A hash of the unit with the salt; the unit itself is told to nobody."""
     candidate: bool
-    """Whether it is assigned to the candidate."""
-    kind: Literal["seen", "error", "slow"]
-    """What happened to it first."""
+    """Whether the request was the candidate's."""
+    kind: Literal["error", "slow"]
+    """What happened: as in Counts."""
 
 
 class Report(StatusSection):
@@ -178,7 +193,9 @@ class Report(StatusSection):
     epochs: Annotated[list[EpochCounts], Cut(MOST_EPOCHS)] = Field(default_factory=list)
     """The counts of the rollout, the newest epoch last."""
     seconds: Annotated[list[Count], Cut(256)] = Field(default_factory=list)
-    """A histogram of the server's own times for requests since it began; `headway_server.split` has the bounds."""
+    """A histogram of the server's own times for requests since it began: how many took no longer than each of
+    SECONDS_BOUNDS, and longer than the one before; the last one counts those above all bounds. Of the stable version's
+    servers, without what they handed over."""
     units: Annotated[list[UnitEvent], Cut(MOST_UNITS)] = Field(default_factory=list)
     """Since the last report that was answered."""
 
@@ -237,7 +254,7 @@ class Verdict(StatusSection):
     candidate_requests: Count = 0
     """Requests of this epoch that the candidate was drawn for."""
     servers: Count = 0
-    """Servers of the stable version that were heard in the last seconds."""
+    """Servers heard in the last seconds, of the version that counts: the stable one, or the candidate while it bakes."""
     following: Count = 0
     """Those of them that keep to the route of this epoch."""
     breakers: Count = 0
@@ -246,3 +263,8 @@ class Verdict(StatusSection):
     """Grows with each write: a word that is repeated is a new one."""
     told_by: Word | None = None
     """The judge's pod."""
+
+
+def judge_command(namespace: str, config_map: str) -> list[str]:
+    """How the judge of a ConfigMap is started in its pod, which has the rollout Secret in TOKEN_DIR."""
+    return ["headway", "judge", "--host", "0.0.0.0", "--namespace", namespace, "--config-map", config_map]  # noqa: S104 - a pod's own addresses
