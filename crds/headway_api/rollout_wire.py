@@ -31,7 +31,7 @@ JUDGE_ADMIN_PORT = 8091
 """Health of the judge, and its metrics: no request to it needs the token."""
 JUDGE_LIVE_PATH = "/v2/health/live"
 JUDGE_READY_PATH = "/v2/health/ready"
-"""Of the admin port, as a server has them: ready as long as it takes reports, whether or not the API server answers it."""
+"""Of the admin port, as a server has them. Ready: it takes reports, whether or not the API server answers it."""
 REPORT_PATH = "/v1/report"
 TOKEN_DIR = "/etc/headway/rollout"  # noqa: S105 - a path, not a secret
 KEY_TOKEN = "token"  # noqa: S105 - a key, not a secret
@@ -254,7 +254,7 @@ class Verdict(StatusSection):
     candidate_requests: Count = 0
     """Requests of this epoch that the candidate was drawn for."""
     servers: Count = 0
-    """Servers heard in the last seconds, of the version that counts: the stable one, or the candidate while it bakes."""
+    """Servers heard lately, of the version that counts: the stable one, or the candidate while it bakes."""
     following: Count = 0
     """Those of them that keep to the route of this epoch."""
     breakers: Count = 0
