@@ -72,11 +72,18 @@ _DEFAULTS = Settings(model_dir="")
     help="After which a request that waits is not run any more.",
 )
 @click.option(
-    "--max-request-mib",
-    type=click.IntRange(1, 1024),
-    default=_DEFAULTS.http.max_request_bytes // MIB,
+    "--max-request-bytes",
+    type=click.IntRange(1024, 1024 * MIB),
+    default=_DEFAULTS.http.max_request_bytes,
     show_default=True,
-    help="Of a body; four of them may be in memory at once.",
+    help="Of a body; four times as much may be in memory at once.",
+)
+@click.option(
+    "--warmup-requests",
+    type=click.IntRange(1, 10_000),
+    default=_DEFAULTS.warmup_requests,
+    show_default=True,
+    help="Runs of the model before the server is ready.",
 )
 @click.option(
     "--drain-seconds",
@@ -102,7 +109,8 @@ def serve(
     max_in_flight: int,
     queue_milliseconds: float,
     timeout_seconds: float,
-    max_request_mib: int,
+    max_request_bytes: int,
+    warmup_requests: int,
     drain_seconds: float,
     access_log: bool,
 ) -> None:
@@ -112,6 +120,11 @@ def serve(
     With --grpc-port it takes them by gRPC, too.
     After SIGTERM it is not ready any more, answers for --drain-seconds, and ends when all is answered.
     """
+    if max_delay_milliseconds >= queue_milliseconds:
+        raise click.UsageError(
+            f"--max-delay-milliseconds {max_delay_milliseconds:g} must be below --queue-milliseconds "
+            f"{queue_milliseconds:g}: a request that comes alone would wait for longer than it may, and be refused"
+        )
     settings = Settings(
         model_dir=str(Path(model_dir)) if "://" not in model_dir else model_dir,
         name=name,
@@ -127,9 +140,8 @@ def serve(
             max_in_flight=max_in_flight,
             max_wait_seconds=queue_milliseconds / 1000,
         ),
-        http=replace(
-            _DEFAULTS.http, max_request_bytes=max_request_mib * MIB, max_bytes_in_flight=4 * max_request_mib * MIB
-        ),
+        http=replace(_DEFAULTS.http, max_request_bytes=max_request_bytes, max_bytes_in_flight=4 * max_request_bytes),
+        warmup_requests=warmup_requests,
         timeout_seconds=timeout_seconds,
         drain_seconds=drain_seconds,
         inline=inline,

@@ -90,6 +90,8 @@ class Endpoint(StatusSection):
 
     url: Word
     """For REST."""
+    grpc: Word | None = None
+    """Host and port for gRPC, where the version that answers has it."""
 
 
 class ModelDeploymentStatus(StatusSection):

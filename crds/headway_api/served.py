@@ -6,11 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from headway_api.base import Quantity, Section, formed
+from headway_api import quantities
+from headway_api.base import Quantity, Rule, Section, formed
 from headway_api.data import ClaimPath
 from headway_api.job import Image
 from headway_api.pods import above_zero
 
+GRPC_PORT = 9000
+"""Of the pods and the Services of a version that answers by gRPC."""
 Digest = Annotated[
     str,
     formed(
@@ -42,17 +45,76 @@ class ServerResources(Section):
     rules = (above_zero("cpu"), above_zero("memory"))
 
     cpu: Quantity = "1"
-    """Cores; the model computes with as many threads."""
+    """Cores; the model computes with as many threads, unless `threads` says otherwise."""
     memory: Quantity = "512Mi"
     """Memory in bytes; a server that takes more is ended."""
+
+
+class Batching(Section):
+    """What is run together. Requests that wait for the model while it runs become its next run."""
+
+    max_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    """Rows that are run together, at most; a request with more rows runs by itself."""
+    max_delay_milliseconds: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """How long a run waits for more rows; 0: it takes what is there."""
+
+
+class ServerLimits(Section):
+    """What one pod takes of its clients. What is beyond is refused with a sentence: 413, 503 or 504."""
+
+    rules = (
+        Rule(
+            cel="quantity(string(self.maxRequestBytes)).compareTo(quantity('1Ki')) >= 0 && "
+            "quantity(string(self.maxRequestBytes)).compareTo(quantity('1Gi')) <= 0",
+            message="maxRequestBytes must be from 1Ki to 1Gi",
+            holds=lambda limits: 2**10 <= quantities.parse(limits.max_request_bytes) <= 2**30,
+            field="maxRequestBytes",
+        ),
+    )
+
+    max_request_bytes: Quantity = "16Mi"
+    """Bytes of a request's body, also when it is unpacked; four times as much is held of all bodies together."""
+    max_in_flight: Annotated[int, Field(ge=1, le=65_536)] = 64
+    """Requests that wait or run."""
+    queue_milliseconds: Annotated[int, Field(ge=1, le=600_000)] = 500
+    """How long a request may wait for its run."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    """After which a request that waits is not run any more, unless it gives less time itself."""
+
+
+class Warmup(Section):
+    """What a server does before it is ready."""
+
+    requests: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Runs of the model, one row each: the first ones are slower than those that clients are to see."""
 
 
 class Server(Section):
     """The pods that answer. A change makes a new version, as a change of the model does."""
 
+    rules = (
+        Rule(
+            cel="self.batching.maxDelayMilliseconds < self.limits.queueMilliseconds",
+            message="batching.maxDelayMilliseconds must be below limits.queueMilliseconds: a request that comes alone"
+            " would wait for longer than it may, and be refused",
+            holds=lambda server: server.batching.max_delay_milliseconds < server.limits.queue_milliseconds,
+            field="batching",
+        ),
+    )
+
     image: Image | None = None
     """The server image; the operator's default, as it is when the version begins, if absent."""
     resources: ServerResources = ServerResources()
     """One pod's resources."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads that compute one run; if absent, as many as `resources.cpu`, rounded up."""
+    batching: Batching = Batching()
+    """What is run together."""
+    limits: ServerLimits = ServerLimits()
+    """Bounds."""
+    warmup: Warmup = Warmup()
+    """Before the first request."""
+    grpc: bool = False
+    """Whether the pods and the Services also answer the Open Inference Protocol by gRPC, on port 9000."""
     drain_seconds: Annotated[int, Field(ge=0, le=600)] = 10
     """Seconds that a pod which has to go still answers, until all who send it requests know that it goes."""

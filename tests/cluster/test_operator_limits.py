@@ -274,19 +274,20 @@ def of(thief: Thief) -> Of:
 
 def of_a_version(of: Of) -> dict[str, Object]:
     """What the operator makes for a version, as it makes it; and the clients' Service."""
-    spec = deployment()["spec"]
+    spec = deployment({"spec.server.grpc": True})["spec"]
     fields = {"name": "digits-1", "number": 1, "state": "Candidate", "image": "none", "since": "2026-01-01T00:00:00Z"}
     version = Version.model_validate({**fields, "source": spec["versions"]["source"], "server": spec["server"]})
     return {
         "Deployment": objects.workload(of, version, 1),
-        "Service": objects.version_service(of, 1),
+        "Service": objects.version_service(of, version),
         "PodDisruptionBudget": objects.disruption_budget(of, 1),
         "NetworkPolicy": objects.network_policy(of),
-        "clients": objects.client_service(of, 1),
+        "gRPC": objects.grpc_policy(of, 1),
+        "clients": objects.client_service(of, version),
     }
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "clients"])
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "gRPC", "clients"])
 def test_the_objects_of_a_model_s_deployment_are_made_and_deleted(thief: Thief, of: Of, kind: str) -> None:
     made = of_a_version(of)[kind]
     assert "created" in thief.create(made)

@@ -22,7 +22,7 @@ def version_name(deployment: str, number: int) -> str:
 
 
 def object_name(deployment: str, uid: str, number: int) -> str:
-    """The name of a version's Deployment, Service and PodDisruptionBudget; its pods' names begin with it.
+    """The name of a version's Deployment and all that goes with it; its pods' names begin with it.
 
     The beginning of the uid keeps those of a deployment `a` from those of one called `a-1`, and of an earlier `a`.
     """

@@ -17,6 +17,8 @@ from headway_operator.serving.plan.model import Front, ServerPod, Workload
 
 MOST_SELECTED = 16
 """A selector of more labels is none of ours."""
+MOST_PORTS = 16
+"""Nor is a Service of more ports."""
 WORDS_LIMIT = 300
 _NUMBER = re.compile("[1-9][0-9]{0,8}", re.ASCII)
 _QUIET_WAITS = ("ContainerCreating", "PodInitializing")
@@ -66,7 +68,8 @@ def front(body: Object, _: Front | None, __: float) -> Front | None:
     number, controller = number_of(body), controller_of(body)
     if number is None or controller is None:
         return None
-    meta, selector = body["metadata"], (body.get("spec") or {}).get("selector") or {}
+    meta, spec = body["metadata"], body.get("spec") or {}
+    selector, ports = spec.get("selector") or {}, spec.get("ports") or ()
     if len(selector) > MOST_SELECTED:
         selector = {}
     return Front(
@@ -76,6 +79,7 @@ def front(body: Object, _: Front | None, __: float) -> Front | None:
         version=version_of(body),
         number=number,
         selector=tuple(sorted((str(key), str(value)) for key, value in selector.items())),
+        ports=tuple(_count(port.get("port")) for port in ports[:MOST_PORTS]),
         deleting="deletionTimestamp" in meta,
     )
 

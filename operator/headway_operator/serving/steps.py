@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from headway_api.deployment_status import Version
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref
 from headway_operator.engine.kube import Resource
@@ -68,7 +70,7 @@ class _Maker:
         """The objects of a version, as they should be."""
         situation = self.situation
         name = names.object_name(situation.name, situation.uid, number)
-        version = next((each for each in situation.status.versions if each.number == number), None)
+        version = self._version(number)
         if version is None or self._refused(name):
             return Stage(())
         steps: list[Step] = []
@@ -79,26 +81,30 @@ class _Maker:
             patch = {"spec": {"replicas": replicas}}
             steps.append(Change(Ref(kube.DEPLOYMENTS, name), workload.uid, workload.version, patch))
         if front is None:
-            steps.append(Ensure(kube.SERVICES, objects.version_service(self.of, number)))
+            steps.append(Ensure(kube.SERVICES, objects.version_service(self.of, version)))
         else:
-            steps.extend(self._led(front, number))
+            steps.extend(self._led(front, version))
+        if version.server.grpc:
+            steps.extend(self._unwatched(kube.NETWORK_POLICIES, objects.grpc_policy(self.of, number)))
         steps.extend(self._unwatched(kube.DISRUPTION_BUDGETS, objects.disruption_budget(self.of, number)))
         return Stage(tuple(steps))
 
     def clients(self, plan: Plan) -> Stage:
         """The clients' Service leads to the version that answers."""
-        if plan.target is None or self._refused(self.situation.name):
+        version = self._version(plan.target)
+        if version is None or self._refused(self.situation.name):
             return Stage(())
         front = self.situation.fronts.get(0)
         if front is None:
-            return Stage((Ensure(kube.SERVICES, objects.client_service(self.of, plan.target)),))
-        return Stage(tuple(self._led(front, plan.target)))
+            return Stage((Ensure(kube.SERVICES, objects.client_service(self.of, version)),))
+        return Stage(tuple(self._led(front, version)))
 
     def leftover(self, plan: Plan) -> Iterator[Stage]:
         """What is watched goes last: while it is there, the rest may be."""
         situation = self.situation
         ours = {number: names.object_name(situation.name, situation.uid, number) for number in plan.remove}
-        yield Stage(tuple(DeleteOwned(Ref(kube.DISRUPTION_BUDGETS, name)) for name in ours.values()))
+        kinds = (kube.DISRUPTION_BUDGETS, kube.NETWORK_POLICIES)
+        yield Stage(tuple(DeleteOwned(Ref(kind, name)) for kind in kinds for name in ours.values()))
         steps: list[Step] = []
         for number in plan.remove:
             workload, front = situation.workloads.get(number), situation.fronts.get(number)
@@ -108,14 +114,19 @@ class _Maker:
                 steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
         yield Stage(tuple(steps))
 
-    def _led(self, front: Front, number: int) -> Iterator[Step]:
-        """A Service finds the pods of a version, and by no other labels."""
-        wanted = names.selector(self.situation.uid, number)
-        if dict(front.selector) == wanted or front.deleting:
-            return
-        away = {key: None for key, _ in front.selector if key not in wanted}
-        patch = {"spec": {"selector": {**away, **wanted}}}
-        yield Change(Ref(kube.SERVICES, front.name), front.uid, front.version, patch)
+    def _version(self, number: int | None) -> Version | None:
+        return next((each for each in self.situation.status.versions if each.number == number), None)
+
+    def _led(self, front: Front, version: Version) -> Iterator[Step]:
+        """A Service finds the pods of a version, and by no other labels; and has its ports."""
+        selector, ports = names.selector(self.situation.uid, version.number), objects.ports(version)
+        changed: dict[str, Any] = {}
+        if dict(front.selector) != selector:
+            changed["selector"] = {**{key: None for key, _ in front.selector if key not in selector}, **selector}
+        if front.ports != tuple(port["port"] for port in ports):
+            changed["ports"] = ports
+        if changed and not front.deleting:
+            yield Change(Ref(kube.SERVICES, front.name), front.uid, front.version, {"spec": changed})
 
     def _unwatched(self, resource: Resource, body: objects.Manifest) -> Iterator[Step]:
         name = body["metadata"]["name"]

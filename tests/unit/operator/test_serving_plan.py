@@ -358,6 +358,57 @@ def test_what_somebody_has_changed_by_hand_is_put_right() -> None:
     assert (stage.replicas(), stage.target()) == ({1: 2}, 1)
 
 
+def client_ports(stage: Stage) -> list[int]:
+    """Of the clients' Service."""
+    found = stage.server.find(kube.SERVICES, "digits")
+    assert found is not None
+    return [port["port"] for port in found["spec"]["ports"]]
+
+
+def test_grpc_comes_and_goes_with_the_version_that_answers() -> None:
+    stage = answering()
+    shared = names.shared_name("digits", stage.uid)
+    stage.edit({"server.grpc": True})
+    stage.settle()
+    assert stage.of(kube.NETWORK_POLICIES) == {shared, stage.name(2)}
+    assert client_ports(stage) == [80], "what answers has no gRPC yet"
+    stage.ready(2)
+    stage.settle()
+    assert client_ports(stage) == [80, 9000]
+    assert stage.status["endpoint"] == {"url": "http://digits.default.svc", "grpc": "digits.default.svc:9000"}
+    stage.after(61)
+    stage.edit({"server.grpc": False})
+    stage.settle()
+    stage.ready(3)
+    stage.settle()
+    assert client_ports(stage) == [80]
+    assert stage.status["endpoint"] == {"url": "http://digits.default.svc"}
+    stage.after(61)
+    assert stage.of(kube.NETWORK_POLICIES) == {shared}
+
+
+def test_the_ports_of_the_clients_service_are_put_right() -> None:
+    stage = answering({"spec.server.grpc": True})
+    stage.server.change(kube.SERVICES, "digits", lambda body: body["spec"].update(ports=[{"port": 80}]))
+    stage.settle()
+    assert client_ports(stage) == [80, 9000]
+
+
+def test_a_version_from_before_a_field_was_there_stays_as_it_is() -> None:
+    stage = answering()
+    before = stage.server.find(kube.DEPLOYMENTS, stage.name(1))
+
+    def forget(body: dict[str, Any]) -> None:
+        for version in body["status"]["versions"]:
+            for field in ("batching", "limits", "warmup", "grpc"):
+                del version["server"][field]
+
+    stage.server.change(kube.MODEL_DEPLOYMENTS, "digits", forget)
+    stage.settle(restarts=True)
+    assert (stage.states(), stage.status["champion"]) == ({"digits-1": "Champion"}, "digits-1")
+    assert stage.server.find(kube.DEPLOYMENTS, stage.name(1)) == before
+
+
 def test_a_lost_status_takes_nothing_away_that_answers() -> None:
     stage = answering()
     stage.server.change(kube.MODEL_DEPLOYMENTS, "digits", lambda body: body.pop("status"))

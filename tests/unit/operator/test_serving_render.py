@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from deployment_documents import DEPLOYMENT, DIGEST
+from headway_api import quantities
 from headway_api.deployment_status import Version
+from headway_api.served import Server
 from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
@@ -36,8 +38,8 @@ def spec_of(body: Object) -> dict[str, Any]:
 def test_every_object_is_the_deployments_own_and_found_by_its_uid() -> None:
     made = [
         objects.workload(OF, version(), 2),
-        objects.version_service(OF, 3),
-        objects.client_service(OF, 3),
+        objects.version_service(OF, version()),
+        objects.client_service(OF, version()),
         objects.disruption_budget(OF, 3),
         objects.network_policy(OF),
     ]
@@ -114,6 +116,71 @@ def test_the_server_understands_what_it_is_told() -> None:
     told = serve.make_context("serve", words[2:]).params
     assert (told["model_dir"], told["host"], told["drain_seconds"]) == (pods.MODEL_DIR, "0.0.0.0", 0)  # noqa: S104
     assert (told["port"], told["admin_port"], told["name"]) == (pods.DATA_PORT, pods.ADMIN_PORT, "digits")
+
+
+def test_a_server_that_is_told_nothing_more_has_the_words_that_it_had_before_there_was_more_to_tell() -> None:
+    (container,) = spec_of(objects.workload(OF, version(), 2))["containers"]
+    assert container["args"] == [
+        *("--host", "0.0.0.0", "--port", "8080", "--admin-port", "8081"),  # noqa: S104
+        *("--name", "digits", "--version", "3", "--drain-seconds", "5"),
+    ]
+    assert [port["name"] for port in container["ports"]] == ["http", "admin"]
+
+
+def test_every_field_of_the_server_reaches_its_command_line() -> None:
+    told = version(
+        threads=3,
+        batching={"maxSize": 7, "maxDelayMilliseconds": 4},
+        limits={"maxRequestBytes": "1.5Mi", "maxInFlight": 9, "queueMilliseconds": 250, "timeoutSeconds": 11},
+        warmup={"requests": 5},
+        grpc=True,
+    )
+    (container,) = spec_of(objects.workload(OF, told, 2))["containers"]
+    params = serve.make_context("serve", [*container["command"], *container["args"]][2:]).params
+    asked = {
+        "threads": 3,
+        "max_batch_rows": 7,
+        "max_delay_milliseconds": 4,
+        "max_request_bytes": 3 * 2**19,
+        "max_in_flight": 9,
+        "queue_milliseconds": 250,
+        "timeout_seconds": 11,
+        "warmup_requests": 5,
+        "grpc_port": 9000,
+    }
+    assert {name: params[name] for name in asked} == asked
+    assert container["ports"][-1] == {"name": "grpc", "containerPort": 9000, "protocol": "TCP"}
+
+
+def test_what_the_schema_says_is_the_default_is_what_the_server_does_by_itself() -> None:
+    params, usual = serve.make_context("serve", ["folder"]).params, Server()
+    assert {
+        "threads": usual.threads,
+        "max_batch_rows": usual.batching.max_size,
+        "max_delay_milliseconds": usual.batching.max_delay_milliseconds,
+        "max_request_bytes": quantities.parse(usual.limits.max_request_bytes),
+        "max_in_flight": usual.limits.max_in_flight,
+        "queue_milliseconds": usual.limits.queue_milliseconds,
+        "timeout_seconds": usual.limits.timeout_seconds,
+        "warmup_requests": usual.warmup.requests,
+        "grpc_port": None,
+    }.items() <= params.items()
+
+
+def test_grpc_has_a_port_of_the_services_and_a_way_in_only_where_it_is_asked_for() -> None:
+    without, with_it = version(), version(grpc=True)
+    for make in (objects.version_service, objects.client_service):
+        assert [port["port"] for port in make(OF, without)["spec"]["ports"]] == [80]
+        assert make(OF, with_it)["spec"]["ports"][1] == {
+            "name": "grpc",
+            "port": 9000,
+            "targetPort": 9000,
+            "protocol": "TCP",
+        }
+    spec = objects.grpc_policy(OF, 3)["spec"]
+    assert spec["podSelector"]["matchLabels"] == names.selector(UID, 3)
+    assert spec["ingress"] == [{"ports": [{"port": 9000, "protocol": "TCP"}]}]
+    assert spec["policyTypes"] == ["Ingress"], "what a server reaches is said by the policy of all versions"
 
 
 def test_the_folder_is_compared_with_the_digest_before_a_server_starts() -> None:

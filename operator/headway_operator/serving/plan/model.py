@@ -49,6 +49,8 @@ class Front:
     """The version's; 0 for the clients', names.JUDGE for the judge's."""
     selector: tuple[tuple[str, str], ...]
     """By which it finds pods, sorted."""
+    ports: tuple[int, ...] = ()
+    """That it answers on, in its order."""
     deleting: bool = False
 
 

@@ -10,6 +10,7 @@ from headway_api.deployment_status import (
     Phase,
     Version,
 )
+from headway_api.served import GRPC_PORT
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names
@@ -25,7 +26,6 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
     before, champion = situation.status, book.champion
     workload = situation.workloads.get(champion.number) if champion is not None else None
     labels = names.selector(situation.uid, champion.number) if champion is not None else {}
-    url = f"http://{situation.name}.{situation.namespace}.svc"
     said: dict[ConditionType, Said | None] = {
         "Accepted": _accepted(situation),
         "Ready": _ready(situation, book),
@@ -42,11 +42,18 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
             "previous": book.previous_name,
             "last_number": book.last_number,
             "versions": book.versions,
-            "endpoint": Endpoint(url=url) if champion is not None else None,
+            "endpoint": _endpoint(situation, champion),
             "replicas": workload.replicas if workload is not None else 0,
             "selector": ",".join(f"{key}={value}" for key, value in labels.items()),
         }
     )
+
+
+def _endpoint(situation: Situation, champion: Version | None) -> Endpoint | None:
+    if champion is None:
+        return None
+    host = f"{situation.name}.{situation.namespace}.svc"
+    return Endpoint(url=f"http://{host}", grpc=f"{host}:{GRPC_PORT}" if champion.server.grpc else None)
 
 
 def _conditions(situation: Situation, said: dict[ConditionType, Said | None]) -> list[DeploymentCondition]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from headway_api import API_VERSION
 from headway_api.deployment_status import Version
+from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
 from headway_operator.serving.render.pods import DATA_PORT, PORTS, template
 
@@ -53,26 +54,31 @@ def workload(of: Of, version: Version, replicas: int) -> Manifest:
     }
 
 
-def _service(of: Of, name: str, number: int, own: int | None) -> Manifest:
+def ports(version: Version) -> list[Manifest]:
+    """The ports of a version's Service, and of the clients' where it answers."""
+    found = [{"name": "http", "port": CLIENT_PORT, "targetPort": DATA_PORT, "protocol": "TCP"}]
+    if version.server.grpc:
+        found.append({"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP"})
+    return found
+
+
+def _service(of: Of, name: str, version: Version, own: int | None) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(of, name, own),
-        "spec": {
-            "selector": names.selector(of.uid, number),
-            "ports": [{"name": "http", "port": CLIENT_PORT, "targetPort": DATA_PORT, "protocol": "TCP"}],
-        },
+        "spec": {"selector": names.selector(of.uid, version.number), "ports": ports(version)},
     }
 
 
-def version_service(of: Of, number: int) -> Manifest:
+def version_service(of: Of, version: Version) -> Manifest:
     """The Service of a version by itself: for a look at a candidate before it answers."""
-    return _service(of, names.object_name(of.name, of.uid, number), number, number)
+    return _service(of, names.object_name(of.name, of.uid, version.number), version, version.number)
 
 
-def client_service(of: Of, number: int) -> Manifest:
+def client_service(of: Of, version: Version) -> Manifest:
     """The Service that clients use: it leads to the version that answers."""
-    return _service(of, of.name, number, None)
+    return _service(of, of.name, version, None)
 
 
 def disruption_budget(of: Of, number: int) -> Manifest:
@@ -99,5 +105,19 @@ def network_policy(of: Of) -> Manifest:
             "podSelector": {"matchLabels": {names.LABEL_DEPLOYMENT_UID: of.uid}},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in PORTS]}],
+        },
+    }
+
+
+def grpc_policy(of: Of, number: int) -> Manifest:
+    """A version's port for gRPC is open, too. What NetworkPolicies let in adds up."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(of, names.object_name(of.name, of.uid, number), number),
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(of.uid, number)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"port": GRPC_PORT, "protocol": "TCP"}]}],
         },
     }

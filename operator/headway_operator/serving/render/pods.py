@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from headway_api import quantities
 from headway_api.deployment_status import Version
-from headway_api.served import Server
+from headway_api.served import GRPC_PORT, Server
 
 Manifest = dict[str, Any]
 CONTAINER = "server"
@@ -15,6 +16,7 @@ DATA_PORT = 8080
 ADMIN_PORT = 8081
 """Health and metrics: apart from the requests, so that many of these never make a server look dead."""
 PORTS = (DATA_PORT, ADMIN_PORT)
+"""Of all versions."""
 MODEL_DIR = "/mnt/headway/model"
 USER = 1000
 FINISH_SECONDS = 40
@@ -95,16 +97,43 @@ def _serving(deployment: str, version: Version) -> Manifest:
             *("--name", deployment),
             *("--version", str(version.number)),
             *("--drain-seconds", str(version.server.drain_seconds)),
+            *_asked(version.server),
         ],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
         "ports": [
             {"name": "http", "containerPort": DATA_PORT, "protocol": "TCP"},
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
+            *([{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}] if version.server.grpc else []),
         ],
         "startupProbe": _probe("ready", period=1, failures=START_SECONDS),
         "readinessProbe": _probe("ready", period=2, failures=2),
         "livenessProbe": _probe("live", period=10, failures=3),
     }
+
+
+def _asked(server: Server) -> list[str]:
+    """The options of the command line that differ from what it does by itself.
+
+    The others are left out: images of before know not all of them, and the pods of a version that was made before a
+    field was there are the same as ever.
+    """
+    batching, limits, usual = server.batching, server.limits, Server()
+    told: dict[str, tuple[int | None, int | None]] = {
+        "--threads": (server.threads, None),
+        "--max-batch-rows": (batching.max_size, usual.batching.max_size),
+        "--max-delay-milliseconds": (batching.max_delay_milliseconds, usual.batching.max_delay_milliseconds),
+        "--max-request-bytes": (_bytes(limits.max_request_bytes), _bytes(usual.limits.max_request_bytes)),
+        "--max-in-flight": (limits.max_in_flight, usual.limits.max_in_flight),
+        "--queue-milliseconds": (limits.queue_milliseconds, usual.limits.queue_milliseconds),
+        "--timeout-seconds": (limits.timeout_seconds, usual.limits.timeout_seconds),
+        "--warmup-requests": (server.warmup.requests, usual.warmup.requests),
+        "--grpc-port": (GRPC_PORT if server.grpc else None, None),
+    }
+    return [word for option, (value, own) in told.items() if value != own for word in (option, str(value))]
+
+
+def _bytes(quantity: str | int) -> int:
+    return int(quantities.parse(quantity))
 
 
 def _probe(what: str, *, period: int, failures: int) -> Manifest:
