@@ -1,0 +1,64 @@
+"""Which version a request is for: by lot, or by the unit that it belongs to. Pure: the lot is drawn by whoever calls.
+
+A lot is a number from 0 up to 1 of 53 bits, so that a share is exact to far below 1e-4. Units are mapped to such
+numbers by a hash that is keyed with the rollout's salt: a unit that has once met the candidate goes on to meet it while
+the share grows, and who meets it in one rollout says nothing about the next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from headway_api.rollout_wire import Unit
+
+_BITS = 53
+_COOKIE_VALUE = re.compile(r"[A-Za-z0-9_.~+/=-]{1,256}")
+COOKIE_SECONDS = 180 * 24 * 3600
+"""For which a browser keeps the cookie: longer than any rollout."""
+
+
+def fraction(data: bytes) -> float:
+    """The first 8 bytes as a number from 0 up to, and without, 1."""
+    return (int.from_bytes(data[:8], "big") >> (64 - _BITS)) * 2.0**-_BITS
+
+
+class Assignment:
+    """Assigns units by the salt of one rollout."""
+
+    def __init__(self, salt: str) -> None:
+        self._key = blake2b(salt.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+    def of(self, unit: bytes) -> tuple[float, str]:
+        """The unit's number, and a name for it from which nobody finds the unit."""
+        digest = blake2b(unit, digest_size=24, key=self._key).digest()
+        # Two parts of the digest: the name says nothing about which version it meets.
+        return fraction(digest), digest[8:].hex()
+
+
+def unit_value(unit: Unit, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """What a request's headers (names in lower case) say that it belongs to; None where they say nothing."""
+    wanted = b"cookie" if unit.cookie is not None else (unit.header or "").encode("latin-1", "replace")
+    for name, value in headers:
+        if name == wanted:
+            found = _cookie(value, unit.cookie) if unit.cookie is not None else value.strip()
+            if found:
+                return found
+    return None
+
+
+def _cookie(header: bytes, name: str) -> bytes | None:
+    wanted = name.encode("latin-1", "replace")
+    for part in header.split(b";"):
+        found, is_there, value = part.strip().partition(b"=")
+        if is_there and found == wanted:
+            return value.strip().strip(b'"')
+    return None
+
+
+def set_cookie(name: str, value: str) -> bytes:
+    """A Set-Cookie header that gives a browser its unit. Raises ValueError for a value that no cookie can have."""
+    if not _COOKIE_VALUE.fullmatch(value):
+        raise ValueError(f"no cookie can have the value {value[:40]!r}")
+    return f"{name}={value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax".encode("latin-1")

@@ -1,0 +1,255 @@
+"""What a server knows of the rollout, which version each request is for, and what was counted of it.
+
+Pure: clock and lots are given. A request counts only where it was drawn for: what a server answers itself while its
+breaker is open, or while too much is handed over already, is nobody's, since the split test (`headway_server.judge`)
+rests on each counted request having been the candidate's with the probability of its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from headway_api.rollout_wire import Reply, Report, Route, Unit, UnitEvent
+from headway_server.split.breaker import Breaker
+from headway_server.split.counters import Counters, Epoch, Tally, Times, UnitEvents
+from headway_server.split.draw import Assignment
+
+UNREACHED_SECONDS = 60.0
+"""A candidate that was not reached for so long is given up where no judge is heard either."""
+STALE_SECONDS = 30.0
+"""An older epoch than the one that is kept to is taken when nobody has told of this one for so long."""
+LEAST_PATIENCE_SECONDS = 1.0
+PATIENCE = 20.0
+"""A candidate has so many times what counts as slow, and at least a second, before the own model answers instead."""
+Role = Literal["alone", "stable", "baking"]
+Taken = Literal["taken", "same", "refused"]
+
+
+@dataclass(slots=True)
+class Choice:
+    """Who is to answer a request, and where that is counted."""
+
+    theirs: bool = False
+    """Whether it is the candidate's."""
+    route: Route | None = None
+    epoch: Epoch | None = None
+    """Where it counts; None: nowhere."""
+    baking: bool = False
+    """Whether the own answer is the candidate's."""
+    unit: str | None = None
+    """A name for its unit."""
+    mirror: bool = False
+    """Whether the candidate gets a copy afterwards."""
+    probe: bool = False
+    """Whether it finds out for the breaker if the candidate is well again."""
+
+
+ALONE = Choice()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a version did with a request. seconds: None where it gave no answer."""
+
+    seconds: float | None = None
+    error: bool = False
+    late: bool = False
+    """Whether its answer was not waited for any longer."""
+
+
+class State:
+    """Of one process. version: the number that it serves of the deployment `uid`; 0, for one that is no number, never
+    splits. boot: what tells this process from others. lot: draws a number from 0 up to 1. clock: seconds."""
+
+    def __init__(
+        self, version: int, uid: str, boot: str, *, lot: Callable[[], float], clock: Callable[[], float]
+    ) -> None:
+        self.version = version
+        self.uid = uid
+        self.route: Route | None = None
+        self.role: Role = "alone"
+        self.slow_seconds: float | None = None
+        self.breaker = Breaker()
+        self.times = Times()
+        self.counters = Counters()
+        self.units = UnitEvents()
+        self._boot = boot
+        self._lot = lot
+        self._clock = clock
+        self._assignment = Assignment("")
+        self._epoch: Epoch | None = None
+        self._told_at = 0.0
+        self._unreached_since: float | None = None
+
+    @property
+    def patience(self) -> float | None:
+        """The seconds that a version has at most for a request. None: what is slow is not known yet."""
+        slow = self.slow_seconds
+        return None if slow is None else max(LEAST_PATIENCE_SECONDS, PATIENCE * slow)
+
+    @property
+    def unit(self) -> Unit | None:
+        """What requests are assigned by at present."""
+        route = self.route
+        return route.unit if route is not None and self.role == "stable" and route.mode == "abTest" else None
+
+    def take(self, reply: Reply) -> Taken:
+        """Keep to what the judge says, where it says something that is for this server and not older."""
+        route, now = reply.route, self._clock()
+        if not reply.judging or route is None:
+            return "same"
+        if route.uid != self.uid or not _sound(route):
+            return "refused"
+        kept = self.route
+        if kept is not None and route.epoch < kept.epoch and now - self._told_at < STALE_SECONDS:
+            return "same"
+        self._told_at = now
+        self.slow_seconds = reply.slow_seconds
+        if kept == route:
+            return "same"
+        if kept is None or (kept.candidate, kept.candidate_url) != (route.candidate, route.candidate_url):
+            self.breaker, self._unreached_since = Breaker(), None
+        self._assignment = Assignment(route.salt)
+        self._keep(route)
+        return "taken"
+
+    def tick(self) -> bool:
+        """Drop a route whose candidate is not reached while no judge is heard. Whether that was so."""
+        now, since = self._clock(), self._unreached_since
+        unheard = now - self._told_at > UNREACHED_SECONDS
+        if self.route is None or since is None or not unheard or now - since < UNREACHED_SECONDS:
+            return False
+        self._keep(None)
+        return True
+
+    def _keep(self, route: Route | None) -> None:
+        self.route = route
+        self.role, self._epoch = "alone", None
+        if route is None or not self.version or route.candidate == route.stable:
+            return
+        if route.stable == self.version and (route.mirror > 0 if route.mode == "shadow" else route.share > 0):
+            self.role = "stable"
+        elif route.candidate == self.version and route.baking:
+            self.role = "baking"
+        if self.role != "alone":
+            self._epoch = self.counters.of(route)
+
+    def choose(self, unit: bytes | None, *, room: bool) -> Choice:
+        """Who answers a request of this unit. room: whether one more may be handed over."""
+        role, route = self.role, self.route
+        if role == "alone" or route is None:
+            return ALONE
+        if role == "baking":
+            return Choice(route=route, epoch=self._epoch, baking=True)
+        may = room and self.breaker.allows(self._clock())
+        if route.mode == "shadow":
+            return Choice(route=route, epoch=self._epoch, mirror=may and self._drawn(route.mirror))
+        if not may:
+            return ALONE
+        name = None
+        if route.mode == "abTest" and route.share < 1:
+            if unit is None:
+                return ALONE
+            number, name = self._assignment.of(unit)
+            theirs = number < route.share
+        else:
+            theirs = self._drawn(route.share)
+        choice = Choice(theirs=theirs, route=route, epoch=self._epoch, unit=name)
+        if theirs:
+            choice.probe = self.breaker.begin()
+        else:
+            choice.mirror = self._drawn(route.mirror)
+        return choice
+
+    def _drawn(self, share: float) -> bool:
+        return share >= 1 or (share > 0 and self._lot() < share)
+
+    def reached(self, *, probe: bool) -> None:
+        """The candidate has answered."""
+        self._unreached_since = None
+        self.breaker.succeeded(probe=probe)
+
+    def unreached(self, *, probe: bool, connected: bool) -> None:
+        """The candidate has failed; connected: not because nobody was there."""
+        now = self._clock()
+        if connected:
+            self._unreached_since = None
+        elif self._unreached_since is None:
+            self._unreached_since = now
+        self.breaker.failed(now, probe=probe)
+
+    def count(self, choice: Choice, outcome: Outcome) -> None:
+        """How the version that the request was for did with it."""
+        epoch = choice.epoch
+        if epoch is None:
+            return
+        candidate = choice.theirs or choice.baking
+        slow = self._add(epoch.candidate if candidate else epoch.stable, epoch.route, outcome)
+        if choice.unit is not None:
+            number = epoch.route.epoch
+            if outcome.error:
+                self.units.add(UnitEvent(epoch=number, unit=choice.unit, candidate=candidate, kind="error"))
+            if slow:
+                self.units.add(UnitEvent(epoch=number, unit=choice.unit, candidate=candidate, kind="slow"))
+
+    def count_copy(self, choice: Choice, own: Outcome, theirs: Outcome, alike: bool | None) -> None:
+        """How both versions did with a request of which the candidate had a copy. alike: None where one gave none."""
+        epoch = choice.epoch
+        if epoch is None:
+            return
+        if epoch.route.mode == "shadow":
+            self._add(epoch.mirrored, epoch.route, own)
+            self._add(epoch.candidate, epoch.route, theirs)
+        if alike is not None:
+            epoch.compared += 1
+            epoch.disagreed += not alike
+
+    def _add(self, tally: Tally, route: Route, outcome: Outcome) -> bool:
+        """Whether it was slow."""
+        limit, seconds = route.analysis.max_p99_seconds, outcome.seconds
+        known = self.slow_seconds
+        slow = known is not None and (outcome.late or (seconds is not None and seconds > known))
+        over = limit is not None and (outcome.late or (seconds is not None and seconds > limit))
+        tally.requests += 1
+        tally.errors += outcome.error
+        tally.slow += slow
+        tally.over += over
+        return slow
+
+    def report(self) -> Report:
+        """What the judge is told."""
+        route = self.route
+        return Report(
+            uid=self.uid,
+            boot=self._boot,
+            version=self.version,
+            epoch=route.epoch if route is not None else 0,
+            breaker_open=self.breaker.open,
+            epochs=self.counters.told(),
+            seconds=self.times.counts,
+            units=self.units.next(),
+        )
+
+
+def _sound(route: Route) -> bool:
+    """Whether the candidate's addresses are what a server may be sent to."""
+    return (not route.candidate_url or address(route.candidate_url) is not None) and (
+        not route.candidate_grpc or address(f"http://{route.candidate_grpc}") is not None
+    )
+
+
+def address(url: str) -> tuple[str, int] | None:
+    """Host and port of `http://host:port`; None where a URL is anything else."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme != "http" or not host or port is None or parts.username is not None or not host.isprintable():
+        return None
+    if parts.path not in ("", "/") or parts.query or parts.fragment or any(one.isspace() for one in host):
+        return None
+    return host, port
