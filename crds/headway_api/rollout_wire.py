@@ -35,7 +35,8 @@ JUDGE_READY_PATH = "/v2/health/ready"
 REPORT_PATH = "/v1/report"
 TOKEN_DIR = "/etc/headway/rollout"  # noqa: S105 - a path, not a secret
 KEY_TOKEN = "token"  # noqa: S105 - a key, not a secret
-"""The key of the deployment's rollout Secret, which servers and judge mount: reports without it are refused."""
+"""The key of the deployment's rollout Secret, which servers and judge mount: reports without it, as
+`Authorization: Bearer TOKEN`, are refused with 401. Space around it in the file does not count."""
 HOP_HEADER = "headway-hop"
 """On a request that a server hands over to another version: the version that handed it over. It is not handed on."""
 SECONDS_HEADER = "headway-seconds"
