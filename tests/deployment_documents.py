@@ -120,6 +120,8 @@ MISTAKES = (
     _mistake("spec.server.limits.timeoutSeconds", 0, "0 is below the least allowed value 1"),
     _mistake("spec.server.limits.maxConnections", 5, "unknown field `maxConnections`"),
     _mistake("spec.server.warmup.requests", 0, "0 is below the least allowed value 1"),
+    _mistake("spec.server.cache.maxEntries", 0, "0 is below the least allowed value 1"),
+    _mistake("spec.server.cache.ttlSeconds", 604_801, "604801 is above the greatest allowed value 604800"),
     _mistake("spec.server.grpc", "yes", "but this must be true or false"),
     _mistake("spec.server.workers", 2, "unknown field `workers`"),
     _mistake("spec.replicas", 0, "0 is below the least allowed value 1"),
@@ -139,6 +141,7 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"metadata.name": "d" * 38},
     {"spec.server": {}},
     {"spec.server.resources": {"cpu": 2, "memory": 10**9}},
+    {"spec.server.cache": {}},
     {"spec.server.grpc": True, "spec.server.threads": 2, "spec.server.warmup": {"requests": 1}},
     {
         "spec.server.limits": {

@@ -12,6 +12,7 @@ import uvloop
 
 from headway_api.wording import printable
 from headway_server.batching import Limits
+from headway_server.cache import CacheLimits
 from headway_server.errors import BadModel
 from headway_server.process import Front, Running, load
 from headway_server.process import serve as serve_model
@@ -92,6 +93,18 @@ _DEFAULTS = Settings(model_dir="")
     show_default=True,
     help="For which requests are answered after SIGTERM.",
 )
+@click.option(
+    "--cache-entries",
+    type=click.IntRange(1, 1_000_000),
+    help="Answers that are kept for small requests that are exactly the same.  [default: none]",
+)
+@click.option(
+    "--cache-ttl-seconds",
+    type=click.FloatRange(1, 604_800),
+    default=CacheLimits.ttl_seconds,
+    show_default=True,
+    help="For which an answer is kept.",
+)
 @click.option("--access-log", is_flag=True, help="Write a line of JSON for each request.")
 def serve(
     model_dir: str,
@@ -112,6 +125,8 @@ def serve(
     max_request_bytes: int,
     warmup_requests: int,
     drain_seconds: float,
+    cache_entries: int | None,
+    cache_ttl_seconds: float,
     access_log: bool,
 ) -> None:
     """Serve the model of a finished run in MODEL_DIR, until SIGTERM or Ctrl-C.
@@ -144,6 +159,7 @@ def serve(
         warmup_requests=warmup_requests,
         timeout_seconds=timeout_seconds,
         drain_seconds=drain_seconds,
+        cache=None if cache_entries is None else CacheLimits(cache_entries, cache_ttl_seconds),
         inline=inline,
         access_log=access_log,
     )

@@ -89,6 +89,18 @@ class Warmup(Section):
     """Runs of the model, one row each: the first ones are slower than those that clients are to see."""
 
 
+class Cache(Section):
+    """Answers that are given again to requests that are exactly the same: for models that are slow, and asked the same.
+
+    Requests of up to 16 KiB; all answers take 32 MiB of a pod's memory at most.
+    """
+
+    max_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """Answers of a pod; those that were not asked for the longest go first."""
+    ttl_seconds: Annotated[int, Field(ge=1, le=604_800)] = 300
+    """For which an answer is given again. It never becomes wrong, as a version's model never changes."""
+
+
 class Server(Section):
     """The pods that answer. A change makes a new version, as a change of the model does."""
 
@@ -114,6 +126,8 @@ class Server(Section):
     """Bounds."""
     warmup: Warmup = Warmup()
     """Before the first request."""
+    cache: Cache | None = None
+    """Answers that are kept; none if absent."""
     grpc: bool = False
     """Whether the pods and the Services also answer the Open Inference Protocol by gRPC, on port 9000."""
     drain_seconds: Annotated[int, Field(ge=0, le=600)] = 10

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from headway_server.batching import Batcher
+from headway_server.cache import Cache
 from headway_server.errors import RequestError
 from headway_server.model import ServedModel
 
@@ -62,6 +63,22 @@ class Metrics:
         """Tell of a batcher's requests from now on."""
         self._in_flight.set_function(lambda: batcher.in_flight)
         self._queued.set_function(lambda: batcher.queued)
+
+    def watch_cache(self, cache: Cache) -> Callable[[bool], None]:
+        """Tell of a cache from now on. What is returned is to be told of each request, whether its answer was there."""
+
+        def counter(name: str, about: str) -> Counter:
+            return Counter(f"headway_server_{name}", about, _LABELS, registry=self.registry).labels(*self._values)
+
+        def gauge(name: str, about: str, count: Callable[[], float]) -> None:
+            made = Gauge(f"headway_server_{name}", about, _LABELS, registry=self.registry)
+            made.labels(*self._values).set_function(count)
+
+        hits = counter("cache_hits_total", "Small requests whose answer was kept.")
+        misses = counter("cache_misses_total", "Small requests whose answer was not kept.")
+        gauge("cache_entries", "Answers that are kept.", lambda: len(cache))
+        gauge("cache_bytes", "What the answers that are kept take, about.", lambda: cache.bytes)
+        return lambda hit: (hits if hit else misses).inc()
 
     def ran(self, requests: int, rows: int, seconds: float) -> None:
         """A run: a batcher's observer."""

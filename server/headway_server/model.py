@@ -17,8 +17,9 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from pydantic import JsonValue, ValidationError
 
-from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, VERSION, BundleInfo, Signature, mismatch
+from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, VERSION, BundleInfo, FileDigest, Signature, mismatch
 from headway_api.external_data import has_external_data
+from headway_api.training_rows import REFERENCE_FILE, Reference
 from headway_server.errors import BadModel, InvalidRequest, ModelFailed
 
 Array = npt.NDArray[Any]
@@ -63,13 +64,25 @@ class _InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # 
 class ServedModel:
     """A loaded model. `run` may be called by several threads."""
 
-    def __init__(self, name: str, version: str, *, digest: str, info: Info, signature: Signature, session: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        *,
+        digest: str,
+        info: Info,
+        signature: Signature,
+        session: Any,
+        reference: Reference | None = None,
+    ) -> None:
         self.name = name
         self.version = version
         self.digest = digest
         """sha256 of model.onnx, in hex."""
         self.info = info
         """What model.json tells of it."""
+        self.reference = reference
+        """What reference.json tells of the training rows; None where there is none."""
         self.signature = signature
         self.inputs = tuple(_told(one.name, one.type, one.shape) for one in signature.inputs)
         self.outputs = tuple(_told(one.name, one.type, one.shape) for one in signature.outputs)
@@ -101,12 +114,7 @@ class ServedModel:
                 "export.formats leave it out"
             )
         data = _read(path / ONNX_FILE)
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != file.sha256:
-            raise BadModel(
-                f"{path / ONNX_FILE} has the sha256 {digest}, but {MODEL_INFO_FILE} tells of {file.sha256}: copy the "
-                "folder anew"
-            )
+        digest = _checked(data, file, path / ONNX_FILE)
         session = _session(data, info.signature, path / ONNX_FILE, threads)
         called = name or info.provenance.job or path.resolve().name
         for what, value in (("name", called), ("version", version or "1")):
@@ -115,7 +123,15 @@ class ServedModel:
                     f"the model's {what} {value[:80]!r} cannot stand in a path: give one of letters, digits, '.', '_' "
                     f"and '-', at most 253, with --{what}"
                 )
-        return ServedModel(called, version or "1", digest=digest, info=info, signature=info.signature, session=session)
+        return ServedModel(
+            called,
+            version or "1",
+            digest=digest,
+            info=info,
+            signature=info.signature,
+            session=session,
+            reference=_reference(path, info),
+        )
 
     def check(self, feeds: Tensors) -> int:
         """How many rows these tensors are. Raises InvalidRequest where they are not what the model takes."""
@@ -196,6 +212,29 @@ def _info(path: Path) -> Info:
     if info.version > VERSION:
         raise BadModel(f"{path} was made by a newer version of Headway: serve it with that one")
     return info
+
+
+def _checked(data: bytes, told: FileDigest, file: Path) -> str:
+    """The sha256 of a file, which is what model.json tells of it."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != told.sha256:
+        raise BadModel(
+            f"{file} has the sha256 {digest}, but {MODEL_INFO_FILE} tells of {told.sha256}: copy the folder anew"
+        )
+    return digest
+
+
+def _reference(path: Path, info: Info) -> Reference | None:
+    """What the training rows looked like, where the folder tells it: a model answers without it, too."""
+    told, file = info.files.get("reference"), path / REFERENCE_FILE
+    if told is None or not file.exists():
+        return None
+    data = _read(file, MOST_INFO_BYTES)
+    _checked(data, told, file)
+    try:
+        return Reference.model_validate_json(data)
+    except ValidationError as error:
+        raise BadModel(f"{file} is not what this version of Headway reads: {_REPLACE}") from error
 
 
 def _session(data: bytes, signature: Signature, file: Path, threads: int) -> Any:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 import numpy as np
 
 from headway_server.batching import Batcher
+from headway_server.cache import Cache
 from headway_server.errors import NotReady, TooLarge
 from headway_server.metrics import Metrics
-from headway_server.model import Array, ServedModel, TensorInfo, Tensors
+from headway_server.model import Array, ServedModel, Tensors
 from headway_server.settings import Settings
+from headway_server.typical import typical_rows
 
 LONGEST_INLINE_SECONDS = 0.002
 """A run that takes longer would keep the event loop from all else: it gets a thread."""
@@ -28,10 +30,12 @@ class Service:
         self.metrics = Metrics(model)
         self.batcher = Batcher(model.run, settings.batching, inline=inline, observe=self.metrics.ran)
         self.metrics.watch(self.batcher)
+        self._loop = asyncio.get_running_loop()
+        self._cache = None if settings.cache is None else Cache(model, settings.cache, self._loop.time)
+        self._asked = self.metrics.watch_cache(self._cache) if self._cache is not None else None
         self.draining = False
         """Whether requests are still answered, but those who send them shall go elsewhere."""
         self._ready = False
-        self._loop = asyncio.get_running_loop()
 
     @property
     def ready(self) -> bool:
@@ -60,7 +64,9 @@ class Service:
             raise NotReady("the server is about to end")
 
     def submit(self, feeds: Tensors, rows: int, timeout: float | None = None) -> asyncio.Future[dict[str, Array]]:
-        """The batcher's answer. timeout: seconds that the client gives, at most the settings'.
+        """The batcher's answer, or the one that the same tensors had before, which is not to be written to.
+
+        timeout: seconds that the client gives, at most the settings'.
 
         Raises TooLarge for rows whose answer would be, and what the batcher raises.
         """
@@ -70,28 +76,45 @@ class Service:
                 f"the answer for {rows} rows would have {rows * each} values, and at most {values} are given at once: "
                 "send fewer rows"
             )
+        key = self._cache.key(feeds) if self._cache is not None else None
+        if key is None:
+            return self._run(feeds, rows, timeout)
+        return self._cached(key) or self._kept(key, self._run(feeds, rows, timeout))
+
+    def _run(self, feeds: Tensors, rows: int, timeout: float | None) -> asyncio.Future[dict[str, Array]]:
         most = self.settings.timeout_seconds
         seconds = most if timeout is None or timeout > most else timeout
         return self.batcher.submit(feeds, rows, self._loop.time() + seconds)
 
+    def _cached(self, key: bytes) -> asyncio.Future[dict[str, Array]] | None:
+        found = self._cache.get(key) if self._cache is not None else None
+        if self._asked is not None:
+            self._asked(found is not None)
+        if found is None:
+            return None
+        future: asyncio.Future[dict[str, Array]] = self._loop.create_future()
+        future.set_result(found)
+        return future
+
+    def _kept(self, key: bytes, future: asyncio.Future[dict[str, Array]]) -> asyncio.Future[dict[str, Array]]:
+        def keep(done: asyncio.Future[dict[str, Array]]) -> None:
+            if self._cache is not None and not done.cancelled() and done.exception() is None:
+                self._cache.put(key, done.result())
+
+        future.add_done_callback(keep)
+        return future
+
 
 def warm_up(model: ServedModel, runs: int, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Run the model on made-up rows, one at a time, and return the seconds that its slower runs take: the 99th
-    percentile. Raises ModelFailed."""
-    feeds = {one.name: _made_up(one) for one in model.inputs}
+    """Run the model on rows like those that it was trained on, one at a time, and return the seconds that its slower
+    runs take: the 99th percentile. Raises ModelFailed."""
+    rows = typical_rows(model, runs)
     seconds: list[float] = []
     # The first runs reserve memory and choose kernels: that they take longer is why there are others before them.
-    for _ in range(max(1, runs)):
+    for index in range(max(1, runs)):
+        feeds = rows[index % len(rows)]
         start = clock()
         model.run(feeds)
         seconds.append(clock() - start)
     steady = seconds[len(seconds) // 2 :]
     return float(np.percentile(steady, _SLOWEST))
-
-
-def _made_up(told: TensorInfo) -> Array:
-    """One row: zeros, or empty texts."""
-    shape = (1, *told.shape[1:])
-    if told.datatype == "BYTES":
-        return np.full(shape, "", dtype=object)
-    return np.zeros(shape, {"FP64": np.float64, "FP32": np.float32}.get(told.datatype, np.uint8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headway_server.batching import Limits
+from headway_server.cache import CacheLimits
 from headway_server.rest.request import Bounds
 
 MIB = 1024 * 1024
@@ -64,6 +65,8 @@ class Settings:
     """For which requests are still answered after SIGTERM, until all who send them know that it ends."""
     warmup_requests: int = 20
     """Runs before the server says that it is ready."""
+    cache: CacheLimits | None = None
+    """Answers that are kept for requests that are exactly the same; None for no answer."""
     inline: bool | None = None
     """Whether the model runs on the event loop; by default where its runs are short."""
     access_log: bool = False

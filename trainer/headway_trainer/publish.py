@@ -9,8 +9,8 @@ import platform
 
 from headway_api import status
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, FileDigest
+from headway_api.training_rows import REFERENCE_FILE
 from headway_trainer.data.prepared import CHILDREN, forget
-from headway_trainer.data.reference import REFERENCE_FILE
 from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import StorageError
 from headway_trainer.export.record import Export, ModelInfo

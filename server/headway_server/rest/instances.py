@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from headway_api.bundle import ANOMALY_SCORE, LABEL, PROBABILITIES, VALUE, Input, Output
 from headway_server.errors import InvalidRequest, TooLarge
 from headway_server.model import DATATYPES, DTYPES, Array, ServedModel
 from headway_server.rest.request import Bounds, Document, array_of
+from headway_server.transforms import transforms_of
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.]\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
@@ -36,7 +36,7 @@ class Columns:
 
     def __init__(self, model: ServedModel) -> None:
         self._model = model
-        self._kinds, self._categories = _transforms(model.info.data)
+        self._kinds, self._categories = transforms_of(model.info.data)
 
     def feeds(self, told: Document, bounds: Bounds) -> tuple[dict[str, Array], int]:
         """The tensors for the rows of a request, and how many rows they are. Raises InvalidRequest or TooLarge."""
@@ -113,24 +113,6 @@ def _finite(values: Any) -> Any:
     if isinstance(values, list):
         return [_finite(one) for one in values]
     return values if math.isfinite(values) else None
-
-
-def _transforms(data: JsonValue) -> tuple[dict[str, str], dict[str, frozenset[str]]]:
-    """The kinds of columns, and the categories that are known of them, of what model.json tells of the data."""
-    kinds: dict[str, str] = {}
-    categories: dict[str, frozenset[str]] = {}
-    chain = data.get("transforms") if isinstance(data, dict) else None
-    steps = chain.get("transforms") if isinstance(chain, dict) else None
-    for step in steps if isinstance(steps, list) else []:
-        inputs, kind = (step.get("inputs"), step.get("kind")) if isinstance(step, dict) else (None, None)
-        if not isinstance(step, dict) or not isinstance(inputs, list) or not isinstance(kind, str):
-            continue
-        known = step.get("categories")
-        for name in inputs:
-            kinds[str(name)] = kind
-            if isinstance(known, list):
-                categories[str(name)] = frozenset(str(one) for one in known)
-    return kinds, categories
 
 
 def _cells(value: Any, shape: list[int], where: str) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from deployment_documents import DEPLOYMENT, DIGEST
 from headway_api import quantities
 from headway_api.deployment_status import Version
-from headway_api.served import Server
+from headway_api.served import Cache, Server
 from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
@@ -133,6 +133,7 @@ def test_every_field_of_the_server_reaches_its_command_line() -> None:
         batching={"maxSize": 7, "maxDelayMilliseconds": 4},
         limits={"maxRequestBytes": "1.5Mi", "maxInFlight": 9, "queueMilliseconds": 250, "timeoutSeconds": 11},
         warmup={"requests": 5},
+        cache={"maxEntries": 50, "ttlSeconds": 60},
         grpc=True,
     )
     (container,) = spec_of(objects.workload(OF, told, 2))["containers"]
@@ -146,6 +147,8 @@ def test_every_field_of_the_server_reaches_its_command_line() -> None:
         "queue_milliseconds": 250,
         "timeout_seconds": 11,
         "warmup_requests": 5,
+        "cache_entries": 50,
+        "cache_ttl_seconds": 60,
         "grpc_port": 9000,
     }
     assert {name: params[name] for name in asked} == asked
@@ -163,6 +166,8 @@ def test_what_the_schema_says_is_the_default_is_what_the_server_does_by_itself()
         "queue_milliseconds": usual.limits.queue_milliseconds,
         "timeout_seconds": usual.limits.timeout_seconds,
         "warmup_requests": usual.warmup.requests,
+        "cache_entries": None,
+        "cache_ttl_seconds": Cache().ttl_seconds,
         "grpc_port": None,
     }.items() <= params.items()
 

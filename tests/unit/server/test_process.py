@@ -118,7 +118,7 @@ async def test_when_the_time_to_drain_is_over_what_has_begun_is_still_answered(e
 
 async def test_a_model_that_cannot_be_run_never_takes_requests(echo_model: ServedModel) -> None:
     class Broken:
-        inputs = echo_model.inputs
+        reference, info, signature = None, echo_model.info, echo_model.signature
 
         def run(self, feeds: Any) -> Any:  # noqa: ARG002 - a model's
             raise ModelFailed("no kernel")

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from headway_trainer.data.reference import MAX_FEATURES, MAX_TEXT, MAX_VALUES, Numbers, Values, refer, rows_to_see
+from headway_api.training_rows import MAX_FEATURES, MAX_TEXT, MAX_VALUES, Numbers, Values
+from headway_trainer.data.reference import refer, rows_to_see
 from headway_trainer.data.transform import ArrayChain, Boolean, Category, Number, Step, TableChain
 
 STEPS = [Step("n", Number.fit), Step("t", Category.fit), Step("b", Boolean.fit)]

@@ -16,6 +16,7 @@ from headway_api import wire
 from headway_api.bundle import FileDigest
 from headway_api.data import Data
 from headway_api.model import TokenOptions
+from headway_api.training_rows import REFERENCE_FILE
 from headway_trainer.data import encode, sources
 from headway_trainer.data.content import ArrayContent, TableContent
 from headway_trainer.data.examine import Examined, examine, learning_from_validation, profile_of, where_of
@@ -33,7 +34,7 @@ from headway_trainer.data.prepared import (
     fold_folder,
 )
 from headway_trainer.data.read.memory import shown
-from headway_trainer.data.reference import REFERENCE_FILE, refer, rows_to_see
+from headway_trainer.data.reference import refer, rows_to_see
 from headway_trainer.data.sample import Rows, choose_rows, spread, write_sample
 from headway_trainer.data.split import Parts
 from headway_trainer.data.target_scale import Standardised, standardise

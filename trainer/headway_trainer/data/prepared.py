@@ -14,10 +14,10 @@ from headway_api.base import StatusSection
 from headway_api.bundle import FileDigest
 from headway_api.data import Data
 from headway_api.model import TokenOptions
+from headway_api.training_rows import REFERENCE_FILE
 from headway_trainer.data.fingerprint import Fingerprint
 from headway_trainer.data.forecast.info import SERIES_FILE
 from headway_trainer.data.info import INFO_FILE, SPLITS, DataInfo, w_file, x_file, y_file
-from headway_trainer.data.reference import REFERENCE_FILE
 from headway_trainer.data.sample import SAMPLE_FILE
 from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import NotFound

@@ -5,88 +5,26 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from headway_api.base import StatusSection
+from headway_api.training_rows import MAX_FEATURES, MAX_TEXT, MAX_VALUES, Numbers, Reference, Values
 from headway_trainer.data.transform import Chain, ColumnTransform, TableChain, Times, Tokens, Vector, Words
 from headway_trainer.data.transform.category import known, most_frequent
 from headway_trainer.data.transform.times import microseconds
 from headway_trainer.data.transform.tokens import FIRST
 from headway_trainer.data.transform.vector import numbers_of
 
-REFERENCE_FILE = "reference.json"
-"""Its name beside the finished model; while the run lasts it lies in data/."""
-MAX_FEATURES = 1000
-"""Columns, or features of an array, beyond it are left out, and counted."""
-MAX_VALUES = 50
-MAX_TEXT = 200
 _MAX_ROWS = 100_000
 _MAX_NUMBERS = 4_000_000
 _TEXTS = 4096
 _BINS = 20
 _QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _IMAGE_AXES = 4
-
-
-class Numbers(StatusSection):
-    """How the numbers of a feature are spread over the training rows. Empty lists where it has none."""
-
-    kind: Literal["numbers"] = "numbers"
-    name: str
-    """The column, or the feature of an array."""
-    rows: int
-    """Values, missing ones included."""
-    missing: int
-    """Of them, how many are missing."""
-    mean: float | None = None
-    """The mean of those that are there."""
-    std: float | None = None
-    """Their standard deviation."""
-    quantiles: dict[str, float] = Field(default_factory=dict)
-    """Values by the share of values that are not above them, from `0.0` (the minimum) to `1.0` (the maximum)."""
-    edges: list[float] = Field(default_factory=list)
-    """The histogram's edges: `counts[i]` values are from `edges[i]` up to `edges[i + 1]`."""
-    counts: list[int] = Field(default_factory=list)
-    """Values in each bin."""
-
-
-class Values(StatusSection):
-    """How often the values of a feature are there in the training rows."""
-
-    kind: Literal["values"] = "values"
-    name: str
-    """The column."""
-    rows: int
-    """Values, missing ones included."""
-    missing: int
-    """Of them, how many are missing."""
-    counts: dict[str, int]
-    """The most frequent values, at most 50; of text, rows by words. Values are cut after 200 characters."""
-    others: int
-    """Rows with any other value."""
-
-
-class Reference(StatusSection):
-    """The features, and the target, of the training rows."""
-
-    version: int = 1
-    """The version of this format."""
-    rows: int
-    """Training rows."""
-    seen: int
-    """Of them, those that the figures below are of: equally far apart where they are not all."""
-    features: list[Numbers | Values]
-    """Each feature as it is in the source, before any transform; channels of images."""
-    left_out: int = 0
-    """Features beyond the first 1000."""
-    target: list[Numbers | Values]
-    """The classes, or each target in its units."""
 
 
 def rows_to_see(chain: Chain) -> int:

@@ -117,7 +117,7 @@ def _asked(server: Server) -> list[str]:
     The others are left out: images of before know not all of them, and the pods of a version that was made before a
     field was there are the same as ever.
     """
-    batching, limits, usual = server.batching, server.limits, Server()
+    batching, limits, cache, usual = server.batching, server.limits, server.cache, Server()
     told: dict[str, tuple[int | None, int | None]] = {
         "--threads": (server.threads, None),
         "--max-batch-rows": (batching.max_size, usual.batching.max_size),
@@ -127,6 +127,8 @@ def _asked(server: Server) -> list[str]:
         "--queue-milliseconds": (limits.queue_milliseconds, usual.limits.queue_milliseconds),
         "--timeout-seconds": (limits.timeout_seconds, usual.limits.timeout_seconds),
         "--warmup-requests": (server.warmup.requests, usual.warmup.requests),
+        "--cache-entries": (cache.max_entries if cache else None, None),
+        "--cache-ttl-seconds": (cache.ttl_seconds if cache else None, None),
         "--grpc-port": (GRPC_PORT if server.grpc else None, None),
     }
     return [word for option, (value, own) in told.items() if value != own for word in (option, str(value))]
