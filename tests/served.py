@@ -1,14 +1,15 @@
-"""A model to serve that nobody trained: it gives back what it was given, so that tests know every answer."""
+"""Models to serve that nobody trained: one gives back what it was given, so that answers are known; one is slow."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from pydantic import JsonValue
 
 from headway_api.bundle import BundleInfo, FileDigest, Input, Output, Provenance, Signature
@@ -70,6 +71,30 @@ def bundle(folder: Path, model: bytes | None = None, signature: Signature = ECHO
     )
     (folder / "model.json").write_text(info.model_dump_json())
     return folder
+
+
+def heavy(folder: Path) -> Path:
+    """A model whose runs take milliseconds: a large matrix made of one number, multiplied again and again."""
+    side, times = 384, 6
+    values = ["x", *[f"x{at}" for at in range(times)]]
+    nodes = [helper.make_node("Tile", ["y", "tiles"], ["x"])]
+    nodes += [helper.make_node("MatMul", [a, "matrix"], [b]) for a, b in itertools.pairwise(values)]
+    nodes.append(helper.make_node("ReduceMax", [values[-1], "axes"], ["most"], keepdims=0))
+    nodes.append(helper.make_node("Cast", ["most"], ["anomaly_score"], to=TensorProto.DOUBLE))
+    weights = {"matrix": np.eye(side, dtype=np.float32), "axes": np.array([1, 2]), "tiles": np.array([1, side, side])}
+    graph = helper.make_graph(
+        nodes,
+        "heavy",
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1, 1])],
+        [helper.make_tensor_value_info("anomaly_score", TensorProto.DOUBLE, ["N"])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    data = helper.make_model(graph, opset_imports=OPSET, ir_version=10).SerializeToString()
+    told = Signature(
+        inputs=[Input(name="y", column="y", type="float", shape=[1, 1], missing=None)],
+        outputs=[Output(name="anomaly_score", type="double", shape=[])],
+    )
+    return bundle(folder, data, told, provenance=Provenance(job="heavy"))
 
 
 def feeds(sizes: list[float], towns: list[str]) -> Mapping[str, Any]:

@@ -27,6 +27,11 @@ class ServerProcess:
     grpc_port: int
     admin_port: int
 
+    def resident_mib(self) -> float:
+        """Its memory."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
+
     def terminate(self) -> None:
         """What a cluster does first to end it."""
         self.process.send_signal(signal.SIGTERM)

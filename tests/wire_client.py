@@ -56,17 +56,23 @@ class Wire:
         """Write these bytes."""
         self.writer.write(data)
 
-    async def reply(self) -> Reply | None:
-        """The next answer; None where the server closes the connection instead."""
+    async def reply(self, *, head: bool = False) -> Reply | None:
+        """The next answer; None where the server closes the connection instead. head: it has no body."""
         async with asyncio.timeout(PATIENCE):
             try:
-                head = await self.reader.readuntil(b"\r\n\r\n")
-                first, *lines = head.decode("latin-1").strip().split("\r\n")
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-                body = await self.reader.readexactly(int(headers["content-length"]))
+                status, headers = await self._head()
+                while status == 100:  # not the answer yet
+                    status, headers = await self._head()
+                body = b"" if head else await self.reader.readexactly(int(headers["content-length"]))
             except (asyncio.IncompleteReadError, ConnectionError):
                 return None
-        return Reply(int(first.split()[1]), headers, body)
+        return Reply(status, headers, body)
+
+    async def _head(self) -> tuple[int, dict[str, str]]:
+        text = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = text.decode("latin-1").strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return int(first.split()[1]), headers
 
     async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
         """Send a request and return its answer. Names of headers have _ for -."""

@@ -20,7 +20,8 @@ class HttpLimits:
     max_bytes_in_flight: int = 64 * MIB
     """Of all bodies that are being read and answered; and, apart from these, of answers that clients do not take."""
     max_connections: int = 2048
-    """Beyond, those go that have been idle for longest; where none is idle, the newest is refused."""
+    """Beyond, those go that have been idle for over a second, then those whose requests have been arriving for as long,
+    then any idle ones, each time the one that has been so for longest; where there are none, the newest is refused."""
     max_header_bytes: int = 32 * 1024
     """Of a request's line and its headers."""
     max_headers: int = 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import random
 import re
@@ -21,17 +20,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
 
 from commands import COMMAND, clean_environment, headway
 from exported import exported
 from grpc_requests import Client as GrpcClient
 from grpc_requests import labels, texts
-from headway_api.bundle import Input, Output, Provenance, Signature
 from headway_server.grpc import descriptors
 from markdown_blocks import ROOT, script
-from served import OPSET, bundle
+from served import heavy
 from wire_client import PATIENCE, Wire, ask
 
 ROWS = 1000
@@ -199,30 +196,6 @@ async def _binary(server: Server, inputs: list[dict[str, Any]]) -> tuple[list[st
         at += 4 + long
     assert at == size + label["parameters"]["binary_data_size"]
     return found, np.frombuffer(reply.body, "<f4", offset=at).tolist()
-
-
-def heavy(folder: Path) -> Path:
-    """A model whose runs take milliseconds: a large matrix made of one number, multiplied again and again."""
-    side, times = 384, 6
-    values = ["x", *[f"x{at}" for at in range(times)]]
-    nodes = [helper.make_node("Tile", ["y", "tiles"], ["x"])]
-    nodes += [helper.make_node("MatMul", [a, "matrix"], [b]) for a, b in itertools.pairwise(values)]
-    nodes.append(helper.make_node("ReduceMax", [values[-1], "axes"], ["most"], keepdims=0))
-    nodes.append(helper.make_node("Cast", ["most"], ["anomaly_score"], to=TensorProto.DOUBLE))
-    weights = {"matrix": np.eye(side, dtype=np.float32), "axes": np.array([1, 2]), "tiles": np.array([1, side, side])}
-    graph = helper.make_graph(
-        nodes,
-        "heavy",
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1, 1])],
-        [helper.make_tensor_value_info("anomaly_score", TensorProto.DOUBLE, ["N"])],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    data = helper.make_model(graph, opset_imports=OPSET, ir_version=10).SerializeToString()
-    told = Signature(
-        inputs=[Input(name="y", column="y", type="float", shape=[1, 1], missing=None)],
-        outputs=[Output(name="anomaly_score", type="double", shape=[])],
-    )
-    return bundle(folder, data, told, provenance=Provenance(job="heavy"))
 
 
 @dataclass

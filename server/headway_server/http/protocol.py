@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import httptools
 import orjson
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -13,6 +15,8 @@ from uvicorn.server import ServerState
 from headway_server.settings import HttpLimits
 
 _MOST_PIPELINED = 64
+_SLOW_SECONDS = 1.0
+"""A request that has not arrived after these may be left for another connection, where there are too many."""
 _INVALID = "this is no HTTP/1.1 request"
 
 
@@ -30,8 +34,12 @@ class Peers:
         self.idle: dict[Connection, None] = {}
         """Those without a request, the one that has been so for longest first."""
 
+        self.arriving: dict[Connection, None] = {}
+        """Those whose request has begun and is not whole, the first of them first."""
         self.stuck: dict[Connection, None] = {}
         """Those whose clients do not take what was written, the first of them first."""
+        self._leaving: set[Connection] = set()
+        """Those that are to close, and will be lost soon."""
         self.finishing: asyncio.Event | None = None
         """Set when the last connection is closed; none as long as new requests are welcome."""
 
@@ -43,10 +51,33 @@ class Peers:
         if self.open:
             await self.finishing.wait()
 
+    def make_room(self) -> bool:
+        """Whether one more may be open. If need be, another one goes: one that has been idle for a while, else one that
+        is slow to send, else any that is idle."""
+        if len(self.open) - len(self._leaving) < self.limits.max_connections:
+            return True
+        long_ago = self.loop.time() - _SLOW_SECONDS
+        idle, arriving = next(iter(self.idle), None), next(iter(self.arriving), None)
+        if idle is not None and idle.idle_since < long_ago:
+            one = idle
+        elif arriving is not None and arriving.since is not None and arriving.since < long_ago:
+            one = arriving
+        elif idle is not None:
+            one = idle
+        else:
+            return False
+        one.give_way()
+        self.idle.pop(one, None)
+        self.arriving.pop(one, None)
+        self._leaving.add(one)
+        return True
+
     def lost(self, connection: Connection) -> None:
         """A connection is no more."""
         self.open.discard(connection)
         self.idle.pop(connection, None)
+        self.arriving.pop(connection, None)
+        self._leaving.discard(connection)
         self.stuck.pop(connection, None)
         if self.finishing is not None and not self.open:
             self.finishing.set()
@@ -86,25 +117,27 @@ class Connection(HttpToolsProtocol):
         self._limits = peers.limits
         self._head_bytes = 0
         self._in_head = False
-        self._since: float | None = None
+        self.since: float | None = None
         """When the request that is being read began; None between requests."""
-        self._idle_since = 0.0
+        self.idle_since = 0.0
+        """Since when there is no request, if there is none."""
         self._ended = False
         """Whether nothing more is read."""
         self._stuck: float | None = None
         """Since when the client has not taken what was written."""
         self._refusal: tuple[int, str] | None = None
+        self._data = b""
+        """What came last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         # The first request is waited for as headers are: who connects has something to say.
-        self._since, self._in_head = self.loop.time(), True
+        self.since = self.idle_since = self.loop.time()
+        self._in_head = True
         peers = self._peers
-        if len(peers.open) >= self._limits.max_connections:
-            if not peers.idle:
-                self._refuse(503, f"{len(peers.open)} connections are open, which is all that this server takes")
-                return
-            next(iter(peers.idle)).transport.close()
+        if not peers.make_room():
+            self._refuse(503, f"{len(peers.open)} connections are open, which is all that this server takes")
+            return
         peers.open.add(self)
         peers.idle[self] = None
 
@@ -116,7 +149,7 @@ class Connection(HttpToolsProtocol):
         """The client says that nothing more comes: it still gets its answer."""
         if self in self._peers.idle or self.transport.is_closing():
             return False
-        if self._since is not None:
+        if self.since is not None:
             self._refuse(400, "the request is cut off")
             return self._ended
         self.cycle.keep_alive = False
@@ -127,6 +160,7 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+        self._data = data
         super().data_received(data)
         # A header that never ends is kept by the parser, and told to nobody.
         if self._in_head and self._head_bytes > self._limits.max_header_bytes and not self.transport.is_closing():
@@ -135,7 +169,8 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._peers.idle.pop(self, None)
-        self._since, self._in_head, self._head_bytes = self.loop.time(), True, 0
+        self._peers.arriving[self] = None
+        self.since, self._in_head, self._head_bytes = self.loop.time(), True, 0
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -150,19 +185,40 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._stop(400, f"more than {_MOST_PIPELINED} requests were sent before the first was answered")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._stop(400, "CONNECT is for proxies, which this server is not")
+            return  # what becomes of it, `_unsupported_upgrade_warning` says
+        super().on_headers_complete()  # may raise, for a path that is none: then these are still headers
         self._in_head, self._head_bytes = False, 0
-        super().on_headers_complete()
         if self._peers.finishing is not None:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        self._since = None
+        if self.parser.should_upgrade():
+            return
+        self.since = None
+        self._peers.arriving.pop(self, None)
         super().on_message_complete()
         self._rest()  # the answer may have been given before all of the body was there
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._rest()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Read a request that asks for another protocol as one that does not: nobody has to go along with that.
+
+        Java's client asks for HTTP/2 with each first request. The parser takes such a request for all headers, and its
+        body for the other protocol's; so another one gets the headers without the question, and what came behind them.
+        """
+        ended = sys.exc_info()[1]  # uvicorn calls this while it handles what the parser raised
+        at: int = ended.args[0] if isinstance(ended, httptools.HttpParserUpgrade) else len(self._data)
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(b"\r\n".join([*lines, b"", self._data[at:]]))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
         self._refuse(*(self._refusal or (400, _INVALID)))
@@ -185,23 +241,30 @@ class Connection(HttpToolsProtocol):
         elif self.cycle is not None:
             self.cycle.keep_alive = False
 
+    def give_way(self) -> None:
+        """Close, as another connection needs the room."""
+        if self in self._peers.idle:
+            self.transport.close()
+        else:
+            self._refuse(503, "the request arrived so slowly that its connection went to another one")
+
     def close_if_slow(self, now: float) -> None:
         """Refuse what does not arrive, and leave whoever does not read."""
         limits = self._limits
         if self._stuck is not None and now - self._stuck > limits.body_seconds:
             self.transport.abort()
-        elif self._since is not None:
+        elif self.since is not None:
             seconds = limits.header_seconds if self._in_head else limits.body_seconds
-            if now - self._since > seconds:
+            if now - self.since > seconds:
                 self._refuse(408, f"the request did not arrive within {seconds:g} seconds")
-        elif self in self._peers.idle and now - self._idle_since > limits.idle_seconds:
+        elif self in self._peers.idle and now - self.idle_since > limits.idle_seconds:
             self.transport.close()
 
     def _rest(self) -> None:
         """Be idle, if nothing is being read or answered."""
-        if self._since is None and self.cycle.response_complete and not self.pipeline:
+        if self.since is None and self.cycle.response_complete and not self.pipeline:
             self._unset_keepalive_if_required()
-            self._idle_since = self.loop.time()
+            self.idle_since = self.loop.time()
             self._peers.idle[self] = None
 
     def _count(self, size: int) -> None:
@@ -221,15 +284,16 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if self._in_head and cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
-            self._since, self._ended = None, True
+            self.since, self._ended = None, True
             self.flow.pause_reading()
             return
         if self._in_head or not (cycle.response_started or self.pipeline):
             body = orjson.dumps({"error": message})
             if cycle is not None:
                 cycle.disconnected = True
+            later = b"retry-after: 1\r\n" if status == 503 else b""  # noqa: PLR2004 - as HTTP has it
             self.transport.write(
-                b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (STATUS_LINE[status], len(body), body)
+                b"%scontent-type: application/json\r\ncontent-length: %d\r\n%sconnection: close\r\n\r\n%s"
+                % (STATUS_LINE[status], len(body), later, body)
             )
         self.transport.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sized
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from .test_app import BODY, INFER
         (b"POST / HTTP/1.1\r\ncontent-length: -3\r\n\r\nabc", 400, "no HTTP/1.1 request"),
         (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd", 400, "no HTTP/1.1 request"),
         (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400, "no HTTP/1.1"),
+        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", 400, "CONNECT is for proxies"),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431, "more than 100 headers"),
         (b"GET / HTTP/1.1\r\na: " + b"b" * 70_000 + b"\r\n\r\n", 431, "more than 32768 bytes"),
         (b"GET /" + b"b" * 70_000 + b" HTTP/1.1\r\n\r\n", 431, "more than 32768 bytes"),
@@ -153,7 +156,45 @@ async def test_when_none_is_idle_the_newest_is_refused(serve: Serve) -> None:
         assert reply is not None
         assert reply.status == 503
         assert "connections are open" in reply.error
+        assert reply.headers["retry-after"] == "1"
         for one in (busy, wire):
+            await one.close()
+
+
+@pytest.mark.parametrize("begun", [b"POST / HT", request("POST", INFER, BODY[:9], content_length="100")])
+async def test_when_none_is_idle_requests_that_are_slow_to_arrive_go_each_for_a_new_connection(
+    begun: bytes, serve: Serve
+) -> None:
+    async with serve(http=HttpLimits(max_connections=3)) as server:
+        slow = [await Wire.to(server.port) for _ in range(3)]
+        peers = server.listener.peers
+        for at, one in enumerate(slow, 1):
+            one.send(begun)
+            await when(partial(_are, peers.arriving, at))
+        for connection in peers.arriving:
+            assert connection.since is not None
+            connection.since -= 1.5
+        good = [await Wire.to(server.port) for _ in range(2)]
+        for one in good:
+            assert (await one.ask("GET", "/v2")).status == 200
+        for one in slow[:2]:
+            reply = await one.reply()
+            assert reply is not None
+            assert reply.status == 503
+            assert "so slowly" in reply.error
+            assert await one.reply() is None
+        await when(lambda: len(peers.open) == 3)
+        assert len(peers.arriving) == 1
+        for one in (*slow, *good):
+            await one.close()
+
+
+async def test_many_that_connect_at_once_take_no_more_than_there_are(serve: Serve) -> None:
+    async with serve(http=HttpLimits(max_connections=8)) as server:
+        wires = await asyncio.gather(*(Wire.to(server.port) for _ in range(100)))
+        assert (await ask(server.port, "GET", "/v2")).status == 200
+        assert len(server.listener.peers.open) <= 8
+        for one in wires:
             await one.close()
 
 
@@ -197,6 +238,10 @@ async def test_a_port_that_ends_answers_what_has_begun_and_takes_nothing_new(ser
             await one.close()
 
 
+def _are(these: Sized, count: int) -> bool:
+    return len(these) == count
+
+
 class Unread:
     """A connection whose client does not take what was written."""
 
@@ -222,3 +267,45 @@ async def test_answers_that_nobody_takes_are_bounded_by_leaving_whoever_has_not_
     # The second would have fitted beside the third; beside the last none does, and one alone may be as large as it is.
     assert [one.left for one in found] == [True, True, True, False]
     assert len(peers.stuck) == 1
+
+
+@pytest.mark.parametrize("wanted", ["h2c", "websocket", "x"])
+async def test_whoever_asks_for_another_protocol_gets_an_answer_by_this_one(wanted: str, serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        for _ in range(2):
+            one = request(
+                "POST", INFER, BODY, connection="Upgrade, HTTP2-Settings", upgrade=wanted, http2_settings="AA"
+            )
+            wire.send(one + one[:-20])  # the second's body comes in two parts
+            wire.send(one[-20:])
+            for _ in range(2):
+                reply = await wire.reply()
+                assert reply is not None
+                assert (reply.status, reply.json["id"]) == (200, "a")
+        await wire.close()
+
+
+async def test_a_body_behind_a_question_for_another_protocol_is_never_another_request(serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        inner = request("GET", "/v2/health/live")
+        outer = request("POST", INFER, inner, connection="upgrade", upgrade="h2c")
+        wire.send(outer[: -len(inner)])
+        await when(lambda: server.listener.peers.open and not server.listener.peers.idle)
+        wire.send(inner)
+        wire.writer.write_eof()
+        reply = await wire.reply()
+        assert reply is not None
+        assert "no JSON" in reply.error
+        assert await wire.reply() is None
+        await wire.close()
+
+
+async def test_a_path_that_is_none_is_told_so_behind_requests_that_were_answered(serve: Serve) -> None:
+    async with serve() as server:
+        wire = await Wire.to(server.port)
+        assert (await wire.ask("GET", "/v2")).status == 200
+        assert "no HTTP/1.1 request" in (await wire.ask("GET", "http://")).error
+        assert await wire.reply() is None
+        await wire.close()
