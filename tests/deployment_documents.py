@@ -69,8 +69,8 @@ MISTAKES = (
     _mistake("metadata.name", "9-lives", "begin with a letter"),
     _mistake("spec", _ABSENT, "is missing; it is required"),
     _mistake("spec", ["serve"], "a list, but this must be a mapping"),
-    _mistake("spec.versions", _ABSENT, "is missing; it is required"),
-    _mistake(SOURCE, _ABSENT, "is missing; it is required: The model that is wanted."),
+    _mistake("spec.versions", "newest", "but this must be a mapping"),
+    _mistake(SOURCE, "digits", "but this must be a mapping"),
     _mistake(f"{SOURCE}.digest", _ABSENT, "is missing; it is required"),
     _mistake(f"{SOURCE}.digest", "0123456789abcdef" * 4, _DIGEST),
     _mistake(f"{SOURCE}.digest", DIGEST.upper().replace("SHA", "sha"), _DIGEST),
@@ -161,5 +161,9 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"spec.suspend": True},
     {"spec.replicas": 1000},
     {f"{SOURCE}.persistentVolumeClaim": {"name": "models"}},
+    {"spec": {}},
+    {"spec.versions": {}},
+    {SOURCE: None},
+    {SOURCE: None, "spec.versions.pin": "digits-3"},
 )
 """Changes that leave it without a mistake."""

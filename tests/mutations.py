@@ -362,6 +362,13 @@ _CONTRADICTIONS: _Rows = [
     ("no form of a model", {"spec.export.formats": []}, "spec.export.formats"),
     ("an unknown form of a model", {"spec.export.formats": ["onnx", "pickle"]}, "spec.export.formats[1]"),
     ("a form of a model twice", {"spec.export.formats": ["onnx", "onnx"]}, "spec.export.formats"),
+    (
+        "a model for servers that they cannot load",
+        {"spec.export.formats": ["safetensors"], "spec.publish": {"deployment": "churn"}},
+        "spec.publish",
+    ),
+    ("a model published to nobody", {"spec.publish": {}}, "spec.publish.deployment"),
+    ("a deployment of another namespace", {"spec.publish.deployment": "prod/churn"}, "spec.publish.deployment"),
     ("a form of a model that is no list", {"spec.export.formats": "onnx"}, "spec.export.formats"),
     ("metrics without end", {"spec.evaluation.metrics": ["accuracy"] * 1000}, "spec.evaluation.metrics"),
 ]

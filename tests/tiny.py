@@ -11,7 +11,7 @@ from typing import Any
 
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref, controller_of, version_of
-from headway_operator.engine.kinds import Child, Measures, Owner, View
+from headway_operator.engine.kinds import Child, Measures, Owner, Referrer, View
 from headway_operator.engine.kube import Object, Resource
 from headway_operator.engine.steps import Decision, Delete, Ensure, Notice, Stage, StatusWrite
 
@@ -98,6 +98,7 @@ class Tinies:
     expires = False
     changes: tuple[Resource, ...] = ()
     lists: tuple[Resource, ...] = ()
+    referrers: tuple[Referrer, ...] = ()
     busy_with = kube.CONFIG_MAPS
     measures: Measures = NoMeasures()
 

@@ -30,8 +30,11 @@ class Versions(Section):
     A name asks once: where it does not name what it is meant for, it changes nothing, so it may stay in the file.
     """
 
-    source: ModelSource
-    """The model that is wanted. A change makes a new version, which has to prove itself before it gets requests."""
+    source: ModelSource | None = None
+    """The model that is wanted, whatever jobs publish; if absent, the newest that a TrainingJob has published here.
+
+    Another model makes a new version, which has to prove itself before it gets requests.
+    """
     pin: VersionName | None = None
     """A version that is kept which is to answer in place of what `source` and `server` say, until this is taken out."""
     abort: VersionName | None = None
@@ -79,7 +82,7 @@ class ModelDeploymentSpec(Section):
 
     suspend: bool = False
     """Whether versions are left as they are: none begins, none is promoted, rejected or taken away. Pods go on."""
-    versions: Versions
+    versions: Versions = Versions()
     """Versions."""
     server: Server = Server()
     """The pods."""

@@ -67,6 +67,8 @@ class Version(StatusSection):
     """What it is."""
     source: ModelSource
     """The model."""
+    job: Word | None = None
+    """The TrainingJob that has published it."""
     server: Server
     """The pods, as the spec had them."""
     image: Annotated[str, Cut(1024)]
@@ -83,6 +85,19 @@ class Version(StatusSection):
     """Why it was rejected."""
     message: Message | None = None
     """The same in words; of a candidate, what keeps it from being ready."""
+
+
+class Published(StatusSection):
+    """A model that a TrainingJob has offered by its `spec.publish`."""
+
+    job: Word
+    """The job's name; it may be gone by now."""
+    uid: Word
+    """The job's uid."""
+    time: Time
+    """When it ended."""
+    source: ModelSource
+    """The model."""
 
 
 class Endpoint(StatusSection):
@@ -112,6 +127,8 @@ class ModelDeploymentStatus(StatusSection):
     """The version that is on its way."""
     previous: Word | None = None
     """The version that answered before; its pods are still there for a while."""
+    published: Published | None = None
+    """The newest model that jobs have published here; `spec.versions.source` goes before it."""
     last_number: Small = 0
     """The number of the newest version that there ever was."""
     versions: Annotated[list[Version], Cut(MOST_VERSIONS), ListMap("name")] = Field(default_factory=list)

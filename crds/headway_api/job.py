@@ -116,6 +116,17 @@ class Retry(Section):
     """
 
 
+class Publish(Section):
+    """Where the finished model goes to work."""
+
+    deployment: Annotated[str, formed(NAME_PATTERN, NAME_FORM, max_length=NAME_MAX_LENGTH)]
+    """The ModelDeployment of the job's namespace to which the model is offered once the job has succeeded.
+
+    It may be made later. It takes what was published last, unless its `spec.versions.source` names a model. `headway
+    run` publishes to nobody.
+    """
+
+
 def _has_function(spec: TrainingJobSpec) -> bool:
     return own_loop(spec) or bool(spec.model and spec.model.entrypoint)
 
@@ -212,6 +223,12 @@ class TrainingJobSpec(Section):
             holds=lambda spec: spec.tuning is None or spec.tuning.workers_per_trial <= spec.workers.replicas,
             field="tuning",
         ),
+        Rule(
+            cel="!has(self.publish) || self.export.formats.exists(each, each == 'onnx')",
+            message="publish needs model.onnx, which is what servers load: put onnx into export.formats",
+            holds=lambda spec: spec.publish is None or "onnx" in spec.export.formats,
+            field="publish",
+        ),
     )
     checks = consistency.CHECKS
 
@@ -231,6 +248,8 @@ class TrainingJobSpec(Section):
     """The final evaluation."""
     export: Export = Export()
     """The forms in which the model is left."""
+    publish: Publish | None = None
+    """The ModelDeployment that the model is offered to; none if absent."""
     head: Head = Head()
     """The head pod."""
     workers: Workers = Workers()

@@ -35,7 +35,7 @@ class ModelSource(Section):
     digest: Digest
     """The SHA-256 of `model.json`, which has those of all other files. A server does not become ready with another one.
 
-    `result.json` tells it as the artifact `model-info`, and `sha256sum model.json` does.
+    A job's `status.result.bundle` tells it, and so do `result.json`, as the artifact `model-info`, and `sha256sum`.
     """
 
 

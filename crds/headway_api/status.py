@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, computed_field
 
 from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
 from headway_api.parameters import MAX_PARAMETERS
-from headway_api.storage import Storage
+from headway_api.storage import Bundle, Storage
 from headway_api.tuning import MAX_TRIALS
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
@@ -35,7 +35,9 @@ Cause = Literal[
 ]
 """Why an attempt, or the job, ended."""
 
-ConditionType = Literal["Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed", "Reconciled"]
+ConditionType = Literal[
+    "Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed", "Published", "Reconciled"
+]
 Time = Annotated[str, Cut(64)]
 """RFC 3339, UTC, whole seconds."""
 Word = Annotated[str, Cut(253)]
@@ -251,6 +253,8 @@ class Result(StatusSection):
     """The final metrics as `split/name`: scalars only, the rest is in the result file."""
     artifacts: Annotated[list[Artifact], Cut(32), ListMap("name")] = Field(default_factory=list)
     """The files, no two of one name."""
+    bundle: Bundle | None = None
+    """The model as a ModelDeployment takes it; absent where there is no model.onnx, which servers need."""
 
 
 TrialCount = Annotated[int, Between(0, MAX_TRIALS)]
@@ -331,7 +335,8 @@ class TrainingJobStatus(StatusSection):
     conditions: Annotated[list[Condition], BeforeValidator(_known), Cut(16), ListMap("type")] = Field(
         default_factory=list
     )
-    """Accepted, Scheduled, Running, Suspended, Complete, Failed; Reconciled where the operator cannot do its part."""
+    """Accepted, Scheduled, Running, Suspended, Complete, Failed; Published of a job with `spec.publish`; Reconciled
+    where the operator cannot do its part."""
     attempt: int = 0
     """The number of the current or last attempt."""
     attempts: Annotated[list[Attempt], Cut(MAX_ATTEMPTS_KEPT), ListMap("number")] = Field(default_factory=list)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headway_api.base import SecretRef, Section, Uri, exactly_one, needs
+from typing import Annotated
+
+from headway_api.base import Cut, SecretRef, Section, StatusSection, Uri, exactly_one, needs
 from headway_api.data import ClaimPath
 
 
@@ -20,3 +22,16 @@ class Storage(Section):
     """A folder in a ReadWriteMany volume (ReadWriteOnce does where all pods share a node)."""
     secret_ref: SecretRef | None = None
     """Credentials for `uri`, under the names that the cloud's own tools use, for example AWS_ACCESS_KEY_ID."""
+
+
+class Bundle(StatusSection):
+    """A finished model, in the form in which `spec.versions.source` of a ModelDeployment takes it."""
+
+    digest: Annotated[str, Cut(71)]
+    """The SHA-256 of its `model.json`, which has those of all its other files."""
+    persistent_volume_claim: ClaimPath | None = None
+    """The folder that it lies in, in a volume; or else `uri` is set."""
+    uri: Annotated[str, Cut(4096)] | None = None
+    """The folder that it lies in, in an object store."""
+    secret_ref: SecretRef | None = None
+    """Credentials for `uri`."""

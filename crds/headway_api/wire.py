@@ -13,7 +13,7 @@ from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
-from headway_api.status import CheckpointStatus, Count, Progress, Result, Time, TuningStatus, Warnings
+from headway_api.status import CheckpointStatus, Count, Progress, Result, Time, TuningStatus, Warnings, Word
 from headway_api.storage import Storage
 
 LABEL_JOB = "headway.dev/job"
@@ -141,6 +141,8 @@ class Outcome(StatusSection):
     """Steps of the attempt before that had to be done again."""
     result: Result | None = None
     """What came out, on success and after GateFailed."""
+    bundle: Word | None = None
+    """The digest of the `model.json` that it left, if there is a model.onnx, with `sha256:` before it."""
     warnings: Warnings = Field(default_factory=list)
     """What people should know of the data and the model."""
 

@@ -87,7 +87,7 @@ class ServingWorld:
         for resource, selector in self.store.resources().items():
             found = [body for body in self.server.of(resource) if selected(body, selector)]
             for body in found:
-                self.store.see(resource, None, body, self.now)
+                self.store.take_in(resource, None, body, self.now)
             seen = {body["metadata"]["uid"] for body in found}
             for ghost in self.store.missing(resource, seen, self.server.version(), lambda _: True):
                 self.store.drop_ghost(*ghost)
@@ -152,7 +152,7 @@ class ServingWorld:
                 continue
             shown = as_selected(event, selectors[resource])
             kind: Any = shown.type if shown is not None else None
-            if shown is not None and self.store.see(resource, kind, shown.body, self.now) is not None:
+            if shown is not None and self.store.take_in(resource, kind, shown.body, self.now):
                 self.due = self.now
         self._late = kept
 

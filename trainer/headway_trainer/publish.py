@@ -80,6 +80,13 @@ def publish_model(store: Store, weights: FileDigest | None, export: Export | Non
     return [*artifacts, _write(store, "model-info", MODEL_INFO_FILE, whole.model_dump_json(indent=2).encode())]
 
 
+def bundle_digest(artifacts: list[Artifact]) -> str | None:
+    """The digest by which a ModelDeployment names what was published: that of model.json, where there is a model.onnx,
+    without which nothing can be served."""
+    digests = {one.name: one.sha256 for one in artifacts}
+    return f"sha256:{digests['model-info']}" if "onnx" in digests else None
+
+
 def _saved(store: Store) -> FileDigest | None:
     if not store.is_file(MODEL_FILE):
         return None

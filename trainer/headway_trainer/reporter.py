@@ -36,6 +36,8 @@ class Told:
     """How far the trials are, if there are any."""
     result: Result | None = None
     """What is published, if anything is."""
+    bundle: str | None = None
+    """The digest of the model.json that is published, if servers can load what it tells of."""
 
 
 class Reporter:
@@ -191,6 +193,7 @@ class Reporter:
                 "resumed_from_step": told.resumed_from_step,
                 "steps_lost": told.steps_lost,
                 "result": self.told.result,
+                "bundle": self.told.bundle,
                 "warnings": bounded_warnings(self.told.warnings),
                 **said,
             }

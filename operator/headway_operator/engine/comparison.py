@@ -75,7 +75,7 @@ class Comparison:
                     async for page, version in self._api.pages(resource, scope, labels=labels):
                         listed_at = version
                         for body in page:
-                            self._store.see(resource, None, body, self._now())
+                            self._store.take_in(resource, None, body, self._now())
                     self._store.listed(resource, scope, listed_at)
             except (DeniedError, NotFoundError) as error:
                 if scope is None or not await self._served():
@@ -194,8 +194,8 @@ class Comparison:
         missed += sum(passed)
         self._late[resource, scope] = tuple(v for v, gone_by in zip(versions, passed, strict=True) if not gone_by)
         for key, ref, uid in ghosts:
-            self._store.drop_ghost(key, ref, uid)
-            self._add(News(key))
+            for news in self._store.drop_ghost(key, ref, uid):
+                self._add(news)
         for _, meta in found[:MOST_FETCHED]:
             await self._fetch(resource, meta)
         return missed
@@ -207,9 +207,7 @@ class Comparison:
             found = await self._api.get(ref.resource, key.namespace, ref.name)
         except NotFoundError:
             return False
-        news = self._store.see(ref.resource, None, found, self._now())
-        if news is not None:
-            self._add(news)
+        self._take_in(ref.resource, found)
         return bool(found["metadata"]["uid"] == uid)
 
     async def _fetch(self, resource: Resource, body: Mapping[str, Any]) -> None:
@@ -218,8 +216,10 @@ class Comparison:
             found = await self._api.get(resource, meta["namespace"], meta["name"])
         except NotFoundError:
             return
-        news = self._store.see(resource, None, found, self._now())
-        if news is not None:
+        self._take_in(resource, found)
+
+    def _take_in(self, resource: Resource, body: kube.Object) -> None:
+        for news in self._store.take_in(resource, None, body, self._now()):
             self._add(news)
 
 

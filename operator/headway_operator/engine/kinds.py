@@ -79,6 +79,33 @@ class Child:
     """Whether the change from one record to another is worth no more than the next status write."""
 
 
+class Reference(Protocol):
+    """What an object says of one of a kind that it names, as small as decisions allow. It is immutable."""
+
+    @property
+    def uid(self) -> str:
+        """The uid of the object that says it."""
+        ...
+
+    @property
+    def refers_to(self) -> str:
+        """The name of the object that it names, which is of its own namespace."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """A kind of object that the objects of a kind do not own, and that may name one of them."""
+
+    resource: Resource
+    """All of its objects are watched."""
+    read: Callable[[Object], Reference | None]
+    """From an object to what it says; None if it names nothing.
+
+    It sees what anybody may have written, and may raise: the object then names nothing.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """All that a decision about an object rests on."""
@@ -102,6 +129,8 @@ class View:
     """The API server has refused a status a moment ago, and took but its essential part."""
     others: Mapping[str, int] = field(default_factory=dict)
     """How many other objects of the kind have a flag."""
+    references: tuple[Any, ...] = ()
+    """What others say of the object, and what those last said that were deleted since this was recorded last."""
     busy: int = 0
     """How many objects of the kind have children of which something is heard now and then."""
 
@@ -132,6 +161,8 @@ class Kind(Protocol):
     name: str
     resource: Resource
     children: tuple[Child, ...]
+    referrers: tuple[Referrer, ...]
+    """The objects of others that may name one of its own."""
     busy_with: Resource
     """The watched children that show how many of its objects are at work."""
     makes: tuple[Resource, ...]

@@ -151,6 +151,7 @@ class Reconciler:
             made=frozenset((ref.resource.plural, ref.name) for ref in memory.made),
             status_refused=now < memory.status_refused_until,
             others=self._store.others(owner),
+            references=self._store.references(owner),
             busy=self._store.busy(kind),
         )
 

@@ -20,6 +20,7 @@ from headway_operator.engine.kinds import Child, Kind, Owner
 from headway_operator.engine.kube import Object, Resource
 from headway_operator.engine.owners import NEW, OwnerRecord, Owners, read_owner
 from headway_operator.engine.packed import pack
+from headway_operator.engine.referrers import Referrers
 from headway_operator.engine.table import FOREVER, Table
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ class Store:
             for child in kind.children:
                 self._children.setdefault(child.resource, Table())
                 self._child[kind.name, child.resource] = child
+        self._referrers = Referrers(
+            self.kinds.values(), there=lambda key: self.owner(key) is not None, unreadable=self._unreadable
+        )
         self._gone: dict[Key, dict[str, tuple[Resource, Any]]] = {}
         """The last states of deleted children, by uid."""
         self._doubtful: dict[Key, dict[Ref, None]] = {}
@@ -70,6 +74,8 @@ class Store:
         selectors: dict[Resource, set[str]] = {kind.resource: {""} for kind in self.kinds.values()}
         for (_, resource), child in self._child.items():
             selectors.setdefault(resource, set()).add(child.labels)
+        for resource in self._referrers.resources():
+            selectors.setdefault(resource, set()).add("")
         # Kinds that watch the same resource do so by one label.
         return {resource: found.pop() for resource, found in selectors.items() if len(found) == 1}
 
@@ -105,6 +111,10 @@ class Store:
                 found[resource].append(record)
         return {resource: tuple(records) for resource, records in found.items()}
 
+    def references(self, owner: Owner) -> tuple[Any, ...]:
+        """What others say of an object."""
+        return self._referrers.about(owner.key)
+
     # What is seen
 
     def key_of(self, resource: Resource, body: Mapping[str, Any]) -> Key | None:
@@ -123,6 +133,8 @@ class Store:
     def is_news(self, resource: Resource, body: Mapping[str, Any]) -> bool:
         """Whether an object, of which the metadata is enough, is newer than what is known. Never raises."""
         try:
+            if self._referrers.is_news(resource, body):
+                return True
             key = self.key_of(resource, body)
             return key is not None and self._is_news(resource, key, body)
         except Exception:
@@ -140,6 +152,13 @@ class Store:
         except Exception as error:
             self._unreadable(resource, body, error)
             return None
+
+    def take_in(self, resource: Resource, event: EventType, body: Mapping[str, Any], now: float) -> tuple[News, ...]:
+        """What a watch or a list has shown, which may name objects of other kinds, too. Never raises."""
+        news = self.see(resource, event, body, now)
+        named = sorted(self._referrers.see(resource, body, deleted=event == "DELETED"))
+        about = [News(key) for key in named if self.owner(key) is not None]
+        return (*(() if news is None else (news,)), *about)
 
     def _see_owner(self, key: Key, event: EventType, body: Mapping[str, Any]) -> News | None:
         if event == "DELETED":
@@ -219,6 +238,7 @@ class Store:
     def forget(self, key: Key, uids: Iterable[str]) -> None:
         """The last states of these children are recorded."""
         self._forget_gone(key, uids)
+        self._referrers.forget(key, uids)
 
     def seeded(self) -> None:
         """All children were read after their owners."""
@@ -240,6 +260,7 @@ class Store:
     def drop_namespace(self, namespace: str) -> list[Key]:
         """Nothing is known of a namespace any more; returns the keys that were."""
         self._listed = {of: version for of, version in self._listed.items() if of[1] != namespace}
+        self._referrers.drop_namespace(namespace)
         keys = [key for key in self.owners() if key.namespace == namespace]
         for key in keys:
             owner = self.owner(key)
@@ -251,26 +272,33 @@ class Store:
         """Forget what was deleted long ago. Called now and then: nothing is under way for two times as long."""
         for table in (*self._owners.values(), *self._children.values()):
             table.age()
+        self._referrers.age()
 
     def missing(
         self, resource: Resource, seen: set[str], version: int, within: Callable[[Key], bool]
     ) -> list[tuple[Key, Ref, str]]:
         """What is known but was not in a list of that version: keys, references and uids."""
         kind = self._kind_of.get(resource)
+        if kind is None and resource not in self._children:
+            return self._referrers.missing(resource, seen, version, within)
         table: Table[Any] = self._owners[kind.name] if kind is not None else self._children[resource]
         return [(key, Ref(resource, record.name), record.uid) for key, record in table.missing(seen, version, within)]
 
-    def drop_ghost(self, key: Key, ref: Ref, uid: str) -> None:
-        """An object that a list did not hold is gone, as far as its selector tells."""
-        kind = self._kind_of.get(ref.resource)
-        if kind is not None:
+    def drop_ghost(self, key: Key, ref: Ref, uid: str) -> tuple[News, ...]:
+        """An object that a list did not hold is gone, as far as its selector tells; returns what that is news about."""
+        heeding = self._referrers.drop(ref.resource, key.namespace, ref.name, uid)
+        news = {each for each in heeding if self.owner(each) is not None}
+        if ref.resource in self._kind_of:
             self._remove_owner(key, uid, FOREVER)
-            return
-        table = self._children[ref.resource]
-        known = table.get(key, ref.name)
-        if known is not None and known.uid == uid:
-            table.remove(key, ref.name, uid, FOREVER)
-            self._remember(key, self._child[key.kind, ref.resource], known)
+            news.add(key)
+        elif ref.resource in self._children:
+            table = self._children[ref.resource]
+            known = table.get(key, ref.name)
+            if known is not None and known.uid == uid:
+                table.remove(key, ref.name, uid, FOREVER)
+                self._remember(key, self._child[key.kind, ref.resource], known)
+            news.add(key)
+        return tuple(News(each) for each in sorted(news))
 
     # Within
 
@@ -298,6 +326,7 @@ class Store:
         for child in self.kinds[key.kind].children:
             self._children[child.resource].drop(key)
         self._gone.pop(key, None)
+        self._referrers.forget_gone(key)
         self._bare.discard(key)
         self._doubtful.pop(key, None)
 

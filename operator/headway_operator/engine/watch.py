@@ -143,8 +143,7 @@ class Watches:
         def take_in(event: Mapping[str, Any]) -> None:
             body: Any = event["object"]
             self._freshness.shown(resource.plural, body)
-            news = self._store.see(resource, event["type"], body, self._now())
-            if news is not None:
+            for news in self._store.take_in(resource, event["type"], body, self._now()):
                 self._add(news)
             # kopf keeps the last event of each object for a while: of a large one no more than its metadata.
             for part in _PARTS:

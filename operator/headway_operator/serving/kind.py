@@ -12,7 +12,7 @@ from headway_api import API_VERSION
 from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import ModelDeploymentStatus
 from headway_operator.engine import kube
-from headway_operator.engine.kinds import Child, Measures, Owner, View
+from headway_operator.engine.kinds import Child, Measures, Owner, Referrer, View
 from headway_operator.engine.kube import Resource
 from headway_operator.engine.steps import Decision, StatusWrite
 from headway_operator.serving import names, records
@@ -40,6 +40,7 @@ class ModelDeployments:
     expires = False
     changes: tuple[Resource, ...] = (kube.DEPLOYMENTS, kube.SERVICES)
     lists: tuple[Resource, ...] = (kube.PODS,)
+    referrers: tuple[Referrer, ...] = (Referrer(kube.JOBS, records.offer),)
     busy_with = kube.DEPLOYMENTS
 
     measures: Measures
@@ -80,6 +81,7 @@ class ModelDeployments:
             # What was done here is no news when a watch shows it, and the status is to tell of it.
             wake=view.now if stages else plan.wake,
             log=tuple(f"version {number}: its objects go" for number in plan.remove),
+            forget=tuple(offer.uid for offer in situation.offers),
             detail=Decided(status, plan.status),
         )
 
@@ -112,6 +114,7 @@ class ModelDeployments:
             verified=facts.verified,
             pods={number: pods for number, pods in found.items() if pods is not None},
             defaults=self._defaults,
+            offers=view.references,
         )
 
 

@@ -9,11 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from headway_api.served import ModelSource
 from headway_operator.engine.keys import controller_of, version_of
 from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
+from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
 from headway_operator.serving.plan.model import Front, ServerPod, Workload
+from headway_operator.serving.plan.offers import Offer
 
 MOST_SELECTED = 16
 """A selector of more labels is none of ours."""
@@ -103,6 +106,26 @@ def server_pod(body: Object) -> ServerPod:
         restarts=max((_count(container.get("restartCount")) for container in containers), default=0),
         waiting=waiting,
         words=words or next((said for each in containers if (said := _last_words(each))), ""),
+    )
+
+
+def offer(body: Object) -> Offer | None:
+    """What a TrainingJob offers to a ModelDeployment, once it has succeeded."""
+    publish, status = (body.get("spec") or {}).get("publish"), body.get("status") or {}
+    bundle = (status.get("result") or {}).get("bundle")
+    if not publish or not bundle or status.get("phase") != "Succeeded" or "uri" in bundle:
+        return None
+    source = ModelSource.model_validate(bundle)
+    time = str(status["completionTime"])
+    if to_seconds(time) is None:
+        raise ValueError(f"status.completionTime is no time: {time[:64]}")
+    return Offer(
+        job=str(body["metadata"]["name"]),
+        uid=str(body["metadata"]["uid"]),
+        refers_to=str(publish["deployment"]),
+        time=time,
+        digest=source.digest,
+        source=source.model_dump_json(by_alias=True, exclude_none=True),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from headway_api import API_VERSION, wire
 from headway_api.status import TrainingJobStatus
 from headway_operator.engine import kube
-from headway_operator.engine.kinds import Child, Measures, Owner, View
+from headway_operator.engine.kinds import Child, Measures, Owner, Referrer, View
 from headway_operator.engine.kube import Resource
 from headway_operator.engine.packed import Packed
 from headway_operator.engine.steps import Decision, EventsAbout, Exists, Facts, Notice, StatusWrite
@@ -70,6 +70,7 @@ class TrainingJobs:
     expires = True
     changes: tuple[Resource, ...] = ()
     lists: tuple[Resource, ...] = ()
+    referrers: tuple[Referrer, ...] = ()
     busy_with = kube.CONFIG_MAPS
 
     measures: Measures

@@ -42,6 +42,9 @@ _GOOD: list[dict[str, Any]] = [
     {"metadata.labels": {"example.com/team": "", "a.b-c_d": "E_f.1"}},
     {"metadata.name": "a" * 38},
     {"spec.code": None, "spec.evaluation": None},
+    {"spec.publish": {"deployment": "d" * 38}},
+    {"spec.publish": {"deployment": "churn"}, "spec.export.formats": ["onnx"]},
+    {"spec.export.formats": ["safetensors"]},
 ]
 _GOOD_CODE: list[dict[str, Any]] = [
     {},

@@ -15,6 +15,7 @@ from headway_operator.engine.metrics import MetricSet
 from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.steps import Facts, Notice, Read
 from headway_operator.engine.store import Store
+from headway_operator.engine.times import to_text
 from headway_operator.serving import names
 from headway_operator.serving.kind import ModelDeployments
 from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
@@ -57,7 +58,7 @@ class Stage:
         for resource, selector in self.store.resources().items():
             for body in self.server.of(resource):
                 if selected(body, selector):
-                    self.store.see(resource, None, body, self.now)
+                    self.store.take_in(resource, None, body, self.now)
         self.store.seeded()
 
     def post(self, _: Owner, __: str, notices: tuple[Notice, ...]) -> None:
@@ -72,7 +73,7 @@ class Stage:
             shown = as_selected(event, selectors[watched[event.resource]]) if event.resource in watched else None
             if shown is not None:
                 kind: Any = shown.type
-                self.store.see(watched[event.resource], kind, shown.body, self.now)
+                self.store.take_in(watched[event.resource], kind, shown.body, self.now)
         self.server.events.clear()
 
     def turn(self) -> float | None:
@@ -122,6 +123,17 @@ class Stage:
                     node[last] = value
 
         self.server.change(kube.MODEL_DEPLOYMENTS, "digits", change)
+
+    def train(self, name: str, digit: str, *, deployment: str = "digits") -> str:
+        """A job that publishes ends now, with a model of its own; returns the model's digest."""
+        body = {"metadata": {"name": name}, "spec": {"publish": {"deployment": deployment}}}
+        uid = self.server.create(kube.JOBS, "default", body)["metadata"]["uid"]
+        digest = f"sha256:{digit * 64}"
+        claim = {"name": "models", "path": f"default/{name}-{uid[:8]}"}
+        result = {"bundle": {"digest": digest, "persistentVolumeClaim": claim}}
+        status = {"phase": "Succeeded", "completionTime": to_text(self.now), "result": result}
+        self.server.change(kube.JOBS, name, lambda body: body.update(status=status))
+        return digest
 
     def name(self, number: int) -> str:
         """Of a version's objects."""

@@ -40,6 +40,7 @@ def test_a_fault_inside_headway_is_told_in_one_line() -> None:
     assert judge(RuntimeError("first\nsecond")).message == "a fault inside Headway: RuntimeError: first"
 
 
+BUNDLE = f"sha256:{'0' * 64}"
 texts = st.text(max_size=6000)
 numbers = st.dictionaries(st.text(max_size=120), st.text(max_size=60), max_size=60)
 
@@ -61,12 +62,13 @@ def test_an_outcome_always_fits_and_can_be_read(
         message=message,
         progress=Progress(metrics=progress),
         result=Result(metrics=metrics, artifacts=artifacts),
+        bundle=BUNDLE,
         warnings=warnings,
     )
     data = encode(outcome)
     assert len(data) <= wire.OUTCOME_MAX_BYTES
     read = wire.Outcome.model_validate_json(data)
-    assert (read.attempt, read.outcome) == (1, "Succeeded")
+    assert (read.attempt, read.outcome, read.bundle) == (1, "Succeeded", BUNDLE), "servers go by it"
     if len(outcome.model_dump_json(exclude_none=True).encode()) <= wire.OUTCOME_MAX_BYTES:
         assert read == outcome
 

@@ -62,9 +62,10 @@ def test_the_model_is_left_in_the_forms_that_are_asked_for_and_never_in_none(
     world = World(tmp_path, monkeypatch, [2])
     world.change(spec={"export": ExportSpec.model_validate({"formats": formats})})
     exporting(monkeypatch, export)
-    result, _ = world.execute()
+    result, word = world.execute()
     told = ModelInfo.model_validate_json(world.store.read("model.json"))
     assert told.files.keys() == left
+    assert word.bundle == (f"sha256:{world.store.sha256('model.json')}" if "onnx" in left else None)
     assert world.store.exists(MODEL_FILE) == ("weights" in left)
     assert ("Use the weights" in world.store.read("report.md").decode()) == ("weights" in left)
     assert (result.export is None) == (export is None)

@@ -59,6 +59,7 @@ class Publish:
             whole = whole.model_copy(update={"artifacts": artifacts})
             result, own = publish.publish_result(run.store, whole)
             run.reporter.told.result = publish.to_status(run.store, result, own)
+            run.reporter.told.bundle = publish.bundle_digest(artifacts)
         return result
 
 

@@ -11,6 +11,7 @@ from headway_operator.engine.steps import Notice
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names
+from headway_operator.serving.plan.offers import job_of
 
 
 class Book:
@@ -21,6 +22,7 @@ class Book:
         self._now = to_text(now)
         self._entries = {version.name: version for version in status.versions}
         self.last_number = status.last_number
+        self.published = status.published
         self.champion_name = status.champion if status.champion in self._entries else None
         self.candidate_name = status.candidate if status.candidate in self._entries else None
         self.previous_name = status.previous if status.previous in self._entries else None
@@ -68,6 +70,7 @@ class Book:
             source=source,
             server=server,
             image=image,
+            job=job_of(source, self.published, reversed(self.versions)),
             replicas=VersionReplicas(),
             since=self._now,
             waiting_since=self._now,

@@ -13,7 +13,7 @@ from headway_api.deployment_status import Version, VersionReplicas
 from headway_api.served import ModelSource, Server
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import trouble
+from headway_operator.serving.plan import offers, trouble
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Plan, Situation
 from headway_operator.serving.plan.status import say
@@ -38,6 +38,7 @@ class _Next:
 def plan(situation: Situation) -> Plan:
     """What is to be done now."""
     book = Book(situation.name, situation.status, situation.now)
+    book.published = offers.newest(book.published, situation.offers)
     following = _move(situation, book)
     if following.reads:
         look_at = frozenset(() if following.look_at is None else (following.look_at,))
@@ -77,31 +78,35 @@ def _move(situation: Situation, book: Book) -> _Next:
     return _Next(wake=_earliest(*wakes))
 
 
-def _wanted(spec: ModelDeploymentSpec, book: Book) -> tuple[ModelSource, Server]:
+def _wanted(spec: ModelDeploymentSpec, book: Book) -> tuple[ModelSource | None, Server]:
     """What is wanted to answer: a version that is pinned, if there is one of that name which is not rejected."""
     pinned = book.get(spec.versions.pin)
     if pinned is not None and pinned.state not in ("Rejected", "Candidate"):
         return pinned.source, pinned.server
-    return spec.versions.source, spec.server
+    return offers.wanted(spec, book.published), spec.server
 
 
-def _is(version: Version, source: ModelSource, server: Server) -> bool:
+def _is(version: Version, source: ModelSource | None, server: Server) -> bool:
     return version.source == source and version.server == server
 
 
-def _rejected(book: Book, source: ModelSource, server: Server) -> Version | None:
+def _rejected(book: Book, source: ModelSource | None, server: Server) -> Version | None:
     """The newest version of what is wanted that was rejected."""
     found = [each for each in book.versions if each.state == "Rejected" and _is(each, source, server)]
     return found[-1] if found else None
 
 
-def _withdraw(spec: ModelDeploymentSpec, book: Book, source: ModelSource, server: Server) -> None:
+def _withdraw(spec: ModelDeploymentSpec, book: Book, source: ModelSource | None, server: Server) -> None:
     candidate = book.candidate
     if candidate is not None and not _is(candidate, source, server):
         book.withdraw("another one is wanted by now" if not spec.versions.pin else f"{spec.versions.pin} is pinned")
 
 
-def _begin(situation: Situation, spec: ModelDeploymentSpec, book: Book, source: ModelSource, server: Server) -> None:
+def _begin(
+    situation: Situation, spec: ModelDeploymentSpec, book: Book, source: ModelSource | None, server: Server
+) -> None:
+    if source is None:
+        return
     if book.candidate is not None or (book.champion is not None and _is(book.champion, source, server)):
         return
     rejected = _rejected(book, source, server)

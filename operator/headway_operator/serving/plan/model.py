@@ -9,6 +9,7 @@ from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import ModelDeploymentStatus
 from headway_api.rollout_wire import Route, Verdict
 from headway_operator.engine.steps import Notice, Refusal
+from headway_operator.serving.plan.offers import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ class Situation:
     """None: there is none yet, or none any more."""
     judge: Workload | None = None
     """The judge's Deployment."""
+    offers: tuple[Offer, ...] = ()
+    """What jobs have published for it, in no order."""
 
 
 @dataclass(frozen=True, slots=True)

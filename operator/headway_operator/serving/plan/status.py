@@ -16,6 +16,7 @@ from headway_operator.engine.times import to_text
 from headway_operator.serving import names
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Situation
+from headway_operator.serving.plan.offers import waiting_for, wanted
 
 Said = tuple[str, str, str]
 """A condition's status, reason and message."""
@@ -40,6 +41,7 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
             "champion": book.champion_name,
             "candidate": book.candidate_name,
             "previous": book.previous_name,
+            "published": book.published,
             "last_number": book.last_number,
             "versions": book.versions,
             "endpoint": _endpoint(situation, champion),
@@ -95,7 +97,8 @@ def _ready(situation: Situation, book: Book) -> Said:
     champion = book.champion
     front = situation.refusals.get(situation.name)
     if champion is None:
-        return "False", "NoVersion", "no version answers yet"
+        waits = situation.spec is not None and wanted(situation.spec, book.published) is None
+        return "False", "NoVersion", waiting_for(situation.name) if waits else "no version answers yet"
     if front is not None:
         return "False", "Refused", f"the Service {situation.name} is refused: {front.message}"
     if champion.replicas.ready == 0:
@@ -111,6 +114,8 @@ def _progressing(situation: Situation, book: Book) -> Said:
         return "True", "Preparing", f"version {candidate.name}: {candidate.message or 'its pods are made'}"
     if book.previous is not None:
         return "True", "Baking", f"version {book.champion_name} answers; {book.previous_name} still has its pods"
+    if situation.spec is not None and book.champion is None and wanted(situation.spec, book.published) is None:
+        return "False", "WaitingForPublish", waiting_for(situation.name)
     return "False", "Idle", ""
 
 

@@ -6,7 +6,7 @@ from headway_api.status import Attempt, Cause, WorkersStatus
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.policies import retry
-from headway_operator.training.plan import gang, raised
+from headway_operator.training.plan import gang, publishing, raised
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ends import End
 from headway_operator.training.plan.losses import counted_already
@@ -92,7 +92,8 @@ def _with_outcome(decision: Decision, situation: Situation, entry: Attempt, end:
         return entry
     status.progress = outcome.progress
     status.checkpoint = outcome.checkpoint or status.checkpoint
-    status.result = outcome.result or status.result
+    if outcome.result is not None or outcome.bundle is not None:
+        status.result = publishing.result(decision, outcome)
     if situation.report is None or not situation.report.warnings:
         # An outcome has less room: of many warnings the report has told more.
         status.warnings = outcome.warnings or status.warnings
@@ -131,6 +132,7 @@ def _decide_what_follows(decision: Decision, situation: Situation, entry: Attemp
     elif cause is None:
         conclude(decision, complete=True, reason="Succeeded", message=bounded(end.message or _success(end)))
         decision.notice("Complete", bounded(f"attempt {number} succeeded. {end.message}".strip()))
+        publishing.tell(decision)
     elif cause == "Suspended":
         status.condition("Running", False, "Suspended", "")
         status.condition("Suspended", False, "Suspending", "waiting for the pods to go")

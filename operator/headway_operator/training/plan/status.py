@@ -37,6 +37,7 @@ _ORDER: tuple[ConditionType, ...] = (
     "Suspended",
     "Complete",
     "Failed",
+    "Published",
     "Reconciled",
 )
 REASON_PODS_REFUSED = "PodsRefused"
@@ -158,7 +159,10 @@ def essential(status: TrainingJobStatus) -> TrainingJobStatus:
     """The status without anything that the driver reports: what the API server takes if it takes any status at all."""
     silent = {"message": None, "resumed_from_step": None, "steps_lost": None}
     attempts = [entry.model_copy(update=silent) for entry in status.attempts]
-    reported = dict.fromkeys(("progress", "checkpoint", "tuning", "result"))
+    reported: dict[str, object] = dict.fromkeys(("progress", "checkpoint", "tuning", "result"))
+    if status.result is not None and status.result.bundle is not None:
+        # Of this the driver has said no more than a digest, and what serves the model goes by it.
+        reported["result"] = Result(bundle=status.result.bundle)
     return status.model_copy(update={"attempts": attempts, **reported, "warnings": []})
 
 
