@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from harness import ROOT, run
-from headway_api import wire
+from headway_api import rollout_wire, wire
 from headway_operator import settings
+from headway_operator.serving import names
 
 from .conftest import CHART, NAMESPACE, RELEASE, Chart, Manifests
 
@@ -71,11 +72,12 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("", "pods", "delete"): "the end of an attempt, and of lost workers",
     ("", "configmaps", "get"): "is the ConfigMap that has the name ours?",
     ("", "configmaps", "list"): "the cache's seed",
-    ("", "configmaps", "watch"): "progress",
-    ("", "configmaps", "create"): "room for an attempt's progress",
-    ("", "configmaps", "delete"): "the end of an attempt",
+    ("", "configmaps", "watch"): "progress, and the verdicts of rollouts' judges",
+    ("", "configmaps", "create"): "room for an attempt's progress, and for what a rollout's servers are told",
+    ("", "configmaps", "patch"): "which version gets which part of the requests",
+    ("", "configmaps", "delete"): "the end of an attempt, and of a rollout",
     ("", "secrets", "get"): "is the Secret that has the name ours? Never list or watch",
-    ("", "secrets", "create"): "an attempt's Ray token and run.json",
+    ("", "secrets", "create"): "an attempt's Ray token and run.json; what servers and judge know each other by",
     ("", "secrets", "delete"): "fences an attempt off",
     ("", "services", "get"): "is the Service that has the name ours?",
     ("", "services", "list"): "the cache's seed",
@@ -89,9 +91,9 @@ REASONS: dict[tuple[str, str, str], str] = {
     ("scheduling.k8s.io", "podgroups", "get"): "is the PodGroup that has the name ours?",
     ("scheduling.k8s.io", "podgroups", "create"): "an attempt's pods are scheduled all or none",
     ("scheduling.k8s.io", "podgroups", "delete"): "the end of an attempt",
-    ("", "serviceaccounts", "create"): "the head pods' account in each namespace",
-    ("rbac.authorization.k8s.io", "rolebindings", "create"): "binds it",
-    ("rbac.authorization.k8s.io", "clusterroles", "bind"): "to this one role",
+    ("", "serviceaccounts", "create"): "the head pods' and the judges' account in each namespace",
+    ("rbac.authorization.k8s.io", "rolebindings", "create"): "binds them",
+    ("rbac.authorization.k8s.io", "clusterroles", "bind"): "to the one role of each",
     ("events.k8s.io", "events", "create"): "what people should know",
     ("events.k8s.io", "events", "list"): "is a node being made for a pod that waits?",
 }
@@ -135,7 +137,7 @@ def test_the_operator_has_exactly_the_rights_that_have_a_reason(default: Manifes
 
 def test_every_rule_is_explained_where_it_stands() -> None:
     # Without the comments the rendered roles would not show it to whoever audits them.
-    for name in ("_rbac.tpl", "trainer-access.yaml"):
+    for name in ("_rbac.tpl", "trainer-access.yaml", "judge-access.yaml"):
         lines = (CHART / "templates" / name).read_text().splitlines()
         # A rule directly after another one shares its reason.
         bare = [
@@ -154,7 +156,7 @@ def test_no_role_has_a_wildcard_or_reads_all_secrets(variant: Manifests) -> None
     assert {verb for _, resource, verb in granted if resource == "secrets"} == {"get", "create", "delete"}
 
 
-def test_only_the_trainers_role_may_be_bound(variant: Manifests) -> None:
+def test_only_the_roles_of_trainers_and_judges_may_be_bound(variant: Manifests) -> None:
     binding_rules = [
         rule
         for role in variant.kind("Role") + variant.kind("ClusterRole")
@@ -162,8 +164,9 @@ def test_only_the_trainers_role_may_be_bound(variant: Manifests) -> None:
         if {"bind", "escalate", "impersonate"} & set(rule["verbs"])
     ]
     assert {tuple(rule["verbs"]) for rule in binding_rules} == {("bind",)}
-    assert {tuple(rule["resourceNames"]) for rule in binding_rules} == {("headway-trainer",)}
-    assert permissions(variant.one("ClusterRole", "headway-trainer")) == {("", "configmaps", "patch")}
+    assert {tuple(rule["resourceNames"]) for rule in binding_rules} == {("headway-judge", "headway-trainer")}
+    for name in ("headway-judge", "headway-trainer"):
+        assert permissions(variant.one("ClusterRole", name)) == {("", "configmaps", "patch")}
 
 
 def test_the_lease_is_in_the_releases_namespace_alone(variant: Manifests) -> None:
@@ -341,6 +344,21 @@ def test_head_pods_are_held_to_their_own_progress(variant: Manifests) -> None:
     assert wire.ANNOTATION_WRITER in text
     assert wire.KEY_PROGRESS in text
     assert wire.LABEL_JOB_UID in text
+
+
+def test_judges_are_held_to_their_own_verdict(variant: Manifests) -> None:
+    policy = variant.one("ValidatingAdmissionPolicy", "headway-judge")["spec"]
+    binding = variant.one("ValidatingAdmissionPolicyBinding", "headway-judge")["spec"]
+    assert policy["failurePolicy"] == "Fail"
+    assert binding["validationActions"] == ["Deny"]
+    assert "matchResources" not in binding, "the judges' role stays bound where deployments were watched before"
+    assert binding["policyName"] == "headway-judge"
+    text = yaml.safe_dump(policy, width=10_000)
+    assert f"endsWith(':{rollout_wire.SERVICE_ACCOUNT}')" in text
+    assert f"[''{rollout_wire.KEY_VERDICT}'', ''{rollout_wire.KEY_MEMORY}'']" in text
+    assert f"size() <= {rollout_wire.VERDICT_MAX_BYTES}" in text
+    assert f"size() <= {rollout_wire.MEMORY_MAX_BYTES}" in text
+    assert names.LABEL_DEPLOYMENT_UID in text
 
 
 def test_what_needs_other_operators_or_may_cut_off_is_off_by_default(default: Manifests) -> None:

@@ -19,9 +19,11 @@ import yaml
 from cluster.paper import RIGHTS
 from deployment_documents import deployment
 from harness import HACK_CLUSTER, ROOT, Cluster, run
-from headway_api import wire
+from headway_api import rollout_wire, wire
 from headway_api.deployment_status import Version
-from headway_operator.serving.render import objects
+from headway_api.rollout_wire import Route
+from headway_operator.policies import accounts
+from headway_operator.serving.render import objects, rollout
 from headway_operator.serving.render.objects import Of
 from sim.builders import document
 
@@ -128,10 +130,10 @@ def test_the_objects_of_a_job_are_made_and_deleted(thief: Thief, kind: str) -> N
 
 def test_the_namespaces_account_and_its_binding_are_made(thief: Thief) -> None:
     thief.admin.kubectl("delete", "serviceaccount", wire.SERVICE_ACCOUNT, "-n", JOBS)
-    metadata = {"name": wire.SERVICE_ACCOUNT}
-    assert "created" in thief.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
-    assert "created" in thief.create(binding())
-    thief.admin.kubectl("delete", "rolebinding", wire.SERVICE_ACCOUNT, "-n", JOBS)
+    for name in (wire.SERVICE_ACCOUNT, rollout_wire.SERVICE_ACCOUNT):
+        for step in accounts.ensured(JOBS, name):
+            assert "created" in thief.create(step.body), step
+        thief.admin.kubectl("delete", "rolebinding", name, "-n", JOBS)
 
 
 def binding(**changes: Any) -> Object:
@@ -224,10 +226,13 @@ def test_nothing_is_made_where_the_cluster_or_the_operator_lives(thief: Thief, n
         ("another subject", {"subjects": [{"kind": "User", "name": "mallory", "apiGroup": RBAC}]}),
         ("everybody", {"subjects": [{"kind": "Group", "name": "system:authenticated", "apiGroup": RBAC}]}),
         ("elsewhere", {"subjects": [{"kind": "ServiceAccount", "name": wire.SERVICE_ACCOUNT, "namespace": "x"}]}),
+        ("the judges' name", {"metadata": {"name": rollout_wire.SERVICE_ACCOUNT}}),
+        ("the judges' account", {"subjects": [{"kind": "ServiceAccount", "name": "headway-judge", "namespace": JOBS}]}),
+        ("the judges' role", {"roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "headway-judge"}}),
     ],
 )
-def test_only_the_head_pods_account_is_bound(thief: Thief, what: str, changes: Object) -> None:
-    assert "binds only the ServiceAccount headway-trainer" in thief.create(binding(**changes)), what
+def test_only_the_accounts_of_head_pods_and_judges_are_bound(thief: Thief, what: str, changes: Object) -> None:
+    assert "binds only the ServiceAccounts headway-trainer and headway-judge" in thief.create(binding(**changes)), what
 
 
 def test_no_other_role_is_bound(thief: Thief) -> None:
@@ -239,7 +244,7 @@ def test_no_other_role_is_bound(thief: Thief) -> None:
 
 def test_no_other_account_is_made(thief: Thief) -> None:
     other = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other"}}
-    assert "creates only the ServiceAccount headway-trainer" in thief.create(other)
+    assert "creates only the ServiceAccounts headway-trainer and headway-judge" in thief.create(other)
 
 
 @pytest.mark.parametrize("kind", ["Pod", "ConfigMap", "Secret", "Service", "NetworkPolicy"])
@@ -273,12 +278,19 @@ def of(thief: Thief) -> Of:
 
 
 def of_a_version(of: Of) -> dict[str, Object]:
-    """What the operator makes for a version, as it makes it; and the clients' Service."""
+    """What the operator makes for a version, as it makes it; what all have; and what a rollout needs."""
     spec = deployment({"spec.server.grpc": True})["spec"]
     fields = {"name": "digits-1", "number": 1, "state": "Candidate", "image": "none", "since": "2026-01-01T00:00:00Z"}
     version = Version.model_validate({**fields, "source": spec["versions"]["source"], "server": spec["server"]})
     return {
         "Deployment": objects.workload(of, version, 1),
+        "reporting": rollout.reporting(of, objects.workload(of, version, 1)),
+        "judge": rollout.judge(of, "none"),
+        "ConfigMap": rollout.config_map(of, Route(uid=of.uid)),
+        "Secret": rollout.secret(of, "t"),
+        "judge's Service": rollout.service(of),
+        "servers' NetworkPolicy": rollout.servers_policy(of),
+        "judge's NetworkPolicy": rollout.judge_policy(of),
         "Service": objects.version_service(of, version),
         "PodDisruptionBudget": objects.disruption_budget(of, 1),
         "NetworkPolicy": objects.network_policy(of),
@@ -287,7 +299,13 @@ def of_a_version(of: Of) -> dict[str, Object]:
     }
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "gRPC", "clients"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "gRPC", "clients", "reporting", "judge",
+        "ConfigMap", "Secret", "judge's Service", "servers' NetworkPolicy", "judge's NetworkPolicy",
+    ],
+)  # fmt: skip
 def test_the_objects_of_a_model_s_deployment_are_made_and_deleted(thief: Thief, of: Of, kind: str) -> None:
     made = of_a_version(of)[kind]
     assert "created" in thief.create(made)
@@ -317,6 +335,18 @@ SERVER_ATTACKS: list[tuple[str, str, Object, str]] = [
      "spec/template/metadata/labels": {"app": "payments"}}, "only Deployments that a ModelDeployment controls"),
     ("other pods' evictions", "PodDisruptionBudget", {"spec/selector/matchLabels": {"app": "payments"}},
      "only PodDisruptionBudgets"),
+    ("the judges' account", "Deployment", {f"{POD}/serviceAccountName": "headway-judge"}, UNUSED),
+    ("the Secret of another deployment", "reporting", {f"{POD}/volumes/+a": {"secret": {"secretName":
+     "digits-00000-judge"}}}, UNUSED),
+    ("a judge of another account", "judge", {f"{POD}/serviceAccountName": "deployer"}, UNUSED),
+    ("a judge of no account", "judge", {f"{POD}/serviceAccountName": None}, UNUSED),
+    ("many judges", "judge", {"spec/replicas": 2}, UNUSED),
+    ("a judge of another name", "judge", {"metadata/name": "digits-other-judge"}, UNUSED),
+    ("a judge with the node's files", "judge", {VOLUME: {"hostPath": {"path": "/"}}}, UNUSED),
+    ("a judge with somebody's Secret", "judge", {VOLUME: {"secret": {"secretName": "b"}}}, UNUSED),
+    ("a judge that is root", "judge", {f"{POD}/securityContext/runAsNonRoot": None}, STANDARD),
+    ("a Secret that is a key", "Secret", {"type": "kubernetes.io/service-account-token",
+     "metadata/annotations": {"kubernetes.io/service-account.name": "headway-judge"}}, "only Secrets of type Opaque"),
     ("a Service of another name", "clients", {"metadata/name": "payments"}, NOT_OURS),
     ("a Deployment that is called as the clients' Service", "Deployment", {"metadata/name": "digits"}, NOT_OURS),
 ]  # fmt: skip
@@ -371,6 +401,35 @@ def test_of_a_deployment_only_the_replicas_are_changed_and_of_others_nothing(thi
     for kind, name in (("service", "payments"), ("deployment", "payments")):
         assert "deletes only objects that a ModelDeployment or TrainingJob controls" in thief.delete(kind, name)
     assert "forbidden" in thief.delete("md", "digits")
+
+
+def test_of_a_config_map_only_the_route_is_changed_and_of_others_nothing(thief: Thief, of: Of) -> None:
+    made = of_a_version(of)["ConfigMap"]
+    assert "created" in thief.create(made)
+    name = made["metadata"]["name"]
+
+    def patch(name: str, change: Object) -> str:
+        words = ("patch", "configmap", name, "-n", JOBS, "--type=merge", "-p", json.dumps(change))
+        return thief.token.kubectl(*words, check=False)
+
+    assert "patched" in patch(name, {"data": {rollout_wire.KEY_ROUTE: "{}"}})
+    changes: tuple[Object, ...] = (
+        {"data": {rollout_wire.KEY_VERDICT: "{}"}},
+        {"data": {rollout_wire.KEY_ROUTE: None}},
+        {"immutable": True},
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"ownerReferences": []}},
+        {"metadata": {"finalizers": ["example.com/stay"]}},
+    )
+    for change in changes:
+        assert 'only data["route.json"]' in patch(name, change), change
+    job = thief.honest()["ConfigMap"]
+    assert "created" in thief.create(job)
+    for other in (job["metadata"]["name"], "kube-root-ca.crt"):
+        said = patch(other, {"data": {rollout_wire.KEY_ROUTE: "{}"}})
+        assert "changes only ConfigMaps that a ModelDeployment controls" in said, other
+    for each in (name, job["metadata"]["name"]):
+        assert "deleted" in thief.delete("ConfigMap", each)
 
 
 def test_everybody_else_is_left_alone(thief: Thief) -> None:

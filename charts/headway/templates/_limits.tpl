@@ -112,6 +112,13 @@ deployments:
     expression: object.spec.template.spec
   - name: containers
     expression: variables.pod.containers + variables.pod.?initContainers.orValue([])
+  - name: owner
+    expression: object.metadata.?ownerReferences.orValue([]).filter(owner, owner.?controller.orValue(false))
+  # The name of the judge's Deployment, and of the Secret that it and servers know each other by.
+  - name: judge
+    expression: >-
+      variables.owner.size() == 1 && variables.owner[0].uid.size() >= 5
+      ? variables.owner[0].name + '-' + variables.owner[0].uid.substring(0, 5) + '-judge' : ''
   validations:
   - expression: >-
       object.spec.selector.?matchLabels.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
@@ -121,15 +128,19 @@ deployments:
     message: the operator creates and changes only Deployments that a ModelDeployment controls, for the pods of their owner
     reason: Forbidden
   - expression: >-
-      variables.pod.?serviceAccountName.orValue('default') in ['', 'default'] &&
-      !variables.pod.?automountServiceAccountToken.orValue(true) &&
+      (object.metadata.name == variables.judge
+        ? variables.pod.?serviceAccountName.orValue('') == 'headway-judge' && object.spec.?replicas.orValue(1) <= 1
+        : variables.pod.?serviceAccountName.orValue('default') in ['', 'default'] &&
+          !variables.pod.?automountServiceAccountToken.orValue(true)) &&
       !variables.pod.?hostNetwork.orValue(false) && !variables.pod.?hostPID.orValue(false) &&
       !variables.pod.?hostIPC.orValue(false) &&
       variables.pod.?volumes.orValue([]).all(volume, has(volume.emptyDir) || (has(volume.persistentVolumeClaim) &&
-        volume.persistentVolumeClaim.?readOnly.orValue(false))) &&
+        volume.persistentVolumeClaim.?readOnly.orValue(false)) || (has(volume.secret) &&
+        volume.secret.?secretName.orValue('') == variables.judge)) &&
       variables.containers.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
     message: >-
-      servers have no account's token, nothing of their node, and no volume but models to read and room of their own
+      servers have no account's token, nothing of their node, and no volume but models to read, the Secret of their
+      deployment's rollouts and room of their own; its judge is one pod of the account headway-judge
     reason: Forbidden
   - expression: >-
       variables.pod.?securityContext.?runAsNonRoot.orValue(false) &&
@@ -151,6 +162,34 @@ deployments:
         object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
         object.metadata.?labels == oldObject.metadata.?labels)
     message: the operator changes of a Deployment only the number of its replicas
+    reason: Forbidden
+# Of what operator and judge write to each other the operator's part, and nothing of anybody else's.
+configmaps:
+  matchConstraints:
+    resourceRules:
+    - {operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [configmaps]}
+  variables:
+  - name: data
+    expression: "has(object.data) ? object.data : {}"
+  - name: oldData
+    expression: "has(oldObject.data) ? oldObject.data : {}"
+  validations:
+  - expression: >-
+      oldObject.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false) &&
+        owner.apiVersion.startsWith('headway.dev/') && owner.kind == 'ModelDeployment')
+    message: the operator changes only ConfigMaps that a ModelDeployment controls
+    reason: Forbidden
+  - expression: >-
+      variables.data.all(key, key == 'route.json' ||
+        (key in variables.oldData && variables.data[key] == variables.oldData[key])) &&
+      variables.oldData.all(key, key in variables.data) &&
+      object.?binaryData == oldObject.?binaryData &&
+      object.?immutable == oldObject.?immutable &&
+      object.metadata.?labels == oldObject.metadata.?labels &&
+      object.metadata.?annotations == oldObject.metadata.?annotations &&
+      object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+      object.metadata.?finalizers == oldObject.metadata.?finalizers
+    message: the operator changes of a ConfigMap only data["route.json"]
     reason: Forbidden
 # An eviction that nothing may refuse to, or that nobody may carry out, is another's to decide.
 poddisruptionbudgets:
@@ -194,32 +233,34 @@ networkpolicies:
         object.metadata.?ownerReferences.orValue([]).exists(owner, owner.uid == object.spec.podSelector.matchLabels[key]))
     message: the operator creates only NetworkPolicies for the pods of their owner
     reason: Forbidden
-# The head pods' account in each namespace with jobs.
+# The accounts of head pods and judges in each namespace with jobs or rollouts.
 accounts:
   matchConstraints:
     resourceRules:
     - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [serviceaccounts]}
   validations:
   - expression: >-
-      object.metadata.name == 'headway-trainer' &&
+      object.metadata.name in ['headway-trainer', 'headway-judge'] &&
       !(request.namespace in {{ $closed }})
-    message: the operator creates only the ServiceAccount headway-trainer, and none in a namespace of the cluster's or its own
+    message: >-
+      the operator creates only the ServiceAccounts headway-trainer and headway-judge, and none in a namespace of the
+      cluster's or its own
     reason: Forbidden
-# And what that account may do: the chart's role, and nothing else.
+# And what these accounts may do: the chart's role of their name, and nothing else.
 bindings:
   matchConstraints:
     resourceRules:
     - {operations: [CREATE], apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], resources: [rolebindings]}
   validations:
   - expression: >-
-      object.metadata.name == 'headway-trainer' &&
-      object.roleRef.kind == 'ClusterRole' && object.roleRef.name == 'headway-trainer' &&
-      object.?subjects.orValue([]).all(subject, subject.kind == 'ServiceAccount' && subject.name == 'headway-trainer' &&
+      object.metadata.name in ['headway-trainer', 'headway-judge'] &&
+      object.roleRef.kind == 'ClusterRole' && object.roleRef.name == object.metadata.name &&
+      object.?subjects.orValue([]).all(subject, subject.kind == 'ServiceAccount' && subject.name == object.metadata.name &&
         subject.?namespace.orValue('') == request.namespace) &&
       !(request.namespace in {{ $closed }})
     message: >-
-      the operator binds only the ServiceAccount headway-trainer to the ClusterRole headway-trainer, in the account's own
-      namespace, and in none of the cluster's or its own
+      the operator binds only the ServiceAccounts headway-trainer and headway-judge, each to the ClusterRole of its name,
+      in the account's own namespace, and in none of the cluster's or its own
     reason: Forbidden
 # What others have made stays, whatever it is named.
 deletions:

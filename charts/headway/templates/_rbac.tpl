@@ -34,11 +34,13 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, delete]
-# An attempt's ConfigMap: made, watched for progress, deleted with the attempt.
+# An attempt's ConfigMap: made, watched for progress, deleted with the attempt; and that of a deployment's rollouts, which is
+# watched for its judge's verdicts, and patched: which version gets which part of the requests stands in it.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, delete]
-# An attempt's Ray token: made, and deleted to fence the attempt off; never listed or watched.
+  verbs: [get, list, watch, create, patch, delete]
+# An attempt's Ray token: made, and deleted to fence the attempt off; and what the servers and the judge of a deployment know
+# each other by; never listed or watched.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, delete]
@@ -55,18 +57,18 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
 - apiGroups: [scheduling.k8s.io]
   resources: [podgroups]
   verbs: [get, create, delete]
-# The head pods' account in each namespace with jobs, and its binding; those that are there already are left as they are,
-# and both stay when a job goes.
+# The head pods' account in each namespace with jobs, the judges' in each with rollouts, and their bindings; those that are
+# there already are left as they are, and they stay when a job or a deployment goes.
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [create]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   verbs: [create]
-# That account may be bound to this one role, and to no other.
+# Those accounts may be bound to these roles, and to no others.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [clusterroles]
-  resourceNames: [headway-trainer]
+  resourceNames: [headway-judge, headway-trainer]
   verbs: [bind]
 # What a person should know of a job; and whether an autoscaler makes a node for a pod that waits, which only its Events
 # say.

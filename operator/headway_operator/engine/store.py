@@ -76,8 +76,9 @@ class Store:
             selectors.setdefault(resource, set()).add(child.labels)
         for resource in self._referrers.resources():
             selectors.setdefault(resource, set()).add("")
-        # Kinds that watch the same resource do so by one label.
-        return {resource: found.pop() for resource, found in selectors.items() if len(found) == 1}
+        if torn := [resource.plural for resource, found in selectors.items() if len(found) > 1]:
+            raise ValueError(f"a resource has one watch, but kinds ask for several selectors of {', '.join(torn)}")
+        return {resource: found.pop() for resource, found in selectors.items()}
 
     def owner(self, key: Key) -> Owner | None:
         """An object of a kind."""
@@ -90,7 +91,7 @@ class Store:
 
     def busy(self, kind: str) -> int:
         """How many children are known of those that show how many objects of a kind are at work."""
-        return len(self._children[self.kinds[kind].busy_with])
+        return self._children[self.kinds[kind].busy_with].count(kind)
 
     def phases(self, kind: str) -> Mapping[str, int]:
         """How many objects of a kind are in which phase."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -25,10 +26,12 @@ class Table(Generic[R]):
         """The uids of what was deleted lately, with the version of that: an answer that was under way, which is older,
         must not bring it back."""
         self._older_tombs: dict[str, int] = {}
-        self._count = 0
+        self._counts: Counter[str] = Counter()
+        """By the kind of the keys."""
 
-    def __len__(self) -> int:
-        return self._count
+    def count(self, kind: str) -> int:
+        """How many records there are of the keys of a kind."""
+        return self._counts[kind]
 
     def known(self) -> list[Key]:
         """The keys with records."""
@@ -53,7 +56,7 @@ class Table(Generic[R]):
         if not self.is_news(key, record.name, record.uid, record.version):
             return False
         records = self._by_key.setdefault(key, {})
-        self._count += record.name not in records
+        self._counts[key.kind] += record.name not in records
         records[record.name] = record
         return True
 
@@ -76,14 +79,14 @@ class Table(Generic[R]):
         if known is None or known.uid != uid:
             return None
         del self._by_key[key][name]
-        self._count -= 1
+        self._counts[key.kind] -= 1
         if not self._by_key[key]:
             del self._by_key[key]
         return known
 
     def drop(self, key: Key) -> None:
         """Nothing of a key is kept any more."""
-        self._count -= len(self._by_key.pop(key, ()))
+        self._counts[key.kind] -= len(self._by_key.pop(key, ()))
 
     def age(self) -> None:
         """Some time has passed: what was deleted before the last call is forgotten."""

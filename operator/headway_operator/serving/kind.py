@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +26,8 @@ from headway_operator.serving.steps import pods_of, reads, render
 
 logger = logging.getLogger(__name__)
 
+TOKEN_BYTES = 32
+
 
 class ModelDeployments:
     """The kind."""
@@ -34,21 +37,30 @@ class ModelDeployments:
     children: tuple[Child, ...] = (
         Child(kube.DEPLOYMENTS, names.WATCHED, records.workload),
         Child(kube.SERVICES, names.WATCHED, records.front),
+        Child(kube.CONFIG_MAPS, names.WATCHED_CONFIGS, records.rollout, can_wait=records.only_counts),
     )
-    makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS)
-    shares: tuple[Resource, ...] = ()
+    makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS, kube.SECRETS)
+    shares: tuple[Resource, ...] = (kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS)
     expires = False
-    changes: tuple[Resource, ...] = (kube.DEPLOYMENTS, kube.SERVICES)
+    changes: tuple[Resource, ...] = (kube.DEPLOYMENTS, kube.SERVICES, kube.CONFIG_MAPS)
     lists: tuple[Resource, ...] = (kube.PODS,)
     referrers: tuple[Referrer, ...] = (Referrer(kube.JOBS, records.offer),)
     busy_with = kube.DEPLOYMENTS
 
     measures: Measures
 
-    def __init__(self, *, defaults: Defaults, pull_policy: str, measures: DeploymentMeasures) -> None:
+    def __init__(
+        self,
+        *,
+        defaults: Defaults,
+        pull_policy: str,
+        measures: DeploymentMeasures,
+        new_token: Callable[[], str] = lambda: secrets.token_hex(TOKEN_BYTES),
+    ) -> None:
         self.measures = measures
         self._defaults = defaults
         self._pull_policy = pull_policy
+        self._new_token = new_token
 
     def selector(self, owner: Owner) -> str:
         """The label that all objects of a deployment have."""
@@ -73,7 +85,7 @@ class ModelDeployments:
         plan = decide(situation)
         if plan.verify or plan.look_at:
             return Decision(reads=reads(situation, plan))
-        stages = () if plan.moved else render(situation, plan, view.made, self._pull_policy)
+        stages = () if plan.moved else render(situation, plan, view.made, self._pull_policy, self._new_token)
         return Decision(
             stages=stages,
             status=_status_write(view, plan),
@@ -98,6 +110,7 @@ class ModelDeployments:
             }
             spec, problems = resolve(document, self._defaults)
         numbers = {version.number for version in status.versions}
+        workloads = {each.number: each for each in view.children[kube.DEPLOYMENTS]}
         found = {number: facts.listed.get(pods_of(owner.uid, number)) for number in numbers}
         return Situation(
             name=owner.key.name,
@@ -108,13 +121,15 @@ class ModelDeployments:
             status=status,
             spec=spec,
             problems=problems,
-            workloads={each.number: each for each in view.children[kube.DEPLOYMENTS]},
+            workloads={number: each for number, each in workloads.items() if number != names.JUDGE},
             fronts={each.number: each for each in view.children[kube.SERVICES]},
             refusals=view.refusals,
             verified=facts.verified,
             pods={number: pods for number, pods in found.items() if pods is not None},
             defaults=self._defaults,
             offers=view.references,
+            rollout=next(iter(view.children[kube.CONFIG_MAPS]), None),
+            judge=workloads.get(names.JUDGE),
         )
 
 

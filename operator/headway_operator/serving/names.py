@@ -9,8 +9,12 @@ LABEL_DEPLOYMENT_UID = "headway.dev/deployment-uid"
 LABEL_VERSION = "headway.dev/version"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 COMPONENT = "model-server"
+JUDGE_COMPONENT = "rollout-judge"
+"""Of the judge's pods, so that no selector of servers finds them."""
 WATCHED = f"{LABEL_COMPONENT}={COMPONENT}"
 """What all objects of all deployments have in common; a job's have it not."""
+WATCHED_CONFIGS = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
+"""What all ConfigMaps of Headway have in common: one watch shows those of jobs, too."""
 LARGEST_NUMBER = 999_999_999
 JUDGE = -1
 """In place of a version's number: an object of the judge."""
@@ -42,6 +46,21 @@ def judge_name(deployment: str, uid: str) -> str:
 def selector(uid: str, number: int) -> dict[str, str]:
     """The labels by which a version's pods are told from all others."""
     return {LABEL_DEPLOYMENT_UID: uid, LABEL_VERSION: str(number)}
+
+
+def split_name(deployment: str, uid: str) -> str:
+    """The name of the NetworkPolicy by which servers that split requests reach each other and the judge."""
+    return f"{shared_name(deployment, uid)}-split"
+
+
+def servers(uid: str) -> dict[str, str]:
+    """The labels by which the server pods of all versions are told from all others."""
+    return {LABEL_DEPLOYMENT_UID: uid, LABEL_COMPONENT: COMPONENT}
+
+
+def judges(uid: str) -> dict[str, str]:
+    """The labels by which the judge's pods are told from all others."""
+    return {LABEL_DEPLOYMENT_UID: uid, LABEL_COMPONENT: JUDGE_COMPONENT}
 
 
 def labels(deployment: str, uid: str, number: int | None = None) -> dict[str, str]:

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from headway_api.base import StatusSection
+from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, VERDICT_MAX_BYTES, Route, Verdict
 from headway_api.served import ModelSource
 from headway_operator.engine.keys import controller_of, version_of
 from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
-from headway_operator.serving.plan.model import Front, ServerPod, Workload
+from headway_operator.serving.plan.model import Front, RolloutRecord, ServerPod, Workload
 from headway_operator.serving.plan.offers import Offer
 
 MOST_SELECTED = 16
@@ -28,13 +33,18 @@ _QUIET_WAITS = ("ContainerCreating", "PodInitializing")
 
 
 def number_of(body: Mapping[str, Any]) -> int | None:
-    """The version that an object is there for, by its name; 0 for the clients' Service; None if it is none of ours."""
+    """The version that an object is there for, by its name; None if it is none of ours.
+
+    0 for the clients' Service, names.JUDGE for the judge's objects.
+    """
     controller = controller_of(body)
     if controller is None:
         return None
     name = str(body["metadata"]["name"])
     if name == controller.key.name:
         return 0
+    if name == names.judge_name(controller.key.name, controller.uid):
+        return names.JUDGE
     prefix = f"{names.shared_name(controller.key.name, controller.uid)}-"
     rest = name[len(prefix) :] if name.startswith(prefix) else ""
     return int(rest) if _NUMBER.fullmatch(rest) else None
@@ -45,7 +55,7 @@ def _count(value: object) -> int:
 
 
 def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
-    """A version's Deployment."""
+    """A version's Deployment, or the judge's."""
     number, controller = number_of(body), controller_of(body)
     if not number or controller is None:
         return None
@@ -62,8 +72,15 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
         replicas=_count(status.get("replicas")),
         ready=min(updated, ready),
         seen=_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0,
+        reports=_reports(spec),
         deleting="deletionTimestamp" in meta,
     )
+
+
+def _reports(spec: Mapping[str, Any]) -> bool:
+    """Whether the servers of a Deployment are told of a judge."""
+    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+    return any("--judge" in (container.get("args") or ()) for container in containers)
 
 
 def front(body: Object, _: Front | None, __: float) -> Front | None:
@@ -85,6 +102,74 @@ def front(body: Object, _: Front | None, __: float) -> Front | None:
         ports=tuple(_count(port.get("port")) for port in ports[:MOST_PORTS]),
         deleting="deletionTimestamp" in meta,
     )
+
+
+def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRecord | None:
+    """The ConfigMap by which operator and judge talk. The judge's memory in it is not kept."""
+    controller = controller_of(body)
+    if controller is None or number_of(body) != names.JUDGE:
+        return None
+    meta, data = body["metadata"], body.get("data") or {}
+    route, verdict = _bounded(data.get(KEY_ROUTE)), _bounded(data.get(KEY_VERDICT))
+    made = RolloutRecord(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=controller.uid,
+        version=version_of(body),
+        route=None,
+        verdict=None,
+        heard=0.0,
+        texts=(hash(route), hash(verdict)),
+        deleting="deletionTimestamp" in meta,
+    )
+    if before is None or before.uid != made.uid:
+        return replace(made, route=_read(Route, route), verdict=_read(Verdict, verdict))
+    led, told = (old == new for old, new in zip(before.texts, made.texts, strict=True))
+    return replace(
+        made,
+        route=before.route if led else _read(Route, route),
+        verdict=before.verdict if told else _read(Verdict, verdict),
+        heard=before.heard if told else now,
+    )
+
+
+def only_counts(old: RolloutRecord, new: RolloutRecord) -> bool:
+    """Whether all that is new is how much the judge has counted: what it says of the candidate is the same."""
+    return _without_counts(old) == _without_counts(new)
+
+
+def _without_counts(record: RolloutRecord) -> RolloutRecord:
+    verdict = record.verdict
+    told = (
+        Verdict(
+            rollout=verdict.rollout,
+            epoch=verdict.epoch,
+            verdict=verdict.verdict,
+            servers=verdict.servers,
+            following=verdict.following,
+        )
+        if verdict is not None
+        else None
+    )
+    return replace(record, version=0, heard=0.0, texts=(0, 0), verdict=told)
+
+
+def _bounded(text: object) -> str:
+    """A text of the ConfigMap; empty where it is none, or longer than any that is written there."""
+    return text if isinstance(text, str) and len(text) <= VERDICT_MAX_BYTES else ""
+
+
+S = TypeVar("S", bound=StatusSection)
+
+
+def _read(kind: type[S], text: str) -> S | None:
+    """What a text says; None where nobody could have meant it."""
+    if not text:
+        return None
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def server_pod(body: Object) -> ServerPod:

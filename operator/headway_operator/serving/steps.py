@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from headway_api import rollout_wire
 from headway_api.deployment_status import Version
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref
 from headway_operator.engine.kube import Resource
 from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Listed, Read, Stage, Step, Verify
+from headway_operator.policies import accounts
 from headway_operator.serving import names, records
 from headway_operator.serving.plan.model import Front, Plan, Situation
-from headway_operator.serving.render import objects
+from headway_operator.serving.render import objects, rollout
 from headway_operator.serving.render.objects import Of
 
 Made = frozenset[tuple[str, str]]
@@ -35,17 +37,33 @@ def reads(situation: Situation, plan: Plan) -> tuple[Read, ...]:
     return (*found, *looks)
 
 
-def render(situation: Situation, plan: Plan, made: Made, pull_policy: str) -> tuple[Stage, ...]:
+def render(
+    situation: Situation, plan: Plan, made: Made, pull_policy: str, new_token: Callable[[], str]
+) -> tuple[Stage, ...]:
     """The steps of a plan: what is needed for clients to be answered comes first."""
-    maker = _Maker(situation, made, Of(situation.name, situation.namespace, situation.uid, pull_policy))
+    of = Of(situation.name, situation.namespace, situation.uid, pull_policy)
+    maker = _Maker(situation, made, of, _shares(situation, plan), new_token)
     stages = [
+        # Before all that may be refused: it may be what takes a bad version's requests away.
+        maker.told(plan),
         maker.shared(plan),
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number == plan.target),
         maker.clients(plan),
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number != plan.target),
+        *maker.judged(plan),
         *maker.leftover(plan),
+        *maker.unjudged(plan),
     ]
     return tuple(stage for stage in stages if stage.steps)
+
+
+def _shares(situation: Situation, plan: Plan) -> bool:
+    """Whether versions share requests in this deployment's rollouts, or still do in the present one."""
+    if plan.route is not None or plan.judge:
+        return True
+    if situation.spec is None:
+        return situation.rollout is not None or names.JUDGE in situation.fronts
+    return getattr(situation.spec.rollout, "split", None) is not None
 
 
 def _order(plan: Plan) -> list[int]:
@@ -59,12 +77,71 @@ class _Maker:
     situation: Situation
     made: Made
     of: Of
+    shares: bool
+    """Whether there is to be all by which versions share requests, but the judge itself."""
+    new_token: Callable[[], str]
 
     def shared(self, plan: Plan) -> Stage:
         """What has to be there before any pod."""
         if not plan.replicas:
             return Stage(())
-        return Stage(tuple(self._unwatched(kube.NETWORK_POLICIES, objects.network_policy(self.of))))
+        steps = [*self._unwatched(kube.NETWORK_POLICIES, objects.network_policy(self.of))]
+        if self.shares:
+            steps.extend(self._unwatched(kube.NETWORK_POLICIES, rollout.servers_policy(self.of)))
+            steps.extend(self._unwatched(kube.NETWORK_POLICIES, rollout.judge_policy(self.of)))
+            steps.extend(self._unwatched(kube.SECRETS, rollout.secret(self.of, self.new_token())))
+        return Stage(tuple(steps))
+
+    def told(self, plan: Plan) -> Stage:
+        """What servers are told, where they are told anything by now."""
+        record = self.situation.rollout
+        if plan.route is None or record is None or record.deleting or record.route == plan.route:
+            return Stage(())
+        patch = {"data": {rollout_wire.KEY_ROUTE: rollout.route_text(plan.route)}}
+        return Stage((Change(Ref(kube.CONFIG_MAPS, record.name), record.uid, record.version, patch),))
+
+    def judged(self, plan: Plan) -> Iterator[Stage]:
+        """All by which versions share requests, and the judge."""
+        situation = self.situation
+        name, judge = names.judge_name(situation.name, situation.uid), situation.judge
+        if not self.shares or self._refused(name):
+            return
+        steps: list[Step] = []
+        if plan.route is not None and situation.rollout is None:
+            steps.append(Ensure(kube.CONFIG_MAPS, rollout.config_map(self.of, plan.route)))
+        front = situation.fronts.get(names.JUDGE)
+        if front is None:
+            steps.append(Ensure(kube.SERVICES, rollout.service(self.of)))
+        else:
+            steps.extend(self._as(front, names.judges(situation.uid), rollout.PORTS))
+        image = self._judge_image()
+        if plan.judge and judge is None and image is not None:
+            steps.extend(accounts.ensured(situation.namespace, rollout_wire.SERVICE_ACCOUNT))
+        yield Stage(tuple(steps))
+        if plan.judge and judge is None and image is not None:
+            yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image)),))
+        elif plan.judge and judge is not None and judge.desired != 1 and not judge.deleting:
+            yield Stage((Change(Ref(kube.DEPLOYMENTS, name), judge.uid, judge.version, {"spec": {"replicas": 1}}),))
+
+    def _judge_image(self) -> str | None:
+        """The operator's default server image; where there is none, that of the newest version."""
+        versions = self.situation.status.versions
+        return self.situation.defaults.image or (versions[-1].image if versions else None)
+
+    def unjudged(self, plan: Plan) -> Iterator[Stage]:
+        """What no rollout needs any more goes. The Secret stays: the pods of versions may mount it."""
+        situation, steps = self.situation, list[Step]()
+        judge, record, front = situation.judge, situation.rollout, situation.fronts.get(names.JUDGE)
+        if judge is not None and not plan.judge and not judge.deleting:
+            steps.append(Delete(Ref(kube.DEPLOYMENTS, judge.name), judge.uid))
+        if record is not None and plan.route is None and situation.spec is not None and not record.deleting:
+            steps.append(Delete(Ref(kube.CONFIG_MAPS, record.name), record.uid))
+        if front is not None and not self.shares and not front.deleting:
+            # What nobody watches goes first: while the Service is there, it may be.
+            policies = (names.split_name(self.of.name, self.of.uid), names.judge_name(self.of.name, self.of.uid))
+            yield Stage(tuple(DeleteOwned(Ref(kube.NETWORK_POLICIES, name)) for name in policies))
+            steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
+        yield Stage(tuple(steps))
 
     def version(self, number: int, replicas: int) -> Stage:
         """The objects of a version, as they should be."""
@@ -76,7 +153,8 @@ class _Maker:
         steps: list[Step] = []
         workload, front = situation.workloads.get(number), situation.fronts.get(number)
         if workload is None:
-            steps.append(Ensure(kube.DEPLOYMENTS, objects.workload(self.of, version, replicas)))
+            made = objects.workload(self.of, version, replicas)
+            steps.append(Ensure(kube.DEPLOYMENTS, rollout.reporting(self.of, made) if self.shares else made))
         elif workload.desired != replicas and not workload.deleting:
             patch = {"spec": {"replicas": replicas}}
             steps.append(Change(Ref(kube.DEPLOYMENTS, name), workload.uid, workload.version, patch))
@@ -119,7 +197,11 @@ class _Maker:
 
     def _led(self, front: Front, version: Version) -> Iterator[Step]:
         """A Service finds the pods of a version, and by no other labels; and has its ports."""
-        selector, ports = names.selector(self.situation.uid, version.number), objects.ports(version)
+        yield from self._as(front, names.selector(self.situation.uid, version.number), objects.ports(version))
+
+    @staticmethod
+    def _as(front: Front, selector: dict[str, str], ports: list[objects.Manifest]) -> Iterator[Step]:
+        """A Service has this selector and these ports."""
         changed: dict[str, Any] = {}
         if dict(front.selector) != selector:
             changed["selector"] = {**{key: None for key, _ in front.selector if key not in selector}, **selector}

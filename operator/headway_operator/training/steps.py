@@ -23,8 +23,9 @@ from headway_operator.engine.steps import (
     Verify,
 )
 from headway_operator.engine.text import bounded
+from headway_operator.policies import accounts
 from headway_operator.training.plan.model import UNWATCHED, Job, NewPod, Observed, Plan, Pod
-from headway_operator.training.render import gang, namespace, network, objects, pods
+from headway_operator.training.render import gang, network, objects, pods
 from headway_operator.training.render.merge import RenderError
 from headway_operator.training.render.objects import AttemptOf, Manifest
 
@@ -172,11 +173,7 @@ class _Maker:
         return Stage(tuple(steps))
 
     def _shared(self) -> tuple[EnsureShared, ...]:
-        of = self.attempt.namespace
-        return (
-            EnsureShared(kube.SERVICE_ACCOUNTS, namespace.service_account(of)),
-            EnsureShared(kube.ROLE_BINDINGS, namespace.role_binding(of)),
-        )
+        return accounts.ensured(self.attempt.namespace, wire.SERVICE_ACCOUNT)
 
 
 def _taking_away(job: Job, plan: Plan, observed: Observed) -> Iterator[Stage]:

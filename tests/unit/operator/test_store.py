@@ -338,7 +338,7 @@ def test_several_kinds_live_in_one_store() -> None:
     body = config_body(5, name="digits-copy")
     body["metadata"]["ownerReferences"] = owner(kind="Tiny")
     assert store.see(kube.CONFIG_MAPS, "ADDED", body, T0) == News(Key("Tiny", "default", "digits"))
-    assert (store.busy("Tiny"), pods(store)) == (1, [])
+    assert (store.busy("Tiny"), store.busy("TrainingJob"), pods(store)) == (1, 0, [])
 
 
 class TestWhatAnybodyMayWrite:

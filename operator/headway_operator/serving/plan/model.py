@@ -30,6 +30,9 @@ class Workload:
     """Pods of its newest template that are ready."""
     seen: bool
     """Whether its controller has seen what it is to be now."""
+    reports: bool = False
+    """Whether its servers report to the judge, and split requests as they are told: those of a version that was made
+    while its deployment had another kind of rollout do not."""
     deleting: bool = False
 
     @property
@@ -69,6 +72,8 @@ class RolloutRecord:
     """The judge's last word; None where there is none, or it cannot be read."""
     heard: float
     """The operator's time at which the text of the verdict was last seen to change; 0 where it was seen only once."""
+    texts: tuple[int, int] = (0, 0)
+    """What tells the two texts from others: those that have not changed are not read again."""
     deleting: bool = False
 
 

@@ -25,6 +25,19 @@ START_SECONDS = 3600
 """So long the kubelet lets a server load; when a candidate has taken too long, the operator decides, and says why."""
 WRONG_MODEL = 65
 """The exit code of the check."""
+CONTAINER_SECURITY: Manifest = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+POD_SECURITY: Manifest = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "fsGroupChangePolicy": "OnRootMismatch",
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 CHECK = f"""\
 [ -r {MODEL_DIR}/model.json ] || {{
     echo "the folder of spec.versions.source has no model.json that the server may read, so none with the digest $1"
@@ -48,11 +61,7 @@ def _spec(deployment: str, version: Version, labels: dict[str, str], pull_policy
         "imagePullPolicy": pull_policy,
         "resources": _resources(server),
         "volumeMounts": [_model(claim.path), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": CONTAINER_SECURITY,
         # The end of its log is what the status tells of one that does not become ready.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
@@ -65,14 +74,7 @@ def _spec(deployment: str, version: Version, labels: dict[str, str], pull_policy
             {"name": "model", "persistentVolumeClaim": {"claimName": claim.name, "readOnly": True}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": server.drain_seconds + FINISH_SECONDS,
@@ -105,9 +107,9 @@ def _serving(deployment: str, version: Version) -> Manifest:
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
             *([{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}] if version.server.grpc else []),
         ],
-        "startupProbe": _probe("ready", period=1, failures=START_SECONDS),
-        "readinessProbe": _probe("ready", period=2, failures=2),
-        "livenessProbe": _probe("live", period=10, failures=3),
+        "startupProbe": probe("ready", ADMIN_PORT, period=1, failures=START_SECONDS),
+        "readinessProbe": probe("ready", ADMIN_PORT, period=2, failures=2),
+        "livenessProbe": probe("live", ADMIN_PORT, period=10, failures=3),
     }
 
 
@@ -138,9 +140,10 @@ def _bytes(quantity: str | int) -> int:
     return int(quantities.parse(quantity))
 
 
-def _probe(what: str, *, period: int, failures: int) -> Manifest:
+def probe(what: str, port: int, *, period: int, failures: int) -> Manifest:
+    """A question for health."""
     return {
-        "httpGet": {"path": f"/v2/health/{what}", "port": ADMIN_PORT},
+        "httpGet": {"path": f"/v2/health/{what}", "port": port},
         "periodSeconds": period,
         "timeoutSeconds": 2,
         "failureThreshold": failures,

@@ -1,0 +1,214 @@
+"""The objects of a rollout that lets versions share requests: the judge, what it and the operator write to each other
+in, what servers know it by, and who may reach whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headway_api import rollout_wire
+from headway_api.rollout_wire import Route
+from headway_api.served import GRPC_PORT
+from headway_operator.serving import names
+from headway_operator.serving.render.objects import Manifest, Of, metadata
+from headway_operator.serving.render.pods import CONTAINER_SECURITY, DATA_PORT, POD_SECURITY, probe
+
+CONTAINER = "judge"
+TOKEN_VOLUME = "rollout"  # noqa: S105 - the name of a volume
+TOKEN_FILE = f"{rollout_wire.TOKEN_DIR}/{rollout_wire.KEY_TOKEN}"
+LOST_SECONDS = 10
+"""So long after its node is seen to be lost another judge is made; the default is five minutes."""
+GRACE_SECONDS = 5
+RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
+"""Of one judge, for the reports of up to a thousand servers each second."""
+
+PORTS: list[Manifest] = [
+    {"name": "report", "port": rollout_wire.JUDGE_PORT, "targetPort": rollout_wire.JUDGE_PORT, "protocol": "TCP"}
+]
+"""Of the judge's Service."""
+
+
+def judge_url(of: Of) -> str:
+    """Where servers report to."""
+    return f"http://{names.judge_name(of.name, of.uid)}.{of.namespace}.svc:{rollout_wire.JUDGE_PORT}"
+
+
+def secret(of: Of, token: str) -> Manifest:
+    """What servers and judge know each other by. It never changes: pods would see that one after the other."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(of, names.judge_name(of.name, of.uid)),
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {rollout_wire.KEY_TOKEN: token},
+    }
+
+
+def route_text(route: Route) -> str:
+    """A route as it stands in the ConfigMap."""
+    return route.model_dump_json(exclude_none=True)
+
+
+def config_map(of: Of, route: Route) -> Manifest:
+    """By which operator and judge talk."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(of, names.judge_name(of.name, of.uid)),
+        "data": {rollout_wire.KEY_ROUTE: route_text(route)},
+    }
+
+
+def service(of: Of) -> Manifest:
+    """The judge's address. It is there without a judge, too: servers are refused at once, and ask again later."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(of, names.judge_name(of.name, of.uid)),
+        "spec": {"selector": names.judges(of.uid), "ports": PORTS},
+    }
+
+
+def judge(of: Of, image: str) -> Manifest:
+    """The judge's Deployment."""
+    labels = {**names.labels(of.name, of.uid), **names.judges(of.uid)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(of, names.judge_name(of.name, of.uid)),
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": names.judges(of.uid)},
+            "template": {"metadata": {"labels": labels}, "spec": _judge_pod(of, image)},
+        },
+    }
+
+
+def _judge_pod(of: Of, image: str) -> Manifest:
+    name = names.judge_name(of.name, of.uid)
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": of.pull_policy,
+        "command": ["headway", "judge"],
+        "args": [
+            *("--uid", of.uid),
+            *("--namespace", of.namespace),
+            *("--config-map", name),
+            *("--token-file", TOKEN_FILE),
+            *("--port", str(rollout_wire.JUDGE_PORT)),
+            *("--admin-port", str(rollout_wire.JUDGE_ADMIN_PORT)),
+        ],
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
+        "ports": [
+            {"name": "report", "containerPort": rollout_wire.JUDGE_PORT, "protocol": "TCP"},
+            {"name": "admin", "containerPort": rollout_wire.JUDGE_ADMIN_PORT, "protocol": "TCP"},
+        ],
+        "resources": RESOURCES,
+        "volumeMounts": [_token_mount(), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+        "securityContext": CONTAINER_SECURITY,
+        "startupProbe": probe("ready", rollout_wire.JUDGE_ADMIN_PORT, period=1, failures=120),
+        "readinessProbe": probe("ready", rollout_wire.JUDGE_ADMIN_PORT, period=2, failures=2),
+        "livenessProbe": probe("live", rollout_wire.JUDGE_ADMIN_PORT, period=10, failures=3),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    return {
+        "containers": [container],
+        "volumes": [_token_volume(of), {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+        "serviceAccountName": rollout_wire.SERVICE_ACCOUNT,
+        # The one pod of a deployment that speaks to the API server: it may patch its own ConfigMap.
+        "automountServiceAccountToken": True,
+        "securityContext": POD_SECURITY,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "tolerations": [
+            {
+                "key": f"node.kubernetes.io/{what}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": LOST_SECONDS,
+            }
+            for what in ("not-ready", "unreachable")
+        ],
+    }
+
+
+def _token_volume(of: Of) -> Manifest:
+    name = names.judge_name(of.name, of.uid)
+    return {"name": TOKEN_VOLUME, "secret": {"secretName": name, "defaultMode": 0o440}}
+
+
+def _token_mount() -> Manifest:
+    return {"name": TOKEN_VOLUME, "mountPath": rollout_wire.TOKEN_DIR, "readOnly": True}
+
+
+def reporting(of: Of, workload: Manifest) -> Manifest:
+    """A version's Deployment whose servers report to the judge and do as it says."""
+    template: dict[str, Any] = workload["spec"]["template"]
+    spec = template["spec"]
+    [server] = spec["containers"]
+    told = ("--judge", judge_url(of), "--judge-token-file", TOKEN_FILE, "--deployment-uid", of.uid)
+    server = {
+        **server,
+        "args": [*server["args"], *told],
+        "volumeMounts": [*server["volumeMounts"], _token_mount()],
+    }
+    spec = {**spec, "containers": [server], "volumes": [*spec["volumes"], _token_volume(of)]}
+    return {**workload, "spec": {**workload["spec"], "template": {**template, "spec": spec}}}
+
+
+def _port(number: int, protocol: str = "TCP") -> Manifest:
+    return {"port": number, "protocol": protocol}
+
+
+def servers_policy(of: Of) -> Manifest:
+    """Beyond what all servers may: these reach the judge, each other's ports for requests, and name servers.
+
+    Of name servers only the port is known: clusters run them under many names, some on the node itself.
+    """
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(of, names.split_name(of.name, of.uid)),
+        "spec": {
+            "podSelector": {"matchLabels": names.servers(of.uid)},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {
+                    "to": [{"podSelector": {"matchLabels": names.judges(of.uid)}}],
+                    "ports": [_port(rollout_wire.JUDGE_PORT)],
+                },
+                {
+                    "to": [{"podSelector": {"matchLabels": names.servers(of.uid)}}],
+                    "ports": [_port(DATA_PORT), _port(GRPC_PORT)],
+                },
+                {"ports": [_port(53, "UDP"), _port(53)]},
+            ],
+        },
+    }
+
+
+def judge_policy(of: Of) -> Manifest:
+    """The deployment's servers alone report to the judge.
+
+    Where it goes stays open: the API server is outside of the cluster's pods, at an address that no label tells.
+    """
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(of, names.judge_name(of.name, of.uid)),
+        "spec": {
+            "podSelector": {"matchLabels": names.judges(of.uid)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [
+                {
+                    "from": [{"podSelector": {"matchLabels": names.servers(of.uid)}}],
+                    "ports": [_port(rollout_wire.JUDGE_PORT)],
+                },
+                {"ports": [_port(rollout_wire.JUDGE_ADMIN_PORT)]},
+            ],
+            "egress": [{}],
+        },
+    }
