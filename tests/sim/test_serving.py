@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from headway_operator.engine import referrers
 from headway_operator.serving import records, steps
-from headway_operator.serving.plan import book, decide
+from headway_operator.serving.plan import book, decide, offers
 from sim.bugs import Bug, planted
 from sim.serving import BrokenPromiseError, play
 
@@ -65,6 +66,54 @@ BUGS = (
         0,
         "works without end",
         ((decide._wait_for, "now >= deadline", "False"),),
+    ),
+    Bug(
+        "the newest model is forgotten with its job",
+        0,
+        "goes back",
+        ((decide.plan, "offers.newest(book.published,", "offers.newest(None,"),),
+    ),
+    Bug(
+        "whichever model is seen last is the newest",
+        0,
+        "goes back",
+        ((offers.newest, "best.order <= _order(known)", "best.uid == known.uid"),),
+    ),
+    Bug(
+        "what a job said last is lost when it is deleted",
+        0,
+        "is taken for the newest",
+        ((referrers.Referrers._keep, "if self._there(key)", "if False"),),
+    ),
+    Bug(
+        "of a job that is deleted at once its last state is not looked at",
+        0,
+        "is taken for the newest",
+        (
+            (
+                referrers.Referrers.see,
+                "last = self._read(resource, referrer, body)",
+                "last = getattr(table.get(own, own.name), 'said', None)",
+            ),
+        ),
+    ),
+    Bug(
+        "a job that has not succeeded has published, too",
+        0,
+        "was never offered",
+        ((records.offer, 'status.get("phase") != "Succeeded"', "False"),),
+    ),
+    Bug(
+        "the spec's model is tried only where no job has published one",
+        0,
+        "does not answer and was not rejected",
+        (
+            (
+                offers.wanted,
+                "spec.versions.source or (published.source if published is not None else None)",
+                "published.source if published is not None else spec.versions.source",
+            ),
+        ),
     ),
 )
 

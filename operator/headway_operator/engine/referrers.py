@@ -81,8 +81,8 @@ class Referrers:
             try:
                 own, meta, version = _own(kind, body), body["metadata"], version_of(body)
                 if deleted:
-                    self._said_last(own, referrer, table, body)
-                    changed |= self._remove(table, own, meta["uid"], version)
+                    last = self._read(resource, referrer, body)
+                    changed |= self._remove(table, own, meta["uid"], version, last)
                 elif table.is_news(own, meta["name"], meta["uid"], version):
                     said = self._read(resource, referrer, body)
                     changed |= self._put(table, own, _Seen(meta["name"], meta["uid"], version, said))
@@ -104,7 +104,10 @@ class Referrers:
         """An object turned out not to exist any more; returns the keys of which another thing is said now."""
         changed: set[Key] = set()
         for kind, _, table in self._watched.get(resource, ()):
-            changed |= self._remove(table, Key(kind, namespace, name), uid, FOREVER)
+            own = Key(kind, namespace, name)
+            known = table.get(own, name)
+            last = known.said if known is not None and known.uid == uid else None
+            changed |= self._remove(table, own, uid, FOREVER, last)
         return changed
 
     def drop_namespace(self, namespace: str) -> None:
@@ -153,8 +156,10 @@ class Referrers:
             return set()
         changed = set()
         if before is not None and before.said is not None:
-            # An object of that name was deleted and made anew, and no watch has shown it.
-            changed.add(self._unsay(own, before.said, gone=before.uid != seen.uid))
+            changed.add(self._unsay(own, before.said))
+            if before.uid != seen.uid:
+                # An object of that name was deleted and made anew, and no watch has shown it.
+                self._keep(own, before.said)
         if seen.said is not None:
             key = _about(own, seen.said)
             self._about.setdefault(key, {})[seen.uid] = seen.said
@@ -162,26 +167,25 @@ class Referrers:
             changed.add(key)
         return changed
 
-    def _remove(self, table: Table[_Seen], own: Key, uid: str, version: int) -> set[Key]:
+    def _remove(self, table: Table[_Seen], own: Key, uid: str, version: int, last: Reference | None) -> set[Key]:
+        """An object has gone. Its last state may be news, also where a list has shown before that it is gone: of several
+        changes at once a watch may show none but the deletion."""
         known = table.remove(own, own.name, uid, version)
-        return {self._unsay(own, known.said, gone=True)} if known is not None and known.said is not None else set()
+        changed = {self._unsay(own, known.said)} if known is not None and known.said is not None else set()
+        return changed if last is None else changed | {self._keep(own, last)}
 
-    def _said_last(self, own: Key, referrer: Referrer, table: Table[_Seen], body: Mapping[str, Any]) -> None:
-        """Take in the last state of an object that goes: of several changes at once, a watch may show only this."""
-        meta = body["metadata"]
-        known = table.get(own, meta["name"])
-        if known is None or known.uid == meta["uid"]:
-            said = self._read(referrer.resource, referrer, body)
-            if table.is_news(own, meta["name"], meta["uid"], version_of(body)):
-                self._put(table, own, _Seen(meta["name"], meta["uid"], version_of(body), said))
-
-    def _unsay(self, own: Key, said: Reference, *, gone: bool) -> Key:
+    def _unsay(self, own: Key, said: Reference) -> Key:
         key = _about(own, said)
         known = self._about.get(key, {})
         known.pop(said.uid, None)
         if not known:
             self._about.pop(key, None)
-        if gone and self._there(key):
+        return key
+
+    def _keep(self, own: Key, said: Reference) -> Key:
+        """What a deleted object said last, until that is recorded."""
+        key = _about(own, said)
+        if self._there(key):
             kept = self._gone.setdefault(key, {})
             kept[said.uid] = said
             if len(kept) > MOST_GONE:

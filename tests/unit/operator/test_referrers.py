@@ -147,6 +147,22 @@ def test_last_words_that_only_the_end_shows_are_heard() -> None:
     assert sorted(said(store)) == ["at last", "only now"]
 
 
+def test_last_words_are_heard_although_a_list_has_shown_before_that_the_object_is_gone() -> None:
+    store = store_of("one")
+    store.take_in(NOTES, "ADDED", note(1, about=""), T0)
+    for key, ref, uid in store.missing(NOTES, set(), 3, lambda _: True):
+        store.drop_ghost(key, ref, uid)
+    assert store.take_in(NOTES, "DELETED", note(3, text="late"), T0) == (News(ONE),)
+    assert said(store) == ["late"]
+
+
+def test_what_an_object_had_taken_back_before_its_end_is_not_said() -> None:
+    store = store_of("one")
+    store.take_in(NOTES, "ADDED", note(1, text="a"), T0)
+    assert store.take_in(NOTES, "DELETED", note(3, about=""), T0) == (News(ONE),)
+    assert said(store) == []
+
+
 def test_an_object_that_was_made_anew_unseen_has_said_its_last_words() -> None:
     store = store_of("one")
     store.take_in(NOTES, "ADDED", note(1, text="first"), T0)
