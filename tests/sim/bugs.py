@@ -12,9 +12,9 @@ from types import CodeType, FunctionType
 
 from headway_api import base, wire
 from headway_api import status as api_status
-from headway_operator.engine import apply, clock, comparison, keys, lease, queue, reconcile, store, table
-from headway_operator.training import records, steps
-from headway_operator.training.plan import attempts, ending, ends, job, losses, raised, spec, status
+from headway_operator.engine import apply, clock, comparison, facts, keys, lease, queue, reconcile, store, table
+from headway_operator.training import kind, measures, records, steps
+from headway_operator.training.plan import attempts, ending, ends, job, losses, model, raised, spec, status
 
 
 @dataclass(frozen=True)
@@ -270,6 +270,48 @@ BUGS = (
         "and its spec asks for",
         (raised.follows, "more(job, attempt) is not None", "False"),
         (raised.goes_on, "more(job, last) is not None", "False"),
+    ),
+    _bug(
+        "what is found in the place of what was to be made is taken for what was to be made",
+        3033032,
+        "and its spec asks for",
+        (apply.Applier._ensure, "if found and news:", "if False:"),
+    ),
+    _bug(
+        "what loses its label while another is looked for is taken for deleted",
+        3076169,
+        "were asked for",
+        (facts.FactReader.settle, "if not refs:", "if _ or not refs:"),
+    ),
+    _bug(
+        "the time to live of a job that ends between two attempts is forgotten",
+        3042764,
+        "by the status that was just written, and is reconciled never",
+        (job._between_attempts, "decision.again()  # its time to live counts once the status says so", "pass"),
+    ),
+    _bug(
+        "a job of which but pods are left is judged as if it had not begun",
+        3044718,
+        "has something to do by the status that was just written",
+        (kind.TrainingJobs._job, "any(view.children.values())", "bool(view.children[kube.CONFIG_MAPS])"),
+    ),
+    _bug(
+        "how many workers a driver waits for is told by a ConfigMap alone",
+        3078209,
+        "never at rest",
+        (model.Observed.told, "if pod.attempt == attempt]", "if False]"),
+    ),
+    _bug(
+        "pods that go are relied upon to tell of what has no ConfigMap any more",
+        3074274,
+        "is left behind",
+        (ending.end_attempt, "if situation.config is None:", "if situation.config is None and not decision.held():"),
+    ),
+    _bug(
+        "the first step of an attempt that is being stopped is waited for",
+        3036044,
+        "times a minute",
+        (measures.JobMeasures.awaits, " and course.stopping_since is None", ""),
     ),
 )
 

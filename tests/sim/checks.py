@@ -13,6 +13,7 @@ from headway_operator.engine.kube import FencedError, KubeError, Object
 from headway_operator.engine.queue import FIRST_BACKOFF, LONGEST_BACKOFF
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.ends import OVERDUE_SECONDS
+from headway_operator.training.plan.losses import FOLLOW_SECONDS
 from sim import statuses
 from sim.fakes.api import Call, Event
 from sim.kubelet import Container, Whose, condition, ended
@@ -265,11 +266,11 @@ class Checks:
         due = max(self.world.now, self.world.calm_at) + REPLACED_SECONDS
         self.world.agenda.at(due, self._replaced, container)
 
-    def _replaced(self, container: Container, *compared: bool) -> None:
+    def _replaced(self, container: Container, *patient: bool) -> None:
         """Whether a lost worker has been replaced, where its attempt has not ended."""
-        if self._hidden and not compared:
-            # What becomes of pods that are not watched any more is seen by the next comparison.
-            self.world.agenda.after(self.world.schedule.resync, self._replaced, container, True)
+        patience = 0.0 if patient else self._patience(container.whose)
+        if patience:
+            self.world.agenda.after(patience, self._replaced, container, True)
             return
         whose, tale = container.whose, self.tales[container.whose.job_uid]
         newest = (tale.status.get("attempts") or [{}])[-1]
@@ -284,6 +285,17 @@ class Checks:
         pods = self._pods.get(whose.job_uid, {}).values()
         if not any(self._whose(pod)[:6] == whose[:6] and not ended(pod) for pod in pods):
             self.fail(f"{container.name} has ended {REPLACED_SECONDS:.0f} s ago, and nobody takes its place")
+
+    def _patience(self, lost: Whose) -> float:
+        """How much longer it may take until a lost worker is replaced, or its attempt has ended."""
+        # What becomes of pods that are not watched any more is seen by the next comparison.
+        patience = self.world.schedule.resync if self._hidden else 0.0
+        for pod in self._pods.get(lost.job_uid, {}).values():
+            grace = pod["metadata"].get("deletionGracePeriodSeconds")
+            if grace is not None and self._whose(pod).role == wire.ROLE_HEAD and not ended(pod):
+                # The attempt ends with its head. If that does not answer, it has its time first.
+                patience = max(patience, grace + OVERDUE_SECONDS + FOLLOW_SECONDS)
+        return patience
 
     def driver_ended(self, container: Container, truth: Truth) -> None:
         """A driver has ended."""

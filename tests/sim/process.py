@@ -253,9 +253,15 @@ class Process:
         """Whether the watch is under way."""
         return self._watching.get(resource, False)
 
-    def blind(self) -> bool:
-        """Whether a watch that has begun does not show anything."""
-        return not all(self._watching.values())
+    def busy(self) -> str:
+        """What keeps the process from having nothing to do; empty if nothing does."""
+        if self.loop.frozen:
+            return "is frozen"
+        if self.may_write() and self.comparison.last_done is None:
+            return "reads what exists"
+        if self.workers.depth():
+            return "has work"
+        return "" if all(self._watching.values()) else "is blind"
 
     def happened(self, event: Event) -> None:
         """Something has changed that the watch is going to show."""

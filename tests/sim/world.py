@@ -246,9 +246,9 @@ class World:
         if not any(process.may_write() for process in self.processes):
             return "no operator works"
         for process in self.processes:
-            if process.loop.frozen or process.workers.depth() or process.blind():
-                what = "is frozen" if process.loop.frozen else "is blind" if process.blind() else "has work"
-                return f"{process.name} {what}"
+            busy = process.busy()
+            if busy:
+                return f"{process.name} {busy}"
         return ""
 
 

@@ -52,7 +52,7 @@ def test_variables_resources_and_volumes_are_added_to_those_of_main() -> None:
     assert set(main["resources"]["limits"]) == {"memory", "rdma/ib"}
     assert "/cache" in {mount["mountPath"] for mount in main["volumeMounts"]}
     assert {"cache", "headway-run"} <= {volume["name"] for volume in pod["spec"]["volumes"]}
-    assert pod["metadata"]["annotations"] == {"prometheus.io/scrape": "false"}
+    assert pod["metadata"]["annotations"]["prometheus.io/scrape"] == "false"
 
 
 def test_a_sidecar_stands_beside_main() -> None:

@@ -89,6 +89,9 @@ class Applier:
             if making and not applied.refused:
                 self._still_asked_for(owner)
                 await self._make(owner, making, memory, applied)
+                if applied.was_wrong:
+                    # What comes next, and the status, was decided without what is there.
+                    return applied
             await _all([partial(self._take_away, owner, step, memory, applied) for step in _others(stage.steps)])
         if applied.refused:
             # What comes after a refusal was not asked for.
@@ -131,7 +134,7 @@ class Applier:
             if isinstance(step, EnsureShared):
                 await self._ensure_shared(owner.key.namespace, step)
             else:
-                await self._ensure(owner, step, memory)
+                await self._ensure(owner, step, memory, applied)
         except (DeniedError, InvalidError) as error:
             if isinstance(error, DeniedError) and "serviceaccount" in str(error):
                 # It may be for want of what the namespace's objects share, if somebody deleted it.
@@ -143,10 +146,11 @@ class Applier:
             memory.unsure |= isinstance(step, Ensure) and not step.dry_run
             raise
 
-    async def _ensure(self, owner: Owner, step: Ensure, memory: Memory) -> None:
+    async def _ensure(self, owner: Owner, step: Ensure, memory: Memory, applied: Applied) -> None:
         """Create an object, or find that it is there already and the owner's; the store or the memory learns of it."""
         resource, namespace = step.resource, owner.key.namespace
         watched = any(resource == child.resource for child in self._store.kinds[owner.key.kind].children)
+        found = False
         try:
             made = await self._api.create(resource, namespace, step.body, dry_run=step.dry_run)
             # Only its metadata comes back; the watch will show nothing newer until it changes.
@@ -155,6 +159,7 @@ class Applier:
             if step.dry_run:
                 return
             made = await self._found(owner, step, watched=watched)
+            found = True
         except NotFoundError as error:
             if not await self._is_there(owner):
                 raise
@@ -163,7 +168,10 @@ class Applier:
         if step.dry_run:
             return
         if watched:
-            self._store.created(owner.key, resource, made, self._now())
+            news = self._store.created(owner.key, resource, made, self._now())
+            if found and news:
+                # It may say otherwise than what was to be made, and others may be there that no watch has shown.
+                applied.was_wrong = memory.unsure = True
         else:
             memory.made[Ref(resource, step.name)] = made["metadata"]["uid"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from headway_operator.engine.keys import Key, Ref, controller_of
 from headway_operator.engine.kinds import Owner
-from headway_operator.engine.kube import EVENTS, DeniedError, Kube, NotFoundError, Object
+from headway_operator.engine.kube import EVENTS, ConflictError, DeniedError, Kube, KubeError, NotFoundError, Object
 from headway_operator.engine.steps import EventsAbout, Exists, Facts, Listed, Read, Verify
 from headway_operator.engine.store import Store
 from headway_operator.engine.times import to_seconds
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 MOST_GETS = 16
 """Of so many children each is read by its name; of more, all by one list, and so many of those that it lacks."""
+MOST_ROUNDS = 5
+"""So often children that lose their labels are looked for before a decision has to wait."""
 MOST_LISTED = 200
 """So many objects are looked at for one question."""
 MOST_EVENTS = 2000
@@ -50,12 +52,22 @@ class FactReader:
         return known
 
     async def settle(self, key: Key) -> None:
-        """Look for children that may have lost but the label that they are watched by. Raises KubeError."""
-        refs = self._store.doubtful(key)
-        for start in range(0, len(refs), MOST_GETS):
-            some = refs[start : start + MOST_GETS]
-            await asyncio.gather(*(self._refresh(key, ref, None) for ref in some))
-            self._store.settled(key, some)
+        """Look for children that may have lost but the label that they are watched by, until there are none left.
+
+        Others may lose theirs while some are looked for. Raises KubeError; ConflictError where that goes on and on.
+        """
+        for _ in range(MOST_ROUNDS):
+            refs = self._store.take_doubtful(key)
+            if not refs:
+                return
+            for start in range(0, len(refs), MOST_GETS):
+                some = refs[start : start + MOST_GETS]
+                try:
+                    await asyncio.gather(*(self._refresh(key, ref, None) for ref in some))
+                except KubeError:
+                    self._store.doubt(key, refs[start:])
+                    raise
+        raise ConflictError(f"children of {key} lose and regain their labels faster than they can be read")
 
     async def _verify(self, owner: Owner, read: Verify) -> None:
         """What is believed must neither start anything a second time nor end what goes on."""

@@ -187,17 +187,16 @@ class Store:
         known = table.remove(key, record.name, record.uid, record.version)
         if known is not None and not (body["metadata"].get("deletionTimestamp") and getattr(known, "ended", True)):
             # It may only have lost the label that it is watched by, also on its way out.
-            self._doubtful.setdefault(key, {})[Ref(resource, record.name)] = None
+            self.doubt(key, (Ref(resource, record.name),))
         # A list may have shown that it is gone before the watch showed its last state.
         heard = self._gone.get(key, {}).get(record.uid)
         if known is not None or (heard is not None and heard[1].version < record.version):
             self._remember(key, child, record)
         return News(key)
 
-    def created(self, key: Key, resource: Resource, body: Object, now: float) -> None:
-        """We created a child, or found ours in its place."""
-        if key == self.key_of(resource, body):
-            self.see(resource, None, body, now)
+    def created(self, key: Key, resource: Resource, body: Object, now: float) -> bool:
+        """We created a child, or found ours in its place; whether that is news."""
+        return key == self.key_of(resource, body) and self.see(resource, None, body, now) is not None
 
     def deleting(self, key: Key, ref: Ref, uid: str, when: float) -> None:
         """We asked for a child's deletion; `when` is when it should be gone."""
@@ -224,17 +223,13 @@ class Store:
             phase = sys.intern(phase or NEW)
             self._put_owner(replace(known, version=version, status=pack(status), phase=phase, flags=flags))
 
-    def doubtful(self, key: Key) -> tuple[Ref, ...]:
-        """Children whose deletion is to be believed only when they have been looked for by their names."""
-        return tuple(self._doubtful.get(key, ()))
+    def take_doubtful(self, key: Key) -> tuple[Ref, ...]:
+        """Children whose deletion is to be believed only when they have been looked for by their names, from now on."""
+        return tuple(self._doubtful.pop(key, ()))
 
-    def settled(self, key: Key, refs: Iterable[Ref]) -> None:
-        """These children have been looked for by their names."""
-        rest = self._doubtful.get(key, {})
-        for ref in refs:
-            rest.pop(ref, None)
-        if not rest:
-            self._doubtful.pop(key, None)
+    def doubt(self, key: Key, refs: Iterable[Ref]) -> None:
+        """The deletion of these children is not to be believed yet."""
+        self._doubtful.setdefault(key, {}).update(dict.fromkeys(refs))
 
     def forget(self, key: Key, uids: Iterable[str]) -> None:
         """The last states of these children are recorded."""

@@ -164,7 +164,7 @@ class TrainingJobs:
     def _job(self, view: View, status: TrainingJobStatus) -> Job:
         owner = view.owner
         # What has begun may have objects before its status tells of it.
-        resolved = self._resolve(owner, status, begun=status.attempt > 0 or bool(view.children[kube.CONFIG_MAPS]))
+        resolved = self._resolve(owner, status, begun=status.attempt > 0 or any(view.children.values()))
         return Job(
             namespace=owner.key.namespace,
             name=owner.key.name,

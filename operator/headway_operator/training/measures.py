@@ -128,8 +128,11 @@ class JobMeasures:
         self._metrics.jobs_expired.inc()
 
     def awaits(self, course: Any) -> bool:
-        """Whether the first step of a start or of a recovery is waited for: a driver's report tells of it."""
-        return course is not None and course.phase == STEP
+        """Whether the first step of a start or of a recovery is waited for: a driver's report tells of it.
+
+        None is, of an attempt that is being stopped.
+        """
+        return course is not None and course.phase == STEP and course.stopping_since is None
 
     def _follow(self, course: _Course | None, job: Job, observed: Observed, plan: Plan, now: float) -> _Course | None:
         if course is None:

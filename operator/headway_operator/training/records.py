@@ -116,7 +116,7 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         return None
     annotations = meta.get("annotations") or {}
     told = str(annotations.get(wire.ANNOTATION_PROGRESS_SECONDS, ""))
-    workers, trials = (number(annotations.get(key)) for key in (wire.ANNOTATION_WORKERS, wire.ANNOTATION_TRIALS))
+    workers, trials = _told(annotations)
     progress = (body.get("data") or {}).get(wire.KEY_PROGRESS, "")
     same = before if before is not None and before.uid == meta["uid"] else None
     has_reported = bool(progress) or (same is not None and same.has_reported)
@@ -132,12 +132,18 @@ def config_record(body: Mapping[str, Any], before: ConfigRecord | None, now: flo
         progress=progress,
         reported_at=same.reported_at if same is not None and same.progress == progress else now,
         grouped=(meta.get("labels") or {}).get(wire.LABEL_GANG) == wire.GANG_POD_GROUP,
-        workers=workers if workers <= MOST_WORKERS else 0,
-        trials=trials if trials <= MAX_TRIALS else 0,
+        workers=workers,
+        trials=trials,
         progress_seconds=float(told) if _SECONDS.fullmatch(told) else 0.0,
         has_reported=has_reported,
         has_ended='"outcome"' in progress or (same is not None and same.has_ended),
     )
+
+
+def _told(annotations: Mapping[str, Any]) -> tuple[int, int]:
+    """How many workers and trials a driver was told of; 0 for what is not said, or for more than there can be."""
+    workers, trials = number(annotations.get(wire.ANNOTATION_WORKERS)), number(annotations.get(wire.ANNOTATION_TRIALS))
+    return workers if workers <= MOST_WORKERS else 0, trials if trials <= MAX_TRIALS else 0
 
 
 def only_progress(old: ConfigRecord, new: ConfigRecord) -> bool:
@@ -160,6 +166,7 @@ def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:
     disruption = conditions.get("DisruptionTarget") or {}
     waiting, waiting_message = _waiting(status)
     deleting = to_seconds(meta.get("deletionTimestamp"))
+    workers, trials = _told(meta.get("annotations") or {})
     seen = Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -186,6 +193,8 @@ def pod(body: Mapping[str, Any], before: Pod | None, now: float) -> Pod | None:
         waiting_message=waiting_message,
         waiting_since=_since(bool(waiting), known.waiting_since if known else None, now),
         deleting_seen_at=_since(deleting is not None, known.deleting_seen_at if known else None, now),
+        told_workers=workers,
+        told_trials=trials,
     )
     if not seen.ended:
         return seen

@@ -141,15 +141,57 @@ def test_a_pod_that_was_there_already_is_known_with_its_state() -> None:
     stage.reconcile()
     all_ready(stage)
     del stage.server.objects["trainingjobs", "default", "digits"]["status"]
-    fresh = Stage()
-    fresh.server = stage.server
-    fresh.api.server = stage.server
-    job = stage.server.find(kube.JOBS, "digits")
-    assert job is not None
-    fresh.store.see(kube.JOBS, None, job, fresh.now)
+    fresh = one_that_knows_but_the_job(stage)
     fresh.reconcile(watch=False)
     fresh.reconcile(watch=False)
     assert fresh.status()["phase"] == "Running"
+
+
+def test_what_was_there_already_is_read_before_the_status_tells_of_it() -> None:
+    stage = Stage(tuning=raisable(2), workers={"replicas": 2})
+    stage.refuse(RetryableError("gone for now"), "secrets")
+    with pytest.raises(RetryableError):
+        stage.reconcile()
+    assert stage.names(kube.CONFIG_MAPS) == [stage.of()]
+    stage.server.change(
+        kube.JOBS, "digits", lambda job: job["spec"].update(tuning=raisable(4), workers={"replicas": 1})
+    )
+    job = stage.server.find(kube.JOBS, "digits")
+    assert job is not None
+    fresh = one_that_knows_but_the_job(stage)
+    fresh.reconcile(watch=False)
+    assert "status" not in stage.server.objects["trainingjobs", "default", "digits"], "what it would say is wrong"
+    fresh.reconcile(watch=False)
+    (attempt,) = fresh.status()["attempts"]
+    assert (attempt["trials"], fresh.status()["workers"]["desired"]) == (2, 2), "as its driver is told"
+
+
+def test_a_spec_is_not_judged_again_where_but_pods_say_that_the_job_has_begun() -> None:
+    stage = Stage()
+    stage.reconcile()
+    stage.server.delete(kube.CONFIG_MAPS, stage.of())
+    job = stage.server.objects["trainingjobs", "default", "digits"]
+    del job["status"]
+    job["spec"]["newer"] = True
+    stage.restart(DEFAULTS)
+    stage.reconcile()
+    assert stage.condition("Accepted")["status"] == "True"
+    assert stage.names(kube.CONFIG_MAPS) == [stage.of()]
+
+
+def one_that_knows_but_the_job(stage: Stage) -> Stage:
+    """Another operator, whose watches have not shown any of the job's objects yet."""
+    fresh = Stage()
+    fresh.server = fresh.api.server = stage.server
+    job = stage.server.find(kube.JOBS, "digits")
+    assert job is not None
+    fresh.store.see(kube.JOBS, None, job, fresh.now)
+    return fresh
+
+
+def raisable(trials: int) -> dict[str, Any]:
+    """A search whose trials can be raised."""
+    return {"trials": trials, "parameters": {"training.optimizer.lr": {"uniform": {"min": 0.1, "max": 0.2}}}}
 
 
 def test_the_token_is_in_the_secret_and_nowhere_else() -> None:

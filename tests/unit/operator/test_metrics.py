@@ -261,6 +261,19 @@ class TestMeasures:
             waits = follower.measures.awaits(follower.course)
             assert waits == (after in (24, 25)), after
 
+    def test_the_first_step_of_an_attempt_that_is_being_stopped_is_not_waited_for(self) -> None:
+        follower = Follower()
+        for builder, after in self.started()[:-1]:
+            job, observed = builder.build()
+            follower.decided(job, observed, builder.plan(after), T0 + after)
+        assert follower.measures.awaits(follower.course)
+        stopped = make_job().running().spec(suspend=True).head().worker(0)
+        plan = stopped.plan(after=26)
+        assert plan.status is not None
+        assert plan.status.attempts[0].cause == "Suspended"
+        follower.wrote(stopped.build()[0], plan, T0 + 26)
+        assert not follower.measures.awaits(follower.course)
+
 
 class TestFreshness:
     def stage(self, *namespaces: str) -> Freshness:

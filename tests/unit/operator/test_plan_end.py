@@ -208,6 +208,19 @@ def test_a_pod_on_a_node_that_never_answers_is_given_up_after_a_live_read() -> N
     assert names(zombie.live().plan(after=121))[0] == "digits-11111-2-head"
 
 
+@pytest.mark.parametrize("spec", [{}, {"workers": 3}], ids=["understood", "not understood"])
+@pytest.mark.parametrize("late", ["head", "worker"])
+def test_a_pod_that_is_being_deleted_is_looked_at_when_its_node_has_had_its_time(
+    late: str, spec: dict[str, Any]
+) -> None:
+    job = make_job().running().spec(**spec)
+    job.head(deleting=T0 + 60 if late == "head" else None).worker(0, deleting=T0 + 60 if late == "worker" else None)
+    wake = job.plan(after=50).requeue_at
+    assert wake is not None, "nobody says so when a node that does not answer has had its time"
+    assert T0 + 90 < wake <= T0 + 92
+    assert "live" in job.plan(after=92).read or late == "worker"
+
+
 def test_a_head_on_a_node_that_never_answers_ends_the_attempt() -> None:
     builder = make_job().running().head(deleting=T0 + 90).worker(0)
     assert "live" in builder.plan(after=121).read
@@ -268,14 +281,14 @@ def test_what_an_attempt_had_goes_with_its_last_pod_though_somebody_deleted_its_
     assert last.delete_objects == (1,)
 
 
-def test_what_an_attempt_had_goes_with_its_end_where_no_pod_and_no_config_map_will_speak_of_it() -> None:
+def test_what_an_attempt_had_goes_with_its_end_where_no_config_map_will_speak_of_it() -> None:
     vanished = make_job().running().live()
     assert vanished.plan().delete_objects == (), "its ConfigMap speaks of the rest"
     unseen = vanished.without_config().plan()
     assert unseen.status is not None
     assert unseen.status.attempts[0].cause == "NodeLost"
     assert unseen.delete_objects == (1,)
-    assert vanished.worker(0).plan().delete_objects == (), "its last pod does"
+    assert vanished.worker(0).plan().delete_objects == (1,), "its last pod does, to a process that sees it go"
 
 
 def test_a_head_without_a_word_is_believed_when_the_api_server_knows_of_none_either() -> None:

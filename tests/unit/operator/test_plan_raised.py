@@ -10,9 +10,10 @@ from headway_api import wire
 from headway_api.status import Result
 from headway_operator.engine.times import to_text
 from headway_operator.training.plan.spec import resolve
-from headway_operator.training.records import config_record
+from headway_operator.training.records import config_record, pod
 from headway_operator.training.render.objects import AttemptOf, config_map
 from sim.builders import DEFAULTS, T0, UID, JobBuilder, document, make_job, names, outcome, said
+from unit.operator.bodies import pod_body
 
 RESULT = Result(metrics={"test/accuracy": "0.9"}, artifacts=[])
 LR = "training.optimizer.lr"
@@ -151,6 +152,9 @@ def test_an_attempt_that_the_status_does_not_tell_of_yet_was_told_what_its_confi
     status = job.plan().status
     assert status is not None
     assert status.attempts[0].trials == 12, "and it goes on when it has run these"
+    status = make_job().spec(**tuning(20)).head(told_trials=12).worker(0).plan().status
+    assert status is not None
+    assert status.attempts[0].trials == 12, "somebody has deleted the ConfigMap, and the pods say the same"
 
 
 @pytest.mark.parametrize("spec", [{}, GRID, POPULATION], ids=["no tuning", "grid", "population"])
@@ -170,3 +174,8 @@ def test_what_a_tenant_writes_into_the_annotation_is_no_number_of_trials(text: s
     record = config_record(body, None, T0)
     assert record is not None
     assert record.trials == 0
+    seen = pod(
+        pod_body() | {"metadata": pod_body()["metadata"] | {"annotations": body["metadata"]["annotations"]}}, None, T0
+    )
+    assert seen is not None
+    assert (seen.told_workers, seen.told_trials) == (1, 0)

@@ -190,6 +190,16 @@ def test_surplus_pods_of_an_earlier_attempt_go() -> None:
     assert deleted(plan) == ["digits-11111-1-worker-0-0"]
 
 
+def test_pods_say_how_many_workers_their_driver_waits_for_where_somebody_has_deleted_the_config_map() -> None:
+    begun = make_job().workers(1).head(told_workers=3).worker(1, told_workers=3)
+    plan = begun.plan()
+    assert names(plan) == ["digits-11111-1-worker-0-0", "digits-11111-1-worker-2-0"]
+    assert not plan.delete
+    assert plan.status is not None
+    assert plan.status.workers is not None
+    assert plan.status.workers.desired == 3
+
+
 def test_an_attempt_keeps_the_workers_that_its_driver_waits_for_though_the_spec_has_changed_meanwhile() -> None:
     begun = make_job().workers(2).config(workers=3).head().worker(0).worker(1).worker(2).plan()
     assert not begun.delete

@@ -154,6 +154,18 @@ def test_the_end_of_a_deadline_fails_the_job() -> None:
     assert said(plan, "Failed").reason == "DeadlineExceeded"
 
 
+@pytest.mark.parametrize("ttl", [0, 30])
+def test_a_job_whose_deadline_is_over_before_another_attempt_says_so_and_is_then_deleted_in_its_time(ttl: int) -> None:
+    over = make_job().spec(activeDeadlineSeconds=60, ttlSecondsAfterFinished=ttl).live()
+    over.attempt(1, end=T0 + 60, cause="NodeLost").status(active_seconds=60)
+    plan = over.plan(after=100)
+    assert said(plan, "Failed").reason == "DeadlineExceeded"
+    assert (plan.requeue_at, plan.delete_job) == (T0 + 100, False), "nobody would ever read why"
+    assert plan.status is not None
+    later = over.status(**dict(plan.status)).plan(after=100)
+    assert (later.delete_job, later.requeue_at) == ((True, None) if ttl == 0 else (False, T0 + 130))
+
+
 def test_no_attempt_is_begun_after_the_deadline() -> None:
     builder = make_job().spec(activeDeadlineSeconds=50).status(active_seconds=55)
     plan = builder.attempt(1, end=T0 + 55, cause="NodeLost").live().plan(after=200)

@@ -359,7 +359,7 @@ def test_labels_and_annotations_of_the_template_are_kept_but_ours_win() -> None:
     meta = laid(metadata=theirs)["metadata"]
     assert meta["labels"]["team"] == "a"
     assert meta["labels"]["headway.dev/job"] == "digits"
-    assert meta["annotations"] == {"k": "v"}
+    assert meta["annotations"] == {"k": "v", "headway.dev/workers": "4"}
     assert meta["name"] == "digits-11111-2-worker-3-1"
 
 

@@ -159,11 +159,11 @@ def test_what_is_to_be_looked_for_by_name_comes_in_the_order_in_which_it_went() 
     for index, name in enumerate(names):
         see_pod(store, "ADDED", pod_body(5, uid=f"p{index}", name=name))
         see_pod(store, "DELETED", pod_body(6, uid=f"p{index}", name=name))
-    assert [ref.name for ref in store.doubtful(KEY)] == names
-    store.settled(KEY, store.doubtful(KEY)[:6])
-    assert [ref.name for ref in store.doubtful(KEY)] == names[6:]
-    store.settled(KEY, store.doubtful(KEY))
-    assert store.doubtful(KEY) == ()
+    taken = store.take_doubtful(KEY)
+    assert [ref.name for ref in taken] == names
+    assert store.take_doubtful(KEY) == ()
+    store.doubt(KEY, taken[6:])
+    assert [ref.name for ref in store.take_doubtful(KEY)] == names[6:]
 
 
 def test_what_was_deleted_is_remembered_for_two_comparisons_and_not_for_ever() -> None:

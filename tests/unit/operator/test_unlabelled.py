@@ -10,7 +10,7 @@ from headway_api import wire
 from headway_operator.engine import kube
 from headway_operator.engine.comparison import Comparison
 from headway_operator.engine.freshness import Freshness
-from headway_operator.engine.kube import Object, Resource, RetryableError
+from headway_operator.engine.kube import ConflictError, Object, Resource, RetryableError
 from sim.builders import DEFAULTS
 from sim.fakes.api import Call
 from unit.operator.stage import KEY, Stage, end, running
@@ -61,6 +61,67 @@ def test_an_object_that_loses_its_label_is_not_taken_for_deleted(which: str) -> 
         stage.now += 40
     assert stage.status()["phase"] == "Suspended"
     assert stage.names(kube.PODS) == stage.names(kube.CONFIG_MAPS) == []
+
+
+def losing_while_read(stage: Stage, times: int) -> list[str]:
+    """Each time that the worker or the ConfigMap is read, the other loses its label; the names that were read."""
+    read: list[str] = []
+    names = {"pods": (kube.CONFIG_MAPS, stage.of()), "configmaps": (kube.PODS, stage.worker(0))}
+
+    def before(call: Call) -> None:
+        if call.verb != "get" or call.resource not in names or len(read) >= times:
+            return
+        read.append(call.name)
+        resource, name = names[call.resource]
+        stage.server.change(resource, name, lambda body: body["metadata"]["labels"].update(KEPT))
+        stage.watch()
+        unlabel(stage, resource, name)
+        stage.watch()
+
+    stage.api.before = before
+    return read
+
+
+KEPT = {wire.LABEL_MANAGED_BY: wire.MANAGED_BY}
+
+
+def test_an_object_that_loses_its_label_while_another_is_looked_for_is_looked_for_too() -> None:
+    stage = Stage()
+    running(stage)
+    pods = stage.names(kube.PODS)
+    losing_while_read(stage, 1)
+    unlabel(stage, kube.CONFIG_MAPS, stage.of())
+    for _ in range(3):
+        stage.reconcile()
+    assert stage.names(kube.PODS) == pods, "a second worker would run in the place of the one that runs"
+
+
+def test_labels_that_are_taken_away_without_end_hold_nobody_up() -> None:
+    stage = Stage()
+    running(stage)
+    pods = stage.names(kube.PODS)
+    read = losing_while_read(stage, 1000)
+    unlabel(stage, kube.CONFIG_MAPS, stage.of())
+    with pytest.raises(ConflictError, match="lose and regain their labels faster than they can be read"):
+        stage.reconcile()
+    assert len(read) < 10
+    assert stage.names(kube.PODS) == pods
+
+
+def test_what_could_not_be_looked_for_is_looked_for_again() -> None:
+    stage = Stage()
+    running(stage)
+    unlabel(stage, kube.PODS, stage.worker(0))
+
+    def before(call: Call) -> None:
+        if call.verb == "get":
+            raise RetryableError("no answer")
+
+    stage.api.before = before
+    for _ in range(2):
+        with pytest.raises(RetryableError):
+            stage.reconcile()
+    assert [ref.name for ref in stage.store.take_doubtful(KEY)] == [stage.worker(0)]
 
 
 def test_a_pod_that_is_deleted_is_asked_for_once_and_replaced() -> None:

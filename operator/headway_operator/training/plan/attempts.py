@@ -40,9 +40,7 @@ def open_attempt(job: Job, observed: Observed, now: float) -> Attempt | None:
         pods = [pod for pod in observed.pods if pod.attempt == seen]
         configs = [item for item in observed.configs if item.attempt == seen]
         begun = begin(job, seen, min((pod.created for pod in pods), default=now))
-        begun = begun.model_copy(
-            update={"trials": raised.told(job.spec, max((one.trials for one in configs), default=0))}
-        )
+        begun = begun.model_copy(update={"trials": raised.told(job.spec, observed.told(seen)[1])})
         names = [pod.name for pod in pods] + [item.name for item in configs]
         named = all(name.startswith(begun.name or "") for name in names)
         return begun if named else begun.model_copy(update={"name": None, "logs": None})
@@ -89,6 +87,11 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
         _announce(decision, situation)
     if situation.report is not None:
         _take_in(decision, situation.report)
+    for pod in situation.pods.present:
+        given_up = given_up_at(pod)
+        if given_up is not None:
+            # Nobody says so when a node that does not answer has had its time.
+            decision.wake_at(given_up + 1)
     end = _end_of(situation)
     if isinstance(end, Ask):
         decision.ask(end.fact)
@@ -282,6 +285,3 @@ def _stop_further(decision: Decision, situation: Situation) -> None:
     for pod in [head] if situation.ran else situation.pods.present:
         decision.delete(pod)
     decision.status.put(attempt)
-    given_up = given_up_at(head)
-    if given_up is not None:
-        decision.wake_at(given_up + 1)

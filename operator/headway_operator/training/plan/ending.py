@@ -43,8 +43,9 @@ def end_attempt(decision: Decision, situation: Situation, end: End) -> None:
     if attempt.cause is not None or not counted_already(attempt, end.cause, situation.now):
         status.charge([end.cause])
     status.drop("Scheduled")
-    if situation.config is None and not decision.held():
-        # Nothing will tell of its Secret, Service and NetworkPolicy once the status says that it has ended.
+    if situation.config is None:
+        # Once the status says that it has ended, only its pods tell of its Secret, Service and NetworkPolicy, and only
+        # to a process that sees the pods go.
         decision.delete_objects(attempt.number)
     _decide_what_follows(decision, situation, entry, end)
     decision.again()

@@ -67,7 +67,7 @@ def _reject(decision: Decision, problems: tuple[str, ...]) -> None:
     _clean_up(decision)
     conclude(decision, complete=False, reason="InvalidSpec", message=text)
     decision.notice("Rejected", text, warning=True)
-    _expire(decision)
+    decision.again()  # its time to live counts once the status says so
 
 
 def _reopen(decision: Decision) -> None:
@@ -128,6 +128,7 @@ def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
     why = _deadline_over(decision, spec, last)
     if why is not None:
         conclude(decision, complete=False, reason="DeadlineExceeded", message=why)
+        decision.again()  # its time to live counts once the status says so
         return
     if groupless or not clean or (last is not None and not _backoff_over(decision, last)):
         return

@@ -97,6 +97,10 @@ class Pod:
     """When this operator first saw that somebody asked for its deletion."""
     ended_seen_at: float | None = None
     """When this operator first saw that its work is over."""
+    told_workers: int = 0
+    """How many workers its attempt's driver was told to wait for; 0 if it does not say."""
+    told_trials: int = 0
+    """How many trials that was told of; 0 if it does not say."""
 
     @property
     def ended(self) -> bool:
@@ -164,6 +168,12 @@ class Observed:
     def live(self) -> bool:
         """Whether pods and ConfigMaps were read from the API server for this very decision."""
         return "live" in self.read
+
+    def told(self, attempt: int) -> tuple[int, int]:
+        """How many workers and trials an attempt's driver was told of; 0 for what nothing says any more."""
+        said = [(config.workers, config.trials) for config in self.configs if config.attempt == attempt]
+        said += [(pod.told_workers, pod.told_trials) for pod in self.pods if pod.attempt == attempt]
+        return next((workers for workers, _ in said if workers), 0), next((trials for _, trials in said if trials), 0)
 
     def attempts_with_objects(self) -> set[int]:
         """Attempts of which more than pods may be there."""

@@ -18,7 +18,7 @@ _GOES_ON: tuple[Cause | None, ...] = (None, "GateFailed")
 def told(spec: TrainingJobSpec | None, config: int = 0) -> int | None:
     """How many trials an attempt is told of; none where that number cannot be raised.
 
-    config: as the ConfigMap of an attempt says that was begun with another spec, maybe; 0 if it says nothing.
+    config: as the objects of an attempt say that was begun with another spec, maybe; 0 if they say nothing.
     """
     most = trials.raisable(spec.tuning) if spec is not None else None
     return most if most is None or config <= 0 else config

@@ -113,7 +113,7 @@ def desired_workers(job: Job, observed: Observed, attempt: Attempt) -> int:
     status = job.status
     if status.attempt == attempt.number and status.workers is not None and status.workers.desired > 0:
         return status.workers.desired
-    told = next((config.workers for config in observed.configs if config.attempt == attempt.number), 0)
+    told = observed.told(attempt.number)[0]
     if told > 0:
         return told
     return job.spec.workers.replicas if job.spec is not None else 1

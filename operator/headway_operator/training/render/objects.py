@@ -66,16 +66,23 @@ def metadata(attempt: AttemptOf, name: str, extra_labels: dict[str, str] | None 
     }
 
 
+def told(attempt: AttemptOf) -> dict[str, str]:
+    """Annotations that say what the driver is told in numbers which may be changed while it runs.
+
+    The ConfigMap has them, and each pod: somebody may delete the ConfigMap before the status tells of the attempt.
+    """
+    most = trials.raisable(attempt.spec.tuning)
+    told = {wire.ANNOTATION_WORKERS: str(attempt.workers)}
+    return told if most is None else told | {wire.ANNOTATION_TRIALS: str(most)}
+
+
 def config_map(attempt: AttemptOf) -> Manifest:
     """The attempt's ConfigMap: room for what its driver says. No pod mounts it, as it changes every few seconds."""
     meta = metadata(attempt, attempt.name, {wire.LABEL_GANG: wire.GANG_POD_GROUP} if attempt.grouped else None)
-    meta["annotations"] = {
+    meta["annotations"] = told(attempt) | {
         wire.ANNOTATION_WRITER: wire.head_name(attempt.job, attempt.uid, attempt.number),
-        wire.ANNOTATION_WORKERS: str(attempt.workers),
         wire.ANNOTATION_PROGRESS_SECONDS: f"{attempt.progress_seconds:.3f}",
     }
-    if (most := trials.raisable(attempt.spec.tuning)) is not None:
-        meta["annotations"][wire.ANNOTATION_TRIALS] = str(most)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -8,7 +8,7 @@ from headway_api import wire
 from headway_api.pods import Resources
 from headway_operator.training.plan.model import NewPod
 from headway_operator.training.render.merge import lay_under
-from headway_operator.training.render.objects import AttemptOf, Manifest, metadata
+from headway_operator.training.render.objects import AttemptOf, Manifest, metadata, told
 
 USER = 1000
 """The user and group of all processes; also the group that owns volumes."""
@@ -36,10 +36,11 @@ def pod(attempt: AttemptOf, new: NewPod, pull_policy: str) -> Manifest:
     head = new.role == wire.ROLE_HEAD
     part = attempt.spec.head if head else attempt.spec.workers
     extra = {wire.LABEL_ROLE: new.role} | ({} if head else {wire.LABEL_WORKER: str(new.index)})
+    meta = metadata(attempt, new.name(attempt.job, attempt.uid, attempt.number), extra)
     base = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(attempt, new.name(attempt.job, attempt.uid, attempt.number), extra),
+        "metadata": meta | {"annotations": told(attempt)},
         "spec": _spec(attempt, part.resources, head=head, pull_policy=pull_policy),
     }
     return lay_under(part.template, base, f"spec.{'head' if head else 'workers'}.template")
