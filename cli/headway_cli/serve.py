@@ -18,6 +18,7 @@ from headway_server.process import Front, Running, load
 from headway_server.process import serve as serve_model
 from headway_server.service import Service
 from headway_server.settings import MIB, Settings
+from headway_server.split.judging import Judging
 
 _PORT = click.IntRange(0, 65_535)
 _DEFAULTS = Settings(model_dir="")
@@ -105,6 +106,9 @@ _DEFAULTS = Settings(model_dir="")
     show_default=True,
     help="For which an answer is kept.",
 )
+@click.option("--judge", metavar="URL", help="Who counts while requests are split between versions: http://HOST:PORT.")
+@click.option("--judge-token-file", metavar="FILE", help="What it takes reports with; needed with --judge.")
+@click.option("--deployment-uid", metavar="UID", help="The ModelDeployment's, which is reported; needed with --judge.")
 @click.option("--access-log", is_flag=True, help="Write a line of JSON for each request.")
 def serve(
     model_dir: str,
@@ -128,6 +132,9 @@ def serve(
     cache_entries: int | None,
     cache_ttl_seconds: float,
     access_log: bool,
+    judge: str | None,
+    judge_token_file: str | None,
+    deployment_uid: str | None,
 ) -> None:
     """Serve the model of a finished run in MODEL_DIR, until SIGTERM or Ctrl-C.
 
@@ -162,6 +169,7 @@ def serve(
         cache=None if cache_entries is None else CacheLimits(cache_entries, cache_ttl_seconds),
         inline=inline,
         access_log=access_log,
+        judging=_judging(judge, judge_token_file, deployment_uid),
     )
     try:
         uvloop.run(
@@ -179,6 +187,18 @@ def serve(
         raise click.ClickException(
             f"--host {host} --port {port} --admin-port {admin_port}{by_grpc}: {error.strerror}"
         ) from error
+
+
+def _judging(url: str | None, token_file: str | None, uid: str | None) -> Judging | None:
+    """Who is reported to. Raises UsageError."""
+    if url is None and token_file is None and uid is None:
+        return None
+    if not url or not token_file or not uid:
+        raise click.UsageError("--judge, --judge-token-file and --deployment-uid are needed together, or none of them")
+    try:
+        return Judging.at(url, token_file, uid)
+    except ValueError as error:
+        raise click.UsageError(f"--judge {printable(str(error))}") from error
 
 
 def _fronts(settings: Settings) -> list[Callable[[Service], Front]]:

@@ -86,6 +86,20 @@ class Batcher:
                 self._retry_after(),
             )
 
+    def hold(self, rows: int) -> None:
+        """Count a request that another server answers as one of those that wait here. Raises Overloaded."""
+        self.admit()
+        self._admit_rows(rows)
+        self.in_flight += 1
+        self.rows_in_flight += rows
+
+    def release(self, rows: int) -> None:
+        """The other server has answered."""
+        self.in_flight -= 1
+        self.rows_in_flight -= rows
+        if self._idle is not None and not self.in_flight and not self._idle.done():
+            self._idle.set_result(None)
+
     def submit(self, feeds: Tensors, rows: int, deadline: float | None = None) -> asyncio.Future[dict[str, Array]]:
         """The outputs, to be awaited, for tensors that the model's `check` has seen.
 
@@ -93,12 +107,7 @@ class Batcher:
         DeadlineExceeded, Overloaded where it waited too long, or what the run raises.
         """
         self.admit()
-        if self.in_flight and self.rows_in_flight + rows > self.limits.max_rows:
-            raise Overloaded(
-                f"{self.rows_in_flight} rows are being answered, and {self.limits.max_rows} are all that this server "
-                "takes at once: send it again later",
-                self._retry_after(),
-            )
+        self._admit_rows(rows)
         future: asyncio.Future[dict[str, Array]] = self._loop.create_future()
         self._queue.append(_Waiting(feeds, rows, deadline, self._loop.time(), future))
         self.in_flight += 1
@@ -106,6 +115,14 @@ class Batcher:
         self._queued_rows += rows
         self._arm()
         return future
+
+    def _admit_rows(self, rows: int) -> None:
+        if self.in_flight and self.rows_in_flight + rows > self.limits.max_rows:
+            raise Overloaded(
+                f"{self.rows_in_flight} rows are being answered, and {self.limits.max_rows} are all that this server "
+                "takes at once: send it again later",
+                self._retry_after(),
+            )
 
     async def close(self) -> None:
         """Return when all that was submitted is answered. Nothing may be submitted afterwards."""
@@ -200,10 +217,7 @@ class Batcher:
             one.future.set_exception(problem)
 
     def _done(self, one: _Waiting) -> None:
-        self.in_flight -= 1
-        self.rows_in_flight -= one.rows
-        if self._idle is not None and not self.in_flight and not self._idle.done():
-            self._idle.set_result(None)
+        self.release(one.rows)
 
     def _retry_after(self) -> float:
         """When about all that waits now will have been answered, in seconds."""

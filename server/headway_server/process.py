@@ -18,6 +18,7 @@ from headway_server.model import ServedModel
 from headway_server.rest.app import App
 from headway_server.service import LONGEST_INLINE_SECONDS, Service, warm_up
 from headway_server.settings import Settings
+from headway_server.split.splitter import Splitter
 
 _LAST_ANSWERS_SECONDS = 30.0
 """For which requests that have begun are waited for at the very end."""
@@ -81,6 +82,8 @@ async def serve(
         await asyncio.gather(*(one.stop(_LAST_ANSWERS_SECONDS) for one in listeners))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(running.service.batcher.close(), _LAST_ANSWERS_SECONDS)
+        if running.service.split is not None:
+            await running.service.split.end()
         await running.admin.stop(0)
 
 
@@ -92,6 +95,10 @@ async def _start(model: ServedModel, settings: Settings, fronts: Sequence[Callab
     inline = slow < LONGEST_INLINE_SECONDS if settings.inline is None else settings.inline
     service = Service(model, settings, inline=inline)
     access = access_log if settings.access_log else None
+    if settings.judging is not None:
+        service.split = Splitter(model.name, model.version, service.batcher, settings, settings.judging)
+        service.metrics.registry.register(service.split.collector)
+        await service.split.begin()
     data = Listener(App(service, access), settings.host, settings.port, settings.http)
     admin = Listener(Admin(service), settings.host, settings.admin_port, settings.admin)
     others = [make(service) for make in fronts]
@@ -103,6 +110,8 @@ async def _start(model: ServedModel, settings: Settings, fronts: Sequence[Callab
     except BaseException:
         for one in open_ones:
             await one.stop(0)
+        if service.split is not None:
+            await service.split.end()
         raise
     service.begin()
     return Running(service, data, admin, others, inline, slow)

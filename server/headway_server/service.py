@@ -14,6 +14,7 @@ from headway_server.errors import NotReady, TooLarge
 from headway_server.metrics import Metrics
 from headway_server.model import Array, ServedModel, Tensors
 from headway_server.settings import Settings
+from headway_server.split.splitter import Splitter
 from headway_server.typical import typical_rows
 
 LONGEST_INLINE_SECONDS = 0.002
@@ -33,6 +34,8 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._cache = None if settings.cache is None else Cache(model, settings.cache, self._loop.time)
         self._asked = self.metrics.watch_cache(self._cache) if self._cache is not None else None
+        self.split: Splitter | None = None
+        """What hands requests over to other versions; none for a server that stands alone."""
         self.draining = False
         """Whether requests are still answered, but those who send them shall go elsewhere."""
         self._ready = False

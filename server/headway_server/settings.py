@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from headway_server.batching import Limits
 from headway_server.cache import CacheLimits
 from headway_server.rest.request import Bounds
+from headway_server.split.judging import Judging
 
 MIB = 1024 * 1024
 
@@ -72,6 +73,8 @@ class Settings:
     """Whether the model runs on the event loop; by default where its runs are short."""
     access_log: bool = False
     """Whether each request is logged, as a line of JSON."""
+    judging: Judging | None = None
+    """Who counts while requests are split between versions; none for a server that stands alone."""
     admin: HttpLimits = field(
         default_factory=lambda: HttpLimits(max_request_bytes=64 * 1024, max_bytes_in_flight=MIB, max_connections=128)
     )

@@ -25,6 +25,10 @@ class Answer(NamedTuple):
     header_length: int | None = None
     """How many bytes of it are JSON, where there are others behind them."""
     status: int = 200
+    version: bytes = b""
+    """Of the model that gave it; empty: this server's."""
+    more: tuple[tuple[bytes, bytes], ...] = ()
+    """Further headers."""
 
 
 def encode(request: InferRequest, outputs: Mapping[str, Array], model: ServedModel) -> Answer:

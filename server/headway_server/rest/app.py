@@ -6,25 +6,32 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from headway_api.rollout_wire import HOP_HEADER, VERSION_HEADER, Route
 from headway_server.about import server_version
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
 from headway_server.rest import body, documents, instances
 from headway_server.rest.answer import Answer, encode
 from headway_server.rest.request import decode, document
 from headway_server.service import Service
+from headway_server.split.splitter import Splitter
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, body.Receive], Awaitable[Answer]]
+Run = Callable[[float | None], Awaitable[Answer]]
 _LEAST_COMPRESSED = 1024
 """Answers that are shorter gain nothing."""
 _MOST_DIGITS = 12
-_WANTED = frozenset({b"content-length", b"content-encoding", b"accept-encoding", b"inference-header-content-length"})
+_VERSION, _HOP = VERSION_HEADER.encode(), HOP_HEADER.encode()
+_WANTED = frozenset(
+    {b"content-length", b"content-encoding", b"accept-encoding", b"inference-header-content-length", _HOP}
+)
 _ALLOWED = {True: b"GET, HEAD", False: b"POST"}
 logger = logging.getLogger(__name__)
 
@@ -39,6 +46,8 @@ class App:
         self._memory = body.Memory(service.settings.http)
         self._columns = instances.Columns(service.model)
         self._version = server_version()
+        self._number = service.model.version.encode()
+        self._by_version = f"/v2/models/{service.model.name}/versions/{service.model.version}/infer"
         self._get, self._post = self._routes()
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
@@ -65,7 +74,13 @@ class App:
             extra.append((b"inference-header-content-length", b"%d" % answer.header_length))
         if self._service.draining:
             extra.append((b"connection", b"close"))
-        told = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(data)), *extra]
+        told = [
+            (b"content-type", answer.content_type.encode()),
+            (b"content-length", b"%d" % len(data)),
+            (_VERSION, answer.version or self._number),
+            *answer.more,
+            *extra,
+        ]
         await send({"type": "http.response.start", "status": answer.status, "headers": told})
         await send({"type": "http.response.body", "body": data})
         if self._access is not None:
@@ -106,6 +121,9 @@ class App:
         found = self._post.get(path) if method == "POST" else self._get.get(path) if method in ("GET", "HEAD") else None
         if found is not None:
             return found
+        split = self._service.split
+        if split is not None and method == "POST" and (route := split.named(scope)) is not None:
+            return partial(self._relay, split, route)
         if path in self._get or path in self._post:
             allowed = _ALLOWED[path in self._get].decode()
             raise MethodNotAllowed(f"{quote(path)} is for {allowed}", allowed)
@@ -141,10 +159,13 @@ class App:
         try:
             json_bytes = None if header_length is None else _whole(header_length, "Inference-Header-Content-Length")
             request = decode(data, json_bytes, model, service.settings.bounds)
-            outputs = await service.submit(request.feeds, request.rows, request.timeout)
+
+            async def run(seconds: float | None) -> Answer:
+                return encode(request, await service.submit(request.feeds, request.rows, seconds), model)
+
+            answer = await self._answer(scope, data, request.rows, request.timeout, run)
         finally:
             self._memory.held -= held
-        answer = encode(request, outputs, model)
         service.metrics.answered("rest", time.perf_counter() - start)
         return answer
 
@@ -157,12 +178,35 @@ class App:
         try:
             told = document(data, service.settings.bounds)
             feeds, rows = self._columns.feeds(told, service.settings.bounds)
-            outputs = await service.submit(feeds, rows)
+
+            async def run(seconds: float | None) -> Answer:
+                outputs = await service.submit(feeds, rows, seconds)
+                return Answer(orjson.dumps({"predictions": instances.predictions(outputs, self._model)}))
+
+            answer = await self._answer(scope, data, rows, None, run)
         finally:
             self._memory.held -= held
-        said = {"predictions": instances.predictions(outputs, self._model)}
         service.metrics.answered("rest", time.perf_counter() - start)
-        return Answer(orjson.dumps(said))
+        return answer
+
+    async def _answer(self, scope: Scope, data: bytes, rows: int, given: float | None, run: Run) -> Answer:
+        """The answer of the version that the request is for: this one, where it says so itself.
+
+        given: the seconds that the client gives. run: the own model.
+        """
+        split = self._service.split
+        if split is None or scope["path"] == self._by_version:
+            return await run(given)
+        return await split.rest(scope, data, rows, given, run)
+
+    async def _relay(self, split: Splitter, route: Route, scope: Scope, receive: body.Receive) -> Answer:
+        """What the candidate says to a request that names it."""
+        self._service.check_taking()
+        data, held = await self._read(scope["wanted"], receive)
+        try:
+            return await split.relay(route, scope, data)
+        finally:
+            self._memory.held -= held
 
     async def _index(self, scope: Scope, receive: body.Receive) -> Answer:
         data, held = await self._read(scope["wanted"], receive)

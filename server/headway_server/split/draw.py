@@ -14,7 +14,7 @@ from hashlib import blake2b
 from headway_api.rollout_wire import Unit
 
 _BITS = 53
-_COOKIE_VALUE = re.compile(r"[A-Za-z0-9_.~+/=-]{1,256}")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 COOKIE_SECONDS = 180 * 24 * 3600
 """For which a browser keeps the cookie: longer than any rollout."""
 
@@ -58,7 +58,7 @@ def _cookie(header: bytes, name: str) -> bytes | None:
 
 
 def set_cookie(name: str, value: str) -> bytes:
-    """A Set-Cookie header that gives a browser its unit. Raises ValueError for a value that no cookie can have."""
-    if not _COOKIE_VALUE.fullmatch(value):
-        raise ValueError(f"no cookie can have the value {value[:40]!r}")
+    """A Set-Cookie header that gives a browser its unit. Raises ValueError for what no cookie can be."""
+    if not (_TOKEN.fullmatch(name) and _TOKEN.fullmatch(value)):
+        raise ValueError(f"no cookie can be called {name[:40]!r} and have the value {value[:40]!r}")
     return f"{name}={value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax".encode("latin-1")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from headway_api.rollout_wire import Reply, Report, Route, Unit, UnitEvent
+from headway_server.split.addresses import address
 from headway_server.split.breaker import Breaker
 from headway_server.split.counters import Counters, Epoch, Tally, Times, UnitEvents
 from headway_server.split.draw import Assignment
@@ -24,6 +24,7 @@ STALE_SECONDS = 30.0
 LEAST_PATIENCE_SECONDS = 1.0
 PATIENCE = 20.0
 """A candidate has so many times what counts as slow, and at least a second, before the own model answers instead."""
+NO_ROUTE = Route()
 Role = Literal["alone", "stable", "baking"]
 Taken = Literal["taken", "same", "refused"]
 
@@ -34,7 +35,7 @@ class Choice:
 
     theirs: bool = False
     """Whether it is the candidate's."""
-    route: Route | None = None
+    route: Route = NO_ROUTE
     epoch: Epoch | None = None
     """Where it counts; None: nowhere."""
     baking: bool = False
@@ -239,17 +240,3 @@ def _sound(route: Route) -> bool:
     return (not route.candidate_url or address(route.candidate_url) is not None) and (
         not route.candidate_grpc or address(f"http://{route.candidate_grpc}") is not None
     )
-
-
-def address(url: str) -> tuple[str, int] | None:
-    """Host and port of `http://host:port`; None where a URL is anything else."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if parts.scheme != "http" or not host or port is None or parts.username is not None or not host.isprintable():
-        return None
-    if parts.path not in ("", "/") or parts.query or parts.fragment or any(one.isspace() for one in host):
-        return None
-    return host, port

@@ -74,3 +74,5 @@ def test_a_browser_gives_back_the_cookie_that_it_was_given() -> None:
     assert unit_value(COOKIE, [(b"cookie", given_one)]) == b"0f"
     with pytest.raises(ValueError, match="no cookie"):
         set_cookie("ab", "a;b")
+    with pytest.raises(ValueError, match="no cookie"):
+        set_cookie("ab\r\nx", "0f")

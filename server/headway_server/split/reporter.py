@@ -1,0 +1,120 @@
+"""Tells the judge each second what was counted, and keeps to the route in its replies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from headway_api.rollout_wire import REPORT_PATH, REPORT_SECONDS, Reply, Route
+from headway_server.split.client import Client, NoReply
+from headway_server.split.judging import Judging
+from headway_server.split.state import State
+
+ALONE_SECONDS = 2.0
+"""Between reports while nobody is there to take them: a rollout is seen so soon."""
+ANSWER_SECONDS = 5.0
+"""For a reply; the next report is not sent before."""
+FIRST_SECONDS = 1.0
+"""For the reply that a server waits for before it takes requests."""
+MOST_REPLY_BYTES = 256 * 1024
+MOST_TOKEN_BYTES = 4096
+_OK = 200
+logger = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Belongs to one event loop. changed: is told when another route is kept to. lot: draws a number from 0 up to 1."""
+
+    def __init__(
+        self, state: State, judging: Judging, *, lot: Callable[[], float], changed: Callable[[Route | None], None]
+    ) -> None:
+        self._state = state
+        self._judging = judging
+        self._lot = lot
+        self._changed = changed
+        self._client = Client(MOST_REPLY_BYTES)
+        self._heard: bool | None = None
+        """Whether the last report was answered; None before the first was."""
+        self._refused = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """One report, so that a server splits from its first request on; then go on."""
+        await self.report(FIRST_SECONDS)
+        self._task = asyncio.create_task(self._go_on())
+
+    async def end(self) -> None:
+        """Tell what was counted last, and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            if self._heard:
+                await self.report(FIRST_SECONDS)
+        self._client.close()
+
+    async def _go_on(self) -> None:
+        while True:
+            # All servers would report in the same moment, after a judge has begun: the lot spreads them.
+            await asyncio.sleep((REPORT_SECONDS if self._heard else ALONE_SECONDS) * (0.9 + 0.2 * self._lot()))
+            try:
+                await self.report(ANSWER_SECONDS)
+                if self._state.tick():
+                    logger.warning("nobody is at the candidate and at the judge: all requests are answered here")
+                    self._changed(None)
+            except Exception:  # reporting goes on as long as the server does
+                logger.exception("a report could not be made")
+
+    async def report(self, seconds: float) -> bool:
+        """Report once. Whether it was answered."""
+        state, judging = self._state, self._judging
+        told = state.report()
+        try:
+            headers = {"content-type": "application/json", "authorization": f"Bearer {self._token()}"}
+            body = told.model_dump_json(exclude_defaults=True).encode()
+            reply = await self._client.post((judging.host, judging.port), REPORT_PATH, headers, body, seconds)
+            if reply.status != _OK:
+                raise _NotHeard(f"its status is {reply.status}: {reply.body[:200].decode(errors='replace')!r}")
+            said = Reply.model_validate_json(reply.body)
+        except (NoReply, TimeoutError, OSError, ValueError, ValidationError, _NotHeard) as error:
+            self._tell(error)
+            return False
+        self._tell(None)
+        if said.judging:
+            state.units.answered(told.units)
+        self._take(said)
+        return True
+
+    def _token(self) -> str:
+        """Read each time, since it may be replaced. Raises OSError, and ValueError for what no header can have."""
+        with Path(self._judging.token_file).open("rb") as file:
+            token = file.read(MOST_TOKEN_BYTES).decode("ascii").strip()
+        if not token.isprintable():
+            raise ValueError(f"{self._judging.token_file} holds no token")
+        return token
+
+    def _take(self, said: Reply) -> None:
+        taken = self._state.take(said)
+        if taken == "refused":
+            refused = f"of {said.route.uid!r}, epoch {said.route.epoch}" if said.route is not None else ""
+            if refused != self._refused:
+                logger.warning("a route %s is not for this server", refused[:300])
+            self._refused = refused
+        elif taken == "taken":
+            self._changed(said.route)
+
+    def _tell(self, problem: Exception | None) -> None:
+        """One line when it changes: that nobody is there is as it should be while there is no rollout."""
+        heard = problem is None
+        if heard != self._heard and (heard or self._heard is not None):
+            logger.warning("the judge is heard" if heard else f"the judge is not heard: {str(problem)[:300]}")
+        self._heard = heard
+
+
+class _NotHeard(Exception):  # noqa: N818 - what the judge is
+    """The judge is there, and does not take the report."""

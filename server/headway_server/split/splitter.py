@@ -1,0 +1,96 @@
+"""The splitting of one server: its state, what hands over and copies, and what reports."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from headway_api.rollout_wire import HOP_HEADER, Route
+from headway_server.batching import Batcher
+from headway_server.errors import Overloaded
+from headway_server.rest.answer import Answer
+from headway_server.settings import Settings
+from headway_server.split.client import Client
+from headway_server.split.handing import Splitting
+from headway_server.split.judging import Judging
+from headway_server.split.metrics import SplitCollector
+from headway_server.split.reporter import Reporter
+from headway_server.split.rest import RestAsked
+from headway_server.split.state import State
+
+_HOP = HOP_HEADER.encode()
+_INFER = "/infer"
+_MOST_DIGITS = 9
+Own = Callable[[float | None], Awaitable[Answer]]
+
+
+class Splitter:
+    """Belongs to one event loop."""
+
+    def __init__(self, model: str, version: str, batcher: Batcher, settings: Settings, judging: Judging) -> None:
+        number = int(version) if version.isdigit() and len(version) <= _MOST_DIGITS else 0
+        # Nobody may know beforehand which requests go to the candidate: the lots are the system's.
+        lot = random.SystemRandom().random
+        self.state = State(number, judging.deployment_uid, secrets.token_hex(16), lot=lot, clock=time.monotonic)
+        self.splitting = Splitting(self.state, batcher, settings.timeout_seconds)
+        self.collector = SplitCollector(model, self.splitting)
+        self._timeout = settings.timeout_seconds
+        self._client = Client(settings.http.max_bytes_in_flight)
+        self._reporter = Reporter(self.state, judging, lot=lot, changed=self._changed)
+        self._versions = f"/v2/models/{model}/versions/"
+
+    async def begin(self) -> None:
+        """Ask the judge for the route, and go on reporting."""
+        await self._reporter.begin()
+
+    async def end(self) -> None:
+        """Report for the last time. No request may be under way."""
+        await self._reporter.end()
+        self._client.close()
+
+    def _changed(self, route: Route | None) -> None:  # noqa: ARG002 - whatever it is now
+        # Connections are to one candidate's pods, and those in use are closed as they grow old.
+        self._client.leave()
+
+    async def rest(self, scope: Mapping[str, Any], body: bytes, rows: int, given: float | None, run: Own) -> Answer:
+        """The answer of the version that a request is for, whose body was read. Raises RequestError."""
+        asked = self._asked(scope, body, rows, given, run)
+        return await self.splitting.answer(asked)
+
+    def named(self, scope: Mapping[str, Any]) -> Route | None:
+        """The route, where a request names the candidate in its path and nobody has handed it over."""
+        path, route, state = scope["path"], self.state.route, self.state
+        if route is None or route.stable != state.version or not state.version or not route.candidate_url:
+            return None
+        if path != f"{self._versions}{route.candidate}{_INFER}" or _HOP in scope["wanted"]:
+            return None
+        return route
+
+    async def relay(self, route: Route, scope: Mapping[str, Any], body: bytes) -> Answer:
+        """Whatever the candidate says to a request that names it: it is not counted. Raises RequestError."""
+        if not self.splitting.room:
+            raise Overloaded("as many requests as this server hands over at once are with the candidate: try again")
+        asked = self._asked(scope, body, 1, None, _nobody)
+        return await self.splitting.send(1, lambda: asked.relayed(route, scope["path"], self._timeout))
+
+    def _asked(self, scope: Mapping[str, Any], body: bytes, rows: int, given: float | None, run: Own) -> RestAsked:
+        wanted: Mapping[bytes, bytes] = scope["wanted"]
+        return RestAsked(
+            client=self._client,
+            version=self.state.version,
+            path=scope["path"],
+            body=body,
+            header_length=wanted.get(b"inference-header-content-length"),
+            sent=scope["headers"],
+            rows=rows,
+            timeout=given,
+            hop=_HOP in wanted,
+            run=run,
+        )
+
+
+async def _nobody(_given: float | None) -> Answer:
+    raise AssertionError("the candidate alone answers what names it")
