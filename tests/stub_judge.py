@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from headway_api.rollout_wire import REPORT_PATH, Counts, Reply, Report, Route
+from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
-from headway_server.settings import HttpLimits
 
 UID = "2c7b3f0e-0000-4000-8000-000000000001"
 TOKEN = "a-token"  # noqa: S105 - of the stub

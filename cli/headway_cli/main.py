@@ -27,6 +27,7 @@ class LazyCommand:
 
 COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
     {
+        "judge": LazyCommand("headway_cli.judge", "Judge a new version by what its servers count.", extra="server"),
         "predict": LazyCommand(
             "headway_cli.predict", "Predict for the rows of a file with a finished model.", extra="predict"
         ),

@@ -14,10 +14,11 @@ from headway_api.wording import printable
 from headway_server.batching import Limits
 from headway_server.cache import CacheLimits
 from headway_server.errors import BadModel
+from headway_server.http.limits import MIB
 from headway_server.process import Front, Running, load
 from headway_server.process import serve as serve_model
 from headway_server.service import Service
-from headway_server.settings import MIB, Settings
+from headway_server.settings import Settings
 from headway_server.split.judging import Judging
 
 _PORT = click.IntRange(0, 65_535)

@@ -111,7 +111,8 @@ class Route(StatusSection):
     unit: Unit | None = None
     """For abTest."""
     salt: Annotated[str, Cut(64)] = ""
-    """Drawn once for a rollout: units are assigned anew with each."""
+    """Drawn once for a rollout, whatever its mode: units are assigned anew with each, and where a version is tried
+    again, this tells its second rollout from its first."""
     candidate_url: Annotated[str, Cut(512)] = ""
     """Where the candidate takes requests by REST: `http://host:port`."""
     candidate_grpc: Annotated[str, Cut(512)] = ""
@@ -211,7 +212,8 @@ class Reply(StatusSection):
 
     None: it is not known yet, and nothing is counted as slow."""
     judging: bool = True
-    """Whether the judge knows its ConfigMap. Where not, a server keeps to what it had."""
+    """Whether the judge knows its ConfigMap. Where not, it has taken nothing of the report, and a server keeps to the
+    route that it had."""
 
 
 class GateState(StatusSection):

@@ -20,8 +20,8 @@ import pytest
 
 from commands import COMMAND, clean_environment
 from headway_api.rollout_wire import Unit
+from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
-from headway_server.settings import HttpLimits
 from served import bundle
 from stub_judge import StubJudge, judged, stub_judge
 from wire_client import PATIENCE, Wire, ask

@@ -11,8 +11,8 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from headway_server.http.limits import HttpLimits
 from headway_server.http.protocol import Connection, Peers
-from headway_server.settings import HttpLimits
 
 _SWEEP_SECONDS = 1.0
 

@@ -12,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from headway_server.settings import HttpLimits
+from headway_server.http.limits import HttpLimits
 
 _MOST_PIPELINED = 64
 _SLOW_SECONDS = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from headway_server.errors import InvalidRequest, Overloaded, TooLarge, UnsupportedEncoding
-from headway_server.settings import HttpLimits
+from headway_server.http.limits import HttpLimits
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _AUTOMATIC = 32 + zlib.MAX_WBITS

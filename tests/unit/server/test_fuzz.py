@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from headway_server.settings import HttpLimits
+from headway_server.http.limits import HttpLimits
 from hostile_requests import BODY, INFER, Hostile, hostile, judged
 from wire_client import Reply, Wire, ask
 

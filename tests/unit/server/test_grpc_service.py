@@ -21,9 +21,10 @@ from headway_server.batching import Limits
 from headway_server.grpc import descriptors
 from headway_server.grpc.server import GrpcFront, age_seconds, most_message_bytes
 from headway_server.grpc.service import PUSHBACK
+from headway_server.http.limits import MIB, HttpLimits
 from headway_server.rest.request import Bounds
 from headway_server.service import Service
-from headway_server.settings import MIB, HttpLimits, Settings
+from headway_server.settings import Settings
 
 WAITING = Limits(max_in_flight=2, max_delay_seconds=3600, max_wait_seconds=7200, max_size=3)
 """Requests wait until there are three rows."""

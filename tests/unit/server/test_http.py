@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from headway_server.batching import Limits
+from headway_server.http.limits import HttpLimits
 from headway_server.http.protocol import Peers
-from headway_server.settings import HttpLimits
 from wire_client import Wire, ask, request, when
 
 from .conftest import Serve

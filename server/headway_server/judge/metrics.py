@@ -1,0 +1,56 @@
+"""What the judge tells Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from headway_api.rollout_wire import Verdict
+
+
+class Metrics:
+    """The judge's counters. Belongs to one process; no label is a server's word."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.reports = Counter(
+            "headway_judge_reports_total", "Reports of servers, by what became of them.", ["result"], registry=registry
+        )
+        self.exchanges = Counter(
+            "headway_judge_exchanges_total",
+            "Reads and writes of the ConfigMap, by result: ok, failed.",
+            ["result"],
+            registry=registry,
+        )
+        self._servers = Gauge("headway_judge_servers", "Servers that were heard lately.", registry=registry)
+        self._following = Gauge(
+            "headway_judge_following", "Those of them that keep to the newest route.", registry=registry
+        )
+        self._evidence = Gauge(
+            "headway_judge_evidence", "E of each gate, that the candidate is worse.", ["gate"], registry=registry
+        )
+        self._needed = Gauge(
+            "headway_judge_evidence_needed",
+            "What E has to reach for a gate to fail.",
+            ["gate"],
+            registry=registry,
+        )
+        for result in ("ok", "failed"):
+            self.exchanges.labels(result)
+
+    def took(self, result: str) -> None:
+        """A report. result: taken, or the kind of its error."""
+        self.reports.labels(result).inc()
+
+    def tell(self, verdict: Verdict | None) -> None:
+        """The newest verdict, or that there is no rollout."""
+        self._servers.set(verdict.servers if verdict else 0)
+        self._following.set(verdict.following if verdict else 0)
+        self._evidence.clear()
+        self._needed.clear()
+        for gate in verdict.gates if verdict else ():
+            self._evidence.labels(gate.name).set(gate.evidence)
+            self._needed.labels(gate.name).set(gate.needed)
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self.registry)

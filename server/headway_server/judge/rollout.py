@@ -1,0 +1,148 @@
+"""The judge between its ConfigMap and the servers: which route it replies, and when it writes what. Pure: the time is
+the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from headway_api import rollout_wire as wire
+from headway_server.judge import findings, memory
+from headway_server.judge.tally import Tally, key
+
+CHANGES_SECONDS = 2.0
+"""Counts that changed are written so long after the last write; a verdict that changed at once."""
+LOOK_SECONDS = 0.2
+"""The gates are looked at when a report comes, but no more often."""
+
+
+class WrongDeployment(Exception):  # noqa: N818 - what the report is
+    """A report of another deployment's server. The message says so."""
+
+
+class Judge:
+    """Judges one rollout after the other of one deployment."""
+
+    def __init__(self, told_by: str | None = None) -> None:
+        """told_by: the pod's name."""
+        self.route: wire.Route | None = None
+        self.tally: Tally | None = None
+        """Of the rollout that there is."""
+        self.failed: wire.Verdict | None = None
+        """That its candidate fails: this stands."""
+        self.verdict: wire.Verdict | None = None
+        """The newest; None where there is no rollout."""
+        self.bad_route: str | None = None
+        """Why the newest route could not be read; the last one that could be holds."""
+        self._told_by = told_by
+        self._beat = 0
+        self._looked = float("-inf")
+        self._told: wire.Verdict | None = None
+        self._written: wire.Verdict | None = None
+        self._written_at = float("-inf")
+        self._reply: bytes | None = None
+
+    def read(self, data: Mapping[str, str], now: float) -> None:
+        """Take what the ConfigMap holds."""
+        text = data.get(wire.KEY_ROUTE)
+        if text is None:
+            self.bad_route = f"there is no {wire.KEY_ROUTE}"
+            return
+        try:
+            route = wire.Route.model_validate_json(text)
+        except ValidationError as error:
+            self.bad_route = f"{wire.KEY_ROUTE} is no route: {error.error_count()} errors, the first at " + ".".join(
+                str(part) for part in error.errors()[0]["loc"]
+            )
+            return
+        self.bad_route = None
+        if route != self.route:
+            before, self.route, self._reply = self.route, route, None
+            self._follow(before, route, data, now)
+            self._looked = float("-inf")
+
+    def take(self, report: wire.Report, now: float) -> bytes:
+        """Take a server's word; what to reply, as JSON. Raises WrongDeployment."""
+        if self.route is None:
+            return wire.Reply(judging=False).model_dump_json().encode()
+        if report.uid != self.route.uid:
+            raise WrongDeployment(f"uid: {report.uid[:64]!r} is another deployment than the one that is judged here")
+        if self.tally is not None:
+            slow = self.tally.slow_seconds
+            self.tally.report(report, now)
+            if self.tally.slow_seconds != slow:
+                self._reply = None
+            if now - self._looked >= LOOK_SECONDS:
+                self.look(now)
+        if self._reply is None:
+            self._reply = self._reply_now(self.route)
+        return self._reply
+
+    def look(self, now: float) -> None:
+        """Find the verdict of now."""
+        if self.tally is None:
+            self.verdict = None
+            return
+        self._looked = now
+        self.verdict = findings.verdict(self.tally, self.failed, now)
+        if self.verdict.verdict == "fail" and self.failed is None:
+            self.failed, self._reply = self.verdict, None
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for what is to be written."""
+        return self.verdict is not None and _word(self.verdict) != _word(self._written)
+
+    def due(self, now: float, *, last: bool = False) -> dict[str, str]:
+        """What is to be written now; nothing where that has time. last: there will be no other time."""
+        self.look(now)
+        if self.tally is None or self.verdict is None:
+            return {}
+        ago = now - self._written_at
+        changed = self.verdict != self._written
+        if not (self.urgent or ago >= wire.BEAT_SECONDS or (changed and (last or ago >= CHANGES_SECONDS))):
+            return {}
+        self._beat += 1
+        self._told = self.verdict
+        told = self.verdict.model_copy(update={"beat": self._beat, "told_by": self._told_by})
+        return {
+            wire.KEY_VERDICT: told.model_dump_json(exclude_none=True),
+            wire.KEY_MEMORY: memory.dump(self.tally, self.failed, now),
+        }
+
+    def wrote(self, now: float) -> None:
+        """What was due last is written."""
+        self._written, self._written_at = self._told, now
+
+    def _follow(self, before: wire.Route | None, route: wire.Route, data: Mapping[str, str], now: float) -> None:
+        if before is None:
+            self._beat = _beat(data.get(wire.KEY_VERDICT, ""))
+        if not route.stable:
+            self.tally = self.failed = self.verdict = self._written = None
+        elif self.tally is not None and key(self.tally.route) == key(route):
+            self.tally.follow(route)
+        elif self.tally is not None:
+            again = (before.uid, before.candidate) == (route.uid, route.candidate) if before else False
+            self.tally, self.failed = Tally(route, route.epoch if again else 0), None
+        else:
+            self.tally, self.failed = memory.load(data.get(wire.KEY_MEMORY, ""), route, now)
+
+    def _reply_now(self, route: wire.Route) -> bytes:
+        if self.failed is not None:
+            route = route.model_copy(update={"share": 0.0, "mirror": 0.0})
+        slow = self.tally.slow_seconds if self.tally else None
+        return wire.Reply(route=route, slow_seconds=slow).model_dump_json().encode()
+
+
+def _word(verdict: wire.Verdict | None) -> tuple[object, ...] | None:
+    """What the operator waits for."""
+    return None if verdict is None else (verdict.uid, verdict.rollout, verdict.epoch, verdict.verdict)
+
+
+def _beat(text: str) -> int:
+    """Of the verdict that was written last."""
+    try:
+        return wire.Verdict.model_validate_json(text).beat
+    except ValidationError:
+        return 0

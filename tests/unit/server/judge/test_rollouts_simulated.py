@@ -1,0 +1,114 @@
+"""Whole rollouts by numbers: servers count, some end, the judge is killed, and a verdict is asked for all the time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from headway_api import rollout_wire as wire
+from headway_server.judge import memory
+from headway_server.judge.findings import verdict
+from headway_server.judge.gates import Counts
+from headway_server.judge.tally import Tally
+from rollouts import ALL_FAST, Server, route
+
+SHARES = (0.05, 0.25, 0.5, 1.0)
+SERVERS = 2
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of a version's requests."""
+
+    errors: float
+    slow: float = 0.01
+
+
+class Rollout:
+    """One, second by second."""
+
+    def __init__(self, rng: np.random.Generator, stable: Rates, candidate: Rates, analysis: wire.Analysis) -> None:
+        self.rng, self.rates, self.analysis = rng, {"stable": stable, "candidate": candidate}, analysis
+        self.servers = [Server(f"boot-{index}") for index in range(SERVERS)]
+        self.now = 0.0
+        self.tally = Tally(self.route(1))
+        self.requests = 0
+        """The candidate's."""
+
+    def route(self, epoch: int) -> wire.Route:
+        return route(epoch, SHARES[epoch - 1], analysis=self.analysis)
+
+    def second(self, epoch: int, requests: int) -> wire.Verdict:
+        """So many requests for each server."""
+        self.now += 1.0
+        share = SHARES[epoch - 1]
+        for server in self.servers:
+            its = int(self.rng.binomial(requests, share))
+            self.requests += its
+            more = {"stable": self._counts("stable", requests - its), "candidate": self._counts("candidate", its)}
+            server.count(epoch, share, more)
+            self.tally.report(server.report().model_copy(update={"seconds": ALL_FAST}), self.now)
+        return verdict(self.tally, None, self.now)
+
+    def _counts(self, which: str, requests: int) -> Counts:
+        rates = self.rates[which]
+        return Counts(requests, *(int(self.rng.binomial(requests, rate)) for rate in (rates.errors, rates.slow)))
+
+    def disturb(self, second: int) -> None:
+        """Now and then a server begins anew, and the judge is killed."""
+        if second % 7 == 3:
+            self.servers[second % SERVERS] = Server(f"boot-{second}-{self.now}")
+        if second % 5 == 4:
+            self.tally, _ = memory.load(memory.dump(self.tally, None, self.now), self.tally.route, self.now)
+
+    def failed(self, *, seconds: int, requests: int) -> float:
+        """The candidate's requests when it failed, or infinity: through all steps, of so many seconds each."""
+        for epoch in range(1, len(SHARES) + 1):
+            self.tally.follow(self.route(epoch))
+            for second in range(seconds):
+                if self.second(epoch, requests).verdict == "fail":
+                    return self.requests
+                self.disturb(second)
+        return math.inf
+
+
+def rollouts(count: int, stable: Rates, candidate: Rates, *, seconds: int, requests: int, seed: int) -> Sequence[float]:
+    """When each of so many failed."""
+    analysis = wire.Analysis(max_error_rate=0.01, errors_not_worse=True, latency_not_worse=True)
+    rng = np.random.default_rng(seed)
+    return [Rollout(rng, stable, candidate, analysis).failed(seconds=seconds, requests=requests) for _ in range(count)]
+
+
+def test_of_200_rollouts_of_candidates_that_are_as_good_as_allowed_at_most_one_in_twenty_fails() -> None:
+    as_bad_as_allowed = Rates(0.01)
+    found = rollouts(200, as_bad_as_allowed, as_bad_as_allowed, seconds=10, requests=1000, seed=1)
+    assert np.isfinite(found).mean() <= 0.05
+
+
+@pytest.mark.long
+def test_of_10_000_rollouts_of_candidates_that_are_as_good_as_allowed_at_most_one_in_twenty_fails() -> None:
+    found = rollouts(10_000, Rates(0.01), Rates(0.01), seconds=10, requests=1000, seed=2)
+    assert np.isfinite(found).mean() <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("stable", "candidate", "most"),
+    [
+        # The candidate's requests that half of the rollouts take: a fifth more than one gate by itself, of three.
+        (Rates(0.001), Rates(0.01), 500),
+        (Rates(0.001), Rates(0.05), 80),
+        (Rates(0.001), Rates(0.2), 40),
+        (Rates(0.001, 0.01), Rates(0.001, 0.1), 60),
+    ],
+)
+def test_a_candidate_that_is_ten_times_worse_fails_within_the_first_steps(
+    stable: Rates, candidate: Rates, most: int
+) -> None:
+    found = rollouts(20, stable, candidate, seconds=200, requests=50, seed=3)
+    assert np.isfinite(found).all()
+    assert np.median(found) <= most
+    assert np.quantile(found, 0.9) <= 3 * most
