@@ -56,13 +56,81 @@ def deployment(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return document
 
 
-def _mistake(path: str, value: Any, says: str, *, field: str = "") -> Mistake:
+def _mistake(path: str, value: Any, says: str, *, field: str = "", name: str = "") -> Mistake:
     shown = "absent" if value is _ABSENT else repr(value)[:40]
-    return Mistake(f"{path}={shown}", field or path, says, deployment({path: value}))
+    return Mistake(name or f"{path}={shown}", field or path, says, deployment({path: value}))
 
 
 _DIGEST = "must be sha256: and 64 digits of 0-9 and a-f, as sha256sum prints them"
 _VERSION = "must be the name of a version as the status has it, for example digits-3"
+_STEPS = "spec.rollout.canary.steps"
+_UNIT = {"header": "x-user"}
+
+
+def _rollout(rollout: dict[str, Any], field: str, says: str) -> Mistake:
+    return _mistake("spec.rollout", rollout, says, field=f"spec.rollout{field}", name=str(rollout))
+
+
+ROLLOUT_MISTAKES = (
+    _rollout({"canary": {"steps": []}}, ".canary.steps", "at least 1 are needed"),
+    _rollout({"canary": {"steps": [{"weight": 1}] * 17}}, ".canary.steps", "at most 16 are allowed"),
+    _rollout({"canary": {"steps": [{"minSeconds": 5}]}}, ".canary.steps[0].weight", "is missing; it is required"),
+    _rollout({"canary": {"steps": [{"weight": 0}]}}, ".canary.steps[0].weight", "below the least allowed value 1"),
+    _rollout(
+        {"canary": {"steps": [{"weight": 100}]}}, ".canary.steps[0].weight", "above the greatest allowed value 99"
+    ),
+    _rollout({"canary": {"steps": [{"weight": 2.5}]}}, ".canary.steps[0].weight", "must be a whole number"),
+    _rollout(
+        {"canary": {"steps": [{"weight": 5, "minSeconds": -1}]}}, ".canary.steps[0].minSeconds", "least allowed value 0"
+    ),
+    _rollout(
+        {"canary": {"steps": [{"weight": 25}, {"weight": 5}]}}, ".canary.steps", "rise from each step to the next"
+    ),
+    _rollout({"canary": {"steps": [{"weight": 5}, {"weight": 5}]}}, ".canary.steps", "and no two alike"),
+    _rollout({"canary": {"bakeSeconds": 604_801}}, ".canary.bakeSeconds", "greatest allowed value 604800"),
+    _rollout({"canary": {"maxWeight": 50}}, ".canary.maxWeight", "unknown field `maxWeight`"),
+    _rollout({"abTest": {}}, ".abTest.unit", "is missing; it is required"),
+    _rollout({"abTest": {"unit": {}}}, ".abTest.unit", "set exactly one of header, cookie"),
+    _rollout({"abTest": {"unit": {**_UNIT, "cookie": "u"}}}, ".abTest.unit", "set exactly one of header, cookie"),
+    _rollout({"abTest": {"unit": {"header": "x user"}}}, ".abTest.unit.header", "must be the name of a header"),
+    _rollout({"abTest": {"unit": {"header": "x" * 129}}}, ".abTest.unit.header", "at most 128 characters"),
+    _rollout({"abTest": {"unit": {"cookie": "a=b"}}}, ".abTest.unit.cookie", "must be the name of a cookie"),
+    _rollout({"abTest": {"unit": _UNIT, "weight": 100}}, ".abTest.weight", "greatest allowed value 99"),
+    _rollout(
+        {"abTest": {"unit": _UNIT, "minSeconds": 0, "maxSeconds": 59}}, ".abTest.maxSeconds", "least allowed value 60"
+    ),
+    _rollout(
+        {"abTest": {"unit": _UNIT, "minSeconds": 7200, "maxSeconds": 3600}},
+        ".abTest.minSeconds",
+        "minSeconds is above maxSeconds",
+    ),
+    _rollout({"shadow": {"sample": 0}}, ".shadow.sample", "it must be above 0"),
+    _rollout({"shadow": {"sample": 1.5}}, ".shadow.sample", "greatest allowed value 1"),
+    _rollout({"shadow": {"then": "canary"}}, ".shadow.then", "unknown field `then`"),
+    _rollout({"approval": "never"}, ".approval", "automatic, manual"),
+    _rollout({"recreate": {}, "approval": "manual"}, ".approval", "approval is manual with recreate"),
+    _rollout({"stepDeadlineSeconds": 59}, ".stepDeadlineSeconds", "59 is below the least allowed value 60"),
+    _rollout({"onStall": "promote"}, ".onStall", "wait, rollback"),
+    _rollout({"analysis": {"alpha": 0}}, ".analysis.alpha", "it must be above 0"),
+    _rollout({"analysis": {"alpha": 0.9}}, ".analysis.alpha", "greatest allowed value 0.5"),
+    _rollout({"analysis": {"minRequests": 0}}, ".analysis.minRequests", "least allowed value 1"),
+    _rollout({"analysis": {"errors": {"maxRate": 5}}}, ".analysis.errors.maxRate", "greatest allowed value 1"),
+    _rollout({"analysis": {"errors": {"notWorse": "yes"}}}, ".analysis.errors.notWorse", "must be true or false"),
+    _rollout(
+        {"analysis": {"latency": {"maxP99Milliseconds": 0}}},
+        ".analysis.latency.maxP99Milliseconds",
+        "it must be above 0",
+    ),
+    _rollout({"analysis": {"latency": {"p99": 80}}}, ".analysis.latency.p99", "unknown field `p99`"),
+    _rollout({"analysis": {"agreement": {}}}, ".analysis.agreement.min", "is missing; it is required"),
+    _rollout({"analysis": {"agreement": {"min": 90}}}, ".analysis.agreement.min", "greatest allowed value 1"),
+    _rollout(
+        {"shadow": {}, "analysis": {"agreement": {"min": 0.9, "sample": 0.1}}},
+        ".analysis",
+        "agreement.sample is not for shadow",
+    ),
+)
+"""Those of rollouts."""
 MISTAKES = (
     _mistake("metadata.name", "Digits", "must be 1 to 38 lower-case letters"),
     _mistake("metadata.name", "d" * 39, "must be 1 to 38 lower-case letters"),
@@ -84,6 +152,8 @@ MISTAKES = (
     _mistake("spec.versions.pin", "digits", _VERSION),
     _mistake("spec.versions.pin", {"name": "digits-1"}, "but this must be a string"),
     _mistake("spec.versions.abort", "digits-0", _VERSION),
+    _mistake("spec.versions.approve", "yes", _VERSION),
+    _mistake("spec.versions.approve", True, "but this must be a string"),
     _mistake("spec.versions.retry", "digits-1", "but this must be a list"),
     _mistake(
         "spec.versions.retry",
@@ -127,9 +197,13 @@ MISTAKES = (
     _mistake("spec.replicas", 0, "0 is below the least allowed value 1"),
     _mistake("spec.replicas", 1001, "1001 is above the greatest allowed value 1000"),
     _mistake("spec.replicas", "2", "take the quotes away"),
-    _mistake("spec.rollout", {}, "set exactly one of blueGreen, recreate"),
-    _mistake("spec.rollout", {"blueGreen": {}, "recreate": {}}, "set exactly one of blueGreen, recreate"),
-    _mistake("spec.rollout.canary", {}, "unknown field `canary`"),
+    _mistake(
+        "spec.rollout",
+        {"blueGreen": {}, "recreate": {}},
+        "set at most one of canary, abTest, shadow, blueGreen, recreate",
+    ),
+    _mistake("spec.rollout", {"canary": {}, "shadow": {}}, "without any of them it is blueGreen"),
+    *ROLLOUT_MISTAKES,
     _mistake("spec.rollout.blueGreen.bakeSeconds", 604_801, "604801 is above the greatest allowed value 604800"),
     _mistake("spec.rollout.progressDeadlineSeconds", 9, "9 is below the least allowed value 10"),
     _mistake("spec.suspend", "no", "but this must be true or false"),
@@ -157,6 +231,25 @@ GOOD: tuple[dict[str, Any], ...] = (
     },
     {"spec.rollout": {"recreate": {}}},
     {"spec.rollout": {"blueGreen": {}}},
+    {"spec.rollout": {}},
+    {"spec.rollout": {"canary": {}, "approval": "manual"}, "spec.versions.approve": "digits-2"},
+    {"spec.rollout": {"canary": {"steps": [{"weight": number} for number in range(1, 17)], "bakeSeconds": 0}}},
+    {"spec.rollout": {"abTest": {"unit": {"header": "x-user"}}, "onStall": "rollback"}},
+    {"spec.rollout": {"abTest": {"unit": {"cookie": "user.id"}, "minSeconds": 60, "maxSeconds": 60, "weight": 99}}},
+    {"spec.rollout": {"shadow": {"sample": 1}, "analysis": {"agreement": {"min": 0.9, "tolerance": 0}}}},
+    {
+        "spec.rollout": {
+            "canary": {},
+            "stepDeadlineSeconds": 60,
+            "analysis": {
+                "alpha": 0.01,
+                "minRequests": 1,
+                "errors": {"maxRate": 0, "notWorse": False},
+                "latency": {"maxP99Milliseconds": 0.5, "notWorse": False},
+                "agreement": {"min": 1, "sample": 0.5},
+            },
+        }
+    },
     {"spec.versions.pin": "digits-3", "spec.versions.abort": "digits-4", "spec.versions.retry": ["digits-2"]},
     {"spec.suspend": True},
     {"spec.replicas": 1000},

@@ -330,8 +330,14 @@ def _section_default(node: Schema) -> Schema:
 
     Where the section has rules it is written out: the API server judges a default by the rules before it fills in.
     """
-    given = {name: value for name, value in node["default"].items() if value not in (None, {})}
+    given = _given(node["default"])
     return given if "x-kubernetes-validations" in node or given != _defaults(node) else {}
+
+
+def _given(default: Schema) -> Schema:
+    """A section's default without the fields that it leaves out."""
+    made = {name: _given(value) if isinstance(value, dict) else value for name, value in default.items()}
+    return {name: value for name, value in made.items() if value not in (None, {})}
 
 
 def _defaults(node: Schema) -> dict[str, Any]:

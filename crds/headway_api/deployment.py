@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from headway_api.base import Section, all_different, exactly_one, formed
+from headway_api.base import Section, all_different, formed
 from headway_api.deployment_status import MOST_KEPT, ModelDeploymentStatus
 from headway_api.job import NAME_MAX_LENGTH, ObjectMeta
+from headway_api.rollout import Rollout
 from headway_api.served import ModelSource, Server
 
 MOST_REPLICAS = 1000
@@ -37,6 +38,8 @@ class Versions(Section):
     """
     pin: VersionName | None = None
     """A version that is kept which is to answer in place of what `source` and `server` say, until this is taken out."""
+    approve: VersionName | None = None
+    """A candidate that may take the old version's place, where `rollout.approval` is manual and it is good enough."""
     abort: VersionName | None = None
     """A candidate that is to be given up."""
     retry: Annotated[
@@ -47,34 +50,6 @@ class Versions(Section):
     """Rejected versions of which the like may be tried once more, as another version."""
     keep: Annotated[int, Field(ge=1, le=MOST_KEPT)] = 3
     """How many versions without pods are remembered: those before the present one, and rejected ones."""
-
-
-class BlueGreen(Section):
-    """The new version's pods are made beside the old ones; once all are ready, requests go to them, all at once."""
-
-    bake_seconds: Annotated[int, Field(ge=0, le=604_800)] = 300
-    """Seconds that the old version's pods stay, at their full number, after that: if the new ones crash meanwhile,
-    requests go back to the old ones at once."""
-
-
-class Recreate(Section):
-    """The old version's pods go before the new one's are made, for models of which no two fit. None answers between."""
-
-
-class Rollout(Section):
-    """How a new version takes the old one's place."""
-
-    rules = (exactly_one("blueGreen", "recreate", of="rollout"),)
-
-    blue_green: BlueGreen | None = None
-    """Beside the old version."""
-    recreate: Recreate | None = None
-    """After the old version."""
-    progress_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 600
-    """Seconds that a candidate may take until all its pods are ready; then it is rejected, and the old version stays.
-
-    One whose pods crash again and again is rejected before.
-    """
 
 
 class ModelDeploymentSpec(Section):
@@ -88,7 +63,7 @@ class ModelDeploymentSpec(Section):
     """The pods."""
     replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = 1
     """How many pods answer; `kubectl scale` and autoscalers set it. One more than is needed lets a node be drained."""
-    rollout: Rollout = Rollout(blueGreen=BlueGreen())
+    rollout: Rollout = Rollout()
     """Rollouts."""
 
 

@@ -6,15 +6,19 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, computed_field
 
-from headway_api.base import Between, Cut, ListMap, OrElse, StatusSection
+from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
+from headway_api.rollout_wire import MOST_GATES, Mode
 from headway_api.served import ModelSource, Server
 from headway_api.status import Message, Time, Word
 
 Phase = Literal["Pending", "Progressing", "Ready", "Degraded", "Suspended"]
 State = Literal["Candidate", "Champion", "Previous", "Retired", "Rejected"]
 """What a version is. Those that are Retired or Rejected have no pods."""
-Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted"]
+Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted", "ErrorRate", "Latency", "Agreement", "Stalled"]
 """Why a version was rejected."""
+Stage = Literal["Preparing", "Splitting", "Baking", "Ending"]
+"""Where a rollout is. Preparing: pods are made. Splitting: both versions get requests. Baking: the new one answers
+alone, and the old one's pods are still there. Ending: the new one is given up, and servers are told so."""
 ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "Reconciled"]
 MOST_KEPT = 8
 """Versions that are remembered beside those that have pods, at most."""
@@ -100,6 +104,71 @@ class Published(StatusSection):
     """The model."""
 
 
+class RolloutGate(StatusSection):
+    """How one gate of a rollout stands."""
+
+    name: Word
+    """Which."""
+    verdict: Annotated[Literal["fail", "pass", "open"], OrElse("open")] = "open"
+    """fail: the new version is proved worse than allowed. pass: proved to keep the limit. open: neither, so far."""
+    value: float | None = None
+    """The new version's rate."""
+    limit: float | None = None
+    """What it is held against: the limit, or the old version's rate."""
+    evidence: float = 0.0
+    """How strongly what was seen speaks against the new version: 1 is nothing."""
+    needed: float = 0.0
+    """What `evidence` has to reach for the gate to fail."""
+
+
+class RolloutStatus(StatusSection):
+    """A rollout by canary, abTest or shadow."""
+
+    version: Word
+    """The version that is on its way, or that bakes."""
+    number: Small
+    """Its number."""
+    stable: Small
+    """The number of the version whose servers split the requests."""
+    mode: Annotated[Mode, OrElse("canary")]
+    """The kind of rollout."""
+    stage: Annotated[Stage, OrElse("Ending")]
+    """Where it is."""
+    step: Small = 0
+    """The step, from 1; 0 before the first one."""
+    of: Small = 0
+    """How many there are."""
+    weight: Annotated[int, Between(0, 100)] = 0
+    """The new version's share of the requests, in percent."""
+    epoch: Small = 0
+    """The number of what servers are told now: each change of the shares has another one."""
+    since: Time
+    """Since when it is at this stage and step."""
+    followed_since: Time | None = None
+    """Since when all servers keep to this step's share, as far as the judge has heard."""
+    judged_since: Time | None = None
+    """Since when the new version has shown all that the last step asks for: it may wait for an approval."""
+    counted: Time | None = None
+    """When the numbers were taken from the judge."""
+    stable_requests: Annotated[int, Between(0, MOST_COUNTED)] = 0
+    """Requests of this step that the old version answered."""
+    candidate_requests: Annotated[int, Between(0, MOST_COUNTED)] = 0
+    """Requests of this step that the new version was chosen for; in mode shadow, copies."""
+    gates: Annotated[list[RolloutGate], Cut(MOST_GATES), ListMap("name")] = Field(default_factory=list)
+    """What it is held to, and how that stands, over the whole rollout."""
+    message: Message | None = None
+    """What the judge has found, in words."""
+
+
+class RouteStatus(StatusSection):
+    """What servers are told of shares, as far as it has to be remembered."""
+
+    epoch: Small = 0
+    """Its number, which grows over all rollouts."""
+    digest: Annotated[str, Cut(32)] = ""
+    """Tells it from another one."""
+
+
 class Endpoint(StatusSection):
     """Where clients send requests, within the cluster."""
 
@@ -131,6 +200,10 @@ class ModelDeploymentStatus(StatusSection):
     """The newest model that jobs have published here; `spec.versions.source` goes before it."""
     last_number: Small = 0
     """The number of the newest version that there ever was."""
+    route: RouteStatus | None = None
+    """What servers are told of shares; absent until there was a rollout that splits requests."""
+    rollout: RolloutStatus | None = None
+    """The rollout that goes on, where it is one that splits requests."""
     versions: Annotated[list[Version], Cut(MOST_VERSIONS), ListMap("name")] = Field(default_factory=list)
     """The versions that have pods, and as many others as `spec.versions.keep`; the newest last."""
     endpoint: Endpoint | None = None

@@ -274,7 +274,7 @@ class ServingWorld:
             self._scale: 3,
             self._intend: 5,
             lambda: self._edit(rollout=self._rollout()): 2,
-            lambda: self._edit(rollout={}): 1,
+            lambda: self._edit(rollout={"blueGreen": {}, "recreate": {}}): 1,
             self._meddle: 4,
             self._replace: 1,
             self._lose_watch: 2,

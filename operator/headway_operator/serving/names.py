@@ -15,6 +15,8 @@ WATCHED = f"{LABEL_COMPONENT}={COMPONENT}"
 """What all objects of all deployments have in common; a job's have it not."""
 WATCHED_CONFIGS = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
 """What all ConfigMaps of Headway have in common: one watch shows those of jobs, too."""
+CLIENT_PORT = 80
+"""The Services' port for REST."""
 LARGEST_NUMBER = 999_999_999
 JUDGE = -1
 """In place of a version's number: an object of the judge."""

@@ -59,8 +59,7 @@ def test_what_is_left_out_is_filled_in() -> None:
     least = {**DEPLOYMENT, "spec": {"versions": {"source": DEPLOYMENT["spec"]["versions"]["source"]}}}
     spec = ModelDeployment.model_validate(least).spec
     assert (spec.replicas, spec.suspend, spec.versions.keep) == (1, False, 3)
-    assert spec.rollout.blue_green is not None
-    assert spec.rollout.blue_green.bake_seconds == 300
+    assert (spec.rollout.blue_green, spec.rollout.split, spec.rollout.bake_seconds) == (None, None, 300)
     assert (spec.server.image, spec.server.resources.memory) == (None, "512Mi")
 
 

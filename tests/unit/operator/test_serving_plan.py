@@ -40,9 +40,13 @@ def baking() -> Stage:
 def test_a_first_version_is_made_and_no_client_is_sent_to_it_before_it_is_ready() -> None:
     stage = Stage()
     stage.settle()
-    assert stage.of(kube.DEPLOYMENTS) == stage.of(kube.SERVICES) == {stage.name(1)}
+    judge = names.judge_name("digits", stage.uid)
+    assert stage.of(kube.DEPLOYMENTS) == {stage.name(1)}
+    assert stage.of(kube.SERVICES) == {stage.name(1), judge}
     assert stage.of(kube.DISRUPTION_BUDGETS) == {stage.name(1)}
-    assert stage.of(kube.NETWORK_POLICIES) == {names.shared_name("digits", stage.uid)}
+    assert stage.of(kube.NETWORK_POLICIES) == {
+        *(names.shared_name("digits", stage.uid), names.split_name("digits", stage.uid), judge)
+    }
     assert (stage.status["phase"], stage.status["candidate"]) == ("Progressing", "digits-1")
     assert stage.condition("Ready") == ("False", "NoVersion", "no version answers yet")
     stage.ready(1, 1)
@@ -89,7 +93,7 @@ def test_a_second_version_is_made_beside_the_first_and_takes_its_place_at_once()
     assert stage.replicas() == {1: 2, 2: 2}
     stage.after(2)
     assert stage.replicas() == {2: 2}
-    assert stage.of(kube.SERVICES) == {"digits", stage.name(2)}
+    assert stage.of(kube.SERVICES) == {"digits", stage.name(2), names.judge_name("digits", stage.uid)}
     assert stage.of(kube.DISRUPTION_BUDGETS) == {stage.name(2)}
     assert stage.states() == {"digits-1": "Retired", "digits-2": "Champion"}
 
@@ -301,12 +305,12 @@ def test_recreate_takes_the_old_pods_away_first_and_brings_them_back_if_the_new_
 
 def test_a_spec_that_is_not_valid_is_told_and_what_answers_goes_on() -> None:
     stage = answering()
-    stage.edit({"rollout": {}})
+    stage.edit({"rollout": {"blueGreen": {}, "recreate": {}}})
     stage.server.change(kube.DEPLOYMENTS, stage.name(1), lambda body: body["spec"].update(replicas=7))
     stage.settle()
     status, reason, message = stage.condition("Accepted")
     assert (status, reason) == ("False", "InvalidSpec")
-    assert "set exactly one of blueGreen, recreate" in message
+    assert "set at most one of canary, abTest, shadow, blueGreen, recreate" in message
     assert (stage.target(), stage.replicas()) == (1, {1: 2})
 
 
@@ -367,10 +371,11 @@ def client_ports(stage: Stage) -> list[int]:
 
 def test_grpc_comes_and_goes_with_the_version_that_answers() -> None:
     stage = answering()
-    shared = names.shared_name("digits", stage.uid)
+    uid = stage.uid
+    shared = {names.shared_name("digits", uid), names.split_name("digits", uid), names.judge_name("digits", uid)}
     stage.edit({"server.grpc": True})
     stage.settle()
-    assert stage.of(kube.NETWORK_POLICIES) == {shared, stage.name(2)}
+    assert stage.of(kube.NETWORK_POLICIES) == {*shared, stage.name(2)}
     assert client_ports(stage) == [80], "what answers has no gRPC yet"
     stage.ready(2)
     stage.settle()
@@ -384,7 +389,7 @@ def test_grpc_comes_and_goes_with_the_version_that_answers() -> None:
     assert client_ports(stage) == [80]
     assert stage.status["endpoint"] == {"url": "http://digits.default.svc"}
     stage.after(61)
-    assert stage.of(kube.NETWORK_POLICIES) == {shared}
+    assert stage.of(kube.NETWORK_POLICIES) == shared
 
 
 def test_the_ports_of_the_clients_service_are_put_right() -> None:

@@ -1,9 +1,12 @@
 """The versions of a status, and the moves that they can make: each keeps what holds of all of them.
 
-There is at most one champion, one candidate and one version before the champion; all requests go to the champion.
+There is at most one champion, one candidate and one version before the champion. The champion answers all requests, but
+for the candidate's share while a rollout splits them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 from headway_api.deployment_status import ModelDeploymentStatus, Rejection, State, Version, VersionReplicas
 from headway_api.served import ModelSource, Server
@@ -26,6 +29,10 @@ class Book:
         self.champion_name = status.champion if status.champion in self._entries else None
         self.candidate_name = status.candidate if status.candidate in self._entries else None
         self.previous_name = status.previous if status.previous in self._entries else None
+        self.route = status.route
+        self.rollout = status.rollout
+        self.progress: tuple[str, str] | None = None
+        """What the rollout of the candidate does or waits for: a reason, and a sentence."""
         self.moved = False
         self.notices: list[Notice] = []
 
@@ -76,7 +83,7 @@ class Book:
             waiting_since=self._now,
         )
         self.candidate_name = name
-        self._tell("VersionBegun", f"version {name} is made; it gets requests once all its pods are ready")
+        self.tell("VersionBegun", f"version {name} is made; it gets requests once all its pods are ready")
 
     def withdraw(self, why: str) -> None:
         """The candidate is not wanted any more, which is no fault of its own."""
@@ -84,7 +91,7 @@ class Book:
         if name is not None:
             del self._entries[name]
             self.candidate_name = None
-            self._tell("VersionWithdrawn", f"version {name} is given up: {why}")
+            self.tell("VersionWithdrawn", f"version {name} is given up: {why}")
 
     def promote(self, *, keep: bool) -> None:
         """The candidate answers; the version before it keeps its pods for a while, or not."""
@@ -98,7 +105,7 @@ class Book:
         self._set(new, "Champion")
         self.previous_name = old.name if old is not None and keep else None
         self.champion_name, self.candidate_name = new.name, None
-        self._tell("Promoted", f"version {new.name} answers" + (f" in place of {old.name}" if old else ""))
+        self.tell("Promoted", f"version {new.name} answers" + (f" in place of {old.name}" if old else ""))
 
     def swap(self) -> None:
         """The version before the champion is wanted again, and has its pods still: the two change places."""
@@ -108,7 +115,7 @@ class Book:
         self._set(old, "Previous")
         self._set(new, "Champion")
         self.champion_name, self.previous_name = new.name, old.name
-        self._tell("Promoted", f"version {new.name} answers again, in place of {old.name}")
+        self.tell("Promoted", f"version {new.name} answers again, in place of {old.name}")
 
     def reject(self, reason: Rejection, message: str) -> None:
         """The candidate does not answer, and is remembered as one that should not."""
@@ -118,7 +125,7 @@ class Book:
         self._set(bad, "Rejected", reason, message)
         self.candidate_name = None
         stays = f"; version {self.champion_name} answers as before" if self.champion_name else ""
-        self._tell("RolledBack", f"version {bad.name} is rejected: {message}{stays}", warning=True)
+        self.tell("RolledBack", f"version {bad.name} is rejected: {message}{stays}", warning=True)
 
     def return_to_previous(self, reason: Rejection, message: str) -> None:
         """The champion has failed while the version before it has its pods still."""
@@ -128,7 +135,7 @@ class Book:
         self._set(bad, "Rejected", reason, message)
         self._set(good, "Champion")
         self.champion_name, self.previous_name = good.name, None
-        self._tell("RolledBack", f"version {bad.name} is rejected: {message}; {good.name} answers again", warning=True)
+        self.tell("RolledBack", f"version {bad.name} is rejected: {message}; {good.name} answers again", warning=True)
 
     def retire_previous(self) -> None:
         """The version before the champion gives its pods back."""
@@ -137,12 +144,21 @@ class Book:
             self.previous_name = None
             self.moved = True
 
-    def trim(self, keep: int, protected: str | None) -> None:
-        """Forget the oldest versions without pods, but one that must not be forgotten."""
+    def trim(self, keep: int, protected: Container[str | None]) -> None:
+        """Forget the oldest versions without pods, but those that must not be forgotten."""
         idle = [version for version in self.versions if version.state in ("Retired", "Rejected")]
         for version in idle[: max(0, len(idle) - keep)]:
-            if version.name != protected:
+            if version.name not in protected:
                 del self._entries[version.name]
+
+    def share(self) -> None:
+        """The champion and the candidate have the shares that the rollout says."""
+        rollout = self.rollout
+        split = rollout is not None and rollout.stage == "Splitting" and self.candidate is not None
+        weight = rollout.weight if rollout is not None and split else 0
+        for version, part in ((self.champion, 100 - weight), (self.candidate, weight)):
+            if version is not None and version.weight != part:
+                self.put(version.model_copy(update={"weight": part}))
 
     def _set(self, version: Version, state: State, reason: Rejection | None = None, message: str | None = None) -> None:
         update = {"state": state, "since": self._now, "waiting_since": None, "reason": reason}
@@ -150,6 +166,7 @@ class Book:
         weight = 100 if state == "Champion" else 0
         self._entries[version.name] = version.model_copy(update={**update, "message": said, "weight": weight})
 
-    def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+    def tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """A version has moved: an Event says so."""
         self.moved = True
         self.notices.append(Notice(reason, bounded(message), warning, str(self.last_number)))

@@ -6,33 +6,19 @@ in between leaves nothing half done. Nothing here knows how long ago it last loo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from headway_api.deployment import ModelDeploymentSpec
-from headway_api.deployment_status import Version, VersionReplicas
+from headway_api.deployment_status import ModelDeploymentStatus, Version, VersionReplicas
 from headway_api.served import ModelSource, Server
+from headway_operator.engine.steps import Notice
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import offers, trouble
+from headway_operator.serving.plan import offers, rollout, route, trouble, verdict
 from headway_operator.serving.plan.book import Book
-from headway_operator.serving.plan.model import Plan, Situation
+from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
 
 LOOK_SECONDS = 10.0
 """So often the pods of a version that is not ready are looked at, where nothing else happens."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Next:
-    """What has to be read before it can be decided, or else when to look again."""
-
-    verify: bool = False
-    look_at: int | None = None
-    wake: float | None = None
-
-    @property
-    def reads(self) -> bool:
-        return self.verify or self.look_at is not None
 
 
 def plan(situation: Situation) -> Plan:
@@ -43,39 +29,77 @@ def plan(situation: Situation) -> Plan:
     if following.reads:
         look_at = frozenset(() if following.look_at is None else (following.look_at,))
         return Plan(situation.status, verify=following.verify, look_at=look_at)
+    book.share()
     _count(situation, book)
+    rollout.hear(situation, book)
     status = say(situation, book)
+    notices = (*book.notices, *_news(situation, status, book))
     if book.moved:
-        return Plan(status, moved=True, wake=situation.now, notices=tuple(book.notices))
+        return Plan(status, moved=True, wake=situation.now, notices=notices)
     replicas = _replicas(situation, book)
     return Plan(
         status,
         replicas=replicas,
         target=book.champion.number if book.champion is not None else None,
         remove=_leftover(situation, book, set(replicas)),
+        route=route.told(situation, book) if replicas else None,
+        judge=book.rollout is not None,
         wake=_earliest(following.wake, *_retries(situation)),
+        notices=notices,
     )
 
 
-def _move(situation: Situation, book: Book) -> _Next:
+def _move(situation: Situation, book: Book) -> Next:
     """Move the versions, as far as the spec and what is seen ask for it; what is to be read for that, and when next."""
     spec = situation.spec
-    if spec is None or spec.suspend:
-        return _Next()
-    if situation.status.phase == "Suspended" and book.candidate is not None:
-        book.put(book.candidate.model_copy(update={"waiting_since": to_text(situation.now)}))
+    if spec is None:
+        return _fall_back(situation, book)
+    if spec.suspend:
+        return Next()
+    if situation.status.phase == "Suspended":
+        _resume(situation, book)
     source, server = _wanted(spec, book)
     _withdraw(spec, book, source, server)
+    rollout.follow(situation, book)
+    rollout.lower(situation, spec, book)
     wakes: list[float | None] = []
     for judge in (_judge_candidate, _bake, _go_back):
         asked = judge(situation, spec, book)
         if asked.reads:
             return asked
         wakes.append(asked.wake)
+    wakes.append(rollout.settle(situation, spec, book).wake)
     _begin(situation, spec, book, source, server)
+    rollout.begin(situation, spec, book)
+    route.number(situation, book)
     rejected = _rejected(book, source, server)
-    book.trim(spec.versions.keep, rejected.name if rejected is not None else None)
-    return _Next(wake=_earliest(*wakes))
+    book.trim(spec.versions.keep, {spec.versions.pin, rejected.name if rejected is not None else None})
+    return Next(wake=_earliest(*wakes))
+
+
+def _fall_back(situation: Situation, book: Book) -> Next:
+    """Without a spec to go by nothing moves, but what the judge found to fail."""
+    _fail_candidate(situation, book)
+    waits = _fail_champion(situation, book)
+    return Next(wake=_earliest(rollout.settle(situation, None, book).wake, waits.wake if waits is not None else None))
+
+
+def _resume(situation: Situation, book: Book) -> None:
+    """What was suspended has all the time again that it may take."""
+    now = to_text(situation.now)
+    if book.candidate is not None:
+        book.put(book.candidate.model_copy(update={"waiting_since": now}))
+    if book.rollout is not None and book.rollout.stage == "Splitting":
+        book.rollout = book.rollout.model_copy(update={"since": now})
+
+
+def _news(situation: Situation, status: ModelDeploymentStatus, book: Book) -> list[Notice]:
+    """A rollout that has come to a halt says so once."""
+    before = next((each.reason for each in situation.status.conditions if each.type == "Progressing"), "")
+    now = next(each for each in status.conditions if each.type == "Progressing")
+    if now.reason == before or now.reason not in ("Stalled", "AwaitingApproval"):
+        return []
+    return [Notice(now.reason, now.message, now.reason == "Stalled", str(book.last_number))]
 
 
 def _wanted(spec: ModelDeploymentSpec, book: Book) -> tuple[ModelSource | None, Server]:
@@ -97,15 +121,24 @@ def _rejected(book: Book, source: ModelSource | None, server: Server) -> Version
 
 
 def _withdraw(spec: ModelDeploymentSpec, book: Book, source: ModelSource | None, server: Server) -> None:
+    """A candidate that is not wanted any more goes at once.
+
+    It only waits until one that has a share of the requests is judged, if the newer one was published by a job: these
+    may come faster than a rollout can judge, and then none would ever be.
+    """
     candidate = book.candidate
-    if candidate is not None and not _is(candidate, source, server):
+    if candidate is None or _is(candidate, source, server):
+        return
+    shares = book.rollout is not None and book.rollout.stage == "Splitting"
+    asked_for = spec.versions.source is not None or spec.versions.pin is not None or candidate.server != server
+    if asked_for or not shares:
         book.withdraw("another one is wanted by now" if not spec.versions.pin else f"{spec.versions.pin} is pinned")
 
 
 def _begin(
     situation: Situation, spec: ModelDeploymentSpec, book: Book, source: ModelSource | None, server: Server
 ) -> None:
-    if source is None:
+    if source is None or (book.rollout is not None and book.rollout.stage == "Ending"):
         return
     if book.candidate is not None or (book.champion is not None and _is(book.champion, source, server)):
         return
@@ -117,34 +150,43 @@ def _begin(
         book.begin(source, server, image, max([0, *situation.workloads, *situation.fronts]))
 
 
-def _judge_candidate(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> _Next:
-    """Promote the candidate, reject it, or wait."""
+def _judge_candidate(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:
+    """Promote the candidate, have it go on, reject it, or wait."""
     candidate = book.candidate
-    if candidate is None:
-        return _Next()
+    if candidate is None or _fail_candidate(situation, book):
+        return Next()
     refusal = trouble.refused(situation, candidate.number)
     if spec.versions.abort == candidate.name:
         book.reject("Aborted", "spec.versions.abort names it")
-        return _Next()
+        return Next()
     if refusal is not None and refusal.kind == "Invalid":
         book.reject("Invalid", trouble.waiting_for(situation, candidate.number, spec.replicas))
-        return _Next()
+        return Next()
     workload = situation.workloads.get(candidate.number)
     if workload is None or not workload.complete or workload.desired != spec.replicas:
         return _wait_for(situation, spec, book, candidate)
-    if not situation.verified:
-        return _Next(verify=True)
-    book.promote(keep=spec.rollout.blue_green is not None and spec.rollout.blue_green.bake_seconds > 0)
-    return _Next()
+    book.put(candidate.model_copy(update={"waiting_since": None, "message": None}))
+    if rollout.splits(spec, book):
+        return rollout.advance(situation, spec, book, candidate)
+    return rollout.promote(situation, spec, book)
 
 
-def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candidate: Version) -> _Next:
-    """A candidate that is not ready: hopeless, too late, or to be looked at again."""
+def _fail_candidate(situation: Situation, book: Book) -> bool:
+    """What the judge has found to fail goes, whatever else is the case."""
+    failed = verdict.failure(situation, book.candidate.number) if book.candidate is not None else None
+    if failed is None:
+        return False
+    book.reject(*failed)
+    return True
+
+
+def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candidate: Version) -> Next:
+    """A candidate that is not ready, or not any more: hopeless, too late, or to be looked at again."""
     number, now = candidate.number, situation.now
-    if number in situation.workloads and number not in situation.pods:
-        return _Next(look_at=number)
-    most = spec.rollout.progress_deadline_seconds
-    deadline = (to_seconds(candidate.waiting_since) or now) + most
+    if number not in situation.pods:
+        return Next(look_at=number)
+    most, since = spec.rollout.progress_deadline_seconds, candidate.waiting_since or to_text(now)
+    deadline = (to_seconds(since) or now) + most
     said = trouble.waiting_for(situation, number, spec.replicas)
     crash = trouble.crash(situation.pods.get(number, ()))
     if crash is not None:
@@ -152,44 +194,59 @@ def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candi
     elif now >= deadline:
         book.reject("NotReady", f"not ready within {most} s: {said}")
     else:
-        book.put(candidate.model_copy(update={"message": said}))
-        return _Next(wake=min(deadline, now + LOOK_SECONDS))
-    return _Next()
+        book.put(candidate.model_copy(update={"message": said, "waiting_since": since}))
+        return Next(wake=min(deadline, now + LOOK_SECONDS))
+    return Next()
 
 
-def _bake(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> _Next:
-    """Go back to the version before, if the champion crashes while that has its pods; take these away in the end."""
+def _bake(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:
+    """Go back to the version before, if the champion fails while that has its pods; take these away in the end."""
     champion, previous, now = book.champion, book.previous, situation.now
     if champion is None or previous is None:
-        return _Next()
-    bake = spec.rollout.blue_green.bake_seconds if spec.rollout.blue_green is not None else 0
-    over = (to_seconds(champion.since) or now) + bake
+        return Next()
+    failed = _fail_champion(situation, book)
+    if failed is not None:
+        return failed
+    over = (to_seconds(champion.since) or now) + spec.rollout.bake_seconds
     if now >= over:
         book.retire_previous()
-        return _Next()
+        return Next()
     workload, before = situation.workloads.get(champion.number), situation.workloads.get(previous.number)
     if workload is None or workload.complete or before is None or before.ready == 0:
-        return _Next(wake=over)
+        return Next(wake=over)
     if champion.number not in situation.pods:
-        return _Next(look_at=champion.number)
+        return Next(look_at=champion.number)
     crash = trouble.crash(situation.pods[champion.number])
     if crash is not None:
         book.return_to_previous("Crash", crash)
-    return _Next(wake=min(over, now + LOOK_SECONDS))
+    return Next(wake=min(over, now + LOOK_SECONDS))
 
 
-def _go_back(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> _Next:
+def _fail_champion(situation: Situation, book: Book) -> Next | None:
+    """A champion that bakes and is found to fail gives its place back; None where none is."""
+    champion, previous = book.champion, book.previous
+    failed = verdict.failure(situation, champion.number) if champion is not None and previous is not None else None
+    if previous is None or failed is None:
+        return None
+    before = situation.workloads.get(previous.number)
+    if before is None or before.ready == 0:
+        return Next(wake=situation.now + LOOK_SECONDS)
+    book.return_to_previous(*failed)
+    return Next()
+
+
+def _go_back(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:
     """The version before the champion is wanted again, and can answer at once."""
     previous = book.previous
     if previous is None or book.candidate is not None or not _is(previous, *_wanted(spec, book)):
-        return _Next()
+        return Next()
     workload = situation.workloads.get(previous.number)
     if workload is None or not workload.complete:
-        return _Next()
+        return Next()
     if not situation.verified:
-        return _Next(verify=True)
+        return Next(verify=True)
     book.swap()
-    return _Next()
+    return Next()
 
 
 def _count(situation: Situation, book: Book) -> None:
@@ -227,8 +284,10 @@ def _leftover(situation: Situation, book: Book, wanted: set[int]) -> tuple[int, 
     What clients are sent to stays, whatever the status says: it may have been lost, or the change that leads them to
     another version may have been refused.
     """
-    there = (set(situation.workloads) | set(situation.fronts)) - {0}
+    there = {number for number in (*situation.workloads, *situation.fronts) if number > 0}
     places = {version.number for version in (book.champion, book.candidate, book.previous) if version is not None}
+    if book.rollout is not None:
+        places.add(book.rollout.number)
     return tuple(sorted(there - wanted - places - _led_to(situation)))
 
 

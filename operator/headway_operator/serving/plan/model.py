@@ -129,6 +129,20 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class Next:
+    """What has to be read before it can be decided, or else when to look again."""
+
+    verify: bool = False
+    look_at: int | None = None
+    wake: float | None = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything has to be read."""
+        return self.verify or self.look_at is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done. Where versions change places only that is written; what follows from it is done next."""
 

@@ -20,6 +20,7 @@ from headway_operator.serving.plan.offers import waiting_for, wanted
 
 Said = tuple[str, str, str]
 """A condition's status, reason and message."""
+_MADE = "its pods are made"
 
 
 def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
@@ -43,6 +44,8 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
             "previous": book.previous_name,
             "published": book.published,
             "last_number": book.last_number,
+            "route": book.route,
+            "rollout": book.rollout,
             "versions": book.versions,
             "endpoint": _endpoint(situation, champion),
             "replicas": workload.replicas if workload is not None else 0,
@@ -111,11 +114,14 @@ def _progressing(situation: Situation, book: Book) -> Said:
     if suspended:
         return "False", "Suspended", "spec.suspend is true: versions stay as they are"
     if candidate is not None:
-        return "True", "Preparing", f"version {candidate.name}: {candidate.message or 'its pods are made'}"
+        reason, message = book.progress or ("Preparing", f"version {candidate.name}: {candidate.message or _MADE}")
+        return "True", reason, message
     if book.previous is not None:
         return "True", "Baking", f"version {book.champion_name} answers; {book.previous_name} still has its pods"
     if situation.spec is not None and book.champion is None and wanted(situation.spec, book.published) is None:
         return "False", "WaitingForPublish", waiting_for(situation.name)
+    if book.rollout is not None:
+        return "True", "Ending", f"servers are told to send nothing to version {book.rollout.version} any more"
     return "False", "Idle", ""
 
 
@@ -145,4 +151,5 @@ def essential(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     """A status without what others have said: what decisions rest on."""
     conditions = [each.model_copy(update={"message": ""}) for each in status.conditions]
     versions = [each.model_copy(update={"message": None}) for each in status.versions]
-    return status.model_copy(update={"conditions": conditions, "versions": versions})
+    rollout = status.rollout.model_copy(update={"message": None, "gates": []}) if status.rollout is not None else None
+    return status.model_copy(update={"conditions": conditions, "versions": versions, "rollout": rollout})

@@ -12,8 +12,6 @@ from headway_operator.serving import names
 from headway_operator.serving.render.pods import DATA_PORT, PORTS, template
 
 Manifest = dict[str, Any]
-CLIENT_PORT = 80
-"""The Services' port for REST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def workload(of: Of, version: Version, replicas: int) -> Manifest:
 
 def ports(version: Version) -> list[Manifest]:
     """The ports of a version's Service, and of the clients' where it answers."""
-    found = [{"name": "http", "port": CLIENT_PORT, "targetPort": DATA_PORT, "protocol": "TCP"}]
+    found = [{"name": "http", "port": names.CLIENT_PORT, "targetPort": DATA_PORT, "protocol": "TCP"}]
     if version.server.grpc:
         found.append({"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP"})
     return found

@@ -1,0 +1,51 @@
+"""What keeps a step of a rollout from being over, in a sentence that says what to do."""
+
+from __future__ import annotations
+
+from headway_api.deployment_status import RolloutStatus
+from headway_api.rollout_wire import Verdict
+from headway_operator.serving import names
+from headway_operator.serving.plan import verdict
+from headway_operator.serving.plan.model import Situation
+
+
+def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
+    """Why it cannot be said yet that the candidate is good enough; None if it can."""
+    word, workload = verdict.heard(situation, rollout), situation.workloads.get(rollout.stable)
+    if workload is not None and not workload.reports:
+        return (
+            f"servers of version {names.version_name(situation.name, rollout.stable)} cannot share requests, as an"
+            " older operator has made them: set rollout to blueGreen for this one version"
+        )
+    if word is None:
+        return _silent(situation, rollout)
+    unled = _unled(word, names.version_name(situation.name, rollout.stable))
+    if unled is not None or word.verdict == "pass":
+        return unled
+    needed = situation.spec.rollout.analysis.min_requests if situation.spec is not None else 0
+    return f"it has answered {word.candidate_requests} of {needed} requests"
+
+
+def _unled(word: Verdict, stable: str) -> str | None:
+    """Why it does not get the share that it should have."""
+    if word.servers == 0:
+        return f"no server of version {stable} reports to the judge"
+    if word.following < word.servers:
+        return f"{word.following} of {word.servers} servers of version {stable} keep to it"
+    if word.breakers:
+        return (
+            f"{word.breakers} of {word.servers} servers send it nothing for a while, as it failed several times running"
+        )
+    return None
+
+
+def _silent(situation: Situation, rollout: RolloutStatus) -> str:
+    name = names.judge_name(situation.name, situation.uid)
+    refusal, judge = situation.refusals.get(name), situation.judge
+    if refusal is not None:
+        return f"an object of the judge {name} is refused: {refusal.message}"
+    if judge is None or judge.ready == 0:
+        return f"the judge's pod is not ready: kubectl describe deployment {name} says why"
+    if verdict.of_rollout(situation, rollout.number) is None:
+        return f"nothing was heard of the judge {name} about this version"
+    return f"nothing new was heard of the judge {name} about this step"
