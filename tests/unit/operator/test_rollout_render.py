@@ -11,6 +11,7 @@ from headway_api import rollout_wire
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import ModelDeploymentStatus, Version
 from headway_api.rollout_wire import Route
+from headway_cli.judge import judge
 from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
 from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, EnsureShared, Refusal, Step
@@ -104,6 +105,21 @@ def test_the_judge_is_one_restricted_pod_of_the_one_account_that_may_write() -> 
     assert set(container["resources"]) == {"requests", "limits"}, "a quota of the namespace may ask for both"
     assert [volume.get("secret", {}).get("secretName") for volume in pod["volumes"]] == [NAME, None]
     assert {each["tolerationSeconds"] for each in pod["tolerations"]} == {rollout.LOST_SECONDS}
+
+
+def test_the_judge_understands_what_it_is_told() -> None:
+    (container,) = rollout.judge(OF, "server:1")["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:2] == ["headway", "judge"]
+    told = judge.make_context("judge", container["command"][2:]).params
+    assert (told["namespace"], told["config_map"], told["host"]) == (OF.namespace, NAME, "0.0.0.0")  # noqa: S104
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"report": told["port"], "admin": told["admin_port"]}
+    assert f"{container['volumeMounts'][0]['mountPath']}/{rollout_wire.KEY_TOKEN}" == rollout.TOKEN_FILE
+    assert [container[probe]["httpGet"]["path"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")] == [
+        rollout_wire.JUDGE_READY_PATH,
+        rollout_wire.JUDGE_READY_PATH,
+        rollout_wire.JUDGE_LIVE_PATH,
+    ]
 
 
 def test_the_judges_pod_is_none_of_the_servers() -> None:

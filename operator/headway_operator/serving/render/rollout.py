@@ -92,15 +92,7 @@ def _judge_pod(of: Of, image: str) -> Manifest:
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": of.pull_policy,
-        "command": ["headway", "judge"],
-        "args": [
-            *("--uid", of.uid),
-            *("--namespace", of.namespace),
-            *("--config-map", name),
-            *("--token-file", TOKEN_FILE),
-            *("--port", str(rollout_wire.JUDGE_PORT)),
-            *("--admin-port", str(rollout_wire.JUDGE_ADMIN_PORT)),
-        ],
+        "command": rollout_wire.judge_command(of.namespace, name),
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
         "ports": [
             {"name": "report", "containerPort": rollout_wire.JUDGE_PORT, "protocol": "TCP"},
