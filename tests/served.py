@@ -36,10 +36,11 @@ ECHO_DATA: dict[str, JsonValue] = {
 }
 
 
-def echo() -> bytes:
-    """label: the town; probabilities: the size, and the size doubled."""
+def echo(mark: str = "") -> bytes:
+    """label: the town, with a mark behind it; probabilities: the size, and the size doubled."""
     nodes = [
-        helper.make_node("Reshape", ["town", "flat"], ["label"]),
+        helper.make_node("StringConcat", ["town", "mark"], ["marked"]),
+        helper.make_node("Reshape", ["marked", "flat"], ["label"]),
         helper.make_node("Add", ["size", "size"], ["twice"]),
         helper.make_node("Concat", ["size", "twice"], ["both"], axis=1),
         helper.make_node("Cast", ["both"], ["probabilities"], to=TensorProto.FLOAT),
@@ -55,7 +56,10 @@ def echo() -> bytes:
             helper.make_tensor_value_info("label", TensorProto.STRING, ["N"]),
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2]),
         ],
-        [helper.make_tensor("flat", TensorProto.INT64, [1], [-1])],
+        [
+            helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
+            helper.make_tensor("mark", TensorProto.STRING, [1], [mark.encode()]),
+        ],
     )
     return bytes(helper.make_model(graph, opset_imports=OPSET, ir_version=10).SerializeToString())
 

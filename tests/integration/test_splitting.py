@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from commands import COMMAND, clean_environment
-from headway_api.rollout_wire import Unit
+from headway_api.rollout_wire import EpochCounts, Unit
 from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
-from served import bundle
+from served import bundle, echo
 from stub_judge import StubJudge, judged, stub_judge
 from wire_client import PATIENCE, Wire, ask
 
@@ -59,10 +59,10 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, version: int, *words: str) -> AsyncIterator[Server]:
+async def serving(folder: Path, version: int, *words: str, model: bytes | None = None) -> AsyncIterator[Server]:
     """A server on free ports, once it takes requests."""
     process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "serve", str(bundle(folder)), "--port=0", "--admin-port=0", "--grpc-port=0"),
+        *(*COMMAND, "serve", str(bundle(folder, model)), "--port=0", "--admin-port=0", "--grpc-port=0"),
         *(f"--version={version}", "--drain-seconds=2", *words),
         stdout=subprocess.PIPE,
         env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
@@ -97,11 +97,14 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, *words: str) -> AsyncIterator[World]:
-    """All three. words: of both servers."""
+async def world(folder: Path, *words: str, model: bytes | None = None) -> AsyncIterator[World]:
+    """All three. words: of both servers. model: the candidate's."""
     async with stub_judge() as judge:
         told = [*judged(folder, judge.port), *words]
-        async with serving(folder / "1", 1, *told) as stable, serving(folder / "2", 2, *told) as candidate:
+        async with (
+            serving(folder / "1", 1, *told) as stable,
+            serving(folder / "2", 2, *told, model=model) as candidate,
+        ):
             yield World(judge, stable, candidate)
 
 
@@ -365,3 +368,50 @@ async def test_binary_and_compressed_answers_are_the_candidate_s_own(folder: Pat
     assert small.headers["content-encoding"] == "gzip"
     assert (named.status, named.headers["headway-version"]) == (200, "2")
     assert named.json["predictions"][0]["label"] == "Kobe"
+
+
+async def test_in_the_shadow_clients_never_meet_the_candidate_and_it_is_held_against_the_same_requests(
+    folder: Path,
+) -> None:
+    async with world(folder, model=echo("!")) as there:
+        await there.split(mode="shadow", mirror=0.5, slow=10.0)
+        async with Load(there.stable.port, total=400) as load:
+            pass
+        assert load.answers == {(200, "1"): 400}
+        await there.judge.counts()
+        copies = int(await there.candidate.metric("request_seconds_count"))
+        dropped = int(await there.stable.metric("mirrors_dropped_total"))
+        assert within(copies + dropped, 400, 0.5)
+        epoch = epoch_of(there.judge)
+        assert epoch is not None
+        assert epoch.stable.requests == 400
+        assert epoch.candidate.requests == epoch.mirrored.requests == epoch.disagreed == copies
+        assert epoch.candidate.errors == epoch.mirrored.errors == 0
+        there.candidate.process.kill()
+        async with Load(there.stable.port, total=400) as load:
+            pass
+        assert load.answers == {(200, "1"): 400}
+        await there.judge.heard(lambda: (told := epoch_of(there.judge)) is not None and told.candidate.errors >= 5)
+
+
+@pytest.mark.parametrize(("mark", "differ"), [("", False), ("!", True)])
+async def test_answers_of_a_canary_s_copies_are_compared(mark: str, differ: bool, folder: Path) -> None:
+    async with world(folder, model=echo(mark)) as there:
+        await there.split(share=0.1, mirror=0.5)
+        async with Load(there.stable.port, total=200) as load:
+            pass
+        by_name = json.dumps({"instances": [{"size": 1, "town": "Kobe"}]}).encode()
+        for _ in range(20):
+            await ask(there.stable.port, "POST", "/v1/models/churn:predict", by_name)
+        stable, candidate = await there.judge.counts()
+        assert stable.requests + candidate.requests == load.answers.total() + 20
+        epoch = epoch_of(there.judge)
+        assert epoch is not None
+        assert epoch.compared > 20
+        assert epoch.disagreed == (epoch.compared if differ else 0)
+
+
+def epoch_of(judge: StubJudge) -> EpochCounts | None:
+    """What the stable server told last of the newest epoch."""
+    report = judge.of(1)
+    return report.epochs[-1] if report is not None and report.epochs else None

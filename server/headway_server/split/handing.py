@@ -124,7 +124,7 @@ class Splitting:
         seconds = self._clock() - start
         self._answered(seconds)
         if choice.epoch is not None:
-            self._concluded(asked, choice, answer, Outcome(seconds, error=seconds > self._patience))
+            self._concluded(asked, choice, answer, Outcome(seconds, error=seconds > self.patience))
         return answer
 
     def _concluded(self, asked: Asked[Answer], choice: Choice, answer: Answer | None, outcome: Outcome) -> None:
@@ -133,7 +133,7 @@ class Splitting:
             self.mirror(asked, choice, answer, outcome)
 
     @property
-    def _patience(self) -> float:
+    def patience(self) -> float:
         """The seconds after which an answer is none: the same for both versions, for that either fails alike."""
         known = self.state.patience
         most = self._timeout * OWN_PART
@@ -141,11 +141,11 @@ class Splitting:
 
     def _budget(self, asked: Asked[Answer]) -> float:
         """The seconds that the candidate has."""
-        return min(self._patience, (asked.timeout or self._timeout) * OWN_PART)
+        return min(self.patience, (asked.timeout or self._timeout) * OWN_PART)
 
     def _hurried_out(self, error: RequestError, asked: Asked[Answer]) -> bool:
         """Whether the client gave too little time: no version's fault."""
-        return isinstance(error, DeadlineExceeded) and self._budget(asked) < self._patience
+        return isinstance(error, DeadlineExceeded) and self._budget(asked) < self.patience
 
     async def _handed(self, asked: Asked[Answer], choice: Choice) -> Answer:
         state, route = self.state, choice.route
@@ -168,7 +168,7 @@ class Splitting:
             state.count(choice, Outcome(min(seconds, way)))
             return answer
         self.fallbacks[_why(problem)] += 1
-        if problem.late and self._budget(asked) < self._patience:  # the client gives little time: no version's fault
+        if problem.late and self._budget(asked) < self.patience:  # the client gives little time: no version's fault
             state.breaker.gave_up(probe=choice.probe)
             return await self._in_its_place(asked, self._clock() - start)
         if not problem.refused:

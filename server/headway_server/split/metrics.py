@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from headway_server.split.handing import Splitting
+from headway_server.split.mirror import Mirror
 
 _PREFIX = "headway_server_"
 
@@ -16,9 +17,10 @@ _PREFIX = "headway_server_"
 class SplitCollector(Collector):
     """Of one server of `model`."""
 
-    def __init__(self, model: str, splitting: Splitting) -> None:
+    def __init__(self, model: str, splitting: Splitting, mirror: Mirror) -> None:
         self._labels = (model, str(splitting.state.version))
         self._splitting = splitting
+        self._mirror = mirror
 
     def collect(self) -> Iterator[Metric]:
         """All of it, as it is now."""
@@ -38,6 +40,13 @@ class SplitCollector(Collector):
         )
         opened.add_metric(self._labels, splitting.state.breaker.opened)
         yield opened
+        for name, told, count in (
+            ("mirrored", "Copies of requests that the candidate answered or failed at.", self._mirror.sent),
+            ("mirrors_dropped", "Copies of requests that there was no room for.", self._mirror.dropped),
+        ):
+            counter = self._counter(name, told)
+            counter.add_metric(self._labels, count)
+            yield counter
         route = state.route
         shared = route.share if route is not None and state.role == "stable" else 0.0
         yield self._gauge("handed", "Requests that are with the candidate.", splitting.handed)

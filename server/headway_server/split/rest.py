@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headway_api.rollout_wire import HOP_HEADER, SECONDS_HEADER, VERSION_HEADER, Route, Unit
 from headway_server.errors import DeadlineExceeded, NotReady
 from headway_server.rest.answer import Answer
+from headway_server.split import compare
 from headway_server.split.addresses import address
 from headway_server.split.client import Client, NoReply, Reply
 from headway_server.split.draw import set_cookie, unit_value
@@ -79,6 +80,24 @@ class RestAsked:
             kind = DeadlineExceeded if failure.late else NotReady
             raise kind(f"version {route.candidate} gives no answer: {failure}") from None
 
+    def copied(self) -> RestAsked:
+        """What is needed to send it once more, without what it was read into."""
+        return replace(self, sent=(), run=nobody, cookie=None)
+
+    def size(self, answer: Answer | None) -> int:
+        """Its bytes, with those of its answer if it has one."""
+        return len(self.body) + (0 if answer is None else len(answer.body))
+
+    def alike(self, own: Answer, theirs: Answer, tolerance: float) -> bool | None:
+        """Whether two answers are; None where they are too large to be compared."""
+        if max(len(own.body), len(theirs.body)) > compare.MOST_BYTES:
+            return None
+        said = compare.of_json(own.body, own.header_length)
+        try:
+            return compare.alike(said, compare.of_json(theirs.body, theirs.header_length), tolerance)
+        except (ValueError, TypeError):
+            return False
+
     def timed(self, answer: Answer, seconds: float) -> Answer:
         """The answer to another server."""
         return answer._replace(more=(*answer.more, (_SECONDS, b"%.9f" % seconds)))
@@ -99,6 +118,11 @@ class RestAsked:
 
     def _marked(self, answer: Answer) -> Answer:
         return answer if self.cookie is None else answer._replace(more=(*answer.more, (b"set-cookie", self.cookie)))
+
+
+async def nobody(_given: float | None) -> Answer:
+    """The own model of requests that the candidate alone answers."""
+    raise AssertionError("the candidate alone answers this")
 
 
 def _answer(reply: Reply) -> Answer:

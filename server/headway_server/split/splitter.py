@@ -17,8 +17,9 @@ from headway_server.split.client import Client
 from headway_server.split.handing import Splitting
 from headway_server.split.judging import Judging
 from headway_server.split.metrics import SplitCollector
+from headway_server.split.mirror import Mirror
 from headway_server.split.reporter import Reporter
-from headway_server.split.rest import RestAsked
+from headway_server.split.rest import RestAsked, nobody
 from headway_server.split.state import State
 
 _HOP = HOP_HEADER.encode()
@@ -36,7 +37,8 @@ class Splitter:
         lot = random.SystemRandom().random
         self.state = State(number, judging.deployment_uid, secrets.token_hex(16), lot=lot, clock=time.monotonic)
         self.splitting = Splitting(self.state, batcher, settings.timeout_seconds)
-        self.collector = SplitCollector(model, self.splitting)
+        self._mirror = Mirror(self.splitting)
+        self.collector = SplitCollector(model, self.splitting, self._mirror)
         self._timeout = settings.timeout_seconds
         self._client = Client(settings.http.max_bytes_in_flight)
         self._reporter = Reporter(self.state, judging, lot=lot, changed=self._changed)
@@ -48,6 +50,7 @@ class Splitter:
 
     async def end(self) -> None:
         """Report for the last time. No request may be under way."""
+        await self._mirror.close()
         await self._reporter.end()
         self._client.close()
 
@@ -73,7 +76,7 @@ class Splitter:
         """Whatever the candidate says to a request that names it: it is not counted. Raises RequestError."""
         if not self.splitting.room:
             raise Overloaded("as many requests as this server hands over at once are with the candidate: try again")
-        asked = self._asked(scope, body, 1, None, _nobody)
+        asked = self._asked(scope, body, 1, None, nobody)
         return await self.splitting.send(1, lambda: asked.relayed(route, scope["path"], self._timeout))
 
     def _asked(self, scope: Mapping[str, Any], body: bytes, rows: int, given: float | None, run: Own) -> RestAsked:
@@ -90,7 +93,3 @@ class Splitter:
             hop=_HOP in wanted,
             run=run,
         )
-
-
-async def _nobody(_given: float | None) -> Answer:
-    raise AssertionError("the candidate alone answers what names it")

@@ -131,7 +131,7 @@ class State:
         self.role, self._epoch = "alone", None
         if route is None or not self.version or route.candidate == route.stable:
             return
-        if route.stable == self.version and (route.mirror > 0 if route.mode == "shadow" else route.share > 0):
+        if route.stable == self.version and (route.mirror > 0 if _in_the_shadow(route) else route.share > 0):
             self.role = "stable"
         elif route.candidate == self.version and route.baking:
             self.role = "baking"
@@ -146,7 +146,7 @@ class State:
         if role == "baking":
             return Choice(route=route, epoch=self._epoch, baking=True)
         may = room and self.breaker.allows(self._clock())
-        if route.mode == "shadow":
+        if _in_the_shadow(route):
             return Choice(route=route, epoch=self._epoch, mirror=may and self._drawn(route.mirror))
         if not may:
             return ALONE
@@ -167,6 +167,13 @@ class State:
 
     def _drawn(self, share: float) -> bool:
         return share >= 1 or (share > 0 and self._lot() < share)
+
+    def begin_copy(self, choice: Choice) -> bool | None:
+        """A copy of before is about to be sent. Whether it is the breaker's probe; None: it is not to be sent."""
+        route, now = self.route, self._clock()
+        if self.role != "stable" or route is None or route.candidate != choice.route.candidate:
+            return None
+        return self.breaker.begin() if self.breaker.allows(now) else None
 
     def reached(self, *, probe: bool) -> None:
         """The candidate has answered."""
@@ -233,6 +240,11 @@ class State:
             seconds=self.times.counts,
             units=self.units.next(),
         )
+
+
+def _in_the_shadow(route: Route) -> bool:
+    """Whether the candidate's answers are given to nobody. One that bakes has been found good, and answers."""
+    return route.mode == "shadow" and not route.baking
 
 
 def _sound(route: Route) -> bool:
