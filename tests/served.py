@@ -58,7 +58,7 @@ def echo(mark: str = "") -> bytes:
         ],
         [
             helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
-            helper.make_tensor("mark", TensorProto.STRING, [1], [mark.encode()]),
+            numpy_helper.from_array(np.array([mark], dtype=object), "mark"),
         ],
     )
     return bytes(helper.make_model(graph, opset_imports=OPSET, ir_version=10).SerializeToString())
