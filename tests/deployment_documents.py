@@ -192,6 +192,18 @@ MISTAKES = (
     _mistake("spec.server.warmup.requests", 0, "0 is below the least allowed value 1"),
     _mistake("spec.server.cache.maxEntries", 0, "0 is below the least allowed value 1"),
     _mistake("spec.server.cache.ttlSeconds", 604_801, "604801 is above the greatest allowed value 604800"),
+    _mistake("spec.server.records.sample", 0, "must be above 0"),
+    _mistake("spec.server.records.sample", 1.5, "1.5 is above the greatest allowed value 1"),
+    _mistake("spec.server.records.payloads", "some", '"some" is not one of'),
+    _mistake("spec.server.records.mask", ["age", "age"], "names age twice: take one out"),
+    _mistake("spec.server.records.mask", [f"c{n}" for n in range(65)], "at most 64 are allowed"),
+    _mistake("spec.server.records.maxBytes", "1Mi", "maxBytes must be from 32Mi to 1Pi"),
+    _mistake(
+        "spec.server.records.persistentVolumeClaim",
+        {"name": "a", "path": "a/../b"},
+        "path must not hold '..'",
+        field="spec.server.records.persistentVolumeClaim.path",
+    ),
     _mistake("spec.server.grpc", "yes", "but this must be true or false"),
     _mistake("spec.server.workers", 2, "unknown field `workers`"),
     _mistake("spec.replicas", 0, "0 is below the least allowed value 1"),
@@ -216,6 +228,8 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"spec.server": {}},
     {"spec.server.resources": {"cpu": 2, "memory": 10**9}},
     {"spec.server.cache": {}},
+    {"spec.server.records": {}},
+    {"spec.server.records": {"sample": 1, "payloads": "all", "mask": ["age"], "persistentVolumeClaim": {"name": "a"}}},
     {"spec.server.grpc": True, "spec.server.threads": 2, "spec.server.warmup": {"requests": 1}},
     {
         "spec.server.limits": {

@@ -17,6 +17,7 @@ from headway_server.errors import BadModel
 from headway_server.http.limits import MIB
 from headway_server.process import Front, Running, load
 from headway_server.process import serve as serve_model
+from headway_server.records.record import Payloads, RecordSettings
 from headway_server.service import Service
 from headway_server.settings import Settings
 from headway_server.split.judging import Judging
@@ -107,6 +108,29 @@ _DEFAULTS = Settings(model_dir="")
     show_default=True,
     help="For which an answer is kept.",
 )
+@click.option(
+    "--records-sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="The share of requests of which records are kept; also has labels taken at /feedback.  [default: no records]",
+)
+@click.option(
+    "--records-payloads",
+    type=click.Choice(["none", "inputs", "all"]),
+    default="none",
+    show_default=True,
+    help="What records have beside the prediction: nothing, the columns, these and all outputs.",
+)
+@click.option(
+    "--records-mask", multiple=True, metavar="COLUMN", help="Leave a column out of records; again for others."
+)
+@click.option("--records-folder", type=click.Path(), help="Where records are written.  [default: standard output]")
+@click.option(
+    "--records-max-bytes",
+    type=click.IntRange(32 * MIB),
+    default=RecordSettings.max_bytes,
+    show_default=True,
+    help="Of all files in that folder: the oldest go.",
+)
 @click.option("--judge", metavar="URL", help="Who counts while requests are split between versions: http://HOST:PORT.")
 @click.option("--judge-token-file", metavar="FILE", help="What it takes reports with; needed with --judge.")
 @click.option("--deployment-uid", metavar="UID", help="The ModelDeployment's, which is reported; needed with --judge.")
@@ -132,6 +156,11 @@ def serve(
     drain_seconds: float,
     cache_entries: int | None,
     cache_ttl_seconds: float,
+    records_sample: float | None,
+    records_payloads: Payloads,
+    records_mask: tuple[str, ...],
+    records_folder: str | None,
+    records_max_bytes: int,
     access_log: bool,
     judge: str | None,
     judge_token_file: str | None,
@@ -168,6 +197,9 @@ def serve(
         timeout_seconds=timeout_seconds,
         drain_seconds=drain_seconds,
         cache=None if cache_entries is None else CacheLimits(cache_entries, cache_ttl_seconds),
+        records=None
+        if records_sample is None
+        else RecordSettings(records_sample, records_payloads, records_mask, records_folder, records_max_bytes),
         inline=inline,
         access_log=access_log,
         judging=_judging(judge, judge_token_file, deployment_uid),

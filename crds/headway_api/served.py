@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from headway_api import quantities
-from headway_api.base import Quantity, Rule, Section, formed
+from headway_api.base import Quantity, Rule, Section, all_different, formed
 from headway_api.data import ClaimPath
 from headway_api.job import Image
 from headway_api.pods import above_zero
 
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 GRPC_PORT = 9000
 """Of the pods and the Services of a version that answers by gRPC."""
 Digest = Annotated[
@@ -101,6 +102,39 @@ class Cache(Section):
     """For which an answer is given again. It never becomes wrong, as a version's model never changes."""
 
 
+class Records(Section):
+    """What is kept of requests, in files of JSON lines (gzip), or on standard output. No request waits for it.
+
+    At most 1000 records wait to be written; more are dropped, and counted.
+    """
+
+    rules = (
+        Rule(
+            cel="quantity(string(self.maxBytes)).compareTo(quantity('32Mi')) >= 0 && "
+            "quantity(string(self.maxBytes)).compareTo(quantity('1Pi')) <= 0",
+            message="maxBytes must be from 32Mi to 1Pi",
+            holds=lambda records: 2**25 <= quantities.parse(records.max_bytes) <= 2**50,
+            field="maxBytes",
+        ),
+    )
+
+    sample: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The share of requests of which there is a record; whether a request is one of them follows from its id."""
+    payloads: Literal["none", "inputs", "all"] = "none"
+    """Beside the prediction: `none`, the columns (`inputs`), or these and all outputs (`all`)."""
+    mask: Annotated[
+        list[ColumnName],
+        AfterValidator(all_different),
+        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = Field(default_factory=list)
+    """Columns that are never kept. A server whose model has not got one of them does not start."""
+    persistent_volume_claim: ClaimPath | None = None
+    """Where: below this path, in the folder NAME-records. The pods write there as user 1000. If absent, records are
+    lines of the pods' logs."""
+    max_bytes: Quantity = "1Gi"
+    """Bytes of all files in that folder, about: the oldest are deleted."""
+
+
 class Server(Section):
     """The pods that answer. A change makes a new version, as a change of the model does."""
 
@@ -130,5 +164,7 @@ class Server(Section):
     """Answers that are kept; none if absent."""
     grpc: bool = False
     """Whether the pods and the Services also answer the Open Inference Protocol by gRPC, on port 9000."""
+    records: Records | None = None
+    """What is kept of requests, and whether labels are taken for them later; nothing if absent."""
     drain_seconds: Annotated[int, Field(ge=0, le=600)] = 10
     """Seconds that a pod which has to go still answers, until all who send it requests know that it goes."""

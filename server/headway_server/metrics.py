@@ -80,6 +80,16 @@ class Metrics:
         gauge("cache_bytes", "What the answers that are kept take, about.", lambda: cache.bytes)
         return lambda hit: (hits if hit else misses).inc()
 
+    def watch_records(self) -> Callable[[str, str, int], None]:
+        """What is to be told of lines: their kind, what became of them (written, dropped, failed), and how many."""
+        lines = Counter(
+            "headway_server_records_total",
+            "Records of requests, and labels, by what became of them.",
+            (*_LABELS, "kind", "result"),
+            registry=self.registry,
+        )
+        return lambda kind, result, count: lines.labels(*self._values, kind, result).inc(count)
+
     def ran(self, requests: int, rows: int, seconds: float) -> None:
         """A run: a batcher's observer."""
         self._rows.observe(rows)

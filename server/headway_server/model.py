@@ -74,11 +74,14 @@ class ServedModel:
         signature: Signature,
         session: Any,
         reference: Reference | None = None,
+        bundle_digest: str = "",
     ) -> None:
         self.name = name
         self.version = version
         self.digest = digest
         """sha256 of model.onnx, in hex."""
+        self.bundle_digest = bundle_digest
+        """That of model.json, as a ModelDeployment names it: sha256: and hex digits."""
         self.info = info
         """What model.json tells of it."""
         self.reference = reference
@@ -106,7 +109,7 @@ class ServedModel:
         compute one run. Raises BadModel.
         """
         path = _local(folder)
-        info = _info(path)
+        info, told_digest = _info(path)
         file = info.files.get("onnx")
         if file is None or info.signature is None:
             raise BadModel(
@@ -131,6 +134,7 @@ class ServedModel:
             signature=info.signature,
             session=session,
             reference=_reference(path, info),
+            bundle_digest=f"sha256:{told_digest}",
         )
 
     def check(self, feeds: Tensors) -> int:
@@ -204,14 +208,16 @@ def _read(file: Path, most: int | None = None) -> bytes:
     return data
 
 
-def _info(path: Path) -> Info:
+def _info(path: Path) -> tuple[Info, str]:
+    """model.json, and its sha256."""
+    data = _read(path / MODEL_INFO_FILE, MOST_INFO_BYTES)
     try:
-        info = Info.model_validate_json(_read(path / MODEL_INFO_FILE, MOST_INFO_BYTES))
+        info = Info.model_validate_json(data)
     except ValidationError as error:
         raise BadModel(f"{path / MODEL_INFO_FILE} is not what this version of Headway reads: {_REPLACE}") from error
     if info.version > VERSION:
         raise BadModel(f"{path} was made by a newer version of Headway: serve it with that one")
-    return info
+    return info, hashlib.sha256(data).hexdigest()
 
 
 def _checked(data: bytes, told: FileDigest, file: Path) -> str:

@@ -84,6 +84,8 @@ async def serve(
             await asyncio.wait_for(running.service.batcher.close(), _LAST_ANSWERS_SECONDS)
         if running.service.split is not None:
             await running.service.split.end()
+        if running.service.recorder is not None:
+            await asyncio.to_thread(running.service.recorder.writer.close)
         await running.admin.stop(0)
 
 
@@ -113,6 +115,8 @@ async def _start(model: ServedModel, settings: Settings, fronts: Sequence[Callab
         if service.split is not None:
             await service.split.end()
         raise
+    if service.recorder is not None:
+        service.recorder.writer.start()
     service.begin()
     return Running(service, data, admin, others, inline, slow)
 

@@ -11,8 +11,9 @@ import numpy as np
 from headway_server.batching import Batcher
 from headway_server.cache import Cache
 from headway_server.errors import NotReady, TooLarge
-from headway_server.metrics import Metrics
+from headway_server.metrics import Metrics, Protocol
 from headway_server.model import Array, ServedModel, Tensors
+from headway_server.records.recorder import Recorder
 from headway_server.settings import Settings
 from headway_server.split.splitter import Splitter
 from headway_server.typical import typical_rows
@@ -36,9 +37,15 @@ class Service:
         self._asked = self.metrics.watch_cache(self._cache) if self._cache is not None else None
         self.split: Splitter | None = None
         """What hands requests over to other versions; none for a server that stands alone."""
+        self.recorder = self._recorder()
+        """What keeps records of requests, where they are asked for."""
         self.draining = False
         """Whether requests are still answered, but those who send them shall go elsewhere."""
         self._ready = False
+
+    def _recorder(self) -> Recorder | None:
+        told = self.settings.records
+        return Recorder(self.model, told, self.metrics.watch_records()) if told is not None else None
 
     @property
     def ready(self) -> bool:
@@ -65,6 +72,17 @@ class Service:
         self.check_taking()
         if self.draining:
             raise NotReady("the server is about to end")
+
+    def named(self, request_id: str | None) -> str | None:
+        """The id that the answer has: the request's own; or one that is made, where records are kept."""
+        return request_id if self.recorder is None else self.recorder.named(request_id)
+
+    def record(
+        self, protocol: Protocol, start: float, request_id: str | None, feeds: Tensors, outputs: Tensors
+    ) -> None:
+        """An inference request that this model has an answer for. start: perf_counter() when its headers had come."""
+        if self.recorder is not None and request_id is not None:
+            self.recorder.answered(protocol, request_id, time.perf_counter() - start, feeds, outputs)
 
     def submit(self, feeds: Tensors, rows: int, timeout: float | None = None) -> asyncio.Future[dict[str, Array]]:
         """The batcher's answer, or the one that the same tensors had before, which is not to be written to.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from headway_server.batching import Limits
 from headway_server.cache import CacheLimits
 from headway_server.http.limits import MIB, HttpLimits
+from headway_server.records.record import RecordSettings
 from headway_server.rest.request import Bounds
 from headway_server.split.judging import Judging
 
@@ -45,6 +46,8 @@ class Settings:
     """Runs before the server says that it is ready."""
     cache: CacheLimits | None = None
     """Answers that are kept for requests that are exactly the same; None for no answer."""
+    records: RecordSettings | None = None
+    """What is kept of requests; None for nothing."""
     inline: bool | None = None
     """Whether the model runs on the event loop; by default where its runs are short."""
     access_log: bool = False

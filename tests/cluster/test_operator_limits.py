@@ -279,7 +279,8 @@ def of(thief: Thief) -> Of:
 
 def of_a_version(of: Of) -> dict[str, Object]:
     """What the operator makes for a version, as it makes it; what all have; and what a rollout needs."""
-    spec = deployment({"spec.server.grpc": True})["spec"]
+    records = {"persistentVolumeClaim": {"name": "records"}}
+    spec = deployment({"spec.server.grpc": True, "spec.server.records": records})["spec"]
     fields = {"name": "digits-1", "number": 1, "state": "Candidate", "image": "none", "since": "2026-01-01T00:00:00Z"}
     version = Version.model_validate({**fields, "source": spec["versions"]["source"], "server": spec["server"]})
     return {

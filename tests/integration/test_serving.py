@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
+import hashlib
 import json
 import random
 import re
@@ -271,6 +273,31 @@ async def test_a_server_that_is_told_to_end_under_load_drops_no_request(homes: P
         assert await asyncio.wait_for(server.process.wait(), PATIENCE) == 0
     lost = sum((one.statuses for one in clients), Counter[int | str]())
     assert set(lost) == {200}, lost
+
+
+def written(folder: Path) -> list[dict[str, Any]]:
+    """The records of the one file that is there."""
+    [file] = folder.iterdir()
+    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+
+
+async def test_records_and_labels_are_written_by_the_time_that_a_server_has_ended(homes: Path, tmp_path: Path) -> None:
+    row = {"size": 1.5, "town": "Kobe", "zip": "00001", "new": True, "built": "2001-02-03"}
+    body = json.dumps({"instances": [row], "id": "mine"}).encode()
+    words = ("--records-sample=1", "--records-payloads=inputs", "--records-mask=zip", f"--records-folder={tmp_path}")
+    async with serving(homes, "--drain-seconds=0", *words) as server:
+        said = (await ask(server.port, "POST", "/v1/models/homes:predict", body)).json
+        label = json.dumps({"id": said["id"], "label": "yes"}).encode()
+        assert (await ask(server.port, "POST", "/v2/models/homes/feedback", label)).status == 202
+        server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(server.process.wait(), PATIENCE) == 0
+    request, feedback = written(tmp_path)
+    assert (request["id"], feedback["id"], feedback["labels"]) == ("mine", "mine", ["yes"])
+    assert request["predictions"] == [{"label": said["predictions"][0]["label"]}]
+    assert request["digest"] == f"sha256:{hashlib.sha256((homes / 'model.json').read_bytes()).hexdigest()}"
+    built = request["inputs"][0].pop("built")
+    assert request["inputs"] == [{"size": 1.5, "town": "Kobe", "new": 1.0}]
+    assert built == 981158400000000, "microseconds since 1970"
 
 
 async def test_more_than_it_can_do_gets_503_and_what_is_taken_is_answered_in_bounded_time(tmp_path: Path) -> None:

@@ -135,12 +135,12 @@ deployments:
       !variables.pod.?hostNetwork.orValue(false) && !variables.pod.?hostPID.orValue(false) &&
       !variables.pod.?hostIPC.orValue(false) &&
       variables.pod.?volumes.orValue([]).all(volume, has(volume.emptyDir) || (has(volume.persistentVolumeClaim) &&
-        volume.persistentVolumeClaim.?readOnly.orValue(false)) || (has(volume.secret) &&
+        (volume.name == 'records' || volume.persistentVolumeClaim.?readOnly.orValue(false))) || (has(volume.secret) &&
         volume.secret.?secretName.orValue('') == variables.judge)) &&
       variables.containers.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
     message: >-
-      servers have no account's token, nothing of their node, and no volume but models to read, the Secret of their
-      deployment's rollouts and room of their own; its judge is one pod of the account headway-judge
+      servers have no account's token, nothing of their node, and no volume but models to read, records to write, the
+      Secret of their deployment's rollouts and room of their own; its judge is one pod of the account headway-judge
     reason: Forbidden
   - expression: >-
       variables.pod.?securityContext.?runAsNonRoot.orValue(false) &&

@@ -97,10 +97,12 @@ class Services:
         service.check_taking()
         service.batcher.admit()
         request = self._request(data)
+        request = request._replace(id=service.named(request.id) or "")
         given = [seconds for seconds in (context.time_remaining(), request.timeout) if seconds is not None]
         outputs = await service.submit(request.feeds, request.rows, min(given, default=None))
         reply = self._codec.reply(request, outputs)
         service.metrics.answered("grpc", time.perf_counter() - start)
+        service.record("grpc", start, request.id, request.feeds, outputs)
         return reply
 
     def _request(self, data: bytes) -> InferRequest:

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from headway_server.about import server_version
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
 from headway_server.rest import body, documents, instances
 from headway_server.rest.answer import Answer, encode
-from headway_server.rest.request import decode, document
+from headway_server.rest.request import decode, document, request_id
 from headway_server.service import Service
 from headway_server.split.splitter import Splitter
 
@@ -96,13 +97,13 @@ class App:
         return Answer(orjson.dumps({"error": str(error)}), status=error.status)
 
     def _routes(self) -> tuple[dict[str, Handler], dict[str, Handler]]:
-        model = self._model
+        model, records = self._model, self._service.recorder is not None
         get: dict[str, Handler] = {
             "/v2": self._told(lambda: documents.server_metadata(self._version)),
             "/v2/health/live": self._told(lambda: {"live": True}),
             "/v2/health/ready": self._told(lambda: {"live": True, "ready": True}, ready=True),
             "/v2/models": self._told(lambda: {"models": [model.name]}),
-            "/openapi.json": self._told(lambda: documents.openapi(model, self._version)),
+            "/openapi.json": self._told(lambda: documents.openapi(model, self._version, records=records)),
         }
         post: dict[str, Handler] = {
             "/v2/repository/index": self._index,
@@ -113,6 +114,7 @@ class App:
             get[base] = self._told(lambda: documents.model_metadata(model))
             get[f"{base}/ready"] = self._told(lambda: {"name": model.name, "ready": True}, ready=True)
             post[f"{base}/infer"] = self._infer
+            post[f"{base}/feedback"] = self._feedback
         return get, post
 
     def _handler(self, scope: Scope) -> Handler:
@@ -159,9 +161,14 @@ class App:
         try:
             json_bytes = None if header_length is None else _whole(header_length, "Inference-Header-Content-Length")
             request = decode(data, json_bytes, model, service.settings.bounds)
+            if (name := service.named(request.id)) != request.id:
+                request = replace(request, id=name)
 
             async def run(seconds: float | None) -> Answer:
-                return encode(request, await service.submit(request.feeds, request.rows, seconds), model)
+                outputs = await service.submit(request.feeds, request.rows, seconds)
+                answer = encode(request, outputs, model)
+                service.record("rest", start, request.id, request.feeds, outputs)
+                return answer
 
             answer = await self._answer(scope, data, request.rows, request.timeout, run)
         finally:
@@ -178,10 +185,15 @@ class App:
         try:
             told = document(data, service.settings.bounds)
             feeds, rows = self._columns.feeds(told, service.settings.bounds)
+            name = service.named(request_id(told))
 
             async def run(seconds: float | None) -> Answer:
                 outputs = await service.submit(feeds, rows, seconds)
-                return Answer(orjson.dumps({"predictions": instances.predictions(outputs, self._model)}))
+                said: dict[str, Any] = {"predictions": instances.predictions(outputs, self._model)}
+                if name is not None:
+                    said["id"] = name
+                service.record("rest", start, name, feeds, outputs)
+                return Answer(orjson.dumps(said))
 
             answer = await self._answer(scope, data, rows, None, run)
         finally:
@@ -207,6 +219,18 @@ class App:
             return await split.relay(route, scope, data)
         finally:
             self._memory.held -= held
+
+    async def _feedback(self, scope: Scope, receive: body.Receive) -> Answer:
+        """Labels that come later, for requests by their ids."""
+        recorder = self._service.recorder
+        if recorder is None:
+            raise NotFound("labels are not taken here, as no records of requests are kept: turn records on")
+        data, held = await self._read(scope["wanted"], receive)
+        try:
+            taken = recorder.labelled(data)
+        finally:
+            self._memory.held -= held
+        return Answer(orjson.dumps({"accepted": taken}), status=202)
 
     async def _index(self, scope: Scope, receive: body.Receive) -> Answer:
         data, held = await self._read(scope["wanted"], receive)

@@ -33,7 +33,7 @@ def index(model: ServedModel, *, ready: bool, reason: str = "") -> list[dict[str
     return [{"name": model.name, "version": model.version, "state": state, "reason": reason}]
 
 
-def openapi(model: ServedModel, version: str) -> dict[str, Any]:
+def openapi(model: ServedModel, version: str, *, records: bool = False) -> dict[str, Any]:
     """OpenAPI 3.1 of the paths that this server has for this model."""
     paths: dict[str, Any] = {
         "/v2/health/live": {"get": _get("Whether the process lives.", "Live")},
@@ -64,6 +64,8 @@ def openapi(model: ServedModel, version: str) -> dict[str, Any]:
             )
             | {"parameters": [_HEADER_LENGTH]}
         }
+        if records:
+            paths[f"{base}/feedback"] = {"post": _feedback()}
     return {
         "openapi": "3.1.0",
         "info": {"title": f"{model.name}, served by Headway", "version": version},
@@ -93,9 +95,13 @@ def _get(summary: str, schema: str, *problems: int) -> dict[str, Any]:
 
 
 def _operation(
-    summary: str, schema: str, *problems: int, body: tuple[str, dict[str, Any]] | None = None
+    summary: str,
+    schema: str,
+    *problems: int,
+    body: tuple[str, dict[str, Any]] | None = None,
+    done: str = "200",
 ) -> dict[str, Any]:
-    responses: dict[str, Any] = {"200": _response("Done.", schema)}
+    responses: dict[str, Any] = {done: _response("Done.", schema)}
     for status in problems:
         responses[str(status)] = _response("An error, in words.", "Error")
     told: dict[str, Any] = {"summary": summary, "responses": responses}
@@ -107,6 +113,16 @@ def _operation(
 def _response(description: str, schema: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {"description": description, "content": content}
+
+
+def _feedback() -> dict[str, Any]:
+    return _operation(
+        "Labels that come later, for requests by their ids.",
+        "Accepted",
+        *(400, 404, 413, 503),
+        body=("application/json", {"$ref": "#/components/schemas/Feedback"}),
+        done="202",
+    )
 
 
 def _instances(model: ServedModel) -> dict[str, Any]:
@@ -130,6 +146,7 @@ def _schemas(model: ServedModel) -> dict[str, Any]:
     text, flag = {"type": "string"}, {"type": "boolean"}
     told = {"type": "array", "items": objects("name", "datatype", "shape", name=text, datatype=text, shape=shape)}
     state = objects("name", "state", name=text, version=text, state=text, reason=text)
+    label = objects("id", "label", id=text, label={})
     return {
         "Error": objects("error", error=text),
         "Live": objects("live", live=flag),
@@ -149,5 +166,7 @@ def _schemas(model: ServedModel) -> dict[str, Any]:
         "Inference": objects(
             "model_name", "outputs", model_name=text, model_version=text, id=text, outputs=tensors(model.outputs)
         ),
-        "Predictions": objects("predictions", predictions={"type": "array", "items": {"type": "object"}}),
+        "Predictions": objects("predictions", id=text, predictions={"type": "array", "items": {"type": "object"}}),
+        "Accepted": objects("accepted", accepted={"type": "integer"}),
+        "Feedback": {"anyOf": [label, {"type": "array", "items": label}]},
     }

@@ -65,17 +65,23 @@ def decode(body: bytes, header_length: int | None, model: ServedModel, bounds: B
     else:
         told, tail = document(memoryview(body)[:header_length], bounds), memoryview(body)[header_length:]
     parameters = _parameters(told, "parameters")
-    request_id = told.get("id")
-    if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MOST_ID):
-        raise InvalidRequest(f"id must be text of at most {MOST_ID} characters")
+    name = request_id(told)
     feeds = _feeds(told, tail, model, bounds)
     return InferRequest(
         feeds,
         model.check(feeds),
-        request_id,
+        name,
         _outputs(told, model, binary=parameters.get("binary_data_output") is True),
         _timeout(parameters),
     )
+
+
+def request_id(told: Document) -> str | None:
+    """The id that a request gives itself. Raises InvalidRequest."""
+    name = told.get("id")
+    if name is not None and (not isinstance(name, str) or len(name) > MOST_ID):
+        raise InvalidRequest(f"id must be text of at most {MOST_ID} characters")
+    return name
 
 
 def document(text: bytes | memoryview, bounds: Bounds) -> Document:

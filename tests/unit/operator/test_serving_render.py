@@ -10,12 +10,13 @@ from typing import Any
 from deployment_documents import DEPLOYMENT, DIGEST
 from headway_api import quantities
 from headway_api.deployment_status import Version
-from headway_api.served import Cache, Server
+from headway_api.served import Cache, Records, Server
 from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names, records
 from headway_operator.serving.render import objects, pods
+from headway_operator.serving.render import records as records_folder
 from sim.builders import T0, UID
 
 OF = objects.Of("digits", "default", UID, "IfNotPresent")
@@ -155,6 +156,59 @@ def test_every_field_of_the_server_reaches_its_command_line() -> None:
     assert container["ports"][-1] == {"name": "grpc", "containerPort": 9000, "protocol": "TCP"}
 
 
+def test_records_are_written_to_a_folder_of_their_own_and_nothing_else_of_the_claim_is_seen() -> None:
+    claim = {"name": "models", "path": "/kept/".strip("/")}
+    told = {
+        "sample": 0.5,
+        "payloads": "inputs",
+        "mask": ["age", "a b"],
+        "persistentVolumeClaim": claim,
+        "maxBytes": "64Mi",
+    }
+    spec = spec_of(objects.workload(OF, version(records=told), 2))
+    model, _, volume = spec["volumes"]
+    assert model["persistentVolumeClaim"]["readOnly"] is True
+    assert volume == {"name": "records", "persistentVolumeClaim": {"claimName": "models"}}
+    [server] = spec["containers"]
+    [mount] = [each for each in server["volumeMounts"] if each["name"] == "records"]
+    assert mount == {"name": "records", "mountPath": "/mnt/headway/records", "subPath": "kept/digits-records"}
+    _, maker = spec["initContainers"]
+    assert maker["volumeMounts"] == [{"name": "records", "mountPath": "/mnt/headway/records"}]
+    assert maker["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert "kept" not in maker["command"][2], "what a tenant writes is an argument, and no part of a script"
+    params = serve.make_context("serve", [*server["command"], *server["args"]][2:]).params
+    asked = {
+        "records_sample": 0.5,
+        "records_payloads": "inputs",
+        "records_mask": ("age", "a b"),
+        "records_folder": mount["mountPath"],
+        "records_max_bytes": 2**26,
+    }
+    assert {name: params[name] for name in asked} == asked
+
+
+def test_a_column_s_name_is_no_variable_of_the_pod() -> None:
+    args = spec_of(objects.workload(OF, version(records={"mask": ["$(HOME)"]}), 2))["containers"][0]["args"]
+    assert args[-1] == "$$(HOME)", "which is $(HOME) to the server"
+
+
+def test_records_without_a_claim_are_lines_of_the_log() -> None:
+    spec = spec_of(objects.workload(OF, version(records={}), 2))
+    assert [volume["name"] for volume in spec["volumes"]] == ["model", "tmp"]
+    assert spec["containers"][0]["args"][-4:] == ["--records-sample", "0.1", "--records-payloads", "none"]
+
+
+def test_the_folder_of_records_is_made_or_it_is_told_that_it_cannot_be(tmp_path: Path) -> None:
+    words = ["sh", "-c", records_folder.MAKE, "records", str(tmp_path / "a/b"), "a/b"]
+    assert subprocess.run(words, check=False).returncode == 0
+    assert (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").write_text("")
+    words = ["sh", "-c", records_folder.MAKE, "records", str(tmp_path / "file/b"), "file/b"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == records_folder.CANNOT_WRITE
+    assert "has no folder that the user" in done.stdout
+
+
 def test_what_the_schema_says_is_the_default_is_what_the_server_does_by_itself() -> None:
     params, usual = serve.make_context("serve", ["folder"]).params, Server()
     assert {
@@ -169,6 +223,9 @@ def test_what_the_schema_says_is_the_default_is_what_the_server_does_by_itself()
         "cache_entries": None,
         "cache_ttl_seconds": Cache().ttl_seconds,
         "grpc_port": None,
+        "records_sample": None,
+        "records_payloads": Records().payloads,
+        "records_max_bytes": quantities.parse(Records().max_bytes),
     }.items() <= params.items()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,7 @@ from headway_server.grpc import descriptors
 from headway_server.grpc.server import GrpcFront, age_seconds, most_message_bytes
 from headway_server.grpc.service import PUSHBACK
 from headway_server.http.limits import MIB, HttpLimits
+from headway_server.records.record import RecordSettings
 from headway_server.rest.request import Bounds
 from headway_server.service import Service
 from headway_server.settings import Settings
@@ -80,6 +82,19 @@ async def test_rows_are_answered_raw_or_typed_plain_or_compressed(
     assert answer.id == "9"
     assert labels(answer) == ["Kobe", "Łódź"]
     assert np.frombuffer(answer.raw_output_contents[1], "<f4").tolist() == [1.5, 3.0, 2.0, 4.0]
+
+
+async def test_records_are_kept_of_these_requests_too_and_give_them_ids(tmp_path: Path) -> None:
+    records = RecordSettings(sample=1, folder=str(tmp_path / "records"))
+    async with asked(tmp_path, records=records) as (world, client):
+        made = (await client.call("ModelInfer", raw([1.5], ["Kobe"]))).id
+        assert (await client.call("ModelInfer", raw([1.5], ["Kobe"], id="9"))).id == "9"
+        assert world.service.recorder is not None
+        world.service.recorder.writer.write_waiting()
+    [file] = (tmp_path / "records").iterdir()
+    told = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+    assert [(one["protocol"], one["id"]) for one in told] == [("grpc", made), ("grpc", "9")]
+    assert told[0]["predictions"] == [{"label": "Kobe"}]
 
 
 async def test_requests_at_once_each_get_their_own_answer(both: tuple[World, Client]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from headway_api import quantities
 from headway_api.deployment_status import Version
 from headway_api.served import GRPC_PORT, Server
+from headway_operator.serving.render.records import records_options, with_records
 
 Manifest = dict[str, Any]
 CONTAINER = "server"
@@ -51,7 +52,8 @@ exit {WRONG_MODEL}"""
 
 def template(deployment: str, version: Version, labels: dict[str, str], pull_policy: str) -> Manifest:
     """The pod template of a version."""
-    return {"metadata": {"labels": labels}, "spec": _spec(deployment, version, labels, pull_policy)}
+    spec = _spec(deployment, version, labels, pull_policy)
+    return {"metadata": {"labels": labels}, "spec": with_records(spec, deployment, version.server.records)}
 
 
 def _spec(deployment: str, version: Version, labels: dict[str, str], pull_policy: str) -> Manifest:
@@ -100,6 +102,7 @@ def _serving(deployment: str, version: Version) -> Manifest:
             *("--version", str(version.number)),
             *("--drain-seconds", str(version.server.drain_seconds)),
             *_asked(version.server),
+            *records_options(version.server.records),
         ],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
         "ports": [
