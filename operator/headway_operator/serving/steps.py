@@ -59,11 +59,11 @@ def render(
 
 def _shares(situation: Situation, plan: Plan) -> bool:
     """Whether versions share requests in this deployment's rollouts, or still do in the present one."""
-    if plan.route is not None or plan.judge:
+    if plan.judge or (plan.route is not None and plan.route.stable):
         return True
     if situation.spec is None:
         return situation.rollout is not None or names.JUDGE in situation.fronts
-    return getattr(situation.spec.rollout, "split", None) is not None
+    return situation.spec.rollout.split is not None
 
 
 def _order(plan: Plan) -> list[int]:
@@ -85,17 +85,19 @@ class _Maker:
         """What has to be there before any pod."""
         if not plan.replicas:
             return Stage(())
-        steps = [*self._unwatched(kube.NETWORK_POLICIES, objects.network_policy(self.of))]
+        steps = [
+            *self._unwatched(kube.NETWORK_POLICIES, objects.network_policy(self.of)),
+            *self._unwatched(kube.SECRETS, rollout.secret(self.of, self.new_token())),
+        ]
         if self.shares:
             steps.extend(self._unwatched(kube.NETWORK_POLICIES, rollout.servers_policy(self.of)))
             steps.extend(self._unwatched(kube.NETWORK_POLICIES, rollout.judge_policy(self.of)))
-            steps.extend(self._unwatched(kube.SECRETS, rollout.secret(self.of, self.new_token())))
         return Stage(tuple(steps))
 
     def told(self, plan: Plan) -> Stage:
         """What servers are told, where they are told anything by now."""
         record = self.situation.rollout
-        if plan.route is None or record is None or record.deleting or record.route == plan.route:
+        if not self.shares or plan.route is None or record is None or record.deleting or record.route == plan.route:
             return Stage(())
         patch = {"data": {rollout_wire.KEY_ROUTE: rollout.route_text(plan.route)}}
         return Stage((Change(Ref(kube.CONFIG_MAPS, record.name), record.uid, record.version, patch),))
@@ -134,7 +136,8 @@ class _Maker:
         judge, record, front = situation.judge, situation.rollout, situation.fronts.get(names.JUDGE)
         if judge is not None and not plan.judge and not judge.deleting:
             steps.append(Delete(Ref(kube.DEPLOYMENTS, judge.name), judge.uid))
-        if record is not None and plan.route is None and situation.spec is not None and not record.deleting:
+        told = self.shares and (plan.route is not None or situation.spec is None)
+        if record is not None and not told and not record.deleting:
             steps.append(Delete(Ref(kube.CONFIG_MAPS, record.name), record.uid))
         if front is not None and not self.shares and not front.deleting:
             # What nobody watches goes first: while the Service is there, it may be.
@@ -154,7 +157,7 @@ class _Maker:
         workload, front = situation.workloads.get(number), situation.fronts.get(number)
         if workload is None:
             made = objects.workload(self.of, version, replicas)
-            steps.append(Ensure(kube.DEPLOYMENTS, rollout.reporting(self.of, made) if self.shares else made))
+            steps.append(Ensure(kube.DEPLOYMENTS, rollout.reporting(self.of, made)))
         elif workload.desired != replicas and not workload.deleting:
             patch = {"spec": {"replicas": replicas}}
             steps.append(Change(Ref(kube.DEPLOYMENTS, name), workload.uid, workload.version, patch))

@@ -10,8 +10,10 @@ from deployment_documents import DEPLOYMENT, DIGEST, deployment
 from headway_api import rollout_wire
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import ModelDeploymentStatus, Version
+from headway_api.rollout import Rollout
 from headway_api.rollout_wire import Route
 from headway_cli.judge import judge
+from headway_cli.serve import serve
 from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
 from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, EnsureShared, Refusal, Step
@@ -19,6 +21,7 @@ from headway_operator.engine.times import to_text
 from headway_operator.serving import names, records, steps
 from headway_operator.serving.plan.model import Defaults, Front, Plan, RolloutRecord, Situation, Workload
 from headway_operator.serving.render import objects, pods, rollout
+from headway_server.split.judging import Judging
 from sim.builders import T0, UID
 
 OF = objects.Of("digits", "default", UID, "IfNotPresent")
@@ -122,6 +125,13 @@ def test_the_judge_understands_what_it_is_told() -> None:
     ]
 
 
+def test_a_server_understands_what_it_is_told_of_its_judge() -> None:
+    (container,) = rollout.reporting(OF, objects.workload(OF, version(), 1))["spec"]["template"]["spec"]["containers"]
+    told = serve.make_context("serve", [*container["command"][2:], *container["args"]]).params
+    assert told["deployment_uid"] == UID
+    assert Judging.at(told["judge"], told["judge_token_file"], UID).port == rollout_wire.JUDGE_PORT
+
+
 def test_the_judges_pod_is_none_of_the_servers() -> None:
     labels = rollout.judge(OF, "server:1")["spec"]["template"]["metadata"]["labels"]
     server = objects.workload(OF, version(), 1)["spec"]["template"]["metadata"]["labels"]
@@ -161,7 +171,7 @@ def test_a_server_that_reports_has_the_token_and_its_check_of_the_model_has_not(
     spec = body["spec"]["template"]["spec"]
     (server,), (check,) = spec["containers"], spec["initContainers"]
     assert server["args"][-6:] == [
-        "--judge", f"http://{NAME}.default.svc:8090",
+        "--judge", f"http://{NAME}:8090",
         "--judge-token-file", "/etc/headway/rollout/token",
         "--deployment-uid", UID,
     ]  # fmt: skip
@@ -251,12 +261,30 @@ class TestSteps:
         seen = situation(spec=None, rollout=record(), fronts={names.JUDGE: front()})
         assert rendered(seen, replicas={}) == []
 
-    def test_a_deployment_without_such_a_rollout_has_none_of_it(self) -> None:
-        found = rendered(situation(), replicas={3: 2}, target=3)
-        assert {kind for kind, _ in made_by(found)} == {
-            "NetworkPolicy", "Deployment", "Service", "PodDisruptionBudget",
+    def test_a_deployment_without_such_a_rollout_has_nothing_of_it_but_servers_that_could_take_part(self) -> None:
+        for route in (None, Route(uid=UID), Route(uid=UID, epoch=9)):
+            found = rendered(situation(), replicas={3: 2}, target=3, route=route)
+            assert {kind for kind, name in made_by(found) if name == NAME} == {"Secret"}, route
+            assert ("NetworkPolicy", f"digits-{UID[:5]}-split") not in made_by(found)
+            server = made_by(found)["Deployment", f"digits-{UID[:5]}-3"]["spec"]["template"]["spec"]
+            assert "--judge" in server["containers"][0]["args"]
+            assert {"Secret", "Deployment"} < {kind for kind, _ in made_by(found)}
+
+    def test_all_of_a_rollout_is_there_before_the_first_one_where_the_strategy_shares_requests(self) -> None:
+        spec = situation().spec
+        assert spec is not None
+        canary = spec.model_copy(update={"rollout": Rollout.model_validate({"canary": {}})})
+        found = rendered(situation(spec=canary), replicas={3: 2}, target=3, route=Route(uid=UID))
+        assert {kind for kind, name in made_by(found) if name == NAME} == {
+            "Secret", "NetworkPolicy", "ConfigMap", "Service",
         }  # fmt: skip
-        assert "judge" not in str(found)
+
+    def test_another_strategy_takes_the_route_away_once_the_rollout_is_over(self) -> None:
+        over = Route(uid=UID, epoch=9)
+        seen = situation(rollout=record(), fronts={names.JUDGE: front()})
+        found = rendered(seen, replicas={3: 2}, target=3, route=over)
+        assert [step.ref.resource for step in found if isinstance(step, Delete)] == [kube.CONFIG_MAPS, kube.SERVICES]
+        assert not any(isinstance(step, Change) and step.ref.resource == kube.CONFIG_MAPS for step in found)
 
     def test_without_a_default_image_the_judge_has_that_of_the_newest_version(self) -> None:
         found = rendered(situation(defaults=Defaults(None)), route=ROUTE, judge=True)

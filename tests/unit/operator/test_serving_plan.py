@@ -40,13 +40,11 @@ def baking() -> Stage:
 def test_a_first_version_is_made_and_no_client_is_sent_to_it_before_it_is_ready() -> None:
     stage = Stage()
     stage.settle()
-    judge = names.judge_name("digits", stage.uid)
     assert stage.of(kube.DEPLOYMENTS) == {stage.name(1)}
-    assert stage.of(kube.SERVICES) == {stage.name(1), judge}
+    assert stage.of(kube.SERVICES) == {stage.name(1)}
     assert stage.of(kube.DISRUPTION_BUDGETS) == {stage.name(1)}
-    assert stage.of(kube.NETWORK_POLICIES) == {
-        *(names.shared_name("digits", stage.uid), names.split_name("digits", stage.uid), judge)
-    }
+    assert stage.of(kube.NETWORK_POLICIES) == {names.shared_name("digits", stage.uid)}
+    assert stage.of(kube.SECRETS) == {names.judge_name("digits", stage.uid)}
     assert (stage.status["phase"], stage.status["candidate"]) == ("Progressing", "digits-1")
     assert stage.condition("Ready") == ("False", "NoVersion", "no version answers yet")
     stage.ready(1, 1)
@@ -93,7 +91,7 @@ def test_a_second_version_is_made_beside_the_first_and_takes_its_place_at_once()
     assert stage.replicas() == {1: 2, 2: 2}
     stage.after(2)
     assert stage.replicas() == {2: 2}
-    assert stage.of(kube.SERVICES) == {"digits", stage.name(2), names.judge_name("digits", stage.uid)}
+    assert stage.of(kube.SERVICES) == {"digits", stage.name(2)}
     assert stage.of(kube.DISRUPTION_BUDGETS) == {stage.name(2)}
     assert stage.states() == {"digits-1": "Retired", "digits-2": "Champion"}
 
@@ -372,7 +370,7 @@ def client_ports(stage: Stage) -> list[int]:
 def test_grpc_comes_and_goes_with_the_version_that_answers() -> None:
     stage = answering()
     uid = stage.uid
-    shared = {names.shared_name("digits", uid), names.split_name("digits", uid), names.judge_name("digits", uid)}
+    shared = {names.shared_name("digits", uid)}
     stage.edit({"server.grpc": True})
     stage.settle()
     assert stage.of(kube.NETWORK_POLICIES) == {*shared, stage.name(2)}

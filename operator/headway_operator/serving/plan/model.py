@@ -31,8 +31,8 @@ class Workload:
     seen: bool
     """Whether its controller has seen what it is to be now."""
     reports: bool = False
-    """Whether its servers report to the judge, and split requests as they are told: those of a version that was made
-    while its deployment had another kind of rollout do not."""
+    """Whether its servers report to the judge, and split requests as they are told: those that an older operator has
+    made do not."""
     deleting: bool = False
 
     @property

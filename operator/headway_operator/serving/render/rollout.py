@@ -28,8 +28,8 @@ PORTS: list[Manifest] = [
 
 
 def judge_url(of: Of) -> str:
-    """Where servers report to."""
-    return f"http://{names.judge_name(of.name, of.uid)}.{of.namespace}.svc:{rollout_wire.JUDGE_PORT}"
+    """Where servers of the namespace report to: by the short name, of which name servers are asked the least."""
+    return f"http://{names.judge_name(of.name, of.uid)}:{rollout_wire.JUDGE_PORT}"
 
 
 def secret(of: Of, token: str) -> Manifest:
@@ -137,7 +137,10 @@ def _token_mount() -> Manifest:
 
 
 def reporting(of: Of, workload: Manifest) -> Manifest:
-    """A version's Deployment whose servers report to the judge and do as it says."""
+    """A version's Deployment whose servers report to the judge and do as it says, once there is one.
+
+    Those of all versions do, also where versions share no requests: what kind the next rollout is of, nobody knows yet.
+    """
     template: dict[str, Any] = workload["spec"]["template"]
     spec = template["spec"]
     [server] = spec["containers"]
