@@ -79,6 +79,8 @@ async def serve(
         await _ended(running.service, settings.drain_seconds)
     finally:
         running.service.drain()
+        if running.service.split is not None:
+            await running.service.split.stop_copies()
         await asyncio.gather(*(one.stop(_LAST_ANSWERS_SECONDS) for one in listeners))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(running.service.batcher.close(), _LAST_ANSWERS_SECONDS)

@@ -16,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from commands import COMMAND, clean_environment
+from grpc_requests import Client as GrpcClient
+from grpc_requests import raw
 from headway_api.rollout_wire import EpochCounts, Unit
+from headway_server.grpc import descriptors
 from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
 from served import bundle, echo
@@ -415,3 +419,78 @@ def epoch_of(judge: StubJudge) -> EpochCounts | None:
     """What the stable server told last of the newest epoch."""
     report = judge.of(1)
     return report.epochs[-1] if report is not None and report.epochs else None
+
+
+class GrpcLoad:
+    """Calls one after the other, and which version answered."""
+
+    def __init__(self, port: int) -> None:
+        self.client = GrpcClient(port)
+
+    async def ask(self, total: int = 1, **told: Any) -> Counter[str]:
+        """So many calls, by the version that their answers tell; both ways in which they tell it agree."""
+        versions: Counter[str] = Counter()
+        for _ in range(total):
+            call = self.client.channel.unary_unary(f"/{descriptors.INFERENCE}/ModelInfer")(
+                raw(**told).SerializeToString(), timeout=30
+            )
+            answer = descriptors.ModelInferResponse.FromString(await call)
+            metadata = dict(await call.trailing_metadata())
+            assert metadata["headway-version"] == answer.model_version
+            versions[answer.model_version] += 1
+        return versions
+
+
+@contextlib.asynccontextmanager
+async def grpc_load(port: int) -> AsyncIterator[GrpcLoad]:
+    """A client."""
+    load = GrpcLoad(port)
+    yield load
+    await load.client.channel.close()
+
+
+async def test_calls_by_grpc_are_split_as_requests_by_rest_are(folder: Path) -> None:
+    async with world(folder) as there, grpc_load(there.stable.grpc) as load:
+        await there.split(share=0.5)  # to a candidate that takes no gRPC
+        assert await load.ask(40) == {"1": 40}
+        await there.split(share=0.5, candidate_grpc=f"127.0.0.1:{there.candidate.grpc}")
+        versions = await load.ask(400)
+        assert within(versions["2"], 400, 0.5)
+        stable, candidate = await there.judge.counts()
+        assert (stable.requests, candidate.requests) == (versions["1"], versions["2"])
+        assert (stable.errors, candidate.errors) == (0, 0)
+        assert await load.ask(20, model_version="2") == {"2": 20}
+        assert await load.ask(20, model_version="1") == {"1": 20}
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await load.ask(model_version="3")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert (await there.judge.counts())[1].requests == versions["2"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_no_call_by_grpc_fails_when_the_candidate_is_gone(how: signal.Signals, folder: Path) -> None:
+    async with world(folder) as there, grpc_load(there.stable.grpc) as load:
+        await there.split(share=0.5, slow=0.02, candidate_grpc=f"127.0.0.1:{there.candidate.grpc}")
+        assert (await load.ask(50))["2"] > 0
+        there.candidate.process.send_signal(how)
+        versions: Counter[str] = Counter()
+        while not (there.judge.of(1) or pytest.fail("never heard")).breaker_open:
+            versions += await load.ask(5)
+        assert await load.ask(20) == {"1": 20}
+        assert versions["2"] == 0
+        _, candidate = await there.judge.counts()
+        assert candidate.errors == 5
+
+
+async def test_a_call_that_was_handed_over_tells_its_seconds_and_copies_are_compared(folder: Path) -> None:
+    async with world(folder, model=echo("!")) as there, grpc_load(there.stable.grpc) as load:
+        there_too = f"127.0.0.1:{there.candidate.grpc}"
+        await there.split(mode="shadow", mirror=1.0, candidate_grpc=there_too)
+        assert await load.ask(30) == {"1": 30}
+        await there.judge.heard(lambda: (told := epoch_of(there.judge)) is not None and told.disagreed == 30)
+        call = load.client.channel.unary_unary(f"/{descriptors.INFERENCE}/ModelInfer")(
+            raw().SerializeToString(), timeout=30, metadata=(("headway-hop", "7"),)
+        )
+        await call
+        told = dict(await call.trailing_metadata())
+        assert 0 < float(told["headway-seconds"]) < 10

@@ -40,7 +40,8 @@ class GrpcFront:
         """The port that it listens on, once it does."""
         self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._server = grpc.aio.server(options=options(settings, age), maximum_concurrent_rpcs=_calls(settings))
-        self._server.add_generic_rpc_handlers(Services(service).handlers())
+        self._services = Services(service)
+        self._server.add_generic_rpc_handlers(self._services.handlers())
 
     async def start(self) -> None:
         """Listen. Raises OSError where the port is taken."""
@@ -61,6 +62,7 @@ class GrpcFront:
         has it, the clients are elsewhere, and there is nothing to drop.
         """
         await self._server.stop(seconds)
+        await self._services.close()
 
 
 def age_seconds(drain_seconds: float) -> float:

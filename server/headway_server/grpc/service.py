@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
+from headway_api.rollout_wire import VERSION_HEADER, Route
 from headway_server.about import PLATFORM, SERVER_NAME, server_version
 from headway_server.access import access_log
 from headway_server.errors import NotFound, Overloaded, RequestError
@@ -17,6 +18,7 @@ from headway_server.grpc.codec import Codec, InferRequest, parsed
 from headway_server.grpc.descriptors import Message
 from headway_server.model import ServedModel, TensorInfo
 from headway_server.service import Service
+from headway_server.split.grpc import Called, GrpcSplit
 from headway_server.tensors import shown
 
 LOG = logging.getLogger(__name__)
@@ -41,6 +43,12 @@ class Services:
         self._model = service.model
         self._codec = Codec(service.model, service.settings.bounds.rows)
         self._metadata = _metadata(service.model)
+        self._split = None if service.split is None else GrpcSplit(service.split, service.settings)
+
+    async def close(self) -> None:
+        """When no request is under way any more."""
+        if self._split is not None:
+            await self._split.close()
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a grpc.aio server is given. Bytes go in and out: a message that cannot be read is our error to tell."""
@@ -96,20 +104,73 @@ class Services:
         service = self._service
         service.check_taking()
         service.batcher.admit()
-        request = self._request(data)
-        request = request._replace(id=service.named(request.id) or "")
-        given = [seconds for seconds in (context.time_remaining(), request.timeout) if seconds is not None]
-        outputs = await service.submit(request.feeds, request.rows, min(given, default=None))
-        reply = self._codec.reply(request, outputs)
+        split = self._split
+        read = self._request(data, context)
+        if isinstance(read, Route):
+            reply = await self._relayed(read, data, context)
+        else:
+            request, drawn = read
+            given = [seconds for seconds in (context.time_remaining(), request.timeout) if seconds is not None]
+            most = min(given, default=None)
+            if split is None:
+                reply = await self._run(start, request, most)
+            else:
+                reply = await self._answered(split, data, context, (start, request, most), drawn=drawn)
         service.metrics.answered("grpc", time.perf_counter() - start)
+        return reply
+
+    async def _run(self, start: float, request: InferRequest, given: float | None) -> bytes:
+        """The own model's reply."""
+        service = self._service
+        request = request._replace(id=service.named(request.id) or "")
+        outputs = await service.submit(request.feeds, request.rows, given)
+        reply = self._codec.reply(request, outputs)
         service.record("grpc", start, request.id, request.feeds, outputs)
         return reply
 
-    def _request(self, data: bytes) -> InferRequest:
-        """Read: the message is not kept while its request waits, since it is a second copy of the tensors."""
+    async def _answered(
+        self,
+        split: GrpcSplit,
+        data: bytes,
+        context: Context,
+        read: tuple[float, InferRequest, float | None],
+        *,
+        drawn: bool,
+    ) -> bytes:
+        """The reply of the version that the request is for, with the metadata that tells of it."""
+        start, request, given = read
+
+        async def run(seconds: float | None) -> Called:
+            return Called(await self._run(start, request, seconds), ((VERSION_HEADER, self._model.version),))
+
+        called = await split.answer(data, context, request.rows, given, run, drawn=drawn)
+        context.set_trailing_metadata(called.more)
+        return called.data
+
+    async def _relayed(self, route: Route, data: bytes, context: Context) -> bytes:
+        """What the candidate says to a request that names it, errors among it."""
+        try:
+            called = await cast("GrpcSplit", self._split).relay(route, data, context)
+        except grpc.aio.AioRpcError as error:
+            context.set_code(error.code())
+            context.set_details(error.details() or "")
+            return b""
+        context.set_trailing_metadata(called.more)
+        return called.data
+
+    def _request(self, data: bytes, context: Context) -> tuple[InferRequest, bool] | Route:
+        """Read: the message is not kept while its request waits, since it is a second copy of the tensors.
+
+        With whether it may be any version's; or the route of the version that it names, which is not this one.
+        """
         message = self._codec.parse(data)
-        self._check_names(message.model_name, message.model_version)
-        return self._codec.read(message)
+        name, version = message.model_name, message.model_version
+        if self._split is not None and version and name == self._model.name:
+            route = self._split.named(version, context)
+            if route is not None:
+                return route
+        self._check_names(name, version)
+        return self._codec.read(message), not version
 
     async def _live(self, _data: bytes, _context: Context) -> bytes:
         return _bytes(descriptors.ServerLiveResponse(live=True))

@@ -56,6 +56,9 @@ class Asked(Protocol[Answer]):
     def given_unit(self, told: Unit) -> bytes | None:
         """A unit for whoever has none, which the answer then tells; None where the client would not keep it."""
 
+    def reaches(self, route: Route) -> bool:
+        """Whether the candidate takes requests by this protocol."""
+
     async def own(self, given: float | None) -> Answer:
         """The own model's answer. given: the seconds that are left for it. Raises RequestError."""
 
@@ -103,7 +106,8 @@ class Splitting:
 
     def _choice(self, asked: Asked[Answer]) -> Choice:
         state = self.state
-        if state.role == "alone":
+        route = state.route
+        if state.role == "alone" or route is None or not (state.role == "baking" or asked.reaches(route)):
             return ALONE
         unit = None
         if (told := state.unit) is not None:

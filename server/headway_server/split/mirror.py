@@ -65,11 +65,12 @@ class Mirror:
         self._waiting: deque[_Copy] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
+        self._closed = False
         splitting.mirror = self.put
 
     def put(self, asked: Copiable, choice: Choice, answer: Any, outcome: Outcome) -> None:
         """Have a copy of this request sent, whose client gets this answer."""
-        if answer is None and choice.route.mode != "shadow":
+        if self._closed or (answer is None and choice.route.mode != "shadow"):
             return  # there is nothing to compare
         size = asked.size(answer)
         if len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES:
@@ -84,7 +85,8 @@ class Mirror:
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Drop what waits."""
+        """Drop what waits, and take no more."""
+        self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -57,6 +57,10 @@ class RestAsked:
             return None
         return value.encode()
 
+    def reaches(self, route: Route) -> bool:
+        """Whether the candidate takes requests by REST."""
+        return bool(route.candidate_url)
+
     async def own(self, given: float | None) -> Answer:
         """The own model's answer."""
         return self._marked(await self.run(given))
@@ -70,7 +74,7 @@ class RestAsked:
             raise CandidateFailed(f"its status is {reply.status}")
         if reply.headers.get(_VERSION) != b"%d" % route.candidate:
             raise CandidateFailed("another version is where it should be")
-        return self._marked(_answer(reply)), _seconds(reply.headers.get(_SECONDS))
+        return self._marked(_answer(reply)), seconds_told(reply.headers.get(_SECONDS))
 
     async def relayed(self, route: Route, path: str, seconds: float) -> Answer:
         """Whatever the candidate says to a request that names it. Raises NotReady or DeadlineExceeded."""
@@ -143,7 +147,7 @@ def _answer(reply: Reply) -> Answer:
     )
 
 
-def _seconds(told: bytes | None) -> float:
+def seconds_told(told: bytes | None) -> float:
     """What the candidate says that it took; what cannot be read is as long as the whole way."""
     try:
         seconds = float(told or b"inf")

@@ -48,9 +48,13 @@ class Splitter:
         """Ask the judge for the route, and go on reporting."""
         await self._reporter.begin()
 
+    async def stop_copies(self) -> None:
+        """Send no more copies of requests, before the ways that they go are closed."""
+        await self._mirror.close()
+
     async def end(self) -> None:
         """Report for the last time. No request may be under way."""
-        await self._mirror.close()
+        await self.stop_copies()
         await self._reporter.end()
         self._client.close()
 
@@ -65,12 +69,18 @@ class Splitter:
 
     def named(self, scope: Mapping[str, Any]) -> Route | None:
         """The route, where a request names the candidate in its path and nobody has handed it over."""
-        path, route, state = scope["path"], self.state.route, self.state
-        if route is None or route.stable != state.version or not state.version or not route.candidate_url:
+        path = scope["path"]
+        if not path.startswith(self._versions) or not path.endswith(_INFER) or _HOP in scope["wanted"]:
             return None
-        if path != f"{self._versions}{route.candidate}{_INFER}" or _HOP in scope["wanted"]:
+        route = self.candidate(path[len(self._versions) : -len(_INFER)])
+        return None if route is None or not route.candidate_url else route
+
+    def candidate(self, version: str) -> Route | None:
+        """The route, where this is the number of its candidate, and this server is of its stable version."""
+        route, own = self.state.route, self.state.version
+        if route is None or not own or own != route.stable or own == route.candidate:
             return None
-        return route
+        return route if version == str(route.candidate) else None
 
     async def relay(self, route: Route, scope: Mapping[str, Any], body: bytes) -> Answer:
         """Whatever the candidate says to a request that names it: it is not counted. Raises RequestError."""

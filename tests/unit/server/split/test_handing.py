@@ -59,6 +59,9 @@ class Request:
     def given_unit(self, _told: Unit) -> bytes | None:
         return None
 
+    def reaches(self, route: Route) -> bool:
+        return bool(route.candidate_url)
+
     async def own(self, given: float | None) -> str:
         self.lefts.append(given)
         self.clock.now += self.own_seconds
@@ -262,3 +265,9 @@ async def test_every_error_of_a_request_is_one_of_the_kinds_that_clients_know() 
     for problem in ERRORS:
         with pytest.raises(RequestError):
             await world.ask(candidate=problem, model=Overloaded("full"))
+
+
+async def test_a_candidate_that_does_not_take_a_protocol_gets_none_of_its_requests_and_none_is_counted() -> None:
+    world = World(candidate_url="")
+    assert await world.ask() == "own"
+    assert world.counts == (Counts(), Counts())
