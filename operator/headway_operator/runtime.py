@@ -25,7 +25,7 @@ from headway_operator.engine.clock import ServerClock
 from headway_operator.engine.comparison import Comparison
 from headway_operator.engine.discovery import Served
 from headway_operator.engine.events import EventPoster
-from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.freshness import LISTED_SECONDS, SETTLE_SECONDS, Freshness
 from headway_operator.engine.kinds import Kind
 from headway_operator.engine.kube import KubeError, NotFoundError
 from headway_operator.engine.kube_http import HttpKube, load_configuration
@@ -49,10 +49,6 @@ DEPLOYMENT_PHASES = (NEW, *get_args(deployment_status.Phase))
 FINISH_SECONDS = 5.0
 EVENTS_SECONDS = 1.0
 KIND_POLL_SECONDS = 2.0
-LISTED_SECONDS = 1.0
-"""So long after their start the watches have had their first lists."""
-SETTLE_SECONDS = 5.0
-"""How long after their start they are given to show what was written before that."""
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 

@@ -12,7 +12,19 @@ from types import CodeType, FunctionType
 
 from headway_api import base, wire
 from headway_api import status as api_status
-from headway_operator.engine import apply, clock, comparison, facts, keys, lease, queue, reconcile, store, table
+from headway_operator.engine import (
+    apply,
+    clock,
+    comparison,
+    facts,
+    freshness,
+    keys,
+    lease,
+    queue,
+    reconcile,
+    store,
+    table,
+)
 from headway_operator.training import kind, measures, records, steps
 from headway_operator.training.plan import attempts, ending, ends, job, losses, model, raised, spec, status
 
@@ -145,7 +157,7 @@ BUGS = (
     ),
     _bug(
         "an old event replaces newer knowledge",
-        540,
+        79,
         "progress goes back from step",
         (table.Table.is_news, "(known is None or known.version < version)", "True"),
     ),
@@ -306,6 +318,18 @@ BUGS = (
         3074274,
         "is left behind",
         (ending.end_attempt, "if situation.config is None:", "if situation.config is None and not decision.held():"),
+    ),
+    _bug(
+        "what the selector of a watch does not find is waited for",
+        168,
+        "takes one for deaf",
+        (freshness.Freshness.written, '_selects(selector, meta.get("labels") or {})', "True"),
+    ),
+    _bug(
+        "what a watch owes is settled only by what comes after it",
+        0,
+        "takes one for deaf",
+        (freshness.Freshness.shown, "newest >= owed[0]", "newest > owed[0]"),
     ),
     _bug(
         "the first step of an attempt that is being stopped is waited for",

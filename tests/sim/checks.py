@@ -417,6 +417,9 @@ class Checks:
 
     def at_rest(self) -> None:
         """What must hold when nothing happens any more."""
+        for process in self.world.processes:
+            if deaf := process.deaf():
+                self.fail(f"{process.name}, whose watches have shown all that happened, takes one for deaf: {deaf}")
         for body in self.world.server.of(kube.JOBS):
             self._outcome(body)
         for body in self.world.server.of(kube.JOBS):

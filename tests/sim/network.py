@@ -101,7 +101,7 @@ class Link:
         call = Call("create", resource.plural, body["metadata"]["name"], namespace)
         body = as_created(self._process.version, body)
         made: Object = await self._call(call, lambda: self._far.create(resource, namespace, body, dry_run=dry_run))
-        return made
+        return made if dry_run else self._tell(resource, made)
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Replace an object."""
@@ -112,15 +112,14 @@ class Link:
     async def patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into an object."""
         call = Call("patch", resource.plural, name, namespace)
-        patched: Object = await self._call(call, lambda: self._far.patch(resource, namespace, name, patch))
-        return patched
+        return self._tell(resource, await self._call(call, lambda: self._far.patch(resource, namespace, name, patch)))
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge into a status."""
         call = Call("patch", resource.plural, name, namespace)
         patch = as_patched(self._process.version, patch)
-        patched: Object = await self._call(call, lambda: self._far.patch_status(resource, namespace, name, patch))
-        return patched
+        made = await self._call(call, lambda: self._far.patch_status(resource, namespace, name, patch))
+        return self._tell(resource, made)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
@@ -128,6 +127,12 @@ class Link:
         """Delete an object."""
         call = Call("delete", resource.plural, name, namespace)
         await self._call(call, lambda: self._far.delete(resource, namespace, name, uid=uid, version=version))
+
+    def _tell(self, resource: Resource, made: Object) -> Object:
+        """As HttpKube does it."""
+        if not self._for_lease:
+            self._process.freshness.written(resource, made)
+        return made
 
     def _is_read_of_job(self, call: Call) -> bool:
         return call.verb == "get" and self._place(call) in self._world.uids

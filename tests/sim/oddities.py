@@ -90,6 +90,11 @@ def _with_trials(schedule: Schedule, chance: Chance) -> Schedule:
     return _with("raise trials", most=4)(replace(schedule, jobs=jobs, calm=schedule.calm + 30.0), chance)
 
 
+def _with_deployments(schedule: Schedule, _: Chance) -> Schedule:
+    """The operator reconciles ModelDeployments as well, and watches by a label of theirs what jobs have without it."""
+    return replace(schedule, deployments=True)
+
+
 ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
     "odd drivers": (0.12, _with("odd driver", most=2)),
     "tenants": (0.12, _with("copy", "stray", "annotate", "relabel", "unlabel", "squat", most=4)),
@@ -101,6 +106,7 @@ ODDITIES: dict[str, tuple[float, Callable[[Schedule, Chance], Schedule]]] = {
     "meddlers": (0.06, _with_meddlers),
     "unseen": (0.04, _with_unseen),
     "trials": (0.1, _with_trials),
+    "deployments": (0.08, _with_deployments),
 }
 """In which share of the worlds, and what it makes of a schedule."""
 

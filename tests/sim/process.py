@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from headway_operator.engine.clock import ServerClock
 from headway_operator.engine.comparison import Comparison
-from headway_operator.engine.freshness import Freshness
+from headway_operator.engine.freshness import LISTED_SECONDS, SETTLE_SECONDS, Freshness
 from headway_operator.engine.keys import Key
-from headway_operator.engine.kinds import Owner
+from headway_operator.engine.kinds import Kind, Owner
 from headway_operator.engine.kube import KubeError, Object
 from headway_operator.engine.lease import Clocks, Elector
 from headway_operator.engine.metrics import EngineMetrics, MetricSet
@@ -23,6 +23,9 @@ from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.store import Store
 from headway_operator.engine.workers import Workers
+from headway_operator.serving.kind import ModelDeployments
+from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
+from headway_operator.serving.plan.model import Defaults as ServingDefaults
 from headway_operator.training.measures import JobMeasures, JobMetrics
 from sim import versions
 from sim.agenda import ProcessLoop
@@ -39,8 +42,14 @@ if TYPE_CHECKING:
 WORKERS = 4
 FINISH_SECONDS = 5.0
 POLL_SECONDS = 2.0
+SHOWN_SECONDS = 5.0
+"""Within so many seconds of calm a watch shows what has happened."""
 METRICS = MetricSet()
-ENGINE_METRICS, JOB_METRICS = EngineMetrics(METRICS), JobMetrics(METRICS)
+ENGINE_METRICS, JOB_METRICS, DEPLOYMENT_METRICS = (
+    EngineMetrics(METRICS),
+    JobMetrics(METRICS),
+    DeploymentMetrics(METRICS),
+)
 """They count over all worlds: nobody reads them here, and making them takes longer than a reconcile."""
 
 # What goes wrong in a world is its point; thousands of lines about it are not.
@@ -50,6 +59,15 @@ logging.getLogger("headway_operator").setLevel(logging.CRITICAL)
 @lru_cache(1024)
 def _date_header(seconds: int) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
+
+
+def _deployments() -> ModelDeployments:
+    return ModelDeployments(
+        defaults=ServingDefaults("server:1"),
+        pull_policy="Never",
+        measures=DeploymentMeasures(DEPLOYMENT_METRICS),
+        new_token=lambda: "token",
+    )
 
 
 class Process:
@@ -65,7 +83,8 @@ class Process:
             measures=JobMeasures(JOB_METRICS),
             new_token=lambda: "token",
         )
-        self.store = Store((self.jobs, Tinies()))
+        kinds: tuple[Kind, ...] = (self.jobs, Tinies())
+        self.store = Store((*kinds, _deployments()) if world.schedule.deployments else kinds)
         self.selectors = self.store.resources()
         self.watched = {resource.plural: resource for resource in self.selectors}
         self.armed: list[Armed] = []
@@ -76,6 +95,8 @@ class Process:
         self.died = False
         self._at_thaw: list[Callable[[], None]] = []
         self._watching: dict[str, bool] = {}
+        self._missed: set[str] = set()
+        """Resources whose watch has not shown all that has happened since the process began to work."""
         self._shown: dict[str, float] = {}
         """By the uid of an object: when its newest event will have been shown."""
         enter = partial(versions.enter, version)
@@ -137,7 +158,10 @@ class Process:
             self._tasks.append(asyncio.create_task(self.workers.run()))
             self._tasks.append(asyncio.create_task(self.comparison.run(self.world.schedule.resync)))
             for resource in self.watched:
-                self.world.agenda.after(self.world.latency() * 20, self.begin_watch, resource)
+                delay = self.world.latency() * 20
+                self._missed |= {resource} if delay > LISTED_SECONDS else set()
+                self.world.agenda.after(delay, self.begin_watch, resource)
+            self.loop.call_later(SETTLE_SECONDS, self.freshness.settle, self.now() + LISTED_SECONDS)
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         self.die("ends: it has lost the Lease")
 
@@ -241,6 +265,7 @@ class Process:
     def end_watch(self, resource: str) -> None:
         """A watch is interrupted."""
         self._watching[resource] = False
+        self._missed.add(resource)
 
     def resume_watch(self, resource: str) -> None:
         """A watch goes on as if it had missed nothing."""
@@ -263,8 +288,17 @@ class Process:
             return "has work"
         return "" if all(self._watching.values()) else "is blind"
 
+    def deaf(self) -> str:
+        """What the process waits for that its watches will never show; empty if there is nothing of the kind."""
+        for resource, seconds in self.freshness.behind().items():
+            if seconds > SHOWN_SECONDS and resource not in self._missed:
+                return f"what it wrote {seconds:.0f} s ago is still to be shown by its watch of {resource}"
+        return ""
+
     def happened(self, event: Event) -> None:
         """Something has changed that the watch is going to show."""
+        if event.body["metadata"]["namespace"] in self.world.server.forbidden:
+            self._missed.add(event.resource)
         if self._watching.get(event.resource) and self._in_scope(event.body):
             shown = as_selected(event, self.selectors[self.watched[event.resource]])
             if shown is not None:
@@ -298,6 +332,6 @@ class Process:
         kind: Any = event.type
         resource = self.watched[event.resource]
         self.freshness.shown(event.resource, event.body)
-        news = self.store.see(resource, kind, versions.as_seen(self.version, resource, event.body), self.now())
-        if news is not None:
+        body = versions.as_seen(self.version, resource, event.body)
+        for news in self.store.take_in(resource, kind, body, self.now()):
             self.workers.add(news)

@@ -109,6 +109,9 @@ class Schedule:
     pace: float = 1.0
     """So many times longer than a few seconds a driver trains between two reports."""
 
+    deployments: bool = False
+    """Whether the operator reconciles ModelDeployments as well."""
+
     def only(self, actions: list[Action]) -> Schedule:
         """The same, with fewer actions."""
         return replace(self, actions=tuple(actions))

@@ -14,9 +14,10 @@ from typing import Any
 
 from deployment_documents import deployment
 from headway_operator.engine import kube
+from headway_operator.engine.freshness import Freshness
 from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import Owner
-from headway_operator.engine.kube import ConflictError, DeniedError, KubeError, Object, RetryableError
+from headway_operator.engine.kube import ConflictError, DeniedError, KubeError, Object, Resource, RetryableError
 from headway_operator.engine.metrics import MetricSet
 from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.steps import Notice
@@ -58,7 +59,7 @@ class ServingWorld:
         self.due = T0
         self.timeline: list[str] = []
         self.server = ApiServer(lambda: self.now)
-        self.api = FakeKube(self.server, before=self._before, after=self._after)
+        self.api = FakeKube(self.server, before=self._before, after=self._after, written=self._written)
         self.proven: set[tuple[str, int]] = set()
         """Versions, by the deployment's uid and their number, of which all pods were ready at some time."""
         self.rejected: set[tuple[str, str]] = set()
@@ -78,11 +79,18 @@ class ServingWorld:
         )
         self.store = Store((kind,))
         self.reconciler = Reconciler(self.api, self.store, self, lambda: self.now)
+        self._begin_watches()
         self._late: list[Event] = []
         self.server.events.clear()
         self._list()
         self.store.seeded()
         self.due = self.now
+
+    def _begin_watches(self) -> None:
+        self.freshness = Freshness(self.store.resources(), now=lambda: self.now, namespaces=(), lag=lambda _, __: None)
+
+    def _written(self, resource: Resource, made: Object) -> None:
+        self.freshness.written(resource, made)
 
     def _list(self) -> None:
         """All that exists is read, and what does not is forgotten: a seed, or a comparison."""
@@ -155,6 +163,8 @@ class ServingWorld:
             if self._outrun(event):
                 continue
             shown = as_selected(event, selectors[resource])
+            if shown is not None:
+                self.freshness.shown(event.resource, shown.body)
             kind: Any = shown.type if shown is not None else None
             if shown is not None and self.store.take_in(resource, kind, shown.body, self.now):
                 self.due = self.now
@@ -343,6 +353,7 @@ class ServingWorld:
     def _lose_watch(self) -> None:
         """What has happened is never shown; a comparison finds it out."""
         self.note("the watches lose what they have not shown")
+        self._begin_watches()
         self._late.clear()
         self.server.events.clear()
         self.jobs.lost()
@@ -421,6 +432,10 @@ class ServingWorld:
         if body is None:
             self.fail("the deployment is gone")
             return
+        if any(behind := {name: seconds for name, seconds in self.freshness.behind().items() if seconds}):
+            self.fail(
+                f"the watches have shown all that happened, and these are still to show what was written: {behind}"
+            )
         status, uid = self._status(), self._uid()
         accepted = next(item for item in status["conditions"] if item["type"] == "Accepted")
         if accepted["status"] != "True":

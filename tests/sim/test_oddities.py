@@ -75,6 +75,16 @@ def test_an_odd_driver_is_held_to_its_deadline_and_the_other_job_notices_nothing
         assert succeeded(world, "beta")
 
 
+def test_an_operator_of_both_kinds_waits_for_no_watch_to_show_a_job_s_service() -> None:
+    world = played(deployments=True)
+    assert succeeded(world)
+    assert succeeded(world, "beta")
+    (process,) = world.processes
+    assert "services" in process.watched
+    assert set(process.freshness.behind().values()) == {0.0}
+    assert process.freshness.last_event.keys() >= {"trainingjobs", "pods", "configmaps"}
+
+
 def test_trials_that_are_raised_while_a_job_runs_and_when_it_has_ended_are_run_by_further_attempts() -> None:
     jobs = tuple(replace(job, spec=SPEC | {"tuning": TUNING}) for job in QUIET.jobs)
     early, late = (Action(at=at, what="raise trials", which=0, much=2) for at in (10.0, 80.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headway_operator.engine import referrers
+from headway_operator.engine import freshness, referrers
 from headway_operator.serving import records, steps
 from headway_operator.serving.plan import book, decide, offers
 from sim.bugs import Bug, planted
@@ -96,6 +96,12 @@ BUGS = (
                 "last = getattr(table.get(own, own.name), 'said', None)",
             ),
         ),
+    ),
+    Bug(
+        "what a watch owes is settled only by what comes after it",
+        0,
+        "are still to show what was written",
+        ((freshness.Freshness.shown, "newest >= owed[0]", "newest > owed[0]"),),
     ),
     Bug(
         "a job that has not succeeded has published, too",

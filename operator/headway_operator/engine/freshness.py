@@ -11,6 +11,11 @@ from typing import Any
 from headway_operator.engine.keys import number
 from headway_operator.engine.kube import Resource
 
+LISTED_SECONDS = 1.0
+"""So long after their start the watches have had their first lists."""
+SETTLE_SECONDS = 5.0
+"""How long after their start they are given to show what was written before that."""
+
 _Watch = tuple[str, str]
 """A resource, and the namespace if there is a watch for each."""
 

@@ -230,8 +230,11 @@ class FakeKube:
         before: Fault = lambda call: None,  # noqa: ARG005 - nothing goes wrong
         after: Fault = lambda call: None,  # noqa: ARG005 - nothing goes wrong
         may_write: Callable[[], bool] = lambda: True,
+        written: Callable[[Resource, Object], None] = lambda resource, made: None,  # noqa: ARG005 - nobody asks
     ) -> None:
         self.server = server
+        self._written = written
+        """As of HttpKube: told of what was created or changed, once the answer is there."""
         self.before = before
         self.after = after
         self.calls: list[Call] = []
@@ -277,6 +280,7 @@ class FakeKube:
             return {"metadata": body["metadata"]}
         made = self.server.create(resource, namespace, body)
         self._done("create", resource, name, namespace)
+        self._written(resource, made)
         return {"metadata": made["metadata"]}
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
@@ -305,6 +309,7 @@ class FakeKube:
         self.server.change(resource, name, lambda old: _merge(old, rest), namespace)
         self._done("patch", resource, name, namespace)
         changed: Object = clone(self.server.objects[resource.plural, namespace, name])
+        self._written(resource, changed)
         return changed
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
@@ -318,7 +323,9 @@ class FakeKube:
                 raise ConflictError(f"{condition} is not {value}")
         self.server.change(resource, name, lambda old: _merge(old, {"status": patch["status"]}), namespace)
         self._done("patch", resource, name, namespace)
-        return {"metadata": self.server.objects[resource.plural, namespace, name]["metadata"]}
+        made: Object = {"metadata": self.server.objects[resource.plural, namespace, name]["metadata"]}
+        self._written(resource, made)
+        return made
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, version: str | None = None
