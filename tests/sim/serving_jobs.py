@@ -1,5 +1,5 @@
-"""The TrainingJobs of a world of one ModelDeployment: they end, publish, go on and are deleted as it comes; and what the
-deployment has to know of that in the end."""
+"""The TrainingJobs of a world of one ModelDeployment: they end, publish, go on and are deleted as it comes; and what
+the deployment has to know of that in the end."""
 
 from __future__ import annotations
 
@@ -88,9 +88,10 @@ class Jobs:
         time = to_text(self._now() - self._chance.choice((0, 0, 0, 40, 400)))
         phase = "Succeeded" if self._chance.random() < 0.85 else "Failed"
         claim = {"name": "models", "path": f"default/{name}"}
-        bundle = {"digest": f"sha256:{self._chance.choice(MODELS) * 64}", "persistentVolumeClaim": claim}
+        digest = f"sha256:{self._chance.choice(MODELS) * 64}"
+        bundle = {"digest": digest, "persistentVolumeClaim": claim}
         status = {"phase": phase, "completionTime": time, "result": {"bundle": bundle}}
-        self._note(f"job {name} ends as {phase} with {bundle['digest'][:9]}, {time}")
+        self._note(f"job {name} ends as {phase} with {digest[:9]}, {time}")
         self._server.change(kube.JOBS, name, lambda body: body.update(status=status))
         self._there()
 

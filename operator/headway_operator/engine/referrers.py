@@ -168,8 +168,8 @@ class Referrers:
         return changed
 
     def _remove(self, table: Table[_Seen], own: Key, uid: str, version: int, last: Reference | None) -> set[Key]:
-        """An object has gone. Its last state may be news, also where a list has shown before that it is gone: of several
-        changes at once a watch may show none but the deletion."""
+        """An object has gone. Its last state may be news, also where a list has shown before that it is gone: of
+        several changes at once a watch may show none but the deletion."""
         known = table.remove(own, own.name, uid, version)
         changed = {self._unsay(own, known.said)} if known is not None and known.said is not None else set()
         return changed if last is None else changed | {self._keep(own, last)}
