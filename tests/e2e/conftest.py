@@ -137,6 +137,6 @@ def measured(pytestconfig: pytest.Config) -> Callable[[str, float], None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The measured seconds, at the end of the test run."""
     if seconds := config.stash.get(_SECONDS, {}):
-        terminalreporter.section("seconds from a fault to the next optimiser step")
+        terminalreporter.section("seconds that were measured: after faults, to the next optimiser step")
         for what, value in seconds.items():
             terminalreporter.line(f"{value:8.2f}  {what}")

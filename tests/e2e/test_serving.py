@@ -82,14 +82,14 @@ while True:
 """
 
 
-def client_pod(image: str, rows: list[list[list[float]]], labels: list[str]) -> dict[str, Any]:
+def client_pod(image: str, rows: list[list[list[float]]], labels: list[str], period: float = PERIOD) -> dict[str, Any]:
     """A pod of the restricted standard that asks for the labels of images for ever."""
     tensor = {"name": "x", "shape": [len(rows), 1, 8, 8], "datatype": "FP64", "data": rows}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "label"}]})
     container = {
         "name": "main",
         "image": image,
-        "command": ["python", "-c", CLIENT, json.dumps(labels), str(PERIOD), body],
+        "command": ["python", "-c", CLIENT, json.dumps(labels), str(period), body],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "models", "mountPath": "/models"}],
     }
