@@ -262,6 +262,8 @@ class Verdict(StatusSection):
     """Those of them that keep to the route of this epoch."""
     breakers: Count = 0
     """Those that have stopped to hand over requests."""
+    slow_seconds: float | None = None
+    """What counts as slow in this rollout; None: it is not known yet."""
     beat: Count = 0
     """Grows with each write: a word that is repeated is a new one."""
     told_by: Word | None = None

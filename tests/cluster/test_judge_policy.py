@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
 import json
-from collections.abc import Iterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from cluster.bearers import Site
 from cluster.paper import crds
 from deployment_documents import deployment
-from harness import HACK_CLUSTER, ROOT, Cluster, run
+from harness import HACK_CLUSTER, PATIENCE, ROOT, Cluster, run
+from headway_api import rollout_wire as wire
 from headway_api.rollout_wire import (
     KEY_MEMORY,
     KEY_ROUTE,
@@ -27,6 +33,9 @@ from headway_operator.policies import accounts
 from headway_operator.serving import names
 from headway_operator.serving.render import rollout
 from headway_operator.serving.render.objects import Of
+from headway_server.judge.process import JudgeSettings, judge_until_told
+from headway_server.judge.store import ConfigMapStore
+from wire_client import ask
 
 pytestmark = pytest.mark.cluster
 
@@ -103,7 +112,8 @@ def judges(kubeconfig: Path) -> Iterator[Judges]:
 
 @pytest.fixture
 def own(judges: Judges) -> str:
-    """The token of the judge of `own`."""
+    """The token of the judge of `own`, whose pod is made again where it was taken away: its node is not there."""
+    judges.make_pod(judges.pod("own"))
     return judges.site.token(HOME, SERVICE_ACCOUNT, judges.pod("own"))
 
 
@@ -236,3 +246,90 @@ def test_a_judge_may_neither_read_nor_make_nor_delete(judges: Judges, own: str) 
     ):
         said = judges.site.request(own, method, path, body)
         assert said["code"] == 403, (method, said)
+
+
+class Running:
+    """The judge of `own` as it runs in its pod, but in this process."""
+
+    def __init__(self, judges: Judges, folder: Path, token: str) -> None:
+        config = json.loads(judges.site.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+        server = config["clusters"][0]["cluster"]
+        (folder / "ca.crt").write_bytes(base64.b64decode(server["certificate-authority-data"]))
+        (folder / "token").write_text(token)
+        self.address = urlsplit(server["server"])
+        self.judges, self.folder = judges, folder
+        self.port = 0
+
+    def store(self, name: str = "own") -> ConfigMapStore:
+        """A ConfigMap by the judge's rights."""
+        host, port = str(self.address.hostname), str(self.address.port)
+        return ConfigMapStore(HOME, self.judges.config(name), host=host, port=port, folder=self.folder)
+
+    @contextlib.asynccontextmanager
+    async def process(self) -> AsyncIterator[None]:
+        """While it runs; then it is told to end, and ends."""
+        started = asyncio.Event()
+
+        def told(port: int, _: int) -> None:
+            self.port = port
+            started.set()
+
+        settings = JudgeSettings(port=0, admin_port=0, told_by="the pod")
+        running = asyncio.create_task(judge_until_told(settings, self.store(), started=told))
+        await started.wait()
+        try:
+            yield
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(running, PATIENCE)
+
+    async def report(self, **counts: wire.Counts) -> wire.Reply:
+        """What a server of the stable version is answered."""
+        row = wire.EpochCounts(epoch=4, rollout=3, share=0.1, **counts)
+        said = wire.Report(uid=self.judges.uids["own"], boot="one", version=2, epoch=4, epochs=[row])
+        answer = await ask(self.port, "POST", wire.REPORT_PATH, said.model_dump_json().encode())
+        assert answer.status == 200, answer.body
+        return wire.Reply.model_validate_json(answer.body)
+
+    async def written(self, what: str, holds: Callable[[Verdict], bool]) -> Verdict:
+        """The verdict in the ConfigMap, once this holds of it."""
+
+        def look() -> Verdict | None:
+            text = self.judges.data().get(KEY_VERDICT, "")
+            said = Verdict.model_validate_json(text) if text else Verdict()
+            return said if holds(said) else None
+
+        return await asyncio.to_thread(self.judges.site.cluster.wait, what, look)
+
+
+async def test_the_judge_reads_the_route_writes_what_it_finds_and_goes_on_where_it_was(
+    judges: Judges, own: str, tmp_path: Path
+) -> None:
+    running = Running(judges, tmp_path, own)
+    route = Route(uid=judges.uids["own"], epoch=4, stable=2, candidate=3, share=0.1, salt="s")
+    patch = json.dumps({"data": {KEY_ROUTE: route.model_dump_json(), KEY_VERDICT: None, KEY_MEMORY: None}})
+    judges.site.cluster.kubectl("patch", "configmap", judges.config("own"), "-n", HOME, "--type=merge", "-p", patch)
+    async with running.process():
+        await running.written("a first word", lambda said: said.rollout == 3)
+        good = await running.report(stable=wire.Counts(requests=900, errors=1), candidate=wire.Counts(requests=100))
+        assert good.route == route
+    stopped = await running.written("the last word", lambda said: said.candidate_requests == 100)
+    assert (stopped.verdict, stopped.epoch, stopped.told_by) == ("open", 4, "the pod")
+    async with running.process():
+        again = await running.written("a word of the next one", lambda said: said.beat > stopped.beat)
+        assert again.candidate_requests == 100, "by its memory"
+        bad = {"stable": wire.Counts(requests=900, errors=1), "candidate": wire.Counts(requests=200, errors=60)}
+        await running.report(**bad)
+        failed = await running.written("the failure", lambda said: said.verdict == "fail")
+        assert (await running.report(**bad)).route == route.model_copy(update={"share": 0.0})
+        assert (failed.reason, failed.candidate_requests) == ("ErrorRate", 200)
+
+
+def test_another_judges_config_map_is_refused_to_it_in_the_api_servers_words(
+    judges: Judges, own: str, tmp_path: Path
+) -> None:
+    store = Running(judges, tmp_path, own).store("other")
+    for data in ({}, {KEY_VERDICT: judges.word("other")}):
+        with pytest.raises(OSError, match="may not write the ConfigMap"):
+            store.exchange(data)
+    store.close()

@@ -30,6 +30,7 @@ def verdict(tally: Tally, failed: wire.Verdict | None, now: float) -> wire.Verdi
         "servers": heard.servers,
         "following": heard.following,
         "breakers": heard.breakers,
+        "slow_seconds": None if tally.slow_seconds is None else float(f"{tally.slow_seconds:.4g}"),
     }
     if failed is not None:
         return failed.model_copy(update=counted)

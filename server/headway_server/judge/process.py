@@ -147,5 +147,6 @@ async def judge_until_told(
     finally:
         await data.stop(0)
         await admin.stop(0)
+        store.close()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(one)

@@ -27,6 +27,9 @@ class Store(Protocol):
     def exchange(self, data: Mapping[str, str]) -> dict[str, str]:
         """Write these keys, if any, and return all keys. Takes seconds at most. Raises OSError where that fails."""
 
+    def close(self) -> None:
+        """There is no other exchange."""
+
 
 class ConfigMapStore:
     """A ConfigMap, by merge patches: one that changes nothing is how it is read, with no right to read others."""
@@ -116,3 +119,6 @@ class FileStore:
             with contextlib.suppress(FileNotFoundError):
                 found[key] = path.read_text()
         return found
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -31,6 +31,7 @@ def test_a_good_candidate_passes_with_its_numbers() -> None:
     assert found.message == "version 3 has had 1,000 requests in this step, and no gate fails"
     assert (found.stable_requests, found.candidate_requests) == (9000, 1000)
     assert (found.servers, found.following, found.breakers) == (1, 1, 0)
+    assert found.slow_seconds == wire.SECONDS_BOUNDS[0]
     assert [gate.name for gate in found.gates] == ["errors against stable", "latency against stable"]
     assert found.gates[0].value == found.gates[0].limit == 0.001
 

@@ -33,6 +33,9 @@ class Store:
         self.then()
         return dict(self.data)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     @property
     def verdict(self) -> wire.Verdict:
         return wire.Verdict.model_validate_json(self.data[wire.KEY_VERDICT])
