@@ -12,6 +12,8 @@ lock() { # lock OUTPUT ARGS...: compiles for the oldest Python that is supported
 lock dev.lock --all-extras ${UPGRADE:+--upgrade}
 lock operator.lock --extra operator --constraint requirements/dev.lock
 lock server.lock --extra server --constraint requirements/dev.lock
+# `headway bundle` gives a model what its server needs: the lock is a part of the package.
+cp requirements/server.lock cli/headway_cli/server.lock
 lock trainer.lock --extra trainer --constraint requirements/dev.lock
 grep -A1000 '^uv==' requirements/dev.lock | awk 'NR > 1 && /^[a-z]/ {exit} {print}' > requirements/bootstrap.lock
 # What builds our wheel, for the images.
