@@ -21,7 +21,7 @@ _QUANTILES = ("0.5", "0.25", "0.75", "0.05", "0.95")
 _WORDS = 20
 """Of a text, of which only the words are known."""
 _BYTE = 255
-_TEXTS = ("text", "tokens")
+TEXTS = ("text", "tokens")
 """Kinds of columns of which the words are described."""
 _BOOLEANS = frozenset({"true", "false"})
 Described = Mapping[str, Numbers | Values]
@@ -39,7 +39,7 @@ def typical_rows(model: ServedModel, most: int) -> list[Tensors]:
         described = {f"{inputs[0].column}[{index}]": one for index, one in enumerate(reference.features)}
     count = min(max(1, most), len(_QUANTILES)) if described else 1
     return [
-        {one.name: _value(one, described, turn, whole=kinds.get(one.column) in _TEXTS) for one in inputs}
+        {one.name: _value(one, described, turn, whole=kinds.get(one.column) in TEXTS) for one in inputs}
         for turn in range(count)
     ]
 

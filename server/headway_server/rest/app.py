@@ -14,8 +14,10 @@ from urllib.parse import quote
 import orjson
 
 from headway_api.rollout_wire import HOP_HEADER, VERSION_HEADER, Route
+from headway_server import explain
 from headway_server.about import server_version
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
+from headway_server.model import Tensors
 from headway_server.rest import body, documents, instances
 from headway_server.rest.answer import Answer, encode
 from headway_server.rest.request import decode, document, request_id
@@ -46,6 +48,7 @@ class App:
         self._access = access
         self._memory = body.Memory(service.settings.http)
         self._columns = instances.Columns(service.model)
+        self._explainer = explain.Explainer(service.model)
         self._version = server_version()
         self._number = service.model.version.encode()
         self._by_version = f"/v2/models/{service.model.name}/versions/{service.model.version}/infer"
@@ -186,10 +189,13 @@ class App:
             told = document(data, service.settings.bounds)
             feeds, rows = self._columns.feeds(told, service.settings.bounds)
             name = service.named(request_id(told))
+            wide = self._explainer.widened(feeds, rows) if explain.asked(told) else None
 
             async def run(seconds: float | None) -> Answer:
-                outputs = await service.submit(feeds, rows, seconds)
+                outputs, effects = await self._explained(feeds, rows, seconds, wide)
                 said: dict[str, Any] = {"predictions": instances.predictions(outputs, self._model)}
+                if effects is not None:
+                    said["explanations"] = effects
                 if name is not None:
                     said["id"] = name
                 service.record("rest", start, name, feeds, outputs)
@@ -200,6 +206,15 @@ class App:
             self._memory.held -= held
         service.metrics.answered("rest", time.perf_counter() - start)
         return answer
+
+    async def _explained(
+        self, feeds: Tensors, rows: int, seconds: float | None, wide: Tensors | None
+    ) -> tuple[Tensors, list[explain.Effects] | None]:
+        """The outputs for these rows, and what each column does to them where that is asked for."""
+        if wide is None:
+            return await self._service.submit(feeds, rows, seconds), None
+        outputs = await self._service.submit(wide, len(next(iter(wide.values()))), seconds)
+        return explain.first(outputs, rows), self._explainer.effects(outputs, rows)
 
     async def _answer(self, scope: Scope, data: bytes, rows: int, given: float | None, run: Run) -> Answer:
         """The answer of the version that the request is for: this one, where it says so itself.

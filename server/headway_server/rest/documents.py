@@ -128,7 +128,9 @@ def _feedback() -> dict[str, Any]:
 def _instances(model: ServedModel) -> dict[str, Any]:
     row = {one.column: {"description": f"{one.type}, of the shape {one.shape}"} for one in model.signature.inputs}
     rows = {"type": "array", "minItems": 1, "items": {"type": "object", "properties": row}}
-    return {"type": "object", "required": ["instances"], "properties": {"instances": rows}}
+    explain = {"type": "object", "properties": {"explain": {"type": "boolean"}}}
+    properties = {"instances": rows, "id": {"type": "string"}, "parameters": explain}
+    return {"type": "object", "required": ["instances"], "properties": properties}
 
 
 def _schemas(model: ServedModel) -> dict[str, Any]:
@@ -146,6 +148,7 @@ def _schemas(model: ServedModel) -> dict[str, Any]:
     text, flag = {"type": "string"}, {"type": "boolean"}
     told = {"type": "array", "items": objects("name", "datatype", "shape", name=text, datatype=text, shape=shape)}
     state = objects("name", "state", name=text, version=text, state=text, reason=text)
+    rows = {"type": "array", "items": {"type": "object"}}
     label = objects("id", "label", id=text, label={})
     return {
         "Error": objects("error", error=text),
@@ -166,7 +169,7 @@ def _schemas(model: ServedModel) -> dict[str, Any]:
         "Inference": objects(
             "model_name", "outputs", model_name=text, model_version=text, id=text, outputs=tensors(model.outputs)
         ),
-        "Predictions": objects("predictions", id=text, predictions={"type": "array", "items": {"type": "object"}}),
+        "Predictions": objects("predictions", id=text, predictions=rows, explanations=rows),
         "Accepted": objects("accepted", accepted={"type": "integer"}),
         "Feedback": {"anyOf": [label, {"type": "array", "items": label}]},
     }

@@ -65,6 +65,10 @@ def decode(body: bytes, header_length: int | None, model: ServedModel, bounds: B
     else:
         told, tail = document(memoryview(body)[:header_length], bounds), memoryview(body)[header_length:]
     parameters = _parameters(told, "parameters")
+    if parameters.get("explain"):
+        raise InvalidRequest(
+            f"parameters.explain: effects are told of rows by their columns: POST /v1/models/{model.name}:predict"
+        )
     name = request_id(told)
     feeds = _feeds(told, tail, model, bounds)
     return InferRequest(
