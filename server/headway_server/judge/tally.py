@@ -222,15 +222,16 @@ class Tally:
             return None
         stable, candidate, mirrored = (_clamped(row[start : start + 4]) for start in (0, 4, 8))
         compared, disagreed = row[12], min(row[13], row[12])
+        if known.baking or (known.mode != "shadow" and known.share >= 1.0):
+            # There is nothing to compare with, and units are not told: each request counts, and limits hold.
+            return Step(1.0, Counts(), candidate, compared, disagreed)
         if known.mode == "shadow":
             # Each of the requests was answered by both: an event is as likely to be the one's as the other's.
             return Step(0.5, mirrored, candidate, compared, disagreed)
-        if known.mode == "abTest":
-            stable, candidate = self._once_a_unit(epoch, stable, candidate)
-        if known.share >= 1.0:
-            return Step(1.0, Counts(), candidate, compared, disagreed)
         if known.share <= 0.0:
             return Step(1.0, Counts(), Counts(), compared, disagreed)
+        if known.mode == "abTest":
+            stable, candidate = self._once_a_unit(epoch, stable, candidate)
         return Step(known.share, stable, candidate, compared, disagreed)
 
     def _once_a_unit(self, epoch: int, stable: Counts, candidate: Counts) -> tuple[Counts, Counts]:

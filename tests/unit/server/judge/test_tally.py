@@ -71,6 +71,18 @@ class TestWhatIsCounted:
         assert tally.steps() == [Step(1.0, Counts(), TEN)]
         assert tally.heard(0.0) == Heard(1, 1, 0)
 
+    @pytest.mark.parametrize("mode", ["canary", "abTest", "shadow"])
+    def test_what_bakes_is_compared_with_nothing_whatever_the_rollout_was(self, mode: wire.Mode) -> None:
+        tally = Tally(route(2, 1.0, mode=mode, baking=True))
+        said = counts(2, 1.0, mode=mode, baking=True, candidate=TEN)
+        tally.report(report(said, version=CANDIDATE), 0.0)
+        assert tally.steps() == [Step(1.0, Counts(), TEN)]
+
+    def test_an_ab_test_that_has_ended_with_all_units_counts_requests(self) -> None:
+        tally = Tally(route(2, 1.0, mode="abTest"))
+        tally.report(report(counts(2, 1.0, mode="abTest", candidate=TEN)), 0.0)
+        assert tally.steps() == [Step(1.0, Counts(), TEN)]
+
     def test_mirrored_requests_are_a_split_of_one_to_one(self) -> None:
         tally = Tally(route(1, 0.0, mode="shadow", mirror=0.2))
         tally.report(
