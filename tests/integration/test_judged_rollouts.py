@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from commands import COMMAND, clean_environment
-from headway_api.rollout_wire import Analysis, Route, Verdict
+from headway_api.rollout_wire import Analysis, Route, Unit, Verdict
 from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
 from stub_judge import UID, judged
-from wire_client import PATIENCE, Reply, ask
+from wire_client import PATIENCE, Reply, Wire, ask
 
 from .test_splitting import BODY, INFER, Load, Server, serving
 
@@ -261,6 +261,45 @@ async def test_a_bad_candidate_fails_and_has_no_request_within_seconds_and_no_cl
         there.write(0.0)
         again = await there.said(lambda said: said.epoch == there.route.epoch)
         assert (again.verdict, again.message) == ("fail", failed.message)
+
+
+POISON = BODY.replace(b"1.5", b"13.5")
+"""A body that the candidate below fails at: the model gives back what it is given, and its double."""
+
+
+def _fails_at_poison(_: int, reply: Reply) -> tuple[int, float, bytes]:
+    return (500, 0.0, b"{}") if b"27.0" in reply.body else (200, 0.0, reply.body)
+
+
+async def test_of_one_unit_a_hundred_errors_are_one_and_of_many_units_they_are_many(tmp_path: Path) -> None:
+    async with world(tmp_path) as there, bent(there.candidate, _fails_at_poison) as candidate:
+        await there.prepared()
+        analysis = Analysis(min_requests=100, latency_not_worse=False)
+        unit = Unit(header="x-user")
+        there.write(0.5, mode="abTest", unit=unit, candidate_url=candidate.url, analysis=analysis)
+        await there.said(lambda said: said.epoch == there.route.epoch and said.following == 1)
+        wire = await Wire.to(there.stable.port)
+
+        async def ask_as(user: str, body: bytes = BODY) -> str:
+            reply = await wire.ask("POST", INFER, body, x_user=user)
+            assert reply.status == 200, "no client sees what the candidate does"
+            return reply.headers["headway-version"]
+
+        users = {user: await ask_as(user) for user in (f"user {number}" for number in range(200))}
+        assert {await ask_as(user) for user, version in users.items() if version == "2"} == {"2"}, "each stays"
+        its = [user for user, version in users.items() if version == "2"]
+        for _ in range(100):
+            assert await ask_as(its[0], POISON) == "1", "answered in the candidate's place"
+            assert await ask_as(its[1]) == "2", "so many failures in a row would open the breaker"
+        found = await there.said(lambda said: said.candidate_requests >= 2 * len(its) + 200)
+        assert found.verdict == "pass", found.message
+        assert found.gates[0].value == pytest.approx(1 / found.gates[0].requests, rel=1e-3)
+        for user in its[:25]:
+            await ask_as(user, POISON)
+            await ask_as(its[1])
+        failed = await there.said(lambda said: said.verdict == "fail")
+        assert failed.reason == "ErrorRate"
+        await wire.close()
 
 
 async def test_reports_without_the_token_are_nobody_s(tmp_path: Path) -> None:

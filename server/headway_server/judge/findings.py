@@ -17,6 +17,10 @@ _REASONS: dict[str, Literal["ErrorRate", "Latency", "Agreement"]] = {
 }
 
 
+_LARGEST = 1e300
+"""What JSON has a number for."""
+
+
 def verdict(tally: Tally, failed: wire.Verdict | None, now: float) -> wire.Verdict:
     """What is to be said now. failed: an earlier verdict that the candidate fails, which stands."""
     route, heard = tally.route, tally.heard(now)
@@ -110,7 +114,7 @@ def _state(gate: gates.Gate) -> wire.GateState:
         value=_digits(gate.value),
         limit=_digits(gate.limit),
         evidence=float(f"{gate.evidence:.4g}"),
-        needed=gate.needed,
+        needed=min(gate.needed, _LARGEST),
         requests=gate.requests,
     )
 

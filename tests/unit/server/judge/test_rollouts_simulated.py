@@ -90,6 +90,7 @@ def test_of_200_rollouts_of_candidates_that_are_as_good_as_allowed_at_most_one_i
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_of_10_000_rollouts_of_candidates_that_are_as_good_as_allowed_at_most_one_in_twenty_fails() -> None:
     found = rollouts(10_000, Rates(0.01), Rates(0.01), seconds=10, requests=1000, seed=2)
     assert np.isfinite(found).mean() <= 0.05
