@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import asyncio
+import logging
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass
