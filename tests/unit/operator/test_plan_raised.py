@@ -95,6 +95,19 @@ def test_a_job_that_is_suspended_goes_on_when_it_is_resumed() -> None:
     assert (plan.status.phase, plan.status.result) == ("Suspended", RESULT)
 
 
+def test_a_job_that_is_suspended_before_its_status_tells_that_it_goes_on_has_not_succeeded() -> None:
+    begun = finished(told=12, **tuning(20)).config(2).suspended().live()
+    status = begun.plan().status
+    assert status is not None
+    assert [(one.number, one.cause) for one in status.attempts] == [(1, None), (2, "Suspended")]
+    assert status.phase == "Pending"
+    then = make_job().spec(**tuning(20)).suspended().live().status(**dict(status)).plan().status
+    assert then is not None
+    assert then.phase == "Suspended"
+    resumed = make_job().spec(**tuning(20)).live().status(**dict(then)).plan()
+    assert names(resumed)[0] == "digits-11111-3-head"
+
+
 def test_the_time_to_live_counts_from_the_new_end() -> None:
     job = finished(told=12, **tuning(20)).spec(ttlSecondsAfterFinished=5).live()
     assert not job.plan(after=3600).delete_job

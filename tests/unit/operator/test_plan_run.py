@@ -83,6 +83,12 @@ def test_a_terminating_worker_is_replaced_only_when_it_has_ended() -> None:
     assert not make_job().running().head().worker(0, deleting=T0 + 90, ready=False).plan(after=70).create
 
 
+def test_workers_without_trace_are_not_looked_for_again_and_again_while_their_head_is_being_deleted() -> None:
+    going = make_job().workers(2).running().head(deleting=T0 + 160).worker(0)
+    assert going.plan().read == frozenset()
+    assert make_job().workers(2).running().head().worker(0).plan().read == {"live", "objects"}
+
+
 def test_losing_more_workers_than_the_budget_stops_the_attempt() -> None:
     builder = make_job().spec(retry={"internal": 1}).failures(internal=1)
     plan = builder.running(workers_replaced=1).head().worker(0, number=1, exit_code=137).plan()

@@ -167,7 +167,8 @@ def _keep_going(decision: Decision, situation: Situation) -> None:
     first = _first_pods(situation) if situation.incomplete else []
     if situation.incomplete:
         situation = replace(situation, pods=situation.pods.without_missing())
-    elif situation.pods.missing:
+    elif situation.pods.missing and (situation.pods.head is None or situation.pods.head.deleting is None):
+        # Nobody takes their places while the head is being deleted: that is asked no more with each word of the driver.
         decision.ask("live")
     lost, wake = lost_workers(situation.pods, situation.now)
     if wake is not None:

@@ -74,6 +74,8 @@ def _reopen(decision: Decision) -> None:
     """The job goes on, whatever its status says of an end."""
     decision.status.drop("Failed", "Complete")
     decision.status.completion_time = None
+    if decision.status.phase in FINISHED:
+        decision.status.phase = "Pending"
 
 
 def _clean_up(decision: Decision) -> bool:
