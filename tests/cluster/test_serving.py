@@ -85,6 +85,12 @@ def answering(paper: Paper) -> list[str]:
     ]
 
 
+def job_of_champion(paper: Paper) -> str | None:
+    """The job that has made what answers."""
+    said = status(paper)
+    return next((each.get("job") for each in said.get("versions", ()) if each["name"] == said.get("champion")), None)
+
+
 def edit(paper: Paper, changes: dict[str, Any]) -> None:
     """Change the deployment's spec."""
     paper.cluster.kubectl("patch", "md", "digits", "--type=merge", "-p", json.dumps({"spec": changes}))
@@ -156,3 +162,50 @@ def test_an_operator_that_is_killed_in_the_middle_goes_on_where_it_was(paper: Pa
         assert status(paper)["lastNumber"] == 1
         assert status(paper)["versions"][0]["source"]["digest"] == DIGEST
         assert last.metric('headway_reconciles_total{result="bug"}') == 0
+
+
+def test_what_jobs_publish_is_served_in_turn_whatever_becomes_of_the_jobs(paper: Paper, operator: Operator) -> None:
+    storage = {"persistentVolumeClaim": {"name": "models", "path": "runs"}}
+    publishing: dict[str, Any] = {"publish": {"deployment": "digits"}, "storage": storage}
+    paper.cluster.apply(json.dumps(deployment({**SPEC, "spec.versions": {}})))
+    paper.until("it waits", lambda: condition(paper, "Progressing").get("reason") == "WaitingForPublish")
+    assert "spec.publish.deployment digits" in condition(paper, "Ready")["message"]
+
+    # Two models that are not good enough, and one that is.
+    paper.submit("sunday", **publishing)
+    paper.phase("sunday", "Running")
+    paper.end_driver("sunday", "Failed", code=65, cause="GateFailed", message="f1 is 0.1", bundle=f"sha256:{'0' * 64}")
+    bundle = paper.phase("sunday", "Failed")["result"]["bundle"]
+    path = f"runs/default/sunday-{paper.uid('sunday')[:8]}"
+    assert bundle == {"digest": f"sha256:{'0' * 64}", "persistentVolumeClaim": {"name": "models", "path": path}}
+    paper.submit("monday", **publishing)
+    paper.phase("monday", "Running")
+    paper.end_driver("monday", "Succeeded", bundle=DIGEST)
+    offered = next(each for each in paper.phase("monday", "Succeeded")["conditions"] if each["type"] == "Published")
+    assert (offered["status"], offered["reason"]) == ("True", "Offered")
+    paper.until("what monday published answers", lambda: status(paper).get("champion") == "digits-1", within=120)
+    version = status(paper)["versions"][0]
+    assert (version["job"], version["source"]["digest"]) == ("monday", DIGEST)
+
+    # One that is deleted as soon as it has ended.
+    paper.submit("tuesday", **publishing, ttlSecondsAfterFinished=0)
+    paper.phase("tuesday", "Running")
+    paper.end_driver("tuesday", "Succeeded", bundle=f"sha256:{'2' * 64}")
+    paper.until("tuesday is gone", lambda: "tuesday" not in paper.statuses())
+    paper.until("what tuesday published answers", lambda: status(paper).get("champion") == "digits-2", within=120)
+    assert [each["job"] for each in status(paper)["versions"]] == ["monday", "tuesday"]
+    assert status(paper)["published"]["job"] == "tuesday"
+
+    # Another process of the operator, and no job any more.
+    paper.cluster.kubectl("delete", "tj", "--all")
+    operator.kill()
+    with paper.operator("--server-image", "server:test"):
+        edit(paper, {"replicas": 1})
+        paper.until("it is at work", lambda: status(paper).get("summary", {}).get("ready") == "1/1", within=60)
+        assert (status(paper)["champion"], status(paper)["lastNumber"]) == ("digits-2", 2)
+        edit(paper, {"versions": {"source": bundle}})
+        paper.until("a model by hand goes before", lambda: status(paper).get("champion") == "digits-3", within=120)
+        edit(paper, {"versions": {"source": None}})
+        # Of the version before, or of a new one, whichever there is time for.
+        paper.until("and no more", lambda: job_of_champion(paper) == "tuesday", within=120)
+        paper.cluster.kubectl("delete", "md", "digits")
