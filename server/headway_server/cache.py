@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import numpy as np
-
 from headway_server.model import Array, ServedModel, Tensors
 
 MOST_INPUT_BYTES = 16 * 1024
-"""Of all inputs of a request: a longer one costs more to digest, and comes again more rarely."""
+"""Of all inputs of a request, texts by their characters: a longer one costs more, and comes again more rarely."""
 MOST_ANSWER_BYTES = 64 * 1024
 """Of an answer."""
 MOST_BYTES = 32 * 1024 * 1024
@@ -52,8 +50,8 @@ class Cache:
         """What all answers take, about."""
         self._limits = limits
         self._clock = clock
-        self._names = [one.name for one in model.inputs]
-        self._root = blake2b(_with_length(model.digest.encode()) + _with_length(model.version.encode()), digest_size=32)
+        self._names = [(one.name, _with_length(one.name.encode())) for one in model.inputs]
+        self._root = _with_length(model.digest.encode()) + _with_length(model.version.encode())
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,20 +60,13 @@ class Cache:
 
     def key(self, feeds: Tensors) -> bytes | None:
         """What tells these inputs, which the model's `check` has seen, from all others; None for large ones."""
-        if sum(array.nbytes for array in feeds.values()) > MOST_INPUT_BYTES:
+        if sum(map(_least_bytes, feeds.values())) > MOST_INPUT_BYTES:
             return None
-        digest = self._root.copy()
-        left = MOST_INPUT_BYTES
-        for name in self._names:
+        parts = [self._root]
+        for name, told in self._names:
             array = feeds[name]
-            data = _bytes_of(array)
-            left -= len(data)
-            if left < 0:
-                return None
-            told = f"{array.dtype.str}{array.shape}".encode()
-            for part in (name.encode(), told, data):
-                digest.update(_with_length(part))
-        return digest.digest()
+            parts += (told, _with_length(f"{array.dtype.str}{array.shape}".encode()), _with_length(_bytes_of(array)))
+        return blake2b(b"".join(parts), digest_size=32).digest()
 
     def get(self, key: bytes) -> dict[str, Array] | None:
         """The answer, which is not to be written to."""
@@ -114,8 +105,13 @@ def _with_length(data: bytes) -> bytes:
 
 def _bytes_of(array: Array) -> bytes:
     if array.dtype != object:
-        return np.ascontiguousarray(array).tobytes()
+        return array.tobytes()
     return b"".join(_with_length(text.encode("utf-8", "surrogatepass")) for text in _texts(array))
+
+
+def _least_bytes(array: Array) -> int:
+    """What it takes, before any text is written in UTF-8."""
+    return int(array.nbytes) + (sum(map(len, _texts(array))) if array.dtype == object else 0)
 
 
 def _texts(array: Array) -> list[Any]:

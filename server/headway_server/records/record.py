@@ -50,11 +50,8 @@ class Taken:
     rows: int
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
-
-    @property
-    def size(self) -> int:
-        """Bytes that it holds, about."""
-        return 512 + sum(size_of(array) for part in (self.inputs, self.outputs) for array in part.values())
+    size: int
+    """Bytes that it holds, about."""
 
 
 def sampled(request_id: str, share: float) -> bool:
@@ -67,19 +64,10 @@ def take(
 ) -> Taken:
     """Copies of what is to be kept. told: time, protocol, id, seconds."""
     rows = len(next(iter(outputs.values())))
-    # A reconstruction tells what its inputs were.
-    wanted = [name for name in outputs if ANOMALY_SCORE not in outputs or name == ANOMALY_SCORE or _open(settings)]
-    inputs = {} if settings.payloads == "none" else _columns(model, settings, feeds)
-    first = {name: array[:1] for name, array in inputs.items()}
-    for_inputs = sum(map(size_of, first.values()))
-    for_outputs = sum(size_of(outputs[name][:1]) for name in wanted)
-    most = min(rows, MOST_ROWS)
-    kept_outputs = {name: outputs[name][: _rows(most, for_outputs)].copy() for name in wanted}
-    kept_inputs = {name: array[: _rows(most, for_inputs)].copy() for name, array in inputs.items()}
-    if sum(map(size_of, kept_inputs.values())) > MOST_RECORD_BYTES:  # later texts are longer than the first
-        kept_inputs = first if for_inputs <= MOST_RECORD_BYTES else {}
+    kept, size = _bounded({name: outputs[name] for name in _wanted(settings, outputs)}, rows)
+    columns, more = _bounded({} if settings.payloads == "none" else _columns(model, settings, feeds), rows)
     time, protocol, request_id, seconds = told
-    return Taken(time, protocol, request_id, seconds, rows, kept_inputs, kept_outputs)
+    return Taken(time, protocol, request_id, seconds, rows, columns, kept, 512 + size + more)
 
 
 def line(model: ServedModel, settings: RecordSettings, taken: Taken) -> bytes:
@@ -112,12 +100,30 @@ def size_of(array: Array) -> int:
     return int(array.nbytes) + texts
 
 
-def _open(settings: RecordSettings) -> bool:
-    return settings.payloads == "all" and not settings.mask
+def _wanted(settings: RecordSettings, outputs: Tensors) -> list[str]:
+    """The outputs that are kept. A reconstruction tells what its inputs were."""
+    if LABEL in outputs and settings.payloads != "all":
+        return [LABEL]
+    if ANOMALY_SCORE in outputs and (settings.payloads != "all" or settings.mask):
+        return [ANOMALY_SCORE]
+    return list(outputs)
 
 
-def _rows(most: int, each: int) -> int:
-    return min(most, MOST_RECORD_BYTES // max(1, each))
+def _bounded(arrays: Mapping[str, Array], rows: int) -> tuple[dict[str, Array], int]:
+    """Copies of the first rows, and their bytes: of as many rows as there is room for by their mean; none where those
+    have still not."""
+    most = min(rows, MOST_ROWS)
+    size = _size(arrays, most)
+    if size > MOST_RECORD_BYTES:
+        most = most * MOST_RECORD_BYTES // size
+        size = _size(arrays, most)
+    if size > MOST_RECORD_BYTES:
+        most = size = 0
+    return {name: array[:most].copy() for name, array in arrays.items()}, size
+
+
+def _size(arrays: Mapping[str, Array], rows: int) -> int:
+    return sum(size_of(array[:rows]) for array in arrays.values())
 
 
 def _columns(model: ServedModel, settings: RecordSettings, feeds: Tensors) -> dict[str, Array]:

@@ -17,6 +17,8 @@ MOST_WAITING = 1000
 """Lines that wait to be written."""
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 """What they hold in memory."""
+_MOST_AT_ONCE = 1024 * 1024
+"""Bytes of lines that are written together, about."""
 _PERIOD_SECONDS = 0.5
 _REST_SECONDS = 10.0
 """After a failure, for which nothing is written: a full disk is not asked again and again."""
@@ -117,20 +119,25 @@ class Writer:
 
     def write_waiting(self) -> None:
         """Write all that waits now: the thread's work, once."""
-        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
-        if not waiting:
-            return
+        while self._queue:
+            self._write_some()
+
+    def _write_some(self) -> None:
+        """Of what waits so much that its lines, which are longer than what they are made of, take little memory."""
         counts: dict[str, int] = {}
         made: list[bytes] = []
-        for one in waiting:
+        size = 0
+        while self._queue and size < _MOST_AT_ONCE:
+            one = self._queue.popleft()
             try:
                 made.append(one.line())
+                size += len(made[-1])
                 counts[one.kind] = counts.get(one.kind, 0) + 1
             except Exception:
                 logger.exception("a record could not be made")
                 self._count(one.kind, "failed", 1)
-        became = "written" if self._written(b"".join(made)) else "failed"
-        self._taken += sum(one.size for one in waiting)
+            self._taken += one.size
+        became = "written" if not made or self._written(b"".join(made)) else "failed"
         for kind, count in counts.items():
             self._count(kind, became, count)
 

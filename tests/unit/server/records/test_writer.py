@@ -68,6 +68,15 @@ def test_large_records_are_bounded_by_their_bytes() -> None:
     assert world.offer(2**20)
 
 
+def test_lines_are_made_a_few_at_a_time_however_many_wait() -> None:
+    world = World()
+    for _ in range(10):
+        world.offer(10, b"x" * (600 * 1024))
+    world.writer.write_waiting()
+    assert len(world.sink.lines) == 5
+    assert max(map(len, world.sink.lines)) == 2 * 600 * 1024
+
+
 def test_a_full_disk_loses_records_for_a_while_and_is_not_asked_again_and_again() -> None:
     world = World()
     world.sink.full = True
