@@ -82,6 +82,24 @@ while True:
 """
 
 
+ENDED = ("Succeeded", "Failed")
+BY_GRPC = """
+import json, struct, sys
+import grpc
+from headway_server.grpc import descriptors
+
+row = json.loads(sys.argv[1])
+message = descriptors.ModelInferRequest(model_name="digits")
+message.inputs.add(name="x", datatype="FP64", shape=[1, 1, 8, 8])
+message.outputs.add(name="label")
+message.raw_input_contents.append(struct.pack("<64d", *row))
+channel = grpc.insecure_channel("digits:9000")
+ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+answer = descriptors.ModelInferResponse.FromString(ask(message.SerializeToString(), timeout=60, wait_for_ready=True))
+print(answer.model_name, answer.raw_output_contents[0][4:].decode())
+"""
+
+
 def client_pod(image: str, rows: list[list[list[float]]], labels: list[str], period: float = PERIOD) -> dict[str, Any]:
     """A pod of the restricted standard that asks for the labels of images for ever."""
     tensor = {"name": "x", "shape": [len(rows), 1, 8, 8], "datatype": "FP64", "data": rows}
@@ -151,7 +169,7 @@ class Served:
         """Apply the deployment, with a model."""
         spec = {
             "versions": {"source": {"persistentVolumeClaim": {"name": "models", "path": path}, "digest": digest}},
-            "server": {"resources": {"cpu": "200m", "memory": "512Mi"}, "drainSeconds": 10},
+            "server": {"resources": {"cpu": "200m", "memory": "512Mi"}, "drainSeconds": 10, "grpc": True},
             "rollout": {"blueGreen": {"bakeSeconds": 3}},
             "replicas": 2,
         }
@@ -226,7 +244,23 @@ def test_a_trained_model_answers_through_its_service_from_a_folder_that_it_only_
     )
     assert "headway_server_" in metrics
     service = served.cluster.get("service", NAME, "-n", served.namespace)
-    assert [port["port"] for port in service["spec"]["ports"]] == [80], "health and metrics are not for clients"
+    assert [port["port"] for port in service["spec"]["ports"]] == [80, 9000], "health and metrics are not for clients"
+
+
+def test_grpc_is_answered_through_the_service(served: Served) -> None:
+    assert served.status()["endpoint"]["grpc"] == f"{NAME}.{served.namespace}.svc:9000"
+    image, row = served.cluster.images["server"], load_digits().images[0].ravel().tolist()
+    pod = client_pod(image, [], [])
+    [container] = pod["spec"]["containers"]
+    container["command"] = ["python", "-c", BY_GRPC, json.dumps(row)]
+    pod["metadata"]["name"] = "by-grpc"
+    served.cluster.apply(json.dumps(pod), served.namespace)
+    served.wait(
+        "an answer", lambda: served.cluster.get("pod", "by-grpc", "-n", served.namespace)["status"]["phase"] in ENDED
+    )
+    said = served.kubectl("logs", "by-grpc")
+    served.kubectl("delete", "pod", "by-grpc", "--wait=false")
+    assert said.split() == ["digits", "0"], said
 
 
 def test_a_version_with_another_digest_is_taken_back_and_no_request_fails(served: Served) -> None:
