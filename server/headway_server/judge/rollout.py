@@ -137,7 +137,10 @@ class Judge:
 
 def _word(verdict: wire.Verdict | None) -> tuple[object, ...] | None:
     """What the operator waits for."""
-    return None if verdict is None else (verdict.uid, verdict.rollout, verdict.epoch, verdict.verdict)
+    if verdict is None:
+        return None
+    # And what is slow: a judge that is killed is to hold to it.
+    return verdict.uid, verdict.rollout, verdict.epoch, verdict.verdict, verdict.slow_seconds
 
 
 def _beat(text: str) -> int:
