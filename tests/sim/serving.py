@@ -30,6 +30,8 @@ from serving_fleet import pod, report
 from sim.builders import T0
 from sim.fakes.api import ApiServer, Call, Event, FakeKube, as_selected, selected
 from sim.serving_jobs import MODELS, Jobs
+from sim.serving_judge import Judge
+from sim.serving_shares import Shares
 
 NAME = "digits"
 KEY = Key("ModelDeployment", "default", NAME)
@@ -67,7 +69,11 @@ class ServingWorld:
         self.promoted = self.taken_back = 0
         self.natures: dict[str, str] = {}
         """By digest: good, never or crashes."""
+        self.splits = self.chance.random() < 0.6
+        """Whether all its rollouts split requests, and most of its models work."""
         self.jobs = Jobs(self.server, self.chance, lambda: self.now, self.note, NAME)
+        self.judge = Judge(self.server, self.chance, lambda: self.now, self.note, NAME)
+        self.shares = Shares(self.judge, lambda: self.now, self.fail, NAME)
         self._restart()
 
     # The operator
@@ -111,6 +117,7 @@ class ServingWorld:
             self.taken_back += notice.reason == "RolledBack"
 
     def _before(self, call: Call) -> None:
+        self._was = self._status()
         if self.calm:
             return
         drawn = self.chance.random()
@@ -144,6 +151,9 @@ class ServingWorld:
             self.due = self.now + 1.0
         else:
             self.due = self.now + PATIENCE if wake is None else max(wake, self.now + 0.05)
+            body = self.server.find(kube.MODEL_DEPLOYMENTS, NAME)
+            if body is not None and not self._late and not self.server.events and self.due > self.now + 0.05:
+                self.shares.settled(self._uid(), self._status(), body["spec"])
 
     def _watch(self) -> None:
         """Of what has happened the watches show some, each resource in its own order."""
@@ -193,7 +203,7 @@ class ServingWorld:
         self._create()
         for _ in range(ACTIONS):
             self._act()
-            self._pass(self.chance.choice((0.1, 1.0, 5.0, 30.0, 90.0)))
+            self._pass(self.chance.choice((1.0, 10.0, 30.0, 90.0) if self.splits else (0.1, 1.0, 5.0, 30.0, 90.0)))
         self.jobs.act()
         self.calm = True
         self.note("calms down")
@@ -201,9 +211,17 @@ class ServingWorld:
         self._list()
         # Every late event is shown, and every deadline passes.
         for _ in range(60):
+            self._versions(approve=self._status().get("candidate"))
             self._pass(60.0)
+            if self._rests():
+                break
         self._at_rest()
         return self
+
+    def _rests(self) -> bool:
+        """Whether nothing is on its way, and nothing is expected for a long time."""
+        moves = any(self._status().get(place) for place in ("candidate", "previous", "rollout"))
+        return not moves and self.due > self.now + PATIENCE / 2
 
     def _pass(self, seconds: float) -> None:
         """Some time: pods become what they become, watches show it, and the operator works when it is due."""
@@ -211,18 +229,20 @@ class ServingWorld:
         for _ in range(400):
             self._fleet()
             self._watch()
-            if self.due > until:
+            if min(self.due, self.judge.next()) > until:
                 break
-            self.now = max(self.now, self.due)
-            self._reconcile()
-            self._look(None)
+            self.now = max(self.now, min(self.due, self.judge.next()))
+            if self.due <= self.now:
+                self._reconcile()
+                self._look(None)
         else:
             self.fail("the operator works without end")
         self.now = until
 
     def _fleet(self) -> None:
         """Controllers and kubelets do a step."""
-        for body in list(self.server.of(kube.DEPLOYMENTS)):
+        self.judge.step(self._uid(), calm=self.calm)
+        for body in self._versions_deployments():
             name, nature = body["metadata"]["name"], self._nature(body)
             wanted = body["spec"]["replicas"]
             if nature == "never":
@@ -236,6 +256,10 @@ class ServingWorld:
                 if nature == "fades" and self.chance.random() < 0.05 and not self.calm:
                     self.natures[self._digest(body)] = "crashes"
             self._prove(name)
+
+    def _versions_deployments(self) -> list[Object]:
+        """All Deployments but those of judges."""
+        return [body for body in self.server.of(kube.DEPLOYMENTS) if not body["metadata"]["name"].endswith("-judge")]
 
     def _prove(self, name: str) -> None:
         body = self.server.find(kube.DEPLOYMENTS, name)
@@ -258,43 +282,63 @@ class ServingWorld:
     def _nature(self, body: Object) -> str:
         digest = self._digest(body)
         if digest not in self.natures:
-            self.natures[digest] = self.chance.choice(("good", "good", "fades", "never", "crashes"))
+            good = ("good",) * (8 if self.splits else 2)
+            self.natures[digest] = self.chance.choice((*good, "fades", "never", "crashes"))
         return self.natures[digest]
 
     def _create(self) -> None:
         changes: dict[str, Any] = {"spec.rollout": self._rollout()}
         if self.chance.random() < 0.5:
             changes["spec.versions"] = {"keep": 2}
-        self.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
+        made = self.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
+        self.shares.wanted(made["spec"])
 
     def _rollout(self) -> dict[str, Any]:
-        deadline = {"progressDeadlineSeconds": self.chance.choice((10, 60, 300))}
-        if self.chance.random() < 0.25:
-            return {**deadline, "recreate": {}}
-        return {**deadline, "blueGreen": {"bakeSeconds": self.chance.choice((0, 20, 200))}}
+        deadline = {"progressDeadlineSeconds": self.chance.choice((60, 300) if self.splits else (10, 60, 300))}
+        bake = {"bakeSeconds": self.chance.choice((0, 20, 200))}
+        least = {"minSeconds": self.chance.choice((0, 10, 60, 240))}
+        steps = sorted(self.chance.sample(range(1, 100), self.chance.randint(1, 3)))
+        test = {"weight": steps[0], "unit": {"header": "x-user"}, "maxSeconds": self.chance.choice((240, 600))}
+        split: tuple[dict[str, Any], ...] = (
+            {"abTest": {**test, **least, **bake}},
+            {"shadow": {**least, **bake}},
+            *3 * ({"canary": {"steps": [{"weight": step, **least} for step in steps], **bake}},),
+        )
+        whole: tuple[dict[str, Any], ...] = ({"recreate": {}}, {"blueGreen": bake}, *split[:3])
+        kind = self.chance.choice(split if self.splits else whole)
+        manual = "recreate" not in kind and self.chance.random() < 0.2
+        stall = {"stepDeadlineSeconds": 60, "onStall": "rollback"} if self.chance.random() < 0.3 else {}
+        return {**deadline, **kind, **stall, "approval": "manual" if manual else "automatic"}
 
     # The users
 
     def _act(self) -> None:
-        actions: dict[Callable[[], None], int] = {
-            self._name_model: 5,
-            lambda: self._versions(source=None): 4,
-            self.jobs.act: 12,
+        actions: dict[Callable[[], None], float] = {
+            self._name_model: 3 if self.splits else 5,
+            lambda: self._versions(source=None): 1 if self.splits else 4,
+            self.jobs.act: 4 if self.splits else 12,
             self._toggle: 3,
             self._scale: 3,
             self._intend: 5,
             lambda: self._edit(rollout=self._rollout()): 2,
-            lambda: self._edit(rollout={"blueGreen": {}, "recreate": {}}): 1,
+            lambda: self._edit(rollout={"blueGreen": {}, "recreate": {}}): 0.3 if self.splits else 1,
             self._meddle: 4,
+            lambda: self.judge.meddle(self._uid()): 2,
             self._replace: 1,
             self._lose_watch: 2,
-            lambda: None: 6,
+            lambda: None: 20 if self.splits else 6,
         }
         self.chance.choices(list(actions), list(actions.values()))[0]()
 
     def _edit(self, **spec: Any) -> None:
         self.note(f"user: {spec}")
-        self.server.change(kube.MODEL_DEPLOYMENTS, NAME, lambda body: body["spec"].update(spec))
+        self._change(lambda body: body["spec"].update(spec))
+
+    def _change(self, edit: Callable[[Object], None]) -> None:
+        self.server.change(kube.MODEL_DEPLOYMENTS, NAME, edit)
+        body = self.server.find(kube.MODEL_DEPLOYMENTS, NAME)
+        if body is not None:
+            self.shares.wanted(body["spec"])
 
     def _versions(self, **change: Any) -> None:
         self.note(f"user: versions {change}")
@@ -303,7 +347,7 @@ class ServingWorld:
             versions = {**body["spec"]["versions"], **change}
             body["spec"]["versions"] = {key: value for key, value in versions.items() if value is not None}
 
-        self.server.change(kube.MODEL_DEPLOYMENTS, NAME, edit)
+        self._change(edit)
 
     def _name_model(self) -> None:
         claim = {"name": "models", "path": "default/digits-1"}
@@ -311,7 +355,7 @@ class ServingWorld:
         self._versions(source={"persistentVolumeClaim": claim, "digest": digest})
 
     def _toggle(self) -> None:
-        self._edit(suspend=self.chance.random() < 0.5)
+        self._edit(suspend=self.chance.random() < (0.2 if self.splits else 0.5))
 
     def _scale(self) -> None:
         self._edit(replicas=self.chance.randint(1, 4))
@@ -320,8 +364,10 @@ class ServingWorld:
         number = self.chance.randint(1, max(1, self.numbers.get(self._uid(), 1)))
         name = names.version_name(NAME, number)
         intents: tuple[dict[str, Any], ...] = (
-            {"pin": name}, {"pin": None}, {"abort": name}, {"retry": [name]}, {"retry": None},
+            {"pin": name}, {"pin": None}, {"abort": name}, {"retry": [name]}, {"retry": None}, {"approve": name},
         )  # fmt: skip
+        if self.splits and self.chance.random() < 0.6:
+            intents = ({"pin": None}, {"approve": self._status().get("candidate")})
         self._versions(**self.chance.choice(intents))
 
     def _meddle(self) -> None:
@@ -419,10 +465,16 @@ class ServingWorld:
             target = self._target()
             if target is not None and (uid, target) not in self.proven:
                 self.fail(f"clients are sent to version {target}, which was never ready")
-        if call[:2] == ("delete", "deployments"):
+        if call[:2] == ("patch", "modeldeployments"):
+            self.shares.moved(uid, self._was, self._status())
+        if call.resource == "configmaps" and call.verb in ("create", "patch") and call.name == self.judge.name(uid):
+            self.shares.told(uid, self._status())
+        if call[:2] == ("delete", "deployments") and not call.name.endswith("-judge"):
             number = int(call.name.rpartition("-")[2])
             if call.name == names.object_name(NAME, uid, number) and self._target() == number:
                 self.fail(f"the pods of version {number} are taken away, which clients are sent to")
+            if call.name == names.object_name(NAME, uid, number):
+                self.shares.removed(uid, number, self._status())
 
     def _at_rest(self) -> None:
         """What must hold when nothing happens any more."""

@@ -6,7 +6,7 @@ import pytest
 
 from headway_operator.engine import freshness, referrers
 from headway_operator.serving import records, steps
-from headway_operator.serving.plan import book, decide, offers
+from headway_operator.serving.plan import book, decide, offers, rollout, route, stall, verdict
 from sim.bugs import Bug, planted
 from sim.serving import BrokenPromiseError, play
 
@@ -68,6 +68,87 @@ BUGS = (
         ((decide._wait_for, "now >= deadline", "False"),),
     ),
     Bug(
+        "a step is over whatever the judge has said of it",
+        0,
+        "goes on, and the judge has said of epoch",
+        ((stall.obstacle, 'unled is not None or word.verdict == "pass"', "True"),),
+    ),
+    Bug(
+        "a word about an earlier step counts for this one",
+        0,
+        "goes on, and the judge has said of epoch",
+        ((verdict.heard, " or verdict.epoch != rollout.epoch", ""),),
+    ),
+    Bug(
+        "a step is over although servers do not keep to it",
+        3,
+        "servers keep to its share",
+        (
+            (stall._unled, "word.following < word.servers", "False"),
+            (rollout.follow, "if verdict.followed(situation, rollout)", "if True"),
+        ),
+    ),
+    Bug(
+        "a word counts however old it is",
+        71,
+        "by a word that is",
+        ((verdict.heard, "situation.now - record.heard <= FRESH_SECONDS", "True"),),
+    ),
+    Bug(
+        "what fails goes on while its pods are ready",
+        0,
+        "is found to fail",
+        ((decide._judge_candidate, "candidate is None or _fail_candidate(situation, book)", "candidate is None"),),
+    ),
+    Bug(
+        "servers are told before the status has a number for it",
+        0,
+        "and the status has",
+        (
+            (
+                decide.plan,
+                "        return Plan(status, moved=True, wake=situation.now, notices=notices)\n",
+                "        pass\n",
+            ),
+        ),
+    ),
+    Bug(
+        "another route has the number of the one before",
+        0,
+        "servers are told",
+        ((route.number, "max(known.epoch, seen.epoch if seen is not None else 0) + 1", "max(known.epoch, 1)"),),
+    ),
+    Bug(
+        "nobody has to approve",
+        55,
+        "and nobody has approved",
+        ((rollout.promote, 'spec.rollout.approval == "manual"', "False"),),
+    ),
+    Bug(
+        "a rollout that is given up ends before servers know",
+        0,
+        "and servers send it requests",
+        ((rollout.settle, "situation.now >= over or verdict.followed(situation, rollout)", "True"),),
+    ),
+    Bug(
+        "a promoted version bakes without end",
+        1,
+        "works without end",
+        ((decide._bake, "now >= over", "False"),),
+    ),
+    Bug(
+        "the candidate's share is not taken from the champion's",
+        0,
+        "the weights are",
+        ((book.Book.share, "100 - weight", "100"),),
+    ),
+    Bug(
+        "whatever is wanted goes to all clients without a step",
+        0,
+        "without any step",
+        ((decide._judge_candidate, "rollout.splits(spec, book)", "False"),),
+    ),
+    Bug(
         "the newest model is forgotten with its job",
         0,
         "goes back",
@@ -81,7 +162,7 @@ BUGS = (
     ),
     Bug(
         "what a job said last is lost when it is deleted",
-        0,
+        4,
         "is taken for the newest",
         ((referrers.Referrers._keep, "if self._there(key)", "if False"),),
     ),
@@ -138,7 +219,7 @@ def test_the_promises_hold_in_any_world_and_all_comes_to_rest(first: int) -> Non
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     said: list[str] = []
     with planted(bug):
-        for seed in range(WORLDS):
+        for seed in range(bug.seed, bug.seed + WORLDS):
             try:
                 play(seed)
             except BrokenPromiseError as error:
