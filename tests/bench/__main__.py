@@ -19,7 +19,18 @@ import click
 
 from bench.report import RESULTS, Machine, Measured, Row, keep, row, table
 
-BENCHMARKS = ("scale", "start", "steps", "loading", "recovery", "tuning", "search", "population", "serving")
+BENCHMARKS = (
+    "scale",
+    "start",
+    "steps",
+    "loading",
+    "recovery",
+    "tuning",
+    "search",
+    "population",
+    "serving",
+    "splitting",
+)
 """The modules, in the order in which they run."""
 
 Part = Callable[..., Iterable[Measured]]

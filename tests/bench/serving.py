@@ -112,9 +112,9 @@ def in_process(folder: Path, count: int = 2000) -> float:
 
 def _measured(port: int, connections: int, seconds: float, pid: int, alone: float) -> Iterator[Measured]:
     load(port, connections, min(1.0, seconds))  # what the first requests reserve is not theirs
-    before = _cpu_seconds(pid)
+    before = cpu_seconds(pid)
     count, median, slow = load(port, connections, seconds)
-    cost = (_cpu_seconds(pid) - before) / count * 1e6
+    cost = (cpu_seconds(pid) - before) / count * 1e6
     at = f"at {connections} connections"
     goal = Goal("at most", 150, "value") if connections > 1 else None
     yield Measured(f"CPU of the server a request {at}", cost, "us", goal=goal)
@@ -124,7 +124,8 @@ def _measured(port: int, connections: int, seconds: float, pid: int, alone: floa
     yield Measured(f"99th percentile of a request {at}", slow, "ms")
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """That a process has taken so far."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / _TICKS
 
