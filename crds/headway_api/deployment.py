@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from headway_api.autoscaling import MOST_REPLICAS, Autoscaling
 from headway_api.base import Section, all_different, formed
 from headway_api.deployment_status import MOST_KEPT, ModelDeploymentStatus
 from headway_api.job import NAME_MAX_LENGTH, ObjectMeta
 from headway_api.rollout import Rollout
 from headway_api.served import ModelSource, Server
 
-MOST_REPLICAS = 1000
 VERSION_LENGTH = NAME_MAX_LENGTH + 10
 
 VersionName = Annotated[
@@ -63,6 +63,8 @@ class ModelDeploymentSpec(Section):
     """The pods."""
     replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = 1
     """How many pods answer; `kubectl scale` and autoscalers set it. One more than is needed lets a node be drained."""
+    autoscaling: Autoscaling | None = None
+    """Who sets `replicas`; if absent, people and other autoscalers do."""
     rollout: Rollout = Rollout()
     """Rollouts."""
 

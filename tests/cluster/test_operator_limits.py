@@ -20,6 +20,7 @@ from cluster.paper import RIGHTS
 from deployment_documents import deployment
 from harness import HACK_CLUSTER, ROOT, Cluster, run
 from headway_api import rollout_wire, wire
+from headway_api.autoscaling import Autoscaling
 from headway_api.deployment_status import Version
 from headway_api.rollout_wire import Route
 from headway_operator.policies import accounts
@@ -287,6 +288,7 @@ def of_a_version(of: Of) -> dict[str, Object]:
         "Deployment": objects.workload(of, version, 1),
         "reporting": rollout.reporting(of, objects.workload(of, version, 1)),
         "judge": rollout.judge(of, "none"),
+        "autoscaler": objects.autoscaler(of, Autoscaling(max=3)),
         "ConfigMap": rollout.config_map(of, Route(uid=of.uid)),
         "Secret": rollout.secret(of, "t"),
         "judge's Service": rollout.service(of),
@@ -304,7 +306,7 @@ def of_a_version(of: Of) -> dict[str, Object]:
     "kind",
     [
         "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "gRPC", "clients", "reporting", "judge",
-        "ConfigMap", "Secret", "judge's Service", "servers' NetworkPolicy", "judge's NetworkPolicy",
+        "ConfigMap", "autoscaler", "Secret", "judge's Service", "servers' NetworkPolicy", "judge's NetworkPolicy",
     ],
 )  # fmt: skip
 def test_the_objects_of_a_model_s_deployment_are_made_and_deleted(thief: Thief, of: Of, kind: str) -> None:
@@ -318,6 +320,7 @@ VOLUME = f"{POD}/volumes/+a"
 """One volume more."""
 UNUSED = "no account's token, nothing of their node, and no volume"
 STANDARD = "restricted Pod Security standard"
+SCALED = "only HorizontalPodAutoscalers of a ModelDeployment that scale their owner"
 SERVER_ATTACKS: list[tuple[str, str, Object, str]] = [
     ("the node's network", "Deployment", {f"{POD}/hostNetwork": True}, UNUSED),
     ("the node's files", "Deployment", {VOLUME: {"hostPath": {"path": "/"}}}, UNUSED),
@@ -348,6 +351,9 @@ SERVER_ATTACKS: list[tuple[str, str, Object, str]] = [
     ("a judge that is root", "judge", {f"{POD}/securityContext/runAsNonRoot": None}, STANDARD),
     ("a Secret that is a key", "Secret", {"type": "kubernetes.io/service-account-token",
      "metadata/annotations": {"kubernetes.io/service-account.name": "headway-judge"}}, "only Secrets of type Opaque"),
+    ("an autoscaler of another deployment", "autoscaler", {"spec/scaleTargetRef/name": "payments"}, SCALED),
+    ("an autoscaler of another kind", "autoscaler", {"spec/scaleTargetRef/kind": "Deployment"}, SCALED),
+    ("an autoscaler of another group", "autoscaler", {"spec/scaleTargetRef/apiVersion": "apps/v1"}, SCALED),
     ("a Service of another name", "clients", {"metadata/name": "payments"}, NOT_OURS),
     ("a Deployment that is called as the clients' Service", "Deployment", {"metadata/name": "digits"}, NOT_OURS),
 ]  # fmt: skip
@@ -402,6 +408,26 @@ def test_of_a_deployment_only_the_replicas_are_changed_and_of_others_nothing(thi
     for kind, name in (("service", "payments"), ("deployment", "payments")):
         assert "deletes only objects that a ModelDeployment or TrainingJob controls" in thief.delete(kind, name)
     assert "forbidden" in thief.delete("md", "digits")
+
+
+def test_an_autoscaler_is_changed_in_what_it_goes_by_and_no_other_is(thief: Thief, of: Of) -> None:
+    made = of_a_version(of)["autoscaler"]
+    name = made["metadata"]["name"]
+    assert "created" in thief.create(made)
+    elsewhere = bent(made, {"metadata/name": "elsewhere", "metadata/ownerReferences": None})
+    thief.admin.kubectl("create", "-n", JOBS, "-f", "-", stdin=json.dumps(elsewhere))
+
+    def patch(name: str, change: Object) -> str:
+        words = ("patch", "hpa", name, "-n", JOBS, "--type=merge", "-p", json.dumps(change))
+        return thief.token.kubectl(*words, check=False)
+
+    assert "patched" in patch(name, {"spec": {"maxReplicas": 7}})
+    assert SCALED in patch(name, {"spec": {"scaleTargetRef": {"name": "payments"}}})
+    assert SCALED in patch(name, {"metadata": {"ownerReferences": []}})
+    assert "only by what it scales" in patch(name, {"metadata": {"labels": {"a": "b"}}})
+    assert SCALED in patch("elsewhere", {"spec": {"maxReplicas": 7}})
+    assert "deletes only objects that a ModelDeployment or TrainingJob controls" in thief.delete("hpa", "elsewhere")
+    assert "deleted" in thief.delete("hpa", name)
 
 
 def test_of_a_config_map_only_the_route_is_changed_and_of_others_nothing(thief: Thief, of: Of) -> None:

@@ -209,3 +209,32 @@ def test_what_jobs_publish_is_served_in_turn_whatever_becomes_of_the_jobs(paper:
         # Of the version before, or of a new one, whichever there is time for.
         paper.until("and no more", lambda: job_of_champion(paper) == "tuesday", within=120)
         paper.cluster.kubectl("delete", "md", "digits")
+
+
+def test_an_autoscaler_sets_the_number_of_pods_of_the_version_that_answers(paper: Paper) -> None:
+    # There are no metrics here: what an autoscaler does without them is to keep within its limits.
+    with paper.operator("--server-image", "server:test") as operator:
+        paper.cluster.apply(json.dumps(deployment({**SPEC, "spec.autoscaling": {"min": 3, "max": 5}})))
+        paper.until("three pods by its least", lambda: len(answering(paper)) == 3, within=120)
+        [autoscaler] = paper.cluster.items("hpa")
+        assert autoscaler["spec"]["scaleTargetRef"]["kind"] == "ModelDeployment"
+
+        def able() -> bool:
+            found = paper.cluster.items("hpa")[0].get("status", {}).get("conditions", [])
+            return any(each["type"] == "AbleToScale" and each["status"] == "True" for each in found)
+
+        paper.until("the deployment's scale is understood", able)
+
+        edit(paper, {"autoscaling": {"min": 1, "max": 2}})
+        paper.until("two pods by its most", lambda: len(answering(paper)) == 2, within=120)
+        paper.cluster.kubectl("scale", "md/digits", "--replicas=1")
+        paper.until("one pod by hand", lambda: len(answering(paper)) == 1, within=120)
+
+        edit(paper, {"autoscaling": None})
+        paper.until("it is gone", lambda: not paper.cluster.items("hpa"))
+        paper.cluster.kubectl("scale", "md/digits", "--replicas=4")
+        paper.until("four pods, which nobody holds back", lambda: len(answering(paper)) == 4, within=120)
+        denied = [line for line in operator.lines() if "denied request" in json.dumps(line)]
+        assert denied == [], "the chart's policies let through all that the operator does"
+        assert operator.metric('headway_reconciles_total{result="bug"}') == 0
+    paper.cluster.kubectl("delete", "md", "digits")

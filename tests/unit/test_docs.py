@@ -14,18 +14,22 @@ from markdown_blocks import ROOT, Block, blocks, pages
 YAML_BLOCKS = [block for page in pages() for block in blocks(page) if block.language == "yaml"]
 
 
-EXAMPLES = [path for path in sorted(ROOT.glob("examples/**/*.yaml")) if "kind: TrainingJob" in path.read_text()]
+KINDS = ("TrainingJob", "ModelDeployment")
+EXAMPLES = [
+    path
+    for path in sorted(ROOT.glob("examples/**/*.yaml"))
+    if any(f"kind: {kind}" in path.read_text() for kind in KINDS)
+]
 
 
-def jobs_of(block: Block) -> bool:
+def objects_of(block: Block) -> bool:
     return any(
-        isinstance(document, dict) and document.get("kind") == "TrainingJob"
-        for document in yaml.safe_load_all(block.text)
+        isinstance(document, dict) and document.get("kind") in KINDS for document in yaml.safe_load_all(block.text)
     )
 
 
-@pytest.mark.parametrize("block", [block for block in YAML_BLOCKS if jobs_of(block)], ids=str)
-def test_a_job_on_a_page_is_valid_unless_it_is_shown_as_a_mistake(block: Block) -> None:
+@pytest.mark.parametrize("block", [block for block in YAML_BLOCKS if objects_of(block)], ids=str)
+def test_an_object_on_a_page_is_valid_unless_it_is_shown_as_a_mistake(block: Block) -> None:
     problems = list(check(block.text.encode()).problems)
     assert bool(problems) == ("invalid" in block.words), problems
 

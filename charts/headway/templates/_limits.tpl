@@ -30,6 +30,7 @@ objects:
     - {operations: [CREATE], apiGroups: [policy], apiVersions: [v1], resources: [poddisruptionbudgets]}
     - {operations: [CREATE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
     - {operations: [CREATE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
+    - {operations: [CREATE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
   validations:
   - expression: >-
       !(request.namespace in {{ $closed }})
@@ -191,6 +192,24 @@ configmaps:
       object.metadata.?finalizers == oldObject.metadata.?finalizers
     message: the operator changes of a ConfigMap only data["route.json"]
     reason: Forbidden
+# An autoscaler acts with rights of its own on whatever it names: its owner alone.
+autoscalers:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE, UPDATE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
+  validations:
+  - expression: >-
+      object.metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false) &&
+        owner.apiVersion.startsWith('headway.dev/') && owner.kind == 'ModelDeployment' &&
+        object.spec.scaleTargetRef.kind == owner.kind && object.spec.scaleTargetRef.name == owner.name &&
+        object.spec.scaleTargetRef.?apiVersion.orValue('') == owner.apiVersion)
+    message: the operator creates and changes only HorizontalPodAutoscalers of a ModelDeployment that scale their owner
+    reason: Forbidden
+  - expression: >-
+      request.operation == 'CREATE' || (object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+        object.metadata.?labels == oldObject.metadata.?labels)
+    message: the operator changes of a HorizontalPodAutoscaler only by what it scales
+    reason: Forbidden
 # An eviction that nothing may refuse to, or that nobody may carry out, is another's to decide.
 poddisruptionbudgets:
   matchConstraints:
@@ -271,6 +290,7 @@ deletions:
     - {operations: [DELETE], apiGroups: [policy], apiVersions: [v1], resources: [poddisruptionbudgets]}
     - {operations: [DELETE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
     - {operations: [DELETE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
+    - {operations: [DELETE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
   validations:
   - expression: >-
       oldObject.metadata.?ownerReferences.orValue([]).exists(owner,

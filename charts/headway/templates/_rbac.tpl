@@ -25,6 +25,10 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
+# A deployment's autoscaler, where its spec asks for one: made, watched, patched as the spec is, deleted without it.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
 # Of a version's pods one at a time may be evicted.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]

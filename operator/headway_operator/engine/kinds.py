@@ -77,6 +77,8 @@ class Child:
     """The last state of a deleted object, to be kept until a decision has recorded it; None if nobody needs it."""
     can_wait: Callable[[Any, Any], bool] = lambda old, new: False  # noqa: ARG005 - the types say what they are
     """Whether the change from one record to another is worth no more than the next status write."""
+    same: Callable[[Any, Any], bool] = lambda old, new: False  # noqa: ARG005 - the types say what they are
+    """Whether two records of an object say the same: then a newer one is taken in, and is no news."""
 
 
 class Reference(Protocol):

@@ -183,7 +183,9 @@ class Store:
             if not table.put(key, record):
                 return None
             self._forget_gone(key, (record.uid,))
-            return News(key, before is not None and before.uid == record.uid and child.can_wait(before, record))
+            if before is None or before.uid != record.uid:
+                return News(key)
+            return None if child.same(before, record) else News(key, child.can_wait(before, record))
         known = table.remove(key, record.name, record.uid, record.version)
         if known is not None and not (body["metadata"].get("deletionTimestamp") and getattr(known, "ended", True)):
             # It may only have lost the label that it is watched by, also on its way out.

@@ -38,11 +38,12 @@ class ModelDeployments:
         Child(kube.DEPLOYMENTS, names.WATCHED, records.workload),
         Child(kube.SERVICES, names.WATCHED, records.front),
         Child(kube.CONFIG_MAPS, names.WATCHED_CONFIGS, records.rollout, can_wait=records.only_counts),
+        Child(kube.AUTOSCALERS, names.WATCHED, records.autoscaler, same=records.same_autoscaler),
     )
     makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS, kube.SECRETS)
     shares: tuple[Resource, ...] = (kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS)
     expires = False
-    changes: tuple[Resource, ...] = (kube.DEPLOYMENTS, kube.SERVICES, kube.CONFIG_MAPS)
+    changes: tuple[Resource, ...] = (kube.DEPLOYMENTS, kube.SERVICES, kube.CONFIG_MAPS, kube.AUTOSCALERS)
     lists: tuple[Resource, ...] = (kube.PODS,)
     referrers: tuple[Referrer, ...] = (Referrer(kube.JOBS, records.offer),)
     busy_with = kube.DEPLOYMENTS
@@ -130,6 +131,7 @@ class ModelDeployments:
             offers=view.references,
             rollout=next(iter(view.children[kube.CONFIG_MAPS]), None),
             judge=workloads.get(names.JUDGE),
+            autoscaler=next(iter(view.children[kube.AUTOSCALERS]), None),
         )
 
 

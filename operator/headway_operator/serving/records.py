@@ -20,7 +20,7 @@ from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
-from headway_operator.serving.plan.model import Front, RolloutRecord, ServerPod, Workload
+from headway_operator.serving.plan.model import Autoscaler, Front, RolloutRecord, ServerPod, Workload
 from headway_operator.serving.plan.offers import Offer
 
 MOST_SELECTED = 16
@@ -170,6 +170,34 @@ def _read(kind: type[S], text: str) -> S | None:
         return kind.model_validate_json(text)
     except ValidationError:
         return None
+
+
+def autoscaler(body: Object, _: Autoscaler | None, __: float) -> Autoscaler | None:
+    """The HorizontalPodAutoscaler of a deployment."""
+    controller = controller_of(body)
+    meta, spec = body["metadata"], body.get("spec") or {}
+    if controller is None or meta["name"] != names.shared_name(controller.key.name, controller.uid):
+        return None
+    target, metrics = spec.get("scaleTargetRef") or {}, spec.get("metrics") or []
+    resource = metrics[0].get("resource") or {} if len(metrics) == 1 else {}
+    ours = target.get("kind") == controller.key.kind and target.get("name") == controller.key.name
+    by_cpu = ours and resource.get("name") == "cpu"
+    return Autoscaler(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=controller.uid,
+        version=version_of(body),
+        # The API server has one where none is given.
+        least=_count(spec.get("minReplicas", 1)),
+        most=_count(spec.get("maxReplicas")),
+        cpu_percent=_count((resource.get("target") or {}).get("averageUtilization")) if by_cpu else 0,
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def same_autoscaler(old: Autoscaler, new: Autoscaler) -> bool:
+    """Whether all that is new is how it does: it says that every few seconds."""
+    return replace(old, version=new.version) == new
 
 
 def server_pod(body: Object) -> ServerPod:

@@ -50,6 +50,7 @@ def render(
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number == plan.target),
         maker.clients(plan),
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number != plan.target),
+        maker.scaled(plan),
         *maker.judged(plan),
         *maker.leftover(plan),
         *maker.unjudged(plan),
@@ -93,6 +94,24 @@ class _Maker:
             steps.extend(self._unwatched(kube.NETWORK_POLICIES, rollout.servers_policy(self.of)))
             steps.extend(self._unwatched(kube.NETWORK_POLICIES, rollout.judge_policy(self.of)))
         return Stage(tuple(steps))
+
+    def scaled(self, plan: Plan) -> Stage:
+        """Who sets the number of replicas, as soon as there are pods that it can go by."""
+        situation, record = self.situation, self.situation.autoscaler
+        name = names.shared_name(situation.name, situation.uid)
+        if situation.spec is None or self._refused(name) or (record is not None and record.deleting):
+            return Stage(())
+        wanted = situation.spec.autoscaling
+        if wanted is None:
+            return Stage(() if record is None else (Delete(Ref(kube.AUTOSCALERS, record.name), record.uid),))
+        if record is None:
+            return Stage(
+                () if plan.target is None else (Ensure(kube.AUTOSCALERS, objects.autoscaler(self.of, wanted)),)
+            )
+        if (record.least, record.most, record.cpu_percent) == (wanted.min, wanted.max, wanted.cpu_percent):
+            return Stage(())
+        patch = {"spec": objects.autoscaling(self.of, wanted)}
+        return Stage((Change(Ref(kube.AUTOSCALERS, name), record.uid, record.version, patch),))
 
     def told(self, plan: Plan) -> Stage:
         """What servers are told, where they are told anything by now."""

@@ -160,10 +160,10 @@ def _judge_candidate(situation: Situation, spec: ModelDeploymentSpec, book: Book
         book.reject("Aborted", "spec.versions.abort names it")
         return Next()
     if refusal is not None and refusal.kind == "Invalid":
-        book.reject("Invalid", trouble.waiting_for(situation, candidate.number, spec.replicas))
+        book.reject("Invalid", trouble.waiting_for(situation, candidate.number, pods(spec, book)))
         return Next()
     workload = situation.workloads.get(candidate.number)
-    if workload is None or not workload.complete or workload.desired != spec.replicas:
+    if workload is None or not workload.complete or workload.desired != pods(spec, book):
         return _wait_for(situation, spec, book, candidate)
     book.put(candidate.model_copy(update={"waiting_since": None, "message": None}))
     if rollout.splits(spec, book):
@@ -187,7 +187,7 @@ def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candi
         return Next(look_at=number)
     most, since = spec.rollout.progress_deadline_seconds, candidate.waiting_since or to_text(now)
     deadline = (to_seconds(since) or now) + most
-    said = trouble.waiting_for(situation, number, spec.replicas)
+    said = trouble.waiting_for(situation, number, pods(spec, book))
     crash = trouble.crash(situation.pods.get(number, ()))
     if crash is not None:
         book.reject("Crash", crash)
@@ -261,13 +261,25 @@ def _count(situation: Situation, book: Book) -> None:
             book.put(version.model_copy(update={"replicas": seen}))
 
 
+def pods(spec: ModelDeploymentSpec, book: Book) -> int:
+    """How many pods each version that has any is to have.
+
+    An autoscaler goes by the pods of the version that answers, which have but a part of the requests while another
+    one is on its way: what it takes away then would be missing when that one, with as many, has all of them.
+    """
+    moving = book.candidate is not None or book.previous is not None
+    if spec.autoscaling is None or not moving or book.champion is None:
+        return spec.replicas
+    return max(spec.replicas, book.champion.replicas.desired)
+
+
 def _replicas(situation: Situation, book: Book) -> dict[int, int]:
     """The versions that are to have pods, and how many."""
     spec, champion, candidate = situation.spec, book.champion, book.candidate
     wanted: dict[int, int] = {}
     for version in (champion, book.previous, candidate):
         if version is not None:
-            wanted[version.number] = spec.replicas if spec is not None else max(1, version.replicas.desired)
+            wanted[version.number] = pods(spec, book) if spec is not None else max(1, version.replicas.desired)
     if spec is None or spec.rollout.recreate is None or candidate is None or champion is None:
         return wanted
     # The candidate has the room to itself: the champion's pods go first, and come back if it is rejected.

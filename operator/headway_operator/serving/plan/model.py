@@ -78,6 +78,21 @@ class RolloutRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """The HorizontalPodAutoscaler of a deployment."""
+
+    name: str
+    uid: str
+    owner_uid: str
+    version: int
+    least: int
+    most: int
+    cpu_percent: int
+    """What pods are to take on average; 0 where it goes by anything else than that alone."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ServerPod:
     """A pod of a version, as far as it tells why it is not ready."""
 
@@ -124,6 +139,8 @@ class Situation:
     """None: there is none yet, or none any more."""
     judge: Workload | None = None
     """The judge's Deployment."""
+    autoscaler: Autoscaler | None = None
+    """None: there is none."""
     offers: tuple[Offer, ...] = ()
     """What jobs have published for it, in no order."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import API_VERSION
+from headway_api.autoscaling import Autoscaling
 from headway_api.deployment_status import Version
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
@@ -118,4 +119,25 @@ def grpc_policy(of: Of, number: int) -> Manifest:
             "policyTypes": ["Ingress"],
             "ingress": [{"ports": [{"port": GRPC_PORT, "protocol": "TCP"}]}],
         },
+    }
+
+
+def autoscaler(of: Of, scaling: Autoscaling) -> Manifest:
+    """It sets the deployment's replicas, and knows nothing of versions."""
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata(of, names.shared_name(of.name, of.uid)),
+        "spec": autoscaling(of, scaling),
+    }
+
+
+def autoscaling(of: Of, scaling: Autoscaling) -> Manifest:
+    """The spec of an autoscaler."""
+    target = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
+    return {
+        "scaleTargetRef": {"apiVersion": API_VERSION, "kind": "ModelDeployment", "name": of.name},
+        "minReplicas": scaling.min,
+        "maxReplicas": scaling.max,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
     }
