@@ -196,7 +196,8 @@ MISTAKES = (
     _mistake("spec.server.records.sample", 1.5, "1.5 is above the greatest allowed value 1"),
     _mistake("spec.server.records.payloads", "some", '"some" is not one of'),
     _mistake("spec.server.records.mask", ["age", "age"], "names age twice: take one out"),
-    _mistake("spec.server.records.mask", [f"c{n}" for n in range(65)], "at most 64 are allowed"),
+    _mistake("spec.server.records.mask", [f"c{n}" for n in range(33)], "at most 32 are allowed"),
+    _mistake("spec.server.records.mask", ["a" * 65], "at most 64 characters", field="spec.server.records.mask[0]"),
     _mistake("spec.server.records.maxBytes", "1Mi", "maxBytes must be from 32Mi to 1Pi"),
     _mistake(
         "spec.server.records.persistentVolumeClaim",

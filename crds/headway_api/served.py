@@ -12,7 +12,9 @@ from headway_api.data import ClaimPath
 from headway_api.job import Image
 from headway_api.pods import above_zero
 
-ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+MOST_MASKED = 32
+ColumnName = Annotated[str, Field(min_length=1, max_length=64)]
+"""Short, and few of them: the status has them once for each version."""
 GRPC_PORT = 9000
 """Of the pods and the Services of a version that answers by gRPC."""
 Digest = Annotated[
@@ -125,7 +127,7 @@ class Records(Section):
     mask: Annotated[
         list[ColumnName],
         AfterValidator(all_different),
-        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        Field(max_length=MOST_MASKED, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(default_factory=list)
     """Columns that are never kept. A server whose model has not got one of them does not start."""
     persistent_volume_claim: ClaimPath | None = None

@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from deployment_documents import DEPLOYMENT, GOOD, MISTAKES, Mistake, deployment
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import MOST_VERSIONS, ModelDeploymentStatus, summarise
+from headway_api.served import MOST_MASKED
 from headway_api.validate import check, problems_of
 from headway_cli.main import main
+from headway_operator.engine.packed import LARGEST, pack
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -75,6 +77,16 @@ def test_the_status_is_bounded_and_keeps_the_newest_versions() -> None:
     )
     assert [version.number for version in status.versions] == list(range(40 - MOST_VERSIONS, 40))
     assert (len(status.selector), status.replicas) == (512, 10**9)
+
+
+def test_the_longest_records_of_all_versions_leave_the_status_small_enough_to_be_kept() -> None:
+    mask = [f"{number:02}" + "\N{GRINNING FACE}" * 62 for number in range(MOST_MASKED)]
+    server = {**DEPLOYMENT["spec"]["server"], "records": {"mask": mask}}
+    versions = [_version(number, server=server) for number in range(1, MOST_VERSIONS + 1)]
+    status = ModelDeploymentStatus.model_validate({"versions": versions})
+    packed = pack(status.model_dump(mode="json", by_alias=True, exclude_none=True))
+    assert not packed.too_large
+    assert packed.size < 0.7 * LARGEST
 
 
 def test_the_columns_tell_of_champion_and_candidate() -> None:
