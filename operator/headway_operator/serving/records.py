@@ -147,6 +147,7 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
             verdict=verdict.verdict,
             servers=verdict.servers,
             following=verdict.following,
+            breakers=verdict.breakers,
         )
         if verdict is not None
         else None

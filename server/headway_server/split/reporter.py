@@ -16,7 +16,9 @@ from headway_server.split.judging import Judging
 from headway_server.split.state import State
 
 ALONE_SECONDS = 2.0
-"""Between reports while nobody is there to take them: a rollout is seen so soon."""
+"""Between reports when nobody takes them any more, and while requests are split."""
+IDLE_SECONDS = 10.0
+"""The same after a while, where none are split: a rollout is seen so soon, and name servers are asked so seldom."""
 ANSWER_SECONDS = 5.0
 """For a reply; the next report is not sent before."""
 FIRST_SECONDS = 1.0
@@ -40,6 +42,8 @@ class Reporter:
         self._client = Client(MOST_REPLY_BYTES)
         self._heard: bool | None = None
         """Whether the last report was answered; None before the first was."""
+        self._unheard = 0
+        """Reports in a row that nobody took."""
         self._refused = ""
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +65,7 @@ class Reporter:
     async def _go_on(self) -> None:
         while True:
             # All servers would report in the same moment, after a judge has begun: the lot spreads them.
-            await asyncio.sleep((REPORT_SECONDS if self._heard else ALONE_SECONDS) * (0.9 + 0.2 * self._lot()))
+            await asyncio.sleep(self.pause() * (0.9 + 0.2 * self._lot()))
             try:
                 await self.report(ANSWER_SECONDS)
                 if self._state.tick():
@@ -69,6 +73,14 @@ class Reporter:
                     self._changed(None)
             except Exception:  # reporting goes on as long as the server does
                 logger.exception("a report could not be made")
+
+    def pause(self) -> float:
+        """Seconds until the next report, more or less."""
+        if self._heard:
+            return REPORT_SECONDS
+        if self._state.route is not None and self._state.route.stable:
+            return ALONE_SECONDS
+        return min(IDLE_SECONDS, ALONE_SECONDS * 2.0 ** min(max(self._unheard - 1, 0), 8))
 
     async def report(self, seconds: float) -> bool:
         """Report once. Whether it was answered."""
@@ -114,6 +126,7 @@ class Reporter:
         if heard != self._heard and (heard or self._heard is not None):
             logger.warning("the judge is heard" if heard else f"the judge is not heard: {str(problem)[:300]}")
         self._heard = heard
+        self._unheard = 0 if heard else self._unheard + 1
 
 
 class _NotHeard(Exception):  # noqa: N818 - what the judge is

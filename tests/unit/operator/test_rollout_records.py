@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway_api.rollout_wire import KEY_MEMORY, KEY_ROUTE, KEY_VERDICT, VERDICT_MAX_BYTES, Route, Verdict
+from headway_api.rollout_wire import KEY_MEMORY, KEY_ROUTE, KEY_VERDICT, VERDICT_MAX_BYTES, GateState, Route, Verdict
 from headway_operator.engine.kube import Object
 from headway_operator.serving import names, records
 from headway_operator.serving.plan.model import RolloutRecord
@@ -91,7 +92,14 @@ def test_how_much_was_counted_can_wait_and_what_it_says_of_the_candidate_cannot(
 
     for counted in ({"beat": 2}, {"candidate_requests": 11, "stable_requests": 90}, {"told_by": "another"}):
         assert records.only_counts(changed(), changed(**counted)), counted
-    for said in ({"verdict": "fail"}, {"verdict": "pass"}, {"epoch": 8}, {"rollout": 5}, {"following": 1}):
+    for said in (
+        {"verdict": "fail"},
+        {"verdict": "pass"},
+        {"epoch": 8},
+        {"rollout": 5},
+        {"following": 1},
+        {"breakers": 1},
+    ):
         assert not records.only_counts(changed(), changed(**said)), said
     other = read(stored(route=rollout.route_text(ROUTE.model_copy(update={"share": 0.0}))))
     assert not records.only_counts(read(stored()), other)
@@ -112,6 +120,19 @@ def test_the_judges_objects_are_told_from_those_of_versions_by_their_names() -> 
     for name in ("digits", "digits-judge", f"digits-{UID[:5]}-3", f"digits-{UID[:5]}-judge-x"):
         assert records.rollout({**body, "metadata": {**body["metadata"], "name": name}}, None, T0) is None, name
     assert records.rollout({**body, "metadata": {**body["metadata"], "ownerReferences": []}}, None, T0) is None
+
+
+def test_what_is_kept_of_a_rollout_that_goes_on_is_small() -> None:
+    gates = [GateState(name=f"gate-{number}", verdict="open", value=0.1, limit=0.2) for number in range(4)]
+    verdict = VERDICT.model_copy(update={"gates": gates, "message": "x" * 200}).model_dump_json()
+    texts = [(stored(6, verdict=verdict), stored(7, verdict=verdict, memory="x" * 40_000)) for _ in range(200)]
+    tracemalloc.start()
+    try:
+        known = [read(*bodies) for bodies in texts]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / len(known) < 12_000, "bytes"
 
 
 junk = st.recursive(

@@ -115,6 +115,26 @@ async def test_nobody_there_is_told_in_one_line_when_that_changes(
         assert [one[:27] for one in caplog.messages] == ["the judge is heard", "the judge is not heard: nob"]
 
 
+async def test_a_judge_that_is_not_there_is_asked_for_ever_more_seldom_but_while_requests_are_split(
+    tmp_path: Path,
+) -> None:
+    async with stub_judge() as judge, reporter(tmp_path, judge.port) as there:
+        judge.status = 503
+        pauses = []
+        for _ in range(6):
+            await there.report()
+            pauses.append(there.reporter.pause())
+        assert pauses == [2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
+        judge.status = 200
+        judge.route(epoch=1, share=0.25)
+        await there.report()
+        assert there.reporter.pause() == 1.0
+        judge.status = 503
+        for _ in range(6):
+            await there.report()
+        assert there.reporter.pause() == 2.0
+
+
 async def test_a_route_of_another_deployment_is_refused_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
