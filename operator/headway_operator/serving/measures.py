@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from headway_api.deployment_status import ModelDeploymentStatus, Rejection
+from headway_api.deployment_status import ModelDeploymentStatus, Rejection, RolloutStatus
+from headway_api.rollout_wire import Mode
 from headway_operator.engine.kinds import View
 from headway_operator.engine.metrics import LONG, Entry, MetricSet
 from headway_operator.engine.steps import Decision
@@ -36,6 +37,12 @@ class DeploymentMetrics:
         self.seconds = metrics.histogram(
             "headway_rollout_seconds", "Seconds from a version's beginning until it answered", LONG
         )
+        self.steps = metrics.counter(
+            "headway_rollout_steps",
+            "Steps of rollouts that split requests, as they begin, by mode: canary, abTest, shadow", "mode",
+        )  # fmt: skip
+        for mode in get_args(Mode):
+            self.steps.labels(mode)
         # A counter that appears with its first number hides that from increase(): these begin at 0.
         for outcome in (PROMOTED, *get_args(Rejection)):
             self.ended.labels(outcome)
@@ -55,6 +62,7 @@ class DeploymentMeasures:
         """A status was written."""
         detail: Decided = decision.detail
         before, after = detail.before, detail.after
+        self._count_step(before.rollout, after.rollout)
         known = {version.name: version for version in before.versions}
         for version in after.versions:
             old = known.get(version.name)
@@ -66,6 +74,11 @@ class DeploymentMeasures:
                 self._metrics.ended.labels(PROMOTED).inc()
                 self._metrics.seconds.observe(max(0.0, view.now - (to_seconds(old.since) or view.now)))
         return course
+
+    def _count_step(self, before: RolloutStatus | None, after: RolloutStatus | None) -> None:
+        last = before.step if before is not None and after is not None and before.number == after.number else 0
+        if after is not None and after.stage == "Splitting" and after.step > last:
+            self._metrics.steps.labels(after.mode).inc()
 
     def deleted(self, view: View) -> None:
         """No decision deletes a deployment."""

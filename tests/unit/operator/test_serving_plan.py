@@ -483,6 +483,19 @@ def test_an_operator_that_is_restarted_before_each_turn_comes_to_the_same(*, res
     assert 'headway_rollouts_ended_total{outcome="NotReady"} 1.0' in counted
 
 
+def test_steps_of_rollouts_are_counted_as_they_begin() -> None:
+    stage = answering({"spec.rollout": {"canary": {}}})
+    stage.edit({DIGEST: DIGEST_2})
+    stage.settle()
+    counted = stage.registry.text().decode()
+    assert 'headway_rollout_steps_total{mode="canary"} 0.0' in counted
+    stage.ready(2)
+    stage.settle(restarts=True)
+    counted = stage.registry.text().decode()
+    assert 'headway_rollout_steps_total{mode="canary"} 1.0' in counted
+    assert stage.weights() == {"digits-1": 95, "digits-2": 5}
+
+
 def test_two_deployments_whose_names_are_alike_have_objects_of_their_own() -> None:
     short = names.object_name("a", "11111111-0000", 1)
     long = names.object_name("a-1", "22222222-0000", 1)

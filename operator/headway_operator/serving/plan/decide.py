@@ -42,7 +42,7 @@ def plan(situation: Situation) -> Plan:
         replicas=replicas,
         target=book.champion.number if book.champion is not None else None,
         remove=_leftover(situation, book, set(replicas)),
-        route=route.told(situation, book) if replicas else None,
+        route=route.told(situation, book) if replicas and _shares(situation, book) else None,
         judge=book.rollout is not None,
         wake=_earliest(following.wake, *_retries(situation)),
         notices=notices,
@@ -288,6 +288,11 @@ def _replicas(situation: Situation, book: Book) -> dict[int, int]:
     if old is None or old.replicas or old.desired or not old.seen:
         del wanted[candidate.number]
     return wanted
+
+
+def _shares(situation: Situation, book: Book) -> bool:
+    """Whether versions share requests, or may once the next one comes: else servers need not be told anything."""
+    return book.rollout is not None or situation.spec is None or situation.spec.rollout.split is not None
 
 
 def _leftover(situation: Situation, book: Book, wanted: set[int]) -> tuple[int, ...]:
