@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hostile_requests import Hostile, judged
 from wire_client import Wire, request
+
+KEPT_SECONDS = 30.0
+"""For which clients keep a connection that they do not use: less than servers do."""
 
 
 @dataclass
@@ -123,45 +126,66 @@ async def drip(port: int, data: bytes, pause: float, begun: asyncio.Event | None
 
 @dataclass
 class Arrivals:
-    """Requests at a rate, whether or not those before are answered: each takes a free connection or a new one."""
+    """Requests at a rate, whether or not those before are answered: each takes a free connection or a new one. What
+    fails is not sent again, and what comes while `most` are unanswered is left out."""
 
-    port: int
+    where: Callable[[], int]
+    """The port for the next request."""
     path: str
     body: bytes
+    most: int = 100_000
     seconds: list[float] = field(default_factory=list)
-    """Of those that were answered with 200, from when they were due."""
+    """Of those that were answered with 200."""
     statuses: Counter[int | str] = field(default_factory=Counter)
+    left_out: int = 0
+    unanswered: int = 0
     without_retry_after: int = 0
     """Those refused that do not say when to come again."""
-    free: list[Wire] = field(default_factory=list)
+    free: dict[int, list[tuple[float, Wire]]] = field(default_factory=dict)
+    """Connections by their port, each since when it is idle; the latest last."""
 
     async def run(self, rate: float, seconds: float) -> None:
         """So many a second, for so long; returns when all are answered."""
         loop = asyncio.get_running_loop()
         start, sent = loop.time(), 0
-        tasks: set[asyncio.Task[None]] = set()
-        while (now := loop.time() - start) < seconds:
-            while sent < now * rate:
-                tasks.add(asyncio.create_task(self._one(start + sent / rate)))
-                sent += 1
-            await asyncio.sleep(min(1 / rate, 0.01))
-        await asyncio.gather(*tasks)
-        for one in self.free:
-            await one.close()
+        async with asyncio.TaskGroup() as group:
+            while (now := loop.time() - start) < seconds:
+                for _ in range(int(now * rate) - sent):
+                    sent += 1
+                    if self.unanswered < self.most:
+                        self.unanswered += 1
+                        group.create_task(self._one())
+                    else:
+                        self.left_out += 1
+                await asyncio.sleep(min(1 / rate, 0.01))
+        for kept in self.free.values():
+            for _, wire in kept:
+                await wire.close()
 
-    async def _one(self, due: float) -> None:
-        loop = asyncio.get_running_loop()
-        kept = self.free.pop() if self.free else None
-        wire = kept or await Wire.to(self.port)
+    async def _one(self) -> None:
+        loop, port = asyncio.get_running_loop(), self.where()
+        start = loop.time()
+        wire = await self._connection(port, start)
         wire.send(request("POST", self.path, self.body))
         reply = await wire.reply()
-        if reply is None:
-            self.statuses["lost"] += 1
+        self.unanswered -= 1
+        self.statuses["lost" if reply is None else reply.status] += 1
+        if reply is None or reply.headers.get("connection") == "close":
             await wire.close()
+        else:
+            self.free.setdefault(port, []).append((loop.time(), wire))
+        if reply is None:
             return
-        self.statuses[reply.status] += 1
         if reply.status == 200:
-            self.seconds.append(loop.time() - due)
+            self.seconds.append(loop.time() - start)
         elif int(reply.headers.get("retry-after", "0")) < 1:
             self.without_retry_after += 1
-        self.free.append(wire)
+
+    async def _connection(self, port: int, now: float) -> Wire:
+        kept = self.free.get(port, [])
+        while kept:
+            since, wire = kept.pop()
+            if now - since < KEPT_SECONDS and not wire.reader.at_eof():
+                return wire
+            await wire.close()
+        return await Wire.to(port)

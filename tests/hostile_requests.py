@@ -21,6 +21,7 @@ from wire_client import Reply, request
 
 INFER = "/v2/models/churn/infer"
 PREDICT = "/v1/models/churn:predict"
+FEEDBACK = "/v2/models/churn/feedback"
 RIGHT: dict[str, Any] = {
     "id": "a",
     "inputs": [
@@ -90,6 +91,11 @@ def hostile(draw: Draw, *, rarely: bool = True) -> Iterator[Hostile]:
             yield draw.choice(COSTLY)(draw)
 
 
+def costly(draw: Draw, times: int) -> Iterator[Hostile]:
+    """Those that take milliseconds to refuse, and megabytes."""
+    return (make(draw) for _ in range(times) for make in COSTLY)
+
+
 def _post(kind: str, body: bytes, path: str = INFER, **headers: str) -> Hostile:
     return Hostile(request("POST", path, body, **headers), kind)
 
@@ -143,7 +149,7 @@ def _tensors(draw: Draw) -> Hostile:
 
 
 def _text(draw: Draw) -> Hostile:
-    return _post("text", draw.choice(_TEXTS), draw.choice([INFER, PREDICT, "/v2/repository/index"]))
+    return _post("text", draw.choice(_TEXTS), draw.choice([INFER, PREDICT, FEEDBACK, "/v2/repository/index"]))
 
 
 def _cut(draw: Draw) -> Hostile:

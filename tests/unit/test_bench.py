@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import bench.__main__ as runner
-from bench import bar, fronts, references, search
+from bench import bar, fronts, peers, references, search
 from bench.clones import PATTERN, Copies
 from bench.drivers import percentile
 from bench.references import by_bare_seconds
@@ -211,6 +211,18 @@ def test_every_benchmark_has_parts_with_defaults_and_a_line_that_says_what_they_
         for name, part in runner.load(benchmark).items():
             runner.arguments(part, {})
             assert (part.__doc__ or "").strip(), name
+
+
+def test_the_page_about_the_cost_of_a_request_shows_the_kept_figures() -> None:
+    page = (ROOT / "docs/explanation/what-a-request-costs.md").read_text()
+    rows = kept(peers.RESULTS)
+    assert peers.table(rows) in page
+    assert {row.command for row in rows if peers.OURS in row.name} == {"make bench ONLY=serving.peers"}
+    assert f"{rows[0].date:.10}" in page
+
+
+def test_a_servers_name_has_the_version_that_it_is_pinned_to() -> None:
+    assert {peers.named(one).split(" (")[0] for one in peers.SERVERS if one.lock == "ray"} == {"Ray Serve 2.60.0"}
 
 
 def test_the_page_about_the_start_shows_the_kept_figures() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import orjson
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from headway_server.http.limits import HttpLimits
@@ -96,6 +98,40 @@ class Peers:
         now = self.loop.time()
         for one in list(self.open):
             one.close_if_slow(now)
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer, which is one piece: head and body are written together, and looked at once."""
+
+    _answer: MutableMapping[str, Any]
+
+    async def send(self, message: Any) -> None:
+        """An ASGI message: the start, which is kept, or the whole body."""
+        if message["type"] == "http.response.start":
+            self._answer = message
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message.get("more_body", False) or self.response_complete:
+            raise RuntimeError("an answer is one piece")
+        lines: list[bytes] = []
+        for name, value in self._answer["headers"]:
+            lines.append(b"%s: %s\r\n" % (name, value))
+            if name == b"connection" and value == b"close":
+                self.keep_alive = False
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines):
+            raise RuntimeError("a header of the answer has more than one line")
+        close = b"\r\n" if self.keep_alive or b"connection: close" in head else b"connection: close\r\n\r\n"
+        body = b"" if self.scope["method"] == "HEAD" else message["body"]
+        self.transport.write(b"".join((STATUS_LINE[self._answer["status"]], head, close, body)))
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
 
 class Connection(HttpToolsProtocol):
@@ -189,10 +225,13 @@ class Connection(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 self._stop(400, "CONNECT is for proxies, which this server is not")
             return  # what becomes of it, `_unsupported_upgrade_warning` says
-        super().on_headers_complete()  # may raise, for a path that is none: then these are still headers
-        self._in_head, self._head_bytes = False, 0
-        if self._peers.finishing is not None:
-            self.cycle.keep_alive = False
+        cycle, before = self._begun(), self.cycle  # may raise, for a path that is none: then these are still headers
+        self.cycle, self._in_head, self._head_bytes = cycle, False, 0
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -202,8 +241,34 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._rest()  # the answer may have been given before all of the body was there
 
+    def _begun(self) -> Cycle:
+        """The request whose headers are all there."""
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["method"], scope["http_version"] = parser.get_method().decode("ascii"), version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"], scope["query_string"] = url.path, url.query or b""
+        return Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive() and self._peers.finishing is None,
+            on_response=self.on_response_complete,
+        )
+
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
         self._rest()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -263,7 +328,6 @@ class Connection(HttpToolsProtocol):
     def _rest(self) -> None:
         """Be idle, if nothing is being read or answered."""
         if self.since is None and self.cycle.response_complete and not self.pipeline:
-            self._unset_keepalive_if_required()
             self.idle_since = self.loop.time()
             self._peers.idle[self] = None
 
