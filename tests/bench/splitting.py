@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.network import network
 from bench.report import Goal, Measured, Reference
-from bench.serving import cpu_seconds, load, network
+from bench.serving import cpu_seconds, load
 from commands import COMMAND, clean_environment
 from stub_judge import StubJudge, judged, stub_judge
 
