@@ -169,7 +169,12 @@ class Served:
         """Apply the deployment, with a model."""
         spec = {
             "versions": {"source": {"persistentVolumeClaim": {"name": "models", "path": path}, "digest": digest}},
-            "server": {"resources": {"cpu": "200m", "memory": "512Mi"}, "drainSeconds": 10, "grpc": True},
+            "server": {
+                "resources": {"cpu": "200m", "memory": "512Mi"},
+                "drainSeconds": 10,
+                "grpc": True,
+                "records": {"sample": 1, "persistentVolumeClaim": {"name": "models", "path": "kept/here"}},
+            },
             "rollout": {"blueGreen": {"bakeSeconds": 3}},
             "replicas": 2,
         }
@@ -261,6 +266,26 @@ def test_grpc_is_answered_through_the_service(served: Served) -> None:
     said = served.kubectl("logs", "by-grpc")
     served.kubectl("delete", "pod", "by-grpc", "--wait=false")
     assert said.split() == ["digits", "0"], said
+
+
+def test_records_and_labels_lie_in_a_folder_of_the_claim_of_which_servers_see_nothing_else(served: Served) -> None:
+    label = json.dumps({"id": "mine", "label": "0"})
+    url = f"http://{NAME}/v2/models/{NAME}/feedback"
+    ask = f'import sys, urllib.request as u; print(u.urlopen("{url}", sys.argv[1].encode()).status)'
+    assert served.in_client(f"python -c '{ask}' '{label}'").split() == ["202"]
+
+    def kept() -> list[dict[str, Any]]:
+        lines = served.in_client("zcat /models/kept/here/digits-records/*.jsonl.gz || true").splitlines()
+        return [json.loads(line) for line in lines]
+
+    served.wait("a label", lambda: any(one["kind"] == "feedback" for one in kept()))
+    request = next(one for one in kept() if one["kind"] == "request")
+    assert (request["digest"], request["version"], "inputs" in request) == (served.digest, "1", False)
+    assert request["predictions"][0]["label"] == "0"
+    pod = served.items("pods", "-l", COMPONENT)[0]["metadata"]["name"]
+    seen = served.kubectl("exec", pod, "-c", "server", "--", "ls", "/mnt/headway/records").split()
+    assert seen
+    assert all(name.endswith(".jsonl.gz") for name in seen)
 
 
 def test_a_version_with_another_digest_is_taken_back_and_no_request_fails(served: Served) -> None:
