@@ -59,12 +59,9 @@ def render(
 
 
 def _shares(situation: Situation, plan: Plan) -> bool:
-    """Whether versions share requests in this deployment's rollouts, or still do in the present one."""
-    if plan.judge or (plan.route is not None and plan.route.stable):
-        return True
-    if situation.spec is None:
-        return situation.rollout is not None or names.JUDGE in situation.fronts
-    return situation.spec.rollout.split is not None
+    """Whether there is to be all by which versions share requests; as it is, where nobody can say."""
+    there = situation.rollout is not None or names.JUDGE in situation.fronts
+    return plan.route is not None or plan.judge or (situation.spec is None and there)
 
 
 def _order(plan: Plan) -> list[int]:
@@ -116,7 +113,7 @@ class _Maker:
     def told(self, plan: Plan) -> Stage:
         """What servers are told, where they are told anything by now."""
         record = self.situation.rollout
-        if not self.shares or plan.route is None or record is None or record.deleting or record.route == plan.route:
+        if plan.route is None or record is None or record.deleting or record.route == plan.route:
             return Stage(())
         patch = {"data": {rollout_wire.KEY_ROUTE: rollout.route_text(plan.route)}}
         return Stage((Change(Ref(kube.CONFIG_MAPS, record.name), record.uid, record.version, patch),))

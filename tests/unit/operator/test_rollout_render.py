@@ -10,7 +10,6 @@ from deployment_documents import DEPLOYMENT, DIGEST, deployment
 from headway_api import rollout_wire
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import ModelDeploymentStatus, Version
-from headway_api.rollout import Rollout
 from headway_api.rollout_wire import Route
 from headway_cli.judge import judge
 from headway_cli.serve import serve
@@ -262,29 +261,17 @@ class TestSteps:
         assert rendered(seen, replicas={}) == []
 
     def test_a_deployment_without_such_a_rollout_has_nothing_of_it_but_servers_that_could_take_part(self) -> None:
-        for route in (None, Route(uid=UID), Route(uid=UID, epoch=9)):
-            found = rendered(situation(), replicas={3: 2}, target=3, route=route)
-            assert {kind for kind, name in made_by(found) if name == NAME} == {"Secret"}, route
-            assert ("NetworkPolicy", f"digits-{UID[:5]}-split") not in made_by(found)
-            server = made_by(found)["Deployment", f"digits-{UID[:5]}-3"]["spec"]["template"]["spec"]
-            assert "--judge" in server["containers"][0]["args"]
-            assert {"Secret", "Deployment"} < {kind for kind, _ in made_by(found)}
+        found = rendered(situation(), replicas={3: 2}, target=3)
+        assert {kind for kind, name in made_by(found) if name == NAME} == {"Secret"}
+        assert ("NetworkPolicy", f"digits-{UID[:5]}-split") not in made_by(found)
+        server = made_by(found)["Deployment", f"digits-{UID[:5]}-3"]["spec"]["template"]["spec"]
+        assert "--judge" in server["containers"][0]["args"]
 
-    def test_all_of_a_rollout_is_there_before_the_first_one_where_the_strategy_shares_requests(self) -> None:
-        spec = situation().spec
-        assert spec is not None
-        canary = spec.model_copy(update={"rollout": Rollout.model_validate({"canary": {}})})
-        found = rendered(situation(spec=canary), replicas={3: 2}, target=3, route=Route(uid=UID))
+    def test_all_but_the_judge_is_there_before_the_first_rollout(self) -> None:
+        found = rendered(situation(), replicas={3: 2}, target=3, route=Route(uid=UID))
         assert {kind for kind, name in made_by(found) if name == NAME} == {
             "Secret", "NetworkPolicy", "ConfigMap", "Service",
         }  # fmt: skip
-
-    def test_another_strategy_takes_the_route_away_once_the_rollout_is_over(self) -> None:
-        over = Route(uid=UID, epoch=9)
-        seen = situation(rollout=record(), fronts={names.JUDGE: front()})
-        found = rendered(seen, replicas={3: 2}, target=3, route=over)
-        assert [step.ref.resource for step in found if isinstance(step, Delete)] == [kube.CONFIG_MAPS, kube.SERVICES]
-        assert not any(isinstance(step, Change) and step.ref.resource == kube.CONFIG_MAPS for step in found)
 
     def test_without_a_default_image_the_judge_has_that_of_the_newest_version(self) -> None:
         found = rendered(situation(defaults=Defaults(None)), route=ROUTE, judge=True)
