@@ -344,6 +344,12 @@ BUGS = (
         (attempts._keep_going, " and (situation.pods.head is None or situation.pods.head.deleting is None)", ""),
     ),
     _bug(
+        "an attempt whose pods are not seen is ended without being asked for them",
+        3125538,
+        "is called ended, and its head",
+        (attempts._stop, "if not situation.observed.live:", "if False:"),
+    ),
+    _bug(
         "the first step of an attempt that is being stopped is waited for",
         3036044,
         "times a minute",

@@ -82,7 +82,7 @@ DECIDED = {"creates": False, "deletes": [], "cause": "Suspended", "ended": False
         (backing_off().live(), HELD | {"cause": "StorageError"}),
         (starting(), DECIDED),
         (running(), DECIDED),
-        (refused(), {"creates": False, "cause": "Suspended", "ended": True}),
+        (refused().live(), {"creates": False, "cause": "Suspended", "ended": True}),
         (stopping("DeadlineExceeded"), {"creates": False, "deletes": [], "cause": "DeadlineExceeded"}),
         (finished(), {"creates": False, "deletes": [], "phase": "Succeeded"}),
         (finished("Failed"), {"creates": False, "deletes": [], "phase": "Failed"}),

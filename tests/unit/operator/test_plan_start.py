@@ -180,7 +180,7 @@ def test_pods_that_the_api_server_denies_are_asked_for_again_later_and_the_statu
 
 def test_a_pod_that_can_never_be_created_fails_the_job() -> None:
     builder = make_job().config(1).refused("digits-11111-1-head", "Invalid", "spec.containers[0].image: required")
-    plan = builder.plan()
+    plan = builder.live().plan()
     assert said(plan, "Failed").reason == "InvalidSpec"
     assert "spec.containers[0].image" in said(plan, "Failed").message
 

@@ -241,7 +241,7 @@ def test_pods_that_are_refused_wait_for_the_same_deadline() -> None:
     builder = make_job().spec(scheduling={"queueDeadlineSeconds": 600}).attempt(1)
     builder.condition("Scheduled", False, "PodsRefused")
     builder.refused("digits-11111-1-head", retry_at=T0 + 9999).refused("digits-11111-1-worker-0-0", retry_at=T0 + 9999)
-    plan = builder.plan(after=600)
+    plan = builder.live().plan(after=600)
     assert said(plan, "Failed").reason == "DeadlineExceeded"
     assert "exceeded quota" in said(plan, "Failed").message
 
@@ -282,7 +282,9 @@ def test_a_replacement_whose_container_never_starts_ends_the_attempt_too() -> No
 
 
 def test_an_attempt_that_was_only_decided_on_ends_without_ado() -> None:
-    plan = make_job().suspended().config(1).plan()
+    decided = make_job().suspended().config(1)
+    assert decided.plan().read == {"live"}, "its head may run, unseen by an operator that began a moment ago"
+    plan = decided.live().plan()
     assert plan.status is not None
     assert plan.status.attempts[0].cause == "Suspended"
     assert plan.status.attempts[0].end_time is not None

@@ -79,7 +79,7 @@ def test_what_stands_in_its_config_map_may_be_an_earlier_job_s_and_is_not_believ
 
 
 def test_an_attempt_that_the_status_does_not_tell_of_is_known_by_its_objects_names() -> None:
-    for builder in (make_job().config(1), make_job().head(pending=True)):
+    for builder in (make_job().config(1).live(), make_job().head(pending=True)):
         plan = after_upgrade(builder)
         assert plan.status is not None
         assert (plan.status.attempts[0].name, plan.status.attempts[0].cause) == (None, "Upgraded")

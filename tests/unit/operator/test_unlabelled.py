@@ -176,6 +176,22 @@ def test_a_worker_that_was_not_shown_yet_is_looked_for_before_its_place_is_fille
     assert KEY in stage.store.owners()
 
 
+def test_an_attempt_without_a_status_has_not_ended_because_a_new_process_does_not_see_its_head() -> None:
+    stage = Stage(retry={"infrastructure": 0})
+    stage.reconcile()
+    del stage.server.objects["trainingjobs", "default", "digits"]["status"]
+    end(stage, stage.worker(0), 137)
+    unlabel(stage, kube.PODS, stage.head())
+    stage.restart(DEFAULTS)
+    stage.store.seeded()
+    for _ in range(3):
+        stage.reconcile(watch=False)
+        (attempt,) = stage.status()["attempts"]
+        assert (attempt["cause"], attempt.get("endTime")) == ("Internal", None)
+    deleted = stage.server.objects.get(("pods", "default", stage.head()), {"metadata": {}})["metadata"]
+    assert "deletionTimestamp" in deleted or stage.head() not in stage.names(kube.PODS), "it is asked to stop"
+
+
 def test_an_attempt_that_is_being_stopped_has_not_ended_because_a_new_process_does_not_see_its_head() -> None:
     stage = Stage()
     running(stage)

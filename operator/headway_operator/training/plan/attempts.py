@@ -261,6 +261,10 @@ def _tidy(decision: Decision, situation: Situation) -> None:
 def _stop(decision: Decision, situation: Situation, why: End) -> None:
     """Decide to stop. The pods go when the status says so: a crash in between loses nothing."""
     if not situation.pods.present and not situation.pods.surplus:
+        if not situation.observed.live:
+            # Its head may run, unseen by an operator that began a moment ago.
+            decision.ask("live")
+            return
         end_attempt(decision, situation, why)
         return
     stopped = situation.attempt.model_copy(update={"cause": why.cause, "message": why.message, "node": why.node})
