@@ -62,6 +62,7 @@ def _mistake(path: str, value: Any, says: str, *, field: str = "", name: str = "
 
 
 _DIGEST = "must be sha256: and 64 digits of 0-9 and a-f, as sha256sum prints them"
+_URI = "must be the folder's URI, as s3://BUCKET/PATH, gs://, abfs:// or https://, without credentials"
 _VERSION = "must be the name of a version as the status has it, for example digits-3"
 _STEPS = "spec.rollout.canary.steps"
 _UNIT = {"header": "x-user"}
@@ -144,11 +145,23 @@ MISTAKES = (
     _mistake(f"{SOURCE}.digest", DIGEST.upper().replace("SHA", "sha"), _DIGEST),
     _mistake(f"{SOURCE}.digest", f"{DIGEST}0", "is too long: at most 71 characters are allowed"),
     _mistake(f"{SOURCE}.digest", f"sha512:{DIGEST[7:]}", _DIGEST),
-    _mistake(f"{SOURCE}.persistentVolumeClaim", _ABSENT, "is missing; it is required"),
+    _mistake(f"{SOURCE}.persistentVolumeClaim", _ABSENT, "set exactly one of uri, persistentVolumeClaim", field=SOURCE),
     _mistake(f"{SOURCE}.persistentVolumeClaim.name", "Models", "must be lower-case letters, digits"),
     _mistake(f"{SOURCE}.persistentVolumeClaim.path", "/mnt/models", "which does not begin with '/'"),
     _mistake(f"{SOURCE}.persistentVolumeClaim.path", "a/../../b", "path must not hold '..'"),
-    _mistake(f"{SOURCE}.uri", "s3://models/digits", "unknown field `uri`"),
+    _mistake(f"{SOURCE}.uri", "s3://models/digits", "set exactly one of uri, persistentVolumeClaim", field=SOURCE),
+    _mistake(f"{SOURCE}.secretRef", {"name": "reader"}, "secretRef needs uri"),
+    _mistake(SOURCE, {"uri": "/mnt/models", "digest": DIGEST}, _URI, field=f"{SOURCE}.uri"),
+    _mistake(SOURCE, {"uri": "file:///mnt/models", "digest": DIGEST}, _URI, field=f"{SOURCE}.uri"),
+    _mistake(SOURCE, {"uri": "s3://key:secret@models/a", "digest": DIGEST}, _URI, field=f"{SOURCE}.uri"),
+    _mistake(SOURCE, {"uri": "https://me@example.com/a", "digest": DIGEST}, _URI, field=f"{SOURCE}.uri"),
+    _mistake(SOURCE, {"uri": "s3://models/a\nb", "digest": DIGEST}, _URI, field=f"{SOURCE}.uri"),
+    _mistake(
+        SOURCE,
+        {"uri": "https://example.com/a", "digest": DIGEST, "secretRef": {"name": "reader"}},
+        "secretRef is for object stores",
+        field=f"{SOURCE}.secretRef",
+    ),
     _mistake("spec.versions.pin", "digits", _VERSION),
     _mistake("spec.versions.pin", {"name": "digits-1"}, "but this must be a string"),
     _mistake("spec.versions.abort", "digits-0", _VERSION),
@@ -288,6 +301,11 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"spec.autoscaling": {"min": 3, "max": 3, "cpuPercent": 100}},
     {f"{SOURCE}.persistentVolumeClaim": {"name": "models"}},
     {"spec": {}},
+    {SOURCE: {"uri": "s3://models/a?region=eu-1&endpoint_override=http://s3.models:9000", "digest": DIGEST}},
+    {SOURCE: {"uri": "s3://models/a b", "digest": DIGEST, "secretRef": {"name": "reader"}}},
+    {SOURCE: {"uri": "gs://models", "digest": DIGEST}},
+    {SOURCE: {"uri": "abfs://models@account.dfs.core.windows.net/a", "digest": DIGEST}},
+    {SOURCE: {"uri": "https://models.example.com:8443/a", "digest": DIGEST}},
     {"spec.versions": {}},
     {SOURCE: None},
     {SOURCE: None, "spec.versions.pin": "digits-3"},

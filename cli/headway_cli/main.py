@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "bundle": LazyCommand(
             "headway_cli.bundle", "Pack a finished model with all that serves it without network.", extra="server"
         ),
+        "fetch": LazyCommand("headway_cli.fetch", "Fetch a finished model from an object store.", extra="server"),
         "judge": LazyCommand("headway_cli.judge", "Judge a new version by what its servers count.", extra="server"),
         "predict": LazyCommand(
             "headway_cli.predict", "Predict for the rows of a file with a finished model.", extra="predict"

@@ -11,6 +11,7 @@ import click
 import uvloop
 
 from headway_api.wording import printable
+from headway_cli.fetch import here
 from headway_server.batching import Limits
 from headway_server.cache import CacheLimits
 from headway_server.errors import BadModel
@@ -166,7 +167,7 @@ def serve(
     judge_token_file: str | None,
     deployment_uid: str | None,
 ) -> None:
-    """Serve the model of a finished run in MODEL_DIR, until SIGTERM or Ctrl-C.
+    """Serve the model of a finished run in MODEL_DIR, a folder or its URI in an object store, until SIGTERM or Ctrl-C.
 
     It takes requests of the Open Inference Protocol v2, as JSON or with binary tensors; /openapi.json tells its paths.
     With --grpc-port it takes them by gRPC, too.
@@ -178,7 +179,7 @@ def serve(
             f"{queue_milliseconds:g}: a request that comes alone would wait for longer than it may, and be refused"
         )
     settings = Settings(
-        model_dir=str(Path(model_dir)) if "://" not in model_dir else model_dir,
+        model_dir=model_dir,
         name=name,
         version=version,
         host=host,
@@ -205,14 +206,16 @@ def serve(
         judging=_judging(judge, judge_token_file, deployment_uid),
     )
     try:
-        uvloop.run(
-            serve_model(
-                load(settings),
-                settings,
-                fronts=_fronts(settings),
-                started=lambda running: _told(running, settings),
+        with here(model_dir) as folder:
+            settings = replace(settings, model_dir=folder if "://" in folder else str(Path(folder)))
+            uvloop.run(
+                serve_model(
+                    load(settings),
+                    settings,
+                    fronts=_fronts(settings),
+                    started=lambda running: _told(running, settings),
+                )
             )
-        )
     except BadModel as error:
         raise click.ClickException(printable(str(error))) from error
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from headway_api import quantities
-from headway_api.base import Quantity, Rule, Section, all_different, formed
+from headway_api.base import Quantity, Rule, SecretRef, Section, all_different, exactly_one, formed, needs
 from headway_api.data import ClaimPath
 from headway_api.job import Image
 from headway_api.pods import above_zero
@@ -27,14 +27,43 @@ Digest = Annotated[
 ]
 
 
+BundleUri = Annotated[
+    str,
+    formed(
+        r"^((s3|gs|gcs)://[A-Za-z0-9._-]+|abfss?://[A-Za-z0-9.-]+(@[A-Za-z0-9.-]+)?|https?://[A-Za-z0-9.-]+(:[0-9]+)?)"
+        r"([/?][^\x00-\x1f\x7f]*)?$",
+        "must be the folder's URI, as s3://BUCKET/PATH, gs://, abfs:// or https://, without credentials",
+        max_length=2048,
+    ),
+]
+
+
 class ModelSource(Section):
     """Where a finished model lies, and which it is: all that is in the folder of a run that has succeeded."""
 
-    persistent_volume_claim: ClaimPath
+    rules = (
+        exactly_one("uri", "persistentVolumeClaim", of="a model's place"),
+        needs("secretRef", "uri", "only an object store asks for credentials"),
+        Rule(
+            cel="!has(self.secretRef) || !has(self.uri) || !self.uri.startsWith('http')",
+            message="secretRef is for object stores, and nothing of it would be sent to a web server: take it out",
+            holds=lambda source: source.secret_ref is None or not (source.uri or "").startswith("http"),
+            field="secretRef",
+        ),
+    )
+
+    persistent_volume_claim: ClaimPath | None = None
     """The folder with `model.json` and `model.onnx`; the pods mount the volume read-only.
 
     The volume has to allow as many nodes as the replicas run on.
     """
+    uri: BundleUri | None = None
+    """The same folder in an object store: each pod fetches it before its server starts.
+
+    It has the form of a job's `spec.storage.uri`, or is the folder's place on a web server.
+    """
+    secret_ref: SecretRef | None = None
+    """Credentials for `uri`, as those of a job's storage; without it what anybody may read is read."""
     digest: Digest
     """The SHA-256 of `model.json`, which has those of all other files. A server does not become ready with another one.
 

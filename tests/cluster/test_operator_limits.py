@@ -26,6 +26,7 @@ from headway_api.rollout_wire import Route
 from headway_operator.policies import accounts
 from headway_operator.serving.render import objects, rollout
 from headway_operator.serving.render.objects import Of
+from headway_operator.serving.render.pods import CONTAINER_SECURITY
 from sim.builders import document
 
 pytestmark = pytest.mark.cluster
@@ -284,6 +285,8 @@ def of_a_version(of: Of) -> dict[str, Object]:
     spec = deployment({"spec.server.grpc": True, "spec.server.records": records})["spec"]
     fields = {"name": "digits-1", "number": 1, "state": "Candidate", "image": "none", "since": "2026-01-01T00:00:00Z"}
     version = Version.model_validate({**fields, "source": spec["versions"]["source"], "server": spec["server"]})
+    source = {"uri": "s3://models/a", "secretRef": {"name": "reader"}, "digest": version.source.digest}
+    of_a_store = Version.model_validate({**fields, "source": source, "server": spec["server"]})
     return {
         "Deployment": objects.workload(of, version, 1),
         "reporting": rollout.reporting(of, objects.workload(of, version, 1)),
@@ -297,7 +300,8 @@ def of_a_version(of: Of) -> dict[str, Object]:
         "Service": objects.version_service(of, version),
         "PodDisruptionBudget": objects.disruption_budget(of, 1),
         "NetworkPolicy": objects.network_policy(of),
-        "gRPC": objects.grpc_policy(of, 1),
+        "gRPC and a store": objects.version_policy(of, of_a_store) or {},
+        "from a store": objects.workload(of, of_a_store, 1),
         "clients": objects.client_service(of, version),
     }
 
@@ -305,8 +309,9 @@ def of_a_version(of: Of) -> dict[str, Object]:
 @pytest.mark.parametrize(
     "kind",
     [
-        "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "gRPC", "clients", "reporting", "judge",
-        "ConfigMap", "autoscaler", "Secret", "judge's Service", "servers' NetworkPolicy", "judge's NetworkPolicy",
+        "Deployment", "from a store", "Service", "PodDisruptionBudget", "NetworkPolicy", "gRPC and a store", "clients",
+        "reporting", "judge", "ConfigMap", "autoscaler", "Secret", "judge's Service", "servers' NetworkPolicy",
+        "judge's NetworkPolicy",
     ],
 )  # fmt: skip
 def test_the_objects_of_a_model_s_deployment_are_made_and_deleted(thief: Thief, of: Of, kind: str) -> None:
@@ -325,6 +330,9 @@ SERVER_ATTACKS: list[tuple[str, str, Object, str]] = [
     ("the node's network", "Deployment", {f"{POD}/hostNetwork": True}, UNUSED),
     ("the node's files", "Deployment", {VOLUME: {"hostPath": {"path": "/"}}}, UNUSED),
     ("a Secret's content", "Deployment", {VOLUME: {"secret": {"secretName": "b"}}}, UNUSED),
+    ("a Secret for a server itself", "from a store",
+     {f"{POD}/containers": [{"name": "server", "image": "b", "securityContext": CONTAINER_SECURITY,
+      "volumeMounts": [{"name": "credentials", "mountPath": "/b"}]}]}, UNUSED),
     ("a token in a volume", "Deployment",
      {VOLUME: {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}}, UNUSED),
     ("a volume to write to", "Deployment",

@@ -227,7 +227,7 @@ def offer(body: Object) -> Offer | None:
     """What a TrainingJob offers to a ModelDeployment, once it has succeeded."""
     publish, status = (body.get("spec") or {}).get("publish"), body.get("status") or {}
     bundle = (status.get("result") or {}).get("bundle")
-    if not publish or not bundle or status.get("phase") != "Succeeded" or "uri" in bundle:
+    if not publish or not bundle or status.get("phase") != "Succeeded":
         return None
     source = ModelSource.model_validate(bundle)
     time = str(status["completionTime"])

@@ -170,6 +170,9 @@ class _Maker:
         if version is None or self._refused(name):
             return Stage(())
         steps: list[Step] = []
+        policy = objects.version_policy(self.of, version)
+        if policy is not None:
+            steps.extend(self._unwatched(kube.NETWORK_POLICIES, policy))
         workload, front = situation.workloads.get(number), situation.fronts.get(number)
         if workload is None:
             made = objects.workload(self.of, version, replicas)
@@ -181,8 +184,6 @@ class _Maker:
             steps.append(Ensure(kube.SERVICES, objects.version_service(self.of, version)))
         else:
             steps.extend(self._led(front, version))
-        if version.server.grpc:
-            steps.extend(self._unwatched(kube.NETWORK_POLICIES, objects.grpc_policy(self.of, number)))
         steps.extend(self._unwatched(kube.DISRUPTION_BUDGETS, objects.disruption_budget(self.of, number)))
         return Stage(tuple(steps))
 

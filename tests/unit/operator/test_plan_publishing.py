@@ -69,15 +69,26 @@ def test_a_digest_that_is_none_names_no_model(digest: str) -> None:
     assert said(plan, "Published").status == "False"
 
 
-def test_a_path_that_no_deployment_could_name_names_no_model() -> None:
-    storage = {"persistentVolumeClaim": {"name": "models", "path": "x" * 1020}}
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"persistentVolumeClaim": {"name": "models", "path": "x" * 1020}},
+        {"uri": f"s3://models/{'x' * 2030}"},
+        {"uri": "file:///mnt/models"},
+        {"uri": "/mnt/models"},
+        {"uri": "hdfs://models/runs"},
+        {"uri": "s3://key:secret@models/runs"},
+    ],
+)
+def test_a_place_that_no_deployment_could_name_names_no_model(storage: dict[str, Any]) -> None:
     plan = ended({"storage": storage, **PUBLISH}, outcome("Succeeded", bundle=DIGEST, result=RESULT))
     assert plan.status.result.bundle is None
-    assert "too long a path" in said(plan, "Published").message
+    assert "too long a path, or is at no s3://" in said(plan, "Published").message
 
 
-def test_a_job_with_publish_that_has_succeeded_says_to_whom_it_offers_its_model() -> None:
-    plan = ended({"storage": VOLUME, **PUBLISH}, outcome("Succeeded", bundle=DIGEST, result=RESULT))
+@pytest.mark.parametrize("storage", [VOLUME, STORE])
+def test_a_job_with_publish_that_has_succeeded_says_to_whom_it_offers_its_model(storage: dict[str, Any]) -> None:
+    plan = ended({"storage": storage, **PUBLISH}, outcome("Succeeded", bundle=DIGEST, result=RESULT))
     condition = said(plan, "Published")
     assert (condition.status, condition.reason) == ("True", "Offered")
     assert "ModelDeployment churn" in condition.message

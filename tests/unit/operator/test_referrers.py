@@ -205,6 +205,7 @@ def test_nothing_is_known_of_a_namespace_that_is_lost() -> None:
 
 
 def test_an_unreadable_object_is_left_out_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="headway_operator.engine.store")
     told: list[str] = []
     store = store_of("one", unreadable=told)
     store.take_in(NOTES, "ADDED", note(1, text="a"), T0)

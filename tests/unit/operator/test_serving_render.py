@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,24 @@ from deployment_documents import DEPLOYMENT, DIGEST
 from headway_api import quantities
 from headway_api.deployment_status import Version
 from headway_api.served import Cache, Records, Server
+from headway_cli.fetch import fetch as headway_fetch
 from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names, records
 from headway_operator.serving.render import objects, pods
 from headway_operator.serving.render import records as records_folder
+from headway_operator.serving.render import source as sources
 from sim.builders import T0, UID
 
 OF = objects.Of("digits", "default", UID, "IfNotPresent")
 
 
-def version(**server: Any) -> Version:
+def version(source: dict[str, Any] | None = None, **server: Any) -> Version:
     """The third version."""
     spec = DEPLOYMENT["spec"]
     fields = {"name": "digits-3", "number": 3, "state": "Candidate", "image": "server:1", "since": to_text(T0)}
-    source = spec["versions"]["source"]
+    source = source or spec["versions"]["source"]
     return Version.model_validate({**fields, "source": source, "server": {**spec["server"], **server}})
 
 
@@ -76,7 +79,7 @@ def test_a_server_is_restricted_reads_the_one_folder_and_has_no_token() -> None:
         (model,) = [mount for mount in container["volumeMounts"] if mount["name"] == "model"]
         assert model == {
             "name": "model",
-            "mountPath": pods.MODEL_DIR,
+            "mountPath": sources.MODEL_DIR,
             "readOnly": True,
             "subPath": "default/digits-1",
         }
@@ -115,7 +118,7 @@ def test_the_server_understands_what_it_is_told() -> None:
     words: list[str] = [*container["command"], *container["args"]]
     assert words[:2] == ["headway", "serve"]
     told = serve.make_context("serve", words[2:]).params
-    assert (told["model_dir"], told["host"], told["drain_seconds"]) == (pods.MODEL_DIR, "0.0.0.0", 0)  # noqa: S104
+    assert (told["model_dir"], told["host"], told["drain_seconds"]) == (sources.MODEL_DIR, "0.0.0.0", 0)  # noqa: S104
     assert (told["port"], told["admin_port"], told["name"]) == (pods.DATA_PORT, pods.ADMIN_PORT, "digits")
 
 
@@ -239,7 +242,10 @@ def test_grpc_has_a_port_of_the_services_and_a_way_in_only_where_it_is_asked_for
             "targetPort": 9000,
             "protocol": "TCP",
         }
-    spec = objects.grpc_policy(OF, 3)["spec"]
+    assert objects.version_policy(OF, without) is None
+    policy = objects.version_policy(OF, with_it)
+    assert policy is not None
+    spec = policy["spec"]
     assert spec["podSelector"]["matchLabels"] == names.selector(UID, 3)
     assert spec["ingress"] == [{"ports": [{"port": 9000, "protocol": "TCP"}]}]
     assert spec["policyTypes"] == ["Ingress"], "what a server reaches is said by the policy of all versions"
@@ -252,22 +258,72 @@ def test_the_folder_is_compared_with_the_digest_before_a_server_starts() -> None
     assert DIGEST not in check["command"][2], "what a tenant writes is an argument, and no part of a script"
 
 
+STORE = {"uri": "s3://models/digits", "digest": DIGEST, "secretRef": {"name": "reader"}}
+
+
+def test_a_model_in_an_object_store_is_fetched_and_checked_before_a_server_starts() -> None:
+    spec = spec_of(objects.workload(OF, version(STORE, resources={"cpu": 1, "memory": "256Mi"}), 2))
+    (check,), (server,) = spec["initContainers"], spec["containers"]
+    assert check["command"] == [
+        *("headway", "fetch", "s3://models/digits", sources.MODEL_DIR, "--secret-dir", sources.SECRET_DIR),
+        *("--max-bytes", str(256 * 2**20), "--digest", DIGEST),
+    ]
+    with headway_fetch.make_context("fetch", check["command"][2:]) as context:
+        assert context.params["max_bytes"] == 256 * 2**20
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["model"]["emptyDir"] == {"sizeLimit": "256Mi"}
+    assert volumes["credentials"]["secret"] == {"secretName": "reader", "defaultMode": 0o440}
+    mounts = {mount["name"]: mount for mount in check["volumeMounts"]}
+    assert (mounts["model"]["mountPath"], mounts["model"].get("readOnly")) == (sources.MODEL_DIR, None)
+    assert mounts["credentials"]["readOnly"]
+    seen = {mount["name"]: mount.get("readOnly") for mount in server["volumeMounts"]}
+    assert seen == {"model": True, "tmp": None}, "the server has no credentials, and changes no model"
+    assert check["securityContext"] == server["securityContext"]
+    assert "env" not in check or {each["name"] for each in check["env"]} == {"HOME"}
+
+
+def test_without_a_secret_none_is_mounted_and_nothing_of_the_node_is_asked_for() -> None:
+    spec = spec_of(objects.workload(OF, version({key: STORE[key] for key in ("uri", "digest")}), 2))
+    assert [volume["name"] for volume in spec["volumes"]] == ["model", "tmp"]
+    assert sources.SECRET_DIR in spec["initContainers"][0]["command"], "no folder, no credentials"
+
+
+def test_only_a_version_from_an_object_store_reaches_out_and_never_its_node() -> None:
+    policy = objects.version_policy(OF, version(STORE))
+    assert policy is not None
+    spec = policy["spec"]
+    assert (spec["policyTypes"], spec["podSelector"]["matchLabels"]) == (["Egress"], names.selector(UID, 3))
+    dns, stores = spec["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    blocks = [each["ipBlock"] for each in stores["to"] if "ipBlock" in each]
+    assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "::/0"}
+    for block in blocks:
+        for refused in block["except"]:
+            assert ipaddress.ip_network(refused).subnet_of(ipaddress.ip_network(block["cidr"]))  # type: ignore[arg-type]
+    refused = [ipaddress.ip_network(each) for block in blocks for each in block["except"]]
+    for metadata in ("169.254.169.254", "fd00:ec2::254", "169.254.170.2"):
+        assert any(ipaddress.ip_address(metadata) in network for network in refused)
+    both = objects.version_policy(OF, version(STORE, grpc=True))
+    assert both is not None
+    assert both["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
 def checked(folder: Path, digest: str) -> tuple[int, str]:
     """How the check of a folder ends, and what it says."""
-    script = pods.CHECK.replace(pods.MODEL_DIR, str(folder))
+    script = sources.CHECK.replace(sources.MODEL_DIR, str(folder))
     done = subprocess.run(["sh", "-c", script, "check", digest], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
 
 def test_the_check_tells_both_digests_or_that_there_is_no_model(tmp_path: Path) -> None:
     code, said = checked(tmp_path, DIGEST)
-    assert code == pods.WRONG_MODEL
+    assert code == sources.WRONG_MODEL
     assert said.startswith("the folder of spec.versions.source has no model.json")
     (tmp_path / "model.json").write_text("{}")
     found = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
     assert checked(tmp_path, found) == (0, "")
     code, said = checked(tmp_path, DIGEST)
-    assert code == pods.WRONG_MODEL
+    assert code == sources.WRONG_MODEL
     assert said == (
         f"the model.json in the folder has the digest {found}, and spec.versions.source.digest asks for {DIGEST}\n"
     )

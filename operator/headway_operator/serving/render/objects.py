@@ -13,6 +13,19 @@ from headway_operator.serving import names
 from headway_operator.serving.render.pods import DATA_PORT, PORTS, template
 
 Manifest = dict[str, Any]
+EGRESS: list[Manifest] = [
+    {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+    {
+        "ports": [{"protocol": "TCP"}],
+        "to": [
+            # What answers there gives away the credentials of a cloud's node.
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
+            {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::/32"]}},
+            {"namespaceSelector": {}},
+        ],
+    },
+]
+"""To object stores, in the cluster and out of it, and to the names of hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +121,27 @@ def network_policy(of: Of) -> Manifest:
     }
 
 
-def grpc_policy(of: Of, number: int) -> Manifest:
-    """A version's port for gRPC is open, too. What NetworkPolicies let in adds up."""
+def version_policy(of: Of, version: Version) -> Manifest | None:
+    """What a version's pods may beyond those of others; what NetworkPolicies let through adds up.
+
+    Its port for gRPC is open, and what has to be fetched can be: from any place but the node's own, as the endpoint may
+    stand in the Secret alone, which the operator does not read.
+    """
+    opened: Manifest = {}
+    if version.server.grpc:
+        opened["ingress"] = [{"ports": [{"port": GRPC_PORT, "protocol": "TCP"}]}]
+    if version.source.uri is not None:
+        opened["egress"] = EGRESS
+    if not opened:
+        return None
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(of, names.object_name(of.name, of.uid, number), number),
+        "metadata": metadata(of, names.object_name(of.name, of.uid, version.number), version.number),
         "spec": {
-            "podSelector": {"matchLabels": names.selector(of.uid, number)},
-            "policyTypes": ["Ingress"],
-            "ingress": [{"ports": [{"port": GRPC_PORT, "protocol": "TCP"}]}],
+            "podSelector": {"matchLabels": names.selector(of.uid, version.number)},
+            "policyTypes": [kind.capitalize() for kind in opened],
+            **opened,
         },
     }
 

@@ -7,25 +7,22 @@ from typing import Any
 from headway_api import quantities
 from headway_api.deployment_status import Version
 from headway_api.served import GRPC_PORT, Server
+from headway_operator.serving.render import source
 from headway_operator.serving.render.records import records_options, with_records
+from headway_operator.serving.render.source import MODEL_DIR
 
 Manifest = dict[str, Any]
 CONTAINER = "server"
-CHECK_CONTAINER = "check"
-"""The init container that compares the folder with the version's digest."""
 DATA_PORT = 8080
 ADMIN_PORT = 8081
 """Health and metrics: apart from the requests, so that many of these never make a server look dead."""
 PORTS = (DATA_PORT, ADMIN_PORT)
 """Of all versions."""
-MODEL_DIR = "/mnt/headway/model"
 USER = 1000
 FINISH_SECONDS = 40
 """Beyond its drainSeconds, a server has so long to finish what it has begun: it takes 30 s at most."""
 START_SECONDS = 3600
 """So long the kubelet lets a server load; when a candidate has taken too long, the operator decides, and says why."""
-WRONG_MODEL = 65
-"""The exit code of the check."""
 CONTAINER_SECURITY: Manifest = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -39,15 +36,6 @@ POD_SECURITY: Manifest = {
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-CHECK = f"""\
-[ -r {MODEL_DIR}/model.json ] || {{
-    echo "the folder of spec.versions.source has no model.json that the server may read, so none with the digest $1"
-    exit {WRONG_MODEL}
-}}
-found="sha256:$(sha256sum < {MODEL_DIR}/model.json | cut -c1-64)"
-[ "$found" = "$1" ] && exit 0
-echo "the model.json in the folder has the digest $found, and spec.versions.source.digest asks for $1"
-exit {WRONG_MODEL}"""
 
 
 def template(deployment: str, version: Version, labels: dict[str, str], pull_policy: str) -> Manifest:
@@ -57,23 +45,21 @@ def template(deployment: str, version: Version, labels: dict[str, str], pull_pol
 
 
 def _spec(deployment: str, version: Version, labels: dict[str, str], pull_policy: str) -> Manifest:
-    server, claim = version.server, version.source.persistent_volume_claim
+    server = version.server
     common: Manifest = {
         "image": version.image,
         "imagePullPolicy": pull_policy,
         "resources": _resources(server),
-        "volumeMounts": [_model(claim.path), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+        "volumeMounts": [source.mount(version.source), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - its own
         "securityContext": CONTAINER_SECURITY,
         # The end of its log is what the status tells of one that does not become ready.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     return {
-        "initContainers": [
-            {"name": CHECK_CONTAINER, **common, "command": ["sh", "-c", CHECK, "check", version.source.digest]}
-        ],
+        "initContainers": [{**common, **source.first(version.source, server)}],
         "containers": [{"name": CONTAINER, **common, **_serving(deployment, version)}],
         "volumes": [
-            {"name": "model", "persistentVolumeClaim": {"claimName": claim.name, "readOnly": True}},
+            *source.volumes(version.source, server),
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
         "securityContext": POD_SECURITY,
@@ -151,13 +137,6 @@ def probe(what: str, port: int, *, period: int, failures: int) -> Manifest:
         "timeoutSeconds": 2,
         "failureThreshold": failures,
     }
-
-
-def _model(path: str) -> Manifest:
-    """Of the volume the pod sees the model's folder alone."""
-    below = path.strip("/")
-    mount = {"name": "model", "mountPath": MODEL_DIR, "readOnly": True}
-    return {**mount, "subPath": below} if below else mount
 
 
 def _resources(server: Server) -> Manifest:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
+from pydantic import ValidationError
+
 from headway_api import wire
+from headway_api.served import ModelSource
 from headway_api.status import Result
 from headway_api.storage import Bundle, Storage
 from headway_operator.engine.text import bounded
 from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.model import Job
 
-LONGEST_PATH = 1024
-"""Of a folder in a volume that a ModelDeployment can name."""
-LONGEST_URI = 2048
 _DIGEST = re.compile("sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -28,7 +28,7 @@ def tell(decision: Decision) -> None:
     if spec is None or spec.publish is None:
         return
     name = spec.publish.deployment
-    if found is not None and found.bundle is not None and found.bundle.uri is None:
+    if found is not None and found.bundle is not None:
         text = f"the model is offered to ModelDeployment {name}"
         decision.status.condition("Published", True, "Offered", text)
         decision.notice("Published", f"{text}: {found.bundle.digest}")
@@ -39,13 +39,12 @@ def tell(decision: Decision) -> None:
 
 
 def _lacking(found: Result | None) -> str:
-    if found is not None and found.bundle is not None:
-        return "servers mount volumes, and the job's storage is an object store: publish from a persistentVolumeClaim"
     files = {artifact.name for artifact in found.artifacts} if found is not None else set()
     if "onnx" in files:
         return (
             "the job's driver did not tell the digest of model.json, as trainer images before this version of the "
-            "operator do not, or its folder has too long a path: name the model in spec.versions.source"
+            "operator do not, or no server could name its folder: it has too long a path, or is at no s3://, gs:// or "
+            "abfs://"
         )
     return "the run has left no model.onnx; its warnings and report.md say why"
 
@@ -59,10 +58,16 @@ def _bundle(decision: Decision, digest: str | None) -> Bundle | None:
 
 
 def _at(storage: Storage, job: Job, digest: str) -> Bundle | None:
+    """The folder, as long as a ModelDeployment can name it."""
     claim = storage.persistent_volume_claim
     if claim is not None:
         path = wire.run_folder(claim.path.strip("/"), job.namespace, job.name, job.uid).lstrip("/")
-        placed = claim.model_copy(update={"path": path})
-        return Bundle(digest=digest, persistent_volume_claim=placed) if len(path) <= LONGEST_PATH else None
-    uri = wire.run_folder(wire.storage_root(storage), job.namespace, job.name, job.uid)
-    return Bundle(digest=digest, uri=uri, secret_ref=storage.secret_ref) if len(uri) <= LONGEST_URI else None
+        bundle = Bundle(digest=digest, persistent_volume_claim=claim.model_copy(update={"path": path}))
+    else:
+        uri = wire.run_folder(wire.storage_root(storage), job.namespace, job.name, job.uid)
+        bundle = Bundle(digest=digest, uri=uri, secret_ref=storage.secret_ref)
+    try:
+        ModelSource.model_validate(bundle.model_dump(by_alias=True, exclude_none=True))
+    except ValidationError:
+        return None
+    return bundle
