@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sklearn.datasets import load_digits
 
-from harness import PATIENCE, Cluster, NotYetError
+from harness import PATIENCE, ROOT, Cluster, NotYetError
 
 from .node import Node
 
@@ -167,8 +168,15 @@ class Served:
 
     def apply(self, path: str, digest: str) -> None:
         """Apply the deployment, with a model."""
+        self._apply({"source": {"persistentVolumeClaim": {"name": "models", "path": path}, "digest": digest}})
+
+    def apply_without_a_model(self) -> None:
+        """Apply the deployment so that it takes what jobs publish."""
+        self._apply({})
+
+    def _apply(self, versions: dict[str, Any]) -> None:
         spec = {
-            "versions": {"source": {"persistentVolumeClaim": {"name": "models", "path": path}, "digest": digest}},
+            "versions": versions,
             "server": {
                 "resources": {"cpu": "200m", "memory": "512Mi"},
                 "drainSeconds": 10,
@@ -313,6 +321,28 @@ def test_another_model_takes_the_place_of_the_first_and_no_request_fails(served:
     said = served.status()
     assert served.counted()["last"] == said["champion"].rpartition("-")[2]
     assert served.condition("RolledBack").get("status") != "True"
+
+
+def test_what_a_job_publishes_takes_the_place_of_the_one_before_and_no_request_fails(served: Served) -> None:
+    trained = served.cluster.get("tj", "digits", "-n", served.namespace)["status"]["result"]["bundle"]
+    assert trained["digest"] == served.digest, "so much a job tells that publishes to nobody"
+    assert trained["persistentVolumeClaim"] == {"name": "models", "path": served.path}
+    before = served.status()["champion"]
+    job = yaml.safe_load((ROOT / "examples/digits.yaml").read_text())
+    job["metadata"]["name"] = "monday"
+    job["spec"] |= {"publish": {"deployment": NAME}, "ttlSecondsAfterFinished": 0}
+    with served.no_request_fails(at_least=100):
+        served.apply_without_a_model()
+        served.cluster.apply(json.dumps(job), served.namespace)
+        served.wait("it has ended, and is gone", lambda: len(served.items("tj")) == 1, within=400)
+        served.wait("its model answers", lambda: served.status().get("champion") not in (None, before))
+        served.wait("the old pods are gone", lambda: not served.pods(before))
+    said = served.status()
+    version = next(each for each in said["versions"] if each["name"] == said["champion"])
+    assert (version["job"], said["published"]["job"]) == ("monday", "monday")
+    assert served.counted()["last"] == str(version["number"])
+    path = version["source"]["persistentVolumeClaim"]["path"]
+    assert version["source"]["digest"].endswith(served.in_client(f"sha256sum < /models/{path}/model.json").split()[0])
 
 
 def test_pods_are_added_and_replaced_and_no_request_fails(served: Served) -> None:
