@@ -248,6 +248,8 @@ def test_the_run_file_and_the_token_are_two_keys_of_one_secret_that_never_change
     secret = objects.secret(attempt(), "token of ray")
     assert secret["immutable"]
     assert wire.RunFile.model_validate_json(secret["stringData"]["run.json"]) == objects.run_file(attempt())
+    publishing = attempt(publish={"deployment": "churn"})
+    assert objects.run_file(publishing) == objects.run_file(attempt()), "to the pods a job that publishes is any other"
     for path, key in ((wire.RUN_DIR, "run.json"), (wire.TOKEN_FILE.rpartition("/")[0], "token")):
         items = [{"key": key, "path": key}]
         wanted = {"secretName": secret["metadata"]["name"], "defaultMode": 0o440, "items": items}

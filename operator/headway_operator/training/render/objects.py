@@ -112,12 +112,16 @@ def _storage_root(attempt: AttemptOf) -> str:
 
 
 def _for_pods(attempt: AttemptOf) -> TrainingJobSpec:
-    """The spec as the pods need it: with this attempt's number of workers, without the templates of pods."""
+    """The spec as the pods need it: with this attempt's number of workers, without the templates of pods.
+
+    Whom the model is offered to is no matter of theirs, and images of before know nothing of it.
+    """
     head, workers = attempt.spec.head, attempt.spec.workers
     return attempt.spec.model_copy(
         update={
             "head": head.model_copy(update={"template": {}}),
             "workers": workers.model_copy(update={"template": {}, "replicas": attempt.workers}),
+            "publish": None,
         }
     )
 
