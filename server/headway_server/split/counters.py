@@ -38,6 +38,11 @@ class Epoch:
     mirrored: Tally = field(default_factory=Tally)
     compared: int = 0
     disagreed: int = 0
+    limit: float | None = None
+    """Of the route to the 99th percentile."""
+
+    def __post_init__(self) -> None:
+        self.limit = self.route.analysis.max_p99_seconds
 
     def told(self) -> EpochCounts:
         """As the judge is told."""

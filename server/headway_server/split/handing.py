@@ -21,6 +21,8 @@ from headway_server.split.state import ALONE, Choice, Outcome, State
 
 Answer = TypeVar("Answer")
 Told = TypeVar("Told")
+Own = Callable[[float | None], Awaitable[Answer]]
+"""The own model. Takes the seconds that are left for it."""
 MOST_HANDED_PART = 0.5
 """Of all requests in flight: a candidate that is slow leaves the others to the own model."""
 OWN_PART = 0.5
@@ -97,29 +99,34 @@ class Splitting:
 
     async def answer(self, asked: Asked[Answer]) -> Answer:
         """The answer of the version that the request is for. Raises RequestError."""
-        choice = ALONE if asked.hop else self._choice(asked)
+        choice = ALONE
+        state = self.state
+        if not asked.hop and state.route is not None and asked.reaches(state.route):
+            unit = None
+            if (told := state.unit) is not None:
+                unit = asked.unit(told) or asked.given_unit(told)
+            choice = state.choose(unit, room=self.room)
+        elif state.role == "baking" and not asked.hop:
+            choice = state.choose(None, room=True)
+        return await self.carry_out(asked, choice)
+
+    async def carry_out(self, asked: Asked[Answer], choice: Choice) -> Answer:
+        """The answer of the version that was chosen."""
         if choice.theirs:
             return await self._handed(asked, choice)
         start = self._clock()
-        answer = await self._own(asked, choice)
+        answer = await self.own(asked.own, asked.timeout, choice, asked)
         return asked.timed(answer, self._clock() - start) if asked.hop else answer
 
-    def _choice(self, asked: Asked[Answer]) -> Choice:
-        state = self.state
-        route = state.route
-        if state.role == "alone" or route is None or not (state.role == "baking" or asked.reaches(route)):
-            return ALONE
-        unit = None
-        if (told := state.unit) is not None:
-            unit = asked.unit(told) or asked.given_unit(told)
-        return state.choose(unit, room=self.room)
-
-    async def _own(self, asked: Asked[Answer], choice: Choice) -> Answer:
+    async def own(
+        self, run: Own[Answer], given: float | None, choice: Choice, asked: Asked[Answer] | None = None
+    ) -> Answer:
+        """The own model's answer. asked: what may be copied; nothing more is needed of most requests than this does."""
         start = self._clock()
         try:
-            answer = await asked.own(asked.timeout)
+            answer = await run(given)
         except RequestError as error:
-            if error.status >= _SERVER_ERROR and not self._hurried_out(error, asked):
+            if error.status >= _SERVER_ERROR and not self._hurried_out(error, given):
                 self._concluded(asked, choice, None, Outcome(error=True))
             raise
         except Exception:
@@ -128,12 +135,16 @@ class Splitting:
         seconds = self._clock() - start
         self._answered(seconds)
         if choice.epoch is not None:
-            self._concluded(asked, choice, answer, Outcome(seconds, error=seconds > self.patience))
+            outcome = Outcome(seconds, seconds > self.patience)
+            if asked is None:
+                self.state.count(choice, outcome)
+            else:
+                self._concluded(asked, choice, answer, outcome)
         return answer
 
-    def _concluded(self, asked: Asked[Answer], choice: Choice, answer: Answer | None, outcome: Outcome) -> None:
+    def _concluded(self, asked: Asked[Answer] | None, choice: Choice, answer: Answer | None, outcome: Outcome) -> None:
         self.state.count(choice, outcome)
-        if choice.mirror and self.mirror is not None:
+        if choice.mirror and asked is not None and self.mirror is not None:
             self.mirror(asked, choice, answer, outcome)
 
     @property
@@ -143,19 +154,19 @@ class Splitting:
         most = self._timeout * OWN_PART
         return most if known is None else min(known, most)
 
-    def _budget(self, asked: Asked[Answer]) -> float:
+    def _budget(self, given: float | None) -> float:
         """The seconds that the candidate has."""
-        return min(self.patience, (asked.timeout or self._timeout) * OWN_PART)
+        return min(self.patience, (given or self._timeout) * OWN_PART)
 
-    def _hurried_out(self, error: RequestError, asked: Asked[Answer]) -> bool:
+    def _hurried_out(self, error: RequestError, given: float | None) -> bool:
         """Whether the client gave too little time: no version's fault."""
-        return isinstance(error, DeadlineExceeded) and self._budget(asked) < self.patience
+        return isinstance(error, DeadlineExceeded) and self._budget(given) < self.patience
 
     async def _handed(self, asked: Asked[Answer], choice: Choice) -> Answer:
         state, route = self.state, choice.route
         start = self._clock()
         try:
-            answer, seconds = await self.send(asked.rows, lambda: asked.theirs(route, self._budget(asked)))
+            answer, seconds = await self.send(asked.rows, lambda: asked.theirs(route, self._budget(asked.timeout)))
         except CandidateFailed as failure:
             problem = failure.with_traceback(None)  # whose frames hold the message
         except RequestError:  # too much is in flight, which an own answer would not have had room for either
@@ -172,7 +183,9 @@ class Splitting:
             state.count(choice, Outcome(min(seconds, way)))
             return answer
         self.fallbacks[_why(problem)] += 1
-        if problem.late and self._budget(asked) < self.patience:  # the client gives little time: no version's fault
+        if (
+            problem.late and self._budget(asked.timeout) < self.patience
+        ):  # the client gives little time: no version's fault
             state.breaker.gave_up(probe=choice.probe)
             return await self._in_its_place(asked, self._clock() - start)
         if not problem.refused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,18 +14,35 @@ from headway_server.errors import Overloaded
 from headway_server.rest.answer import Answer
 from headway_server.settings import Settings
 from headway_server.split.client import Client
+from headway_server.split.draw import fraction
 from headway_server.split.handing import Splitting
 from headway_server.split.judging import Judging
 from headway_server.split.metrics import SplitCollector
 from headway_server.split.mirror import Mirror
 from headway_server.split.reporter import Reporter
 from headway_server.split.rest import RestAsked, nobody
-from headway_server.split.state import State
+from headway_server.split.state import ALONE, State
 
 _HOP = HOP_HEADER.encode()
 _INFER = "/infer"
 _MOST_DIGITS = 9
+_LOTS_AT_ONCE = 64
+"""To ask the system for one costs as much as for so many."""
 Own = Callable[[float | None], Awaitable[Answer]]
+
+
+class Lots:
+    """Numbers from 0 up to 1. Nobody may know beforehand which requests go to the candidate: they are the system's."""
+
+    def __init__(self) -> None:
+        self._numbers: list[float] = []
+
+    def __call__(self) -> float:
+        """The next."""
+        if not self._numbers:
+            data = os.urandom(8 * _LOTS_AT_ONCE)
+            self._numbers = [fraction(data[at : at + 8]) for at in range(0, len(data), 8)]
+        return self._numbers.pop()
 
 
 class Splitter:
@@ -33,8 +50,7 @@ class Splitter:
 
     def __init__(self, model: str, version: str, batcher: Batcher, settings: Settings, judging: Judging) -> None:
         number = int(version) if version.isdigit() and len(version) <= _MOST_DIGITS else 0
-        # Nobody may know beforehand which requests go to the candidate: the lots are the system's.
-        lot = random.SystemRandom().random
+        lot = Lots()
         self.state = State(number, judging.deployment_uid, secrets.token_hex(16), lot=lot, clock=time.monotonic)
         self.splitting = Splitting(self.state, batcher, settings.timeout_seconds)
         self._mirror = Mirror(self.splitting)
@@ -62,10 +78,24 @@ class Splitter:
         # Connections are to one candidate's pods, and those in use are closed as they grow old.
         self._client.leave()
 
-    async def rest(self, scope: Mapping[str, Any], body: bytes, rows: int, given: float | None, run: Own) -> Answer:
-        """The answer of the version that a request is for, whose body was read. Raises RequestError."""
-        asked = self._asked(scope, body, rows, given, run)
-        return await self.splitting.answer(asked)
+    def rest(
+        self, scope: Mapping[str, Any], body: bytes, rows: int, given: float | None, run: Own
+    ) -> Awaitable[Answer]:
+        """The answer of the version that a request is for, whose body was read. It raises RequestError.
+
+        Most requests are the own model's, and pay for no more than that.
+        """
+        state, splitting = self.state, self.splitting
+        route = state.route
+        hop = _HOP in scope["wanted"]
+        if state.role == "alone" and not hop:
+            return splitting.own(run, given, ALONE)
+        if hop or state.unit is not None or route is None or not route.candidate_url:
+            return splitting.answer(self._asked(scope, body, rows, given, run))
+        choice = state.choose(None, room=splitting.room)
+        if choice.theirs or choice.mirror:
+            return splitting.carry_out(self._asked(scope, body, rows, given, run), choice)
+        return splitting.own(run, given, choice)
 
     def named(self, scope: Mapping[str, Any]) -> Route | None:
         """The route, where a request names the candidate in its path and nobody has handed it over."""

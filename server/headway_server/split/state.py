@@ -51,7 +51,7 @@ class Choice:
 ALONE = Choice()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How a version did with a request. seconds: None where it gave no answer."""
 
@@ -73,6 +73,8 @@ class State:
         self.route: Route | None = None
         self.role: Role = "alone"
         self.slow_seconds: float | None = None
+        self.patience: float | None = None
+        """The seconds that a version has at most for a request. None: what is slow is not known yet."""
         self.breaker = Breaker()
         self.times = Times()
         self.counters = Counters()
@@ -82,14 +84,10 @@ class State:
         self._clock = clock
         self._assignment = Assignment("")
         self._epoch: Epoch | None = None
+        self._plain = ALONE
+        """The choice of the own model where there is no more to say."""
         self._told_at = 0.0
         self._unreached_since: float | None = None
-
-    @property
-    def patience(self) -> float | None:
-        """The seconds that a version has at most for a request. None: what is slow is not known yet."""
-        slow = self.slow_seconds
-        return None if slow is None else max(LEAST_PATIENCE_SECONDS, PATIENCE * slow)
 
     @property
     def unit(self) -> Unit | None:
@@ -108,7 +106,8 @@ class State:
         if kept is not None and route.epoch < kept.epoch and now - self._told_at < STALE_SECONDS:
             return "same"
         self._told_at = now
-        self.slow_seconds = reply.slow_seconds
+        self.slow_seconds = slow = reply.slow_seconds
+        self.patience = None if slow is None else max(LEAST_PATIENCE_SECONDS, PATIENCE * slow)
         if kept == route:
             return "same"
         if kept is None or (kept.candidate, kept.candidate_url) != (route.candidate, route.candidate_url):
@@ -137,19 +136,22 @@ class State:
             self.role = "baking"
         if self.role != "alone":
             self._epoch = self.counters.of(route)
+            self._plain = Choice(route=route, epoch=self._epoch, baking=self.role == "baking")
 
     def choose(self, unit: bytes | None, *, room: bool) -> Choice:
         """Who answers a request of this unit. room: whether one more may be handed over."""
         role, route = self.role, self.route
         if role == "alone" or route is None:
             return ALONE
+        may = room and (not self.breaker.open or self.breaker.allows(self._clock()))
         if role == "baking":
-            return Choice(route=route, epoch=self._epoch, baking=True)
-        may = room and self.breaker.allows(self._clock())
-        if _in_the_shadow(route):
-            return Choice(route=route, epoch=self._epoch, mirror=may and self._drawn(route.mirror))
-        if not may:
-            return ALONE
+            return self._plain
+        if not _in_the_shadow(route):
+            return self._split(route, unit) if may else ALONE
+        mirror = may and self._drawn(route.mirror)
+        return Choice(route=route, epoch=self._epoch, mirror=True) if mirror else self._plain
+
+    def _split(self, route: Route, unit: bytes | None) -> Choice:
         name = None
         if route.mode == "abTest" and route.share < 1:
             if unit is None:
@@ -158,12 +160,12 @@ class State:
             theirs = number < route.share
         else:
             theirs = self._drawn(route.share)
-        choice = Choice(theirs=theirs, route=route, epoch=self._epoch, unit=name)
         if theirs:
-            choice.probe = self.breaker.begin()
-        else:
-            choice.mirror = self._drawn(route.mirror)
-        return choice
+            return Choice(True, route, self._epoch, unit=name, probe=self.breaker.begin())
+        mirror = self._drawn(route.mirror)
+        if name is None and not mirror:
+            return self._plain
+        return Choice(False, route, self._epoch, unit=name, mirror=mirror)
 
     def _drawn(self, share: float) -> bool:
         return share >= 1 or (share > 0 and self._lot() < share)
@@ -195,7 +197,7 @@ class State:
         if epoch is None:
             return
         candidate = choice.theirs or choice.baking
-        slow = self._add(epoch.candidate if candidate else epoch.stable, epoch.route, outcome)
+        slow = self._add(epoch.candidate if candidate else epoch.stable, epoch.limit, outcome)
         if choice.unit is not None:
             number = epoch.route.epoch
             if outcome.error:
@@ -209,15 +211,15 @@ class State:
         if epoch is None:
             return
         if epoch.route.mode == "shadow":
-            self._add(epoch.mirrored, epoch.route, own)
-            self._add(epoch.candidate, epoch.route, theirs)
+            self._add(epoch.mirrored, epoch.limit, own)
+            self._add(epoch.candidate, epoch.limit, theirs)
         if alike is not None:
             epoch.compared += 1
             epoch.disagreed += not alike
 
-    def _add(self, tally: Tally, route: Route, outcome: Outcome) -> bool:
+    def _add(self, tally: Tally, limit: float | None, outcome: Outcome) -> bool:
         """Whether it was slow."""
-        limit, seconds = route.analysis.max_p99_seconds, outcome.seconds
+        seconds = outcome.seconds
         known = self.slow_seconds
         slow = known is not None and (outcome.late or (seconds is not None and seconds > known))
         over = limit is not None and (outcome.late or (seconds is not None and seconds > limit))
