@@ -26,6 +26,8 @@ class Shares:
         self._judge, self._now, self._fail, self._of = judge, now, fail, of
         self._specs: list[tuple[float, dict[str, Any]]] = []
         self._told: dict[str, dict[str, Any]] = {}
+        self._ours: set[tuple[str, int, float]] = set()
+        """What the operator has ever told: all else was written by hand."""
         self._begun: dict[tuple[str, int], float] = {}
         self._shared: dict[tuple[str, int], float] = {}
         """When a version last had a share by its status."""
@@ -123,6 +125,7 @@ class Shares:
         if last is not None and (epoch < last["epoch"] or (epoch == last["epoch"] and route != last)):
             self._fail(f"servers are told {route} after {last}")
         self._told[uid] = route
+        self._ours.add((uid, epoch, route.get("share", 0.0)))
         rollout = status.get("rollout") or {}
         stages = {"Splitting": self._weight(status, number) / 100, "Baking": 1.0}
         share = stages.get(rollout.get("stage", ""), 0.0)
@@ -133,7 +136,9 @@ class Shares:
         """The operator has taken a version's pods away."""
         champion = next((each["number"] for each in status.get("versions", []) if each["state"] == "Champion"), 0)
         sent = any(
-            route.get("candidate") == number and route.get("share", 0) > 0
+            route.get("candidate") == number
+            and route.get("share", 0) > 0
+            and (uid, route.get("epoch", 0), route["share"]) in self._ours
             for (of, version, _), route in self._judge.held.items()
             if of == uid and version == champion
         )

@@ -89,12 +89,6 @@ BUGS = (
         ),
     ),
     Bug(
-        "a word counts however old it is",
-        71,
-        "by a word that is",
-        ((verdict.heard, "situation.now - record.heard <= FRESH_SECONDS", "True"),),
-    ),
-    Bug(
         "what fails goes on while its pods are ready",
         0,
         "is found to fail",

@@ -280,6 +280,23 @@ def test_jobs_that_publish_faster_than_a_rollout_judges_do_not_keep_every_versio
     assert course.weights() == {3: 100}, "what a person asks for comes at once"
 
 
+def test_a_published_model_takes_the_place_of_a_candidate_that_has_stalled() -> None:
+    course = Course(CANARY, {"spec.versions": {"keep": 2}})
+    course.publish("1")
+    course.settle()
+    course.ready.update({1: 2, 2: 2})
+    course.settle()
+    course.publish("2")
+    course.settle()
+    course.publish("3")
+    course.after(659, "open")
+    assert course.status.candidate == "digits-2"
+    course.after(10, "open")
+    course.after(0, "open")
+    course.after(0, "open")
+    assert course.status.candidate == "digits-3"
+
+
 def test_a_version_that_comes_during_a_bake_waits_with_its_pods_ready() -> None:
     course = baking()
     course.edit({"spec.versions.source.digest": f"sha256:{'3' * 64}"})
@@ -551,6 +568,14 @@ def test_the_status_has_the_judges_numbers_now_and_then_and_a_gates_verdict_at_o
     assert rollout is not None
     assert (rollout.candidate_requests, rollout.stable_requests, rollout.message) == (5, 9000, "so far")
     assert rollout.gates[0].model_dump() == {**gate, "value": 0.01235}
+    course.now += 1
+    course.say("open", gates=[{**gate, "value": float("inf"), "evidence": float("nan"), "verdict": "pass"}])
+    course.settle()
+    assert course.status.rollout is not None
+    assert (course.status.rollout.gates[0].value, course.status.rollout.gates[0].evidence) == (None, 0.0)
+    course.now += 10
+    course.say("open", gates=[gate], candidate_requests=5)
+    course.settle()
     course.now += 1
     course.say("open", gates=[gate], candidate_requests=6)
     course.settle()

@@ -59,7 +59,7 @@ def _move(situation: Situation, book: Book) -> Next:
     if situation.status.phase == "Suspended":
         _resume(situation, book)
     source, server = _wanted(spec, book)
-    _withdraw(spec, book, source, server)
+    _withdraw(situation, spec, book, source, server)
     rollout.follow(situation, book)
     rollout.lower(situation, spec, book)
     wakes: list[float | None] = []
@@ -93,11 +93,15 @@ def _resume(situation: Situation, book: Book) -> None:
         book.rollout = book.rollout.model_copy(update={"since": now})
 
 
+def _halted(situation: Situation) -> str:
+    """What the status says of the rollout so far, in a word."""
+    return next((each.reason for each in situation.status.conditions if each.type == "Progressing"), "")
+
+
 def _news(situation: Situation, status: ModelDeploymentStatus, book: Book) -> list[Notice]:
     """A rollout that has come to a halt says so once."""
-    before = next((each.reason for each in situation.status.conditions if each.type == "Progressing"), "")
     now = next(each for each in status.conditions if each.type == "Progressing")
-    if now.reason == before or now.reason not in ("Stalled", "AwaitingApproval"):
+    if now.reason == _halted(situation) or now.reason not in ("Stalled", "AwaitingApproval"):
         return []
     return [Notice(now.reason, now.message, now.reason == "Stalled", str(book.last_number))]
 
@@ -120,16 +124,18 @@ def _rejected(book: Book, source: ModelSource | None, server: Server) -> Version
     return found[-1] if found else None
 
 
-def _withdraw(spec: ModelDeploymentSpec, book: Book, source: ModelSource | None, server: Server) -> None:
+def _withdraw(
+    situation: Situation, spec: ModelDeploymentSpec, book: Book, source: ModelSource | None, server: Server
+) -> None:
     """A candidate that is not wanted any more goes at once.
 
-    It only waits until one that has a share of the requests is judged, if the newer one was published by a job: these
-    may come faster than a rollout can judge, and then none would ever be.
+    It only waits until one that has a share of the requests is judged, or has stalled, if the newer one was published
+    by a job: these may come faster than a rollout can judge, and then none would ever be.
     """
     candidate = book.candidate
     if candidate is None or _is(candidate, source, server):
         return
-    shares = book.rollout is not None and book.rollout.stage == "Splitting"
+    shares = book.rollout is not None and book.rollout.stage == "Splitting" and _halted(situation) != "Stalled"
     asked_for = spec.versions.source is not None or spec.versions.pin is not None or candidate.server != server
     if asked_for or not shares:
         book.withdraw("another one is wanted by now" if not spec.versions.pin else f"{spec.versions.pin} is pinned")

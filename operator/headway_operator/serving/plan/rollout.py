@@ -6,6 +6,7 @@ that enough was seen and no gate fails. Who is not heard moves nothing forward; 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -276,4 +277,5 @@ def _numbers(rollout: RolloutStatus, word: Verdict) -> dict[str, Any]:
 
 
 def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    """As many digits as people read; what is no number is left out, as no status could hold it."""
+    return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
