@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 from headway_api.rollout_wire import Unit
@@ -39,22 +40,24 @@ class Assignment:
 
 def unit_value(unit: Unit, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """What a request's headers (names in lower case) say that it belongs to; None where they say nothing."""
-    wanted = b"cookie" if unit.cookie is not None else (unit.header or "").encode("latin-1", "replace")
+    cookie = _cookie(unit.cookie) if unit.cookie is not None else None
+    wanted = b"cookie" if cookie is not None else (unit.header or "").encode("latin-1", "replace")
     for name, value in headers:
         if name == wanted:
-            found = _cookie(value, unit.cookie) if unit.cookie is not None else value.strip()
+            if cookie is None:
+                found = value.strip()
+            else:
+                said = cookie.search(value)
+                found = said[1].strip().strip(b'"') if said is not None else b""
             if found:
                 return found
     return None
 
 
-def _cookie(header: bytes, name: str) -> bytes | None:
-    wanted = name.encode("latin-1", "replace")
-    for part in header.split(b";"):
-        found, is_there, value = part.strip().partition(b"=")
-        if is_there and found == wanted:
-            return value.strip().strip(b'"')
-    return None
+@lru_cache(maxsize=16)
+def _cookie(name: str) -> re.Pattern[bytes]:
+    """Finds a cookie in a header. To take the header apart would cost a step for each sign that a client sends."""
+    return re.compile(rb"(?:\A|;)\s*" + re.escape(name.encode("latin-1", "replace")) + rb"=([^;]*)")
 
 
 def set_cookie(name: str, value: str) -> bytes:

@@ -284,3 +284,15 @@ class TestSteps:
         found = rendered(seen, replicas={3: 2}, target=3, route=ROUTE, judge=True)
         assert isinstance(found[0], Change)
         assert not any(name == NAME for _, name in made_by(found))
+
+
+def test_servers_start_without_the_rollouts_secret_and_the_judge_does_not() -> None:
+    """It may have been deleted, or be refused by a quota: that is to take no answers away."""
+    server = rollout.reporting(OF, objects.workload(OF, version(), 2))
+    found = [
+        volume["secret"].get("optional", False)
+        for body in (server, rollout.judge(OF, "server:1"))
+        for volume in body["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+    ]
+    assert found == [True, False]

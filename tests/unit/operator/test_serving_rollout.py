@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headway_api.deployment_status import ModelDeploymentStatus
 from headway_api.rollout_wire import Route
 from headway_operator.engine.steps import Refusal
 from headway_operator.serving import names
@@ -585,3 +586,17 @@ def test_the_status_has_the_judges_numbers_now_and_then_and_a_gates_verdict_at_o
     course.settle()
     assert course.status.rollout is not None
     assert (course.status.rollout.candidate_requests, course.status.rollout.gates[0].verdict) == (7, "pass")
+
+
+def test_a_word_about_a_version_that_a_lost_status_knew_is_not_taken_for_one_about_another() -> None:
+    course = splitting()
+    course.after(10, "fail", message="errors: too many")
+    assert course.version(2).state == "Rejected"
+    course.after(60, None)
+    course.status = ModelDeploymentStatus()
+    course.edit({"spec.versions.source.digest": f"sha256:{'3' * 64}"})
+    course.settle()
+    assert [(version.number, version.state) for version in course.status.versions] == [(3, "Candidate")]
+    course.ready[3] = 2
+    course.settle()
+    assert (course.status.champion, course.target) == ("digits-3", 3)

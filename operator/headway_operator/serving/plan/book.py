@@ -64,11 +64,16 @@ class Book:
         """What is known of a version that stays in its place."""
         self._entries[version.name] = version
 
-    def begin(self, source: ModelSource, server: Server, image: str, beyond: int) -> None:
-        """A candidate begins; its number is beyond all that were given and all that are seen."""
+    def begin(self, source: ModelSource, server: Server, image: str, beyond: int, judged: int) -> None:
+        """A candidate begins; its number is beyond all that were given and all that are seen.
+
+        judged: the number that the judge spoke of last, which is not given again: where a status was lost, the word
+        about another version of that number would be taken for one about this.
+        """
         if self.candidate is not None:
             raise ValueError(f"there is a candidate already: {self.candidate_name}")
         self.last_number = max(self.last_number, beyond, *(version.number for version in self.versions), 0) + 1
+        self.last_number += self.last_number == judged
         name = names.version_name(self._deployment, self.last_number)
         self._entries[name] = Version(
             name=name,

@@ -153,7 +153,9 @@ def _begin(
         return
     image = server.image or situation.defaults.image
     if image is not None:
-        book.begin(source, server, image, max([0, *situation.workloads, *situation.fronts]))
+        word = situation.rollout.verdict if situation.rollout is not None else None
+        seen = max([0, *situation.workloads, *situation.fronts])
+        book.begin(source, server, image, seen, word.rollout if word is not None else 0)
 
 
 def _judge_candidate(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:

@@ -127,9 +127,9 @@ def _judge_pod(of: Of, image: str) -> Manifest:
     }
 
 
-def _token_volume(of: Of) -> Manifest:
-    name = names.judge_name(of.name, of.uid)
-    return {"name": TOKEN_VOLUME, "secret": {"secretName": name, "defaultMode": 0o440}}
+def _token_volume(of: Of, *, optional: bool = False) -> Manifest:
+    secret: Manifest = {"secretName": names.judge_name(of.name, of.uid), "defaultMode": 0o440}
+    return {"name": TOKEN_VOLUME, "secret": {**secret, "optional": True} if optional else secret}
 
 
 def _token_mount() -> Manifest:
@@ -150,7 +150,10 @@ def reporting(of: Of, workload: Manifest) -> Manifest:
         "args": [*server["args"], *told],
         "volumeMounts": [*server["volumeMounts"], _token_mount()],
     }
-    spec = {**spec, "containers": [server], "volumes": [*spec["volumes"], _token_volume(of)]}
+    # Optional: without it servers answer, and are heard by no judge. A Secret that somebody has deleted, or that a
+    # quota refuses, is to keep no server from starting.
+    token = _token_volume(of, optional=True)
+    spec = {**spec, "containers": [server], "volumes": [*spec["volumes"], token]}
     return {**workload, "spec": {**workload["spec"], "template": {**template, "spec": spec}}}
 
 

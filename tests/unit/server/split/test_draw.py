@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -76,3 +77,15 @@ def test_a_browser_gives_back_the_cookie_that_it_was_given() -> None:
         set_cookie("ab", "a;b")
     with pytest.raises(ValueError, match="no cookie"):
         set_cookie("ab\r\nx", "0f")
+
+
+@pytest.mark.parametrize("part", [b";", b"; ", b"ab;", b"a=1;"])
+def test_a_cookie_is_found_without_taking_apart_all_that_a_client_has_sent(part: bytes) -> None:
+    header = part * (30_000 // len(part)) + b"ab=7"
+    unit_value(COOKIE, [(b"cookie", header)])
+    tracemalloc.start()
+    try:
+        assert unit_value(COOKIE, [(b"cookie", header)]) == b"7"
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
