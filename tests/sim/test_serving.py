@@ -90,7 +90,7 @@ BUGS = (
     ),
     Bug(
         "what fails goes on while its pods are ready",
-        0,
+        21,
         "is found to fail",
         ((decide._judge_candidate, "candidate is None or _fail_candidate(situation, book)", "candidate is None"),),
     ),
