@@ -108,7 +108,7 @@ BUGS = (
     ),
     Bug(
         "another route has the number of the one before",
-        0,
+        44,
         "servers are told",
         ((route.number, "max(known.epoch, seen.epoch if seen is not None else 0) + 1", "max(known.epoch, 1)"),),
     ),
