@@ -90,6 +90,7 @@ def test_folds_that_are_killed_go_on_and_the_finished_ones_are_not_trained_again
     assert _weights(pods) == _weights(never_killed)
 
 
+@pytest.mark.long
 def test_grouped_folds_of_trees_whose_process_is_killed_while_it_fits_end_with_the_model_of_a_run_that_was_not(
     grouped: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ SPEC: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_a_run_by_a_package_that_is_killed_comes_to_the_same_weights_and_metrics(
     installed: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

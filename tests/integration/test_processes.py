@@ -37,6 +37,7 @@ def train():
 """
 
 
+@pytest.mark.long
 def test_two_pods_of_two_processes_that_are_killed_end_with_the_weights_of_a_run_that_was_not(tmp_path: Path) -> None:
     whole = _run_here(tmp_path)
     with Pods(tmp_path, SPEC) as pods:

@@ -60,6 +60,7 @@ def spec(folder: Path, *, workers: int, at_once: int, trials: int) -> dict[str, 
     }
 
 
+@pytest.mark.long
 def test_two_jobs_with_trials_of_two_and_of_three_of_their_four_workers_keep_as_many_busy_as_a_trial_takes(
     tmp_path: Path,
 ) -> None:

@@ -66,6 +66,7 @@ def spec(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_two_workers_hold_four_trials_and_neither_a_lost_process_nor_a_lost_worker_loses_one(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "waiting.py").write_text(WAITING)

@@ -40,6 +40,7 @@ def _begun(pods: Pods) -> None:
     raise AssertionError(pods.log("head"))
 
 
+@pytest.mark.long
 def test_a_fit_that_was_suspended_and_killed_gives_the_bytes_of_one_that_was_not(tmp_path: Path) -> None:
     with undisturbed(tmp_path / "whole", SPEC) as whole:
         assert whole.outcome().progress.step == ITERATIONS
