@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import httptools
 
+from headway_server.split.lookup import Lookup
+
 KEPT_SECONDS = 15.0
 """After so long a connection is not used again (a tenth more or less, by lot): a Service leads to one pod for as long
 as a connection lives, so new pods would get nothing."""
@@ -154,6 +156,7 @@ class Client:
     def __post_init__(self) -> None:
         self._memory = _Bytes(self.most_bytes)
         self._open: set[_Line] = set()
+        self._lookup = Lookup()
 
     async def post(
         self, to: tuple[str, int], path: str, headers: Mapping[str, str], body: bytes, seconds: float
@@ -229,10 +232,18 @@ class Client:
     async def _connect(self, to: tuple[str, int]) -> _Line:
         loop = asyncio.get_running_loop()
         until = loop.time() + self.kept_seconds * (0.9 + 0.2 * self.lot())
-        line = _Line(self._memory, until)
+        problem: OSError | None = None
         try:
-            await loop.create_connection(lambda: line, *to)
+            for family, address, port in await self._lookup(*to):
+                try:
+                    _, line = await loop.create_connection(
+                        lambda: _Line(self._memory, until), address, port, family=family
+                    )
+                except OSError as error:
+                    problem = error
+                else:
+                    self._open.add(line)
+                    return line
         except OSError as error:
-            raise NoReply(f"nobody is there: {error}", connected=False) from error
-        self._open.add(line)
-        return line
+            problem = error
+        raise NoReply(f"nobody is there: {problem or 'the name has no address'}", connected=False) from problem
