@@ -93,6 +93,8 @@ class Process:
         self.cut_off = False
         """No request reaches the API server."""
         self.died = False
+        self._reconciling = 0
+        """Reconciles under way: one may wait for an answer that does not come for longer than anything else happens."""
         self._at_thaw: list[Callable[[], None]] = []
         self._watching: dict[str, bool] = {}
         self._missed: set[str] = set()
@@ -193,11 +195,14 @@ class Process:
         if self.died:
             raise asyncio.CancelledError
         checks.reconcile_begins(self, key)
+        self._reconciling += 1
         try:
             again = await self.reconciler.reconcile(key)
         except Exception as error:
             checks.reconcile_failed(self, key, error)
             raise
+        finally:
+            self._reconciling -= 1
         checks.reconcile_succeeded(self, key)
         owner = self.store.owner(key)
         broken = self.jobs.broken(self.store, owner.uid, again) if owner is not None else None
@@ -284,7 +289,7 @@ class Process:
             return "is frozen"
         if self.may_write() and self.comparison.last_done is None:
             return "reads what exists"
-        if self.workers.depth():
+        if self.workers.depth() or self._reconciling:
             return "has work"
         return "" if all(self._watching.values()) else "is blind"
 
