@@ -96,6 +96,14 @@ def edit(paper: Paper, changes: dict[str, Any]) -> None:
     paper.cluster.kubectl("patch", "md", "digits", "--type=merge", "-p", json.dumps({"spec": changes}))
 
 
+def delete(paper: Paper) -> None:
+    """The deployment goes, with all that it has."""
+    paper.cluster.kubectl("delete", "md", "digits")
+    left = "deployments,services,networkpolicies,poddisruptionbudgets"
+    selector = "app.kubernetes.io/component=model-server"
+    paper.until("nothing left", lambda: not paper.cluster.items(left, "-l", selector), within=120)
+
+
 def test_versions_come_answer_and_are_taken_back(paper: Paper, operator: Operator) -> None:
     paper.cluster.apply(json.dumps(deployment(SPEC)))
     paper.until("the first version answers", lambda: status(paper).get("phase") == "Ready", within=120)
@@ -139,11 +147,7 @@ def test_versions_come_answer_and_are_taken_back(paper: Paper, operator: Operato
     paper.cluster.kubectl("patch", "service", "digits", "--type=merge", "-p", '{"spec":{"selector":{"a":"b"}}}')
     paper.until("the Service leads to the pods again", lambda: len(answering(paper)) == 3)
 
-    # Gone with all that it has.
-    paper.cluster.kubectl("delete", "md", "digits")
-    left = "deployments,services,networkpolicies,poddisruptionbudgets"
-    selector = "app.kubernetes.io/component=model-server"
-    paper.until("nothing left", lambda: not paper.cluster.items(left, "-l", selector), within=120)
+    delete(paper)
     assert operator.get("/healthz") == "ok"
     assert operator.metric('headway_reconciles_total{result="bug"}') == 0
     denied = [line for line in operator.lines() if "denied request" in json.dumps(line)]
@@ -162,9 +166,17 @@ def test_an_operator_that_is_killed_in_the_middle_goes_on_where_it_was(paper: Pa
         assert status(paper)["lastNumber"] == 1
         assert status(paper)["versions"][0]["source"]["digest"] == DIGEST
         assert last.metric('headway_reconciles_total{result="bug"}') == 0
+        delete(paper)
 
 
-def test_what_jobs_publish_is_served_in_turn_whatever_becomes_of_the_jobs(paper: Paper, operator: Operator) -> None:
+@pytest.fixture
+def another(paper: Paper) -> Iterator[Operator]:
+    """Another operator than the one that the tests before have ended."""
+    with paper.operator("--server-image", "server:test") as made:
+        yield made
+
+
+def test_what_jobs_publish_is_served_in_turn_whatever_becomes_of_the_jobs(paper: Paper, another: Operator) -> None:
     storage = {"persistentVolumeClaim": {"name": "models", "path": "runs"}}
     publishing: dict[str, Any] = {"publish": {"deployment": "digits"}, "storage": storage}
     paper.cluster.apply(json.dumps(deployment({**SPEC, "spec.versions": {}})))
@@ -198,7 +210,7 @@ def test_what_jobs_publish_is_served_in_turn_whatever_becomes_of_the_jobs(paper:
 
     # Another process of the operator, and no job any more.
     paper.cluster.kubectl("delete", "tj", "--all")
-    operator.kill()
+    another.kill()
     with paper.operator("--server-image", "server:test"):
         edit(paper, {"replicas": 1})
         paper.until("it is at work", lambda: status(paper).get("summary", {}).get("ready") == "1/1", within=60)
@@ -208,7 +220,7 @@ def test_what_jobs_publish_is_served_in_turn_whatever_becomes_of_the_jobs(paper:
         edit(paper, {"versions": {"source": None}})
         # Of the version before, or of a new one, whichever there is time for.
         paper.until("and no more", lambda: job_of_champion(paper) == "tuesday", within=120)
-        paper.cluster.kubectl("delete", "md", "digits")
+        delete(paper)
 
 
 def test_an_autoscaler_sets_the_number_of_pods_of_the_version_that_answers(paper: Paper) -> None:
