@@ -75,8 +75,10 @@ async def test_hundreds_that_send_byte_by_byte_keep_nobody_waiting(tmp_path: Pat
         await _beside(good, asyncio.create_task(attack(server.port)))
     for one in good:
         _answered(one)
-    assert set(found["headers"]) == {408}
-    assert set(found["many headers"]) == {408}
+    for slow in ("headers", "many headers"):
+        # What is sent to a connection that is closed by then takes the answer from a client that has not read it yet.
+        assert 408 in found[slow]
+        assert set(found[slow]) <= {408, None}
     assert set(found["body"]) == {200}
 
 
