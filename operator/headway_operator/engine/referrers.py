@@ -13,7 +13,7 @@ from typing import Any
 from headway_operator.engine.keys import Key, Ref, version_of
 from headway_operator.engine.kinds import Kind, Reference, Referrer
 from headway_operator.engine.kube import Resource
-from headway_operator.engine.table import FOREVER, Table
+from headway_operator.engine.table import FOREVER, Table, forget
 
 MOST_GONE = 100
 """So many deleted objects are remembered of one key until that is recorded; of more, the newest to go."""
@@ -122,13 +122,7 @@ class Referrers:
 
     def forget(self, key: Key, uids: Iterable[str]) -> None:
         """What these have said last is recorded."""
-        kept = self._gone.get(key)
-        if kept is None:
-            return
-        for uid in uids:
-            kept.pop(uid, None)
-        if not kept:
-            del self._gone[key]
+        forget(self._gone, key, uids)
 
     def forget_gone(self, key: Key) -> None:
         """The object has gone, or is another one now: what was said of it last is of no use."""

@@ -21,7 +21,7 @@ from headway_operator.engine.kube import Object, Resource
 from headway_operator.engine.owners import NEW, OwnerRecord, Owners, read_owner
 from headway_operator.engine.packed import pack
 from headway_operator.engine.referrers import Referrers
-from headway_operator.engine.table import FOREVER, Table
+from headway_operator.engine.table import FOREVER, Table, forget
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class Store:
                 return None
             if not table.put(key, record):
                 return None
-            self._forget_gone(key, (record.uid,))
+            forget(self._gone, key, (record.uid,))
             if before is None or before.uid != record.uid:
                 return News(key)
             return None if child.same(before, record) else News(key, child.can_wait(before, record))
@@ -235,7 +235,7 @@ class Store:
 
     def forget(self, key: Key, uids: Iterable[str]) -> None:
         """The last states of these children are recorded."""
-        self._forget_gone(key, uids)
+        forget(self._gone, key, uids)
         self._referrers.forget(key, uids)
 
     def seeded(self) -> None:
@@ -333,15 +333,6 @@ class Store:
         owner = self.owner(key)
         if child.gone is not None and owner is not None and owner.uid == record.owner_uid:
             self._gone.setdefault(key, {})[record.uid] = child.resource, child.gone(record)
-
-    def _forget_gone(self, key: Key, uids: Iterable[str]) -> None:
-        kept = self._gone.get(key)
-        if kept is None:
-            return
-        for uid in uids:
-            kept.pop(uid, None)
-        if not kept:
-            del self._gone[key]
 
     def _unreadable(self, resource: Resource, body: Mapping[str, Any], error: Exception) -> None:
         self._count_unreadable(resource.plural)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
 from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import Record
@@ -101,3 +101,14 @@ class Table(Generic[R]):
             for record in records.values()
             if record.uid not in seen and record.version <= version
         ]
+
+
+def forget(kept: dict[Key, dict[str, Any]], key: Key, uids: Iterable[str]) -> None:
+    """Of what is kept of deleted objects, by what it is about and their uids, some is recorded by now."""
+    of_key = kept.get(key)
+    if of_key is None:
+        return
+    for uid in uids:
+        of_key.pop(uid, None)
+    if not of_key:
+        del kept[key]

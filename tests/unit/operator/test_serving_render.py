@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment_documents import DEPLOYMENT, DIGEST
-from headway_api import quantities
+from headway_api import quantities, wire
 from headway_api.deployment_status import Version
 from headway_api.served import Cache, Records, Server
 from headway_cli.fetch import fetch as headway_fetch
@@ -265,7 +265,7 @@ def test_a_model_in_an_object_store_is_fetched_and_checked_before_a_server_start
     spec = spec_of(objects.workload(OF, version(STORE, resources={"cpu": 1, "memory": "256Mi"}), 2))
     (check,), (server,) = spec["initContainers"], spec["containers"]
     assert check["command"] == [
-        *("headway", "fetch", "s3://models/digits", sources.MODEL_DIR, "--secret-dir", sources.SECRET_DIR),
+        *("headway", "fetch", "s3://models/digits", sources.MODEL_DIR, "--secret-dir", wire.STORAGE_SECRET_DIR),
         *("--max-bytes", str(256 * 2**20), "--digest", DIGEST),
     ]
     with headway_fetch.make_context("fetch", check["command"][2:]) as context:
@@ -285,7 +285,7 @@ def test_a_model_in_an_object_store_is_fetched_and_checked_before_a_server_start
 def test_without_a_secret_none_is_mounted_and_nothing_of_the_node_is_asked_for() -> None:
     spec = spec_of(objects.workload(OF, version({key: STORE[key] for key in ("uri", "digest")}), 2))
     assert [volume["name"] for volume in spec["volumes"]] == ["model", "tmp"]
-    assert sources.SECRET_DIR in spec["initContainers"][0]["command"], "no folder, no credentials"
+    assert wire.STORAGE_SECRET_DIR in spec["initContainers"][0]["command"], "no folder, no credentials"
 
 
 def test_only_a_version_from_an_object_store_reaches_out_and_never_its_node() -> None:

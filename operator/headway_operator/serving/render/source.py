@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headway_api import quantities
+from headway_api import quantities, wire
 from headway_api.served import ModelSource, Server
 
 Manifest = dict[str, Any]
@@ -12,7 +12,6 @@ MODEL_DIR = "/mnt/headway/model"
 CHECK_CONTAINER = "check"
 """The init container that compares the model with the version's digest, and fetches it before where it has to."""
 SECRET_VOLUME = "credentials"  # noqa: S105 - a name
-SECRET_DIR = "/etc/headway/secrets/storage"  # noqa: S105 - a path
 WRONG_MODEL = 65
 """The exit code of the check."""
 CHECK = f"""\
@@ -55,10 +54,10 @@ def first(source: ModelSource, server: Server) -> Manifest:
     own_room = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - the pod's own
     mounts: list[Manifest] = [{"name": "model", "mountPath": MODEL_DIR}, own_room]
     if source.secret_ref is not None:
-        mounts.append({"name": SECRET_VOLUME, "mountPath": SECRET_DIR, "readOnly": True})
+        mounts.append({"name": SECRET_VOLUME, "mountPath": wire.STORAGE_SECRET_DIR, "readOnly": True})
     most = str(int(quantities.parse(server.resources.memory)))
     # Without a Secret the folder is not there, and nothing is signed.
-    words = ["--secret-dir", SECRET_DIR, "--max-bytes", most, "--digest", source.digest]
+    words = ["--secret-dir", wire.STORAGE_SECRET_DIR, "--max-bytes", most, "--digest", source.digest]
     return {
         "name": CHECK_CONTAINER,
         "command": ["headway", "fetch", source.uri, MODEL_DIR, *words],
