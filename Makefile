@@ -61,13 +61,14 @@ lint: $(READY) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
 
-generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference
+generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference; and Grafana's dashboards
 	$(BIN)/python -m headway_api.crd --output crds
 	cp crds/headway.dev_*.yaml charts/headway/files/crds/
 	$(BIN)/python -m headway_api.reference --output docs/reference
 	$(BIN)/python -m headway_trainer.report > docs/reference/result.schema.json
 	$(BIN)/python -m headway_trainer.report trial > docs/reference/trial.schema.json
 	$(BIN)/python -m headway_operator.reference > docs/reference/metrics.md
+	PYTHONPATH=hack/dashboards $(BIN)/python -m headway_dashboards charts/headway/files/dashboards
 
 clean: ## remove what these targets made in this folder; caches outside it stay
 	rm -rf $(VENV) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -80,6 +80,14 @@ def chart() -> Chart:
 
 
 @pytest.fixture(scope="session")
+def promtool() -> str:
+    """The machine's promtool, or the one that hack/cluster fetches."""
+    if not (found := shutil.which("promtool")) and not shutil.which("apt-get"):
+        pytest.skip("needs promtool, or apt-get to fetch it")
+    return found or run(HACK_CLUSTER, "which", "promtool", timeout=600).strip()
+
+
+@pytest.fixture(scope="session")
 def default(chart: Chart) -> Manifests:
     """The chart with default values."""
     return chart.render()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from typing import get_args
 
-import pytest
 import yaml
 
-from harness import HACK_CLUSTER, ROOT, run
+from harness import ROOT, run
 from headway_api.status import Cause
 from headway_operator import reference
 
@@ -17,14 +15,6 @@ from .conftest import CHART, Chart
 
 ALERTS = CHART / "files/alerts.yaml"
 CASES = ROOT / "tests/chart/alerts.test.yaml"
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """The machine's promtool, or the one that hack/cluster fetches."""
-    if not (found := shutil.which("promtool")) and not shutil.which("apt-get"):
-        pytest.skip("needs promtool, or apt-get to fetch it")
-    return found or run(HACK_CLUSTER, "which", "promtool", timeout=600).strip()
 
 
 def names() -> set[str]:
@@ -54,6 +44,8 @@ def test_alerts_speak_of_causes_that_there_are() -> None:
 
 
 def test_the_rule_object_holds_them_all(chart: Chart) -> None:
-    rule = chart.render({"prometheusRule": {"enabled": True, "labels": {"release": "x"}}}).one("PrometheusRule")
+    rule = chart.render({"prometheusRule": {"enabled": True, "labels": {"release": "x"}}}).one(
+        "PrometheusRule", "headway"
+    )
     assert {each["alert"] for group in rule["spec"]["groups"] for each in group["rules"]} == names()
     assert rule["metadata"]["labels"]["release"] == "x"

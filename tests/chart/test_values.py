@@ -17,6 +17,7 @@ SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 
 CLAIM = {"defaultStorage.persistentVolumeClaim.name": "models"}
 MADE_CLAIM = {**CLAIM, "defaultStorage.persistentVolumeClaim.create.namespaces": ["team-a"]}
+DASHBOARDS = {"grafanaDashboards.enabled": True}
 MONITOR = {"serviceMonitor.enabled": True}
 
 # Each value, another one that it may have, and the values without which it has no say.
@@ -56,6 +57,15 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "serviceMonitor.labels": ({"release": "prometheus"}, MONITOR),
     "prometheusRule.enabled": (True, {}),
     "prometheusRule.labels": ({"release": "prometheus"}, {"prometheusRule.enabled": True}),
+    "grafanaDashboards.enabled": (True, {}),
+    "grafanaDashboards.labels": ({"dashboards": "yes"}, DASHBOARDS),
+    "grafanaDashboards.annotations": ({"folder": "ML"}, DASHBOARDS),
+    "grafanaDashboards.namespace": ("monitoring", DASHBOARDS),
+    "grafanaDashboards.grafanaOperator.enabled": (True, {}),
+    "grafanaDashboards.grafanaOperator.matchLabels": (
+        {"team": "ml"},
+        {"grafanaDashboards.grafanaOperator.enabled": True},
+    ),
     "networkPolicy.enabled": (True, {}),
     "networkPolicy.apiServerPorts": ([16443], {"networkPolicy.enabled": True}),
 }
@@ -96,6 +106,9 @@ REFUSALS: list[tuple[dict[str, Any], list[str]]] = [
     ({"crds.keep": False}, ["/crds", "keep"]),
     ({"serviceMonitor.interval": "often"}, ["/serviceMonitor/interval"]),
     ({"prometheusRule.labels": {"a": 1}}, ["/prometheusRule/labels/a", "string"]),
+    ({"grafanaDashboards.labels": {"grafana_dashboard": 1}}, ["/grafanaDashboards/labels/grafana_dashboard", "string"]),
+    ({"grafanaDashboards.namespace": "No Name"}, ["/grafanaDashboards/namespace"]),
+    ({"grafanaDashboards.grafanaOperator.matchLabels": {"dashboards": None}}, ["matchLabels"]),
     ({"networkPolicy.apiServerPorts": [70000]}, ["/networkPolicy/apiServerPorts/0"]),
 ]
 

@@ -1,0 +1,171 @@
+"""Headway / Overview: ten seconds to see whether anything is wrong, and where to look."""
+
+from __future__ import annotations
+
+from headway_dashboards import expressions as ask
+from headway_dashboards.panels import bars, lines, lower_is_worse, row, stat, table
+from headway_dashboards.parts import (
+    GREEN,
+    ORANGE,
+    PHASE_COLOURS,
+    PURPLE,
+    RED,
+    Annotation,
+    Column,
+    Dashboard,
+    Panel,
+    Query,
+)
+
+STILL_SECONDS = 900
+LOW_GOODPUT = 0.5
+ALERTS = 'ALERTS{alertname=~"Headway.*", alertstate="firing"}'
+FIRING = Annotation(
+    name="Alerts", expr=f"max by (alertname) ({ALERTS})", title="{{alertname}}", text="This alert was firing."
+)
+CAUSES = {
+    "Succeeded": GREEN, "NodeLost": RED, "StorageError": RED, "OutOfDisk": RED, "Preempted": ORANGE, "Hang": ORANGE,
+    "OutOfMemory": PURPLE, "UserError": PURPLE, "InvalidSpec": PURPLE, "ImagePull": PURPLE,
+}  # fmt: skip
+JOB_LINK = (
+    "/d/headway-job?${datasource:queryparam}&var-namespace=${__data.fields.Namespace}"
+    "&var-job=${__data.fields.Job}&${__url_time_range}"
+)
+WORKERS_MISSING = Column(
+    name="Workers missing", decimals=0, cell="color-background", steps=((None, "transparent"), (1, RED))
+)
+OPERATOR_ANSWERS = {"0": ("Nobody leads", RED), "1": ("Works", GREEN), "2": ("Two lead", RED)}
+
+
+def leader(width: int = 4) -> Panel:
+    """Whether exactly one operator works."""
+    return stat(
+        "Operator",
+        "Exactly one replica leads. While nobody does, running jobs go on, but nothing starts and nothing lost is "
+        "replaced: look at the operator's pods and their log.",
+        "none",
+        Query(expr=ask.or_zero("sum(headway_is_leader)"), legend="operator", instant=True),
+        width=width, fill=True, words=OPERATOR_ANSWERS, thresholds=((None, RED), (1, GREEN), (2, RED)),
+    )  # fmt: skip
+
+
+def trouble(select: str = "") -> str:
+    """Jobs that somebody should look at."""
+    low = f"{ask.of_jobs('headway_job_goodput_ratio', select)} < {LOW_GOODPUT}"
+    return f"({ask.standing_still(select, STILL_SECONDS)}) or ({low}) or ({ask.missing_workers(select)})"
+
+
+def trouble_table(width: int = 24, height: int = 8) -> Panel:
+    """The jobs to look at, with the way to each."""
+    wrong = trouble()
+
+    def of(expr: str) -> Query:
+        return Query(expr=ask.among(f"({expr})", wrong))
+
+    return table(
+        "Jobs to look at",
+        "Running jobs that told of no progress for 15 minutes, lack workers, or have spent less than half of their "
+        "time on training. A click on a job's name opens it.",
+        (
+            of(ask.of_jobs("headway_job_info", "", "phase", "attempt")),
+            of(ask.age("headway_job_last_progress_timestamp_seconds")),
+            of(f"{ask.missing_workers('')} or 0 * {ask.of_jobs('headway_job_info')}"),
+            of(ask.of_jobs("headway_job_goodput_ratio")),
+        ),
+        {
+            "job_namespace": "Namespace", "job_name": "Job", "phase": "Phase", "attempt": "Attempt",
+            "Value #B": "Since progress", "Value #C": "Workers missing", "Value #D": "Goodput",
+        },
+        (
+            Column(name="Job", link=JOB_LINK, link_title="Open this job"),
+            Column(name="Phase", cell="color-text", colours=PHASE_COLOURS, width=100),
+            Column(name="Attempt", width=80),
+            Column(name="Since progress", unit="s", decimals=0, cell="color-background",
+                   steps=((None, "transparent"), (300, ORANGE), (STILL_SECONDS, RED))),
+            WORKERS_MISSING,
+            Column(name="Goodput", unit="percentunit", decimals=0, cell="color-background",
+                   steps=((None, RED), (LOW_GOODPUT, "transparent"))),
+        ),
+        width=width, height=height, hidden=("Value #A",), sort="Since progress", none="No job needs a look",
+        may_be_empty="no running job stands still, lacks workers or wastes its time",
+    )  # fmt: skip
+
+
+def alerts_table(width: int = 12, height: int = 8) -> Panel:
+    """What fires now."""
+    return table(
+        "Alerts that fire",
+        "Headway's alerts that fire now. What each means and what to do is on the page On call of the documentation.",
+        (Query(expr=f"max by (alertname, severity, job_namespace, job_name) ({ALERTS})"),),
+        {"severity": "Severity", "alertname": "Alert", "job_namespace": "Namespace", "job_name": "Job"},
+        (
+            Column(name="Severity", width=90, cell="color-text",
+                   colours={"critical": RED, "warning": ORANGE, "info": "blue"}),
+        ),
+        width=width, height=height, hidden=("Value", "Value #A"), none="No alert fires", may_be_empty="no alert fires",
+    )  # fmt: skip
+
+
+def dashboard() -> Dashboard:
+    """The dashboard."""
+    still = ask.standing_still("", STILL_SECONDS)
+    short = f"{ask.of_deployments('headway_deployment_ready')} < {ask.of_deployments('headway_deployment_desired')}"
+    failed = ask.grown("headway_jobs_ended_total", 'cause!="Succeeded"')
+    held = ask.rate("headway_gpu_seconds_total", "", "state")
+    return Dashboard(
+        uid="headway-overview",
+        title="Headway / Overview",
+        description="Whether Headway and what it runs are well, in ten seconds.",
+        annotations=(FIRING,),
+        panels=(
+            row("Is anything wrong?"),
+            leader(),
+            stat("Alerts", "Headway's alerts that fire now; the table below names them.", "none",
+                 Query(expr=ask.or_zero(f"count({ALERTS})"), legend="alerts", instant=True), fill=True,
+                 words={"0": ("None", GREEN)}, thresholds=((None, GREEN), (1, RED))),
+            stat("Jobs without progress", "Running jobs that told of no progress for 15 minutes: hanging code, a slow "
+                 "storage, or very long epochs.", "none",
+                 Query(expr=ask.or_zero(f"count({still})"), legend="jobs", instant=True), fill=True,
+                 words={"0": ("None", GREEN)}, thresholds=((None, GREEN), (1, ORANGE), (5, RED))),
+            stat("Jobs that failed", "Jobs that ended without success in the time shown, for whatever cause.", "none",
+                 Query(expr=ask.or_zero(f"round({failed})"), legend="jobs", instant=True),
+                 decimals=0, fill=True, thresholds=((None, GREEN), (1, ORANGE), (10, RED))),
+            stat("Deployments short of pods", "ModelDeployments with fewer ready pods than they should have.", "none",
+                 Query(expr=ask.or_zero(f"count({short})"), legend="deployments", instant=True), fill=True,
+                 words={"0": ("None", GREEN)}, thresholds=((None, GREEN), (1, RED))),
+            stat("Goodput", "Of the time since running jobs first asked for pods, the share that went into steps which "
+                 "were kept: the mean over running jobs.", "percentunit",
+                 Query(expr=f"avg({ask.of_jobs('headway_job_goodput_ratio')})", legend="goodput", instant=True),
+                 decimals=0, thresholds=lower_is_worse(0.5, 0.75), fill=True, none="No job",
+                 may_be_empty="no job runs"),
+            trouble_table(width=15, height=8),
+            alerts_table(width=9, height=8),
+            row("What runs, and what it costs"),
+            lines("Jobs that wait or run, by phase", "Jobs that are not finished. A growing share of Queued means that "
+                  "the cluster has no room.", "none",
+                  Query(expr='sum by (phase) (headway_jobs{phase!~"Succeeded|Failed"}) > 0', legend="{{phase}}"),
+                  width=8, stacked=True, decimals=0, colours=PHASE_COLOURS, may_be_empty="no job waits or runs"),
+            lines("GPUs that jobs hold, by what they do", "GPUs of running jobs: a GPU that is held while its job does "
+                  "anything but train costs as much.", "none",
+                  Query(expr=held, legend="{{state}}"), width=8, stacked=True, may_be_empty="no job holds GPUs",
+                  colours={"productive": GREEN}),
+            bars("How attempts ended", "Attempts that ended in the time shown, by cause. Red: nodes and storage. "
+                 "Orange: what is tried again. Purple: what the job's owner has to mend.", "none",
+                 Query(expr=f"sort_desc(round({ask.grown('headway_attempts_ended_total', '', 'cause')}) > 0)",
+                       legend="{{cause}}", instant=True),
+                 decimals=0, colours=CAUSES, none="No attempt ended", may_be_empty="no attempt ended"),
+            row("How fast it goes"),
+            lines("From a job's creation to its pods, 90 % within", "What Headway itself adds to a start: the wait "
+                  "until a job is first looked at, and the making of its pods.", "s",
+                  *(Query(expr=ask.quantile(0.9, "headway_start_phase_seconds", f'phase="{phase}"', over="1h"),
+                          legend=legend)
+                    for phase, legend in (("first_reconcile", "first look"), ("pods_created", "pods made"))),
+                  width=8, may_be_empty="no job began within an hour"),
+            lines("Longest wait for the operator", "For how long the oldest object has waited to be reconciled. More "
+                  "than seconds: the operator or the API server cannot keep up.", "s",
+                  Query(expr="max(headway_queue_oldest_seconds)", legend="oldest"), width=8, limit=300),
+            lines("ModelDeployments by phase", "Degraded: fewer pods answer than should.", "none",
+                  Query(expr="sum by (phase) (headway_deployments) > 0", legend="{{phase}}"), width=8, stacked=True,
+                  decimals=0, colours=PHASE_COLOURS, may_be_empty="there is no ModelDeployment"),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Every metric that there is to ask Prometheus for, with its labels: the operator's, the servers' and others'."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import yaml
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness import ROOT
+from headway_operator import reference
+from headway_server.errors import RequestError
+from headway_server.metrics import Metrics
+from headway_server.split.metrics import SplitCollector
+
+GPU_RULES = ROOT / "charts/headway/files/gpu-rules.yaml"
+SCRAPED = frozenset({"namespace", "pod", "instance", "job"})
+"""Labels that Prometheus adds to what servers tell: they know neither their namespace nor their pod."""
+FOREIGN = {
+    "ALERTS": frozenset({"alertname", "alertstate", "severity", "job_namespace", "job_name"}),
+    "container_cpu_usage_seconds_total": frozenset({"namespace", "pod", "container"}),
+    "container_memory_working_set_bytes": frozenset({"namespace", "pod", "container"}),
+    "container_network_receive_bytes_total": frozenset({"namespace", "pod", "interface"}),
+    "container_network_transmit_bytes_total": frozenset({"namespace", "pod", "interface"}),
+    "process_cpu_seconds_total": frozenset({"instance", "job"}),
+    "process_resident_memory_bytes": frozenset({"instance", "job"}),
+}
+"""Of Prometheus itself, of the kubelet's cAdvisor, and of every process."""
+JOB = ("job_namespace", "job_name")
+DEPLOYMENT = ("deployment_namespace", "deployment_name")
+COMING: dict[str, tuple[str, ...]] = {
+    "headway_job_info": (*JOB, "phase", "model", "attempt", "gpu_resource", "queue"),
+    "headway_job_progress_ratio": JOB,
+    "headway_job_eta_seconds": JOB,
+    "headway_job_epoch": JOB,
+    "headway_job_steps_total": JOB,
+    "headway_job_rows_per_second": JOB,
+    "headway_job_metric": (*JOB, "metric"),
+    "headway_job_workers": (*JOB, "state"),
+    "headway_job_time_seconds_total": (*JOB, "state"),
+    "headway_job_goodput_ratio": JOB,
+    "headway_job_last_progress_timestamp_seconds": JOB,
+    "headway_job_checkpoint_timestamp_seconds": JOB,
+    "headway_job_trials": (*JOB, "state"),
+    "headway_job_metrics_omitted": (),
+    "headway_gpu_seconds_total": ("job_namespace", "gpu_resource", "state"),
+    "headway_deployment_info": (*DEPLOYMENT, "phase"),
+    "headway_deployment_ready": DEPLOYMENT,
+    "headway_deployment_desired": DEPLOYMENT,
+    "headway_deployment_version_share": (*DEPLOYMENT, "version", "role"),
+    "headway_deployment_rollout": (*DEPLOYMENT, "state"),
+}
+"""Metrics by object, which the operator is about to have: this list goes when it has them."""
+
+
+class _Empty(list[None]):
+    """Of a cache, what metrics ask for."""
+
+    bytes = 0
+
+
+def known() -> dict[str, frozenset[str]]:
+    """All of them."""
+    operators = {name: frozenset(labels) | {"instance", "job"} for name, labels in _operators()}
+    return FOREIGN | operators | _servers() | recorded()
+
+
+def recorded() -> dict[str, frozenset[str]]:
+    """What the rules for GPUs record."""
+    rules = [rule for group in yaml.safe_load(GPU_RULES.read_text())["groups"] for rule in group["rules"]]
+    labels = {rule["record"]: re.search(r"by \(([^)]*)\)", rule["expr"]) for rule in rules}
+    return {name: frozenset(found[1].split(", ")) for name, found in labels.items() if found}
+
+
+def _operators() -> list[tuple[str, tuple[str, ...]]]:
+    found = list(COMING.items())
+    for entry in reference.catalogue():
+        if entry.kind == "histogram":
+            parts = (("_bucket", (*entry.labels, "le")), ("_sum", entry.labels), ("_count", entry.labels))
+            found += [(entry.name + ending, labels) for ending, labels in parts]
+        else:
+            found.append((entry.name, entry.labels))
+    return found
+
+
+def _servers() -> dict[str, frozenset[str]]:
+    """What a server exposes once each of its metrics has a value."""
+    metrics = Metrics(cast("Any", SimpleNamespace(name="m", version="1", digest="sha256:0")))
+    metrics.failed("rest", RequestError("x"))
+    metrics.watch_cache(cast("Any", _Empty()))
+    metrics.watch_records()("request", "written", 1)
+    metrics.registry.register(_splitting())
+    found: dict[str, frozenset[str]] = {}
+    text = generate_latest(metrics.registry).decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, SCRAPED) | set(sample.labels)
+    return found
+
+
+def _splitting() -> SplitCollector:
+    state = SimpleNamespace(version=1, route=None, role="stable", breaker=SimpleNamespace(opened=0, open=False))
+    splitting = SimpleNamespace(state=state, answered={1: 1}, fallbacks={"late": 0}, handed=0)
+    return SplitCollector("m", cast("Any", splitting), cast("Any", SimpleNamespace(sent=0, dropped=0)))
+
+
+def files() -> list[Path]:
+    """The dashboards that the chart ships."""
+    return sorted((ROOT / "charts/headway/files/dashboards").glob("*.json"))
