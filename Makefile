@@ -69,6 +69,7 @@ generate: $(READY) ## write what is generated from the models: CRDs, their copy 
 	$(BIN)/python -m headway_trainer.report trial > docs/reference/trial.schema.json
 	$(BIN)/python -m headway_operator.reference > docs/reference/metrics.md
 	PYTHONPATH=hack/dashboards $(BIN)/python -m headway_dashboards charts/headway/files/dashboards
+	$(BIN)/python -m headway_cli.reference > docs/reference/cli.md
 
 clean: ## remove what these targets made in this folder; caches outside it stay
 	rm -rf $(VENV) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

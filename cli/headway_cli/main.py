@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import click
+from click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "bundle": LazyCommand(
             "headway_cli.bundle", "Pack a finished model with all that serves it without network.", extra="server"
         ),
+        "completion": LazyCommand(
+            "headway_cli.completion", "Print the script by which a shell completes headway's words."
+        ),
         "fetch": LazyCommand("headway_cli.fetch", "Fetch a finished model from an object store.", extra="server"),
         "judge": LazyCommand("headway_cli.judge", "Judge a new version by what its servers count.", extra="server"),
         "predict": LazyCommand(
@@ -40,6 +44,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         ),
         "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
         "serve": LazyCommand("headway_cli.serve", "Serve a finished model over HTTP.", extra="server"),
+        "status": LazyCommand("headway_cli.verbs.status", "Show jobs and deployments of a cluster, or how far one is."),
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),
@@ -72,6 +77,15 @@ class LazyGroup(click.Group):
             raise TypeError(f"{entry.module}.{cmd_name} is not a click command")
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The subcommands that begin so, without importing them, and the options of `headway`."""
+        found = [
+            CompletionItem(name, help=COMMANDS[name].help)
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of subcommands in `headway --help`, written without importing them."""
         with formatter.section("Commands"):
@@ -82,3 +96,8 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="headway", message="%(version)s")
 def main() -> None:
     """Headway: train and evaluate PyTorch models, on Kubernetes and on this machine."""
+
+
+def kubectl_main() -> None:
+    """The program `kubectl-headway`, which kubectl runs for `kubectl headway`."""
+    main(prog_name="kubectl headway")

@@ -1,0 +1,108 @@
+"""What goes wrong between this machine and a cluster, as exit codes and sentences that end with what to do."""
+
+from __future__ import annotations
+
+import re
+
+EXIT_DONE = 0
+EXIT_PROBLEM = 1
+"""A job has failed, a problem was found, or the API server has refused."""
+EXIT_USAGE = 2
+EXIT_UNREACHED = 3
+"""The cluster was not reached, or nobody was logged in there."""
+EXIT_TIMED_OUT = 4
+EXIT_USER_CODE = 64
+"""A job has failed by its own code or data, as `headway run` says it."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C."""
+
+MOST_WORDS = 2000
+"""Characters of what kubectl says that a message has."""
+
+
+class ClusterError(Exception):
+    """Something that cannot be done; its text says what to do about it."""
+
+    exit_code = EXIT_PROBLEM
+
+
+class UnreachedError(ClusterError):
+    """There is no kubectl, no kubeconfig, no API server that answers, or no login that it takes."""
+
+    exit_code = EXIT_UNREACHED
+
+
+class TimedOutError(ClusterError):
+    """What was waited for did not come in time."""
+
+    exit_code = EXIT_TIMED_OUT
+
+
+class NotFoundError(ClusterError):
+    """There is no such object."""
+
+
+class RefusedError(ClusterError):
+    """The API server does not allow it, or does not take it."""
+
+
+class NotInstalledError(ClusterError):
+    """The cluster does not know Headway's kinds."""
+
+
+_KLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
+"""How lines of kubectl's own log begin: each attempt is told there, and the last line says it again."""
+_UNREACHED = re.compile(
+    r"Unable to connect to the server|The connection to the server|couldn't get current server API group list"
+    r"|i/o timeout|TLS handshake timeout|no such host|connection refused|x509:|net/http:|Client\.Timeout exceeded"
+    r"|getting credentials|exec plugin"
+)
+_LOGIN = re.compile(r"must be logged in|\(Unauthorized\)|provide credentials")
+_CONFIG = re.compile(
+    r"context was not found|cannot locate context|current-context must exist|no context exists"
+    r"|error loading config file|invalid configuration|error: stat .*: no such file"
+)
+
+
+def own_words(stderr: str) -> str:
+    """What kubectl has said, without its log and bounded."""
+    lines = [line for line in stderr.splitlines() if line.strip() and not _KLOG.match(line)]
+    text = "\n".join(lines) or stderr.strip()
+    return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]} ..."
+
+
+def explained(stderr: str) -> ClusterError:
+    """The error that kubectl's words tell of."""
+    said = own_words(stderr)
+    for pattern, kind, advice in _KNOWN:
+        if pattern.search(said):
+            return kind(f"{said}\n{advice}" if advice else said)
+    return RefusedError(said or "kubectl has failed and says nothing: see `kubectl version`")
+
+
+_KNOWN: tuple[tuple[re.Pattern[str], type[ClusterError], str], ...] = (
+    (re.compile(r"\(NotFound\)"), NotFoundError, ""),
+    (
+        re.compile(r"\(Forbidden\)"),
+        RefusedError,
+        "Ask who runs the cluster for that right, or name another --context or --namespace.",
+    ),
+    (
+        re.compile("doesn't have a resource type|no matches for kind"),
+        NotInstalledError,
+        "Headway is not installed in this cluster: see docs/how-to/install.md, or name another --context.",
+    ),
+    (
+        _CONFIG,
+        UnreachedError,
+        "See `kubectl config get-contexts`; --context, --kubeconfig and the variable KUBECONFIG name others.",
+    ),
+    (_LOGIN, UnreachedError, "Log in again as your cluster wants it, and see `kubectl auth whoami`."),
+    (
+        _UNREACHED,
+        UnreachedError,
+        "The cluster was not reached: is it up, and is this the right one? See `kubectl cluster-info`; --context names "
+        "another.",
+    ),
+)
+"""What kubectl says, and what to do about it; the first that fits."""

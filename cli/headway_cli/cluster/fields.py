@@ -1,0 +1,57 @@
+"""Reading objects that an API server has given: whatever stands there, the answer has the type that was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+
+
+def at(value: object, *path: str) -> Any:
+    """What is at a path; None where something on the way is missing or no mapping."""
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def text(value: object, *path: str) -> str:
+    """The text at a path; "" where there is none."""
+    found = at(value, *path)
+    return found if isinstance(found, str) else ""
+
+
+def number(value: object, *path: str) -> float | None:
+    """The number at a path; None where there is none."""
+    found = at(value, *path)
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def whole(value: object, *path: str) -> int | None:
+    """The whole number at a path; None where there is none."""
+    found = number(value, *path)
+    return int(found) if found is not None else None
+
+
+def entries(value: object, *path: str) -> list[Object]:
+    """The mappings of the list at a path."""
+    found = at(value, *path)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def texts(value: object, *path: str) -> dict[str, str]:
+    """The mapping of texts at a path."""
+    found = at(value, *path)
+    return {name: each for name, each in found.items() if isinstance(each, str)} if isinstance(found, dict) else {}
+
+
+def condition(value: Object, kind: str) -> Object | None:
+    """A condition of an object's status."""
+    return next((each for each in entries(value, "status", "conditions") if each.get("type") == kind), None)
+
+
+def is_true(value: Object, kind: str) -> bool:
+    """Whether a condition holds."""
+    found = condition(value, kind)
+    return found is not None and found.get("status") == "True"

@@ -1,0 +1,258 @@
+"""Calls of `kubectl`: bounded in what they say and how long they take, never through a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from headway_cli.cluster.errors import ClusterError, NotFoundError, UnreachedError, explained
+from headway_cli.cluster.names import MODEL_DEPLOYMENTS, TRAINING_JOBS
+
+MOST_BYTES = 128 << 20
+"""Of an answer: some 10,000 jobs."""
+MOST_ERROR_BYTES = 64 << 10
+SECONDS = 60.0
+"""How long a call may take."""
+REQUEST_SECONDS = 20
+"""How long the API server may take to answer a request."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The cluster and namespace that are meant; what is not said is the kubeconfig's."""
+
+    namespace: str | None = None
+    all_namespaces: bool = False
+    context: str | None = None
+    kubeconfig: str | None = None
+
+    def flags(self) -> list[str]:
+        """The same for kubectl."""
+        return [*self.cluster_flags(), *self.namespace_flags()]
+
+    def cluster_flags(self) -> list[str]:
+        """Which cluster."""
+        told = (("--kubeconfig", self.kubeconfig), ("--context", self.context))
+        return [f"{flag}={value}" for flag, value in told if value is not None]
+
+    def namespace_flags(self) -> list[str]:
+        """Which namespace."""
+        if self.all_namespaces:
+            return ["--all-namespaces"]
+        return [f"--namespace={self.namespace}"] if self.namespace is not None else []
+
+    def options(self) -> str:
+        """What to add to a command that we propose to the user, so that it means the same cluster and namespace."""
+        told = (("--kubeconfig", self.kubeconfig), ("--context", self.context), ("-n", self.namespace))
+        return "".join(f" {flag} {value}" for flag, value in told if value is not None)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Context and namespace in use."""
+
+    context: str | None
+    """None within a cluster, where there is no kubeconfig."""
+    namespace: str
+    """The one that calls without -n mean."""
+
+
+class Call:
+    """A kubectl that runs; several can run at the same time."""
+
+    def __init__(self, words: Sequence[str], stdin: bytes | None, seconds: float) -> None:
+        """Raises UnreachedError where there is no kubectl."""
+        self._seconds = seconds
+        self._timed_out = False
+        self._errors = bytearray()
+        try:
+            self._process = subprocess.Popen(
+                ["kubectl", *words],
+                stdin=None if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError as error:
+            raise UnreachedError(
+                "there is no kubectl on PATH, by which headway reaches a cluster: install it, see "
+                "https://kubernetes.io/docs/tasks/tools/"
+            ) from error
+        except OSError as error:
+            raise UnreachedError(f"kubectl cannot be started: {error.strerror}") from error
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        if stdin is not None:
+            threading.Thread(target=self._tell, args=(stdin,), daemon=True).start()
+
+    def answer(self) -> tuple[int, bytes, str]:
+        """Exit code, standard output, standard error. Raises ClusterError where it takes too long or says too much."""
+        try:
+            said = _pipe(self._process.stdout).read(MOST_BYTES + 1)
+            if len(said) > MOST_BYTES:
+                raise ClusterError(
+                    f"the answer has more than {MOST_BYTES >> 20} MiB: ask for less, by --namespace or --selector"
+                )
+            code = self._process.wait()
+        finally:
+            self.close()
+        if self._timed_out:
+            raise UnreachedError(
+                f"kubectl has not answered within {self._seconds:g} s: see `kubectl cluster-info`; --context names "
+                "another cluster"
+            )
+        return code, said, self._errors.decode(errors="replace")
+
+    def close(self) -> None:
+        """No process is left."""
+        self._timer.cancel()
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._listener.join(timeout=1)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _end(self) -> None:
+        self._timed_out = True
+        self._process.kill()
+
+    def _listen(self) -> None:
+        errors = _pipe(self._process.stderr)
+        try:
+            while part := os.read(errors.fileno(), 1 << 16):
+                self._errors += part
+                del self._errors[:-MOST_ERROR_BYTES]
+        except (OSError, ValueError):
+            return  # closed while it waited, as a child of kubectl's holds the stream
+
+    def _tell(self, text: bytes) -> None:
+        try:
+            with _pipe(self._process.stdin) as stream:
+                stream.write(text)
+        except OSError:
+            return  # it has ended, and says why
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """A stream that was asked for as a pipe."""
+    return cast("IO[bytes]", stream)
+
+
+class Kubectl:
+    """kubectl for a target."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def start(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> Call:
+        """Begin a call. Flags of the target are added before a `--`, or at the end."""
+        stop = words.index("--") if "--" in words else len(words)
+        given = [*words[:stop], *self.target.flags(), *words[stop:]]
+        return Call(given, None if stdin is None else stdin.encode(), seconds)
+
+    def run(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> str:
+        """What a call says. Raises ClusterError where it fails."""
+        return read(self.start(*words, stdin=stdin, seconds=seconds))
+
+    def get(self, *words: str) -> Call:
+        """Begin to get objects as JSON; for `objects` or `one`."""
+        return self.start("get", *words, "--output=json", f"--request-timeout={REQUEST_SECONDS}s")
+
+    def where(self) -> Call:
+        """Begin to ask which context and namespace are in use; for `where`."""
+        return Call(["config", "view", "--minify", "--output=json", *self.target.cluster_flags()], None, SECONDS)
+
+    def patch(self, what: str, change: dict[str, Any], *words: str) -> dict[str, Any]:
+        """Change an object by a merge patch; the object after it. Raises ClusterError."""
+        text = json.dumps(change)
+        return parsed(self.run("patch", what, "--type=merge", f"--patch={text}", "--output=json", *words))
+
+
+def read(call: Call) -> str:
+    """What a call says. Raises ClusterError where it fails."""
+    code, said, errors = call.answer()
+    if code != 0:
+        raise explained(errors)
+    return said.decode(errors="replace")
+
+
+def objects(call: Call) -> list[dict[str, Any]]:
+    """The objects that a call of `get` has found, in its order. Raises ClusterError."""
+    text = read(call)
+    if not text.strip():
+        return []
+    found = parsed(text)
+    items = found.get("items") if found.get("kind", "").endswith("List") else [found]
+    return [item for item in items or [] if isinstance(item, dict)]
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """An object of JSON. Raises ClusterError where it is none."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ClusterError(f"kubectl's answer is no JSON ({error}): see `kubectl version`") from error
+    if not isinstance(found, dict):
+        raise ClusterError("kubectl's answer is no object of JSON: see `kubectl version`")
+    return found
+
+
+def where(call: Call, target: Target) -> Where:
+    """Context and namespace in use; a kubeconfig without a context is no error, as there is none within a pod."""
+    code, said, _ = call.answer()
+    context = namespace = None
+    if code == 0:
+        config = parsed(said.decode(errors="replace"))
+        context = str(config.get("current-context") or "") or None
+        contexts = config.get("contexts")
+        first = contexts[0] if isinstance(contexts, list) and contexts else {}
+        namespace = (first.get("context") or {}).get("namespace")
+    else:
+        namespace = _pods_namespace()
+    return Where(target.context or context, target.namespace or str(namespace or "default"))
+
+
+def _pods_namespace() -> str | None:
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return None
+    try:
+        with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace") as stream:  # noqa: PTH123 - a fast start
+            return stream.read(256).strip() or None
+    except OSError:
+        return None
+
+
+def is_name(text: str) -> bool:
+    """Whether an object can have that name: so nothing is taken for a flag."""
+    return _NAME.fullmatch(text) is not None
+
+
+def find(kubectl: Kubectl, kind: str | None, name: str) -> Call:
+    """Begin to get the job or the deployment, or both, of a name; for `objects`."""
+    kinds = [kind] if kind is not None else [TRAINING_JOBS, MODEL_DEPLOYMENTS]
+    return kubectl.get(*(f"{each}/{name}" for each in kinds), "--ignore-not-found")
+
+
+def job(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    """The job of a name. Raises NotFoundError, and other ClusterErrors."""
+    found = objects(find(kubectl, TRAINING_JOBS, name))
+    if not found:
+        raise missing(kubectl.target, "TrainingJob", name)
+    return found[0]
+
+
+def missing(target: Target, kind: str, name: str) -> NotFoundError:
+    """That there is no such object."""
+    namespace = f" in namespace {target.namespace}" if target.namespace else " in this namespace"
+    return NotFoundError(f"there is no {kind} {name}{namespace}: `headway status -A` lists those of all namespaces")

@@ -1,0 +1,111 @@
+"""Tables of jobs and deployments, with the columns that `kubectl get` has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from headway_cli.cluster.fields import Object, number, text, whole
+from headway_cli.cluster.names import FINISHED
+from headway_cli.cluster.times import duration, seconds_since, short
+
+Row = list[str]
+JOB = "TrainingJob"
+DEPLOYMENT = "ModelDeployment"
+
+
+def gpus(job: Object) -> int:
+    """How many GPUs the job has, or wants, with its head's."""
+    workers = int(number(job, "spec", "workers", "resources", "gpu") or 0)
+    count = int(number(job, "spec", "workers", "replicas") or 1)
+    return workers * count + int(number(job, "spec", "head", "resources", "gpu") or 0)
+
+
+def of_jobs(jobs: Sequence[Object], now: datetime, *, namespaces: bool, wide: bool) -> tuple[Row, list[Row]]:
+    """Heads and rows.
+
+    namespaces: whether there is a column for them. wide: whether there are more columns.
+    """
+    heads = [
+        *(["NAMESPACE"] if namespaces else []),
+        *("NAME", "PHASE", "PROGRESS", "LEFT", "WORKERS", "METRIC", "TRIALS", "AGE"),
+        *(("ATTEMPT", "GPUS", "BEST", "CHECKPOINT") if wide else ()),
+        "MESSAGE",
+    ]
+    return heads, [_job(each, now, namespaces=namespaces, wide=wide) for each in jobs]
+
+
+def of_deployments(found: Sequence[Object], now: datetime, *, namespaces: bool, wide: bool) -> tuple[Row, list[Row]]:
+    """Heads and rows, as `of_jobs` has them."""
+    heads = [
+        *(["NAMESPACE"] if namespaces else []),
+        *("NAME", "PHASE", "READY", "CHAMPION", "CANDIDATE", "WEIGHT", "AGE"),
+        *(("MODE", "STAGE", "URL") if wide else ()),
+        "MESSAGE",
+    ]
+    return heads, [_deployment(each, now, namespaces=namespaces, wide=wide) for each in found]
+
+
+def _job(job: Object, now: datetime, *, namespaces: bool, wide: bool) -> Row:
+    summary = job.get("status", {}).get("summary") if isinstance(job.get("status"), dict) else None
+    phase = text(job, "status", "phase") or "Pending"
+    left = whole(job, "status", "progress", "etaSeconds") if phase == "Running" else None
+    cells = [
+        *([text(job, "metadata", "namespace")] if namespaces else []),
+        text(job, "metadata", "name"),
+        phase,
+        text(summary, "progress"),
+        duration(left) if left is not None else "",
+        text(summary, "workers"),
+        text(summary, "metric"),
+        text(summary, "trials"),
+        _age(job, now),
+    ]
+    if wide:
+        step = whole(job, "status", "checkpoint", "step")
+        cells += [
+            str(whole(job, "status", "attempt") or ""),
+            str(gpus(job)),
+            text(summary, "best"),
+            f"step {step}" if step is not None else "",
+        ]
+    message = text(summary, "message")
+    return [*cells, message if wide or phase not in ("Running", FINISHED[0]) else ""]
+
+
+def _deployment(found: Object, now: datetime, *, namespaces: bool, wide: bool) -> Row:
+    cells = [
+        *([text(found, "metadata", "namespace")] if namespaces else []),
+        text(found, "metadata", "name"),
+        text(found, "status", "phase") or "Pending",
+        text(found, "status", "summary", "ready"),
+        text(found, "status", "champion"),
+        text(found, "status", "candidate"),
+        text(found, "status", "summary", "weight"),
+        _age(found, now),
+    ]
+    if wide:
+        cells += [text(found, "status", "rollout", "mode"), text(found, "status", "rollout", "stage")]
+        cells.append(text(found, "status", "endpoint", "url"))
+    message = text(found, "status", "summary", "message")
+    return [*cells, message if wide or text(found, "status", "phase") != "Ready" else ""]
+
+
+def _age(found: Object, now: datetime) -> str:
+    return short(seconds_since(text(found, "metadata", "creationTimestamp"), now))
+
+
+def laid_out(heads: Row, rows: Sequence[Row], width: int | None = None) -> list[str]:
+    """The lines of a table: columns two spaces apart, empty ones left out, the last one cut to the width."""
+    kept = [
+        index
+        for index, head in enumerate(heads)
+        if head in ("NAMESPACE", "NAME", "PHASE") or any(row[index] for row in rows)
+    ]
+    table = [[heads[index] for index in kept], *([row[index] or "-" for index in kept] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(kept))]
+    found = []
+    for row in table:
+        line = "   ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        found.append(line if width is None or len(line) <= width else f"{line[: width - 1]}…")
+    return found

@@ -1,0 +1,157 @@
+"""Calls of kubectl: what is said of its errors, and that nothing is without bounds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fake_kubectl import FakeKubectl, error, listed, recorded
+from headway_api import wire
+from headway_api.status import FINISHED
+from headway_cli.cluster import kubectl as calls
+from headway_cli.cluster import names
+from headway_cli.cluster.errors import (
+    ClusterError,
+    NotFoundError,
+    NotInstalledError,
+    RefusedError,
+    UnreachedError,
+    explained,
+)
+from headway_cli.cluster.kubectl import Kubectl, Target, is_name, job, objects, where
+
+
+@pytest.mark.parametrize(
+    ("recording", "kind", "says", "advice"),
+    [
+        ("get-notfound", NotFoundError, 'trainingjobs.headway.dev "nope" not found', ""),
+        ("notype", NotInstalledError, "doesn't have a resource type", "docs/how-to/install.md"),
+        ("refused", UnreachedError, "127.0.0.1:1 was refused", "kubectl cluster-info"),
+        ("noconfig", UnreachedError, "localhost:8080 was refused", "kubectl cluster-info"),
+        ("timeout", UnreachedError, "x509", "kubectl cluster-info"),
+        ("nofile", UnreachedError, "stat /nope", "kubectl config get-contexts"),
+        ("nocontext", UnreachedError, "context was not found", "kubectl config get-contexts"),
+        ("forbidden", RefusedError, "is forbidden", "Ask who runs the cluster"),
+        ("patch-bad", RefusedError, "spec.workers.replicas", ""),
+    ],
+)
+def test_each_of_kubectl_s_errors_is_told_with_what_to_do(
+    recording: str, kind: type[ClusterError], says: str, advice: str
+) -> None:
+    found = explained(error(recording))
+    assert type(found) is kind
+    assert says in str(found)
+    assert advice in str(found)
+    assert "memcache.go" not in str(found)
+    assert found.exit_code == (3 if kind is UnreachedError else 1)
+
+
+def test_an_expired_login_is_no_fault_of_the_cluster_s() -> None:
+    found = explained("error: You must be logged in to the server (Unauthorized)")
+    assert isinstance(found, UnreachedError)
+    assert "Log in again" in str(found)
+
+
+def test_an_error_of_a_megabyte_is_cut() -> None:
+    assert len(str(explained("Error from server: " + "x" * 1_000_000))) < 3000
+
+
+def test_without_a_kubectl_the_error_says_where_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UnreachedError, match=r"no kubectl on PATH.*https://kubernetes\.io"):
+        Kubectl(Target()).run("get", "pods")
+
+
+def test_a_kubectl_that_hangs_is_ended_and_told_of(kubectl: FakeKubectl) -> None:
+    kubectl.hangs("get")
+    with pytest.raises(UnreachedError, match=r"not answered within 0\.2 s"):
+        Kubectl(Target()).run("get", "pods", seconds=0.2)
+
+
+def test_an_answer_without_end_is_refused(kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "MOST_BYTES", 1 << 20)
+    kubectl.hangs("get", stdout="x" * (2 << 20))
+    with pytest.raises(ClusterError, match="more than 1 MiB: ask for less"):
+        Kubectl(Target()).run("get", "pods")
+
+
+def test_the_target_s_flags_go_to_each_call_as_one_word_each(kubectl: FakeKubectl) -> None:
+    kubectl.says("", "get")
+    kubectl.says("", "exec")
+    target = Target(namespace="team-a", context="prod", kubeconfig="/etc/kube config")
+    Kubectl(target).run("get", "pods")
+    Kubectl(target).run("exec", "a-pod", "--", "cat", "--namespace")
+    flags = ["--kubeconfig=/etc/kube config", "--context=prod", "--namespace=team-a"]
+    assert kubectl.calls() == [["get", "pods", *flags], ["exec", "a-pod", *flags, "--", "cat", "--namespace"]]
+    assert target.options() == " --kubeconfig /etc/kube config --context prod -n team-a"
+
+
+def test_what_is_given_to_read_reaches_it_whole(kubectl: FakeKubectl) -> None:
+    kubectl.says("done", "apply", reads=True)
+    text = "a line\n" * 100_000
+    assert Kubectl(Target()).run("apply", "-f", "-", stdin=text) == "done"
+    assert kubectl.stdin() == text
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_context_and_namespace_are_those_of_the_kubeconfig_unless_they_are_named() -> None:
+    context = recorded("config")["current-context"]
+    for target, told in (
+        (Target(), (context, "default")),
+        (Target(namespace="team-a"), (context, "team-a")),
+        (Target(context="prod"), ("prod", "default")),
+    ):
+        found = where(Kubectl(target).where(), target)
+        assert (found.context, found.namespace) == told
+
+
+def test_a_pod_without_a_kubeconfig_has_no_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl = FakeKubectl.on_path(tmp_path, monkeypatch)
+    (tmp_path / "rules").unlink()
+    kubectl.fails(error("config-none"), "config")
+    assert where(Kubectl(Target()).where(), Target()) == calls.Where(None, "default")
+
+
+def test_a_job_is_found_by_its_name_and_its_absence_names_the_command_that_lists_all(kubectl: FakeKubectl) -> None:
+    kubectl.says(listed(recorded("running")), "get", "/churn")
+    kubectl.says("", "get", "/nope")
+    assert job(Kubectl(Target()), "churn")["metadata"]["name"] == "churn"
+    with pytest.raises(NotFoundError, match=r"no TrainingJob nope in namespace team-a: `headway status -A`"):
+        job(Kubectl(Target(namespace="team-a")), "nope")
+
+
+@pytest.mark.parametrize("said", ["not JSON", "[1]", '"text"'])
+def test_an_answer_that_is_no_object_is_an_error_and_no_traceback(kubectl: FakeKubectl, said: str) -> None:
+    kubectl.says(said, "get")
+    with pytest.raises(ClusterError, match="kubectl version"):
+        objects(Kubectl(Target()).get("pods"))
+
+
+@pytest.mark.parametrize("name", ["--all", "-n", "", "a b", "A", "a/b", "a\n", "x" * 254, "é"])
+def test_what_is_no_name_never_reaches_kubectl(name: str) -> None:
+    assert not is_name(name)
+
+
+def test_names_are_those_of_the_models() -> None:
+    assert (names.LABEL_JOB, names.LABEL_JOB_UID, names.LABEL_ATTEMPT) == (
+        wire.LABEL_JOB,
+        wire.LABEL_JOB_UID,
+        wire.LABEL_ATTEMPT,
+    )
+    assert (names.LABEL_ROLE, names.LABEL_WORKER, names.MAIN_CONTAINER) == (
+        wire.LABEL_ROLE,
+        wire.LABEL_WORKER,
+        wire.MAIN_CONTAINER,
+    )
+    assert (names.ROLE_HEAD, names.ROLE_WORKER, names.FINISHED) == (wire.ROLE_HEAD, wire.ROLE_WORKER, FINISHED)
+
+
+def test_no_process_is_left_of_a_call_that_nobody_reads(kubectl: FakeKubectl) -> None:
+    kubectl.hangs("get")
+    call = Kubectl(Target()).start("get", "pods")
+    pid = call._process.pid
+    call.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
