@@ -18,8 +18,8 @@ from headway_server.metrics import Metrics
 from headway_server.split.metrics import SplitCollector
 
 GPU_RULES = ROOT / "charts/headway/files/gpu-rules.yaml"
-SCRAPED = frozenset({"namespace", "pod", "instance", "job"})
-"""Labels that Prometheus adds to what servers tell: they know neither their namespace nor their pod."""
+SCRAPED = frozenset({"deployment_namespace", "deployment_name", "instance", "job"})
+"""Labels that Prometheus adds to what servers tell: they do not know whose they are."""
 FOREIGN = {
     "ALERTS": frozenset({"alertname", "alertstate", "severity", "job_namespace", "job_name"}),
     "container_cpu_usage_seconds_total": frozenset({"namespace", "pod", "container"}),

@@ -96,16 +96,6 @@ def test_the_grafana_operator_gets_a_dashboard_of_each_config_map_and_the_sideca
     assert all(one["spec"]["instanceSelector"]["matchLabels"]["team"] == "ml" for one in told)
 
 
-def test_servers_are_scraped_wherever_the_operator_makes_them(chart: Chart) -> None:
-    monitor = {"serviceMonitor": {"enabled": True, "labels": {"release": "x"}}}
-    made = chart.render(monitor).one("PodMonitor")
-    assert made["metadata"]["labels"]["release"] == "x"
-    assert made["spec"]["namespaceSelector"] == {"any": True}
-    assert [one["port"] for one in made["spec"]["podMetricsEndpoints"]] == ["admin"]
-    limited = chart.render({**monitor, "watchNamespaces": ["a", "b"]}).one("PodMonitor")
-    assert limited["spec"]["namespaceSelector"] == {"matchNames": ["a", "b"]}
-
-
 def test_the_rules_for_gpus_know_both_ways_to_scrape_the_exporter(promtool: str) -> None:
     assert "SUCCESS" in run(promtool, "test", "rules", ROOT / "tests/chart/gpu.test.yaml")
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headway_dashboards import expressions as ask
 from headway_dashboards.overview import FIRING
 from headway_dashboards.panels import bars, higher_is_worse, lines, row, stat, table
 from headway_dashboards.parts import GREEN, ORANGE, PHASE_COLOURS, RED, Column, Dashboard, Panel, Query, Variable
 
 THESE = ask.DEPLOYMENTS
-SERVED = ask.SERVERS
 REQUESTS = "headway_server_request_seconds"
 ERRORS = "headway_server_errors_total"
-BY_NAME = ("namespace", "model")
+BY_NAME = ask.DEPLOYMENT
 BY_VERSION = (*BY_NAME, "version")
-NAMED = "{{namespace}}/{{model}}"
-VERSION = "{{model}} version {{version}}"
+NAMED = "{{deployment_namespace}}/{{deployment_name}}"
+VERSION = "{{deployment_name}} version {{version}}"
 VARIABLES = (
     Variable(
         name="namespace", label="Namespace", query="label_values(headway_deployment_info, deployment_namespace)",
@@ -29,7 +30,7 @@ VARIABLES = (
 
 
 def _errors_share(*labels: str) -> str:
-    failed, answered = ask.rate(ERRORS, SERVED, *labels), ask.rate(f"{REQUESTS}_count", SERVED, *labels)
+    failed, answered = ask.rate(ERRORS, THESE, *labels), ask.rate(f"{REQUESTS}_count", THESE, *labels)
     match = f"on ({', '.join(labels)}) " if labels else ""
     return f"({failed} or 0 * {answered}) / {match}({answered} + {match}({failed} or 0 * {answered}))"
 
@@ -38,24 +39,25 @@ def _now() -> tuple[Panel, ...]:
     short = f"{ask.of_deployments('headway_deployment_ready', THESE)} < " \
             f"{ask.of_deployments('headway_deployment_desired', THESE)}"  # fmt: skip
     rejected = ask.grown("headway_rollouts_ended_total", 'outcome!="Promoted"')
-    moving = f"count({ask.of_deployments('headway_deployment_rollout', THESE)} > 0)"
+    moving = ask.of_deployments("headway_deployment_rollout", ask.joined(THESE, 'state!~"Idle|RolledBack"'))
     return (
         row("Now"),
         stat("Short of pods", "Deployments with fewer ready pods than they should have.", "none",
              Query(expr=ask.or_zero(f"count({short})"), legend="deployments", instant=True), fill=True,
              words={"0": ("None", GREEN)}, thresholds=((None, GREEN), (1, RED))),
         stat("Rollouts under way", "Deployments whose next version is on its way.", "none",
-             Query(expr=ask.or_zero(moving), legend="rollouts", instant=True), words={"0": ("None", "text")}),
+             Query(expr=ask.or_zero(f"count({moving})"), legend="rollouts", instant=True),
+             words={"0": ("None", "text")}),
         stat("Versions rejected", "In the time shown, of all deployments: the old version went on answering.", "none",
              Query(expr=ask.or_zero(f"round({rejected})"), legend="versions", instant=True), fill=True, decimals=0,
              words={"0": ("None", GREEN)}, thresholds=((None, GREEN), (1, ORANGE))),
         stat("Requests", "Answered per second.", "reqps",
-             Query(expr=ask.rate(f"{REQUESTS}_count", SERVED), legend="requests"), spark=True, decimals=1),
+             Query(expr=ask.rate(f"{REQUESTS}_count", THESE), legend="requests"), spark=True, decimals=1),
         stat("Errors", "The share of requests that got an error.", "percentunit",
              Query(expr=_errors_share(), legend="errors"), spark=True, decimals=2,
              thresholds=higher_is_worse(0.01, 0.05)),
         stat("99 % answered within", "From a request's headers to its answer.", "s",
-             Query(expr=ask.quantile(0.99, REQUESTS, SERVED), legend="99 %"), spark=True, decimals=0,
+             Query(expr=ask.quantile(0.99, REQUESTS, THESE), legend="99 %"), spark=True, decimals=0,
              thresholds=higher_is_worse(0.5, 2)),
     )  # fmt: skip
 
@@ -68,16 +70,17 @@ def _table() -> Panel:
             Query(expr=ask.of_deployments("headway_deployment_info", THESE, "phase")),
             Query(expr=ready),
             Query(expr=f"{ask.of_deployments('headway_deployment_desired', THESE)} - {ready}"),
-            Query(expr=f"{ask.of_deployments('headway_deployment_rollout', THESE, 'state')} > 0"),
-            Query(expr=_summed(ask.rate(f"{REQUESTS}_count", SERVED, *BY_NAME))),
-            Query(expr=_summed(_errors_share(*BY_NAME))),
-            Query(expr=_summed(ask.quantile(0.99, REQUESTS, SERVED, *BY_NAME))),
+            Query(expr=ask.of_deployments("headway_deployment_rollout", THESE, "state")),
+            Query(expr=ask.rate(f"{REQUESTS}_count", THESE, *BY_NAME)),
+            Query(expr=_errors_share(*BY_NAME)),
+            Query(expr=ask.quantile(0.99, REQUESTS, THESE, *BY_NAME)),
         ),
         {"deployment_namespace": "Namespace", "deployment_name": "Deployment", "phase": "Phase", "state": "Rollout",
          "Value #B": "Pods ready", "Value #C": "Pods missing", "Value #E": "Requests/s", "Value #F": "Errors",
          "Value #G": "99 % within"},
         (
             Column(name="Phase", cell="color-text", colours=PHASE_COLOURS, width=110),
+            Column(name="Rollout", cell="color-text", colours={"RolledBack": RED, "Splitting": ORANGE}, width=110),
             Column(name="Pods ready", decimals=0),
             Column(name="Pods missing", decimals=0, cell="color-background", steps=((None, "transparent"), (1, RED))),
             Column(name="Requests/s", decimals=1),
@@ -89,74 +92,68 @@ def _table() -> Panel:
     )  # fmt: skip
 
 
-def _summed(expr: str) -> str:
-    return f"sum by ({', '.join(ask.DEPLOYMENT)}) ({ask.as_deployment(expr)})"
+def _per_second(title: str, description: str, metric: str, label: str, *, select: str = "", **more: Any) -> Panel:
+    """How often something happens, by deployment and one more label."""
+    expr = ask.rate(metric, ask.joined(THESE, select), "deployment_name", label)
+    return lines(title, description, "reqps",
+                 Query(expr=f"{expr} > 0" if more.pop("positive", False) else expr,
+                       legend=f"{{{{deployment_name}}}} {{{{{label}}}}}"), width=8, **more)  # fmt: skip
 
 
 def _answers() -> tuple[Panel, ...]:
-    p50, p99 = (ask.quantile(share, REQUESTS, SERVED, *BY_VERSION) for share in (0.5, 0.99))
-    run = f"{ask.rate('headway_server_batch_rows_sum', SERVED, *BY_NAME)} / " \
-          f"{ask.rate('headway_server_batch_rows_count', SERVED, *BY_NAME)}"  # fmt: skip
-    hits = ask.rate("headway_server_cache_hits_total", SERVED, *BY_NAME)
-    misses = ask.rate("headway_server_cache_misses_total", SERVED, *BY_NAME)
+    p50, p99 = (ask.quantile(share, REQUESTS, THESE, *BY_VERSION) for share in (0.5, 0.99))
+    rows, runs = (ask.rate(f"headway_server_batch_rows_{part}", THESE, *BY_NAME) for part in ("sum", "count"))
+    hits, misses = (ask.rate(f"headway_server_cache_{what}_total", THESE, *BY_NAME) for what in ("hits", "misses"))
+    queued = f"sum by ({', '.join(BY_NAME)}) (headway_server_queued{{{THESE}}})"
     return (
         row("How do they answer?"),
         lines("Requests by version", "Answered per second.", "reqps",
-              Query(expr=ask.rate(f"{REQUESTS}_count", SERVED, *BY_VERSION), legend=VERSION), width=8, stacked=True),
+              Query(expr=ask.rate(f"{REQUESTS}_count", THESE, *BY_VERSION), legend=VERSION), width=8, stacked=True),
         lines("Time to answer, 99 % within", "Of each version.", "s", Query(expr=p99, legend=VERSION), width=8),
         lines("Time to answer, half within", "Of each version. 99 % far above it: a queue, or large requests among "
               "small ones.", "s", Query(expr=p50, legend=VERSION), width=8),
-        lines("Errors by kind", "Requests that got an error, per second. overloaded: more than the pods bear; "
-              "deadline: too late; model and internal: the server's own; others are the client's.", "reqps",
-              Query(expr=f"{ask.rate(ERRORS, SERVED, 'model', 'kind')} > 0", legend="{{model}} {{kind}}"), width=8,
-              none="No errors", may_be_empty="no request got an error"),
-        lines("Requests that wait", "In the queues of all pods, on average of a moment. A queue that grows: add "
-              "replicas.", "none", Query(expr=f"sum by (namespace, model) (headway_server_queued{{{SERVED}}})",
-                                         legend=NAMED), width=8, decimals=0),
+        _per_second("Errors by kind", "Requests that got an error, per second. overloaded: more than the pods bear; "
+                    "deadline: too late; model and internal: the server's own; others are the client's.",
+                    ERRORS, "kind", positive=True, none="No errors", may_be_empty="no request got an error"),
+        lines("Requests that wait", "In the queues of all pods. A queue that grows: add replicas.", "none",
+              Query(expr=queued, legend=NAMED), width=8, decimals=0),
         lines("Rows that run together", "The mean rows of a run of the model: 1 means that batching finds nothing to "
-              "put together.", "short", Query(expr=run, legend=NAMED), width=8),
+              "put together.", "short", Query(expr=f"{rows} / {runs}", legend=NAMED), width=8),
+        lines("Time of a run, 99 % within", "What the model itself takes. Answers that take much longer have waited.",
+              "s", Query(expr=ask.quantile(0.99, "headway_server_run_seconds", THESE, *BY_VERSION), legend=VERSION),
+              width=8),
         lines("Answers from the cache", "The share of small requests whose answer was kept.", "percentunit",
               Query(expr=f"{hits} / ({hits} + {misses})", legend=NAMED), width=8, most=1, none="No cache is on",
               may_be_empty="spec.server.cache is off"),
-        lines("Records that were lost", "Records of requests that there was no room for, or that could not be "
-              "written, per second.", "ops",
-              Query(expr=ask.rate("headway_server_records_total", ask.joined(SERVED, 'result!="written"'), "model",
-                                  "result"), legend="{{model}} {{result}}"), width=8, none="No records are on",
-              may_be_empty="spec.server.records is off, or nothing was lost"),
-        lines("Time of a run, 99 % within", "What the model itself takes. Answers that take much longer have waited.",
-              "s", Query(expr=ask.quantile(0.99, "headway_server_run_seconds", SERVED, *BY_VERSION), legend=VERSION),
-              width=8),
+        _per_second("Records that were lost", "Records of requests that there was no room for, or that could not be "
+                    "written, per second.", "headway_server_records_total", "result", select='result!="written"',
+                    none="No records are on", may_be_empty="spec.server.records is off, or nothing was lost"),
     )  # fmt: skip
 
 
 def _rollouts() -> tuple[Panel, ...]:
     share = ask.of_deployments("headway_deployment_version_share", THESE, "version", "role")
+    ended = f"round({ask.grown('headway_rollouts_ended_total', '', 'outcome')}) > 0"
     return (
         row("How do new versions take over?"),
         lines("Share of the requests, by version", "As the operator has set it.", "percentunit",
-              Query(expr=f"{share} > 0", legend="{{deployment_name}} version {{version}} ({{role}})"), width=8, most=1,
-              steps_like=True),
-        lines("Answers of the other version", "Requests that were handed to a candidate and answered by it, per "
-              "second.", "reqps",
-              Query(expr=ask.rate("headway_server_answers_total", SERVED, "model", "answered_by"),
-                    legend="{{model}} version {{answered_by}}"),
-              width=8, none="No requests are split", may_be_empty="no rollout splits requests"),
-        lines("Candidates that failed a request", "The own model answered in their place, per second, by reason.",
-              "reqps", Query(expr=ask.rate("headway_server_fallbacks_total", SERVED, "model", "reason"),
-                             legend="{{model}} {{reason}}"),
-              width=8, none="No requests are split", may_be_empty="no rollout splits requests"),
+              Query(expr=f"{share} > 0", legend="{{version}} ({{role}})"), width=8, most=1, steps_like=True),
+        _per_second("Answers by who gave them", "Where requests are split: answers by the version that gave them, per "
+                    "second, as the servers of the old version count them.", "headway_server_answers_total",
+                    "answered_by", none="No requests are split", may_be_empty="no rollout splits requests"),
+        _per_second("Candidates that failed a request", "The own model answered in their place, per second, by "
+                    "reason.", "headway_server_fallbacks_total", "reason", none="No requests are split",
+                    may_be_empty="no rollout splits requests"),
         bars("How rollouts ended", "In the time shown, of all deployments: promoted, or why the version was "
-             "rejected.", "none",
-             Query(expr=f"round({ask.grown('headway_rollouts_ended_total', '', 'outcome')}) > 0",
-                   legend="{{outcome}}", instant=True),
+             "rejected.", "none", Query(expr=ended, legend="{{outcome}}", instant=True),
              width=8, decimals=0, colours={"Promoted": GREEN}, none="No rollout ended",
              thresholds=((None, ORANGE),), may_be_empty="no rollout ended"),
         lines("From a version's beginning to its answers", "Nine of ten versions within this time.", "s",
               Query(expr=ask.quantile(0.9, "headway_rollout_seconds", over="1h"), legend="90 %"), width=8,
               may_be_empty="no version began within an hour"),
         lines("Pods that are ready", "Of each deployment.", "none",
-              Query(expr=ask.of_deployments("headway_deployment_ready", THESE),
-                    legend="{{deployment_namespace}}/{{deployment_name}}"), width=8, decimals=0, steps_like=True),
+              Query(expr=ask.of_deployments("headway_deployment_ready", THESE), legend=NAMED), width=8, decimals=0,
+              steps_like=True),
     )  # fmt: skip
 
 

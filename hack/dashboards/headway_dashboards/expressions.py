@@ -11,8 +11,7 @@ DEPLOYMENT = ("deployment_namespace", "deployment_name")
 IN_NAMESPACE = 'job_namespace=~"$namespace"'
 THIS_JOB = 'job_namespace="$namespace", job_name="$job"'
 DEPLOYMENTS = 'deployment_namespace=~"$namespace", deployment_name=~"$deployment"'
-SERVERS = 'namespace=~"$namespace", model=~"$deployment"'
-"""Servers do not know their namespace: Prometheus adds it as it scrapes them. Their model is the deployment's name."""
+"""Of the operator's metrics, and of the servers', which get these labels as they are scraped: they do not know them."""
 INTERVAL = "$__rate_interval"
 SHOWN = "$__range"
 """All the time that the dashboard shows."""
@@ -77,12 +76,6 @@ def missing_workers(select: str) -> str:
     ready = of_jobs("headway_job_workers", joined(select, 'state="ready"'))
     running = of_jobs("headway_job_info", joined(select, 'phase="Running"'))
     return among(f"({wanted} - {ready} > 0)", running)
-
-
-def as_deployment(expr: str) -> str:
-    """Series of servers under the labels by which the operator names deployments."""
-    renamed = f'label_replace({expr}, "deployment_namespace", "$1", "namespace", "(.+)")'
-    return f'label_replace({renamed}, "deployment_name", "$1", "model", "(.+)")'
 
 
 def joined(*selects: str) -> str:
