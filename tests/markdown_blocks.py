@@ -57,7 +57,8 @@ def script(page: Path, *, cluster: bool, machine: bool = True) -> str:
 
     cluster: whether to type the commands that need a cluster; machine: whether to type the others.
     """
-    lines = ["set -euo pipefail"]
+    # A page whose commands fail leaves nothing in the background, which would keep this script's output open.
+    lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"]
     for block in blocks(page):
         if block.file:
             lines += [f"cat > {block.file} <<'END_OF_BLOCK'", block.text.rstrip("\n"), "END_OF_BLOCK"]

@@ -24,10 +24,12 @@ PAGES = [
     *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/how-to/*.md"))),
 ]
 BY_ITSELF = "docs/how-to/install.md"
+SERVING = "docs/tutorial-serving.md"
 
 
-def type_in(folder: Path, text: str, cluster: Cluster) -> None:
-    """Types a page's commands in a folder, with this test run's `headway` and the cluster's kubectl at hand."""
+def type_in(folder: Path, text: str, cluster: Cluster) -> str:
+    """Types a page's commands in a folder, with this test run's `headway` and the cluster's kubectl at hand; what they
+    print."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": path}
     done = subprocess.run(
@@ -37,6 +39,7 @@ def type_in(folder: Path, text: str, cluster: Cluster) -> None:
     assert done.returncode == 0, said
     # A page waits for a job's end, good or bad, and prints its phase: first in a line, or after the job's name.
     assert not re.search(r"^(\S+ +)?Failed\b", done.stdout, re.MULTILINE), said
+    return done.stdout
 
 
 @pytest.fixture
@@ -60,6 +63,20 @@ def marked(page: str) -> object:
 def test_the_commands_of_a_page_work_as_they_stand(headway: Cluster, as_read: Path, page: str) -> None:
     everything = page.startswith("docs/how-to")
     type_in(as_read, script(ROOT / page, cluster=True, machine=everything), headway)
+
+
+@pytest.mark.long
+def test_the_tutorial_about_serving_ends_with_the_better_model_and_without_a_failed_request(
+    headway: Cluster, as_read: Path
+) -> None:
+    said = type_in(as_read, script(ROOT / SERVING, cluster=True), headway)
+    assert "churn-1 Retired\nchurn-2 Champion\nchurn-3 Rejected\n" in said
+    assert re.search(r"^Agreement: version churn-3 is rejected", said, re.MULTILINE), said
+    counted = re.findall(r"'(version \d|failed: [^']*)': (\d+)", said)
+    assert {"version 1", "version 2"} <= {name for name, _ in counted} <= {"version 1", "version 2", "version 3"}, (
+        counted
+    )
+    assert {"10%", "50%"} <= set(re.findall(r"^churn .*\bchurn-2 +(\d+%)", said, re.MULTILINE)), said
 
 
 @pytest.mark.long

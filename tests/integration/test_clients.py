@@ -16,11 +16,12 @@ from onnx import TensorProto, helper
 from client_environment import client_python, told_by
 from headway_api.bundle import Input, Output, Provenance, Signature
 from headway_server.grpc import descriptors
-from markdown_blocks import ROOT, blocks
+from markdown_blocks import ROOT, Block, blocks
 from served import OPSET, bundle
 from server_process import PATIENCE, serving
 
 HERE = Path(__file__).resolve().parent / "clients"
+CALLING = ROOT / "docs/how-to/call-a-model.md"
 PROBABILITIES = [1.5, 3.0, -2.0, -4.0]
 ANSWERS = {"label": ["Kobe", "Łódź"], "probabilities": PROBABILITIES}
 NO_MODEL = "no model 'chum' here; the model is 'churn'"
@@ -159,6 +160,100 @@ def test_the_page_s_example_is_answered(tmp_path: Path) -> None:
             [str(client_python()), "-I", "-c", text], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     assert (done.returncode, done.stdout) == (0, "['3', '3']\n"), done.stderr
+
+
+@pytest.fixture(scope="module")
+def churn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """By what the page says, where the model is here: it takes those who called more than twice for leaving."""
+    with serving(_churn(tmp_path_factory.mktemp("churn"))) as server:
+        yield {"127.0.0.1:8080": f"127.0.0.1:{server.port}", "127.0.0.1:9000": f"127.0.0.1:{server.grpc_port}"}
+
+
+PYTHON_CLIENTS = [one for one in blocks(CALLING) if one.language == "python"]
+
+
+@pytest.mark.parametrize("block", PYTHON_CLIENTS, ids=str)
+def test_each_client_of_the_page_about_calling_is_told_what_the_page_shows(churn: dict[str, str], block: Block) -> None:
+    said, complained = _told(churn, block.text)
+    assert said == _shown(block), complained
+
+
+def test_triton_s_example_by_grpc_is_as_the_page_says_it_differs(churn: dict[str, str]) -> None:
+    [block] = [one for one in PYTHON_CLIENTS if "tritonclient" in one.text]
+    text = block.text.replace("tritonclient.http", "tritonclient.grpc").replace("127.0.0.1:8080", "127.0.0.1:9000")
+    assert _told(churn, text.replace('Output("label")]', 'Output("label")], client_timeout=5')) == (_shown(block), "")
+
+
+def test_curl_is_answered_as_the_page_says(churn: dict[str, str]) -> None:
+    [block] = [one for one in blocks(CALLING) if one.language == "sh"]
+    done = subprocess.run(["bash", "-c", _here(churn, block.text)], capture_output=True, text=True, check=False)
+    assert '"label":"yes"' in done.stdout, done
+
+
+def _here(churn: dict[str, str], text: str) -> str:
+    for told, there in churn.items():
+        text = text.replace(told, there)
+    return text
+
+
+def _told(churn: dict[str, str], text: str) -> tuple[str, str]:
+    """What a program prints, and what it complains of."""
+    command = [str(client_python()), "-I", "-c", _here(churn, text)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.stdout, done.stderr
+
+
+def _shown(block: Block) -> str:
+    """What the page shows below a block."""
+    everything = blocks(block.page)
+    below = everything[everything.index(block) + 1]
+    assert below.language == "text"
+    return below.text
+
+
+def _churn(folder: Path) -> Path:
+    """Of the columns of the tutorial."""
+    numbers = ["months", "fee", "calls"]
+    classes: list[Any] = [b"no", b"yes"]
+    nodes = [
+        helper.make_node("Greater", ["calls", "twice"], ["more"]),
+        helper.make_node("Cast", ["more"], ["at"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["classes", "at"], ["tall"]),
+        helper.make_node("Reshape", ["tall", "flat"], ["label"]),
+        helper.make_node("Cast", ["more"], ["yes"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["all", "yes"], ["no"]),
+        helper.make_node("Concat", ["no", "yes"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "churn",
+        [
+            *(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1]) for name in numbers),
+            helper.make_tensor_value_info("plan", TensorProto.STRING, ["N", 1]),
+        ],
+        [
+            helper.make_tensor_value_info("label", TensorProto.STRING, ["N"]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2]),
+        ],
+        [
+            helper.make_tensor("all", TensorProto.FLOAT, [1], [1.0]),
+            helper.make_tensor("twice", TensorProto.DOUBLE, [1], [2.0]),
+            helper.make_tensor("classes", TensorProto.STRING, [2], classes),
+            helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=OPSET, ir_version=10)
+    signature = Signature(
+        inputs=[
+            *(Input(name=name, column=name, type="double", shape=[1], missing="NaN") for name in numbers),
+            Input(name="plan", column="plan", type="string", shape=[1], missing="empty text"),
+        ],
+        outputs=[
+            Output(name="label", type="string", shape=[]),
+            Output(name="probabilities", type="float", shape=[2], names=["no", "yes"]),
+        ],
+    )
+    return bundle(folder, bytes(model.SerializeToString()), signature, provenance=Provenance(job="churn"))
 
 
 def _digits(folder: Path) -> Path:
