@@ -15,6 +15,7 @@ TWO_AT_A_TIME := -n 2 --dist loadscope --no-loadscope-reorder
 SCHEDULES ?= 2000
 SEED ?= 0
 JOBS ?= 1
+KIND ?= trainingjob
 
 .PHONY: help run test test-long test-unit sim bench demo lint generate clean
 
@@ -49,8 +50,8 @@ test-unit: $(READY) ## the tests of pure functions: about a minute
 bench: $(READY) ## the figures of tests/bench, each beside its reference; ONLY="scale" or "scale.jobs", SET="jobs=100"
 	@PYTHONPATH=tests:hack/cluster $(BIN)/python -m bench --only "$(ONLY)" --set "$(SET)"
 
-sim: $(READY) ## play the operator against SCHEDULES=2000 simulated clusters from SEED=0 on, JOBS=1 at a time
-	PYTHONPATH=tests $(BIN)/python -m sim --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS) $(if $(BUG),--bug "$(BUG)")
+sim: $(READY) ## play the operator against SCHEDULES=2000 simulated clusters from SEED=0 on, JOBS=1 at a time; KIND=modeldeployment: those of that kind
+	PYTHONPATH=tests $(BIN)/python -m sim --kind $(KIND) --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS) $(if $(BUG),--bug "$(BUG)")
 
 demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show
 	hack/demo

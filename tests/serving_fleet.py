@@ -13,13 +13,13 @@ from sim.fakes.api import ApiServer
 def report(server: ApiServer, name: str, ready: int | None = None, namespace: str = "default") -> None:
     """The Deployment's controller has seen its spec, and so many of its pods are ready; all if none is said."""
 
-    def edit(body: Object) -> None:
-        wanted = body["spec"]["replicas"]
-        count = wanted if ready is None else min(ready, wanted)
-        seen = {"observedGeneration": body["metadata"]["generation"], "replicas": wanted, "updatedReplicas": wanted}
-        body["status"] = {**seen, "readyReplicas": count} if count else seen
-
-    server.change(kube.DEPLOYMENTS, name, edit, namespace)
+    body = server.find(kube.DEPLOYMENTS, name, namespace)
+    if body is None:
+        return
+    wanted = body["spec"]["replicas"]
+    count = wanted if ready is None else min(ready, wanted)
+    seen = {"observedGeneration": body["metadata"]["generation"], "replicas": wanted, "updatedReplicas": wanted}
+    server.report(kube.DEPLOYMENTS, name, {**seen, "readyReplicas": count} if count else seen, namespace)
 
 
 def pod(
@@ -43,4 +43,4 @@ def pod(
         metadata = {"name": name, "labels": labels, "ownerReferences": [owner]}
         body: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
         server.create(kube.PODS, namespace, body)
-    server.change(kube.PODS, name, lambda body: body.update(status=status), namespace)
+    server.report(kube.PODS, name, status, namespace)

@@ -7,61 +7,78 @@ import sys
 
 import click
 
-from sim.bugs import BUGS, planted
+from sim import bugs, serving_bugs
+from sim.bugs import planted
 from sim.oddities import draw
-from sim.runner import Failure, Tally, play, play_many, shrink
+from sim.runner import Kind, Tally, deployment_failure, play, play_many, shrink
 
 SHOWN = 3
 """So many failures are told in full."""
+LINES = 100
+"""So many lines of what happened are told of a world of a ModelDeployment, which cannot be made short."""
+BUGS = {"trainingjob": bugs.BUGS, "modeldeployment": serving_bugs.BUGS}
+MEASURES = {
+    "trainingjob": "the most API calls about a job",
+    "modeldeployment": "the most writes of a deployment's status",
+}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--kind",
+    type=click.Choice(list(BUGS)),
+    default="trainingjob",
+    show_default=True,
+    help="Worlds of TrainingJobs, or of a ModelDeployment.",
+)
 @click.option("--schedules", default=2000, show_default=True, help="How many schedules to play.")
 @click.option("--seed", default=0, show_default=True, help="The seed of the first one; the others follow it.")
 @click.option("--jobs", default=1, show_default=True, help="On how many processes.")
-@click.option("--bug", help="Plant this bug of sim/bugs.py, and look for the first schedule that finds it.")
+@click.option("--bug", help="Plant this bug of the simulation's, and look for the first schedule that finds it.")
 @click.option("--long", is_flag=True, help="Tell a failure as it was drawn, without making it short.")
-def main(schedules: int, seed: int, jobs: int, bug: str | None, *, long: bool) -> None:
+def main(kind: Kind, schedules: int, seed: int, jobs: int, bug: str | None, *, long: bool) -> None:
     """Play the operator against simulated clusters in which anything may go wrong."""
     gc.set_threshold(50_000, 20, 20)
     if bug is not None:
-        _find(bug, range(seed, seed + schedules), long=long)
+        _find(kind, bug, range(seed, seed + schedules), long=long)
         return
 
     def tell(tally: Tally) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r{tally.played} of {schedules} schedules, {len(tally.failed)} failed", nl=False, err=True)
 
-    tally = play_many(seed, schedules, jobs, tell)
+    tally = play_many(seed, schedules, jobs, tell, kind)
     each = 1000 * tally.seconds / max(1, tally.played)
     click.echo(
         f"{tally.played} schedules, seeds {seed} to {seed + schedules - 1}: {len(tally.failed)} failed; "
-        f"{each:.1f} ms of CPU each; the most API calls about a job were {tally.worst:.0%} of its bound"
+        f"{each:.1f} ms of CPU each; {MEASURES[kind]} were {tally.worst:.0%} of its bound"
     )
     for failed in tally.failed[:SHOWN]:
-        found = play(draw(failed))
-        if found is not None:
-            click.echo(f"\n{_told(found, long=long)}")
+        click.echo(f"\n{_failure(kind, failed, long=long)}")
     if tally.failed:
         click.echo(f"\nseeds that failed: {' '.join(map(str, tally.failed))}")
         raise SystemExit(1)
 
 
-def _find(name: str, seeds: range, *, long: bool) -> None:
-    found = next((bug for bug in BUGS if bug.name == name), None)
+def _find(kind: Kind, name: str, seeds: range, *, long: bool) -> None:
+    found = next((bug for bug in BUGS[kind] if bug.name == name), None)
     if found is None:
-        raise click.BadParameter(f"there is no bug {name!r}; there are: {'; '.join(bug.name for bug in BUGS)}")
+        raise click.BadParameter(f"there is no bug {name!r}; there are: {'; '.join(bug.name for bug in BUGS[kind])}")
     with planted(found):
         for seed in seeds:
-            failure = play(draw(seed))
+            failure = _failure(kind, seed, long=long)
             if failure is not None:
-                click.echo(_told(failure, long=long))
+                click.echo(failure)
                 return
     raise click.ClickException(f"{len(seeds)} schedules do not find it")
 
 
-def _told(failure: Failure, *, long: bool) -> str:
-    return str(failure if long else shrink(failure))
+def _failure(kind: Kind, seed: int, *, long: bool) -> str | None:
+    """What goes wrong in the world of a seed, told."""
+    if kind == "modeldeployment":
+        return deployment_failure(seed, None if long else LINES)
+    failure = play(draw(seed))
+    return None if failure is None else str(failure if long else shrink(failure))
 
 
 if __name__ == "__main__":

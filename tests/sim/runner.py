@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 from sim.checks import ViolationError
 from sim.oddities import draw
 from sim.schedule import Action, Schedule
+from sim.serving import BrokenPromiseError, ServingWorld
 from sim.world import World
+
+Kind = Literal["trainingjob", "modeldeployment"]
 
 CHUNK = 50
 """Schedules that a process is given at a time."""
@@ -47,7 +52,7 @@ class Tally:
     failed: tuple[int, ...]
     """The seeds of the schedules that failed."""
     worst: float
-    """The largest share of its bound that the API calls of a job have taken."""
+    """The largest share of its bound that the API calls of a job, or the status writes of a deployment, have taken."""
 
 
 def play(schedule: Schedule) -> Failure | None:
@@ -60,31 +65,65 @@ def play(schedule: Schedule) -> Failure | None:
     return None
 
 
-def play_all(seeds: Iterable[int]) -> Tally:
-    """Play the schedules of many seeds, one after the other."""
+def play_all(seeds: Iterable[int], kind: Kind = "trainingjob") -> Tally:
+    """Play the worlds of many seeds, one after the other."""
     began, played, failed, worst = time.process_time(), 0, [], 0.0
     for seed in seeds:
-        world = World(draw(seed))
         played += 1
-        try:
-            world.run()
-        except ViolationError:
+        failure, most = _of_job(seed) if kind == "trainingjob" else _of_deployment(seed)
+        if failure:
             failed.append(seed)
-        worst = max(worst, world.checks.worst)
+        worst = max(worst, most)
     return Tally(played, time.process_time() - began, tuple(failed), worst)
 
 
-def play_many(first: int, count: int, jobs: int, tell: Callable[[Tally], None] = lambda _: None) -> Tally:
-    """Play the schedules of `count` seeds on `jobs` processes; `tell` is told how far it is."""
+def _of_job(seed: int) -> tuple[str, float]:
+    """What went wrong, if anything, and the largest share of its bound that anything has taken."""
+    world, said = World(draw(seed)), ""
+    try:
+        world.run()
+    except ViolationError as error:
+        said = str(error)
+    return said, world.checks.worst
+
+
+def _of_deployment(seed: int) -> tuple[str, float]:
+    world, said = ServingWorld(seed), ""
+    try:
+        world.run()
+    except BrokenPromiseError as error:
+        said = str(error)
+    return said, world.promises.worst
+
+
+def deployment_failure(seed: int, lines: int | None = None) -> str | None:
+    """What went wrong in the world of one ModelDeployment, with the last lines of its timeline; None: nothing."""
+    world = ServingWorld(seed)
+    try:
+        world.run()
+    except BrokenPromiseError as error:
+        told = "\n".join(world.timeline[-lines:] if lines else world.timeline)
+        return f"{error}\n\nseed {seed}; what happened:\n{told}\n\n{error}"
+    return None
+
+
+def play_many(
+    first: int,
+    count: int,
+    jobs: int,
+    tell: Callable[[Tally], None] = lambda _: None,
+    kind: Kind = "trainingjob",
+) -> Tally:
+    """Play the worlds of `count` seeds on `jobs` processes; `tell` is told how far it is."""
     chunks = [range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
     total = Tally(0, 0.0, (), 0.0)
     if jobs == 1:
         for chunk in chunks:
-            total = _sum(total, play_all(chunk))
+            total = _sum(total, play_all(chunk, kind))
             tell(total)
         return total
     with ProcessPoolExecutor(min(jobs, os.cpu_count() or 1, len(chunks))) as pool:
-        for tally in pool.map(play_all, chunks):
+        for tally in pool.map(partial(play_all, kind=kind), chunks):
             total = _sum(total, tally)
             tell(total)
     return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from headway_api.deployment_status import ModelDeploymentStatus
 from headway_operator.engine import kube
 from headway_operator.engine.kinds import Child, Measures, Owner, Referrer, View
 from headway_operator.engine.kube import Resource
+from headway_operator.engine.packed import Packed
+from headway_operator.engine.parsed import Parsed
 from headway_operator.engine.steps import Decision, StatusWrite
 from headway_operator.serving import names, records
 from headway_operator.serving.measures import Decided, DeploymentMeasures
@@ -27,6 +30,10 @@ from headway_operator.serving.steps import pods_of, reads, render
 logger = logging.getLogger(__name__)
 
 TOKEN_BYTES = 32
+KEPT = 64
+"""Specs and statuses that were read, kept at hand: as many as deployments are looked at at a time, and some more."""
+
+Resolved = tuple[ModelDeploymentSpec | None, tuple[str, ...]]
 
 
 class ModelDeployments:
@@ -62,6 +69,9 @@ class ModelDeployments:
         self._defaults = defaults
         self._pull_policy = pull_policy
         self._new_token = new_token
+        self._specs = Parsed[Resolved](KEPT)
+        self._statuses = Parsed[tuple[ModelDeploymentStatus, Any]](KEPT)
+        """As models, and as they were written."""
 
     def selector(self, owner: Owner) -> str:
         """The label that all objects of a deployment have."""
@@ -77,7 +87,7 @@ class ModelDeployments:
         if owner.deleting:
             return Decision()
         try:
-            status = ModelDeploymentStatus.model_validate_json(owner.status.text())
+            status, written = self._statuses.get(owner.uid, owner.status, _status)
         except ValidationError as error:
             # A newer operator may have written it. To begin anew would take away what answers.
             logger.error("its status cannot be read, it is left alone: %s", error, extra=owner.key.fields())
@@ -89,7 +99,7 @@ class ModelDeployments:
         stages = () if plan.moved else render(situation, plan, view.made, self._pull_policy, self._new_token)
         return Decision(
             stages=stages,
-            status=_status_write(view, plan),
+            status=_status_write(view, plan, written),
             notices=plan.notices,
             # What was done here is no news when a watch shows it, and the status is to tell of it.
             wake=view.now if stages else plan.wake,
@@ -98,18 +108,20 @@ class ModelDeployments:
             detail=Decided(status, plan.status),
         )
 
+    def _resolve(self, owner: Owner, packed: Packed) -> Resolved:
+        if packed.too_large:
+            return None, (f"spec: is too large: {packed.size} bytes as JSON",)
+        document: Mapping[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": self.name,
+            "metadata": {"name": owner.key.name, "namespace": owner.key.namespace},
+            "spec": packed.value(),
+        }
+        return resolve(document, self._defaults)
+
     def _situation(self, view: View, status: ModelDeploymentStatus) -> Situation:
         owner, facts = view.owner, view.facts
-        spec: ModelDeploymentSpec | None = None
-        problems: tuple[str, ...] = (f"spec: is too large: {owner.spec.size} bytes as JSON",)
-        if not owner.spec.too_large:
-            document: Mapping[str, Any] = {
-                "apiVersion": API_VERSION,
-                "kind": self.name,
-                "metadata": {"name": owner.key.name, "namespace": owner.key.namespace},
-                "spec": owner.spec.value(),
-            }
-            spec, problems = resolve(document, self._defaults)
+        spec, problems = self._specs.get(owner.uid, owner.spec, partial(self._resolve, owner))
         numbers = {version.number for version in status.versions}
         workloads = {each.number: each for each in view.children[kube.DEPLOYMENTS]}
         found = {number: facts.listed.get(pods_of(owner.uid, number)) for number in numbers}
@@ -135,10 +147,14 @@ class ModelDeployments:
         )
 
 
-def _status_write(view: View, plan: Plan) -> StatusWrite | None:
+def _status(packed: Packed) -> tuple[ModelDeploymentStatus, Any]:
+    return ModelDeploymentStatus.model_validate_json(packed.text()), packed.value()
+
+
+def _status_write(view: View, plan: Plan, before: Any) -> StatusWrite | None:
     status = essential(plan.status) if view.status_refused else plan.status
     whole = _written(status)
-    if whole == view.owner.status.value():
+    if whole == before:
         return None
     return StatusWrite(whole, lambda: _written(essential(status)), status.phase or "")
 

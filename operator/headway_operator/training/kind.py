@@ -17,6 +17,7 @@ from headway_operator.engine import kube
 from headway_operator.engine.kinds import Child, Measures, Owner, Referrer, View
 from headway_operator.engine.kube import Resource
 from headway_operator.engine.packed import Packed
+from headway_operator.engine.parsed import Parsed
 from headway_operator.engine.steps import Decision, EventsAbout, Exists, Facts, Notice, StatusWrite
 from headway_operator.training import records
 from headway_operator.training.measures import JobMeasures
@@ -91,8 +92,7 @@ class TrainingJobs:
         """Whether the API server serves PodGroups."""
         self._new_token = new_token
         self._specs: OrderedDict[tuple[str, int, bool], tuple[Defaults, Resolved]] = OrderedDict()
-        self._statuses: OrderedDict[str, tuple[Packed, TrainingJobStatus]] = OrderedDict()
-        """By the uid of a job: the newest status that was read, and what it says."""
+        self._statuses = Parsed[TrainingJobStatus](STATUSES_KEPT)
 
     def selector(self, owner: Owner) -> str:
         """The label that all objects of a job have."""
@@ -109,7 +109,7 @@ class TrainingJobs:
         """What is to be done about a job now."""
         owner = view.owner
         try:
-            status = self._status(owner)
+            status = self._statuses.get(owner.uid, owner.status, _status)
         except ValidationError as error:
             # A newer operator may have written it. To begin anew would train a finished job again.
             logger.error("its status cannot be read, it is left alone: %s", error, extra=owner.key.fields())
@@ -131,16 +131,6 @@ class TrainingJobs:
             log=tuple(_log(job, plan)),
             detail=Decided(job, observed, plan),
         )
-
-    def _status(self, owner: Owner) -> TrainingJobStatus:
-        """The status as a model. A job is looked at several times between two changes of it."""
-        packed, status = self._statuses.get(owner.uid, (None, None))
-        if status is None or packed != owner.status:
-            status = TrainingJobStatus.model_validate_json(owner.status.text())
-            self._statuses[owner.uid] = owner.status, status
-            if len(self._statuses) > STATUSES_KEPT:
-                self._statuses.popitem(last=False)
-        return status
 
     def _observed(self, job: Job, view: View) -> Observed:
         facts = view.facts
@@ -205,6 +195,10 @@ class TrainingJobs:
                 self._specs.move_to_end(known)
                 return resolved
         return None
+
+
+def _status(packed: Packed) -> TrainingJobStatus:
+    return TrainingJobStatus.model_validate_json(packed.text())
 
 
 def _read(facts: Facts) -> frozenset[Fact]:

@@ -163,6 +163,16 @@ class ApiServer:
         self._stamp(body["metadata"])
         self.events.append(Event(resource.plural, "MODIFIED", body, before))
 
+    def report(self, resource: Resource, name: str, status: Object, namespace: str = "default") -> None:
+        """A controller or a kubelet says what an object's status is; what is said again and again costs little."""
+        before = self.objects.get((resource.plural, namespace, name))
+        if before is None or before.get("status") == status:
+            return
+        body = {**before, "metadata": dict(before["metadata"]), "status": status}
+        self.objects[resource.plural, namespace, name] = body
+        self._stamp(body["metadata"])
+        self.events.append(Event(resource.plural, "MODIFIED", body, before))
+
     def delete(self, resource: Resource, name: str, namespace: str = "default") -> None:
         """Delete an object; a pod that runs gets its grace first."""
         body = self.objects[resource.plural, namespace, name]

@@ -1,0 +1,70 @@
+"""The Deployments of a world of one ModelDeployment. What becomes of their pods depends on the model they serve."""
+
+from __future__ import annotations
+
+import random
+
+from headway_operator.engine import kube
+from headway_operator.engine.kube import Object
+from headway_operator.serving import names
+from serving_fleet import pod, report
+from sim.fakes.api import ApiServer
+
+
+class Pods:
+    """Controllers and kubelets."""
+
+    def __init__(self, server: ApiServer, chance: random.Random, *, sound: int) -> None:
+        """sound: so many of every `sound` + 3 models work for good."""
+        self._server, self._chance, self._sound = server, chance, sound
+        self.natures: dict[str, str] = {}
+        """By digest: good, fades, never or crashes."""
+        self.proven: set[tuple[str, int]] = set()
+        """Versions, by the deployment's uid and their number, of which all pods were ready at some time."""
+
+    def step(self, *, calm: bool) -> None:
+        """Some time passes."""
+        for body in self.deployments():
+            name, nature = body["metadata"]["name"], self._nature(body)
+            wanted = body["spec"]["replicas"]
+            if nature == "never":
+                report(self._server, name, 0)
+            elif nature == "crashes":
+                report(self._server, name, 0)
+                pod(self._server, body, waiting="CrashLoopBackOff", said="no such input", restarts=3)
+            elif calm or self._chance.random() < 0.5:
+                ready = wanted if calm else self._chance.randint(0, wanted)
+                report(self._server, name, max(ready, min(wanted, _ready(body))))
+                if nature == "fades" and self._chance.random() < 0.05 and not calm:
+                    self.natures[digest_of(body)] = "crashes"
+            self._prove(name)
+
+    def deployments(self) -> list[Object]:
+        """All Deployments but those of judges."""
+        return [body for body in self._server.of(kube.DEPLOYMENTS) if not body["metadata"]["name"].endswith("-judge")]
+
+    def _prove(self, name: str) -> None:
+        body = self._server.find(kube.DEPLOYMENTS, name)
+        if body is None:
+            return
+        meta, status = body["metadata"], body.get("status") or {}
+        whole = status.get("readyReplicas", 0) >= body["spec"]["replicas"] > 0
+        if whole and status.get("observedGeneration") == meta["generation"]:
+            self.proven.add((meta["labels"][names.LABEL_DEPLOYMENT_UID], int(meta["labels"][names.LABEL_VERSION])))
+
+    def _nature(self, body: Object) -> str:
+        digest = digest_of(body)
+        if digest not in self.natures:
+            good = ("good",) * self._sound
+            self.natures[digest] = self._chance.choice((*good, "fades", "never", "crashes"))
+        return self.natures[digest]
+
+
+def digest_of(body: Object) -> str:
+    """That of the model that a Deployment serves."""
+    digest: str = body["spec"]["template"]["spec"]["initContainers"][0]["command"][-1]
+    return digest
+
+
+def _ready(body: Object) -> int:
+    return int((body.get("status") or {}).get("readyReplicas", 0))

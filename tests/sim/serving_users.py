@@ -1,0 +1,141 @@
+"""The users of a world of one ModelDeployment, and those who meddle with what is the operator's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from deployment_documents import deployment
+from headway_operator.engine import kube
+from headway_operator.engine.kube import Object
+from headway_operator.serving import names
+from sim.serving_jobs import MODELS
+
+if TYPE_CHECKING:
+    from sim.serving import ServingWorld
+
+
+class Users:
+    """What they do, drawn by chance."""
+
+    def __init__(self, world: ServingWorld, of: str) -> None:
+        self._world, self._of = world, of
+        self._chance: random.Random = world.chance
+        self._splits = world.splits
+
+    def act(self) -> None:
+        """One of them does something."""
+        world = self._world
+        actions: dict[Callable[[], None], float] = {
+            self._name_model: 3 if self._splits else 5,
+            lambda: self.versions(source=None): 1 if self._splits else 4,
+            world.jobs.act: 4 if self._splits else 12,
+            self._toggle: 3,
+            self._scale: 3,
+            self._intend: 5,
+            lambda: self.edit(rollout=self._rollout()): 2,
+            lambda: self.edit(rollout={"blueGreen": {}, "recreate": {}}): 0.3 if self._splits else 1,
+            self._meddle: 4,
+            lambda: world.judge.meddle(world.uid()): 2,
+            self._replace: 1,
+            world.lose_watch: 2,
+            lambda: None: 20 if self._splits else 6,
+        }
+        self._chance.choices(list(actions), list(actions.values()))[0]()
+
+    def create(self) -> None:
+        """A deployment is applied."""
+        changes: dict[str, Any] = {"spec.rollout": self._rollout()}
+        if self._chance.random() < 0.5:
+            changes["spec.versions"] = {"keep": 2}
+        made = self._world.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
+        self._world.shares.wanted(made["spec"])
+
+    def edit(self, **spec: Any) -> None:
+        """Some fields of the spec become others."""
+        self._world.note(f"user: {spec}")
+        self._change(lambda body: body["spec"].update(spec))
+
+    def versions(self, **change: Any) -> None:
+        """Some fields of spec.versions become others; None takes one away."""
+        self._world.note(f"user: versions {change}")
+
+        def edit(body: Object) -> None:
+            versions = {**body["spec"]["versions"], **change}
+            body["spec"]["versions"] = {key: value for key, value in versions.items() if value is not None}
+
+        self._change(edit)
+
+    def _change(self, edit: Callable[[Object], None]) -> None:
+        server = self._world.server
+        server.change(kube.MODEL_DEPLOYMENTS, self._of, edit)
+        body = server.find(kube.MODEL_DEPLOYMENTS, self._of)
+        if body is not None:
+            self._world.shares.wanted(body["spec"])
+
+    def _rollout(self) -> dict[str, Any]:
+        chance = self._chance
+        deadline = {"progressDeadlineSeconds": chance.choice((60, 300) if self._splits else (10, 60, 300))}
+        bake = {"bakeSeconds": chance.choice((0, 20, 200))}
+        least = {"minSeconds": chance.choice((0, 10, 60, 240))}
+        steps = sorted(chance.sample(range(1, 100), chance.randint(1, 3)))
+        test = {"weight": steps[0], "unit": {"header": "x-user"}, "maxSeconds": chance.choice((240, 600))}
+        split: tuple[dict[str, Any], ...] = (
+            {"abTest": {**test, **least, **bake}},
+            {"shadow": {**least, **bake}},
+            *3 * ({"canary": {"steps": [{"weight": step, **least} for step in steps], **bake}},),
+        )
+        whole: tuple[dict[str, Any], ...] = ({"recreate": {}}, {"blueGreen": bake}, *split[:3])
+        kind = chance.choice(split if self._splits else whole)
+        manual = "recreate" not in kind and chance.random() < 0.2
+        stall = {"stepDeadlineSeconds": 60, "onStall": "rollback"} if chance.random() < 0.3 else {}
+        return {**deadline, **kind, **stall, "approval": "manual" if manual else "automatic"}
+
+    def _name_model(self) -> None:
+        claim = {"name": "models", "path": "default/digits-1"}
+        digest = f"sha256:{self._chance.choice(MODELS) * 64}"
+        self.versions(source={"persistentVolumeClaim": claim, "digest": digest})
+
+    def _toggle(self) -> None:
+        self.edit(suspend=self._chance.random() < (0.2 if self._splits else 0.5))
+
+    def _scale(self) -> None:
+        self.edit(replicas=self._chance.randint(1, 4))
+
+    def _intend(self) -> None:
+        world = self._world
+        number = self._chance.randint(1, max(1, world.promises.numbers.get(world.uid(), 1)))
+        name = names.version_name(self._of, number)
+        intents: tuple[dict[str, Any], ...] = (
+            {"pin": name}, {"pin": None}, {"abort": name}, {"retry": [name]}, {"retry": None}, {"approve": name},
+        )  # fmt: skip
+        if self._splits and self._chance.random() < 0.6:
+            intents = ({"pin": None}, {"approve": world.status().get("candidate")})
+        self.versions(**self._chance.choice(intents))
+
+    def _meddle(self) -> None:
+        """Somebody changes or deletes by hand what is the operator's."""
+        server = self._world.server
+        found = [(resource, body) for resource in (kube.DEPLOYMENTS, kube.SERVICES) for body in server.of(resource)]
+        if not found:
+            return
+        resource, body = self._chance.choice(found)
+        name = body["metadata"]["name"]
+        self._world.note(f"somebody meddles with {resource.kind} {name}")
+        if self._chance.random() < 0.5:
+            server.remove(resource, name)
+        elif resource == kube.SERVICES:
+            server.change(resource, name, lambda body: body["spec"].update(selector={"app": "mine"}))
+        else:
+            server.change(resource, name, lambda body: body["spec"].update(replicas=7))
+
+    def _replace(self) -> None:
+        """The deployment is deleted, and another of its name made; the garbage collector comes in between, or later."""
+        world = self._world
+        world.note("user: deletes it, and makes another")
+        world.server.remove(kube.MODEL_DEPLOYMENTS, self._of)
+        if self._chance.random() < 0.7:
+            world.server.collect_garbage()
+        world.jobs.lost()
+        self.create()
