@@ -26,7 +26,7 @@ from headway_operator.engine.comparison import Comparison
 from headway_operator.engine.discovery import Served
 from headway_operator.engine.events import EventPoster
 from headway_operator.engine.freshness import LISTED_SECONDS, SETTLE_SECONDS, Freshness
-from headway_operator.engine.kinds import Kind
+from headway_operator.engine.kinds import Kind, Owner
 from headway_operator.engine.kube import KubeError, NotFoundError
 from headway_operator.engine.kube_http import HttpKube, load_configuration
 from headway_operator.engine.lease import Clocks, Elector
@@ -36,9 +36,11 @@ from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.store import Store
 from headway_operator.engine.watch import Watches
 from headway_operator.engine.workers import Workers
+from headway_operator.serving.figures import DeploymentFigures
 from headway_operator.serving.kind import ModelDeployments
 from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
 from headway_operator.settings import Settings
+from headway_operator.training.figures import JobFigures
 from headway_operator.training.kind import TrainingJobs
 from headway_operator.training.measures import JobMeasures, JobMetrics
 
@@ -95,8 +97,12 @@ class Operator:
     async def run(self) -> int:
         """Run until told to stop; the exit code."""
         self._metrics.on_scrape(self._readings)
+        if self._settings.job_metrics == "running":
+            limit = self._settings.job_metrics_limit
+            self._metrics.tell_of(JobFigures(lambda: self._known(TrainingJobs.name), limit=limit))
+            self._metrics.tell_of(DeploymentFigures(lambda: self._known(ModelDeployments.name), limit=limit))
         ports = {"metrics": self._settings.metrics_port, "health": self._settings.health_port}
-        server = await health.serve(self._metrics.text, self.wrong, self._not_ready, ports)
+        server = await health.serve(self._metrics.scrape, self.wrong, self._not_ready, ports)
         self._on_signals()
         try:
             async with ApiClient(await load_configuration()) as client:
@@ -253,6 +259,10 @@ class Operator:
 
     def _not_ready(self) -> str | None:
         return None if self._ready else "starting"
+
+    def _known(self, kind: str) -> Iterable[Owner]:
+        """The objects of a kind; none before this process works: only the leader tells of them."""
+        return self.store.all_of(kind) if self.workers is not None else ()
 
     def _readings(self) -> Iterable[Reading]:
         """Gauges that are read when they are scraped."""

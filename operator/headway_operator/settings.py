@@ -63,6 +63,11 @@ class Settings(BaseModel):
     unhealthy_seconds: Annotated[float, Field(ge=1)] = 180.0
     """How long one reconcile may take, or a watch owe what happened, until /healthz fails."""
 
+    job_metrics: Literal["running", "off"] = "running"
+    """Whether /metrics tells of each job that runs or waits, and of each deployment, in series of their own."""
+    job_metrics_limit: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """The most jobs, and the most deployments, that have series of their own."""
+
     @model_validator(mode="after")
     def _one_storage(self) -> Settings:
         if self.default_storage_uri and self.default_storage_claim:

@@ -14,6 +14,9 @@ from harness import ROOT, run
 from headway_api import rollout_wire, wire
 from headway_operator import settings
 from headway_operator.serving import names
+from headway_operator.serving.render import objects
+from headway_operator.serving.render.pods import ADMIN_PORT
+from unit.operator.test_serving_render import OF, version
 
 from .conftest import CHART, NAMESPACE, RELEASE, Chart, Manifests
 
@@ -40,6 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
         "imagePullSecrets": [{"name": "pull"}],
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "networkPolicy": {"enabled": True},
     },
@@ -369,6 +373,7 @@ def test_judges_are_held_to_their_own_verdict(variant: Manifests) -> None:
 
 def test_what_needs_other_operators_or_may_cut_off_is_off_by_default(default: Manifests) -> None:
     assert default.kind("ServiceMonitor") == []
+    assert default.kind("PodMonitor") == []
     assert default.kind("PrometheusRule") == []
     assert default.kind("NetworkPolicy") == []
     assert default.kind("PersistentVolumeClaim") == []
@@ -388,6 +393,24 @@ def test_the_service_monitor_finds_the_service(chart: Chart) -> None:
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_pod_monitor_finds_the_servers_and_names_their_deployment(chart: Chart) -> None:
+    pods = objects.workload(OF, version(), 2)["spec"]["template"]
+    monitor = chart.render(VARIANTS["everything"]).one("PodMonitor")["spec"]
+    labels, ports = pods["metadata"]["labels"], pods["spec"]["containers"][0]["ports"]
+    assert monitor["namespaceSelector"] == {"any": True}
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    assert [need["key"] in labels for need in monitor["selector"]["matchExpressions"]] == [True]
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert [port["containerPort"] for port in ports if port["name"] == endpoint["port"]] == [ADMIN_PORT]
+    source = names.LABEL_DEPLOYMENT.replace(".", "_").replace("/", "_")
+    assert {one["targetLabel"]: one["sourceLabels"] for one in endpoint["relabelings"]} == {
+        "deployment_namespace": ["__meta_kubernetes_namespace"],
+        "deployment_name": [f"__meta_kubernetes_pod_label_{source}"],
+    }
+    narrow = chart.render({"podMonitor": {"enabled": True}, "watchNamespaces": ["a", "b"]}).one("PodMonitor")["spec"]
+    assert narrow["namespaceSelector"] == {"matchNames": ["a", "b"]}
 
 
 def test_everything_is_labelled_with_the_release(variant: Manifests) -> None:

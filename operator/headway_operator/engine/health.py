@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -29,11 +29,16 @@ def diagnosis(
     return f"the watch of {' and of '.join(blind)} misses what happens" if blind else None
 
 
-async def serve(metrics: Callable[[], bytes], healthy: Check, ready: Check, ports: dict[str, int]) -> web.AppRunner:
+Scrape = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""Answers a scrape that has this Accept header: the body and its content type."""
+
+
+async def serve(metrics: Scrape, healthy: Check, ready: Check, ports: dict[str, int]) -> web.AppRunner:
     """Serve until the runner is cleaned up. `ports`: `metrics` and `health`; 0 takes any free port."""
 
-    async def on_metrics(_: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    async def on_metrics(request: web.Request) -> web.Response:
+        body, content_type = await metrics(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     def on_check(check: Check) -> Callable[[web.Request], object]:
         async def handle(_: web.Request) -> web.Response:

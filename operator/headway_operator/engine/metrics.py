@@ -1,15 +1,16 @@
-"""The operator's Prometheus metrics: one registry for the engine's and those of all kinds. No label holds a name.
+"""The operator's Prometheus metrics: one registry for the engine's and those of all kinds.
 
+Of those no label holds a name. What is told of single objects comes from sources of their own, at each scrape.
 docs/reference/metrics.md is made of this.
 """
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,22 +22,20 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
+
+from headway_operator.engine.exposition import Entry, Source, told_by
 
 RESULTS = ("done", "conflict", "retry", "gone", "bug")
 """What becomes of a reconcile."""
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+OPENMETRICS = "application/openmetrics-text"
+OPENMETRICS_TYPE = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
+PLAIN_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+END = b"# EOF\n"
+"""The last line of OpenMetrics."""
 LONG = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A metric, as the reference tells it."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,8 @@ class MetricSet:
         self.catalogue: list[Entry] = []
         self.read: dict[str, Entry] = {}
         """Those that are read when they are scraped, by name."""
+        self._sources: list[Source] = []
+        self._scrape = asyncio.Lock()
         ProcessCollector(registry=self.registry)
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -82,9 +83,31 @@ class MetricSet:
         """Where these values come from."""
         self.registry.register(_Scraped(self.read, read))
 
+    def tell_of(self, source: Source) -> None:
+        """Have a source asked at each scrape."""
+        self._sources.append(source)
+
+    def declare(self, entries: Iterable[Entry]) -> None:
+        """Put metrics into the catalogue that a source tells."""
+        self.catalogue.extend(entries)
+
     def text(self) -> bytes:
-        """The exposition."""
+        """What the registry holds, without the sources."""
         return generate_latest(self.registry)
+
+    async def scrape(self, accept: str) -> tuple[bytes, str]:
+        """All of it, and its content type. accept: the header of the request, which may ask for OpenMetrics.
+
+        One at a time: the text of thousands of jobs takes megabytes.
+        """
+        wants_openmetrics = OPENMETRICS in accept
+        async with self._scrape:
+            parts = await told_by(self._sources, openmetrics=wants_openmetrics)
+            told = "".join(parts).encode()
+            if not wants_openmetrics:
+                return self.text() + told, PLAIN_TYPE
+            whole: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # it ships so
+            return whole.removesuffix(END) + told + END, OPENMETRICS_TYPE
 
 
 class _Scraped(Collector):

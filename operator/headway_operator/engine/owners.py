@@ -54,6 +54,10 @@ class Owners(Table[OwnerRecord]):
         record = self.get(key, key.name)
         return record.owner if record is not None else None
 
+    def all(self) -> list[Owner]:
+        """All objects of the kind."""
+        return [record.owner for key in self.known() for record in self.of(key)]
+
     def put(self, key: Key, record: OwnerRecord) -> bool:
         """Take in what was seen, and count it in place of what was known; false if that is nothing new."""
         before = self.owner(key)

@@ -89,6 +89,10 @@ class Store:
         """The keys of all objects of all kinds."""
         return [key for table in self._owners.values() for key in table.known()]
 
+    def all_of(self, kind: str) -> list[Owner]:
+        """All objects of a kind, as they are now."""
+        return self._owners[kind].all()
+
     def busy(self, kind: str) -> int:
         """How many children are known of those that show how many objects of a kind are at work."""
         return self._children[self.kinds[kind].busy_with].count(kind)

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from headway_api.deployment_status import ModelDeploymentStatus, Rejection, RolloutStatus
 from headway_api.rollout_wire import Mode
+from headway_operator.engine.exposition import Entry
 from headway_operator.engine.kinds import View
-from headway_operator.engine.metrics import LONG, Entry, MetricSet
+from headway_operator.engine.metrics import LONG, MetricSet
 from headway_operator.engine.steps import Decision
 from headway_operator.engine.times import to_seconds
 

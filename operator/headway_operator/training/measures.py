@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from headway_api.status import ENDED_STATES, FINISHED, Attempt, Cause, TuningStatus
+from headway_operator.engine.exposition import Entry
 from headway_operator.engine.kinds import View
-from headway_operator.engine.metrics import LONG, Entry, MetricSet
+from headway_operator.engine.metrics import LONG, MetricSet
 from headway_operator.engine.steps import Decision
 from headway_operator.engine.times import to_seconds
 from headway_operator.training.plan.model import Job, Observed, Plan, Pod

@@ -14,11 +14,12 @@ from headway_api import wire
 from headway_api.status import ENDED_STATES, Attempt, Progress, TrainingJobStatus, TuningStatus
 from headway_operator import reference
 from headway_operator.engine import kube
+from headway_operator.engine.exposition import Entry
 from headway_operator.engine.freshness import Freshness
 from headway_operator.engine.health import BLIND_ROUNDS, diagnosis
 from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import View
-from headway_operator.engine.metrics import EngineMetrics, Entry, MetricSet, Reading
+from headway_operator.engine.metrics import EngineMetrics, MetricSet, Reading
 from headway_operator.engine.steps import Decision, Facts
 from headway_operator.engine.store import News
 from headway_operator.engine.times import to_text
@@ -92,7 +93,9 @@ class TestExposition:
             assert re.fullmatch(r"headway_[a-z]+(_[a-z]+)*", entry.name)
             assert entry.name.endswith("_total") == (entry.kind == "counter"), entry.name
             assert entry.kind != "histogram" or entry.name.endswith("_seconds")
-            assert not {"job", "namespace", "pod", "name"} & set(entry.labels), "a label a job has no bound"
+            assert not {"job", "namespace", "pod", "name"} & set(entry.labels), "Prometheus has these for targets"
+            named = {"job_name", "deployment_name"} & set(entry.labels)
+            assert bool(named) == entry.name.startswith(("headway_job_", "headway_deployment_")) or not entry.labels
 
     def test_all_that_is_exposed_is_on_the_page(self) -> None:
         metrics = all_metrics()

@@ -143,16 +143,20 @@ class TestEvents:
 class TestHealth:
     async def test_the_checks_are_served_with_their_words(self) -> None:
         wrong: list[str | None] = [None]
-        runner = await health.serve(lambda: b"x 1\n", lambda: wrong[0], lambda: "starting", {"metrics": 0, "health": 0})
+
+        async def scrape(accept: str) -> tuple[bytes, str]:
+            return f"x 1 # {accept}\n".encode(), "text/plain"
+
+        runner = await health.serve(scrape, lambda: wrong[0], lambda: "starting", {"metrics": 0, "health": 0})
         try:
             port = runner.addresses[0][1]
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
 
                 async def get(path: str) -> tuple[int, str]:
-                    async with session.get(path) as answer:
+                    async with session.get(path, headers={"Accept": "any/form"}) as answer:
                         return answer.status, await answer.text()
 
-                assert await get("/metrics") == (200, "x 1\n")
+                assert await get("/metrics") == (200, "x 1 # any/form\n")
                 assert await get("/healthz") == (200, "ok")
                 assert await get("/readyz") == (503, "starting")
                 wrong[0] = "stuck"
