@@ -66,12 +66,24 @@ _URI = "must be the folder's URI, as s3://BUCKET/PATH, gs://, abfs:// or https:/
 _VERSION = "must be the name of a version as the status has it, for example digits-3"
 _STEPS = "spec.rollout.canary.steps"
 _UNIT = {"header": "x-user"}
+_QUERY: dict[str, Any] = {"name": "revenue", "prometheus": {"url": "http://prometheus:9090", "query": "up"}, "min": 1}
+_QUERIES = ".analysis.queries"
 
 
 def _rollout(rollout: dict[str, Any], field: str, says: str) -> Mistake:
     return _mistake("spec.rollout", rollout, says, field=f"spec.rollout{field}", name=str(rollout))
 
 
+def _queries(queries: list[dict[str, Any]], field: str, says: str) -> Mistake:
+    return _rollout({"analysis": {"queries": queries}}, f"{_QUERIES}{field}", says)
+
+
+def _asking(prometheus: dict[str, Any], field: str, says: str) -> Mistake:
+    query = {**_QUERY, "prometheus": {**_QUERY["prometheus"], **prometheus}}
+    return _queries([query], f"[0].prometheus{field}", says)
+
+
+_URL_FORM = "must be http:// or https://, a host, and maybe a port and a path"
 ROLLOUT_MISTAKES = (
     _rollout({"canary": {"steps": []}}, ".canary.steps", "at least 1 are needed"),
     _rollout({"canary": {"steps": [{"weight": 1}] * 17}}, ".canary.steps", "at most 16 are allowed"),
@@ -130,6 +142,21 @@ ROLLOUT_MISTAKES = (
         ".analysis",
         "agreement.sample is not for shadow",
     ),
+    _queries([_QUERY] * 2, "", "has two queries called revenue: rename one"),
+    _queries([{**_QUERY, "name": f"q{number}"} for number in range(9)], "", "at most 8 are allowed"),
+    _queries([{**_QUERY, "name": "Revenue"}], "[0].name", "must be lower-case letters, digits and '-'"),
+    _queries([{**_QUERY, "min": None}], "[0]", "set min, max or both: without a limit a query says nothing"),
+    _queries([{**_QUERY, "max": 0.5}], "[0].min", "min is above max"),
+    _queries([{**_QUERY, "intervalSeconds": 4}], "[0].intervalSeconds", "below the least allowed value 5"),
+    _queries([{**_QUERY, "onNoData": "promote"}], "[0].onNoData", "wait, rollback"),
+    _asking({"url": "prometheus:9090"}, ".url", _URL_FORM),
+    _asking({"url": "file:///etc/passwd"}, ".url", _URL_FORM),
+    _asking({"url": "http://me:word@prometheus"}, ".url", _URL_FORM),
+    _asking({"url": "http://prometheus/?a=b"}, ".url", _URL_FORM),
+    _asking({"query": ""}, ".query", "must be a query in PromQL"),
+    _asking({"query": "x" * 1025}, ".query", "at most 1024 characters"),
+    _asking({"query": 'up{v="$version"}'}, ".query", "$version is no variable: there are $candidate, $stable,"),
+    _asking({"secretRef": {}}, ".secretRef.name", "is missing; it is required"),
 )
 """Those of rollouts."""
 MISTAKES = (

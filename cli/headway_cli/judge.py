@@ -36,6 +36,13 @@ _TOKEN_FILE = Path(TOKEN_DIR) / KEY_TOKEN
     type=_FILE,
     help=f"What reports have to bear.  [default: {_TOKEN_FILE} with a ConfigMap, nothing with files]",
 )
+@click.option(
+    "--query-secrets",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=_DEFAULTS.secrets,
+    show_default=True,
+    help="The folder with the Secrets that queries of a Prometheus name, a folder each.",
+)
 def judge(
     *,
     host: str,
@@ -46,6 +53,7 @@ def judge(
     route: Path | None,
     verdict: Path | None,
     token_file: Path | None,
+    query_secrets: Path,
 ) -> None:
     """Take the reports of servers that split requests between two versions, and judge the new one, until SIGTERM.
 
@@ -56,7 +64,12 @@ def judge(
     if token_file is None and config_map is not None:
         token_file = _TOKEN_FILE
     settings = JudgeSettings(
-        host=host, port=port, admin_port=admin_port, token_file=token_file, told_by=socket.gethostname()
+        host=host,
+        port=port,
+        admin_port=admin_port,
+        token_file=token_file,
+        told_by=socket.gethostname(),
+        secrets=query_secrets,
     )
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
 

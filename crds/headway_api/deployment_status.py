@@ -14,7 +14,7 @@ from headway_api.status import Message, Time, Word
 Phase = Literal["Pending", "Progressing", "Ready", "Degraded", "Suspended"]
 State = Literal["Candidate", "Champion", "Previous", "Retired", "Rejected"]
 """What a version is. Those that are Retired or Rejected have no pods."""
-Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted", "ErrorRate", "Latency", "Agreement", "Stalled"]
+Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted", "ErrorRate", "Latency", "Agreement", "Query", "Stalled"]
 """Why a version was rejected."""
 Stage = Literal["Preparing", "Splitting", "Baking", "Ending"]
 """Where a rollout is. Preparing: pods are made. Splitting: both versions get requests. Baking: the new one answers
@@ -116,7 +116,8 @@ class RolloutGate(StatusSection):
     limit: float | None = None
     """What it is held against: the limit, or the old version's rate."""
     evidence: float = 0.0
-    """How strongly what was seen speaks against the new version: 1 is nothing."""
+    """How strongly what was seen speaks against the new version: 1 is nothing. Of a query: how many evaluations in a
+    row were beyond a limit."""
     needed: float = 0.0
     """What `evidence` has to reach for the gate to fail."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from headway_api.base import Rule, Section, at_most_one, exactly_one, formed
+from headway_api.queries import Queries
 
 MOST_STEPS = 16
 WEEK = 604_800
@@ -191,6 +192,8 @@ class Analysis(Section):
     """Times."""
     agreement: Agreement | None = None
     """Answers; not compared if absent."""
+    queries: Queries = Field(default_factory=list)
+    """Numbers of a Prometheus. Each has to have had a value in a step, within its limits, before that is over."""
 
 
 class Rollout(Section):

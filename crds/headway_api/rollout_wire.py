@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from headway_api.base import Between, Cut, StatusSection
+from headway_api.queries import MOST_QUERIES
 from headway_api.status import Message, Word
 
 KEY_ROUTE = "route.json"
@@ -20,6 +21,7 @@ KEY_VERDICT = "verdict.json"
 KEY_MEMORY = "judge.json"
 """What the judge wants to know again after a restart; nobody else reads it."""
 VERDICT_MAX_BYTES = 16 * 1024
+ROUTE_MAX_BYTES = 64 * 1024
 MEMORY_MAX_BYTES = 48 * 1024
 SERVICE_ACCOUNT = "headway-judge"
 """The judges' ServiceAccount in each namespace: it may patch ConfigMaps, which an admission policy narrows to its own.
@@ -43,6 +45,11 @@ SECONDS_HEADER = "headway-seconds"
 """On the answer to such a request: the seconds that the other server took for it, without the way."""
 VERSION_HEADER = "headway-version"
 """On each answer: the version whose model gave it."""
+
+QUERY_SECRETS_DIR = "/etc/headway/queries"
+"""The judge's folder with the Secrets that queries name, each as a folder of its name."""
+QUERY_SECRET_KEYS = ("url", "token", "username", "password", "ca.crt")
+"""Of such a Secret: no other key of it is mounted."""
 
 REPORT_SECONDS = 1.0
 BEAT_SECONDS = 10.0
@@ -89,6 +96,27 @@ class Analysis(StatusSection):
     """The least share of mirrored requests that both versions have to answer alike."""
 
 
+class QueryGate(StatusSection):
+    """A number of a Prometheus that a candidate is held to, with its query as it is to be asked."""
+
+    name: Annotated[str, Cut(64)]
+    """What it is called."""
+    url: Annotated[str, Cut(512)]
+    """The server's address."""
+    query: Annotated[str, Cut(4096)]
+    """In PromQL."""
+    secret: Word | None = None
+    """The Secret with the credentials, in the folder QUERY_SECRETS_DIR."""
+    min: float | None = None
+    """The least value that is allowed."""
+    max: float | None = None
+    """The greatest value that is allowed."""
+    interval_seconds: Annotated[int, Between(1, 86_400)] = 30
+    """Seconds from one evaluation to the next."""
+    on_no_data: Literal["wait", "rollback"] = "wait"
+    """Whether it fails for want of a value."""
+
+
 class Route(StatusSection):
     """Which version gets which part of the requests. It says all: whoever reads it needs nothing of an earlier one."""
 
@@ -121,6 +149,8 @@ class Route(StatusSection):
     """Whether the candidate answers alone by now: its own servers count their requests, and only limits hold."""
     analysis: Analysis = Analysis()
     """What the judge holds it to."""
+    queries: Annotated[list[QueryGate], Cut(MOST_QUERIES)] = Field(default_factory=list)
+    """And to these. For the judge alone: its replies to servers have none of them."""
 
 
 class Counts(StatusSection):
@@ -228,11 +258,17 @@ class GateState(StatusSection):
     limit: float | None = None
     """What it is held against."""
     evidence: float = 0.0
-    """E, that it is worse than allowed, as far as a number shows it."""
+    """E, that it is worse than allowed, as far as a number shows it. Of a query: evaluations in a row beyond a
+    limit."""
     needed: float = 0.0
-    """What E has to reach for the gate to fail."""
+    """What that has to reach for the gate to fail."""
     requests: Count = 0
     """The candidate's requests that this rests on."""
+
+
+def query_gate(name: str) -> str:
+    """What the gate of a query is called."""
+    return f"query {name}"
 
 
 class Verdict(StatusSection):
@@ -246,7 +282,7 @@ class Verdict(StatusSection):
     """The newest epoch that it is about."""
     verdict: Literal["fail", "pass", "open"] = "open"
     """fail: the candidate is to go; it stays so. pass: enough was seen in this epoch, and no gate fails."""
-    reason: Literal["ErrorRate", "Latency", "Agreement"] | None = None
+    reason: Literal["ErrorRate", "Latency", "Agreement", "Query"] | None = None
     """Of a failure."""
     message: Message = ""
     """In words and numbers: which gate, value, limit, and how many requests."""
@@ -264,6 +300,8 @@ class Verdict(StatusSection):
     """Those that have stopped to hand over requests."""
     slow_seconds: float | None = None
     """What counts as slow in this rollout; None: it is not known yet."""
+    queries: Message = ""
+    """What queries lack for a pass, in words; empty where there are none, or nothing is missing."""
     beat: Count = 0
     """Grows with each write: a word that is repeated is a new one."""
     told_by: Word | None = None

@@ -290,7 +290,7 @@ def of_a_version(of: Of) -> dict[str, Object]:
     return {
         "Deployment": objects.workload(of, version, 1),
         "reporting": rollout.reporting(of, objects.workload(of, version, 1)),
-        "judge": rollout.judge(of, "none"),
+        "judge": rollout.judge(of, "none", ("own-prometheus",)),
         "autoscaler": objects.autoscaler(of, Autoscaling(max=3)),
         "ConfigMap": rollout.config_map(of, Route(uid=of.uid)),
         "Secret": rollout.secret(of, "t"),
@@ -356,6 +356,8 @@ SERVER_ATTACKS: list[tuple[str, str, Object, str]] = [
     ("a judge of another name", "judge", {"metadata/name": "digits-other-judge"}, UNUSED),
     ("a judge with the node's files", "judge", {VOLUME: {"hostPath": {"path": "/"}}}, UNUSED),
     ("a judge with somebody's Secret", "judge", {VOLUME: {"secret": {"secretName": "b"}}}, UNUSED),
+    ("a server with the Secret of a query", "Deployment",
+     {VOLUME: {"name": "query-0", "secret": {"secretName": "b"}}}, UNUSED),
     ("a judge that is root", "judge", {f"{POD}/securityContext/runAsNonRoot": None}, STANDARD),
     ("a Secret that is a key", "Secret", {"type": "kubernetes.io/service-account-token",
      "metadata/annotations": {"kubernetes.io/service-account.name": "headway-judge"}}, "only Secrets of type Opaque"),

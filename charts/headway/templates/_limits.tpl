@@ -137,14 +137,15 @@ deployments:
       !variables.pod.?hostIPC.orValue(false) &&
       variables.pod.?volumes.orValue([]).all(volume, has(volume.emptyDir) || (has(volume.persistentVolumeClaim) &&
         (volume.name == 'records' || volume.persistentVolumeClaim.?readOnly.orValue(false))) || (has(volume.secret) &&
-        (volume.secret.?secretName.orValue('') == variables.judge || volume.name == 'credentials'))) &&
+        (volume.secret.?secretName.orValue('') == variables.judge || volume.name == 'credentials' ||
+          (object.metadata.name == variables.judge && volume.name.startsWith('query-'))))) &&
       variables.pod.containers.all(container,
         container.?volumeMounts.orValue([]).all(mount, mount.name != 'credentials')) &&
       variables.containers.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
     message: >-
       servers have no account's token, nothing of their node, and no volume but models to read, records to write, the
       Secret of their deployment's rollouts and room of their own (credentials are for what fetches a model before them
-      alone); its judge is one pod of the account headway-judge
+      alone); its judge is one pod of the account headway-judge, and has the Secrets of its queries, too
     reason: Forbidden
   - expression: >-
       variables.pod.?securityContext.?runAsNonRoot.orValue(false) &&

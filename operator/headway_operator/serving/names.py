@@ -17,6 +17,8 @@ WATCHED_CONFIGS = f"{wire.LABEL_MANAGED_BY}={wire.MANAGED_BY}"
 """What all ConfigMaps of Headway have in common: one watch shows those of jobs, too."""
 CLIENT_PORT = 80
 """The Services' port for REST."""
+QUERY_VOLUME = "query-"
+"""Begins the names of the judge's volumes with Secrets of queries: the chart's policies know them by it."""
 LARGEST_NUMBER = 999_999_999
 JUDGE = -1
 """In place of a version's number: an object of the judge."""

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from headway_api.base import StatusSection
-from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, VERDICT_MAX_BYTES, Route, Verdict
+from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, ROUTE_MAX_BYTES, VERDICT_MAX_BYTES, Route, Verdict
 from headway_api.served import ModelSource
 from headway_operator.engine.keys import controller_of, version_of
 from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
+from headway_operator.serving.names import QUERY_VOLUME
 from headway_operator.serving.plan.model import Autoscaler, Front, RolloutRecord, ServerPod, Workload
 from headway_operator.serving.plan.offers import Offer
 
@@ -73,6 +74,7 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
         ready=min(updated, ready),
         seen=_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0,
         reports=_reports(spec),
+        secrets=_query_secrets(spec) if number == names.JUDGE else (),
         deleting="deletionTimestamp" in meta,
     )
 
@@ -81,6 +83,13 @@ def _reports(spec: Mapping[str, Any]) -> bool:
     """Whether the servers of a Deployment are told of a judge."""
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
     return any("--judge" in (container.get("args") or ()) for container in containers)
+
+
+def _query_secrets(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The Secrets that a judge's pod mounts for its queries."""
+    volumes = ((spec.get("template") or {}).get("spec") or {}).get("volumes") or ()
+    of_queries = (each for each in volumes if str(each.get("name")).startswith(QUERY_VOLUME))
+    return tuple(str((each.get("secret") or {}).get("secretName")) for each in of_queries)
 
 
 def front(body: Object, _: Front | None, __: float) -> Front | None:
@@ -110,7 +119,7 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
     if controller is None or number_of(body) != names.JUDGE:
         return None
     meta, data = body["metadata"], body.get("data") or {}
-    route, verdict = _bounded(data.get(KEY_ROUTE)), _bounded(data.get(KEY_VERDICT))
+    route, verdict = _bounded(data.get(KEY_ROUTE), ROUTE_MAX_BYTES), _bounded(data.get(KEY_VERDICT), VERDICT_MAX_BYTES)
     made = RolloutRecord(
         name=meta["name"],
         uid=meta["uid"],
@@ -148,6 +157,7 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
             servers=verdict.servers,
             following=verdict.following,
             breakers=verdict.breakers,
+            queries=verdict.queries,
         )
         if verdict is not None
         else None
@@ -155,9 +165,9 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
     return replace(record, version=0, heard=0.0, texts=(0, 0), verdict=told)
 
 
-def _bounded(text: object) -> str:
+def _bounded(text: object, most: int) -> str:
     """A text of the ConfigMap; empty where it is none, or longer than any that is written there."""
-    return text if isinstance(text, str) and len(text) <= VERDICT_MAX_BYTES else ""
+    return text if isinstance(text, str) and len(text) <= most else ""
 
 
 S = TypeVar("S", bound=StatusSection)

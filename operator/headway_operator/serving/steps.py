@@ -136,8 +136,12 @@ class _Maker:
         if plan.judge and judge is None and image is not None:
             steps.extend(accounts.ensured(situation.namespace, rollout_wire.SERVICE_ACCOUNT))
         yield Stage(tuple(steps))
+        secrets = rollout.query_secrets(plan.route) if plan.route is not None else None
         if plan.judge and judge is None and image is not None:
-            yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image)),))
+            yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image, secrets or ())),))
+        elif plan.judge and judge is not None and secrets not in (None, judge.secrets) and not judge.deleting:
+            # Nothing of it may be changed but its number of pods. The next one knows all that this one did.
+            yield Stage((Delete(Ref(kube.DEPLOYMENTS, name), judge.uid),))
         elif plan.judge and judge is not None and judge.desired != 1 and not judge.deleting:
             yield Stage((Change(Ref(kube.DEPLOYMENTS, name), judge.uid, judge.version, {"spec": {"replicas": 1}}),))
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from headway_api import rollout_wire as wire
 from headway_server.judge import gates
+from headway_server.judge.queries import Queries
 from headway_server.judge.tally import Heard, Tally
 
 _REASONS: dict[str, Literal["ErrorRate", "Latency", "Agreement"]] = {
@@ -21,8 +22,9 @@ _LARGEST = 1e300
 """What JSON has a number for."""
 
 
-def verdict(tally: Tally, failed: wire.Verdict | None, now: float) -> wire.Verdict:
+def verdict(tally: Tally, failed: wire.Verdict | None, now: float, queries: Queries | None = None) -> wire.Verdict:
     """What is to be said now. failed: an earlier verdict that the candidate fails, which stands."""
+    queries = queries or Queries(())
     route, heard = tally.route, tally.heard(now)
     row = tally.row(route.epoch)
     counted = {
@@ -40,13 +42,16 @@ def verdict(tally: Tally, failed: wire.Verdict | None, now: float) -> wire.Verdi
         return failed.model_copy(update=counted)
     found = gates.judge(_analysis(route.analysis), tally.steps())
     worst = next((gate for gate in found if gate.verdict == "fail"), None)
-    waiting = None if worst else _waits_for(tally, heard, row[4])
+    fails = _failure(worst, route, tally.slow_seconds) if worst else queries.failure(route.candidate)
+    missing = "" if fails else queries.missing(route.epoch)
+    waiting = None if fails else _waits_for(tally, heard, row[4]) or missing
     return wire.Verdict(
         **counted,
-        verdict="fail" if worst else "open" if waiting else "pass",
-        reason=_REASONS[worst.name] if worst else None,
-        message=_failure(worst, route, tally.slow_seconds) if worst else waiting or _passed(route, row[4]),
-        gates=[_state(gate) for gate in found],
+        verdict="fail" if fails else "open" if waiting else "pass",
+        reason=None if not fails else _REASONS[worst.name] if worst else "Query",
+        message=fails or waiting or _passed(route, row[4]),
+        gates=[*(_state(gate) for gate in found), *queries.states(route.epoch)],
+        queries=missing,
     )
 
 

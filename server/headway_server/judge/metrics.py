@@ -34,12 +34,24 @@ class Metrics:
             ["gate"],
             registry=registry,
         )
+        self._queries = Counter(
+            "headway_judge_queries_total",
+            "Queries that were asked, by what came of them: value, none.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("value", "none"):
+            self._queries.labels(result)
         for result in ("ok", "failed"):
             self.exchanges.labels(result)
 
     def took(self, result: str) -> None:
         """A report. result: taken, or the kind of its error."""
         self.reports.labels(result).inc()
+
+    def asked(self, result: str) -> None:
+        """A query. result: value or none."""
+        self._queries.labels(result).inc()
 
     def tell(self, verdict: Verdict | None) -> None:
         """The newest verdict, or that there is no rollout."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from headway_api import rollout_wire as wire
 from headway_server.http.listener import Listener
 from headway_server.judge.app import ADMIN_LIMITS, LIMITS, Admin, Reports, Token
+from headway_server.judge.asking import Asker
 from headway_server.judge.metrics import Metrics
 from headway_server.judge.rollout import Judge
 from headway_server.judge.store import Store
@@ -40,6 +41,8 @@ class JudgeSettings:
     """What reports have to bear; None: nothing."""
     told_by: str | None = None
     """The pod's name."""
+    secrets: Path = Path(wire.QUERY_SECRETS_DIR)
+    """The folder with the Secrets that queries name."""
 
 
 class Writer:
@@ -135,6 +138,7 @@ async def judge_until_told(
     reports = Reports(judge, token, metrics, time.monotonic, writer.urgent.set)
     data = Listener(reports, settings.host, settings.port, LIMITS)
     admin = Listener(Admin(judge, metrics), settings.host, settings.admin_port, ADMIN_LIMITS)
+    asker = Asker(judge, metrics, settings.secrets, time.monotonic, urgent=writer.urgent.set)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
@@ -143,7 +147,11 @@ async def judge_until_told(
         await admin.start()
         await data.start()
         started(data.port, admin.port)
-        await writer.run(ended)
+        asking = asyncio.create_task(asker.run())
+        try:
+            await writer.run(ended)
+        finally:
+            asking.cancel()
     finally:
         await data.stop(0)
         await admin.stop(0)

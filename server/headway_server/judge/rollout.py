@@ -3,12 +3,13 @@ the caller's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
 from headway_api import rollout_wire as wire
 from headway_server.judge import findings, memory
+from headway_server.judge.queries import Queries
 from headway_server.judge.tally import Tally, key
 
 CHANGES_SECONDS = 2.0
@@ -29,6 +30,8 @@ class Judge:
         self.route: wire.Route | None = None
         self.tally: Tally | None = None
         """Of the rollout that there is."""
+        self.queries = Queries(())
+        """Its queries."""
         self.failed: wire.Verdict | None = None
         """That its candidate fails: this stands."""
         self.verdict: wire.Verdict | None = None
@@ -79,13 +82,25 @@ class Judge:
             self._reply = self._reply_now(self.route)
         return self._reply
 
+    def to_ask(self) -> Sequence[wire.QueryGate]:
+        """The queries that are to be asked by now: while the candidate has no requests, it has no numbers either."""
+        route = self.route
+        if route is None or self.tally is None or self.failed is not None:
+            return ()
+        return self.queries.gates if route.share > 0 or route.mirror > 0 else ()
+
+    def learn(self, gate: wire.QueryGate, epoch: int, value: float | None, why: str, now: float) -> None:
+        """Take what came of asking, in an epoch: a number, or None and why there is none."""
+        self.queries.take(gate, epoch, value, why)
+        self.look(now)
+
     def look(self, now: float) -> None:
         """Find the verdict of now."""
         if self.tally is None:
             self.verdict = None
             return
         self._looked = now
-        self.verdict = findings.verdict(self.tally, self.failed, now)
+        self.verdict = findings.verdict(self.tally, self.failed, now, self.queries)
         if self.verdict.verdict == "fail" and self.failed is None:
             self.failed, self._reply = self.verdict, None
 
@@ -127,8 +142,19 @@ class Judge:
             self.tally, self.failed = Tally(route, route.epoch if again else 0), None
         else:
             self.tally, self.failed = memory.load(data.get(wire.KEY_MEMORY, ""), route, now)
+        self._follow_queries(before, route, data)
+
+    def _follow_queries(self, before: wire.Route | None, route: wire.Route, data: Mapping[str, str]) -> None:
+        if before is not None and route.stable and key(before) == key(route):
+            self.queries.follow(route.queries)
+            return
+        said = _verdict(data.get(wire.KEY_VERDICT, "")) if before is None else None
+        ours = said is not None and (said.uid, said.rollout) == (route.uid, route.candidate)
+        self.queries = Queries(route.queries, said.gates if said is not None and ours else ())
 
     def _reply_now(self, route: wire.Route) -> bytes:
+        # Queries, and where they are asked, are no servers' business.
+        route = route.model_copy(update={"queries": []})
         if self.failed is not None:
             route = route.model_copy(update={"share": 0.0, "mirror": 0.0})
         slow = self.tally.slow_seconds if self.tally else None
@@ -139,13 +165,18 @@ def _word(verdict: wire.Verdict | None) -> tuple[object, ...] | None:
     """What the operator waits for."""
     if verdict is None:
         return None
-    # And what is slow: a judge that is killed is to hold to it.
-    return verdict.uid, verdict.rollout, verdict.epoch, verdict.verdict, verdict.slow_seconds
+    # And what is slow, to which a judge that is killed is to hold; and what queries lack, which people wait for.
+    return verdict.uid, verdict.rollout, verdict.epoch, verdict.verdict, verdict.slow_seconds, verdict.queries
 
 
 def _beat(text: str) -> int:
     """Of the verdict that was written last."""
+    said = _verdict(text)
+    return said.beat if said is not None else 0
+
+
+def _verdict(text: str) -> wire.Verdict | None:
     try:
-        return wire.Verdict.model_validate_json(text).beat
+        return wire.Verdict.model_validate_json(text)
     except ValidationError:
-        return 0
+        return None

@@ -20,7 +20,7 @@ class Prometheus:
     """One Prometheus; scrapes once a second."""
 
     def __init__(self, folder: Path, ports: dict[str, int], rules: Path) -> None:
-        self._port = free_port()
+        self.port = free_port()
         targets = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"replica": replica, "namespace": "headway-system"}}
             for replica, port in ports.items()
@@ -39,7 +39,7 @@ class Prometheus:
             run(HACK_CLUSTER, "which", "prometheus", timeout=600).strip(),
             f"--config.file={self._config}",
             f"--storage.tsdb.path={self._folder / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{self._port}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
             "--log.level=warn",
         ]
         with (self._folder / "prometheus.log").open("wb") as log:
@@ -54,7 +54,7 @@ class Prometheus:
 
     def get(self, path: str, **query: str) -> Any:
         """What its API answers; None while it does not."""
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return json.load(answer)["data"]

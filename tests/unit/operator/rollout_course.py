@@ -9,7 +9,7 @@ from typing import Any
 from deployment_documents import deployment
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import ModelDeploymentStatus, Version
-from headway_api.rollout_wire import Route, Verdict
+from headway_api.rollout_wire import GateState, Route, Verdict, query_gate
 from headway_operator.engine.steps import Refusal
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names
@@ -79,7 +79,8 @@ class Course:
         route = self.record.route
         assert route is not None
         said = {"servers": 2, "following": 2, "candidate_requests": 600, "stable_requests": 9000}
-        about = {"uid": UID, "rollout": route.candidate, "epoch": route.epoch}
+        asked = [GateState(name=query_gate(query.name), verdict="pass") for query in route.queries]
+        about = {"uid": UID, "rollout": route.candidate, "epoch": route.epoch, "gates": asked}
         word = Verdict(**{**about, **said, "verdict": verdict, **words})
         self.record = replace(self.record, verdict=word, heard=self.now)
 

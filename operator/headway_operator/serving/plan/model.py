@@ -33,6 +33,8 @@ class Workload:
     reports: bool = False
     """Whether its servers report to the judge, and split requests as they are told: those that an older operator has
     made do not."""
+    secrets: tuple[str, ...] = ()
+    """Of the judge: the Secrets that it has for its queries."""
     deleting: bool = False
 
     @property

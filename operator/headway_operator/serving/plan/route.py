@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 
 from headway_api.deployment_status import RolloutStatus, RouteStatus
+from headway_api.queries import Query, filled
 from headway_api.rollout import MIRRORED, AbTest, Agreement, Rollout, Shadow
-from headway_api.rollout_wire import Analysis, Route, Unit
+from headway_api.rollout_wire import Analysis, QueryGate, Route, Unit
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
 from headway_operator.serving.plan.book import Book
@@ -63,7 +64,9 @@ def _numbered(route: Route, epoch: int) -> Route:
 
 
 def _digest(route: Route) -> str:
-    return hashlib.sha256(_numbered(route, 0).model_dump_json().encode()).hexdigest()[:DIGEST_LENGTH]
+    # Without queries it is what it was before there were any: an upgrade gives no rollout another number.
+    text = _numbered(route, 0).model_dump_json(exclude=None if route.queries else {"queries"})
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def _wanted(situation: Situation, spec: Rollout, book: Book) -> Route:
@@ -86,6 +89,28 @@ def _wanted(situation: Situation, spec: Rollout, book: Book) -> Route:
         candidate_grpc=_grpc(situation, book, rollout.number),
         baking=rollout.stage == "Baking",
         analysis=_analysis(spec),
+        queries=[_query(situation, query, rollout) for query in spec.analysis.queries],
+    )
+
+
+def _query(situation: Situation, query: Query, rollout: RolloutStatus) -> QueryGate:
+    """A query as it is asked: with the numbers and names that its variables stand for."""
+    values = {
+        "candidate": rollout.number,
+        "stable": rollout.stable,
+        "deployment": situation.name,
+        "namespace": situation.namespace,
+    }
+    prometheus = query.prometheus
+    return QueryGate(
+        name=query.name,
+        url=prometheus.url,
+        query=filled(prometheus.query, values),
+        secret=prometheus.secret_ref.name if prometheus.secret_ref is not None else None,
+        min=query.min,
+        max=query.max,
+        interval_seconds=query.interval_seconds,
+        on_no_data=query.on_no_data,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway_api.deployment_status import RolloutStatus
-from headway_api.rollout_wire import Verdict
+from headway_api.rollout_wire import Verdict, query_gate
 from headway_operator.serving import names
 from headway_operator.serving.plan import verdict
 from headway_operator.serving.plan.model import Situation
@@ -19,11 +19,27 @@ def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
         )
     if word is None:
         return _silent(situation, rollout)
-    unled = _unled(word, names.version_name(situation.name, rollout.stable))
+    unled = _unled(word, names.version_name(situation.name, rollout.stable)) or _unasked(situation, word)
     if unled is not None or word.verdict == "pass":
         return unled
     needed = situation.spec.rollout.analysis.min_requests if situation.spec is not None else 0
-    return f"it has answered {word.candidate_requests} of {needed} requests"
+    short = f"it has answered {word.candidate_requests} of {needed} requests"
+    if not word.queries:
+        return short
+    return word.queries if word.candidate_requests >= needed else f"{short}; {word.queries}"
+
+
+def _unasked(situation: Situation, word: Verdict) -> str | None:
+    """What the judge says passes a version only if it has asked all queries: one of an older image knows of none."""
+    asked = {gate.name for gate in word.gates}
+    queries = situation.spec.rollout.analysis.queries if situation.spec is not None else []
+    missing = next((query.name for query in queries if query_gate(query.name) not in asked), None)
+    if missing is None:
+        return None
+    return (
+        f"the judge {names.judge_name(situation.name, situation.uid)} does not ask the query {missing}: its image is"
+        " from before there were queries"
+    )
 
 
 def _unled(word: Verdict, stable: str) -> str | None:

@@ -3,13 +3,14 @@ in, what servers know it by, and who may reach whom."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from headway_api import rollout_wire
 from headway_api.rollout_wire import Route
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
-from headway_operator.serving.render.objects import Manifest, Of, metadata
+from headway_operator.serving.render.objects import EGRESS, Manifest, Of, metadata
 from headway_operator.serving.render.pods import CONTAINER_SECURITY, DATA_PORT, POD_SECURITY, probe
 
 CONTAINER = "judge"
@@ -69,8 +70,13 @@ def service(of: Of) -> Manifest:
     }
 
 
-def judge(of: Of, image: str) -> Manifest:
-    """The judge's Deployment."""
+def query_secrets(route: Route) -> tuple[str, ...]:
+    """The Secrets that a judge needs for its queries."""
+    return tuple(sorted({gate.secret for gate in route.queries if gate.secret is not None}))
+
+
+def judge(of: Of, image: str, secrets: Sequence[str] = ()) -> Manifest:
+    """The judge's Deployment. secrets: those of its queries."""
     labels = {**names.labels(of.name, of.uid), **names.judges(of.uid)}
     return {
         "apiVersion": "apps/v1",
@@ -81,12 +87,12 @@ def judge(of: Of, image: str) -> Manifest:
             "revisionHistoryLimit": 1,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": names.judges(of.uid)},
-            "template": {"metadata": {"labels": labels}, "spec": _judge_pod(of, image)},
+            "template": {"metadata": {"labels": labels}, "spec": _judge_pod(of, image, secrets)},
         },
     }
 
 
-def _judge_pod(of: Of, image: str) -> Manifest:
+def _judge_pod(of: Of, image: str, secrets: Sequence[str]) -> Manifest:
     name = names.judge_name(of.name, of.uid)
     container: Manifest = {
         "name": CONTAINER,
@@ -99,7 +105,14 @@ def _judge_pod(of: Of, image: str) -> Manifest:
             {"name": "admin", "containerPort": rollout_wire.JUDGE_ADMIN_PORT, "protocol": "TCP"},
         ],
         "resources": RESOURCES,
-        "volumeMounts": [_token_mount(), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+        "volumeMounts": [
+            _token_mount(),
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
+            *(
+                {"name": volume["name"], "mountPath": f"{rollout_wire.QUERY_SECRETS_DIR}/{secret}", "readOnly": True}
+                for volume, secret in zip(_query_volumes(secrets), secrets, strict=True)
+            ),
+        ],
         "securityContext": CONTAINER_SECURITY,
         "startupProbe": probe("ready", rollout_wire.JUDGE_ADMIN_PORT, period=1, failures=120),
         "readinessProbe": probe("ready", rollout_wire.JUDGE_ADMIN_PORT, period=2, failures=2),
@@ -108,7 +121,11 @@ def _judge_pod(of: Of, image: str) -> Manifest:
     }
     return {
         "containers": [container],
-        "volumes": [_token_volume(of), {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+        "volumes": [
+            _token_volume(of),
+            {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
+            *_query_volumes(secrets),
+        ],
         "serviceAccountName": rollout_wire.SERVICE_ACCOUNT,
         # The one pod of a deployment that speaks to the API server: it may patch its own ConfigMap.
         "automountServiceAccountToken": True,
@@ -125,6 +142,22 @@ def _judge_pod(of: Of, image: str) -> Manifest:
             for what in ("not-ready", "unreachable")
         ],
     }
+
+
+def _query_volumes(secrets: Sequence[str]) -> list[Manifest]:
+    """Each may be missing, or lack keys: a query without its Secret has no value, and the judge goes on."""
+    return [
+        {
+            "name": f"{names.QUERY_VOLUME}{number}",
+            "secret": {
+                "secretName": name,
+                "defaultMode": 0o440,
+                "optional": True,
+                "items": [{"key": key, "path": key} for key in rollout_wire.QUERY_SECRET_KEYS],
+            },
+        }
+        for number, name in enumerate(secrets)
+    ]
 
 
 def _token_volume(of: Of, *, optional: bool = False) -> Manifest:
@@ -191,7 +224,8 @@ def servers_policy(of: Of) -> Manifest:
 def judge_policy(of: Of) -> Manifest:
     """The deployment's servers alone report to the judge.
 
-    Where it goes stays open: the API server is outside of the cluster's pods, at an address that no label tells.
+    Where it goes stays open, but for addresses that are the node's own: the API server is outside of the cluster's
+    pods, at an address that no label tells, and so may the Prometheus be that its queries are for.
     """
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -207,6 +241,6 @@ def judge_policy(of: Of) -> Manifest:
                 },
                 {"ports": [_port(rollout_wire.JUDGE_ADMIN_PORT)]},
             ],
-            "egress": [{}],
+            "egress": EGRESS,
         },
     }
