@@ -155,7 +155,7 @@ ROLLOUT_MISTAKES = (
     _asking({"url": "http://prometheus/?a=b"}, ".url", _URL_FORM),
     _asking({"query": ""}, ".query", "must be a query in PromQL"),
     _asking({"query": "x" * 1025}, ".query", "at most 1024 characters"),
-    _asking({"query": 'up{v="$version"}'}, ".query", "$version is no variable: there are $candidate, $stable,"),
+    _asking({"query": 'up{v="$version"}'}, ".query", "of names after a dollar sign there are $candidate"),
     _asking({"secretRef": {}}, ".secretRef.name", "is missing; it is required"),
 )
 """Those of rollouts."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from headway_api.base import BrokenRule, Rule, SecretRef, Section, formed
+from headway_api.base import Rule, SecretRef, Section, formed
 
 MOST_QUERIES = 8
 VARIABLES = ("candidate", "stable", "deployment", "namespace")
@@ -28,6 +28,16 @@ def filled(query: str, values: Mapping[str, object]) -> str:
 
 class Prometheus(Section):
     """Where to ask, and what."""
+
+    rules = (
+        Rule(
+            cel="self.query.findAll('[$][A-Za-z_][A-Za-z0-9_]*').all(name, name in "
+            "['$candidate', '$stable', '$deployment', '$namespace'])",
+            message="of names after a dollar sign there are $candidate, $stable, $deployment and $namespace alone",
+            holds=lambda prometheus: set(_VARIABLE.findall(prometheus.query)) <= set(VARIABLES),
+            field="query",
+        ),
+    )
 
     url: Annotated[
         str,
@@ -55,14 +65,6 @@ class Prometheus(Section):
     secret_ref: SecretRef | None = None
     """A Secret with credentials, which the judge alone mounts: `url`, the address that they may be sent to; `token` for
     a bearer token, or `username` and `password`; and maybe `ca.crt`, by which a server with https is known."""
-
-    def _known_variables(self) -> Iterable[BrokenRule]:
-        unknown = [name for name in _VARIABLE.findall(self.query) if name not in VARIABLES]
-        if unknown:
-            known = ", ".join(f"${name}" for name in VARIABLES)
-            yield BrokenRule(f"${unknown[0][:40]} is no variable: there are {known}", ("query",))
-
-    checks = (_known_variables,)
 
 
 class Query(Section):

@@ -23,6 +23,7 @@ from headway_operator.serving import names
 from headway_operator.serving.names import QUERY_VOLUME
 from headway_operator.serving.plan.model import Autoscaler, Front, RolloutRecord, ServerPod, Workload
 from headway_operator.serving.plan.offers import Offer
+from headway_operator.serving.plan.trouble import UNSCHEDULABLE
 
 MOST_SELECTED = 16
 """A selector of more labels is none of ours."""
@@ -218,7 +219,7 @@ def server_pod(body: Object) -> ServerPod:
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     scheduled = conditions.get("PodScheduled") or {}
     words = _words(scheduled.get("message")) if scheduled.get("status") == "False" else ""
-    waiting = "Unschedulable" if scheduled.get("status") == "False" else ""
+    waiting = UNSCHEDULABLE if scheduled.get("status") == "False" else ""
     for container in containers:
         why = (container.get("state") or {}).get("waiting") or {}
         reason = str(why.get("reason") or "")

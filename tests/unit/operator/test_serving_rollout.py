@@ -327,6 +327,101 @@ def test_suspend_freezes_the_share_and_everything_else(*, suspended: bool) -> No
     assert course.version(2).state == "Rejected"
 
 
+@pytest.mark.parametrize("how", ["the judge says so", "it crashes"])
+def test_a_champion_that_fails_while_it_bakes_is_taken_back_though_all_is_suspended(how: str) -> None:
+    course = baking()
+    course.edit({"spec.suspend": True})
+    course.after(1000)
+    assert (course.status.champion, course.status.previous) == ("digits-2", "digits-1"), "no bake ends meanwhile"
+    if how == "it crashes":
+        course.ready[2] = 1
+        course.pods[2] = (ServerPod("digits-2-x", ready=False, restarts=3, words="out of memory"),)
+        course.settle()
+    else:
+        course.say("fail", reason="ErrorRate", message="too many")
+    course.settle()
+    assert (course.status.champion, course.status.previous, course.target) == ("digits-1", None, 1)
+    assert course.version(2).state == "Rejected"
+    assert (course.route.share, course.route.baking) == (0.0, False), "servers are told"
+    course.after(60, None)
+    assert (course.status.rollout, course.route.stable) == (None, 0)
+    assert course.progress()[0] == "Suspended"
+
+
+def test_a_published_model_takes_the_place_of_a_candidate_that_awaits_an_approval() -> None:
+    course = Course({**CANARY, "approval": "manual"}, {"spec.versions": {"keep": 2, "approve": "digits-1"}})
+    course.publish("1")
+    course.settle()
+    course.ready.update({1: 2, 2: 2, 3: 2})
+    course.settle()
+    course.publish("2")
+    course.settle()
+    course.publish("3")
+    course.after(10)
+    assert course.status.candidate == "digits-2"
+    assert course.progress()[1].endswith("; what the job job has published meanwhile is tried after it")
+    for _ in range(4):
+        course.after(120)
+    assert course.status.candidate == "digits-3", "who is to approve of the second may never come"
+    assert "VersionWithdrawn" in course.notices
+    for _ in range(4):
+        course.after(120)
+    assert course.progress()[0] == "AwaitingApproval"
+    assert "meanwhile" not in course.progress()[1]
+
+
+FULL = ServerPod("digits-2-x", ready=False, restarts=0, waiting="Unschedulable", words="0/3 nodes are available")
+
+
+def test_more_replicas_than_there_is_room_for_reject_no_version_that_has_been_ready() -> None:
+    course = splitting()
+    course.edit({"spec.replicas": 9})
+    course.ready.update({1: 4, 2: 3})
+    course.pods[2] = (FULL,)
+    course.after(3000)
+    assert (course.status.candidate, course.weights()) == ("digits-2", {1: 95, 2: 5})
+    assert "3 of 9 pods are ready; pod digits-2-x: Unschedulable: 0/3 nodes are available" in course.progress()[1]
+    course.edit({"spec.replicas": 3})
+    course.ready.update({1: 3, 2: 3})
+    course.after(60)
+    assert course.weights() == {1: 50, 2: 50}
+
+
+@pytest.mark.parametrize(
+    ("ready", "pods", "stays"),
+    [
+        ({1: 4, 2: 3}, (FULL,), True),
+        ({1: 9, 2: 3}, (FULL,), False),
+        ({1: 4, 2: 0}, (FULL,), False),
+        ({1: 4, 2: 3}, (FULL, replace(FULL, waiting="ImagePullBackOff")), False),
+    ],
+    ids=["neither has room", "the one that answers has all its pods", "none was ever ready", "another fault"],
+)
+def test_before_its_first_step_a_version_without_room_stays_only_where_the_old_one_lacks_room_too(
+    ready: dict[int, int], pods: tuple[ServerPod, ...], stays: bool
+) -> None:
+    course = Course().begin()
+    course.edit({"spec.replicas": 9})
+    course.ready.update(ready)
+    course.pods[2] = pods
+    course.after(300)
+    assert (course.version(2).state == "Candidate") is stays
+
+
+def test_where_the_old_versions_pods_crash_it_says_that_blue_green_is_the_way_and_that_is_one() -> None:
+    course = splitting()
+    course.ready[1] = 0
+    course.after(300, "open", servers=0)
+    assert course.progress() == (
+        "WaitingForData",
+        "version digits-2 gets 5 % of the requests (step 1 of 2): none of the pods of version digits-1 is ready, and it"
+        " is they that share requests: if they will not be again, set rollout to blueGreen for this one version",
+    )
+    course.document["spec"]["rollout"] = {"blueGreen": {}}
+    course.after(60, None)
+    assert (course.status.champion, course.target) == ("digits-2", 2)
+
+
 def test_the_deadline_of_a_step_counts_anew_after_a_suspension() -> None:
     course = splitting({**CANARY, "onStall": "rollback"})
     course.edit({"spec.suspend": True})

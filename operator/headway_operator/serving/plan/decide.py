@@ -17,6 +17,8 @@ from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
 
+HALTED = ("Stalled", "AwaitingApproval")
+"""Of a rollout that waits for somebody, who may never come: what a job publishes does not wait for that, too."""
 LOOK_SECONDS = 10.0
 """So often the pods of a version that is not ready are looked at, where nothing else happens."""
 
@@ -55,7 +57,7 @@ def _move(situation: Situation, book: Book) -> Next:
     if spec is None:
         return _fall_back(situation, book)
     if spec.suspend:
-        return Next()
+        return _suspended(situation, book)
     if situation.status.phase == "Suspended":
         _resume(situation, book)
     source, server = _wanted(spec, book)
@@ -84,6 +86,19 @@ def _fall_back(situation: Situation, book: Book) -> Next:
     return Next(wake=_earliest(rollout.settle(situation, None, book).wake, waits.wake if waits is not None else None))
 
 
+def _suspended(situation: Situation, book: Book) -> Next:
+    """Nothing moves, but a champion that fails while it bakes: clients would have its errors for as long as that."""
+    if book.previous is None and book.rollout is None:
+        return Next()
+    found = _fail_champion(situation, book) or _crash_champion(situation, book)
+    if found.reads:
+        return found
+    if book.moved or (book.rollout is not None and book.rollout.stage == "Ending"):
+        found = Next(wake=_earliest(found.wake, rollout.settle(situation, None, book).wake))
+        route.number(situation, book)
+    return found
+
+
 def _resume(situation: Situation, book: Book) -> None:
     """What was suspended has all the time again that it may take."""
     now = to_text(situation.now)
@@ -101,7 +116,7 @@ def _halted(situation: Situation) -> str:
 def _news(situation: Situation, status: ModelDeploymentStatus, book: Book) -> list[Notice]:
     """A rollout that has come to a halt says so once."""
     now = next(each for each in status.conditions if each.type == "Progressing")
-    if now.reason == _halted(situation) or now.reason not in ("Stalled", "AwaitingApproval"):
+    if now.reason == _halted(situation) or now.reason not in HALTED:
         return []
     return [Notice(now.reason, now.message, now.reason == "Stalled", str(book.last_number))]
 
@@ -129,13 +144,13 @@ def _withdraw(
 ) -> None:
     """A candidate that is not wanted any more goes at once.
 
-    It only waits until one that has a share of the requests is judged, or has stalled, if the newer one was published
-    by a job: these may come faster than a rollout can judge, and then none would ever be.
+    It only waits until one that has a share of the requests is judged, or waits for more than requests, if the newer
+    one was published by a job: these may come faster than a rollout can judge, and then none would ever be.
     """
     candidate = book.candidate
     if candidate is None or _is(candidate, source, server):
         return
-    shares = book.rollout is not None and book.rollout.stage == "Splitting" and _halted(situation) != "Stalled"
+    shares = book.rollout is not None and book.rollout.stage == "Splitting" and _halted(situation) not in HALTED
     asked_for = spec.versions.source is not None or spec.versions.pin is not None or candidate.server != server
     if asked_for or not shares:
         book.withdraw("another one is wanted by now" if not spec.versions.pin else f"{spec.versions.pin} is pinned")
@@ -199,12 +214,24 @@ def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candi
     crash = trouble.crash(situation.pods.get(number, ()))
     if crash is not None:
         book.reject("Crash", crash)
-    elif now >= deadline:
+    elif now >= deadline and not _lacks_room(situation, book, candidate):
         book.reject("NotReady", f"not ready within {most} s: {said}")
     else:
         book.put(candidate.model_copy(update={"message": said, "waiting_since": since}))
-        return Next(wake=min(deadline, now + LOOK_SECONDS))
+        return Next(wake=min(deadline, now + LOOK_SECONDS) if now < deadline else now + LOOK_SECONDS)
     return Next()
+
+
+def _lacks_room(situation: Situation, book: Book, candidate: Version) -> bool:
+    """Whether more pods are asked for than the cluster has room for, which is no fault of a version that has shown that
+    it can be ready: it is in one of its steps, or the version that answers lacks pods, too."""
+    if not trouble.lacks_room(situation.pods.get(candidate.number, ())):
+        return False
+    rollout_, champion = book.rollout, book.champion
+    if rollout_ is not None and rollout_.stage == "Splitting" and rollout_.number == candidate.number:
+        return True
+    own, old = situation.workloads.get(candidate.number), situation.workloads.get(champion.number if champion else 0)
+    return own is not None and own.ready > 0 and old is not None and 0 < old.ready < old.desired
 
 
 def _bake(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:
@@ -219,15 +246,24 @@ def _bake(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:
     if now >= over:
         book.retire_previous()
         return Next()
+    crashed = _crash_champion(situation, book)
+    return crashed if crashed.reads else Next(wake=_earliest(over, crashed.wake))
+
+
+def _crash_champion(situation: Situation, book: Book) -> Next:
+    """A champion that bakes and crashes gives its place back, as long as the version before it has its pods."""
+    champion, previous = book.champion, book.previous
+    if champion is None or previous is None:
+        return Next()
     workload, before = situation.workloads.get(champion.number), situation.workloads.get(previous.number)
     if workload is None or workload.complete or before is None or before.ready == 0:
-        return Next(wake=over)
+        return Next()
     if champion.number not in situation.pods:
         return Next(look_at=champion.number)
     crash = trouble.crash(situation.pods[champion.number])
     if crash is not None:
         book.return_to_previous("Crash", crash)
-    return Next(wake=min(over, now + LOOK_SECONDS))
+    return Next(wake=situation.now + LOOK_SECONDS)
 
 
 def _fail_champion(situation: Situation, book: Book) -> Next | None:

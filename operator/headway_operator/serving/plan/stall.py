@@ -17,9 +17,15 @@ def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
             f"servers of version {names.version_name(situation.name, rollout.stable)} cannot share requests, as an"
             " older operator has made them: set rollout to blueGreen for this one version"
         )
+    stable = names.version_name(situation.name, rollout.stable)
+    if workload is not None and workload.desired > 0 and workload.ready == 0:
+        return (
+            f"none of the pods of version {stable} is ready, and it is they that share requests: if they will not be"
+            " again, set rollout to blueGreen for this one version"
+        )
     if word is None:
         return _silent(situation, rollout)
-    unled = _unled(word, names.version_name(situation.name, rollout.stable)) or _unasked(situation, word)
+    unled = _unled(word, stable) or _unasked(situation, word)
     if unled is not None or word.verdict == "pass":
         return unled
     needed = situation.spec.rollout.analysis.min_requests if situation.spec is not None else 0

@@ -115,7 +115,7 @@ def _progressing(situation: Situation, book: Book) -> Said:
         return "False", "Suspended", "spec.suspend is true: versions stay as they are"
     if candidate is not None:
         reason, message = book.progress or ("Preparing", f"version {candidate.name}: {candidate.message or _MADE}")
-        return "True", reason, message
+        return "True", reason, message + _newer(situation, book, candidate)
     if book.previous is not None:
         return "True", "Baking", f"version {book.champion_name} answers; {book.previous_name} still has its pods"
     if situation.spec is not None and book.champion is None and wanted(situation.spec, book.published) is None:
@@ -123,6 +123,16 @@ def _progressing(situation: Situation, book: Book) -> Said:
     if book.rollout is not None:
         return "True", "Ending", f"servers are told to send nothing to version {book.rollout.version} any more"
     return "False", "Idle", ""
+
+
+def _newer(situation: Situation, book: Book, candidate: Version) -> str:
+    """That a job has published another model meanwhile, which waits for this one."""
+    spec, published = situation.spec, book.published
+    if spec is None or published is None or spec.versions.source is not None or spec.versions.pin is not None:
+        return ""
+    if published.source == candidate.source:
+        return ""
+    return f"; what the job {published.job} has published meanwhile is tried after it"
 
 
 def _rolled_back(book: Book) -> Said | None:

@@ -8,6 +8,8 @@ from headway_operator.serving.plan.model import ServerPod, Situation
 
 CRASHES = 3
 """A container that was started again so often will not do better the next time."""
+UNSCHEDULABLE = "Unschedulable"
+"""The reason for waiting of a pod that no node has room for."""
 HOPELESS = ("InvalidImageName",)
 """Reasons for waiting that no time mends."""
 
@@ -22,6 +24,12 @@ def crash(pods: tuple[ServerPod, ...]) -> str | None:
         if pod.waiting in HOPELESS:
             return f"pod {pod.name} cannot start: {pod.waiting}{_tail(pod)}"
     return None
+
+
+def lacks_room(pods: tuple[ServerPod, ...]) -> bool:
+    """Whether all that a version's pods wait for is a node with room for them."""
+    unready = [pod for pod in pods if not pod.ready]
+    return bool(unready) and all(pod.waiting == UNSCHEDULABLE for pod in unready)
 
 
 def refused(situation: Situation, number: int) -> Refusal | None:
