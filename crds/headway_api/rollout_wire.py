@@ -304,6 +304,8 @@ class Verdict(StatusSection):
     """What queries lack for a pass, in words; empty where there are none, or nothing is missing."""
     beat: Count = 0
     """Grows with each write: a word that is repeated is a new one."""
+    term: Count = 0
+    """Of the judge's process: each takes a greater one than the last word has, and gives way to whoever has one."""
     told_by: Word | None = None
     """The judge's pod."""
 

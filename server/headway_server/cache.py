@@ -79,6 +79,11 @@ class Cache:
         self._kept.move_to_end(key)
         return found.outputs
 
+    def has(self, key: bytes) -> bool:
+        """Whether there is an answer: who asks this has no use for it."""
+        found = self._kept.get(key)
+        return found is not None and found.until > self._clock()
+
     def put(self, key: bytes, outputs: Tensors) -> None:
         """Keep an answer, unless it is large."""
         size = _ENTRY_BYTES + sum(map(_size, outputs.values()))

@@ -102,6 +102,13 @@ class Service:
             return self._run(feeds, rows, timeout)
         return self._cached(key) or self._kept(key, self._run(feeds, rows, timeout))
 
+    def remembers(self, feeds: Tensors) -> bool:
+        """Whether these tensors have been answered before, and would be so without a run."""
+        if self._cache is None:
+            return False
+        key = self._cache.key(feeds)
+        return key is not None and self._cache.has(key)
+
     def _run(self, feeds: Tensors, rows: int, timeout: float | None) -> asyncio.Future[dict[str, Array]]:
         most = self.settings.timeout_seconds
         seconds = most if timeout is None or timeout > most else timeout

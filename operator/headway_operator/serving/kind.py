@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,11 +22,12 @@ from headway_operator.engine.parsed import Parsed
 from headway_operator.engine.steps import Decision, StatusWrite
 from headway_operator.serving import names, records
 from headway_operator.serving.measures import Decided, DeploymentMeasures
+from headway_operator.serving.plan.decide import LOOK_SECONDS
 from headway_operator.serving.plan.decide import plan as decide
 from headway_operator.serving.plan.model import Defaults, Plan, Situation
 from headway_operator.serving.plan.spec import resolve
 from headway_operator.serving.plan.status import essential
-from headway_operator.serving.steps import pods_of, reads, render
+from headway_operator.serving.steps import pods_of, reads, render, token_of
 
 logger = logging.getLogger(__name__)
 
@@ -96,13 +98,19 @@ class ModelDeployments:
         plan = decide(situation)
         if plan.verify or plan.look_at:
             return Decision(reads=reads(situation, plan))
-        stages = () if plan.moved else render(situation, plan, view.made, self._pull_policy, self._new_token)
+        made, token, wake = view.made, token_of(situation, plan), plan.wake
+        if token is not None and not plan.moved:
+            if token not in view.facts.done:
+                return Decision(reads=(token,))
+            made -= {(ref.resource.plural, ref.name) for ref in token.refs if not view.facts.existing.get(ref, True)}
+            wake = min(view.now + LOOK_SECONDS, wake or math.inf)
+        stages = () if plan.moved else render(situation, plan, made, self._pull_policy, self._new_token)
         return Decision(
             stages=stages,
             status=_status_write(view, plan, written),
             notices=plan.notices,
             # What was done here is no news when a watch shows it, and the status is to tell of it.
-            wake=view.now if stages else plan.wake,
+            wake=view.now if stages else wake,
             log=tuple(f"version {number}: its objects go" for number in plan.remove),
             forget=tuple(offer.uid for offer in situation.offers),
             detail=Decided(status, plan.status),

@@ -11,7 +11,7 @@ from headway_api.deployment_status import Version
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref
 from headway_operator.engine.kube import Resource
-from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Listed, Read, Stage, Step, Verify
+from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Exists, Listed, Read, Stage, Step, Verify
 from headway_operator.policies import accounts
 from headway_operator.serving import names, records
 from headway_operator.serving.plan.model import Front, Plan, Situation
@@ -35,6 +35,15 @@ def reads(situation: Situation, plan: Plan) -> tuple[Read, ...]:
         found.append(Verify((*refs, Ref(kube.SERVICES, situation.name))))
     looks = (Listed(kube.PODS, pods_of(situation.uid, number), records.server_pod) for number in sorted(plan.look_at))
     return (*found, *looks)
+
+
+def token_of(situation: Situation, plan: Plan) -> Exists | None:
+    """The read that tells whether the Secret of a rollout is there, where its judge does not start: its pod waits for
+    the Secret, which nobody watches, and which somebody may have deleted."""
+    judge = situation.judge
+    if not plan.judge or judge is None or judge.ready > 0:
+        return None
+    return Exists((Ref(kube.SECRETS, names.judge_name(situation.name, situation.uid)),))
 
 
 def render(

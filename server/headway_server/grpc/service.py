@@ -143,7 +143,8 @@ class Services:
         async def run(seconds: float | None) -> Called:
             return Called(await self._run(start, request, seconds), ((VERSION_HEADER, self._model.version),))
 
-        called = await split.answer(data, context, request.rows, given, run, drawn=drawn)
+        remembered = self._service.remembers(request.feeds)
+        called = await split.answer(data, context, request.rows, given, run, drawn=drawn, remembered=remembered)
         context.set_trailing_metadata(called.more)
         return called.data
 

@@ -18,6 +18,8 @@ class HttpLimits:
     max_connections: int = 2048
     """Beyond, those go that have been idle for over a second, then those whose requests have been arriving for as long,
     then any idle ones, each time the one that has been so for longest; where there are none, the newest is refused."""
+    max_connections_of_one: int | None = None
+    """From one address; None: as many as there may be. Beyond, the newest is refused."""
     max_header_bytes: int = 32 * 1024
     """Of a request's line and its headers."""
     max_headers: int = 100

@@ -53,6 +53,11 @@ class Peers:
         if self.open:
             await self.finishing.wait()
 
+    def is_greedy(self, host: str | None) -> bool:
+        """Whether an address has as many connections as one may have."""
+        most = self.limits.max_connections_of_one
+        return most is not None and sum(one.host == host for one in self.open) >= most
+
     def make_room(self) -> bool:
         """Whether one more may be open. If need be, another one goes: one that has been idle for a while, else one that
         is slow to send, else any that is idle."""
@@ -157,6 +162,8 @@ class Connection(HttpToolsProtocol):
         """When the request that is being read began; None between requests."""
         self.idle_since = 0.0
         """Since when there is no request, if there is none."""
+        self.host: str | None = None
+        """The client's address."""
         self._ended = False
         """Whether nothing more is read."""
         self._stuck: float | None = None
@@ -170,7 +177,11 @@ class Connection(HttpToolsProtocol):
         # The first request is waited for as headers are: who connects has something to say.
         self.since = self.idle_since = self.loop.time()
         self._in_head = True
-        peers = self._peers
+        peers, peer = self._peers, transport.get_extra_info("peername")
+        self.host = peer[0] if peer else None
+        if peers.is_greedy(self.host):
+            self._refuse(503, f"{self._limits.max_connections_of_one} connections are open from this address already")
+            return
         if not peers.make_room():
             self._refuse(503, f"{len(peers.open)} connections are open, which is all that this server takes")
             return

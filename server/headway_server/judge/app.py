@@ -25,7 +25,17 @@ LIMITS = HttpLimits(
     max_request_bytes=256 * 1024, max_bytes_in_flight=16 * MIB, header_seconds=5.0, body_seconds=5.0, idle_seconds=15.0
 )
 """The longest report that a server makes has some 120 KiB."""
-ADMIN_LIMITS = HttpLimits(max_request_bytes=1024, max_bytes_in_flight=MIB, max_connections=64)
+ADMIN_LIMITS = HttpLimits(
+    max_request_bytes=1024,
+    max_bytes_in_flight=MIB,
+    max_connections=64,
+    max_connections_of_one=8,
+    header_seconds=3.0,
+    body_seconds=3.0,
+    idle_seconds=10.0,
+)
+"""The port is open to all pods, as Prometheus may be any: one of them that takes all connections would have the judge
+taken for dead."""
 MOST_REPORTS_A_SECOND = 2000
 _JSON = b"application/json"
 
@@ -146,6 +156,8 @@ class Admin:
         if path == "/metrics":
             self._metrics.tell(self._judge.verdict)
             return 200, self._metrics.text(), CONTENT_TYPE_LATEST.encode()
+        if path == wire.JUDGE_READY_PATH and self._judge.deposed:
+            return 503, _error("another judge of this deployment is newer"), _JSON
         if path in (wire.JUDGE_LIVE_PATH, wire.JUDGE_READY_PATH):
             return 200, orjson.dumps({"live": True, "judging": self._judge.route is not None}), _JSON
         return 404, _error(f"this port has {wire.JUDGE_LIVE_PATH}, {wire.JUDGE_READY_PATH} and /metrics"), _JSON

@@ -17,7 +17,7 @@ class Metrics:
         )
         self.exchanges = Counter(
             "headway_judge_exchanges_total",
-            "Reads and writes of the ConfigMap, by result: ok, failed.",
+            "Reads and writes of the ConfigMap, by result: ok, failed, conflict (it had been changed meanwhile).",
             ["result"],
             registry=registry,
         )
@@ -42,7 +42,7 @@ class Metrics:
         )
         for result in ("value", "none"):
             self._queries.labels(result)
-        for result in ("ok", "failed"):
+        for result in ("ok", "failed", "conflict"):
             self.exchanges.labels(result)
 
     def took(self, result: str) -> None:

@@ -17,7 +17,7 @@ from headway_server.judge.app import ADMIN_LIMITS, LIMITS, Admin, Reports, Token
 from headway_server.judge.asking import Asker
 from headway_server.judge.metrics import Metrics
 from headway_server.judge.rollout import Judge
-from headway_server.judge.store import Store
+from headway_server.judge.store import Conflict, Store
 
 READ_SECONDS = 1.0
 """How often the route is read."""
@@ -55,6 +55,7 @@ class Writer:
         self._failures = 0
         self._bad_route: str | None = None
         self._told: tuple[int, str] | None = None
+        self._deposed = False
         self.urgent = asyncio.Event()
         """Set where an exchange is waited for."""
 
@@ -75,13 +76,21 @@ class Writer:
         """Seconds to the next exchange: more after each failure."""
         return min(MOST_PAUSE_SECONDS, READ_SECONDS * (1 << min(self._failures, 8)))
 
-    async def exchange(self, *, last: bool = False) -> None:
-        """Write what is due, and read."""
+    async def exchange(self, *, last: bool = False, again: bool = True) -> None:
+        """Write what is due, and read. last: there will be no other, but one more after a conflict."""
         due = self._judge.due(self._clock(), last=last)
         if last and not due:
             return
         try:
             found = await asyncio.to_thread(self._store.exchange, due)
+        except Conflict:
+            # The operator has changed the route, or there is another judge: what it says now decides.
+            self._metrics.exchanges.labels("conflict").inc()
+            await self._read_only()
+            self.urgent.set()
+            if last and again:
+                await self.exchange(last=True, again=False)
+            return
         except OSError as error:
             self._metrics.exchanges.labels("failed").inc()
             if not self._failures:
@@ -114,6 +123,9 @@ class Writer:
 
     def _log(self) -> None:
         judge = self._judge
+        if judge.deposed != self._deposed:
+            self._deposed = judge.deposed
+            log.warning("%s", "another judge is newer: this one waits" if judge.deposed else "this judge judges again")
         if judge.bad_route != self._bad_route:
             self._bad_route = judge.bad_route
             log.warning("%s", judge.bad_route or "the route can be read again")

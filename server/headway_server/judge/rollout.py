@@ -11,6 +11,7 @@ from headway_api import rollout_wire as wire
 from headway_server.judge import findings, memory
 from headway_server.judge.queries import Queries
 from headway_server.judge.tally import Tally, key
+from headway_server.judge.terms import Terms
 
 CHANGES_SECONDS = 2.0
 """Counts that changed are written so long after the last write; a verdict that changed at once."""
@@ -38,6 +39,7 @@ class Judge:
         """The newest; None where there is no rollout."""
         self.bad_route: str | None = None
         """Why the newest route could not be read; the last one that could be holds."""
+        self._terms = Terms(told_by)
         self._told_by = told_by
         self._beat = 0
         self._looked = float("-inf")
@@ -46,8 +48,18 @@ class Judge:
         self._written_at = float("-inf")
         self._reply: bytes | None = None
 
+    @property
+    def deposed(self) -> bool:
+        """Whether another process judges: this one says nothing, and takes no reports."""
+        return self._terms.deposed
+
     def read(self, data: Mapping[str, str], now: float) -> None:
         """Take what the ConfigMap holds."""
+        waited = self.deposed
+        self._terms.read(data.get(wire.KEY_VERDICT, ""), now)
+        if waited and not self.deposed:
+            # What the other one found holds, and what it counted of servers that are gone.
+            self.route = self.tally = self.failed = self.verdict = None
         text = data.get(wire.KEY_ROUTE)
         if text is None:
             self.bad_route = f"there is no {wire.KEY_ROUTE}"
@@ -67,7 +79,7 @@ class Judge:
 
     def take(self, report: wire.Report, now: float) -> bytes:
         """Take a server's word; what to reply, as JSON. Raises WrongDeployment."""
-        if self.route is None:
+        if self.route is None or self.deposed:
             return wire.Reply(judging=False).model_dump_json().encode()
         if report.uid != self.route.uid:
             raise WrongDeployment(f"uid: {report.uid[:64]!r} is another deployment than the one that is judged here")
@@ -85,7 +97,7 @@ class Judge:
     def to_ask(self) -> Sequence[wire.QueryGate]:
         """The queries that are to be asked by now: while the candidate has no requests, it has no numbers either."""
         route = self.route
-        if route is None or self.tally is None or self.failed is not None:
+        if route is None or self.tally is None or self.failed is not None or self.deposed:
             return ()
         return self.queries.gates if route.share > 0 or route.mirror > 0 else ()
 
@@ -107,12 +119,12 @@ class Judge:
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for what is to be written."""
-        return self.verdict is not None and _word(self.verdict) != _word(self._written)
+        return self.verdict is not None and not self.deposed and _word(self.verdict) != _word(self._written)
 
     def due(self, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time. last: there will be no other time."""
         self.look(now)
-        if self.tally is None or self.verdict is None:
+        if self.tally is None or self.verdict is None or self.deposed:
             return {}
         ago = now - self._written_at
         changed = self.verdict != self._written
@@ -120,7 +132,7 @@ class Judge:
             return {}
         self._beat += 1
         self._told = self.verdict
-        told = self.verdict.model_copy(update={"beat": self._beat, "told_by": self._told_by})
+        told = self.verdict.model_copy(update={"beat": self._beat, "term": self._terms.own, "told_by": self._told_by})
         return {
             wire.KEY_VERDICT: told.model_dump_json(exclude_none=True),
             wire.KEY_MEMORY: memory.dump(self.tally, self.failed, now),
@@ -129,6 +141,7 @@ class Judge:
     def wrote(self, now: float) -> None:
         """What was due last is written."""
         self._written, self._written_at = self._told, now
+        self._terms.wrote()
 
     def _follow(self, before: wire.Route | None, route: wire.Route, data: Mapping[str, str], now: float) -> None:
         if before is None:

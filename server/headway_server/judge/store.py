@@ -18,40 +18,56 @@ _TIMEOUT_SECONDS = 5.0
 _MOST_BYTES = 4 * 1024 * 1024
 """Of an answer: a ConfigMap has one MiB, which JSON in JSON may make longer."""
 _SHOWN_BYTES = 300
-_OK = 200
+_OK, _CONFLICT = 200, 409
+
+
+class Conflict(OSError):  # noqa: N818 - what was found
+    """Somebody has written since it was read last, so nothing was written now."""
 
 
 class Store(Protocol):
     """Takes what is due."""
 
     def exchange(self, data: Mapping[str, str]) -> dict[str, str]:
-        """Write these keys, if any, and return all keys. Takes seconds at most. Raises OSError where that fails."""
+        """Write these keys, if any, and return all keys. Takes seconds at most. Raises Conflict where there are newer
+        ones than were returned last, and OSError where it fails."""
 
     def close(self) -> None:
         """There is no other exchange."""
 
 
 class ConfigMapStore:
-    """A ConfigMap, by merge patches: one that changes nothing is how it is read, with no right to read others."""
+    """A ConfigMap, by merge patches: one that changes nothing is how it is read, with no right to read others.
+
+    What is written replaces what was read and nothing newer: two judges never write over each other unseen.
+    """
 
     def __init__(self, namespace: str, name: str, *, host: str, port: str, folder: Path = SERVICE_ACCOUNT_DIR) -> None:
         """host and port: the API server's. folder: the ServiceAccount's token and the API server's CA."""
         self._path = f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}"
         self._host, self._port, self._folder = host, int(port), folder
         self._connection: HTTPSConnection | None = None
+        self._version: str | None = None
+        """The resourceVersion of what was read last."""
 
     def exchange(self, data: Mapping[str, str]) -> dict[str, str]:
         """A patch. Raises OSError, with the API server's own words where it refuses."""
-        body = json.dumps({"data": dict(data)} if data else {}).encode()
+        based_on = {"metadata": {"resourceVersion": self._version}} if self._version else {}
+        body = json.dumps({**based_on, "data": dict(data)} if data else {}).encode()
         try:
             status, answer = self._patch(body)
         except (OSError, HTTPException) as error:
             self.close()
             raise OSError(f"{self._host}: {error or type(error).__name__}") from error
+        if status == _CONFLICT:
+            raise Conflict(f"{self._host}: it was written by somebody else meanwhile")
         if status != _OK:
             raise OSError(f"{self._host} answers {status}: {_words(answer)}")
         try:
-            found = json.loads(answer).get("data") or {}
+            told = json.loads(answer)
+            found = told.get("data") or {}
+            version = (told.get("metadata") or {}).get("resourceVersion")
+            self._version = version if isinstance(version, str) else None
             return {str(key): str(value) for key, value in found.items()}
         except (ValueError, AttributeError) as error:
             raise OSError(f"{self._host} answers with what is no ConfigMap: {_words(answer)}") from error

@@ -173,7 +173,7 @@ class App:
                 service.record("rest", start, request.id, request.feeds, outputs)
                 return answer
 
-            answer = await self._answer(scope, data, request.rows, request.timeout, run)
+            answer = await self._answer(scope, data, (request.feeds, request.rows), request.timeout, run)
         finally:
             self._memory.held -= held
         service.metrics.answered("rest", time.perf_counter() - start)
@@ -201,7 +201,7 @@ class App:
                 service.record("rest", start, name, feeds, outputs)
                 return Answer(orjson.dumps(said))
 
-            answer = await self._answer(scope, data, rows, None, run)
+            answer = await self._answer(scope, data, (wide or feeds, rows), None, run)
         finally:
             self._memory.held -= held
         service.metrics.answered("rest", time.perf_counter() - start)
@@ -216,15 +216,19 @@ class App:
         outputs = await self._service.submit(wide, len(next(iter(wide.values()))), seconds)
         return explain.first(outputs, rows), self._explainer.effects(outputs, rows)
 
-    async def _answer(self, scope: Scope, data: bytes, rows: int, given: float | None, run: Run) -> Answer:
+    async def _answer(
+        self, scope: Scope, data: bytes, asked: tuple[Tensors, int], given: float | None, run: Run
+    ) -> Answer:
         """The answer of the version that the request is for: this one, where it says so itself.
 
-        given: the seconds that the client gives. run: the own model.
+        asked: the tensors that the own model would be run on, and their rows. given: the seconds that the client gives.
+        run: the own model.
         """
         split = self._service.split
         if split is None or scope["path"] == self._by_version:
             return await run(given)
-        return await split.rest(scope, data, rows, given, run)
+        feeds, rows = asked
+        return await split.rest(scope, data, rows, given, run, remembered=self._service.remembers(feeds))
 
     async def _relay(self, split: Splitter, route: Route, scope: Scope, receive: body.Receive) -> Answer:
         """What the candidate says to a request that names it."""

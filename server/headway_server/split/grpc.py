@@ -193,11 +193,20 @@ class GrpcSplit:
         self._link = Link(settings)
 
     async def answer(
-        self, data: bytes, context: Any, rows: int, given: float | None, run: Run, *, drawn: bool
+        self,
+        data: bytes,
+        context: Any,
+        rows: int,
+        given: float | None,
+        run: Run,
+        *,
+        drawn: bool,
+        remembered: bool = False,
     ) -> Called:
-        """The answer of the version that the request is for. drawn: unless it names this one. Raises RequestError."""
+        """The answer of the version that the request is for. drawn: unless it names this one. remembered: as in Choice.
+        Raises RequestError."""
         asked = self._asked(data, context, rows, given, run)
-        return await (self._splitter.splitting.answer(asked) if drawn else asked.own(given))
+        return await (self._splitter.splitting.answer(asked, remembered=remembered) if drawn else asked.own(given))
 
     def named(self, version: str, context: Any) -> Route | None:
         """The route, where a request names the candidate, and nobody has handed it over."""

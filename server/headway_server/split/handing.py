@@ -12,12 +12,13 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from headway_api.rollout_wire import Route, Unit
 from headway_server.batching import Batcher
 from headway_server.errors import DeadlineExceeded, RequestError
-from headway_server.split.state import ALONE, Choice, Outcome, State
+from headway_server.split.state import ALONE, ALONE_REMEMBERED, Choice, Outcome, State
 
 Answer = TypeVar("Answer")
 Told = TypeVar("Told")
@@ -97,8 +98,8 @@ class Splitting:
         self._most_handed = max(1, math.floor(batcher.limits.max_in_flight * MOST_HANDED_PART))
         self._clock = clock
 
-    async def answer(self, asked: Asked[Answer]) -> Answer:
-        """The answer of the version that the request is for. Raises RequestError."""
+    async def answer(self, asked: Asked[Answer], *, remembered: bool = False) -> Answer:
+        """The answer of the version that the request is for. remembered: as in Choice. Raises RequestError."""
         choice = ALONE
         state = self.state
         if not asked.hop and state.route is not None and asked.reaches(state.route):
@@ -108,7 +109,7 @@ class Splitting:
             choice = state.choose(unit, room=self.room)
         elif state.role == "baking" and not asked.hop:
             choice = state.choose(None, room=True)
-        return await self.carry_out(asked, choice)
+        return await self.carry_out(asked, as_remembered(choice) if remembered else choice)
 
     async def carry_out(self, asked: Asked[Answer], choice: Choice) -> Answer:
         """The answer of the version that was chosen."""
@@ -133,7 +134,7 @@ class Splitting:
             self._concluded(asked, choice, None, Outcome(error=True))
             raise
         seconds = self._clock() - start
-        self._answered(seconds)
+        self._answered(seconds, choice)
         if choice.epoch is not None:
             outcome = Outcome(seconds, seconds > self.patience)
             if asked is None:
@@ -187,7 +188,7 @@ class Splitting:
             problem.late and self._budget(asked.timeout) < self.patience
         ):  # the client gives little time: no version's fault
             state.breaker.gave_up(probe=choice.probe)
-            return await self._in_its_place(asked, self._clock() - start)
+            return await self._in_its_place(asked, choice, self._clock() - start)
         if not problem.refused:
             state.unreached(probe=choice.probe, connected=problem.connected)
         return await self._blamed(asked, choice, problem, self._clock() - start)
@@ -211,7 +212,7 @@ class Splitting:
         """The own answer to what the candidate failed at; where it finds fault with the request, too, nobody failed."""
         state, blame = self.state, True
         try:
-            return await self._in_its_place(asked, seconds)
+            return await self._in_its_place(asked, choice, seconds)
         except RequestError as error:
             blame = error.status >= _SERVER_ERROR
             raise
@@ -226,15 +227,21 @@ class Splitting:
             elif problem.refused:
                 state.breaker.gave_up(probe=choice.probe)
 
-    async def _in_its_place(self, asked: Asked[Answer], seconds: float) -> Answer:
+    async def _in_its_place(self, asked: Asked[Answer], choice: Choice, seconds: float) -> Answer:
         start = self._clock()
         answer = await asked.own(max(0.0, (asked.timeout or self._timeout) - seconds))
-        self._answered(self._clock() - start)
+        self._answered(self._clock() - start, choice)
         return answer
 
-    def _answered(self, seconds: float) -> None:
-        self.state.times.add(seconds)
+    def _answered(self, seconds: float, choice: Choice) -> None:
+        if not choice.remembered:  # else it took no run
+            self.state.times.add(seconds)
         self.answered[self.state.version] += 1
+
+
+def as_remembered(choice: Choice) -> Choice:
+    """The same choice, for a request that the own cache has an answer to."""
+    return ALONE_REMEMBERED if choice is ALONE else replace(choice, remembered=True)
 
 
 def _why(problem: CandidateFailed) -> str:

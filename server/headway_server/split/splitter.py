@@ -15,13 +15,13 @@ from headway_server.rest.answer import Answer
 from headway_server.settings import Settings
 from headway_server.split.client import Client
 from headway_server.split.draw import fraction
-from headway_server.split.handing import Splitting
+from headway_server.split.handing import Splitting, as_remembered
 from headway_server.split.judging import Judging
 from headway_server.split.metrics import SplitCollector
 from headway_server.split.mirror import Mirror
 from headway_server.split.reporter import Reporter
 from headway_server.split.rest import RestAsked, nobody
-from headway_server.split.state import ALONE, State
+from headway_server.split.state import ALONE, ALONE_REMEMBERED, State
 
 _HOP = HOP_HEADER.encode()
 _INFER = "/infer"
@@ -79,9 +79,17 @@ class Splitter:
         self._client.leave()
 
     def rest(
-        self, scope: Mapping[str, Any], body: bytes, rows: int, given: float | None, run: Own
+        self,
+        scope: Mapping[str, Any],
+        body: bytes,
+        rows: int,
+        given: float | None,
+        run: Own,
+        *,
+        remembered: bool = False,
     ) -> Awaitable[Answer]:
-        """The answer of the version that a request is for, whose body was read. It raises RequestError.
+        """The answer of the version that a request is for, whose body was read. remembered: as in Choice. It raises
+        RequestError.
 
         Most requests are the own model's, and pay for no more than that.
         """
@@ -89,10 +97,12 @@ class Splitter:
         route = state.route
         hop = _HOP in scope["wanted"]
         if state.role == "alone" and not hop:
-            return splitting.own(run, given, ALONE)
+            return splitting.own(run, given, ALONE_REMEMBERED if remembered else ALONE)
         if hop or state.unit is not None or route is None or not route.candidate_url:
-            return splitting.answer(self._asked(scope, body, rows, given, run))
+            return splitting.answer(self._asked(scope, body, rows, given, run), remembered=remembered)
         choice = state.choose(None, room=splitting.room)
+        if remembered:
+            choice = as_remembered(choice)
         if choice.theirs or choice.mirror:
             return splitting.carry_out(self._asked(scope, body, rows, given, run), choice)
         return splitting.own(run, given, choice)

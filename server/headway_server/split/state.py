@@ -46,9 +46,14 @@ class Choice:
     """Whether the candidate gets a copy afterwards."""
     probe: bool = False
     """Whether it finds out for the breaker if the candidate is well again."""
+    remembered: bool = False
+    """Whether this server has answered the same before, and keeps that. Such a request tells nothing of how fast either
+    version is: the stable one has long had time to fill its cache, and the candidate has not. It is known before the
+    lot is drawn, so what is left out is left out of both versions alike."""
 
 
 ALONE = Choice()
+ALONE_REMEMBERED = Choice(remembered=True)
 
 
 @dataclass(slots=True)
@@ -197,7 +202,7 @@ class State:
         if epoch is None:
             return
         candidate = choice.theirs or choice.baking
-        slow = self._add(epoch.candidate if candidate else epoch.stable, epoch.limit, outcome)
+        slow = self._add(epoch.candidate if candidate else epoch.stable, epoch.limit, outcome, choice)
         if choice.unit is not None:
             number = epoch.route.epoch
             if outcome.error:
@@ -211,17 +216,19 @@ class State:
         if epoch is None:
             return
         if epoch.route.mode == "shadow":
-            self._add(epoch.mirrored, epoch.limit, own)
-            self._add(epoch.candidate, epoch.limit, theirs)
+            self._add(epoch.mirrored, epoch.limit, own, choice)
+            self._add(epoch.candidate, epoch.limit, theirs, choice)
         if alike is not None:
             epoch.compared += 1
             epoch.disagreed += not alike
 
-    def _add(self, tally: Tally, limit: float | None, outcome: Outcome) -> bool:
-        """Whether it was slow."""
+    def _add(self, tally: Tally, limit: float | None, outcome: Outcome, choice: Choice) -> bool:
+        """Whether it was slow, in comparison with the other version. A limit is to what clients see, from a cache or
+        not."""
         seconds = outcome.seconds
         known = self.slow_seconds
-        slow = known is not None and (outcome.late or (seconds is not None and seconds > known))
+        compared = known is not None and not choice.remembered
+        slow = compared and (outcome.late or (seconds is not None and known is not None and seconds > known))
         over = limit is not None and (outcome.late or (seconds is not None and seconds > limit))
         tally.requests += 1
         tally.errors += outcome.error

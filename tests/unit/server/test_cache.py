@@ -190,3 +190,16 @@ async def test_without_a_cache_each_request_is_run(serve: Serve) -> None:
         metrics = server.service.metrics.text().decode()
     assert "cache" not in metrics
     assert 'headway_server_batch_rows_count{model="churn",version="1"} 2.0' in metrics
+
+
+@pytest.mark.parametrize("cache", [CacheLimits(), None])
+async def test_a_server_knows_what_it_has_an_answer_to_without_asking_for_it(
+    serve: Serve, cache: CacheLimits | None
+) -> None:
+    rows = feeds([1.5], ["Kobe"])
+    async with serve(cache=cache) as server:
+        assert not server.service.remembers(rows)
+        await server.service.submit(rows, 1)
+        assert server.service.remembers(rows) is (cache is not None)
+        hit = 'headway_server_cache_hits_total{model="churn",version="1"} 1.0'
+        assert hit not in server.service.metrics.text().decode()

@@ -146,6 +146,26 @@ async def test_when_all_connections_are_taken_the_one_that_was_idle_for_longest_
             await one.close()
 
 
+async def test_one_address_has_its_part_of_the_connections_and_no_more(serve: Serve) -> None:
+    async with serve(http=HttpLimits(max_connections=8, max_connections_of_one=2)) as server:
+        wires = [await Wire.to(server.port) for _ in range(2)]
+        for one in wires:
+            assert (await one.ask("GET", "/v2")).status == 200
+        third = await Wire.to(server.port)
+        refused = await third.reply()
+        assert refused is not None
+        assert (refused.status, "from this address already" in refused.error) == (503, True)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=("127.0.0.2", 0))
+        writer.write(request("GET", "/v2"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        await wires[0].close()
+        await when(lambda: len(server.listener.peers.open) < 3)
+        assert (await ask(server.port, "GET", "/v2")).status == 200
+        for one in (wires[1], third):
+            await one.close()
+
+
 async def test_when_none_is_idle_the_newest_is_refused(serve: Serve) -> None:
     async with serve(http=HttpLimits(max_connections=1)) as server:
         busy = await Wire.to(server.port)

@@ -34,13 +34,16 @@ def judge_url(of: Of) -> str:
 
 
 def secret(of: Of, token: str) -> Manifest:
-    """What servers and judge know each other by. It never changes: pods would see that one after the other."""
+    """What servers and judge know each other by.
+
+    The operator never changes it. It is not immutable all the same: a node keeps what it has of an immutable Secret for
+    as long as a pod mounts it, and would never learn of the one that takes the place of one that was deleted.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(of, names.judge_name(of.name, of.uid)),
         "type": "Opaque",
-        "immutable": True,
         "stringData": {rollout_wire.KEY_TOKEN: token},
     }
 

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from headway_api import rollout_wire as wire
-from headway_server.judge.store import ConfigMapStore, FileStore
+from headway_server.judge.store import ConfigMapStore, Conflict, FileStore
+
+BASED_ON = {"metadata": {"resourceVersion": "7"}}
 
 
 @dataclass
@@ -27,6 +29,7 @@ class ApiServer:
     """Of a ServiceAccount."""
     data: dict[str, str] = field(default_factory=lambda: {wire.KEY_ROUTE: "{}"})
     seen: list[tuple[str, str | None, str | None, Any]] = field(default_factory=list)
+    version: int = 7
     connections: int = 0
     answer: tuple[int, bytes] | None = None
     closes: bool = False
@@ -47,8 +50,13 @@ def _handler(told: ApiServer) -> Callable[..., http.server.BaseHTTPRequestHandle
         def do_PATCH(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             told.seen.append((self.path, self.headers["Authorization"], self.headers["Content-Type"], body))
-            told.data.update(body.get("data", {}))
-            status, answer = told.answer or (200, json.dumps({"kind": "ConfigMap", "data": told.data}).encode())
+            based_on = body.get("metadata", {}).get("resourceVersion")
+            conflict = based_on is not None and based_on != str(told.version)
+            if not conflict and "data" in body:
+                told.data.update(body["data"])
+                told.version += 1
+            shown = {"kind": "ConfigMap", "metadata": {"resourceVersion": str(told.version)}, "data": told.data}
+            status, answer = told.answer or (409 if conflict else 200, json.dumps(shown).encode())
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -95,8 +103,21 @@ class TestTheConfigMap:
         assert store.exchange({wire.KEY_VERDICT: "v"}) == {wire.KEY_ROUTE: "{}", wire.KEY_VERDICT: "v"}
         store.close()
         where = ("/api/v1/namespaces/ns/configmaps/churn-judge", "Bearer the-token", "application/merge-patch+json")
-        assert api_server.seen == [(*where, {}), (*where, {"data": {wire.KEY_VERDICT: "v"}})]
+        assert api_server.seen == [(*where, {}), (*where, BASED_ON | {"data": {wire.KEY_VERDICT: "v"}})]
         assert api_server.connections == 1
+
+    def test_nothing_is_written_over_what_was_not_read(self, api_server: ApiServer) -> None:
+        store, other = api_server.store(), api_server.store()
+        for one in (store, other):
+            one.exchange({})
+        store.exchange({wire.KEY_VERDICT: "a"})
+        with pytest.raises(Conflict):
+            other.exchange({wire.KEY_VERDICT: "b"})
+        assert other.exchange({})[wire.KEY_VERDICT] == "a"
+        other.exchange({wire.KEY_VERDICT: "b"})
+        assert api_server.data[wire.KEY_VERDICT] == "b"
+        for one in (store, other):
+            one.close()
 
     def test_the_token_is_read_each_time(self, api_server: ApiServer) -> None:
         store = api_server.store()

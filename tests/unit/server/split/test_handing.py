@@ -12,8 +12,8 @@ from headway_api.rollout_wire import Counts, Reply, Route, Unit
 from headway_server.batching import Batcher, Limits
 from headway_server.errors import DeadlineExceeded, InvalidRequest, ModelFailed, Overloaded, RequestError
 from headway_server.split.breaker import FAILURES
-from headway_server.split.handing import CandidateFailed, Splitting
-from headway_server.split.state import State
+from headway_server.split.handing import CandidateFailed, Splitting, as_remembered
+from headway_server.split.state import Outcome, State
 from wire_client import when
 
 ERRORS = [
@@ -117,6 +117,35 @@ async def test_the_candidate_s_time_is_what_it_says_without_the_way() -> None:
     assert world.counts == (Counts(), Counts(requests=3, slow=1))
     assert world.splitting.answered == {2: 3}
     assert sum(world.state.times.counts) == 0
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6])
+async def test_what_the_own_cache_has_tells_of_no_versions_speed_and_of_errors_all_the_same(share: float) -> None:
+    world = World(slow=0.05, share=share)
+    ask = world.splitting.answer
+    for remembered in (True, False):
+        await ask(world.request(seconds=0.5, own_seconds=0.5, way=0.5), remembered=remembered)
+    counted = world.counts[share > 0.5]
+    assert (counted.requests, counted.slow) == (2, 1)
+    assert sum(world.state.times.counts) == (1 if share < 0.5 else 0), "what is slow is told by runs of the model"
+
+
+async def test_an_error_counts_whether_or_not_the_own_cache_has_the_answer() -> None:
+    world = World(slow=0.05)
+    late = world.request(candidate=CandidateFailed("late", late=True))
+    assert await world.splitting.answer(late, remembered=True) == "own"
+    assert (world.counts[1].errors, world.counts[1].slow) == (1, 0)
+
+
+async def test_copies_of_what_the_own_cache_has_are_compared_by_their_answers_alone() -> None:
+    world = World(slow=0.05, mode="shadow", share=0.0, mirror=1.0)
+    for remembered in (True, False):
+        choice = world.state.choose(None, room=True)
+        if remembered:
+            choice = as_remembered(choice)
+        world.state.count_copy(choice, Outcome(0.001), Outcome(0.5), alike=False)
+    (epoch,) = world.state.report().epochs
+    assert (epoch.candidate.requests, epoch.candidate.slow, epoch.compared, epoch.disagreed) == (2, 1, 2, 2)
 
 
 @pytest.mark.parametrize("problem", ERRORS, ids=str)
