@@ -159,6 +159,62 @@ ROLLOUT_MISTAKES = (
     _asking({"secretRef": {}}, ".secretRef.name", "is missing; it is required"),
 )
 """Those of rollouts."""
+_GATEWAY = "spec.route.gateway"
+_PARENTS: list[dict[str, Any]] = [{"name": "public"}]
+
+
+def _gateway(gateway: Any, field: str, says: str, **more: Any) -> Mistake:
+    changes = {_GATEWAY: gateway, **more}
+    return Mistake(f"gateway={gateway!r:.60}{field}", f"{_GATEWAY}{field}", says, deployment(changes))
+
+
+GATEWAY_MISTAKES = (
+    _mistake("spec.route", "public", "but this must be a mapping"),
+    _mistake("spec.route.ingress", {}, "unknown field `ingress`"),
+    _gateway({}, ".parentRefs", "is missing; it is required"),
+    _gateway({"parentRefs": []}, ".parentRefs", "at least 1 are needed"),
+    _gateway({"parentRefs": [{"name": f"g{n}"} for n in range(9)]}, ".parentRefs", "at most 8 are allowed"),
+    _gateway({"parentRefs": [{}]}, ".parentRefs[0].name", "is missing; it is required"),
+    _gateway({"parentRefs": [{"name": "Public"}]}, ".parentRefs[0].name", "must be lower-case letters, digits"),
+    _gateway({"parentRefs": [{"name": "a", "namespace": "a.b"}]}, ".parentRefs[0].namespace", "must be lower-case"),
+    _gateway({"parentRefs": [{"name": "a", "port": 65_536}]}, ".parentRefs[0].port", "greatest allowed value 65535"),
+    _gateway({"parentRefs": [{"name": "a", "kind": "Service"}]}, ".parentRefs[0].kind", "unknown field `kind`"),
+    _gateway({"parentRefs": [{"name": "a"}, {"name": "a"}]}, ".parentRefs", "twice: take one out"),
+    _gateway({"parentRefs": _PARENTS, "hostnames": ["a.example:80"]}, ".hostnames[0]", "must be a host's name"),
+    _gateway({"parentRefs": _PARENTS, "hostnames": ["A.example"]}, ".hostnames[0]", "must be a host's name"),
+    _gateway({"parentRefs": _PARENTS, "hostnames": ["a.b", "a.b"]}, ".hostnames", "names a.b twice: take one out"),
+    _gateway({"parentRefs": _PARENTS, "hostnames": [f"h{n}" for n in range(17)]}, ".hostnames", "at most 16"),
+    _gateway({"parentRefs": _PARENTS, "pathPrefix": "digits"}, ".pathPrefix", "must be / or parts of letters"),
+    _gateway({"parentRefs": _PARENTS, "pathPrefix": "/a/../b"}, ".pathPrefix", "must be / or parts of letters"),
+    _gateway({"parentRefs": _PARENTS, "split": "both"}, ".split", "servers, gateway"),
+    _gateway(
+        {"parentRefs": _PARENTS, "hostnames": ["a.b"], "grpc": {"hostnames": ["c.d", "a.b"]}},
+        ".grpc",
+        "as a listener takes a host's name for one of the two alone",
+        **{"spec.server.grpc": True},
+    ),
+    _gateway(
+        {"parentRefs": _PARENTS, "grpc": {"hostnames": ["c.d"]}},
+        ".grpc",
+        "grpc needs hostnames of its own, and hostnames for REST beside them",
+        **{"spec.server.grpc": True},
+    ),
+    Mistake(
+        "grpc at the gateway alone",
+        "spec.route",
+        "route.gateway.grpc needs server.grpc: true",
+        deployment({_GATEWAY: {"parentRefs": _PARENTS, "grpc": {"parentRefs": [{"name": "grpc"}]}}}),
+    ),
+    Mistake(
+        "abTest by a gateway",
+        "spec.route",
+        "set split to servers, or take canary",
+        deployment(
+            {_GATEWAY: {"parentRefs": _PARENTS, "split": "gateway"}, "spec.rollout": {"abTest": {"unit": _UNIT}}}
+        ),
+    ),
+)
+"""Those of gateways."""
 MISTAKES = (
     _mistake("metadata.name", "Digits", "must be 1 to 38 lower-case letters"),
     _mistake("metadata.name", "d" * 39, "must be 1 to 38 lower-case letters"),
@@ -257,6 +313,7 @@ MISTAKES = (
     ),
     _mistake("spec.rollout", {"canary": {}, "shadow": {}}, "without any of them it is blueGreen"),
     *ROLLOUT_MISTAKES,
+    *GATEWAY_MISTAKES,
     _mistake("spec.rollout.blueGreen.bakeSeconds", 604_801, "604801 is above the greatest allowed value 604800"),
     _mistake("spec.rollout.progressDeadlineSeconds", 9, "9 is below the least allowed value 10"),
     _mistake("spec.autoscaling", {"min": 2}, "is missing; it is required", field="spec.autoscaling.max"),
@@ -323,6 +380,30 @@ GOOD: tuple[dict[str, Any], ...] = (
     },
     {"spec.versions.pin": "digits-3", "spec.versions.abort": "digits-4", "spec.versions.retry": ["digits-2"]},
     {"spec.suspend": True},
+    {"spec.route": {}},
+    {_GATEWAY: {"parentRefs": _PARENTS}},
+    {
+        _GATEWAY: {
+            "parentRefs": [{"name": "a", "namespace": "infra", "sectionName": "https", "port": 443}, {"name": "a"}]
+        }
+    },
+    {
+        _GATEWAY: {
+            "parentRefs": _PARENTS,
+            "hostnames": ["*.example.com"],
+            "pathPrefix": "/a-1/B_2.x~",
+            "split": "gateway",
+        }
+    },
+    {_GATEWAY: {"parentRefs": _PARENTS, "split": "servers"}, "spec.rollout": {"abTest": {"unit": _UNIT}}},
+    {
+        _GATEWAY: {"parentRefs": _PARENTS, "hostnames": ["a.b"], "grpc": {"hostnames": ["c.d"]}},
+        "spec.server.grpc": True,
+    },
+    {
+        _GATEWAY: {"parentRefs": _PARENTS, "grpc": {"parentRefs": [{"name": "public", "sectionName": "grpc"}]}},
+        "spec.server.grpc": True,
+    },
     {"spec.replicas": 1000},
     {"spec.autoscaling": {"max": 1000}},
     {"spec.autoscaling": {"min": 3, "max": 3, "cpuPercent": 100}},

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from headway_api.autoscaling import MOST_REPLICAS, Autoscaling
-from headway_api.base import Section, all_different, formed
+from headway_api.base import Rule, Section, all_different, formed
 from headway_api.deployment_status import MOST_KEPT, ModelDeploymentStatus
+from headway_api.gateway import Route
 from headway_api.job import NAME_MAX_LENGTH, ObjectMeta
 from headway_api.rollout import Rollout
 from headway_api.served import ModelSource, Server
@@ -52,8 +53,36 @@ class Versions(Section):
     """How many versions without pods are remembered: those before the present one, and rejected ones."""
 
 
+def _drawn_by_servers(spec: ModelDeploymentSpec) -> bool:
+    gateway = spec.route.gateway if spec.route is not None else None
+    return spec.rollout.ab_test is None or gateway is None or gateway.split == "servers"
+
+
+def _grpc_answered(spec: ModelDeploymentSpec) -> bool:
+    gateway = spec.route.gateway if spec.route is not None else None
+    return gateway is None or gateway.grpc is None or spec.server.grpc
+
+
 class ModelDeploymentSpec(Section):
     """Which model answers, with how many pods, and how a new version comes to it."""
+
+    rules = (
+        Rule(
+            cel="!has(self.route) || !has(self.route.gateway) || self.route.gateway.split == 'servers' ||"
+            " !has(self.rollout.abTest)",
+            message="route.gateway.split is gateway with rollout.abTest, where the same users have to meet the same"
+            " version, which the weights of a route do not keep to: set split to servers, or take canary",
+            holds=_drawn_by_servers,
+            field="route",
+        ),
+        Rule(
+            cel="!has(self.route) || !has(self.route.gateway) || !has(self.route.gateway.grpc) || self.server.grpc",
+            message="route.gateway.grpc needs server.grpc: true, without which nobody answers there: set it, or take"
+            " grpc out of the gateway",
+            holds=_grpc_answered,
+            field="route",
+        ),
+    )
 
     suspend: bool = False
     """Whether versions are left as they are: none begins, none is promoted, rejected or taken away. Pods go on."""
@@ -67,6 +96,8 @@ class ModelDeploymentSpec(Section):
     """Who sets `replicas`; if absent, people and other autoscalers do."""
     rollout: Rollout = Rollout()
     """Rollouts."""
+    route: Route | None = None
+    """Ways in from outside the cluster; none if absent."""
 
 
 class ModelDeployment(Section):

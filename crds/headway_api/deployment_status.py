@@ -19,7 +19,7 @@ Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted", "ErrorRate", "Lat
 Stage = Literal["Preparing", "Splitting", "Baking", "Ending"]
 """Where a rollout is. Preparing: pods are made. Splitting: both versions get requests. Baking: the new one answers
 alone, and the old one's pods are still there. Ending: the new one is given up, and servers are told so."""
-ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "Reconciled"]
+ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "RouteAccepted", "Reconciled"]
 MOST_KEPT = 8
 """Versions that are remembered beside those that have pods, at most."""
 MOST_VERSIONS = MOST_KEPT + 3
@@ -190,7 +190,8 @@ class ModelDeploymentStatus(StatusSection):
         list[DeploymentCondition], BeforeValidator(_known), Cut(len(get_args(ConditionType))), ListMap("type")
     ] = Field(default_factory=list)
     """Accepted: the spec is valid; what goes on is the last valid one. Ready: a version answers. Progressing: a version
-    is on its way. RolledBack: the last version that was tried was rejected, and why."""
+    is on its way. RolledBack: the last version that was tried was rejected, and why. RouteAccepted: gateways
+    take its routes."""
     champion: Word | None = None
     """The version that answers."""
     candidate: Word | None = None

@@ -41,6 +41,8 @@ KEY_TOKEN = "token"  # noqa: S105 - a key, not a secret
 `Authorization: Bearer TOKEN`, are refused with 401. Space around it in the file does not count."""
 HOP_HEADER = "headway-hop"
 """On a request that a server hands over to another version: the version that handed it over. It is not handed on."""
+ROUTE_HEADER = "headway-route"
+"""On a request that a gateway has drawn for: the epoch of the weights by which it did."""
 SECONDS_HEADER = "headway-seconds"
 """On the answer to such a request: the seconds that the other server took for it, without the way."""
 VERSION_HEADER = "headway-version"
@@ -147,6 +149,9 @@ class Route(StatusSection):
     """The same for gRPC, `host:port`; empty where it takes none."""
     baking: bool = False
     """Whether the candidate answers alone by now: its own servers count their requests, and only limits hold."""
+    gateway: bool = False
+    """Whether a gateway splits, and nobody draws: each version's servers count what they answer of the requests that
+    the gateway has stamped with this epoch (ROUTE_HEADER)."""
     analysis: Analysis = Analysis()
     """What the judge holds it to."""
     queries: Annotated[list[QueryGate], Cut(MOST_QUERIES)] = Field(default_factory=list)
@@ -179,7 +184,9 @@ class EpochCounts(StatusSection):
     """The candidate's share in it."""
     baking: bool = False
     """Whether the candidate answered alone in it: only what its own servers counted is taken then, and in all other
-    epochs only what the stable version's did."""
+    epochs only what the stable version's did, unless `gateway`."""
+    gateway: bool = False
+    """Whether a gateway split in it: then each version's servers have counted what they answered of its requests."""
     stable: Counts = Counts()
     """Of the requests that the stable version answered."""
     candidate: Counts = Counts()
@@ -220,6 +227,8 @@ class Report(StatusSection):
     """The number of the version that it serves."""
     epoch: Count = 0
     """Of the route that it keeps to; 0: it has none."""
+    gateway: bool = False
+    """Whether it leaves the drawing to a gateway, as that route says: a server of before knows no such thing."""
     breaker_open: bool = False
     """Whether it has stopped to hand over requests, as the candidate failed several in a row."""
     epochs: Annotated[list[EpochCounts], Cut(MOST_EPOCHS)] = Field(default_factory=list)

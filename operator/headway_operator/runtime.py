@@ -27,7 +27,7 @@ from headway_operator.engine.discovery import Served
 from headway_operator.engine.events import EventPoster
 from headway_operator.engine.freshness import LISTED_SECONDS, SETTLE_SECONDS, Freshness
 from headway_operator.engine.kinds import Kind, Owner
-from headway_operator.engine.kube import KubeError, NotFoundError
+from headway_operator.engine.kube import KubeError, NotFoundError, Resource
 from headway_operator.engine.kube_http import HttpKube, load_configuration
 from headway_operator.engine.lease import Clocks, Elector
 from headway_operator.engine.metrics import EngineMetrics, MetricSet, Reading
@@ -37,7 +37,7 @@ from headway_operator.engine.store import Store
 from headway_operator.engine.watch import Watches
 from headway_operator.engine.workers import Workers
 from headway_operator.serving.figures import DeploymentFigures
-from headway_operator.serving.kind import ModelDeployments
+from headway_operator.serving.kind import ROUTES, ModelDeployments
 from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
 from headway_operator.settings import Settings
 from headway_operator.training.figures import JobFigures
@@ -69,10 +69,12 @@ class Operator:
         self._jobs = JobMetrics(self._metrics)
         self._deployments = DeploymentMetrics(self._metrics)
         self._pod_groups: Served | None = None
+        self._routes: dict[Resource, Served] = {}
+        """By kind of route: whether it is served."""
         self.clock = ServerClock(_steady, time.time)
         self.store = Store(self.kinds(), unreadable=self._engine.unreadable)
         self.workers: Workers | None = None
-        watched = self.store.resources()
+        watched = self.store.resources(whether_served_or_not=True)
         self.freshness = Freshness(watched, now=self.clock, namespaces=settings.namespaces, lag=self._engine.lag)
         self.comparison: Comparison | None = None
         self._ready = False
@@ -91,8 +93,13 @@ class Operator:
             defaults=self._settings.serving_defaults(),
             pull_policy=self._settings.image_pull_policy,
             measures=DeploymentMeasures(self._deployments),
+            gateways=self._serves_route if self._settings.gateway_api else None,
         )
         return (jobs, deployments)
+
+    def _serves_route(self, resource: Resource) -> bool:
+        served = self._routes.get(resource)
+        return served is not None and served()
 
     async def run(self) -> int:
         """Run until told to stop; the exit code."""
@@ -162,6 +169,7 @@ class Operator:
             count=lambda result: self._engine.events.labels(result).inc(),
         )
         pod_groups = self._pod_groups = Served(api, kube.POD_GROUPS)
+        self._routes = {resource: Served(api, resource) for resource in ROUTES if settings.gateway_api}
         reconciler = Reconciler(api, self.store, events, self.clock)
         workers = Workers(
             reconciler.reconcile,
@@ -180,12 +188,15 @@ class Operator:
         tasks = {}
         if elector is not None:
             tasks["the Lease"] = asyncio.create_task(elector.keep())
-        if not await self._unless_stopped(self._seed(comparison, pod_groups), *tasks.values()):
+        if not await self._unless_stopped(self._seed(comparison), *tasks.values()):
             return await self._wind_down(workers, events, tasks)
         tasks["the work"] = asyncio.create_task(workers.run())
         tasks["the events"] = asyncio.create_task(events.run())
         tasks["the comparison"] = asyncio.create_task(comparison.run(settings.resync_seconds))
         tasks["the discovery"] = asyncio.create_task(pod_groups.run(settings.resync_seconds))
+        for resource, served in self._routes.items():
+            name = f"the time in which the kind {resource.kind} was, or was not, there"
+            tasks[name] = asyncio.create_task(served.change(settings.resync_seconds))
         # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.
         ours = asyncio.all_tasks()
         kopf_tasks = await watches.start()
@@ -197,12 +208,14 @@ class Operator:
         await self._unless_stopped(asyncio.Event().wait(), *tasks.values())
         return await self._wind_down(workers, events, tasks)
 
-    async def _seed(self, comparison: Comparison, pod_groups: Served) -> None:
+    async def _seed(self, comparison: Comparison) -> None:
         """Read what exists; wait for the kinds, which may be installed after the operator or just be changed."""
         said = ""
         while True:
             try:
-                await pod_groups.ask()
+                for served in (self._pod_groups, *self._routes.values()):
+                    if served is not None:
+                        await served.ask()
                 await comparison.seed()
             except NotFoundError:
                 kinds = " or ".join(self.store.kinds)

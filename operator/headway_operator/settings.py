@@ -42,6 +42,8 @@ class Settings(BaseModel):
     """The PersistentVolumeClaim, in each job's namespace, of jobs that name no storage."""
     default_storage_path: str = ""
     """The folder in that claim."""
+    gateway_api: bool = False
+    """Whether deployments may have routes of the Gateway API, for which the operator's account needs the rights."""
     metrics_port: Port = 8080
     """Where /metrics is served."""
     health_port: Port = 8081

@@ -9,6 +9,7 @@ import json
 from itertools import product
 from typing import Any
 
+import pytest
 import yaml
 
 from harness import ROOT
@@ -30,16 +31,18 @@ def limits(manifests: Manifests) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_whatever_the_account_may_create_change_or_delete_is_limited(default: Manifests) -> None:
+@pytest.mark.parametrize("values", [{}, {"gatewayApi": {"enabled": True}}], ids=str)
+def test_whatever_the_account_may_create_change_or_delete_is_limited(chart: Chart, values: dict[str, Any]) -> None:
+    rendered = chart.render(values)
     granted = {
         (group, resource, LIMITED[verb])
-        for rule in default.one("ClusterRole", "headway-jobs")["rules"]
+        for rule in rendered.one("ClusterRole", "headway-jobs")["rules"]
         for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"])
         if verb in LIMITED and not resource.endswith("/status")
     }
     covered = {
         single
-        for spec in limits(default).values()
+        for spec in limits(rendered).values()
         for rule in spec["matchConstraints"]["resourceRules"]
         for single in product(rule["apiGroups"], rule["resources"], rule["operations"])
     }

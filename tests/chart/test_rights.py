@@ -9,7 +9,7 @@ from headway_operator.engine.kinds import Kind
 from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
 
-from .conftest import Manifests
+from .conftest import Chart, Manifests
 
 EVENTS = ("events.k8s.io", "events")
 """Posted for people, and read for what autoscalers say, whatever the kind."""
@@ -52,6 +52,14 @@ def test_the_rows_of_the_role_follow_from_the_kinds(default: Manifests) -> None:
     kinds = Operator(Settings()).kinds()
     role = default.one("ClusterRole", "headway-jobs")
     assert given(role["rules"]) == needed(kinds)
+
+
+def test_the_rights_to_routes_of_gateways_come_with_the_value_that_has_them_made(chart: Chart) -> None:
+    rendered = chart.render({"gatewayApi": {"enabled": True}})
+    kinds = Operator(Settings(gateway_api=True)).kinds()
+    assert given(rendered.one("ClusterRole", "headway-jobs")["rules"]) == needed(kinds)
+    [operator] = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "HEADWAY_GATEWAY_API", "value": "true"} in operator["env"]
 
 
 def test_no_kind_reads_secrets_that_it_does_not_name(default: Manifests) -> None:

@@ -51,6 +51,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "defaultStorage.persistentVolumeClaim.create.size": ("5Gi", MADE_CLAIM),
     "defaultStorage.persistentVolumeClaim.create.storageClassName": ("fast", MADE_CLAIM),
     "defaultStorage.persistentVolumeClaim.create.accessModes": (["ReadWriteOnce"], MADE_CLAIM),
+    "gatewayApi.enabled": (True, {}),
     "crds.install": (False, {}),
     "serviceMonitor.enabled": (True, {}),
     "serviceMonitor.interval": ("1m", MONITOR),

@@ -31,6 +31,9 @@ objects:
     - {operations: [CREATE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
     - {operations: [CREATE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
     - {operations: [CREATE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
+    {{- if .Values.gatewayApi.enabled }}
+    - {operations: [CREATE], apiGroups: [gateway.networking.k8s.io], apiVersions: [v1], resources: [httproutes, grpcroutes]}
+    {{- end }}
   validations:
   - expression: >-
       !(request.namespace in {{ $closed }})
@@ -214,6 +217,46 @@ autoscalers:
         object.metadata.?labels == oldObject.metadata.?labels)
     message: the operator changes of a HorizontalPodAutoscaler only by what it scales
     reason: Forbidden
+{{- if .Values.gatewayApi.enabled }}
+# A route draws traffic from outside: only to its owner's own Services, and with nothing on the way but what splitting asks for.
+routes:
+  matchConstraints:
+    resourceRules:
+    - operations: [CREATE, UPDATE]
+      apiGroups: [gateway.networking.k8s.io]
+      apiVersions: [v1]
+      resources: [httproutes, grpcroutes]
+  variables:
+  - name: owners
+    expression: >-
+      object.metadata.?ownerReferences.orValue([]).filter(owner, owner.?controller.orValue(false) &&
+        owner.apiVersion.startsWith('headway.dev/') && owner.kind == 'ModelDeployment')
+  - name: own
+    expression: "variables.owners.size() == 1 ? variables.owners[0].name : ''"
+  - name: versions
+    expression: >-
+      variables.own != '' && variables.owners[0].uid.size() >= 5
+      ? variables.own + '-' + variables.owners[0].uid.substring(0, 5) + '-' : ''
+  validations:
+  - expression: >-
+      variables.own != '' && object.metadata.name == variables.own + '-route' &&
+      object.spec.?rules.orValue([]).all(rule, rule.?backendRefs.orValue([]).all(backend,
+        backend.?kind.orValue('Service') == 'Service' && backend.?group.orValue('') == '' && !has(backend.namespace) &&
+        (backend.name == variables.own || backend.name.matches('^' + variables.versions + '[1-9][0-9]*$'))))
+    message: the operator creates and changes only routes of a ModelDeployment that lead to their owner's Services
+    reason: Forbidden
+  - expression: >-
+      object.spec.?rules.orValue([]).all(rule,
+        rule.?filters.orValue([]).all(filter, filter.type in ['URLRewrite', 'RequestHeaderModifier']) &&
+        rule.?backendRefs.orValue([]).all(backend, backend.?filters.orValue([]).size() == 0))
+    message: the operator makes no routes that send requests elsewhere, or copies of them
+    reason: Forbidden
+  - expression: >-
+      request.operation == 'CREATE' || (object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+        object.metadata.?labels == oldObject.metadata.?labels)
+    message: the operator changes of a route only its spec
+    reason: Forbidden
+{{- end }}
 # An eviction that nothing may refuse to, or that nobody may carry out, is another's to decide.
 poddisruptionbudgets:
   matchConstraints:
@@ -295,6 +338,9 @@ deletions:
     - {operations: [DELETE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [networkpolicies]}
     - {operations: [DELETE], apiGroups: [scheduling.k8s.io], apiVersions: [v1beta1], resources: [podgroups]}
     - {operations: [DELETE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
+    {{- if .Values.gatewayApi.enabled }}
+    - {operations: [DELETE], apiGroups: [gateway.networking.k8s.io], apiVersions: [v1], resources: [httproutes, grpcroutes]}
+    {{- end }}
   validations:
   - expression: >-
       oldObject.metadata.?ownerReferences.orValue([]).exists(owner,

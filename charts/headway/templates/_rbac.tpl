@@ -74,6 +74,13 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
   resources: [clusterroles]
   resourceNames: [headway-judge, headway-trainer]
   verbs: [bind]
+{{- if .Values.gatewayApi.enabled }}
+# A deployment's routes, where its spec asks for them: made, watched for what gateways say of them, patched as spec and shares
+# are, deleted without it.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [grpcroutes, httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # What a person should know of a job; and whether an autoscaler makes a node for a pod that waits, which only its Events
 # say.
 - apiGroups: [events.k8s.io]

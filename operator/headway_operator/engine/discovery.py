@@ -43,6 +43,13 @@ class Served:
             logger.info("the API server has %s kind %s", "the" if served else "no more the", kind)
         self._served = served
 
+    async def change(self, interval: float) -> None:
+        """Ask every `interval` seconds, until the answer is another one: a watch begins with a process."""
+        before = self._served
+        while self._served == before:
+            await asyncio.sleep(interval)
+            await self.ask()
+
     async def run(self, interval: float) -> None:
         """Ask every `interval` seconds, until cancelled."""
         while True:

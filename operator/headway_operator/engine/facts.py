@@ -89,6 +89,8 @@ class FactReader:
         kind = self._store.kinds[owner.key.kind]
         labels = kind.selector(owner)
         for child in kind.children:
+            if not child.served():
+                continue
             async for page, _ in self._api.pages(child.resource, owner.key.namespace, labels=labels):
                 for body in page:
                     listed.add(Ref(child.resource, body["metadata"]["name"]))

@@ -79,6 +79,8 @@ class Child:
     """Whether the change from one record to another is worth no more than the next status write."""
     same: Callable[[Any, Any], bool] = lambda old, new: False  # noqa: ARG005 - the types say what they are
     """Whether two records of an object say the same: then a newer one is taken in, and is no news."""
+    served: Callable[[], bool] = lambda: True
+    """Whether the API server has such a kind. It is asked before anything is watched, and holds for a process."""
 
 
 class Reference(Protocol):

@@ -69,10 +69,12 @@ class Store:
 
     # What is known
 
-    def resources(self) -> dict[Resource, str]:
+    def resources(self, *, whether_served_or_not: bool = False) -> dict[Resource, str]:
         """What is watched, with its selector; owners before their children."""
         selectors: dict[Resource, set[str]] = {kind.resource: {""} for kind in self.kinds.values()}
         for (_, resource), child in self._child.items():
+            if not (whether_served_or_not or child.served()):
+                continue
             selectors.setdefault(resource, set()).add(child.labels)
         for resource in self._referrers.resources():
             selectors.setdefault(resource, set()).add("")

@@ -20,11 +20,11 @@ from headway_operator.engine.kube import Resource
 from headway_operator.engine.packed import Packed
 from headway_operator.engine.parsed import Parsed
 from headway_operator.engine.steps import Decision, StatusWrite
-from headway_operator.serving import names, records
+from headway_operator.serving import names, records, routes
 from headway_operator.serving.measures import Decided, DeploymentMeasures
 from headway_operator.serving.plan.decide import LOOK_SECONDS
 from headway_operator.serving.plan.decide import plan as decide
-from headway_operator.serving.plan.model import Defaults, Plan, Situation
+from headway_operator.serving.plan.model import Defaults, Gateways, Plan, Situation
 from headway_operator.serving.plan.spec import resolve
 from headway_operator.serving.plan.status import essential
 from headway_operator.serving.steps import pods_of, reads, render, token_of
@@ -32,6 +32,7 @@ from headway_operator.serving.steps import pods_of, reads, render, token_of
 logger = logging.getLogger(__name__)
 
 TOKEN_BYTES = 32
+ROUTES = (kube.HTTP_ROUTES, kube.GRPC_ROUTES)
 KEPT = 64
 """Specs and statuses that were read, kept at hand: as many as deployments are looked at at a time, and some more."""
 
@@ -49,6 +50,7 @@ class ModelDeployments:
         Child(kube.CONFIG_MAPS, names.WATCHED_CONFIGS, records.rollout, can_wait=records.only_counts),
         Child(kube.AUTOSCALERS, names.WATCHED, records.autoscaler, same=records.same_autoscaler),
     )
+    """With `gateways`, the routes of these, too."""
     makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS, kube.SECRETS)
     shares: tuple[Resource, ...] = (kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS)
     expires = False
@@ -66,7 +68,9 @@ class ModelDeployments:
         pull_policy: str,
         measures: DeploymentMeasures,
         new_token: Callable[[], str] = lambda: secrets.token_hex(TOKEN_BYTES),
+        gateways: Callable[[Resource], bool] | None = None,
     ) -> None:
+        """gateways: whether the API server serves a kind of route; None: the operator has no right to any."""
         self.measures = measures
         self._defaults = defaults
         self._pull_policy = pull_policy
@@ -74,6 +78,10 @@ class ModelDeployments:
         self._specs = Parsed[Resolved](KEPT)
         self._statuses = Parsed[tuple[ModelDeploymentStatus, Any]](KEPT)
         """As models, and as they were written."""
+        self._served = gateways
+        if gateways is not None:
+            self.children += tuple(_route(resource, gateways) for resource in ROUTES)
+            self.changes += ROUTES
 
     def selector(self, owner: Owner) -> str:
         """The label that all objects of a deployment have."""
@@ -152,7 +160,19 @@ class ModelDeployments:
             rollout=next(iter(view.children[kube.CONFIG_MAPS]), None),
             judge=workloads.get(names.JUDGE),
             autoscaler=next(iter(view.children[kube.AUTOSCALERS]), None),
+            gateways=self._gateways(),
+            http_route=next(iter(view.children.get(kube.HTTP_ROUTES, ())), None),
+            grpc_route=next(iter(view.children.get(kube.GRPC_ROUTES, ())), None),
         )
+
+    def _gateways(self) -> Gateways:
+        if self._served is None:
+            return Gateways()
+        return Gateways(True, self._served(kube.HTTP_ROUTES), self._served(kube.GRPC_ROUTES))
+
+
+def _route(resource: Resource, served: Callable[[Resource], bool]) -> Child:
+    return Child(resource, names.WATCHED, routes.route, same=routes.same, served=lambda: served(resource))
 
 
 def _status(packed: Packed) -> tuple[ModelDeploymentStatus, Any]:

@@ -47,6 +47,12 @@ def judge_name(deployment: str, uid: str) -> str:
     return f"{shared_name(deployment, uid)}-judge"
 
 
+def route_name(deployment: str) -> str:
+    """The name of a deployment's HTTPRoute and GRPCRoute: without the uid, as policies of gateways name what they are
+    for, and stand in files that know of no uid. No two deployments of a namespace have the same one."""
+    return f"{deployment}-route"
+
+
 def selector(uid: str, number: int) -> dict[str, str]:
     """The labels by which a version's pods are told from all others."""
     return {LABEL_DEPLOYMENT_UID: uid, LABEL_VERSION: str(number)}

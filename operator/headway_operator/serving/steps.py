@@ -14,8 +14,8 @@ from headway_operator.engine.kube import Resource
 from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Exists, Listed, Read, Stage, Step, Verify
 from headway_operator.policies import accounts
 from headway_operator.serving import names, records
-from headway_operator.serving.plan.model import Front, Plan, Situation
-from headway_operator.serving.render import objects, rollout
+from headway_operator.serving.plan.model import Front, GatewayRoute, Plan, RouteSpec, Situation
+from headway_operator.serving.render import gateway, objects, rollout
 from headway_operator.serving.render.objects import Of
 
 Made = frozenset[tuple[str, str]]
@@ -55,11 +55,13 @@ def render(
     stages = [
         # Before all that may be refused: it may be what takes a bad version's requests away.
         maker.told(plan),
+        maker.led_elsewhere(plan),
         maker.shared(plan),
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number == plan.target),
         maker.clients(plan),
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number != plan.target),
         maker.scaled(plan),
+        maker.led(plan),
         *maker.judged(plan),
         *maker.leftover(plan),
         *maker.unjudged(plan),
@@ -71,6 +73,17 @@ def _shares(situation: Situation, plan: Plan) -> bool:
     """Whether there is to be all by which versions share requests; as it is, where nobody can say."""
     there = situation.rollout is not None or names.JUDGE in situation.fronts
     return plan.route is not None or plan.judge or (situation.spec is None and there)
+
+
+def _place(said: RouteSpec) -> tuple[object, ...]:
+    return said.parents, said.hostnames
+
+
+def _takes_away(clients: str, route: GatewayRoute, wanted: RouteSpec) -> bool:
+    """Whether a change of a route gives a candidate less than it has."""
+    has = {each.name: each.weight for each in route.said.rules.backends} if route.said.rules is not None else {}
+    gets = {each.name: each.weight for each in wanted.rules.backends} if wanted.rules is not None else {}
+    return any(gets.get(name, 0) < weight for name, weight in has.items() if name != clients)
 
 
 def _order(plan: Plan) -> list[int]:
@@ -126,6 +139,44 @@ class _Maker:
             return Stage(())
         patch = {"data": {rollout_wire.KEY_ROUTE: rollout.route_text(plan.route)}}
         return Stage((Change(Ref(kube.CONFIG_MAPS, record.name), record.uid, record.version, patch),))
+
+    def led_elsewhere(self, plan: Plan) -> Stage:
+        """Where routes that are there lead. It is changed by itself: what may be refused, as a host's name that is not
+        allowed, must not keep a version's requests from being taken away."""
+        steps: list[Step] = []
+        for resource, route, wanted in self._ways(plan):
+            if route is None or wanted is None or route.deleting or route.said.rules == wanted.rules:
+                continue
+            if self._refused(route.name) and not _takes_away(self.of.name, route, wanted):
+                continue
+            steps.append(
+                Change(Ref(resource, route.name), route.uid, route.version, {"spec": gateway.rules(resource, wanted)})
+            )
+        return Stage(tuple(steps))
+
+    def led(self, plan: Plan) -> Stage:
+        """The routes that are to be there, at the gateways where they are to be, and no others."""
+        steps: list[Step] = []
+        for resource, route, wanted in self._ways(plan):
+            ref = Ref(resource, names.route_name(self.of.name))
+            if wanted is None:
+                if route is not None and not route.deleting and not plan.ways.keep:
+                    steps.append(Delete(ref, route.uid))
+            elif self._refused(ref.name):
+                continue
+            elif route is None:
+                steps.append(Ensure(resource, gateway.route(self.of, resource, wanted)))
+            elif route.said.rules == wanted.rules and not route.deleting and _place(route.said) != _place(wanted):
+                steps.append(Change(ref, route.uid, route.version, {"spec": gateway.place(wanted)}))
+        return Stage(tuple(steps))
+
+    def _ways(self, plan: Plan) -> Iterator[tuple[Resource, GatewayRoute | None, RouteSpec | None]]:
+        """The kinds of routes that there may be: what there is of each, and what is to be."""
+        situation, has = self.situation, self.situation.gateways
+        if has.enabled and has.http:
+            yield kube.HTTP_ROUTES, situation.http_route, plan.ways.http
+        if has.enabled and has.grpc:
+            yield kube.GRPC_ROUTES, situation.grpc_route, plan.ways.grpc
 
     def judged(self, plan: Plan) -> Iterator[Stage]:
         """All by which versions share requests, and the judge."""

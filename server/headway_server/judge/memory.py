@@ -36,7 +36,8 @@ class _Memory(StatusSection):
     candidate: int
     salt: str
     first: int
-    epochs: dict[int, tuple[wire.Mode, wire.Fraction, bool, bool]]
+    epochs: dict[int, tuple[wire.Mode, wire.Fraction, bool, bool] | tuple[wire.Mode, wire.Fraction, bool, bool, bool]]
+    """The fifth is there only where a gateway split."""
     folded: dict[int, list[wire.Count]]
     gone: list[str]
     units: dict[int, list[wire.Count]]
@@ -84,9 +85,9 @@ def load(text: str, route: wire.Route, now: float) -> tuple[Tally, wire.Verdict 
         again = (memory.uid, memory.candidate) == (route.uid, route.candidate)
         return Tally(route, route.epoch if again else 0), None
     tally = Tally(route, memory.first)
-    for epoch, (mode, share, baking, sure) in memory.epochs.items():
+    for epoch, known in memory.epochs.items():
         if epoch != route.epoch:
-            tally.epochs[epoch] = Epoch(mode, share, baking, sure)
+            tally.epochs[epoch] = Epoch(*known)
     tally.folded = {epoch: tuple(row) for epoch, row in _known(tally, memory.folded, ROW)}
     tally.gone = dict.fromkeys(memory.gone[-MOST_GONE:])
     tally.unit_rows = {epoch: tuple(row) for epoch, row in _known(tally, memory.units, 4)}
@@ -103,7 +104,10 @@ def _base(tally: Tally, failed: wire.Verdict | None) -> dict[str, Any]:
         "candidate": candidate,
         "salt": salt,
         "first": tally.first_epoch,
-        "epochs": {epoch: (one.mode, one.share, one.baking, one.sure) for epoch, one in tally.epochs.items()},
+        "epochs": {
+            epoch: (one.mode, one.share, one.baking, one.sure, *([True] if one.gateway else []))
+            for epoch, one in tally.epochs.items()
+        },
         "folded": tally.folded,
         "gone": list(tally.gone),
         "units": tally.unit_rows,

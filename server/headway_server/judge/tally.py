@@ -44,6 +44,8 @@ class Epoch:
     baking: bool
     sure: bool
     """Whether the route said so, and not only reports."""
+    gateway: bool = False
+    """Whether a gateway split, and both versions' servers counted."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Boot:
     version: int = 0
     epoch: int = 0
     breaker_open: bool = False
+    gateway: bool = False
+    """Whether it leaves the drawing to a gateway."""
     rows: dict[int, Row] = field(default_factory=dict)
     """By epoch."""
     seconds: Sequence[int] = ()
@@ -98,7 +102,7 @@ class Tally:
     def follow(self, route: wire.Route) -> None:
         """Take the newest route of this rollout."""
         self.route = route
-        self.epochs[route.epoch] = Epoch(route.mode, route.share, route.baking, True)
+        self.epochs[route.epoch] = Epoch(route.mode, route.share, route.baking, True, route.gateway)
         self._bound_epochs()
 
     def report(self, report: wire.Report, now: float) -> bool:
@@ -111,7 +115,7 @@ class Tally:
                 return False
             boot = self.boots[report.boot] = Boot(now)
         boot.last, boot.version = now, report.version
-        boot.epoch, boot.breaker_open = report.epoch, report.breaker_open
+        boot.epoch, boot.breaker_open, boot.gateway = report.epoch, report.breaker_open, report.gateway
         if counted:
             for counts in report.epochs:
                 self._count(boot, counts)
@@ -145,11 +149,12 @@ class Tally:
 
     def heard(self, now: float) -> Heard:
         """Who is there."""
-        counts = self.route.candidate if self.route.baking else self.route.stable
-        there = [boot for boot in self.boots.values() if boot.version == counts and now - boot.last <= HEARD_SECONDS]
+        route = self.route
+        count = {route.candidate} if route.baking else {route.stable, *([route.candidate] if route.gateway else [])}
+        there = [boot for boot in self.boots.values() if boot.version in count and now - boot.last <= HEARD_SECONDS]
         return Heard(
             servers=len(there),
-            following=sum(boot.epoch == self.route.epoch for boot in there),
+            following=sum((boot.epoch, boot.gateway) == (route.epoch, route.gateway) for boot in there),
             breakers=sum(boot.breaker_open for boot in there),
         )
 
@@ -166,7 +171,8 @@ class Tally:
         if counts.rollout != self.route.candidate or not self.first_epoch <= epoch <= self.route.epoch:
             return
         self._learn(counts)
-        if not self._counts(epoch, boot.version):
+        # A server of before does not know of gateways, and draws: what it counts is of another split than this.
+        if not self._counts(epoch, boot.version) or self.epochs[epoch].gateway != counts.gateway:
             return
         before = boot.rows.get(epoch, _NONE)
         after = tuple(map(max, before, row_of(counts)))
@@ -181,7 +187,7 @@ class Tally:
         if known is not None and known.sure:
             return
         share = max(counts.share, known.share) if known else counts.share
-        self.epochs[counts.epoch] = Epoch(counts.mode, share, counts.baking, False)
+        self.epochs[counts.epoch] = Epoch(counts.mode, share, counts.baking, False, counts.gateway)
         self._bound_epochs()
 
     def _counts(self, epoch: int, version: int) -> bool:
@@ -189,6 +195,8 @@ class Tally:
         known = self.epochs.get(epoch)
         if known is None:
             return False
+        if known.gateway:
+            return version in (self.route.stable, self.route.candidate)
         return version == (self.route.candidate if known.baking else self.route.stable)
 
     def _event(self, event: wire.UnitEvent, version: int) -> None:
@@ -230,6 +238,8 @@ class Tally:
             return Step(0.5, mirrored, candidate, compared, disagreed)
         if known.share <= 0.0:
             return Step(1.0, Counts(), Counts(), compared, disagreed)
+        if known.gateway:
+            return Step(_had(known.share, stable, candidate), stable, candidate, compared, disagreed)
         if known.mode == "abTest":
             stable, candidate = self._once_a_unit(epoch, stable, candidate)
         return Step(known.share, stable, candidate, compared, disagreed)
@@ -249,6 +259,19 @@ class Tally:
             del self.epochs[oldest]
             for rows in (self._sums, self.folded, self.unit_rows, *(boot.rows for boot in self.boots.values())):
                 rows.pop(oldest, None)
+
+
+def _had(share: float, stable: Counts, candidate: Counts) -> float:
+    """The candidate's share where a gateway drew: what it really had of the requests that were counted, if that is more
+    than it should have had.
+
+    Gateways keep to weights as well as they can, and what a server counted last may be lost, of one version alone.
+    Given the requests that were counted, the candidate's part of some events among them is hypergeometric where both
+    versions are alike; that varies less than the binomial part that the test of the share reckons with (Hoeffding,
+    1963, theorem 4). A share that is too large makes less evidence, and never more.
+    """
+    requests = stable.requests + candidate.requests
+    return max(share, candidate.requests / requests) if requests else share
 
 
 def digest_of(boot: str) -> str:

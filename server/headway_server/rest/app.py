@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
-from headway_api.rollout_wire import HOP_HEADER, VERSION_HEADER, Route
+from headway_api.rollout_wire import HOP_HEADER, ROUTE_HEADER, VERSION_HEADER, Route
 from headway_server import explain
 from headway_server.about import server_version
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
@@ -33,7 +33,10 @@ _LEAST_COMPRESSED = 1024
 _MOST_DIGITS = 12
 _VERSION, _HOP = VERSION_HEADER.encode(), HOP_HEADER.encode()
 _WANTED = frozenset(
-    {b"content-length", b"content-encoding", b"accept-encoding", b"inference-header-content-length", _HOP}
+    {
+        *(b"content-length", b"content-encoding", b"accept-encoding", b"inference-header-content-length"),
+        *(_HOP, ROUTE_HEADER.encode()),
+    }
 )
 _ALLOWED = {True: b"GET, HEAD", False: b"POST"}
 logger = logging.getLogger(__name__)

@@ -53,6 +53,7 @@ class Epoch:
             mode=route.mode,
             share=1.0 if route.baking else route.share,
             baking=route.baking,
+            gateway=route.gateway,
             stable=self.stable.told(),
             candidate=self.candidate.told(),
             mirrored=self.mirrored.told(),
@@ -87,7 +88,11 @@ class Counters:
 
 
 def _counts_alike(one: Route, other: Route) -> bool:
-    return (one.mode, one.share, one.baking, one.stable) == (other.mode, other.share, other.baking, other.stable)
+    return _drawn(one) == _drawn(other)
+
+
+def _drawn(route: Route) -> tuple[object, ...]:
+    return route.mode, route.share, route.baking, route.stable, route.gateway
 
 
 class Times:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from headway_api.rollout_wire import HOP_HEADER, SECONDS_HEADER, VERSION_HEADER, Route, Unit
+from headway_api.rollout_wire import HOP_HEADER, ROUTE_HEADER, SECONDS_HEADER, VERSION_HEADER, Route, Unit
 from headway_server.errors import DeadlineExceeded, NotReady, Overloaded
 from headway_server.grpc import descriptors
 from headway_server.settings import Settings
@@ -19,6 +19,7 @@ from headway_server.split.draw import unit_value
 from headway_server.split.handing import CandidateFailed
 from headway_server.split.rest import seconds_told
 from headway_server.split.splitter import Splitter
+from headway_server.split.state import ALONE, ALONE_REMEMBERED
 
 METHOD = f"/{descriptors.INFERENCE}/ModelInfer"
 Metadata = tuple[tuple[str, str], ...]
@@ -205,8 +206,12 @@ class GrpcSplit:
     ) -> Called:
         """The answer of the version that the request is for. drawn: unless it names this one. remembered: as in Choice.
         Raises RequestError."""
-        asked = self._asked(data, context, rows, given, run)
-        return await (self._splitter.splitting.answer(asked, remembered=remembered) if drawn else asked.own(given))
+        asked, splitting = self._asked(data, context, rows, given, run), self._splitter.splitting
+        if not drawn:
+            return await asked.own(given)
+        if not asked.hop and not self._splitter.state.drawn(_stamp(context)):
+            return await splitting.own(asked.own, given, ALONE_REMEMBERED if remembered else ALONE)
+        return await splitting.answer(asked, remembered=remembered)
 
     def named(self, version: str, context: Any) -> Route | None:
         """The route, where a request names the candidate, and nobody has handed it over."""
@@ -234,6 +239,10 @@ class GrpcSplit:
 
 def _hop(context: Any) -> bool:
     return any(name == HOP_HEADER for name, _ in context.invocation_metadata() or ())
+
+
+def _stamp(context: Any) -> bytes | None:
+    return next((_bytes(value) for name, value in context.invocation_metadata() or () if name == ROUTE_HEADER), None)
 
 
 async def _nobody(_given: float | None) -> Called:

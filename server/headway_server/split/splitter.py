@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from headway_api.rollout_wire import HOP_HEADER, Route
+from headway_api.rollout_wire import HOP_HEADER, ROUTE_HEADER, Route
 from headway_server.batching import Batcher
 from headway_server.errors import Overloaded
 from headway_server.rest.answer import Answer
@@ -24,6 +24,7 @@ from headway_server.split.rest import RestAsked, nobody
 from headway_server.split.state import ALONE, ALONE_REMEMBERED, State
 
 _HOP = HOP_HEADER.encode()
+_STAMP = ROUTE_HEADER.encode()
 _INFER = "/infer"
 _MOST_DIGITS = 9
 _LOTS_AT_ONCE = 64
@@ -96,7 +97,7 @@ class Splitter:
         state, splitting = self.state, self.splitting
         route = state.route
         hop = _HOP in scope["wanted"]
-        if state.role == "alone" and not hop:
+        if not hop and (state.role == "alone" or not state.drawn(scope["wanted"].get(_STAMP))):
             return splitting.own(run, given, ALONE_REMEMBERED if remembered else ALONE)
         if hop or state.unit is not None or route is None or not route.candidate_url:
             return splitting.answer(self._asked(scope, body, rows, given, run), remembered=remembered)

@@ -26,6 +26,8 @@ PATIENCE = 20.0
 """A candidate has so many times what counts as slow, and at least a second, before the own model answers instead."""
 NO_ROUTE = Route()
 Role = Literal["alone", "stable", "baking"]
+"""stable: of the version that splits. baking: of the candidate, which counts what it answers itself, as it answers
+alone or as a gateway splits. alone: of neither, or there is nothing to split."""
 Taken = Literal["taken", "same", "refused"]
 
 
@@ -91,8 +93,14 @@ class State:
         self._epoch: Epoch | None = None
         self._plain = ALONE
         """The choice of the own model where there is no more to say."""
+        self._stamp: bytes | None = None
+        """What a gateway has put on the requests that it has drawn for. None: no gateway draws."""
         self._told_at = 0.0
         self._unreached_since: float | None = None
+
+    def drawn(self, stamp: bytes | None) -> bool:
+        """Whether a request with this ROUTE_HEADER counts, or is drawn for here, as far as that tells."""
+        return self._stamp is None or stamp == self._stamp
 
     @property
     def unit(self) -> Unit | None:
@@ -132,15 +140,16 @@ class State:
 
     def _keep(self, route: Route | None) -> None:
         self.route = route
-        self.role, self._epoch = "alone", None
+        self.role, self._epoch, self._stamp = "alone", None, None
         if route is None or not self.version or route.candidate == route.stable:
             return
         if route.stable == self.version and (route.mirror > 0 if _in_the_shadow(route) else route.share > 0):
             self.role = "stable"
-        elif route.candidate == self.version and route.baking:
+        elif route.candidate == self.version and (route.baking or (route.gateway and route.share > 0)):
             self.role = "baking"
         if self.role != "alone":
             self._epoch = self.counters.of(route)
+            self._stamp = str(route.epoch).encode() if route.gateway else None
             self._plain = Choice(route=route, epoch=self._epoch, baking=self.role == "baking")
 
     def choose(self, unit: bytes | None, *, room: bool) -> Choice:
@@ -151,7 +160,7 @@ class State:
         may = room and (not self.breaker.open or self.breaker.allows(self._clock()))
         if role == "baking":
             return self._plain
-        if not _in_the_shadow(route):
+        if not _in_the_shadow(route) and not route.gateway:
             return self._split(route, unit) if may else ALONE
         mirror = may and self._drawn(route.mirror)
         return Choice(route=route, epoch=self._epoch, mirror=True) if mirror else self._plain
@@ -244,6 +253,7 @@ class State:
             boot=self._boot,
             version=self.version,
             epoch=route.epoch if route is not None else 0,
+            gateway=route is not None and route.gateway,
             breaker_open=self.breaker.open,
             epochs=self.counters.told(),
             seconds=self.times.counts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from deployment_documents import deployment
@@ -33,7 +34,14 @@ DIGEST_3 = f"sha256:{'3' * 64}"
 class Stage:
     """The deployment `digits`, an API server, and an operator."""
 
-    def __init__(self, changes: dict[str, Any] | None = None, *, image: str | None = "server:1") -> None:
+    def __init__(
+        self,
+        changes: dict[str, Any] | None = None,
+        *,
+        image: str | None = "server:1",
+        gateways: Collection[kube.Resource] | None = None,
+    ) -> None:
+        """gateways: the kinds of routes that are served; None: the operator is not to make any."""
         self.now = T0
         self.server = ApiServer(lambda: self.now)
         self.api = FakeKube(self.server)
@@ -41,6 +49,7 @@ class Stage:
         self.registry = MetricSet()
         self.metrics = DeploymentMetrics(self.registry)
         self.image = image
+        self.gateways = gateways
         self.restart()
         made = self.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
         self.uid: str = made["metadata"]["uid"]
@@ -50,7 +59,10 @@ class Stage:
     def restart(self) -> None:
         """Another process, which knows what the API server knows."""
         kind = ModelDeployments(
-            defaults=Defaults(self.image), pull_policy="Never", measures=DeploymentMeasures(self.metrics)
+            defaults=Defaults(self.image),
+            pull_policy="Never",
+            measures=DeploymentMeasures(self.metrics),
+            gateways=None if self.gateways is None else self.gateways.__contains__,
         )
         self.store = Store((kind,))
         self.reconciler = Reconciler(self.api, self.store, self, lambda: self.now)
@@ -185,6 +197,7 @@ class Stage:
         return {
             int(body["metadata"]["name"].rpartition("-")[2]): body["spec"]["replicas"]
             for body in self.server.of(kube.DEPLOYMENTS)
+            if not body["metadata"]["name"].endswith("-judge")
         }
 
     def replicas_of(self, number: int) -> int:

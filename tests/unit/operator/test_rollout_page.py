@@ -66,6 +66,7 @@ def test_the_page_about_stops_has_a_row_for_each_reason() -> None:
         "cannot share requests",
         "reports to the judge",
         "servers keep to it",
+        "no gateway splits the requests",
         "for a while",
         "is not ready",
         "is refused",
@@ -74,6 +75,7 @@ def test_the_page_about_stops_has_a_row_for_each_reason() -> None:
     ],
 )
 def test_the_page_about_stops_has_what_a_stalled_rollout_says(says: str) -> None:
-    source = (ROOT / "operator/headway_operator/serving/plan/stall.py").read_text().replace('"\n            "', "")
+    plans = ROOT / "operator/headway_operator/serving/plan"
+    source = "".join((plans / name).read_text() for name in ("stall.py", "gateway.py")).replace('"\n            "', "")
     assert says in STOPS
     assert says.replace("500", "{needed}").replace("servers keep", "servers of version {stable} keep") in source

@@ -12,7 +12,7 @@ from headway_api.served import ModelSource, Server
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import offers, rollout, route, trouble, verdict
+from headway_operator.serving.plan import gateway, offers, rollout, route, trouble, verdict
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
@@ -46,6 +46,7 @@ def plan(situation: Situation) -> Plan:
         remove=_leftover(situation, book, set(replicas)),
         route=route.told(situation, book) if replicas and _shares(situation, book) else None,
         judge=book.rollout is not None,
+        ways=gateway.ways(situation, book),
         wake=_earliest(following.wake, *_retries(situation)),
         notices=notices,
     )

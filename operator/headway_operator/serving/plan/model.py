@@ -95,6 +95,83 @@ class Autoscaler:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """A Gateway that a route is part of, as the spec of a route names it."""
+
+    name: str
+    namespace: str = ""
+    """Empty: the route's own."""
+    section: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A Service that a route leads to."""
+
+    name: str
+    port: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Where a route leads: all of this is ours, and changes with the shares of versions."""
+
+    backends: tuple[Backend, ...]
+    prefix: str = "/"
+    """The beginning of the paths, which is taken off. A GRPCRoute has none."""
+    stamp: str = ""
+    """What servers find in each request, as rollout_wire.ROUTE_HEADER; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """What a route is to be, or is."""
+
+    parents: tuple[Parent, ...]
+    hostnames: tuple[str, ...]
+    rules: Rules | None
+    """None: it is none that would have been made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a controller of gateways says of a route at one of its parents."""
+
+    parent: Parent
+    accepted: str
+    """True, False or Unknown; of the two conditions Accepted and ResolvedRefs the worse one."""
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRoute:
+    """The HTTPRoute or the GRPCRoute of a deployment."""
+
+    name: str
+    uid: str
+    owner_uid: str
+    version: int
+    said: RouteSpec
+    taken: tuple[Taken, ...] = ()
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """Whether there may be routes."""
+
+    enabled: bool = False
+    """Whether the operator's settings, and so its rights, are for it."""
+    http: bool = False
+    """Whether the API server serves HTTPRoutes."""
+    grpc: bool = False
+    """Whether it serves GRPCRoutes."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerPod:
     """A pod of a version, as far as it tells why it is not ready."""
 
@@ -143,8 +220,23 @@ class Situation:
     """The judge's Deployment."""
     autoscaler: Autoscaler | None = None
     """None: there is none."""
+    gateways: Gateways = Gateways()
+    http_route: GatewayRoute | None = None
+    """None: there is none."""
+    grpc_route: GatewayRoute | None = None
     offers: tuple[Offer, ...] = ()
     """What jobs have published for it, in no order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The routes of gateways that are to be there, and what becomes of those that are."""
+
+    http: RouteSpec | None = None
+    """None: no HTTPRoute is to be there, unless `keep`."""
+    grpc: RouteSpec | None = None
+    keep: bool = False
+    """Whether a route that is there, and not wanted by the above, stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +274,6 @@ class Plan:
     """What servers are to be told; None: nothing, and the objects by which that is done are not needed."""
     judge: bool = False
     """Whether the judge's pod is to be there."""
+    ways: Ways = Ways()
     wake: float | None = None
     notices: tuple[Notice, ...] = ()

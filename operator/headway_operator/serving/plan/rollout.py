@@ -15,7 +15,7 @@ from headway_api.deployment_status import RolloutGate, RolloutStatus, Version
 from headway_api.rollout import AbTest, Canary, Rollout
 from headway_api.rollout_wire import BEAT_SECONDS, Mode, Verdict
 from headway_operator.engine.times import to_seconds, to_text
-from headway_operator.serving.plan import stall, verdict
+from headway_operator.serving.plan import gateway, stall, verdict
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Situation
 
@@ -62,7 +62,8 @@ def settle(situation: Situation, spec: ModelDeploymentSpec | None, book: Book) -
         return Next()
     if rollout.stage == "Ending":
         over = (to_seconds(rollout.since) or situation.now) + GRACE_SECONDS
-        if situation.now >= over or verdict.followed(situation, rollout):
+        # A gateway says of nothing that it sends requests nowhere any more; it has all the time there is.
+        if situation.now >= over or (_by_servers(situation, spec) and verdict.followed(situation, rollout)):
             book.rollout = None
             book.moved = True
             return Next()
@@ -73,6 +74,14 @@ def settle(situation: Situation, spec: ModelDeploymentSpec | None, book: Book) -
     book.rollout = _at(situation, rollout, stage="Ending", weight=0) if given_up else None
     book.moved = True
     return Next(wake=situation.now + GRACE_SECONDS)
+
+
+def _by_servers(situation: Situation, spec: ModelDeploymentSpec | None) -> bool:
+    """Whether servers alone send requests to a candidate, as far as is known."""
+    if situation.http_route is None and situation.grpc_route is None:
+        return True
+    asked = gateway.of(spec)
+    return spec is not None and (asked is None or asked.split == "servers")
 
 
 def _stands(spec: ModelDeploymentSpec | None, book: Book, rollout: RolloutStatus) -> bool:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 
+from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import RolloutStatus, RouteStatus
 from headway_api.queries import Query, filled
 from headway_api.rollout import MIRRORED, AbTest, Agreement, Rollout, Shadow
 from headway_api.rollout_wire import Analysis, QueryGate, Route, Unit
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
+from headway_operator.serving.plan import gateway
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Situation
 
@@ -27,7 +29,7 @@ def number(situation: Situation, book: Book) -> None:
     """
     if situation.spec is None:
         return
-    wanted, known = _wanted(situation, situation.spec.rollout, book), book.route or RouteStatus()
+    wanted, known = _wanted(situation, situation.spec, book), book.route or RouteStatus()
     seen = situation.rollout.route if situation.rollout is not None else None
     if seen is not None and seen.epoch >= names.LARGEST_NUMBER:
         seen = None
@@ -52,7 +54,7 @@ def told(situation: Situation, book: Book) -> Route | None:
     """What servers are to be told, as far as the status has a number for it."""
     known = book.route or RouteStatus()
     if situation.spec is not None:
-        wanted = _wanted(situation, situation.spec.rollout, book)
+        wanted = _wanted(situation, situation.spec, book)
         if _digest(wanted) == (known.digest or _digest(Route(uid=situation.uid))):
             return _numbered(wanted, known.epoch)
     # Nothing moves now, and the spec is not any more what that was made of: it stays as it is.
@@ -64,14 +66,15 @@ def _numbered(route: Route, epoch: int) -> Route:
 
 
 def _digest(route: Route) -> str:
-    # Without queries it is what it was before there were any: an upgrade gives no rollout another number.
-    text = _numbered(route, 0).model_dump_json(exclude=None if route.queries else {"queries"})
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    """The same as ever where there are no queries and no gateway splits: an upgrade gives no rollout another number."""
+    absent = {name for name in ("queries", "gateway") if not getattr(route, name)}
+    told = _numbered(route, 0).model_dump_json(exclude=absent)
+    return hashlib.sha256(told.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def _wanted(situation: Situation, spec: Rollout, book: Book) -> Route:
+def _wanted(situation: Situation, whole: ModelDeploymentSpec, book: Book) -> Route:
     """What the status asks for, without its number."""
-    rollout = book.rollout
+    rollout, spec = book.rollout, whole.rollout
     if rollout is None:
         return Route(uid=situation.uid)
     test = spec.ab_test
@@ -88,6 +91,7 @@ def _wanted(situation: Situation, spec: Rollout, book: Book) -> Route:
         candidate_url=f"http://{_host(situation, rollout.number)}:{names.CLIENT_PORT}",
         candidate_grpc=_grpc(situation, book, rollout.number),
         baking=rollout.stage == "Baking",
+        gateway=gateway.splits(whole, rollout),
         analysis=_analysis(spec),
         queries=[_query(situation, query, rollout) for query in spec.analysis.queries],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway_api.deployment_status import RolloutStatus
 from headway_api.rollout_wire import Verdict, query_gate
 from headway_operator.serving import names
-from headway_operator.serving.plan import verdict
+from headway_operator.serving.plan import gateway, verdict
 from headway_operator.serving.plan.model import Situation
 
 
@@ -17,6 +17,9 @@ def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
             f"servers of version {names.version_name(situation.name, rollout.stable)} cannot share requests, as an"
             " older operator has made them: set rollout to blueGreen for this one version"
         )
+    closed = gateway.obstacle(situation, rollout)
+    if closed is not None:
+        return closed
     stable = names.version_name(situation.name, rollout.stable)
     if workload is not None and workload.desired > 0 and workload.ready == 0:
         return (

@@ -14,6 +14,7 @@ from headway_api.served import GRPC_PORT
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names
+from headway_operator.serving.plan import gateway
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Situation
 from headway_operator.serving.plan.offers import waiting_for, wanted
@@ -33,6 +34,7 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
         "Ready": _ready(situation, book),
         "Progressing": _progressing(situation, book),
         "RolledBack": _rolled_back(book),
+        "RouteAccepted": gateway.accepted(situation, book),
     }
     return before.model_copy(
         update={

@@ -15,7 +15,7 @@ from headway_server.judge.findings import verdict
 from headway_server.judge.gates import Counts
 from headway_server.judge.tally import DEPARTED_SECONDS, MOST_GONE, Tally
 from headway_server.judge.units import MOST_EVENTS
-from rollouts import ALL_FAST, Server, counts, report, route
+from rollouts import ALL_FAST, CANDIDATE, Server, counts, report, route
 
 COUNTS = st.builds(Counts, *(st.integers(0, 50) for _ in range(4)))
 TEN = Counts(10, 4, 3, 2)
@@ -129,6 +129,17 @@ class TestWhatIsKept:
 
 
 class TestOtherRollouts:
+    def test_that_a_gateway_split_in_an_earlier_epoch_is_known_again(self) -> None:
+        tally = Tally(route(1, gateway=True))
+        tally.report(report(counts(1, stable=TEN, gateway=True), gateway=True), NOW)
+        tally.follow(route(2))
+        again, _ = memory.load(memory.dump(tally, None, NOW), route(2), NOW)
+        assert again.epochs[1].gateway
+        assert not again.epochs[2].gateway
+        tell = report(counts(1, candidate=TEN, gateway=True), boot="two", version=CANDIDATE)
+        again.report(tell, NOW)
+        assert (again.row(1)[0], again.row(1)[4]) == (10, 10)
+
     @pytest.mark.parametrize(
         "other", [{"candidate": 4}, {"uid": "another"}, {"salt": "of a second try", "epoch": 7}], ids=str
     )

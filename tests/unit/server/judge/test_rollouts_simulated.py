@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from headway_server.judge.evidence import WORSE
 from headway_server.judge.findings import verdict
 from headway_server.judge.gates import Counts
 from headway_server.judge.tally import Tally
-from rollouts import ALL_FAST, Server, route
+from rollouts import ALL_FAST, CANDIDATE, STABLE, Server, counts, report, route
 
 SHARES = (0.05, 0.25, 0.5, 1.0)
 SERVERS = 2
@@ -179,3 +179,38 @@ def test_a_candidate_that_is_ten_times_worse_fails_within_the_first_steps(
     assert np.isfinite(found).all()
     assert np.median(found) <= most
     assert np.quantile(found, 0.9) <= 3 * most
+
+
+def by_gateway(rng: np.random.Generator, real: float, rates: Mapping[str, Rates], *, looks: int) -> bool:
+    """Whether the candidate of a canary at 5 % ever fails, where a gateway gives it `real` of the requests, and each
+    version's servers count their own."""
+    tally = Tally(route(1, SHARES[0], gateway=True))
+    versions = {"stable": STABLE, "candidate": CANDIDATE}
+    totals = dict.fromkeys(versions, Counts())
+    for second in range(looks):
+        its = int(rng.binomial(200, real))
+        for which, number in (("stable", 200 - its), ("candidate", its)):
+            events = (int(rng.binomial(number, rate)) for rate in (rates[which].errors, rates[which].slow))
+            more, before = (number, *events), totals[which]
+            totals[which] = Counts(*map(sum, zip((before.requests, before.errors, before.slow), more, strict=True)))
+            told = counts(1, SHARES[0], gateway=True, **{which: totals[which]})
+            said = report(told, boot=which, version=versions[which], gateway=True, seconds=ALL_FAST)
+            tally.report(said, float(second))
+        if verdict(tally, None, float(second)).verdict == "fail":
+            return True
+    return False
+
+
+@pytest.mark.parametrize("real", [0.01, 0.05, 0.07, 0.5, 0.95])
+def test_a_gateway_that_does_not_keep_to_its_weights_has_no_good_version_rejected(real: float) -> None:
+    rng = np.random.default_rng(11)
+    good = {"stable": Rates(0.02), "candidate": Rates(0.02)}
+    failed = sum(by_gateway(rng, real, good, looks=25) for _ in range(60))
+    assert failed <= 0.05 * 60
+
+
+@pytest.mark.parametrize("real", [0.05, 0.5])
+def test_and_a_bad_one_is_found_all_the_same(real: float) -> None:
+    rng = np.random.default_rng(12)
+    bad = {"stable": Rates(0.002), "candidate": Rates(0.1)}
+    assert all(by_gateway(rng, real, bad, looks=60) for _ in range(10))

@@ -57,6 +57,28 @@ class TestWhatIsCounted:
         tally.report(report(counts(**{"epoch": 3, "candidate": TEN, **said})), 0.0)
         assert tally.steps() == [], why
 
+    def test_where_a_gateway_splits_the_servers_of_both_versions_count_and_a_server_of_before_does_not(self) -> None:
+        tally = Tally(route(gateway=True))
+        old, new = counts(stable=TEN, candidate=TEN), dict[str, Any](gateway=True)
+        tally.report(report(counts(stable=TEN, **new), boot="a", **new), 0.0)
+        tally.report(report(counts(candidate=TEN, **new), boot="b", version=CANDIDATE, **new), 0.0)
+        assert tally.heard(0.0) == Heard(2, 2, 0)
+        tally.report(report(old, boot="c"), 0.0)
+        assert tally.heard(0.0) == Heard(3, 2, 0), "it draws, and does not keep to what it is told"
+        assert (tally.row(1)[0], tally.row(1)[4]) == (10, 10)
+
+    @pytest.mark.parametrize(
+        ("stable", "candidate", "share"), [(90, 10, 0.1), (95, 5, 0.1), (60, 40, 0.4), (0, 7, 1.0)]
+    )
+    def test_what_a_gateway_gave_beyond_its_weight_is_no_evidence(
+        self, stable: int, candidate: int, share: float
+    ) -> None:
+        tally = Tally(route(gateway=True))
+        told = counts(stable=Counts(stable), candidate=Counts(candidate), gateway=True)
+        tally.report(report(told), 0.0)
+        [step] = tally.steps()
+        assert step == Step(share, Counts(stable), Counts(candidate))
+
     def test_a_server_of_another_version_counts_nothing_and_is_none_of_those_that_are_there(self) -> None:
         tally = Tally(route())
         tally.report(report(counts(candidate=TEN), version=CANDIDATE), 0.0)

@@ -47,6 +47,55 @@ def told(**fields: Any) -> Route:
     return Route(**base | {"candidate_url": "http://churn-2:80", "salt": "s"} | fields)
 
 
+class TestAGatewaySplits:
+    """Nobody draws here; what the gateway has drawn for is counted where it is answered."""
+
+    @pytest.mark.parametrize(("version", "candidate"), [(1, False), (2, True)])
+    def test_each_version_answers_what_comes_to_it_and_counts_it_as_its_own(
+        self, version: int, candidate: bool
+    ) -> None:
+        world = World(version).told(gateway=True, share=0.5, epoch=7)
+        for _ in range(100):
+            choice = world.choose()
+            assert (choice.theirs, choice.mirror, choice.baking) == (False, False, candidate)
+            world.state.count(choice, WELL)
+        world.state.count(world.choose(), ILL)
+        [epoch] = world.state.report().epochs
+        mine, other = (epoch.candidate, epoch.stable) if candidate else (epoch.stable, epoch.candidate)
+        assert (mine, other) == (Counts(requests=101, errors=1), Counts())
+        assert (epoch.gateway, epoch.share, world.state.report().gateway) == (True, 0.5, True)
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_only_what_is_stamped_with_this_very_epoch_counts(self, version: int) -> None:
+        state = World(version).told(gateway=True, share=0.5, epoch=7).state
+        assert [state.drawn(stamp) for stamp in (b"7", b"6", b"07", b"", None)] == [True, False, False, False, False]
+        state.take(Reply(route=told(gateway=False, share=0.5, epoch=8)))
+        assert state.drawn(None), "who draws here asks for no stamp"
+
+    def test_a_breaker_and_a_lack_of_room_keep_copies_back_and_nothing_from_being_counted(self) -> None:
+        world = World().told(gateway=True, share=0.5, mirror=1.0)
+        assert world.choose().mirror
+        for choice in (world.choose(room=False), self._broken(world).choose()):
+            assert (choice.mirror, choice.epoch is not None) == (False, True)
+
+    @staticmethod
+    def _broken(world: World) -> World:
+        for _ in range(FAILURES):
+            world.state.unreached(probe=False, connected=False)
+        return world
+
+    def test_a_share_of_nothing_counts_nothing_on_either_side(self) -> None:
+        for version in (1, 2):
+            world = World(version).told(gateway=True, share=0.0)
+            assert world.choose().epoch is None
+
+    def test_an_epoch_that_was_drawn_for_here_is_none_that_a_gateway_draws_for(self) -> None:
+        world = World().told(share=0.5)
+        world.state.count(world.choose(), WELL)
+        world.told(gateway=True, share=0.5)
+        assert world.choose().epoch is None, "of the same number: its counts would be of neither"
+
+
 @pytest.mark.parametrize("share", [0.0005, 0.05, 0.25, 0.5])
 def test_a_canary_gets_its_share_of_the_requests(share: float) -> None:
     world = World().told(share=share)
