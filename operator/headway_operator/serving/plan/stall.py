@@ -6,26 +6,16 @@ from headway_api.deployment_status import RolloutStatus
 from headway_api.rollout_wire import Verdict, query_gate
 from headway_operator.serving import names
 from headway_operator.serving.plan import gateway, verdict
-from headway_operator.serving.plan.model import Situation
+from headway_operator.serving.plan.model import Situation, Workload
 
 
 def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
     """Why it cannot be said yet that the candidate is good enough; None if it can."""
-    word, workload = verdict.heard(situation, rollout), situation.workloads.get(rollout.stable)
-    if workload is not None and not workload.reports:
-        return (
-            f"servers of version {names.version_name(situation.name, rollout.stable)} cannot share requests, as an"
-            " older operator has made them: set rollout to blueGreen for this one version"
-        )
-    closed = gateway.obstacle(situation, rollout)
-    if closed is not None:
-        return closed
     stable = names.version_name(situation.name, rollout.stable)
-    if workload is not None and workload.desired > 0 and workload.ready == 0:
-        return (
-            f"none of the pods of version {stable} is ready, and it is they that share requests: if they will not be"
-            " again, set rollout to blueGreen for this one version"
-        )
+    unshared = _unshared(situation.workloads.get(rollout.stable), stable) or gateway.obstacle(situation, rollout)
+    if unshared is not None:
+        return unshared
+    word = verdict.heard(situation, rollout)
     if word is None:
         return _silent(situation, rollout)
     unled = _unled(word, stable) or _unasked(situation, word)
@@ -36,6 +26,21 @@ def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
     if not word.queries:
         return short
     return word.queries if word.candidate_requests >= needed else f"{short}; {word.queries}"
+
+
+def _unshared(workload: Workload | None, stable: str) -> str | None:
+    """Why servers of the stable version share no requests, as far as their Deployment tells."""
+    if workload is not None and not workload.reports:
+        return (
+            f"servers of version {stable} cannot share requests, as an older operator has made them: set rollout to"
+            " blueGreen for this one version"
+        )
+    if workload is not None and workload.desired > 0 and workload.ready == 0:
+        return (
+            f"none of the pods of version {stable} is ready, and it is they that share requests: if they will not be"
+            " again, set rollout to blueGreen for this one version"
+        )
+    return None
 
 
 def _unasked(situation: Situation, word: Verdict) -> str | None:
