@@ -14,12 +14,16 @@ import pytest
 ANSWERS = Path(__file__).parent / "kubectl_answers"
 """What kubectl 1.32 has said of a real API server with Headway's kinds and operator (tests/cluster has one)."""
 _PROGRAM = """#!{python} -SE
-import json, sys, time
+import json, os, sys, time
 folder, words = {folder!r}, sys.argv[1:]
 with open(folder + "/calls", "a") as calls:
     calls.write(json.dumps(words) + "\\n")
+def fits(first, *parts):
+    return words[:1] == [first] and all(any(part in word for word in words) for part in parts)
+
+
 with open(folder + "/rules") as rules:
-    found = [rule for rule in json.load(rules) if all(any(part in word for word in words) for part in rule["words"])]
+    found = [rule for rule in json.load(rules) if fits(*rule["words"])]
 # Where several rules fit, the first has its say, and then the next: the last goes on.
 unknown = "error: nobody has told the test's kubectl of " + " ".join(words)
 rule = found[0] if found else {{"stdout": "", "stderr": unknown, "code": 99}}
@@ -32,6 +36,9 @@ if len(found) > 1:
 if rule.get("stdin"):
     with open(folder + "/stdin", "a") as kept:
         kept.write(sys.stdin.read())
+if rule.get("runs"):
+    words = words[words.index("--") + 1 :]
+    os.execv(sys.executable, [sys.executable, *words[1:]])
 sys.stdout.write(rule["stdout"])
 sys.stdout.flush()
 sys.stderr.write(rule["stderr"])
@@ -78,7 +85,10 @@ class FakeKubectl:
         return made
 
     def says(self, answer: dict[str, Any] | str, *words: str, reads: bool = False) -> None:
-        """Answer calls in whose words all of these are. Of several that fit, the first is used up first."""
+        """Answer calls that begin with the first word and have the others in theirs.
+
+        Of several rules that fit, the first is used up first.
+        """
         text = answer if isinstance(answer, str) else json.dumps(answer, indent=1)
         self._add({"words": words, "stdout": text, "stderr": "", "code": 0, "stdin": reads})
 
@@ -89,6 +99,10 @@ class FakeKubectl:
     def hangs(self, *words: str, stdout: str = "") -> None:
         """Say something, and then nothing any more."""
         self._add({"words": words, "stdout": stdout, "stderr": "", "code": 0, "hangs": True})
+
+    def runs(self, *words: str) -> None:
+        """Run here what follows the --, as a pod would: Python."""
+        self._add({"words": words, "stdout": "", "stderr": "", "code": 0, "runs": True})
 
     def calls(self, word: str = "") -> list[list[str]]:
         """The words of the calls so far that have this one first."""

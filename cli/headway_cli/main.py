@@ -34,17 +34,28 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "completion": LazyCommand(
             "headway_cli.completion", "Print the script by which a shell completes headway's words."
         ),
+        "events": LazyCommand("headway_cli.verbs.events", "Tell what has happened to a job, in one order."),
         "fetch": LazyCommand("headway_cli.fetch", "Fetch a finished model from an object store.", extra="server"),
         "judge": LazyCommand("headway_cli.judge", "Judge a new version by what its servers count.", extra="server"),
+        "logs": LazyCommand(
+            "headway_cli.verbs.logs", "Print what a job's processes print, also when its pods are gone."
+        ),
+        "models": LazyCommand("headway_cli.verbs.models", "List the models that jobs have left, and who serves them."),
         "predict": LazyCommand(
             "headway_cli.predict", "Predict for the rows of a file with a finished model.", extra="predict"
         ),
         "profile": LazyCommand(
             "headway_cli.profile", "Tell what the columns of a table, or a job's data, are taken for.", extra="trainer"
         ),
+        "report": LazyCommand(
+            "headway_cli.verbs.report", "Print a finished job's report, or fetch what the job has left."
+        ),
+        "resume": LazyCommand("headway_cli.verbs.resume", "Let a suspended job go on from its checkpoint."),
         "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
         "serve": LazyCommand("headway_cli.serve", "Serve a finished model over HTTP.", extra="server"),
         "status": LazyCommand("headway_cli.verbs.status", "Show jobs and deployments of a cluster, or how far one is."),
+        "stop": LazyCommand("headway_cli.verbs.stop", "Suspend a job: it saves a checkpoint and frees its GPUs."),
+        "top": LazyCommand("headway_cli.verbs.top", "Show which jobs hold GPUs, how busy, and who waits."),
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from headway_api import documents, wire
-from headway_api.documents import UnreadableError
+from headway_api import wire
 from headway_api.job import TrainingJob
 from headway_api.validate import check, problems_of
 from headway_api.wording import printable
+from headway_cli.overrides import set_field
 from headway_cli.run_folder import Attempt, RunFolder
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
@@ -246,7 +246,7 @@ def read_job(file: str, settings: tuple[str, ...]) -> TrainingJob:
         raise click.ClickException(f"{file} holds a {kind}: headway run takes a TrainingJob")
     document: dict[str, Any] = report.documents[0].value
     for setting in settings:
-        _apply(document, setting)
+        set_field(document, setting)
     if problems := problems_of(document):
         raise _Refused([str(problem) for problem in problems])
     return TrainingJob.model_validate(document)
@@ -261,25 +261,6 @@ class _Refused(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Each mistake on a line of its own, as `headway validate` prints them."""
         click.echo(self.message, file=file, err=True)
-
-
-def _apply(document: dict[str, Any], setting: str) -> None:
-    """Set one field of the spec."""
-    key, equals, text = setting.partition("=")
-    path = key.removeprefix("spec.").split(".")
-    if not equals or not all(path):
-        raise click.UsageError(f"--set {setting}: write KEY=VALUE, for example training.epochs=3")
-    try:
-        values = [each.value for each in documents.read(text)]
-    except UnreadableError as error:
-        raise click.UsageError(f"--set {setting}: {error}") from error
-    place = document.setdefault("spec", {})
-    for depth, name in enumerate(path[:-1]):
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
-            above = ".".join(path[: depth + 1])
-            raise click.UsageError(f"--set {setting}: {above} is no section, so it has no field {path[depth + 1]}")
-    place[path[-1]] = values[0] if values else ""
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -14,6 +15,8 @@ import pytest
 
 from cluster.paper import Operator, Paper, why_no_paper
 from commands import clean_environment
+from headway_trainer.storage import Store
+from s3_server import CREDENTIALS, s3_server
 
 pytestmark = pytest.mark.cluster
 PROGRAM = "#!{python}\nimport sys\nsys.path[:0] = {path!r}\nfrom {module} import {function}\nsys.exit({function}())\n"
@@ -58,10 +61,15 @@ class Headway:
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         self._environment = clean_environment() | {"KUBECONFIG": str(paper.cluster.kubeconfig), "PATH": path}
 
-    def __call__(self, *words: str, program: str = "headway") -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, program: str = "headway", **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [program, *words], capture_output=True, text=True, timeout=180, check=False, env=self._environment
+            [program, *words],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            env=self._environment | variables,
         )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
@@ -123,6 +131,101 @@ def test_kubectl_headway_is_the_same_and_completes(headway: Headway) -> None:
     assert "churn" in done.stdout
     completed = headway("__complete", "headway", "status", "chu", program="kubectl")
     assert completed.stdout.splitlines() == ["churn", ":4"]
+
+
+def test_logs_of_a_job_that_has_ended_come_from_its_store(paper: Paper, headway: Headway, tmp_path: Path) -> None:
+    paper.submit("talked")
+    paper.phase("talked", "Running")
+    live = headway("logs", "talked")
+    assert live.returncode == 1  # kwok's pods are on no node that could be asked
+    assert "is on a node that does not answer" in live.stderr
+    assert "cannot be read from here" in live.stderr
+    paper.end_driver("talked", "Failed", code=64, cause="UserError", message="no column y")
+    uri = paper.phase("talked", "Failed")["attempts"][0]["logs"]
+    with s3_server(tmp_path / "s3") as endpoint:
+        access = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint}
+        (tmp_path / "secret").mkdir()
+        for name, value in access.items():
+            (tmp_path / "secret" / name).write_text(value)
+        store = Store.open(uri, str(tmp_path / "secret"))
+        store.write("driver.log", b"began\nended\n")
+        store.write("rank-0.log", b"step 1\nstep 2\n")
+        store.write("rank-0.000-00001.log", b"step 3\n")
+        done = headway("logs", "talked", "--rank", "all", "--tail", "2", **access)
+        assert (done.returncode, done.stdout) == (0, "[0] step 2\n[0] step 3\n"), done.stderr
+        assert f"ago: from {uri})" in done.stderr
+        assert headway("logs", "talked", **access).stdout == "began\nended\n"
+        fetched = headway("logs", "talked", "--download", str(tmp_path / "out"), **access)
+        assert fetched.returncode == 0, fetched.stderr
+        assert (tmp_path / "out/rank-0.log").read_text() == "step 1\nstep 2\nstep 3\n"
+        # The operator ends the pods of an attempt; a job that has failed ends who follows it, too.
+        assert headway("logs", "talked", "-f", **access).returncode == 64
+
+
+def test_stop_and_resume_wait_for_what_they_ask_and_events_tell_it(paper: Paper, headway: Headway) -> None:
+    paper.submit("rests", workers={"replicas": 2})
+    paper.phase("rests", "Running")
+    assert "rests" in headway("top", "-A").stdout
+    stopped = headway("stop", "rests")
+    assert stopped.returncode == 0, stopped.stderr
+    assert stopped.stdout.startswith("Suspended after ")
+    assert "headway resume rests" in stopped.stderr
+    assert paper.status("rests")["phase"] == "Suspended"
+    assert not paper.pods("rests")
+    refused = headway("resume", "rests", "--set", "training.epochs=99")
+    assert refused.returncode == 1
+    assert "spec.training cannot change once the job has begun" in refused.stderr
+    resumed = headway("resume", "rests", "--set", "workers.replicas=3")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.startswith("Attempt 2 runs after ")
+    assert resumed.stdout.endswith(", with 3 workers.\n")
+    assert paper.status("rests")["workers"] == {"desired": 3, "ready": 3}
+    told = headway("events", "rests").stdout
+    steps = ["created", "attempt 1 started", "all pods ready", "attempt 1 ended", "attempt 2 started"]
+    found = [told.index(step) for step in steps]
+    assert found == sorted(found)
+    assert "Scheduled" in told  # by the scheduler, of a pod
+    assert headway("stop", "rests", "--wait=false").stdout == "rests is asked to stop.\n"
+    paper.phase("rests", "Suspended")
+
+
+def test_a_report_and_a_model_are_fetched_and_held_against_their_digests(
+    paper: Paper, headway: Headway, tmp_path: Path
+) -> None:
+    files = {"report.md": b"# Report\nIt is good.\n", "model.safetensors": os.urandom(100_000)}
+    paper.submit("wrote")
+    paper.phase("wrote", "Running")
+    folder = f"s3://models/headway/default/wrote-{paper.uid('wrote')[:8]}"
+    artifacts = [
+        {
+            "name": name.partition(".")[0],
+            "uri": f"{folder}/{name}",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "sizeBytes": len(data),
+        }
+        for name, data in files.items()
+    ]
+    paper.end_driver(
+        "wrote", "Succeeded", message="stored", result={"metrics": {"test/f1": "0.9"}, "artifacts": artifacts}
+    )
+    paper.phase("wrote", "Succeeded")
+    assert "wrote   f1=0.9   97.7 KiB" in headway("models").stdout
+    with s3_server(tmp_path / "s3") as endpoint:
+        access = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint}
+        (tmp_path / "secret").mkdir()
+        for name, value in access.items():
+            (tmp_path / "secret" / name).write_text(value)
+        store = Store.open(folder, str(tmp_path / "secret"))
+        for name, data in files.items():
+            store.write(name, data)
+        assert headway("report", "wrote", **access).stdout == files["report.md"].decode()
+        fetched = headway("report", "wrote", "--download", str(tmp_path / "out"), **access)
+        assert fetched.returncode == 0, fetched.stderr
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
+        store.write("report.md", b"# Report\nIt is bad!!\n")
+        changed = headway("report", "wrote", **access)
+        assert changed.returncode == 1
+        assert "is not what the job has left" in changed.stderr
 
 
 def test_status_takes_less_than_half_a_second_of_a_processor_kubectl_s_part_included(headway: Headway) -> None:

@@ -46,6 +46,10 @@ class RefusedError(ClusterError):
     """The API server does not allow it, or does not take it."""
 
 
+class NodeAwayError(ClusterError):
+    """The API server does not reach the node that a pod is on."""
+
+
 class NotInstalledError(ClusterError):
     """The cluster does not know Headway's kinds."""
 
@@ -91,6 +95,11 @@ _KNOWN: tuple[tuple[re.Pattern[str], type[ClusterError], str], ...] = (
         re.compile("doesn't have a resource type|no matches for kind"),
         NotInstalledError,
         "Headway is not installed in this cluster: see docs/how-to/install.md, or name another --context.",
+    ),
+    (
+        re.compile(r"error dialing backend|Error from server: Get \S*(containerLogs|/exec/)"),
+        NodeAwayError,
+        "The pod's node does not answer the API server: see `kubectl get nodes`.",
     ),
     (
         _CONFIG,

@@ -46,6 +46,14 @@ def texts(value: object, *path: str) -> dict[str, str]:
     return {name: each for name, each in found.items() if isinstance(each, str)} if isinstance(found, dict) else {}
 
 
+def numbers(value: object, *path: str) -> dict[str, float]:
+    """The mapping of numbers at a path."""
+    found = at(value, *path)
+    return (
+        {name: each for name in found if (each := number(found, name)) is not None} if isinstance(found, dict) else {}
+    )
+
+
 def condition(value: Object, kind: str) -> Object | None:
     """A condition of an object's status."""
     return next((each for each in entries(value, "status", "conditions") if each.get("type") == kind), None)

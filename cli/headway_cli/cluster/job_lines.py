@@ -7,7 +7,7 @@ from datetime import datetime
 
 from headway_cli.cluster import timeline
 from headway_cli.cluster.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USER_CODE
-from headway_cli.cluster.fields import Object, at, condition, entries, number, text, texts, whole
+from headway_cli.cluster.fields import Object, at, condition, entries, number, numbers, text, texts, whole
 from headway_cli.cluster.names import FINISHED, LABEL_ATTEMPT, LABEL_ROLE, LABEL_WORKER, ROLE_WORKER
 from headway_cli.cluster.times import ago, brief, duration, grouped, seconds_since
 
@@ -16,6 +16,8 @@ Line = tuple[str, str]
 MOST_NODES = 8
 MOST_METRICS = 8
 MOST_WARNINGS = 3
+LEAST_SHARE = 0.005
+"""Of the time: what took less is not told."""
 _UNEVENTFUL = ("checkpoint", "created")
 
 
@@ -152,6 +154,12 @@ def _time(job: Object, now: datetime) -> str:
     since, until = seconds_since(began, now), seconds_since(ended, now)
     if since is None:
         return ""
+    spent = {what: seconds for what, seconds in numbers(job, "status", "time", "seconds").items() if seconds > 0}
+    if total := sum(spent.values()):
+        shares = sorted(spent.items(), key=lambda each: -each[1])
+        told = ", ".join(f"{seconds / total:.0%} {what}" for what, seconds in shares if seconds / total >= LEAST_SHARE)
+        goodput = whole(job, "status", "time", "goodputPercent")
+        return f"{duration(total)}: {told}" + (f"; goodput {goodput}%" if goodput is not None else "")
     if until is not None:
         return f"{duration(since - until)}, ended {ago(ended, now)}"
     return f"{duration(since)} since the first attempt began"

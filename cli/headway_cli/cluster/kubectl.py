@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -17,6 +18,8 @@ from headway_cli.cluster.names import MODEL_DEPLOYMENTS, TRAINING_JOBS
 MOST_BYTES = 128 << 20
 """Of an answer: some 10,000 jobs."""
 MOST_ERROR_BYTES = 64 << 10
+MOST_LINE_BYTES = 1 << 20
+"""Of a log: what is longer comes in pieces."""
 SECONDS = 60.0
 """How long a call may take."""
 REQUEST_SECONDS = 20
@@ -89,7 +92,7 @@ class Call:
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._timer.start()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener = threading.Thread(target=_kept, args=(self._process.stderr, self._errors), daemon=True)
         self._listener.start()
         if stdin is not None:
             threading.Thread(target=self._tell, args=(stdin,), daemon=True).start()
@@ -127,21 +130,76 @@ class Call:
         self._timed_out = True
         self._process.kill()
 
-    def _listen(self) -> None:
-        errors = _pipe(self._process.stderr)
-        try:
-            while part := os.read(errors.fileno(), 1 << 16):
-                self._errors += part
-                del self._errors[:-MOST_ERROR_BYTES]
-        except (OSError, ValueError):
-            return  # closed while it waited, as a child of kubectl's holds the stream
-
     def _tell(self, text: bytes) -> None:
         try:
             with _pipe(self._process.stdin) as stream:
                 stream.write(text)
         except OSError:
             return  # it has ended, and says why
+
+
+class Stream:
+    """A kubectl that goes on: its output as it comes, and what it is told. Only one thread may use it."""
+
+    def __init__(self, words: Sequence[str], *, writes: bool) -> None:
+        """writes: whether it is told something. Raises UnreachedError where there is no kubectl."""
+        try:
+            self._process = subprocess.Popen(
+                ["kubectl", *words],
+                stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise UnreachedError(f"kubectl cannot be started: {error.strerror}: is it on PATH?") from error
+        self._errors = bytearray()
+        self._listener = threading.Thread(target=_kept, args=(self._process.stderr, self._errors), daemon=True)
+        self._listener.start()
+
+    def line(self) -> bytes:
+        """The next line, or as much of it as MOST_LINE_BYTES; b"" at the end."""
+        return _pipe(self._process.stdout).readline(MOST_LINE_BYTES)
+
+    def read(self, size: int) -> bytes:
+        """So many bytes; fewer at the end."""
+        return _pipe(self._process.stdout).read(size)
+
+    def write(self, data: bytes) -> None:
+        """Tell it something. Raises OSError where it has ended."""
+        stream = _pipe(self._process.stdin)
+        stream.write(data)
+        stream.flush()
+
+    def end(self) -> tuple[int, str]:
+        """Exit code, and what it has said to standard error; it is ended where it goes on."""
+        if self._process.stdin is not None:
+            with suppress(OSError):  # it has ended: nobody reads what was left
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join(timeout=1)
+        return self._process.returncode, self._errors.decode(errors="replace")
+
+    def close(self) -> None:
+        """No process is left."""
+        self.end()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _kept(stream: IO[bytes] | None, kept: bytearray) -> None:
+    """Keep the end of what a stream says."""
+    source = _pipe(stream)
+    try:
+        while part := os.read(source.fileno(), 1 << 16):
+            kept += part
+            del kept[:-MOST_ERROR_BYTES]
+    except (OSError, ValueError):
+        return  # closed while it waited, as a child of kubectl's holds the stream
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -157,13 +215,19 @@ class Kubectl:
 
     def start(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> Call:
         """Begin a call. Flags of the target are added before a `--`, or at the end."""
-        stop = words.index("--") if "--" in words else len(words)
-        given = [*words[:stop], *self.target.flags(), *words[stop:]]
-        return Call(given, None if stdin is None else stdin.encode(), seconds)
+        return Call(self._given(words), None if stdin is None else stdin.encode(), seconds)
+
+    def stream(self, *words: str, writes: bool = False) -> AbstractContextManager[Stream]:
+        """A call that goes on. Flags of the target are added as by `start`. Raises UnreachedError."""
+        return closing(Stream(self._given(words), writes=writes))
 
     def run(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> str:
         """What a call says. Raises ClusterError where it fails."""
         return read(self.start(*words, stdin=stdin, seconds=seconds))
+
+    def _given(self, words: Sequence[str]) -> list[str]:
+        stop = words.index("--") if "--" in words else len(words)
+        return [*words[:stop], *self.target.flags(), *words[stop:]]
 
     def get(self, *words: str) -> Call:
         """Begin to get objects as JSON; for `objects` or `one`."""

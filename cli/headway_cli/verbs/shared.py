@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ _COLOURS = {
     "Running": "green", "Ready": "green", "Succeeded": "green", "Failed": "red", "Degraded": "red",
     "Queued": "yellow", "Pending": "yellow", "Starting": "yellow", "Progressing": "yellow", "Suspended": "cyan",
 }  # fmt: skip
+DURATION = re.compile(r"(\d{1,6}h)?(\d{1,6}m)?(\d{1,6}s)?", re.ASCII)
+"""As kubectl has it."""
 _COMPLETION_SECONDS = 3.0
 """How long a shell waits for the names of jobs."""
 
@@ -74,6 +77,35 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def all_namespaces_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option -A, to be put below `target_options`."""
     return click.option("-A", "--all-namespaces", is_flag=True, help="Those of all namespaces.")(command)
+
+
+def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options --wait and --timeout, as the arguments `wait` and `timeout` in seconds."""
+    command = click.option(
+        "--timeout",
+        default="10m",
+        show_default=True,
+        callback=_seconds,
+        metavar="10m",
+        help="How long to wait.",
+    )(command)
+    return click.option(
+        "--wait",
+        type=click.BOOL,
+        is_flag=False,
+        flag_value=True,
+        default=True,
+        metavar="true|false",
+        help="Wait until it is so.  [default: true]",
+    )(command)
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    match = DURATION.fullmatch(value)
+    if not value or match is None:
+        raise click.BadParameter("write a duration as 30s, 10m or 2h30m")
+    hours, minutes, seconds = (int(part[:-1]) if part else 0 for part in match.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
 
 
 def checked(name: str) -> str:

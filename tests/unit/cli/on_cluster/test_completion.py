@@ -31,7 +31,7 @@ def test_commands_are_completed_without_importing_them(monkeypatch: pytest.Monke
         raise AssertionError(f"{name} was imported")
 
     monkeypatch.setattr(importlib, "import_module", imported)
-    assert completion.for_kubectl(["st"]).splitlines() == [
+    assert completion.for_kubectl(["stat"]).splitlines() == [
         f"status\t{main.COMMANDS['status'].help}",
         ":4",
     ]

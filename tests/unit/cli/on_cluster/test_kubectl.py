@@ -14,6 +14,7 @@ from headway_cli.cluster import kubectl as calls
 from headway_cli.cluster import names
 from headway_cli.cluster.errors import (
     ClusterError,
+    NodeAwayError,
     NotFoundError,
     NotInstalledError,
     RefusedError,
@@ -31,6 +32,7 @@ from headway_cli.cluster.kubectl import Kubectl, Target, is_name, job, objects, 
         ("refused", UnreachedError, "127.0.0.1:1 was refused", "kubectl cluster-info"),
         ("noconfig", UnreachedError, "localhost:8080 was refused", "kubectl cluster-info"),
         ("timeout", UnreachedError, "x509", "kubectl cluster-info"),
+        ("logs-node-away", NodeAwayError, "10250/containerLogs", "kubectl get nodes"),
         ("nofile", UnreachedError, "stat /nope", "kubectl config get-contexts"),
         ("nocontext", UnreachedError, "context was not found", "kubectl config get-contexts"),
         ("forbidden", RefusedError, "is forbidden", "Ask who runs the cluster"),

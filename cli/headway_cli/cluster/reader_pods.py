@@ -1,0 +1,129 @@
+"""A pod that reads a job's storage for us, where only a pod can; it is gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from headway_cli.cluster.errors import ClusterError
+from headway_cli.cluster.fields import Object, at, entries, text
+from headway_cli.cluster.folders import MOUNT, SECRET_DIR, Folder, in_pod
+from headway_cli.cluster.kubectl import Kubectl
+
+LIFE_SECONDS = 3600
+"""After which Kubernetes ends it, whatever has become of us."""
+START_SECONDS = 180
+_USER = 1000
+_FROM_TEMPLATE = ("imagePullSecrets", "nodeSelector", "tolerations", "runtimeClassName")
+"""What the job's head may need to get its image and to reach its storage."""
+
+
+def manifest(job: Object, name: str) -> Object:
+    """The pod: the job's image, which waits; its storage, which it may only read; no rights and no token.
+
+    Raises ClusterError where the job has had no attempt, or has no storage.
+    """
+    attempts = entries(job, "status", "attempts")
+    image = text(attempts[-1], "image") if attempts else ""
+    volume, mount = _storage(job)
+    if not image:
+        raise ClusterError("the job has had no attempt: there is no image to read with, and nothing to read")
+    template = at(job, "spec", "head", "template", "spec")
+    given = template if isinstance(template, dict) else {}
+    metadata: Object = {
+        "name": name,
+        "labels": {"app.kubernetes.io/name": "headway-reader", "app.kubernetes.io/managed-by": "headway-cli"},
+        "ownerReferences": [
+            {
+                "apiVersion": text(job, "apiVersion"),
+                "kind": text(job, "kind"),
+                "name": text(job, "metadata", "name"),
+                "uid": text(job, "metadata", "uid"),
+            }
+        ],
+    }
+    container: Object = {
+        "name": "main",
+        "image": image,
+        "command": ["python", "-c", f"import time; time.sleep({LIFE_SECONDS})"],
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *mount],  # noqa: S108 - the pod's own
+    }
+    spec: Object = {
+        **{field: given[field] for field in _FROM_TEMPLATE if field in given},
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": LIFE_SECONDS,
+        "terminationGracePeriodSeconds": 0,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *volume],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _storage(job: Object) -> tuple[list[Any], list[Any]]:
+    """Volume and mount of the job's storage."""
+    claim = text(job, "status", "storage", "persistentVolumeClaim", "name")
+    if claim:
+        source: Object = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        return [{"name": "storage", **source}], [{"name": "storage", "mountPath": MOUNT, "readOnly": True}]
+    if not text(job, "status", "storage", "uri"):
+        raise ClusterError("the job has no storage yet: there is nothing to read")
+    secret = text(job, "status", "storage", "secretRef", "name")
+    if not secret:
+        return [], []
+    return [{"name": "storage", "secret": {"secretName": secret}}], [
+        {"name": "storage", "mountPath": SECRET_DIR, "readOnly": True}
+    ]
+
+
+@contextmanager
+def reader_pod(kubectl: Kubectl, job: Object, uri: str) -> Iterator[Folder]:
+    """The folder at a URI, read by a pod that is made for it. Raises ClusterError."""
+    name = f"{text(job, 'metadata', 'name')}-reader-{secrets.token_hex(3)}"
+    kubectl.run("create", "--filename=-", stdin=json.dumps(manifest(job, name)))
+    try:
+        try:
+            kubectl.run(
+                "wait",
+                f"pod/{name}",
+                "--for=condition=Ready",
+                f"--timeout={START_SECONDS}s",
+                seconds=START_SECONDS + 30,
+            )
+        except ClusterError as error:
+            raise ClusterError(f"{error}\nThe pod {name} has not come up: {_why(kubectl, name)}") from error
+        with in_pod(kubectl, name, uri) as folder:
+            yield folder
+    finally:
+        # Where this fails, the pod ends by itself, and goes with its job.
+        with suppress(ClusterError):
+            kubectl.run("delete", f"pod/{name}", "--wait=false", "--ignore-not-found")
+
+
+def _why(kubectl: Kubectl, name: str) -> str:
+    """What keeps a pod from running, as far as its status says it."""
+    try:
+        pod = json.loads(kubectl.run("get", f"pod/{name}", "--output=json"))
+    except (ClusterError, ValueError):
+        return "it is gone"
+    waiting = [at(each, "state", "waiting") for each in entries(pod, "status", "containerStatuses")]
+    said = [f"{text(each, 'reason')} {text(each, 'message')}".strip() for each in waiting if each]
+    said += [text(each, "message") for each in entries(pod, "status", "conditions") if text(each, "message")]
+    return "; ".join(dict.fromkeys(said)) or f"it is {text(pod, 'status', 'phase')}"

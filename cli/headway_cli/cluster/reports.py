@@ -1,0 +1,123 @@
+"""The files that a finished job has left, and fetching them by their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headway_cli.cluster.errors import ClusterError, NotFoundError
+from headway_cli.cluster.fields import Object, entries, text, whole
+from headway_cli.cluster.folders import Folder
+from headway_cli.cluster.folders import whole as whole_file
+from headway_cli.cluster.job_lines import phase
+
+REPORT = "report"
+MOST_REPORT_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the status tells of."""
+
+    kind: str
+    """`model`, `result`, `report`, or another word of the job's."""
+    name: str
+    """Its name in its folder, which leads nowhere else."""
+    folder: str
+    """The URI or path of that folder."""
+    sha256: str
+    size: int
+
+
+def files(job: Object) -> list[File]:
+    """The files of a job's result. Raises NotFoundError where there are none, ClusterError for one that leads out."""
+    name = text(job, "metadata", "name")
+    found = [_file(each) for each in entries(job, "status", "result", "artifacts")]
+    if not found:
+        raise NotFoundError(
+            f"{name} has left no files: it is {phase(job)}" + _then(job) + f"; see `headway status {name}`"
+        )
+    return found
+
+
+def _then(job: Object) -> str:
+    message = text(job, "status", "summary", "message")
+    return f" ({message})" if message else ""
+
+
+def _file(artifact: Object) -> File:
+    uri, options = text(artifact, "uri").partition("?")[::2]
+    folder, _, name = uri.rpartition("/")
+    if not folder or name in ("", ".", "..") or "\0" in name or "\\" in name:
+        raise ClusterError(f"{uri[:200]!r}, which the job's status names, is no file")
+    digest = text(artifact, "sha256").removeprefix("sha256:")
+    return File(
+        kind=text(artifact, "name"),
+        name=name,
+        folder=f"{folder}?{options}" if options else folder,
+        sha256=digest,
+        size=whole(artifact, "sizeBytes") or 0,
+    )
+
+
+def read(folder: Folder, file: File) -> bytes:
+    """A small file, held against its digest. Raises ClusterError."""
+    if file.size > MOST_REPORT_BYTES:
+        raise ClusterError(f"{file.name} has {file.size:,} bytes, which is no report: fetch it by --download DIR")
+    data = b"".join(whole_file(folder, file.name, file.size + 1))
+    _check(file, len(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+def fetch(folder: Folder, wanted: Sequence[File], target: Path) -> Iterator[tuple[Path, int]]:
+    """Write files into a folder of this machine, each under its name only when its digest is right.
+
+    Raises ClusterError, also where a file is there already that is another one.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file in wanted:
+            path = target / file.name
+            if path.exists():
+                _check_there(path, file)
+            else:
+                _fetch(folder, file, path)
+            yield path, file.size
+    except OSError as error:
+        raise ClusterError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _fetch(folder: Folder, file: File, path: Path) -> None:
+    part = path.with_name(f".{path.name}.part")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with part.open("wb") as stream:
+            # One byte more than there should be tells of a file that has grown.
+            for piece in whole_file(folder, file.name, file.size + 1):
+                digest.update(piece)
+                size += stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _check(file, size, digest.hexdigest())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_there(path: Path, file: File) -> None:
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != file.sha256:
+        raise ClusterError(f"{path} is there already, and is another file: name another folder, or move it away")
+
+
+def _check(file: File, size: int, digest: str) -> None:
+    if (size, digest) != (file.size, file.sha256):
+        raise ClusterError(
+            f"{file.folder}/{file.name} is not what the job has left: it has {size:,} bytes and the digest {digest}, "
+            f"and the status tells of {file.size:,} bytes and {file.sha256}. Somebody has changed it since, or it was "
+            "cut: train again, or take a copy that you trust"
+        )

@@ -1,0 +1,93 @@
+"""`headway resume`: a suspended job goes on from its checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any
+
+import click
+
+from headway_api.wording import printable
+from headway_cli.cluster import steering
+from headway_cli.cluster.errors import EXIT_INTERRUPTED
+from headway_cli.cluster.fields import Object, text
+from headway_cli.cluster.job_lines import exit_code, phase
+from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.polling import Clock
+from headway_cli.verbs.shared import (
+    ClusterCommand,
+    checked,
+    complete_jobs,
+    note,
+    say,
+    say_next,
+    target_options,
+    tell_where,
+    wait_options,
+)
+from headway_cli.verbs.waiting import awaited
+
+CLOCK = Clock()
+
+
+@click.command(cls=ClusterCommand, short_help="Let a suspended job go on from its checkpoint.")
+@click.argument("name", metavar="JOB", shell_complete=complete_jobs)
+@target_options
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. workers.replicas=8."
+)
+@wait_options
+def resume(name: str, *, target: Target, settings: tuple[str, ...], wait: bool, timeout: float) -> None:
+    """Let the suspended JOB go on. --set changes what may change of a job that has begun, as the number of workers.
+
+    The command waits until all pods are ready; Ctrl-C, --wait=false or the end of --timeout end the waiting, and
+    nothing else. The exit code is 4 where the time was not enough, as there may be no room for a long time.
+    """
+    kubectl = Kubectl(target)
+    asked = kubectl.where()
+    try:
+        found = job(kubectl, checked(name))
+    finally:
+        tell_where(where(asked, target))
+    name = text(found, "metadata", "name")
+    changes = changed(found, settings)
+    if phase(found) == "Running" and not changes:
+        say(f"{name} runs already.")
+        say_next(target, f"headway logs {name} -f", f"headway status {name} -w")
+        return
+    sent = steering.resume(kubectl, found, changes)
+    if phase(found) != "Suspended" and changes:
+        say(f"{name} was not suspended: a changed number of workers counts from its next attempt on.")
+    if not wait:
+        say(f"{name} is asked to go on.")
+        say_next(target, f"headway status {name} -w", f"headway logs {name} -f")
+        return
+    last, seconds = awaited(steering.until_running(kubectl, sent, CLOCK, timeout), CLOCK)
+    if last is None:
+        note(f"Detached: {name} goes on in the cluster.")
+        sys.exit(EXIT_INTERRUPTED)
+    say(steering.resumed_words(last, seconds))
+    say_next(target, f"headway logs {name} -f", f"headway status {name} -w")
+    sys.exit(exit_code(last))
+
+
+def changed(found: Object, settings: tuple[str, ...]) -> dict[str, Any]:
+    """The part of the spec that the settings change. Raises ClickException that names every mistake.
+
+    It is judged here, as the API server takes a patch with a field that it does not know, and leaves the field out.
+    """
+    if not settings:
+        return {}
+    from headway_api.validate import problems_of
+    from headway_cli.overrides import set_field
+
+    document = {name: copy.deepcopy(found[name]) for name in ("apiVersion", "kind", "metadata", "spec")}
+    part: dict[str, Any] = {"spec": {}}
+    for setting in settings:
+        set_field(document, setting)
+        set_field(part, setting)
+    if problems := problems_of(document):
+        raise click.ClickException("\n".join(printable(str(problem)) for problem in problems))
+    changes: dict[str, Any] = part["spec"]
+    return changes
