@@ -30,31 +30,6 @@ FOREIGN = {
     "process_resident_memory_bytes": frozenset({"instance", "job"}),
 }
 """Of Prometheus itself, of the kubelet's cAdvisor, and of every process."""
-JOB = ("job_namespace", "job_name")
-DEPLOYMENT = ("deployment_namespace", "deployment_name")
-COMING: dict[str, tuple[str, ...]] = {
-    "headway_job_info": (*JOB, "phase", "model", "attempt", "gpu_resource", "queue"),
-    "headway_job_progress_ratio": JOB,
-    "headway_job_eta_seconds": JOB,
-    "headway_job_epoch": JOB,
-    "headway_job_steps_total": JOB,
-    "headway_job_rows_per_second": JOB,
-    "headway_job_metric": (*JOB, "metric"),
-    "headway_job_workers": (*JOB, "state"),
-    "headway_job_time_seconds_total": (*JOB, "state"),
-    "headway_job_goodput_ratio": JOB,
-    "headway_job_last_progress_timestamp_seconds": JOB,
-    "headway_job_checkpoint_timestamp_seconds": JOB,
-    "headway_job_trials": (*JOB, "state"),
-    "headway_job_metrics_omitted": (),
-    "headway_gpu_seconds_total": ("job_namespace", "gpu_resource", "state"),
-    "headway_deployment_info": (*DEPLOYMENT, "phase"),
-    "headway_deployment_ready": DEPLOYMENT,
-    "headway_deployment_desired": DEPLOYMENT,
-    "headway_deployment_version_share": (*DEPLOYMENT, "version", "role"),
-    "headway_deployment_rollout": (*DEPLOYMENT, "state"),
-}
-"""Metrics by object, which the operator is about to have: this list goes when it has them."""
 
 
 class _Empty(list[None]):
@@ -77,7 +52,7 @@ def recorded() -> dict[str, frozenset[str]]:
 
 
 def _operators() -> list[tuple[str, tuple[str, ...]]]:
-    found = list(COMING.items())
+    found: list[tuple[str, tuple[str, ...]]] = []
     for entry in reference.catalogue():
         if entry.kind == "histogram":
             parts = (("_bucket", (*entry.labels, "le")), ("_sum", entry.labels), ("_count", entry.labels))

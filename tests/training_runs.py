@@ -155,11 +155,11 @@ class Ticks:
     """A clock that goes on by a fixed time at each look."""
 
     def __init__(self, step: float = 0.01) -> None:
-        self._now, self._step = 0.0, step
+        self.now, self._step = 0.0, step
 
     def __call__(self) -> float:
-        self._now += self._step
-        return self._now
+        self.now += self._step
+        return self.now
 
 
 def run_until(job: LoopInputs, step: int) -> None:

@@ -227,6 +227,8 @@ class Progress(StatusSection):
     """Expected seconds to the end of training."""
     samples_per_second: Annotated[float | None, AfterValidator(_rate)] = None
     """Rows a second over all workers."""
+    checkpoint_seconds: Count | None = None
+    """Seconds for which training stood still for checkpoints, since this group of workers began."""
     metrics: MetricValues = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`."""
     update_time: Time | None = None
@@ -325,6 +327,49 @@ class TuningStatus(StatusSection):
         return self.model_copy(update={**ended, "best": self.best or before.best})
 
 
+Spent = Literal[
+    "queued",
+    "starting",
+    "preparing",
+    "productive",
+    "redone",
+    "checkpointing",
+    "recovering",
+    "stopping",
+    "evaluating",
+    "publishing",
+]
+"""What the seconds of a job are counted as."""
+SPENT: tuple[Spent, ...] = get_args(Spent)
+Doing = Literal["queued", "starting", "preparing", "training", "recovering", "stopping", "evaluating", "publishing"]
+"""What a job does. Whether training was productive is known only with the next step."""
+
+
+class TimeStatus(StatusSection):
+    """Where the time of the job went since it first asked for pods, without the time for which it was suspended."""
+
+    since: Time
+    """Since when it is counted."""
+    until: Time
+    """Until when; of training, until the last step that was reported."""
+    doing: Annotated[Doing | None, OrElse("starting")] = None
+    """What the job does since then; absent while it rests."""
+    seconds: Annotated[dict[Annotated[str, Cut(16)], Count], Cut(16)] = Field(default_factory=dict)
+    """By what they went into: docs/explanation/clocks.md."""
+    goodput_percent: Annotated[int, Between(0, 100)] | None = None
+    """The share of them that is productive: steps that were kept."""
+    attempt: Count = 0
+    """The newest attempt whose driver has reported."""
+    step: Count = 0
+    """The step that it reported last."""
+    furthest_step: Count = 0
+    """The furthest step of all attempts."""
+    steps_again: Count = 0
+    """Steps that were lost, and had to be done again."""
+    saving: Count = 0
+    """Seconds of checkpoints that the driver has counted."""
+
+
 class TrainingJobStatus(StatusSection):
     """The status of a job."""
 
@@ -366,6 +411,8 @@ class TrainingJobStatus(StatusSection):
     """The trials of `spec.tuning`."""
     result: Result | None = None
     """What came out."""
+    time: TimeStatus | None = None
+    """Where its time went."""
     warnings: Warnings = Field(default_factory=list)
     """What people should know of the data and the model, as the newest attempt has found it; at most 20 sentences."""
 

@@ -21,11 +21,12 @@ Each replica serves them at `:8080/metrics`; the one that works has `headway_is_
 Counters begin at zero with each process. A reconcile: the operator compares one object with what exists, and acts.
 Counters about jobs grow when the status that reports the change has been written.
 
-`headway_job_*` and `headway_deployment_*` have series for each job and each deployment; the others do not grow with
-their number. A job has them while it runs or waits, about 35 of them, and none once it is suspended or has ended: its
-status keeps what it came to. They are read from the status at each scrape, so they are as new as `kubectl get` is. At
-most `HEADWAY_JOB_METRICS_LIMIT` (1000) jobs have them, those that run before those that wait and the oldest first;
-`HEADWAY_JOB_METRICS=off` leaves them out ([settings](settings.md)). `job_namespace` and `job_name` are no `namespace`,
+`headway_job_*` and `headway_deployment_*` have series for each job and each deployment, and `headway_gpu_seconds_total`
+some for each namespace; the others do not grow with their number. A job has them while it runs or waits, about 35 of
+them, and none once it is suspended or has ended: its status keeps what it came to. They are read from the status at
+each scrape, so they are as new as `kubectl get` is. At most `HEADWAY_JOB_METRICS_LIMIT` (1000) jobs have them, those
+that run before those that wait and the oldest first; `HEADWAY_JOB_METRICS=off` leaves them out
+([settings](settings.md)). `job_namespace` and `job_name` are no `namespace`,
 as Prometheus would rename a label of that name. Only the operator that works has them, and another one takes over now
 and then: `max without (pod, instance) (headway_job_progress_ratio)` joins what both have told. Whoever may read
 `/metrics` reads the names, progress and metrics of all namespaces' jobs there.

@@ -106,7 +106,7 @@ class Operator:
         self._metrics.on_scrape(self._readings)
         if self._settings.job_metrics == "running":
             limit = self._settings.job_metrics_limit
-            self._metrics.tell_of(JobFigures(lambda: self._known(TrainingJobs.name), limit=limit))
+            self._metrics.tell_of(JobFigures(lambda: self._known(TrainingJobs.name), now=self.clock, limit=limit))
             self._metrics.tell_of(DeploymentFigures(lambda: self._known(ModelDeployments.name), limit=limit))
         ports = {"metrics": self._settings.metrics_port, "health": self._settings.health_port}
         server = await health.serve(self._metrics.scrape, self.wrong, self._not_ready, ports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from headway_api.status import FINISHED
@@ -53,6 +54,7 @@ def wrong(tale: Tale, before: Status, after: Status) -> Iterator[str]:
     yield from _history(tale, before, after)
     yield from _told_of_trials(tale, before, after)
     yield from _judged(before, after)
+    yield from _adds_up(before, after)
     yield from _told_apart(after)
     yield from _charges(tale, after)
     yield from _causes(tale, after)
@@ -66,6 +68,25 @@ def _judged(before: Status, after: Status) -> Iterator[str]:
     for entry in after.get("attempts", []):
         if entry["number"] in running and entry.get("cause") == "InvalidSpec":
             yield f"attempt {entry['number']} ended for its spec, which was valid when it began"
+
+
+def _adds_up(before: Status, after: Status) -> Iterator[str]:
+    """Each second since the job first asked for pods goes into one state, but those for which it rested; once."""
+    was, time = before.get("time"), after.get("time")
+    if time is None:
+        if was is not None or after.get("startTime"):
+            yield f"nothing is counted of a job that has begun: {was}, {after.get('startTime')}"
+        return
+    was = was or {"since": time["since"], "until": time["since"], "doing": time.get("doing")}
+    counts = was.get("seconds", {})
+    for state, count in counts.items():
+        if time["seconds"].get(state, 0) < count:
+            yield f"the seconds of {state} go back from {count} to {time['seconds'].get(state, 0)}"
+    since, until = (datetime.fromisoformat(one["until"]) for one in (was, time))
+    passed = int((until - since).total_seconds()) if was.get("doing") else 0
+    grown = sum(time["seconds"].values()) - sum(counts.values())
+    if grown != passed or until < since:
+        yield f"{passed} s have passed, and {grown} s are counted: {was}, then {time}"
 
 
 def _told_apart(status: Status) -> Iterator[str]:

@@ -52,6 +52,7 @@ def to_file(
             step=None if progress.counts_reports else progress.step,
             eta_seconds=eta_seconds(progress),
             samples_per_second=_rounded(progress.samples_per_second),
+            checkpoint_seconds=int(progress.checkpoint_seconds) or None,
             metrics={name: shown(value) for name, value in progress.metrics.items()},
             update_time=now(),
         ),

@@ -66,6 +66,7 @@ def together(parts: Mapping[str, Part], *, children: int | None = None) -> tuple
 
     parts: by their scopes. children: how many there are to be; those that have not begun count as much as the others do
     on average. Steps are those of all parts together; so is the step of the newest checkpoint: as many steps are safe.
+    Seconds of checkpoints are not told: while one part stands still for its own, others train.
     """
     told = [part.progress for part in parts.values() if part.progress is not None]
     running = {scope: one.progress for scope, one in parts.items() if one.state == "running" and one.progress}

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from headway_api.base import StatusSection
 from headway_api.pods import Resources
+from headway_api.status import SPENT
 from headway_operator.engine.exposition import Entry, Samples, labels_text
 from headway_operator.engine.kinds import Owner
 from headway_operator.engine.times import to_seconds
@@ -24,6 +25,7 @@ MOST_METRICS = 16
 TRIALS = ("running", "waiting", "completed", "stopped", "failed")
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """On the pods of jobs that Kueue queues."""
+_PRODUCTIVE = SPENT.index("productive")
 _JOB = ("job_namespace", "job_name")
 
 
@@ -41,6 +43,7 @@ ENTRIES = (
     _gauge("headway_job_progress_ratio", "Share of the planned optimiser steps that is done, from 0 to 1"),
     _gauge("headway_job_eta_seconds", "Expected seconds to the end of training, while it runs"),
     _gauge("headway_job_epoch", "The epoch, counted from 1"),
+    Entry("headway_job_steps_total", "counter", _JOB, "Optimiser steps done, those that were done again included"),
     _gauge("headway_job_rows_per_second", "Rows that training reads a second, over all workers, while it runs"),
     _gauge(
         "headway_job_metric",
@@ -49,6 +52,14 @@ ENTRIES = (
         "metric",
     ),
     _gauge("headway_job_workers", "Worker pods by state: desired, ready", "state"),
+    Entry(
+        "headway_job_time_seconds_total",
+        "counter",
+        (*_JOB, "state"),
+        "Seconds of the job since it first asked for pods, without those for which it was suspended, by what they went "
+        f"into: {', '.join(SPENT)}",
+    ),
+    _gauge("headway_job_goodput_ratio", "The share of these seconds that is productive, from 0 to 1"),
     _gauge(
         "headway_job_last_progress_timestamp_seconds",
         "When the driver last reported progress, in seconds since the epoch, by its node's clock",
@@ -85,6 +96,14 @@ class _Progress(StatusSection):
     update_time: str | None = None
 
 
+class _Time(StatusSection):
+    until: str = ""
+    doing: str | None = None
+    seconds: dict[str, int] = Field(default_factory=dict)
+    step: int = 0
+    steps_again: int = 0
+
+
 class _Trials(StatusSection):
     running: int = 0
     waiting: int = 0
@@ -101,6 +120,7 @@ class _Status(StatusSection):
     progress: _Progress | None = None
     checkpoint: _Checkpoint | None = None
     tuning: _Trials | None = None
+    time: _Time | None = None
 
 
 class _Asked(NamedTuple):
@@ -117,11 +137,14 @@ class JobFigures:
 
     entries = ENTRIES
 
-    def __init__(self, jobs: Callable[[], Iterable[Owner]], *, limit: int) -> None:
+    def __init__(self, jobs: Callable[[], Iterable[Owner]], *, now: Callable[[], float], limit: int) -> None:
         self._jobs = jobs
+        self._now = now
         self._limit = limit
         self._asked: dict[str, _Asked] = {}
         """By uid, of the jobs that were told of last: specs are large, and change seldom."""
+        self._seconds: dict[str, tuple[int, ...]] = {}
+        """By uid: what was told of their time. A counter that falls by a second is taken for one that began anew."""
 
     def begin(self, samples: Samples) -> list[Owner]:
         """The jobs to tell of: those that run before those that wait, the oldest first, so that they stay the same."""
@@ -133,6 +156,7 @@ class JobFigures:
         told = jobs[: self._limit]
         uids = {job.uid for job in told}
         self._asked = {uid: asked for uid, asked in self._asked.items() if uid in uids}
+        self._seconds = {uid: seconds for uid, seconds in self._seconds.items() if uid in uids}
         return told
 
     def tell(self, each: Owner, samples: Samples) -> None:
@@ -156,10 +180,25 @@ class JobFigures:
             samples.add("headway_job_workers", f'{job},state="ready"', status.workers.ready)
         if status.checkpoint is not None:
             samples.add("headway_job_checkpoint_timestamp_seconds", job, to_seconds(status.checkpoint.time))
+        if status.time is not None:
+            self._tell_time(samples, job, each.uid, status.time)
         if status.progress is not None:
             _tell_progress(samples, job, status.progress, runs=each.phase == "Running")
         if status.tuning is not None:
             _tell_trials(samples, job, status.tuning)
+
+    def _tell_time(self, samples: Samples, job: str, uid: str, time: _Time) -> None:
+        """The seconds that the status counts, and of what goes on those since then; training waits for its step."""
+        since = max(0, int(self._now() - (to_seconds(time.until) or self._now())))
+        grown = {time.doing: since} if time.doing in SPENT else {}
+        told = self._seconds.get(uid, (0,) * len(SPENT))
+        counts = [time.seconds.get(state, 0) + grown.get(state, 0) for state in SPENT]
+        seconds = self._seconds[uid] = tuple(map(max, counts, told))
+        for state, count in zip(SPENT, seconds, strict=True):
+            samples.add("headway_job_time_seconds_total", f'{job},state="{state}"', count)
+        if total := sum(seconds):
+            samples.add("headway_job_goodput_ratio", job, seconds[_PRODUCTIVE] / total)
+        samples.add("headway_job_steps_total", job, time.step + time.steps_again)
 
     def _asked_by(self, job: Owner) -> _Asked:
         known = self._asked.get(job.uid)

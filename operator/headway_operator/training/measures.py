@@ -6,10 +6,11 @@ that no restart of the operator makes numbers up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from headway_api.status import ENDED_STATES, FINISHED, Attempt, Cause, TuningStatus
+from headway_api.status import ENDED_STATES, FINISHED, SPENT, Attempt, Cause, TimeStatus, TuningStatus
 from headway_operator.engine.exposition import Entry
 from headway_operator.engine.kinds import View
 from headway_operator.engine.metrics import LONG, MetricSet
@@ -21,6 +22,9 @@ from headway_operator.training.plan.status import condition_of, read_progress
 PHASES = ("pods_created", "pods_scheduled", "pods_ready", "first_step")
 READY = PHASES.index("pods_ready")
 STEP = PHASES.index("first_step")
+MOST_RESOURCES = 32
+OTHER = "other"
+"""Of kinds of GPU beyond these."""
 
 
 class JobMetrics:
@@ -67,6 +71,13 @@ class JobMetrics:
         self.trials = metrics.counter(
             "headway_tuning_trials", "Trials of spec.tuning that ended, by state: completed, stopped, failed", "state"
         )
+        self.gpu_seconds = metrics.counter(
+            "headway_gpu_seconds",
+            "Seconds for which GPUs were held by pods of jobs, times their number, by what they went into: the states "
+            f"of headway_job_time_seconds_total. It stays when jobs go; beyond {MOST_RESOURCES} kinds of GPU the rest "
+            f"is `{OTHER}`",
+            "job_namespace", "gpu_resource", "state",
+        )  # fmt: skip
         for state in ENDED_STATES:
             self.trials.labels(state)
         # A counter that appears with its first number hides that from increase(): these begin at 0.
@@ -96,6 +107,8 @@ class JobMeasures:
 
     def __init__(self, metrics: JobMetrics) -> None:
         self._metrics = metrics
+        self._resources: set[str] = set()
+        """The kinds of GPU that were counted: tenants name them."""
 
     def decided(self, course: Any, view: View, decision: Decision) -> Any:
         """A decision was made. It may be made again, if it could not be carried out."""
@@ -116,6 +129,10 @@ class JobMeasures:
             if course is not None and (old is None or old.end_time is None):
                 self._stops_and_losses(course, attempt, now)
         self._count_trials(after.tuning, job.status.tuning)
+        for resource, gpus in gpus_held(job, decision.detail.observed).items():
+            for state, seconds in spent_since(job.status.time, after.time).items():
+                name = self._known_resource(resource)
+                self._metrics.gpu_seconds.labels(job.namespace, name, state).inc(gpus * seconds)
         if course is not None and after.phase == "Suspended":
             course.lost = ""
         if after.phase in FINISHED and job.status.phase not in FINISHED:
@@ -134,6 +151,11 @@ class JobMeasures:
         None is, of an attempt that is being stopped.
         """
         return course is not None and course.phase == STEP and course.stopping_since is None
+
+    def _known_resource(self, name: str) -> str:
+        if len(self._resources) < MOST_RESOURCES:
+            self._resources.add(name)
+        return name if name in self._resources else OTHER
 
     def _follow(self, course: _Course | None, job: Job, observed: Observed, plan: Plan, now: float) -> _Course | None:
         if course is None:
@@ -208,6 +230,35 @@ class JobMeasures:
         if course.phase == 1:
             return sum(1 for pod in pods if pod.node is not None) >= wanted
         return len(pods) >= wanted
+
+
+def gpus_held(job: Job, observed: Observed) -> Mapping[str, int]:
+    """The GPUs that pods have held since the last status, by resource: those that have a node, and had not ended then.
+
+    A pod and the one that took its place may both be there: a worker's place counts once.
+    """
+    if job.spec is None:
+        return {}
+    last = job.status.attempts[-1] if job.status.attempts else None
+    going = last is None or last.end_time is None
+    number = job.status.attempt if last is not None else 1
+    # What ends an attempt is seen together with the end: until then it was held.
+    pods = [
+        pod for pod in observed.pods if pod.node is not None and (not pod.ended or (going and pod.attempt == number))
+    ]
+    held: dict[str, int] = {}
+    for role, asked in (("head", job.spec.head.resources), ("worker", job.spec.workers.resources)):
+        places = {(pod.attempt, pod.index) for pod in pods if pod.role == role}
+        if asked.gpu and places:
+            held[asked.gpu_resource] = held.get(asked.gpu_resource, 0) + asked.gpu * len(places)
+    return held
+
+
+def spent_since(before: TimeStatus | None, after: TimeStatus | None) -> Mapping[str, int]:
+    """The seconds that one status counts more than another, by state."""
+    known = before.seconds if before is not None else {}
+    grown = {state: after.seconds.get(state, 0) - known.get(state, 0) for state in SPENT} if after is not None else {}
+    return {state: seconds for state, seconds in grown.items() if seconds > 0}
 
 
 def _text(observed: Observed, attempt: int) -> str:

@@ -14,11 +14,13 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
+from headway_api.status import SPENT
 from headway_operator.engine.exposition import AT_A_TIME, LABEL_LIMIT, Entry, Samples, labels_text, told_by
 from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import Owner
 from headway_operator.engine.metrics import END, OPENMETRICS, EngineMetrics, MetricSet
 from headway_operator.engine.packed import pack
+from headway_operator.engine.times import to_text
 from headway_operator.serving.figures import DeploymentFigures
 from headway_operator.training.figures import MOST_METRICS, JobFigures
 from sim.builders import T0, spec
@@ -73,7 +75,7 @@ def told(source: Any) -> dict[str, float]:
 
 def of(*jobs: Owner, limit: int = 1000) -> dict[str, float]:
     """The numbers of some jobs."""
-    return told(JobFigures(lambda: jobs, limit=limit))
+    return told(JobFigures(lambda: jobs, now=lambda: T0, limit=limit))
 
 
 def names(jobs: Iterable[Owner], limit: int = 1000) -> list[str]:
@@ -121,7 +123,7 @@ class TestJobs:
 
     def test_a_changed_spec_is_read_again(self) -> None:
         jobs = [job()]
-        figures = JobFigures(lambda: jobs, limit=10)
+        figures = JobFigures(lambda: jobs, now=lambda: T0, limit=10)
         assert any("model=mlp" in key for key in told(figures))
         jobs[0] = job(spec=spec(model={"name": "cnn"}), generation=2)
         assert any("model=cnn" in key for key in told(figures))
@@ -180,10 +182,45 @@ class TestJobs:
         found = of(job(status={"progress": {"updateTime": "soon"}, "checkpoint": {"time": "9" * 60}}))
         assert not [key for key in found if "timestamp" in key]
 
+    def test_its_time_is_told_by_what_it_went_into(self) -> None:
+        seconds = {"queued": 30, "productive": 60}
+        time = {"until": to_text(T0 - 10), "doing": "queued", "seconds": seconds, "step": 90, "stepsAgain": 20}
+        found = of(job(status={"time": time}))
+        states = {key.rpartition("state=")[2]: value for key, value in found.items() if "time_seconds" in key}
+        assert {state for state, value in states.items() if value} == {"queued}", "productive}"}
+        assert set(states) == {f"{state}}}" for state in SPENT}, "a counter that appears late hides its first number"
+        assert (states["queued}"], states["productive}"]) == (40, 60), "it goes on queueing, unwritten"
+        of_job = "{job_namespace=team-a,job_name=digits}"
+        assert found[f"headway_job_goodput_ratio{of_job}"] == 0.6
+        assert found[f"headway_job_steps_total{of_job}"] == 110
+
+    @pytest.mark.parametrize("doing", ["training", None, "dreaming"])
+    def test_training_waits_for_its_next_step_and_rest_is_not_counted(self, doing: str | None) -> None:
+        time = {"until": to_text(T0 - 10), "seconds": {"productive": 60}, **({"doing": doing} if doing else {})}
+        states = [value for key, value in of(job(status={"time": time})).items() if "time_seconds" in key]
+        assert sum(states) == 60
+
+    def test_no_counter_falls_when_a_clock_is_set_back_or_a_status_is_older_than_what_was_told(self) -> None:
+        now = [T0]
+        time = {"until": to_text(T0 - 10), "doing": "starting", "seconds": {}}
+        jobs = [job(status={"time": time})]
+        figures = JobFigures(lambda: jobs, now=lambda: now[0], limit=10)
+        series = "headway_job_time_seconds_total{job_namespace=team-a,job_name=digits,state=starting}"
+        assert told(figures)[series] == 10
+        now[0] -= 3
+        assert told(figures)[series] == 10
+        now[0] += 5
+        assert told(figures)[series] == 12
+        jobs[0] = job("other", status={"time": time})
+        told(figures)
+        assert figures._seconds.keys() == {"uid-other"}, "what is told no more is forgotten"
+
     @given(st.dictionaries(st.text(max_size=200), st.text(max_size=20) | st.floats().map(str), max_size=20))
     def test_whatever_a_driver_calls_its_metrics_the_text_can_be_read(self, metrics: dict[str, str]) -> None:
         readable = {key: value for key, value in metrics.items() if _utf8(key) and _utf8(value)}
-        figures = JobFigures(lambda: [job(status={"progress": {"metrics": readable}}), job("after")], limit=10)
+        figures = JobFigures(
+            lambda: [job(status={"progress": {"metrics": readable}}), job("after")], now=lambda: T0, limit=10
+        )
         for openmetrics in (False, True):
             (text,) = asyncio.run(told_by([figures], openmetrics=openmetrics))
             text.encode()

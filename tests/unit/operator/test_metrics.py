@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness import ROOT
 from headway_api import wire
-from headway_api.status import ENDED_STATES, Attempt, Progress, TrainingJobStatus, TuningStatus
+from headway_api.status import ENDED_STATES, Attempt, Progress, TimeStatus, TrainingJobStatus, TuningStatus
 from headway_operator import reference
 from headway_operator.engine import kube
 from headway_operator.engine.exposition import Entry
@@ -26,7 +26,7 @@ from headway_operator.engine.times import to_text
 from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
 from headway_operator.training.kind import Decided
-from headway_operator.training.measures import JobMeasures, JobMetrics
+from headway_operator.training.measures import MOST_RESOURCES, OTHER, JobMeasures, JobMetrics
 from headway_operator.training.plan.model import Job, Observed, Plan
 from sim.builders import T0, UID, JobBuilder, make_job, outcome
 from sim.fakes import clock
@@ -276,6 +276,66 @@ class TestMeasures:
         assert plan.status.attempts[0].cause == "Suspended"
         follower.wrote(stopped.build()[0], plan, T0 + 26)
         assert not follower.measures.awaits(follower.course)
+
+
+class TestGpuSeconds:
+    """GPUs times seconds, when the status that counts the seconds is written."""
+
+    GPU: ClassVar[dict[str, Any]] = {"resources": {"gpu": 4, "gpuResource": "amd.com/gpu"}}
+
+    def job(self, **changes: Any) -> JobBuilder:
+        return make_job().spec(workers={"replicas": 2, **self.GPU}).attempt(1, running=T0 + 5, **changes)
+
+    def counted(self, builder: JobBuilder, follower: Follower | None = None, **seconds: int) -> dict[str, float]:
+        """What is counted as a status is written that has these seconds more."""
+        follower = follower or Follower()
+        time = {"since": to_text(T0), "until": to_text(T0)}
+        job, observed = builder.status(time=TimeStatus(**time, seconds={"productive": 10})).build()
+        more = {"productive": 10, **seconds}
+        after = job.status.model_copy(update={"time": TimeStatus(**time, seconds=more)})
+        view = View(owner=owner_record(), children={}, facts=Facts(), now=T0)
+        follower.measures.wrote(None, view, Decision(detail=Decided(job, observed, Plan(status=after))))
+        found = values(follower.metrics)
+        return {key: value for key, value in found.items() if key.startswith("headway_gpu_seconds_total")}
+
+    @staticmethod
+    def series(state: str, resource: str = "amd.com/gpu") -> str:
+        return f"headway_gpu_seconds_total{{gpu_resource={resource},job_namespace=default,state={state}}}"
+
+    def test_pods_that_have_a_node_hold_their_gpus(self) -> None:
+        both = self.job().head().worker(0).worker(1)
+        assert self.counted(both, productive=30, redone=5) == {
+            self.series("productive"): 2 * 4 * 20, self.series("redone"): 2 * 4 * 5,
+        }  # fmt: skip
+        one = self.job().head().worker(0).worker(1, pending=True)
+        assert self.counted(one, queued=60) == {self.series("queued"): 4 * 60}
+
+    def test_a_worker_and_the_one_that_takes_its_place_are_one(self) -> None:
+        replaced = self.job().head().worker(0, exit_code=137).worker(0, number=1).worker(1)
+        assert self.counted(replaced, recovering=10) == {self.series("recovering"): 2 * 4 * 10}
+
+    def test_pods_that_end_with_their_attempt_held_theirs_until_then_and_not_after(self) -> None:
+        ending = self.job().head(exit_code=0).worker(0, exit_code=0).worker(1, gone=True)
+        assert self.counted(ending, publishing=10) == {self.series("publishing"): 2 * 4 * 10}
+        after = self.job(end=T0 + 60, cause="NodeLost").head(exit_code=0).worker(0, exit_code=0)
+        assert self.counted(after, recovering=10) == {}
+
+    def test_a_head_has_gpus_of_its_own_kind(self) -> None:
+        job = self.job().spec(head={"resources": {"gpu": 1}}).head().worker(0).worker(1)
+        assert self.counted(job, stopping=3) == {
+            self.series("stopping"): 8 * 3, self.series("stopping", "nvidia.com/gpu"): 3,
+        }  # fmt: skip
+
+    def test_a_job_without_gpus_has_no_series(self) -> None:
+        assert self.counted(make_job().running().head().worker(0), productive=99) == {}
+
+    def test_names_that_tenants_give_to_gpus_are_bounded(self) -> None:
+        follower = Follower()
+        for number in range(MOST_RESOURCES + 9):
+            workers = {"resources": {"gpu": 1, "gpuResource": f"example.com/gpu-{number}"}}
+            found = self.counted(make_job().spec(workers=workers).running().head().worker(0), follower, preparing=1)
+        assert len(found) == MOST_RESOURCES + 1
+        assert found[self.series("preparing", OTHER)] == 9
 
 
 class TestFreshness:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save
 from torch import nn
 
+from headway_api.status import CheckpointStatus
 from headway_api.training import Checkpoint
 from headway_trainer.report.model import EpochRecord
 from headway_trainer.storage import CHUNK, Store
@@ -21,9 +22,9 @@ from headway_trainer.training import history
 from headway_trainer.training.checkpoints.best import BEST_FILE, BestWeights
 from headway_trainer.training.checkpoints.saver import seconds_between
 from headway_trainer.training.checkpoints.shared_state import SharedState
-from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints
+from headway_trainer.training.checkpoints.store import MODEL_FILE, Checkpoints, Manifest
 from headway_trainer.training.checkpoints.tensors import pieces
-from training_runs import Ticks, finish, make_job, run_until, same, small_model, training
+from training_runs import Driver, Ticks, finish, make_job, run_until, same, small_model, training
 
 TYPES = (
     torch.float64,
@@ -96,6 +97,27 @@ def test_without_a_rhythm_of_its_own_a_run_saves_for_a_twenty_fifth_of_its_time_
     spec: dict[str, int], cost: float, seconds: float | None
 ) -> None:
     assert seconds_between(Checkpoint.model_validate(spec), cost) == seconds
+
+
+def test_the_time_of_all_checkpoints_is_told_with_the_progress(tmp_path: Path) -> None:
+    driver, clock = Driver(), Ticks(0.0)
+    spec = training(epochs=3, checkpoint={"everySteps": 1, "keepLast": 100})
+    job = make_job(Store.open(str(tmp_path)), spec, link=driver, clock=clock)
+    commit, saved = job.checkpoints.commit, 0
+
+    def slow(manifest: Manifest) -> CheckpointStatus:
+        nonlocal saved
+        saved += 1
+        clock.now += 5
+        return commit(manifest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job.checkpoints, "commit", slow)
+        finish(job)
+    told = [progress.checkpoint_seconds for progress in driver.progress]
+    assert saved > 2
+    assert told == sorted(told)
+    assert told[-1] in (5 * saved, 5 * (saved - 1)), "the last one may come after the last word"
 
 
 def test_better_epochs_cost_no_checkpoint_of_their_own(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
         planned=1000,
         samples_per_second=1234.56,
         steps_per_second=10.0,
+        checkpoint_seconds=3.9,
         metrics={"train/loss": 0.123456789},
         resumed_from_step=100,
     )
@@ -56,6 +57,7 @@ def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
     assert file.progress.percent == 15
     assert file.progress.eta_seconds == 85
     assert file.progress.samples_per_second == 1234.6
+    assert file.progress.checkpoint_seconds == 3
     assert file.progress.metrics == {"train/loss": "0.12346"}
 
 
@@ -63,6 +65,7 @@ def test_a_function_that_plans_no_steps_has_no_percent_and_no_eta() -> None:
     file = to_file(run_of(1), TrainProgress(step=4), None)
     assert file.progress.percent is None
     assert file.progress.eta_seconds is None
+    assert file.progress.checkpoint_seconds is None, "it does not know of its checkpoints"
 
 
 @pytest.mark.parametrize(("rate", "eta"), [(None, None), (0.0, None), (2.0, 45), (1000.0, 0)])

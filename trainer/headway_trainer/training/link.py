@@ -91,6 +91,8 @@ class TrainProgress(StatusSection):
     """Rows a second over all workers."""
     steps_per_second: float | None = None
     """Optimiser steps a second."""
+    checkpoint_seconds: float = 0.0
+    """Seconds for which training stood still for checkpoints, since this group of workers began."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`; those that are finite numbers."""
     checkpoint: CheckpointStatus | None = None

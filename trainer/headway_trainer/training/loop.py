@@ -353,6 +353,7 @@ class Loop:
                 judged=self._judged,
                 samples_per_second=self._coordination.samples_per_second,
                 steps_per_second=self._coordination.steps_per_second,
+                checkpoint_seconds=self._saver.seconds,
                 # JSON has no NaN and no infinity.
                 metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
                 checkpoint=self._saved,

@@ -86,6 +86,7 @@ def carry_on(decision: Decision, attempt: Attempt) -> None:
     if situation.is_new:
         _announce(decision, situation)
     if situation.report is not None:
+        decision.status.heard = situation.attempt.number
         _take_in(decision, situation.report)
     for pod in situation.pods.present:
         given_up = given_up_at(pod)

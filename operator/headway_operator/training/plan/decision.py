@@ -6,6 +6,7 @@ from headway_operator.training.plan.ends import overdue
 from headway_operator.training.plan.model import Fact, Job, NewPod, Notice, Observed, Plan, Pod
 from headway_operator.training.plan.situation import Situation
 from headway_operator.training.plan.status import StatusDraft, urgent
+from headway_operator.training.plan.timekeeping import timed
 
 GOING_SECONDS = 60.0
 """After so long it is checked whether pods that were deleted are gone, should nobody say so."""
@@ -130,6 +131,9 @@ class Decision:
             if self.now < due:
                 self.wake_at(due)
                 write = None
+        if write is not None:
+            time = timed(self.job.status, write, self.status.heard, self.now)
+            write = write.model_copy(update={"time": time})
         return Plan(
             attempt=self._attempt,
             workers=self._workers,

@@ -91,6 +91,7 @@ def _with_outcome(decision: Decision, situation: Situation, entry: Attempt, end:
     outcome, status = end.outcome, decision.status
     if outcome is None:
         return entry
+    status.heard = entry.number
     status.progress = outcome.progress
     status.checkpoint = outcome.checkpoint or status.checkpoint
     if outcome.result is not None or outcome.bundle is not None:

@@ -69,6 +69,8 @@ class StatusDraft:
         self.checkpoint: CheckpointStatus | None = status.checkpoint
         self.storage: Storage | None = status.storage
         self.tuning: TuningStatus | None = status.tuning
+        self.heard: int | None = None
+        """The attempt whose driver's words were entered, if any were."""
         self.result: Result | None = status.result
         self.warnings: list[str] = list(status.warnings)
         self._refused = refused
@@ -141,6 +143,7 @@ class StatusDraft:
             storage=self.storage,
             tuning=self.tuning,
             result=self.result,
+            time=self._job.status.time,
             warnings=self.warnings,
         )
         return essential(status) if self._refused else status

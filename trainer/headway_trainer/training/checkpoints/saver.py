@@ -47,6 +47,8 @@ class Saver:
         self._last = inputs.clock()
         self._cost = 0.0
         """How long the last one took, in seconds."""
+        self.seconds = 0.0
+        """How long all of them took."""
 
     def find(self) -> tuple[Manifest | None, list[str]]:
         """The checkpoint that all ranks begin from, as rank 0 chose it, and what people should know of the choice."""
@@ -88,6 +90,7 @@ class Saver:
         finally:
             self._last = self._inputs.clock()
             self._cost = self._last - began
+            self.seconds += self._cost
 
     def _save(
         self,
