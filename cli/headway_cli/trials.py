@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from headway_api.wording import listed, printable
+from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.names import KINDS
+from headway_cli.cluster.run_folders import with_trials
 from headway_cli.run_folder import unfinished_run
+from headway_cli.verbs.shared import ClusterCommand, checked, complete_trials, target_options, tell_where
 
 if TYPE_CHECKING:
     from headway_trainer.report.trial_records import TrialRecord
@@ -42,8 +47,9 @@ _MOST_WORDS = 300
 """Characters of such a sentence."""
 
 
-@click.command(short_help="List the trials of a search for better parameters.")
-@click.argument("folder", metavar="DIR")
+@click.command(cls=ClusterCommand, short_help="List the trials of a search for better parameters.")
+@click.argument("folder", metavar="DIR", shell_complete=complete_trials)
+@target_options
 @click.option(
     "--output",
     "-o",
@@ -55,9 +61,10 @@ _MOST_WORDS = 300
 @click.option(
     "--most", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="The trials of the table."
 )
-def trials(folder: str, output: str, most: int) -> None:
+@click.option("--reader-pod", is_flag=True, help="Let a short-lived pod read the job's storage, if only a pod can.")
+def trials(folder: str, *, target: Target, output: str, most: int, reader_pod: bool) -> None:
     """List the trials of the run in DIR: the output folder of headway run, or a job's folder on its storage (a path or
-    a URI).
+    a URI), or tj/NAME for a job of a cluster.
 
     The trials of a finished run are listed the best first. Of a run that has not finished they are those of its log so
     far, by number.
@@ -65,7 +72,8 @@ def trials(folder: str, output: str, most: int) -> None:
     from headway_trainer.errors import StorageError, UserError
 
     try:
-        found = _find(folder)
+        with _place(folder, target, reader_pod=reader_pod) as place:
+            found = _find(place)
     except (UserError, StorageError) as error:
         raise click.ClickException(printable(str(error))) from error
     if found.note is not None:
@@ -77,6 +85,24 @@ def trials(folder: str, output: str, most: int) -> None:
         _write_csv(found)
     else:
         _print_table(found, most)
+
+
+@contextmanager
+def _place(folder: str, target: Target, *, reader_pod: bool) -> Iterator[str]:
+    """The folder of a run; of a job in a cluster, what is needed of it."""
+    kind, slash, _ = folder.partition("/")
+    if not slash or kind not in KINDS or Path(folder).exists():
+        yield folder
+        return
+    kubectl = Kubectl(target)
+    asked = kubectl.where()
+    try:
+        found = job(kubectl, checked(folder))
+    finally:
+        tell_where(where(asked, target))
+        asked.close()
+    with with_trials(kubectl, found, by_pod=reader_pod) as place:
+        yield place
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from headway_cli.cluster import kubectl as calls
-from headway_cli.cluster.errors import ClusterError, UnreachedError, explained
+from headway_cli.cluster.errors import ClusterError, explained
 from headway_cli.cluster.fields import Object, entries, text, whole
 from headway_cli.cluster.folders import Folder
 from headway_cli.cluster.job_lines import phase
@@ -15,7 +15,7 @@ from headway_cli.cluster.job_logs import Line, attempt_of, head_of, is_live, las
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.log_files import Part, parts, wanted
 from headway_cli.cluster.names import FINISHED
-from headway_cli.cluster.polling import Clock
+from headway_cli.cluster.polling import Clock, Trouble, looked
 
 POLL_SECONDS = 2.0
 JOB_SECONDS = 6.0
@@ -90,17 +90,32 @@ def follow_kept(
 ) -> Iterator[Line]:
     """The lines of an attempt of a job as they come to its storage, until it has ended. Raises ClusterError."""
     yield from following.begin(tail)
-    looked, over = clock.monotonic(), False
-    while True:
-        clock.sleep(POLL_SECONDS)
-        lines = following.new()
-        yield from lines
-        if over and not lines:
-            yield from following.rest()
-            return
-        if not over and clock.monotonic() - looked >= JOB_SECONDS:
-            looked = clock.monotonic()
-            over = not is_live(attempt_of(calls.job(kubectl, name), whole(attempt, "number")))
+    over = False
+    for found in looked(lambda: calls.job(kubectl, name), 0, clock):
+        for _ in range(int(JOB_SECONDS / POLL_SECONDS)):
+            try:
+                lines = following.new()
+            except ClusterError as error:
+                clock.sleep(POLL_SECONDS)
+                raise _gone(calls.job(kubectl, name), attempt, error) from error
+            yield from lines
+            if over and not lines:
+                yield from following.rest()
+                return
+            clock.sleep(POLL_SECONDS)
+        # What was printed last comes some seconds after the end.
+        over = not isinstance(found, Trouble) and not is_live(attempt_of(found, whole(attempt, "number")))
+
+
+def _gone(job: Object, attempt: Object, error: ClusterError) -> ClusterError:
+    """Why a folder cannot be read any more: where a pod has read it, that has ended with the attempt."""
+    count = whole(attempt, "number")
+    if is_live(attempt_of(job, count)):
+        return error
+    command = f"headway logs {text(job, 'metadata', 'name')} --attempt {count} --reader-pod"
+    return ClusterError(
+        f"attempt {count} has ended, and its pod with it: `{command}` has the last lines, with the same --rank"
+    )
 
 
 def of_pod(kubectl: Kubectl, pod: str, begin: Beginning) -> Iterator[str]:
@@ -113,29 +128,35 @@ def of_pod(kubectl: Kubectl, pod: str, begin: Beginning) -> Iterator[str]:
         raise explained(errors)
 
 
-def follow_pod(kubectl: Kubectl, pod: str, begin: Beginning, clock: Clock) -> Iterator[str]:
-    """What a pod's main container prints, until it has ended; a lost connection is made again. Raises ClusterError."""
-    words, newest, whole_line = _words(begin), b"", True
-    while True:
-        with kubectl.stream("logs", pod, "--container=main", "--follow", "--timestamps", *words) as stream:
+class PodLog:
+    """What a pod's main container prints, over several connections: each goes on where the last one has ended.
+
+    A connection ends with the container, but also when an API server or a kubelet is restarted, and kubectl does not
+    tell which it was.
+    """
+
+    def __init__(self, kubectl: Kubectl, pod: str, begin: Beginning) -> None:
+        self._kubectl, self._pod, self._words = kubectl, pod, _words(begin)
+        self._newest, self._whole = b"", True
+
+    def lines(self) -> Iterator[str]:
+        """New lines until the connection ends. Raises ClusterError, NotFoundError where the pod is gone."""
+        words = [f"--since-time={self._newest.decode()}"] if self._newest else self._words
+        with self._kubectl.stream("logs", self._pod, "--container=main", "--follow", "--timestamps", *words) as stream:
             while line := stream.line():
                 # What is longer than a line may be comes in pieces, of which the first has the time.
-                stamp = _STAMP.match(line) if whole_line else None
-                whole_line = line.endswith(b"\n")
+                stamp = _STAMP.match(line) if self._whole else None
+                self._whole = line.endswith(b"\n")
                 if stamp is not None:
-                    if stamp[1] <= newest:
-                        continue  # it was shown before the connection was lost
-                    newest = stamp[1]
+                    if stamp[1] <= self._newest:
+                        continue  # lines of the last second come again
+                    self._newest = stamp[1]
                 told = line[stamp.end() if stamp is not None else 0 :]
                 yield told.decode(errors="replace").removesuffix("\n")
             code, errors = stream.end()
-        if code == 0:
-            return
-        error = explained(errors)
-        if not isinstance(error, UnreachedError) or not newest:
-            raise error
-        clock.sleep(POLL_SECONDS)
-        words = [f"--since-time={newest.decode()}"]
+        self._whole = True
+        if code != 0:
+            raise explained(errors)
 
 
 def follow_driver(
@@ -145,26 +166,31 @@ def follow_driver(
 
     note: is told what is waited for, once for each change.
     """
-    name, shown, said = text(job, "metadata", "name"), 0, ""
-    while phase(job) not in FINISHED:
-        attempts = entries(job, "status", "attempts")
-        newest = attempts[-1] if attempts else {}
-        count = whole(newest, "number") or 0
-        waits = f"{name} is {phase(job)}: {text(job, 'status', 'summary', 'message')}"
-        if count > shown and is_live(newest):
-            try:
-                yield from follow_pod(kubectl, head_of(newest), begin if not shown else Beginning(), clock)
-                shown, waits = count, f"the driver of attempt {count} has ended"
-            except UnreachedError:
-                raise
-            except ClusterError as error:
-                # Its container waits for its image, or the pod has gone: the status will tell.
-                waits = str(error).splitlines()[0]
+    name = text(job, "metadata", "name")
+    log, shown, said = None, 0, ""
+    looks = looked(lambda: calls.job(kubectl, name), POLL_SECONDS, clock)
+    for found in looks:
+        if isinstance(found, Trouble):
+            waits = f"the cluster was not reached for {found.seconds:.0f} s: it is asked again"
+        else:
+            if phase(found) in FINISHED:
+                return
+            attempts = entries(found, "status", "attempts")
+            newest = attempts[-1] if attempts else {}
+            count = whole(newest, "number") or 0
+            waits = f"{name} is {phase(found)}: {text(found, 'status', 'summary', 'message')}"
+            if count and is_live(newest):
+                if log is None or count > shown:
+                    log = PodLog(kubectl, head_of(newest), begin if log is None else Beginning())
+                    shown = count
+                try:
+                    yield from log.lines()
+                except ClusterError as error:
+                    # Its container waits for its image, or the pod or the cluster has gone: the next look will tell.
+                    waits = str(error).splitlines()[0]
         if waits != said:
             note(waits)
             said = waits
-        clock.sleep(POLL_SECONDS)
-        job = calls.job(kubectl, name)
 
 
 def _words(begin: Beginning) -> list[str]:

@@ -70,6 +70,7 @@ def manifest(job: Object, name: str) -> Object:
             "runAsUser": _USER,
             "runAsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
+            **(given["securityContext"] if isinstance(given.get("securityContext"), dict) else {}),
         },
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *volume],
@@ -81,7 +82,8 @@ def _storage(job: Object) -> tuple[list[Any], list[Any]]:
     """Volume and mount of the job's storage."""
     claim = text(job, "status", "storage", "persistentVolumeClaim", "name")
     if claim:
-        source: Object = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        # Read-only in the mount alone: some drivers do not mount one volume of a node in both ways.
+        source: Object = {"persistentVolumeClaim": {"claimName": claim}}
         return [{"name": "storage", **source}], [{"name": "storage", "mountPath": MOUNT, "readOnly": True}]
     if not text(job, "status", "storage", "uri"):
         raise ClusterError("the job has no storage yet: there is nothing to read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,9 @@ def resumed_words(job: Object, seconds: float) -> str:
     )
 
 
-def _until(kubectl: Kubectl, asked: Object, clock: Clock, within: float, there: Any) -> Iterator[Step]:
+def _until(
+    kubectl: Kubectl, asked: Object, clock: Clock, within: float, there: Callable[[Object], bool]
+) -> Iterator[Step]:
     name, uid = text(asked, "metadata", "name"), text(asked, "metadata", "uid")
     generation = whole(asked, "metadata", "generation") or 0
     waits = "the operator has not seen it yet"

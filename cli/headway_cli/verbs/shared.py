@@ -197,6 +197,13 @@ def complete_objects(ctx: click.Context, _param: click.Parameter, incomplete: st
     return _complete(ctx, f"{TRAINING_JOBS},{MODEL_DEPLOYMENTS}", incomplete)
 
 
+def complete_trials(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Folders; after tj/, names of jobs."""
+    if not incomplete.startswith("tj/"):
+        return [CompletionItem(incomplete, type="dir")]
+    return [CompletionItem(f"tj/{item.value}") for item in _complete(ctx, TRAINING_JOBS, incomplete[len("tj/") :])]
+
+
 def _complete(ctx: click.Context, kinds: str, incomplete: str) -> list[CompletionItem]:
     """A shell that completes gets no error, just nothing."""
     given = ctx.params

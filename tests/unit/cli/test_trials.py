@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from fake_kubectl import FakeKubectl, recorded
 from headway_api.job import TrainingJob
 from headway_api.tuning import Tuning
 from headway_cli.main import main
@@ -270,3 +271,24 @@ def test_the_values_of_several_objectives_and_the_front_are_columns(tmp_path: Pa
         "validation/accuracy": 0.9,
         "model/bytes": 1000.0,
     }
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_trials_of_a_job_in_a_cluster_are_read_from_its_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    kubectl = FakeKubectl.on_path(tmp_path, monkeypatch)
+    run = tmp_path / "volume/default/churn-1"
+    run.mkdir(parents=True)
+    if ended:
+        finish(run, trial_records(FINISHED))
+    else:
+        EventLog(Store.open(str(run)), 1).append(*EVENTS)
+    job = recorded("running")
+    job["status"]["attempts"][-1]["logs"] = f"{run}/logs/attempt-1"
+    kubectl.says({"kind": "List", "items": [job]}, "get", "/churn")
+    kubectl.runs("exec")
+    done = CliRunner().invoke(main, ["trials", "tj/churn", "--output", "csv"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1].split(",")[0] == ("3" if ended else "1")
+    assert len(done.stdout.splitlines()) == 4

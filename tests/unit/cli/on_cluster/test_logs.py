@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
-from headway_cli.cluster import following
 from headway_cli.cluster.errors import ClusterError
-from headway_cli.cluster.folders import MOUNT, SECRET_DIR
+from headway_cli.cluster.folders import MOUNT, SECRET_DIR, InPod
+from headway_cli.cluster.kubectl import Stream
 from headway_cli.cluster.polling import Clock
 from headway_cli.cluster.reader_pods import manifest
 from headway_cli.main import main
@@ -157,16 +157,17 @@ def test_a_reader_pod_that_does_not_come_up_is_deleted_and_says_why(kubectl: Fak
 def test_a_reader_pod_has_no_rights_and_may_only_read_the_storage() -> None:
     failed = job(Path("/x"), state="failed")
     failed["spec"]["head"]["template"] = {"spec": {"imagePullSecrets": [{"name": "registry"}], "hostNetwork": True}}
+    failed["spec"]["head"]["template"]["spec"]["securityContext"] = {"runAsUser": 4321}
     spec = manifest(failed, "bad-reader-1")["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (4321, 1000)
     assert spec["imagePullSecrets"] == [{"name": "registry"}]
     assert "hostNetwork" not in spec
     (container,) = spec["containers"]
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["volumeMounts"][1] == {"name": "storage", "mountPath": MOUNT, "readOnly": True}
-    claim = {"claimName": "models", "readOnly": True}
-    assert spec["volumes"][1] == {"name": "storage", "persistentVolumeClaim": claim}
+    assert spec["volumes"][1] == {"name": "storage", "persistentVolumeClaim": {"claimName": "models"}}
     failed["status"]["storage"] = {"uri": "s3://models", "secretRef": {"name": "keys"}}
     spec = manifest(failed, "bad-reader-1")["spec"]
     assert spec["volumes"][1] == {"name": "storage", "secret": {"secretName": "keys"}}
@@ -187,20 +188,23 @@ def test_following_goes_from_attempt_to_attempt_and_ends_as_the_job_does(kubectl
     done = call("churn", "-f", "--tail", "5")
     assert done.stdout == "one\ntwo\nthree\n"
     assert done.exit_code == 64
-    assert "churn has failed: ValueError" in done.stderr.replace("bad has", "churn has")
+    assert "bad has failed: ValueError" in done.stderr
     assert ["--tail=5" in each for each in kubectl.calls("logs")] == [True, False]
 
 
 def test_a_connection_that_is_lost_is_made_again_where_it_was(kubectl: FakeKubectl) -> None:
     stamps = [f"2026-01-01T00:00:0{second}Z" for second in range(4)]
+    for state in ("running", "running", "running", "running", "failed"):
+        kubectl.says(listed(job(state=state)), "get", "/churn")
     lost = "error: unexpected EOF: Unable to connect to the server: connection refused"
     kubectl.fails(lost, "logs", stdout=f"{stamps[0]} a\n{stamps[1]} b\n")
+    # Some servers that go end it as a container does.
     kubectl.says(f"{stamps[1]} b\n{stamps[2]} c\nno time\n", "logs")
-    from headway_cli.cluster.kubectl import Kubectl, Target
-
-    lines = list(following.follow_pod(Kubectl(Target()), "a-head", following.Beginning(tail=7), verb.CLOCK))
-    assert lines == ["a", "b", "c", "no time"]
-    assert [each[5:] for each in kubectl.calls("logs")] == [["--tail=7"], [f"--since-time={stamps[1]}"]]
+    kubectl.says(f"{stamps[2]} c\n{stamps[3]} d\n", "logs")
+    done = call("churn", "-f", "--tail", "7")
+    assert done.stdout == "a\nb\nc\nno time\nd\n"
+    begins = [next(word for word in each if word.startswith(("--tail", "--since"))) for each in kubectl.calls("logs")]
+    assert begins == ["--tail=7", f"--since-time={stamps[1]}", f"--since-time={stamps[2]}"]
 
 
 def test_following_a_rank_shows_what_comes_and_ends_with_the_attempt(
@@ -221,6 +225,31 @@ def test_following_a_rank_shows_what_comes_and_ends_with_the_attempt(
     done = call("churn", "--rank", "0", "-f", "--tail", "1")
     assert done.stdout == "[0] step 2\n[0] at 0\n[0] at 2\n[0] at 4\n"
     assert done.exit_code == 64
+
+
+def test_a_rank_whose_pod_goes_while_it_is_followed_is_told_with_where_its_last_lines_are(
+    kubectl: FakeKubectl, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl.says(listed(job(folder)), "get", "/churn")
+    kubectl.says(listed(job(folder)), "get", "/churn")
+    kubectl.says(listed(job(folder, state="failed")), "get", "/churn")
+    kubectl.runs("exec")
+    pods: list[InPod] = []
+
+    def kept(self: InPod, stream: Stream) -> None:
+        self._stream = stream
+        pods.append(self)
+
+    monkeypatch.setattr(InPod, "__init__", kept)
+
+    def killed(_seconds: float) -> None:
+        pods[0]._stream._process.kill()
+
+    monkeypatch.setattr(verb.CLOCK, "sleep", killed)
+    done = call("churn", "--rank", "0", "-f")
+    assert done.exit_code == 1
+    assert done.stdout == "[0] step 1\n[0] step 2\n"
+    assert "attempt 1 has ended, and its pod with it: `headway logs bad --attempt 1 --reader-pod`" in done.stderr
 
 
 def test_ctrl_c_leaves_the_job_running(kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch) -> None:

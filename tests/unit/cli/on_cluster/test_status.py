@@ -139,6 +139,16 @@ def test_a_job_is_told_as_how_far_it_is_and_what_it_does(kubectl: FakeKubectl) -
     ]
 
 
+def test_where_the_time_went_is_told_where_the_operator_has_counted_it(kubectl: FakeKubectl) -> None:
+    spent = {"productive": 3931, "recovering": 173, "queued": 129, "starting": 86, "stopping": 1}
+    counted = job()
+    counted["status"]["time"] = {"seconds": spent, "goodputPercent": 91}
+    kubectl.says(listed(counted), "get", "/churn")
+    kubectl.says(listed(), "get", "pods")
+    (line,) = [line for line in call("churn").stdout.splitlines() if line.startswith("time")]
+    assert line == "time        1 h 12 min: 91% productive, 4% recovering, 3% queued, 2% starting; goodput 91%"
+
+
 def test_a_failed_job_is_told_with_its_message_and_by_the_exit_code(kubectl: FakeKubectl) -> None:
     mine = recorded("failed")
     other = copy.deepcopy(mine)
