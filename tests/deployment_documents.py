@@ -84,6 +84,21 @@ def _asking(prometheus: dict[str, Any], field: str, says: str) -> Mistake:
 
 
 _URL_FORM = "must be http:// or https://, a host, and maybe a port and a path"
+_PEM = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA{}=\n-----END PUBLIC KEY-----\n"
+_KEYS = "spec.server.signature.publicKeys"
+_KEY_FORM = "must be an Ed25519 key as `openssl pkey -in KEY -pubout` prints it"
+SIGNATURE_MISTAKES = (
+    _mistake(_KEYS, [], "at least 1 are needed"),
+    _mistake(_KEYS, ["MCowBQYDK2VwAyEA"], _KEY_FORM, field=f"{_KEYS}[0]"),
+    _mistake(_KEYS, [_PEM.format("A" * 42)], _KEY_FORM, field=f"{_KEYS}[0]", name="a short key"),
+    _mistake(_KEYS, [_PEM.format("A" * 43).replace("PUBLIC", "PRIVATE")], _KEY_FORM, field=f"{_KEYS}[0]",
+             name="a private key"),
+    _mistake(_KEYS, [_PEM.format("A" * 43)] * 2, "twice", name="a key twice"),
+    _mistake(_KEYS, [_PEM.format(f"{'A' * 42}{letter}") for letter in "ABCDEFGHI"], "at most 8 are allowed",
+             name="nine keys"),
+    _mistake("spec.server.signature", {}, "is missing; it is required", field=_KEYS),
+)  # fmt: skip
+"""Those of signatures."""
 ROLLOUT_MISTAKES = (
     _rollout({"canary": {"steps": []}}, ".canary.steps", "at least 1 are needed"),
     _rollout({"canary": {"steps": [{"weight": 1}] * 17}}, ".canary.steps", "at most 16 are allowed"),
@@ -314,6 +329,7 @@ MISTAKES = (
     _mistake("spec.rollout", {"canary": {}, "shadow": {}}, "without any of them it is blueGreen"),
     *ROLLOUT_MISTAKES,
     *GATEWAY_MISTAKES,
+    *SIGNATURE_MISTAKES,
     _mistake("spec.rollout.blueGreen.bakeSeconds", 604_801, "604801 is above the greatest allowed value 604800"),
     _mistake("spec.rollout.progressDeadlineSeconds", 9, "9 is below the least allowed value 10"),
     _mistake("spec.autoscaling", {"min": 2}, "is missing; it is required", field="spec.autoscaling.max"),

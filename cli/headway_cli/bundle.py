@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from headway_api.bundle import MODEL_INFO_FILE
+from headway_api.signatures import SIGNATURE_FILE
 from headway_api.wording import printable
 from headway_cli.own_wheel import write_wheel
 from headway_server.errors import BadModel
@@ -86,7 +87,12 @@ def bundle(model_dir: Path, output: Path) -> None:
 
 def _write_model(folder: Path, model: ServedModel, target: Path) -> None:
     target.mkdir()
-    names = [MODEL_INFO_FILE, *(model.info.files[each].name for each in SERVED if each in model.info.files)]
+    # The signature, if there is one, is of no use without a key: whoever unpacks it may ask for one.
+    names = [
+        MODEL_INFO_FILE,
+        SIGNATURE_FILE,
+        *(model.info.files[each].name for each in SERVED if each in model.info.files),
+    ]
     for name in names:
         source = folder / Path(name).name
         if source.is_file():

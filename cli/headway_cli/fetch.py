@@ -29,34 +29,46 @@ class _Unavailable(click.ClickException):
 @click.option("--secret-dir", type=click.Path(), help="A mounted Secret.  [default: the environment's credentials]")
 @click.option("--max-bytes", type=click.IntRange(1), help="Of all files together.  [default: any]")
 @click.option("--digest", help="sha256:... of model.json, which has those of all other files.  [default: any]")
-def fetch(uri: str, folder: Path, *, secret_dir: str | None, max_bytes: int | None, digest: str | None) -> None:
+@click.option("--with-signature", is_flag=True, help="Fetch signature.json, too, which then has to be there.")
+def fetch(
+    uri: str, folder: Path, *, secret_dir: str | None, max_bytes: int | None, digest: str | None, with_signature: bool
+) -> None:
     """Fetch what servers need of the finished model at URI into FOLDER, and check it.
 
     URI is s3://, gs://, abfs:// or https://, as a job's `spec.storage` has it. It ends with 65 where the model is not
     what it should be, and with 74 where the store does not give it.
     """
-    size = _fetch(uri, folder, secret_dir=secret_dir, digest=digest, most=max_bytes)
+    size = _fetch(uri, folder, secret_dir=secret_dir, digest=digest, most=max_bytes, signature=with_signature)
     click.echo(f"{uri} is in {folder}: {size} bytes")
 
 
 @contextlib.contextmanager
-def here(place: str) -> Iterator[str]:
-    """The folder of a model on this machine: the place itself, or a copy of what is there for as long as it is used."""
+def here(place: str, *, signature: bool = False) -> Iterator[str]:
+    """The folder of a model on this machine: the place itself, or a copy of what is there for as long as it is used.
+
+    signature: whether its signature is needed.
+    """
     if "://" not in place or place.startswith("file://"):
         yield place
         return
     with tempfile.TemporaryDirectory(prefix="headway-model-") as folder:
-        _fetch(place, Path(folder))
+        _fetch(place, Path(folder), signature=signature)
         yield folder
 
 
 def _fetch(
-    uri: str, folder: Path, *, secret_dir: str | None = None, digest: str | None = None, most: int | None = None
+    uri: str,
+    folder: Path,
+    *,
+    secret_dir: str | None = None,
+    digest: str | None = None,
+    most: int | None = None,
+    signature: bool = False,
 ) -> int:
     """Fetch a model; how many bytes it has. Raises ClickException."""
     try:
         store = stores.open_store(uri, stores.credentials(secret_dir))
-        return fetching.fetch(store, uri, folder, digest=digest, most=most)
+        return fetching.fetch(store, uri, folder, digest=digest, most=most, signature=signature)
     except BadModel as error:
         raise _BadModel(printable(str(error))) from error
     except fetching.Unavailable as error:

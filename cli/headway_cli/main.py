@@ -53,12 +53,14 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "resume": LazyCommand("headway_cli.verbs.resume", "Let a suspended job go on from its checkpoint."),
         "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
         "serve": LazyCommand("headway_cli.serve", "Serve a finished model over HTTP.", extra="server"),
+        "sign": LazyCommand("headway_cli.sign", "Sign a finished model.", extra="server"),
         "status": LazyCommand("headway_cli.verbs.status", "Show jobs and deployments of a cluster, or how far one is."),
         "stop": LazyCommand("headway_cli.verbs.stop", "Suspend a job: it saves a checkpoint and frees its GPUs."),
         "top": LazyCommand("headway_cli.verbs.top", "Show which jobs hold GPUs, how busy, and who waits."),
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),
+        "verify": LazyCommand("headway_cli.sign", "Check a finished model's files and its signature.", extra="server"),
         "validate": LazyCommand("headway_cli.validate", "Check files of Headway's kinds, and name every mistake."),
     }
 )

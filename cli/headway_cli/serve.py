@@ -12,6 +12,7 @@ import uvloop
 
 from headway_api.wording import printable
 from headway_cli.fetch import here
+from headway_cli.sign import trusted
 from headway_server.batching import Limits
 from headway_server.cache import CacheLimits
 from headway_server.errors import BadModel
@@ -37,6 +38,13 @@ _DEFAULTS = Settings(model_dir="")
 @click.option("--grpc-port", type=_PORT, help="For requests by gRPC; 0: any free one.  [default: no gRPC]")
 @click.option("--name", help="What clients call the model.  [default: its job's name]")
 @click.option("--version", help="The version that it is served as.  [default: 1]")
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    metavar="KEY",
+    help="Serve only what this Ed25519 key has signed: a file in PEM, or ed25519:BASE64; again for others.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="That compute one run.  [default: the CPU limit]")
 @click.option(
     "--inline/--no-inline", default=None, help="Run on the event loop, or in a thread.  [default: as runs are short]"
@@ -145,6 +153,7 @@ def serve(
     grpc_port: int | None,
     name: str | None,
     version: str | None,
+    public_keys: tuple[str, ...],
     threads: int | None,
     inline: bool | None,
     max_batch_rows: int,
@@ -182,6 +191,7 @@ def serve(
         model_dir=model_dir,
         name=name,
         version=version,
+        public_keys=trusted(public_keys),
         host=host,
         port=port,
         admin_port=admin_port,
@@ -206,7 +216,7 @@ def serve(
         judging=_judging(judge, judge_token_file, deployment_uid),
     )
     try:
-        with here(model_dir) as folder:
+        with here(model_dir, signature=bool(public_keys)) as folder:
             settings = replace(settings, model_dir=folder if "://" in folder else str(Path(folder)))
             uvloop.run(
                 serve_model(

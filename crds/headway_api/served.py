@@ -11,6 +11,7 @@ from headway_api.base import Quantity, Rule, SecretRef, Section, all_different, 
 from headway_api.data import ClaimPath
 from headway_api.job import Image
 from headway_api.pods import above_zero
+from headway_api.signatures import MOST_KEYS, PublicKey
 
 MOST_MASKED = 32
 ColumnName = Annotated[str, Field(min_length=1, max_length=64)]
@@ -166,6 +167,18 @@ class Records(Section):
     """Bytes of all files in that folder, about: the oldest are deleted."""
 
 
+class Signature(Section):
+    """Which models are answered with at all: those that one of these keys has signed. The pods of another one do not
+    become ready."""
+
+    public_keys: Annotated[
+        list[PublicKey],
+        AfterValidator(all_different),
+        Field(min_length=1, max_length=MOST_KEYS, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ]
+    """Ed25519 keys in PEM. While one is replaced by another, both stand here."""
+
+
 class Server(Section):
     """The pods that answer. A change makes a new version, as a change of the model does."""
 
@@ -197,5 +210,7 @@ class Server(Section):
     """Whether the pods and the Services also answer the Open Inference Protocol by gRPC, on port 9000."""
     records: Records | None = None
     """What is kept of requests, and whether labels are taken for them later; nothing if absent."""
+    signature: Signature | None = None
+    """Whose signature a model needs; none if absent. A model's digest, by which it is named, is checked in any case."""
     drain_seconds: Annotated[int, Field(ge=0, le=600)] = 10
     """Seconds that a pod which has to go still answers, until all who send it requests know that it goes."""

@@ -20,6 +20,8 @@ from obstore.store import ObjectStore
 from pydantic import ValidationError
 
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, FileDigest
+from headway_api.signatures import MOST_BYTES as MOST_SIGNATURE_BYTES
+from headway_api.signatures import SIGNATURE_FILE
 from headway_server.errors import BadModel
 from headway_server.model import MOST_INFO_BYTES, Info
 
@@ -32,17 +34,27 @@ class Unavailable(Exception):  # noqa: N818 - what the store is
     """The store does not give what is asked for. The message says what it said."""
 
 
-def fetch(store: ObjectStore, uri: str, folder: Path, *, digest: str | None = None, most: int | None = None) -> int:
+def fetch(
+    store: ObjectStore,
+    uri: str,
+    folder: Path,
+    *,
+    digest: str | None = None,
+    most: int | None = None,
+    signature: bool = False,
+) -> int:
     """Fetch a bundle, and return how many bytes it has.
 
     uri: what the store is called in messages. digest: `sha256:` and the digest of model.json. most: how many bytes all
-    files together may have. Raises BadModel where it is not what it should be, and Unavailable.
+    files together may have. signature: whether its signature is fetched, too; it is not checked here. Raises
+    BadModel where it is not what it should be, and Unavailable.
     """
     told = _whole(store, uri, MODEL_INFO_FILE, MOST_INFO_BYTES if most is None else min(MOST_INFO_BYTES, most))
     found = f"sha256:{hashlib.sha256(told).hexdigest()}"
     if digest is not None and found != digest:
         raise BadModel(f"{MODEL_INFO_FILE} at {uri} has the digest {found}, and {digest} is asked for")
     files = _files(told, uri)
+    signed = _whole(store, uri, SIGNATURE_FILE, MOST_SIGNATURE_BYTES) if signature else None
     size = len(told) + sum(file.size_bytes for file in files)
     if most is not None and size > most:
         raise BadModel(f"the model at {uri} has {size} bytes, and {most} are allowed: raise the server's memory")
@@ -50,6 +62,8 @@ def fetch(store: ObjectStore, uri: str, folder: Path, *, digest: str | None = No
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
             _copy(store, uri, file, folder / file.name)
+        if signed is not None:
+            (folder / SIGNATURE_FILE).write_bytes(signed)
         # Last: a folder with it is whole.
         (folder / MODEL_INFO_FILE).write_bytes(told)
     except OSError as error:
@@ -67,7 +81,11 @@ def _files(told: bytes, uri: str) -> list[FileDigest]:
         raise BadModel(f"{uri} holds no {ONNX_FILE}: report.md there says why it could not be exported")
     files = [file for name, file in info.files.items() if name not in NOT_SERVED]
     for file in files:
-        if Path(file.name).name != file.name or file.name in ("", ".", "..", MODEL_INFO_FILE) or "\0" in file.name:
+        if (
+            Path(file.name).name != file.name
+            or file.name in ("", ".", "..", MODEL_INFO_FILE, SIGNATURE_FILE)
+            or "\0" in file.name
+        ):
             raise BadModel(f"{MODEL_INFO_FILE} at {uri} names {file.name[:80]!r}, which is no file of its folder")
         if file.size_bytes < 0:
             raise BadModel(f"{MODEL_INFO_FILE} at {uri} tells of {file.size_bytes} bytes for {file.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from pydantic import JsonValue, ValidationError
 
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, VERSION, BundleInfo, FileDigest, Signature, mismatch
 from headway_api.external_data import has_external_data
+from headway_api.signatures import MOST_BYTES as MOST_SIGNATURE_BYTES
+from headway_api.signatures import SIGNATURE_FILE, BadSignature, check, signed_files
 from headway_api.training_rows import REFERENCE_FILE, Reference
 from headway_server.errors import BadModel, InvalidRequest, ModelFailed
 
@@ -102,14 +104,21 @@ class ServedModel:
         self._session = session
 
     @staticmethod
-    def open(folder: str, *, name: str | None = None, version: str | None = None, threads: int = 1) -> ServedModel:
+    def open(
+        folder: str,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        threads: int = 1,
+        keys: Sequence[bytes] = (),
+    ) -> ServedModel:
         """The model in a folder that a run wrote, checked: a local path or a file:// URI.
 
         name: what clients call it; by default the job's name, or the folder's. version: by default 1. threads: how many
-        compute one run. Raises BadModel.
+        compute one run. keys: Ed25519 keys of which one has to have signed it, if there are any. Raises BadModel.
         """
         path = _local(folder)
-        info, told_digest = _info(path)
+        info, told_digest = _info(path, keys)
         file = info.files.get("onnx")
         if file is None or info.signature is None:
             raise BadModel(
@@ -208,16 +217,37 @@ def _read(file: Path, most: int | None = None) -> bytes:
     return data
 
 
-def _info(path: Path) -> tuple[Info, str]:
-    """model.json, and its sha256."""
+def _info(path: Path, keys: Sequence[bytes]) -> tuple[Info, str]:
+    """model.json, and its sha256. Where it has to be signed, nothing of it is looked at before it is known to be."""
     data = _read(path / MODEL_INFO_FILE, MOST_INFO_BYTES)
+    signed = _signed(path, keys) if keys else None
+    if signed is not None and signed.get(MODEL_INFO_FILE) != hashlib.sha256(data).hexdigest():
+        raise BadModel(f"{path / MODEL_INFO_FILE} is another one than {SIGNATURE_FILE} was made for: it is not served")
     try:
         info = Info.model_validate_json(data)
     except ValidationError as error:
         raise BadModel(f"{path / MODEL_INFO_FILE} is not what this version of Headway reads: {_REPLACE}") from error
     if info.version > VERSION:
         raise BadModel(f"{path} was made by a newer version of Headway: serve it with that one")
+    if signed is not None:
+        try:
+            check(data, info.files.values(), signed)
+        except BadSignature as error:
+            raise BadModel(f"{path}: {error}: it is not served") from error
     return info, hashlib.sha256(data).hexdigest()
+
+
+def _signed(path: Path, keys: Sequence[bytes]) -> Mapping[str, str]:
+    """The digests that one of the keys vouches for."""
+    if not (path / SIGNATURE_FILE).exists():
+        raise BadModel(
+            f"{path} has no {SIGNATURE_FILE}, and only signed models are served here: have its job sign it"
+            " (export.signing), or sign it with headway sign"
+        )
+    try:
+        return signed_files(_read(path / SIGNATURE_FILE, MOST_SIGNATURE_BYTES), keys)
+    except BadSignature as error:
+        raise BadModel(f"{path}: {error}: it is not served") from error
 
 
 def _checked(data: bytes, told: FileDigest, file: Path) -> str:

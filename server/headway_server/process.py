@@ -57,7 +57,13 @@ class Running:
 def load(settings: Settings) -> ServedModel:
     """The model of the settings, checked. Raises BadModel."""
     threads = settings.threads or cpu_limit()
-    return ServedModel.open(settings.model_dir, name=settings.name, version=settings.version, threads=threads)
+    return ServedModel.open(
+        settings.model_dir,
+        name=settings.name,
+        version=settings.version,
+        threads=threads,
+        keys=settings.public_keys,
+    )
 
 
 async def serve(

@@ -30,6 +30,8 @@ class Settings:
     """For health and metrics; 0 for any free one."""
     grpc_port: int | None = None
     """For requests by gRPC; 0 for any free one, None for no gRPC."""
+    public_keys: tuple[bytes, ...] = ()
+    """Ed25519 keys of which one has to have signed the model; none where it needs no signature."""
     threads: int | None = None
     """That compute one run; by default as many as the CPUs that the process may use."""
     batching: Limits = field(default_factory=Limits)

@@ -15,6 +15,7 @@ from headway_trainer.report.model import RunResult
 from headway_trainer.reporter import Reporter
 from headway_trainer.run import Run, Surroundings
 from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
+from headway_trainer.signing import signing_key, warn_where_nobody_signs
 from headway_trainer.stages import STAGES, Publish, Results, Train
 from headway_trainer.training.checkpoints.store import RAY_FOLDER
 
@@ -37,6 +38,8 @@ class Pipeline:
             run.checkpoints.claim()
             compare_code(run)
             run.resolve_names()  # before hours of reading: the file alone does not tell what the image holds
+            signing_key(run)
+            warn_where_nobody_signs(run)
             for stage in STAGES:
                 if (spec := stage.spec(run.spec)) is not None:
                     results.add(stage, stage.run(spec, run, results))

@@ -7,8 +7,9 @@ import hashlib
 import importlib.metadata
 import platform
 
-from headway_api import status
+from headway_api import signatures, status
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, FileDigest
+from headway_api.signatures import SIGNATURE_FILE
 from headway_api.training_rows import REFERENCE_FILE
 from headway_trainer.data.prepared import CHILDREN, forget
 from headway_trainer.data.vocabulary import VOCABULARY_FILE
@@ -34,6 +35,7 @@ RESULT_NAMES = (
     ONNX_FILE,
     REFERENCE_FILE,
     VOCABULARY_FILE,
+    SIGNATURE_FILE,
     MODEL_INFO_FILE,
     RESULT_FILE,
 )
@@ -54,12 +56,14 @@ _OF_MODELS = {"xgboost": ("xgboost", "xgboost-cpu")}
 """What else a model is made with: one of these packages."""
 
 
-def publish_model(store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo) -> list[Artifact]:
+def publish_model(
+    store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo, key: bytes | None = None
+) -> list[Artifact]:
     """Write model.json and, beside it, the exported model and what the training data looked like. Raises StorageError.
 
     weights: what was copied there from a checkpoint; none where that is not asked for, for what a user's own training
     function saved, if it saved any, and for what scikit-learn or XGBoost fitted, which is in model.onnx alone. info:
-    all that model.json says but for these files.
+    all that model.json says but for these files. key: what all of it is signed with, in PEM, if it is.
     """
     files = {"weights": weights or _saved(store)}
     if export is not None and export.file is not None:
@@ -77,7 +81,12 @@ def publish_model(store: Store, weights: FileDigest | None, export: Export | Non
         Artifact(name=names.get(name, name), path=file.name, sha256=file.sha256, size_bytes=file.size_bytes)
         for name, file in kept.items()
     ]
-    return [*artifacts, _write(store, "model-info", MODEL_INFO_FILE, whole.model_dump_json(indent=2).encode())]
+    told = whole.model_dump_json(indent=2).encode()
+    if key is not None:
+        # Before model.json: whoever finds that finds its signature, too. One of an earlier attempt is replaced.
+        made = signatures.sign(signatures.statement(told, kept.values()), key)
+        artifacts.append(_write(store, "signature", SIGNATURE_FILE, made))
+    return [*artifacts, _write(store, "model-info", MODEL_INFO_FILE, told)]
 
 
 def bundle_digest(artifacts: list[Artifact]) -> str | None:

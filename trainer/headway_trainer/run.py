@@ -66,6 +66,7 @@ class Surroundings:
     """With how many trials a trial shares a worker."""
     storage_secret_dir: str | None = None
     data_secret_dir: str = wire.DATA_SECRET_DIR
+    signing_secret_dir: str = wire.SIGNING_SECRET_DIR
     data_volume_dir: str = wire.DATA_VOLUME_DIR
     results_uri: str | None = None
     """The folder in which the finished runs of other jobs are; none for the one that holds this run's own."""

@@ -209,6 +209,15 @@ def test_secrets_of_data_and_storage_are_files() -> None:
     assert mounts(pod)[wire.STORAGE_SECRET_DIR]["secret"]["secretName"] == "models"
 
 
+def test_the_key_that_a_model_is_signed_with_is_the_heads_alone() -> None:
+    export = {"signing": {"secretRef": {"name": "signer"}}}
+    key = mounts(made(HEAD, export=export))[wire.SIGNING_SECRET_DIR]
+    assert key["secret"]["secretName"] == "signer"
+    assert [item["key"] for item in key["secret"]["items"]] == ["private-key.pem"]
+    assert wire.SIGNING_SECRET_DIR not in mounts(made(WORKER, export=export))
+    assert wire.SIGNING_SECRET_DIR not in mounts(made(HEAD))
+
+
 def claims(data: str, storage: str) -> dict[str, Any]:
     return {
         "data": {"source": {"persistentVolumeClaim": {"name": data, "path": "x.csv"}}, "target": "y"},

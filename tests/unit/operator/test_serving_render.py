@@ -11,7 +11,8 @@ from typing import Any
 from deployment_documents import DEPLOYMENT, DIGEST
 from headway_api import quantities, wire
 from headway_api.deployment_status import Version
-from headway_api.served import Cache, Records, Server
+from headway_api.served import Cache, ModelSource, Records, Server
+from headway_api.signatures import public_key
 from headway_cli.fetch import fetch as headway_fetch
 from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
@@ -157,6 +158,25 @@ def test_every_field_of_the_server_reaches_its_command_line() -> None:
     }
     assert {name: params[name] for name in asked} == asked
     assert container["ports"][-1] == {"name": "grpc", "containerPort": 9000, "protocol": "TCP"}
+
+
+def test_the_keys_of_signed_models_reach_the_server_and_what_is_fetched_brings_its_signature() -> None:
+    pems = [
+        f"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA{letter * 42}A=\n-----END PUBLIC KEY-----\n" for letter in "Bc"
+    ]
+    signature = {"publicKeys": pems}
+    workload = objects.workload(OF, version(signature=signature), 2)
+    (container,) = spec_of(workload)["containers"]
+    params = serve.make_context("serve", [*container["command"], *container["args"]][2:]).params
+    assert [public_key(word) for word in params["public_keys"]] == [public_key(pem) for pem in pems]
+    source = {"uri": "s3://models/a", "digest": DIGEST}
+    for told, fetched in ((signature, True), (None, False)):
+        made = version(**({"signature": told} if told else {})).model_copy(
+            update={"source": ModelSource.model_validate(source)}
+        )
+        (check,) = spec_of(objects.workload(OF, made, 2))["initContainers"]
+        assert ("--with-signature" in check["command"]) is fetched
+        assert headway_fetch.make_context("fetch", check["command"][2:]).params["with_signature"] is fetched
 
 
 def test_records_are_written_to_a_folder_of_their_own_and_nothing_else_of_the_claim_is_seen() -> None:

@@ -236,7 +236,7 @@ class Artifact(StatusSection):
     """A file that the run left in its folder."""
 
     name: str
-    """What it is: `model`, `onnx`, `model-info`, `reference`, `trials`, `report`, `plot`."""
+    """What it is: `model`, `onnx`, `model-info`, `signature`, `reference`, `trials`, `report`, `plot`."""
     path: str
     """Where it is, relative to the run's folder."""
     sha256: str

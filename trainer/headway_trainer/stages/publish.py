@@ -8,6 +8,7 @@ from headway_trainer import publish
 from headway_trainer.report.gates import of_other_data
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run
+from headway_trainer.signing import signing_key
 from headway_trainer.stages.compare import Compare
 from headway_trainer.stages.cross_validate import CrossValidate
 from headway_trainer.stages.prepare import Prepare
@@ -43,7 +44,8 @@ class Publish:
             if end.chosen is not None and ("safetensors" in run.spec.export.formats or not exported):
                 chosen = run.checkpoints.named(end.chosen)
                 weights = run.checkpoints.copy(chosen, chosen.candidate.file, run.store, MODEL_FILE)
-            artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end))
+            key = signing_key(run)
+            artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end), key)
             for sentence in end.warnings:
                 run.reporter.warn(sentence)
             if end.export is not None and end.export.problem is not None:

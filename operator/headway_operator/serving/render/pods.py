@@ -7,6 +7,7 @@ from typing import Any
 from headway_api import quantities
 from headway_api.deployment_status import Version
 from headway_api.served import GRPC_PORT, Server
+from headway_api.signatures import in_a_word, public_key
 from headway_operator.serving.render import source
 from headway_operator.serving.render.records import records_options, with_records
 from headway_operator.serving.render.source import MODEL_DIR
@@ -88,6 +89,7 @@ def _serving(deployment: str, version: Version) -> Manifest:
             *("--version", str(version.number)),
             *("--drain-seconds", str(version.server.drain_seconds)),
             *_asked(version.server),
+            *_trusted(version.server),
             *records_options(version.server.records),
         ],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
@@ -123,6 +125,12 @@ def _asked(server: Server) -> list[str]:
         "--grpc-port": (GRPC_PORT if server.grpc else None, None),
     }
     return [word for option, (value, own) in told.items() if value != own for word in (option, str(value))]
+
+
+def _trusted(server: Server) -> list[str]:
+    """The keys of which one has to have signed the model. An image that knows of none does not start with them."""
+    keys = server.signature.public_keys if server.signature is not None else []
+    return [word for key in keys for word in ("--public-key", in_a_word(public_key(key)))]
 
 
 def _bytes(quantity: str | int) -> int:

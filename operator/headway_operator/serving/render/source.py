@@ -58,6 +58,8 @@ def first(source: ModelSource, server: Server) -> Manifest:
     most = str(int(quantities.parse(server.resources.memory)))
     # Without a Secret the folder is not there, and nothing is signed.
     words = ["--secret-dir", wire.STORAGE_SECRET_DIR, "--max-bytes", most, "--digest", source.digest]
+    if server.signature is not None:
+        words.append("--with-signature")
     return {
         "name": CHECK_CONTAINER,
         "command": ["headway", "fetch", source.uri, MODEL_DIR, *words],

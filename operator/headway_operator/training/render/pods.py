@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headway_api import wire
+from headway_api import signatures, wire
 from headway_api.pods import Resources
 from headway_operator.training.plan.model import NewPod
 from headway_operator.training.render.merge import lay_under
@@ -47,7 +47,7 @@ def pod(attempt: AttemptOf, new: NewPod, pull_policy: str) -> Manifest:
 
 
 def _spec(attempt: AttemptOf, resources: Resources, *, head: bool, pull_policy: str) -> Manifest:
-    volumes, mounts = _volumes(attempt, resources)
+    volumes, mounts = _volumes(attempt, resources, head=head)
     main: Manifest = {
         "name": wire.MAIN_CONTAINER,
         "image": attempt.spec.image,
@@ -169,7 +169,7 @@ def _fetch_code(attempt: AttemptOf, resources: Resources, pull_policy: str) -> M
     }
 
 
-def _volumes(attempt: AttemptOf, resources: Resources) -> tuple[list[Manifest], list[Manifest]]:
+def _volumes(attempt: AttemptOf, resources: Resources, *, head: bool) -> tuple[list[Manifest], list[Manifest]]:
     """The pod's volumes and where `main` mounts them."""
     volumes = [
         _volume("run", **_secret(attempt.name, wire.KEY_RUN)),
@@ -184,7 +184,7 @@ def _volumes(attempt: AttemptOf, resources: Resources) -> tuple[list[Manifest], 
         _mount("tmp", "/tmp"),  # noqa: S108 - a volume of the pod's own
         _mount("shm", "/dev/shm"),  # noqa: S108 - a volume of the pod's own
     ]
-    for name, path, read_only, source, mounted in _user_volumes(attempt):
+    for name, path, read_only, source, mounted in (*_user_volumes(attempt), *(_signing(attempt) if head else ())):
         if source is not None:
             volumes.append(_volume(name, **source))
         if mounted:
@@ -216,6 +216,15 @@ def _user_volumes(attempt: AttemptOf) -> list[tuple[str, str, bool, Manifest | N
     if storage is not None and storage.secret_ref is not None:
         found.append(("storage-secret", wire.STORAGE_SECRET_DIR, True, _secret(storage.secret_ref.name), True))
     return found
+
+
+def _signing(attempt: AttemptOf) -> list[tuple[str, str, bool, Manifest | None, bool]]:
+    """The key that the driver signs the model with, as _user_volumes has its rows."""
+    signing = attempt.spec.export.signing
+    if signing is None:
+        return []
+    key = _secret(signing.secret_ref.name, signatures.KEY_FILE)
+    return [("signing-secret", wire.SIGNING_SECRET_DIR, True, key, True)]
 
 
 def _secret(name: str, *keys: str) -> Manifest:
