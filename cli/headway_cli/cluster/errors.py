@@ -97,6 +97,11 @@ _KNOWN: tuple[tuple[re.Pattern[str], type[ClusterError], str], ...] = (
         "Headway is not installed in this cluster: see docs/how-to/install.md, or name another --context.",
     ),
     (
+        re.compile("is waiting to start"),
+        RefusedError,
+        "It has printed nothing yet: --follow waits for it, and `headway status` tells what the job waits for.",
+    ),
+    (
         re.compile(r"error dialing backend|Error from server: Get \S*(containerLogs|/exec/)"),
         NodeAwayError,
         "The pod's node does not answer the API server: see `kubectl get nodes`.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Target:
     def options(self) -> str:
         """What to add to a command that we propose to the user, so that it means the same cluster and namespace."""
         told = (("--kubeconfig", self.kubeconfig), ("--context", self.context), ("-n", self.namespace))
-        return "".join(f" {flag} {value}" for flag, value in told if value is not None)
+        return "".join(f" {flag} {shlex.quote(value)}" for flag, value in told if value is not None)
 
 
 @dataclass(frozen=True)

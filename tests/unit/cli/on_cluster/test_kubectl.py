@@ -56,6 +56,14 @@ def test_an_expired_login_is_no_fault_of_the_cluster_s() -> None:
     assert "Log in again" in str(found)
 
 
+def test_a_container_that_waits_for_its_image_has_printed_nothing() -> None:
+    found = explained(
+        'Error from server (BadRequest): container "main" in pod "a" is waiting to start: PodInitializing'
+    )
+    assert isinstance(found, RefusedError)
+    assert "--follow waits for it" in str(found)
+
+
 def test_an_error_of_a_megabyte_is_cut() -> None:
     assert len(str(explained("Error from server: " + "x" * 1_000_000))) < 3000
 
@@ -87,7 +95,7 @@ def test_the_target_s_flags_go_to_each_call_as_one_word_each(kubectl: FakeKubect
     Kubectl(target).run("exec", "a-pod", "--", "cat", "--namespace")
     flags = ["--kubeconfig=/etc/kube config", "--context=prod", "--namespace=team-a"]
     assert kubectl.calls() == [["get", "pods", *flags], ["exec", "a-pod", *flags, "--", "cat", "--namespace"]]
-    assert target.options() == " --kubeconfig /etc/kube config --context prod -n team-a"
+    assert target.options() == " --kubeconfig '/etc/kube config' --context prod -n team-a"
 
 
 def test_what_is_given_to_read_reaches_it_whole(kubectl: FakeKubectl) -> None:
