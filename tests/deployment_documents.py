@@ -343,10 +343,30 @@ MISTAKES = (
         field="spec.autoscaling.cpuPercent",
     ),
     _mistake(
+        "spec.autoscaling", {"max": 3, "targetInFlight": 8, "cpuPercent": 70}, "set one of cpuPercent, targetInFlight"
+    ),
+    _mistake(
         "spec.autoscaling",
-        {"max": 3, "targetInFlight": 8},
-        "unknown field `targetInFlight`",
+        {"max": 3, "targetInFlight": 0},
+        "0 is below the least allowed value 1",
         field="spec.autoscaling.targetInFlight",
+    ),
+    _mistake(
+        "spec.autoscaling",
+        {"max": 3, "targetInFlight": 52},
+        "at most 80 % of server.limits.maxInFlight",
+    ),
+    _mistake(
+        "spec.autoscaling",
+        {"max": 3, "targetInFlight": 8, "scaleDownSeconds": 3601},
+        "3601 is above the greatest allowed value 3600",
+        field="spec.autoscaling.scaleDownSeconds",
+    ),
+    _mistake(
+        "spec.autoscaling",
+        {"max": 3, "scaleDownSeconds": 60},
+        "scaleDownSeconds needs targetInFlight",
+        field="spec.autoscaling.scaleDownSeconds",
     ),
     _mistake("spec.suspend", "no", "but this must be true or false"),
     _mistake("spec.model", {}, "unknown field `model`"),
@@ -423,6 +443,8 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"spec.replicas": 1000},
     {"spec.autoscaling": {"max": 1000}},
     {"spec.autoscaling": {"min": 3, "max": 3, "cpuPercent": 100}},
+    {"spec.autoscaling": {"max": 3, "targetInFlight": 51, "scaleDownSeconds": 0}},
+    {"spec.autoscaling": {"max": 3, "targetInFlight": 160}, "spec.server.limits": {"maxInFlight": 200}},
     {f"{SOURCE}.persistentVolumeClaim": {"name": "models"}},
     {"spec": {}},
     {SOURCE: {"uri": "s3://models/a?region=eu-1&endpoint_override=http://s3.models:9000", "digest": DIGEST}},

@@ -43,6 +43,7 @@ _TOKEN_FILE = Path(TOKEN_DIR) / KEY_TOKEN
     show_default=True,
     help="The folder with the Secrets that queries of a Prometheus name, a folder each.",
 )
+@click.option("--load", is_flag=True, help="Also write how many requests are in flight: load.json, or VERDICT.load.")
 def judge(
     *,
     host: str,
@@ -54,6 +55,7 @@ def judge(
     verdict: Path | None,
     token_file: Path | None,
     query_secrets: Path,
+    load: bool,
 ) -> None:
     """Take the reports of servers that split requests between two versions, and judge the new one, until SIGTERM.
 
@@ -70,6 +72,7 @@ def judge(
         token_file=token_file,
         told_by=socket.gethostname(),
         secrets=query_secrets,
+        load=load,
     )
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -63,6 +63,13 @@ def _grpc_answered(spec: ModelDeploymentSpec) -> bool:
     return gateway is None or gateway.grpc is None or spec.server.grpc
 
 
+def _bounded_below(spec: Any) -> bool:
+    scaling = spec.autoscaling
+    if scaling is None or scaling.target_in_flight is None:
+        return True
+    return bool(5 * scaling.target_in_flight <= 4 * spec.server.limits.max_in_flight)
+
+
 class ModelDeploymentSpec(Section):
     """Which model answers, with how many pods, and how a new version comes to it."""
 
@@ -82,6 +89,14 @@ class ModelDeploymentSpec(Section):
             holds=_grpc_answered,
             field="route",
         ),
+        Rule(
+            cel="!has(self.autoscaling) || !has(self.autoscaling.targetInFlight) || "
+            "5 * self.autoscaling.targetInFlight <= 4 * self.server.limits.maxInFlight",
+            message="autoscaling.targetInFlight must be at most 80 % of server.limits.maxInFlight (64 if absent): pods"
+            " refuse what is beyond that, so there would never be a reason for more of them",
+            holds=_bounded_below,
+            field="autoscaling",
+        ),
     )
 
     suspend: bool = False
@@ -91,9 +106,13 @@ class ModelDeploymentSpec(Section):
     server: Server = Server()
     """The pods."""
     replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = 1
-    """How many pods answer; `kubectl scale` and autoscalers set it. One more than is needed lets a node be drained."""
+    """How many pods answer; `kubectl scale` and autoscalers set it. One more than is needed lets a node be drained.
+
+    With `autoscaling.targetInFlight`: how many there are at first. Another number that is written here later is kept to
+    at once, within `min` and `max`, and the load decides from there.
+    """
     autoscaling: Autoscaling | None = None
-    """Who sets `replicas`; if absent, people and other autoscalers do."""
+    """By what the number of pods follows; if absent, `replicas` says it, which people and other autoscalers set."""
     rollout: Rollout = Rollout()
     """Rollouts."""
     route: Route | None = None

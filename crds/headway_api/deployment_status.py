@@ -19,10 +19,12 @@ Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted", "ErrorRate", "Lat
 Stage = Literal["Preparing", "Splitting", "Baking", "Ending"]
 """Where a rollout is. Preparing: pods are made. Splitting: both versions get requests. Baking: the new one answers
 alone, and the old one's pods are still there. Ending: the new one is given up, and servers are told so."""
-ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "RouteAccepted", "Reconciled"]
+ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "RouteAccepted", "Scaling", "Reconciled"]
 MOST_KEPT = 8
 """Versions that are remembered beside those that have pods, at most."""
 MOST_VERSIONS = MOST_KEPT + 3
+MOST_RECENT = 8
+"""Numbers of pods that the load asked for lately and asks for no more, that are remembered at most."""
 Small = Annotated[int, Between(0, 1_000_000_000)]
 
 
@@ -170,6 +172,36 @@ class RouteStatus(StatusSection):
     """Tells it from another one."""
 
 
+class Recommended(StatusSection):
+    """A number of pods that the load has asked for."""
+
+    replicas: Small
+    """How many."""
+    until: Time
+    """When it asked for fewer."""
+
+
+class AutoscalingStatus(StatusSection):
+    """How many pods `spec.autoscaling.targetInFlight` has come to."""
+
+    desired: Small
+    """How many pods the version that answers is to have."""
+    since: Time
+    """Since when."""
+    reason: Word = "Starting"
+    """Why not another number, in a word."""
+    asked: Small = 0
+    """`spec.replicas`, as it was last obeyed."""
+    in_flight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    """Requests in flight in all pods of the version that answers, on average over some seconds."""
+    counted: Time | None = None
+    """When that was taken from the servers' reports."""
+    recommended: Small | None = None
+    """How many pods the load asks for now."""
+    recent: Annotated[list[Recommended], Cut(MOST_RECENT), ListMap("replicas")] = Field(default_factory=list)
+    """What it asked for before, of the time in which no fewer pods may be: the greatest first."""
+
+
 class Endpoint(StatusSection):
     """Where clients send requests, within the cluster."""
 
@@ -191,7 +223,8 @@ class ModelDeploymentStatus(StatusSection):
     ] = Field(default_factory=list)
     """Accepted: the spec is valid; what goes on is the last valid one. Ready: a version answers. Progressing: a version
     is on its way. RolledBack: the last version that was tried was rejected, and why. RouteAccepted: gateways
-    take its routes."""
+    take its routes. Scaling: the number of pods follows the requests in flight, with `autoscaling.targetInFlight`;
+    False while that is not known."""
     champion: Word | None = None
     """The version that answers."""
     candidate: Word | None = None
@@ -206,6 +239,8 @@ class ModelDeploymentStatus(StatusSection):
     """What servers are told of shares; absent until there was a rollout that splits requests."""
     rollout: RolloutStatus | None = None
     """The rollout that goes on, where it is one that splits requests."""
+    autoscaling: AutoscalingStatus | None = None
+    """How many pods the load asks for, where `spec.autoscaling.targetInFlight` is set."""
     versions: Annotated[list[Version], Cut(MOST_VERSIONS), ListMap("name")] = Field(default_factory=list)
     """The versions that have pods, and as many others as `spec.versions.keep`; the newest last."""
     endpoint: Endpoint | None = None

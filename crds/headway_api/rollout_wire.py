@@ -18,10 +18,13 @@ from headway_api.status import Message, Word
 
 KEY_ROUTE = "route.json"
 KEY_VERDICT = "verdict.json"
+KEY_LOAD = "load.json"
+"""How many requests are in flight, by the judge: what `autoscaling.targetInFlight` goes by."""
 KEY_MEMORY = "judge.json"
 """What the judge wants to know again after a restart; nobody else reads it."""
 VERDICT_MAX_BYTES = 16 * 1024
 ROUTE_MAX_BYTES = 64 * 1024
+LOAD_MAX_BYTES = 4 * 1024
 MEMORY_MAX_BYTES = 48 * 1024
 SERVICE_ACCOUNT = "headway-judge"
 """The judges' ServiceAccount in each namespace: it may patch ConfigMaps, which an admission policy narrows to its own.
@@ -56,6 +59,14 @@ QUERY_SECRET_KEYS = ("url", "token", "username", "password", "ca.crt")
 REPORT_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 """A judge renews its verdict so often at least; one that is older than three of these moves nothing forward."""
+LOAD_BEAT_SECONDS = 15.0
+"""A judge that hears servers tells of their load so often at least; what is older than three of these is no word."""
+LOAD_CHANGES_SECONDS = 5.0
+"""And no more often than this where it has changed, but for what is waited for."""
+LOAD_AVERAGE_SECONDS = 10.0
+"""Over so many seconds a server's requests in flight are averaged."""
+MOST_LOADS = 8
+"""Versions whose load is told of at once, at most: those with the greatest numbers."""
 MOST_EPOCHS = 32
 """Epochs of a rollout that counts are kept of. A rollout has far fewer steps."""
 MOST_UNITS = 1000
@@ -239,6 +250,11 @@ class Report(StatusSection):
     servers, without what they handed over."""
     units: Annotated[list[UnitEvent], Cut(MOST_UNITS)] = Field(default_factory=list)
     """Since the last report that was answered."""
+    busy_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    """The seconds of all requests that waited or ran, added up since the process began: what it grows by in a second is
+    how many were in flight. None: it was not counted, as by servers of before."""
+    asked: Count = 0
+    """Requests that came since then, whatever became of them: without probes."""
 
 
 class Reply(StatusSection):
@@ -319,6 +335,40 @@ class Verdict(StatusSection):
     """The judge's pod."""
 
 
-def judge_command(namespace: str, config_map: str) -> list[str]:
-    """How the judge of a ConfigMap is started in its pod, which has the rollout Secret in TOKEN_DIR."""
-    return ["headway", "judge", "--host", "0.0.0.0", "--namespace", namespace, "--config-map", config_map]  # noqa: S104 - a pod's own addresses
+class VersionLoad(StatusSection):
+    """How busy the servers of a version are."""
+
+    version: Count
+    """Its number."""
+    servers: Count = 0
+    """Servers that were heard a moment ago."""
+    in_flight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    """Requests that waited or ran in all of these, on average over LOAD_AVERAGE_SECONDS."""
+
+
+class Load(StatusSection):
+    """How busy a deployment's servers are, as the judge has heard."""
+
+    uid: str = ""
+    """The ModelDeployment's uid; an admission policy refuses a word without it."""
+    versions: Annotated[list[VersionLoad], Cut(MOST_LOADS)] = Field(default_factory=list)
+    """Of each version with servers that are heard."""
+    quiet_seconds: Count = 0
+    """For so long no server has got a request, as far as this judge knows."""
+    beat: Count = 0
+    """Grows with each write: a word that is repeated is a new one."""
+    told_by: Word | None = None
+    """The judge's pod."""
+
+    def of(self, version: int) -> VersionLoad | None:
+        """The load of a version; None where none of its servers is heard."""
+        return next((each for each in self.versions if each.version == version and each.servers), None)
+
+
+def judge_command(namespace: str, config_map: str, *, load: bool = False) -> list[str]:
+    """How the judge of a ConfigMap is started in its pod, which has the rollout Secret in TOKEN_DIR.
+
+    load: whether it also tells how busy servers are.
+    """
+    words = ["headway", "judge", "--host", "0.0.0.0", "--namespace", namespace, "--config-map", config_map]  # noqa: S104 - a pod's own addresses
+    return [*words, "--load"] if load else words

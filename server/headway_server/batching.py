@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headway_server.errors import DeadlineExceeded, ModelFailed, Overloaded, RequestError
+from headway_server.load import Load
 from headway_server.model import Array, Tensors
 
 Run = Callable[[Tensors], dict[str, Array]]
@@ -61,6 +62,8 @@ class Batcher:
         """Requests that wait or run."""
         self.rows_in_flight = 0
         """Their rows."""
+        self.load = Load(asyncio.get_running_loop().time)
+        """What an autoscaler is told of them."""
         self._run = run
         self._observe = observe
         self._loop = asyncio.get_running_loop()
@@ -92,11 +95,13 @@ class Batcher:
         self._admit_rows(rows)
         self.in_flight += 1
         self.rows_in_flight += rows
+        self.load.begin()
 
     def release(self, rows: int) -> None:
         """The other server has answered."""
         self.in_flight -= 1
         self.rows_in_flight -= rows
+        self.load.end()
         if self._idle is not None and not self.in_flight and not self._idle.done():
             self._idle.set_result(None)
 
@@ -113,6 +118,7 @@ class Batcher:
         self.in_flight += 1
         self.rows_in_flight += rows
         self._queued_rows += rows
+        self.load.begin()
         self._arm()
         return future
 

@@ -365,7 +365,9 @@ def test_judges_are_held_to_their_own_verdict(variant: Manifests) -> None:
     assert binding["policyName"] == "headway-judge"
     text = yaml.safe_dump(policy, width=10_000)
     assert f"endsWith(':{rollout_wire.SERVICE_ACCOUNT}')" in text
-    assert f"[''{rollout_wire.KEY_VERDICT}'', ''{rollout_wire.KEY_MEMORY}'']" in text
+    keys = (rollout_wire.KEY_VERDICT, rollout_wire.KEY_MEMORY, rollout_wire.KEY_LOAD)
+    assert "[" + ", ".join(f"''{key}''" for key in keys) + "]" in text
+    assert f"size() <= {rollout_wire.LOAD_MAX_BYTES}" in text
     assert f"size() <= {rollout_wire.VERDICT_MAX_BYTES}" in text
     assert f"size() <= {rollout_wire.MEMORY_MAX_BYTES}" in text
     assert names.LABEL_DEPLOYMENT_UID in text

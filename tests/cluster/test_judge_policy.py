@@ -20,12 +20,15 @@ from deployment_documents import deployment
 from harness import HACK_CLUSTER, PATIENCE, ROOT, Cluster, run
 from headway_api import rollout_wire as wire
 from headway_api.rollout_wire import (
+    KEY_LOAD,
     KEY_MEMORY,
     KEY_ROUTE,
     KEY_VERDICT,
+    LOAD_MAX_BYTES,
     MEMORY_MAX_BYTES,
     SERVICE_ACCOUNT,
     VERDICT_MAX_BYTES,
+    Load,
     Route,
     Verdict,
 )
@@ -126,6 +129,9 @@ def test_a_judge_writes_its_verdict_and_its_memory_and_reads_the_route_by_changi
     answer = judges.site.request(own, "PATCH", f"{HOME}/configmaps/{judges.config('own')}", {})
     assert Route.model_validate_json(answer["data"][KEY_ROUTE]) == Route(uid=judges.uids["own"], epoch=3)
     assert not judges.says(own, {KEY_MEMORY: None}), "it may forget"
+    load = Load(uid=judges.uids["own"], beat=7).model_dump_json().ljust(LOAD_MAX_BYTES)
+    assert not judges.says(own, {KEY_LOAD: load})
+    assert judges.data()[KEY_LOAD] == load
 
 
 def test_a_judge_neither_writes_nor_reads_what_is_anothers(judges: Judges, own: str) -> None:
@@ -217,6 +223,8 @@ METADATA = "may not change its ConfigMap's labels, annotations, owners or finali
         ({"metadata": {"finalizers": ["example.com/stay"]}}, METADATA),
         ({"data": {KEY_VERDICT: (VERDICT_MAX_BYTES + 1) * "x"}}, "at most 16384 bytes"),
         ({"data": {KEY_MEMORY: (MEMORY_MAX_BYTES // 2 + 1) * "ä"}}, "at most 49152"),
+        ({"data": {KEY_LOAD: (LOAD_MAX_BYTES + 1) * "x"}}, "at most 4096"),
+        ({"data": {KEY_LOAD: '{"uid":"another"}'}}, "the word about another deployment is not taken"),
     ],
     ids=lambda value: json.dumps(value)[:50] if isinstance(value, dict) else "",
 )

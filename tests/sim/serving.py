@@ -16,6 +16,7 @@ from sim.builders import T0
 from sim.fakes.api import ApiServer
 from sim.serving_jobs import Jobs
 from sim.serving_judge import Judge
+from sim.serving_load import Load
 from sim.serving_operator import PATIENCE, Operator
 from sim.serving_pods import Pods
 from sim.serving_promises import Promises
@@ -34,7 +35,8 @@ class BrokenPromiseError(AssertionError):
 class ServingWorld:
     """Everything."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, loaded: bool = False) -> None:
+        """loaded: whether the number of pods follows from the load."""
         self.seed = seed
         self.chance = random.Random(seed)  # noqa: S311 - nobody is to be kept from guessing it
         self.now = T0
@@ -47,6 +49,7 @@ class ServingWorld:
         self.jobs = Jobs(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.judge = Judge(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.shares = Shares(self.judge, lambda: self.now, self.fail, NAME)
+        self.load = Load(self.server, seed, lambda: self.now, self.fail, NAME) if loaded else None
         self.promises = Promises(self, NAME)
         self.users = Users(self, NAME)
         self.operator = Operator(
@@ -107,10 +110,15 @@ class ServingWorld:
         for _ in range(400):
             self.judge.step(self.uid(), calm=self.calm)
             self.pods.step(calm=self.calm)
+            if self.load is not None:
+                self.load.step(self.uid(), calm=self.calm)
             self.operator.watch()
-            if min(self.operator.due, self.judge.next()) > until:
+            following = min(self.operator.due, self.judge.next())
+            if self.load is not None:
+                following = min(following, self.load.next())
+            if following > until:
                 break
-            self.now = max(self.now, min(self.operator.due, self.judge.next()))
+            self.now = max(self.now, following)
             if self.operator.due <= self.now:
                 self._reconcile()
         else:
@@ -150,6 +158,6 @@ class ServingWorld:
         return int(selector.get(names.LABEL_VERSION, 0)) or None if ours else None
 
 
-def play(seed: int) -> ServingWorld:
+def play(seed: int, *, loaded: bool = False) -> ServingWorld:
     """The world of a seed, played to its end."""
-    return ServingWorld(seed).run()
+    return ServingWorld(seed, loaded=loaded).run()

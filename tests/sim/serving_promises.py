@@ -81,6 +81,8 @@ class Promises:
                 world.fail(f"clients are sent to version {target}, which was never ready")
         if call[:2] == ("patch", "modeldeployments"):
             world.shares.moved(uid, self._was, world.status())
+            if world.load is not None:
+                world.load.moved(uid, self._was, world.status())
             self._count_write(uid)
         if call.resource == "configmaps" and call.verb in ("create", "patch") and call.name == world.judge.name(uid):
             world.shares.told(uid, world.status())
@@ -121,7 +123,13 @@ class Promises:
         champion = next((each for each in status["versions"] if each["name"] == status.get("champion")), None)
         there = {each["metadata"]["name"]: each["spec"]["replicas"] for each in world.server.of(kube.DEPLOYMENTS)}
         number = champion["number"] if champion is not None else None
-        wanted = {names.object_name(self._of, uid, number): body["spec"]["replicas"]} if number is not None else {}
+        replicas = body["spec"]["replicas"]
+        if world.load is not None:
+            world.load.at_rest(status, body["spec"])
+            replicas = (status.get("autoscaling") or {}).get("desired")
+        wanted = {names.object_name(self._of, uid, number): replicas} if number is not None else {}
+        if world.load is not None and wanted:
+            wanted[world.judge.name(uid)] = 1
         if there != wanted:
             world.fail(f"in the end there are the Deployments {there}, and should be {wanted}")
         if world.target() != number:

@@ -49,8 +49,15 @@ class Users:
         changes: dict[str, Any] = {"spec.rollout": self._rollout()}
         if self._chance.random() < 0.5:
             changes["spec.versions"] = {"keep": 2}
+        if self._world.load is not None:
+            changes["spec.autoscaling"] = self._world.load.spec()
         made = self._world.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
-        self._world.shares.wanted(made["spec"])
+        self._told(made["spec"])
+
+    def _told(self, spec: dict[str, Any]) -> None:
+        self._world.shares.wanted(spec)
+        if self._world.load is not None:
+            self._world.load.wanted(spec)
 
     def edit(self, **spec: Any) -> None:
         """Some fields of the spec become others."""
@@ -72,7 +79,7 @@ class Users:
         server.change(kube.MODEL_DEPLOYMENTS, self._of, edit)
         body = server.find(kube.MODEL_DEPLOYMENTS, self._of)
         if body is not None:
-            self._world.shares.wanted(body["spec"])
+            self._told(body["spec"])
 
     def _rollout(self) -> dict[str, Any]:
         chance = self._chance

@@ -42,6 +42,12 @@ class DeploymentMetrics:
             "headway_rollout_steps",
             "Steps of rollouts that split requests, as they begin, by mode: canary, abTest, shadow", "mode",
         )  # fmt: skip
+        self.scaled = metrics.counter(
+            "headway_deployments_scaled",
+            "Changes of a number of pods by autoscaling.targetInFlight, by direction: up, down", "direction",
+        )  # fmt: skip
+        for direction in ("up", "down"):
+            self.scaled.labels(direction)
         for mode in get_args(Mode):
             self.steps.labels(mode)
         # A counter that appears with its first number hides that from increase(): these begin at 0.
@@ -64,6 +70,9 @@ class DeploymentMeasures:
         detail: Decided = decision.detail
         before, after = detail.before, detail.after
         self._count_step(before.rollout, after.rollout)
+        old_number, number = (each.autoscaling.desired if each.autoscaling else None for each in (before, after))
+        if old_number is not None and number is not None and number != old_number:
+            self._metrics.scaled.labels("up" if number > old_number else "down").inc()
         known = {version.name: version for version in before.versions}
         for version in after.versions:
             old = known.get(version.name)

@@ -7,6 +7,8 @@ from headway_api import wire
 LABEL_DEPLOYMENT = "headway.dev/deployment"
 LABEL_DEPLOYMENT_UID = "headway.dev/deployment-uid"
 LABEL_VERSION = "headway.dev/version"
+LABEL_TEMPLATE = "headway.dev/template"
+"""Of the judge's Deployment: what tells its pods' template from another one."""
 LABEL_COMPONENT = "app.kubernetes.io/component"
 COMPONENT = "model-server"
 JUDGE_COMPONENT = "rollout-judge"

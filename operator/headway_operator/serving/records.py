@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from headway_api.base import StatusSection
-from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, ROUTE_MAX_BYTES, VERDICT_MAX_BYTES, Route, Verdict
+from headway_api.rollout_wire import (
+    KEY_LOAD,
+    KEY_ROUTE,
+    KEY_VERDICT,
+    LOAD_MAX_BYTES,
+    ROUTE_MAX_BYTES,
+    VERDICT_MAX_BYTES,
+    Load,
+    Route,
+    Verdict,
+)
 from headway_api.served import ModelSource
 from headway_operator.engine.keys import controller_of, version_of
 from headway_operator.engine.kube import Object
@@ -74,6 +84,7 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
         replicas=_count(status.get("replicas")),
         ready=min(updated, ready),
         seen=_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0,
+        made_as=str((meta.get("labels") or {}).get(names.LABEL_TEMPLATE, ""))[:64],
         reports=_reports(spec),
         secrets=_query_secrets(spec) if number == names.JUDGE else (),
         deleting="deletionTimestamp" in meta,
@@ -121,6 +132,7 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
         return None
     meta, data = body["metadata"], body.get("data") or {}
     route, verdict = _bounded(data.get(KEY_ROUTE), ROUTE_MAX_BYTES), _bounded(data.get(KEY_VERDICT), VERDICT_MAX_BYTES)
+    load = _bounded(data.get(KEY_LOAD), LOAD_MAX_BYTES)
     made = RolloutRecord(
         name=meta["name"],
         uid=meta["uid"],
@@ -129,22 +141,25 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
         route=None,
         verdict=None,
         heard=0.0,
-        texts=(hash(route), hash(verdict)),
+        texts=(hash(route), hash(verdict), hash(load)),
         deleting="deletionTimestamp" in meta,
     )
     if before is None or before.uid != made.uid:
-        return replace(made, route=_read(Route, route), verdict=_read(Verdict, verdict))
-    led, told = (old == new for old, new in zip(before.texts, made.texts, strict=True))
+        return replace(made, route=_read(Route, route), verdict=_read(Verdict, verdict), load=_read(Load, load))
+    led, told, busy = (old == new for old, new in zip(before.texts, made.texts, strict=True))
     return replace(
         made,
         route=before.route if led else _read(Route, route),
         verdict=before.verdict if told else _read(Verdict, verdict),
         heard=before.heard if told else now,
+        load=before.load if busy else _read(Load, load),
+        load_heard=before.load_heard if busy else now,
     )
 
 
 def only_counts(old: RolloutRecord, new: RolloutRecord) -> bool:
-    """Whether all that is new is how much the judge has counted: what it says of the candidate is the same."""
+    """Whether all that is new is how much the judge has counted: what it says of the candidate, and how busy servers
+    are, is the same."""
     return _without_counts(old) == _without_counts(new)
 
 
@@ -163,7 +178,9 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
         if verdict is not None
         else None
     )
-    return replace(record, version=0, heard=0.0, texts=(0, 0), verdict=told)
+    load = record.load
+    busy = Load(versions=load.versions) if load is not None else None
+    return replace(record, version=0, heard=0.0, load_heard=0.0, texts=(0, 0, 0), verdict=told, load=busy)
 
 
 def _bounded(text: object, most: int) -> str:

@@ -14,7 +14,7 @@ from headway_operator.engine.kube import Resource
 from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Exists, Listed, Read, Stage, Step, Verify
 from headway_operator.policies import accounts
 from headway_operator.serving import names, records
-from headway_operator.serving.plan.model import Front, GatewayRoute, Plan, RouteSpec, Situation
+from headway_operator.serving.plan.model import Front, GatewayRoute, Plan, RouteSpec, Situation, Workload
 from headway_operator.serving.render import gateway, objects, rollout
 from headway_operator.serving.render.objects import Of
 
@@ -121,13 +121,13 @@ class _Maker:
         if situation.spec is None or self._refused(name) or (record is not None and record.deleting):
             return Stage(())
         wanted = situation.spec.autoscaling
-        if wanted is None:
+        if wanted is None or wanted.target_in_flight is not None:
             return Stage(() if record is None else (Delete(Ref(kube.AUTOSCALERS, record.name), record.uid),))
         if record is None:
             return Stage(
                 () if plan.target is None else (Ensure(kube.AUTOSCALERS, objects.autoscaler(self.of, wanted)),)
             )
-        if (record.least, record.most, record.cpu_percent) == (wanted.min, wanted.max, wanted.cpu_percent):
+        if (record.least, record.most, record.cpu_percent) == (wanted.min, wanted.max, wanted.cpu_target):
             return Stage(())
         patch = {"spec": objects.autoscaling(self.of, wanted)}
         return Stage((Change(Ref(kube.AUTOSCALERS, name), record.uid, record.version, patch),))
@@ -198,8 +198,8 @@ class _Maker:
         yield Stage(tuple(steps))
         secrets = rollout.query_secrets(plan.route) if plan.route is not None else None
         if plan.judge and judge is None and image is not None:
-            yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image, secrets or ())),))
-        elif plan.judge and judge is not None and secrets not in (None, judge.secrets) and not judge.deleting:
+            yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image, secrets or (), load=plan.load)),))
+        elif plan.judge and judge is not None and self._outdated(plan, judge, secrets) and not judge.deleting:
             # Nothing of it may be changed but its number of pods. The next one knows all that this one did.
             yield Stage((Delete(Ref(kube.DEPLOYMENTS, name), judge.uid),))
         elif plan.judge and judge is not None and judge.desired != 1 and not judge.deleting:
@@ -225,6 +225,16 @@ class _Maker:
             yield Stage(tuple(DeleteOwned(Ref(kube.NETWORK_POLICIES, name)) for name in policies))
             steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
         yield Stage(tuple(steps))
+
+    def _outdated(self, plan: Plan, judge: Workload, secrets: tuple[str, ...] | None) -> bool:
+        """Whether the judge is to be made anew: for other queries, or where it is to tell of the load, as it is there
+        for long then, and does not, or is of another image."""
+        if secrets not in (None, judge.secrets):
+            return True
+        image = self._judge_image()
+        if not plan.load or image is None:
+            return False
+        return judge.made_as != rollout.made_as(rollout.judge(self.of, image, secrets or (), load=True))
 
     def version(self, number: int, replicas: int) -> Stage:
         """The objects of a version, as they should be."""

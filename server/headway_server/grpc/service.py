@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 # grpc.aio passes its own context, whose type is not exported.
 Context = Any
 Answer = Callable[[bytes, Context], Awaitable[bytes]]
+_PROBES = ("/ServerLive", "/ServerReady", "/ModelReady", "/Check")
 ANSWERED = 200
 """In the access log, which has the statuses of HTTP for both protocols."""
 PUSHBACK = "grpc-retry-pushback-ms"
@@ -76,9 +77,12 @@ class Services:
         """The same, with a status for whatever it raises, and a line in the access log if there is one."""
         service = self._service
         logged = service.settings.access_log
+        load, probe = service.batcher.load, path.endswith(_PROBES)
 
         async def guarded(data: bytes, context: Context) -> bytes:
             start = time.perf_counter()
+            if not probe:
+                load.asked += 1
             try:
                 reply = await answer(data, context)
             except RequestError as error:

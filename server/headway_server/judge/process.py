@@ -15,6 +15,7 @@ from headway_api import rollout_wire as wire
 from headway_server.http.listener import Listener
 from headway_server.judge.app import ADMIN_LIMITS, LIMITS, Admin, Reports, Token
 from headway_server.judge.asking import Asker
+from headway_server.judge.load import Loads
 from headway_server.judge.metrics import Metrics
 from headway_server.judge.rollout import Judge
 from headway_server.judge.store import Conflict, Store
@@ -43,6 +44,8 @@ class JudgeSettings:
     """The pod's name."""
     secrets: Path = Path(wire.QUERY_SECRETS_DIR)
     """The folder with the Secrets that queries name."""
+    load: bool = False
+    """Whether it also tells how busy servers are."""
 
 
 class Writer:
@@ -144,7 +147,8 @@ async def judge_until_told(
     started: is told the ports. Raises OSError where a port is taken or the token cannot be read, and ValueError where
     that is empty.
     """
-    judge, metrics = Judge(settings.told_by), Metrics()
+    loads = Loads(time.monotonic()) if settings.load else None
+    judge, metrics = Judge(settings.told_by, loads), Metrics()
     token = Token(settings.token_file, time.monotonic)
     writer = Writer(judge, store, metrics)
     reports = Reports(judge, token, metrics, time.monotonic, writer.urgent.set)

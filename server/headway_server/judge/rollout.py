@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from headway_api import rollout_wire as wire
 from headway_server.judge import findings, memory
+from headway_server.judge.load import Loads, load_beat
 from headway_server.judge.queries import Queries
 from headway_server.judge.tally import Tally, key
 from headway_server.judge.terms import Terms
@@ -26,8 +27,9 @@ class WrongDeployment(Exception):  # noqa: N818 - what the report is
 class Judge:
     """Judges one rollout after the other of one deployment."""
 
-    def __init__(self, told_by: str | None = None) -> None:
-        """told_by: the pod's name."""
+    def __init__(self, told_by: str | None = None, loads: Loads | None = None) -> None:
+        """told_by: the pod's name. loads: what tells how busy servers are, where that is asked for."""
+        self._loads = loads
         self.route: wire.Route | None = None
         self.tally: Tally | None = None
         """Of the rollout that there is."""
@@ -43,6 +45,8 @@ class Judge:
         self._told_by = told_by
         self._beat = 0
         self._looked = float("-inf")
+        self._judged = False
+        """Whether a verdict was due last."""
         self._told: wire.Verdict | None = None
         self._written: wire.Verdict | None = None
         self._written_at = float("-inf")
@@ -83,6 +87,8 @@ class Judge:
             return wire.Reply(judging=False).model_dump_json().encode()
         if report.uid != self.route.uid:
             raise WrongDeployment(f"uid: {report.uid[:64]!r} is another deployment than the one that is judged here")
+        if self._loads is not None:
+            self._loads.report(report, now)
         if self.tally is not None:
             slow = self.tally.slow_seconds
             self.tally.report(report, now)
@@ -123,6 +129,13 @@ class Judge:
 
     def due(self, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time. last: there will be no other time."""
+        load: dict[str, str] = {}
+        if self._loads is not None and self.route is not None and not self.deposed:
+            load = self._loads.due(self.route.uid, self._told_by, now, last=last)
+        return {**self._verdict_due(now, last=last), **load}
+
+    def _verdict_due(self, now: float, *, last: bool) -> dict[str, str]:
+        self._judged = False
         self.look(now)
         if self.tally is None or self.verdict is None or self.deposed:
             return {}
@@ -131,7 +144,7 @@ class Judge:
         if not (self.urgent or ago >= wire.BEAT_SECONDS or (changed and (last or ago >= CHANGES_SECONDS))):
             return {}
         self._beat += 1
-        self._told = self.verdict
+        self._judged, self._told = True, self.verdict
         told = self.verdict.model_copy(update={"beat": self._beat, "term": self._terms.own, "told_by": self._told_by})
         return {
             wire.KEY_VERDICT: told.model_dump_json(exclude_none=True),
@@ -140,12 +153,17 @@ class Judge:
 
     def wrote(self, now: float) -> None:
         """What was due last is written."""
-        self._written, self._written_at = self._told, now
-        self._terms.wrote()
+        if self._loads is not None:
+            self._loads.wrote(now)
+        if self._judged:
+            self._written, self._written_at = self._told, now
+            self._terms.wrote()
 
     def _follow(self, before: wire.Route | None, route: wire.Route, data: Mapping[str, str], now: float) -> None:
         if before is None:
             self._beat = _beat(data.get(wire.KEY_VERDICT, ""))
+            if self._loads is not None:
+                self._loads.begin(load_beat(data.get(wire.KEY_LOAD, "")))
         if not route.stable:
             self.tally = self.failed = self.verdict = self._written = None
         elif self.tally is not None and key(self.tally.route) == key(route):

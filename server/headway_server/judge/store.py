@@ -121,6 +121,7 @@ class FileStore:
             wire.KEY_ROUTE: route,
             wire.KEY_VERDICT: verdict,
             wire.KEY_MEMORY: verdict.with_name(f"{verdict.name}.memory"),
+            wire.KEY_LOAD: verdict.with_name(f"{verdict.name}.load"),
         }
 
     def exchange(self, data: Mapping[str, str]) -> dict[str, str]:

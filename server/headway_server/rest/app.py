@@ -38,6 +38,7 @@ _WANTED = frozenset(
         *(_HOP, ROUTE_HEADER.encode()),
     }
 )
+_PROBES = ("/live", "/ready")
 _ALLOWED = {True: b"GET, HEAD", False: b"POST"}
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class App:
         self._number = service.model.version.encode()
         self._by_version = f"/v2/models/{service.model.name}/versions/{service.model.version}/infer"
         self._get, self._post = self._routes()
+        self._load = service.batcher.load
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
         """Answer one request."""
@@ -128,9 +130,13 @@ class App:
         method, path = scope["method"], scope["path"]
         found = self._post.get(path) if method == "POST" else self._get.get(path) if method in ("GET", "HEAD") else None
         if found is not None:
+            # Probes are no traffic: what is only looked at may be taken for idle.
+            if not path.endswith(_PROBES):
+                self._load.asked += 1
             return found
         split = self._service.split
         if split is not None and method == "POST" and (route := split.named(scope)) is not None:
+            self._load.asked += 1
             return partial(self._relay, split, route)
         if path in self._get or path in self._post:
             allowed = _ALLOWED[path in self._get].decode()

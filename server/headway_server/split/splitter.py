@@ -52,7 +52,8 @@ class Splitter:
     def __init__(self, model: str, version: str, batcher: Batcher, settings: Settings, judging: Judging) -> None:
         number = int(version) if version.isdigit() and len(version) <= _MOST_DIGITS else 0
         lot = Lots()
-        self.state = State(number, judging.deployment_uid, secrets.token_hex(16), lot=lot, clock=time.monotonic)
+        uid, boot = judging.deployment_uid, secrets.token_hex(16)
+        self.state = State(number, uid, boot, lot=lot, clock=time.monotonic, load=batcher.load)
         self.splitting = Splitting(self.state, batcher, settings.timeout_seconds)
         self._mirror = Mirror(self.splitting)
         self.collector = SplitCollector(model, self.splitting, self._mirror)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headway_api.rollout_wire import Reply, Report, Route, Unit, UnitEvent
+from headway_server.load import Load
 from headway_server.split.addresses import address
 from headway_server.split.breaker import Breaker
 from headway_server.split.counters import Counters, Epoch, Tally, Times, UnitEvents
@@ -70,10 +71,18 @@ class Outcome:
 
 class State:
     """Of one process. version: the number that it serves of the deployment `uid`; 0, for one that is no number, never
-    splits. boot: what tells this process from others. lot: draws a number from 0 up to 1. clock: seconds."""
+    splits. boot: what tells this process from others. lot: draws a number from 0 up to 1. clock: seconds.
+    load: how busy it is, where that is told."""
 
     def __init__(
-        self, version: int, uid: str, boot: str, *, lot: Callable[[], float], clock: Callable[[], float]
+        self,
+        version: int,
+        uid: str,
+        boot: str,
+        *,
+        lot: Callable[[], float],
+        clock: Callable[[], float],
+        load: Load | None = None,
     ) -> None:
         self.version = version
         self.uid = uid
@@ -89,6 +98,7 @@ class State:
         self._boot = boot
         self._lot = lot
         self._clock = clock
+        self._load = load
         self._assignment = Assignment("")
         self._epoch: Epoch | None = None
         self._plain = ALONE
@@ -247,7 +257,7 @@ class State:
 
     def report(self) -> Report:
         """What the judge is told."""
-        route = self.route
+        route, load = self.route, self._load
         return Report(
             uid=self.uid,
             boot=self._boot,
@@ -258,6 +268,8 @@ class State:
             epochs=self.counters.told(),
             seconds=self.times.counts,
             units=self.units.next(),
+            busy_seconds=None if load is None else load.seconds(),
+            asked=0 if load is None else load.asked,
         )
 
 

@@ -31,6 +31,7 @@ class Book:
         self.previous_name = status.previous if status.previous in self._entries else None
         self.route = status.route
         self.rollout = status.rollout
+        self.scaling = status.autoscaling
         self.progress: tuple[str, str] | None = None
         """What the rollout of the candidate does or waits for: a reason, and a sentence."""
         self.moved = False

@@ -12,7 +12,7 @@ from headway_api.served import ModelSource, Server
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import gateway, offers, rollout, route, trouble, verdict
+from headway_operator.serving.plan import autoscale, gateway, offers, rollout, route, trouble, verdict
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
@@ -27,6 +27,7 @@ def plan(situation: Situation) -> Plan:
     """What is to be done now."""
     book = Book(situation.name, situation.status, situation.now)
     book.published = offers.newest(book.published, situation.offers)
+    load = autoscale.follow(situation, book)
     following = _move(situation, book)
     if following.reads:
         look_at = frozenset(() if following.look_at is None else (following.look_at,))
@@ -45,9 +46,10 @@ def plan(situation: Situation) -> Plan:
         target=book.champion.number if book.champion is not None else None,
         remove=_leftover(situation, book, set(replicas)),
         route=route.told(situation, book) if replicas and _shares(situation, book) else None,
-        judge=book.rollout is not None,
+        judge=book.rollout is not None or (bool(replicas) and autoscale.by_load(situation.spec) is not None),
+        load=autoscale.by_load(situation.spec) is not None,
         ways=gateway.ways(situation, book),
-        wake=_earliest(following.wake, *_retries(situation)),
+        wake=_earliest(following.wake, load.wake, *_retries(situation)),
         notices=notices,
     )
 
@@ -184,10 +186,10 @@ def _judge_candidate(situation: Situation, spec: ModelDeploymentSpec, book: Book
         book.reject("Aborted", "spec.versions.abort names it")
         return Next()
     if refusal is not None and refusal.kind == "Invalid":
-        book.reject("Invalid", trouble.waiting_for(situation, candidate.number, pods(spec, book)))
+        book.reject("Invalid", trouble.waiting_for(situation, candidate.number, autoscale.pods(spec, book).first))
         return Next()
     workload = situation.workloads.get(candidate.number)
-    if workload is None or not workload.complete or workload.desired != pods(spec, book):
+    if workload is None or not workload.complete or workload.desired != autoscale.pods(spec, book).first:
         return _wait_for(situation, spec, book, candidate)
     book.put(candidate.model_copy(update={"waiting_since": None, "message": None}))
     if rollout.splits(spec, book):
@@ -211,7 +213,7 @@ def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candi
         return Next(look_at=number)
     most, since = spec.rollout.progress_deadline_seconds, candidate.waiting_since or to_text(now)
     deadline = (to_seconds(since) or now) + most
-    said = trouble.waiting_for(situation, number, pods(spec, book))
+    said = trouble.waiting_for(situation, number, autoscale.pods(spec, book).first)
     crash = trouble.crash(situation.pods.get(number, ()))
     if crash is not None:
         book.reject("Crash", crash)
@@ -306,25 +308,13 @@ def _count(situation: Situation, book: Book) -> None:
             book.put(version.model_copy(update={"replicas": seen}))
 
 
-def pods(spec: ModelDeploymentSpec, book: Book) -> int:
-    """How many pods each version that has any is to have.
-
-    An autoscaler goes by the pods of the version that answers, which have but a part of the requests while another
-    one is on its way: what it takes away then would be missing when that one, with as many, has all of them.
-    """
-    moving = book.candidate is not None or book.previous is not None
-    if spec.autoscaling is None or not moving or book.champion is None:
-        return spec.replicas
-    return max(spec.replicas, book.champion.replicas.desired)
-
-
 def _replicas(situation: Situation, book: Book) -> dict[int, int]:
     """The versions that are to have pods, and how many."""
     spec, champion, candidate = situation.spec, book.champion, book.candidate
     wanted: dict[int, int] = {}
     for version in (champion, book.previous, candidate):
         if version is not None:
-            wanted[version.number] = pods(spec, book) if spec is not None else max(1, version.replicas.desired)
+            wanted[version.number] = _pods(spec, book, version)
     if spec is None or spec.rollout.recreate is None or candidate is None or champion is None:
         return wanted
     # The candidate has the room to itself: the champion's pods go first, and come back if it is rejected.
@@ -335,9 +325,20 @@ def _replicas(situation: Situation, book: Book) -> dict[int, int]:
     return wanted
 
 
+def _pods(spec: ModelDeploymentSpec | None, book: Book, version: Version) -> int:
+    if spec is None:
+        return max(1, version.replicas.desired)
+    found = autoscale.pods(spec, book)
+    return found.first if version.name == book.candidate_name else found.whole
+
+
 def _shares(situation: Situation, book: Book) -> bool:
-    """Whether versions share requests, or may once the next one comes: else servers need not be told anything."""
-    return book.rollout is not None or situation.spec is None or situation.spec.rollout.split is not None
+    """Whether versions share requests, or may once the next one comes, or servers tell of their load: else servers need
+    not be told anything."""
+    spec = situation.spec
+    if book.rollout is not None or spec is None:
+        return True
+    return spec.rollout.split is not None or autoscale.by_load(spec) is not None
 
 
 def _leftover(situation: Situation, book: Book, wanted: set[int]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import ModelDeploymentStatus
-from headway_api.rollout_wire import Route, Verdict
+from headway_api.rollout_wire import Load, Route, Verdict
 from headway_operator.engine.steps import Notice, Refusal
 from headway_operator.serving.plan.offers import Offer
 
@@ -30,6 +30,8 @@ class Workload:
     """Pods of its newest template that are ready."""
     seen: bool
     """Whether its controller has seen what it is to be now."""
+    made_as: str = ""
+    """What tells its template from another one: of the judge's, which is made anew where that is another by now."""
     reports: bool = False
     """Whether its servers report to the judge, and split requests as they are told: those that an older operator has
     made do not."""
@@ -74,8 +76,12 @@ class RolloutRecord:
     """The judge's last word; None where there is none, or it cannot be read."""
     heard: float
     """The operator's time at which the text of the verdict was last seen to change; 0 where it was seen only once."""
-    texts: tuple[int, int] = (0, 0)
-    """What tells the two texts from others: those that have not changed are not read again."""
+    load: Load | None = None
+    """How busy the servers are; None where nobody says, or it cannot be read."""
+    load_heard: float = 0.0
+    """As `heard`, of the load."""
+    texts: tuple[int, int, int] = (0, 0, 0)
+    """What tells the texts from others: those that have not changed are not read again."""
     deleting: bool = False
 
 
@@ -275,5 +281,7 @@ class Plan:
     judge: bool = False
     """Whether the judge's pod is to be there."""
     ways: Ways = Ways()
+    load: bool = False
+    """Whether it is to tell how busy servers are."""
     wake: float | None = None
     notices: tuple[Notice, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any
 
 from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import RolloutGate, RolloutStatus, Version
-from headway_api.rollout import AbTest, Canary, Rollout
+from headway_api.rollout import AbTest, Canary, Rollout, Shadow
 from headway_api.rollout_wire import BEAT_SECONDS, Mode, Verdict
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving.plan import gateway, stall, verdict
@@ -53,6 +53,23 @@ def splits(spec: ModelDeploymentSpec, book: Book) -> bool:
     The first version has nobody to be compared with. One that is pinned has answered before, and is asked for by name.
     """
     return book.champion is not None and spec.rollout.split is not None and not _asked_for(spec, book)
+
+
+def next_share(spec: ModelDeploymentSpec, book: Book) -> float:
+    """The greatest part of the requests that the candidate may get before more of its pods are waited for.
+
+    It is that of the step after the present one, so that a step which begins finds the pods that it needs; and all
+    requests after the last step, or where it takes none.
+    """
+    rollout, kind = book.rollout, spec.rollout.split
+    if kind is None or not splits(spec, book):
+        return 1.0
+    weights = [step.weight / 100 for step in _steps(spec.rollout)]
+    if isinstance(kind, Shadow):
+        weights = [kind.sample]
+    begun = rollout is not None and rollout.stage == "Splitting"
+    number = rollout.step if rollout is not None and begun else 0
+    return weights[number] if number < len(weights) else 1.0
 
 
 def settle(situation: Situation, spec: ModelDeploymentSpec | None, book: Book) -> Next:

@@ -35,6 +35,7 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
         "Progressing": _progressing(situation, book),
         "RolledBack": _rolled_back(book),
         "RouteAccepted": gateway.accepted(situation, book),
+        "Scaling": _scaling(book),
     }
     return before.model_copy(
         update={
@@ -48,6 +49,7 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
             "last_number": book.last_number,
             "route": book.route,
             "rollout": book.rollout,
+            "autoscaling": book.scaling,
             "versions": book.versions,
             "endpoint": _endpoint(situation, champion),
             "replicas": workload.replicas if workload is not None else 0,
@@ -146,6 +148,30 @@ def _rolled_back(book: Book) -> Said | None:
     if book.candidate is not None or (book.champion is not None and book.champion.number > last.number):
         return "False", "Superseded", ""
     return "True", last.reason or "NotReady", f"version {last.name} is rejected: {last.message or ''}"
+
+
+_SCALING = {
+    "Starting": "no version answers yet",
+    "NoData": "the judge tells of no server of the version that answers: nothing changes until it does",
+    "AtTarget": "as many pods are there as the requests in flight ask for",
+    "AtMin": "fewer pods than min are never there",
+    "AtMax": "more pods than max are never there",
+    "StepLimit": "more pods are needed: twice as many at most, every 15 s",
+    "Stabilizing": "fewer pods are needed, and go once no load of the last scaleDownSeconds has asked for more",
+    "Rollout": "fewer pods are needed, and go once the rollout is over",
+    "Asked": "spec.replicas has asked for this number",
+    "Limits": "min and max are others now",
+    "InFlight": "the requests in flight have asked for another number",
+}
+
+
+def _scaling(book: Book) -> Said | None:
+    known = book.scaling
+    if known is None:
+        return None
+    figure = f" ({known.in_flight:.3g} in flight)" if known.in_flight is not None else ""
+    says = f"{known.desired} pods{figure}: {_SCALING.get(known.reason, '')}"
+    return "False" if known.reason in ("NoData", "Starting") else "True", known.reason, says
 
 
 def _phase(situation: Situation, book: Book) -> Phase:

@@ -158,7 +158,7 @@ def autoscaler(of: Of, scaling: Autoscaling) -> Manifest:
 
 def autoscaling(of: Of, scaling: Autoscaling) -> Manifest:
     """The spec of an autoscaler."""
-    target = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
+    target = {"type": "Utilization", "averageUtilization": scaling.cpu_target}
     return {
         "scaleTargetRef": {"apiVersion": API_VERSION, "kind": "ModelDeployment", "name": of.name},
         "minReplicas": scaling.min,

@@ -3,6 +3,8 @@ in, what servers know it by, and who may reach whom."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,30 +80,42 @@ def query_secrets(route: Route) -> tuple[str, ...]:
     return tuple(sorted({gate.secret for gate in route.queries if gate.secret is not None}))
 
 
-def judge(of: Of, image: str, secrets: Sequence[str] = ()) -> Manifest:
-    """The judge's Deployment. secrets: those of its queries."""
+def judge(of: Of, image: str, secrets: Sequence[str] = (), *, load: bool = False) -> Manifest:
+    """The judge's Deployment. secrets: those of its queries. load: whether it also tells how busy servers are."""
     labels = {**names.labels(of.name, of.uid), **names.judges(of.uid)}
+    template = {"metadata": {"labels": labels}, "spec": _judge_pod(of, image, secrets, load=load)}
+    meta = metadata(of, names.judge_name(of.name, of.uid))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(of, names.judge_name(of.name, of.uid)),
+        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: _digest(template)}},
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 1,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": names.judges(of.uid)},
-            "template": {"metadata": {"labels": labels}, "spec": _judge_pod(of, image, secrets)},
+            "template": template,
         },
     }
 
 
-def _judge_pod(of: Of, image: str, secrets: Sequence[str]) -> Manifest:
+def made_as(workload: Manifest) -> str:
+    """What tells the template of a Deployment from another one: nothing else of it ever changes but replicas."""
+    found: str = workload["metadata"]["labels"][names.LABEL_TEMPLATE]
+    return found
+
+
+def _digest(template: Manifest) -> str:
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _judge_pod(of: Of, image: str, secrets: Sequence[str], *, load: bool) -> Manifest:
     name = names.judge_name(of.name, of.uid)
     container: Manifest = {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": of.pull_policy,
-        "command": rollout_wire.judge_command(of.namespace, name),
+        "command": rollout_wire.judge_command(of.namespace, name, load=load),
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
         "ports": [
             {"name": "report", "containerPort": rollout_wire.JUDGE_PORT, "protocol": "TCP"},
