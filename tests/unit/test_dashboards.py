@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from headway_api.deployment_status import Phase as DeploymentPhase
+from headway_api.status import SPENT
+from headway_api.status import Phase as JobPhase
 from headway_dashboards import all_dashboards, promql
 from headway_dashboards.__main__ import main, text
 from headway_dashboards.lint import problems
-from headway_dashboards.parts import Dashboard, Panel
+from headway_dashboards.parts import PHASE_COLOURS, STATE_COLOURS, Dashboard, Panel
 from metric_names import files, known
 
 DASHBOARDS = {dashboard.uid: dashboard for dashboard in all_dashboards()}
@@ -185,6 +188,11 @@ def test_variables_are_filled_in_as_grafana_does() -> None:
     assert told == 'x{a="1", b="2", c="$1"}'
     with pytest.raises(KeyError):
         promql.filled("$c", {})
+
+
+def test_each_phase_and_state_has_its_colour() -> None:
+    assert set(STATE_COLOURS) == set(SPENT)
+    assert {*get_args(JobPhase), *get_args(DeploymentPhase)} <= set(PHASE_COLOURS)
 
 
 def test_a_panel_that_may_be_empty_says_so_to_whoever_looks() -> None:

@@ -32,7 +32,8 @@ VARIABLES = (
 def _errors_share(*labels: str) -> str:
     failed, answered = ask.rate(ERRORS, THESE, *labels), ask.rate(f"{REQUESTS}_count", THESE, *labels)
     match = f"on ({', '.join(labels)}) " if labels else ""
-    return f"({failed} or 0 * {answered}) / {match}({answered} + {match}({failed} or 0 * {answered}))"
+    share = f"({failed} or 0 * {answered}) / {match}({answered} + {match}({failed} or 0 * {answered}))"
+    return ask.numbers(share)
 
 
 def _now() -> tuple[Panel, ...]:
@@ -118,13 +119,13 @@ def _answers() -> tuple[Panel, ...]:
         lines("Requests that wait", "In the queues of all pods. A queue that grows: add replicas.", "none",
               Query(expr=queued, legend=NAMED), width=8, decimals=0),
         lines("Rows that run together", "The mean rows of a run of the model: 1 means that batching finds nothing to "
-              "put together.", "short", Query(expr=f"{rows} / {runs}", legend=NAMED), width=8),
+              "put together.", "short", Query(expr=ask.numbers(f"{rows} / {runs}"), legend=NAMED), width=8),
         lines("Time of a run, 99 % within", "What the model itself takes. Answers that take much longer have waited.",
               "s", Query(expr=ask.quantile(0.99, "headway_server_run_seconds", THESE, *BY_VERSION), legend=VERSION),
               width=8),
         lines("Answers from the cache", "The share of small requests whose answer was kept.", "percentunit",
-              Query(expr=f"{hits} / ({hits} + {misses})", legend=NAMED), width=8, most=1, none="No cache is on",
-              may_be_empty="spec.server.cache is off"),
+              Query(expr=ask.numbers(f"{hits} / ({hits} + {misses})"), legend=NAMED), width=8, most=1,
+              none="No cache is on", may_be_empty="spec.server.cache is off"),
         _per_second("Records that were lost", "Records of requests that there was no room for, or that could not be "
                     "written, per second.", "headway_server_records_total", "result", select='result!="written"',
                     none="No records are on", may_be_empty="spec.server.records is off, or nothing was lost"),

@@ -45,8 +45,13 @@ def grown(metric: str, select: str = "", *labels: str, over: str = SHOWN) -> str
 
 
 def quantile(share: float, metric: str, select: str = "", *labels: str, over: str = INTERVAL) -> str:
-    """The value that a share of a histogram's observations does not exceed."""
-    return f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', select, 'le', *labels, over=over)})"
+    """The value that a share of a histogram's observations does not exceed; nothing where there were none."""
+    return numbers(f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', select, 'le', *labels, over=over)})")
+
+
+def numbers(expr: str) -> str:
+    """What is a number of an expression that may divide nothing by nothing."""
+    return f"{expr} >= 0"
 
 
 def or_zero(expr: str) -> str:

@@ -6,7 +6,7 @@ from headway_dashboards import expressions as ask
 from headway_dashboards.jobs import NAMED
 from headway_dashboards.overview import JOB_LINK
 from headway_dashboards.panels import bars, higher_is_worse, lines, lower_is_worse, row, stat, table
-from headway_dashboards.parts import GREEN, ORANGE, RED, Column, Dashboard, Panel, Query, Variable
+from headway_dashboards.parts import GREEN, ORANGE, RED, STATE_COLOURS, Column, Dashboard, Panel, Query, Variable
 
 OURS = ask.IN_NAMESPACE
 HELD = "headway_gpu_seconds_total"
@@ -63,7 +63,7 @@ def _namespaces() -> tuple[Panel, ...]:
               Query(expr=ask.rate(HELD, OURS, "job_namespace"), legend="{{job_namespace}}"), width=8, stacked=True),
         lines("GPUs held, by what their jobs do", "All that is not productive costs as much as what is.", "none",
               Query(expr=ask.rate(HELD, OURS, "state"), legend="{{state}}"), width=8, stacked=True,
-              colours={"productive": GREEN, "redone": RED, "recovering": ORANGE}),
+              colours=STATE_COLOURS),
         lines("GPU use, by namespace", "The mean over the GPUs that its jobs hold.", "percentunit",
               Query(expr=f"avg by (job_namespace) ({USE})", legend="{{job_namespace}}"), width=8, most=1,
               none=NO_DCGM, may_be_empty=WHY_EMPTY),
@@ -77,19 +77,19 @@ def _namespaces() -> tuple[Panel, ...]:
                   Query(expr=f"avg by (job_namespace) ({USE})"),
               ),
               {"job_namespace": "Namespace", "Value #A": "GPU hours", "Value #B": "Productive", "Value #C": "Cost",
-               "Value #D": "Cost of what was not productive", "Value #E": "GPU use now"},
+               "Value #D": "Cost, not productive", "Value #E": "GPU use now"},
               (
                   Column(name="GPU hours", decimals=1),
                   Column(name="Productive", unit="percentunit", decimals=0, cell="gauge", most=1,
                          steps=lower_is_worse(0.5, 0.75)),
                   Column(name="Cost", decimals=0),
-                  Column(name="Cost of what was not productive", decimals=0),
+                  Column(name="Cost, not productive", decimals=0, width=165),
                   Column(name="GPU use now", unit="percentunit", decimals=0),
               ),
               width=14, sort="Cost", none="-"),
         bars("GPU hours by state", "In the time shown.", "none",
              Query(expr=f"sort_desc({_hours(OURS, 'state')} > 0)", legend="{{state}}", instant=True), width=5,
-             decimals=1, colours={"productive": GREEN, "redone": RED, "recovering": ORANGE}),
+             decimals=1, colours=STATE_COLOURS),
         bars("GPU hours by kind", "By the resource that pods ask for.", "none",
              Query(expr=f"sort_desc({_hours(OURS, 'gpu_resource')} > 0)", legend="{{gpu_resource}}", instant=True),
              width=5, decimals=1),
@@ -105,12 +105,12 @@ def _jobs() -> tuple[Panel, ...]:
               (Query(expr=count), Query(expr=mean), Query(expr=f"{count} * (1 - {mean}) * $price"),
                Query(expr=f"sum by (job_namespace, job_name) (headway:gpu_power:watts{{{OURS}}})")),
               {"job_namespace": "Namespace", "job_name": "Job", "Value #A": "GPUs", "Value #B": "GPU use",
-               "Value #C": "Cost of idle time, per hour", "Value #D": "Power"},
+               "Value #C": "Idle cost per hour", "Value #D": "Power"},
               (
                   Column(name="Job", link=JOB_LINK, link_title="Open this job"),
                   Column(name="GPU use", unit="percentunit", decimals=0, cell="gauge", most=1,
                          steps=lower_is_worse(0.3, 0.6)),
-                  Column(name="Cost of idle time, per hour", decimals=2),
+                  Column(name="Idle cost per hour", decimals=2),
                   Column(name="Power", unit="watt", decimals=0),
               ),
               width=14, sort="GPU use", descending=False, none="-", may_be_empty=WHY_EMPTY),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headway_dashboards import expressions as ask
 from headway_dashboards.overview import LOW_GOODPUT, STILL_SECONDS
 from headway_dashboards.panels import bars, higher_is_worse, lines, lower_is_worse, note, painted, row, stat
@@ -12,6 +14,7 @@ from headway_dashboards.parts import (
     PHASE_COLOURS,
     PURPLE,
     RED,
+    STATE_COLOURS,
     Annotation,
     Dashboard,
     Panel,
@@ -99,63 +102,78 @@ def _now() -> tuple[Panel, ...]:
 
 
 def _training() -> tuple[Panel, ...]:
+    states = f"max by (state) (rate(headway_job_time_seconds_total{{{THIS}}}[{ask.INTERVAL}])) > 0"
     return (
         row("Training"),
-        lines("Metrics", "What the training code tells, by the names it gives: up to 16. Blue marks: attempts.",
+        lines("Metrics", "What the training code tells, by the names it gives: up to 16. Marks: attempts.",
               "short",
-              Query(expr=f"max by (metric) (headway_job_metric{{{THIS}}})", legend="{{metric}}"), width=12,
+              Query(expr=f"max by (metric) (headway_job_metric{{{THIS}}})", legend="{{metric}}"), width=12, height=10,
               least=None, legend="table", calcs=("lastNotNull", "min", "max")),
         lines("Rows per second", "Rows that all workers train on together. A gap: it did not train.", "short",
-              Query(expr=_own("headway_job_rows_per_second"), legend="rows/s"), width=6),
+              Query(expr=_own("headway_job_rows_per_second"), legend="rows/s"), width=6, height=10),
         lines("Steps per second", "Optimiser steps, those that are done again among them.", "short",
-              Query(expr=f"max(rate(headway_job_steps_total{{{THIS}}}[{ask.INTERVAL}]))", legend="steps/s"), width=6),
+              Query(expr=f"max(rate(headway_job_steps_total{{{THIS}}}[{ask.INTERVAL}]))", legend="steps/s"), width=6,
+              height=10),
         lines("Where the time goes", "Seconds of each state in a second: all that is not productive is the price of "
-              "waiting, starting, saving and recovering.", "percentunit",
-              Query(expr=f"max by (state) (rate(headway_job_time_seconds_total{{{THIS}}}[{ask.INTERVAL}])) > 0",
-                    legend="{{state}}"),
-              width=12, stacked=True, most=1, colours={"productive": GREEN, "redone": RED, "recovering": ORANGE}),
+              "waiting, starting, saving and recovering.", "percentunit", Query(expr=states, legend="{{state}}"),
+              width=16, stacked=True, most=1, colours=STATE_COLOURS),
         bars("Where the time went", "Since the job first asked for pods, by state.", "s",
              Query(expr=f"sort_desc(max by (state) (headway_job_time_seconds_total{{{THIS}}}) > 0)",
                    legend="{{state}}", instant=True),
-             width=6, decimals=1, colours={"productive": GREEN, "redone": RED, "recovering": ORANGE}),
-        lines("Epoch", "The epoch it is in; a step down is a resume from a checkpoint.", "short",
-              Query(expr=_own("headway_job_epoch"), legend="epoch"), width=6, steps_like=True),
+             width=8, decimals=1, colours=STATE_COLOURS),
         lines("Workers over time", "A gap between the lines: workers that are lost, or not there yet.", "none",
               *(Query(expr=_own("headway_job_workers", f'state="{state}"'), legend=state)
                 for state in ("desired", "ready")),
-              width=12, decimals=0, steps_like=True, colours={"desired": BLUE, "ready": GREEN}),
+              width=8, height=7, decimals=0, steps_like=True, colours={"desired": BLUE, "ready": GREEN}),
+        lines("Epoch", "The epoch it is in; a step down is a resume from a checkpoint.", "short",
+              Query(expr=_own("headway_job_epoch"), legend="epoch"), width=8, height=7, steps_like=True),
         lines("Trials by state", "Of a job that tunes.", "none",
-              Query(expr=f"max by (state) (headway_job_trials{{{THIS}}})", legend="{{state}}"), width=12, decimals=0,
-              none="This job does not tune", may_be_empty="the job does not tune", steps_like=True,
+              Query(expr=f"max by (state) (headway_job_trials{{{THIS}}})", legend="{{state}}"), width=8, height=7,
+              none="This job does not tune", may_be_empty="the job does not tune", steps_like=True, decimals=0,
               colours={"failed": RED, "completed": GREEN, "stopped": PURPLE}),
     )  # fmt: skip
 
 
-def _pods() -> tuple[Panel, ...]:
-    rates = {way: f"sum by (pod) (rate(container_network_{way}_bytes_total{{{ITS_PODS}}}[{ask.INTERVAL}]))"
-             for way in ("receive", "transmit")}  # fmt: skip
-    main = f'{ITS_PODS}, container="main"'
+def _spread(title: str, description: str, unit: str, expr: str, *, most: float | None = None, **more: Any) -> Panel:
+    """The lowest, the middle and the highest of a job's pods or GPUs: of 500 workers, too, the one that lags shows."""
+    sides = (("highest", f"max({expr})", ORANGE), ("median", f"quantile(0.5, {expr})", GREEN),
+             ("lowest", f"min({expr})", BLUE))  # fmt: skip
+    return lines(title, description, unit, *(Query(expr=asked, legend=name) for name, asked, _ in sides),
+                 width=6, most=most, colours={name: colour for name, _, colour in sides}, **more)  # fmt: skip
+
+
+def _gpus() -> tuple[Panel, ...]:
+    use = f"headway:gpu_utilization:ratio{{{THIS}}}"
+    worker = f'label_replace({use}, "worker", "$1", "pod", ".+-worker-([0-9]+)-[0-9]+")'
+    why: dict[str, Any] = {"none": "No GPU, or no DCGM exporter", "may_be_empty": "the job has no GPU"}
     return (
         row("GPUs of its workers (NVIDIA's DCGM exporter)"),
-        lines("GPU use", "The share of time in which any kernel ran. One low line among high ones: that worker waits "
-              "for its data.", "percentunit",
-              Query(expr=f"headway:gpu_utilization:ratio{{{THIS}}}", legend="{{pod}} {{gpu}}"), width=8, most=1,
-              none="No GPU, or no DCGM exporter", may_be_empty="the job has no GPU"),
-        lines("GPU memory", "What is in use of each GPU's memory.", "bytes",
-              Query(expr=f"headway:gpu_memory_used:bytes{{{THIS}}}", legend="{{pod}} {{gpu}}"), width=8,
-              none="No GPU, or no DCGM exporter", may_be_empty="the job has no GPU"),
-        lines("GPU power", "A busy GPU that draws little waits inside its kernels.", "watt",
-              Query(expr=f"headway:gpu_power:watts{{{THIS}}}", legend="{{pod}} {{gpu}}"), width=8,
-              none="No GPU, or no DCGM exporter", may_be_empty="the job has no GPU"),
+        _spread("GPU use", "The share of time in which any kernel ran. One GPU far below the median: its worker waits "
+                "for data, or the others wait for it.", "percentunit", use, most=1, **why),
+        bars("Least used GPUs", "Now: the eight least used.", "percentunit",
+             Query(expr=f"sort(bottomk(8, {worker}))", legend="worker {{worker}}, GPU {{gpu}}", instant=True),
+             width=6, most=1,
+             decimals=0, thresholds=lower_is_worse(0.3, 0.6), **why),
+        _spread("GPU memory", "What is in use of each GPU's memory.", "bytes",
+                f"headway:gpu_memory_used:bytes{{{THIS}}}", **why),
+        _spread("GPU power", "A GPU that is busy and draws little waits inside its kernels.", "watt",
+                f"headway:gpu_power:watts{{{THIS}}}", **why),
+    )  # fmt: skip
+
+
+def _pods() -> tuple[Panel, ...]:
+    main = f'{ITS_PODS}, container="main"'
+    cores = f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{main}}}[{ask.INTERVAL}]))"
+    memory = f"sum by (pod) (container_memory_working_set_bytes{{{main}}})"
+    received, sent = (f"sum by (pod) (rate(container_network_{way}_bytes_total{{{ITS_PODS}}}[{ask.INTERVAL}]))"
+                      for way in ("receive", "transmit"))  # fmt: skip
+    return (
         row("Its pods (the kubelet's cAdvisor)"),
-        lines("Processor time", "Cores that each pod uses. At its limit it is throttled.", "none",
-              Query(expr=f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{main}}}[{ask.INTERVAL}]))",
-                    legend="{{pod}}"), width=8),
-        lines("Memory", "Working set of each pod: at its limit the kernel kills it (OutOfMemory).", "bytes",
-              Query(expr=f"sum by (pod) (container_memory_working_set_bytes{{{main}}})", legend="{{pod}}"), width=8),
-        lines("Network", "Received and sent by each pod: data in, gradients both ways.", "Bps",
-              Query(expr=rates["receive"], legend="{{pod}} in"), Query(expr=rates["transmit"], legend="{{pod}} out"),
-              width=8),
+        _spread("Processor time", "Cores that its pods use. At its limit a pod is throttled.", "none", cores),
+        _spread("Memory", "Working set of its pods: at its limit the kernel kills a pod (OutOfMemory).", "bytes",
+                memory),
+        _spread("Network, received", "By its pods: data and gradients.", "Bps", received),
+        _spread("Network, sent", "By its pods: gradients and checkpoints.", "Bps", sent),
         note("Logs and reasons", "Where to read on.", LOGS),
     )  # fmt: skip
 
@@ -168,5 +186,5 @@ def dashboard() -> Dashboard:
         description="One job: its metrics, its speed, where its time goes, its workers and GPUs.",
         variables=VARIABLES,
         annotations=(ATTEMPTS, ALERTS),
-        panels=(*_now(), *_training(), *_pods()),
+        panels=(*_now(), *_training(), *_gpus(), *_pods()),
     )

@@ -140,9 +140,10 @@ def _names(panel: Json) -> Iterator[str]:
     spoken = {one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"]}
     spoken |= {one["displayName"] for one in panel["options"]["sortBy"]}
     yield from (f"there is no column {name}" for name in sorted(spoken - columns))
-    values = {f"Value #{target['refId']}" for target in panel["targets"]} | {"Value"}
+    targets = panel["targets"]
+    values = {f"Value #{target['refId']}" for target in targets} if len(targets) > 1 else {"Value"}
     told = {name for name in organize["renameByName"] if name.startswith("Value")} | set(organize["excludeByName"])
-    yield from (f"{name} is neither shown nor hidden" for name in sorted(values - told - {"Value"}))
+    yield from (f"{name} is neither shown nor hidden" for name in sorted(values - told))
     yield from (f"no query gives {name}" for name in sorted({t for t in told if t.startswith("Value")} - values))
 
 

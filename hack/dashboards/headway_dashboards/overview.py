@@ -10,6 +10,7 @@ from headway_dashboards.parts import (
     PHASE_COLOURS,
     PURPLE,
     RED,
+    STATE_COLOURS,
     Annotation,
     Column,
     Dashboard,
@@ -32,7 +33,12 @@ JOB_LINK = (
     "&var-job=${__data.fields.Job}&${__url_time_range}"
 )
 WORKERS_MISSING = Column(
-    name="Workers missing", decimals=0, cell="color-background", steps=((None, "transparent"), (1, RED))
+    name="Workers missing", decimals=0, cell="color-background", steps=((None, "transparent"), (1, RED)),
+    width=135, none="-",
+)  # fmt: skip
+DEPLOYMENT_LINK = (
+    "/d/headway-deployments?${datasource:queryparam}&var-namespace=${__data.fields.Namespace}"
+    "&var-deployment=${__data.fields.Deployment}&${__url_time_range}"
 )
 OPERATOR_ANSWERS = {"0": ("Nobody leads", RED), "1": ("Works", GREEN), "2": ("Two lead", RED)}
 
@@ -77,17 +83,36 @@ def trouble_table(width: int = 24, height: int = 8) -> Panel:
             "Value #B": "Since progress", "Value #C": "Workers missing", "Value #D": "Goodput",
         },
         (
-            Column(name="Job", link=JOB_LINK, link_title="Open this job"),
-            Column(name="Phase", cell="color-text", colours=PHASE_COLOURS, width=100),
-            Column(name="Attempt", width=80),
-            Column(name="Since progress", unit="s", decimals=0, cell="color-background",
+            Column(name="Namespace", width=105),
+            Column(name="Job", link=JOB_LINK, link_title="Open this job", width=140),
+            Column(name="Phase", cell="color-text", colours=PHASE_COLOURS, width=85),
+            Column(name="Attempt", width=78),
+            Column(name="Since progress", unit="s", decimals=0, cell="color-background", width=120,
                    steps=((None, "transparent"), (300, ORANGE), (STILL_SECONDS, RED))),
             WORKERS_MISSING,
-            Column(name="Goodput", unit="percentunit", decimals=0, cell="color-background",
+            Column(name="Goodput", unit="percentunit", decimals=0, cell="color-background", none="-", width=85,
                    steps=((None, RED), (LOW_GOODPUT, "transparent"))),
         ),
         width=width, height=height, hidden=("Value #A",), sort="Since progress", none="No job needs a look",
         may_be_empty="no running job stands still, lacks workers or wastes its time",
+    )  # fmt: skip
+
+
+def deployments_table(width: int = 6, height: int = 8) -> Panel:
+    """The deployments that lack pods."""
+    missing = f"{ask.of_deployments('headway_deployment_desired')} - {ask.of_deployments('headway_deployment_ready')}"
+    return table(
+        "Deployments to look at",
+        "ModelDeployments with fewer ready pods than they should have. A click on a name opens it.",
+        (Query(expr=f"{missing} > 0"),),
+        {"deployment_namespace": "Namespace", "deployment_name": "Deployment", "Value": "Missing"},
+        (
+            Column(name="Namespace", width=100),
+            Column(name="Deployment", link=DEPLOYMENT_LINK, link_title="Open this deployment", width=125),
+            Column(name="Missing", decimals=0, cell="color-background", width=75,
+                   steps=((None, "transparent"), (1, RED))),
+        ),
+        width=width, height=height, none="No deployment lacks pods", may_be_empty="no deployment lacks pods",
     )  # fmt: skip
 
 
@@ -99,10 +124,13 @@ def alerts_table(width: int = 12, height: int = 8) -> Panel:
         (Query(expr=f"max by (alertname, severity, job_namespace, job_name) ({ALERTS})"),),
         {"severity": "Severity", "alertname": "Alert", "job_namespace": "Namespace", "job_name": "Job"},
         (
-            Column(name="Severity", width=90, cell="color-text",
+            Column(name="Severity", width=80, cell="color-text",
                    colours={"critical": RED, "warning": ORANGE, "info": "blue"}),
+            Column(name="Alert", width=185),
+            Column(name="Namespace", width=95),
+            Column(name="Job", width=90),
         ),
-        width=width, height=height, hidden=("Value", "Value #A"), none="No alert fires", may_be_empty="no alert fires",
+        width=width, height=height, hidden=("Value",), none="No alert fires", may_be_empty="no alert fires",
     )  # fmt: skip
 
 
@@ -138,8 +166,9 @@ def dashboard() -> Dashboard:
                  Query(expr=f"avg({ask.of_jobs('headway_job_goodput_ratio')})", legend="goodput", instant=True),
                  decimals=0, thresholds=lower_is_worse(0.5, 0.75), fill=True, none="No job",
                  may_be_empty="no job runs"),
-            trouble_table(width=15, height=8),
-            alerts_table(width=9, height=8),
+            trouble_table(width=12),
+            deployments_table(width=5),
+            alerts_table(width=7),
             row("What runs, and what it costs"),
             lines("Jobs that wait or run, by phase", "Jobs that are not finished. A growing share of Queued means that "
                   "the cluster has no room.", "none",
@@ -148,7 +177,7 @@ def dashboard() -> Dashboard:
             lines("GPUs that jobs hold, by what they do", "GPUs of running jobs: a GPU that is held while its job does "
                   "anything but train costs as much.", "none",
                   Query(expr=held, legend="{{state}}"), width=8, stacked=True, may_be_empty="no job holds GPUs",
-                  colours={"productive": GREEN}),
+                  colours=STATE_COLOURS),
             bars("How attempts ended", "Attempts that ended in the time shown, by cause. Red: nodes and storage. "
                  "Orange: what is tried again. Purple: what the job's owner has to mend.", "none",
                  Query(expr=f"sort_desc(round({ask.grown('headway_attempts_ended_total', '', 'cause')}) > 0)",

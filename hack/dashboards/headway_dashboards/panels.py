@@ -98,6 +98,8 @@ def lines(
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if limit is not None else "off"},
     }  # fmt: skip
+    if limit is not None:
+        custom["axisSoftMax"] = limit
     defaults: Json = {
         "color": {"mode": "palette-classic"},
         "custom": custom,
@@ -180,27 +182,26 @@ def table(
 
 
 def _column(column: Column) -> Json:
-    found: list[Json] = []
-
-    def put(what: str, value: Any) -> None:
-        found.append({"id": what, "value": value})
-
-    if column.unit:
-        put("unit", column.unit)
-    if column.decimals is not None:
-        put("decimals", column.decimals)
-    if column.width is not None:
-        put("custom.width", column.width)
-    if column.steps:
-        put("thresholds", steps(*column.steps))
-    if column.most is not None:
-        put("min", 0)
-        put("max", column.most)
-    if column.colours:
-        put("mappings", texts({text: (text, colour) for text, colour in column.colours.items()}))
+    told: dict[str, Any] = {
+        "unit": column.unit or None,
+        "decimals": column.decimals,
+        "custom.width": column.width,
+        "thresholds": steps(*column.steps) if column.steps else None,
+        "min": None if column.most is None else 0,
+        "max": column.most,
+        "mappings": _mappings(column) or None,
+    }
     if column.cell != "auto":
-        options = {"mode": "basic"} if column.cell in ("gauge", "color-background") else {}
-        put("custom.cellOptions", {"type": column.cell, **options})
+        told["custom.cellOptions"] = {"type": column.cell} | ({} if column.cell == "color-text" else {"mode": "basic"})
     if column.link:
-        put("links", [{"title": column.link_title, "url": column.link, "targetBlank": False}])
+        told["links"] = [{"title": column.link_title, "url": column.link, "targetBlank": False}]
+    found = [{"id": what, "value": value} for what, value in told.items() if value is not None]
     return {"matcher": {"id": "byName", "options": column.name}, "properties": found}
+
+
+def _mappings(column: Column) -> list[Json]:
+    found = texts({text: (text, colour) for text, colour in column.colours.items()}) if column.colours else []
+    if column.none:
+        nothing = {"text": column.none, "color": "transparent"}
+        found.append({"type": "special", "options": {"match": "null+nan", "result": nothing}})
+    return found

@@ -18,6 +18,12 @@ COLUMNS = 24
 TAG = "headway"
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE, GREY = "green", "yellow", "orange", "red", "blue", "purple", "#8e8e8e"
+STATE_COLOURS = {
+    "productive": GREEN, "redone": RED, "recovering": ORANGE, "starting": BLUE, "preparing": "light-blue",
+    "queued": YELLOW, "stopping": PURPLE, "checkpointing": "dark-green", "evaluating": "super-light-green",
+    "publishing": "light-green",
+}  # fmt: skip
+"""Of what a job's time goes into."""
 PHASE_COLOURS = {
     "New": GREY, "Pending": GREY, "Queued": YELLOW, "Starting": BLUE, "Running": GREEN, "Suspended": PURPLE,
     "Succeeded": "dark-green", "Failed": RED, "Progressing": BLUE, "Ready": GREEN, "Degraded": RED,
@@ -51,6 +57,8 @@ class Column:
     """The value at which a gauge is full."""
     link: str = ""
     link_title: str = ""
+    none: str = ""
+    """What is shown, without a colour, where there is no value."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,11 @@ class JobMetrics:
         )  # fmt: skip
         for state in ENDED_STATES:
             self.trials.labels(state)
+        for phase in ("first_reconcile", *PHASES):
+            self.start_phase_seconds.labels(phase)
+        for lost in ("worker", "head"):
+            for until in ("running", "step"):
+                self.recovery_seconds.labels(lost, until)
         # A counter that appears with its first number hides that from increase(): these begin at 0.
         for cause in ("Succeeded", *get_args(Cause)):
             self.attempts_ended.labels(cause)
