@@ -116,7 +116,7 @@ def test_versions_come_answer_and_are_taken_back(paper: Paper, operator: Operato
 
     # A second one that no node has room for.
     large = {**SMALL, "resources": {"cpu": "4000", "memory": "16Mi"}}
-    edit(paper, {"server": large})
+    edit(paper, {"server": large, "rollout": {"progressDeadlineSeconds": 10}})
     paper.until("the second is on its way", lambda: status(paper).get("candidate") == "digits-2")
 
     def rejected() -> bool:
@@ -133,7 +133,8 @@ def test_versions_come_answer_and_are_taken_back(paper: Paper, operator: Operato
     assert {"VersionBegun", "Promoted", "RolledBack"} <= set(paper.events("digits"))
 
     # A third one that is good.
-    edit(paper, {"server": SMALL, "versions": {"source": {"digest": f"sha256:{'3' * 64}"}}})
+    good = {"server": SMALL, "versions": {"source": {"digest": f"sha256:{'3' * 64}"}}}
+    edit(paper, {**good, "rollout": {"progressDeadlineSeconds": 30}})
     paper.until("the third answers", lambda: status(paper).get("champion") == "digits-3", within=120)
     paper.until("its pods behind the Service", lambda: len(set(answering(paper)) - first) == 2)
     paper.until("the old pods are gone", lambda: len(paper.cluster.items("deployments")) == 1)

@@ -117,6 +117,7 @@ def test_helm_upgrade_replaces_operator_and_crds_and_the_rollout_goes_on(
             counted, old, began = requests(rolling), names(rolling, *OPERATORS), seen.now()
             install(rolling.cluster, *STORAGE, "--set", "operator.logLevel=debug", chart=other_chart(tmp_path))
             rolling.wait("other operators", lambda: not old & names(rolling, *OPERATORS))
+            assert "Changed. " in rolling.cluster.kubectl("get", "crd", "modeldeployments.headway.dev", "-o", "yaml")
             measured("helm upgrade in the middle of a canary", seen.now() - began)
             rolling.wait("the count goes on", lambda: requests(rolling) > counted)
             assert seen.steps() == [0, 10, 25]

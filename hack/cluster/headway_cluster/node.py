@@ -216,6 +216,8 @@ def _kubelet_config(paths: Paths) -> dict[str, Any]:
         "volumePluginDir": str(paths.state / "flex"),
         "podPidsLimit": POD_PIDS,
         "maxPods": 200,
+        # Else a container that has crashed is started again after 10 s, 20 s, 40 s, ... : tests would wait for that.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         "serializeImagePulls": False,
         "registryPullQPS": 0,
         "imageGCHighThresholdPercent": 100,
