@@ -91,6 +91,7 @@ def test_a_model_with_other_labels_is_found_by_copies_of_requests_and_no_client_
     assert said["reason"] == "Agreement"
 
 
+@pytest.mark.long  # test_serving.py does the same without a canary
 def test_a_version_that_does_not_start_gets_no_request(rolling: Rolling) -> None:
     name = rolling.next_name()
     path, _ = rolling.model("broken")

@@ -310,6 +310,7 @@ def test_a_version_with_another_digest_is_taken_back_and_no_request_fails(served
     served.apply(served.path, served.digest)
 
 
+@pytest.mark.long  # the next test does the same with what a job publishes
 def test_another_model_takes_the_place_of_the_first_and_no_request_fails(served: Served) -> None:
     before = served.status()["champion"]
     served.in_client(f"cp -r /models/{served.path} /models/another")
@@ -340,6 +341,7 @@ def test_what_a_job_publishes_takes_the_place_of_the_one_before_and_no_request_f
     said = served.status()
     version = next(each for each in said["versions"] if each["name"] == said["champion"])
     assert (version["job"], said["published"]["job"]) == ("monday", "monday")
+    assert served.condition("RolledBack").get("status") != "True"
     assert served.counted()["last"] == str(version["number"])
     path = version["source"]["persistentVolumeClaim"]["path"]
     assert version["source"]["digest"].endswith(served.in_client(f"sha256sum < /models/{path}/model.json").split()[0])
