@@ -180,6 +180,8 @@ class Served:
             "server": {
                 "resources": {"cpu": "200m", "memory": "512Mi"},
                 "drainSeconds": 10,
+                # A job trains on the same node meanwhile: it is not about what happens where there is too much to do.
+                "limits": {"queueMilliseconds": 4000},
                 "grpc": True,
                 "records": {"sample": 1, "persistentVolumeClaim": {"name": "models", "path": "kept/here"}},
             },
