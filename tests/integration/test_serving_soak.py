@@ -102,8 +102,8 @@ class Fleet:
     async def look(self) -> None:
         """Ask each whether it is ready, again and again."""
         while True:
-            told = [await _is_ready(server) for _, server in self.running]
-            self.ready = [server.port for (_, server), yes in zip(self.running, told, strict=True) if yes]
+            # One may come or go while they are asked.
+            self.ready = [server.port for _, server in list(self.running) if await _is_ready(server)]
             await asyncio.sleep(0.2)
 
     async def restart(self) -> None:
@@ -113,8 +113,9 @@ class Fleet:
                 await asyncio.wait_for(self.enough.wait(), RESTART_SECONDS)
                 return
             await self.add()
-            while self.running[-1][1].port not in self.ready:  # noqa: ASYNC110 - what `look` finds
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(PATIENCE):
+                while self.running[-1][1].port not in self.ready:  # noqa: ASYNC110 - what `look` finds
+                    await asyncio.sleep(0.05)
             manager, server = self.running[0]
             server.terminate()
             await asyncio.to_thread(server.process.wait, PATIENCE)
