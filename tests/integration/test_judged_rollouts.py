@@ -40,13 +40,15 @@ class Judge:
     folder: Path
     port: int = 0
     process: asyncio.subprocess.Process | None = None
+    more: tuple[str, ...] = ()
+    """Further words of the command."""
 
     async def start(self) -> None:
         """Until it takes reports."""
         files = (f"--route={self.folder / 'route.json'}", f"--verdict={self.folder / 'verdict.json'}")
         self.process = await asyncio.create_subprocess_exec(
             *(*COMMAND, "judge", *files, f"--token-file={self.folder / 'token'}"),
-            *(f"--port={self.port}", "--admin-port=0"),
+            *(f"--port={self.port}", "--admin-port=0", *self.more),
             stdout=asyncio.subprocess.PIPE,
             env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
         )
