@@ -14,6 +14,7 @@ from headway_api.status import SPENT
 from headway_api.status import Phase as JobPhase
 from headway_dashboards import all_dashboards, promql
 from headway_dashboards.__main__ import main, text
+from headway_dashboards.drawing import RENDER, why_not
 from headway_dashboards.lint import problems
 from headway_dashboards.parts import PHASE_COLOURS, STATE_COLOURS, Dashboard, Panel
 from metric_names import files, known
@@ -201,3 +202,24 @@ def test_a_panel_that_may_be_empty_says_so_to_whoever_looks() -> None:
         for panel in dashboard.panels:
             if panel.may_be_empty and panel.kind in ("stat", "bargauge", "table"):
                 assert panel.defaults.get("noValue"), f"{dashboard.title}, {panel.title}"
+
+
+def test_a_machine_that_cannot_draw_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert why_not() == "drawing dashboards needs node, and there is none on PATH"
+    for name in ("node", "npm"):
+        (tmp_path / name).touch(mode=0o755)
+    assert why_not() == "drawing dashboards needs chromium, and there is none on PATH"
+    (tmp_path / "google-chrome").touch(mode=0o755)
+    assert why_not() is None
+
+
+def test_packages_of_the_renderer_are_fixed_without_the_address_of_a_registry() -> None:
+    lock = json.loads((RENDER / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert len(packages) > 300
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert not [name for name, package in packages.items() if "AGPL" in package.get("license", "")]
+    wanted = json.loads((RENDER / "package.json").read_text())["dependencies"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted

@@ -83,6 +83,11 @@ def missing_workers(select: str) -> str:
     return among(f"({wanted} - {ready} > 0)", running)
 
 
+def missing_or_none(select: str) -> str:
+    """How many workers each job lacks: 0 of those that lack none."""
+    return f"{missing_workers(select)} or 0 * {of_jobs('headway_job_info', select)}"
+
+
 def joined(*selects: str) -> str:
     """Several selections as one."""
     return ", ".join(select for select in selects if select)

@@ -37,7 +37,8 @@ def _now() -> tuple[Panel, ...]:
     idle = f"count({USE} < {IDLE})"
     return (
         row("In the time shown"),
-        stat("GPUs held now", "GPUs of the pods of all jobs, busy or not.", "none",
+        stat("GPUs held now", "GPUs of the pods of all jobs, busy or not. Training that stands still is counted "
+             "once it goes on or is given up: until then it shows in Idle while held.", "none",
              Query(expr=held, legend="held"), decimals=1, spark=True, none="0"),
         stat("Busy now", "The sum over GPUs of the share of time in which any kernel ran.", "none",
              Query(expr=f"sum({USE})", legend="busy"), decimals=1, spark=True, none=NO_DCGM, may_be_empty=WHY_EMPTY),

@@ -60,7 +60,7 @@ def _table() -> Panel:
             of("headway_job_progress_ratio"),
             of("headway_job_eta_seconds"),
             Query(expr=ask.age("headway_job_last_progress_timestamp_seconds", OURS)),
-            Query(expr=ask.missing_workers(OURS)),
+            Query(expr=ask.missing_or_none(OURS)),
             of("headway_job_goodput_ratio"),
             Query(expr=ask.of_jobs("headway_job:gpu_utilization:avg_ratio", OURS)),
             of("headway_job_rows_per_second"),

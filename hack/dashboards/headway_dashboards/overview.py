@@ -20,6 +20,8 @@ from headway_dashboards.parts import (
 
 STILL_SECONDS = 900
 LOW_GOODPUT = 0.5
+YOUNG_SECONDS = 1800
+"""A job that is younger has not had the time to make up for its start."""
 ALERTS = 'ALERTS{alertname=~"Headway.*", alertstate="firing"}'
 FIRING = Annotation(
     name="Alerts", expr=f"max by (alertname) ({ALERTS})", title="{{alertname}}", text="This alert was firing."
@@ -57,7 +59,9 @@ def leader(width: int = 4) -> Panel:
 
 def trouble(select: str = "") -> str:
     """Jobs that somebody should look at."""
-    low = f"{ask.of_jobs('headway_job_goodput_ratio', select)} < {LOW_GOODPUT}"
+    goodput = ask.of_jobs("headway_job_goodput_ratio", select)
+    old = f"sum by ({', '.join(ask.JOB)}) ({ask.of_jobs('headway_job_time_seconds_total', select, 'state')})"
+    low = ask.among(f"({goodput} < {LOW_GOODPUT})", f"{old} > {YOUNG_SECONDS}")
     return f"({ask.standing_still(select, STILL_SECONDS)}) or ({low}) or ({ask.missing_workers(select)})"
 
 
@@ -70,12 +74,12 @@ def trouble_table(width: int = 24, height: int = 8) -> Panel:
 
     return table(
         "Jobs to look at",
-        "Running jobs that told of no progress for 15 minutes, lack workers, or have spent less than half of their "
-        "time on training. A click on a job's name opens it.",
+        "Running jobs that told of no progress for 15 minutes or lack workers, and jobs of half an hour and more that "
+        "have spent less than half of their time on training. A click on a job's name opens it.",
         (
             of(ask.of_jobs("headway_job_info", "", "phase", "attempt")),
             of(ask.age("headway_job_last_progress_timestamp_seconds")),
-            of(f"{ask.missing_workers('')} or 0 * {ask.of_jobs('headway_job_info')}"),
+            of(ask.missing_or_none("")),
             of(ask.of_jobs("headway_job_goodput_ratio")),
         ),
         {
