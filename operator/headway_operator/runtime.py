@@ -64,7 +64,7 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._metrics = MetricSet()
+        self._metrics = MetricSet(names_objects=settings.job_metrics == "running")
         self._engine = EngineMetrics(self._metrics)
         self._jobs = JobMetrics(self._metrics)
         self._deployments = DeploymentMetrics(self._metrics)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,7 +27,10 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from headway_operator.engine.exposition import Entry, Source, told_by
+from headway_operator.engine.keys import Key
 
+EXEMPLAR_LIMIT = 128
+_LAST_WORD = re.compile("[A-Z][a-z]*")
 RESULTS = ("done", "conflict", "retry", "gone", "bug")
 """What becomes of a reconcile."""
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -49,7 +53,8 @@ class Reading:
 class MetricSet:
     """A registry, and what is in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, names_objects: bool = True) -> None:
+        self._names_objects = names_objects
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it ships so
         self.registry = CollectorRegistry()
         self.catalogue: list[Entry] = []
@@ -73,6 +78,14 @@ class MetricSet:
         """Declare a histogram."""
         self.catalogue.append(Entry(name, "histogram", labels, text))
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def exemplar(self, kind: str, namespace: str, name: str) -> dict[str, str] | None:
+        """What names an object where a histogram has it for an example: `{job="team-a/churn"}`.
+
+        OpenMetrics allows 128 characters for names and values together. None where objects are not to be named.
+        """
+        label = _LAST_WORD.findall(kind)[-1].lower()
+        return {label: f"{namespace}/{name}"[: EXEMPLAR_LIMIT - len(label)]} if self._names_objects else None
 
     def read_when_scraped(self, *entries: Entry) -> None:
         """Declare metrics whose values are asked for at each scrape, each with one label at most."""
@@ -181,10 +194,13 @@ class EngineMetrics:
 
     def __init__(self, metrics: MetricSet) -> None:
         metrics.read_when_scraped(*_READ)
+        self._exemplar = metrics.exemplar
         self.queue_seconds = metrics.histogram(
             "headway_queue_seconds", "Seconds that an object waited in the queue to be reconciled", SHORT
         )
-        self.reconcile_seconds = metrics.histogram("headway_reconcile_seconds", "Seconds that a reconcile took", SHORT)
+        self._reconcile_seconds = metrics.histogram(
+            "headway_reconcile_seconds", "Seconds that a reconcile took; exemplars name the object", SHORT
+        )
         self.reconciles = metrics.counter(
             "headway_reconciles", f"Reconciles, by result: {', '.join(RESULTS)}", "result"
         )
@@ -218,6 +234,11 @@ class EngineMetrics:
         for result in RESULTS:
             self.reconciles.labels(result)
         self._calls: dict[tuple[str, str, int], Counter] = {}
+
+    def reconciled(self, key: Key, result: str, seconds: float) -> None:
+        """A reconcile has ended."""
+        self.reconciles.labels(result).inc()
+        self._reconcile_seconds.observe(seconds, self._exemplar(key.kind, key.namespace, key.name))
 
     def call(self, verb: str, resource: str, code: int) -> None:
         """A call of the API server."""

@@ -148,8 +148,7 @@ class Workers:
             self._queue.done(key, self._clock(), when)
             result = "done"
         self._progress_at = self._clock()
-        self._metrics.reconciles.labels(result).inc()
-        self._metrics.reconcile_seconds.observe(self._progress_at - began)
+        self._metrics.reconciled(key, result, self._progress_at - began)
 
     async def _fault(self, key: Key, error: Exception, result: str) -> str:
         """Reconciling failed for a reason of ours: nobody can help it but us, and the user has to know."""

@@ -31,13 +31,15 @@ class JobMetrics:
     """The metrics of TrainingJobs."""
 
     def __init__(self, metrics: MetricSet) -> None:
+        self._exemplar = metrics.exemplar
         metrics.read_when_scraped(
             Entry("headway_jobs", "gauge", ("phase",), "TrainingJobs by phase; New: not reconciled yet")
         )
         self.start_phase_seconds = metrics.histogram(
             "headway_start_phase_seconds",
             "Seconds of each part of a start: first_reconcile (from the job's creation), and of each attempt "
-            "pods_created, pods_scheduled, pods_ready, first_step (the first optimiser step that was reported)",
+            "pods_created, pods_scheduled, pods_ready, first_step (the first optimiser step that was reported); "
+            "exemplars name the job",
             LONG, "phase",
         )  # fmt: skip
         self.startup_seconds = metrics.histogram(
@@ -55,7 +57,7 @@ class JobMetrics:
         self.recovery_seconds = metrics.histogram(
             "headway_recovery_seconds",
             "Seconds from the loss of a worker or a head until all pods were ready again (until=running), and until an "
-            "optimiser step was reported again (until=step)",
+            "optimiser step was reported again (until=step); exemplars name the job",
             LONG, "lost", "until",
         )  # fmt: skip
         self.attempts_ended = metrics.counter(
@@ -89,6 +91,10 @@ class JobMetrics:
         for cause in ("Succeeded", *get_args(Cause)):
             self.attempts_ended.labels(cause)
             self.jobs_ended.labels(cause)
+
+    def named(self, job: Job) -> dict[str, str] | None:
+        """The exemplar that names a job."""
+        return self._exemplar("TrainingJob", job.namespace, job.name)
 
 
 @dataclass(slots=True)
@@ -165,7 +171,8 @@ class JobMeasures:
     def _follow(self, course: _Course | None, job: Job, observed: Observed, plan: Plan, now: float) -> _Course | None:
         if course is None:
             if job.status.phase is None and plan.status is not None:
-                self._metrics.start_phase_seconds.labels("first_reconcile").observe(max(0.0, now - job.created))
+                first = self._metrics.start_phase_seconds.labels("first_reconcile")
+                first.observe(max(0.0, now - job.created), self._metrics.named(job))
             elif job.status.phase in FINISHED:
                 return None
             course = _Course(job.status.attempt)
@@ -211,12 +218,14 @@ class JobMeasures:
                 return
             phase = PHASES[course.phase]
             if course.lost != "worker":
-                self._metrics.start_phase_seconds.labels(phase).observe(max(0.0, now - course.since))
+                took = max(0.0, now - course.since)
+                self._metrics.start_phase_seconds.labels(phase).observe(took, self._metrics.named(job))
             if course.phase == READY:
                 course.text = _text(observed, course.attempt)
             if course.lost and course.phase >= READY:
                 until = "running" if course.phase == READY else "step"
-                self._metrics.recovery_seconds.labels(course.lost, until).observe(max(0.0, now - course.lost_at))
+                took = max(0.0, now - course.lost_at)
+                self._metrics.recovery_seconds.labels(course.lost, until).observe(took, self._metrics.named(job))
             if course.phase == STEP:
                 course.lost = ""
             course.phase, course.since = course.phase + 1, now

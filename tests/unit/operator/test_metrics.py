@@ -19,14 +19,14 @@ from headway_operator.engine.freshness import Freshness
 from headway_operator.engine.health import BLIND_ROUNDS, diagnosis
 from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import View
-from headway_operator.engine.metrics import EngineMetrics, MetricSet, Reading
+from headway_operator.engine.metrics import OPENMETRICS, EngineMetrics, MetricSet, Reading
 from headway_operator.engine.steps import Decision, Facts
 from headway_operator.engine.store import News
 from headway_operator.engine.times import to_text
 from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
 from headway_operator.training.kind import Decided
-from headway_operator.training.measures import MOST_RESOURCES, OTHER, JobMeasures, JobMetrics
+from headway_operator.training.measures import MOST_RESOURCES, OTHER, PHASES, JobMeasures, JobMetrics
 from headway_operator.training.plan.model import Job, Observed, Plan
 from sim.builders import T0, UID, JobBuilder, make_job, outcome
 from sim.fakes import clock
@@ -60,8 +60,8 @@ def all_metrics() -> MetricSet:
 class Follower:
     """The measures of one job, as the engine calls them."""
 
-    def __init__(self) -> None:
-        self.metrics = MetricSet()
+    def __init__(self, metrics: MetricSet | None = None) -> None:
+        self.metrics = metrics or MetricSet()
         self.measures = JobMeasures(JobMetrics(self.metrics))
         self.course: Any = None
 
@@ -276,6 +276,44 @@ class TestMeasures:
         assert plan.status.attempts[0].cause == "Suspended"
         follower.wrote(stopped.build()[0], plan, T0 + 26)
         assert not follower.measures.awaits(follower.course)
+
+
+class TestExemplars:
+    """Of the histograms that say that something was slow, a bucket names whose it was."""
+
+    @staticmethod
+    def named(metrics: MetricSet) -> set[tuple[str, str]]:
+        """The histograms that have exemplars, with what these say."""
+        body, _ = asyncio.run(metrics.scrape(OPENMETRICS))
+        return set(re.findall(r"^(\w+)_bucket\{.*# (\{.*\})", body.decode(), re.MULTILINE))
+
+    def lived(self, metrics: MetricSet) -> MetricSet:
+        follower = Follower(metrics)
+        for builder, after in TestMeasures().started():
+            job, observed = builder.build()
+            follower.decided(job, observed, builder.plan(after), T0 + after)
+        follower.course.lost, follower.course.phase = "head", PHASES.index("pods_ready")
+        job, observed = make_job().running().head().worker(0).build()
+        follower.decided(job, observed, Plan(), T0 + 90)
+        engine = EngineMetrics(metrics)
+        engine.reconciled(Key("ModelDeployment", "a" * 63, "b" * 90), "done", 2.0)
+        return metrics
+
+    def test_they_name_the_job_or_the_deployment(self) -> None:
+        digits = '{job="default/digits"}'
+        long = f'{{deployment="{"a" * 63}/{"b" * 54}"}}'
+        assert self.named(self.lived(MetricSet())) == {
+            ("headway_start_phase_seconds", digits),
+            ("headway_recovery_seconds", digits),
+            ("headway_reconcile_seconds", long),
+        }
+        assert len(long) - len('{=""}') == 128, "all that OpenMetrics allows"
+
+    def test_they_name_nobody_where_jobs_are_not_to_be_told_of(self) -> None:
+        assert self.named(self.lived(MetricSet(names_objects=False))) == set()
+
+    def test_the_old_form_has_none(self) -> None:
+        assert b"# {" not in self.lived(MetricSet()).text()
 
 
 class TestGpuSeconds:
