@@ -3,38 +3,66 @@
 from __future__ import annotations
 
 import re
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
+import pytest
 import yaml
 
 from harness import ROOT, run
 from headway_api.status import Cause
-from headway_operator import reference
+from metric_names import known
 
 from .conftest import CHART, Chart
 
 ALERTS = CHART / "files/alerts.yaml"
 CASES = ROOT / "tests/chart/alerts.test.yaml"
+JOB_ALERTS = CHART / "files/job-alerts.yaml"
+JOB_CASES = ROOT / "tests/chart/job-alerts.test.yaml"
 
 
-def names() -> set[str]:
-    return {rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]}
+def rules(file: Path) -> list[dict[str, Any]]:
+    """The alerts of a file."""
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
 
-def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
-    assert "SUCCESS" in run(promtool, "test", "rules", CASES)
-    tested = {
-        case["alertname"]
-        for test in yaml.safe_load(CASES.read_text())["tests"]
-        for case in test["alert_rule_test"]
-        if case.get("exp_alerts")
-    }
-    assert tested == names()
+def names(file: Path = ALERTS) -> set[str]:
+    return {rule["alert"] for rule in rules(file)}
 
 
-def test_alerts_speak_of_metrics_that_there_are() -> None:
-    spoken = set(re.findall(r"headway_[a-z_]+", ALERTS.read_text()))
-    assert spoken <= {entry.name for entry in reference.catalogue()}
+@pytest.mark.parametrize(("alerts", "cases"), [(ALERTS, CASES), (JOB_ALERTS, JOB_CASES)])
+def test_each_alert_fires_when_it_should_and_not_before(promtool: str, alerts: Path, cases: Path) -> None:
+    assert "SUCCESS" in run(promtool, "test", "rules", cases)
+    told = [case for test in yaml.safe_load(cases.read_text())["tests"] for case in test["alert_rule_test"]]
+    assert {case["alertname"] for case in told if case.get("exp_alerts")} == names(alerts)
+    if alerts == JOB_ALERTS:
+        assert {case["alertname"] for case in told if not case.get("exp_alerts")} == names(alerts)
+
+
+@pytest.mark.parametrize("alerts", [ALERTS, JOB_ALERTS])
+def test_alerts_speak_of_metrics_that_there_are(alerts: Path) -> None:
+    for rule in rules(alerts):
+        spoken = set(re.findall(r"headway_[a-z_]+(?::\w+)*", rule["expr"]))
+        assert spoken, rule["alert"]
+        assert spoken <= set(known()), rule["alert"]
+
+
+def test_alerts_on_jobs_say_whose_they_are_and_whom_they_are_for() -> None:
+    for rule in rules(JOB_ALERTS):
+        about = rule["labels"]["about"]
+        by = {f"{about}_namespace", f"{about}_name"}
+        assert set(re.search(r"by \(([^)]*)\)", rule["expr"])[1].split(", ")) == by  # type: ignore[index]  # each has one
+        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) == by
+        assert rule["labels"]["severity"] in ("warning", "info"), "no job of one tenant's is critical for a platform"
+
+
+def test_alerts_on_jobs_come_when_they_are_asked_for(chart: Chart) -> None:
+    off = chart.render({"prometheusRule": {"enabled": True}})
+    assert [rule["metadata"]["name"] for rule in off.kind("PrometheusRule")] == ["headway", "headway-gpu"]
+    on = chart.render({"prometheusRule": {"enabled": True, "jobAlerts": True, "labels": {"release": "x"}}})
+    rule = on.one("PrometheusRule", "headway-jobs")
+    assert {each["alert"] for group in rule["spec"]["groups"] for each in group["rules"]} == names(JOB_ALERTS)
+    assert rule["metadata"]["labels"]["release"] == "x"
 
 
 def test_alerts_speak_of_causes_that_there_are() -> None:

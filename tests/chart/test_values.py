@@ -62,6 +62,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "podMonitor.interval": ("1m", {"podMonitor.enabled": True}),
     "podMonitor.labels": ({"release": "prometheus"}, {"podMonitor.enabled": True}),
     "prometheusRule.enabled": (True, {}),
+    "prometheusRule.jobAlerts": (True, {"prometheusRule.enabled": True}),
     "prometheusRule.labels": ({"release": "prometheus"}, {"prometheusRule.enabled": True}),
     "grafanaDashboards.enabled": (True, {}),
     "grafanaDashboards.labels": ({"dashboards": "yes"}, DASHBOARDS),

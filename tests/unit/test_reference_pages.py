@@ -89,8 +89,10 @@ def test_the_page_of_conditions_has_each_reason_of_the_code_and_no_other() -> No
 
 
 def test_each_alert_has_its_row_for_those_on_call() -> None:
-    rules = yaml.safe_load((ROOT / "charts/headway/files/alerts.yaml").read_text())
-    alerts = {f"`{rule['alert']}`" for group in rules["groups"] for rule in group["rules"]}
+    files = [
+        yaml.safe_load((ROOT / f"charts/headway/files/{name}.yaml").read_text()) for name in ("alerts", "job-alerts")
+    ]
+    alerts = {f"`{rule['alert']}`" for file in files for group in file["groups"] for rule in group["rules"]}
     first = {cells[0] for _, cells in rows(ROOT / "docs/how-to/on-call.md")}
     assert {cell for cell in first if cell.startswith("`Headway")} == alerts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import ssl
 import threading
 import urllib.error
@@ -53,7 +54,9 @@ def to_file(
             eta_seconds=eta_seconds(progress),
             samples_per_second=_rounded(progress.samples_per_second),
             checkpoint_seconds=int(progress.checkpoint_seconds) or None,
-            metrics={name: shown(value) for name, value in progress.metrics.items()},
+            # People, and alerts, are to see that a loss is no number any more.
+            metrics={name: shown(value) for name, value in progress.metrics.items()}
+            | dict.fromkeys(progress.not_finite, shown(math.nan)),
             update_time=now(),
         ),
         checkpoint=progress.checkpoint,

@@ -90,6 +90,7 @@ def together(parts: Mapping[str, Part], *, children: int | None = None) -> tuple
         samples_per_second=_sum([one.samples_per_second for one in running.values()]),
         steps_per_second=_sum([one.steps_per_second for one in running.values()]),
         metrics=metrics,
+        not_finite=[f"{scope}/{name}".lstrip("/") for scope, one in running.items() for name in one.not_finite],
         checkpoint=_checkpoint(told),
         resumed_from_step=_count([one.resumed_from_step for one in told]),
         notes=[f"{scope}: {note}" if scope else note for scope, one in running.items() for note in one.notes],

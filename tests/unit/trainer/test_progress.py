@@ -61,6 +61,12 @@ def test_the_loops_progress_becomes_what_the_operator_reads() -> None:
     assert file.progress.metrics == {"train/loss": "0.12346"}
 
 
+def test_a_metric_that_is_no_number_any_more_is_told_as_such() -> None:
+    told = TrainProgress(metrics={"loss": 0.5, "accuracy": 0.9}, not_finite=["loss", "train/loss"])
+    again = TrainProgress.model_validate_json(told.model_dump_json())
+    assert to_file(run_of(1), again, None).progress.metrics == {"loss": "nan", "accuracy": "0.9", "train/loss": "nan"}
+
+
 def test_a_function_that_plans_no_steps_has_no_percent_and_no_eta() -> None:
     file = to_file(run_of(1), TrainProgress(step=4), None)
     assert file.progress.percent is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,17 @@ def test_a_reported_step_and_each_checkpoint_are_what_is_reached(store: Store) -
     report(reports, {"step": 50}, checkpoint="b")
     assert reports.reached == Reached(50, 2)
     assert told[-1].step == 50
+
+
+def test_a_value_that_is_no_number_is_named_until_it_is_one_again_and_the_last_number_is_kept(store: Store) -> None:
+    told: list[TrainProgress] = []
+    reports = Reports(store, told.append, keep_last=2)
+    for value in (0.5, math.nan, -math.inf):
+        report(reports, {"loss": value, "name": "x"})
+    assert (told[-1].metrics, told[-1].not_finite) == ({"loss": 0.5}, ["loss"])
+    assert reports.end(None).metrics == {"reported": {"loss": 0.5}}
+    report(reports, {"loss": 0.25})
+    assert (told[-1].metrics, told[-1].not_finite) == ({"loss": 0.25}, [])
 
 
 def test_as_many_of_the_newest_checkpoints_stay_as_the_spec_says(store: Store) -> None:

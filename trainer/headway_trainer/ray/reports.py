@@ -43,6 +43,8 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self._folder = store.child(RAY_FOLDER, RAY_RUN)
         self._on_progress = on_progress
         self._values: dict[str, float] = {}
+        self._not_finite: dict[str, None] = {}
+        """The names of those whose newest value is no finite number; what they were before stays a value."""
         self._checkpoint: CheckpointStatus | None = None
         self.newest: TrainProgress | None = None
         """What was passed on last."""
@@ -101,6 +103,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
             step=self.step,
             counts_reports=self._whole(_STEP_NAMES) is None,
             metrics=dict(self._values),
+            not_finite=list(self._not_finite)[:MAX_METRICS],
             checkpoint=self._checkpoint,
             notes=self._notes,
         )
@@ -129,8 +132,11 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
     def _take(self, reported: dict[Any, Any]) -> None:
         """Keep the numbers; of too many names, those that were reported last."""
         for key, value in reported.items():
-            if _is_number(value):
-                name = str(key)[:MAX_METRIC_NAME_LENGTH]
+            name = str(key)[:MAX_METRIC_NAME_LENGTH]
+            if isinstance(value, float) and not math.isfinite(value):
+                self._not_finite[name] = None
+            elif _is_number(value):
+                self._not_finite.pop(name, None)
                 self._values.pop(name, None)
                 self._values[name] = float(value)
         others = [name for name in self._values if name not in _EPOCH_NAMES + _STEP_NAMES]

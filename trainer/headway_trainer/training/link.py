@@ -95,6 +95,8 @@ class TrainProgress(StatusSection):
     """Seconds for which training stood still for checkpoints, since this group of workers began."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`; those that are finite numbers."""
+    not_finite: list[str] = Field(default_factory=list)
+    """The metrics whose newest value is none: JSON has no NaN and no infinity."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
     resumed_from_step: int | None = None

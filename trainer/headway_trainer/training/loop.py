@@ -354,7 +354,7 @@ class Loop:
                 samples_per_second=self._coordination.samples_per_second,
                 steps_per_second=self._coordination.steps_per_second,
                 checkpoint_seconds=self._saver.seconds,
-                # JSON has no NaN and no infinity.
+                not_finite=[name for name, value in metrics.items() if not math.isfinite(value)],
                 metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
                 checkpoint=self._saved,
                 resumed_from_step=self._resumed_from,
