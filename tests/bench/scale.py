@@ -18,6 +18,7 @@ from bench.progress import progress
 from bench.references import KUBERAY, KUBERAY_CPU, KUBERAY_JOBS, by_loop
 from bench.report import Goal, Measured, Reference
 from bench.running import ours_started
+from bench.scrape import scrape
 from bench.start_many import jobs, named
 from cluster.paper import Paper
 from headway_api import wire
@@ -133,4 +134,12 @@ async def _finish(crowd: Crowd, site: Paper, name: str) -> None:
     await crowd.until("it has ended", lambda: crowd.phases()["Succeeded"] == 1, 120)
 
 
-PARTS = {"jobs": jobs, "restart": restart, "wide": wide, "idle": idle, "churn": churn, "progress": progress}
+PARTS = {
+    "jobs": jobs,
+    "restart": restart,
+    "wide": wide,
+    "idle": idle,
+    "churn": churn,
+    "progress": progress,
+    "scrape": scrape,
+}

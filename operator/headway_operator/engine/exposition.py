@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol
@@ -68,15 +68,14 @@ class Samples:
             braces = f"{{{labels}}}" if labels else ""
             self._lines[name].append(f"{name}{braces} {number_text(value)}\n")
 
-    def text(self, *, openmetrics: bool) -> str:
-        """All families that have samples. openmetrics: in that form, without its last line."""
-        parts = []
+    def families(self, *, openmetrics: bool) -> Iterator[bytes]:
+        """The text of each family that has samples. openmetrics: in that form, without its last line."""
         for entry in self._entries:
             lines = self._lines[entry.name]
             if lines:
                 name = entry.name.removesuffix("_total") if openmetrics else entry.name
-                parts += [f"# HELP {name} {entry.text.translate(_ESCAPES)}\n# TYPE {name} {entry.kind}\n", *lines]
-        return "".join(parts)
+                head = f"# HELP {name} {entry.text.translate(_ESCAPES)}\n# TYPE {name} {entry.kind}\n"
+                yield "".join([head, *lines]).encode()
 
 
 class Source(Protocol):
@@ -96,7 +95,7 @@ class Source(Protocol):
         ...
 
 
-async def told_by(sources: Iterable[Source], *, openmetrics: bool) -> list[str]:
+async def told_by(sources: Iterable[Source], *, openmetrics: bool) -> bytes:
     """What sources tell, in turns with whatever else the event loop has to do."""
     parts = []
     for source in sources:
@@ -109,6 +108,7 @@ async def told_by(sources: Iterable[Source], *, openmetrics: bool) -> list[str]:
                 logger.exception("a scrape could not tell of an object, and leaves it out")
             if count % AT_A_TIME == 0:
                 await asyncio.sleep(0)
-        parts.append(samples.text(openmetrics=openmetrics))
-        await asyncio.sleep(0)
-    return parts
+        for family in samples.families(openmetrics=openmetrics):
+            parts.append(family)
+            await asyncio.sleep(0)
+    return b"".join(parts)

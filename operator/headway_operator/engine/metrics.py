@@ -115,8 +115,7 @@ class MetricSet:
         """
         wants_openmetrics = OPENMETRICS in accept
         async with self._scrape:
-            parts = await told_by(self._sources, openmetrics=wants_openmetrics)
-            told = "".join(parts).encode()
+            told = await told_by(self._sources, openmetrics=wants_openmetrics)
             if not wants_openmetrics:
                 return self.text() + told, PLAIN_TYPE
             whole: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # it ships so

@@ -65,7 +65,7 @@ def families(text: str, *, openmetrics: bool = False) -> list[Metric]:
 
 def told(source: Any) -> dict[str, float]:
     """What a scrape tells, by name and labels."""
-    text = "".join(asyncio.run(told_by([source], openmetrics=False)))
+    text = asyncio.run(told_by([source], openmetrics=False)).decode()
     return {
         f"{sample.name}{{{','.join(f'{key}={value}' for key, value in sample.labels.items())}}}": sample.value
         for family in families(text)
@@ -222,8 +222,7 @@ class TestJobs:
             lambda: [job(status={"progress": {"metrics": readable}}), job("after")], now=lambda: T0, limit=10
         )
         for openmetrics in (False, True):
-            (text,) = asyncio.run(told_by([figures], openmetrics=openmetrics))
-            text.encode()
+            text = asyncio.run(told_by([figures], openmetrics=openmetrics)).decode()
             read = families(text + END.decode(), openmetrics=True) if openmetrics else families(text)
             samples = [sample for family in read for sample in family.samples]
             assert {sample.name for sample in samples} <= {entry.name for entry in JobFigures.entries}
@@ -347,7 +346,7 @@ class TestExposition:
             def tell(self, each: int, samples: Samples) -> None:
                 super().tell(10 // (each - 1), samples)
 
-        (text,) = asyncio.run(told_by([Odd(3)], openmetrics=False))
+        text = asyncio.run(told_by([Odd(3)], openmetrics=False)).decode()
         assert text.count("headway_x_total{") == 2
         assert "could not tell of an object" in caplog.text
 
