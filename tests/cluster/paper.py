@@ -45,13 +45,14 @@ def free_port() -> int:
         return port
 
 
-def install_rights(cluster: Cluster, folder: Path, *namespaces: str) -> Path:
+def install_rights(cluster: Cluster, folder: Path, *namespaces: str, switch: str | None = None) -> Path:
     """Apply what the chart gives the operator, but not the operator; returns a kubeconfig with just these rights.
 
-    namespaces: the chart's watchNamespaces, which are made; all if none.
+    namespaces: the chart's watchNamespaces, which are made; all if none. switch: a value of the chart that is true.
     """
     helm = run(HACK_CLUSTER, "which", "helm", timeout=600).strip()
-    values = ("--set-json", f"watchNamespaces={json.dumps(namespaces)}")
+    values = ["--set-json", f"watchNamespaces={json.dumps(namespaces)}"]
+    values += [] if switch is None else ["--set", f"{switch}=true"]
     text = run(helm, "template", "headway", ROOT / "charts/headway", "-n", SYSTEM, "--kube-version", "1.37.0", *values)
     chart = [entry for entry in yaml.safe_load_all(text) if entry]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", *crds())
@@ -152,17 +153,23 @@ class Paper:
     @classmethod
     @contextmanager
     def made(
-        cls, label: str, folder: Path, *options: str, nodes: int = 2, namespaces: tuple[str, ...] = ()
+        cls,
+        label: str,
+        folder: Path,
+        *options: str,
+        nodes: int = 2,
+        namespaces: tuple[str, ...] = (),
+        switch: str | None = None,
     ) -> Iterator[Self]:
         """A fresh control plane with so many kwok nodes, the kinds and the operator's rights; gone afterwards.
 
-        label: begins the cluster's name. options: of `cluster up`. namespaces: the chart's watchNamespaces.
+        label: begins the cluster's name. options: of `cluster up`. namespaces, switch: as for install_rights.
         """
         name = f"{label}-{os.getpid()}"
         words = ("up", "--no-node", "--kwok-nodes", str(nodes), *options, "--name", name)
         try:
             cluster = Cluster(Path(run(HACK_CLUSTER, *words, timeout=3600).strip()))
-            made = cls(cluster, folder, install_rights(cluster, folder, *namespaces), name)
+            made = cls(cluster, folder, install_rights(cluster, folder, *namespaces, switch=switch), name)
             try:
                 yield made
             finally:

@@ -20,6 +20,7 @@ from sim.serving_load import Load
 from sim.serving_operator import PATIENCE, Operator
 from sim.serving_pods import Pods
 from sim.serving_promises import Promises
+from sim.serving_routes import FIRST_SEED, Routes
 from sim.serving_shares import Shares
 from sim.serving_users import Users
 
@@ -43,13 +44,14 @@ class ServingWorld:
         self.calm = False
         self.timeline: list[str] = []
         self.server = ApiServer(lambda: self.now)
-        self.splits = self.chance.random() < 0.6
+        self.splits = self.chance.random() < 0.6 or seed >= FIRST_SEED
         """Whether all its rollouts split requests, and most of its models work."""
         self.pods = Pods(self.server, self.chance, sound=8 if self.splits else 2)
         self.jobs = Jobs(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.judge = Judge(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.shares = Shares(self.judge, lambda: self.now, self.fail, NAME)
         self.load = Load(self.server, seed, lambda: self.now, self.fail, NAME) if loaded else None
+        self.routes = Routes(self, NAME) if seed >= FIRST_SEED else None
         self.promises = Promises(self, NAME)
         self.users = Users(self, NAME)
         self.operator = Operator(
@@ -61,6 +63,7 @@ class ServingWorld:
             calls=self.promises.remember,
             wrote=self.promises.look,
             begins=self.jobs.lost,
+            gateways=self.routes is not None,
         )
 
     def note(self, what: str) -> None:
@@ -130,6 +133,8 @@ class ServingWorld:
         body = self.server.find(kube.MODEL_DEPLOYMENTS, NAME)
         if done and body is not None and self.operator.knows_all():
             self.shares.settled(self.uid(), self.status(), body["spec"])
+            if self.routes is not None:
+                self.routes.settled(self.uid())
         self.promises.look(None)
 
     def lose_watch(self) -> None:

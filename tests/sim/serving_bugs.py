@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from headway_operator.engine import freshness, referrers
 from headway_operator.serving import records, steps
-from headway_operator.serving.plan import book, decide, offers, rollout, route, stall, verdict
+from headway_operator.serving.plan import book, decide, gateway, offers, rollout, route, stall, verdict
 from sim.bugs import Bug
+from sim.serving_routes import FIRST_SEED
 
 BUGS = (
+    Bug(
+        "a gateway's weight stays where nobody is ready any more",
+        FIRST_SEED,
+        "where nobody is ready",
+        ((gateway._weight, " or workload.ready == 0", ""),),
+    ),
+    Bug(
+        "where a route leads is never changed",
+        FIRST_SEED,
+        "the route leads",
+        ((steps.render, "        maker.led_elsewhere(plan),\n", ""),),
+    ),
     Bug(
         "a candidate answers before all its pods are ready",
         0,

@@ -50,11 +50,14 @@ class Operator:
         calls: Callable[[], None],
         wrote: Callable[[Call], None],
         begins: Callable[[], None],
+        gateways: bool = False,
     ) -> None:
-        """calls: a call is about to be made. wrote: one has changed something. begins: a process is about to list."""
+        """calls: a call is about to be made. wrote: one has changed something. begins: a process is about to list.
+        gateways: whether there are routes of gateways."""
         self._server, self._chance, self._now, self._note, self._key = server, chance, now, note, key
         self._calls, self._wrote, self._begins = calls, wrote, begins
         self._api = FakeKube(server, before=self._before, after=self._after, written=self._written)
+        self._routes: Callable[[Resource], bool] | None = (lambda _: True) if gateways else None
         self.calm = False
         self.due = now()
         self.promoted = self.taken_back = 0
@@ -66,7 +69,10 @@ class Operator:
         self._loop = asyncio.new_event_loop()
         self._begins()
         kind = ModelDeployments(
-            defaults=Defaults("server:1"), pull_policy="Never", measures=DeploymentMeasures(METRICS)
+            defaults=Defaults("server:1"),
+            pull_policy="Never",
+            measures=DeploymentMeasures(METRICS),
+            gateways=self._routes,
         )
         self.store = Store((kind,))
         self._reconciler = Reconciler(self._api, self.store, self, self._now)

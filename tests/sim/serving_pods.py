@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
@@ -38,6 +39,11 @@ class Pods:
                 if nature == "fades" and self._chance.random() < 0.05 and not calm:
                     self.natures[digest_of(body)] = "crashes"
             self._prove(name)
+
+    def lose(self, names: Collection[str]) -> None:
+        """All pods of these Deployments go at once, as those of a node do; others come in their place."""
+        for name in names:
+            report(self._server, name, 0)
 
     def deployments(self) -> list[Object]:
         """All Deployments but those of judges."""

@@ -79,6 +79,8 @@ class Promises:
             target = world.target()
             if target is not None and (uid, target) not in world.pods.proven:
                 world.fail(f"clients are sent to version {target}, which was never ready")
+        if world.routes is not None:
+            world.routes.look(call, uid)
         if call[:2] == ("patch", "modeldeployments"):
             world.shares.moved(uid, self._was, world.status())
             if world.load is not None:
@@ -118,6 +120,8 @@ class Promises:
         accepted = next(item for item in status["conditions"] if item["type"] == "Accepted")
         if accepted["status"] != "True":
             return
+        if status.get("candidate") and self._waits_for_the_dead(status):
+            return
         if status.get("candidate"):
             world.fail(f"{status['candidate']} is still on its way")
         champion = next((each for each in status["versions"] if each["name"] == status.get("champion")), None)
@@ -132,10 +136,20 @@ class Promises:
             wanted[world.judge.name(uid)] = 1
         if there != wanted:
             world.fail(f"in the end there are the Deployments {there}, and should be {wanted}")
+        if world.routes is not None:
+            world.routes.at_rest()
         if world.target() != number:
             world.fail(f"in the end clients are sent to {world.target()}, and {number} should answer")
         self._look_at_offers(uid, status, at_rest=True)
         self._was_tried(body["spec"]["versions"], status)
+
+    @staticmethod
+    def _waits_for_the_dead(status: Status) -> bool:
+        """Whether a rollout stalls as none of the champion's pods will ever be ready again, and says so."""
+        told = next(item for item in status["conditions"] if item["type"] == "Progressing")
+        champion = next(each for each in status["versions"] if each["name"] == status["champion"])
+        dead = champion["replicas"]["ready"] == 0 and "none of the pods of version" in told["message"]
+        return dead and told["reason"] == "Stalled"
 
     def _was_tried(self, spec: Status, status: Status) -> None:
         """What is wanted answers in the end, or was rejected for a reason."""

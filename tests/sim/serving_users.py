@@ -11,6 +11,7 @@ from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
 from headway_operator.serving import names
 from sim.serving_jobs import MODELS
+from sim.serving_routes import gateway
 
 if TYPE_CHECKING:
     from sim.serving import ServingWorld
@@ -34,7 +35,7 @@ class Users:
             self._toggle: 3,
             self._scale: 3,
             self._intend: 5,
-            lambda: self.edit(rollout=self._rollout()): 2,
+            lambda: self.edit(**self._rolled()): 2,
             lambda: self.edit(rollout={"blueGreen": {}, "recreate": {}}): 0.3 if self._splits else 1,
             self._meddle: 4,
             lambda: world.judge.meddle(world.uid()): 2,
@@ -42,11 +43,13 @@ class Users:
             world.lose_watch: 2,
             lambda: None: 20 if self._splits else 6,
         }
+        if world.routes is not None:
+            actions[lambda: world.pods.lose(world.routes.candidates() if world.routes is not None else ())] = 15
         self._chance.choices(list(actions), list(actions.values()))[0]()
 
     def create(self) -> None:
         """A deployment is applied."""
-        changes: dict[str, Any] = {"spec.rollout": self._rollout()}
+        changes: dict[str, Any] = {f"spec.{name}": value for name, value in self._rolled().items()}
         if self._chance.random() < 0.5:
             changes["spec.versions"] = {"keep": 2}
         if self._world.load is not None:
@@ -80,6 +83,10 @@ class Users:
         body = server.find(kube.MODEL_DEPLOYMENTS, self._of)
         if body is not None:
             self._told(body["spec"])
+
+    def _rolled(self) -> dict[str, Any]:
+        rollout = self._rollout()
+        return {"rollout": rollout} | ({} if self._world.routes is None else {"route": gateway(rollout)})
 
     def _rollout(self) -> dict[str, Any]:
         chance = self._chance
@@ -124,7 +131,8 @@ class Users:
     def _meddle(self) -> None:
         """Somebody changes or deletes by hand what is the operator's."""
         server = self._world.server
-        found = [(resource, body) for resource in (kube.DEPLOYMENTS, kube.SERVICES) for body in server.of(resource)]
+        kinds = (kube.DEPLOYMENTS, kube.SERVICES, kube.HTTP_ROUTES)
+        found = [(resource, body) for resource in kinds for body in server.of(resource)]
         if not found:
             return
         resource, body = self._chance.choice(found)
@@ -132,6 +140,8 @@ class Users:
         self._world.note(f"somebody meddles with {resource.kind} {name}")
         if self._chance.random() < 0.5:
             server.remove(resource, name)
+        elif resource == kube.HTTP_ROUTES:
+            server.change(resource, name, lambda body: body["spec"].update(rules=[]))
         elif resource == kube.SERVICES:
             server.change(resource, name, lambda body: body["spec"].update(selector={"app": "mine"}))
         else:

@@ -7,6 +7,7 @@ import pytest
 from sim.bugs import Bug, planted
 from sim.serving import BrokenPromiseError, play
 from sim.serving_bugs import BUGS
+from sim.serving_routes import FIRST_SEED
 
 WORLDS = 20
 
@@ -19,6 +20,16 @@ def test_the_promises_hold_in_any_world_and_all_comes_to_rest(first: int) -> Non
         promoted, taken_back = promoted + world.operator.promoted, taken_back + world.operator.taken_back
     assert promoted > WORLDS, "hardly any version answered: this shows nothing"
     assert taken_back > WORLDS, "hardly any version was rejected: this shows nothing"
+
+
+def test_the_promises_hold_where_a_gateway_splits() -> None:
+    shared = promoted = 0
+    for seed in range(FIRST_SEED, FIRST_SEED + WORLDS):
+        world = play(seed)
+        assert world.routes is not None
+        shared, promoted = shared + world.routes.shared, promoted + world.operator.promoted
+    assert promoted > WORLDS, "hardly any version answered: this shows nothing"
+    assert shared >= WORLDS // 2, "hardly any candidate had a weight: this shows nothing"
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import ClusterError
@@ -15,6 +16,7 @@ from .shell import find, run, say
 
 _NICE = ("nice", "-n", "5")
 _HOW = ("-mod=readonly", "-trimpath")
+_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
 _STAMP = "k8s.io/component-base/version"
 
 
@@ -25,6 +27,9 @@ class Module:
     folder: str
     path: str
     programs: dict[str, str]
+    stubs: dict[str, str] = field(default_factory=dict)
+    """By the path of a Go module that this one requires, and a file within it: the file of the folder's `stubs` that is
+    built in its place."""
 
     def version(self) -> str:
         """The pinned version: go.mod is the only place that names it."""
@@ -53,8 +58,18 @@ KWOK = Module("kwok", "sigs.k8s.io/kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"})
 HELM = Module("helm", "helm.sh/helm/v3", {"helm": "helm.sh/helm/v3/cmd/helm"})
 COREDNS = Module("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"})
 S3 = Module("versitygw", "github.com/versity/versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"})
+TRAEFIK = Module(
+    "traefik",
+    "github.com/traefik/traefik/v3",
+    {"traefik": "github.com/traefik/traefik/v3/cmd/traefik"},
+    {"github.com/go-acme/lego/v5": "providers/dns/zz_gen_dns_providers.go"},
+)
+"""A gateway of the Gateway API. It takes some minutes to build, so it is not built unless it is asked for."""
 PAUSE = Module("pause", "", {"pause": "."})
 ALL = (KUBERNETES, ETCD, COREDNS, PAUSE, KWOK, S3, HELM)
+ASKED_FOR = (TRAEFIK,)
+"""Beside them."""
+GATEWAY_API = "sigs.k8s.io/gateway-api"
 
 
 def asset(program: str) -> Path | None:
@@ -82,11 +97,42 @@ def _flags(module: Module) -> str:
     return "-s -w " + " ".join(f"-X {_STAMP}.{key}={value}" for key, value in stamps.items())
 
 
-def _compile(module: Module, wanted: dict[str, str]) -> None:
-    """Build beside the cache and move in: a build that is cut off leaves no half program behind."""
+def _stubbed(module: Module, go: str, beside: Path) -> Path:
+    """The module's folder, copied, with modules that it requires replaced by copies in which a stub stands."""
+    folder = beside / "module"
+    shutil.copytree(MODULES / module.folder, folder)
+    for path, file in module.stubs.items():
+        copy = folder / "replaced" / path
+        shutil.copytree(_unpacked(module, path, go), copy)
+        for found in (copy, *copy.rglob("*")):
+            found.chmod(found.stat().st_mode | 0o200)
+        shutil.copyfile(folder / "stubs" / Path(file).name, copy / file)
+        with (folder / "go.mod").open("a") as text:
+            text.write(f"\nreplace {path} => ./replaced/{path}\n")
+    return folder
+
+
+def _unpacked(module: Module, path: str, go: str) -> Path:
+    """The folder of a Go module that this one requires, in the version that it pins."""
+    said = run([go, "mod", "download", "-json", path], cwd=MODULES / module.folder, env=_ENVIRONMENT)
+    return Path(json.loads(said)["Dir"])
+
+
+def gateway_crds() -> Path:
+    """The folder with the CRDs of the Gateway API (its standard channel), in the version that Traefik is built with."""
+    return _unpacked(TRAEFIK, GATEWAY_API, _go()) / "config/crd/standard"
+
+
+def _go() -> str:
     go = find("go", "/usr/local/go/bin")
     if go is None:
         raise ClusterError("go is missing: install Go 1.26 or newer (or set KUBEBUILDER_ASSETS)")
+    return go
+
+
+def _compile(module: Module, wanted: dict[str, str]) -> None:
+    """Build beside the cache and move in: a build that is cut off leaves no half program behind."""
+    go = _go()
     say(f"build: {module.folder}: {' '.join(wanted)}")
     began = time.monotonic()
     out = module.out()
@@ -97,8 +143,8 @@ def _compile(module: Module, wanted: dict[str, str]) -> None:
         target = f"{part}/" if len(wanted) > 1 else str(part / next(iter(wanted)))
         run(
             [*_NICE, go, "build", *_HOW, "-ldflags", _flags(module), "-o", target, *wanted.values()],
-            cwd=MODULES / module.folder,
-            env={"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"},
+            cwd=_stubbed(module, go, part) if module.stubs else MODULES / module.folder,
+            env=_ENVIRONMENT,
         )
         for name in wanted:
             (part / name).rename(out / name)

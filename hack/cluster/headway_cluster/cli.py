@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import build, deps, images, lifecycle, s3, unpacked
+from . import build, deps, gateway, images, lifecycle, s3, unpacked
 from .errors import ClusterError
 from .paths import DEFAULT_NAME, REGISTRY_HOST, Paths
 from .shell import say
@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("deps", "Install the Debian packages that are missing.", named=False)
     built = verb("build", "Build the programs into the cache.", named=False)
-    built.add_argument("modules", nargs="*", metavar="MODULE", help="which ones (default: all)")
+    built.add_argument("modules", nargs="*", metavar="MODULE", help="which ones (default: all but traefik)")
     made = verb("up", "Make a cluster and wait until it is of use; prints its kubeconfig's path.")
     made.add_argument("--kwok-nodes", type=int, default=0, metavar="N", help="nodes on paper, 8 GPUs each")
     made.add_argument(
@@ -45,12 +45,15 @@ def _parser() -> argparse.ArgumentParser:
     address.add_argument("--pods", action="store_true", help="the prefix of image names in pods instead")
     store = verb("s3", "Start an S3 server in the cluster's network; prints its environment variables.")
     store.add_argument("--bucket", action="append", default=[], help="make a bucket (may be repeated)")
+    verb("gateway", "Start Traefik, a gateway of the Gateway API; prints the URL of its listeners.")
     for name, text in (("restart", "Restart"), ("stop", "Stop"), ("kill", "Kill"), ("start", "Start again")):
         verb(name, f"{text} one program of a cluster.").add_argument("program")
     inside = verb("exec", "Run a command inside the cluster's namespaces, as the node would; prints its output.")
     inside.add_argument("words", nargs="+", metavar="WORD", help="the command; after -- where its words begin with -")
     which = verb("which", "Print the path of a program, built if need be.", named=False)
-    which.add_argument("program", choices=["kubectl", "helm", "kwok", "etcd", "kube-apiserver", *unpacked.PACKAGES])
+    programs = ["kubectl", "helm", "kwok", "etcd", "kube-apiserver", "traefik"]
+    which.add_argument("program", choices=[*programs, *unpacked.PACKAGES])
+    verb("gateway-crds", "Print the folder with the Gateway API's CRDs.", named=False)
     images.add_verbs(verb("image", "Make images for the cluster's registry.", named=False))
     return parser
 
@@ -86,11 +89,11 @@ def _down(paths: Paths) -> None:
 
 
 def _build(names: list[str]) -> None:
-    known = {module.folder: module for module in build.ALL}
+    known = {module.folder: module for module in (*build.ALL, *build.ASKED_FOR)}
     unknown = set(names) - set(known)
     if unknown:
         raise ClusterError(f"no module {', '.join(unknown)}: there are {', '.join(known)}")
-    build.build(*(known[name] for name in names or known))
+    build.build(*([known[name] for name in names] or build.ALL))
 
 
 def _which(name: str) -> str:
@@ -98,7 +101,7 @@ def _which(name: str) -> str:
         return build.kubectl()
     if name in unpacked.PACKAGES:
         return unpacked.program(name)
-    module = next(module for module in build.ALL if name in module.programs)
+    module = next(module for module in (*build.ALL, *build.ASKED_FOR) if name in module.programs)
     build.build(module)
     return build.program(module, name)
 
@@ -118,6 +121,8 @@ def _on_cluster(words: argparse.Namespace) -> None:
     elif words.verb == "s3":
         for key, value in s3.start(Space(paths), words.bucket).items():
             print(f"{key}={value}")
+    elif words.verb == "gateway":
+        print(gateway.start(Space(paths)))
     elif words.verb == "exec":
         print(Space(paths).run(words.words), end="")
     else:
@@ -135,6 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
             _build(words.modules)
         elif words.verb == "which":
             print(_which(words.program))
+        elif words.verb == "gateway-crds":
+            print(build.gateway_crds())
         elif words.verb == "image":
             images.obey(words)
         else:

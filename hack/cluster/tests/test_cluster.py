@@ -13,10 +13,16 @@ from headway_cluster.paths import HERE, Paths
 
 
 def test_each_module_is_pinned_with_its_checksums() -> None:
-    for module in build.ALL:
+    for module in (*build.ALL, *build.ASKED_FOR):
         if module.path:
             assert re.fullmatch(r"v\d+\.\d+\.\d+", module.version())
             assert f"{module.path} {module.version()} h1:" in (HERE / "modules" / module.folder / "go.sum").read_text()
+
+
+def test_what_stands_in_for_a_part_of_a_module_is_there_and_named_as_that_part_is() -> None:
+    for path, file in build.TRAEFIK.stubs.items():
+        assert f"\t{path} v" in (HERE / "modules/traefik/go.mod").read_text()
+        assert (HERE / "modules/traefik/stubs" / Path(file).name).is_file()
 
 
 def test_kubernetes_staging_modules_follow_its_version() -> None:
