@@ -136,12 +136,17 @@ class Promises:
             wanted[world.judge.name(uid)] = 1
         if there != wanted:
             world.fail(f"in the end there are the Deployments {there}, and should be {wanted}")
-        if world.routes is not None:
-            world.routes.at_rest()
-        if world.target() != number:
-            world.fail(f"in the end clients are sent to {world.target()}, and {number} should answer")
+        self._look_at_ways(number)
         self._look_at_offers(uid, status, at_rest=True)
         self._was_tried(body["spec"]["versions"], status)
+
+    def _look_at_ways(self, number: int | None) -> None:
+        """Clients and gateways lead to the version that answers."""
+        world = self._world
+        if world.target() != number:
+            world.fail(f"in the end clients are sent to {world.target()}, and {number} should answer")
+        if world.routes is not None:
+            world.routes.at_rest()
 
     @staticmethod
     def _waits_for_the_dead(status: Status) -> bool:
