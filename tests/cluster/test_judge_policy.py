@@ -37,7 +37,7 @@ from headway_operator.serving import names
 from headway_operator.serving.render import rollout
 from headway_operator.serving.render.objects import Of
 from headway_server.judge.process import JudgeSettings, judge_until_told
-from headway_server.judge.store import ConfigMapStore
+from headway_server.judge.store import ConfigMapStore, Conflict
 from wire_client import ask
 
 pytestmark = pytest.mark.cluster
@@ -331,6 +331,23 @@ async def test_the_judge_reads_the_route_writes_what_it_finds_and_goes_on_where_
         failed = await running.written("the failure", lambda said: said.verdict == "fail")
         assert (await running.report(**bad)).route == route.model_copy(update={"share": 0.0})
         assert (failed.reason, failed.candidate_requests) == ("ErrorRate", 200)
+
+
+def test_of_two_judges_neither_writes_over_what_it_has_not_read(judges: Judges, own: str, tmp_path: Path) -> None:
+    running = Running(judges, tmp_path, own)
+    one, two = running.store(), running.store()
+    try:
+        for store in (one, two):
+            store.exchange({})
+        one.exchange({KEY_VERDICT: judges.word(beat=21)})
+        with pytest.raises(Conflict):
+            two.exchange({KEY_VERDICT: judges.word(beat=22)})
+        assert two.exchange({})[KEY_VERDICT] == judges.word(beat=21)
+        two.exchange({KEY_VERDICT: judges.word(beat=23)})
+        assert judges.data()[KEY_VERDICT] == judges.word(beat=23)
+    finally:
+        one.close()
+        two.close()
 
 
 def test_another_judges_config_map_is_refused_to_it_in_the_api_servers_words(

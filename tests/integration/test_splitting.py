@@ -63,10 +63,19 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, version: int, *words: str, model: bytes | None = None) -> AsyncIterator[Server]:
-    """A server on free ports, once it takes requests."""
+async def serving(
+    folder: Path, version: int, *words: str, model: bytes | None = None, kept: bool = False
+) -> AsyncIterator[Server]:
+    """A server on free ports, once it takes requests. kept: whether the folder holds its model already."""
     process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "serve", str(bundle(folder, model)), "--port=0", "--admin-port=0", "--grpc-port=0"),
+        *(
+            *COMMAND,
+            "serve",
+            str(folder if kept else bundle(folder, model)),
+            "--port=0",
+            "--admin-port=0",
+            "--grpc-port=0",
+        ),
         *(f"--version={version}", "--drain-seconds=2", *words),
         stdout=subprocess.PIPE,
         env=clean_environment() | {"PYTHONUNBUFFERED": "1"},

@@ -60,7 +60,7 @@ def _move(situation: Situation, book: Book) -> Next:
     if spec is None:
         return _fall_back(situation, book)
     if spec.suspend:
-        return _suspended(situation, book)
+        return _suspended(situation, spec, book)
     if situation.status.phase == "Suspended":
         _resume(situation, book)
     source, server = _wanted(spec, book)
@@ -89,7 +89,7 @@ def _fall_back(situation: Situation, book: Book) -> Next:
     return Next(wake=_earliest(rollout.settle(situation, None, book).wake, waits.wake if waits is not None else None))
 
 
-def _suspended(situation: Situation, book: Book) -> Next:
+def _suspended(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:
     """Nothing moves, but a champion that fails while it bakes: clients would have its errors for as long as that."""
     if book.previous is None and book.rollout is None:
         return Next()
@@ -97,7 +97,7 @@ def _suspended(situation: Situation, book: Book) -> Next:
     if found.reads:
         return found
     if book.moved or (book.rollout is not None and book.rollout.stage == "Ending"):
-        found = Next(wake=_earliest(found.wake, rollout.settle(situation, None, book).wake))
+        found = Next(wake=_earliest(found.wake, rollout.settle(situation, spec, book).wake))
         route.number(situation, book)
     return found
 

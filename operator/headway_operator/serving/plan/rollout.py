@@ -80,7 +80,9 @@ def settle(situation: Situation, spec: ModelDeploymentSpec | None, book: Book) -
     if rollout.stage == "Ending":
         over = (to_seconds(rollout.since) or situation.now) + GRACE_SECONDS
         # A gateway says of nothing that it sends requests nowhere any more; it has all the time there is.
-        if situation.now >= over or (_by_servers(situation, spec) and verdict.followed(situation, rollout)):
+        if situation.now >= over or (
+            _by_servers(situation, spec) and _is_quiet(situation, rollout) and verdict.followed(situation, rollout)
+        ):
             book.rollout = None
             book.moved = True
             return Next()
@@ -91,6 +93,13 @@ def settle(situation: Situation, spec: ModelDeploymentSpec | None, book: Book) -
     book.rollout = _at(situation, rollout, stage="Ending", weight=0) if given_up else None
     book.moved = True
     return Next(wake=situation.now + GRACE_SECONDS)
+
+
+def _is_quiet(situation: Situation, rollout: RolloutStatus) -> bool:
+    """Whether what servers were told last gives the candidate nothing: without a valid spec they are told nothing new,
+    and then keep to a share that they follow as well."""
+    told = situation.rollout.route if situation.rollout is not None else None
+    return told is not None and told.epoch == rollout.epoch and told.share <= 0 and told.mirror <= 0
 
 
 def _by_servers(situation: Situation, spec: ModelDeploymentSpec | None) -> bool:

@@ -12,10 +12,16 @@ from headway_operator.serving.plan.model import Situation, Workload
 def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
     """Why it cannot be said yet that the candidate is good enough; None if it can."""
     stable = names.version_name(situation.name, rollout.stable)
-    unshared = _unshared(situation.workloads.get(rollout.stable), stable) or gateway.obstacle(situation, rollout)
+    workload = situation.workloads.get(rollout.stable)
+    unshared = _unshared(workload, stable) or gateway.obstacle(situation, rollout)
     if unshared is not None:
         return unshared
     word = verdict.heard(situation, rollout)
+    if (word is None or word.servers == 0) and workload is not None and workload.desired > workload.ready == 0:
+        return (
+            f"none of the pods of version {stable} is ready, and it is they that share requests: if they will not be"
+            " again, set rollout to blueGreen for this one version"
+        )
     if word is None:
         return _silent(situation, rollout)
     unled = _unled(word, stable) or _unasked(situation, word)
@@ -34,11 +40,6 @@ def _unshared(workload: Workload | None, stable: str) -> str | None:
         return (
             f"servers of version {stable} cannot share requests, as an older operator has made them: set rollout to"
             " blueGreen for this one version"
-        )
-    if workload is not None and workload.desired > 0 and workload.ready == 0:
-        return (
-            f"none of the pods of version {stable} is ready, and it is they that share requests: if they will not be"
-            " again, set rollout to blueGreen for this one version"
         )
     return None
 
