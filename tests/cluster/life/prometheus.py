@@ -41,6 +41,7 @@ class Prometheus:
             f"--storage.tsdb.path={self._folder / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--log.level=warn",
+            "--enable-feature=exemplar-storage",
         ]
         with (self._folder / "prometheus.log").open("wb") as log:
             self._process = subprocess.Popen(words, stdout=log, stderr=log)
