@@ -12,37 +12,10 @@ from typing import Any
 import pytest
 
 from cluster.paper import Operator, Paper, why_no_paper
+from cluster.served_models import CLAIM, SMALL, SPEC, VOLUME
 from deployment_documents import DIGEST, deployment
 
 pytestmark = pytest.mark.cluster
-
-SMALL = {"resources": {"cpu": "10m", "memory": "16Mi"}, "drainSeconds": 0}
-SPEC: dict[str, Any] = {
-    "spec.server": SMALL,
-    "spec.rollout": {"blueGreen": {"bakeSeconds": 5}, "progressDeadlineSeconds": 30},
-}
-VOLUME: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "PersistentVolume",
-    "metadata": {"name": "models"},
-    "spec": {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteMany"],
-        "storageClassName": "",
-        "hostPath": {"path": "/models"},
-    },
-}
-CLAIM: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "PersistentVolumeClaim",
-    "metadata": {"name": "models", "namespace": "default"},
-    "spec": {
-        "accessModes": ["ReadWriteMany"],
-        "storageClassName": "",
-        "volumeName": "models",
-        "resources": {"requests": {"storage": "1Gi"}},
-    },
-}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,10 @@ from harness import HACK_CLUSTER, run
 class Prometheus:
     """One Prometheus; scrapes once a second."""
 
-    def __init__(self, folder: Path, ports: dict[str, int], rules: Path) -> None:
+    def __init__(
+        self, folder: Path, ports: dict[str, int], *rules: Path, also: Sequence[tuple[int, dict[str, str]]] = ()
+    ) -> None:
+        """ports: of operators, by replica. also: other ports to scrape, and the labels that their series get."""
         self.port = free_port()
         targets = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"replica": replica, "namespace": "headway-system"}}
@@ -27,8 +31,15 @@ class Prometheus:
         ]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(rules)],
-            "scrape_configs": [{"job_name": "headway", "static_configs": targets}],
+            "rule_files": [str(path) for path in rules],
+            "scrape_configs": [
+                {"job_name": "headway", "static_configs": targets},
+                {
+                    "job_name": "others",
+                    "honor_labels": True,
+                    "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": labels} for port, labels in also],
+                },
+            ],
         }
         self._config = folder / "prometheus.yaml"
         self._config.write_text(yaml.safe_dump(config))
