@@ -60,6 +60,11 @@ async def ask(gate: wire.QueryGate, secrets: Path, *, seconds: float = TIMEOUT_S
             return await _asked(gate, secrets)
     except TimeoutError as error:
         raise NoValue(f"there was no answer within {seconds:g} s") from error
+    except ssl.SSLCertVerificationError as error:
+        raise NoValue(
+            f"its certificate is not trusted ({_shown(error.verify_message)}): give its authorities in ca.crt of the"
+            " Secret"
+        ) from error
     except ssl.SSLError as error:
         raise NoValue(f"no connection by TLS: {_shown(error.reason or str(error))}") from error
     except OSError as error:

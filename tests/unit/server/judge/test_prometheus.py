@@ -8,6 +8,8 @@ import contextlib
 import ipaddress
 import json
 import math
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,9 +50,9 @@ class Stub:
 
 
 @contextlib.asynccontextmanager
-async def stub(answer: bytes, *, drip: bool = False) -> AsyncIterator[Stub]:
+async def stub(answer: bytes, *, drip: bool = False, tls: ssl.SSLContext | None = None) -> AsyncIterator[Stub]:
     made = Stub(answer, drip)
-    server = await asyncio.start_server(made, "127.0.0.1", 0)
+    server = await asyncio.start_server(made, "127.0.0.1", 0, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     async with server:
         yield made
@@ -225,6 +227,21 @@ async def test_a_name_that_leads_to_one_is_refused_too(monkeypatch: pytest.Monke
         await ask(gate(80, url="http://metadata.example"), NOWHERE)
 
 
+def _https(folder: Path) -> tuple[ssl.SSLContext, str]:
+    """What a server is known by, and its certificate."""
+    certificate, key = folder / "server.crt", folder / "server.key"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names, *files],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate.read_text()
+
+
 class TestASecret:
     """Credentials, and where they go."""
 
@@ -277,6 +294,26 @@ class TestASecret:
         assert says in str(found.value)
         assert there.heard == []
         assert "s3cret" not in str(found.value)
+
+    async def test_a_server_with_https_is_known_by_the_authorities_of_the_secret_and_by_no_other(
+        self, tmp_path: Path
+    ) -> None:
+        context, certificate = await asyncio.to_thread(_https, tmp_path)
+        async with stub(vector("2"), tls=context) as there:
+            url = f"https://localhost:{there.port}"
+            known = gate(there.port, url=url, secret="monitoring")  # noqa: S106 - a name
+            folder = self.folder(tmp_path, url=url, token=TOKEN, ca_crt=certificate)
+            assert await ask(known, folder) == 2.0
+            for other in (
+                known.model_copy(update={"secret": None}),
+                known.model_copy(update={"url": f"https://127.0.0.1:{there.port}", "secret": None}),
+            ):
+                with pytest.raises(
+                    NoValue,
+                    match=r"its certificate is not trusted \(self.signed certificate\): give its authorities in ca.crt",
+                ):
+                    await ask(other, folder)
+        assert len(there.heard) == 1, "nothing was said to a server that is not known"
 
     async def test_authorities_that_are_none_are_said_to_be(self, tmp_path: Path) -> None:
         one = gate(1, url="https://127.0.0.1:1", secret="monitoring")  # noqa: S106 - a name
