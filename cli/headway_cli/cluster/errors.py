@@ -59,7 +59,8 @@ _KLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 _UNREACHED = re.compile(
     r"Unable to connect to the server|The connection to the server|couldn't get current server API group list"
     r"|i/o timeout|TLS handshake timeout|no such host|connection refused|x509:|net/http:|Client\.Timeout exceeded"
-    r"|getting credentials|exec plugin"
+    r"|getting credentials|exec plugin|\(ServiceUnavailable\)|\(TooManyRequests\)|etcdserver:"
+    r"|connection lost|unexpected EOF"
 )
 _LOGIN = re.compile(r"must be logged in|\(Unauthorized\)|provide credentials")
 _CONFIG = re.compile(

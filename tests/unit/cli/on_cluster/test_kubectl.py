@@ -56,6 +56,18 @@ def test_an_expired_login_is_no_fault_of_the_cluster_s() -> None:
     assert "Log in again" in str(found)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error from server (ServiceUnavailable): the server is currently unable to handle the request",
+        "Error from server: etcdserver: request timed out",
+        "error: unexpected EOF",
+    ],
+)
+def test_a_server_that_restarts_is_one_that_is_not_reached_for_a_while(said: str) -> None:
+    assert isinstance(explained(said), UnreachedError)
+
+
 def test_a_container_that_waits_for_its_image_has_printed_nothing() -> None:
     found = explained(
         'Error from server (BadRequest): container "main" in pod "a" is waiting to start: PodInitializing'
