@@ -23,6 +23,8 @@ MOST_BACKENDS = 16
 WORDS_LIMIT = 300
 NAME_LIMIT = 253
 _REWRITE, _HEADERS = "URLRewrite", "RequestHeaderModifier"
+_ELSEWHERE = ("RequestMirror", "RequestRedirect")
+"""Filters by which requests, or copies of them, go elsewhere: none of these is ours, and none is left."""
 
 
 def route(body: Object, _: GatewayRoute | None, __: float) -> GatewayRoute | None:
@@ -88,17 +90,21 @@ def _prefix(matches: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def _filters(filters: Iterable[Mapping[str, Any]]) -> tuple[bool, str] | None:
-    """Whether the prefix is taken off, and the stamp."""
+    """Whether the prefix is taken off, and the stamp; None where requests are led elsewhere.
+
+    Others may add filters of their own, as a webhook does that puts authentication in front of all routes: it would do
+    so again after each change, and they are no reason for one.
+    """
     rewritten, stamp = False, ""
     for each in filters:
         path = (each.get("urlRewrite") or {}).get("path") or {}
         headers: list[Any] = (each.get("requestHeaderModifier") or {}).get("set") or []
-        if each.get("type") == _REWRITE and path.get("replacePrefixMatch") == "/":
-            rewritten = True
-        elif each.get("type") == _HEADERS and len(headers) == 1 and headers[0].get("name") == ROUTE_HEADER:
-            stamp = str(headers[0].get("value"))[:WORDS_LIMIT]
-        else:
+        if each.get("type") in _ELSEWHERE or (each.get("type") == _REWRITE and path.get("replacePrefixMatch") != "/"):
             return None
+        rewritten = rewritten or each.get("type") == _REWRITE
+        stamps = [header.get("value") for header in headers if header.get("name") == ROUTE_HEADER]
+        if each.get("type") == _HEADERS and stamps:
+            stamp = str(stamps[0])[:WORDS_LIMIT]
     return rewritten, stamp
 
 

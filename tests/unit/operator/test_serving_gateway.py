@@ -182,6 +182,34 @@ class TestTheRoute:
         stage.settle()
         assert route(stage)["metadata"]["annotations"] == {"dns.example.com": "a"}
 
+    @pytest.mark.parametrize(
+        ("added", "stays"),
+        [
+            ({"type": "ExtensionRef", "extensionRef": {"group": "a.example", "kind": "Auth", "name": "all"}}, True),
+            ({"type": "ResponseHeaderModifier", "responseHeaderModifier": {"remove": ["server"]}}, True),
+            ({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "copies", "port": 80}}}, False),
+            ({"type": "RequestRedirect", "requestRedirect": {"hostname": "elsewhere.example.com"}}, False),
+            ({"type": "URLRewrite", "urlRewrite": {"hostname": "elsewhere.example.com"}}, False),
+        ],
+        ids=lambda value: value.get("type") if isinstance(value, dict) else str(value),
+    )
+    def test_a_filter_that_a_webhook_adds_is_left_unless_requests_go_elsewhere_by_it(
+        self, added: Object, stays: bool
+    ) -> None:
+        stage = splitting({**GATEWAY, "pathPrefix": "/digits"})
+        ours = rule(stage)["filters"]
+        if added["type"] == "URLRewrite":
+            added = {
+                "type": "URLRewrite",
+                "urlRewrite": {**ours[0]["urlRewrite"], "path": {"replacePrefixMatch": "/x"}},
+            }
+        theirs = [*ours[1:], added] if added["type"] == "URLRewrite" else [added, *ours]
+        stage.server.change(kube.HTTP_ROUTES, NAME, lambda body: body["spec"]["rules"][0].update(filters=theirs))
+        before = stage.server.version()
+        stage.settle()
+        assert rule(stage)["filters"] == (theirs if stays else ours)
+        assert (stage.server.version() == before) == stays, "nothing is written in vain, again and again"
+
     def test_a_route_of_that_name_that_is_somebody_elses_is_left_alone_and_told(self) -> None:
         stage = Stage({"spec.route.gateway": PUBLIC}, gateways=BOTH)
         theirs = {"metadata": {"name": NAME}, "spec": {"rules": []}}
