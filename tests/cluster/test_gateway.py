@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from cluster.paper import Operator, Paper, why_no_paper
+from cluster.served_models import CLAIM, SMALL, VOLUME
 from deployment_documents import DIGEST, deployment
 from harness import HACK_CLUSTER, run
 from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, Route, Verdict
-
-from .test_serving import CLAIM, SMALL, VOLUME
 
 pytestmark = pytest.mark.cluster
 
