@@ -31,7 +31,7 @@ async def call(server: Server, version: str, stamp: str | None = None) -> None:
     await client.channel.close()
 
 
-async def split_by_gateway(there: World, **more: object) -> str:
+async def split_by_gateway(there: World, **more: float) -> str:
     """From now on a gateway splits; what it puts on its requests."""
     await there.split(share=0.5, gateway=True, candidate_grpc=f"127.0.0.1:{there.candidate.grpc}", **more)
     await there.judge.follows(2)
