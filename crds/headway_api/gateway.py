@@ -89,7 +89,8 @@ class Gateway(Section):
         _NO_TWO_ALIKE,
         Rule(
             cel="!has(self.grpc) || has(self.grpc.parentRefs) || (has(self.hostnames) && has(self.grpc.hostnames) &&"
-            " self.hostnames.size() > 0 && self.grpc.hostnames.size() > 0 && !self.hostnames.exists(host, host in self.grpc.hostnames))",
+            " self.hostnames.size() > 0 && self.grpc.hostnames.size() > 0 &&"
+            " !self.hostnames.exists(host, host in self.grpc.hostnames))",
             message="grpc needs hostnames of its own, and hostnames for REST beside them, as a listener takes a host's"
             " name for one of the two alone: name different ones in both, or set grpc.parentRefs",
             holds=_apart,
