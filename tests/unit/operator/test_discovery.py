@@ -17,6 +17,10 @@ class Answers:
     def __init__(self, *answers: bool | None) -> None:
         self._answers = list(answers)
 
+    @property
+    def left(self) -> int:
+        return len(self._answers)
+
     async def serves(self, resource: Resource) -> bool:
         assert resource == kube.POD_GROUPS
         answer = self._answers.pop(0)
@@ -39,3 +43,12 @@ def test_it_is_asked_again_and_again() -> None:
     with pytest.raises(IndexError):
         asyncio.run(served.run(0))
     assert served()
+
+
+def test_a_change_of_the_answer_is_waited_for_and_a_failure_to_ask_is_none() -> None:
+    answers = Answers(True, None, True, False)
+    served = Served(answers, kube.POD_GROUPS)
+    asyncio.run(served.ask())
+    asyncio.run(served.change(0))
+    assert not served()
+    assert answers.left == 0

@@ -297,6 +297,14 @@ class TestWhatTheStatusSays:
         assert "at the Gateway b, listener https" in message
 
 
+def test_a_kind_that_is_not_served_is_not_watched_nor_listed_and_one_without_the_right_is_no_child_at_all() -> None:
+    watched = Stage({"spec.route.gateway": PUBLIC}, gateways=(kube.HTTP_ROUTES,)).store.resources()
+    assert (kube.HTTP_ROUTES in watched, kube.GRPC_ROUTES in watched) == (True, False)
+    both = Stage(gateways=(kube.HTTP_ROUTES,)).store.resources(whether_served_or_not=True)
+    assert {*BOTH} <= {*both}, "its lag is a metric in any case"
+    assert not {*BOTH} & {*Stage().store.resources(whether_served_or_not=True)}
+
+
 class TestServersSplit:
     def test_the_route_stays_as_it_is_and_servers_draw(self) -> None:
         stage = splitting(PUBLIC)
