@@ -101,8 +101,13 @@ def trusted(words: Sequence[str]) -> tuple[bytes, ...]:
 
 
 def _needs_cryptography() -> None:
-    """Raises ModuleNotFoundError, which the group of commands tells in words, before anything is begun."""
-    importlib.import_module("cryptography")
+    """Raises ClickException, before anything is begun: it is imported where a key is used alone."""
+    try:
+        importlib.import_module("cryptography")
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"signatures need the Python package {error.name}: pip install 'headway[server]'"
+        ) from error
 
 
 def _model(folder: Path) -> tuple[bytes, list[FileDigest]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +175,20 @@ def test_a_fetched_model_brings_its_signature_where_one_is_asked_for(signed: Pat
     _huge_again.write_bytes(b" " * 70_000)
     with pytest.raises(BadModel, match="longer than 65536"):
         fetch(LocalStore(signed), "s3://a/b", keys / "no", signature=True)
+
+
+def test_without_its_package_each_command_says_what_to_install(
+    signed: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for words in (
+        ("sign", signed, "--key", keys / "ours.pem"),
+        ("verify", signed, "--public-key", keys / "ours.pub"),
+        ("serve", signed, "--public-key", keys / "ours.pub"),
+    ):
+        done = headway(*words)
+        assert done.exit_code == 1
+        assert "signatures need the Python package cryptography: pip install 'headway[server]'" in done.output
 
 
 def test_weights_that_a_server_has_not_fetched_are_told_and_no_fault(signed: Path, keys: Path) -> None:
