@@ -21,7 +21,9 @@ GPU_RULES = ROOT / "charts/headway/files/gpu-rules.yaml"
 SCRAPED = frozenset({"deployment_namespace", "deployment_name", "instance", "job"})
 """Labels that Prometheus adds to what servers tell: they do not know whose they are."""
 FOREIGN = {
-    "ALERTS": frozenset({"alertname", "alertstate", "severity", "job_namespace", "job_name"}),
+    "ALERTS": frozenset(
+        {"alertname", "alertstate", "severity", "job_namespace", "job_name", "deployment_namespace", "deployment_name"}
+    ),
     "container_cpu_usage_seconds_total": frozenset({"namespace", "pod", "container"}),
     "container_memory_working_set_bytes": frozenset({"namespace", "pod", "container"}),
     "container_network_receive_bytes_total": frozenset({"namespace", "pod", "interface"}),

@@ -13,7 +13,10 @@ CALLS = (
     ("patch", "trainingjobs", "200", 2.4), ("create", "pods", "201", 0.02), ("update", "leases", "200", 0.5),
     ("patch", "modeldeployments", "200", 0.2), ("create", "events", "201", 0.05), ("patch", "pods", "409", 0.001),
 )  # fmt: skip
-ALERTS = (("HeadwayJobStalled", "warning", "churn"), ("HeadwayJobGoodputLow", "info", "tabular"))
+ALERTS = (
+    ("HeadwayJobNoProgress", "warning", "churn"), ("HeadwayJobGpuIdle", "warning", "churn"),
+    ("HeadwayJobGoodputLow", "info", "tabular"),
+)  # fmt: skip
 
 
 def world() -> History:

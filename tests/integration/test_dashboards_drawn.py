@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
 from drawn.history import HOURS, SINCE, UNTIL
 from drawn.prometheus import remembering
-from drawn.world import world
+from drawn.world import ALERTS, world
 from harness import ROOT
 from headway_cluster.paths import cache_dir
 from headway_dashboards import all_dashboards
@@ -60,6 +61,17 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def page(prometheus: str) -> Path:  # noqa: ARG001 - it says whether anything can be drawn
     """The page that draws; the first time its packages are installed."""
     return bundled(cache_dir())
+
+
+def test_the_pictures_show_alerts_that_there_are() -> None:
+    rules = [ROOT / f"charts/headway/files/{name}.yaml" for name in ("alerts", "job-alerts")]
+    told = {
+        (rule["alert"], rule["labels"]["severity"])
+        for path in rules
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    assert {(name, severity) for name, severity, _ in ALERTS} <= told
 
 
 def test_the_pictures_show_metrics_and_labels_that_there_are() -> None:

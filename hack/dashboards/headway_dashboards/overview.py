@@ -121,18 +121,20 @@ def deployments_table(width: int = 6, height: int = 8) -> Panel:
 
 
 def alerts_table(width: int = 12, height: int = 8) -> Panel:
-    """What fires now."""
+    """What fires now, of the operator, of a job or of a deployment."""
+    of_either = f'label_replace({ALERTS}, "job_namespace", "$1", "deployment_namespace", "(.+)")'
+    of_either = f'label_replace({of_either}, "job_name", "$1", "deployment_name", "(.+)")'
     return table(
         "Alerts that fire",
         "Headway's alerts that fire now. What each means and what to do is on the page On call of the documentation.",
-        (Query(expr=f"max by (alertname, severity, job_namespace, job_name) ({ALERTS})"),),
-        {"severity": "Severity", "alertname": "Alert", "job_namespace": "Namespace", "job_name": "Job"},
+        (Query(expr=f"max by (alertname, severity, job_namespace, job_name) ({of_either})"),),
+        {"severity": "Severity", "alertname": "Alert", "job_namespace": "Namespace", "job_name": "Name"},
         (
             Column(name="Severity", width=80, cell="color-text",
                    colours={"critical": RED, "warning": ORANGE, "info": "blue"}),
-            Column(name="Alert", width=185),
+            Column(name="Alert", width=190),
             Column(name="Namespace", width=95),
-            Column(name="Job", width=90),
+            Column(name="Name", width=85),
         ),
         width=width, height=height, hidden=("Value",), none="No alert fires", may_be_empty="no alert fires",
     )  # fmt: skip
