@@ -23,6 +23,7 @@ LOW_GOODPUT = 0.5
 YOUNG_SECONDS = 1800
 """A job that is younger has not had the time to make up for its start."""
 ALERTS = 'ALERTS{alertname=~"Headway.*", alertstate="firing"}'
+URGENT = 'ALERTS{alertname=~"Headway.*", alertstate="firing", severity!="info"}'
 FIRING = Annotation(
     name="Alerts", expr=f"max by (alertname) ({ALERTS})", title="{{alertname}}", text="This alert was firing."
 )
@@ -154,8 +155,8 @@ def dashboard() -> Dashboard:
         panels=(
             row("Is anything wrong?"),
             leader(),
-            stat("Alerts", "Headway's alerts that fire now; the table below names them.", "none",
-                 Query(expr=ask.or_zero(f"count({ALERTS})"), legend="alerts", instant=True), fill=True,
+            stat("Alerts", "Headway's alerts that fire now, critical ones and warnings; the table below names them.",
+                 "none", Query(expr=ask.or_zero(f"count({URGENT})"), legend="alerts", instant=True), fill=True,
                  words={"0": ("None", GREEN)}, thresholds=((None, GREEN), (1, RED))),
             stat("Jobs without progress", "Running jobs that told of no progress for 15 minutes: hanging code, a slow "
                  "storage, or very long epochs.", "none",
