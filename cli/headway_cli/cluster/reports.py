@@ -13,6 +13,7 @@ from headway_cli.cluster.fields import Object, entries, text, whole
 from headway_cli.cluster.folders import Folder
 from headway_cli.cluster.folders import whole as whole_file
 from headway_cli.cluster.job_lines import phase
+from headway_cli.cluster.run_folders import uri_of
 
 REPORT = "report"
 MOST_REPORT_BYTES = 16 << 20
@@ -35,12 +36,13 @@ class File:
 def files(job: Object) -> list[File]:
     """The files of a job's result. Raises NotFoundError where there are none, ClusterError for one that leads out."""
     name = text(job, "metadata", "name")
-    found = [_file(each) for each in entries(job, "status", "result", "artifacts")]
-    if not found:
+    told = entries(job, "status", "result", "artifacts")
+    if not told:
         raise NotFoundError(
             f"{name} has left no files: it is {phase(job)}" + _then(job) + f"; see `headway status {name}`"
         )
-    return found
+    base = uri_of(job)
+    return [_file(each, base) for each in told]
 
 
 def _then(job: Object) -> str:
@@ -48,11 +50,16 @@ def _then(job: Object) -> str:
     return f" ({message})" if message else ""
 
 
-def _file(artifact: Object) -> File:
-    uri, options = text(artifact, "uri").partition("?")[::2]
+def _file(artifact: Object, base: str) -> File:
+    """The file that the status tells of, which is the driver's word: a job that lies must not have us ask other places
+    with our credentials. So it lies in the job's folder, and is asked for with the options of that."""
+    uri = text(artifact, "uri").partition("?")[0]
+    where, _, options = base.partition("?")
     folder, _, name = uri.rpartition("/")
-    if not folder or name in ("", ".", "..") or "\0" in name or "\\" in name:
-        raise ClusterError(f"{uri[:200]!r}, which the job's status names, is no file")
+    if not f"{folder}/".startswith(f"{where}/") or {"", ".", ".."} & set(uri[len(where) + 1 :].split("/")):
+        raise ClusterError(f"{uri[:200]!r}, which the job's status names, is no file in the job's folder {where}")
+    if not name.isprintable() or "\\" in name:
+        raise ClusterError(f"{uri[:200]!r}, which the job's status names, is no file that could be written here")
     digest = text(artifact, "sha256").removeprefix("sha256:")
     return File(
         kind=text(artifact, "name"),

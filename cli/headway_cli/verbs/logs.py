@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from headway_api.wording import printable
 from headway_cli.cluster import job_logs
 from headway_cli.cluster.errors import EXIT_INTERRUPTED, NodeAwayError, NotFoundError
 from headway_cli.cluster.fields import Object, text, whole
@@ -114,7 +115,7 @@ def logs(
     with _detaching(found), job_logs.folder_of(kubectl, found, chosen, by_pod=reader_pod) as folder:
         if download is not None:
             for path, size in job_logs.download(folder, rank, download):
-                click.echo(f"{path}   {size:,} bytes")
+                click.echo(f"{printable(path)}   {size:,} bytes")
         elif follow and job_logs.is_live(chosen):
             name = text(found, "metadata", "name")
             printer.lines(follow_kept(kubectl, name, chosen, Following(folder, rank), tail=tail, clock=CLOCK))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from headway_api.wording import printable
 from headway_cli.cluster import reports
 from headway_cli.cluster.errors import NotFoundError
 from headway_cli.cluster.job_logs import folder_at
@@ -56,7 +57,7 @@ def report(name: str, *, target: Target, download: Path | None, reader_pod: bool
         with folder_at(kubectl, found, folder_uri, by_pod=reader_pod) as folder:
             if download is not None:
                 for path, size in reports.fetch(folder, here, download):
-                    click.echo(f"{path}   {size:,} bytes")
+                    click.echo(f"{printable(str(path))}   {size:,} bytes")
             else:
                 _print(reports.read(folder, here[0]).decode(errors="replace"))
 

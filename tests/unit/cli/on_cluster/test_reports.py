@@ -44,7 +44,7 @@ def finished(files: dict[str, bytes], folder: str, **changes: Any) -> dict[str, 
     JobResult.model_validate(result)
     made["status"] |= {"phase": "Succeeded", "result": result, "completionTime": "2026-11-29T18:30:00Z"}
     made["status"]["storage"] = {"persistentVolumeClaim": {"name": "models"}}
-    made["status"]["attempts"][-1]["endTime"] = "2026-11-29T18:30:00Z"
+    made["status"]["attempts"][-1] |= {"endTime": "2026-11-29T18:30:00Z", "logs": f"{folder}/logs/attempt-1"}
     return made
 
 
@@ -110,12 +110,25 @@ def test_a_file_of_ones_own_is_never_replaced(left: dict[str, bytes], tmp_path: 
     assert (tmp_path / "out/report.md").read_text() == "mine"
 
 
-@pytest.mark.parametrize("uri", ["", "report.md", "s3://a/..", "s3://a/b/", "s3://a/c\\d", "/x/\0"])
-def test_a_place_that_leads_out_is_no_file(uri: str) -> None:
-    job = finished({"report.md": b""}, "s3://a")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("", "report.md", "s3://a/run/..", "s3://a/run/b/", "s3://a/run/c\\d", "s3://a/run/\0", "s3://a/run/\x1b[2J"),
+        *("s3://a/runs/x", "s3://b/run/x", "https://a/run/x", "/etc/passwd", "s3://a/run/../x", "s3://a/run//x"),
+    ],
+)
+def test_a_place_that_leads_out_of_the_job_s_folder_is_no_file(uri: str) -> None:
+    job = finished({"report.md": b""}, "s3://a/run")
     job["status"]["result"]["artifacts"][0]["uri"] = uri
     with pytest.raises(ClusterError, match="is no file"):
         reports.files(job)
+
+
+def test_a_job_cannot_name_the_server_that_is_asked() -> None:
+    job = finished({"report.md": b""}, "s3://a/run")
+    job["status"]["attempts"][-1]["logs"] = "s3://a/run/logs/attempt-1?region=here"
+    job["status"]["result"]["artifacts"][0]["uri"] = "s3://a/run/report.md?endpoint_override=evil.example"
+    assert [each.folder for each in reports.files(job)] == ["s3://a/run?region=here"]
 
 
 def test_a_job_without_files_says_how_it_is() -> None:
