@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ import pytest
 
 import bent_models
 from harness import HACK_CLUSTER, Cluster, run
+from headway_api.rollout_wire import Verdict
 
 from .conftest import STORAGE, install
 from .node import Node
@@ -84,10 +85,15 @@ class Client:
         """A connection of its own."""
         return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=20)
 
+    def ask_once(self) -> tuple[int, str]:
+        """One request on a connection of its own."""
+        with closing(self.connection()) as connection:
+            return self.ask(connection)
+
     def ask_many(self, number: int) -> Counter[tuple[int, str]]:
         """So many, one after the other."""
-        connection = self.connection()
-        return Counter(self.ask(connection) for _ in range(number))
+        with closing(self.connection()) as connection:
+            return Counter(self.ask(connection) for _ in range(number))
 
     @contextmanager
     def steadily(self, period: float = 0.02) -> Iterator[None]:
@@ -95,13 +101,13 @@ class Client:
         over = threading.Event()
 
         def go_on() -> None:
-            connection = self.connection()
-            while not over.wait(period):
-                try:
-                    self.ask(connection)
-                except (OSError, http.client.HTTPException) as error:
-                    self.answers.append((time.monotonic(), 0, repr(error)))
-                    connection.close()
+            with closing(self.connection()) as connection:
+                while not over.wait(period):
+                    try:
+                        self.ask(connection)
+                    except (OSError, http.client.HTTPException) as error:
+                        self.answers.append((time.monotonic(), 0, repr(error)))
+                        connection.close()
 
         asking = threading.Thread(target=go_on)
         asking.start()
@@ -129,17 +135,15 @@ def rolling(gateway: str, headway: Cluster, digits: str, node: Node) -> Iterator
         made.patch(route={"gateway": GATEWAY})
         made.wait("the gateway takes it", lambda: made.condition("RouteAccepted").get("status") == "True")
         client = Client(gateway)
-        made.wait("an answer by it", lambda: client.ask(client.connection())[0] == 200)
+        made.wait("an answer by it", lambda: client.ask_once()[0] == 200)
         yield made
 
 
-def verdict(rolling: Rolling) -> dict[str, Any]:
+def verdict(rolling: Rolling) -> Verdict:
     """The judge's newest word."""
-    found = [
-        each["data"]["verdict.json"] for each in rolling.items("configmaps") if "verdict.json" in each.get("data", {})
-    ]
-    said: dict[str, Any] = json.loads(found[0]) if found else {}
-    return said
+    texts = [each.get("data", {}).get("verdict.json") for each in rolling.items("configmaps")]
+    [text] = [text for text in texts if text]
+    return Verdict.model_validate_json(text)
 
 
 def test_a_version_gets_its_share_by_the_gateway_and_the_judge_counts_each_of_these_requests_and_no_other(
@@ -158,9 +162,9 @@ def test_a_version_gets_its_share_by_the_gateway_and_the_judge_counts_each_of_th
         new = verdict(rolling)
         assert set(got) == {(200, before), (200, number)}
         assert abs(got[200, number] - 150) <= 4.5 * (600 * 0.25 * 0.75) ** 0.5, "a quarter"
-        counted = [new[key] - told[key] for key in ("stable_requests", "candidate_requests")]
         # The client within the cluster goes on all the while, by the Service, and is counted for nobody.
-        assert counted == [got[200, before], got[200, number]]
+        assert new.stable_requests - told.stable_requests == got[200, before]
+        assert new.candidate_requests - told.candidate_requests == got[200, number]
         with client.steadily():
             rolling.patch(versions={"approve": name})
             rolling.promoted(name)
@@ -193,7 +197,7 @@ def test_pods_that_vanish_in_a_step_take_their_weight_with_them(rolling: Rolling
     rolling.roll(rolling.model("vanishing"), HALF)
     rolling.wait("its share", lambda: rolling.version(name).get("weight") == 50)
     number = name.rpartition("-")[2]
-    rolling.cluster.wait("an answer of it", lambda: client.ask(client.connection()) == (200, number), every=0.05)
+    rolling.cluster.wait("an answer of it", lambda: client.ask_once() == (200, number), every=0.05)
     # No pod of it can come back.
     rolling.kubectl("cordon", rolling.items("nodes")[0]["metadata"]["name"])
     try:
@@ -202,6 +206,6 @@ def test_pods_that_vanish_in_a_step_take_their_weight_with_them(rolling: Rolling
         assert client.ask_many(100) == {(200, before): 100}
     finally:
         rolling.kubectl("uncordon", rolling.items("nodes")[0]["metadata"]["name"])
-    rolling.cluster.wait("it is back", lambda: client.ask(client.connection()) == (200, number), every=0.05)
+    rolling.cluster.wait("it is back", lambda: client.ask_once() == (200, number), every=0.05)
     rolling.patch(versions={"abort": name})
     rolling.taken_back(name)
