@@ -11,6 +11,8 @@ from headway_api.base import Rule, Section
 MOST_REPLICAS = 1000
 CPU_PERCENT = 70
 SCALE_DOWN_SECONDS = 300
+IDLE_SECONDS = 300
+HOLD_SECONDS = 60
 
 
 class Autoscaling(Section):
@@ -41,10 +43,23 @@ class Autoscaling(Section):
             holds=lambda scaling: scaling.scale_down_seconds is None or scaling.target_in_flight is not None,
             field="scaleDownSeconds",
         ),
+        Rule(
+            cel="self.min > 0 || has(self.targetInFlight)",
+            message="min: 0 needs targetInFlight: by processor time nobody knows when the first pod is needed again",
+            holds=lambda scaling: scaling.min > 0 or scaling.target_in_flight is not None,
+            field="min",
+        ),
+        Rule(
+            cel="self.min == 0 || !(has(self.idleSeconds) || has(self.holdSeconds))",
+            message="idleSeconds and holdSeconds are for min: 0",
+            holds=lambda scaling: scaling.min == 0 or scaling.idle_seconds is scaling.hold_seconds is None,
+            field="min",
+        ),
     )
 
-    min: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = 1
-    """Pods that answer, at least."""
+    min: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
+    """Pods that answer, at least. 0, with `targetInFlight`: none while nobody asks; the next request is held until
+    there is one again."""
     max: Annotated[int, Field(ge=1, le=MOST_REPLICAS)]
     """Pods that answer, at most."""
     cpu_percent: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -55,6 +70,21 @@ class Autoscaling(Section):
     HorizontalPodAutoscaler: not within 10 %, and twice as many at most every 15 s."""
     scale_down_seconds: Annotated[int, Field(ge=0, le=3600)] | None = None
     """With `targetInFlight`: pods are taken away that no load of so many seconds has asked for. 300 if absent."""
+
+    idle_seconds: Annotated[int, Field(ge=10, le=604_800)] | None = None
+    """With `min: 0`: seconds without any request after which the last pod goes. 300 if absent."""
+    hold_seconds: Annotated[int, Field(ge=1, le=600)] | None = None
+    """With `min: 0`: seconds for which a request is held while there is no pod; then it gets 503. 60 if absent."""
+
+    @property
+    def idle(self) -> int:
+        """Seconds without a request before no pod is left."""
+        return IDLE_SECONDS if self.idle_seconds is None else self.idle_seconds
+
+    @property
+    def hold(self) -> int:
+        """Seconds for which a request is held."""
+        return HOLD_SECONDS if self.hold_seconds is None else self.hold_seconds
 
     @property
     def cpu_target(self) -> int:

@@ -70,6 +70,13 @@ def _bounded_below(spec: Any) -> bool:
     return bool(5 * scaling.target_in_flight <= 4 * spec.server.limits.max_in_flight)
 
 
+def _held(spec: ModelDeploymentSpec) -> bool:
+    if spec.autoscaling is None or spec.autoscaling.min > 0:
+        return True
+    gateway = spec.route.gateway if spec.route is not None else None
+    return not spec.server.grpc and (gateway is None or gateway.split == "servers")
+
+
 class ModelDeploymentSpec(Section):
     """Which model answers, with how many pods, and how a new version comes to it."""
 
@@ -95,6 +102,14 @@ class ModelDeploymentSpec(Section):
             message="autoscaling.targetInFlight must be at most 80 % of server.limits.maxInFlight (64 if absent): pods"
             " refuse what is beyond that, so there would never be a reason for more of them",
             holds=_bounded_below,
+            field="autoscaling",
+        ),
+        Rule(
+            cel="!has(self.autoscaling) || self.autoscaling.min > 0 || !self.server.grpc && (!has(self.route) || "
+            "!has(self.route.gateway) || self.route.gateway.split == 'servers')",
+            message="autoscaling.min: 0 is neither for server.grpc nor for route.gateway.split: gateway: requests are"
+            " held by REST, at the clients' Service, and nowhere else; set min to 1",
+            holds=_held,
             field="autoscaling",
         ),
     )

@@ -19,6 +19,9 @@ Rejection = Literal["NotReady", "Crash", "Invalid", "Aborted", "ErrorRate", "Lat
 Stage = Literal["Preparing", "Splitting", "Baking", "Ending"]
 """Where a rollout is. Preparing: pods are made. Splitting: both versions get requests. Baking: the new one answers
 alone, and the old one's pods are still there. Ending: the new one is given up, and servers are told so."""
+Stage0 = Literal["Awake", "FallingAsleep", "Asleep", "Waking"]
+"""Awake: clients are sent to the pods. FallingAsleep: to the holder, and the pods are there still. Asleep: there are no
+pods. Waking: they are made, and the holder keeps requests until then."""
 ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "RouteAccepted", "Scaling", "Reconciled"]
 MOST_KEPT = 8
 """Versions that are remembered beside those that have pods, at most."""
@@ -196,6 +199,10 @@ class AutoscalingStatus(StatusSection):
     """Requests in flight in all pods of the version that answers, on average over some seconds."""
     counted: Time | None = None
     """When that was taken from the servers' reports."""
+    stage: Annotated[Stage0, OrElse("Awake")] = "Awake"
+    """With `min: 0`, whether there are pods, and where clients are sent to."""
+    held_since: Time | None = None
+    """Since when clients are seen to be sent to the holder, before the last pod goes."""
     recommended: Small | None = None
     """How many pods the load asks for now."""
     recent: Annotated[list[Recommended], Cut(MOST_RECENT), ListMap("replicas")] = Field(default_factory=list)

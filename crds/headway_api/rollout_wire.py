@@ -63,6 +63,8 @@ LOAD_BEAT_SECONDS = 15.0
 """A judge that hears servers tells of their load so often at least; what is older than three of these is no word."""
 LOAD_CHANGES_SECONDS = 5.0
 """And no more often than this where it has changed, but for what is waited for."""
+LOAD_HELD_SECONDS = 2.0
+"""The same while requests are held: who begins to listen in the middle is to hear of them soon."""
 LOAD_AVERAGE_SECONDS = 10.0
 """Over so many seconds a server's requests in flight are averaged."""
 MOST_LOADS = 8
@@ -255,6 +257,8 @@ class Report(StatusSection):
     how many were in flight. None: it was not counted, as by servers of before."""
     asked: Count = 0
     """Requests that came since then, whatever became of them: without probes."""
+    held: Count | None = None
+    """Of a holder, whose version is 0: requests that no server has taken yet. None: this is a server."""
 
 
 class Reply(StatusSection):
@@ -353,6 +357,10 @@ class Load(StatusSection):
     """The ModelDeployment's uid; an admission policy refuses a word without it."""
     versions: Annotated[list[VersionLoad], Cut(MOST_LOADS)] = Field(default_factory=list)
     """Of each version with servers that are heard."""
+    held: Count = 0
+    """Requests that holders keep, and that no server has taken yet."""
+    holders: Count = 0
+    """Holders that were heard a moment ago."""
     quiet_seconds: Count = 0
     """For so long no server has got a request, as far as this judge knows."""
     beat: Count = 0

@@ -379,6 +379,95 @@ def test_a_server_that_is_killed_starts_again_and_answers(served: Served, node: 
         served.wait("all is well", lambda: served.status()["phase"] == "Ready")
 
 
+@pytest.mark.long
+def test_the_number_of_pods_follows_the_requests_in_flight_and_no_request_fails(served: Served) -> None:
+    """Each of the client's two loops has one request in flight all the time, as each waits for 300 ms."""
+
+    def edit(**spec: Any) -> None:
+        served.kubectl("patch", "md", NAME, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def scaling() -> dict[str, Any]:
+        found: dict[str, Any] = served.status().get("autoscaling", {})
+        return found
+
+    before = served.status()["champion"]
+    with served.no_request_fails(at_least=50):
+        edit(
+            server={"batching": {"maxDelayMilliseconds": 300}},
+            autoscaling={"max": 3, "targetInFlight": 1, "scaleDownSeconds": 10},
+        )
+        served.wait("servers that take their time", lambda: served.status().get("champion") != before)
+        served.wait("two are in flight", lambda: 1.5 < scaling().get("inFlight", 0) < 2.2, within=120)
+        served.wait("two pods answer", lambda: len(served.answering()) == 2)
+        served.wait("it is said so", lambda: served.condition("Scaling").get("status") == "True")
+        edit(autoscaling={"targetInFlight": 4})
+        served.wait("one pod is enough", lambda: len(served.answering()) == 1, within=120)
+        edit(autoscaling={"targetInFlight": 1})
+        served.wait("two pods are needed", lambda: len(served.answering()) == 2, within=120)
+        judge = "app.kubernetes.io/component=rollout-judge"
+        served.kubectl("delete", "pod", "-l", judge, "--grace-period=0", "--force")
+        edit(autoscaling={"targetInFlight": 4})
+        served.wait("another judge tells of them", lambda: len(served.answering()) == 1, within=180)
+    events = served.kubectl("get", "events", "--field-selector", f"involvedObject.name={NAME}")
+    assert "ScaledUp" in events
+    assert "ScaledDown" in events
+    edit(autoscaling=None)
+
+    def judges() -> list[str]:
+        found = [each["metadata"]["name"] for each in served.items("deployments")]
+        return [name for name in found if name.endswith("-judge")]
+
+    served.wait("no judge is left", lambda: not judges())
+
+
+@pytest.mark.long
+def test_the_number_of_pods_follows_the_requests_to_none_and_back_and_no_request_fails(served: Served) -> None:
+    """A client that asks each 25 s finds no pod each time, and gets its answer."""
+    scaling = {"min": 0, "max": 2, "targetInFlight": 4, "idleSeconds": 10, "scaleDownSeconds": 0}
+    patch = {"server": {"grpc": False, "batching": None}, "autoscaling": scaling, "replicas": 1}
+    before = served.status()["champion"]
+    served.kubectl("patch", "md", NAME, "--type=merge", "-p", json.dumps({"spec": patch}))
+    served.wait("a version without gRPC", lambda: served.status().get("champion") != before, within=120)
+    served.wait("the old pods are gone", lambda: not served.pods(before), within=120)
+    image = served.cluster.images["operator"]
+    rows, labels = load_digits().images[:1, None].tolist(), [str(load_digits().target[0])]
+    served.kubectl("delete", "pod", "client", "--wait=true")
+
+    def asked() -> tuple[float, str]:
+        pod = client_pod(image, [], [])
+        tensor = {"name": "x", "shape": [1, 1, 8, 8], "datatype": "FP64", "data": rows}
+        body = json.dumps({"inputs": [tensor], "outputs": [{"name": "label"}]})
+        [container] = pod["spec"]["containers"]
+        script = (
+            "import json, sys, time, urllib.request as u; start = time.monotonic();"
+            "said = json.load(u.urlopen('http://digits/v2/models/digits/infer', sys.argv[1].encode(), timeout=60));"
+            "print(time.monotonic() - start, said['outputs'][0]['data'][0])"
+        )
+        container["command"] = ["python", "-c", script, body]
+        pod["metadata"]["name"] = "once"
+        served.cluster.apply(json.dumps(pod), served.namespace)
+        served.wait(
+            "an answer", lambda: served.cluster.get("pod", "once", "-n", served.namespace)["status"]["phase"] in ENDED
+        )
+        said = served.kubectl("logs", "once").split()
+        served.kubectl("delete", "pod", "once", "--wait=true")
+        assert said[1:] == labels, said
+        return float(said[0]), said[1]
+
+    for _ in range(2):
+        served.wait("no pod is left", lambda: not served.pods(), within=180)
+        assert served.condition("Ready")["reason"] == "ScaledToZero"
+        seconds, _ = asked()
+        print(f"from nothing to an answer: {seconds:.2f} s")
+        assert seconds < 60
+        served.wait("a pod answers", lambda: len(served.answering() & served.pods()) == 1)
+    data = load_digits()
+    served.cluster.apply(json.dumps(client_pod(image, data.images[:1, None].tolist(), labels)), served.namespace)
+    served.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
+    served.kubectl("patch", "md", NAME, "--type=merge", "-p", json.dumps({"spec": {"autoscaling": None}}))
+    served.wait("an answer", lambda: served.counted().get("last"))
+
+
 def test_a_deleted_deployment_leaves_nothing_but_the_model(served: Served) -> None:
     served.kubectl("delete", "md", NAME, "--timeout=60s")
     kinds = "deployments,replicasets,pods,services,endpointslices,networkpolicies,poddisruptionbudgets"

@@ -16,7 +16,7 @@ from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
-from headway_operator.serving.plan.autoscale import FRESH_SECONDS
+from headway_operator.serving.plan.load import FRESH_SECONDS
 from sim.fakes.api import ApiServer
 
 Status = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headway_operator.serving.plan import autoscale, decide, scaling
+from headway_operator.serving.plan import autoscale, decide, load, scaling
 from sim.bugs import Bug, planted
 from sim.serving import BrokenPromiseError, play
 
@@ -14,15 +14,15 @@ BUGS = (
         "an old word about the load counts for ever",
         0,
         "nothing was heard of the load",
-        ((autoscale.heard, "situation.now - record.load_heard <= FRESH_SECONDS", "True"),),
+        ((load.heard, "situation.now - record.load_heard <= FRESH_SECONDS", "True"),),
     ),
     Bug(
         "nobody heard is taken for nothing in flight",
         0,
         "nothing was heard of the load",
         (
-            (autoscale._seen, "if workload is None or of is None:", "if workload is None:"),
-            (autoscale._seen, "in_flight=of.in_flight, servers=of.servers", "in_flight=0.0, servers=1"),
+            (load.seen_of, "if workload is None or of is None:", "if workload is None:"),
+            (load.seen_of, "in_flight=of.in_flight, servers=of.servers", "in_flight=0.0, servers=1"),
         ),
     ),
     Bug(
@@ -31,7 +31,7 @@ BUGS = (
         "while versions change places",
         (
             (
-                autoscale._moving,
+                load.moving,
                 "book.candidate is not None or book.previous is not None or book.rollout is not None",
                 "False",
             ),

@@ -11,7 +11,7 @@ from headway_api.rollout_wire import KEY_LOAD, KEY_ROUTE
 from headway_operator.engine import kube
 from headway_operator.engine.kube import Object
 from headway_operator.serving import names, records
-from headway_operator.serving.plan.autoscale import FRESH_SECONDS
+from headway_operator.serving.plan.load import FRESH_SECONDS
 from headway_operator.serving.plan.model import RolloutRecord
 from sim.builders import T0
 
@@ -68,7 +68,7 @@ class Loaded:
         """Of each version."""
         found: dict[int, int] = {}
         for body in self.stage.server.of(kube.DEPLOYMENTS):
-            if not body["metadata"]["name"].endswith("-judge"):
+            if names.LABEL_VERSION in body["metadata"]["labels"]:
                 found[int(body["metadata"]["name"].rpartition("-")[2])] = body["spec"]["replicas"]
         return found
 
