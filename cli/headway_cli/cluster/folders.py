@@ -20,6 +20,8 @@ CHUNK = 4 << 20
 Answer = TypeVar("Answer")
 MOST_ANSWER = 64 << 20
 MOST_FILES = 200_000
+MOST_LOG_BYTES = 64 << 20
+"""Of a file whose size is not asked for, as logs are read: a job cuts them into parts of 256 KiB."""
 
 
 class Folder(Protocol):
@@ -169,7 +171,10 @@ class InPod:
 
     def read(self, name: str, start: int, most: int) -> bytes:
         """See Folder."""
-        return self._ask([name, start, most])
+        data = self._ask([name, start, most])
+        if len(data) > most:
+            raise ClusterError(f"the pod's answer has {len(data):,} bytes of {name}, and {most:,} were asked for")
+        return data
 
     def _ask(self, request: list[Any]) -> bytes:
         try:
@@ -202,9 +207,11 @@ def in_pod(kubectl: Kubectl, pod: str, uri: str) -> Iterator[Folder]:
 
 
 def whole(folder: Folder, name: str, size: int | None = None) -> Iterator[bytes]:
-    """A file piece by piece; no more than `size` of it. Raises ClusterError."""
+    """A file piece by piece; no more than `size` of it. Raises ClusterError, also for a log that has no end."""
     start = 0
     while size is None or start < size:
+        if size is None and start >= MOST_LOG_BYTES:
+            raise ClusterError(f"{name} has more than {MOST_LOG_BYTES >> 20} MiB: a job has not written such a log")
         piece = folder.read(name, start, CHUNK if size is None else min(CHUNK, size - start))
         if not piece:
             return

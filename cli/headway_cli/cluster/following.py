@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from headway_cli.cluster import kubectl as calls
 from headway_cli.cluster.errors import ClusterError, explained
 from headway_cli.cluster.fields import Object, entries, text, whole
-from headway_cli.cluster.folders import Folder
+from headway_cli.cluster.folders import MOST_LOG_BYTES, Folder
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.job_logs import Line, attempt_of, head_of, is_live, last
 from headway_cli.cluster.kubectl import Kubectl
-from headway_cli.cluster.log_files import Part, parts, wanted
+from headway_cli.cluster.log_files import Part, cut, parts, wanted
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock, Trouble, looked
 
 POLL_SECONDS = 2.0
 JOB_SECONDS = 6.0
 """How often the job is looked at while its storage is followed."""
-_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\S+Z) ")
+_STAMP = re.compile(rb"((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)) ", re.ASCII)
+"""By the node's clock, and in its zone: not each node's is UTC."""
 _READ = -1
 """In place of how far a part was read: it is full, and was shown or left out."""
 
@@ -74,6 +76,7 @@ class Following:
         start = self._read.get(part.file, 0)
         if start == _READ or size <= start:
             return []
+        size = min(size, start + MOST_LOG_BYTES)
         data = bytearray()
         while len(data) < size - start:
             piece = self._folder.read(part.file, start + len(data), size - start - len(data))
@@ -81,7 +84,7 @@ class Following:
                 break
             data += piece
         self._read[part.file] = start + len(data)
-        *lines, self._rest[source] = (self._rest.get(source, b"") + bytes(data)).split(b"\n")
+        lines, self._rest[source] = cut(self._rest.get(source, b"") + bytes(data))
         return [line.decode(errors="replace") for line in lines]
 
 
@@ -142,13 +145,15 @@ class PodLog:
     def lines(self) -> Iterator[str]:
         """New lines until the connection ends. Raises ClusterError, NotFoundError where the pod is gone."""
         words = [f"--since-time={self._newest.decode()}"] if self._newest else self._words
+        before = _moment(_STAMP.match(self._newest + b" "))
         with self._kubectl.stream("logs", self._pod, "--container=main", "--follow", "--timestamps", *words) as stream:
             while line := stream.line():
                 # What is longer than a line may be comes in pieces, of which the first has the time.
                 stamp = _STAMP.match(line) if self._whole else None
                 self._whole = line.endswith(b"\n")
-                if stamp is not None:
-                    if stamp[1] <= self._newest:
+                moment = _moment(stamp)
+                if stamp is not None and moment is not None:
+                    if before is not None and moment <= before:
                         continue  # lines of the last second come again
                     self._newest = stamp[1]
                 told = line[stamp.end() if stamp is not None else 0 :]
@@ -191,6 +196,17 @@ def follow_driver(
         if waits != said:
             note(waits)
             said = waits
+
+
+def _moment(stamp: re.Match[bytes] | None) -> tuple[datetime, bytes] | None:
+    """When a line was printed: the second, and the fraction's digits, of which there are more than datetime has."""
+    if stamp is None:
+        return None
+    try:
+        second = datetime.fromisoformat((stamp[2] + stamp[4]).decode())
+    except ValueError:
+        return None
+    return second, (stamp[3] or b".").ljust(10, b"0")
 
 
 def _words(begin: Beginning) -> list[str]:

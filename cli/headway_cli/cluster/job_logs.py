@@ -10,10 +10,10 @@ from pathlib import Path
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.cluster.fields import Object, entries, text, whole
-from headway_cli.cluster.folders import Folder, InStore, in_pod
+from headway_cli.cluster.folders import MOST_LOG_BYTES, Folder, InStore, in_pod
 from headway_cli.cluster.folders import whole as whole_file
 from headway_cli.cluster.kubectl import Kubectl
-from headway_cli.cluster.log_files import ALL, Part, parts, wanted
+from headway_cli.cluster.log_files import ALL, Part, cut, parts, wanted
 from headway_cli.cluster.names import ROLE_HEAD
 from headway_cli.cluster.reader_pods import reader_pod
 from headway_cli.cluster.times import ago
@@ -101,7 +101,7 @@ def lines_of(folder: Folder, of: Sequence[Part]) -> Iterator[str]:
     rest = b""
     for part in of:
         for piece in whole_file(folder, part.file):
-            *lines, rest = (rest + piece).split(b"\n")
+            lines, rest = cut(rest + piece)
             yield from (line.decode(errors="replace") for line in lines)
     if rest:
         yield rest.decode(errors="replace")
@@ -110,16 +110,16 @@ def lines_of(folder: Folder, of: Sequence[Part]) -> Iterator[str]:
 def last(folder: Folder, of: Sequence[Part], most: int) -> tuple[list[bytes], bytes, int]:
     """The last whole lines of a source, what follows them, and how much of its last part was read.
 
-    No more parts are read than have them.
+    No more parts are read than have them, and none once MOST_LOG_BYTES were read: then there are fewer lines.
     """
     pieces: deque[bytes] = deque()
-    count = size = 0
+    count = size = total = 0
     for part in reversed(of):
-        if count > most:
+        if count > most or total > MOST_LOG_BYTES:
             break
         data = b"".join(whole_file(folder, part.file))
         size = size if pieces else len(data)
-        count += data.count(b"\n")
+        count, total = count + data.count(b"\n"), total + len(data)
         pieces.appendleft(data)
     *lines, rest = b"".join(pieces).split(b"\n")
     return (lines[-most:] if most else []), rest, size

@@ -14,6 +14,8 @@ from headway_api.wording import printable
 DRIVER = "driver"
 ALL = "all"
 _FILE = re.compile(r"(?P<name>driver|rank-\d+|pod-[a-z0-9.-]+?)(?:\.(?P<group>\d{3,9})-(?P<part>\d{5,9}))?\.log")
+MOST_LINE_BYTES = 1 << 20
+"""A log that never ends a line is a tenant's to write, and is not to fill anybody's memory."""
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 """Colours: they would be harmless, but for what they leave behind."""
 
@@ -55,6 +57,15 @@ def wanted(sources: Iterable[str], rank: str | None) -> list[str]:
     if rank == ALL:
         return [source for source in sources if source.startswith("rank-")]
     return [source for source in sources if source == f"rank-{int(rank)}"]
+
+
+def cut(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole lines of what was read, and what follows them; what is longer than MOST_LINE_BYTES comes in pieces."""
+    *lines, rest = data.split(b"\n")
+    while len(rest) > MOST_LINE_BYTES:
+        lines.append(rest[:MOST_LINE_BYTES])
+        rest = rest[MOST_LINE_BYTES:]
+    return lines, rest
 
 
 def label(source: str) -> str:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from headway_cli.cluster import job_logs
 from headway_cli.cluster.errors import ClusterError, NotFoundError
-from headway_cli.cluster.folders import Local
+from headway_cli.cluster.folders import CHUNK, MOST_LOG_BYTES, Local
 from headway_cli.cluster.following import Following
-from headway_cli.cluster.log_files import harmless, part_of, parts, wanted
+from headway_cli.cluster.log_files import MOST_LINE_BYTES, harmless, part_of, parts, wanted
 from headway_trainer.logs.parts import PART_BYTES, PARTS_KEPT
 from headway_trainer.logs.sources import DRIVER, Source, pod, rank
 
@@ -166,6 +166,40 @@ def test_whoever_follows_gets_each_line_once_however_it_is_written(
         put(lines)
         assert [line for _, line in following.new()] == lines
     assert following.new() == following.rest() == []
+
+
+def test_a_line_that_never_ends_comes_in_pieces(logs: Path) -> None:
+    (logs / rank(7).file(0)).write_bytes(b"x" * (2 * MOST_LINE_BYTES + 5))
+    assert [len(line) for _, line in job_logs.kept(Local(logs), "7", None)] == [MOST_LINE_BYTES, MOST_LINE_BYTES, 5]
+    following = Following(Local(logs), "7")
+    assert [len(line) for _, line in following.new()] == [MOST_LINE_BYTES, MOST_LINE_BYTES]
+    assert [len(line) for _, line in following.rest()] == [5]
+
+
+def test_a_log_that_never_ends_fills_neither_memory_nor_disk(tmp_path: Path) -> None:
+    class Endless:
+        def files(self) -> dict[str, int]:
+            return {rank(0).file(0): 1 << 60}
+
+        def read(self, name: str, start: int, most: int) -> bytes:  # noqa: ARG002 - it is the same everywhere
+            return zeros[:most]
+
+    zeros = bytes(CHUNK)
+    with pytest.raises(ClusterError, match="more than 64 MiB"):
+        list(job_logs.download(Endless(), None, tmp_path / "out"))
+    with pytest.raises(ClusterError, match="more than 64 MiB"):
+        list(job_logs.kept(Endless(), "0", 5))
+    following = Following(Endless(), "0")
+    assert sum(len(line) for _, line in following.new()) <= MOST_LOG_BYTES
+
+
+def test_the_last_lines_are_looked_for_in_no_more_than_a_bounded_part_of_a_log_without_ends_of_lines(
+    logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_logs, "MOST_LOG_BYTES", 25)
+    for number in range(9):
+        (logs / rank(8).file(number)).write_bytes(b"x" * 10)
+    assert [len(line) for _, line in job_logs.kept(Local(logs), "8", 3)] == [30]
 
 
 def test_a_log_of_full_size_is_downloaded_byte_by_byte_and_nothing_is_replaced(tmp_path: Path) -> None:

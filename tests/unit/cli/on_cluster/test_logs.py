@@ -192,8 +192,18 @@ def test_following_goes_from_attempt_to_attempt_and_ends_as_the_job_does(kubectl
     assert ["--tail=5" in each for each in kubectl.calls("logs")] == [True, False]
 
 
-def test_a_connection_that_is_lost_is_made_again_where_it_was(kubectl: FakeKubectl) -> None:
-    stamps = [f"2026-01-01T00:00:0{second}Z" for second in range(4)]
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [f"2026-01-01T00:00:0{second}Z" for second in range(4)],
+        # Of a node whose clock shows Berlin's time, in the night in which an hour comes twice.
+        [
+            *("2026-10-25T02:59:59.999999998+02:00", "2026-10-25T02:59:59.999999999+02:00"),
+            *("2026-10-25T02:00:00+01:00", "2026-10-25T02:00:00.000000001+01:00"),
+        ],
+    ],
+)
+def test_a_connection_that_is_lost_is_made_again_where_it_was(kubectl: FakeKubectl, stamps: list[str]) -> None:
     for state in ("running", "running", "running", "running", "failed"):
         kubectl.says(listed(job(state=state)), "get", "/churn")
     lost = "error: unexpected EOF: Unable to connect to the server: connection refused"
@@ -205,6 +215,14 @@ def test_a_connection_that_is_lost_is_made_again_where_it_was(kubectl: FakeKubec
     assert done.stdout == "a\nb\nc\nno time\nd\n"
     begins = [next(word for word in each if word.startswith(("--tail", "--since"))) for each in kubectl.calls("logs")]
     assert begins == ["--tail=7", f"--since-time={stamps[1]}", f"--since-time={stamps[2]}"]
+
+
+def test_lines_of_one_moment_or_of_a_clock_that_was_put_back_are_all_shown(kubectl: FakeKubectl) -> None:
+    for state in ("running", "running", "failed"):
+        kubectl.says(listed(job(state=state)), "get", "/churn")
+    times = ("00:00:09Z a", "00:00:09Z b", "00:00:01.5Z c", "00:00:01.51Z d")
+    kubectl.says("".join(f"2026-01-01T{line}\n" for line in times), "logs")
+    assert call("churn", "-f").stdout == "a\nb\nc\nd\n"
 
 
 def test_following_a_rank_shows_what_comes_and_ends_with_the_attempt(
