@@ -74,11 +74,11 @@ async def ask(gate: wire.QueryGate, secrets: Path, *, seconds: float = TIMEOUT_S
 async def _asked(gate: wire.QueryGate, secrets: Path) -> float:
     if re.fullmatch(URL, gate.url) is None:
         raise NoValue("its url is none that may be asked")
-    parts = urlsplit(gate.url)
     try:
+        parts = urlsplit(gate.url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except ValueError as error:
-        raise NoValue("its url has no such port") from error
+        raise NoValue("its url has a port or an address that there cannot be") from error
     host = parts.hostname or ""
     held = _Secret.read(secrets / gate.secret, gate.secret, gate.url) if gate.secret else _Secret()
     request = _request(parts.path, parts.netloc, gate.query, held)
@@ -126,6 +126,10 @@ async def _addresses(host: str, port: int) -> list[Address]:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise NoValue(f"the name {host} is not known: {error.strerror}") from error
+    except UnicodeError as error:
+        raise NoValue(
+            f"{_shown(host)} is no name of a host: a part of it is empty, or has over 63 characters"
+        ) from error
     addresses = list(dict.fromkeys(ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found))
     for address in addresses:
         if is_refused(address):
@@ -285,9 +289,9 @@ def _basic(user: str, word: str, name: str) -> str:
 
 def _origin(url: str) -> str:
     """Scheme, host and port."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     except ValueError:
-        port = 0
+        return ""  # of no url: nothing is sent there
     return f"{parts.scheme}://{parts.hostname}:{port}"

@@ -123,7 +123,7 @@ def _restored(state: wire.GateState | None) -> Standing:
     """What a query stood at: the row goes on, and a pass is to be shown again."""
     if state is None:
         return Standing()
-    return Standing(state.value, min(FAILURES - 1, int(state.evidence)))
+    return Standing(state.value, int(max(0, min(FAILURES - 1, state.evidence))))
 
 
 def _broken(gate: wire.QueryGate, value: float) -> Literal["min", "max"] | None:

@@ -141,6 +141,19 @@ class TestWhatIsWritten:
         assert self.due(loads, 60.0) is not None, "that nobody is there"
         assert self.due(loads, 600.0) is None, "and no more of that"
 
+    def test_what_could_not_be_written_is_not_taken_for_written(self) -> None:
+        loads = Loads(0.0)
+        steady(loads, 20, a=3.0)
+        assert self.due(loads, 20.0) is not None
+        steady(loads, 2, start=21, a=3.0, b=0.0)
+        steady(loads, 3, start=23, a=3.0)
+        assert loads.due(UID, "pod", 25.5), "and it is not written"
+        steady(loads, 8, start=26, a=3.0)
+        assert loads.due(UID, "pod", 33.0) == {}, "it is as it was"
+        loads.wrote(33.0)
+        steady(loads, 2, start=34, a=3.0)
+        assert self.due(loads, 20.0 + wire.LOAD_BEAT_SECONDS) is not None
+
     def test_a_change_is_written_at_the_end(self) -> None:
         loads = Loads(0.0)
         steady(loads, 20, a=3.0)

@@ -104,6 +104,28 @@ async def test_one_number_is_the_value(answer: bytes, value: float) -> None:
     assert await value_of(answer) == value
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://[....]:9090", "an address that there cannot be"),
+        ("http://prometheus:99999", "has a port"),
+        (f"http://{'a' * 64}:9090", "is no name of a host"),
+        ("http://a..b", "is no name of a host"),
+    ],
+)
+async def test_what_can_be_no_address_is_told_in_words(url: str, why: str) -> None:
+    with pytest.raises(NoValue, match=why):
+        await ask(gate(1, url=url), NOWHERE)
+
+
+async def test_credentials_for_what_can_be_no_address_are_sent_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/token").write_text("abc")
+    (tmp_path / "keys/url").write_text("http://[....]:9090")
+    with pytest.raises(NoValue, match="sent only to the address in its key url"):
+        await ask(gate(1, secret="keys"), tmp_path)  # noqa: S106 - the name of a Secret
+
+
 async def test_nan_is_told_as_it_is() -> None:
     assert math.isnan(await value_of(vector("NaN")))
 

@@ -125,6 +125,12 @@ def test_a_judge_that_is_killed_neither_fails_a_version_sooner_nor_forgets_what_
     assert (straight.failure(3) is None) == (broken.failure(3) is None)
 
 
+@pytest.mark.parametrize("evidence", [math.inf, math.nan, -5.0, 1e300])
+def test_a_row_that_nobody_counts_is_restored_all_the_same(evidence: float) -> None:
+    known = wire.GateState(name="query revenue", verdict="open", evidence=evidence)
+    assert verdict(Queries([gate()], [known])) == "open"
+
+
 def test_what_is_restored_fails_nothing_by_itself() -> None:
     said = after(BAD, BAD, BAD).states(1)
     assert verdict(Queries([gate(min=0.1)], said)) == "open"

@@ -1,1 +1,0 @@
-"""The holder: where a deployment has no server, it keeps requests, asks for one, and hands them over to it."""
