@@ -6,6 +6,7 @@ That the policies refuse what they should and let the operator work is for the t
 from __future__ import annotations
 
 import json
+import re
 from itertools import product
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from harness import ROOT
+from headway_operator.serving.routes import ELSEWHERE
 
 from .conftest import NAMESPACE, Chart, Manifests
 
@@ -82,3 +84,11 @@ def test_what_templates_may_ask_for_is_the_values(chart: Chart, default: Manifes
     assert "serviceAccountName" not in rules(chart.render({"trainer": {"serviceAccounts": ["*"]}}))
     assert "hostPath" not in rules(chart.render({"trainer": {"hostAccess": True}}))
     assert "pods" not in limits(chart.render({"trainer": {"hostAccess": True, "serviceAccounts": ["*"]}}))
+
+
+def test_a_filter_that_a_webhook_adds_to_a_route_keeps_the_operator_from_no_change_of_it(chart: Chart) -> None:
+    routes = limits(chart.render({"gatewayApi": {"enabled": True}}))["routes"]
+    (rule,) = (each["expression"] for each in routes["validations"] if "filter.type" in each["expression"])
+    allowed = set(re.findall(r"'(\w+)'", rule))
+    assert {"URLRewrite", "RequestHeaderModifier", "ExtensionRef"} <= allowed
+    assert not allowed & set(ELSEWHERE)

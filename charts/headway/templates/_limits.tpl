@@ -218,7 +218,8 @@ autoscalers:
     message: the operator changes of a HorizontalPodAutoscaler only by what it scales
     reason: Forbidden
 {{- if .Values.gatewayApi.enabled }}
-# A route draws traffic from outside: only to its owner's own Services, and with nothing on the way but what splitting asks for.
+# A route draws traffic from outside: only to its owner's own Services. Filters are those that splitting asks for, and those that
+# a webhook may add to each route, as for authentication: it is done before this is looked at, with each write of the operator's.
 routes:
   matchConstraints:
     resourceRules:
@@ -247,7 +248,8 @@ routes:
     reason: Forbidden
   - expression: >-
       object.spec.?rules.orValue([]).all(rule,
-        rule.?filters.orValue([]).all(filter, filter.type in ['URLRewrite', 'RequestHeaderModifier']) &&
+        rule.?filters.orValue([]).all(filter,
+          filter.type in ['URLRewrite', 'RequestHeaderModifier', 'ResponseHeaderModifier', 'ExtensionRef']) &&
         rule.?backendRefs.orValue([]).all(backend, backend.?filters.orValue([]).size() == 0))
     message: the operator makes no routes that send requests elsewhere, or copies of them
     reason: Forbidden

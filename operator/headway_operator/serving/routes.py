@@ -23,7 +23,7 @@ MOST_BACKENDS = 16
 WORDS_LIMIT = 300
 NAME_LIMIT = 253
 _REWRITE, _HEADERS = "URLRewrite", "RequestHeaderModifier"
-_ELSEWHERE = ("RequestMirror", "RequestRedirect")
+ELSEWHERE = ("RequestMirror", "RequestRedirect")
 """Filters by which requests, or copies of them, go elsewhere: none of these is ours, and none is left."""
 
 
@@ -99,7 +99,7 @@ def _filters(filters: Iterable[Mapping[str, Any]]) -> tuple[bool, str] | None:
     for each in filters:
         path = (each.get("urlRewrite") or {}).get("path") or {}
         headers: list[Any] = (each.get("requestHeaderModifier") or {}).get("set") or []
-        if each.get("type") in _ELSEWHERE or (each.get("type") == _REWRITE and path.get("replacePrefixMatch") != "/"):
+        if each.get("type") in ELSEWHERE or (each.get("type") == _REWRITE and path.get("replacePrefixMatch") != "/"):
             return None
         rewritten = rewritten or each.get("type") == _REWRITE
         stamps = [header.get("value") for header in headers if header.get("name") == ROUTE_HEADER]

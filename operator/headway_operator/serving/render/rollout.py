@@ -88,7 +88,7 @@ def judge(of: Of, image: str, secrets: Sequence[str] = (), *, load: bool = False
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: digest(template)}},
+        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: _digest(template)}},
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 1,
@@ -105,8 +105,7 @@ def made_as(workload: Manifest) -> str:
     return found
 
 
-def digest(template: Manifest) -> str:
-    """What tells a template from another one."""
+def _digest(template: Manifest) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -124,7 +123,7 @@ def _judge_pod(of: Of, image: str, secrets: Sequence[str], *, load: bool) -> Man
         ],
         "resources": RESOURCES,
         "volumeMounts": [
-            token_mount(),
+            _token_mount(),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
             *(
                 {"name": volume["name"], "mountPath": f"{rollout_wire.QUERY_SECRETS_DIR}/{secret}", "readOnly": True}
@@ -140,7 +139,7 @@ def _judge_pod(of: Of, image: str, secrets: Sequence[str], *, load: bool) -> Man
     return {
         "containers": [container],
         "volumes": [
-            token_volume(of),
+            _token_volume(of),
             {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
             *_query_volumes(secrets),
         ],
@@ -178,14 +177,12 @@ def _query_volumes(secrets: Sequence[str]) -> list[Manifest]:
     ]
 
 
-def token_volume(of: Of, *, optional: bool = False) -> Manifest:
-    """The rollout Secret."""
+def _token_volume(of: Of, *, optional: bool = False) -> Manifest:
     secret: Manifest = {"secretName": names.judge_name(of.name, of.uid), "defaultMode": 0o440}
     return {"name": TOKEN_VOLUME, "secret": {**secret, "optional": True} if optional else secret}
 
 
-def token_mount() -> Manifest:
-    """Where it is mounted."""
+def _token_mount() -> Manifest:
     return {"name": TOKEN_VOLUME, "mountPath": rollout_wire.TOKEN_DIR, "readOnly": True}
 
 
@@ -201,11 +198,11 @@ def reporting(of: Of, workload: Manifest) -> Manifest:
     server = {
         **server,
         "args": [*server["args"], *told],
-        "volumeMounts": [*server["volumeMounts"], token_mount()],
+        "volumeMounts": [*server["volumeMounts"], _token_mount()],
     }
     # Optional: without it servers answer, and are heard by no judge. A Secret that somebody has deleted, or that a
     # quota refuses, is to keep no server from starting.
-    token = token_volume(of, optional=True)
+    token = _token_volume(of, optional=True)
     spec = {**spec, "containers": [server], "volumes": [*spec["volumes"], token]}
     return {**workload, "spec": {**workload["spec"], "template": {**template, "spec": spec}}}
 
