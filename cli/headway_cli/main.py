@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         ),
         "events": LazyCommand("headway_cli.verbs.events", "Tell what has happened to a job, in one order."),
         "fetch": LazyCommand("headway_cli.fetch", "Fetch a finished model from an object store.", extra="server"),
+        "hold": LazyCommand("headway_cli.hold", "Keep requests until there is a server.", extra="server"),
         "judge": LazyCommand("headway_cli.judge", "Judge a new version by what its servers count.", extra="server"),
         "logs": LazyCommand(
             "headway_cli.verbs.logs", "Print what a job's processes print, also when its pods are gone."

@@ -22,6 +22,12 @@ CLIENT_PORT = 80
 QUERY_VOLUME = "query-"
 """Begins the names of the judge's volumes with Secrets of queries: the chart's policies know them by it."""
 LARGEST_NUMBER = 999_999_999
+HOLDER = -2
+"""In place of a version's number: the Deployment of the holder, which keeps requests while there are no servers."""
+SERVERS = -3
+"""The same: the Service by which the holder finds servers."""
+HOLDER_COMPONENT = "request-holder"
+"""Of the holder's pods."""
 JUDGE = -1
 """In place of a version's number: an object of the judge."""
 
@@ -73,6 +79,21 @@ def servers(uid: str) -> dict[str, str]:
 def judges(uid: str) -> dict[str, str]:
     """The labels by which the judge's pods are told from all others."""
     return {LABEL_DEPLOYMENT_UID: uid, LABEL_COMPONENT: JUDGE_COMPONENT}
+
+
+def holder_name(deployment: str, uid: str) -> str:
+    """The name of the holder's Deployment and NetworkPolicy."""
+    return f"{shared_name(deployment, uid)}-holder"
+
+
+def servers_name(deployment: str, uid: str) -> str:
+    """The name of the Service by which the holder finds servers."""
+    return f"{shared_name(deployment, uid)}-servers"
+
+
+def holders(uid: str) -> dict[str, str]:
+    """The labels by which the holder's pods are told from all others."""
+    return {LABEL_DEPLOYMENT_UID: uid, LABEL_COMPONENT: HOLDER_COMPONENT}
 
 
 def labels(deployment: str, uid: str, number: int | None = None) -> dict[str, str]:

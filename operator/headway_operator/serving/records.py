@@ -57,6 +57,10 @@ def number_of(body: Mapping[str, Any]) -> int | None:
         return 0
     if name == names.judge_name(controller.key.name, controller.uid):
         return names.JUDGE
+    if name == names.holder_name(controller.key.name, controller.uid):
+        return names.HOLDER
+    if name == names.servers_name(controller.key.name, controller.uid):
+        return names.SERVERS
     prefix = f"{names.shared_name(controller.key.name, controller.uid)}-"
     rest = name[len(prefix) :] if name.startswith(prefix) else ""
     return int(rest) if _NUMBER.fullmatch(rest) else None
@@ -179,7 +183,8 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
         else None
     )
     load = record.load
-    busy = Load(versions=load.versions) if load is not None else None
+    held = min(load.held, 1) if load is not None else 0
+    busy = Load(versions=load.versions, held=held, holders=load.holders) if load is not None else None
     return replace(record, version=0, heard=0.0, load_heard=0.0, texts=(0, 0, 0), verdict=told, load=busy)
 
 

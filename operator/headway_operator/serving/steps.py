@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import rollout_wire
+from headway_api.autoscaling import Autoscaling
 from headway_api.deployment_status import Version
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref
@@ -16,6 +17,7 @@ from headway_operator.policies import accounts
 from headway_operator.serving import names, records
 from headway_operator.serving.plan.model import Front, GatewayRoute, Plan, RouteSpec, Situation, Workload
 from headway_operator.serving.render import gateway, objects, rollout
+from headway_operator.serving.render import holder as hold
 from headway_operator.serving.render.objects import Of
 
 Made = frozenset[tuple[str, str]]
@@ -60,6 +62,7 @@ def render(
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number == plan.target),
         maker.clients(plan),
         *(maker.version(number, plan.replicas[number]) for number in _order(plan) if number != plan.target),
+        maker.held(plan),
         maker.scaled(plan),
         maker.led(plan),
         *maker.judged(plan),
@@ -269,7 +272,45 @@ class _Maker:
         front = self.situation.fronts.get(0)
         if front is None:
             return Stage((Ensure(kube.SERVICES, objects.client_service(self.of, version)),))
+        if plan.asleep:
+            return Stage(tuple(self._as(front, names.holders(self.of.uid), objects.ports(version))))
         return Stage(tuple(self._led(front, version)))
+
+    def held(self, plan: Plan) -> Stage:
+        """What keeps requests while there are no servers; it goes once clients are sent to servers again."""
+        situation, version, holder = self.situation, self._version(plan.target), self.situation.holder
+        front = situation.fronts.get(names.SERVERS)
+        if not plan.hold:
+            steps: list[Step] = []
+            if holder is not None and not holder.deleting:
+                steps.append(DeleteOwned(Ref(kube.NETWORK_POLICIES, holder.name)))
+                steps.append(Delete(Ref(kube.DEPLOYMENTS, holder.name), holder.uid))
+            if front is not None and not front.deleting:
+                steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
+            return Stage(tuple(steps))
+        scaling, image, name = self._scaling(), self._judge_image(), names.holder_name(self.of.name, self.of.uid)
+        if version is None or image is None or self._refused(name):
+            return Stage(())
+        steps = [*self._unwatched(kube.NETWORK_POLICIES, hold.policy(self.of))]
+        if front is None:
+            steps.append(Ensure(kube.SERVICES, hold.servers(self.of, version)))
+        else:
+            steps.extend(self._led(front, version))
+        if scaling is None:
+            return Stage(tuple(steps))
+        made = hold.holder(self.of, image, scaling, version)
+        if holder is None:
+            steps.append(Ensure(kube.DEPLOYMENTS, made))
+        elif not holder.deleting and holder.made_as != rollout.made_as(made) and not plan.asleep:
+            steps.append(Delete(Ref(kube.DEPLOYMENTS, name), holder.uid))
+        elif not holder.deleting and holder.desired != 1:
+            patch = {"spec": {"replicas": 1}}
+            steps.append(Change(Ref(kube.DEPLOYMENTS, name), holder.uid, holder.version, patch))
+        return Stage(tuple(steps))
+
+    def _scaling(self) -> Autoscaling | None:
+        """How requests are to be held; None where nobody says so any more."""
+        return self.situation.spec.autoscaling if self.situation.spec is not None else None
 
     def leftover(self, plan: Plan) -> Iterator[Stage]:
         """What is watched goes last: while it is there, the rest may be."""

@@ -27,6 +27,7 @@ class _Server:
 
     version: int
     asked: int
+    held: int | None = None
     samples: deque[tuple[float, float]] = field(default_factory=deque)
     """When it was heard, and its sum of seconds then: of the time that is averaged over, and one from before."""
 
@@ -74,19 +75,33 @@ class Loads:
                 return
             server = self._servers[report.boot] = _Server(report.version, 0)
         before = server.samples[-1][1] if server.samples else 0.0
-        if report.asked > server.asked or report.busy_seconds > before or report.version not in self._versions:
+        if (
+            report.asked > server.asked
+            or report.busy_seconds > before
+            or (report.held is None and report.version not in self._versions)
+        ):
             self._active = now
-        self._versions.add(report.version)
-        server.asked = max(server.asked, report.asked)
+        if report.held is None:
+            self._versions.add(report.version)
+        server.asked, server.held = max(server.asked, report.asked), report.held
+        if report.held:
+            self._active = now
         server.add(now, report.busy_seconds)
 
     def word(self, uid: str, now: float) -> wire.Load:
         """What is known now."""
         self._forget(now)
-        self._versions = {server.version for server in self._servers.values()}
+        holders = [server.held for server in self._servers.values() if server.held is not None]
+        self._versions = {server.version for server in self._servers.values() if server.held is None}
         newest = sorted(self._versions, reverse=True)[: wire.MOST_LOADS]
         versions = [_of(version, self._servers.values()) for version in sorted(newest)]
-        return wire.Load(uid=uid, versions=versions, quiet_seconds=int(max(0.0, now - self._active)))
+        quiet = int(max(0.0, now - self._active))
+        return wire.Load(uid=uid, versions=versions, held=sum(holders), holders=len(holders), quiet_seconds=quiet)
+
+    def urgent(self) -> bool:
+        """Whether somebody waits for a server, and the operator has not been told."""
+        told = self._written is not None and self._written.held > 0
+        return not told and any(server.held for server in self._servers.values())
 
     def due(self, uid: str, told_by: str | None, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time."""
@@ -95,7 +110,8 @@ class Loads:
         word, ago = self.word(uid, now), now - self._written_at
         changed = _changed(word, self._written)
         beats = bool(word.versions) and ago >= wire.LOAD_BEAT_SECONDS
-        if not (beats or (changed and (last or ago >= wire.LOAD_CHANGES_SECONDS))):
+        beats = beats or (word.held > 0 and ago >= wire.LOAD_HELD_SECONDS)
+        if not (self.urgent() or beats or (changed and (last or ago >= wire.LOAD_CHANGES_SECONDS))):
             return {}
         self._beat += 1
         self._told = word
@@ -119,7 +135,7 @@ class Loads:
 
 
 def _of(version: int, servers: Iterable[_Server]) -> wire.VersionLoad:
-    means = [server.mean for server in servers if server.version == version]
+    means = [server.mean for server in servers if server.version == version and server.held is None]
     known = [mean for mean in means if mean is not None]
     return wire.VersionLoad(version=version, servers=len(known), in_flight=round(sum(known), 3))
 
@@ -127,6 +143,8 @@ def _of(version: int, servers: Iterable[_Server]) -> wire.VersionLoad:
 def _changed(word: wire.Load, before: wire.Load | None) -> bool:
     """Whether the operator would want to know."""
     if before is None:
+        return True
+    if (word.holders, bool(word.held)) != (before.holders, bool(before.held)):
         return True
     old = {each.version: each for each in before.versions}
     if old.keys() != {each.version for each in word.versions}:

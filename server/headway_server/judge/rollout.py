@@ -125,6 +125,8 @@ class Judge:
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for what is to be written."""
+        if self._loads is not None and self._loads.urgent() and not self.deposed:
+            return True
         return self.verdict is not None and not self.deposed and _word(self.verdict) != _word(self._written)
 
     def due(self, now: float, *, last: bool = False) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -163,10 +163,22 @@ class Client:
     ) -> Reply:
         """The answer to a POST. headers: names and values must be without line ends. Raises NoReply, or TimeoutError
         after so many seconds."""
+        named = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        return await self.send(("POST", path), to, named, body, seconds)
+
+    async def send(
+        self,
+        what: tuple[str, str],
+        to: tuple[str, int],
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        seconds: float,
+    ) -> Reply:
+        """The same for any method but HEAD: `what` is the method and the path."""
         host = f"[{to[0]}]" if ":" in to[0] else to[0]
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"POST {path} HTTP/1.1\r\nhost: {host}:{to[1]}\r\ncontent-length: {len(body)}\r\n{lines}\r\n"
-        data = (head.encode("latin-1"), body)
+        head = f"{what[0]} {what[1]} HTTP/1.1\r\nhost: {host}:{to[1]}\r\ncontent-length: {len(body)}\r\n"
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        data = (head.encode("latin-1") + lines + b"\r\n", body)
         async with asyncio.timeout(seconds):
             line = self._kept(to)
             if line is not None:

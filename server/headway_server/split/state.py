@@ -72,7 +72,7 @@ class Outcome:
 class State:
     """Of one process. version: the number that it serves of the deployment `uid`; 0, for one that is no number, never
     splits. boot: what tells this process from others. lot: draws a number from 0 up to 1. clock: seconds.
-    load: how busy it is, where that is told."""
+    load: how busy it is, where that is told. held: of a holder, how many requests wait for a server."""
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class State:
         lot: Callable[[], float],
         clock: Callable[[], float],
         load: Load | None = None,
+        held: Callable[[], int] | None = None,
     ) -> None:
         self.version = version
         self.uid = uid
@@ -98,7 +99,7 @@ class State:
         self._boot = boot
         self._lot = lot
         self._clock = clock
-        self._load = load
+        self._load, self._held = load, held
         self._assignment = Assignment("")
         self._epoch: Epoch | None = None
         self._plain = ALONE
@@ -270,6 +271,7 @@ class State:
             units=self.units.next(),
             busy_seconds=None if load is None else load.seconds(),
             asked=0 if load is None else load.asked,
+            held=None if self._held is None else self._held(),
         )
 
 

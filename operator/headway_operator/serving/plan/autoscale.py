@@ -12,32 +12,20 @@ from dataclasses import dataclass
 
 from headway_api.autoscaling import Autoscaling
 from headway_api.deployment import ModelDeploymentSpec
-from headway_api.deployment_status import AutoscalingStatus, Recommended, Version
-from headway_api.rollout_wire import LOAD_BEAT_SECONDS, Load
-from headway_operator.engine.steps import Notice
+from headway_api.deployment_status import AutoscalingStatus, Recommended
+from headway_api.rollout_wire import LOAD_BEAT_SECONDS
 from headway_operator.engine.times import to_seconds, to_text
-from headway_operator.serving.plan import rollout, scaling
+from headway_operator.serving.plan import rollout, scaling, zero
 from headway_operator.serving.plan.book import Book
+from headway_operator.serving.plan.load import FRESH_SECONDS, change, heard, moving, seen_of
 from headway_operator.serving.plan.model import Next, Situation
 from headway_operator.serving.plan.scaling import Recent, Seen
-
-FRESH_SECONDS = 3 * LOAD_BEAT_SECONDS
-"""A word about the load that was not renewed for so long is none."""
 
 
 def by_load(spec: ModelDeploymentSpec | None) -> Autoscaling | None:
     """The autoscaling that the operator does itself."""
     wanted = spec.autoscaling if spec is not None else None
     return wanted if wanted is not None and wanted.target_in_flight is not None else None
-
-
-def heard(situation: Situation) -> Load | None:
-    """What the judge says of the load, if it is of this deployment and new enough."""
-    record = situation.rollout
-    load = record.load if record is not None else None
-    if record is None or load is None or load.uid != situation.uid:
-        return None
-    return load if situation.now - record.load_heard <= FRESH_SECONDS else None
 
 
 def follow(situation: Situation, book: Book) -> Next:
@@ -47,26 +35,39 @@ def follow(situation: Situation, book: Book) -> Next:
         return Next()
     wanted = by_load(spec)
     if wanted is None:
-        book.moved = book.moved or book.scaling is not None
-        book.scaling = None
+        _leave(situation, spec, book)
         return Next()
     known = book.scaling
     if known is None:
         _enter(situation, spec, wanted, book)
         return Next()
     # In a rollout nobody takes pods away; what was asked for by hand is done afterwards.
-    if known.asked != spec.replicas and not (_moving(book) and _within(wanted, spec.replicas) < known.desired):
+    if known.asked != spec.replicas and not (moving(book) and _within(wanted, spec.replicas) < known.desired):
         # It stands for what the load asked for until now.
         anew: dict[str, object] = {"asked": spec.replicas, "recommended": None, "recent": []}
         book.scaling = known = known.model_copy(update=anew)
-        _set(situation, book, known, _within(wanted, spec.replicas), ("Asked", "spec.replicas asks for them"))
-    elif known.desired != _within(wanted, known.desired) and not (_moving(book) and known.desired > wanted.max):
-        _set(
+        change(situation, book, known, _within(wanted, spec.replicas), ("Asked", "spec.replicas asks for them"))
+    elif known.desired != _within(wanted, known.desired) and not (moving(book) and known.desired > wanted.max):
+        change(
             situation, book, known, _within(wanted, known.desired), ("Limits", "min and max allow for no other number")
         )
     else:
-        return _by_load(situation, wanted, book, known)
+        return zero.follow(situation, wanted, book) or _by_load(situation, wanted, book, known)
+    zero.woken(book)
     return Next()
+
+
+def _leave(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> None:
+    """The load is gone by no more. Clients stay with the holder until there is a pod for them."""
+    known = book.scaling
+    if known is None:
+        return
+    if zero.asleep(book) and not zero.answers(situation, book):
+        book.scaling = known.model_copy(update={"desired": spec.replicas, "stage": "Waking", "reason": "Asked"})
+        book.moved = book.moved or book.scaling != known
+        return
+    book.scaling = None
+    book.moved = True
 
 
 def _enter(situation: Situation, spec: ModelDeploymentSpec, wanted: Autoscaling, book: Book) -> None:
@@ -82,44 +83,32 @@ def _within(wanted: Autoscaling, replicas: int) -> int:
     return min(max(replicas, wanted.min), wanted.max)
 
 
-def _moving(book: Book) -> bool:
-    """Whether versions change places: the load of the one that answers is not the load that it may soon have."""
-    return book.candidate is not None or book.previous is not None or book.rollout is not None
-
-
 def _by_load(situation: Situation, wanted: Autoscaling, book: Book, known: AutoscalingStatus) -> Next:
     now, champion = situation.now, book.champion
     load = heard(situation)
-    seen = _seen(situation, champion, load, known)
+    seen = seen_of(situation, champion, load, known)
     asked = scaling.recommended(seen, wanted.target_in_flight or 1) if seen is not None else None
     if seen is None or asked is None:
         book.scaling = known.model_copy(update={"reason": "NoData" if champion is not None else "Starting"})
         return Next()
     target = wanted.target_in_flight
-    asked = _within(wanted, asked)
+    asked = max(1, _within(wanted, asked))
     before = known.desired if known.recommended is None else known.recommended
     since = to_seconds(known.since) or 0.0
     recent = scaling.remembered(_recent(known), before, asked, now, wanted.window)
     number = scaling.scaled(known.desired, asked, recent, since, now)
-    if _moving(book):
+    if moving(book):
         number = max(number, known.desired)
     known = known.model_copy(update={"recommended": asked, "recent": _told(recent), **_counted(known, seen, now)})
     says = f"{seen.in_flight:.3g} requests are in flight in {seen.servers} pods, and each is to have {target}"
     if number != known.desired:
-        _set(situation, book, known, _within(wanted, number), ("InFlight", says))
+        change(situation, book, known, _within(wanted, number), ("InFlight", says))
         return Next()
-    book.scaling = known.model_copy(update={"reason": _reason(known, asked, wanted, moving=_moving(book))})
+    book.scaling = known.model_copy(update={"reason": _reason(known, asked, wanted, moves=moving(book))})
     stale = situation.rollout.load_heard + FRESH_SECONDS + 1.0 if situation.rollout is not None else None
-    times = (scaling.next_look(known.desired, asked, recent, since, wanted.window), stale)
+    idle = zero.next_look(situation, wanted, book, known)
+    times = (scaling.next_look(known.desired, asked, recent, since, wanted.window), stale, idle)
     return Next(wake=min((time for time in times if time is not None and time > now), default=None))
-
-
-def _seen(situation: Situation, champion: Version | None, load: Load | None, known: AutoscalingStatus) -> Seen | None:
-    workload = situation.workloads.get(champion.number) if champion is not None else None
-    of = load.of(champion.number) if load is not None and champion is not None else None
-    if workload is None or of is None:
-        return None
-    return Seen(in_flight=of.in_flight, servers=of.servers, ready=workload.ready, desired=known.desired)
 
 
 def _counted(known: AutoscalingStatus, seen: Seen, now: float) -> dict[str, object]:
@@ -131,12 +120,12 @@ def _counted(known: AutoscalingStatus, seen: Seen, now: float) -> dict[str, obje
     return {"in_flight": figure, "counted": to_text(now)}
 
 
-def _reason(known: AutoscalingStatus, asked: int, wanted: Autoscaling, *, moving: bool) -> str:
+def _reason(known: AutoscalingStatus, asked: int, wanted: Autoscaling, *, moves: bool) -> str:
     if asked == known.desired:
         return "AtMax" if asked == wanted.max else "AtMin" if asked == wanted.min else "AtTarget"
     if asked > known.desired:
         return "StepLimit"
-    return "Rollout" if moving else "Stabilizing"
+    return "Rollout" if moves else "Stabilizing"
 
 
 def _recent(known: AutoscalingStatus) -> list[Recent]:
@@ -145,19 +134,6 @@ def _recent(known: AutoscalingStatus) -> list[Recent]:
 
 def _told(recent: Sequence[Recent]) -> list[Recommended]:
     return [Recommended(replicas=each.replicas, until=to_text(each.until)) for each in recent]
-
-
-def _set(situation: Situation, book: Book, known: AutoscalingStatus, number: int, why: tuple[str, str]) -> None:
-    """Another number of pods, which an Event tells of; or the same one for another reason. why: a word, a sentence."""
-    reason, says = why
-    if number == known.desired:
-        book.scaling = known.model_copy(update={"reason": reason})
-        return
-    now = to_text(situation.now)
-    book.scaling = known.model_copy(update={"desired": number, "since": now, "reason": reason})
-    book.moved = True
-    word = "ScaledUp" if number > known.desired else "ScaledDown"
-    book.notices.append(Notice(word, f"from {known.desired} to {number} pods: {says}", False, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +154,7 @@ def pods(spec: ModelDeploymentSpec, book: Book) -> Pods:
     the operator itself counts, a candidate gets as many as its next share needs.
     """
     known = book.scaling
-    if by_load(spec) is not None and known is not None:
+    if known is not None:
         share = rollout.next_share(spec, book)
         return Pods(known.desired, max(1, math.ceil(share * known.desired - 1e-9)))
     moving = book.candidate is not None or book.previous is not None

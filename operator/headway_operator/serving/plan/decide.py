@@ -12,7 +12,7 @@ from headway_api.served import ModelSource, Server
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import autoscale, gateway, offers, rollout, route, trouble, verdict
+from headway_operator.serving.plan import autoscale, gateway, offers, rollout, route, trouble, verdict, zero
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
@@ -48,6 +48,8 @@ def plan(situation: Situation) -> Plan:
         route=route.told(situation, book) if replicas and _shares(situation, book) else None,
         judge=book.rollout is not None or (bool(replicas) and autoscale.by_load(situation.spec) is not None),
         load=autoscale.by_load(situation.spec) is not None,
+        hold=bool(replicas) and zero.needed(situation, autoscale.by_load(situation.spec), book),
+        asleep=zero.asleep(book),
         ways=gateway.ways(situation, book),
         wake=_earliest(following.wake, load.wake, *_retries(situation)),
         notices=notices,

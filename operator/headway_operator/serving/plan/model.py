@@ -224,6 +224,8 @@ class Situation:
     """None: there is none yet, or none any more."""
     judge: Workload | None = None
     """The judge's Deployment."""
+    holder: Workload | None = None
+    """The Deployment of the holder."""
     autoscaler: Autoscaler | None = None
     """None: there is none."""
     gateways: Gateways = Gateways()
@@ -283,5 +285,9 @@ class Plan:
     ways: Ways = Ways()
     load: bool = False
     """Whether it is to tell how busy servers are."""
+    hold: bool = False
+    """Whether there is to be a holder."""
+    asleep: bool = False
+    """Whether clients are sent to the holder."""
     wake: float | None = None
     notices: tuple[Notice, ...] = ()

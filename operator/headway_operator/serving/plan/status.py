@@ -108,6 +108,8 @@ def _ready(situation: Situation, book: Book) -> Said:
         return "False", "NoVersion", waiting_for(situation.name) if waits else "no version answers yet"
     if front is not None:
         return "False", "Refused", f"the Service {situation.name} is refused: {front.message}"
+    if champion.replicas.ready == 0 and holds(book):
+        return "True", "ScaledToZero", "no pod is there: requests are held until one is"
     if champion.replicas.ready == 0:
         return "False", "NotReady", _short(champion)
     return "True", "Answering", _short(champion)
@@ -161,8 +163,17 @@ _SCALING = {
     "Rollout": "fewer pods are needed, and go once the rollout is over",
     "Asked": "spec.replicas has asked for this number",
     "Limits": "min and max are others now",
+    "Idle": "no request came for idleSeconds: the next one is held until a pod is there",
+    "FallingAsleep": "no request came for idleSeconds, and the last pods go once all clients are sent to the holder",
+    "Held": "a request is held, and waits for a pod",
+    "NoHolder": "no request came for idleSeconds, and the pods stay as long as there is no holder that is heard",
     "InFlight": "the requests in flight have asked for another number",
 }
+
+
+def holds(book: Book) -> bool:
+    """Whether there are no pods for want of requests, and those that come are held."""
+    return book.scaling is not None and book.scaling.stage in ("Asleep", "Waking")
 
 
 def _scaling(book: Book) -> Said | None:
@@ -182,7 +193,7 @@ def _phase(situation: Situation, book: Book) -> Phase:
         return "Progressing"
     if champion is None:
         return "Degraded" if any(version.state == "Rejected" for version in book.versions) else "Pending"
-    return "Ready" if champion.replicas.ready >= champion.replicas.desired else "Degraded"
+    return "Ready" if holds(book) or champion.replicas.ready >= champion.replicas.desired else "Degraded"
 
 
 def essential(status: ModelDeploymentStatus) -> ModelDeploymentStatus:

@@ -88,7 +88,7 @@ def judge(of: Of, image: str, secrets: Sequence[str] = (), *, load: bool = False
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: _digest(template)}},
+        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: digest(template)}},
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 1,
@@ -105,7 +105,8 @@ def made_as(workload: Manifest) -> str:
     return found
 
 
-def _digest(template: Manifest) -> str:
+def digest(template: Manifest) -> str:
+    """What tells a template from another one."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -123,7 +124,7 @@ def _judge_pod(of: Of, image: str, secrets: Sequence[str], *, load: bool) -> Man
         ],
         "resources": RESOURCES,
         "volumeMounts": [
-            _token_mount(),
+            token_mount(),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
             *(
                 {"name": volume["name"], "mountPath": f"{rollout_wire.QUERY_SECRETS_DIR}/{secret}", "readOnly": True}
@@ -139,7 +140,7 @@ def _judge_pod(of: Of, image: str, secrets: Sequence[str], *, load: bool) -> Man
     return {
         "containers": [container],
         "volumes": [
-            _token_volume(of),
+            token_volume(of),
             {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
             *_query_volumes(secrets),
         ],
@@ -177,12 +178,14 @@ def _query_volumes(secrets: Sequence[str]) -> list[Manifest]:
     ]
 
 
-def _token_volume(of: Of, *, optional: bool = False) -> Manifest:
+def token_volume(of: Of, *, optional: bool = False) -> Manifest:
+    """The rollout Secret."""
     secret: Manifest = {"secretName": names.judge_name(of.name, of.uid), "defaultMode": 0o440}
     return {"name": TOKEN_VOLUME, "secret": {**secret, "optional": True} if optional else secret}
 
 
-def _token_mount() -> Manifest:
+def token_mount() -> Manifest:
+    """Where it is mounted."""
     return {"name": TOKEN_VOLUME, "mountPath": rollout_wire.TOKEN_DIR, "readOnly": True}
 
 
@@ -198,11 +201,11 @@ def reporting(of: Of, workload: Manifest) -> Manifest:
     server = {
         **server,
         "args": [*server["args"], *told],
-        "volumeMounts": [*server["volumeMounts"], _token_mount()],
+        "volumeMounts": [*server["volumeMounts"], token_mount()],
     }
     # Optional: without it servers answer, and are heard by no judge. A Secret that somebody has deleted, or that a
     # quota refuses, is to keep no server from starting.
-    token = _token_volume(of, optional=True)
+    token = token_volume(of, optional=True)
     spec = {**spec, "containers": [server], "volumes": [*spec["volumes"], token]}
     return {**workload, "spec": {**workload["spec"], "template": {**template, "spec": spec}}}
 

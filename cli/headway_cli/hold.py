@@ -1,0 +1,117 @@
+"""`headway hold`: keeps requests for a deployment that has no server, until it has one."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+import uvloop
+
+from headway_api.wording import printable
+from headway_server.hold.process import HoldSettings
+from headway_server.hold.process import hold as hold_until_told
+from headway_server.http.limits import HttpLimits
+from headway_server.split.addresses import address
+from headway_server.split.judging import Judging
+
+_PORT = click.IntRange(0, 65_535)
+_DEFAULTS = HoldSettings(name="", server=("", 0))
+
+
+@click.command(short_help="Keep requests until there is a server.")
+@click.option("--name", required=True, help="What clients call the model.")
+@click.option(
+    "--server", required=True, metavar="URL", help="Where servers answer, once there are any: http://HOST:PORT."
+)
+@click.option("--host", default=_DEFAULTS.host, show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=_PORT, default=_DEFAULTS.port, show_default=True, help="For requests; 0: any free one.")
+@click.option(
+    "--admin-port", type=_PORT, default=_DEFAULTS.admin_port, show_default=True, help="For health and /metrics."
+)
+@click.option(
+    "--hold-seconds",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=_DEFAULTS.hold_seconds,
+    show_default=True,
+    help="For which a request is held; then it is answered 503.",
+)
+@click.option(
+    "--most-held",
+    type=click.IntRange(1, 100_000),
+    default=_DEFAULTS.most_held,
+    show_default=True,
+    help="Requests that are here at once; what is beyond is answered 503.",
+)
+@click.option(
+    "--max-request-bytes",
+    type=click.IntRange(1024, 2**30),
+    default=_DEFAULTS.http.max_request_bytes,
+    show_default=True,
+    help="Of a body; all together may have four times as many.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(0, 600),
+    default=_DEFAULTS.drain_seconds,
+    show_default=True,
+    help="For which requests are still taken after SIGTERM.",
+)
+@click.option("--judge", metavar="URL", help="Who is told how many requests are held: http://HOST:PORT.")
+@click.option("--judge-token-file", metavar="FILE", help="What it takes reports with; needed with --judge.")
+@click.option("--deployment-uid", metavar="UID", help="The ModelDeployment's, which is reported; needed with --judge.")
+def hold(
+    *,
+    name: str,
+    server: str,
+    host: str,
+    port: int,
+    admin_port: int,
+    hold_seconds: float,
+    most_held: int,
+    max_request_bytes: int,
+    drain_seconds: float,
+    judge: str | None,
+    judge_token_file: str | None,
+    deployment_uid: str | None,
+) -> None:
+    """Take the requests of a deployment that has no server, keep them, and hand them over as soon as it has one.
+
+    Probes are answered by itself. With --judge the deployment's judge hears at once that requests wait.
+    """
+    to = address(server)
+    if to is None:
+        raise click.UsageError(f"--server {printable(server)} is not of the form http://HOST:PORT")
+    settings = HoldSettings(
+        name=name,
+        server=to,
+        host=host,
+        port=port,
+        admin_port=admin_port,
+        hold_seconds=hold_seconds,
+        most_held=most_held,
+        drain_seconds=drain_seconds,
+        http=HttpLimits(max_request_bytes=max_request_bytes, max_bytes_in_flight=4 * max_request_bytes),
+        judging=_judging(judge, judge_token_file, deployment_uid),
+    )
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+
+    def started(data: int, admin: int) -> None:
+        click.echo(f"Holding on http://{host}:{data} (health and metrics on port {admin})")
+
+    try:
+        uvloop.run(hold_until_told(settings, started=started))
+    except OSError as error:
+        raise click.ClickException(
+            f"--host {host} --port {port} --admin-port {admin_port}: {error.strerror}"
+        ) from error
+
+
+def _judging(url: str | None, token_file: str | None, uid: str | None) -> Judging | None:
+    if url is None and token_file is None and uid is None:
+        return None
+    if not url or not token_file or not uid:
+        raise click.UsageError("--judge, --judge-token-file and --deployment-uid are needed together, or none of them")
+    try:
+        return Judging.at(url, token_file, uid)
+    except ValueError as error:
+        raise click.UsageError(f"--judge {printable(str(error))}") from error
