@@ -26,7 +26,7 @@ from headway_operator.engine import (
     table,
 )
 from headway_operator.training import kind, measures, records, steps
-from headway_operator.training.plan import attempts, ending, ends, job, losses, model, raised, spec, status
+from headway_operator.training.plan import attempts, decision, ending, ends, job, losses, model, raised, spec, status
 
 
 @dataclass(frozen=True)
@@ -354,6 +354,24 @@ BUGS = (
         3036044,
         "times a minute",
         (measures.JobMeasures.awaits, " and course.stopping_since is None", ""),
+    ),
+    _bug(
+        "a head that went while its attempt was being created is made anew",
+        3147506,
+        "is told beside a checkpoint of",
+        (attempts._end_of, "(not situation.incomplete or situation.pods.had_head)", "not situation.incomplete"),
+    ),
+    _bug(
+        "what an ended attempt has left without labels is not looked for before the next one",
+        20275,
+        "two attempts live",
+        (job._between_attempts, '{"left"} if last is not None else set()', "set()"),
+    ),
+    _bug(
+        "a pod that is given up is asked for at each turn while others are waited for",
+        3142288,
+        "are its bound",
+        (decision.Decision.held, "there and not held", "len(there) > len(held)"),
     ),
 )
 

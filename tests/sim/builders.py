@@ -200,8 +200,8 @@ class JobBuilder:
         return self
 
     def live(self) -> JobBuilder:
-        """The pods were read from the API server."""
-        return self.read("live")
+        """The pods were read from the API server, by all names that matter."""
+        return self.read("live", "left")
 
     def read(self, *facts: Fact) -> JobBuilder:
         """These facts were read from the API server, too."""

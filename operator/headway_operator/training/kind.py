@@ -25,7 +25,7 @@ from headway_operator.training.plan.job import plan as decide
 from headway_operator.training.plan.model import Fact, Job, Observed, Plan
 from headway_operator.training.plan.spec import Defaults, Resolved, kept, resolve
 from headway_operator.training.plan.status import essential
-from headway_operator.training.steps import Settings, attempts_of, reads, render
+from headway_operator.training.steps import Settings, attempts_of, has_looked_for_left, reads, render
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class TrainingJobs:
             configs=tuple(config.for_plan() for config in view.children[kube.CONFIG_MAPS]),
             made=view.made,
             left=attempts_of(job, view.made),
-            read=_read(facts),
+            read=_read(job, facts),
             missing=frozenset(ref.resource.kind for ref, there in facts.existing.items() if not there),
             scale_ups={ref.name: when for ref, when in facts.events.items()},
             others_waiting=view.others.get(LACKS_ROOM, 0) > 0,
@@ -201,9 +201,11 @@ def _status(packed: Packed) -> TrainingJobStatus:
     return TrainingJobStatus.model_validate_json(packed.text())
 
 
-def _read(facts: Facts) -> frozenset[Fact]:
+def _read(job: Job, facts: Facts) -> frozenset[Fact]:
     """What was read, in the words of the plan."""
     found: set[Fact] = {"live"} if facts.verified else set()
+    if has_looked_for_left(job, facts):
+        found.add("left")
     if any(isinstance(read, Exists) for read in facts.done):
         found.add("objects")
     if any(isinstance(read, EventsAbout) for read in facts.done):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from headway_api import wire
+from headway_api.status import Attempt
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref
 from headway_operator.engine.kube import Resource
@@ -17,6 +18,7 @@ from headway_operator.engine.steps import (
     EnsureShared,
     EventsAbout,
     Exists,
+    Facts,
     Read,
     Refusal,
     Stage,
@@ -60,6 +62,8 @@ def reads(job: Job, plan: Plan, observed: Observed) -> tuple[Read, ...]:
     name = wire.object_name(job.name, job.uid, plan.attempt)
     if "live" in plan.read:
         found.append(Verify(tuple(_expected(job, plan, observed)), whole=_workers_missing(job, observed)))
+    if "left" in plan.read:
+        found.append(Verify(tuple(_left_workers(job, observed))))
     if "objects" in plan.read:
         kinds = (*UNWATCHED, "PodGroup") if plan.grouped else UNWATCHED
         found.append(Exists(tuple(Ref(RESOURCES[kind], name) for kind in kinds)))
@@ -85,8 +89,34 @@ def _unseen_workers(job: Job, observed: Observed) -> Iterator[Ref]:
         return
     seen = {pod.index for pod in observed.pods if pod.attempt == running.number and pod.role == wire.ROLE_WORKER}
     for index in sorted(set(range(job.status.workers.desired)) - seen):
-        for number in range(running.workers_replaced + 2):
-            yield Ref(kube.PODS, wire.worker_name(job.name, job.uid, running.number, index, number))
+        yield from _worker_names(job, running, index)
+
+
+def _left_workers(job: Job, observed: Observed) -> Iterator[Ref]:
+    """The workers that the attempt which ended last may have left unseen; its first one in any case."""
+    last = job.status.attempts[-1] if job.status.attempts else None
+    if last is None:
+        return
+    yield _first_worker(job, last)
+    seen = {pod.name for pod in observed.pods}
+    for index in range(job.status.workers.desired if job.status.workers is not None else 1):
+        yield from (ref for ref in _worker_names(job, last, index) if ref.name not in seen)
+
+
+def has_looked_for_left(job: Job, facts: Facts) -> bool:
+    """Whether the workers that the last attempt may have left were read."""
+    last = job.status.attempts[-1] if job.status.attempts else None
+    first = _first_worker(job, last) if last is not None else None
+    return any(isinstance(read, Verify) and first in read.refs for read in facts.done)
+
+
+def _first_worker(job: Job, attempt: Attempt) -> Ref:
+    return Ref(kube.PODS, wire.worker_name(job.name, job.uid, attempt.number, 0, 0))
+
+
+def _worker_names(job: Job, attempt: Attempt, index: int) -> Iterator[Ref]:
+    for number in range(attempt.workers_replaced + 2):
+        yield Ref(kube.PODS, wire.worker_name(job.name, job.uid, attempt.number, index, number))
 
 
 def _workers_missing(job: Job, observed: Observed) -> bool:

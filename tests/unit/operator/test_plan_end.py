@@ -208,6 +208,14 @@ def test_a_pod_on_a_node_that_never_answers_is_given_up_after_a_live_read() -> N
     assert names(zombie.live().plan(after=121))[0] == "digits-11111-2-head"
 
 
+def test_while_another_pod_is_waited_for_the_api_server_is_not_asked_for_one_that_is_given_up() -> None:
+    waiting = between().workers(2).worker(0, deleting=T0 + 90).worker(1, deleting=T0 + 130)
+    plan = waiting.plan(after=121)
+    assert not plan.read, "each of the others' ends would cost as many calls as there are pods"
+    assert not plan.create
+    assert "live" in waiting.plan(after=161).read
+
+
 @pytest.mark.parametrize("spec", [{}, {"workers": 3}], ids=["understood", "not understood"])
 @pytest.mark.parametrize("late", ["head", "worker"])
 def test_a_pod_that_is_being_deleted_is_looked_at_when_its_node_has_had_its_time(

@@ -38,7 +38,7 @@ def finished(*, told: int | None, phase: str = "Succeeded", cause: Any = None, *
 
 def test_a_job_that_has_succeeded_goes_on_when_its_trials_are_raised_and_its_result_stands_meanwhile() -> None:
     job = finished(told=12, **tuning(20))
-    assert job.plan().read == {"live"}, "nothing is begun on the word of a cache"
+    assert job.plan().read == {"live", "left"}, "nothing is begun on the word of a cache"
     plan = job.live().plan()
     assert names(plan) == ["digits-11111-2-head", "digits-11111-2-worker-0-0"]
     status = plan.status

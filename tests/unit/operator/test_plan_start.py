@@ -109,6 +109,17 @@ def test_pods_of_an_attempt_that_is_being_created_are_completed_not_counted_as_l
     assert plan.status is None or plan.status.failures is None
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["a worker that runs", "a worker that has ended"])
+def test_a_head_that_went_while_its_attempt_was_being_created_is_not_made_anew(ended: bool) -> None:
+    builder = make_job().workers(2).config(1).worker(0, **({"exit_code": 137} if ended else {}))
+    asked = builder.plan(after=5)
+    assert "live" in asked.read, "it may only not be seen yet"
+    plan = builder.live().plan(after=5)
+    assert not plan.create, "the first one may run on, unseen, and both would write the same checkpoints"
+    assert plan.status is not None
+    assert [entry.cause for entry in plan.status.attempts] == ["NodeLost"]
+
+
 def test_an_attempt_whose_start_was_not_written_keeps_the_time_of_its_first_pod() -> None:
     plan = make_job().config(1).head(created=T0 - 30).worker(0).plan(after=1)
     assert plan.status is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -225,3 +226,32 @@ def test_a_pod_that_is_on_its_way_out_is_not_gone_when_it_loses_its_label() -> N
     compared(stage)
     stage.reconcile()
     assert stage.names(kube.PODS) == [stage.head(), stage.worker(0, 1)]
+
+
+def test_before_a_new_attempt_what_the_last_one_has_left_without_labels_is_looked_for_by_name() -> None:
+    stage = Stage()
+    running(stage)
+    end(stage, stage.head(), 137)
+
+    def before(call: Call) -> None:
+        if call.verb == "delete":
+            raise RetryableError("no answer")
+
+    stage.api.before = before
+    for _ in range(3):
+        with contextlib.suppress(RetryableError):
+            stage.reconcile()
+    assert stage.status()["attempts"][0]["endTime"]
+    assert stage.worker(0) in stage.names(kube.PODS)
+    stage.server.change(kube.PODS, stage.worker(0), lambda pod: pod["metadata"].pop("labels"))
+    stage.api.before = lambda _: None
+    stage.restart(DEFAULTS)
+    for _ in range(6):
+        stage.reconcile()
+        stage.now += 40
+        there = stage.names(kube.PODS)
+        assert not {stage.worker(0), stage.head(attempt=2)} <= set(there), "two attempts run at the same time"
+        pod = stage.server.find(kube.PODS, stage.worker(0))
+        if pod is not None and pod["metadata"].get("deletionTimestamp"):
+            stage.server.remove(kube.PODS, stage.worker(0))
+    assert stage.head(attempt=2) in stage.names(kube.PODS)

@@ -134,7 +134,8 @@ def _end_of(situation: Situation) -> End | Ask | None:
     """How the attempt has ended, if it has, as far as its head and its driver's words tell.
 
     A head without a word on its pod may have left one in its ConfigMap that the cache has not seen; and a head that is
-    gone or whose node does not answer is asked for before that is believed.
+    gone or whose node does not answer is asked for before that is believed. One that was there while the attempt was
+    being created is not made anew: where it runs on unseen, both would write the same checkpoints.
     """
     head, live = situation.pods.head, situation.observed.live
     written = situation.report.outcome if situation.report is not None else None
@@ -147,7 +148,7 @@ def _end_of(situation: Situation) -> End | Ask | None:
     if head is None and written is not None:
         # It may be on its last steps, unseen since somebody took its labels.
         return outcome_end(written) if live else Ask("live")
-    if head is None and situation.attempt.cause is None and not situation.incomplete:
+    if head is None and situation.attempt.cause is None and (not situation.incomplete or situation.pods.had_head):
         name = wire.head_name(situation.job.name, situation.job.uid, situation.attempt.number)
         return End("NodeLost", gone_message("head", name)) if live else Ask("live")
     return None

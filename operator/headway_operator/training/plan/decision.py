@@ -106,17 +106,13 @@ class Decision:
     def held(self) -> list[Pod]:
         """The pods that are still there, but those that are kept and have ended.
 
-        A pod whose node has not answered for too long is waited for no longer. Before that is believed, the API server
-        is asked.
+        A pod whose node has not answered for too long is waited for no longer. Before anything is done without waiting
+        for it, the API server is asked; while others are waited for, their ends need not be paid for by that.
         """
-        held = []
-        for pod in self.observed.pods:
-            if pod.gone or (pod.ended and pod.uid in self._kept):
-                continue
-            if not overdue(pod, self.now):
-                held.append(pod)
-            elif not self.observed.live:
-                self.ask("live")
+        there = [pod for pod in self.observed.pods if not (pod.gone or (pod.ended and pod.uid in self._kept))]
+        held = [pod for pod in there if not overdue(pod, self.now)]
+        if there and not held and not self.observed.live:
+            self.ask("live")
         return held
 
     def _wake_at(self, when: float) -> None:

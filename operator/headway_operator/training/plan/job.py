@@ -12,7 +12,7 @@ from headway_operator.training.plan.decision import Decision
 from headway_operator.training.plan.ending import conclude, not_understood, resumed
 from headway_operator.training.plan.ends import given_up_at
 from headway_operator.training.plan.keeping import kept
-from headway_operator.training.plan.model import Job, Observed, Plan
+from headway_operator.training.plan.model import Fact, Job, Observed, Plan
 from headway_operator.training.plan.status import condition_of
 from headway_operator.training.plan.stopping import deadline_message, refused_templates
 
@@ -134,8 +134,11 @@ def _between_attempts(decision: Decision, spec: TrainingJobSpec) -> None:
         return
     if groupless or not clean or (last is not None and not _backoff_over(decision, last)):
         return
-    if job.status.attempt > 0 and not decision.observed.live:
-        decision.ask("live")
+    before: set[Fact] = {"live"} if job.status.attempt > 0 else set()
+    before |= {"left"} if last is not None else set()
+    if not before <= decision.observed.read:
+        for fact in before:
+            decision.ask(fact)
         return
     attempts.carry_on(decision, attempts.begin(job, job.status.attempt + 1, decision.now))
 

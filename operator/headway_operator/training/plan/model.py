@@ -12,11 +12,12 @@ from headway_api.status import TrainingJobStatus
 from headway_operator.engine.steps import Refusal
 
 Role = Literal["head", "worker"]
-Fact = Literal["live", "objects", "scaleUps"]
+Fact = Literal["live", "left", "objects", "scaleUps"]
 """What a decision may need read from the API server, beyond what the watches show.
 
-live: the job's pods and ConfigMaps. objects: which of the open attempt's unwatched objects do not exist. scaleUps: for
-which pending pods an autoscaler is making a node.
+live: the job's pods and ConfigMaps. left: the workers of the attempt that ended last, by all names that they may have:
+whoever made them may be gone, and they may have lost the label that they are watched by. objects: which of the open
+attempt's unwatched objects do not exist. scaleUps: for which pending pods an autoscaler is making a node.
 """
 UNWATCHED: tuple[str, ...] = ("Secret", "Service", "NetworkPolicy")
 """The kinds of an attempt's objects that nobody watches; where pods are scheduled as one, PodGroup is one more."""

@@ -70,6 +70,11 @@ class PodSet:
         """The highest number of a replacement that there is a trace of."""
         return max((pod.number for pod in self.replacements), default=0)
 
+    @property
+    def had_head(self) -> bool:
+        """Whether there was a head, though it may be gone without a trace: workers are made after it."""
+        return bool(self.head or self.workers or self.lost)
+
     def without_missing(self) -> PodSet:
         """The same, where the missing ones are about to be created."""
         return replace(self, missing=())
