@@ -232,6 +232,25 @@ def test_pods_of_a_version_that_is_given_up_go_after_a_while_where_nobody_is_hea
     assert course.version(2).reason == "Aborted"
 
 
+def test_what_fails_while_the_spec_is_invalid_has_no_share_by_a_number_of_its_own_and_its_pods_wait_for_that() -> None:
+    course = splitting()
+    before = course.route
+    course.edit({"spec.rollout": {"blueGreen": {}, "recreate": {}}})
+    course.after(60, "open")
+    assert course.route == before, "without a spec to go by nothing moves"
+    course.say("fail", reason="ErrorRate")
+    course.settle()
+    assert (course.route.share, course.route.mirror, course.weights()) == (0.0, 0.0, {1: 100})
+    assert course.route.epoch > before.epoch, "a server that keeps to the number before sends requests still"
+    assert course.desired == {1: 2, 2: 2}
+    course.say("fail", reason="ErrorRate")
+    course.settle()
+    assert course.desired == {1: 2}
+    told = len(course.routes)
+    course.after(60, None)
+    assert len(course.routes) == told
+
+
 def test_a_crash_in_a_step_gives_the_candidate_up() -> None:
     course = splitting()
     course.ready[2] = 1

@@ -88,7 +88,9 @@ def _fall_back(situation: Situation, book: Book) -> Next:
     """Without a spec to go by nothing moves, but what the judge found to fail."""
     _fail_candidate(situation, book)
     waits = _fail_champion(situation, book)
-    return Next(wake=_earliest(rollout.settle(situation, None, book).wake, waits.wake if waits is not None else None))
+    settling = rollout.settle(situation, None, book)
+    route.number(situation, book)
+    return Next(wake=_earliest(settling.wake, waits.wake if waits is not None else None))
 
 
 def _suspended(situation: Situation, spec: ModelDeploymentSpec, book: Book) -> Next:

@@ -27,10 +27,10 @@ def number(situation: Situation, book: Book) -> None:
     Somebody may have told them something else, by hand or as an operator that was one at the same time: that has to be
     outdone, too, as servers go by the greater number.
     """
-    if situation.spec is None:
-        return
-    wanted, known = _wanted(situation, situation.spec, book), book.route or RouteStatus()
+    wanted, known = _asked(situation, book), book.route or RouteStatus()
     seen = situation.rollout.route if situation.rollout is not None else None
+    if wanted is None or (situation.spec is None and wanted == seen):
+        return
     if seen is not None and seen.epoch >= names.LARGEST_NUMBER:
         seen = None
     foreign = seen is not None and seen.epoch >= known.epoch and seen != _numbered(wanted, known.epoch)
@@ -52,13 +52,24 @@ def number(situation: Situation, book: Book) -> None:
 
 def told(situation: Situation, book: Book) -> Route | None:
     """What servers are to be told, as far as the status has a number for it."""
-    known = book.route or RouteStatus()
-    if situation.spec is not None:
-        wanted = _wanted(situation, situation.spec, book)
-        if _digest(wanted) == (known.digest or _digest(Route(uid=situation.uid))):
-            return _numbered(wanted, known.epoch)
+    known, wanted = book.route or RouteStatus(), _asked(situation, book)
+    if wanted is not None and _digest(wanted) == (known.digest or _digest(Route(uid=situation.uid))):
+        return _numbered(wanted, known.epoch)
     # Nothing moves now, and the spec is not any more what that was made of: it stays as it is.
     return situation.rollout.route if situation.rollout is not None else None
+
+
+def _asked(situation: Situation, book: Book) -> Route | None:
+    """What servers are to be told, without its number; None where nothing says so.
+
+    Without a spec to go by it stays what it is, but for the share of a version that is given up: that is nothing.
+    """
+    if situation.spec is not None:
+        return _wanted(situation, situation.spec, book)
+    seen = situation.rollout.route if situation.rollout is not None else None
+    if seen is None or (book.rollout is not None and book.rollout.stage != "Ending"):
+        return seen
+    return seen.model_copy(update={"share": 0.0, "mirror": 0.0, "baking": False})
 
 
 def _numbered(route: Route, epoch: int) -> Route:
