@@ -321,7 +321,7 @@ BUGS = (
     ),
     _bug(
         "what the selector of a watch does not find is waited for",
-        168,
+        30267,
         "takes one for deaf",
         (freshness.Freshness.written, '_selects(selector, meta.get("labels") or {})', "True"),
     ),

@@ -21,12 +21,16 @@ from sim.serving_operator import PATIENCE, Operator
 from sim.serving_pods import Pods
 from sim.serving_promises import Promises
 from sim.serving_routes import FIRST_SEED, Routes
+from sim.serving_safety import Safety
 from sim.serving_shares import Shares
 from sim.serving_users import Users
+from sim.versions import NEWER, OURS, STRICTER
 
 NAME = "digits"
 KEY = Key("ModelDeployment", "default", NAME)
 ACTIONS = 60
+TURNS = (*6 * ((OURS,),), (OURS, NEWER), (OURS, STRICTER))
+"""The versions of the operator, of which one takes the other's place as it dies."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -52,6 +56,7 @@ class ServingWorld:
         self.shares = Shares(self.judge, lambda: self.now, self.fail, NAME)
         self.load = Load(self.server, seed, lambda: self.now, self.fail, NAME) if loaded else None
         self.routes = Routes(self, NAME) if seed >= FIRST_SEED else None
+        self.safety = Safety(self, NAME)
         self.promises = Promises(self, NAME)
         self.users = Users(self, NAME)
         self.operator = Operator(
@@ -64,6 +69,7 @@ class ServingWorld:
             wrote=self.promises.look,
             begins=self.jobs.lost,
             gateways=self.routes is not None,
+            turns=self.chance.choice(TURNS),
         )
 
     def note(self, what: str) -> None:
@@ -90,17 +96,23 @@ class ServingWorld:
         self.jobs.act()
         self.calm = self.operator.calm = True
         self.note("calms down")
-        self.users.edit(suspend=False)
+        self.users.mend()
+        if self.operator.version != OURS:
+            self.operator.start(OURS)
         self.operator.compare()
         # Every late event is shown, and every deadline passes.
         for _ in range(60):
-            self.users.versions(approve=self.status().get("candidate"))
+            self.users.go_on()
             self._pass(60.0)
             if self._rests():
                 break
         self.server.collect_garbage()
         self._pass(60.0)
         self.promises.at_rest()
+        written = len(self.server.writes)
+        self._pass(PATIENCE / 2)
+        if len(self.server.writes) > written:
+            self.fail(f"all was at rest, and is written: {self.server.writes[written:]}")
 
     def _rests(self) -> bool:
         """Whether nothing is on its way, and nothing is expected for a long time."""
@@ -124,6 +136,7 @@ class ServingWorld:
             self.now = max(self.now, following)
             if self.operator.due <= self.now:
                 self._reconcile()
+            self.safety.look()
         else:
             self.fail("the operator works without end")
         self.now = until

@@ -5,6 +5,7 @@ Each has the first seed of those that find it, and words of what is said then.
 
 from __future__ import annotations
 
+from headway_api import deployment_status
 from headway_operator.engine import freshness, referrers
 from headway_operator.serving import records, steps
 from headway_operator.serving.plan import book, decide, gateway, offers, rollout, route, stall, verdict
@@ -46,7 +47,7 @@ BUGS = (
     Bug(
         "what was rejected is tried again and again",
         0,
-        "works without end",
+        "nobody has asked for another try",
         ((decide._begin, "rejected is not None and rejected.name not in spec.versions.retry", "False"),),
     ),
     Bug(
@@ -153,6 +154,30 @@ BUGS = (
         0,
         "without any step",
         ((decide._judge_candidate, "rollout.splits(spec, book)", "False"),),
+    ),
+    Bug(
+        "the version before the champion gives its pods back before that has baked",
+        0,
+        "gives its pods back after",
+        ((decide._bake, "now >= over", "now >= over - 15"),),
+    ),
+    Bug(
+        "what bakes without a step is given up before servers know",
+        0,
+        "and servers send it requests",
+        ((rollout.settle, 'rollout.stage != "Preparing"', "rollout.step > 0"),),
+    ),
+    Bug(
+        "what fails while the spec is invalid has its share until servers are asked again",
+        0,
+        "and servers send it requests",
+        ((decide._fall_back, "    route.number(situation, book)\n", ""),),
+    ),
+    Bug(
+        "a status that a newer operator has written is not read",
+        0,
+        "never",
+        ((deployment_status._known, 'item.get("type", types[0]) in types', "True"),),
     ),
     Bug(
         "the newest model is forgotten with its job",

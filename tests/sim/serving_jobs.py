@@ -53,6 +53,11 @@ class Jobs:
         else:
             self._delete(self._chance.choice(bodies)["metadata"]["name"])
 
+    def burst(self) -> None:
+        """Several jobs end at about the same time, faster than any rollout could judge what they publish."""
+        for _ in range(self._chance.randint(2, 4)):
+            self._end(self._begin())
+
     def lost(self) -> None:
         """Whoever is there now has not heard what was said last before."""
         self._last_words.clear()

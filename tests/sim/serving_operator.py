@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headway_operator.engine import kube
@@ -17,14 +17,18 @@ from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import Owner
 from headway_operator.engine.kube import ConflictError, DeniedError, KubeError, Object, Resource, RetryableError
 from headway_operator.engine.metrics import MetricSet
+from headway_operator.engine.packed import Packed
 from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.store import Store
-from headway_operator.serving.kind import ModelDeployments
+from headway_operator.serving.kind import ModelDeployments, Resolved
 from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
 from headway_operator.serving.plan.model import Defaults
+from sim import versions
 from sim.fakes.api import ApiServer, Call, Event, FakeKube, as_selected, selected
 
+MOST_REPLICAS = 3
+"""What the stricter version of the operator allows."""
 PATIENCE = 3000.0
 """After so long the operator looks again where it expects nothing."""
 METRICS = DeploymentMetrics(MetricSet())
@@ -34,6 +38,33 @@ logging.getLogger("headway_operator").setLevel(logging.CRITICAL)
 
 class _Death(BaseException):
     """The operator's process ends here."""
+
+
+class _Port(FakeKube):
+    """The port of a process, which may be of a version that writes more than the others know."""
+
+    version = versions.OURS
+
+    async def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Object:
+        """One object, as the version understands it."""
+        found = await super().get(resource, namespace, name, metadata_only=metadata_only)
+        return versions.as_seen(self.version, resource, found)
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
+        """A status, as the version writes it."""
+        return await super().patch_status(resource, namespace, name, versions.as_patched(self.version, patch))
+
+
+class _Kind(ModelDeployments):
+    """The kind, as a version has it: the stricter one has a rule more."""
+
+    version = versions.OURS
+
+    def _resolve(self, owner: Owner, packed: Packed) -> Resolved:
+        spec, problems = super()._resolve(owner, packed)
+        if spec is not None and self.version == versions.STRICTER and spec.replicas > MOST_REPLICAS:
+            return None, (f"spec.replicas: must not be above {MOST_REPLICAS} any more",)
+        return spec, problems
 
 
 class Operator:
@@ -50,30 +81,44 @@ class Operator:
         calls: Callable[[], None],
         wrote: Callable[[Call], None],
         begins: Callable[[], None],
+        turns: tuple[str, ...],
         gateways: bool = False,
     ) -> None:
         """calls: a call is about to be made. wrote: one has changed something. begins: a process is about to list.
-        gateways: whether there are routes of gateways."""
+
+        turns: the versions of the processes, one after the other. gateways: whether there are routes of gateways.
+        """
         self._server, self._chance, self._now, self._note, self._key = server, chance, now, note, key
         self._calls, self._wrote, self._begins = calls, wrote, begins
-        self._api = FakeKube(server, before=self._before, after=self._after, written=self._written)
+        self._api = _Port(server, before=self._before, after=self._after, written=self._written)
         self._routes: Callable[[Resource], bool] | None = (lambda _: True) if gateways else None
         self.calm = False
+        self.disturbed_at = now()
+        """When something last kept it from doing at once what is to be done."""
         self.due = now()
         self.promoted = self.taken_back = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._start()
+        self._turns = turns
+        self._started = 0
+        self.start()
 
-    def _start(self) -> None:
+    def start(self, version: str | None = None) -> None:
+        """Another process begins, of this version or of the one whose turn it is."""
         self.end()
+        self.version = version or self._turns[self._started % len(self._turns)]
+        self._started += 1
+        if self.version != versions.OURS or len(self._turns) > 1:
+            self._note(f"an operator of the version {self.version} begins")
+        self._api.version = self.version
         self._loop = asyncio.new_event_loop()
         self._begins()
-        kind = ModelDeployments(
+        kind = _Kind(
             defaults=Defaults("server:1"),
             pull_policy="Never",
             measures=DeploymentMeasures(METRICS),
             gateways=self._routes,
         )
+        kind.version = self.version
         self.store = Store((kind,))
         self._reconciler = Reconciler(self._api, self.store, self, self._now)
         self._begin_watches()
@@ -140,11 +185,13 @@ class Operator:
             wake = self._loop.run_until_complete(self._reconciler.reconcile(self._key))
         except _Death:
             self._note("the operator dies")
-            self._start()
+            self.disturbed_at = self._now()
+            self.start()
             return False
         except KubeError as error:
             self._note(f"tries again: {error}")
             self.due = self._now() + 1.0
+            self.disturbed_at = self._now()
             return False
         self.due = self._now() + PATIENCE if wake is None else max(wake, self._now() + 0.05)
         return True
@@ -152,6 +199,10 @@ class Operator:
     def knows_all(self) -> bool:
         """Whether its watches have shown all that has happened, and it has nothing to do now."""
         return not self._late and not self._server.events and self.due > self._now() + 0.05
+
+    def is_late(self) -> bool:
+        """Whether its watches have yet to show something that had happened when they last showed anything."""
+        return bool(self._late)
 
     def behind(self) -> dict[str, float]:
         """By resource, for how long its watch has not shown what was written."""
@@ -167,7 +218,7 @@ class Operator:
         for resource, selector in self.store.resources().items():
             found = [body for body in self._server.of(resource) if selected(body, selector)]
             for body in found:
-                self.store.take_in(resource, None, body, self._now())
+                self.store.take_in(resource, None, versions.as_seen(self.version, resource, body), self._now())
             seen = {body["metadata"]["uid"] for body in found}
             for ghost in self.store.missing(resource, seen, self._server.version(), lambda _: True):
                 self.store.drop_ghost(*ghost)
@@ -204,7 +255,10 @@ class Operator:
             if shown is not None:
                 self.freshness.shown(event.resource, shown.body)
             kind: Any = shown.type if shown is not None else None
-            if shown is not None and self.store.take_in(resource, kind, shown.body, self._now()):
+            if shown is None:
+                continue
+            body = versions.as_seen(self.version, resource, shown.body)
+            if self.store.take_in(resource, kind, body, self._now()):
                 self.due = self._now()
         self._late = kept
 

@@ -26,7 +26,7 @@ class Pods:
     def step(self, *, calm: bool) -> None:
         """Some time passes."""
         for body in self.deployments():
-            name, nature = body["metadata"]["name"], self._nature(body)
+            name, nature = body["metadata"]["name"], self.nature(body)
             wanted = body["spec"]["replicas"]
             if nature == "never":
                 report(self._server, name, 0)
@@ -58,7 +58,8 @@ class Pods:
         if whole and status.get("observedGeneration") == meta["generation"]:
             self.proven.add((meta["labels"][names.LABEL_DEPLOYMENT_UID], int(meta["labels"][names.LABEL_VERSION])))
 
-    def _nature(self, body: Object) -> str:
+    def nature(self, body: Object) -> str:
+        """What becomes of a Deployment's pods."""
         digest = digest_of(body)
         if digest not in self.natures:
             good = ("good",) * self._sound

@@ -33,6 +33,7 @@ class Promises:
     def remember(self) -> None:
         """A write is about to be tried."""
         self._was = self._world.status()
+        self._world.safety.remember()
 
     def look(self, call: Call | None) -> None:
         """What must hold after every write."""
@@ -52,6 +53,7 @@ class Promises:
         self._look_at_offers(uid, status)
         if call is not None:
             self._look_at(call, uid)
+            world.safety.wrote(call)
 
     def _look_at_places(self, status: Status, versions: list[Status]) -> None:
         weights = [version["weight"] for version in versions]
@@ -85,6 +87,7 @@ class Promises:
             world.shares.moved(uid, self._was, world.status())
             if world.load is not None:
                 world.load.moved(uid, self._was, world.status())
+            world.safety.moved(uid, self._was, world.status())
             self._count_write(uid)
         if call.resource == "configmaps" and call.verb in ("create", "patch") and call.name == world.judge.name(uid):
             world.shares.told(uid, world.status())
@@ -137,6 +140,8 @@ class Promises:
         if there != wanted:
             world.fail(f"in the end there are the Deployments {there}, and should be {wanted}")
         self._look_at_ways(number)
+        if world.load is None:
+            world.shares.at_rest(uid, status, world.server.of(kube.DEPLOYMENTS))
         self._look_at_offers(uid, status, at_rest=True)
         self._was_tried(body["spec"]["versions"], status)
 

@@ -86,10 +86,12 @@ class Shares:
 
     def _asked(self, uid: str, number: int) -> list[dict[str, Any]]:
         """All that users have asked for since a version began, as far as the operator may go by it."""
-        since = self._begun.get((uid, number), 0.0) - LATE
-        later = [spec for time, spec in self._specs if time >= since]
+        return self.asked_since(self._begun.get((uid, number), 0.0) - LATE)
+
+    def asked_since(self, since: float) -> list[dict[str, Any]]:
+        """The spec that stood at a time, and all that came after it."""
         earlier = [spec for time, spec in self._specs if time < since]
-        return [*earlier[-1:], *later]
+        return [*earlier[-1:], *(spec for time, spec in self._specs if time >= since)]
 
     def _approved(self, uid: str, number: int, name: str) -> bool:
         asked = self._asked(uid, number)

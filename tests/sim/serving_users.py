@@ -38,8 +38,10 @@ class Users:
             lambda: self.edit(**self._rolled()): 2,
             lambda: self.edit(rollout={"blueGreen": {}, "recreate": {}}): 0.3 if self._splits else 1,
             self._meddle: 4,
-            lambda: world.judge.meddle(world.uid()): 2,
+            self._meddle_with_judge: 2,
             self._replace: 1,
+            world.jobs.burst: 2 if self._splits else 4,
+            self._hold_bake: 2,
             world.lose_watch: 2,
             lambda: None: 20 if self._splits else 6,
         }
@@ -61,6 +63,20 @@ class Users:
         self._world.shares.wanted(spec)
         if self._world.load is not None:
             self._world.load.wanted(spec)
+
+    def go_on(self) -> None:
+        """They do what the status asks them to do."""
+        status = self._world.status()
+        self.versions(approve=status.get("candidate"))
+        if any("set rollout to blueGreen" in each.get("message", "") for each in status.get("conditions", [])):
+            self.edit(rollout={"blueGreen": {"bakeSeconds": 0}})
+
+    def mend(self) -> None:
+        """What keeps all as it is comes to an end."""
+        self.edit(suspend=False)
+        body = self._world.server.find(kube.MODEL_DEPLOYMENTS, self._of)
+        if body is not None and {"blueGreen", "recreate"} <= set(body["spec"]["rollout"]):
+            self.edit(rollout=self._rollout())
 
     def edit(self, **spec: Any) -> None:
         """Some fields of the spec become others."""
@@ -138,6 +154,7 @@ class Users:
         resource, body = self._chance.choice(found)
         name = body["metadata"]["name"]
         self._world.note(f"somebody meddles with {resource.kind} {name}")
+        self._world.safety.meddled_at = self._world.now
         if self._chance.random() < 0.5:
             server.remove(resource, name)
         elif resource == kube.HTTP_ROUTES:
@@ -146,6 +163,14 @@ class Users:
             server.change(resource, name, lambda body: body["spec"].update(selector={"app": "mine"}))
         else:
             server.change(resource, name, lambda body: body["spec"].update(replicas=7))
+
+    def _meddle_with_judge(self) -> None:
+        self._world.safety.meddled_at = self._world.now
+        self._world.judge.meddle(self._world.uid())
+
+    def _hold_bake(self) -> None:
+        """Somebody suspends all while a version bakes, or lets it go on."""
+        self.edit(suspend=bool(self._world.status().get("previous")))
 
     def _replace(self) -> None:
         """The deployment is deleted, and another of its name made; the garbage collector comes in between, or later."""

@@ -65,10 +65,11 @@ def newer() -> Definition:
 
 def as_seen(version: str, resource: Resource, body: Object) -> Object:
     """An object, as a process of a version understands it."""
-    if version != NEWER or resource not in (kube.JOBS, kube.SECRETS) or "metadata" not in body:
+    kinds = (kube.JOBS, kube.MODEL_DEPLOYMENTS)
+    if version != NEWER or resource not in (*kinds, kube.SECRETS) or "metadata" not in body:
         return body
     body = clone(body)
-    if resource == kube.JOBS:
+    if resource in kinds:
         for part in ("spec", "status"):
             (body.get(part) or {}).pop(FIELD, None)
         status = body.get("status") or {}

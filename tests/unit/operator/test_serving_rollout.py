@@ -251,6 +251,23 @@ def test_what_fails_while_the_spec_is_invalid_has_no_share_by_a_number_of_its_ow
     assert len(course.routes) == told
 
 
+def test_a_version_that_bakes_without_any_step_is_given_up_only_once_servers_know() -> None:
+    course = Course().begin()
+    course.edit({"spec.rollout": {"blueGreen": {"bakeSeconds": 300}}})
+    course.ready[2] = 2
+    course.settle()
+    assert course.status.champion == "digits-2"
+    assert course.route.share == 1.0
+    course.ready[2] = 1
+    course.pods[2] = (ServerPod("p", ready=False, restarts=3, words="out of memory"),)
+    course.settle()
+    assert (course.status.champion, course.route.share) == ("digits-1", 0.0)
+    assert course.desired == {1: 2, 2: 2}, "servers that have not heard of it send requests there"
+    course.say()
+    course.settle()
+    assert course.desired == {1: 2}
+
+
 def test_a_crash_in_a_step_gives_the_candidate_up() -> None:
     course = splitting()
     course.ready[2] = 1

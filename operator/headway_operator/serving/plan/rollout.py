@@ -89,7 +89,8 @@ def settle(situation: Situation, spec: ModelDeploymentSpec | None, book: Book) -
         return Next(wake=over)
     if _stands(spec, book, rollout):
         return Next()
-    given_up = rollout.step > 0 and book.champion is not None and book.champion.number == rollout.stable
+    # One that bakes may have taken no step: it was pinned before its first.
+    given_up = rollout.stage != "Preparing" and book.champion is not None and book.champion.number == rollout.stable
     book.rollout = _at(situation, rollout, stage="Ending", weight=0) if given_up else None
     book.moved = True
     return Next(wake=situation.now + GRACE_SECONDS)
