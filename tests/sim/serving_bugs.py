@@ -77,7 +77,7 @@ BUGS = (
     Bug(
         "a candidate that is not ready is waited for without end",
         0,
-        "works without end",
+        "is still on its way",
         ((decide._wait_for, "now >= deadline", "False"),),
     ),
     Bug(
@@ -89,7 +89,7 @@ BUGS = (
     Bug(
         "a word about an earlier step counts for this one",
         0,
-        "goes on, and the judge has said of epoch",
+        "servers send it requests",
         ((verdict.heard, " or verdict.epoch != rollout.epoch", ""),),
     ),
     Bug(
