@@ -123,7 +123,7 @@ class Promises:
         accepted = next(item for item in status["conditions"] if item["type"] == "Accepted")
         if accepted["status"] != "True":
             return
-        if status.get("candidate") and self._waits_for_the_dead(status):
+        if status.get("candidate") and status.get("champion") and self._waits_for_the_dead(status):
             return
         if status.get("candidate"):
             world.fail(f"{status['candidate']} is still on its way")
