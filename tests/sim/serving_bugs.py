@@ -122,7 +122,7 @@ BUGS = (
     Bug(
         "another route has the number of the one before",
         44,
-        "servers are told",
+        "works without end",
         ((route.number, "max(known.epoch, seen.epoch if seen is not None else 0) + 1", "max(known.epoch, 1)"),),
     ),
     Bug(
@@ -135,7 +135,13 @@ BUGS = (
         "a rollout that is given up ends before servers know",
         0,
         "and servers send it requests",
-        ((rollout.settle, "situation.now >= over or verdict.followed(situation, rollout)", "True"),),
+        (
+            (
+                rollout.settle,
+                "situation.now >= over or (_by_servers(situation, spec) and verdict.followed(situation, rollout))",
+                "True",
+            ),
+        ),
     ),
     Bug(
         "a promoted version bakes without end",
@@ -176,7 +182,7 @@ BUGS = (
     Bug(
         "a status that a newer operator has written is not read",
         0,
-        "never",
+        "is still on its way",
         ((deployment_status._known, 'item.get("type", types[0]) in types', "True"),),
     ),
     Bug(
