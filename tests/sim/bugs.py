@@ -124,7 +124,7 @@ BUGS = (
     _bug(
         "the status is written whatever has happened since",
         346,
-        "is told beside a checkpoint of",
+        "go back from",
         (apply.Applier.patch_status, ', "resourceVersion": str(owner.version)', ""),
     ),
     _bug(

@@ -109,6 +109,8 @@ class ServingWorld:
         self.server.collect_garbage()
         self._pass(60.0)
         self.promises.at_rest()
+        if self.load is not None:
+            return  # Its judge goes on to say how many requests there are.
         written = len(self.server.writes)
         self._pass(PATIENCE / 2)
         if len(self.server.writes) > written:

@@ -94,7 +94,7 @@ BUGS = (
     ),
     Bug(
         "a step is over although servers do not keep to it",
-        3,
+        76,
         "servers keep to its share",
         (
             (stall._unled, "word.following < word.servers", "False"),
@@ -168,12 +168,6 @@ BUGS = (
         ((decide._bake, "now >= over", "now >= over - 15"),),
     ),
     Bug(
-        "what bakes without a step is given up before servers know",
-        0,
-        "and servers send it requests",
-        ((rollout.settle, 'rollout.stage != "Preparing"', "rollout.step > 0"),),
-    ),
-    Bug(
         "what fails while the spec is invalid has its share until servers are asked again",
         0,
         "and servers send it requests",
@@ -205,7 +199,7 @@ BUGS = (
     ),
     Bug(
         "of a job that is deleted at once its last state is not looked at",
-        0,
+        32,
         "is taken for the newest",
         (
             (
