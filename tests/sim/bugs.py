@@ -351,7 +351,7 @@ BUGS = (
     ),
     _bug(
         "the first step of an attempt that is being stopped is waited for",
-        3036044,
+        3037403,
         "times a minute",
         (measures.JobMeasures.awaits, " and course.stopping_since is None", ""),
     ),
