@@ -332,22 +332,10 @@ BUGS = (
         (freshness.Freshness.shown, "newest >= owed[0]", "newest > owed[0]"),
     ),
     _bug(
-        "a job that goes on is called finished until its status tells of the attempt",
-        3080222,
-        "and its spec asks for",
-        (job._reopen, "decision.status.phase in FINISHED", "False"),
-    ),
-    _bug(
         "workers are looked for as long as the head that they follow is being deleted",
         3053796,
         "are its bound",
         (attempts._keep_going, " and (situation.pods.head is None or situation.pods.head.deleting is None)", ""),
-    ),
-    _bug(
-        "an attempt whose pods are not seen is ended without being asked for them",
-        3125538,
-        "is called ended, and its head",
-        (attempts._stop, "if not situation.observed.live:", "if False:"),
     ),
     _bug(
         "the first step of an attempt that is being stopped is waited for",
