@@ -41,6 +41,8 @@ _ONCE = "/feedback"
 """What must not be sent twice."""
 _BUSY = 503
 _MOST_DIGITS = 12
+_CONNECT_SECONDS = 2.0
+"""Some networks say nothing where nobody is there."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,16 @@ class App:
         reply = (await _unless_gone(passing, receive)).reply
         found = [(name, value) for name, value in reply.headers.items() if name not in _OURS]
         return reply.status, reply.body, found
+
+
+async def look(to: tuple[str, int]) -> None:
+    """Whether there is a server: a Service leads to those alone that are ready. Raises NotThere."""
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(*to)
+    except (OSError, TimeoutError) as error:
+        raise NotThere(str(error) or type(error).__name__, sent=False) from None
+    writer.transport.abort()
 
 
 async def _unless_gone(passing: asyncio.Future[_Passed], receive: body.Receive) -> _Passed:

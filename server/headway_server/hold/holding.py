@@ -53,10 +53,12 @@ class Holding:
         seconds: float,
         most: int,
         hurry: Callable[[], None],
+        look: Callable[[], Awaitable[None]],
         lot: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """seconds: for which a request is held. most: requests at once."""
+        """seconds: for which a request is held. most: requests at once. look: whether a server can be reached; raises
+        NotThere."""
         self.seconds = seconds
         self.most = most
         loop = asyncio.get_running_loop()
@@ -69,7 +71,7 @@ class Holding:
         self.expired = 0
         """Those that were held for too long."""
         self.answered = 0
-        self._hurry, self._lot, self._sleep, self._time = hurry, lot, sleep, loop.time
+        self._hurry, self._look, self._lot, self._sleep, self._time = hurry, look, lot, sleep, loop.time
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._absent = True
         """Whether nobody was there the last time that somebody looked."""
@@ -111,36 +113,32 @@ class Holding:
                     except NotThere as error:
                         if error.sent and not again:
                             raise NotReady(f"the server has gone, and may have begun with it: {error}") from None
-                        continue
-                    if not reply.busy:
-                        self.answered += 1
-                        return reply
+                    else:
+                        if not reply.busy:
+                            self.answered += 1
+                            return reply
                     pause = min(2 * pause, MOST_PAUSE_SECONDS)
                     await self._sleep(pause * (0.5 + self._lot()))
         except TimeoutError:
             if reply is not None:
                 return reply  # There are servers, and they have no room.
             self.expired += 1
-            said = f"no server was there within {self.seconds:g} s: send it again later"
-            raise Overloaded(said, RETRY_AFTER_SECONDS) from None
+            nobody = "no server was there" if self._absent else "no server has answered"
+            raise Overloaded(f"{nobody} within {self.seconds:g} s: send it again later", RETRY_AFTER_SECONDS) from None
         finally:
             self.waiting -= told
 
     async def _sent(self, send: Callable[[float], Awaitable[A]], until: float) -> A:
-        """What a server says. While there is none, one request alone looks for it, again and again."""
+        """What a server says. While there is none, one request alone looks for it, again and again: not by being sent,
+        as the others would wait for its answer, too."""
         if self._absent:
             async with self._looking:
                 while self._absent:
                     try:
-                        reply = await send(max(0.0, until - self._time()))
-                    except NotThere as error:
-                        self._absent = not error.sent
-                        if error.sent:
-                            raise
-                        await self._sleep(LOOK_SECONDS)
-                    else:
+                        await self._look()
                         self._absent = False
-                        return reply
+                    except NotThere:
+                        await self._sleep(LOOK_SECONDS)
         async with self._turns:
             try:
                 return await send(max(0.0, until - self._time()))

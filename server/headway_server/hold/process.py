@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from headway_server.hold.app import Admin, App
+from headway_server.hold.app import Admin, App, look
 from headway_server.hold.holding import Holding
 from headway_server.http.limits import MIB, HttpLimits
 from headway_server.http.listener import Listener
@@ -60,7 +60,9 @@ async def hold(settings: HoldSettings, *, started: Callable[[int, int], None] = 
         if reporter is not None:
             reporter.hurry()
 
-    holding = Holding(seconds=settings.hold_seconds, most=settings.most_held, hurry=hurry)
+    holding = Holding(
+        seconds=settings.hold_seconds, most=settings.most_held, hurry=hurry, look=lambda: look(settings.server)
+    )
     client = Client(MOST_ANSWER_BYTES)
     app = App(settings.name, holding, client, settings.server, settings.http)
     data = Listener(app, settings.host, settings.port, settings.http)

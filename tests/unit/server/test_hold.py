@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headway_server.errors import NotReady, Overloaded
-from headway_server.hold.app import Admin, App
+from headway_server.hold.app import Admin, App, look
 from headway_server.hold.holding import MOST_AT_ONCE, Holding, NotThere
 from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
@@ -72,9 +72,10 @@ async def holder(*, seconds: float = 20.0, most: int = 3) -> AsyncIterator[Held]
     server = Server(free.port)
     await free.stop(0)
     hurried: list[int] = []
-    holding = Holding(seconds=seconds, most=most, hurry=lambda: hurried.append(1))
+    to = "127.0.0.1", server.port
+    holding = Holding(seconds=seconds, most=most, hurry=lambda: hurried.append(1), look=lambda: look(to))
     client = Client(2**20)
-    data = Listener(App("digits", holding, client, ("127.0.0.1", server.port), LIMITS), "127.0.0.1", 0, LIMITS)
+    data = Listener(App("digits", holding, client, to, LIMITS), "127.0.0.1", 0, LIMITS)
     admin = Listener(Admin(holding), "127.0.0.1", 0, LIMITS)
     await data.start()
     await admin.start()
@@ -180,9 +181,13 @@ class Said:
     busy: bool = False
 
 
+async def there() -> None:
+    """A server can be reached."""
+
+
 def test_what_a_server_has_begun_with_is_sent_again_only_where_that_does_no_harm() -> None:
     async def course() -> None:
-        holding = Holding(seconds=10.0, most=5, hurry=lambda: None)
+        holding = Holding(seconds=10.0, most=5, hurry=lambda: None, look=there)
         tries = 0
 
         async def send(_: float) -> Said:
@@ -203,7 +208,7 @@ def test_what_a_server_has_begun_with_is_sent_again_only_where_that_does_no_harm
 
 def test_no_more_are_with_servers_at_once_than_these_have_room_for() -> None:
     async def course() -> None:
-        holding = Holding(seconds=10.0, most=500, hurry=lambda: None)
+        holding = Holding(seconds=10.0, most=500, hurry=lambda: None, look=there)
         now, most = 0, 0
 
         async def send(_: float) -> Said:
@@ -222,17 +227,85 @@ def test_no_more_are_with_servers_at_once_than_these_have_room_for() -> None:
 
 def test_a_server_that_stays_without_room_has_the_last_word() -> None:
     async def course() -> None:
-        holding = Holding(seconds=0.2, most=5, hurry=lambda: None)
+        holding = Holding(seconds=0.2, most=5, hurry=lambda: None, look=there)
 
         async def send(_: float) -> Said:
             return Said(busy=True)
 
         assert await holding.answer(send) == Said(busy=True)
 
+        async def gone() -> None:
+            raise NotThere("nobody is there", sent=False)
+
         async def nobody(_: float) -> Said:
             raise NotThere("nobody is there", sent=False)
 
-        with pytest.raises(Overloaded, match="no server was there"):
-            await holding.answer(nobody)
+        for look_, send_ in ((gone, send), (there, nobody)):
+            with pytest.raises(Overloaded, match="no server was there"):
+                await Holding(seconds=0.2, most=5, hurry=lambda: None, look=look_).answer(send_)
+
+    asyncio.run(course())
+
+
+def test_a_server_that_cuts_each_request_off_is_not_asked_again_at_once() -> None:
+    async def course() -> None:
+        paused: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            paused.append(seconds)
+
+        holding = Holding(seconds=10.0, most=5, hurry=lambda: None, look=there, lot=lambda: 0.5, sleep=sleep)
+        tries = 0
+
+        async def send(_: float) -> Said:
+            nonlocal tries
+            tries += 1
+            if tries < 9:
+                raise NotThere("it closed the connection", sent=True)
+            return Said()
+
+        assert await holding.answer(send) == Said()
+        assert paused == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0]
+
+    asyncio.run(course())
+
+
+def test_a_first_request_that_takes_long_keeps_none_of_the_others() -> None:
+    async def course() -> None:
+        come, done = asyncio.Event(), asyncio.Event()
+
+        async def comes() -> None:
+            if not come.is_set():
+                raise NotThere("nobody is there", sent=False)
+
+        async def slow(_: float) -> Said:
+            await done.wait()
+            return Said()
+
+        async def quick(_: float) -> Said:
+            return Said()
+
+        holding = Holding(seconds=20.0, most=9, hurry=lambda: None, look=comes)
+        first = asyncio.create_task(holding.answer(slow))
+        await until(lambda: holding.waiting == 1)
+        others = [asyncio.create_task(holding.answer(quick)) for _ in range(5)]
+        await until(lambda: holding.waiting == 6)
+        come.set()
+        assert await asyncio.gather(*others) == [Said()] * 5
+        assert not first.done()
+        done.set()
+        assert await first == Said()
+
+    asyncio.run(course())
+
+
+def test_one_request_that_is_too_slow_is_told_so() -> None:
+    async def course() -> None:
+        async def never(_: float) -> Said:
+            await asyncio.Event().wait()
+            return Said()
+
+        with pytest.raises(Overloaded, match="no server has answered within"):
+            await Holding(seconds=0.05, most=5, hurry=lambda: None, look=there).answer(never)
 
     asyncio.run(course())
