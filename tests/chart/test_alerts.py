@@ -11,6 +11,8 @@ import yaml
 
 from harness import ROOT, run
 from headway_api.status import Cause
+from headway_operator.serving.figures import ENTRIES as DEPLOYMENTS
+from headway_operator.training.figures import ENTRIES as JOBS
 from metric_names import known
 
 from .conftest import CHART, Chart
@@ -77,3 +79,14 @@ def test_the_rule_object_holds_them_all(chart: Chart) -> None:
     )
     assert {each["alert"] for group in rule["spec"]["groups"] for each in group["rules"]} == names()
     assert rule["metadata"]["labels"]["release"] == "x"
+
+
+def test_pods_of_tenants_that_are_scraped_as_servers_tell_nothing_in_the_place_of_the_operator(chart: Chart) -> None:
+    (endpoint,) = chart.render({"podMonitor": {"enabled": True}}).one("PodMonitor")["spec"]["podMetricsEndpoints"]
+    (rule,) = endpoint["metricRelabelings"]
+    assert (rule["sourceLabels"], rule["action"]) == (["__name__"], "keep")
+    kept = re.compile(rule["regex"])
+    assert all(kept.fullmatch(f"headway_server_{name}") for name in ("errors_total", "request_seconds_bucket"))
+    told = [entry.name for entry in (*JOBS, *DEPLOYMENTS)]
+    assert told
+    assert not [name for name in (*told, "headway_build_info", "headway_is_leader") if kept.fullmatch(name)]
