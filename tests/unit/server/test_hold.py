@@ -16,6 +16,7 @@ import pytest
 from headway_server.errors import NotReady, Overloaded
 from headway_server.hold.app import Admin, App, look
 from headway_server.hold.holding import MOST_AT_ONCE, Holding, NotThere
+from headway_server.hold.process import ADMIN_LIMITS
 from headway_server.http.limits import HttpLimits
 from headway_server.http.listener import Listener
 from headway_server.split.client import Client
@@ -307,5 +308,27 @@ def test_one_request_that_is_too_slow_is_told_so() -> None:
 
         with pytest.raises(Overloaded, match="no server has answered within"):
             await Holding(seconds=0.05, most=5, hurry=lambda: None, look=there).answer(never)
+
+    asyncio.run(course())
+
+
+def test_one_client_cannot_take_all_connections_by_which_the_holder_is_known_to_live() -> None:
+    async def course() -> None:
+        holding = Holding(seconds=1.0, most=5, hurry=lambda: None, look=there)
+        admin = Listener(Admin(holding), "127.0.0.1", 0, ADMIN_LIMITS)
+        await admin.start()
+        kept = [await asyncio.open_connection("127.0.0.1", admin.port) for _ in range(8)]
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
+            assert b"503" in await reader.readline()
+            writer.close()
+            other = await asyncio.open_connection("127.0.0.1", admin.port, local_addr=("127.0.0.2", 0))
+            kept.append(other)
+            other[1].write(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert b"200" in await other[0].readline()
+        finally:
+            for _, each in kept:
+                each.close()
+            await admin.stop(0)
 
     asyncio.run(course())
