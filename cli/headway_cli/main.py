@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "events": LazyCommand("headway_cli.verbs.events", "Tell what has happened to a job, in one order."),
         "fetch": LazyCommand("headway_cli.fetch", "Fetch a finished model from an object store.", extra="server"),
         "hold": LazyCommand("headway_cli.hold", "Keep requests until there is a server.", extra="server"),
+        "init": LazyCommand("headway_cli.init", "Write a first job file, from a few answers."),
         "judge": LazyCommand("headway_cli.judge", "Judge a new version by what its servers count.", extra="server"),
         "logs": LazyCommand(
             "headway_cli.verbs.logs", "Print what a job's processes print, also when its pods are gone."
@@ -57,6 +58,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "sign": LazyCommand("headway_cli.sign", "Sign a finished model.", extra="server"),
         "status": LazyCommand("headway_cli.verbs.status", "Show jobs and deployments of a cluster, or how far one is."),
         "stop": LazyCommand("headway_cli.verbs.stop", "Suspend a job: it saves a checkpoint and frees its GPUs."),
+        "submit": LazyCommand("headway_cli.verbs.submit", "Start the job of a file in a cluster."),
         "top": LazyCommand("headway_cli.verbs.top", "Show which jobs hold GPUs, how busy, and who waits."),
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"

@@ -10,16 +10,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
 
 from headway_api import wire
 from headway_api.job import TrainingJob
-from headway_api.validate import check, problems_of
 from headway_api.wording import printable
-from headway_cli.overrides import set_field
+from headway_cli import job_file
 from headway_cli.run_folder import Attempt, RunFolder
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
@@ -233,34 +232,7 @@ def code_folder(local: Local) -> str:
 
 def read_job(file: str, settings: tuple[str, ...]) -> TrainingJob:
     """The one TrainingJob of a file, with settings laid over it. Raises ClickException that names every mistake."""
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"{file} cannot be read: {error.strerror or error}") from error
-    report = check(data)
-    if report.problems:
-        raise _Refused([f"{file}:{problem.line}: {problem}" for problem in report.problems])
-    if len(report.documents) != 1:
-        raise click.ClickException(f"{file} holds {len(report.documents)} TrainingJobs: headway run takes one")
-    if (kind := report.documents[0].value["kind"]) != "TrainingJob":
-        raise click.ClickException(f"{file} holds a {kind}: headway run takes a TrainingJob")
-    document: dict[str, Any] = report.documents[0].value
-    for setting in settings:
-        set_field(document, setting)
-    if problems := problems_of(document):
-        raise _Refused([str(problem) for problem in problems])
-    return TrainingJob.model_validate(document)
-
-
-class _Refused(click.ClickException):
-    """A file with mistakes."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-
-    def show(self, file: Any = None) -> None:
-        """Each mistake on a line of its own, as `headway validate` prints them."""
-        click.echo(self.message, file=file, err=True)
+    return TrainingJob.model_validate(job_file.read(file, settings, command="headway run"))
 
 
 @contextlib.contextmanager

@@ -46,6 +46,10 @@ class RefusedError(ClusterError):
     """The API server does not allow it, or does not take it."""
 
 
+class ExistsError(RefusedError):
+    """There is an object of that name already."""
+
+
 class NodeAwayError(ClusterError):
     """The API server does not reach the node that a pod is on."""
 
@@ -87,6 +91,7 @@ def explained(stderr: str) -> ClusterError:
 
 _KNOWN: tuple[tuple[re.Pattern[str], type[ClusterError], str], ...] = (
     (re.compile(r"\(NotFound\)"), NotFoundError, ""),
+    (re.compile(r"\(AlreadyExists\)"), ExistsError, ""),
     (
         re.compile(r"\(Forbidden\)"),
         RefusedError,

@@ -243,6 +243,14 @@ class Kubectl:
         text = json.dumps(change)
         return parsed(self.run("patch", what, "--type=merge", f"--patch={text}", "--output=json", *words))
 
+    def create(self, document: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Make an object; as the API server has it then. Raises ClusterError, ExistsError where it is there already.
+
+        dry_run: the API server judges it, and makes nothing.
+        """
+        words = ["--dry-run=server"] if dry_run else []
+        return parsed(self.run("create", "--filename=-", "--output=json", *words, stdin=json.dumps(document)))
+
 
 def read(call: Call) -> str:
     """What a call says. Raises ClusterError where it fails."""

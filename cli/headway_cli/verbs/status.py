@@ -194,8 +194,13 @@ def _print(found: Sequence[Object], output: str, *, alone: bool) -> None:
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=False), nl=False)
 
 
-def _watch(shown: _Objects, asked: Call, target: Target, *, wide: bool) -> int:
-    """Show what changes; the exit code."""
+def follow(kubectl: Kubectl, name: str) -> int:
+    """Show what changes of a job until it has ended, as `status JOB -w` does; the exit code. Raises ClusterError."""
+    return _watch(_Objects(kubectl, f"tj/{name}", None), None, kubectl.target, wide=False)
+
+
+def _watch(shown: _Objects, asked: Call | None, target: Target, *, wide: bool) -> int:
+    """Show what changes; the exit code. asked: where that is, to be told; None where it was told already."""
     screen = Screen() if is_terminal() else None
     changed: Once[tuple[str, ...]] = Once()
     told = False
@@ -206,7 +211,7 @@ def _watch(shown: _Objects, asked: Call, target: Target, *, wide: bool) -> int:
                 if screen is not None:
                     screen.forget()
                 continue
-            if not told:
+            if asked is not None and not told:
                 tell_where(where(asked, target), everywhere=target.all_namespaces)
                 told = True
             if screen is not None:
