@@ -138,8 +138,8 @@ BUGS = (
         (
             (
                 rollout.settle,
-                "situation.now >= over or (_by_servers(situation, spec) and verdict.followed(situation, rollout))",
-                "True",
+                "situation.now >= over or (",
+                "True or (",
             ),
         ),
     ),
@@ -168,12 +168,6 @@ BUGS = (
         ((decide._bake, "now >= over", "now >= over - 15"),),
     ),
     Bug(
-        "what fails while the spec is invalid has its share until servers are asked again",
-        0,
-        "and servers send it requests",
-        ((decide._fall_back, "    route.number(situation, book)\n", ""),),
-    ),
-    Bug(
         "a status that a newer operator has written is not read",
         0,
         "is still on its way",
@@ -193,7 +187,7 @@ BUGS = (
     ),
     Bug(
         "what a job said last is lost when it is deleted",
-        4,
+        41,
         "is taken for the newest",
         ((referrers.Referrers._keep, "if self._there(key)", "if False"),),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -346,7 +347,8 @@ class TestExposition:
             def tell(self, each: int, samples: Samples) -> None:
                 super().tell(10 // (each - 1), samples)
 
-        text = asyncio.run(told_by([Odd(3)], openmetrics=False)).decode()
+        with caplog.at_level(logging.ERROR, logger="headway_operator.engine.exposition"):
+            text = asyncio.run(told_by([Odd(3)], openmetrics=False)).decode()
         assert text.count("headway_x_total{") == 2
         assert "could not tell of an object" in caplog.text
 
