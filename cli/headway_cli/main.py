@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "completion": LazyCommand(
             "headway_cli.completion", "Print the script by which a shell completes headway's words."
         ),
+        "doctor": LazyCommand(
+            "headway_cli.verbs.doctor", "Say what is wrong with an installation, or why a job does not run."
+        ),
         "events": LazyCommand("headway_cli.verbs.events", "Tell what has happened to a job, in one order."),
         "fetch": LazyCommand("headway_cli.fetch", "Fetch a finished model from an object store.", extra="server"),
         "hold": LazyCommand("headway_cli.hold", "Keep requests until there is a server.", extra="server"),

@@ -21,6 +21,7 @@ from headway_cli.cluster.names import KINDS, MODEL_DEPLOYMENTS, TRAINING_JOBS
 _COLOURS = {
     "Running": "green", "Ready": "green", "Succeeded": "green", "Failed": "red", "Degraded": "red",
     "Queued": "yellow", "Pending": "yellow", "Starting": "yellow", "Progressing": "yellow", "Suspended": "cyan",
+    "ok": "green", "warn": "yellow", "FAIL": "red",
 }  # fmt: skip
 DURATION = re.compile(r"(\d{1,6}h)?(\d{1,6}m)?(\d{1,6}s)?", re.ASCII)
 """As kubectl has it."""
