@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "completion": LazyCommand(
             "headway_cli.completion", "Print the script by which a shell completes headway's words."
         ),
+        "diff": LazyCommand("headway_cli.verbs.diff", "Tell how a job in a cluster differs from its file."),
         "doctor": LazyCommand(
             "headway_cli.verbs.doctor", "Say what is wrong with an installation, or why a job does not run."
         ),

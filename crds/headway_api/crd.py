@@ -9,7 +9,7 @@ cannot say (the options of a registry's model) the operator and `headway validat
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from headway_api import GROUP, VERSION, schema
 from headway_api.base import Section, StatusSection
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import ModelDeploymentStatus
-from headway_api.job import GENERATED_LENGTH, NAME_FORM, NAME_MAX_LENGTH, NAME_PATTERN, TrainingJob
+from headway_api.job import GENERATED_LENGTH, NAME_FORM, NAME_MAX_LENGTH, NAME_PATTERN, TrainingJob, TrainingJobSpec
 from headway_api.schema import Schema
 from headway_api.status import TrainingJobStatus
 from headway_api.trials import DEFAULT_TRIALS
@@ -61,6 +61,8 @@ class Raised:
     """CEL over `self` and `oldSelf`, where the section is there: whether it may be raised at all."""
     but: str
     """The same in words, as the end of a sentence."""
+    holds: Callable[[TrainingJobSpec, str], bool]
+    """`where` in Python, of the new spec and the phase before; the section is there."""
 
     @property
     def path(self) -> str:
@@ -92,6 +94,8 @@ class Kind:
     """CEL over `oldSelf`: whether it is too late for changes of the rest; None where all may always change."""
     raised: tuple[Raised, ...] = ()
     """What may be raised even then."""
+    next_attempt: frozenset[str] = frozenset()
+    """The paths of `changeable` and `raised` that an attempt which runs does not hear of: they count from the next."""
     scale: Scale | None = None
     """Where the scale subresource finds numbers of replicas; None where there is none."""
 
@@ -99,6 +103,12 @@ class Kind:
     def name(self) -> str:
         """The kind's name in manifests."""
         return self.model.__name__
+
+
+def _may_have_more_trials(spec: TrainingJobSpec, phase: str) -> bool:
+    tuning = spec.tuning
+    fixed = tuning is None or tuning.search.name == "grid" or tuning.scheduler.name == "pbt"
+    return not fixed and phase != "Failed"
 
 
 TRAINING_JOB = Kind(
@@ -140,8 +150,10 @@ TRAINING_JOB = Kind(
             where="self.spec.tuning.search.name != 'grid' && self.spec.tuning.scheduler.name != 'pbt'"
             " && !(has(oldSelf.status.phase) && oldSelf.status.phase == 'Failed')",
             but="for a grid, for a population (pbt), or once the job has failed",
+            holds=_may_have_more_trials,
         ),
     ),
+    next_attempt=frozenset(("workers.replicas", "workers.processes", "progressDeadlineSeconds", "tuning.trials")),
 )
 MODEL_DEPLOYMENT = Kind(
     model=ModelDeployment,
@@ -294,6 +306,13 @@ def _number(raised: Raised, side: str) -> str:
     """CEL: the number, given or not."""
     path = f"{side}.spec.{raised.path}"
     return f"(has({path}) ? {path} : {raised.default})"
+
+
+def unchangeable(kind: Kind) -> frozenset[str]:
+    """The paths under `spec` that may not change once an object has begun, whole sections by their own path."""
+    if kind.begun is None:
+        return frozenset()
+    return frozenset(_unchangeable(structural(schema.inlined(kind.model)["properties"]["spec"]), kind.changeable))
 
 
 def _unchangeable(node: Schema, changeable: frozenset[str], prefix: str = "") -> Iterable[str]:

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from click.shell_completion import CompletionItem
 
 from headway_api.wording import printable
 from headway_cli.cluster.errors import EXIT_INTERRUPTED, ClusterError
+from headway_cli.cluster.fields import Object, at
 from headway_cli.cluster.kubectl import Kubectl, Target, Where, is_name
 from headway_cli.cluster.names import KINDS, MODEL_DEPLOYMENTS, TRAINING_JOBS
 
@@ -73,6 +75,18 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*words, target=target, **more)
 
     return with_target
+
+
+def placed(document: Object, target: Target) -> Target:
+    """The target with the namespace that the file names. Raises UsageError where an option names another one."""
+    own = at(document, "metadata", "namespace")
+    if not isinstance(own, str) or not own:
+        return target
+    if target.namespace not in (None, own):
+        raise click.UsageError(
+            f"--namespace {target.namespace}, but the file has metadata.namespace {own}: leave one of the two out"
+        )
+    return replace(target, namespace=own)
 
 
 def all_namespaces_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from headway_cli.cluster.errors import ClusterError, ExistsError, RefusedError
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.kubectl import Kubectl, Target, where
 from headway_cli.overrides import set_field
-from headway_cli.verbs.shared import ClusterCommand, note, say, say_next, target_options, tell_where
+from headway_cli.verbs.shared import ClusterCommand, note, placed, say, say_next, target_options, tell_where
 
 COMMAND = "headway submit"
 _MOST_NAMED = 5
@@ -98,18 +97,6 @@ def changed(document: Object, settings: tuple[str, ...], name: str | None, packe
     document.pop("status", None)
     job_file.refuse_mistakes(document)
     return document
-
-
-def placed(document: Object, target: Target) -> Target:
-    """The target with the namespace that the file names. Raises UsageError where an option names another one."""
-    own = text(document, "metadata", "namespace")
-    if not own:
-        return target
-    if target.namespace not in (None, own):
-        raise click.UsageError(
-            f"--namespace {target.namespace}, but the file has metadata.namespace {own}: leave one of the two out"
-        )
-    return replace(target, namespace=own)
 
 
 def _made(kubectl: Kubectl, document: Object, packed: Packed | None, *, dry_run: bool) -> Object:
