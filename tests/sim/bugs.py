@@ -25,7 +25,7 @@ from headway_operator.engine import (
     store,
     table,
 )
-from headway_operator.training import kind, measures, records, steps
+from headway_operator.training import kind, records, steps
 from headway_operator.training.plan import attempts, decision, ending, ends, job, losses, model, raised, spec, status
 
 
@@ -336,12 +336,6 @@ BUGS = (
         3053796,
         "are its bound",
         (attempts._keep_going, " and (situation.pods.head is None or situation.pods.head.deleting is None)", ""),
-    ),
-    _bug(
-        "the first step of an attempt that is being stopped is waited for",
-        3037403,
-        "times a minute",
-        (measures.JobMeasures.awaits, " and course.stopping_since is None", ""),
     ),
     _bug(
         "a head that went while its attempt was being created is made anew",
