@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "profile": LazyCommand(
             "headway_cli.profile", "Tell what the columns of a table, or a job's data, are taken for.", extra="trainer"
         ),
+        "render": LazyCommand("headway_cli.render", "Print the objects that the operator would make for a job."),
         "report": LazyCommand(
             "headway_cli.verbs.report", "Print a finished job's report, or fetch what the job has left."
         ),
