@@ -16,7 +16,8 @@ from headway_cli.cluster.fields import Object, at, entries, text
 from headway_cli.cluster.kubectl import Call, Kubectl, is_name, parsed, read
 from headway_cli.cluster.names import GROUP, MODEL_DEPLOYMENTS, TRAINING_JOBS
 
-CALL_SECONDS = 20.0
+CALL_SECONDS = 45.0
+"""Of a call; the API server has less. All begin at once, so that a busy machine is slow to begin them."""
 REQUEST = "--request-timeout=10s"
 _LABEL = "labelSelector=app.kubernetes.io/name=headway"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -48,7 +49,7 @@ def gather(
         calls["your rights"] = rights
         fields = known()
         allowed, refused = _rights(rights)
-        seen = {what: _seen(call) for what, call in calls.items() if call is not rights}
+        seen = _answers({what: call for what, call in calls.items() if call is not rights})
     if refused:
         seen["your rights"] = Seen(refused=refused)
     facts = Facts(namespace, now, own_version, at(server, "serverVersion") or {}, fields, seen, allowed)
@@ -69,7 +70,7 @@ def _more(kubectl: Kubectl, facts: Facts) -> Facts:
             secrets = kubectl.start(*words, seconds=CALL_SECONDS)
             calls["secrets"] = secrets
             seen["secrets"] = _names(secrets)
-        seen |= {what: _seen(call) for what, call in calls.items() if what != "secrets"}
+        seen |= {what: _seen(call)[0] for what, call in calls.items() if what != "secrets"}
     return dataclasses.replace(facts, seen=seen)
 
 
@@ -114,27 +115,34 @@ def _started() -> Iterator[Calls]:
             call.close()
 
 
-def _seen(call: Call) -> Seen:
-    """An answer. What is not there, and what no API is there for, is no object. Raises UnreachedError."""
+def _answers(calls: Calls) -> dict[str, Seen]:
+    """What was answered. One that does not come in time is not checked. Raises UnreachedError where none comes."""
+    answers = {what: _seen(call) for what, call in calls.items()}
+    unreached = [error for _, error in answers.values() if error is not None]
+    if unreached and len(unreached) == len(answers):
+        raise unreached[0]
+    return {what: seen for what, (seen, _) in answers.items()}
+
+
+def _seen(call: Call) -> tuple[Seen, UnreachedError | None]:
+    """An answer, and why there is none. What is not there, and what no API is there for, is no object."""
     try:
         found = parsed(read(call))
-    except UnreachedError:
-        raise
     except NotFoundError:
-        return NOTHING
+        return NOTHING, None
+    except UnreachedError as error:
+        return Seen(refused=_reason(error)), error
     except ClusterError as error:
-        return Seen(refused=_reason(error))
+        return Seen(refused=_reason(error)), None
     if text(found, "kind").endswith("List"):
-        return Seen(tuple(entries(found, "items")), more=bool(text(found, "metadata", "continue")))
-    return Seen((found,))
+        return Seen(tuple(entries(found, "items")), more=bool(text(found, "metadata", "continue"))), None
+    return Seen((found,)), None
 
 
 def _names(call: Call) -> Seen:
     """The Secrets that are there, by name alone."""
     try:
         lines = read(call).splitlines()
-    except UnreachedError:
-        raise
     except ClusterError as error:
         return Seen(refused=_reason(error))
     return Seen(tuple({"metadata": {"name": line.rpartition("/")[2]}} for line in lines if line.strip()))
@@ -158,11 +166,9 @@ def _ask_rights(kubectl: Kubectl, namespace: str) -> Call:
 
 
 def _rights(call: Call) -> tuple[dict[Right, bool], str]:
-    """Which rights there are; and why it is not known. Raises UnreachedError."""
+    """Which rights there are; and why it is not known."""
     try:
         answers = _objects(read(call))
-    except UnreachedError:
-        raise
     except ClusterError as error:
         return {}, _reason(error)
     found = {}
