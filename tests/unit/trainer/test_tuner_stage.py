@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def watched(
     finally:
         process.end()
         assert child.stdin is not None
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it may have ended without reading what it was told
+            child.stdin.close()
 
 
 def test_trials_are_told_until_the_last_word() -> None:
