@@ -29,7 +29,7 @@ from headway_api.status import TrainingJobStatus
 from .conftest import CLAIM
 from .steady import job
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 NAMESPACE = "words"
 NAME = "talks"
 CODE = """

@@ -109,7 +109,8 @@ def test_the_operators_image_is_small_and_compiled(cluster: Cluster, namespace: 
 
 def test_the_servers_image_is_small_and_has_nothing_that_trains(cluster: Cluster, namespace: str) -> None:
     said = said_in(cluster, namespace, "server", SERVER)
-    assert said["megabytes"] < 420, "with the base that hack/cluster makes"
+    # Of these, 15 MB check signatures; the base that hack/cluster makes is larger than a registry's slim one.
+    assert said["megabytes"] < 440, "with the base that hack/cluster makes"
     assert said == {"uid": 1000, "heavy": [], "megabytes": said["megabytes"], "compiled": True}
 
 
