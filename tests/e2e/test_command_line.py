@@ -162,7 +162,8 @@ class Headway:
     @contextmanager
     def writing(self, path: Path, verb: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """A command that goes on, and writes into a file; beside it, its errors."""
-        words = (*COMMAND, verb, NAME, "-n", NAMESPACE, *words)
+        # A shell has what it puts into the background ignore Ctrl-C, and so what the tests start there; not a user's.
+        words = ("env", "--default-signal=INT", *COMMAND, verb, NAME, "-n", NAMESPACE, *words)
         with path.open("wb") as out, path.with_suffix(".errors").open("wb") as errors:
             process = subprocess.Popen(words, stdout=out, stderr=errors, env=self._environment)
         try:
