@@ -8,13 +8,12 @@ import click
 import uvloop
 
 from headway_api.wording import printable
+from headway_cli.server_options import judge_options, judging, listening_options
 from headway_server.hold.process import HoldSettings
 from headway_server.hold.process import hold as hold_until_told
 from headway_server.http.limits import HttpLimits
 from headway_server.split.addresses import address
-from headway_server.split.judging import Judging
 
-_PORT = click.IntRange(0, 65_535)
 _DEFAULTS = HoldSettings(name="", server=("", 0))
 
 
@@ -23,11 +22,7 @@ _DEFAULTS = HoldSettings(name="", server=("", 0))
 @click.option(
     "--server", required=True, metavar="URL", help="Where servers answer, once there are any: http://HOST:PORT."
 )
-@click.option("--host", default=_DEFAULTS.host, show_default=True, help="The address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=_PORT, default=_DEFAULTS.port, show_default=True, help="For requests; 0: any free one.")
-@click.option(
-    "--admin-port", type=_PORT, default=_DEFAULTS.admin_port, show_default=True, help="For health and /metrics."
-)
+@listening_options(_DEFAULTS.host, _DEFAULTS.port, _DEFAULTS.admin_port)
 @click.option(
     "--hold-seconds",
     type=click.FloatRange(0, 3600, min_open=True),
@@ -56,9 +51,7 @@ _DEFAULTS = HoldSettings(name="", server=("", 0))
     show_default=True,
     help="For which requests are still taken after SIGTERM.",
 )
-@click.option("--judge", metavar="URL", help="Who is told how many requests are held: http://HOST:PORT.")
-@click.option("--judge-token-file", metavar="FILE", help="What it takes reports with; needed with --judge.")
-@click.option("--deployment-uid", metavar="UID", help="The ModelDeployment's, which is reported; needed with --judge.")
+@judge_options("Who is told how many requests are held")
 def hold(
     *,
     name: str,
@@ -91,7 +84,7 @@ def hold(
         most_held=most_held,
         drain_seconds=drain_seconds,
         http=HttpLimits(max_request_bytes=max_request_bytes, max_bytes_in_flight=4 * max_request_bytes),
-        judging=_judging(judge, judge_token_file, deployment_uid),
+        judging=judging(judge, judge_token_file, deployment_uid),
     )
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
 
@@ -104,14 +97,3 @@ def hold(
         raise click.ClickException(
             f"--host {host} --port {port} --admin-port {admin_port}: {error.strerror}"
         ) from error
-
-
-def _judging(url: str | None, token_file: str | None, uid: str | None) -> Judging | None:
-    if url is None and token_file is None and uid is None:
-        return None
-    if not url or not token_file or not uid:
-        raise click.UsageError("--judge, --judge-token-file and --deployment-uid are needed together, or none of them")
-    try:
-        return Judging.at(url, token_file, uid)
-    except ValueError as error:
-        raise click.UsageError(f"--judge {printable(str(error))}") from error

@@ -12,6 +12,7 @@ import uvloop
 
 from headway_api.wording import printable
 from headway_cli.fetch import here
+from headway_cli.server_options import PORT, judge_options, judging, listening_options
 from headway_cli.sign import trusted
 from headway_server.batching import Limits
 from headway_server.cache import CacheLimits
@@ -22,20 +23,14 @@ from headway_server.process import serve as serve_model
 from headway_server.records.record import Payloads, RecordSettings
 from headway_server.service import Service
 from headway_server.settings import Settings
-from headway_server.split.judging import Judging
 
-_PORT = click.IntRange(0, 65_535)
 _DEFAULTS = Settings(model_dir="")
 
 
 @click.command(short_help="Serve a finished model over HTTP.")
 @click.argument("model_dir", metavar="MODEL_DIR")
-@click.option("--host", default=_DEFAULTS.host, show_default=True, help="The address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=_PORT, default=_DEFAULTS.port, show_default=True, help="For requests; 0: any free one.")
-@click.option(
-    "--admin-port", type=_PORT, default=_DEFAULTS.admin_port, show_default=True, help="For health and /metrics."
-)
-@click.option("--grpc-port", type=_PORT, help="For requests by gRPC; 0: any free one.  [default: no gRPC]")
+@listening_options(_DEFAULTS.host, _DEFAULTS.port, _DEFAULTS.admin_port)
+@click.option("--grpc-port", type=PORT, help="For requests by gRPC; 0: any free one.  [default: no gRPC]")
 @click.option("--name", help="What clients call the model.  [default: its job's name]")
 @click.option("--version", help="The version that it is served as.  [default: 1]")
 @click.option(
@@ -140,9 +135,7 @@ _DEFAULTS = Settings(model_dir="")
     show_default=True,
     help="Of all files in that folder: the oldest go.",
 )
-@click.option("--judge", metavar="URL", help="Who counts while requests are split between versions: http://HOST:PORT.")
-@click.option("--judge-token-file", metavar="FILE", help="What it takes reports with; needed with --judge.")
-@click.option("--deployment-uid", metavar="UID", help="The ModelDeployment's, which is reported; needed with --judge.")
+@judge_options("Who counts while requests are split between versions")
 @click.option("--access-log", is_flag=True, help="Write a line of JSON for each request.")
 def serve(
     model_dir: str,
@@ -213,7 +206,7 @@ def serve(
         else RecordSettings(records_sample, records_payloads, records_mask, records_folder, records_max_bytes),
         inline=inline,
         access_log=access_log,
-        judging=_judging(judge, judge_token_file, deployment_uid),
+        judging=judging(judge, judge_token_file, deployment_uid),
     )
     try:
         with here(model_dir, signature=bool(public_keys)) as folder:
@@ -233,18 +226,6 @@ def serve(
         raise click.ClickException(
             f"--host {host} --port {port} --admin-port {admin_port}{by_grpc}: {error.strerror}"
         ) from error
-
-
-def _judging(url: str | None, token_file: str | None, uid: str | None) -> Judging | None:
-    """Who is reported to. Raises UsageError."""
-    if url is None and token_file is None and uid is None:
-        return None
-    if not url or not token_file or not uid:
-        raise click.UsageError("--judge, --judge-token-file and --deployment-uid are needed together, or none of them")
-    try:
-        return Judging.at(url, token_file, uid)
-    except ValueError as error:
-        raise click.UsageError(f"--judge {printable(str(error))}") from error
 
 
 def _fronts(settings: Settings) -> list[Callable[[Service], Front]]:
