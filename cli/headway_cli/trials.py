@@ -19,11 +19,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from headway_api.wording import listed, printable
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.names import KINDS
 from headway_cli.cluster.run_folders import with_trials
 from headway_cli.run_folder import unfinished_run
-from headway_cli.verbs.shared import ClusterCommand, checked, complete_trials, target_options, tell_where
+from headway_cli.verbs.shared import ClusterCommand, checked, complete_trials, target_options, telling_where
 
 if TYPE_CHECKING:
     from headway_trainer.report.trial_records import TrialRecord
@@ -95,12 +95,8 @@ def _place(folder: str, target: Target, *, reader_pod: bool) -> Iterator[str]:
         yield folder
         return
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl):
         found = job(kubectl, checked(folder))
-    finally:
-        tell_where(where(asked, target))
-        asked.close()
     with with_trials(kubectl, found, by_pod=reader_pod) as place:
         yield place
 

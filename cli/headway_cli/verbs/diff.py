@@ -16,9 +16,9 @@ from headway_cli import job_file
 from headway_cli.cluster.errors import EXIT_PROBLEM, ClusterError
 from headway_cli.cluster.fields import text
 from headway_cli.cluster.job_lines import phase
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.names import FINISHED
-from headway_cli.verbs.shared import ClusterCommand, note, placed, say, say_next, target_options, tell_where
+from headway_cli.verbs.shared import ClusterCommand, note, placed, say, say_next, target_options, telling_where
 
 _MOST_SHOWN = 60
 """Characters of a value."""
@@ -48,11 +48,8 @@ def diff(file: str, *, target: Target, settings: tuple[str, ...]) -> None:
         )
     target = placed(document, target)
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl):
         found = job(kubectl, name)
-    finally:
-        tell_where(where(asked, target))
     try:
         differences = changes(found, document["spec"])
     except NotUnderstoodError as error:

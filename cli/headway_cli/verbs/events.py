@@ -13,7 +13,7 @@ from headway_cli.cluster.errors import EXIT_INTERRUPTED
 from headway_cli.cluster.events import happened
 from headway_cli.cluster.fields import text
 from headway_cli.cluster.job_lines import exit_code, phase
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock, Trouble, looked
 from headway_cli.cluster.timeline import Entry
@@ -24,7 +24,7 @@ from headway_cli.verbs.shared import (
     note,
     say,
     target_options,
-    tell_where,
+    telling_where,
     width,
 )
 
@@ -46,13 +46,8 @@ def events(name: str, *, target: Target, watch: bool, warnings: bool, output: st
     if watch and output is not None:
         raise click.UsageError("--watch prints lines, and no JSON: leave one of the two out")
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl, quiet=output is not None):
         found = job(kubectl, checked(name))
-    finally:
-        if output is None:
-            tell_where(where(asked, target))
-        asked.close()
     entries, seen = happened(kubectl, found)
     if output is not None:
         chosen = [dataclasses.asdict(each) for each in entries if each.warning or not warnings]

@@ -17,7 +17,7 @@ from headway_cli.cluster.errors import EXIT_INTERRUPTED, NodeAwayError, NotFound
 from headway_cli.cluster.fields import Object, text, whole
 from headway_cli.cluster.following import Beginning, Following, follow_driver, follow_kept, of_pod
 from headway_cli.cluster.job_lines import exit_code, phase
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.log_files import ALL, DRIVER, harmless, label
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock
@@ -29,7 +29,7 @@ from headway_cli.verbs.shared import (
     is_terminal,
     note,
     target_options,
-    tell_where,
+    telling_where,
 )
 
 CLOCK = Clock()
@@ -96,11 +96,8 @@ def logs(
     if download is not None and (follow or tail is not None or grep is not None or since is not None):
         raise click.UsageError("--download fetches whole logs: leave --follow, --tail, --since and --grep out")
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl):
         found = job(kubectl, checked(name))
-    finally:
-        tell_where(where(asked, target))
     printer = _Printer(grep)
     whole_logs = rank is None and download is None and not reader_pod
     if follow and whole_logs and attempt is None:

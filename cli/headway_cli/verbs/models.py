@@ -6,11 +6,11 @@ import click
 
 from headway_api.wording import printable
 from headway_cli.cluster import models as found_models
-from headway_cli.cluster.kubectl import Kubectl, Target, objects, where
+from headway_cli.cluster.kubectl import Kubectl, Target, objects
 from headway_cli.cluster.names import MODEL_DEPLOYMENTS, TRAINING_JOBS
 from headway_cli.cluster.polling import Clock
 from headway_cli.cluster.tables import laid_out
-from headway_cli.verbs.shared import ClusterCommand, all_namespaces_option, say, target_options, tell_where, width
+from headway_cli.verbs.shared import ClusterCommand, all_namespaces_option, say, target_options, telling_where, width
 
 CLOCK = Clock()
 
@@ -25,16 +25,13 @@ def models(*, target: Target, selector: str | None, output: str | None) -> None:
     digest by which `spec.versions.source` of a ModelDeployment names it.
     """
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    calls = [
-        kubectl.get(TRAINING_JOBS, *([f"--selector={selector}"] if selector is not None else [])),
-        kubectl.get(MODEL_DEPLOYMENTS),
-    ]
-    try:
+    with telling_where(kubectl):
+        calls = [
+            kubectl.get(TRAINING_JOBS, *([f"--selector={selector}"] if selector is not None else [])),
+            kubectl.get(MODEL_DEPLOYMENTS),
+        ]
         found = [each for call in calls for each in objects(call)]
-    finally:
-        tell_where(where(asked, target), everywhere=target.all_namespaces)
-        for call in (asked, *calls):
+        for call in calls:
             call.close()
     heads, rows = found_models.rows(found, CLOCK.now(), namespaces=target.all_namespaces, wide=output is not None)
     if not rows:

@@ -10,7 +10,7 @@ from headway_api.wording import printable
 from headway_cli.cluster import reports
 from headway_cli.cluster.errors import NotFoundError
 from headway_cli.cluster.job_logs import folder_at
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.log_files import harmless
 from headway_cli.verbs.shared import (
     ClusterCommand,
@@ -19,7 +19,7 @@ from headway_cli.verbs.shared import (
     is_terminal,
     note,
     target_options,
-    tell_where,
+    telling_where,
 )
 
 
@@ -40,12 +40,8 @@ def report(name: str, *, target: Target, download: Path | None, reader_pod: bool
     --reader-pod, which makes a pod of the job's image and deletes it again.
     """
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl):
         found = job(kubectl, checked(name))
-    finally:
-        tell_where(where(asked, target))
-        asked.close()
     files = reports.files(found)
     wanted = files if download is not None else [each for each in files if each.kind == reports.REPORT]
     if not wanted:

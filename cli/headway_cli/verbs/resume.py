@@ -13,7 +13,7 @@ from headway_cli.cluster import steering
 from headway_cli.cluster.errors import EXIT_INTERRUPTED
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.job_lines import exit_code, phase
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.polling import Clock
 from headway_cli.verbs.shared import (
     ClusterCommand,
@@ -23,7 +23,7 @@ from headway_cli.verbs.shared import (
     say,
     say_next,
     target_options,
-    tell_where,
+    telling_where,
     wait_options,
 )
 from headway_cli.verbs.waiting import awaited
@@ -45,11 +45,8 @@ def resume(name: str, *, target: Target, settings: tuple[str, ...], wait: bool, 
     nothing else. The exit code is 4 where the time was not enough, as there may be no room for a long time.
     """
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl):
         found = job(kubectl, checked(name))
-    finally:
-        tell_where(where(asked, target))
     name = text(found, "metadata", "name")
     changes = changed(found, settings)
     if phase(found) == "Running" and not changes:

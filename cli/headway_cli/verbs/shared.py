@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from click.shell_completion import CompletionItem
 from headway_api.wording import printable
 from headway_cli.cluster.errors import EXIT_INTERRUPTED, ClusterError
 from headway_cli.cluster.fields import Object, at
-from headway_cli.cluster.kubectl import Kubectl, Target, Where, is_name
+from headway_cli.cluster.kubectl import Kubectl, Target, Where, is_name, where
 from headway_cli.cluster.names import KINDS, MODEL_DEPLOYMENTS, TRAINING_JOBS
 
 _COLOURS = {
@@ -146,6 +147,19 @@ def tell_where(where: Where, *, everywhere: bool = False) -> None:
     context = f"context {where.context}" if where.context else "no context"
     namespace = "all namespaces" if everywhere else f"namespace {where.namespace}"
     note(f"{context}, {namespace}")
+
+
+@contextmanager
+def telling_where(kubectl: Kubectl, *, quiet: bool = False) -> Iterator[None]:
+    """Ask for context and namespace in use beside what is done meanwhile, and tell them, whatever comes of it."""
+    if quiet:
+        yield
+        return
+    asked = kubectl.where()
+    try:
+        yield
+    finally:
+        tell_where(where(asked, kubectl.target), everywhere=kubectl.target.all_namespaces)
 
 
 def note(sentence: str) -> None:

@@ -10,7 +10,7 @@ from headway_cli.cluster import steering
 from headway_cli.cluster.errors import EXIT_INTERRUPTED
 from headway_cli.cluster.fields import at, is_true, text
 from headway_cli.cluster.job_lines import exit_code
-from headway_cli.cluster.kubectl import Kubectl, Target, job, where
+from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.polling import Clock
 from headway_cli.verbs.shared import (
     ClusterCommand,
@@ -20,7 +20,7 @@ from headway_cli.verbs.shared import (
     say,
     say_next,
     target_options,
-    tell_where,
+    telling_where,
     wait_options,
 )
 from headway_cli.verbs.waiting import awaited
@@ -39,11 +39,8 @@ def stop(name: str, *, target: Target, wait: bool, timeout: float) -> None:
     stopping. The exit code is 4 where the time was not enough.
     """
     kubectl = Kubectl(target)
-    asked = kubectl.where()
-    try:
+    with telling_where(kubectl):
         found = job(kubectl, checked(name))
-    finally:
-        tell_where(where(asked, target))
     name = text(found, "metadata", "name")
     if at(found, "spec", "suspend") is True and is_true(found, "Suspended"):
         say(f"{name} is suspended already.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from headway_api.wording import printable
-from headway_cli.cluster.kubectl import Kubectl, Target, objects, where
+from headway_cli.cluster.kubectl import Kubectl, Target, objects
 from headway_cli.cluster.names import TRAINING_JOBS
 from headway_cli.cluster.polling import Clock
 from headway_cli.cluster.tables import laid_out
 from headway_cli.cluster.top import HEADS, NOTHING, SORTS, measured, rows
-from headway_cli.verbs.shared import ClusterCommand, all_namespaces_option, say, target_options, tell_where, width
+from headway_cli.verbs.shared import ClusterCommand, all_namespaces_option, say, target_options, telling_where, width
 
 CLOCK = Clock()
 
@@ -32,13 +32,9 @@ def top(*, target: Target, selector: str | None, sort: str, prometheus: str | No
     use, rows a second, goodput, GPU-hours so far, and since when and why a job waits.
     """
     kubectl = Kubectl(target)
-    asked = kubectl.where()
     words = [f"--selector={selector}"] if selector is not None else []
-    try:
+    with telling_where(kubectl):
         jobs = objects(kubectl.get(TRAINING_JOBS, *words))
-    finally:
-        tell_where(where(asked, target), everywhere=target.all_namespaces)
-        asked.close()
     use = measured(prometheus) if prometheus is not None else NOTHING
     found = rows(jobs, use, CLOCK.now(), sort)
     if not found:
