@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headway_cli.cluster.errors import ClusterError
-from headway_cli.cluster.fields import Object, text
+from headway_cli.cluster.fields import Object, owner_reference
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.names import GROUP
 
@@ -113,13 +112,7 @@ def manifest(job: str, packed: Packed) -> Object:
 
 def adopt(kubectl: Kubectl, name: str, job: Object) -> None:
     """Let a ConfigMap go when its job is deleted. Raises ClusterError."""
-    owner: dict[str, Any] = {
-        "apiVersion": text(job, "apiVersion"),
-        "kind": text(job, "kind"),
-        "name": text(job, "metadata", "name"),
-        "uid": text(job, "metadata", "uid"),
-    }
-    kubectl.patch(f"configmaps/{name}", {"metadata": {"ownerReferences": [owner]}})
+    kubectl.patch(f"configmaps/{name}", {"metadata": {"ownerReferences": [owner_reference(job)]}})
 
 
 def remove(kubectl: Kubectl, name: str) -> None:

@@ -61,5 +61,14 @@ def condition(value: Object, kind: str) -> Object | None:
 
 def is_true(value: Object, kind: str) -> bool:
     """Whether a condition holds."""
-    found = condition(value, kind)
-    return found is not None and found.get("status") == "True"
+    return text(condition(value, kind), "status") == "True"
+
+
+def owner_reference(value: Object) -> Object:
+    """By which another object goes when this one is deleted."""
+    return {
+        "apiVersion": text(value, "apiVersion"),
+        "kind": text(value, "kind"),
+        "name": text(value, "metadata", "name"),
+        "uid": text(value, "metadata", "uid"),
+    }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError, UnreachedError, explained
+from headway_cli.cluster.fields import entries, text
 from headway_cli.cluster.names import MODEL_DEPLOYMENTS, TRAINING_JOBS
 
 MOST_BYTES = 128 << 20
@@ -240,8 +241,8 @@ class Kubectl:
 
     def patch(self, what: str, change: dict[str, Any], *words: str) -> dict[str, Any]:
         """Change an object by a merge patch; the object after it. Raises ClusterError."""
-        text = json.dumps(change)
-        return parsed(self.run("patch", what, "--type=merge", f"--patch={text}", "--output=json", *words))
+        patch = f"--patch={json.dumps(change)}"
+        return parsed(self.run("patch", what, "--type=merge", patch, "--output=json", *words))
 
     def create(self, document: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Make an object; as the API server has it then. Raises ClusterError, ExistsError where it is there already.
@@ -262,12 +263,11 @@ def read(call: Call) -> str:
 
 def objects(call: Call) -> list[dict[str, Any]]:
     """The objects that a call of `get` has found, in its order. Raises ClusterError."""
-    text = read(call)
-    if not text.strip():
+    said = read(call)
+    if not said.strip():
         return []
-    found = parsed(text)
-    items = found.get("items") if found.get("kind", "").endswith("List") else [found]
-    return [item for item in items or [] if isinstance(item, dict)]
+    found = parsed(said)
+    return entries(found, "items") if text(found, "kind").endswith("List") else [found]
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -284,16 +284,11 @@ def parsed(text: str) -> dict[str, Any]:
 def where(call: Call, target: Target) -> Where:
     """Context and namespace in use; a kubeconfig without a context is no error, as there is none within a pod."""
     code, said, _ = call.answer()
-    context = namespace = None
-    if code == 0:
-        config = parsed(said.decode(errors="replace"))
-        context = str(config.get("current-context") or "") or None
-        contexts = config.get("contexts")
-        first = contexts[0] if isinstance(contexts, list) and contexts else {}
-        namespace = (first.get("context") or {}).get("namespace")
-    else:
-        namespace = _pods_namespace()
-    return Where(target.context or context, target.namespace or str(namespace or "default"))
+    config = parsed(said.decode(errors="replace")) if code == 0 else {}
+    first = next(iter(entries(config, "contexts")), None)
+    namespace = text(first, "context", "namespace") if code == 0 else _pods_namespace()
+    context = target.context or text(config, "current-context") or None
+    return Where(context, target.namespace or namespace or "default")
 
 
 def _pods_namespace() -> str | None:

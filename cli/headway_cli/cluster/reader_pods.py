@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from headway_cli.cluster.errors import ClusterError
-from headway_cli.cluster.fields import Object, at, entries, text
+from headway_cli.cluster.fields import Object, at, entries, owner_reference, text
 from headway_cli.cluster.folders import MOUNT, SECRET_DIR, Folder, in_pod
-from headway_cli.cluster.kubectl import Kubectl
+from headway_cli.cluster.kubectl import Kubectl, parsed
+from headway_cli.cluster.names import MAIN_CONTAINER
 
 LIFE_SECONDS = 3600
 """After which Kubernetes ends it, whatever has become of us."""
@@ -36,17 +37,10 @@ def manifest(job: Object, name: str) -> Object:
     metadata: Object = {
         "name": name,
         "labels": {"app.kubernetes.io/name": "headway-reader", "app.kubernetes.io/managed-by": "headway-cli"},
-        "ownerReferences": [
-            {
-                "apiVersion": text(job, "apiVersion"),
-                "kind": text(job, "kind"),
-                "name": text(job, "metadata", "name"),
-                "uid": text(job, "metadata", "uid"),
-            }
-        ],
+        "ownerReferences": [owner_reference(job)],
     }
     container: Object = {
-        "name": "main",
+        "name": MAIN_CONTAINER,
         "image": image,
         "command": ["python", "-c", f"import time; time.sleep({LIFE_SECONDS})"],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
@@ -122,8 +116,8 @@ def reader_pod(kubectl: Kubectl, job: Object, uri: str) -> Iterator[Folder]:
 def _why(kubectl: Kubectl, name: str) -> str:
     """What keeps a pod from running, as far as its status says it."""
     try:
-        pod = json.loads(kubectl.run("get", f"pod/{name}", "--output=json"))
-    except (ClusterError, ValueError):
+        pod = parsed(kubectl.run("get", f"pod/{name}", "--output=json"))
+    except ClusterError:
         return "it is gone"
     waiting = [at(each, "state", "waiting") for each in entries(pod, "status", "containerStatuses")]
     said = [f"{text(each, 'reason')} {text(each, 'message')}".strip() for each in waiting if each]

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from headway_api.wording import listed
 from headway_cli import job_file
 from headway_cli.cluster import code_maps
 from headway_cli.cluster.code_maps import Packed
@@ -138,14 +139,10 @@ def _title(document: Object) -> str:
 
 def _tell_packed(packed: Packed) -> None:
     count = len(packed.files)
-    say(f"code       {count} module{'s' if count != 1 else ''}, {packed.size:,} bytes: {_named(list(packed.files))}")
+    named = listed(list(packed.files), _MOST_NAMED)
+    say(f"code       {count} module{'s' if count != 1 else ''}, {packed.size:,} bytes: {named}")
     if packed.left_out:
-        note(f"Not packed, as only modules (*.py) are: {_named(packed.left_out)}")
-
-
-def _named(names: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+        note(f"Not packed, as only modules (*.py) are: {listed(packed.left_out, _MOST_NAMED)}")
 
 
 def _warn_of_paths(document: Object) -> None:

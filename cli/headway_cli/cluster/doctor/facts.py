@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from headway_api.quantities import parse
+from headway_api.wording import listed
 from headway_cli.cluster.fields import Object, at, entries, text
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.names import FINISHED, TRAINING_JOBS
@@ -150,8 +151,7 @@ def name(found: Object) -> str:
 
 def some(words: list[str]) -> str:
     """A few words, and how many more there are."""
-    more = f" and {len(words) - MOST_TOLD} more" if len(words) > MOST_TOLD else ""
-    return ", ".join(words[:MOST_TOLD]) + more
+    return listed(words, MOST_TOLD)
 
 
 def cut(sentence: str) -> str:

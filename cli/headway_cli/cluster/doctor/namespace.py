@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from headway_cli.cluster.doctor.facts import Facts, Finding, asks, cut, fail, name, ok, pod_kinds, quantity, some, warn
 from headway_cli.cluster.doctor.room import GPU, wanted_gpus
 from headway_cli.cluster.fields import Object, at, condition, entries, text, texts
-from headway_cli.cluster.names import LABEL_JOB
+from headway_cli.cluster.names import GROUP
 
 PULL_ERRORS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
@@ -49,10 +49,8 @@ def namespace(facts: Facts) -> Iterator[Finding]:
 def quotas(facts: Facts) -> Iterator[Finding]:
     """Quotas without room."""
     waiting = [job for job in facts.living() if "exceeded quota" in _refusal(job)]
-    gpus = sorted({GPU} | {wanted[0] for job in facts.living() for _, each in pod_kinds(job)
-                           if (wanted := wanted_gpus(each))})  # fmt: skip
-    asked = any(wanted_gpus(each) for job in facts.living() for _, each in pod_kinds(job))
-    keys = [*_OF_PODS, *_OF_JOBS, *(f"requests.{each}" for each in gpus if asked)]
+    gpus = {wanted[0] for job in facts.living() for _, each in pod_kinds(job) if (wanted := wanted_gpus(each))}
+    keys = [*_OF_PODS, *_OF_JOBS, *(f"requests.{each}" for each in sorted(gpus | {GPU}) if gpus)]
     told = False
     for quota in facts.items("resourcequotas"):
         if at(quota, "spec", "scopes") or at(quota, "spec", "scopeSelector"):
@@ -178,12 +176,10 @@ def waits(pod: Object) -> Iterator[tuple[Object, Object]]:
 
 
 def _is_ours(pod: Object) -> bool:
-    labels = texts(pod, "metadata", "labels")
-    return LABEL_JOB in labels or any(each.startswith("headway.dev/") for each in labels)
+    return any(each.startswith(f"{GROUP}/") for each in texts(pod, "metadata", "labels"))
 
 
 def _refusal(job: Object) -> str:
     """What the API server said when it did not take the job's pods."""
     scheduled = condition(job, "Scheduled")
-    refused = scheduled is not None and scheduled.get("reason") == "PodsRefused"
-    return text(scheduled, "message") if refused else ""
+    return text(scheduled, "message") if text(scheduled, "reason") == "PodsRefused" else ""

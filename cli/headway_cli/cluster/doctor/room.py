@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
@@ -108,12 +107,12 @@ def allocatable(node: Object, resource: str) -> Decimal:
 
 def _used(pods: Iterable[Object], kind: str, nodes: set[str]) -> int:
     """How many GPUs of some nodes pods hold."""
-    held: Counter[str] = Counter()
-    for pod in pods:
-        if text(pod, "spec", "nodeName") in nodes and text(pod, "status", "phase") not in _ENDED:
-            for container in entries(pod, "spec", "containers"):
-                held[kind] += int(quantity(at(container, "resources", "limits", kind)) or 0)
-    return held[kind]
+    return sum(
+        int(quantity(at(container, "resources", "limits", kind)) or 0)
+        for pod in pods
+        if text(pod, "spec", "nodeName") in nodes and text(pod, "status", "phase") not in _ENDED
+        for container in entries(pod, "spec", "containers")
+    )
 
 
 def _kept_off(node: Object, job: Object, role: str, kind: str) -> list[str]:

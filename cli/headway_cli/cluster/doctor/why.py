@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from headway_cli.cluster.doctor.facts import Facts, Finding, cut, fail, name, ok, warn
 from headway_cli.cluster.doctor.namespace import PULL_ERRORS, waits
-from headway_cli.cluster.fields import Object, at, condition, entries, text, texts, whole
+from headway_cli.cluster.fields import Object, at, condition, is_true, text, texts, whole
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID
 from headway_cli.cluster.times import duration, seconds_since
@@ -132,19 +132,13 @@ def _of_pods(facts: Facts, job: Object) -> Iterator[Finding]:
     by_name = {name(pod): pod for pod in pods}
     for event in facts.items("events"):
         about = by_name.get(text(event, "involvedObject", "name"))
-        if text(event, "reason") in _MOUNTS and about is not None and not _ready(about):
+        if text(event, "reason") in _MOUNTS and about is not None and not is_true(about, "Ready"):
             said = f"{text(event, 'reason')}: {cut(text(event, 'message'))}"
             yield fail(
                 f"job-{text(event, 'reason')}",
                 f"job {name(job)} does not start as pod {name(about)} has {said}",
                 f"make what it names; kubectl describe pod {name(about)}",
             )
-
-
-def _ready(pod: Object) -> bool:
-    return any(
-        each.get("type") == "Ready" and each.get("status") == "True" for each in entries(pod, "status", "conditions")
-    )
 
 
 def of_deployment(found: Object) -> Finding:
