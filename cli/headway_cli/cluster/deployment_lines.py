@@ -5,13 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from headway_cli.cluster.fields import Object, at, entries, number, text, whole
-from headway_cli.cluster.job_lines import Line
+from headway_cli.cluster.job_lines import Line, phase
 from headway_cli.cluster.times import ago, duration, grouped, seconds_since
-
-
-def phase(deployment: Object) -> str:
-    """The phase; Pending before the operator has said any."""
-    return text(deployment, "status", "phase") or "Pending"
 
 
 def headline(deployment: Object) -> str:
@@ -71,8 +66,8 @@ def _version(version: Object, now: datetime) -> str:
         f"{text(version, 'name')} {text(version, 'state')}",
         f"{whole(version, 'weight') or 0}%",
         f"{whole(version, 'replicas', 'ready') or 0}/{whole(version, 'replicas', 'desired') or 0} ready",
-        f"since {ago(text(version, 'since'), now)}" if ago(text(version, "since"), now) else "",
-        f"from job {text(version, 'job')}" if text(version, "job") else "",
+        f"since {since}" if (since := ago(text(version, "since"), now)) else "",
+        f"from job {job}" if (job := text(version, "job")) else "",
         ": ".join(part for part in (text(version, "reason"), text(version, "message")) if part),
     ]
     return ", ".join(part for part in parts if part)

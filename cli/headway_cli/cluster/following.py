@@ -176,7 +176,7 @@ def follow_driver(
     looks = looked(lambda: calls.job(kubectl, name), POLL_SECONDS, clock)
     for found in looks:
         if isinstance(found, Trouble):
-            waits = f"the cluster was not reached for {found.seconds:.0f} s: it is asked again"
+            waits = f"{found}: it is asked again"
         else:
             if phase(found) in FINISHED:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from headway_api.wording import listed
 from headway_cli.cluster import timeline
 from headway_cli.cluster.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USER_CODE
 from headway_cli.cluster.fields import Object, at, condition, entries, number, numbers, text, texts, whole
@@ -25,13 +26,12 @@ def exit_code(job: Object) -> int:
     """What a command that shows or awaits this job ends with."""
     if phase(job) != "Failed":
         return EXIT_DONE
-    failed = condition(job, "Failed")
-    return EXIT_USER_CODE if failed is not None and failed.get("reason") == "UserError" else EXIT_PROBLEM
+    return EXIT_USER_CODE if text(condition(job, "Failed"), "reason") == "UserError" else EXIT_PROBLEM
 
 
-def phase(job: Object) -> str:
-    """The phase; Pending before the operator has said any."""
-    return text(job, "status", "phase") or "Pending"
+def phase(found: Object) -> str:
+    """The phase of a job or a deployment; Pending before the operator has said any."""
+    return text(found, "status", "phase") or "Pending"
 
 
 def headline(job: Object) -> str:
@@ -104,8 +104,7 @@ def _workers(job: Object, pods: Sequence[Object]) -> str:
         return ""
     told = f"{whole(job, 'status', 'workers', 'ready') or 0}/{desired} ready"
     where = nodes(pods, whole(job, "status", "attempt"))
-    more = f" and {len(where) - MOST_NODES} more" if len(where) > MOST_NODES else ""
-    return f"{told}: {', '.join(where[:MOST_NODES])}{more}" if where else told
+    return f"{told}: {listed(where, MOST_NODES)}" if where else told
 
 
 def _speed(job: Object) -> str:

@@ -23,6 +23,9 @@ class Trouble:
     seconds: float
     """For how long so far."""
 
+    def __str__(self) -> str:
+        return f"the cluster was not reached for {self.seconds:.0f} s"
+
 
 class Clock:
     """Time, of which tests have another."""

@@ -101,7 +101,7 @@ def _until(
     try:
         for job in looked(look, LOOK_SECONDS, clock, within):
             if isinstance(job, Trouble):
-                waits = f"the cluster was not reached for {job.seconds:.0f} s"
+                waits = str(job)
                 continue
             if text(job, "metadata", "uid") != uid:
                 raise ClusterError(f"{name} was deleted meanwhile, and there is another job of that name")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from headway_cli.cluster.fields import Object, number, text, whole
+from headway_cli.cluster.fields import Object, at, text, whole
+from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.times import duration, seconds_since, short
 
@@ -16,9 +17,8 @@ DEPLOYMENT = "ModelDeployment"
 
 def gpus(job: Object) -> int:
     """How many GPUs the job has, or wants, with its head's."""
-    workers = int(number(job, "spec", "workers", "resources", "gpu") or 0)
-    count = int(number(job, "spec", "workers", "replicas") or 1)
-    return workers * count + int(number(job, "spec", "head", "resources", "gpu") or 0)
+    each, count = whole(job, "spec", "workers", "resources", "gpu") or 0, whole(job, "spec", "workers", "replicas") or 1
+    return each * count + (whole(job, "spec", "head", "resources", "gpu") or 0)
 
 
 def of_jobs(jobs: Sequence[Object], now: datetime, *, namespaces: bool, wide: bool) -> tuple[Row, list[Row]]:
@@ -47,13 +47,12 @@ def of_deployments(found: Sequence[Object], now: datetime, *, namespaces: bool, 
 
 
 def _job(job: Object, now: datetime, *, namespaces: bool, wide: bool) -> Row:
-    summary = job.get("status", {}).get("summary") if isinstance(job.get("status"), dict) else None
-    phase = text(job, "status", "phase") or "Pending"
-    left = whole(job, "status", "progress", "etaSeconds") if phase == "Running" else None
+    summary, now_in = at(job, "status", "summary"), phase(job)
+    left = whole(job, "status", "progress", "etaSeconds") if now_in == "Running" else None
     cells = [
         *([text(job, "metadata", "namespace")] if namespaces else []),
         text(job, "metadata", "name"),
-        phase,
+        now_in,
         text(summary, "progress"),
         duration(left) if left is not None else "",
         text(summary, "workers"),
@@ -70,14 +69,14 @@ def _job(job: Object, now: datetime, *, namespaces: bool, wide: bool) -> Row:
             f"step {step}" if step is not None else "",
         ]
     message = text(summary, "message")
-    return [*cells, message if wide or phase not in ("Running", FINISHED[0]) else ""]
+    return [*cells, message if wide or now_in not in ("Running", FINISHED[0]) else ""]
 
 
 def _deployment(found: Object, now: datetime, *, namespaces: bool, wide: bool) -> Row:
     cells = [
         *([text(found, "metadata", "namespace")] if namespaces else []),
         text(found, "metadata", "name"),
-        text(found, "status", "phase") or "Pending",
+        phase(found),
         text(found, "status", "summary", "ready"),
         text(found, "status", "champion"),
         text(found, "status", "candidate"),
@@ -88,7 +87,7 @@ def _deployment(found: Object, now: datetime, *, namespaces: bool, wide: bool) -
         cells += [text(found, "status", "rollout", "mode"), text(found, "status", "rollout", "stage")]
         cells.append(text(found, "status", "endpoint", "url"))
     message = text(found, "status", "summary", "message")
-    return [*cells, message if wide or text(found, "status", "phase") != "Ready" else ""]
+    return [*cells, message if wide or phase(found) != "Ready" else ""]
 
 
 def _age(found: Object, now: datetime) -> str:
@@ -107,5 +106,10 @@ def laid_out(heads: Row, rows: Sequence[Row], width: int | None = None) -> list[
     found = []
     for row in table:
         line = "   ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        found.append(line if width is None or len(line) <= width else f"{line[: width - 1]}…")
+        found.append(fitted(line, width))
     return found
+
+
+def fitted(line: str, width: int | None) -> str:
+    """A line, cut to the width of a terminal where there is one."""
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"

@@ -11,7 +11,7 @@ from headway_cli.cluster.fields import Object, entries, number, text, whole
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.tables import Row, gpus
-from headway_cli.cluster.times import grouped, instant, short
+from headway_cli.cluster.times import grouped, seconds_since, short
 
 GIB = 1 << 30
 SORTS = ("gpus", "use", "goodput", "hours")
@@ -58,9 +58,8 @@ def gpu_hours(job: Object, now: datetime) -> float:
     """Hours for which the job has held all its pods, by its GPUs as they are now."""
     seconds = float(whole(job, "status", "activeSeconds") or 0)
     attempts = entries(job, "status", "attempts")
-    running = instant(text(attempts[-1], "runningTime")) if attempts and not text(attempts[-1], "endTime") else None
-    if running is not None:
-        seconds += max(0.0, (now - running).total_seconds())
+    if attempts and not text(attempts[-1], "endTime"):
+        seconds += seconds_since(text(attempts[-1], "runningTime"), now) or 0
     return seconds * gpus(job) / 3600
 
 
@@ -89,8 +88,8 @@ def _waits(job: Object, now: datetime) -> str:
     if attempts:
         newest = attempts[-1]
         begin = text(newest, "queuedTime") or text(newest, "endTime") or text(newest, "startTime") or begin
-    since = instant(begin)
-    age = short(max(0.0, (now - since).total_seconds())) if since is not None else ""
+    seconds = seconds_since(begin, now)
+    age = short(seconds) if seconds is not None else ""
     return f"{age}: {text(job, 'status', 'summary', 'message')}"
 
 

@@ -16,6 +16,7 @@ from headway_cli.cluster.job_lines import exit_code, phase
 from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock, Trouble, looked
+from headway_cli.cluster.tables import fitted
 from headway_cli.cluster.timeline import Entry
 from headway_cli.verbs.shared import (
     ClusterCommand,
@@ -70,7 +71,7 @@ def _watch(kubectl: Kubectl, name: str, told: set[Entry], *, warnings: bool) -> 
     try:
         for seen in looked(look, LOOK_SECONDS, CLOCK):
             if isinstance(seen, Trouble):
-                note(f"the cluster was not reached for {seen.seconds:.0f} s: it is asked again")
+                note(f"{seen}: it is asked again")
                 continue
             ended, code, entries = seen
             _print([each for each in entries if each not in told], warnings=warnings)
@@ -86,8 +87,7 @@ def _print(entries: list[Entry], *, warnings: bool) -> None:
     columns = width()
     for each in entries:
         if each.warning or not warnings:
-            line = _line(each)
-            say(line if columns is None or len(line) <= columns else f"{line[: columns - 1]}…")
+            say(fitted(_line(each), columns))
 
 
 def _line(entry: Entry) -> str:

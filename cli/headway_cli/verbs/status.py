@@ -111,7 +111,7 @@ class _Found:
             if found:
                 lines += [("", None)] if lines else []
                 heads, rows = layout(found, now, namespaces=self.namespaces, wide=wide)
-                marks = [None, *(text(each, "status", "phase") or "Pending" for each in found)]
+                marks = [None, *map(job_lines.phase, found)]
                 texts = tables.laid_out(heads, [[printable(cell) for cell in row] for row in rows], columns)
                 lines += zip(texts, marks, strict=True)
         return lines
@@ -129,7 +129,7 @@ class _Found:
             lines.append((job_lines.headline(job), job_lines.phase(job)))
             lines += ((line, None) for line in aligned(job_lines.lines(job, self._pods, now)))
         for deployment in self.deployments:
-            lines.append((deployment_lines.headline(deployment), deployment_lines.phase(deployment)))
+            lines.append((deployment_lines.headline(deployment), job_lines.phase(deployment)))
             lines += ((line, None) for line in aligned(deployment_lines.lines(deployment, now)))
         return lines
 
@@ -207,7 +207,7 @@ def _watch(shown: _Objects, asked: Call | None, target: Target, *, wide: bool) -
     try:
         for found in looked(shown.look, shown.every, CLOCK):
             if isinstance(found, Trouble):
-                note(f"the cluster was not reached for {found.seconds:.0f} s: it is asked again")
+                note(f"{found}: it is asked again")
                 if screen is not None:
                     screen.forget()
                 continue
