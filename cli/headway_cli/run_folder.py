@@ -26,6 +26,7 @@ from pydantic import Field, ValidationError
 from headway_api import trials
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJob
+from headway_cli.cluster.times import in_bytes
 from headway_cli.raised_trials import job_digest, search_digest, trials_begun
 from headway_cli.results import Results, write_atomically
 
@@ -34,7 +35,6 @@ STATE_FILE = "state.json"
 _LOCK_FILE = "lock"
 _RUNS = "runs"
 _IGNORE_FILE = ".gitignore"
-_KIB = 1024
 
 
 class RunState(StatusSection):
@@ -240,7 +240,7 @@ class RunFolder:
         path = self._own / _RUNS / run.folder
         files = [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
         size = sum(file.stat().st_size for file in files)
-        return f"the unfinished run {path} ({len(files)} files, {_shown_size(size)}: data, checkpoints, logs)"
+        return f"the unfinished run {path} ({len(files)} files, {in_bytes(size)}: data, checkpoints, logs)"
 
     def _remove(self, runs: Sequence[RunState]) -> None:
         """Delete the folders of runs. What is no longer listed is not touched again: so the list changes last.
@@ -287,11 +287,3 @@ def unfinished_run(folder: Path) -> Path | None:
 def _with_outcome(state: State, folder: str, outcome: str) -> State:
     runs = [run.model_copy(update={"outcome": outcome}) if run.folder == folder else run for run in state.runs]
     return state.model_copy(update={"runs": runs})
-
-
-def _shown_size(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < _KIB:
-            return f"{size:.3g} {unit}"
-        size /= _KIB
-    return f"{size:.3g} GiB"

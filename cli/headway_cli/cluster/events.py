@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from headway_cli.cluster.errors import RefusedError
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.kubectl import Kubectl, objects
@@ -14,13 +16,12 @@ def happened(kubectl: Kubectl, job: Object) -> tuple[list[Entry], bool]:
     Raises ClusterError.
     """
     uid = text(job, "metadata", "uid")
-    own = kubectl.get("events", f"--field-selector=involvedObject.uid={uid}")
-    pods = kubectl.get("events", "--field-selector=involvedObject.kind=Pod")
     try:
-        found = [*objects(own), *objects(pods)]
+        with (
+            closing(kubectl.get("events", f"--field-selector=involvedObject.uid={uid}")) as own,
+            closing(kubectl.get("events", "--field-selector=involvedObject.kind=Pod")) as pods,
+        ):
+            found = [*objects(own), *objects(pods)]
     except RefusedError:
         return of_status(job), False
-    finally:
-        own.close()
-        pods.close()
     return ordered([*of_status(job), *of_events(found, job)]), True

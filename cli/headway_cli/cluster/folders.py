@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from headway_cli.cluster.errors import ClusterError, explained
 from headway_cli.cluster.kubectl import Kubectl, Stream
+from headway_cli.cluster.names import MAIN_CONTAINER
 
 MOUNT = "/mnt/headway/storage"
 """Where pods have a volume: URIs of a job with one begin so."""
@@ -32,31 +31,6 @@ class Folder(Protocol):
 
     def read(self, name: str, start: int, most: int) -> bytes:
         """A piece of a file, as long as the file has it. Raises ClusterError."""
-
-
-class Local:
-    """A folder of this machine."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def files(self) -> dict[str, int]:
-        """See Folder."""
-        try:
-            return {entry.name: entry.stat().st_size for entry in os.scandir(self._path) if entry.is_file()}
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise ClusterError(f"{self._path} cannot be read: {error.strerror}") from error
-
-    def read(self, name: str, start: int, most: int) -> bytes:
-        """See Folder."""
-        try:
-            with (self._path / name).open("rb") as stream:
-                stream.seek(start)
-                return stream.read(most)
-        except OSError as error:
-            raise ClusterError(f"{self._path / name} cannot be read: {error.strerror}") from error
 
 
 class InStore:
@@ -201,12 +175,12 @@ class InPod:
 @contextmanager
 def in_pod(kubectl: Kubectl, pod: str, uri: str) -> Iterator[Folder]:
     """The folder at a URI, or a path, as a pod reaches it. Raises ClusterError."""
-    words = ["exec", pod, "--container=main", "--stdin", "--", "python", "-c", SERVER, uri, SECRET_DIR]
+    words = ["exec", pod, f"--container={MAIN_CONTAINER}", "--stdin", "--", "python", "-c", SERVER, uri, SECRET_DIR]
     with kubectl.stream(*words, writes=True) as stream:
         yield InPod(stream)
 
 
-def whole(folder: Folder, name: str, size: int | None = None) -> Iterator[bytes]:
+def pieces(folder: Folder, name: str, size: int | None = None) -> Iterator[bytes]:
     """A file piece by piece; no more than `size` of it. Raises ClusterError, also for a log that has no end."""
     start = 0
     while size is None or start < size:

@@ -15,7 +15,7 @@ from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.job_logs import Line, attempt_of, head_of, is_live, last
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.log_files import Part, cut, parts, wanted
-from headway_cli.cluster.names import FINISHED
+from headway_cli.cluster.names import FINISHED, MAIN_CONTAINER
 from headway_cli.cluster.polling import Clock, Trouble, looked
 
 POLL_SECONDS = 2.0
@@ -23,6 +23,7 @@ JOB_SECONDS = 6.0
 """How often the job is looked at while its storage is followed."""
 _STAMP = re.compile(rb"((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)) ", re.ASCII)
 """By the node's clock, and in its zone: not each node's is UTC."""
+_CONTAINER = f"--container={MAIN_CONTAINER}"
 _READ = -1
 """In place of how far a part was read: it is full, and was shown or left out."""
 
@@ -123,7 +124,7 @@ def _gone(job: Object, attempt: Object, error: ClusterError) -> ClusterError:
 
 def of_pod(kubectl: Kubectl, pod: str, begin: Beginning) -> Iterator[str]:
     """What a pod's main container has printed. Raises ClusterError, NotFoundError where the pod is gone."""
-    with kubectl.stream("logs", pod, "--container=main", *_words(begin)) as stream:
+    with kubectl.stream("logs", pod, _CONTAINER, *_words(begin)) as stream:
         while line := stream.line():
             yield line.decode(errors="replace").removesuffix("\n")
         code, errors = stream.end()
@@ -146,7 +147,7 @@ class PodLog:
         """New lines until the connection ends. Raises ClusterError, NotFoundError where the pod is gone."""
         words = [f"--since-time={self._newest.decode()}"] if self._newest else self._words
         before = _moment(_STAMP.match(self._newest + b" "))
-        with self._kubectl.stream("logs", self._pod, "--container=main", "--follow", "--timestamps", *words) as stream:
+        with self._kubectl.stream("logs", self._pod, _CONTAINER, "--follow", "--timestamps", *words) as stream:
             while line := stream.line():
                 # What is longer than a line may be comes in pieces, of which the first has the time.
                 stamp = _STAMP.match(line) if self._whole else None

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.cluster.fields import Object, entries, text, whole
-from headway_cli.cluster.folders import MOST_LOG_BYTES, Folder, InStore, in_pod
-from headway_cli.cluster.folders import whole as whole_file
+from headway_cli.cluster.folders import MOST_LOG_BYTES, Folder, InStore, in_pod, pieces
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.log_files import ALL, Part, cut, parts, wanted
 from headway_cli.cluster.names import ROLE_HEAD
@@ -100,7 +99,7 @@ def lines_of(folder: Folder, of: Sequence[Part]) -> Iterator[str]:
     """The lines of a source's parts."""
     rest = b""
     for part in of:
-        for piece in whole_file(folder, part.file):
+        for piece in pieces(folder, part.file):
             lines, rest = cut(rest + piece)
             yield from (line.decode(errors="replace") for line in lines)
     if rest:
@@ -112,16 +111,16 @@ def last(folder: Folder, of: Sequence[Part], most: int) -> tuple[list[bytes], by
 
     No more parts are read than have them, and none once MOST_LOG_BYTES were read: then there are fewer lines.
     """
-    pieces: deque[bytes] = deque()
+    found: deque[bytes] = deque()
     count = size = total = 0
     for part in reversed(of):
         if count > most or total > MOST_LOG_BYTES:
             break
-        data = b"".join(whole_file(folder, part.file))
-        size = size if pieces else len(data)
+        data = b"".join(pieces(folder, part.file))
+        size = size if found else len(data)
         count, total = count + data.count(b"\n"), total + len(data)
-        pieces.appendleft(data)
-    *lines, rest = b"".join(pieces).split(b"\n")
+        found.appendleft(data)
+    *lines, rest = b"".join(found).split(b"\n")
     return (lines[-most:] if most else []), rest, size
 
 
@@ -155,7 +154,7 @@ def download(folder: Folder, rank: str | None, target: Path) -> Iterator[tuple[s
             size = 0
             with path.open("xb") as stream:
                 for part in found[source]:
-                    for piece in whole_file(folder, part.file):
+                    for piece in pieces(folder, part.file):
                         size += stream.write(piece)
             yield str(path), size
     except FileExistsError as error:

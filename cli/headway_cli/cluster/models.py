@@ -7,7 +7,7 @@ from datetime import datetime
 
 from headway_cli.cluster.fields import Object, at, entries, number, text
 from headway_cli.cluster.tables import DEPLOYMENT, JOB, Row
-from headway_cli.cluster.times import seconds_since, short
+from headway_cli.cluster.times import in_bytes, seconds_since, short
 
 _SERVING = ("Champion", "Candidate", "Previous")
 
@@ -41,7 +41,7 @@ def _row(job: Object, serving: dict[tuple[str, str], list[str]], now: datetime, 
         *([namespace] if namespaces else []),
         text(job, "metadata", "name"),
         text(job, "status", "summary", "metric"),
-        _size(size),
+        in_bytes(size),
         short(seconds_since(text(job, "status", "completionTime"), now)),
         ", ".join(serving.get((namespace, digest), [])) if digest else "",
         digest,
@@ -58,10 +58,3 @@ def _serving(deployments: Sequence[Object]) -> dict[tuple[str, str], list[str]]:
                 key = text(deployment, "metadata", "namespace"), text(version, "source", "digest")
                 found.setdefault(key, []).append(f"{text(version, 'name')} ({text(version, 'state')})")
     return found
-
-
-def _size(size: float) -> str:
-    for unit, bound in (("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)):
-        if size < bound << 10 or unit == "GiB":
-            return f"{size / bound:.3g} {unit}"
-    raise AssertionError

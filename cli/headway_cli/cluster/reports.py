@@ -10,8 +10,7 @@ from pathlib import Path
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.cluster.fields import Object, entries, text, whole
-from headway_cli.cluster.folders import Folder
-from headway_cli.cluster.folders import whole as whole_file
+from headway_cli.cluster.folders import Folder, pieces
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.run_folders import uri_of
 
@@ -74,7 +73,7 @@ def read(folder: Folder, file: File) -> bytes:
     """A small file, held against its digest. Raises ClusterError."""
     if file.size > MOST_REPORT_BYTES:
         raise ClusterError(f"{file.name} has {file.size:,} bytes, which is no report: fetch it by --download DIR")
-    data = b"".join(whole_file(folder, file.name, file.size + 1))
+    data = b"".join(pieces(folder, file.name, file.size + 1))
     _check(file, len(data), hashlib.sha256(data).hexdigest())
     return data
 
@@ -103,7 +102,7 @@ def _fetch(folder: Folder, file: File, path: Path) -> None:
     try:
         with part.open("wb") as stream:
             # One byte more than there should be tells of a file that has grown.
-            for piece in whole_file(folder, file.name, file.size + 1):
+            for piece in pieces(folder, file.name, file.size + 1):
                 digest.update(piece)
                 size += stream.write(piece)
             stream.flush()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.cluster.fields import Object, entries, text
-from headway_cli.cluster.folders import whole as whole_file
+from headway_cli.cluster.folders import pieces
 from headway_cli.cluster.job_logs import folder_at
 from headway_cli.cluster.kubectl import Kubectl
 
@@ -58,7 +58,7 @@ def _copied(
         target.mkdir(exist_ok=True)
         for name in chosen:
             with (target / name).open("wb") as stream:
-                stream.writelines(whole_file(source, name, sizes[name]))
+                stream.writelines(pieces(source, name, sizes[name]))
     return bool(chosen)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+_KIB = 1 << 10
 
 
 def instant(text: str) -> datetime | None:
@@ -58,6 +59,15 @@ def ago(text: str, now: datetime) -> str:
 def grouped(value: float) -> str:
     """A number that people read: 10,480 or 3.2."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+
+
+def in_bytes(size: float) -> str:
+    """A number of bytes: 1.5 KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < _KIB:
+            return f"{size:.3g} {unit}"
+        size /= _KIB
+    return f"{size:.3g} GiB"
 
 
 def brief(value: str) -> str:

@@ -85,11 +85,7 @@ def doctor(
 
 def _named(kubectl: Kubectl, kind: str | None, name: str) -> Object:
     """The object that is looked at; of a job and a deployment of that name the job."""
-    call = find(kubectl, kind, name)
-    try:
-        found = objects(call)
-    finally:
-        call.close()
+    found = objects(find(kubectl, kind, name))
     if not found:
         raise missing(kubectl.target, "TrainingJob or ModelDeployment", name)
     return next((each for each in found if text(each, "kind") == "TrainingJob"), found[0])

@@ -9,7 +9,6 @@ import sys
 import click
 
 from headway_api.wording import printable
-from headway_cli.cluster.errors import EXIT_INTERRUPTED
 from headway_cli.cluster.events import happened
 from headway_cli.cluster.fields import text
 from headway_cli.cluster.job_lines import exit_code, phase
@@ -28,6 +27,7 @@ from headway_cli.verbs.shared import (
     telling_where,
     width,
 )
+from headway_cli.verbs.waiting import detaching
 
 CLOCK = Clock()
 LOOK_SECONDS = 3.0
@@ -58,7 +58,8 @@ def events(name: str, *, target: Target, watch: bool, warnings: bool, output: st
         note("You may not see Events in this namespace: this is what the job's status tells.")
     _print(entries, warnings=warnings)
     if watch:
-        _watch(kubectl, text(found, "metadata", "name"), set(entries), warnings=warnings)
+        with detaching(found):
+            _watch(kubectl, text(found, "metadata", "name"), set(entries), warnings=warnings)
 
 
 def _watch(kubectl: Kubectl, name: str, told: set[Entry], *, warnings: bool) -> None:
@@ -68,19 +69,15 @@ def _watch(kubectl: Kubectl, name: str, told: set[Entry], *, warnings: bool) -> 
         found = job(kubectl, name)
         return phase(found) in FINISHED, exit_code(found), happened(kubectl, found)[0]
 
-    try:
-        for seen in looked(look, LOOK_SECONDS, CLOCK):
-            if isinstance(seen, Trouble):
-                note(f"{seen}: it is asked again")
-                continue
-            ended, code, entries = seen
-            _print([each for each in entries if each not in told], warnings=warnings)
-            told.update(entries)
-            if ended:
-                sys.exit(code)
-    except KeyboardInterrupt:
-        note(f"Detached: {name} goes on in the cluster.")
-        sys.exit(EXIT_INTERRUPTED)
+    for seen in looked(look, LOOK_SECONDS, CLOCK):
+        if isinstance(seen, Trouble):
+            note(f"{seen}: it is asked again")
+            continue
+        ended, code, entries = seen
+        _print([each for each in entries if each not in told], warnings=warnings)
+        told.update(entries)
+        if ended:
+            sys.exit(code)
 
 
 def _print(entries: list[Entry], *, warnings: bool) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +12,7 @@ import click
 
 from headway_api.wording import printable
 from headway_cli.cluster import job_logs
-from headway_cli.cluster.errors import EXIT_INTERRUPTED, NodeAwayError, NotFoundError
+from headway_cli.cluster.errors import NodeAwayError, NotFoundError
 from headway_cli.cluster.fields import Object, text, whole
 from headway_cli.cluster.following import Beginning, Following, follow_driver, follow_kept, of_pod
 from headway_cli.cluster.job_lines import exit_code, phase
@@ -22,15 +21,16 @@ from headway_cli.cluster.log_files import ALL, DRIVER, harmless, label
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock
 from headway_cli.verbs.shared import (
-    DURATION,
     ClusterCommand,
     checked,
     complete_jobs,
+    duration,
     is_terminal,
     note,
     target_options,
     telling_where,
 )
+from headway_cli.verbs.waiting import detaching
 
 CLOCK = Clock()
 
@@ -49,9 +49,9 @@ def _pattern(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 
 def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is None or (value and DURATION.fullmatch(value)):
-        return value
-    raise click.BadParameter("write a duration as 30s, 10m or 2h30m")
+    if value is not None:
+        duration(value)
+    return value
 
 
 @click.command(cls=ClusterCommand, short_help="Print what a job's processes print, also when its pods are gone.")
@@ -109,7 +109,7 @@ def logs(
     if by_driver and _shown(kubectl, chosen, printer, Beginning(tail, since)):
         return
     note(f"({job_logs.place(chosen, CLOCK.now())})")
-    with _detaching(found), job_logs.folder_of(kubectl, found, chosen, by_pod=reader_pod) as folder:
+    with detaching(found), job_logs.folder_of(kubectl, found, chosen, by_pod=reader_pod) as folder:
         if download is not None:
             for path, size in job_logs.download(folder, rank, download):
                 click.echo(f"{printable(path)}   {size:,} bytes")
@@ -127,10 +127,10 @@ def _follow(kubectl: Kubectl, found: Object, printer: _Printer, begin: Beginning
     if phase(found) in FINISHED:
         begin, newest = Beginning(begin.tail), job_logs.attempt_of(found, None)
         note(f"({job_logs.place(newest, CLOCK.now())})")
-        with _detaching(found), job_logs.folder_of(kubectl, found, newest, by_pod=False) as folder:
+        with detaching(found), job_logs.folder_of(kubectl, found, newest, by_pod=False) as folder:
             printer.lines(job_logs.kept(folder, None, begin.tail))
     else:
-        with _detaching(found):
+        with detaching(found):
             printer.lines((DRIVER, line) for line in follow_driver(kubectl, found, begin, CLOCK, note))
     _end(kubectl, found)
 
@@ -144,16 +144,6 @@ def _shown(kubectl: Kubectl, chosen: Object, printer: _Printer, begin: Beginning
         note(f"the driver's pod of attempt {whole(chosen, 'number')} {gone}")
         return False
     return True
-
-
-@contextmanager
-def _detaching(found: Object) -> Iterator[None]:
-    """Ctrl-C ends the command, and nothing else."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        note(f"Detached: {text(found, 'metadata', 'name')} goes on in the cluster.")
-        sys.exit(EXIT_INTERRUPTED)
 
 
 def _end(kubectl: Kubectl, found: Object) -> NoReturn:
@@ -173,7 +163,7 @@ class _Printer:
     def __init__(self, grep: re.Pattern[str] | None) -> None:
         self._grep, self._terminal = grep, is_terminal()
 
-    def lines(self, lines: Iterable[job_logs.Line] | Iterator[job_logs.Line]) -> None:
+    def lines(self, lines: Iterable[job_logs.Line]) -> None:
         """Print them as they come."""
         for source, line in lines:
             if self._grep is None or self._grep.search(line):

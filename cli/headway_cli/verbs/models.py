@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from headway_api.wording import printable
@@ -25,16 +27,16 @@ def models(*, target: Target, selector: str | None, output: str | None) -> None:
     digest by which `spec.versions.source` of a ModelDeployment names it.
     """
     kubectl = Kubectl(target)
-    with telling_where(kubectl):
-        calls = [
-            kubectl.get(TRAINING_JOBS, *([f"--selector={selector}"] if selector is not None else [])),
-            kubectl.get(MODEL_DEPLOYMENTS),
-        ]
-        found = [each for call in calls for each in objects(call)]
-        for call in calls:
-            call.close()
+    words = [f"--selector={selector}"] if selector is not None else []
+    with (
+        telling_where(kubectl),
+        closing(kubectl.get(TRAINING_JOBS, *words)) as jobs,
+        closing(kubectl.get(MODEL_DEPLOYMENTS)) as deployments,
+    ):
+        found = [*objects(jobs), *objects(deployments)]
     heads, rows = found_models.rows(found, CLOCK.now(), namespaces=target.all_namespaces, wide=output is not None)
     if not rows:
         say("No job has left a model.")
-    for line in laid_out(heads, [[printable(cell) for cell in row] for row in rows], width()) if rows else []:
+        return
+    for line in laid_out(heads, [[printable(cell) for cell in row] for row in rows], width()):
         say(line)

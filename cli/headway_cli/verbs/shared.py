@@ -26,7 +26,7 @@ _COLOURS = {
     "Queued": "yellow", "Pending": "yellow", "Starting": "yellow", "Progressing": "yellow", "Suspended": "cyan",
     "ok": "green", "warn": "yellow", "FAIL": "red",
 }  # fmt: skip
-DURATION = re.compile(r"(\d{1,6}h)?(\d{1,6}m)?(\d{1,6}s)?", re.ASCII)
+_DURATION = re.compile(r"(\d{1,6}h)?(\d{1,6}m)?(\d{1,6}s)?", re.ASCII)
 """As kubectl has it."""
 _COMPLETION_SECONDS = 3.0
 """How long a shell waits for the names of jobs."""
@@ -117,11 +117,16 @@ def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    match = DURATION.fullmatch(value)
+    hours, minutes, seconds = (int(part[:-1]) if part else 0 for part in duration(value).groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
+
+
+def duration(value: str) -> re.Match[str]:
+    """Hours, minutes and seconds of a duration as kubectl has it; raises BadParameter where it is none."""
+    match = _DURATION.fullmatch(value)
     if not value or match is None:
         raise click.BadParameter("write a duration as 30s, 10m or 2h30m")
-    hours, minutes, seconds = (int(part[:-1]) if part else 0 for part in match.groups())
-    return float(hours * 3600 + minutes * 60 + seconds)
+    return match
 
 
 def checked(name: str) -> str:
@@ -175,14 +180,8 @@ def say(line: str, *, mark: str | None = None) -> None:
     click.echo(text, color=True if coloured() else None)
 
 
-def say_lines(lines: Sequence[tuple[str, str]]) -> None:
-    """Lines with what they are about before them."""
-    for text in aligned(lines):
-        say(text)
-
-
 def aligned(lines: Sequence[tuple[str, str]]) -> list[str]:
-    """The same as texts."""
+    """Lines with what they are about before them."""
     size = max((len(name) for name, _ in lines), default=0)
     before = [None, *(name for name, _ in lines)]
     return [

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from click.testing import CliRunner
 from doctored import (
     LEASE,
     NAMESPACE,
-    NOW,
     Answers,
     Doctored,
     claim,
@@ -31,6 +29,7 @@ from doctored import (
 )
 from fake_kubectl import FakeKubectl, error, listed, recorded
 from harness import ROOT
+from hasty_clock import NOW, Hasty
 from headway_api.crd import KINDS, definition
 from headway_cli.cluster.doctor import gather as gathering
 from headway_cli.cluster.doctor import installation, namespace, room, storage
@@ -39,7 +38,6 @@ from headway_cli.cluster.doctor.facts import Facts, Finding, Level, served_field
 from headway_cli.cluster.doctor.gather import gather
 from headway_cli.cluster.doctor.why import of_deployment, of_job
 from headway_cli.cluster.errors import UnreachedError
-from headway_cli.cluster.polling import Clock
 from headway_cli.main import main
 from headway_cli.verbs import doctor as verb
 
@@ -219,7 +217,8 @@ def names_in_code() -> set[str]:
         for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("fail", "warn")
     )
-    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}  # type: ignore[misc]
+    names = (call.args[0] for call in calls)
+    return {each.value for each in names if isinstance(each, ast.Constant) and isinstance(each.value, str)}
 
 
 def test_the_page_has_each_fault_that_doctor_finds_and_nothing_else() -> None:
@@ -381,16 +380,9 @@ def test_a_deployment_has_its_sentence() -> None:
     assert of_deployment(made).level is Level.OK
 
 
-class Still(Clock):
-    """A clock that stands."""
-
-    def now(self) -> datetime:
-        return NOW
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "CLOCK", Still())
+    monkeypatch.setattr(verb, "CLOCK", Hasty())
     monkeypatch.setattr(gathering, "CALL_SECONDS", 300.0)  # a test's kubectl is slow where other tests run
     monkeypatch.setattr(verb, "_own_version", lambda: "0.1.0")
 

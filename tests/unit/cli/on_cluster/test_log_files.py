@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from headway_cli.cluster import job_logs
 from headway_cli.cluster.errors import ClusterError, NotFoundError
-from headway_cli.cluster.folders import CHUNK, MOST_LOG_BYTES, Local
+from headway_cli.cluster.folders import CHUNK, MOST_LOG_BYTES
 from headway_cli.cluster.following import Following
 from headway_cli.cluster.log_files import MOST_LINE_BYTES, harmless, part_of, parts, wanted
 from headway_trainer.logs.parts import PART_BYTES, PARTS_KEPT
 from headway_trainer.logs.sources import DRIVER, Source, pod, rank
+from local_folder import Local
 
 
 @given(

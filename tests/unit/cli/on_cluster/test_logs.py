@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
+from hasty_clock import Hasty
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.folders import MOUNT, SECRET_DIR, InPod
 from headway_cli.cluster.kubectl import Stream
-from headway_cli.cluster.polling import Clock
 from headway_cli.cluster.reader_pods import manifest
 from headway_cli.main import main
 from headway_cli.verbs import logs as verb
@@ -22,15 +22,6 @@ from headway_cli.verbs import logs as verb
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hasty(Clock):
-        passed = 0.0
-
-        def monotonic(self) -> float:
-            return self.passed
-
-        def sleep(self, seconds: float) -> None:
-            self.passed += seconds
-
     monkeypatch.setattr(verb, "CLOCK", Hasty())
 
 

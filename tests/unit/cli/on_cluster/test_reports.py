@@ -8,7 +8,6 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,13 +17,12 @@ from click.testing import CliRunner, Result
 
 from deployment_documents import DIGEST
 from fake_kubectl import FakeKubectl, listed, recorded
+from hasty_clock import NOW
 from headway_api.status import Result as JobResult
 from headway_cli.cluster import reports, top
 from headway_cli.cluster.errors import ClusterError, NotFoundError
-from headway_cli.cluster.folders import Local
 from headway_cli.main import main
-
-NOW = datetime(2026, 11, 29, 19, 0, tzinfo=UTC)
+from local_folder import Local
 
 
 def call(*words: str) -> Result:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,37 +16,20 @@ from click.testing import CliRunner, Result
 from commands import clean_environment
 from deployment_documents import DIGEST, deployment
 from fake_kubectl import FakeKubectl, error, listed, recorded
+from hasty_clock import Hasty
 from headway_api.deployment_status import ModelDeploymentStatus
 from headway_api.status import TrainingJobStatus
 from headway_cli.cluster import polling
 from headway_cli.cluster.errors import UnreachedError
-from headway_cli.cluster.polling import Clock, Trouble, looked
+from headway_cli.cluster.polling import Trouble, looked
 from headway_cli.main import main
 from headway_cli.verbs import screen, shared
 from headway_cli.verbs import status as verb
 
-NOW = datetime(2026, 11, 29, 19, 0, tzinfo=UTC)
-
-
-class Still(Clock):
-    """A clock on which only waiting takes time."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        self.passed += seconds
-
 
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Still:
-    made = Still()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Hasty:
+    made = Hasty()
     monkeypatch.setattr(verb, "CLOCK", made)
     return made
 
@@ -291,7 +273,7 @@ def test_an_empty_namespace_is_said_to_be_empty(kubectl: FakeKubectl) -> None:
 
 
 def test_a_watch_into_a_file_has_a_line_for_each_change_and_ends_with_the_job(
-    kubectl: FakeKubectl, clock: Still
+    kubectl: FakeKubectl, clock: Hasty
 ) -> None:
     kubectl.says(listed(job()), "get", "/churn")
     kubectl.says(listed(job()), "get", "/churn")
@@ -351,7 +333,7 @@ def test_colours_are_for_terminals_whose_user_wants_them(monkeypatch: pytest.Mon
 
 
 def test_an_outage_while_watching_is_borne_for_ten_minutes_and_told() -> None:
-    clock = Still()
+    clock = Hasty()
     answers: Iterator[str | None] = iter(["a", None, None, "b", *[None] * 400])
 
     def look() -> str:

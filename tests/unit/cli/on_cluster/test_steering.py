@@ -10,22 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
-from headway_cli.cluster.polling import Clock
+from hasty_clock import Hasty
 from headway_cli.main import main
 from headway_cli.verbs import resume as resume_verb
 from headway_cli.verbs import stop as stop_verb
-
-
-class Hasty(Clock):
-    """A clock on which only waiting takes time."""
-
-    passed = 0.0
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        self.passed += seconds
 
 
 @pytest.fixture(autouse=True)
