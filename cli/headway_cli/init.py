@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
 import shlex
@@ -14,7 +13,7 @@ from typing import Any
 
 import click
 
-from headway_api.data import BUILTIN_TASKS, ENDINGS, TABLES
+from headway_api.data import BUILTIN_TASKS, TABLES, format_of
 from headway_api.job import NAME_MAX_LENGTH
 from headway_api.model import MODELS
 from headway_api.validate import check
@@ -162,7 +161,7 @@ def name_of(data: str) -> str:
 
 def is_table(data: str) -> bool:
     """Whether data of the user's own is a table, by its name."""
-    return data.lower().endswith(tuple(itertools.chain.from_iterable(ENDINGS[name] for name in TABLES)))
+    return format_of(data) in TABLES
 
 
 def _rows(data: str) -> frozenset[str]:

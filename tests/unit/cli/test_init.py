@@ -94,6 +94,7 @@ def test_a_terminal_is_not_asked_what_options_say(monkeypatch: pytest.MonkeyPatc
         (["--data", "My wines.csv"], "name the column to predict with --target: alcohol, %, ash, grower"),
         (["--data", "My wines.csv", "--target", "year"], "has no column year: it has alcohol, %, ash, grower"),
         (["--data", "s3://b/rows.parquet"], "name the column to predict with --target"),
+        (["--data", "s3://b/rows.parquet?region=eu"], "name the column to predict with --target"),
         (["--data", "wine", "--target", "ash"], "--target is for data of your own"),
         (["--data", "wine", "--model", "resnet"], "resnet is no model of Headway: those for this data are"),
         (["--data", "wine", "--workers", "0"], "0 is not in the range 1<=x<=500"),

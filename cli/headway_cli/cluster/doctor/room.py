@@ -84,14 +84,10 @@ def _size(facts: Facts, usable: list[Object]) -> Iterator[Finding]:
                 if wanted is not None and largest and wanted > largest:
                     yield fail(
                         "nodes-too-small",
-                        f"job {name(job)} asks for {resource} {_shown(section, resource)} in one pod ({role}), and no "
-                        "node has so much",
+                        f"job {name(job)} asks for {resource} {at(section, 'resources', resource) or wanted} in one "
+                        f"pod ({role}), and no node has so much",
                         f"lower {role}.resources.{resource}, or add larger nodes",
                     )
-
-
-def _shown(section: Object, resource: str) -> str:
-    return str(at(section, "resources", resource))
 
 
 def wanted_gpus(section: Object) -> tuple[str, int] | None:
