@@ -64,7 +64,6 @@ def _mistake(path: str, value: Any, says: str, *, field: str = "", name: str = "
 _DIGEST = "must be sha256: and 64 digits of 0-9 and a-f, as sha256sum prints them"
 _URI = "must be the folder's URI, as s3://BUCKET/PATH, gs://, abfs:// or https://, without credentials"
 _VERSION = "must be the name of a version as the status has it, for example digits-3"
-_STEPS = "spec.rollout.canary.steps"
 _UNIT = {"header": "x-user"}
 _QUERY: dict[str, Any] = {"name": "revenue", "prometheus": {"url": "http://prometheus:9090", "query": "up"}, "min": 1}
 _QUERIES = ".analysis.queries"

@@ -251,11 +251,6 @@ def head_of(attempt: int = 1) -> str:
     return wire.head_name("digits", UID, attempt)
 
 
-def worker_of(index: int, number: int = 0, attempt: int = 1) -> str:
-    """The name of a worker pod."""
-    return wire.worker_name("digits", UID, attempt, index, number)
-
-
 def make_job() -> JobBuilder:
     """A new job with one worker."""
     return JobBuilder()

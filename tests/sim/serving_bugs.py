@@ -9,7 +9,8 @@ from headway_api import deployment_status
 from headway_operator.engine import freshness, referrers
 from headway_operator.serving import records, steps
 from headway_operator.serving.plan import book, decide, gateway, offers, rollout, route, stall, verdict
-from sim.bugs import Bug
+from sim.bugs import Bug, planted
+from sim.serving import BrokenPromiseError, play
 from sim.serving_routes import FIRST_SEED
 
 BUGS = (
@@ -228,3 +229,19 @@ BUGS = (
         ),
     ),
 )
+
+
+def found(bug: Bug, worlds: int, *, loaded: bool = False) -> None:
+    """With the bug one of so many worlds breaks a promise, in the bug's words; without it the same world keeps all."""
+    said: list[str] = []
+    with planted(bug):
+        for seed in range(bug.seed, bug.seed + worlds):
+            try:
+                play(seed, loaded=loaded)
+            except BrokenPromiseError as error:
+                said.append(str(error).splitlines()[0])
+                if bug.says in said[-1]:
+                    break
+        else:
+            raise AssertionError(f"not found; what was said: {set(said)}")
+    play(seed, loaded=loaded)

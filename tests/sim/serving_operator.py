@@ -252,11 +252,10 @@ class Operator:
             if self._outrun(event):
                 continue
             shown = as_selected(event, selectors[resource])
-            if shown is not None:
-                self.freshness.shown(event.resource, shown.body)
-            kind: Any = shown.type if shown is not None else None
             if shown is None:
                 continue
+            self.freshness.shown(event.resource, shown.body)
+            kind: Any = shown.type
             body = versions.as_seen(self.version, resource, shown.body)
             if self.store.take_in(resource, kind, body, self._now()):
                 self.due = self._now()

@@ -21,8 +21,6 @@ from metric_names import files, known
 
 DASHBOARDS = {dashboard.uid: dashboard for dashboard in all_dashboards()}
 KNOWN = known()
-MADE_UP = {"instance", "job"}
-"""Labels that each scraped series has."""
 QUERIES = [
     pytest.param(panel, query.expr, query.legend, id=f"{dashboard.uid}: {panel.title} {at}")
     for dashboard in DASHBOARDS.values()
