@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -30,8 +31,7 @@ QUERIES = [
 
 
 def names(expr: str) -> promql.Names:
-    variables = dict.fromkeys(promql.variables(expr), "1")
-    return promql.names(promql.filled(expr, variables))
+    return promql.names(promql.made_up(expr))
 
 
 def test_what_the_chart_has_is_what_the_code_makes() -> None:
@@ -76,15 +76,15 @@ def test_what_a_table_renames_are_labels_that_there_are() -> None:
 
 def test_variables_and_annotations_speak_of_metrics_that_there_are() -> None:
     for dashboard in DASHBOARDS.values():
-        asked = [one.expr for one in dashboard.annotations]
-        asked += [one.query.removeprefix("label_values(")[:-1] for one in dashboard.variables if not one.typed]
+        asked: list[tuple[str, set[str]]] = [(one.expr, set()) for one in dashboard.annotations]
+        for one in dashboard.variables:
+            if not one.typed:
+                series, _, label = one.query.removeprefix("label_values(")[:-1].rpartition(", ")
+                asked.append((series, {label}))
         assert asked
-        for expr in asked:
-            series, _, label = expr.rpartition(", ") if expr in {
-                one.query.removeprefix("label_values(")[:-1] for one in dashboard.variables
-            } else (expr, "", "")  # fmt: skip
-            for metric, labels in names(series).selects:
-                assert labels | ({label} - {""}) <= KNOWN[metric], expr
+        for expr, more in asked:
+            for metric, labels in names(expr).selects:
+                assert labels | more <= KNOWN[metric], expr
 
 
 def broken(change: Callable[[dict[str, Any]], None], uid: str = "headway-jobs") -> list[str]:
@@ -94,19 +94,12 @@ def broken(change: Callable[[dict[str, Any]], None], uid: str = "headway-jobs") 
     return problems(made)
 
 
-def table_of(dashboard: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(panel for panel in dashboard["panels"] if panel["type"] == "table")
+def first(kind: str, dashboard: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(panel for panel in dashboard["panels"] if panel["type"] == kind)
     return found
 
 
-def stat_of(dashboard: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(panel for panel in dashboard["panels"] if panel["type"] == "stat")
-    return found
-
-
-def curve_of(dashboard: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(panel for panel in dashboard["panels"] if panel["type"] == "timeseries")
-    return found
+table_of, stat_of, curve_of = (partial(first, kind) for kind in ("table", "stat", "timeseries"))
 
 
 @pytest.mark.parametrize(

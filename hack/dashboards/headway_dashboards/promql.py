@@ -34,6 +34,11 @@ def filled(expr: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$\{(\w+)\}|\$([a-zA-Z_]\w*)", lambda found: values[found[1] or found[2]], expr)
 
 
+def made_up(expr: str) -> str:
+    """An expression with some value in place of each variable."""
+    return filled(expr, dict.fromkeys(variables(expr), "1") | BUILT_IN)
+
+
 def variables(text: str) -> set[str]:
     """The names of the variables in a text, without the parts behind a dot or a colon."""
     return {one or other for one, other in re.findall(r"\$\{(\w+)[^}]*\}|\$([a-zA-Z_]\w*)", text)}
