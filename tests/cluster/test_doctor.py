@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,9 @@ import pytest
 import yaml
 
 from cluster.paper import SYSTEM, Paper, why_no_paper
-from commands import clean_environment
+from commands import headway
 
 pytestmark = pytest.mark.cluster
-COMMAND = "import sys; from headway_cli.main import main; main(prog_name='headway')"
 ALWAYS = {("service-monitor", "warn")}
 """There is no Prometheus operator."""
 SERVER = "/spec/versions/0/schema/openAPIV3Schema/properties"
@@ -58,14 +55,7 @@ def _deployment() -> dict[str, Any]:
 
 def doctor(paper: Paper, *words: str, kubeconfig: Path | None = None) -> tuple[int, list[dict[str, str]]]:
     """Exit code and findings."""
-    done = subprocess.run(
-        [sys.executable, "-c", COMMAND, "doctor", "-o", "json", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=clean_environment() | {"KUBECONFIG": str(kubeconfig or paper.cluster.kubeconfig)},
-    )
+    done = headway("doctor", "-o", "json", *words, KUBECONFIG=str(kubeconfig or paper.cluster.kubeconfig))
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, json.loads(done.stdout)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.paper import Operator, Paper, why_no_paper
-from cluster.served_models import CLAIM, SMALL, VOLUME
+from cluster.served_models import CLAIM, SMALL, VOLUME, condition, edit, status
 from deployment_documents import DIGEST, deployment
 from harness import HACK_CLUSTER, run
 from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, Route, Verdict
@@ -77,17 +77,6 @@ def operator(paper: Paper, before: Operator) -> Iterator[Operator]:
         yield made
 
 
-def status(paper: Paper) -> dict[str, Any]:
-    """What is said of the deployment."""
-    found: dict[str, Any] = paper.cluster.get("md", "digits").get("status", {})
-    return found
-
-
-def condition(paper: Paper, kind: str) -> dict[str, Any]:
-    """A condition of it."""
-    return next((each for each in status(paper).get("conditions", ()) if each["type"] == kind), {})
-
-
 def spec(paper: Paper, kind: str = "httproute") -> dict[str, Any]:
     """A route's."""
     found = paper.cluster.items(kind)
@@ -98,11 +87,6 @@ def weights(paper: Paper, kind: str = "httproute") -> dict[str, int]:
     """Where it leads."""
     rules = spec(paper, kind).get("rules") or [{}]
     return {each["name"]: each["weight"] for each in rules[0].get("backendRefs", ())}
-
-
-def edit(paper: Paper, changes: dict[str, Any]) -> None:
-    """Change the deployment's spec."""
-    paper.cluster.kubectl("patch", "md", "digits", "--type=merge", "-p", json.dumps({"spec": changes}))
 
 
 def own(paper: Paper, number: int) -> str:

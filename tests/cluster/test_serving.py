@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.paper import Operator, Paper, why_no_paper
-from cluster.served_models import CLAIM, SMALL, SPEC, VOLUME
+from cluster.served_models import CLAIM, SMALL, SPEC, VOLUME, condition, edit, status
 from deployment_documents import DIGEST, deployment
 
 pytestmark = pytest.mark.cluster
@@ -36,17 +36,6 @@ def operator(paper: Paper) -> Iterator[Operator]:
         yield made
 
 
-def status(paper: Paper) -> dict[str, Any]:
-    """What is said of the deployment."""
-    found: dict[str, Any] = paper.cluster.get("md", "digits").get("status", {})
-    return found
-
-
-def condition(paper: Paper, kind: str) -> dict[str, Any]:
-    """A condition of it."""
-    return next((each for each in status(paper).get("conditions", ()) if each["type"] == kind), {})
-
-
 def answering(paper: Paper) -> list[str]:
     """The pods that clients of the Service reach."""
     slices = paper.cluster.items("endpointslices", "-l", "kubernetes.io/service-name=digits")
@@ -62,11 +51,6 @@ def job_of_champion(paper: Paper) -> str | None:
     """The job that has made what answers."""
     said = status(paper)
     return next((each.get("job") for each in said.get("versions", ()) if each["name"] == said.get("champion")), None)
-
-
-def edit(paper: Paper, changes: dict[str, Any]) -> None:
-    """Change the deployment's spec."""
-    paper.cluster.kubectl("patch", "md", "digits", "--type=merge", "-p", json.dumps({"spec": changes}))
 
 
 def delete(paper: Paper) -> None:
