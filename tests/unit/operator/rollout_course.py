@@ -198,3 +198,17 @@ class Course:
 
     def _state(self) -> tuple[object, ...]:
         return self.status, dict(self.desired), self.target, self.record, self.judge
+
+
+def splitting(rollout: dict[str, Any] | None = None, changes: dict[str, Any] | None = None) -> Course:
+    """The second version has its first share."""
+    return Course(rollout, changes).begin().split()
+
+
+def baking(rollout: dict[str, Any] | None = None) -> Course:
+    """The second version answers alone, and the first keeps its pods."""
+    course = splitting(rollout)
+    course.after(60)
+    course.after(120)
+    assert course.status.champion == "digits-2"
+    return course
