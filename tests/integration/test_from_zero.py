@@ -19,9 +19,9 @@ from headway_api.rollout_wire import Route
 from stub_judge import UID, judged
 from wire_client import PATIENCE, ask
 
+from .split_world import BODY, INFER, serving
 from .test_judged_rollouts import Judge
 from .test_load_told import told
-from .test_splitting import BODY, INFER, serving
 
 
 @contextlib.asynccontextmanager

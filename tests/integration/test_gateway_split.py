@@ -10,7 +10,7 @@ from headway_api.rollout_wire import ROUTE_HEADER, Counts
 from served import echo
 from wire_client import ask
 
-from .test_splitting import BODY, INFER, Server, World, world
+from .split_world import BODY, INFER, Server, World, world
 
 STAMP = ROUTE_HEADER.replace("-", "_")
 NOTHING = Counts()

@@ -24,7 +24,7 @@ from headway_server.http.listener import Listener
 from stub_judge import UID, judged
 from wire_client import PATIENCE, Reply, Wire, ask
 
-from .test_splitting import BODY, INFER, Load, Server, serving
+from .split_world import BODY, INFER, Load, Server, serving
 
 RETURN_SECONDS = 5.0
 """After the evidence, all requests are the stable version's within these."""

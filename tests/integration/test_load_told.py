@@ -12,8 +12,8 @@ from headway_api.rollout_wire import Route
 from stub_judge import UID, judged
 from wire_client import PATIENCE, ask
 
+from .split_world import Load, serving
 from .test_judged_rollouts import Judge
-from .test_splitting import Load, serving
 
 WAITS = ("--max-delay-milliseconds=250", "--queue-milliseconds=2000", "--max-batch-rows=64")
 """Each request waits for so long, whatever the machine does: so many are in flight as there are clients."""

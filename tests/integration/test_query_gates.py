@@ -15,8 +15,8 @@ from headway_api.queries import filled
 from headway_api.rollout_wire import Analysis, QueryGate
 from wire_client import PATIENCE, ask
 
+from .split_world import BODY, INFER, Load
 from .test_judged_rollouts import RETURN_SECONDS, World, world
-from .test_splitting import BODY, INFER, Load
 
 ERRORS = (
     'sum(headway_server_errors_total{version="$candidate"} or vector(0))'

@@ -10,7 +10,7 @@ from commands import COMMAND, clean_environment
 from served import bundle
 from wire_client import PATIENCE, ask
 
-from .test_splitting import BODY, INFER, serving
+from .split_world import BODY, INFER, serving
 
 
 def openssl(*words: object) -> None:
