@@ -9,9 +9,8 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from headway_server.errors import RequestError
+from headway_server.http.answering import JSON, Send, send_whole
 from headway_server.service import Service
-
-_JSON = b"application/json"
 
 
 class Admin:
@@ -24,27 +23,23 @@ class Admin:
         self,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],  # noqa: ARG002 - an ASGI application
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        send: Send,
     ) -> None:
         """Answer one request."""
         status, kind, data = self._answer(scope["method"], scope["path"])
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(data))]
-        if self._service.draining:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": data})
+        await send_whole(send, status, data, kind, [(b"connection", b"close")] if self._service.draining else [])
 
     def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
         if method not in ("GET", "HEAD"):
-            return 405, _JSON, orjson.dumps({"error": "this port is for GET"})
+            return 405, JSON, orjson.dumps({"error": "this port is for GET"})
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST.encode(), self._service.metrics.text()
         if path == "/v2/health/live":
-            return 200, _JSON, orjson.dumps({"live": True})
+            return 200, JSON, orjson.dumps({"live": True})
         if path == "/v2/health/ready":
             try:
                 self._service.check_ready()
             except RequestError as error:
-                return error.status, _JSON, orjson.dumps({"error": str(error)})
-            return 200, _JSON, orjson.dumps({"live": True, "ready": True})
-        return 404, _JSON, orjson.dumps({"error": "this port has /v2/health/live, /v2/health/ready and /metrics"})
+                return error.status, JSON, orjson.dumps({"error": str(error)})
+            return 200, JSON, orjson.dumps({"live": True, "ready": True})
+        return 404, JSON, orjson.dumps({"error": "this port has /v2/health/live, /v2/health/ready and /metrics"})

@@ -7,8 +7,7 @@ no server is made for the question.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,16 +17,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from headway_server.errors import MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
+from headway_server.errors import MethodNotAllowed, NotFound, RequestError
 from headway_server.hold.holding import Holding, NotThere
+from headway_server.http.answering import JSON, Header, Send, error_headers, send_whole
 from headway_server.http.limits import HttpLimits
 from headway_server.rest import body
 from headway_server.split.client import Client, NoReply, Reply
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Header = tuple[bytes, bytes]
-_JSON: Header = (b"content-type", b"application/json")
+_JSON: Header = (b"content-type", JSON)
 _OURS = frozenset(
     {
         *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"),
@@ -73,11 +71,7 @@ class App:
             return
         except RequestError as error:
             status, told, headers = error.status, orjson.dumps({"error": str(error)}), [_JSON]
-            if isinstance(error, Overloaded | NotReady):
-                seconds = error.retry_after if isinstance(error, Overloaded) else 1.0
-                more.append((b"retry-after", b"%d" % math.ceil(seconds)))
-            if isinstance(error, MethodNotAllowed):
-                more.append((b"allow", error.allowed.encode()))
+            more = error_headers(error)
         # The next request of this client is to find the servers: it connects again.
         more.append((b"connection", b"close"))
         start = [*headers, (b"content-length", b"%d" % len(told)), *more]
@@ -184,16 +178,14 @@ class Admin:
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application
         """Answer one request."""
         status, told, kind = self._answer(scope["method"], scope["path"])
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(told))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": told})
+        await send_whole(send, status, told, kind)
 
     def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
         if method not in ("GET", "HEAD"):
-            return 405, orjson.dumps({"error": "this port is for GET"}), _JSON[1]
+            return 405, orjson.dumps({"error": "this port is for GET"}), JSON
         if path == "/metrics":
             return 200, generate_latest(self._registry), CONTENT_TYPE_LATEST.encode()
         if path in ("/v2/health/live", "/v2/health/ready"):
-            return 200, orjson.dumps({"live": True, "ready": True}), _JSON[1]
+            return 200, orjson.dumps({"live": True, "ready": True}), JSON
         told = {"error": "this port has /v2/health/live, /v2/health/ready and /metrics"}
-        return 404, orjson.dumps(told), _JSON[1]
+        return 404, orjson.dumps(told), JSON

@@ -12,24 +12,13 @@ from dataclasses import dataclass, field
 
 from headway_server.hold.app import Admin, App, look
 from headway_server.hold.holding import Holding
-from headway_server.http.limits import MIB, HttpLimits
+from headway_server.http.limits import ADMIN_LIMITS, MIB, HttpLimits
 from headway_server.http.listener import Listener
 from headway_server.split.client import Client
 from headway_server.split.judging import Judging
 from headway_server.split.reporter import Reporter
 from headway_server.split.state import State
 
-ADMIN_LIMITS = HttpLimits(
-    max_request_bytes=1024,
-    max_bytes_in_flight=MIB,
-    max_connections=64,
-    max_connections_of_one=8,
-    header_seconds=3.0,
-    body_seconds=3.0,
-    idle_seconds=10.0,
-)
-"""The port is open to all pods, as Prometheus may be any: one of them that takes all connections would have the holder
-taken for dead, and lose all that it holds."""
 MOST_ANSWER_BYTES = 256 * MIB
 
 

@@ -30,3 +30,16 @@ class HttpLimits:
     """For a whole request to arrive, and for an answer to be taken."""
     idle_seconds: float = 75.0
     """For which a connection is kept without a request: longer than load balancers keep theirs, as a rule."""
+
+
+ADMIN_LIMITS = HttpLimits(
+    max_request_bytes=1024,
+    max_bytes_in_flight=MIB,
+    max_connections=64,
+    max_connections_of_one=8,
+    header_seconds=3.0,
+    body_seconds=3.0,
+    idle_seconds=10.0,
+)
+"""Of a port for probes and Prometheus that is open to all pods, as Prometheus may be any: one of them that takes all
+connections would have the judge taken for dead; or the holder, which would lose all that it holds."""

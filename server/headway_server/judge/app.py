@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,19 @@ from pydantic import ValidationError
 
 from headway_api import rollout_wire as wire
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, Overloaded, RequestError
+from headway_server.http.answering import JSON, Header, Send, error_headers, send_whole
 from headway_server.http.limits import MIB, HttpLimits
 from headway_server.judge.metrics import Metrics
 from headway_server.judge.rollout import Judge, WrongDeployment
 from headway_server.rest import body
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Clock = Callable[[], float]
 LIMITS = HttpLimits(
     max_request_bytes=256 * 1024, max_bytes_in_flight=16 * MIB, header_seconds=5.0, body_seconds=5.0, idle_seconds=15.0
 )
 """The longest report that a server makes has some 120 KiB."""
-ADMIN_LIMITS = HttpLimits(
-    max_request_bytes=1024,
-    max_bytes_in_flight=MIB,
-    max_connections=64,
-    max_connections_of_one=8,
-    header_seconds=3.0,
-    body_seconds=3.0,
-    idle_seconds=10.0,
-)
-"""The port is open to all pods, as Prometheus may be any: one of them that takes all connections would have the judge
-taken for dead."""
 MOST_REPORTS_A_SECOND = 2000
-_JSON = b"application/json"
 
 
 class Unauthorized(RequestError):  # noqa: N818 - what the report is
@@ -94,7 +82,7 @@ class Reports:
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
         """Answer one request."""
-        more: list[tuple[bytes, bytes]] = []
+        more: list[Header] = []
         try:
             status, told = 200, await self._taken(scope, receive)
             self._metrics.took("taken")
@@ -103,8 +91,8 @@ class Reports:
         except RequestError as error:
             status, told = error.status, _error(str(error))
             self._metrics.took(error.kind)
-            more = _headers(error)
-        await _send(send, status, told, _JSON, more)
+            more = [(b"www-authenticate", b"Bearer")] if isinstance(error, Unauthorized) else error_headers(error)
+        await send_whole(send, status, told, JSON, more)
         if self._judge.urgent:
             self._urgent()
 
@@ -148,34 +136,19 @@ class Admin:
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application
         """Answer one request."""
         status, told, kind = self._answer(scope["method"], scope["path"])
-        await _send(send, status, told, kind, [])
+        await send_whole(send, status, told, kind)
 
     def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
         if method not in ("GET", "HEAD"):
-            return 405, _error("this port is for GET"), _JSON
+            return 405, _error("this port is for GET"), JSON
         if path == "/metrics":
             self._metrics.tell(self._judge.verdict)
             return 200, self._metrics.text(), CONTENT_TYPE_LATEST.encode()
         if path == wire.JUDGE_READY_PATH and self._judge.deposed:
-            return 503, _error("another judge of this deployment is newer"), _JSON
+            return 503, _error("another judge of this deployment is newer"), JSON
         if path in (wire.JUDGE_LIVE_PATH, wire.JUDGE_READY_PATH):
-            return 200, orjson.dumps({"live": True, "judging": self._judge.route is not None}), _JSON
-        return 404, _error(f"this port has {wire.JUDGE_LIVE_PATH}, {wire.JUDGE_READY_PATH} and /metrics"), _JSON
-
-
-async def _send(send: Send, status: int, told: bytes, kind: bytes, more: list[tuple[bytes, bytes]]) -> None:
-    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(told)), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": told})
-
-
-def _headers(error: RequestError) -> list[tuple[bytes, bytes]]:
-    """What goes with an error."""
-    if isinstance(error, Unauthorized):
-        return [(b"www-authenticate", b"Bearer")]
-    if isinstance(error, Overloaded):
-        return [(b"retry-after", b"1")]
-    return [(b"allow", error.allowed.encode())] if isinstance(error, MethodNotAllowed) else []
+            return 200, orjson.dumps({"live": True, "judging": self._judge.route is not None}), JSON
+        return 404, _error(f"this port has {wire.JUDGE_LIVE_PATH}, {wire.JUDGE_READY_PATH} and /metrics"), JSON
 
 
 def _error(words: str) -> bytes:

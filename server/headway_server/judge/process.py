@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway_api import rollout_wire as wire
+from headway_server.http.limits import ADMIN_LIMITS
 from headway_server.http.listener import Listener
-from headway_server.judge.app import ADMIN_LIMITS, LIMITS, Admin, Reports, Token
+from headway_server.judge.app import LIMITS, Admin, Reports, Token
 from headway_server.judge.asking import Asker
 from headway_server.judge.load import Loads
 from headway_server.judge.metrics import Metrics

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
@@ -16,7 +15,8 @@ import orjson
 from headway_api.rollout_wire import HOP_HEADER, ROUTE_HEADER, VERSION_HEADER, Route
 from headway_server import explain
 from headway_server.about import server_version
-from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, NotReady, Overloaded, RequestError
+from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
+from headway_server.http.answering import Header, Send, error_headers
 from headway_server.model import Tensors
 from headway_server.rest import body, documents, instances
 from headway_server.rest.answer import Answer, encode
@@ -25,7 +25,6 @@ from headway_server.service import Service
 from headway_server.split.splitter import Splitter
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Scope, body.Receive], Awaitable[Answer]]
 Run = Callable[[float | None], Awaitable[Answer]]
 _LEAST_COMPRESSED = 1024
@@ -64,7 +63,7 @@ class App:
         start = time.perf_counter()
         headers = {name: value for name, value in scope["headers"] if name in _WANTED}
         scope["wanted"] = headers
-        extra: list[tuple[bytes, bytes]] = []
+        extra: list[Header] = []
         try:
             answer = await self._handler(scope)(scope, receive)
         except RequestError as error:
@@ -95,13 +94,9 @@ class App:
         if self._access is not None:
             self._access(scope["method"], scope["path"], answer.status, time.perf_counter() - start, len(data))
 
-    def _failed(self, error: RequestError, headers: list[tuple[bytes, bytes]]) -> Answer:
+    def _failed(self, error: RequestError, headers: list[Header]) -> Answer:
         self._service.metrics.failed("rest", error)
-        if isinstance(error, Overloaded | NotReady):
-            seconds = error.retry_after if isinstance(error, Overloaded) else 1.0
-            headers.append((b"retry-after", b"%d" % math.ceil(seconds)))
-        if isinstance(error, MethodNotAllowed):
-            headers.append((b"allow", error.allowed.encode()))
+        headers += error_headers(error)
         return Answer(orjson.dumps({"error": str(error)}), status=error.status)
 
     def _routes(self) -> tuple[dict[str, Handler], dict[str, Handler]]:

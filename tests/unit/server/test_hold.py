@@ -16,8 +16,7 @@ import pytest
 from headway_server.errors import NotReady, Overloaded
 from headway_server.hold.app import Admin, App, look
 from headway_server.hold.holding import MOST_AT_ONCE, Holding, NotThere
-from headway_server.hold.process import ADMIN_LIMITS
-from headway_server.http.limits import HttpLimits
+from headway_server.http.limits import ADMIN_LIMITS, HttpLimits
 from headway_server.http.listener import Listener
 from headway_server.split.client import Client
 from wire_client import Wire, ask
