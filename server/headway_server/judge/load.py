@@ -79,13 +79,12 @@ class Loads:
             report.asked > server.asked
             or report.busy_seconds > before
             or (report.held is None and report.version not in self._versions)
+            or report.held
         ):
             self._active = now
         if report.held is None:
             self._versions.add(report.version)
         server.asked, server.held = max(server.asked, report.asked), report.held
-        if report.held:
-            self._active = now
         server.add(now, report.busy_seconds)
 
     def word(self, uid: str, now: float) -> wire.Load:

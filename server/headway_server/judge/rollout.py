@@ -12,7 +12,7 @@ from headway_server.judge import findings, memory
 from headway_server.judge.load import Loads, load_beat
 from headway_server.judge.queries import Queries
 from headway_server.judge.tally import Tally, key
-from headway_server.judge.terms import Terms
+from headway_server.judge.terms import Terms, said_in
 
 CHANGES_SECONDS = 2.0
 """Counts that changed are written so long after the last write; a verdict that changed at once."""
@@ -45,9 +45,8 @@ class Judge:
         self._told_by = told_by
         self._beat = 0
         self._looked = float("-inf")
-        self._judged = False
-        """Whether a verdict was due last."""
         self._told: wire.Verdict | None = None
+        """The verdict that was due last, if one was."""
         self._written: wire.Verdict | None = None
         self._written_at = float("-inf")
         self._reply: bytes | None = None
@@ -125,9 +124,11 @@ class Judge:
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for what is to be written."""
-        if self._loads is not None and self._loads.urgent() and not self.deposed:
+        if self.deposed:
+            return False
+        if self._loads is not None and self._loads.urgent():
             return True
-        return self.verdict is not None and not self.deposed and _word(self.verdict) != _word(self._written)
+        return self.verdict is not None and _word(self.verdict) != _word(self._written)
 
     def due(self, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time. last: there will be no other time."""
@@ -137,7 +138,7 @@ class Judge:
         return {**self._verdict_due(now, last=last), **load}
 
     def _verdict_due(self, now: float, *, last: bool) -> dict[str, str]:
-        self._judged = False
+        self._told = None
         self.look(now)
         if self.tally is None or self.verdict is None or self.deposed:
             return {}
@@ -146,7 +147,7 @@ class Judge:
         if not (self.urgent or ago >= wire.BEAT_SECONDS or (changed and (last or ago >= CHANGES_SECONDS))):
             return {}
         self._beat += 1
-        self._judged, self._told = True, self.verdict
+        self._told = self.verdict
         told = self.verdict.model_copy(update={"beat": self._beat, "term": self._terms.own, "told_by": self._told_by})
         return {
             wire.KEY_VERDICT: told.model_dump_json(exclude_none=True),
@@ -157,13 +158,14 @@ class Judge:
         """What was due last is written."""
         if self._loads is not None:
             self._loads.wrote(now)
-        if self._judged:
+        if self._told is not None:
             self._written, self._written_at = self._told, now
             self._terms.wrote()
 
     def _follow(self, before: wire.Route | None, route: wire.Route, data: Mapping[str, str], now: float) -> None:
+        said = said_in(data.get(wire.KEY_VERDICT, "")) if before is None else None
         if before is None:
-            self._beat = _beat(data.get(wire.KEY_VERDICT, ""))
+            self._beat = said.beat if said is not None else 0
             if self._loads is not None:
                 self._loads.begin(load_beat(data.get(wire.KEY_LOAD, "")))
         if not route.stable:
@@ -175,13 +177,13 @@ class Judge:
             self.tally, self.failed = Tally(route, route.epoch if again else 0), None
         else:
             self.tally, self.failed = memory.load(data.get(wire.KEY_MEMORY, ""), route, now)
-        self._follow_queries(before, route, data)
+        self._follow_queries(before, route, said)
 
-    def _follow_queries(self, before: wire.Route | None, route: wire.Route, data: Mapping[str, str]) -> None:
+    def _follow_queries(self, before: wire.Route | None, route: wire.Route, said: wire.Verdict | None) -> None:
+        """said: the last word of an earlier process."""
         if before is not None and route.stable and key(before) == key(route):
             self.queries.follow(route.queries)
             return
-        said = _verdict(data.get(wire.KEY_VERDICT, "")) if before is None else None
         ours = said is not None and (said.uid, said.rollout) == (route.uid, route.candidate)
         self.queries = Queries(route.queries, said.gates if said is not None and ours else ())
 
@@ -200,16 +202,3 @@ def _word(verdict: wire.Verdict | None) -> tuple[object, ...] | None:
         return None
     # And what is slow, to which a judge that is killed is to hold; and what queries lack, which people wait for.
     return verdict.uid, verdict.rollout, verdict.epoch, verdict.verdict, verdict.slow_seconds, verdict.queries
-
-
-def _beat(text: str) -> int:
-    """Of the verdict that was written last."""
-    said = _verdict(text)
-    return said.beat if said is not None else 0
-
-
-def _verdict(text: str) -> wire.Verdict | None:
-    try:
-        return wire.Verdict.model_validate_json(text)
-    except ValidationError:
-        return None

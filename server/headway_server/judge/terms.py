@@ -42,7 +42,7 @@ class Terms:
         self._spoken = True
 
     def _heard(self, text: str) -> None:
-        said = _said(text)
+        said = said_in(text)
         if said is None:
             self.deposed = False
         elif not self._spoken:
@@ -52,13 +52,14 @@ class Terms:
             self.deposed = said.term >= self.own and not mine
 
     def _take_over(self, text: str) -> None:
-        said = _said(text)
+        said = said_in(text)
         self.own = max(self.own, (said.term if said is not None else 0) + 1)
         self.deposed = False
 
 
-def _said(text: str) -> wire.Verdict | None:
+def said_in(text: str) -> wire.Verdict | None:
+    """The verdict that was written last; None where there is none, or none that can be read."""
     try:
-        return wire.Verdict.model_validate_json(text) if text else None
+        return wire.Verdict.model_validate_json(text)
     except ValidationError:
         return None

@@ -246,9 +246,8 @@ class State:
         """Whether it was slow, in comparison with the other version. A limit is to what clients see, from a cache or
         not."""
         seconds = outcome.seconds
-        known = self.slow_seconds
-        compared = known is not None and not choice.remembered
-        slow = compared and (outcome.late or (seconds is not None and known is not None and seconds > known))
+        known = None if choice.remembered else self.slow_seconds
+        slow = known is not None and (outcome.late or (seconds is not None and seconds > known))
         over = limit is not None and (outcome.late or (seconds is not None and seconds > limit))
         tally.requests += 1
         tally.errors += outcome.error
