@@ -15,7 +15,6 @@ from headway_api.bundle import MODEL_INFO_FILE, BundleInfo, FileDigest
 from headway_api.signatures import SIGNATURE_FILE, BadKey, BadSignature
 from headway_api.wording import printable
 
-_CHUNK = 8 * 1024 * 1024
 _MOST_INFO_BYTES = 64 * 1024 * 1024
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -118,7 +117,7 @@ def _model(folder: Path) -> tuple[bytes, list[FileDigest]]:
     except ValidationError as error:
         raise click.ClickException(f"{folder / MODEL_INFO_FILE} is not what this version of Headway reads") from error
     for file in files:
-        if Path(file.name).name != file.name or file.name in ("", ".", "..") or "\0" in file.name:
+        if not file.in_folder:
             raise click.ClickException(f"{MODEL_INFO_FILE} names {file.name[:80]!r}, which is no file of its folder")
     return data, files
 
@@ -127,17 +126,16 @@ def _compare(folder: Path, files: Sequence[FileDigest]) -> list[str]:
     """The files that are not there; those that are have to be what model.json tells of."""
     missing = []
     for file in files:
-        path, digest = folder / file.name, hashlib.sha256()
+        path = folder / file.name
         try:
             with path.open("rb") as stream:
-                while chunk := stream.read(_CHUNK):
-                    digest.update(chunk)
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
         except FileNotFoundError:
             missing.append(file.name)
             continue
         except OSError as error:
             raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
-        if digest.hexdigest() != file.sha256:
+        if digest != file.sha256:
             raise click.ClickException(f"{path} is not what {MODEL_INFO_FILE} tells of: it was changed")
     return missing
 

@@ -4,6 +4,7 @@ from. The trainer writes it; whoever predicts or serves reads it. Pure."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, JsonValue
@@ -30,6 +31,11 @@ class FileDigest(StatusSection):
     """Its digest, in hex."""
     size_bytes: int
     """How long it is."""
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether its name leads to that folder itself, and nowhere else."""
+        return PurePath(self.name).name == self.name and self.name not in ("", ".", "..") and "\0" not in self.name
 
 
 class Input(StatusSection):

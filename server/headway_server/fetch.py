@@ -81,11 +81,7 @@ def _files(told: bytes, uri: str) -> list[FileDigest]:
         raise BadModel(f"{uri} holds no {ONNX_FILE}: report.md there says why it could not be exported")
     files = [file for name, file in info.files.items() if name not in NOT_SERVED]
     for file in files:
-        if (
-            Path(file.name).name != file.name
-            or file.name in ("", ".", "..", MODEL_INFO_FILE, SIGNATURE_FILE)
-            or "\0" in file.name
-        ):
+        if not file.in_folder or file.name in (MODEL_INFO_FILE, SIGNATURE_FILE):
             raise BadModel(f"{MODEL_INFO_FILE} at {uri} names {file.name[:80]!r}, which is no file of its folder")
         if file.size_bytes < 0:
             raise BadModel(f"{MODEL_INFO_FILE} at {uri} tells of {file.size_bytes} bytes for {file.name}")
