@@ -42,6 +42,9 @@ class Service:
         self.draining = False
         """Whether requests are still answered, but those who send them shall go elsewhere."""
         self._ready = False
+        self._keyed: tuple[Tensors, bytes] | None = None
+        """Tensors that were looked for and are not submitted yet, with their key: making one takes as long as the rest
+        of an answer from the cache, or longer."""
 
     def _recorder(self) -> Recorder | None:
         told = self.settings.records
@@ -97,17 +100,25 @@ class Service:
                 f"the answer for {rows} rows would have {rows * each} values, and at most {values} are given at once: "
                 "send fewer rows"
             )
-        key = self._cache.key(feeds) if self._cache is not None else None
+        key = self._key(feeds)
+        self._keyed = None
         if key is None:
             return self._run(feeds, rows, timeout)
         return self._cached(key) or self._kept(key, self._run(feeds, rows, timeout))
 
     def remembers(self, feeds: Tensors) -> bool:
         """Whether these tensors have been answered before, and would be so without a run."""
-        if self._cache is None:
+        key = self._key(feeds)
+        if self._cache is None or key is None:
             return False
-        key = self._cache.key(feeds)
-        return key is not None and self._cache.has(key)
+        self._keyed = feeds, key
+        return self._cache.has(key)
+
+    def _key(self, feeds: Tensors) -> bytes | None:
+        """The cache's key for these tensors; None where they are not for it."""
+        if self._keyed is not None and self._keyed[0] is feeds:
+            return self._keyed[1]
+        return None if self._cache is None else self._cache.key(feeds)
 
     def _run(self, feeds: Tensors, rows: int, timeout: float | None) -> asyncio.Future[dict[str, Array]]:
         most = self.settings.timeout_seconds

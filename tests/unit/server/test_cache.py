@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headway_api.bundle import Input, Output, Signature
 from headway_server.cache import MOST_ANSWER_BYTES, MOST_BYTES, MOST_INPUT_BYTES, Cache, CacheLimits
-from headway_server.model import ServedModel
+from headway_server.model import ServedModel, Tensors
 from served import bundle, feeds
 from wire_client import ask
 
@@ -203,3 +203,26 @@ async def test_a_server_knows_what_it_has_an_answer_to_without_asking_for_it(
         assert server.service.remembers(rows) is (cache is not None)
         hit = 'headway_server_cache_hits_total{model="churn",version="1"} 1.0'
         assert hit not in server.service.metrics.text().decode()
+
+
+async def test_the_key_of_what_is_looked_for_and_then_submitted_is_made_once_and_is_not_that_of_others(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[bytes | None] = []
+    make = Cache.key
+
+    def counted(self: Cache, tensors: Tensors) -> bytes | None:
+        keys.append(make(self, tensors))
+        return keys[-1]
+
+    monkeypatch.setattr(Cache, "key", counted)
+    one, other = feeds([1.5], ["Kobe"]), feeds([2.5], ["Oslo"])
+    async with serve(cache=CacheLimits()) as server:
+        assert not server.service.remembers(one)
+        await server.service.submit(one, 1)
+        assert len(keys) == 1
+        assert server.service.remembers(one)
+        await server.service.submit(other, 1)  # one has been handed over meanwhile
+        assert len(keys) == 3
+        assert len(set(keys)) == 2
+        assert server.service.remembers(other)
