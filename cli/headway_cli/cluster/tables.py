@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from headway_api.wording import printable
 from headway_cli.cluster.fields import Object, at, text, whole
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.names import FINISHED
@@ -95,13 +96,16 @@ def _age(found: Object, now: datetime) -> str:
 
 
 def laid_out(heads: Row, rows: Sequence[Row], width: int | None = None) -> list[str]:
-    """The lines of a table: columns two spaces apart, empty ones left out, the last one cut to the width."""
+    """The lines of a table: columns three spaces apart, empty ones left out, the last one cut to the width.
+
+    Nothing in a cell steers a terminal.
+    """
     kept = [
         index
         for index, head in enumerate(heads)
         if head in ("NAMESPACE", "NAME", "PHASE") or any(row[index] for row in rows)
     ]
-    table = [[heads[index] for index in kept], *([row[index] or "-" for index in kept] for row in rows)]
+    table = [[heads[index] for index in kept], *([printable(row[index]) or "-" for index in kept] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(kept))]
     found = []
     for row in table:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from headway_cli.cluster.fields import Object, entries, number, text, whole
+from headway_cli.cluster.fields import Object, entries, text, whole
 from headway_cli.cluster.times import duration, instant
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def of_events(events: Sequence[Object], job: Object) -> list[Entry]:
                 text(event, "message"),
                 about="" if own else about,
                 warning=text(event, "type") == "Warning",
-                count=int(number(event, "series", "count") or number(event, "count") or 1),
+                count=whole(event, "series", "count") or whole(event, "count") or 1,
             )
         )
     return ordered(found)

@@ -58,8 +58,9 @@ def events(name: str, *, target: Target, watch: bool, warnings: bool, output: st
         note("You may not see Events in this namespace: this is what the job's status tells.")
     _print(entries, warnings=warnings)
     if watch:
-        with detaching(found):
-            _watch(kubectl, text(found, "metadata", "name"), set(entries), warnings=warnings)
+        name = text(found, "metadata", "name")
+        with detaching(name):
+            _watch(kubectl, name, set(entries), warnings=warnings)
 
 
 def _watch(kubectl: Kubectl, name: str, told: set[Entry], *, warnings: bool) -> None:

@@ -98,6 +98,7 @@ def logs(
     kubectl = Kubectl(target)
     with telling_where(kubectl):
         found = job(kubectl, checked(name))
+    name = text(found, "metadata", "name")
     printer = _Printer(grep)
     whole_logs = rank is None and download is None and not reader_pod
     if follow and whole_logs and attempt is None:
@@ -109,12 +110,11 @@ def logs(
     if by_driver and _shown(kubectl, chosen, printer, Beginning(tail, since)):
         return
     note(f"({job_logs.place(chosen, CLOCK.now())})")
-    with detaching(found), job_logs.folder_of(kubectl, found, chosen, by_pod=reader_pod) as folder:
+    with detaching(name), job_logs.folder_of(kubectl, found, chosen, by_pod=reader_pod) as folder:
         if download is not None:
             for path, size in job_logs.download(folder, rank, download):
                 click.echo(f"{printable(path)}   {size:,} bytes")
         elif follow and job_logs.is_live(chosen):
-            name = text(found, "metadata", "name")
             printer.lines(follow_kept(kubectl, name, chosen, Following(folder, rank), tail=tail, clock=CLOCK))
         else:
             printer.lines(job_logs.kept(folder, rank, tail))
@@ -124,13 +124,14 @@ def logs(
 
 def _follow(kubectl: Kubectl, found: Object, printer: _Printer, begin: Beginning) -> NoReturn:
     """Print the driver's lines until the job has ended."""
+    name = text(found, "metadata", "name")
     if phase(found) in FINISHED:
         begin, newest = Beginning(begin.tail), job_logs.attempt_of(found, None)
         note(f"({job_logs.place(newest, CLOCK.now())})")
-        with detaching(found), job_logs.folder_of(kubectl, found, newest, by_pod=False) as folder:
+        with detaching(name), job_logs.folder_of(kubectl, found, newest, by_pod=False) as folder:
             printer.lines(job_logs.kept(folder, None, begin.tail))
     else:
-        with detaching(found):
+        with detaching(name):
             printer.lines((DRIVER, line) for line in follow_driver(kubectl, found, begin, CLOCK, note))
     _end(kubectl, found)
 

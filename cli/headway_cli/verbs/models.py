@@ -6,7 +6,6 @@ from contextlib import closing
 
 import click
 
-from headway_api.wording import printable
 from headway_cli.cluster import models as found_models
 from headway_cli.cluster.kubectl import Kubectl, Target, objects
 from headway_cli.cluster.names import MODEL_DEPLOYMENTS, TRAINING_JOBS
@@ -38,5 +37,5 @@ def models(*, target: Target, selector: str | None, output: str | None) -> None:
     if not rows:
         say("No job has left a model.")
         return
-    for line in laid_out(heads, [[printable(cell) for cell in row] for row in rows], width()):
+    for line in laid_out(heads, rows, width()):
         say(line)

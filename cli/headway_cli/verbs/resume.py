@@ -10,7 +10,6 @@ import click
 
 from headway_api.wording import printable
 from headway_cli.cluster import steering
-from headway_cli.cluster.errors import EXIT_INTERRUPTED
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.job_lines import exit_code, phase
 from headway_cli.cluster.kubectl import Kubectl, Target, job
@@ -19,14 +18,13 @@ from headway_cli.verbs.shared import (
     ClusterCommand,
     checked,
     complete_jobs,
-    note,
     say,
     say_next,
     target_options,
     telling_where,
     wait_options,
 )
-from headway_cli.verbs.waiting import awaited
+from headway_cli.verbs.waiting import awaited, detaching
 
 CLOCK = Clock()
 
@@ -60,10 +58,8 @@ def resume(name: str, *, target: Target, settings: tuple[str, ...], wait: bool, 
         say(f"{name} is asked to go on.")
         say_next(target, f"headway status {name} -w", f"headway logs {name} -f")
         return
-    last, seconds = awaited(steering.until_running(kubectl, sent, CLOCK, timeout), CLOCK)
-    if last is None:
-        note(f"Detached: {name} goes on in the cluster.")
-        sys.exit(EXIT_INTERRUPTED)
+    with detaching(name):
+        last, seconds = awaited(steering.until_running(kubectl, sent, CLOCK, timeout), CLOCK)
     say(steering.resumed_words(last, seconds))
     say_next(target, f"headway logs {name} -f", f"headway status {name} -w")
     sys.exit(exit_code(last))

@@ -9,7 +9,6 @@ from datetime import datetime
 
 import click
 
-from headway_api.wording import printable
 from headway_cli.cluster import deployment_lines, job_lines, tables
 from headway_cli.cluster.errors import EXIT_DONE, EXIT_INTERRUPTED, ClusterError
 from headway_cli.cluster.fields import Object, text
@@ -112,7 +111,7 @@ class _Found:
                 lines += [("", None)] if lines else []
                 heads, rows = layout(found, now, namespaces=self.namespaces, wide=wide)
                 marks = [None, *map(job_lines.phase, found)]
-                texts = tables.laid_out(heads, [[printable(cell) for cell in row] for row in rows], columns)
+                texts = tables.laid_out(heads, rows, columns)
                 lines += zip(texts, marks, strict=True)
         return lines
 

@@ -7,7 +7,6 @@ import sys
 import click
 
 from headway_cli.cluster import steering
-from headway_cli.cluster.errors import EXIT_INTERRUPTED
 from headway_cli.cluster.fields import at, is_true, text
 from headway_cli.cluster.job_lines import exit_code
 from headway_cli.cluster.kubectl import Kubectl, Target, job
@@ -16,14 +15,13 @@ from headway_cli.verbs.shared import (
     ClusterCommand,
     checked,
     complete_jobs,
-    note,
     say,
     say_next,
     target_options,
     telling_where,
     wait_options,
 )
-from headway_cli.verbs.waiting import awaited
+from headway_cli.verbs.waiting import awaited, detaching
 
 CLOCK = Clock()
 
@@ -51,10 +49,8 @@ def stop(name: str, *, target: Target, wait: bool, timeout: float) -> None:
         say(f"{name} is asked to stop.")
         say_next(target, f"headway status {name} -w", f"headway resume {name}")
         return
-    last, seconds = awaited(steering.until_suspended(kubectl, sent, CLOCK, timeout), CLOCK)
-    if last is None:
-        note(f"Detached: {name} is asked to stop, and will.")
-        sys.exit(EXIT_INTERRUPTED)
+    with detaching(name, "is asked to stop, and will"):
+        last, seconds = awaited(steering.until_suspended(kubectl, sent, CLOCK, timeout), CLOCK)
     say(steering.suspended_words(last, seconds))
     say_next(target, f"headway resume {name}", f"headway logs {name}")
     sys.exit(exit_code(last))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from headway_api.wording import printable
 from headway_cli.cluster.kubectl import Kubectl, Target, objects
 from headway_cli.cluster.names import TRAINING_JOBS
 from headway_cli.cluster.polling import Clock
@@ -40,5 +39,5 @@ def top(*, target: Target, selector: str | None, sort: str, prometheus: str | No
     if not found:
         say("No job holds or wants anything.")
         return
-    for line in laid_out(HEADS, [[printable(cell) for cell in row] for row in found], width()):
+    for line in laid_out(HEADS, found, width()):
         say(line)
