@@ -8,8 +8,8 @@ from headway_api.autoscaling import Autoscaling
 from headway_api.deployment_status import Version
 from headway_operator.serving import names
 from headway_operator.serving.render import rollout
-from headway_operator.serving.render.objects import Manifest, Of, metadata, ports
-from headway_operator.serving.render.pods import ADMIN_PORT, CONTAINER_SECURITY, DATA_PORT, POD_SECURITY, probe
+from headway_operator.serving.render.objects import NAME_SERVERS, NEVER_WITHOUT, Manifest, Of, metadata, port, service
+from headway_operator.serving.render.pods import ADMIN_PORT, CONTAINER_SECURITY, DATA_PORT, POD_SECURITY, probes
 
 CONTAINER = "holder"
 DRAIN_SECONDS = 15
@@ -20,32 +20,13 @@ MOST_BODY_BYTES = 16 * 2**20
 
 def servers(of: Of, version: Version) -> Manifest:
     """The Service by which the holder finds the servers of the version that answers: it always leads there."""
-    selector = names.selector(of.uid, version.number)
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata(of, names.servers_name(of.name, of.uid)),
-        "spec": {"selector": selector, "ports": ports(version)},
-    }
+    return service(of, names.servers_name(of.name, of.uid), version)
 
 
 def holder(of: Of, image: str, scaling: Autoscaling, version: Version) -> Manifest:
     """The holder's Deployment."""
-    labels = {**names.labels(of.name, of.uid), **names.holders(of.uid)}
-    template = {"metadata": {"labels": labels}, "spec": _pod(of, image, scaling, version)}
-    meta = metadata(of, names.holder_name(of.name, of.uid))
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: rollout.digest(template)}},
-        "spec": {
-            "replicas": 1,
-            "revisionHistoryLimit": 1,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "selector": {"matchLabels": names.holders(of.uid)},
-            "template": template,
-        },
-    }
+    name, pod = names.holder_name(of.name, of.uid), _pod(of, image, scaling, version)
+    return rollout.one_pod(of, name, names.holders(of.uid), NEVER_WITHOUT, pod)
 
 
 def _pod(of: Of, image: str, scaling: Autoscaling, version: Version) -> Manifest:
@@ -74,9 +55,7 @@ def _pod(of: Of, image: str, scaling: Autoscaling, version: Version) -> Manifest
         "resources": RESOURCES,
         "volumeMounts": [rollout.token_mount(), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
         "securityContext": CONTAINER_SECURITY,
-        "startupProbe": probe("ready", ADMIN_PORT, period=1, failures=120),
-        "readinessProbe": probe("ready", ADMIN_PORT, period=2, failures=2),
-        "livenessProbe": probe("live", ADMIN_PORT, period=10, failures=3),
+        **probes(ADMIN_PORT, rollout.START_SECONDS),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     return {
@@ -91,7 +70,7 @@ def _pod(of: Of, image: str, scaling: Autoscaling, version: Version) -> Manifest
 
 def policy(of: Of) -> Manifest:
     """The holder reaches servers, the judge and name servers; the judge is reached by it, too."""
-    port = {"port": rollout_wire.JUDGE_PORT, "protocol": "TCP"}
+    judge_port = port(rollout_wire.JUDGE_PORT)
     components = [names.HOLDER_COMPONENT, names.JUDGE_COMPONENT]
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -103,14 +82,11 @@ def policy(of: Of) -> Manifest:
                 "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "In", "values": components}],
             },
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [{"podSelector": {"matchLabels": names.holders(of.uid)}}], "ports": [port]}],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": names.holders(of.uid)}}], "ports": [judge_port]}],
             "egress": [
-                {"to": [{"podSelector": {"matchLabels": names.judges(of.uid)}}], "ports": [port]},
-                {
-                    "to": [{"podSelector": {"matchLabels": names.servers(of.uid)}}],
-                    "ports": [{"port": DATA_PORT, "protocol": "TCP"}],
-                },
-                {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+                {"to": [{"podSelector": {"matchLabels": names.judges(of.uid)}}], "ports": [judge_port]},
+                {"to": [{"podSelector": {"matchLabels": names.servers(of.uid)}}], "ports": [port(DATA_PORT)]},
+                NAME_SERVERS,
             ],
         },
     }

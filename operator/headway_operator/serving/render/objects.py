@@ -13,8 +13,17 @@ from headway_operator.serving import names
 from headway_operator.serving.render.pods import DATA_PORT, PORTS, template
 
 Manifest = dict[str, Any]
+
+
+def port(number: int, protocol: str = "TCP") -> Manifest:
+    """A port, as NetworkPolicies have it."""
+    return {"port": number, "protocol": protocol}
+
+
+NAME_SERVERS: Manifest = {"ports": [port(53, "UDP"), port(53)]}
+"""The way to name servers: of these only the port is known, as clusters run them under many names, some on the node."""
 EGRESS: list[Manifest] = [
-    {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+    NAME_SERVERS,
     {
         "ports": [{"protocol": "TCP"}],
         "to": [
@@ -26,6 +35,8 @@ EGRESS: list[Manifest] = [
     },
 ]
 """To object stores, in the cluster and out of it, and to the names of hosts."""
+NEVER_WITHOUT: Manifest = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+"""The strategy of a Deployment whose pod goes once there is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ def workload(of: Of, version: Version, replicas: int) -> Manifest:
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 1,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "strategy": NEVER_WITHOUT,
             "selector": {"matchLabels": names.selector(of.uid, version.number)},
             "template": template(of.name, version, pod_labels, of.pull_policy),
         },
@@ -74,7 +85,8 @@ def ports(version: Version) -> list[Manifest]:
     return found
 
 
-def _service(of: Of, name: str, version: Version, own: int | None) -> Manifest:
+def service(of: Of, name: str, version: Version, own: int | None = None) -> Manifest:
+    """A Service that leads to a version. own: that version's number where the Service goes with it."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -85,12 +97,12 @@ def _service(of: Of, name: str, version: Version, own: int | None) -> Manifest:
 
 def version_service(of: Of, version: Version) -> Manifest:
     """The Service of a version by itself: for a look at a candidate before it answers."""
-    return _service(of, names.object_name(of.name, of.uid, version.number), version, version.number)
+    return service(of, names.object_name(of.name, of.uid, version.number), version, version.number)
 
 
 def client_service(of: Of, version: Version) -> Manifest:
     """The Service that clients use: it leads to the version that answers."""
-    return _service(of, of.name, version, None)
+    return service(of, of.name, version)
 
 
 def disruption_budget(of: Of, number: int) -> Manifest:
@@ -116,7 +128,7 @@ def network_policy(of: Of) -> Manifest:
         "spec": {
             "podSelector": {"matchLabels": {names.LABEL_DEPLOYMENT_UID: of.uid}},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in PORTS]}],
+            "ingress": [{"ports": [port(number) for number in PORTS]}],
         },
     }
 
@@ -129,7 +141,7 @@ def version_policy(of: Of, version: Version) -> Manifest | None:
     """
     opened: Manifest = {}
     if version.server.grpc:
-        opened["ingress"] = [{"ports": [{"port": GRPC_PORT, "protocol": "TCP"}]}]
+        opened["ingress"] = [{"ports": [port(GRPC_PORT)]}]
     if version.source.uri is not None:
         opened["egress"] = EGRESS
     if not opened:

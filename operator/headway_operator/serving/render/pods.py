@@ -98,9 +98,7 @@ def _serving(deployment: str, version: Version) -> Manifest:
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
             *([{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}] if version.server.grpc else []),
         ],
-        "startupProbe": probe("ready", ADMIN_PORT, period=1, failures=START_SECONDS),
-        "readinessProbe": probe("ready", ADMIN_PORT, period=2, failures=2),
-        "livenessProbe": probe("live", ADMIN_PORT, period=10, failures=3),
+        **probes(ADMIN_PORT, START_SECONDS),
     }
 
 
@@ -137,8 +135,16 @@ def _bytes(quantity: str | int) -> int:
     return int(quantities.parse(quantity))
 
 
-def probe(what: str, port: int, *, period: int, failures: int) -> Manifest:
-    """A question for health."""
+def probes(port: int, start_seconds: int) -> Manifest:
+    """What the kubelet asks a container. start_seconds: how long it may take to begin."""
+    return {
+        "startupProbe": _probe("ready", port, period=1, failures=start_seconds),
+        "readinessProbe": _probe("ready", port, period=2, failures=2),
+        "livenessProbe": _probe("live", port, period=10, failures=3),
+    }
+
+
+def _probe(what: str, port: int, *, period: int, failures: int) -> Manifest:
     return {
         "httpGet": {"path": f"/v2/health/{what}", "port": port},
         "periodSeconds": period,

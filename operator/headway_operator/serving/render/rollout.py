@@ -12,8 +12,8 @@ from headway_api import rollout_wire
 from headway_api.rollout_wire import Route
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
-from headway_operator.serving.render.objects import EGRESS, Manifest, Of, metadata
-from headway_operator.serving.render.pods import CONTAINER_SECURITY, DATA_PORT, POD_SECURITY, probe
+from headway_operator.serving.render.objects import EGRESS, NAME_SERVERS, Manifest, Of, metadata, port
+from headway_operator.serving.render.pods import CONTAINER_SECURITY, DATA_PORT, POD_SECURITY, probes
 
 CONTAINER = "judge"
 TOKEN_VOLUME = "rollout"  # noqa: S105 - the name of a volume
@@ -21,6 +21,8 @@ TOKEN_FILE = f"{rollout_wire.TOKEN_DIR}/{rollout_wire.KEY_TOKEN}"
 LOST_SECONDS = 10
 """So long after its node is seen to be lost another judge is made; the default is five minutes."""
 GRACE_SECONDS = 5
+START_SECONDS = 120
+"""The judge, and the holder, may take so long to begin."""
 RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 """Of one judge, for the reports of up to a thousand servers each second."""
 
@@ -82,18 +84,23 @@ def query_secrets(route: Route) -> tuple[str, ...]:
 
 def judge(of: Of, image: str, secrets: Sequence[str] = (), *, load: bool = False) -> Manifest:
     """The judge's Deployment. secrets: those of its queries. load: whether it also tells how busy servers are."""
-    labels = {**names.labels(of.name, of.uid), **names.judges(of.uid)}
-    template = {"metadata": {"labels": labels}, "spec": _judge_pod(of, image, secrets, load=load)}
-    meta = metadata(of, names.judge_name(of.name, of.uid))
+    name, pod = names.judge_name(of.name, of.uid), _judge_pod(of, image, secrets, load=load)
+    return one_pod(of, name, names.judges(of.uid), {"type": "Recreate"}, pod)
+
+
+def one_pod(of: Of, name: str, selector: dict[str, str], strategy: Manifest, pod: Manifest) -> Manifest:
+    """The Deployment of a pod, which tells by a label how it was made."""
+    meta, own = metadata(of, name), names.labels(of.name, of.uid)
+    template = {"metadata": {"labels": {**own, **selector}}, "spec": pod}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {**meta, "labels": {**meta["labels"], names.LABEL_TEMPLATE: digest(template)}},
+        "metadata": {**meta, "labels": {**own, names.LABEL_TEMPLATE: _digest(template)}},
         "spec": {
             "replicas": 1,
             "revisionHistoryLimit": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": names.judges(of.uid)},
+            "strategy": strategy,
+            "selector": {"matchLabels": selector},
             "template": template,
         },
     }
@@ -105,8 +112,7 @@ def made_as(workload: Manifest) -> str:
     return found
 
 
-def digest(template: Manifest) -> str:
-    """What tells a template from another one."""
+def _digest(template: Manifest) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -132,9 +138,7 @@ def _judge_pod(of: Of, image: str, secrets: Sequence[str], *, load: bool) -> Man
             ),
         ],
         "securityContext": CONTAINER_SECURITY,
-        "startupProbe": probe("ready", rollout_wire.JUDGE_ADMIN_PORT, period=1, failures=120),
-        "readinessProbe": probe("ready", rollout_wire.JUDGE_ADMIN_PORT, period=2, failures=2),
-        "livenessProbe": probe("live", rollout_wire.JUDGE_ADMIN_PORT, period=10, failures=3),
+        **probes(rollout_wire.JUDGE_ADMIN_PORT, START_SECONDS),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     return {
@@ -210,15 +214,8 @@ def reporting(of: Of, workload: Manifest) -> Manifest:
     return {**workload, "spec": {**workload["spec"], "template": {**template, "spec": spec}}}
 
 
-def _port(number: int, protocol: str = "TCP") -> Manifest:
-    return {"port": number, "protocol": protocol}
-
-
 def servers_policy(of: Of) -> Manifest:
-    """Beyond what all servers may: these reach the judge, each other's ports for requests, and name servers.
-
-    Of name servers only the port is known: clusters run them under many names, some on the node itself.
-    """
+    """Beyond what all servers may: these reach the judge, each other's ports for requests, and name servers."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -229,13 +226,13 @@ def servers_policy(of: Of) -> Manifest:
             "egress": [
                 {
                     "to": [{"podSelector": {"matchLabels": names.judges(of.uid)}}],
-                    "ports": [_port(rollout_wire.JUDGE_PORT)],
+                    "ports": [port(rollout_wire.JUDGE_PORT)],
                 },
                 {
                     "to": [{"podSelector": {"matchLabels": names.servers(of.uid)}}],
-                    "ports": [_port(DATA_PORT), _port(GRPC_PORT)],
+                    "ports": [port(DATA_PORT), port(GRPC_PORT)],
                 },
-                {"ports": [_port(53, "UDP"), _port(53)]},
+                NAME_SERVERS,
             ],
         },
     }
@@ -257,9 +254,9 @@ def judge_policy(of: Of) -> Manifest:
             "ingress": [
                 {
                     "from": [{"podSelector": {"matchLabels": names.servers(of.uid)}}],
-                    "ports": [_port(rollout_wire.JUDGE_PORT)],
+                    "ports": [port(rollout_wire.JUDGE_PORT)],
                 },
-                {"ports": [_port(rollout_wire.JUDGE_ADMIN_PORT)]},
+                {"ports": [port(rollout_wire.JUDGE_ADMIN_PORT)]},
             ],
             "egress": EGRESS,
         },
