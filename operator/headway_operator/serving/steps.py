@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_api import rollout_wire
-from headway_api.autoscaling import Autoscaling
 from headway_api.deployment_status import Version
 from headway_operator.engine import kube
 from headway_operator.engine.keys import Ref
@@ -15,7 +14,16 @@ from headway_operator.engine.kube import Resource
 from headway_operator.engine.steps import Change, Delete, DeleteOwned, Ensure, Exists, Listed, Read, Stage, Step, Verify
 from headway_operator.policies import accounts
 from headway_operator.serving import names, records
-from headway_operator.serving.plan.model import Front, GatewayRoute, Plan, RouteSpec, Situation, Workload
+from headway_operator.serving.plan.model import (
+    Autoscaler,
+    Front,
+    GatewayRoute,
+    Plan,
+    RolloutRecord,
+    RouteSpec,
+    Situation,
+    Workload,
+)
 from headway_operator.serving.render import gateway, objects, rollout
 from headway_operator.serving.render import holder as hold
 from headway_operator.serving.render.objects import Of
@@ -93,6 +101,19 @@ def _order(plan: Plan) -> list[int]:
     return sorted(plan.replicas)
 
 
+def _away(resource: Resource, there: Workload | Front | RolloutRecord | Autoscaler | GatewayRoute | None) -> list[Step]:
+    """What is there goes, unless it does already."""
+    return [] if there is None or there.deleting else [Delete(Ref(resource, there.name), there.uid)]
+
+
+def _with_pods(workload: Workload, replicas: int) -> list[Step]:
+    """A Deployment has so many pods."""
+    if workload.desired == replicas or workload.deleting:
+        return []
+    patch = {"spec": {"replicas": replicas}}
+    return [Change(Ref(kube.DEPLOYMENTS, workload.name), workload.uid, workload.version, patch)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Maker:
     """What makes a deployment's objects, and takes them away."""
@@ -125,7 +146,7 @@ class _Maker:
             return Stage(())
         wanted = situation.spec.autoscaling
         if wanted is None or wanted.target_in_flight is not None:
-            return Stage(() if record is None else (Delete(Ref(kube.AUTOSCALERS, record.name), record.uid),))
+            return Stage(tuple(_away(kube.AUTOSCALERS, record)))
         if record is None:
             return Stage(
                 () if plan.target is None else (Ensure(kube.AUTOSCALERS, objects.autoscaler(self.of, wanted)),)
@@ -163,8 +184,8 @@ class _Maker:
         for resource, route, wanted in self._ways(plan):
             ref = Ref(resource, names.route_name(self.of.name))
             if wanted is None:
-                if route is not None and not route.deleting and not plan.ways.keep:
-                    steps.append(Delete(ref, route.uid))
+                if not plan.ways.keep:
+                    steps.extend(_away(resource, route))
             elif self._refused(ref.name):
                 continue
             elif route is None:
@@ -190,23 +211,22 @@ class _Maker:
         steps: list[Step] = []
         if plan.route is not None and situation.rollout is None:
             steps.append(Ensure(kube.CONFIG_MAPS, rollout.config_map(self.of, plan.route)))
-        front = situation.fronts.get(names.JUDGE)
-        if front is None:
-            steps.append(Ensure(kube.SERVICES, rollout.service(self.of)))
-        else:
-            steps.extend(self._as(front, names.judges(situation.uid), rollout.PORTS))
+        steps.extend(self._service(names.JUDGE, rollout.service(self.of)))
         image = self._judge_image()
         if plan.judge and judge is None and image is not None:
             steps.extend(accounts.ensured(situation.namespace, rollout_wire.SERVICE_ACCOUNT))
         yield Stage(tuple(steps))
         secrets = rollout.query_secrets(plan.route) if plan.route is not None else None
-        if plan.judge and judge is None and image is not None:
-            yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image, secrets or (), load=plan.load)),))
-        elif plan.judge and judge is not None and self._outdated(plan, judge, secrets) and not judge.deleting:
+        if not plan.judge:
+            return
+        if judge is None:
+            if image is not None:
+                yield Stage((Ensure(kube.DEPLOYMENTS, rollout.judge(self.of, image, secrets or (), load=plan.load)),))
+        elif self._outdated(plan, judge, secrets):
             # Nothing of it may be changed but its number of pods. The next one knows all that this one did.
-            yield Stage((Delete(Ref(kube.DEPLOYMENTS, name), judge.uid),))
-        elif plan.judge and judge is not None and judge.desired != 1 and not judge.deleting:
-            yield Stage((Change(Ref(kube.DEPLOYMENTS, name), judge.uid, judge.version, {"spec": {"replicas": 1}}),))
+            yield Stage(tuple(_away(kube.DEPLOYMENTS, judge)))
+        else:
+            yield Stage(tuple(_with_pods(judge, 1)))
 
     def _judge_image(self) -> str | None:
         """The operator's default server image; where there is none, that of the newest version."""
@@ -216,17 +236,17 @@ class _Maker:
     def unjudged(self, plan: Plan) -> Iterator[Stage]:
         """What no rollout needs any more goes. The Secret stays: the pods of versions may mount it."""
         situation, steps = self.situation, list[Step]()
-        judge, record, front = situation.judge, situation.rollout, situation.fronts.get(names.JUDGE)
-        if judge is not None and not plan.judge and not judge.deleting:
-            steps.append(Delete(Ref(kube.DEPLOYMENTS, judge.name), judge.uid))
+        front = situation.fronts.get(names.JUDGE)
+        if not plan.judge:
+            steps.extend(_away(kube.DEPLOYMENTS, situation.judge))
         told = self.shares and (plan.route is not None or situation.spec is None)
-        if record is not None and not told and not record.deleting:
-            steps.append(Delete(Ref(kube.CONFIG_MAPS, record.name), record.uid))
+        if not told:
+            steps.extend(_away(kube.CONFIG_MAPS, situation.rollout))
         if front is not None and not self.shares and not front.deleting:
             # What nobody watches goes first: while the Service is there, it may be.
             policies = (names.split_name(self.of.name, self.of.uid), names.judge_name(self.of.name, self.of.uid))
             yield Stage(tuple(DeleteOwned(Ref(kube.NETWORK_POLICIES, name)) for name in policies))
-            steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
+            steps.extend(_away(kube.SERVICES, front))
         yield Stage(tuple(steps))
 
     def _outdated(self, plan: Plan, judge: Workload, secrets: tuple[str, ...] | None) -> bool:
@@ -250,17 +270,13 @@ class _Maker:
         policy = objects.version_policy(self.of, version)
         if policy is not None:
             steps.extend(self._unwatched(kube.NETWORK_POLICIES, policy))
-        workload, front = situation.workloads.get(number), situation.fronts.get(number)
+        workload = situation.workloads.get(number)
         if workload is None:
             made = objects.workload(self.of, version, replicas)
             steps.append(Ensure(kube.DEPLOYMENTS, rollout.reporting(self.of, made)))
-        elif workload.desired != replicas and not workload.deleting:
-            patch = {"spec": {"replicas": replicas}}
-            steps.append(Change(Ref(kube.DEPLOYMENTS, name), workload.uid, workload.version, patch))
-        if front is None:
-            steps.append(Ensure(kube.SERVICES, objects.version_service(self.of, version)))
         else:
-            steps.extend(self._led(front, version))
+            steps.extend(_with_pods(workload, replicas))
+        steps.extend(self._service(number, objects.version_service(self.of, version)))
         steps.extend(self._unwatched(kube.DISRUPTION_BUDGETS, objects.disruption_budget(self.of, number)))
         return Stage(tuple(steps))
 
@@ -269,48 +285,38 @@ class _Maker:
         version = self._version(plan.target)
         if version is None or self._refused(self.situation.name):
             return Stage(())
-        front = self.situation.fronts.get(0)
-        if front is None:
-            return Stage((Ensure(kube.SERVICES, objects.client_service(self.of, version)),))
-        if plan.asleep:
-            return Stage(tuple(self._as(front, names.holders(self.of.uid), objects.ports(version))))
-        return Stage(tuple(self._led(front, version)))
+        service = objects.client_service(self.of, version)
+        if plan.asleep and 0 in self.situation.fronts:
+            service["spec"]["selector"] = names.holders(self.of.uid)
+        return Stage(tuple(self._service(0, service)))
 
     def held(self, plan: Plan) -> Stage:
         """What keeps requests while there are no servers; it goes once clients are sent to servers again."""
         situation, version, holder = self.situation, self._version(plan.target), self.situation.holder
-        front = situation.fronts.get(names.SERVERS)
         if not plan.hold:
             steps: list[Step] = []
             if holder is not None and not holder.deleting:
                 steps.append(DeleteOwned(Ref(kube.NETWORK_POLICIES, holder.name)))
-                steps.append(Delete(Ref(kube.DEPLOYMENTS, holder.name), holder.uid))
-            if front is not None and not front.deleting:
-                steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
+                steps.extend(_away(kube.DEPLOYMENTS, holder))
+            steps.extend(_away(kube.SERVICES, situation.fronts.get(names.SERVERS)))
             return Stage(tuple(steps))
-        scaling, image, name = self._scaling(), self._judge_image(), names.holder_name(self.of.name, self.of.uid)
+        image, name = self._judge_image(), names.holder_name(self.of.name, self.of.uid)
         if version is None or image is None or self._refused(name):
             return Stage(())
         steps = [*self._unwatched(kube.NETWORK_POLICIES, hold.policy(self.of))]
-        if front is None:
-            steps.append(Ensure(kube.SERVICES, hold.servers(self.of, version)))
-        else:
-            steps.extend(self._led(front, version))
+        steps.extend(self._service(names.SERVERS, hold.servers(self.of, version)))
+        scaling = situation.spec.autoscaling if situation.spec is not None else None
         if scaling is None:
+            # Nobody says any more how requests are to be held.
             return Stage(tuple(steps))
         made = hold.holder(self.of, image, scaling, version)
         if holder is None:
             steps.append(Ensure(kube.DEPLOYMENTS, made))
-        elif not holder.deleting and holder.made_as != rollout.made_as(made) and not plan.asleep:
-            steps.append(Delete(Ref(kube.DEPLOYMENTS, name), holder.uid))
-        elif not holder.deleting and holder.desired != 1:
-            patch = {"spec": {"replicas": 1}}
-            steps.append(Change(Ref(kube.DEPLOYMENTS, name), holder.uid, holder.version, patch))
+        elif holder.made_as != rollout.made_as(made) and not plan.asleep:
+            steps.extend(_away(kube.DEPLOYMENTS, holder))
+        else:
+            steps.extend(_with_pods(holder, 1))
         return Stage(tuple(steps))
-
-    def _scaling(self) -> Autoscaling | None:
-        """How requests are to be held; None where nobody says so any more."""
-        return self.situation.spec.autoscaling if self.situation.spec is not None else None
 
     def leftover(self, plan: Plan) -> Iterator[Stage]:
         """What is watched goes last: while it is there, the rest may be."""
@@ -320,24 +326,20 @@ class _Maker:
         yield Stage(tuple(DeleteOwned(Ref(kind, name)) for kind in kinds for name in ours.values()))
         steps: list[Step] = []
         for number in plan.remove:
-            workload, front = situation.workloads.get(number), situation.fronts.get(number)
-            if workload is not None and not workload.deleting:
-                steps.append(Delete(Ref(kube.DEPLOYMENTS, workload.name), workload.uid))
-            if front is not None and not front.deleting:
-                steps.append(Delete(Ref(kube.SERVICES, front.name), front.uid))
+            steps.extend(_away(kube.DEPLOYMENTS, situation.workloads.get(number)))
+            steps.extend(_away(kube.SERVICES, situation.fronts.get(number)))
         yield Stage(tuple(steps))
 
     def _version(self, number: int | None) -> Version | None:
         return next((each for each in self.situation.status.versions if each.number == number), None)
 
-    def _led(self, front: Front, version: Version) -> Iterator[Step]:
-        """A Service finds the pods of a version, and by no other labels; and has its ports."""
-        yield from self._as(front, names.selector(self.situation.uid, version.number), objects.ports(version))
-
-    @staticmethod
-    def _as(front: Front, selector: dict[str, str], ports: list[objects.Manifest]) -> Iterator[Step]:
-        """A Service has this selector and these ports."""
-        changed: dict[str, Any] = {}
+    def _service(self, number: int, wanted: objects.Manifest) -> Iterator[Step]:
+        """A Service finds pods by the labels that it should, and by no others; and has its ports."""
+        front, changed = self.situation.fronts.get(number), dict[str, Any]()
+        if front is None:
+            yield Ensure(kube.SERVICES, wanted)
+            return
+        selector, ports = wanted["spec"]["selector"], wanted["spec"]["ports"]
         if dict(front.selector) != selector:
             changed["selector"] = {**{key: None for key, _ in front.selector if key not in selector}, **selector}
         if front.ports != tuple(port["port"] for port in ports):
