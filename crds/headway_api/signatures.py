@@ -36,7 +36,6 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://headway.dev/model/v1"
 """What a Statement of ours is about: what the same key signs for others is none."""
-_RAW_BYTES = 32
 _PREFIX = "MCowBQYDK2VwAyEA"
 """How the base64 of each Ed25519 key begins in X.509's SubjectPublicKeyInfo: twelve bytes that name the algorithm."""
 _PEM = re.compile(
@@ -77,13 +76,12 @@ class _Envelope(StatusSection):
 def public_key(text: str) -> bytes:
     """The 32 bytes of a public key: from PEM, or `ed25519:` and their base64. Raises BadKey."""
     found = _PEM.fullmatch(text.strip()) or _RAW.fullmatch(text.strip())
-    raw = base64.b64decode(found[1]) if found is not None else b""
-    if len(raw) != _RAW_BYTES:
+    if found is None:
         raise BadKey(
             "this is no Ed25519 public key: it has to be as `openssl pkey -in KEY -pubout` prints it, or ed25519: and"
             " the base64 of its 32 bytes"
         )
-    return raw
+    return base64.b64decode(found[1])
 
 
 def in_a_word(key: bytes) -> str:
@@ -99,8 +97,7 @@ def encoded(payload_type: str, payload: bytes) -> bytes:
 
 def statement(model_info: bytes, files: Iterable[FileDigest]) -> bytes:
     """What is signed. model_info: the bytes of model.json; files: those that it tells of. The same for the same."""
-    subjects = {MODEL_INFO_FILE: hashlib.sha256(model_info).hexdigest()}
-    subjects |= {file.name: file.sha256 for file in files}
+    subjects = _digests(model_info, files)
     told = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())],
@@ -165,10 +162,14 @@ def check(model_info: bytes, files: Iterable[FileDigest], signed: Mapping[str, s
 
     That the files are what model.json tells of is for whoever reads them. Raises BadSignature.
     """
-    here = {MODEL_INFO_FILE: hashlib.sha256(model_info).hexdigest()} | {file.name: file.sha256 for file in files}
+    here = _digests(model_info, files)
     if dict(signed) != here:
         name = next(name for name in sorted({*here, *signed}) if here.get(name) != signed.get(name))
         raise BadSignature(f"{SIGNATURE_FILE} is valid for another model than this one: they differ in {name[:80]!r}")
+
+
+def _digests(model_info: bytes, files: Iterable[FileDigest]) -> dict[str, str]:
+    return {MODEL_INFO_FILE: hashlib.sha256(model_info).hexdigest()} | {file.name: file.sha256 for file in files}
 
 
 def _read(envelope: bytes) -> _Envelope:
