@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from headway_api.autoscaling import MOST_REPLICAS, Autoscaling
 from headway_api.base import Rule, Section, all_different, formed
 from headway_api.deployment_status import MOST_KEPT, ModelDeploymentStatus
-from headway_api.gateway import Route
+from headway_api.gateway import Gateway, Route
 from headway_api.job import NAME_MAX_LENGTH, ObjectMeta
 from headway_api.rollout import Rollout
 from headway_api.served import ModelSource, Server
@@ -54,27 +54,24 @@ class Versions(Section):
 
 
 def _drawn_by_servers(spec: ModelDeploymentSpec) -> bool:
-    gateway = spec.route.gateway if spec.route is not None else None
-    return spec.rollout.ab_test is None or gateway is None or gateway.split == "servers"
+    return spec.rollout.ab_test is None or spec.gateway is None or spec.gateway.split == "servers"
 
 
 def _grpc_answered(spec: ModelDeploymentSpec) -> bool:
-    gateway = spec.route.gateway if spec.route is not None else None
-    return gateway is None or gateway.grpc is None or spec.server.grpc
+    return spec.gateway is None or spec.gateway.grpc is None or spec.server.grpc
 
 
-def _bounded_below(spec: Any) -> bool:
+def _bounded_below(spec: ModelDeploymentSpec) -> bool:
     scaling = spec.autoscaling
     if scaling is None or scaling.target_in_flight is None:
         return True
-    return bool(5 * scaling.target_in_flight <= 4 * spec.server.limits.max_in_flight)
+    return 5 * scaling.target_in_flight <= 4 * spec.server.limits.max_in_flight
 
 
 def _held(spec: ModelDeploymentSpec) -> bool:
     if spec.autoscaling is None or spec.autoscaling.min > 0:
         return True
-    gateway = spec.route.gateway if spec.route is not None else None
-    return not spec.server.grpc and (gateway is None or gateway.split == "servers")
+    return not spec.server.grpc and (spec.gateway is None or spec.gateway.split == "servers")
 
 
 class ModelDeploymentSpec(Section):
@@ -132,6 +129,11 @@ class ModelDeploymentSpec(Section):
     """Rollouts."""
     route: Route | None = None
     """Ways in from outside the cluster; none if absent."""
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """How the Gateway API leads requests here, if it does."""
+        return self.route.gateway if self.route is not None else None
 
 
 class ModelDeployment(Section):

@@ -7,7 +7,7 @@ not by the other version: so a weight rises while all pods of the candidate are 
 from __future__ import annotations
 
 from headway_api.deployment import ModelDeploymentSpec
-from headway_api.deployment_status import RolloutStatus, Version
+from headway_api.deployment_status import DeploymentCondition, RolloutStatus, Version
 from headway_api.gateway import Gateway, ParentRef
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
@@ -29,7 +29,7 @@ NEEDED = "clients within the cluster use the Service all the same"
 
 def of(spec: ModelDeploymentSpec | None) -> Gateway | None:
     """What the spec asks for."""
-    return spec.route.gateway if spec is not None and spec.route is not None else None
+    return spec.gateway if spec is not None else None
 
 
 def splits(spec: ModelDeploymentSpec, rollout: RolloutStatus) -> bool:
@@ -101,8 +101,7 @@ def _given(route: GatewayRoute | None, backend: str) -> int:
 def _weight(situation: Situation, candidate: Version, wanted: int, given: int) -> int:
     """The candidate's weight: lowered at once, raised while all its pods are ready, and 0 while none is."""
     workload, front = situation.workloads.get(candidate.number), situation.fronts.get(candidate.number)
-    there = workload is not None and not workload.deleting and front is not None and not front.deleting
-    if workload is None or not there or workload.ready == 0:
+    if workload is None or workload.deleting or front is None or front.deleting or workload.ready == 0:
         return 0
     return wanted if wanted <= given or workload.complete else given
 
@@ -117,9 +116,11 @@ Said = tuple[str, str, str]
 def accepted(situation: Situation, book: Book) -> Said | None:
     """The condition RouteAccepted: status, reason and message; None where no route is asked for."""
     gateway = of(situation.spec)
-    if gateway is None or situation.spec is None:
-        before = next((each for each in situation.status.conditions if each.type == "RouteAccepted"), None)
-        return None if situation.spec is not None or before is None else (before.status, before.reason, before.message)
+    if situation.spec is None:
+        before = _said(situation)
+        return (before.status, before.reason, before.message) if before is not None else None
+    if gateway is None:
+        return None
     lacking = _lacking(situation, gateway)
     if lacking is not None:
         return lacking
@@ -135,6 +136,11 @@ def accepted(situation: Situation, book: Book) -> Said | None:
         )
     order = {"False": 0, "Unknown": 1, "True": 2}
     return min(found, key=lambda said: order[said[0]])
+
+
+def _said(situation: Situation) -> DeploymentCondition | None:
+    """What the status says so far."""
+    return next((each for each in situation.status.conditions if each.type == "RouteAccepted"), None)
 
 
 def _lacking(situation: Situation, gateway: Gateway) -> Said | None:
@@ -182,7 +188,7 @@ def obstacle(situation: Situation, rollout: RolloutStatus) -> str | None:
     spec = situation.spec
     if spec is None or not splits(spec, rollout):
         return None
-    told = next((each for each in situation.status.conditions if each.type == "RouteAccepted"), None)
+    told = _said(situation)
     if told is not None and told.status == "False":
         return f"no gateway splits the requests: {told.message}"
     return None
