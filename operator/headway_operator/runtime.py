@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -68,9 +69,8 @@ class Operator:
         self._engine = EngineMetrics(self._metrics)
         self._jobs = JobMetrics(self._metrics)
         self._deployments = DeploymentMetrics(self._metrics)
-        self._pod_groups: Served | None = None
-        self._routes: dict[Resource, Served] = {}
-        """By kind of route: whether it is served."""
+        self._optional: dict[Resource, Served] = {}
+        """By kinds that not every cluster has: whether this one does."""
         self.clock = ServerClock(_steady, time.time)
         self.store = Store(self.kinds(), unreadable=self._engine.unreadable)
         self.workers: Workers | None = None
@@ -87,18 +87,18 @@ class Operator:
             defaults=self._settings.defaults(),
             pull_policy=self._settings.image_pull_policy,
             measures=JobMeasures(self._jobs),
-            pod_groups=lambda: self._pod_groups is not None and self._pod_groups(),
+            pod_groups=partial(self._serves, kube.POD_GROUPS),
         )
         deployments = ModelDeployments(
             defaults=self._settings.serving_defaults(),
             pull_policy=self._settings.image_pull_policy,
             measures=DeploymentMeasures(self._deployments),
-            gateways=self._serves_route if self._settings.gateway_api else None,
+            gateways=self._serves if self._settings.gateway_api else None,
         )
         return (jobs, deployments)
 
-    def _serves_route(self, resource: Resource) -> bool:
-        served = self._routes.get(resource)
+    def _serves(self, resource: Resource) -> bool:
+        served = self._optional.get(resource)
         return served is not None and served()
 
     async def run(self) -> int:
@@ -168,8 +168,8 @@ class Operator:
             now=self.clock,
             count=lambda result: self._engine.events.labels(result).inc(),
         )
-        pod_groups = self._pod_groups = Served(api, kube.POD_GROUPS)
-        self._routes = {resource: Served(api, resource) for resource in ROUTES if settings.gateway_api}
+        routes = ROUTES if settings.gateway_api else ()
+        self._optional = {resource: Served(api, resource) for resource in (kube.POD_GROUPS, *routes)}
         reconciler = Reconciler(api, self.store, events, self.clock)
         workers = Workers(
             reconciler.reconcile,
@@ -193,10 +193,10 @@ class Operator:
         tasks["the work"] = asyncio.create_task(workers.run())
         tasks["the events"] = asyncio.create_task(events.run())
         tasks["the comparison"] = asyncio.create_task(comparison.run(settings.resync_seconds))
-        tasks["the discovery"] = asyncio.create_task(pod_groups.run(settings.resync_seconds))
-        for resource, served in self._routes.items():
+        tasks["the discovery"] = asyncio.create_task(self._optional[kube.POD_GROUPS].run(settings.resync_seconds))
+        for resource in routes:
             name = f"the time in which the kind {resource.kind} was, or was not, there"
-            tasks[name] = asyncio.create_task(served.change(settings.resync_seconds))
+            tasks[name] = asyncio.create_task(self._optional[resource].change(settings.resync_seconds))
         # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.
         ours = asyncio.all_tasks()
         kopf_tasks = await watches.start()
@@ -213,9 +213,8 @@ class Operator:
         said = ""
         while True:
             try:
-                for served in (self._pod_groups, *self._routes.values()):
-                    if served is not None:
-                        await served.ask()
+                for served in self._optional.values():
+                    await served.ask()
                 await comparison.seed()
             except NotFoundError:
                 kinds = " or ".join(self.store.kinds)
