@@ -66,7 +66,7 @@ BUGS = (
         "the judge goes with the rollout",
         0,
         "in the end there are the Deployments",
-        ((decide.plan, "or (bool(replicas) and autoscale.by_load(situation.spec) is not None)", ""),),
+        ((decide.plan, "or (bool(replicas) and scaling is not None)", ""),),
     ),
 )
 

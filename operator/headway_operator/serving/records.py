@@ -30,7 +30,6 @@ from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
-from headway_operator.serving.names import QUERY_VOLUME
 from headway_operator.serving.plan.model import Autoscaler, Front, RolloutRecord, ServerPod, Workload
 from headway_operator.serving.plan.offers import Offer
 from headway_operator.serving.plan.trouble import UNSCHEDULABLE
@@ -104,7 +103,7 @@ def _reports(spec: Mapping[str, Any]) -> bool:
 def _query_secrets(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """The Secrets that a judge's pod mounts for its queries."""
     volumes = ((spec.get("template") or {}).get("spec") or {}).get("volumes") or ()
-    of_queries = (each for each in volumes if str(each.get("name")).startswith(QUERY_VOLUME))
+    of_queries = (each for each in volumes if str(each.get("name")).startswith(names.QUERY_VOLUME))
     return tuple(str((each.get("secret") or {}).get("secretName")) for each in of_queries)
 
 

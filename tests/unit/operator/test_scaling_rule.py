@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headway_api.deployment_status import MOST_RECENT
 from headway_operator.serving.plan.scaling import (
-    MOST_RECENT,
     STEP,
     STEP_SECONDS,
     Recent,

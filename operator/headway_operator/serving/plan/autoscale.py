@@ -84,14 +84,12 @@ def _within(wanted: Autoscaling, replicas: int) -> int:
 
 
 def _by_load(situation: Situation, wanted: Autoscaling, book: Book, known: AutoscalingStatus) -> Next:
-    now, champion = situation.now, book.champion
-    load = heard(situation)
-    seen = seen_of(situation, champion, load, known)
-    asked = scaling.recommended(seen, wanted.target_in_flight or 1) if seen is not None else None
+    now, champion, target = situation.now, book.champion, wanted.target_in_flight or 1
+    seen = seen_of(situation, champion, heard(situation), known)
+    asked = scaling.recommended(seen, target) if seen is not None else None
     if seen is None or asked is None:
         book.scaling = known.model_copy(update={"reason": "NoData" if champion is not None else "Starting"})
         return Next()
-    target = wanted.target_in_flight
     asked = max(1, _within(wanted, asked))
     before = known.desired if known.recommended is None else known.recommended
     since = to_seconds(known.since) or 0.0

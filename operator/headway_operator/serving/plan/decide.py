@@ -27,7 +27,7 @@ def plan(situation: Situation) -> Plan:
     """What is to be done now."""
     book = Book(situation.name, situation.status, situation.now)
     book.published = offers.newest(book.published, situation.offers)
-    load = autoscale.follow(situation, book)
+    load, scaling = autoscale.follow(situation, book), autoscale.by_load(situation.spec)
     following = _move(situation, book)
     if following.reads:
         look_at = frozenset(() if following.look_at is None else (following.look_at,))
@@ -46,9 +46,9 @@ def plan(situation: Situation) -> Plan:
         target=book.champion.number if book.champion is not None else None,
         remove=_leftover(situation, book, set(replicas)),
         route=route.told(situation, book) if replicas and _shares(situation, book) else None,
-        judge=book.rollout is not None or (bool(replicas) and autoscale.by_load(situation.spec) is not None),
-        load=autoscale.by_load(situation.spec) is not None,
-        hold=bool(replicas) and zero.needed(situation, autoscale.by_load(situation.spec), book),
+        judge=book.rollout is not None or (bool(replicas) and scaling is not None),
+        load=scaling is not None,
+        hold=bool(replicas) and zero.needed(situation, scaling, book),
         asleep=zero.asleep(book),
         ways=gateway.ways(situation, book),
         wake=_earliest(following.wake, load.wake, *_retries(situation)),

@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headway_api.deployment_status import MOST_RECENT
+
 TOLERANCE = 0.1
 """A load that is no farther from the target than this part of it asks for no change."""
 STEP = 2
 """So many times as many pods as there are may be there next."""
 STEP_SECONDS = 15.0
 """Between one step up and the next: the pods of the one are to show what they do."""
-MOST_RECENT = 8
 
 
 @dataclass(frozen=True, slots=True)
