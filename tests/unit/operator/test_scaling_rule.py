@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headway_api.deployment_status import MOST_RECENT
@@ -63,6 +63,7 @@ seen = st.builds(
 
 
 @given(seen=seen, target=st.integers(1, 100))
+@example(seen=Seen(1.1, servers=1, ready=0, desired=1), target=1)
 def test_pods_that_are_not_heard_never_make_it_fewer_nor_more(seen: Seen, target: int) -> None:
     asked = recommended(seen, target)
     assert asked is not None

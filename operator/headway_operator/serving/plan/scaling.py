@@ -49,7 +49,7 @@ def recommended(seen: Seen, target: int) -> int | None:
         return None
     ratio = seen.in_flight / (target * seen.servers)
     missing, unready = max(0, seen.ready - seen.servers), max(0, seen.desired - max(seen.ready, seen.servers))
-    if not missing and not unready and abs(ratio - 1.0) <= TOLERANCE:
+    if not missing and not unready and _is_near(ratio):
         return seen.desired
     pods, load = seen.servers + missing, seen.in_flight
     if ratio < 1.0:
@@ -57,11 +57,16 @@ def recommended(seen: Seen, target: int) -> int | None:
     else:
         pods += unready
     anew = load / (target * pods)
-    if abs(anew - 1.0) <= TOLERANCE or (anew > 1.0) != (ratio > 1.0):
+    if _is_near(anew) or (anew > 1.0) != (ratio > 1.0):
         return seen.desired
     asked = math.ceil(load / target - 1e-9)
     # What was filled in decides in no direction that what was seen does not.
     return max(asked, seen.desired) if ratio > 1.0 else min(asked, seen.desired)
+
+
+def _is_near(ratio: float) -> bool:
+    """Whether a load, over its target, asks for no change: 1.1 does not, which is farther from 1 than 0.1 in floats."""
+    return abs(ratio - 1.0) <= TOLERANCE + 1e-9
 
 
 def remembered(recent: Sequence[Recent], before: int, asked: int, now: float, window: float) -> tuple[Recent, ...]:
