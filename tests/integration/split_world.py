@@ -53,35 +53,33 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    folder: Path, version: int, *words: str, model: bytes | None = None, kept: bool = False
-) -> AsyncIterator[Server]:
-    """A server on free ports, once it takes requests. kept: whether the folder holds its model already."""
+async def begun(*words: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A process of `headway`, and the first line that it says; it is killed at the end, if it has not ended by then."""
     process = await asyncio.create_subprocess_exec(
-        *(
-            *COMMAND,
-            "serve",
-            str(folder if kept else bundle(folder, model)),
-            "--port=0",
-            "--admin-port=0",
-            "--grpc-port=0",
-        ),
-        *(f"--version={version}", "--drain-seconds=2", *words),
-        stdout=subprocess.PIPE,
-        env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
+        *COMMAND, *words, stdout=subprocess.PIPE, env=clean_environment() | {"PYTHONUNBUFFERED": "1"}
     )
     try:
         assert process.stdout is not None
-        said = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
-        told = re.search(r"on http://127.0.0.1:(\d+) and .* port (\d+) \(.* port (\d+)\)\n", said)
-        assert told, said
-        yield Server(process, *map(int, told.groups()))
+        yield process, (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
                 process.kill()
         await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    folder: Path, version: int, *words: str, model: bytes | None = None, kept: bool = False
+) -> AsyncIterator[Server]:
+    """A server on free ports, once it takes requests. kept: whether the folder holds its model already."""
+    files = str(folder if kept else bundle(folder, model))
+    words = ("--port=0", "--admin-port=0", "--grpc-port=0", f"--version={version}", "--drain-seconds=2", *words)
+    async with begun("serve", files, *words) as (process, said):
+        told = re.search(r"on http://127.0.0.1:(\d+) and .* port (\d+) \(.* port (\d+)\)\n", said)
+        assert told, said
+        yield Server(process, *map(int, told.groups()))
 
 
 @dataclass

@@ -9,17 +9,15 @@ import asyncio
 import contextlib
 import re
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from commands import COMMAND, clean_environment
 from headway_api.rollout_wire import Route
 from stub_judge import UID, judged
 from wire_client import PATIENCE, ask
 
-from .split_world import BODY, INFER, serving
+from .split_world import BODY, INFER, begun, serving
 from .test_judged_rollouts import Judge
 from .test_load_told import told
 
@@ -27,24 +25,14 @@ from .test_load_told import told
 @contextlib.asynccontextmanager
 async def holding(server: int, *words: str) -> AsyncIterator[int]:
     """A process of `headway hold`; its port."""
-    process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "hold", "--name=churn", f"--server=http://127.0.0.1:{server}", "--port=0", "--admin-port=0"),
-        *("--drain-seconds=0", *words),
-        stdout=subprocess.PIPE,
-        env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        said = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
+    to = ("--name=churn", f"--server=http://127.0.0.1:{server}")
+    words = ("--port=0", "--admin-port=0", "--drain-seconds=0", *words)
+    async with begun("hold", *to, *words) as (process, said):
         found = re.search(r"on http://127.0.0.1:(\d+) \(health and metrics on port \d+\)\n", said)
         assert found, said
         yield int(found[1])
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def steady(port: int, failed: list[str], answered: list[float], ended: asyncio.Event) -> None:

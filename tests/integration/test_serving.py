@@ -33,6 +33,8 @@ from markdown_blocks import ROOT, script
 from served import heavy
 from wire_client import PATIENCE, Wire, ask
 
+from .split_world import begun
+
 ROWS = 1000
 TOWNS = ["Łódź", "Kobe", "a, b", 'say "hi"']
 
@@ -56,29 +58,12 @@ class Server:
 @contextlib.asynccontextmanager
 async def serving(folder: Path, *words: str) -> AsyncIterator[Server]:
     """A server on free ports, once it takes requests."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        "serve",
-        str(folder),
-        "--port=0",
-        "--admin-port=0",
-        "--grpc-port=0",
-        *words,
-        stdout=subprocess.PIPE,
-        env=clean_environment() | {"PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        said = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
+    async with begun("serve", str(folder), "--port=0", "--admin-port=0", "--grpc-port=0", *words) as (process, said):
         told = re.fullmatch(
             r"Serving (\S+), version 1, on http://127.0.0.1:(\d+) and .* port (\d+) \(.* port (\d+)\)\n", said
         )
         assert told, said
         yield Server(process, told[1], int(told[2]), int(told[3]), int(told[4]))
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 def rows(count: int, seed: int, towns: list[str]) -> pa.Table:
