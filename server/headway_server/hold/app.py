@@ -22,7 +22,7 @@ from headway_server.hold.holding import Holding, NotThere
 from headway_server.http.answering import JSON, Header, Send, error_headers, send_whole
 from headway_server.http.limits import HttpLimits
 from headway_server.rest import body
-from headway_server.split.client import Client, NoReply, Reply
+from headway_server.split.client import CONNECT_SECONDS, Client, NoReply, Reply
 
 Scope = MutableMapping[str, Any]
 _JSON: Header = (b"content-type", JSON)
@@ -39,8 +39,6 @@ _ONCE = "/feedback"
 """What must not be sent twice."""
 _BUSY = 503
 _MOST_DIGITS = 12
-_CONNECT_SECONDS = 2.0
-"""Some networks say nothing where nobody is there."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class App:
 async def look(to: tuple[str, int]) -> None:
     """Whether there is a server: a Service leads to those alone that are ready. Raises NotThere."""
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
+        async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(*to)
     except (OSError, TimeoutError) as error:
         raise NotThere(str(error) or type(error).__name__, sent=False) from None

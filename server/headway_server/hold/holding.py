@@ -22,6 +22,8 @@ MOST_PAUSE_SECONDS = 1.0
 MOST_AT_ONCE = 16
 """Requests that are with servers at once: the others wait here rather than in a server that has no room for them."""
 RETRY_AFTER_SECONDS = 5.0
+MOST_CUT_OFF = 3
+"""So many servers may go while they have a request: one more, and it is more likely the reason than a bystander."""
 
 
 class Answered(Protocol):
@@ -99,7 +101,7 @@ class Holding:
             self.there -= 1
 
     async def _answer(self, send: Callable[[float], Awaitable[A]], until: float, *, again: bool) -> A:
-        told, pause, reply = False, LOOK_SECONDS, None
+        told, pause, reply, cut_off = False, LOOK_SECONDS, None, 0
         try:
             async with asyncio.timeout_at(until):
                 while True:
@@ -113,6 +115,9 @@ class Holding:
                     except NotThere as error:
                         if error.sent and not again:
                             raise NotReady(f"the server has gone, and may have begun with it: {error}") from None
+                        cut_off += error.sent
+                        if cut_off >= MOST_CUT_OFF:
+                            raise NotReady(f"{cut_off} servers have gone while they had it: {error}") from None
                     else:
                         if not reply.busy:
                             self.answered += 1

@@ -22,6 +22,8 @@ KEPT_SECONDS = 15.0
 """After so long a connection is not used again (a tenth more or less, by lot): a Service leads to one pod for as long
 as a connection lives, so new pods would get nothing."""
 MOST_HEADERS = 64
+CONNECT_SECONDS = 2.0
+"""Some networks say nothing where nobody is there."""
 
 
 class Reply(NamedTuple):
@@ -151,6 +153,7 @@ class Client:
     most_bytes: int
     kept_seconds: float = KEPT_SECONDS
     lot: Callable[[], float] = random.random
+    connect_seconds: float = CONNECT_SECONDS
     _idle: dict[tuple[str, int], deque[_Line]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -248,11 +251,12 @@ class Client:
         try:
             for family, address, port in await self._lookup(*to):
                 try:
-                    _, line = await loop.create_connection(
-                        lambda: _Line(self._memory, until), address, port, family=family
-                    )
-                except OSError as error:
-                    problem = error
+                    async with asyncio.timeout(self.connect_seconds):
+                        _, line = await loop.create_connection(
+                            lambda: _Line(self._memory, until), address, port, family=family
+                        )
+                except OSError as error:  # TimeoutError is one
+                    problem = error if str(error) else OSError(f"no answer within {self.connect_seconds:g} s")
                 else:
                     self._open.add(line)
                     return line

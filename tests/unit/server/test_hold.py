@@ -15,7 +15,7 @@ import pytest
 
 from headway_server.errors import NotReady, Overloaded
 from headway_server.hold.app import Admin, App, look
-from headway_server.hold.holding import MOST_AT_ONCE, Holding, NotThere
+from headway_server.hold.holding import MOST_AT_ONCE, MOST_CUT_OFF, Holding, NotThere
 from headway_server.http.limits import ADMIN_LIMITS, HttpLimits
 from headway_server.http.listener import Listener
 from headway_server.split.client import Client
@@ -247,7 +247,7 @@ def test_a_server_that_stays_without_room_has_the_last_word() -> None:
     asyncio.run(course())
 
 
-def test_a_server_that_cuts_each_request_off_is_not_asked_again_at_once() -> None:
+def test_a_server_without_room_is_not_asked_again_at_once() -> None:
     async def course() -> None:
         paused: list[float] = []
 
@@ -260,12 +260,28 @@ def test_a_server_that_cuts_each_request_off_is_not_asked_again_at_once() -> Non
         async def send(_: float) -> Said:
             nonlocal tries
             tries += 1
-            if tries < 9:
-                raise NotThere("it closed the connection", sent=True)
-            return Said()
+            return Said(busy=tries < 9)
 
         assert await holding.answer(send) == Said()
         assert paused == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0]
+
+    asyncio.run(course())
+
+
+def test_a_request_by_which_each_server_goes_takes_no_more_than_a_few_of_them() -> None:
+    async def course() -> None:
+        holding = Holding(seconds=10.0, most=5, hurry=lambda: None, look=there, lot=lambda: 0.0)
+        tries = 0
+
+        async def send(_: float) -> Said:
+            nonlocal tries
+            tries += 1
+            raise NotThere("it closed the connection", sent=True)
+
+        with pytest.raises(NotReady, match="3 servers have gone while they had it: it closed the connection"):
+            await holding.answer(send)
+        assert tries == MOST_CUT_OFF
+        assert holding.there == holding.waiting == 0
 
     asyncio.run(course())
 
