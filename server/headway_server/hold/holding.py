@@ -113,11 +113,8 @@ class Holding:
                     try:
                         reply = await self._sent(send, until)
                     except NotThere as error:
-                        if error.sent and not again:
-                            raise NotReady(f"the server has gone, and may have begun with it: {error}") from None
                         cut_off += error.sent
-                        if cut_off >= MOST_CUT_OFF:
-                            raise NotReady(f"{cut_off} servers have gone while they had it: {error}") from None
+                        _refuse(error, cut_off, MOST_CUT_OFF if again else 1)
                     else:
                         if not reply.busy:
                             self.answered += 1
@@ -150,3 +147,10 @@ class Holding:
             except NotThere as error:
                 self._absent = not error.sent
                 raise
+
+
+def _refuse(error: NotThere, cut_off: int, most: int) -> None:
+    """Raises NotReady where so many servers have gone while they had a request that it is not sent again."""
+    if cut_off >= most:
+        had = "the server has gone, and may have begun with it" if most == 1 else f"{most} servers have gone with it"
+        raise NotReady(f"{had}: {error}") from None

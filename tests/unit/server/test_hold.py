@@ -278,7 +278,7 @@ def test_a_request_by_which_each_server_goes_takes_no_more_than_a_few_of_them() 
             tries += 1
             raise NotThere("it closed the connection", sent=True)
 
-        with pytest.raises(NotReady, match="3 servers have gone while they had it: it closed the connection"):
+        with pytest.raises(NotReady, match="3 servers have gone with it: it closed the connection"):
             await holding.answer(send)
         assert tries == MOST_CUT_OFF
         assert holding.there == holding.waiting == 0

@@ -180,7 +180,7 @@ async def test_where_nobody_says_anything_a_connection_is_not_waited_for_without
     # Nobody accepts: once the one place of its queue is taken, Linux leaves who comes without an answer.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
         to = full.getsockname()
-        with pytest.raises(NoReply, match="no answer within 0.1 s") as caught:
+        with pytest.raises(NoReply, match=r"no answer within 0\.1 s") as caught:
             await Client(1 << 20, connect_seconds=0.1).post(to, "/", {}, b"", 30.0)
         assert not caught.value.connected
 
