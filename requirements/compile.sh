@@ -14,7 +14,7 @@ lock operator.lock --extra operator --constraint requirements/dev.lock
 lock server.lock --extra server --constraint requirements/dev.lock
 # `headway bundle` gives a model what its server needs: the lock is a part of the package.
 cp requirements/server.lock cli/headway_cli/server.lock
-lock trainer.lock --extra trainer --constraint requirements/dev.lock
+lock trainer.lock --extra trainer --extra tracking --constraint requirements/dev.lock
 grep -A1000 '^uv==' requirements/dev.lock | awk 'NR > 1 && /^[a-z]/ {exit} {print}' > requirements/bootstrap.lock
 # What builds our wheel, for the images.
 sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | uv pip compile --quiet - --python-version 3.11 --universal \
@@ -23,3 +23,6 @@ sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | uv pip compile --quie
 # Foreign clients, which tests run in an environment of their own.
 uv pip compile --quiet requirements/clients.in --python-version 3.11 --universal --generate-hashes \
     --no-emit-index-url --no-annotate --no-header ${UPGRADE:+--upgrade} --output-file requirements/clients.lock
+# Trackers of experiments, which tests run in an environment of their own.
+uv pip compile --quiet requirements/trackers.in --python-version 3.11 --universal --generate-hashes \
+    --no-emit-index-url --no-annotate --no-header ${UPGRADE:+--upgrade} --output-file requirements/trackers.lock
