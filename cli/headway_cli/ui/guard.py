@@ -1,0 +1,80 @@
+"""Who may ask: a browser of this machine's user, for this machine's name, and nobody whom another web page sends."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from multidict import MultiMapping
+
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+)
+"""On every answer."""
+COOKIE = "headway-ui"
+_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.ASCII)
+"""What a browser calls us, also through a forwarded port. Another name that leads here is an attacker's."""
+_ENTER = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Headway</title>
+<p><a href="/">Go on to Headway</a></p></html>
+"""
+
+
+class Keys:
+    """The key of the first address, and what a browser has afterwards in its place. Both are lost with the process."""
+
+    def __init__(self) -> None:
+        self.first = secrets.token_urlsafe(24)
+        self._session = secrets.token_urlsafe(24)
+
+    def opens(self, query: MultiMapping[str]) -> bool:
+        """Whether the address has the key."""
+        return secrets.compare_digest(query.get("key", "").encode(), self.first.encode())
+
+    def knows(self, cookies: Mapping[str, str]) -> bool:
+        """Whether the browser was let in before."""
+        return secrets.compare_digest(cookies.get(COOKIE, "").encode(), self._session.encode())
+
+    def enter(self) -> web.Response:
+        """Let a browser in, and have it leave the address with the key.
+
+        Not by a redirect: after a click on a link elsewhere a browser would follow that without the cookie.
+        """
+        answer = web.Response(text=_ENTER, content_type="text/html", headers={"Refresh": "0; url=/"})
+        answer.set_cookie(COOKIE, self._session, httponly=True, samesite="Strict", path="/")
+        return answer
+
+
+def guard(keys: Keys) -> Middleware:
+    """The middleware that lets in nobody else. Static files need no key: they are the same for all."""
+
+    @web.middleware
+    async def judged(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not _HOST.fullmatch(request.headers.get("Host", "")):
+            raise web.HTTPMisdirectedRequest(text="this server answers for 127.0.0.1 and localhost alone")
+        if request.method not in ("GET", "HEAD"):
+            raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"], text="this server is only read")
+        if keys.opens(request.query):
+            return keys.enter()
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            # Pages at other ports of this machine are of the same site, so their requests would have the cookie.
+            raise web.HTTPForbidden(text="another web page has sent this request: type the address yourself")
+        if not request.path.startswith("/static/") and not keys.knows(request.cookies):
+            raise web.HTTPUnauthorized(text="open the address that `headway ui` has printed: it has a key in it")
+        return await handler(request)
+
+    return judged

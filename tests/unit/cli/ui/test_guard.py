@@ -1,0 +1,99 @@
+"""Who is let in to the pages of `headway ui`, and what every answer tells a browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from fake_kubectl import FakeKubectl, listed, recorded
+from headway_cli.ui.guard import COOKIE, HEADERS
+from ui_visitor import Visitor
+
+ADDRESSES = [
+    "/",
+    "/jobs",
+    "/static/style.css",
+    "/nothing",
+    "/jobs/default/churn",
+    "/?key=wrong",
+    "/static/../server.py",
+]
+
+
+async def test_a_browser_without_the_key_is_told_to_open_the_printed_address(stranger: Visitor) -> None:
+    for path in ("/", "/jobs", "/nothing", "/jobs?key=", "/jobs?key=wrong", "/jobs?key=%F0%9F%92%A9"):
+        answer = await stranger.ask(path)
+        assert answer.status == 401, path
+        assert "the address that `headway ui` has printed" in await answer.text()
+
+
+async def test_the_key_of_the_first_address_becomes_a_cookie_that_no_script_and_no_other_site_has(
+    stranger: Visitor, kubectl: FakeKubectl
+) -> None:
+    kubectl.says(listed(recorded("running")), "get", "trainingjobs")
+    answer = await stranger.ask(f"/?key={stranger.keys.first}")
+    cookie = answer.cookies[COOKIE]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/")
+    assert answer.headers["Refresh"] == "0; url=/"
+    assert stranger.keys.first not in cookie.value
+    assert stranger.keys.first not in await answer.text()
+    assert (await stranger.ask("/")).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1:x", "[::2]"],
+)
+async def test_another_name_that_leads_here_is_misdirected(visitor: Visitor, host: str) -> None:
+    assert (await visitor.ask("/", Host=host)).status == 421
+    assert (await visitor.ask("/static/style.css", Host=host)).status == 421
+    assert (await visitor.ask(f"/?key={visitor.keys.first}", Host=host)).status == 421
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9999", "localhost", "localhost:8765", "[::1]:8765"])
+async def test_this_machine_has_three_names_and_any_port(visitor: Visitor, kubectl: FakeKubectl, host: str) -> None:
+    kubectl.says(listed(), "get", "trainingjobs")
+    assert (await visitor.ask("/jobs", Host=host)).status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_it_is_only_read(visitor: Visitor, method: str) -> None:
+    for path in ("/", "/jobs", "/static/style.css"):
+        answer = await visitor.ask(path, method)
+        assert answer.status == 405
+        assert answer.headers["Allow"] == "GET,HEAD"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_another_web_page_cannot_have_a_browser_ask(visitor: Visitor, site: str) -> None:
+    assert (await visitor.ask("/jobs", Sec_Fetch_Site=site)).status == 403
+    # But a link with the key, in a terminal that is itself a web page, is the user's own.
+    assert (await visitor.ask(f"/?key={visitor.keys.first}", Sec_Fetch_Site=site)).status == 200
+
+
+async def test_every_answer_has_the_headers_that_bind_a_browser(visitor: Visitor, kubectl: FakeKubectl) -> None:
+    kubectl.says(listed(), "get", "trainingjobs")
+    policy = HEADERS["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    for path in ADDRESSES:
+        for method in ("GET", "HEAD", "POST"):
+            for host in ("localhost", "evil.example"):
+                answer = await visitor.ask(path, method, Host=host)
+                assert {name: answer.headers.get(name) for name in HEADERS} == dict(HEADERS), (path, method, host)
+
+
+async def test_a_long_address_and_a_name_that_is_none_are_refused(visitor: Visitor) -> None:
+    assert (await visitor.ask("/jobs?name=" + "a" * 400)).status == 400
+    assert (await visitor.ask("/jobs?" + "&".join(f"a{each}=1" for each in range(30)))).status == 400
+    assert (await visitor.ask("/jobs?namespace=--all")).status == 400
+    assert (await visitor.ask("/jobs?page=x")).status == 400
+    assert (await visitor.ask("/jobs?phase=Sleeping")).status == 400
+
+
+async def test_a_static_file_lies_in_its_folder(visitor: Visitor) -> None:
+    assert (await visitor.ask("/static/live.js")).status == 200
+    for path in ("/static/", "/static/..%2fserver.py", "/static/%2e%2e/server.py", "/static//etc/passwd"):
+        answer = await visitor.ask(path)
+        assert answer.status in (401, 403, 404), path
+        assert "import" not in await answer.text()
