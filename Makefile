@@ -17,7 +17,7 @@ SEED ?= 0
 JOBS ?= 1
 KIND ?= trainingjob
 
-.PHONY: help run test test-long test-unit sim bench demo lint generate clean
+.PHONY: help run test test-long test-unit sim bench demo lint generate site clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ lint: $(READY) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
 
-generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference; and Grafana's dashboards
+generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference; Grafana's dashboards; the list of decisions
 	$(BIN)/python -m headway_api.crd --output crds
 	cp crds/headway.dev_*.yaml charts/headway/files/crds/
 	$(BIN)/python -m headway_api.reference --output docs/reference
@@ -71,6 +71,10 @@ generate: $(READY) ## write what is generated from the models: CRDs, their copy 
 	$(BIN)/python -m headway_operator.reference > docs/reference/metrics.md
 	PYTHONPATH=hack/dashboards $(BIN)/python -m headway_dashboards charts/headway/files/dashboards
 	$(BIN)/python -m headway_cli.reference > docs/reference/cli.md
+	PYTHONPATH=hack/site $(BIN)/python -m headway_site.decisions > docs/decisions/README.md
+
+site: $(READY) ## build README and docs/ as a site with a search into dist/site; a link that leads nowhere fails it
+	@PYTHONPATH=tests:hack/cluster:hack/site $(BIN)/python -m headway_site dist/site
 
 clean: ## remove what these targets made in this folder; caches outside it stay
 	rm -rf $(VENV) out dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
