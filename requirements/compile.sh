@@ -20,8 +20,9 @@ grep -A1000 '^uv==' requirements/dev.lock | awk 'NR > 1 && /^[a-z]/ {exit} {prin
 sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml | uv pip compile --quiet - --python-version 3.11 --universal \
     --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint requirements/dev.lock \
     --output-file requirements/build.lock
-# Environments of their own: foreign clients and trackers of experiments, for tests, and what builds the site of docs/.
-for name in clients trackers site; do
+# Environments of their own: foreign clients, trackers of experiments and what users install with, for tests, and what
+# builds the site of docs/.
+for name in clients pipx site trackers; do
     uv pip compile --quiet "requirements/$name.in" --python-version 3.11 --universal --generate-hashes \
         --no-emit-index-url --no-annotate --no-header ${UPGRADE:+--upgrade} --output-file "requirements/$name.lock"
 done

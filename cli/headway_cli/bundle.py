@@ -19,6 +19,7 @@ import click
 from headway_api.bundle import MODEL_INFO_FILE
 from headway_api.signatures import SIGNATURE_FILE
 from headway_api.wording import printable
+from headway_cli.extras import installing
 from headway_cli.own_wheel import write_wheel
 from headway_server.errors import BadModel
 from headway_server.model import ServedModel
@@ -75,7 +76,7 @@ def bundle(model_dir: Path, output: Path) -> None:
     except BadModel as error:
         raise click.ClickException(printable(str(error))) from error
     except PackageNotFoundError as error:
-        raise click.ClickException("Headway is not installed here: pip install 'headway[server]'") from error
+        raise click.ClickException(f"Headway is not installed here: {installing('headway[server]')}") from error
     with tempfile.TemporaryDirectory(prefix="headway-bundle-") as made:
         root = Path(made)
         _write_model(model_dir, model, root / "model")

@@ -9,9 +9,12 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from headway_cli import extras
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,23 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             if entry.extra is None or (error.name or "").startswith("headway_"):
                 raise  # our own packages are always there: this one is our fault
-            raise click.ClickException(
-                f"headway {cmd_name} needs the Python package {error.name}: pip install 'headway[{entry.extra}]'"
-            ) from error
+            raise _lacks(cmd_name, error, entry.extra) from error
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.module}.{cmd_name} is not a click command")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand. Raises a ClickException where it needs an extra that is not installed.
+
+        Commands import what is heavy when they are called, so that their --help is quick.
+        """
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            entry = COMMANDS.get(ctx.invoked_subcommand or "")
+            if entry is None or entry.extra is None or extras.installed(entry.extra):
+                raise  # the user's code may lack a module, too
+            raise _lacks(ctx.invoked_subcommand, error, entry.extra) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The subcommands that begin so, without importing them, and the options of `headway`."""
@@ -114,6 +128,12 @@ class LazyGroup(click.Group):
         """The list of subcommands in `headway --help`, written without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+
+
+def _lacks(command: str | None, error: ModuleNotFoundError, extra: str) -> click.ClickException:
+    return click.ClickException(
+        f"headway {command} needs the Python package {error.name}: {extras.installing(f'headway[{extra}]')}"
+    )
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

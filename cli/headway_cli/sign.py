@@ -14,6 +14,7 @@ from headway_api import signatures
 from headway_api.bundle import MODEL_INFO_FILE, BundleInfo, FileDigest
 from headway_api.signatures import SIGNATURE_FILE, BadKey, BadSignature
 from headway_api.wording import printable
+from headway_cli.extras import installing
 
 _MOST_INFO_BYTES = 64 * 1024 * 1024
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -105,7 +106,7 @@ def _needs_cryptography() -> None:
         importlib.import_module("cryptography")
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"signatures need the Python package {error.name}: pip install 'headway[server]'"
+            f"signatures need the Python package {error.name}: {installing('headway[server]')}"
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from headway_cli.cluster.errors import ClusterError, explained
 from headway_cli.cluster.kubectl import Kubectl, Stream
 from headway_cli.cluster.names import MAIN_CONTAINER
+from headway_cli.extras import installing
 
 MOUNT = "/mnt/headway/storage"
 """Where pods have a volume: URIs of a job with one begin so."""
@@ -43,7 +44,7 @@ class InStore:
             from headway_server.errors import BadModel
         except ModuleNotFoundError as error:
             raise ClusterError(
-                f"{uri} is read by the Python package {error.name}: pip install 'headway[server]', or let a pod "
+                f"{uri} is read by the Python package {error.name}: {installing('headway[server]')}, or let a pod "
                 "read it by --reader-pod"
             ) from error
         self._uri = uri

@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from headway_cli import extras
 from headway_cli import main as command_line
 from headway_cli.main import COMMANDS, LazyCommand, main
 
@@ -133,6 +134,36 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: p
     assert done.exit_code == 1
     said = "headway hello needs the Python package a_package_that_is_not_there: pip install 'headway[trainer]'"
     assert said in done.output
+
+
+def lacks_when_called(monkeypatch: pytest.MonkeyPatch, mark: str) -> Result:
+    """Call a command that imports a package which is not there only when it is called.
+
+    mark: the package that says whether its extra is installed.
+    """
+
+    @click.command
+    def validate() -> None:
+        raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+
+    monkeypatch.setattr(command_line, "COMMANDS", {"validate": LazyCommand("headway_cli.validate", "?", "trainer")})
+    monkeypatch.setattr("headway_cli.validate.validate", validate)
+    monkeypatch.setattr(extras, "MARKS", {"trainer": mark})
+    return call("validate")
+
+
+def test_a_package_that_is_missed_later_is_named_too_where_the_extra_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = lacks_when_called(monkeypatch, "no_such_package_at_all")
+    assert done.exit_code == 1
+    assert done.stderr == "Error: headway validate needs the Python package numpy: pip install 'headway[trainer]'\n"
+
+
+def test_a_module_that_is_missed_where_the_extra_is_installed_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert isinstance(lacks_when_called(monkeypatch, "json").exception, ModuleNotFoundError)
 
 
 def test_a_module_of_our_own_that_is_missing_is_our_fault_and_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from headway_cli.cluster.doctor.facts import (
 )
 from headway_cli.cluster.fields import Object, entries, number, text, texts, whole
 from headway_cli.cluster.times import duration, seconds_since
+from headway_cli.extras import installing, upgrading
 
 LEAST_SERVER = (1, 30)
 """ValidatingAdmissionPolicy, as Chart.yaml says it."""
@@ -76,7 +77,7 @@ def definitions(facts: Facts) -> Iterator[Finding]:
                 "crd-version",
                 f"CustomResourceDefinition {kind} is newer than this command line ({facts.own_version}), which does "
                 f"not know {some(sorted(served - known))}",
-                "upgrade this command line: pip install --upgrade headway",
+                f"upgrade this command line: {upgrading()}",
             )
         else:
             yield ok("crd", f"CustomResourceDefinition {kind} is this version's")
@@ -164,7 +165,7 @@ def _version(facts: Facts, deployment: Object) -> Iterator[Finding]:
         yield warn(
             "operator-version",
             f"the operator is {version}, and this command line is {facts.own_version}",
-            f"pip install headway=={version}, or upgrade the chart",
+            f"{installing(f'headway=={version}')}, or upgrade the chart",
         )
 
 
