@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError
-from headway_cli.cluster.fields import Object, entries, text, whole
+from headway_cli.cluster.fields import Object, entries, numbers, text, whole
 from headway_cli.cluster.folders import Folder, pieces
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.run_folders import uri_of
+from headway_cli.cluster.times import duration
 
 REPORT = "report"
 MOST_REPORT_BYTES = 16 << 20
@@ -66,6 +67,38 @@ def _file(artifact: Object, base: str) -> File:
         folder=f"{folder}?{options}" if options else folder,
         sha256=digest,
         size=whole(artifact, "sizeBytes") or 0,
+    )
+
+
+def time_section(job: Object) -> str:
+    """Where the job's time went, as a section of a report; "" where its operator did not count.
+
+    report.md cannot have it: the driver that writes it knows neither what the job waited for nor the attempts before.
+    """
+    spent = {what: seconds for what, seconds in numbers(job, "status", "time", "seconds").items() if seconds > 0}
+    total = sum(spent.values())
+    if not total:
+        return ""
+    attempts = whole(job, "status", "attempt") or 1
+    over = f"{attempts} attempts" if attempts > 1 else "1 attempt"
+    rows = [
+        f"| {what} | {seconds:,.0f} | {seconds / total:.1%} |"
+        for what, seconds in sorted(spent.items(), key=lambda each: -each[1])
+    ]
+    goodput = whole(job, "status", "time", "goodputPercent")
+    again = whole(job, "status", "time", "stepsAgain") or 0
+    told = [f"Goodput, the share of steps that were kept: {goodput}%."] if goodput is not None else []
+    told += [f"{again:,} steps were lost and done again."] if again else []
+    return "\n".join(
+        [
+            "## Time in the cluster",
+            f"From the job's status, over {over}: {duration(total)}, without those for which it was suspended.",
+            "",
+            "| what | seconds | share |",
+            "|---|---|---|",
+            *rows,
+            *(["", " ".join(told)] if told else []),
+        ]
     )
 
 

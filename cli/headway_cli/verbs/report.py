@@ -9,6 +9,7 @@ import click
 from headway_api.wording import printable
 from headway_cli.cluster import reports
 from headway_cli.cluster.errors import NotFoundError
+from headway_cli.cluster.fields import Object
 from headway_cli.cluster.job_logs import folder_at
 from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.log_files import harmless
@@ -34,7 +35,8 @@ from headway_cli.verbs.shared import (
 )
 @click.option("--reader-pod", is_flag=True, help="Let a short-lived pod read the storage, where only a pod can.")
 def report(name: str, *, target: Target, download: Path | None, reader_pod: bool) -> None:
-    """Print report.md of JOB, or fetch all files of its result. Each is held against the digest in the job's status.
+    """Print report.md of JOB and where its time went, or fetch all files of its result. Each file is held against the
+    digest in the job's status; the time, and goodput with it, is from that status.
 
     They come from the job's storage: from an object store with the credentials of this environment, from a volume by
     --reader-pod, which makes a pod of the job's image and deletes it again.
@@ -56,6 +58,13 @@ def report(name: str, *, target: Target, download: Path | None, reader_pod: bool
                     click.echo(f"{printable(str(path))}   {size:,} bytes")
             else:
                 _print(reports.read(folder, here[0]).decode(errors="replace"))
+    _print_time(found)
+
+
+def _print_time(job: Object) -> None:
+    """What the operator has counted follows what the driver has written."""
+    if section := reports.time_section(job):
+        _print(f"\n{section}")
 
 
 def _print(text: str) -> None:

@@ -19,6 +19,7 @@ from deployment_documents import DIGEST
 from fake_kubectl import FakeKubectl, listed, recorded
 from hasty_clock import NOW
 from headway_api.status import Result as JobResult
+from headway_api.status import TimeStatus
 from headway_cli.cluster import reports, top
 from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.main import main
@@ -73,6 +74,41 @@ def test_a_report_is_printed_and_on_a_terminal_steers_nothing(
     assert (done.exit_code, done.stdout) == (0, left["report.md"].decode()), done.stderr
     monkeypatch.setattr("headway_cli.verbs.report.is_terminal", lambda: True)
     assert call("report", "churn", "--reader-pod").stdout == "# Report\n\\u001b[2Jgood\n"
+
+
+SPENT = {"queued": 40, "starting": 20, "preparing": 0, "productive": 900, "recovering": 40}
+TOLD = """
+## Time in the cluster
+From the job's status, over 2 attempts: 16 min, without those for which it was suspended.
+
+| what | seconds | share |
+|---|---|---|
+| productive | 900 | 90.0% |
+| queued | 40 | 4.0% |
+| recovering | 40 | 4.0% |
+| starting | 20 | 2.0% |
+
+Goodput, the share of steps that were kept: 90%. 1,200 steps were lost and done again.
+"""
+
+
+def counted(job: dict[str, Any]) -> dict[str, Any]:
+    """The job, whose time has been counted."""
+    time = {"since": "2026-11-29T17:00:00Z", "until": "2026-11-29T18:30:00Z", "seconds": SPENT, "goodputPercent": 90}
+    TimeStatus.model_validate(time | {"stepsAgain": 1200})
+    job["status"] |= {"time": time | {"stepsAgain": 1200}, "attempt": 2}
+    return job
+
+
+def test_the_report_ends_with_where_the_time_of_all_attempts_went(
+    kubectl: FakeKubectl, left: dict[str, bytes], tmp_path: Path
+) -> None:
+    by_pod(kubectl, counted(finished(left, str(tmp_path / "run"))))
+    done = call("report", "churn", "--reader-pod")
+    assert (done.exit_code, done.stdout) == (0, left["report.md"].decode() + TOLD), done.stderr
+    fetched = call("report", "churn", "--download", str(tmp_path / "out"), "--reader-pod")
+    assert fetched.stdout.endswith(TOLD), "it is told beside the files, which are what the driver has left"
+    assert (tmp_path / "out/report.md").read_bytes() == left["report.md"]
 
 
 def test_all_files_are_fetched_once_and_again_nothing_is_written(
