@@ -71,9 +71,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),
-        "ui": LazyCommand(
-            "headway_cli.verbs.ui", "Show jobs and deployments of a cluster on a web page of this machine.", extra="ui"
-        ),
+        "ui": LazyCommand("headway_cli.verbs.ui", "Show jobs and deployments of a cluster on a web page.", extra="ui"),
         "verify": LazyCommand("headway_cli.sign", "Check a finished model's files and its signature.", extra="server"),
         "validate": LazyCommand("headway_cli.validate", "Check files of Headway's kinds, and name every mistake."),
     }

@@ -12,7 +12,7 @@ from headway_cli.verbs.shared import ClusterCommand, all_namespaces_option, note
 PORT = 8765
 
 
-@click.command(cls=ClusterCommand, short_help="Show jobs and deployments of a cluster on a web page of this machine.")
+@click.command(cls=ClusterCommand, short_help="Show jobs and deployments of a cluster on a web page.")
 @target_options
 @all_namespaces_option
 @click.option(
