@@ -140,12 +140,12 @@ class Page:
             raise RuntimeError(f"{script}: {json.dumps(told['exceptionDetails'])[:2000]}")
         return told["result"].get("value")
 
-    def wait_for(self, script: str) -> Any:
-        """Wait until an expression is true; its value."""
+    def wait_for(self, script: str) -> None:
+        """Wait until an expression is true."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            if found := self.evaluate(script):
-                return found
+            if self.evaluate(f"Boolean({script})"):
+                return
             time.sleep(_LOOK_SECONDS)
         raise TimeoutError(f"the page never came to {script}")
 

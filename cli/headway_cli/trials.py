@@ -7,12 +7,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from pydantic.alias_generators import to_camel
 from rich.console import Console
 from rich.markup import escape
@@ -22,13 +21,12 @@ from headway_api.wording import listed, printable
 from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.names import KINDS
 from headway_cli.cluster.run_folders import with_trials
+from headway_cli.found_trials import Found, find
 from headway_cli.run_folder import unfinished_run
 from headway_cli.verbs.shared import ClusterCommand, checked, complete_trials, target_options, telling_where
 
 if TYPE_CHECKING:
     from headway_trainer.report.trial_records import TrialRecord
-    from headway_trainer.report.tuning_model import TuningResult
-    from headway_trainer.storage import Store
     from headway_trainer.tuning.events import TrialState
 
 _FIELDS = ("number", "state", "value", "epochs", "seconds", "cause", "message")
@@ -73,7 +71,8 @@ def trials(folder: str, *, target: Target, output: str, most: int, reader_pod: b
 
     try:
         with _place(folder, target, reader_pod=reader_pod) as place:
-            found = _find(place)
+            own = unfinished_run(Path(place)) if "://" not in place else None
+            found = find(place, *([str(own)] if own is not None else []))
     except (UserError, StorageError) as error:
         raise click.ClickException(printable(str(error))) from error
     if found.note is not None:
@@ -99,84 +98,6 @@ def _place(folder: str, target: Target, *, reader_pod: bool) -> Iterator[str]:
         found = job(kubectl, checked(folder))
     with with_trials(kubectl, found, by_pod=reader_pod) as place:
         yield place
-
-
-@dataclass(frozen=True)
-class Found:
-    """The trials of a run."""
-
-    records: Sequence[TrialRecord]
-    """By number, or, of a finished run, the best first and those without a value last."""
-    result: TuningResult | None = None
-    """What the run's result says of the search; none where it has not finished."""
-    front: frozenset[int] = frozenset()
-    """The numbers of the trials of the front; none where there are not several objectives, or the run goes on."""
-    note: str | None = None
-    """What to know of them."""
-
-    @property
-    def metrics(self) -> list[str]:
-        """The metrics of objectives and constraints that trials have; none where one metric says it all."""
-        return list(dict.fromkeys(name for one in self.records for name in one.metrics))
-
-    @property
-    def constrained(self) -> bool:
-        """Whether trials had constraints to keep."""
-        return any(one.violation for one in self.records) or bool(self.result is not None and self.result.constraints)
-
-
-def _find(folder: str) -> Found:
-    """Raises UserError where there are no trials, and StorageError."""
-    from headway_trainer.errors import UserError
-    from headway_trainer.report.trial_records import trial_records
-    from headway_trainer.storage import Store
-    from headway_trainer.tuning.log import EventLog
-
-    local = unfinished_run(Path(folder)) if "://" not in folder else None
-    for place in [*([str(local)] if local is not None else []), folder]:
-        store = Store.open(place)
-        finished = _finished(store)
-        try:
-            records = trial_records(EventLog(store, 0).read())
-        except UserError:
-            if finished is None:
-                raise
-            records = []
-        # The log has more where a search goes on after its end, as it was given more trials.
-        if finished is not None and len(records) <= len(finished.records):
-            return finished
-        if records:
-            return Found(records, note=f"The run in {store.uri} has not finished: these are its trials.")
-    raise UserError(
-        f"{folder} holds no trials: give the folder of a run whose job has spec.tuning, as headway run's --output "
-        "or a job's folder on its storage"
-    )
-
-
-def _finished(store: Store) -> Found | None:
-    """The trials of a finished run; none where it has none, or has not finished.
-
-    Raises UserError where its files are not what was written, and StorageError.
-    """
-    from headway_trainer.errors import NotFound, UserError
-    from headway_trainer.publish import RESULT_FILE
-    from headway_trainer.report.model import RunResult
-    from headway_trainer.report.trial_records import read_trials
-    from headway_trainer.report.trials import best_first, front_of
-
-    try:
-        records = read_trials(store)
-        result = RunResult.model_validate_json(store.read(RESULT_FILE)).tuning
-    except NotFound:
-        return None
-    except ValidationError as error:
-        raise UserError(f"{store.child(RESULT_FILE).uri} is no result that this version of Headway reads") from error
-    if result is None:
-        return Found(records)
-    ranked = best_first(records, result.better, result.objectives)
-    there = {one.number for one in ranked}
-    found = [*ranked, *(one for one in records if one.number not in there)]
-    return Found(found, result, frozenset(front_of(records, result.objectives)))
 
 
 def _parameters(found: Sequence[TrialRecord]) -> list[str]:

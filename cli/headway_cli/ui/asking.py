@@ -15,6 +15,7 @@ from headway_cli.cluster.kubectl import Kubectl, Target, is_name
 from headway_cli.ui.keeping import Keeper
 
 Value = TypeVar("Value")
+MOST_SEARCHES = 4
 EVERYWHERE = "*"
 """In place of a namespace: all of them."""
 
@@ -34,6 +35,8 @@ class Site:
     namespace: str
     """The namespace in use, EVERYWHERE for all."""
     keeper: Keeper = field(default_factory=Keeper)
+    searches: Keeper = field(default_factory=lambda: Keeper(most=MOST_SEARCHES))
+    """The trials of jobs, of which few are kept: those of one can take 50 MB."""
     connect: Callable[[Target], Kubectl] = Kubectl
     """Makes what reaches the cluster."""
 

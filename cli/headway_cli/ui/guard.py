@@ -30,6 +30,7 @@ COOKIE = "headway-ui"
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.ASCII)
 """What a browser calls us, also through a forwarded port. Another name that leads here is an attacker's."""
 _ENTER = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Headway</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
 <p><a href="/">Go on to Headway</a></p></html>
 """
 

@@ -25,8 +25,8 @@ class _Slot:
 class Keeper:
     """What was read lately, by its key. Any thread may ask."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MOST_KEPT) -> None:
+        self._clock, self._most = clock, most
         self._lock = threading.Lock()
         self._slots: OrderedDict[tuple[str, ...], _Slot] = OrderedDict()
 
@@ -38,7 +38,7 @@ class Keeper:
         with self._lock:
             slot = self._slots.setdefault(key, _Slot())
             self._slots.move_to_end(key)
-            while len(self._slots) > MOST_KEPT:
+            while len(self._slots) > self._most:
                 self._slots.popitem(last=False)
         with slot.lock:
             if not slot.read or self._clock() >= slot.until:

@@ -68,7 +68,7 @@ class Pages:
         made.router.add_static("/static", STATIC)
         return made
 
-    def _address(self, name: str, **names: str) -> str:
+    def _address(self, name: str, /, **names: str) -> str:
         return self._by_name[name].address(**names)
 
     def _handler(self, route: Route) -> Callable[[web.Request], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway_cli.ui.asking import Route
-from headway_cli.ui.pages import jobs
+from headway_cli.ui.pages import jobs, trials
 
-MODULES = (jobs,)
+MODULES = (jobs, trials)
 ROUTES: tuple[Route, ...] = tuple(route for module in MODULES for route in module.ROUTES)

@@ -212,7 +212,9 @@
   const walks = new WeakMap();
 
   function walk(drawing) {
-    if (!walks.has(drawing)) walks.set(drawing, { parts: [...drawing.querySelectorAll("[data-of]")], place: -1 });
+    // The best is drawn last, above the others, and comes first.
+    const parts = () => [...drawing.querySelectorAll("[data-of]")].reverse();
+    if (!walks.has(drawing)) walks.set(drawing, { parts: parts(), place: -1 });
     return walks.get(drawing);
   }
 

@@ -88,8 +88,8 @@ def test_words_stand_out_from_their_ground_as_wcag_aa_asks(scheme: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_lines_of_curves_and_edges_of_controls_stand_out_from_their_ground(scheme: str) -> None:
     colours = _tokens(scheme)
-    names = ["edge", "best", *(name for name in colours if name.startswith("series-"))]
-    assert len(names) == 8
+    names = ["edge", "best", *(name for name in colours if name.startswith(("series-", "fifth-")))]
+    assert len(names) == 13
     faint = {name: ratio for name in names if (ratio := _contrast(colours[name], colours["ground"])) < _AA_GRAPHICS}
     assert faint == {}
 
