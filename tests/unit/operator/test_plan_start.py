@@ -109,6 +109,21 @@ def test_pods_of_an_attempt_that_is_being_created_are_completed_not_counted_as_l
     assert plan.status is None or plan.status.failures is None
 
 
+def test_a_place_whose_second_pod_was_refused_is_not_filled_under_the_name_of_its_first() -> None:
+    # Another process of the operator has seen the first one go: there is no trace of it.
+    builder = make_job().workers(2).attempt(1).config(1).head().worker(1, ready=False).live()
+    assert names(builder.plan(after=5)) == ["digits-11111-1-worker-0-1"]
+    refused = builder.refused("digits-11111-1-worker-0-1", retry_at=T0 + 10)
+    told = refused.plan(after=5)
+    assert said(told, "Scheduled").reason == "PodsRefused"
+    assert told.status is not None
+    again = refused.status(**dict(told.status))
+    assert not again.plan(after=6).create, "it was refused a moment ago"
+    assert names(again.plan(after=10)) == ["digits-11111-1-worker-0-1"]
+    both = again.refused("digits-11111-1-worker-0-0")
+    assert names(both.plan(after=10)) == ["digits-11111-1-worker-0-0"], "where its first one was refused, that is made"
+
+
 @pytest.mark.parametrize("ended", [False, True], ids=["a worker that runs", "a worker that has ended"])
 def test_a_head_that_went_while_its_attempt_was_being_created_is_not_made_anew(ended: bool) -> None:
     builder = make_job().workers(2).config(1).worker(0, **({"exit_code": 137} if ended else {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from headway_api import wire
@@ -96,12 +96,30 @@ class Situation:
 
     @property
     def incomplete(self) -> bool:
-        """Whether the attempt's pods may not all have been created yet."""
-        return self.is_new or (pods_refused(self.job.status) is not None and not self.ran)
+        """Whether the attempt's first pods may not all have been created yet."""
+        refused = pods_refused(self.job.status) is not None and not self.ran
+        return self.is_new or (refused and self._first_refused())
+
+    def _first_refused(self) -> bool:
+        """Whether what the status says was refused may be one of the attempt's first pods.
+
+        It may also be one that was to take a lost one's place. Where it is known that nothing else was refused, a place
+        without a trace has been lost, and is not filled under a name that it had.
+        """
+        return not self.refusals or any(self._name(pod) in self.refusals for pod in self._first())
+
+    def _first(self) -> Iterator[NewPod]:
+        """The pods that an attempt begins with."""
+        yield NewPod("head")
+        for index in range(self.pods.desired):
+            yield NewPod("worker", index)
+
+    def _name(self, pod: NewPod) -> str:
+        return pod.name(self.job.name, self.job.uid, self.attempt.number)
 
     def refused_until(self, pod: NewPod) -> float | None:
         """When a pod that was refused a moment ago may be asked for again; None: now."""
-        refusal = self.refusals.get(pod.name(self.job.name, self.job.uid, self.attempt.number))
+        refusal = self.refusals.get(self._name(pod))
         return refusal.retry_at if refusal is not None and self.now < refusal.retry_at else None
 
 
