@@ -159,7 +159,9 @@ class Applier:
             if step.dry_run:
                 return
             made = await self._found(owner, step, watched=watched)
-            found = True
+            found = not (step.unused and _says_otherwise(made, step.body))
+            if not found:
+                made = await self._anew(namespace, step, made["metadata"]["uid"])
         except NotFoundError as error:
             if not await self._is_there(owner):
                 raise
@@ -190,6 +192,16 @@ class Applier:
         if found["metadata"].get("deletionTimestamp") and step.resource is not kube.PODS:
             raise ConflictError(f"{step.resource.kind} {name} is just being deleted")
         return found
+
+    async def _anew(self, namespace: str, step: Ensure, uid: str) -> Object:
+        """Take an object away that nothing rests on, and make it as it is to be now. Raises KubeError."""
+        with contextlib.suppress(NotFoundError):
+            await self._api.delete(step.resource, namespace, step.name, uid=uid)
+        try:
+            made = await self._api.create(step.resource, namespace, step.body)
+        except AlreadyExistsError:
+            raise ConflictError(f"{step.resource.kind} {step.name} has yet to go") from None
+        return {**step.body, "metadata": made["metadata"]}
 
     async def _is_there(self, owner: Owner) -> bool:
         kind = self._store.kinds[owner.key.kind]
@@ -339,6 +351,12 @@ def _is_own(owner: Owner, found: Object) -> bool:
     """Whether an object is one that this very owner controls."""
     controller = controller_of(found)
     return controller is not None and controller.uid == owner.uid
+
+
+def _says_otherwise(found: Object, wanted: Object) -> bool:
+    """Whether an object contradicts another in an annotation that both have."""
+    said = found["metadata"].get("annotations") or {}
+    return any(said.get(name, text) != text for name, text in (wanted["metadata"].get("annotations") or {}).items())
 
 
 def merge_patch(before: Any, after: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,9 @@ class Ensure:
     """Have the API server judge it, and make nothing."""
     must: bool = False
     """A refusal is an error of the reconcile: the kind has nobody to tell it of."""
+    unused: bool = False
+    """Nothing rests on one that is there already: if it says otherwise in the annotations that it has, it is made anew.
+    """
 
     @property
     def name(self) -> str:

@@ -143,7 +143,7 @@ def render(job: Job, plan: Plan, observed: Observed, settings: Settings, token: 
             grouped=plan.grouped,
             progress_seconds=observed.progress_interval,
         )
-        maker = _Maker(attempt, plan, settings, refused)
+        maker = _Maker(attempt, plan, settings, refused, new=job.status.attempt < plan.attempt)
         making = [*maker.judged(), *maker.objects(observed, token), *maker.pods()]
     stages = (stage for stage in (*making, *_taking_away(job, plan, observed)) if stage.steps)
     return Rendered(tuple(stages), refused)
@@ -157,6 +157,8 @@ class _Maker:
     plan: Plan
     settings: Settings
     refused: dict[str, Refusal]
+    new: bool
+    """Whether the status does not tell of the attempt yet."""
 
     def judged(self) -> Iterator[Stage]:
         """Pods that the API server is to judge before anything is made, with the account that they name."""
@@ -181,8 +183,10 @@ class _Maker:
         # What was made for pods that were refused then is not asked for again on each turn; what was read just now as
         # missing is.
         made = frozenset() if "objects" in observed.read else observed.made
+        # The spec may have changed since an earlier process made the Secret, and the ConfigMap of then be deleted.
+        unused = self.new and all(pod.attempt != attempt.number for pod in observed.pods)
         kinds = [kind for kind in bodies if kind in wanted and (RESOURCES[kind].plural, attempt.name) not in made]
-        others = tuple(Ensure(RESOURCES[kind], bodies[kind](), must=must) for kind in kinds)
+        others = tuple(Ensure(RESOURCES[kind], bodies[kind](), must=must, unused=unused) for kind in kinds)
         yield Stage((*(self._shared() if self.plan.create else ()), *others))
 
     def pods(self) -> Iterator[Stage]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
+from headway_api import wire
 from headway_operator.engine import kube
 from headway_operator.engine.apply import CONCURRENCY
 from headway_operator.engine.kube import ConflictError, DeniedError, InvalidError, RetryableError
+from sim.builders import DEFAULTS
 from sim.fakes.api import Call
 from unit.operator.stage import Stage, end, let_go, running
 
@@ -90,6 +93,56 @@ def test_what_was_refused_of_an_earlier_attempt_is_not_said_of_a_later_one() -> 
             stage.now += 1
     assert stage.status()["attempt"] == 2
     assert stage.condition("Scheduled")["reason"] == "WaitingForNodes"
+
+
+def _says(**spec: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda job: job["spec"].update(spec)
+
+
+@pytest.mark.parametrize("restarted", [True, False], ids=["another process", "the same one"])
+def test_what_a_driver_is_told_is_what_its_config_map_says_though_somebody_deleted_the_first_one(
+    *, restarted: bool
+) -> None:
+    stage = Stage(workers={"replicas": 3})
+    stage.refuse(RetryableError("no answer"), kube.NETWORK_POLICIES.plural)
+    with pytest.raises(RetryableError):
+        stage.reconcile()
+    assert stage.run_file().spec.workers.replicas == 3
+    stage.api.before = lambda _: None
+    stage.server.remove(kube.CONFIG_MAPS, stage.of())
+    stage.server.change(kube.JOBS, "digits", _says(workers={"replicas": 1}))
+    if restarted:
+        stage.restart(DEFAULTS)
+    for _ in range(2):
+        stage.reconcile()
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0)]
+    (told,) = stage.children(kube.CONFIG_MAPS)
+    assert (stage.run_file().spec.workers.replicas, told.workers) == (1, 1), "it would wait for two that nobody makes"
+
+
+def test_a_secret_that_pods_rest_upon_is_not_made_anew_whatever_it_says() -> None:
+    stage = Stage(workers={"replicas": 3})
+
+    def before(call: Call) -> None:
+        if call.verb == "patch":
+            raise RetryableError("no answer")
+
+    stage.api.before = before
+    with pytest.raises(RetryableError):
+        stage.reconcile()
+    assert len(stage.names(kube.PODS)) == 4, "all is there, but the status does not tell of the attempt"
+    secret = stage.server.find(kube.SECRETS, stage.of())
+    annotations = {wire.ANNOTATION_WORKERS: "7"}
+    stage.server.change(kube.SECRETS, stage.of(), lambda body: body["metadata"].update(annotations=annotations))
+    stage.server.remove(kube.CONFIG_MAPS, stage.of())
+    stage.api.before = lambda _: None
+    stage.restart(DEFAULTS)
+    stage.reconcile()
+    assert stage.names(kube.CONFIG_MAPS) == [stage.of()]
+    found = stage.server.find(kube.SECRETS, stage.of())
+    assert secret is not None
+    assert found is not None
+    assert found["metadata"]["uid"] == secret["metadata"]["uid"]
 
 
 @pytest.mark.parametrize("resource", ["configmaps", "pods"])

@@ -69,7 +69,8 @@ def metadata(attempt: AttemptOf, name: str, extra_labels: dict[str, str] | None 
 def told(attempt: AttemptOf) -> dict[str, str]:
     """Annotations that say what the driver is told in numbers which may be changed while it runs.
 
-    The ConfigMap has them, and each pod: somebody may delete the ConfigMap before the status tells of the attempt.
+    The ConfigMap has them, and each pod: somebody may delete the ConfigMap before the status tells of the attempt. So
+    has the Secret, whose run file is what the driver reads: one that says otherwise was made for another spec.
     """
     most = trials.raisable(attempt.spec.tuning)
     told = {wire.ANNOTATION_WORKERS: str(attempt.workers)}
@@ -134,7 +135,7 @@ def secret(attempt: AttemptOf, token: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(attempt, attempt.name),
+        "metadata": metadata(attempt, attempt.name) | {"annotations": told(attempt)},
         "type": "Opaque",
         "immutable": True,
         "stringData": {
