@@ -23,6 +23,10 @@ PHASES = ("pods_created", "pods_scheduled", "pods_ready", "first_step")
 READY = PHASES.index("pods_ready")
 STEP = PHASES.index("first_step")
 MOST_RESOURCES = 32
+MOST_AWAITED = 30
+"""So many reconciles in which a driver has said something, but of no step, are made sooner than its words ask for. They
+last half a minute at the least; that a step then shows up to a status write later changes little of what is measured.
+"""
 OTHER = "other"
 """Of kinds of GPU beyond these."""
 
@@ -111,6 +115,8 @@ class _Course:
     text: str = ""
     """What the driver said when all pods were ready: a step reported later is a new one."""
     stopping_since: float | None = None
+    in_vain: int = 0
+    """How often the first step was waited for, and the driver had said something else since its pods were ready."""
 
 
 class JobMeasures:
@@ -159,9 +165,11 @@ class JobMeasures:
     def awaits(self, course: Any) -> bool:
         """Whether the first step of a start or of a recovery is waited for: a driver's report tells of it.
 
-        None is, of an attempt that is being stopped.
+        None is, of an attempt that is being stopped, and of a driver that speaks on and on, but of no step.
         """
-        return course is not None and course.phase == STEP and course.stopping_since is None
+        if course is None or course.phase != STEP or course.stopping_since is not None:
+            return False
+        return bool(course.in_vain < MOST_AWAITED)
 
     def _known_resource(self, name: str) -> str:
         if len(self._resources) < MOST_RESOURCES:
@@ -221,7 +229,7 @@ class JobMeasures:
                 took = max(0.0, now - course.since)
                 self._metrics.start_phase_seconds.labels(phase).observe(took, self._metrics.named(job))
             if course.phase == READY:
-                course.text = _text(observed, course.attempt)
+                course.text, course.in_vain = _text(observed, course.attempt), 0
             if course.lost and course.phase >= READY:
                 until = "running" if course.phase == READY else "step"
                 took = max(0.0, now - course.lost_at)
@@ -238,7 +246,9 @@ class JobMeasures:
                 return False
             said = read_progress(text, course.attempt, job.uid)
             step = said.progress.step if said is not None else None
-            return step is not None and said is not None and step > (said.resumed_from_step or 0)
+            reached = step is not None and said is not None and step > (said.resumed_from_step or 0)
+            course.in_vain += not reached
+            return reached
         if course.phase == READY:
             return sum(1 for pod in pods if pod.ready and pod.deleting is None) >= wanted
         if course.phase == 1:

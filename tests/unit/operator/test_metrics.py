@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from headway_operator.engine.times import to_text
 from headway_operator.runtime import Operator
 from headway_operator.settings import Settings
 from headway_operator.training.kind import Decided
-from headway_operator.training.measures import MOST_RESOURCES, OTHER, PHASES, JobMeasures, JobMetrics
+from headway_operator.training.measures import MOST_AWAITED, MOST_RESOURCES, OTHER, PHASES, JobMeasures, JobMetrics
 from headway_operator.training.plan.model import Job, Observed, Plan
 from sim.builders import T0, UID, JobBuilder, make_job, outcome
 from sim.fakes import clock
@@ -263,6 +264,29 @@ class TestMeasures:
             follower.decided(job, observed, builder.plan(after), T0 + after)
             waits = follower.measures.awaits(follower.course)
             assert waits == (after in (24, 25)), after
+
+    def test_words_of_no_step_are_urgent_so_often_and_not_more_until_another_step_is_waited_for(self) -> None:
+        def below_zero(number: int) -> str:
+            progress = {"step": -1, "metrics": {"n": number}}
+            return json.dumps({"uid": UID, "attempt": 1, "heartbeatTime": "x", "progress": progress})
+
+        follower = Follower()
+
+        def look(builder: JobBuilder, after: float) -> bool:
+            job, observed = builder.build()
+            follower.decided(job, observed, builder.plan(after), T0 + after)
+            return follower.measures.awaits(follower.course)
+
+        for builder, after in self.started()[:-1]:
+            look(builder, after)
+        waited = [
+            look(make_job().running().config(1, below_zero(number)).head().worker(0), 26 + number)
+            for number in range(2 * MOST_AWAITED)
+        ]
+        assert waited == [True] * (MOST_AWAITED - 1) + [False] * (MOST_AWAITED + 1)
+        lost = make_job().running().config(1, below_zero(0)).head().worker(0, exit_code=137)
+        assert not look(lost, 100)
+        assert look(make_job().running().config(1, below_zero(0)).head().worker(0, number=1), 110)
 
     def test_the_first_step_of_an_attempt_that_is_being_stopped_is_not_waited_for(self) -> None:
         follower = Follower()
