@@ -118,6 +118,17 @@ def test_names_without_end_are_bounded_and_the_newest_stay(store: Store) -> None
     assert told[-1].step == 999
 
 
+def test_names_without_end_of_values_that_are_no_numbers_are_bounded_and_the_newest_stay(store: Store) -> None:
+    told: list[TrainProgress] = []
+    reports = Reports(store, told.append, keep_last=2)
+    for step in range(3 * MAX_METRICS):
+        report(reports, {f"loss_of_step_{step}": math.nan})
+    assert told[-1].not_finite == [f"loss_of_step_{index}" for index in range(step - MAX_METRICS + 1, step + 1)]
+    assert len(reports._not_finite) == MAX_METRICS, "nor are they kept in memory"
+    assert told[MAX_METRICS - 1].notes == []
+    assert "More than 128 names of metrics were reported" in told[-1].notes[0]
+
+
 @pytest.mark.parametrize(
     ("values", "counted", "restarted", "steps"),
     [

@@ -103,7 +103,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
             step=self.step,
             counts_reports=self._whole(_STEP_NAMES) is None,
             metrics=dict(self._values),
-            not_finite=list(self._not_finite)[:MAX_METRICS],
+            not_finite=list(self._not_finite),
             checkpoint=self._checkpoint,
             notes=self._notes,
         )
@@ -140,8 +140,12 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
                 self._values.pop(name, None)
                 self._values[name] = float(value)
         others = [name for name in self._values if name not in _EPOCH_NAMES + _STEP_NAMES]
-        for name in others[: max(0, len(self._values) - MAX_METRICS)]:
+        values, not_finite = len(self._values) - MAX_METRICS, len(self._not_finite) - MAX_METRICS
+        for name in others[: max(0, values)]:
             del self._values[name]
+        for name in list(self._not_finite)[: max(0, not_finite)]:
+            del self._not_finite[name]
+        if values > 0 or not_finite > 0:
             self._notes = [
                 f"More than {MAX_METRICS} names of metrics were reported: the status and the result have those that "
                 "were reported last."
