@@ -25,8 +25,20 @@ from headway_operator.engine import (
     store,
     table,
 )
-from headway_operator.training import kind, records, steps
-from headway_operator.training.plan import attempts, decision, ending, ends, job, losses, model, raised, spec, status
+from headway_operator.training import kind, measures, records, steps
+from headway_operator.training.plan import (
+    attempts,
+    decision,
+    ending,
+    ends,
+    job,
+    losses,
+    model,
+    raised,
+    situation,
+    spec,
+    status,
+)
 
 
 @dataclass(frozen=True)
@@ -288,6 +300,25 @@ BUGS = (
         3033032,
         "and its spec asks for",
         (apply.Applier._ensure, "if found and news:", "if False:"),
+        (apply.Applier._ensure, "step.unused and ", "False and "),
+    ),
+    _bug(
+        "a Secret that was made for another spec is taken for what was to be made",
+        3159884,
+        "and its spec asks for",
+        (apply.Applier._ensure, "step.unused and ", "False and "),
+    ),
+    _bug(
+        "a place whose second pod was refused is filled under the name of its first",
+        3167651,
+        "by the status that was just written, and is reconciled",
+        (situation.Situation._first_refused, "not self.refusals or ", "True or "),
+    ),
+    _bug(
+        "words of no step are heard sooner than others for ever",
+        3037403,
+        "times a minute for",
+        (measures.JobMeasures.awaits, "course.in_vain < MOST_AWAITED", "True"),
     ),
     _bug(
         "what loses its label while another is looked for is taken for deleted",
