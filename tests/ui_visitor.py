@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from headway_cli.ui.guard import Keys
 
-VOID = frozenset({"meta", "link", "input", "br", "hr", "img", "col", "path", "rect", "line", "polyline"})
+VOID = frozenset({"meta", "link", "input", "br", "hr", "img", "col"})
 
 
 @dataclass

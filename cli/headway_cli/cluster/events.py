@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 from headway_cli.cluster.errors import RefusedError
@@ -15,13 +16,23 @@ def happened(kubectl: Kubectl, job: Object) -> tuple[list[Entry], bool]:
 
     Raises ClusterError.
     """
+    found = seen(kubectl, job)
+    return told(job, found), found is not None
+
+
+def seen(kubectl: Kubectl, job: Object) -> list[Object] | None:
+    """The Events of the job and of the namespace's pods; None where they may not be seen. Raises ClusterError."""
     uid = text(job, "metadata", "uid")
     try:
         with (
             closing(kubectl.get("events", f"--field-selector=involvedObject.uid={uid}")) as own,
             closing(kubectl.get("events", "--field-selector=involvedObject.kind=Pod")) as pods,
         ):
-            found = [*objects(own), *objects(pods)]
+            return [*objects(own), *objects(pods)]
     except RefusedError:
-        return of_status(job), False
-    return ordered([*of_status(job), *of_events(found, job)]), True
+        return None
+
+
+def told(job: Object, events: Sequence[Object] | None) -> list[Entry]:
+    """What a job's status and Events tell, the oldest first."""
+    return ordered([*of_status(job), *(of_events(events, job) if events is not None else [])])

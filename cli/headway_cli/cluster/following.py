@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ from headway_cli.cluster.polling import Clock, Trouble, looked
 POLL_SECONDS = 2.0
 JOB_SECONDS = 6.0
 """How often the job is looked at while its storage is followed."""
+MOST_TAIL_BYTES = 8 << 20
+"""What is kept of a log whose end alone is asked for."""
 _STAMP = re.compile(rb"((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)) ", re.ASCII)
 """By the node's clock, and in its zone: not each node's is UTC."""
 _CONTAINER = f"--container={MAIN_CONTAINER}"
@@ -130,6 +133,25 @@ def of_pod(kubectl: Kubectl, pod: str, begin: Beginning) -> Iterator[str]:
         code, errors = stream.end()
     if code != 0:
         raise explained(errors)
+
+
+def driver_tail(kubectl: Kubectl, pod: str, lines: int) -> list[str]:
+    """The last lines that a pod's main container has printed, and no more than MOST_TAIL_BYTES of them.
+
+    Raises ClusterError, NotFoundError where the pod is gone.
+    """
+    kept: deque[bytes] = deque()
+    size = 0
+    with kubectl.stream("logs", pod, _CONTAINER, f"--tail={lines}") as stream:
+        while line := stream.line():
+            kept.append(line)
+            size += len(line)
+            while size > MOST_TAIL_BYTES:
+                size -= len(kept.popleft())
+        code, errors = stream.end()
+    if code != 0:
+        raise explained(errors)
+    return [line.decode(errors="replace").removesuffix("\n") for line in kept]
 
 
 class PodLog:

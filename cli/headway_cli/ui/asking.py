@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.kubectl import Kubectl, Target, is_name
 from headway_cli.ui.keeping import Keeper
+from headway_cli.ui.reaching import Reach
+from headway_cli.ui.samples import Samples
 
 Value = TypeVar("Value")
 MOST_SEARCHES = 4
@@ -37,8 +39,8 @@ class Site:
     keeper: Keeper = field(default_factory=Keeper)
     searches: Keeper = field(default_factory=lambda: Keeper(most=MOST_SEARCHES))
     """The trials of jobs, of which few are kept: those of one can take 50 MB."""
-    connect: Callable[[Target], Kubectl] = Kubectl
-    """Makes what reaches the cluster."""
+    reach: Reach = field(default_factory=Reach)
+    samples: Samples = field(default_factory=Samples)
 
     def target_of(self, namespace: str) -> Target:
         """The target with a namespace, or all of them."""
@@ -59,7 +61,7 @@ class Asked:
 
     def kubectl(self, namespace: str | None = None) -> Kubectl:
         """For a namespace, or for the one that the path names."""
-        return self.site.connect(self.site.target_of(namespace or self.names["namespace"]))
+        return self.site.reach.connect(self.site.target_of(namespace or self.names["namespace"]))
 
     def word(self, name: str, allowed: tuple[str, ...] | None = None) -> str:
         """A word of the query string; "" where it is not there. Raises BadQuestionError where it is not allowed."""

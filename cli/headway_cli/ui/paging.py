@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 Item = TypeVar("Item")
 SIZE = 50
@@ -36,3 +37,21 @@ def page_of(items: Sequence[Item], number: int, size: int = SIZE) -> Pager[Item]
     number = min(max(number, 1), pages)
     start = (number - 1) * size
     return Pager(items[start : start + size], number, pages, start + 1 if items else 0, len(items))
+
+
+@dataclass(frozen=True)
+class Link:
+    """Addresses of the page that is shown, with another choice."""
+
+    path: str
+    query: Mapping[str, str]
+    """The choice so far; empty words are left out."""
+
+    def page(self, number: int) -> str:
+        """The same choice, another page of the table."""
+        return self.to(page=str(number))
+
+    def to(self, **changed: str) -> str:
+        """Another choice; the first page of it."""
+        chosen = {name: value for name, value in {**self.query, **changed}.items() if value}
+        return f"{self.path}?{urlencode(chosen)}" if chosen else self.path

@@ -68,6 +68,7 @@ async def _serve(site: Site, port: int, ready: Callable[[str], None], *, opened:
                 webbrowser.open(_way(Path(folder), address).as_uri())
             await ended.wait()
         finally:
+            site.reach.end()
             await runner.cleanup()
             executor.shutdown(wait=False, cancel_futures=True)
 

@@ -52,7 +52,7 @@ class Pages:
 
     def __init__(self, site: Site, keys: Keys, executor: Executor, now: Callable[[], datetime]) -> None:
         self._site, self._keys, self._executor, self._now = site, keys, executor, now
-        self._templates = environment(self._address)
+        self._templates = environment(self._address, [route.name for route in ROUTES])
         self._by_name = {route.name: route for route in ROUTES}
         self._asked = 0
 
@@ -68,8 +68,8 @@ class Pages:
         made.router.add_static("/static", STATIC)
         return made
 
-    def _address(self, name: str, /, **names: str) -> str:
-        return self._by_name[name].address(**names)
+    def _address(self, route: str, /, **names: str) -> str:
+        return self._by_name[route].address(**names)
 
     def _handler(self, route: Route) -> Callable[[web.Request], Any]:
         async def answer(request: web.Request) -> web.Response:

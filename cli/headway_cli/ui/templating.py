@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ MOST_CHARACTERS = 16 << 20
 """Of a page: more than any has, and less than makes a browser stand still for long."""
 
 
-def environment(address: Callable[..., str]) -> Environment:
-    """The templates. address: of a route by its name, with the names in its path."""
+def environment(address: Callable[..., str], routes: Collection[str]) -> Environment:
+    """The templates. address: of a route by its name, with the names in its path. routes: the names of all."""
     made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -29,6 +29,7 @@ def environment(address: Callable[..., str]) -> Environment:
     made.filters["printable"] = printable
     made.filters["short"] = short
     made.globals["url"] = address
+    made.globals["routes"] = frozenset(routes)
     made.globals["static"] = lambda name: f"/static/{name}"
     return made
 

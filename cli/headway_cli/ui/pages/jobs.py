@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from headway_cli.cluster.fields import Object, text, whole
 from headway_cli.cluster.job_lines import phase
@@ -13,7 +12,7 @@ from headway_cli.cluster.names import FINISHED, TRAINING_JOBS
 from headway_cli.cluster.tables import gpus
 from headway_cli.cluster.times import duration, seconds_since
 from headway_cli.ui.asking import EVERYWHERE, Asked, Route, View
-from headway_cli.ui.paging import page_of
+from headway_cli.ui.paging import Link, page_of
 
 PHASES = ("Running", "Starting", "Queued", "Pending", "Suspended", "Failed", "Succeeded")
 KEPT_SECONDS = 3.0
@@ -88,11 +87,6 @@ def jobs(asked: Asked) -> View:
     counts = {each: sum(row.phase == each for row in found) for each in PHASES}
     chosen = [each for each in found if (not wanted or each.phase == wanted) and part in each.name]
     pager = page_of(chosen, number)
-    query = {
-        name: value
-        for name, value in (("namespace", asked.query.get("namespace", "")), ("phase", wanted), ("name", part))
-        if value
-    }
     data = {
         "namespace": namespace,
         "everywhere": namespace == EVERYWHERE,
@@ -103,27 +97,13 @@ def jobs(asked: Asked) -> View:
         "all": len(found),
         "pager": pager,
         "rows": [(each, seconds_since(each.created, asked.now)) for each in pager.items],
-        "link": _Link(query),
+        "link": Link("/jobs", {"namespace": asked.query.get("namespace", ""), "phase": wanted, "name": part}),
     }
     return View("jobs.html", "Jobs", data, every=EVERY)
 
 
 def _namespaces(found: Sequence[Row]) -> list[str]:
     return sorted({each.namespace for each in found})[:MOST_NAMESPACES]
-
-
-@dataclass(frozen=True)
-class _Link:
-    """Addresses of this page with another choice."""
-
-    query: dict[str, str]
-
-    def page(self, number: int) -> str:
-        return "/jobs?" + urlencode({**self.query, "page": number})
-
-    def phase(self, phase: str) -> str:
-        rest = {name: value for name, value in self.query.items() if name != "phase"}
-        return "/jobs?" + urlencode({**rest, **({"phase": phase} if phase else {})})
 
 
 ROUTES = (Route("/", jobs, "home"), Route("/jobs", jobs, "jobs", nav="Jobs"))

@@ -1,7 +1,7 @@
 // Charts of the pages of `headway ui`. Without this script the pages are text, tables and drawings that the server has made.
 //
 //   <figure class="chart" data-chart="curves" data-source="URL" data-every="2"><figcaption>...</figcaption></figure>
-//       Curves by uPlot: URL answers {"series": {"train/loss": [[step, value], ...]}}, a value may be null. Series of one
+//       Curves by uPlot: URL answers {"series": {"train/loss": [[step, value], ...]}, "note": ""}, a value may be null. Series of one
 //       quantity (what is after the first /) share a plot. With data-every (seconds) they are read again and move.
 //   <svg data-walk aria-describedby="ID" tabindex="0">
 //       A drawing with [data-of] parts that have a <title>: arrow keys go from one to the next, Enter follows its link, and
@@ -99,7 +99,7 @@
         const answer = await fetch(this.figure.dataset.source, { redirect: "error", cache: "no-store" });
         const document = await answer.json();
         if (!answer.ok) throw new Error(document.error ?? `the answer is ${answer.status}`);
-        this.show(document.series ?? {});
+        this.show(document.series ?? {}, document.note ?? "");
         return true;
       } catch (error) {
         const why = error instanceof TypeError ? "headway ui does not answer" : error.message;
@@ -108,10 +108,10 @@
       }
     }
 
-    show(series) {
+    show(series, note) {
       this.series = series;
       const groups = grouped(series);
-      this.told.textContent = groups.size ? "" : "No values so far.";
+      this.told.textContent = note || (groups.size ? "" : "No values so far.");
       const names = JSON.stringify([...groups]);
       if (names !== this.names) {
         this.names = names;

@@ -47,9 +47,10 @@
   document.addEventListener("visibilitychange", () => { if (every && !document.hidden) again(); });
 
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button[data-copy]");
+    const button = event.target.closest("button[data-copy], button[data-copy-from]");
     if (!button) return;
-    await navigator.clipboard.writeText(button.dataset.copy);
+    const { copy, copyFrom } = button.dataset;
+    await navigator.clipboard.writeText(copy ?? document.getElementById(copyFrom).textContent);
     const said = button.textContent;
     button.textContent = "copied";
     setTimeout(() => { button.textContent = said; }, 1500);

@@ -1,0 +1,57 @@
+"""One look at a job and what belongs to it, for all pages that show it."""
+
+from __future__ import annotations
+
+from headway_cli.cluster import events as told
+from headway_cli.cluster import kubectl as calls
+from headway_cli.cluster.errors import ClusterError
+from headway_cli.cluster.fields import Object, number, text, texts
+from headway_cli.cluster.kubectl import objects
+from headway_cli.cluster.names import LABEL_JOB, LABEL_JOB_UID
+from headway_cli.ui.asking import Asked
+
+JOB_SECONDS, EVENTS_SECONDS = 1.5, 6.0
+
+
+def job(asked: Asked) -> Object:
+    """The job that the address names. Raises ClusterError.
+
+    What it tells of its metrics is kept, so that curves go on between two checkpoints.
+    """
+
+    def read() -> Object:
+        found = calls.job(asked.kubectl(), asked.names["name"])
+        uid, step = text(found, "metadata", "uid"), number(found, "status", "progress", "step")
+        if uid and step is not None:
+            metrics = texts(found, "status", "progress", "metrics")
+            asked.site.samples.add(uid, step, {name: _value(value) for name, value in metrics.items()})
+        return found
+
+    return asked.kept(("job", asked.names["namespace"], asked.names["name"]), JOB_SECONDS, read)
+
+
+def pods(asked: Asked, of: Object) -> list[Object]:
+    """The pods of a job, which not everybody may see who may see the job."""
+    name, uid = text(of, "metadata", "name"), text(of, "metadata", "uid")
+
+    def read() -> list[Object]:
+        try:
+            found = objects(asked.kubectl().get("pods", f"--selector={LABEL_JOB}={name}"))
+        except ClusterError:
+            return []
+        return [pod for pod in found if texts(pod, "metadata", "labels").get(LABEL_JOB_UID) == uid]
+
+    return asked.kept(("pods", asked.names["namespace"], name, uid), JOB_SECONDS, read)
+
+
+def events(asked: Asked, of: Object) -> list[Object] | None:
+    """Events of a job and its namespace's pods; None where they may not be seen. Raises ClusterError."""
+    uid = text(of, "metadata", "uid")
+    return asked.kept(("events", asked.names["namespace"], uid), EVENTS_SECONDS, lambda: told.seen(asked.kubectl(), of))
+
+
+def _value(written: str) -> float | None:
+    try:
+        return float(written)
+    except ValueError:
+        return None
