@@ -128,6 +128,10 @@ class Call:
             if stream is not None:
                 stream.close()
 
+    def end(self) -> None:
+        """End it; who waits for its answer gets an error. Any thread may."""
+        self._process.kill()
+
     def _end(self) -> None:
         self._timed_out = True
         self._process.kill()

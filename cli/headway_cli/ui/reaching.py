@@ -31,7 +31,7 @@ class Reach:
             self._calls.add(call)
             over = self._over
         if over:
-            call.close()
+            call.end()
 
     def end(self) -> None:
         """End all calls, and all that begin after this."""
@@ -39,7 +39,7 @@ class Reach:
             self._over = True
             calls = list(self._calls)
         for call in calls:
-            call.close()
+            call.end()
 
 
 class _Kept(Kubectl):

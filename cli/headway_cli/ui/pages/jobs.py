@@ -10,7 +10,7 @@ from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.kubectl import is_name, objects
 from headway_cli.cluster.names import FINISHED, TRAINING_JOBS
 from headway_cli.cluster.tables import gpus
-from headway_cli.cluster.times import duration, seconds_since
+from headway_cli.cluster.times import duration, instant, seconds_since
 from headway_cli.ui.asking import EVERYWHERE, Asked, Route, View
 from headway_cli.ui.paging import Link, page_of
 
@@ -39,6 +39,8 @@ class Row:
     created: str
     message: str
     trials: str
+    took: str
+    """How long, of one that has ended."""
 
     @property
     def has_page(self) -> bool:
@@ -51,7 +53,7 @@ def row(job: Object) -> Row:
     now_in = phase(job)
     left = whole(job, "status", "progress", "etaSeconds") if now_in == "Running" else None
     percent = whole(job, "status", "progress", "percent") if now_in not in FINISHED else None
-    message = text(job, "status", "summary", "message") if now_in not in ("Running", "Succeeded") else ""
+    message = text(job, "status", "summary", "message") if now_in not in ("Running", "Succeeded", "Suspended") else ""
     return Row(
         namespace=text(job, "metadata", "namespace"),
         name=text(job, "metadata", "name"),
@@ -59,13 +61,20 @@ def row(job: Object) -> Row:
         percent=min(max(percent, 0), 100) if percent is not None else None,
         left=duration(max(left, 0)) if left is not None else "",
         workers=text(job, "status", "summary", "workers") if now_in not in FINISHED else "",
-        gpus=gpus(job),
+        gpus=gpus(job) if now_in not in (*FINISHED, "Suspended") else 0,
         metric=text(job, "status", "summary", "metric"),
         goodput=whole(job, "status", "time", "goodputPercent"),
         created=text(job, "metadata", "creationTimestamp"),
         message=f"{message[:MOST_MESSAGE]}..." if len(message) > MOST_MESSAGE else message,
         trials=text(job, "status", "summary", "trials"),
+        took=took(job),
     )
+
+
+def took(job: Object) -> str:
+    """How long a job took that has ended; "" of one that has not."""
+    began, ended = instant(text(job, "status", "startTime")), instant(text(job, "status", "completionTime"))
+    return duration(max(0.0, (ended - began).total_seconds())) if began is not None and ended is not None else ""
 
 
 def rows(asked: Asked, namespace: str) -> list[Row]:
