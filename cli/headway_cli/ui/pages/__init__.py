@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway_cli.ui.asking import Route
-from headway_cli.ui.pages import curves, job, jobs, logs, trials
+from headway_cli.ui.pages import curves, deployments, job, jobs, logs, trials
 
-MODULES = (jobs, job, trials, curves, logs)
+MODULES = (jobs, job, trials, curves, logs, deployments)
 ROUTES: tuple[Route, ...] = tuple(route for module in MODULES for route in module.ROUTES)

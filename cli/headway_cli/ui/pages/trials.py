@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.cluster.fields import Object, at, entries, number, text, whole
 from headway_cli.cluster.job_lines import phase
-from headway_cli.cluster.kubectl import job as job_of
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.times import duration
 from headway_cli.ui.asking import Asked, BadQuestionError, Data, Route, View
-from headway_cli.ui.paging import page_of
+from headway_cli.ui.pages import looking
+from headway_cli.ui.pages.job import head
+from headway_cli.ui.paging import Link, page_of
 from headway_cli.ui.trials import drawings, reading
 from headway_cli.ui.trials.axes import Axis, cut, of_values, told
 from headway_cli.ui.trials.drawings import spark
 from headway_cli.ui.trials.search import Search, Trial
 
 EVERY = 10.0
-JOB_SECONDS = 2.0
 RUNNING_SECONDS, ENDED_SECONDS = 10.0, 3600.0
 """How long what was read of a job's trials is kept."""
 MOST_COLUMNS = 9
@@ -50,27 +49,13 @@ class Row:
     parameters: Sequence[str]
 
 
-@dataclass(frozen=True)
-class _Link:
-    """Addresses of this page with another choice."""
-
-    path: str
-    query: Mapping[str, str]
-
-    def page(self, number: int) -> str:
-        """Of another page of the table."""
-        return f"{self.path}?{urlencode({**self.query, 'page': number})}"
-
-
 def trials(asked: Asked) -> View:
     """The trials of a job."""
     job = _job(asked)
     name = text(job, "metadata", "name")
     page = asked.whole("page", 1)
     data: dict[str, object] = {
-        "namespace": asked.names["namespace"],
-        "name": name,
-        "phase": phase(job),
+        "job": head(asked, job, "trials"),
         "status": _status(job),
         "command": f"headway trials tj/{name}{asked.site.target_of(asked.names['namespace']).options()}",
         "search": None,
@@ -94,8 +79,7 @@ def trial(asked: Asked) -> View:
     found, one = _one(asked, job)
     valued = [each.number for each in found.valued]
     data = {
-        "namespace": asked.names["namespace"],
-        "name": text(job, "metadata", "name"),
+        "job": head(asked, job, ""),
         "search": found,
         "trial": one,
         "badge": _BADGES.get(one.state, ""),
@@ -107,7 +91,7 @@ def trial(asked: Asked) -> View:
         "better": valued[valued.index(one.number) - 1] if one.number in valued[1:] else None,
         "worse": valued[valued.index(one.number) + 1] if one.number in valued[:-1] else None,
     }
-    return View("trial.html", f"Trial {one.number} of {data['name']}", data)
+    return View("trial.html", f"Trial {one.number} of {asked.names['name']}", data)
 
 
 def curve(asked: Asked) -> Data:
@@ -118,8 +102,7 @@ def curve(asked: Asked) -> Data:
 
 def _job(asked: Asked) -> Object:
     """The job; raises NotFoundError where it has no trials to be."""
-    namespace, name = asked.names["namespace"], asked.names["name"]
-    found = asked.kept(("job", namespace, name), JOB_SECONDS, lambda: job_of(asked.kubectl(), name))
+    found, name = looking.job(asked), asked.names["name"]
     if not isinstance(at(found, "spec", "tuning"), dict):
         raise NotFoundError(f"{name} has no trials: its spec has no tuning\nSee docs/how-to/tune.md for what that is.")
     return found
@@ -156,7 +139,7 @@ def _shown(asked: Asked, found: Search, page: int) -> dict[str, object]:
     curves = [value for one in found.trials for _, value in one.curve]
     up = of_values(y, curves, smaller=found.metrics[0] in found.smaller) if curves else None
     last = max((one.curve[-1][0] for one in found.trials if one.curve), default=1)
-    query = {name: value for name in ("x", "y") if (value := asked.query.get(name))}
+    query = {name: asked.query.get(name, "") for name in ("x", "y")}
     best = next(iter(found.valued), None)
     return {
         "best": (best.number, told(best.measured(found.metrics[0]))) if best is not None else None,
@@ -170,7 +153,7 @@ def _shown(asked: Asked, found: Search, page: int) -> dict[str, object]:
         "hidden": len(found.parameters) - len(columns),
         "pager": pager,
         "rows": [_row(found, one, columns, up, last) for one in pager.items],
-        "link": _Link(asked.path, query),
+        "link": Link(asked.path, query),
         "counts": found.counts(),
     }
 
