@@ -237,7 +237,11 @@ def _root(kind: Kind) -> Schema:
             "spec": spec,
             "status": status,
         },
-        "x-kubernetes-validations": [_name_rule(), *_frozen(kind, spec)],
+        "x-kubernetes-validations": [
+            _name_rule(),
+            *_frozen(kind, spec),
+            *model.get("x-kubernetes-validations", ()),
+        ],
     }
 
 

@@ -15,6 +15,11 @@ from headway_api.rollout import Rollout
 from headway_api.served import ModelSource, Server
 
 VERSION_LENGTH = NAME_MAX_LENGTH + 10
+KSERVE_NAME_LENGTH = 35
+"""KServe puts `isvc.` before the name of a version's InferenceService, and `-predictor` behind it, into one label: this
+leaves room for the uid's part and the numbers of a million versions."""
+MOST_KSERVE_REPLICAS = 100
+"""Of one version: they are listed whenever a decision is made, as KServe does not tell how many are ready."""
 
 VersionName = Annotated[
     str,
@@ -74,6 +79,23 @@ def _held(spec: ModelDeploymentSpec) -> bool:
     return not spec.server.grpc and (spec.gateway is None or spec.gateway.split == "servers")
 
 
+def _never_without(spec: ModelDeploymentSpec) -> bool:
+    if spec.server.backend is None:
+        return True
+    return spec.rollout.recreate is None and (spec.autoscaling is None or spec.autoscaling.min > 0)
+
+
+def _counted(spec: ModelDeploymentSpec) -> bool:
+    if spec.server.backend is None:
+        return True
+    most = spec.autoscaling.max if spec.autoscaling is not None else 0
+    return max(spec.replicas, most) <= MOST_KSERVE_REPLICAS
+
+
+def _short_enough(deployment: ModelDeployment) -> bool:
+    return deployment.spec.server.backend is None or len(deployment.metadata.name) <= KSERVE_NAME_LENGTH
+
+
 class ModelDeploymentSpec(Section):
     """Which model answers, with how many pods, and how a new version comes to it."""
 
@@ -109,6 +131,23 @@ class ModelDeploymentSpec(Section):
             holds=_held,
             field="autoscaling",
         ),
+        Rule(
+            cel="!has(self.server.backend) || !has(self.rollout.recreate) && "
+            "(!has(self.autoscaling) || self.autoscaling.min > 0)",
+            message="server.backend: kserve is neither for rollout.recreate nor for autoscaling.min: 0, which take the"
+            " last pod of a version away and keep the version: an InferenceService is never left without pods; take"
+            " another rollout, set min to 1, or take backend out",
+            holds=_never_without,
+            field="server",
+        ),
+        Rule(
+            cel=f"!has(self.server.backend) || self.replicas <= {MOST_KSERVE_REPLICAS} && "
+            f"(!has(self.autoscaling) || self.autoscaling.max <= {MOST_KSERVE_REPLICAS})",
+            message=f"server.backend: kserve takes replicas and autoscaling.max of up to {MOST_KSERVE_REPLICAS}, as the"
+            " operator counts these pods one by one: lower them, or take backend out",
+            holds=_counted,
+            field="server",
+        ),
     )
 
     suspend: bool = False
@@ -138,6 +177,16 @@ class ModelDeploymentSpec(Section):
 
 class ModelDeployment(Section):
     """A model that answers requests."""
+
+    rules = (
+        Rule(
+            cel=f"!has(self.spec.server.backend) || self.metadata.name.size() <= {KSERVE_NAME_LENGTH}",
+            message=f"metadata.name is longer than {KSERVE_NAME_LENGTH} characters, which spec.server.backend: kserve"
+            " takes at most, as KServe makes longer names of it: choose a shorter one, or take backend out",
+            holds=_short_enough,
+            field="spec",
+        ),
+    )
 
     api_version: Literal["headway.dev/v1alpha1"]
     """The API's group and version."""

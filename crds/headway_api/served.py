@@ -192,6 +192,10 @@ class Server(Section):
         ),
     )
 
+    backend: Literal["kserve"] | None = None
+    """Who makes the pods, if not the operator by Deployments. kserve: KServe, by an InferenceService for each version
+    (`serving.kserve.io/v1beta1`, RawDeployment), whose pods are the same. The cluster has to have KServe 0.15 or newer,
+    and the chart's `kserve.enabled`."""
     image: Image | None = None
     """The server image; the operator's default, as it is when the version begins, if absent."""
     resources: ServerResources = ServerResources()

@@ -94,6 +94,7 @@ class Operator:
             pull_policy=self._settings.image_pull_policy,
             measures=DeploymentMeasures(self._deployments),
             gateways=self._serves if self._settings.gateway_api else None,
+            inference_services=partial(self._serves, kube.INFERENCE_SERVICES) if self._settings.kserve else None,
         )
         return (jobs, deployments)
 
@@ -168,8 +169,8 @@ class Operator:
             now=self.clock,
             count=lambda result: self._engine.events.labels(result).inc(),
         )
-        routes = ROUTES if settings.gateway_api else ()
-        self._optional = {resource: Served(api, resource) for resource in (kube.POD_GROUPS, *routes)}
+        watched = (*(ROUTES if settings.gateway_api else ()), *((kube.INFERENCE_SERVICES,) if settings.kserve else ()))
+        self._optional = {resource: Served(api, resource) for resource in (kube.POD_GROUPS, *watched)}
         reconciler = Reconciler(api, self.store, events, self.clock)
         workers = Workers(
             reconciler.reconcile,
@@ -194,7 +195,7 @@ class Operator:
         tasks["the events"] = asyncio.create_task(events.run())
         tasks["the comparison"] = asyncio.create_task(comparison.run(settings.resync_seconds))
         tasks["the discovery"] = asyncio.create_task(self._optional[kube.POD_GROUPS].run(settings.resync_seconds))
-        for resource in routes:
+        for resource in watched:
             name = f"the time in which the kind {resource.kind} was, or was not, there"
             tasks[name] = asyncio.create_task(self._optional[resource].change(settings.resync_seconds))
         # kopf takes every task that is younger than its own for one of its own when it ends: ours are older.

@@ -44,6 +44,8 @@ class Settings(BaseModel):
     """The folder in that claim."""
     gateway_api: bool = False
     """Whether deployments may have routes of the Gateway API, for which the operator's account needs the rights."""
+    kserve: bool = False
+    """Whether deployments may have KServe make their pods, for which the operator's account needs the rights."""
     metrics_port: Port = 8080
     """Where /metrics is served."""
     health_port: Port = 8081

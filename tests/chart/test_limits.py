@@ -33,7 +33,7 @@ def limits(manifests: Manifests) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("values", [{}, {"gatewayApi": {"enabled": True}}], ids=str)
+@pytest.mark.parametrize("values", [{}, {"gatewayApi": {"enabled": True}}, {"kserve": {"enabled": True}}], ids=str)
 def test_whatever_the_account_may_create_change_or_delete_is_limited(chart: Chart, values: dict[str, Any]) -> None:
     rendered = chart.render(values)
     granted = {

@@ -62,6 +62,14 @@ def test_the_rights_to_routes_of_gateways_come_with_the_value_that_has_them_made
     assert {"name": "HEADWAY_GATEWAY_API", "value": "true"} in operator["env"]
 
 
+def test_the_rights_to_inference_services_come_with_the_value_that_has_them_made(chart: Chart) -> None:
+    rendered = chart.render({"kserve": {"enabled": True}})
+    kinds = Operator(Settings(kserve=True)).kinds()
+    assert given(rendered.one("ClusterRole", "headway-jobs")["rules"]) == needed(kinds)
+    [operator] = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "HEADWAY_KSERVE", "value": "true"} in operator["env"]
+
+
 def test_no_kind_reads_secrets_that_it_does_not_name(default: Manifests) -> None:
     role = default.one("ClusterRole", "headway-jobs")
     assert given(role["rules"])["", "secrets"] & {"list", "watch", "patch", "update"} == set()

@@ -52,6 +52,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "defaultStorage.persistentVolumeClaim.create.storageClassName": ("fast", MADE_CLAIM),
     "defaultStorage.persistentVolumeClaim.create.accessModes": (["ReadWriteOnce"], MADE_CLAIM),
     "gatewayApi.enabled": (True, {}),
+    "kserve.enabled": (True, {}),
     "crds.install": (False, {}),
     "serviceMonitor.enabled": (True, {}),
     "serviceMonitor.interval": ("1m", MONITOR),

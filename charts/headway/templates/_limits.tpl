@@ -17,6 +17,23 @@ ValidatingAdmissionPolicy of its own, so that the API server checks each express
 {{- list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace | toJson -}}
 {{- end -}}
 
+{{/* A validation of variables.pod, the spec of a server's pods, and of variables.containers. */}}
+{{- define "headway.restricted" -}}
+- expression: >-
+    variables.pod.?securityContext.?runAsNonRoot.orValue(false) &&
+    !variables.pod.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
+    variables.pod.?securityContext.?seccompProfile.?type.orValue('') == 'RuntimeDefault' &&
+    variables.containers.all(container,
+      !container.?securityContext.?privileged.orValue(false) &&
+      !container.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
+      !container.?securityContext.?allowPrivilegeEscalation.orValue(true) &&
+      container.?securityContext.?runAsNonRoot.orValue(true) &&
+      container.?securityContext.?capabilities.?drop.orValue([]).exists(capability, capability == 'ALL') &&
+      container.?securityContext.?capabilities.?add.orValue([]).size() == 0)
+  message: servers are held to the restricted Pod Security standard
+  reason: Forbidden
+{{- end -}}
+
 {{- define "headway.limits" -}}
 {{- $owned := include "headway.kinds" . -}}
 {{- $kinds := $owned | fromJsonArray | join " or " -}}
@@ -33,6 +50,9 @@ objects:
     - {operations: [CREATE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
     {{- if .Values.gatewayApi.enabled }}
     - {operations: [CREATE], apiGroups: [gateway.networking.k8s.io], apiVersions: [v1], resources: [httproutes, grpcroutes]}
+    {{- end }}
+    {{- if .Values.kserve.enabled }}
+    - {operations: [CREATE], apiGroups: [serving.kserve.io], apiVersions: [v1beta1], resources: [inferenceservices]}
     {{- end }}
   validations:
   - expression: >-
@@ -150,19 +170,7 @@ deployments:
       Secret of their deployment's rollouts and room of their own (credentials are for what fetches a model before them
       alone); its judge is one pod of the account headway-judge, and has the Secrets of its queries, too
     reason: Forbidden
-  - expression: >-
-      variables.pod.?securityContext.?runAsNonRoot.orValue(false) &&
-      !variables.pod.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
-      variables.pod.?securityContext.?seccompProfile.?type.orValue('') == 'RuntimeDefault' &&
-      variables.containers.all(container,
-        !container.?securityContext.?privileged.orValue(false) &&
-        !container.?securityContext.?windowsOptions.?hostProcess.orValue(false) &&
-        !container.?securityContext.?allowPrivilegeEscalation.orValue(true) &&
-        container.?securityContext.?runAsNonRoot.orValue(true) &&
-        container.?securityContext.?capabilities.?drop.orValue([]).exists(capability, capability == 'ALL') &&
-        container.?securityContext.?capabilities.?add.orValue([]).size() == 0)
-    message: servers are held to the restricted Pod Security standard
-    reason: Forbidden
+  {{- include "headway.restricted" . | nindent 2 }}
   # The Deployment that is there may be changed in its number of replicas, and in nothing else.
   - expression: >-
       request.operation == 'CREATE' || (object.spec.template == oldObject.spec.template &&
@@ -259,6 +267,77 @@ routes:
     message: the operator changes of a route only its spec
     reason: Forbidden
 {{- end }}
+{{- if .Values.kserve.enabled }}
+# What KServe makes of an InferenceService it makes with rights of its own: pods of the operator's servers, and nothing else.
+inferenceservices:
+  matchConstraints:
+    resourceRules:
+    - {operations: [CREATE, UPDATE], apiGroups: [serving.kserve.io], apiVersions: [v1beta1], resources: [inferenceservices]}
+  variables:
+  - name: pod
+    expression: object.spec.predictor
+  - name: containers
+    expression: variables.pod.?containers.orValue([]) + variables.pod.?initContainers.orValue([])
+  - name: oldContainers
+    expression: oldObject.spec.predictor.?containers.orValue([]) + oldObject.spec.predictor.?initContainers.orValue([])
+  - name: owner
+    expression: object.metadata.?ownerReferences.orValue([]).filter(owner, owner.?controller.orValue(false))
+  - name: judge
+    expression: >-
+      variables.owner.size() == 1 && variables.owner[0].uid.size() >= 5
+      ? variables.owner[0].name + '-' + variables.owner[0].uid.substring(0, 5) + '-judge' : ''
+  validations:
+  - expression: >-
+      variables.owner.size() == 1 && variables.owner[0].kind == 'ModelDeployment' &&
+      variables.owner[0].apiVersion.startsWith('headway.dev/') &&
+      variables.pod.?labels.orValue({}).exists(key, key.startsWith('headway.dev/') && key.endsWith('-uid') &&
+        variables.pod.labels[key] == variables.owner[0].uid)
+    message: the operator creates and changes only InferenceServices that a ModelDeployment controls, for the pods of their owner
+    reason: Forbidden
+  - expression: >-
+      !has(object.spec.transformer) && !has(object.spec.explainer) && !has(object.spec.canary) &&
+      !variables.pod.exists(key, key in ['model', 'workerSpec', 'sklearn', 'xgboost', 'tensorflow', 'pytorch', 'triton',
+        'onnx', 'huggingface', 'pmml', 'lightgbm', 'paddle', 'storageUris']) &&
+      variables.pod.?containers.orValue([]).size() == 1 && variables.pod.containers[0].name == 'kserve-container' &&
+      variables.containers.all(container, container.?env.orValue([]).all(variable, variable.name != 'STORAGE_URI'))
+    message: the operator creates and changes only InferenceServices of one container of its own, for which KServe fetches nothing
+    reason: Forbidden
+  - expression: >-
+      variables.pod.?serviceAccountName.orValue('default') in ['', 'default'] &&
+      !variables.pod.?automountServiceAccountToken.orValue(true) &&
+      !variables.pod.?hostNetwork.orValue(false) && !variables.pod.?hostPID.orValue(false) &&
+      !variables.pod.?hostIPC.orValue(false) &&
+      variables.pod.?volumes.orValue([]).all(volume, has(volume.emptyDir) || (has(volume.persistentVolumeClaim) &&
+        (volume.name == 'records' || volume.persistentVolumeClaim.?readOnly.orValue(false))) || (has(volume.secret) &&
+        (volume.secret.?secretName.orValue('') == variables.judge || volume.name == 'credentials'))) &&
+      variables.pod.containers.all(container,
+        container.?volumeMounts.orValue([]).all(mount, mount.name != 'credentials')) &&
+      variables.containers.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))
+    message: >-
+      servers have no account's token, nothing of their node, and no volume but models to read, records to write, the
+      Secret of their deployment's rollouts and room of their own (credentials are for what fetches a model before them
+      alone)
+    reason: Forbidden
+  {{- include "headway.restricted" . | nindent 2 }}
+  # The operator changes the number of replicas. KServe's webhook may fill in defaults of its own on the way, and calls the mode
+  # RawDeployment by its newer name; what the pods run and whose they are stays.
+  - expression: >-
+      object.metadata.?annotations['serving.kserve.io/deploymentMode'].orValue('') in ['RawDeployment', 'Standard'] &&
+      (request.operation == 'CREATE' || (
+        variables.containers.map(container, [container.name, container.image]) ==
+          variables.oldContainers.map(container, [container.name, container.image]) &&
+        variables.containers.map(container, [container.?command.orValue([]), container.?args.orValue([])]) ==
+          variables.oldContainers.map(container, [container.?command.orValue([]), container.?args.orValue([])]) &&
+        object.spec.predictor.?volumes == oldObject.spec.predictor.?volumes &&
+        object.spec.predictor.?labels == oldObject.spec.predictor.?labels &&
+        object.spec.predictor.?annotations == oldObject.spec.predictor.?annotations &&
+        object.metadata.?annotations.orValue({}).all(key, key == 'serving.kserve.io/deploymentMode' ||
+          oldObject.metadata.?annotations[key].orValue('') == object.metadata.annotations[key]) &&
+        object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+        object.metadata.?labels == oldObject.metadata.?labels))
+    message: the operator changes of an InferenceService only the number of its replicas
+    reason: Forbidden
+{{- end }}
 # An eviction that nothing may refuse to, or that nobody may carry out, is another's to decide.
 poddisruptionbudgets:
   matchConstraints:
@@ -342,6 +421,9 @@ deletions:
     - {operations: [DELETE], apiGroups: [autoscaling], apiVersions: [v2], resources: [horizontalpodautoscalers]}
     {{- if .Values.gatewayApi.enabled }}
     - {operations: [DELETE], apiGroups: [gateway.networking.k8s.io], apiVersions: [v1], resources: [httproutes, grpcroutes]}
+    {{- end }}
+    {{- if .Values.kserve.enabled }}
+    - {operations: [DELETE], apiGroups: [serving.kserve.io], apiVersions: [v1beta1], resources: [inferenceservices]}
     {{- end }}
   validations:
   - expression: >-

@@ -81,6 +81,13 @@ a node or a CustomResourceDefinition. Of what may be created and deleted here, _
   resources: [grpcroutes, httproutes]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
+{{- if .Values.kserve.enabled }}
+# A version's InferenceService, where its spec has KServe make the pods: made, watched for what KServe says of it, patched in its
+# number of replicas alone, deleted when the version goes.
+- apiGroups: [serving.kserve.io]
+  resources: [inferenceservices]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # What a person should know of a job; and whether an autoscaler makes a node for a pod that waits, which only its Events
 # say.
 - apiGroups: [events.k8s.io]

@@ -26,7 +26,7 @@ class Module:
 
     folder: str
     path: str
-    programs: dict[str, str]
+    programs: dict[str, str] = field(default_factory=dict)
     stubs: dict[str, str] = field(default_factory=dict)
     """By the path of a Go module that this one requires, and a file within it: the file of the folder's `stubs` that is
     built in its place."""
@@ -70,6 +70,8 @@ ALL = (KUBERNETES, ETCD, COREDNS, PAUSE, KWOK, S3, HELM)
 ASKED_FOR = (TRAEFIK,)
 """Beside them."""
 GATEWAY_API = "sigs.k8s.io/gateway-api"
+KSERVE = Module("kserve", "github.com/kserve/kserve")
+"""For its CRD; nothing of it is built."""
 
 
 def asset(program: str) -> Path | None:
@@ -121,6 +123,12 @@ def _unpacked(module: Module, path: str, go: str) -> Path:
 def gateway_crds() -> Path:
     """The folder with the CRDs of the Gateway API (its standard channel), in the version that Traefik is built with."""
     return _unpacked(TRAEFIK, GATEWAY_API, _go()) / "config/crd/standard"
+
+
+def kserve_crd() -> Path:
+    """The CRD of KServe's InferenceService, with its whole schema."""
+    folder = _unpacked(KSERVE, KSERVE.path, _go()) / "config/crd/full"
+    return folder / "serving.kserve.io_inferenceservices.yaml"
 
 
 def _go() -> str:

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     programs = ["kubectl", "helm", "kwok", "etcd", "kube-apiserver", "traefik"]
     which.add_argument("program", choices=[*programs, *unpacked.PACKAGES])
     verb("gateway-crds", "Print the folder with the Gateway API's CRDs.", named=False)
+    verb("kserve-crd", "Print the path of the CRD of KServe's InferenceService.", named=False)
     images.add_verbs(verb("image", "Make images for the cluster's registry.", named=False))
     return parser
 
@@ -142,6 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(_which(words.program))
         elif words.verb == "gateway-crds":
             print(build.gateway_crds())
+        elif words.verb == "kserve-crd":
+            print(build.kserve_crd())
         elif words.verb == "image":
             images.obey(words)
         else:

@@ -19,15 +19,15 @@ from headway_operator.engine.kinds import Child, Measures, Owner, Referrer, View
 from headway_operator.engine.kube import Resource
 from headway_operator.engine.packed import Packed
 from headway_operator.engine.parsed import Parsed
-from headway_operator.engine.steps import Decision, StatusWrite
-from headway_operator.serving import names, records, routes
+from headway_operator.engine.steps import Decision, Read, StatusWrite
+from headway_operator.serving import kserve, names, records, routes
 from headway_operator.serving.measures import Decided, DeploymentMeasures
 from headway_operator.serving.plan.decide import LOOK_SECONDS
 from headway_operator.serving.plan.decide import plan as decide
-from headway_operator.serving.plan.model import Defaults, Gateways, Plan, Situation
+from headway_operator.serving.plan.model import Defaults, Gateways, KServe, Plan, Situation, Workload
 from headway_operator.serving.plan.spec import resolve
 from headway_operator.serving.plan.status import essential
-from headway_operator.serving.steps import pods_of, reads, render, token_of
+from headway_operator.serving.steps import counts, pods_of, reads, render, token_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class ModelDeployments:
         Child(kube.CONFIG_MAPS, names.WATCHED_CONFIGS, records.rollout, can_wait=records.only_counts),
         Child(kube.AUTOSCALERS, names.WATCHED, records.autoscaler, same=records.same_autoscaler),
     )
-    """With `gateways`, the routes of these, too."""
+    """With `gateways`, the routes of these, too; with `inference_services`, these."""
     makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS, kube.SECRETS)
     shares: tuple[Resource, ...] = (kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS)
     expires = False
@@ -69,8 +69,10 @@ class ModelDeployments:
         measures: DeploymentMeasures,
         new_token: Callable[[], str] = lambda: secrets.token_hex(TOKEN_BYTES),
         gateways: Callable[[Resource], bool] | None = None,
+        inference_services: Callable[[], bool] | None = None,
     ) -> None:
-        """gateways: whether the API server serves a kind of route; None: the operator has no right to any."""
+        """gateways: whether the API server serves a kind of route; None: the operator has no right to any.
+        inference_services: the same of KServe's InferenceServices."""
         self.measures = measures
         self._defaults = defaults
         self._pull_policy = pull_policy
@@ -82,6 +84,10 @@ class ModelDeployments:
         if gateways is not None:
             self.children += tuple(_route(resource, gateways) for resource in ROUTES)
             self.changes += ROUTES
+        self._kserve = inference_services
+        if inference_services is not None:
+            self.children += (_inference_services(inference_services),)
+            self.changes += (kube.INFERENCE_SERVICES,)
 
     def selector(self, owner: Owner) -> str:
         """The label that all objects of a deployment have."""
@@ -102,6 +108,9 @@ class ModelDeployments:
             # A newer operator may have written it. To begin anew would take away what answers.
             logger.error("its status cannot be read, it is left alone: %s", error, extra=owner.key.fields())
             return Decision()
+        uncounted = self._uncounted(view, status)
+        if uncounted:
+            return Decision(reads=uncounted)
         situation = self._situation(view, status)
         plan = decide(situation)
         if plan.verify or plan.look_at:
@@ -135,12 +144,22 @@ class ModelDeployments:
         }
         return resolve(document, self._defaults)
 
+    @staticmethod
+    def _uncounted(view: View, status: ModelDeploymentStatus) -> tuple[Read, ...]:
+        """What is to be read before anything is decided: the pods of which KServe does not tell how many are ready."""
+        known = {version.number for version in status.versions}
+        found = view.children.get(kube.INFERENCE_SERVICES, ())
+        numbers = sorted(each.number for each in found if each.number in known and not each.deleting)
+        return tuple(read for read in counts(view.owner.uid, numbers) if read.labels not in view.facts.listed)
+
     def _situation(self, view: View, status: ModelDeploymentStatus) -> Situation:
         owner, facts = view.owner, view.facts
         spec, problems = self._specs.get(owner.uid, owner.spec, partial(self._resolve, owner))
         numbers = {version.number for version in status.versions}
         workloads = {each.number: each for each in view.children[kube.DEPLOYMENTS]}
         found = {number: facts.listed.get(pods_of(owner.uid, number)) for number in numbers}
+        pods = {number: each for number, each in found.items() if each is not None}
+        services: tuple[Workload, ...] = view.children.get(kube.INFERENCE_SERVICES, ())
         return Situation(
             name=owner.key.name,
             namespace=owner.key.namespace,
@@ -150,17 +169,19 @@ class ModelDeployments:
             status=status,
             spec=spec,
             problems=problems,
-            workloads={number: each for number, each in workloads.items() if number > 0},
+            workloads=dict(kserve.counted(services, pods))
+            | {number: each for number, each in workloads.items() if number > 0},
             fronts={each.number: each for each in view.children[kube.SERVICES]},
             refusals=view.refusals,
             verified=facts.verified,
-            pods={number: pods for number, pods in found.items() if pods is not None},
+            pods=pods,
             defaults=self._defaults,
             offers=view.references,
             rollout=next(iter(view.children[kube.CONFIG_MAPS]), None),
             judge=workloads.get(names.JUDGE),
             holder=workloads.get(names.HOLDER),
             autoscaler=next(iter(view.children[kube.AUTOSCALERS]), None),
+            kserve=KServe(self._kserve is not None, self._kserve is not None and self._kserve()),
             gateways=self._gateways(),
             http_route=next(iter(view.children.get(kube.HTTP_ROUTES, ())), None),
             grpc_route=next(iter(view.children.get(kube.GRPC_ROUTES, ())), None),
@@ -174,6 +195,10 @@ class ModelDeployments:
 
 def _route(resource: Resource, served: Callable[[Resource], bool]) -> Child:
     return Child(resource, names.WATCHED, routes.route, same=routes.same, served=lambda: served(resource))
+
+
+def _inference_services(served: Callable[[], bool]) -> Child:
+    return Child(kube.INFERENCE_SERVICES, names.WATCHED, kserve.workload, same=kserve.same, served=served)
 
 
 def _status(packed: Packed) -> tuple[ModelDeploymentStatus, Any]:

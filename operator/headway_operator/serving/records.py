@@ -65,7 +65,8 @@ def number_of(body: Mapping[str, Any]) -> int | None:
     return int(rest) if _NUMBER.fullmatch(rest) else None
 
 
-def _count(value: object) -> int:
+def count(value: object) -> int:
+    """A number of something, where nobody knows who wrote it."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else 0
 
 
@@ -75,7 +76,7 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
     if not number or controller is None:
         return None
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    updated, ready = _count(status.get("updatedReplicas")), _count(status.get("readyReplicas"))
+    updated, ready = count(status.get("updatedReplicas")), count(status.get("readyReplicas"))
     return Workload(
         name=meta["name"],
         uid=meta["uid"],
@@ -83,21 +84,20 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
         version=version_of(body),
         number=number,
         # The API server has one where none is given.
-        desired=_count(spec.get("replicas", 1)),
-        replicas=_count(status.get("replicas")),
+        desired=count(spec.get("replicas", 1)),
+        replicas=count(status.get("replicas")),
         ready=min(updated, ready),
-        seen=_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0,
+        seen=count(status.get("observedGeneration")) >= count(meta.get("generation")) > 0,
         made_as=str((meta.get("labels") or {}).get(names.LABEL_TEMPLATE, ""))[:64],
-        reports=_reports(spec),
+        reports=reports((spec.get("template") or {}).get("spec") or {}),
         secrets=_query_secrets(spec) if number == names.JUDGE else (),
         deleting="deletionTimestamp" in meta,
     )
 
 
-def _reports(spec: Mapping[str, Any]) -> bool:
-    """Whether the servers of a Deployment are told of a judge."""
-    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
-    return any("--judge" in (container.get("args") or ()) for container in containers)
+def reports(pod: Mapping[str, Any]) -> bool:
+    """Whether the servers of such pods are told of a judge."""
+    return any("--judge" in (container.get("args") or ()) for container in pod.get("containers") or ())
 
 
 def _query_secrets(spec: Mapping[str, Any]) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def front(body: Object, _: Front | None, __: float) -> Front | None:
         version=version_of(body),
         number=number,
         selector=tuple(sorted((str(key), str(value)) for key, value in selector.items())),
-        ports=tuple(_count(port.get("port")) for port in ports[:MOST_PORTS]),
+        ports=tuple(count(port.get("port")) for port in ports[:MOST_PORTS]),
         deleting="deletionTimestamp" in meta,
     )
 
@@ -221,9 +221,9 @@ def autoscaler(body: Object, _: Autoscaler | None, __: float) -> Autoscaler | No
         owner_uid=controller.uid,
         version=version_of(body),
         # The API server has one where none is given.
-        least=_count(spec.get("minReplicas", 1)),
-        most=_count(spec.get("maxReplicas")),
-        cpu_percent=_count((resource.get("target") or {}).get("averageUtilization")) if by_cpu else 0,
+        least=count(spec.get("minReplicas", 1)),
+        most=count(spec.get("maxReplicas")),
+        cpu_percent=count((resource.get("target") or {}).get("averageUtilization")) if by_cpu else 0,
         deleting="deletionTimestamp" in meta,
     )
 
@@ -249,7 +249,7 @@ def server_pod(body: Object) -> ServerPod:
     return ServerPod(
         name=str(meta["name"]),
         ready=(conditions.get("Ready") or {}).get("status") == "True",
-        restarts=max((_count(container.get("restartCount")) for container in containers), default=0),
+        restarts=max((count(container.get("restartCount")) for container in containers), default=0),
         waiting=waiting,
         words=words or next((said for each in containers if (said := _last_words(each))), ""),
     )
@@ -281,7 +281,7 @@ def _last_words(container: Mapping[str, Any]) -> str:
         ended = state.get("terminated")
         if ended and ended.get("exitCode"):
             said = _words(ended.get("message"))
-            return f"exit code {_count(ended.get('exitCode'))} ({ended.get('reason') or 'Error'}){said and ': '}{said}"
+            return f"exit code {count(ended.get('exitCode'))} ({ended.get('reason') or 'Error'}){said and ': '}{said}"
     return ""
 
 

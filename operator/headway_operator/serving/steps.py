@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from headway_operator.serving.plan.model import (
     Situation,
     Workload,
 )
-from headway_operator.serving.render import gateway, objects, rollout
+from headway_operator.serving.render import gateway, kserve, objects, rollout
 from headway_operator.serving.render import holder as hold
 from headway_operator.serving.render.objects import Of
 
@@ -41,10 +41,14 @@ def reads(situation: Situation, plan: Plan) -> tuple[Read, ...]:
     """What a plan asks to be read."""
     found: list[Read] = []
     if plan.verify:
-        refs = [Ref(kube.DEPLOYMENTS, each.name) for each in situation.workloads.values()]
+        refs = [Ref(_kind_of(each), each.name) for each in situation.workloads.values()]
         found.append(Verify((*refs, Ref(kube.SERVICES, situation.name))))
-    looks = (Listed(kube.PODS, pods_of(situation.uid, number), records.server_pod) for number in sorted(plan.look_at))
-    return (*found, *looks)
+    return (*found, *counts(situation.uid, sorted(plan.look_at)))
+
+
+def counts(uid: str, numbers: Iterable[int]) -> tuple[Listed, ...]:
+    """The reads of versions' pods."""
+    return tuple(Listed(kube.PODS, pods_of(uid, number), records.server_pod) for number in numbers)
 
 
 def token_of(situation: Situation, plan: Plan) -> Exists | None:
@@ -107,11 +111,15 @@ def _away(resource: Resource, there: Workload | Front | RolloutRecord | Autoscal
 
 
 def _with_pods(workload: Workload, replicas: int) -> list[Step]:
-    """A Deployment has so many pods."""
+    """A Deployment, or an InferenceService, has so many pods."""
     if workload.desired == replicas or workload.deleting:
         return []
-    patch = {"spec": {"replicas": replicas}}
-    return [Change(Ref(kube.DEPLOYMENTS, workload.name), workload.uid, workload.version, patch)]
+    patch = {"spec": {"predictor": kserve.replicas(replicas)} if workload.kserve else {"replicas": replicas}}
+    return [Change(Ref(_kind_of(workload), workload.name), workload.uid, workload.version, patch)]
+
+
+def _kind_of(workload: Workload) -> Resource:
+    return kube.INFERENCE_SERVICES if workload.kserve else kube.DEPLOYMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +280,11 @@ class _Maker:
             steps.extend(self._unwatched(kube.NETWORK_POLICIES, policy))
         workload = situation.workloads.get(number)
         if workload is None:
-            made = objects.workload(self.of, version, replicas)
-            steps.append(Ensure(kube.DEPLOYMENTS, rollout.reporting(self.of, made)))
+            made = rollout.reporting(self.of, objects.workload(self.of, version, replicas))
+            if version.server.backend is None:
+                steps.append(Ensure(kube.DEPLOYMENTS, made))
+            elif situation.kserve.served:
+                steps.append(Ensure(kube.INFERENCE_SERVICES, kserve.inference_service(made)))
         else:
             steps.extend(_with_pods(workload, replicas))
         steps.extend(self._service(number, objects.version_service(self.of, version)))
@@ -326,7 +337,9 @@ class _Maker:
         yield Stage(tuple(DeleteOwned(Ref(kind, name)) for kind in kinds for name in ours.values()))
         steps: list[Step] = []
         for number in plan.remove:
-            steps.extend(_away(kube.DEPLOYMENTS, situation.workloads.get(number)))
+            workload = situation.workloads.get(number)
+            if workload is not None:
+                steps.extend(_away(_kind_of(workload), workload))
             steps.extend(_away(kube.SERVICES, situation.fronts.get(number)))
         yield Stage(tuple(steps))
 

@@ -40,8 +40,10 @@ class Stage:
         *,
         image: str | None = "server:1",
         gateways: Collection[kube.Resource] | None = None,
+        kserve: bool | None = None,
     ) -> None:
-        """gateways: the kinds of routes that are served; None: the operator is not to make any."""
+        """gateways: the kinds of routes that are served; None: the operator is not to make any.
+        kserve: whether InferenceServices are; None: the same."""
         self.now = T0
         self.server = ApiServer(lambda: self.now)
         self.api = FakeKube(self.server)
@@ -50,6 +52,7 @@ class Stage:
         self.metrics = DeploymentMetrics(self.registry)
         self.image = image
         self.gateways = gateways
+        self.kserve = kserve
         self.restart()
         made = self.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
         self.uid: str = made["metadata"]["uid"]
@@ -63,6 +66,7 @@ class Stage:
             pull_policy="Never",
             measures=DeploymentMeasures(self.metrics),
             gateways=None if self.gateways is None else self.gateways.__contains__,
+            inference_services=None if self.kserve is None else lambda: bool(self.kserve),
         )
         self.store = Store((kind,))
         self.reconciler = Reconciler(self.api, self.store, self, lambda: self.now)

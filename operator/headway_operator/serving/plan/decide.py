@@ -12,7 +12,7 @@ from headway_api.served import ModelSource, Server
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import autoscale, gateway, offers, rollout, route, trouble, verdict, zero
+from headway_operator.serving.plan import autoscale, backend, gateway, offers, rollout, route, trouble, verdict, zero
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
@@ -51,7 +51,7 @@ def plan(situation: Situation) -> Plan:
         hold=bool(replicas) and zero.needed(situation, scaling, book),
         asleep=zero.asleep(book),
         ways=gateway.ways(situation, book),
-        wake=_earliest(following.wake, load.wake, *_retries(situation)),
+        wake=_earliest(following.wake, load.wake, backend.next_look(situation, book), *_retries(situation)),
         notices=notices,
     )
 
@@ -172,6 +172,9 @@ def _begin(
         return
     rejected = _rejected(book, source, server)
     if rejected is not None and rejected.name not in spec.versions.retry:
+        return
+    if backend.lacking(situation, server) is not None:
+        # No fault of the version, which would be rejected for it in the end.
         return
     image = server.image or situation.defaults.image
     if image is not None:

@@ -14,7 +14,7 @@ from headway_operator.serving.plan.offers import Offer
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The Deployment of a version, or of the judge."""
+    """The Deployment of a version, of the judge or of the holder; or the InferenceService of a version."""
 
     name: str
     uid: str
@@ -37,6 +37,10 @@ class Workload:
     made do not."""
     secrets: tuple[str, ...] = ()
     """Of the judge: the Secrets that it has for its queries."""
+    kserve: bool = False
+    """Whether it is an InferenceService; it is `seen` then while KServe says that it is ready."""
+    said: str = ""
+    """Why it is not, in KServe's words."""
     deleting: bool = False
 
     @property
@@ -178,6 +182,16 @@ class Gateways:
 
 
 @dataclass(frozen=True, slots=True)
+class KServe:
+    """Whether there may be InferenceServices."""
+
+    enabled: bool = False
+    """Whether the operator's settings, and so its rights, are for them."""
+    served: bool = False
+    """Whether the API server serves them, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerPod:
     """A pod of a version, as far as it tells why it is not ready."""
 
@@ -228,6 +242,7 @@ class Situation:
     """The Deployment of the holder."""
     autoscaler: Autoscaler | None = None
     """None: there is none."""
+    kserve: KServe = KServe()
     gateways: Gateways = Gateways()
     http_route: GatewayRoute | None = None
     """None: there is none."""

@@ -14,7 +14,7 @@ from headway_api.served import GRPC_PORT
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import gateway
+from headway_operator.serving.plan import backend, gateway
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Situation
 from headway_operator.serving.plan.offers import waiting_for, wanted
@@ -128,7 +128,8 @@ def _progressing(situation: Situation, book: Book) -> Said:
         return "False", "WaitingForPublish", waiting_for(situation.name)
     if book.rollout is not None:
         return "True", "Ending", f"servers are told to send nothing to version {book.rollout.version} any more"
-    return "False", "Idle", ""
+    lacking = backend.lacking(situation, situation.spec.server) if situation.spec is not None else None
+    return ("False", *(lacking or ("Idle", "")))
 
 
 def _newer(situation: Situation, book: Book, candidate: Version) -> str:

@@ -48,6 +48,9 @@ def waiting_for(situation: Situation, number: int, wanted: int) -> str:
     for pod in sorted(situation.pods.get(number, ()), key=lambda pod: (-pod.restarts, not pod.waiting, pod.name)):
         if not pod.ready and (pod.waiting or pod.words):
             return f"{said}; pod {pod.name}: {pod.waiting or 'waits'}{_tail(pod)}"
+    if workload is not None and workload.kserve and not workload.seen:
+        words = workload.said or "nothing so far: is its controller there?"
+        return f"{said}; of the InferenceService {workload.name} KServe says {words}"
     return said
 
 
