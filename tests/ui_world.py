@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -20,10 +21,14 @@ import pytest
 from commands import COMMAND, clean_environment
 from fake_kubectl import FakeKubectl, listed, recorded
 from headway_api.status import TrainingJobStatus
+from s3_server import BUCKET, CREDENTIALS, s3_server
 
 NODES = [f"gpu-{letter}-{number}" for letter in "ab" for number in range(1, 5)]
 EPOCHS, STEPS = 50, 390
 NOW_EPOCH = 31
+RUN = "s3://models/headway/vision/resnet-5f70bf18"
+DIGITS = "s3://models/headway/vision/digits-a8d1c0de"
+CHURN = "s3://models/headway/sales/churn-77ab0123"
 
 
 def moment(minutes: float) -> str:
@@ -64,8 +69,8 @@ def epochs(count: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def resnet(run: Path) -> dict[str, Any]:
-    """A job that runs, has lost a node once, and has a checkpoint in `run`."""
+def resnet(run: str = RUN) -> dict[str, Any]:
+    """A job that runs, has lost a node once, and has a checkpoint in its folder."""
     newest = epochs(NOW_EPOCH)[-1]
     step = NOW_EPOCH * STEPS
     told = {f"{part}/{name}": str(value) for part in ("train", "validation") for name, value in newest[part].items()}
@@ -112,9 +117,9 @@ def resnet(run: Path) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def others(run: Path) -> list[dict[str, Any]]:
-    """Jobs that wait, have failed, are suspended, tune or are done."""
-    digest = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+def others(digits: bytes) -> list[dict[str, Any]]:
+    """Jobs that wait, have failed, are suspended, tune or are done; digits: the result.json of that one."""
+    model = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
     failed = "ValueError in train.py line 41: column 'label' has 3 classes, and the model has 2 outputs"
     return [
         a_job(
@@ -129,26 +134,29 @@ def others(run: Path) -> list[dict[str, Any]]:
             "churn", "sales", 25, phase="Failed", attempt=1, startTime=moment(25), completionTime=moment(23),
             attempts=[{"number": 1, "startTime": moment(25), "runningTime": moment(24), "endTime": moment(23),
                        "cause": "UserError", "exitCode": 64, "message": failed, "node": "gpu-b-1",
-                       "logs": f"{run}/logs/attempt-1"}],
+                       "logs": f"{CHURN}/logs/attempt-1"}],
             conditions=[condition("Failed", True, "UserError", f"{failed} (not tried again, as retry.userError is 0)")],
             summary={"message": failed},
         ),
         a_job(
             "digits", "vision", 300, phase="Succeeded", attempt=1, startTime=moment(300), completionTime=moment(288),
             attempts=[{"number": 1, "startTime": moment(300), "runningTime": moment(299), "endTime": moment(288),
-                       "logs": f"{run}/logs/attempt-1"}],
+                       "logs": f"{DIGITS}/logs/attempt-1"}],
             result={"metrics": {"test/accuracy": "0.9833", "test/loss": "0.0612"},
-                    "artifacts": [{"name": "model", "uri": f"{run}/model.safetensors", "sha256": digest,
+                    "artifacts": [{"name": "model", "uri": f"{DIGITS}/model.safetensors", "sha256": model,
                                    "sizeBytes": 178_212},
-                                  {"name": "report", "uri": f"{run}/report.md", "sha256": digest[::-1],
-                                   "sizeBytes": 5120}]},
+                                  {"name": "result", "uri": f"{DIGITS}/result.json", "sizeBytes": len(digits),
+                                   "sha256": hashlib.sha256(digits).hexdigest()},
+                                  {"name": "report", "uri": f"{DIGITS}/report.md", "sha256": model[::-1],
+                                   "sizeBytes": 5120}],
+                    "bundle": {"digest": f"sha256:{model}", "uri": DIGITS}},
             summary={"metric": "test/accuracy=0.9833", "progress": "100%"},
             time={"since": moment(300), "until": moment(288), "goodputPercent": 91, "seconds": {"productive": 655,
                   "starting": 40, "evaluating": 14, "publishing": 11}},
         ),
         a_job(
             "forecast", "sales", 180, phase="Suspended", attempt=1, startTime=moment(180),
-            checkpoint={"uri": f"{run}/c", "step": 12_000, "time": moment(70)},
+            checkpoint={"uri": f"{RUN}/c", "step": 12_000, "time": moment(70)},
             summary={"message": "suspended by spec.suspend", "progress": "54%"}, progress={"percent": 54},
         ) | {},
         a_job(
@@ -197,16 +205,21 @@ LOG = "\n".join(
 )
 
 
-def furnish(kubectl: FakeKubectl, run: Path) -> None:
-    """Let a kubectl answer for the cluster; what its jobs have on their storage lies in `run`."""
-    job = resnet(run)
-    all_jobs = [job, *others(run)]
-    checkpoint = Path(job["status"]["checkpoint"]["uri"])
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "state.json").write_text(json.dumps({"history": epochs(NOW_EPOCH)}))
+def furnish(kubectl: FakeKubectl, bucket: Path) -> None:
+    """Let a kubectl answer for the cluster; bucket: where its jobs' storage keeps its objects."""
+    digits = json.dumps({"training": {"history": epochs(20)}}).encode()
+    job = resnet()
+    all_jobs = [job, *others(digits)]
+    state = json.dumps({"history": epochs(NOW_EPOCH)})
     lines = [f"{line}   rank 3" for line in LOG.splitlines()]
-    (run / "logs/attempt-2").mkdir(parents=True)
-    (run / "logs/attempt-2/rank-3.000-00000.log").write_text("\n".join(lines))
+    for uri, text in (
+        (f"{job['status']['checkpoint']['uri']}/state.json", state),
+        (f"{RUN}/logs/attempt-2/rank-3.000-00000.log", "\n".join(lines)),
+        (f"{DIGITS}/result.json", digits.decode()),
+    ):
+        path = bucket / uri.removeprefix("s3://models/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     for each in all_jobs:
         kubectl.says(each, "get", f"trainingjobs.headway.dev/{each['metadata']['name']}")
     kubectl.says(listed(*all_jobs), "get", "trainingjobs.headway.dev", "--all-namespaces")
@@ -224,7 +237,6 @@ def furnish(kubectl: FakeKubectl, run: Path) -> None:
         )
     kubectl.says(listed(), "get", "events", "involvedObject.kind=Pod")
     kubectl.says(LOG, "logs", "resnet-2-head")
-    kubectl.runs("exec", "resnet-2-head")
 
 
 @contextmanager
@@ -251,10 +263,15 @@ def serving(*words: str) -> Iterator[str]:
 
 @contextmanager
 def a_world(folder: Path) -> Iterator[str]:
-    """All of it: the address of the pages of a furnished cluster."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    """All of it: the address of the pages of a furnished cluster, whose jobs have an object store."""
+    with pytest.MonkeyPatch.context() as monkeypatch, s3_server(folder / "s3") as endpoint:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint}).items():
+            monkeypatch.setenv(name, value)
         kubectl = FakeKubectl.on_path(folder, monkeypatch)
-        furnish(kubectl, folder / "run")
+        (folder / "rules").unlink()
+        context = {"name": "prod", "context": {"cluster": "prod", "user": "ada", "namespace": "vision"}}
+        kubectl.says({"current-context": "prod", "contexts": [context]}, "config", "view")
+        furnish(kubectl, folder / "s3" / BUCKET)
         with serving("--all-namespaces") as address:
             yield address

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from browser import Page, browsing, why_not
 from cluster.paper import Operator, Paper, why_no_paper
 from commands import clean_environment
 from headway_trainer.storage import Store
@@ -226,6 +228,39 @@ def test_a_report_and_a_model_are_fetched_and_held_against_their_digests(
         changed = headway("report", "wrote", **access)
         assert changed.returncode == 1
         assert "is not what the job has left" in changed.stderr
+
+
+def test_the_web_page_shows_in_a_browser_what_a_job_does_while_it_does_it(paper: Paper, headway: Headway) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    paper.submit("paged", workers={"replicas": 2})
+    paper.phase("paged", "Running")
+    command = headway.start("ui", "--port", "0")
+    try:
+        assert command.stdout is not None
+        address = command.stdout.readline().strip()
+        with browsing() as browser:
+            page = Page(browser)
+            page.goto(address)
+            page.wait_for("[...document.querySelectorAll('table.jobs a')].some((link) => link.textContent === 'paged')")
+            page.goto(address.partition("/?")[0] + "/jobs/default/paged")
+            assert page.evaluate("document.querySelector('#said p').textContent") == "Runs with 2 workers."
+            told = {"stage": "Training", "percent": 38, "step": 7410, "epoch": 19, "metrics": {"train/loss": "0.231"}}
+            paper.say("paged", told)
+            page.wait_for("document.querySelector('#said').textContent.includes('step 7,410, 38% done')")
+            assert "kwok-" in page.evaluate("document.querySelector('#nodes').textContent")
+            page.wait_for("document.querySelector('.chart').textContent.includes('train/loss 0.231 at step 7410')")
+            paper.end_driver("paged", "Failed", code=64, cause="UserError", message="no <b>column</b> y")
+            page.wait_for("document.querySelector('.said.bad')?.textContent.includes('UserError, no <b>column</b> y')")
+            page.goto(address.partition("/?")[0] + "/jobs/default/nobody")
+            page.wait_for("document.querySelector('.error').textContent.includes('there is no TrainingJob nobody')")
+            assert [each for each in page.problems() if "/jobs/default/nobody" not in each] == []
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=60)
+        assert command.returncode == 0
+    finally:
+        command.kill()
+        command.communicate()
 
 
 def test_status_takes_less_than_half_a_second_of_a_processor_kubectl_s_part_included(headway: Headway) -> None:

@@ -55,7 +55,7 @@ def overview(asked: Asked) -> View:
         "progress": progress(job) if now_in not in FINISHED else None,
         "facts": facts(asked, job),
         "metrics": metrics(job),
-        "curves": number(job, "status", "progress", "step") is not None or now_in == "Succeeded",
+        "curves": now_in != "Failed" or number(job, "status", "progress", "step") is not None,
         "live": now_in not in FINISHED,
         "attempts": attempts(job, asked.now)[::-1],
         "time": shares(job),

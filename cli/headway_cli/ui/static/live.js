@@ -1,7 +1,7 @@
 // Parts of a page that change are asked for again and replaced; see headway_cli/ui/__init__.py.
 "use strict";
 (() => {
-  const every = Number(document.body.dataset.every || 0) * 1000;
+  let every = Number(document.body.dataset.every || 0) * 1000;
   const stale = document.getElementById("stale");
   let since = null;
 
@@ -22,6 +22,7 @@
     }
     since = null;
     stale.hidden = true;
+    every = Number(page.body.dataset.every || 0) * 1000; // 0 once nothing will change any more
     document.title = page.title;
     let changed = false;
     for (const old of document.querySelectorAll("[data-live][id]")) {
@@ -41,7 +42,7 @@
 
   async function go() {
     await again();
-    setTimeout(go, every);
+    if (every) setTimeout(go, every);
   }
   if (every) setTimeout(go, every);
   document.addEventListener("visibilitychange", () => { if (every && !document.hidden) again(); });

@@ -53,7 +53,10 @@ async def test_a_running_job_says_in_one_sentence_what_it_does(visitor: Visitor,
     assert page.one("h1").text == "churn Running"
     cards = [card.text for card in page.all("li", class_="card")]
     assert "Workers ready 2 of 2" in cards
-    assert "validation/f1 0.912" in cards
+    assert [each.text for each in page.one("ul", class_="values").all("li")] == [
+        "train/loss 0.231",
+        "validation/f1 0.912",
+    ]
     assert page.one("body").attributes["data-every"] == "3.0"
     assert page.one("figure", data_chart="curves").attributes["data-source"] == f"{PATH}/curves.json"
     assert page.one("div", id="nodes").one("table").rows()[1:] == [["kwok-0001", "head, 0-1", "3 of 3"]]
