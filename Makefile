@@ -71,6 +71,7 @@ generate: $(READY) ## write what is generated from the models: CRDs, their copy 
 	$(BIN)/python -m headway_operator.reference > docs/reference/metrics.md
 	PYTHONPATH=hack/dashboards $(BIN)/python -m headway_dashboards charts/headway/files/dashboards
 	$(BIN)/python -m headway_cli.reference > docs/reference/cli.md
+	$(BIN)/python -m headway.reference > docs/reference/client.md
 	PYTHONPATH=hack/site $(BIN)/python -m headway_site.decisions > docs/decisions/README.md
 
 site: $(READY) ## build README and docs/ as a site with a search into dist/site; a link that leads nowhere fails it

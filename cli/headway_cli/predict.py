@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,15 +14,12 @@ import click
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from headway_api.bundle import LABEL
-from headway_api.wording import printable
-from headway_trainer.errors import StorageError, UserError
-from headway_trainer.export.predict import Predictor
-
-_PROBABILITY = "probability."
+from headway_cli.cluster.errors import InputError
+from headway_cli.predicting import FinishedModel, answers_of
+from headway_cli.shown import PlainCommand
 
 
-@click.command(short_help="Predict for the rows of a file with a finished model.")
+@click.command(cls=PlainCommand, short_help="Predict for the rows of a file with a finished model.")
 @click.argument("model_dir", metavar="MODEL_DIR")
 @click.argument("rows", metavar="ROWS")
 @click.option(
@@ -47,15 +43,10 @@ def predict(model_dir: str, rows: str, output: Path | None) -> None:
         raise click.ClickException(f"--output {output}: its name must end with {', '.join(WRITERS)}")
     if output is not None and output.exists() and Path(rows).exists() and output.samefile(rows):
         raise click.ClickException(f"--output {output} is the file that holds the rows: choose another")
-    try:
-        tables = Predictor.open(model_dir).predict(rows)
-        first = next(tables, None)
-        if first is None:
-            raise UserError(f"{rows} holds no rows")
-        with _opened(output) as stream:
-            write(first, tables, stream)
-    except (UserError, StorageError) as error:
-        raise click.ClickException(printable(str(error))) from error
+    tables = FinishedModel(model_dir).tables(rows)
+    first = next(tables)
+    with _opened(output) as stream:
+        write(first, tables, stream)
 
 
 @contextlib.contextmanager
@@ -71,7 +62,7 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
             yield stream
         unfinished.replace(output)
     except OSError as error:
-        raise StorageError(f"{output} cannot be written: {error.strerror}") from error
+        raise InputError(f"{output} cannot be written: {error.strerror}") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -99,20 +90,8 @@ def _jsonl(first: pa.Table, others: Iterator[pa.Table], stream: BinaryIO) -> Non
 
 def _json_lines(table: pa.Table, stream: BinaryIO) -> None:
     """The probabilities of a row are one object."""
-    names = table.column_names
-    # A series may be named by a column called label, too: classes have their probabilities beside them.
-    beside = names[names.index(LABEL) + 1 :] if LABEL in names else []
-    beside = beside if all(name.startswith(_PROBABILITY) for name in beside) else []
-    for row in table.to_pylist():
-        told: dict[str, object] = {name: _number(row[name]) for name in names if name not in beside}
-        if beside:
-            told["probabilities"] = {name.removeprefix(_PROBABILITY): _number(row[name]) for name in beside}
-        stream.write(json.dumps(told, ensure_ascii=False, default=_written, allow_nan=False).encode() + b"\n")
-
-
-def _number(value: object) -> object:
-    """A value as JSON has it, which knows neither NaN nor infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    told = (json.dumps(each, ensure_ascii=False, default=_written, allow_nan=False) for each in answers_of(table))
+    stream.writelines(line.encode() + b"\n" for line in told)
 
 
 def _written(time: datetime.date) -> str:

@@ -14,6 +14,7 @@ from headway_api.data import Data, Source
 from headway_api.model import TokenOptions, tokens_of
 from headway_cli.profile_table import print_profile
 from headway_cli.run import read_job
+from headway_cli.shown import PlainCommand
 
 if TYPE_CHECKING:
     from headway_trainer.data.profile import Profile
@@ -24,7 +25,7 @@ _FEWEST_SIGNS = 140
 _MOST_SHOWN = 200
 
 
-@click.command(short_help="Tell what the columns of a table, or a job's data, are taken for.")
+@click.command(cls=PlainCommand, short_help="Tell what the columns of a table, or a job's data, are taken for.")
 @click.argument("source", metavar="FILE|JOB.yaml")
 @click.option("--target", metavar="COLUMN", help="The column to predict.  [default: what the job says]")
 @click.option(

@@ -14,7 +14,8 @@ from headway_api.job import TrainingJob
 from headway_api.wording import printable
 from headway_cli import job_file
 from headway_cli.cluster.kubectl import Target, is_name
-from headway_cli.verbs.shared import note, placed
+from headway_cli.shown import PlainCommand
+from headway_cli.verbs.shared import note
 from headway_operator.policies import accounts
 from headway_operator.settings import Settings
 from headway_operator.training.plan.model import NewPod
@@ -47,7 +48,7 @@ class Wanted:
     """Whether each worker pod, and not the first alone."""
 
 
-@click.command(short_help="Print the objects that the operator would make for a job.")
+@click.command(cls=PlainCommand, short_help="Print the objects that the operator would make for a job.")
 @click.argument("file", type=click.Path(allow_dash=True), metavar="FILE")
 @click.option("-n", "--namespace", metavar="NAME", help="The job's namespace.  [default: the file's, or default]")
 @click.option(
@@ -76,7 +77,7 @@ def render(
     document = job_file.read(file, settings, command="headway render")
     if namespace is not None and not is_name(namespace):
         raise click.UsageError(f"--namespace {printable(namespace)} is no name of a namespace")
-    placed_in = placed(document, Target(namespace=namespace)).namespace or "default"
+    placed_in = job_file.placed(document, Target(namespace=namespace)).namespace or "default"
     _fill(document, image, storage)
     try:
         made = list(manifests(document, Wanted(placed_in, grouped=pod_group, every=every)))
@@ -91,7 +92,7 @@ def render(
 
 
 def _fill(document: dict[str, Any], image: str | None, storage: str | None) -> None:
-    """Put in what the operator would, judged as if the file said it. Raises ClickException."""
+    """Put in what the operator would, judged as if the file said it. Raises MistakesError."""
     spec = document["spec"]
     for field, given, unknown in (("image", image, UNKNOWN_IMAGE), ("storage", storage, UNKNOWN_STORAGE)):
         if spec.get(field) is not None:

@@ -22,6 +22,7 @@ from headway_cli import job_file
 from headway_cli.run_folder import Attempt, RunFolder
 from headway_cli.run_report import print_report
 from headway_cli.run_terminal import Terminal
+from headway_cli.shown import PlainCommand
 
 if TYPE_CHECKING:
     from headway_trainer.logs.shipper import Shipper
@@ -33,7 +34,7 @@ EXIT_INTERRUPTED = 130
 _LOOK_SECONDS = 0.1
 
 
-@click.command(short_help="Train the model of a file on this machine.")
+@click.command(cls=PlainCommand, short_help="Train the model of a file on this machine.")
 @click.argument("file", type=click.Path(allow_dash=True), metavar="FILE")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. training.epochs=3."
@@ -231,7 +232,7 @@ def code_folder(local: Local) -> str:
 
 
 def read_job(file: str, settings: tuple[str, ...]) -> TrainingJob:
-    """The one TrainingJob of a file, with settings laid over it. Raises ClickException that names every mistake."""
+    """The one TrainingJob of a file, with settings laid over it. Raises InputError that names every mistake."""
     return TrainingJob.model_validate(job_file.read(file, settings, command="headway run"))
 
 

@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from browser import Page, browsing, why_not
 from cluster.paper import Operator, Paper, why_no_paper
 from commands import clean_environment
+from exported import exported
+from harness import ROOT
 from headway_trainer.storage import Store
+from markdown_blocks import blocks
 from s3_server import CREDENTIALS, s3_server
 
 pytestmark = pytest.mark.cluster
@@ -74,10 +78,14 @@ class Headway:
             env=self._environment | variables,
         )
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, program: str = "headway", **variables: str) -> subprocess.Popen[str]:
         """Begin a command."""
         return subprocess.Popen(
-            ["headway", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment
+            [program, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment | variables,
         )
 
 
@@ -198,18 +206,8 @@ def test_a_report_and_a_model_are_fetched_and_held_against_their_digests(
     paper.submit("wrote")
     paper.phase("wrote", "Running")
     folder = f"s3://models/headway/default/wrote-{paper.uid('wrote')[:8]}"
-    artifacts = [
-        {
-            "name": name.partition(".")[0],
-            "uri": f"{folder}/{name}",
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "sizeBytes": len(data),
-        }
-        for name, data in files.items()
-    ]
-    paper.end_driver(
-        "wrote", "Succeeded", message="stored", result={"metrics": {"test/f1": "0.9"}, "artifacts": artifacts}
-    )
+    result = {"metrics": {"test/f1": "0.9"}, "artifacts": _artifacts(folder, files)}
+    paper.end_driver("wrote", "Succeeded", message="stored", result=result)
     paper.phase("wrote", "Succeeded")
     assert "wrote   f1=0.9   97.7 KiB" in headway("models").stdout
     with s3_server(tmp_path / "s3") as endpoint:
@@ -272,3 +270,176 @@ def test_status_takes_less_than_half_a_second_of_a_processor_kubectl_s_part_incl
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(measured() for _ in range(7)) < 0.5
+
+
+OWN = """\
+apiVersion: headway.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: mine}
+spec:
+  training: {entrypoint: "train:main"}
+  head: {resources: {cpu: 10m, memory: 64Mi}}
+  workers: {replicas: 2, resources: {cpu: 10m, memory: 64Mi}}
+"""
+
+
+def test_a_first_file_is_taken_by_the_api_server_and_by_its_own_objects(headway: Headway, tmp_path: Path) -> None:
+    file = str(tmp_path / "job.yaml")
+    written = headway("init", file, "--data", "digits", "--workers", "2")
+    assert written.returncode == 0, written.stderr
+    judged = headway("submit", file, "--dry-run=server", "--set", "workers.resources.gpu=1")
+    assert judged.returncode == 0, judged.stderr
+    assert judged.stdout.splitlines() == [
+        "storage    the operator's default",
+        "room       3 pods, 2 GPUs of 16 free",
+        "trainingjob/digits would be created: the API server takes it. Nothing was made.",
+    ]
+    assert headway("status", "digits").returncode == 1
+    rendered = headway("render", file, "--image", "trainer:test", "--storage", "s3://models", "--all")
+    assert rendered.returncode == 0, rendered.stderr
+    (tmp_path / "objects.yaml").write_text(rendered.stdout)
+    taken = headway("apply", "--dry-run=server", "-f", str(tmp_path / "objects.yaml"), program="kubectl")
+    assert taken.returncode == 0, taken.stderr
+    kinds = [line.partition("/")[0] for line in taken.stdout.splitlines()]
+    assert kinds.count("pod") == 3
+    assert {"configmap", "networkpolicy.networking.k8s.io", "secret", "service"} <= set(kinds)
+
+
+def test_a_job_is_submitted_with_its_code_and_watched_to_its_end(
+    paper: Paper, headway: Headway, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(OWN)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/train.py").write_text("def main(): ...\n")
+    (tmp_path / "code/notes.txt").write_text("mine\n")
+    words = ("submit", str(tmp_path / "job.yaml"), "--code", str(tmp_path / "code"), "--set", "seed=5")
+    keyed = (*words, "--idempotency-key", "nightly")
+    with headway.start(*keyed, "--watch") as watch:
+        try:
+            paper.until("the job", lambda: "mine" in paper.statuses())
+            paper.phase("mine", "Running")
+            paper.end_driver("mine", "Succeeded", message="stored", result={"metrics": {"test/f1": "0.9"}})
+            told, noted = watch.communicate(timeout=120)
+        finally:
+            watch.kill()
+    assert watch.returncode == 0, noted
+    assert "Succeeded" in told.splitlines()[-1]
+    assert "Not packed, as only modules (*.py) are: notes.txt" in noted
+    job = paper.cluster.get("tj", "mine")
+    assert job["spec"]["seed"] == 5
+    (code,) = paper.cluster.items("configmaps", "-l", "headway.dev/code-of=mine")
+    assert job["spec"]["code"]["configMap"]["name"] == code["metadata"]["name"]
+    assert code["data"] == {"train.py": "def main(): ...\n"}
+    assert code["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+    again = headway(*keyed)
+    assert again.returncode == 0, again.stderr
+    assert "found      trainingjob/mine, submitted with this key before: it is Succeeded" in again.stdout
+    other = headway(*keyed, "--set", "seed=9")
+    assert other.returncode == 1
+    assert "the key nightly was given to trainingjob/mine" in other.stderr
+    plain = headway(*words)
+    assert plain.returncode == 1
+    assert 'Error: trainingjobs.headway.dev "mine" already exists\nIt was left as it is' in plain.stderr
+    assert len(paper.cluster.items("configmaps", "-l", "headway.dev/code-of=mine")) == 1
+
+
+def test_a_job_is_compared_with_its_file_as_the_api_server_would_judge(
+    paper: Paper, headway: Headway, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.yaml"
+    spec = "data: {source: {builtin: {name: digits}}}\n  model: {name: cnn}\n  training: {epochs: 3}"
+    file.write_text(OWN.replace("mine", "compared").replace('training: {entrypoint: "train:main"}', spec))
+    made = headway("submit", str(file))
+    assert made.returncode == 0, made.stderr
+    paper.phase("compared", "Running")
+    assert headway("diff", str(file)).stdout == "compared is as the file says.\n"
+    allowed = headway("diff", str(file), "--set", "workers.replicas=4", "--set", "retry.infrastructure=9")
+    assert allowed.returncode == 0, allowed.stderr
+    assert [line.split("   ")[0] for line in allowed.stdout.splitlines()] == ["applies now", "next attempt"]
+    refused = headway("diff", str(file), "--set", "training.epochs=50")
+    assert refused.returncode == 1
+    assert refused.stdout == "refused: needs a new job   spec.training.epochs: 3 -> 50\n"
+    # It is as diff says: the API server takes the one, and refuses the other.
+    for setting, code in (("{replicas: 4}", 0), ("{epochs: 50}", 1)):
+        change = {"spec": {"workers" if code == 0 else "training": yaml.safe_load(setting)}}
+        done = headway("patch", "tj", "compared", "--type=merge", "-p", json.dumps(change), program="kubectl")
+        assert done.returncode == code, done.stderr
+
+
+def test_the_page_about_the_python_client_does_what_it_says(paper: Paper, headway: Headway, tmp_path: Path) -> None:
+    page = ROOT / "docs/how-to/python-client.md"
+    found = blocks(page)
+    (file,) = [block for block in found if block.file]
+    (tmp_path / "homes.yaml").write_text(file.text)
+    script = "\n".join(block.text for block in found if block.language == "python")
+    (tmp_path / "script.py").write_text(
+        f"import os, sys\nos.chdir({str(tmp_path)!r})\nsys.path[:0] = {sys.path!r}\n{script}"
+    )
+    files = _files_of_homes(tmp_path / "model")
+    with s3_server(tmp_path / "s3") as endpoint:
+        access = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint}
+        with headway.start(str(tmp_path / "script.py"), program=sys.executable, **access) as program:
+            try:
+                # It is stopped, and goes on with three workers.
+                paper.until("attempt 2", lambda: paper.statuses().get("homes", {}).get("attempt") == 2)
+                paper.phase("homes", "Running")
+                _ended_with(paper, files, tmp_path, access)
+                told, noted = program.communicate(timeout=120)
+            finally:
+                program.kill()
+    assert program.returncode == 0, noted
+    assert noted == ""
+    lines = told.splitlines()
+    assert lines[:6] == [
+        "Job('homes', namespace='default')", "Running 2", "attempt 2", "0 step 2", "0 step 3", "Succeeded 0.9",
+    ]  # fmt: skip
+    for line in lines[6:8]:
+        label, _, probabilities = line.partition(" ")
+        assert label in ("yes", "no")
+        assert sum(yaml.safe_load(probabilities).values()) == pytest.approx(1)
+    assert "\n".join(lines[8:]) == next(block.text for block in found if block.language == "text").strip()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "homes").iterdir()} == files
+
+
+def _ended_with(paper: Paper, files: dict[str, bytes], tmp_path: Path, access: dict[str, str]) -> None:
+    """The second attempt of the page's job leaves its logs and its files, and ends."""
+    folder = f"s3://models/headway/default/homes-{paper.uid('homes')[:8]}"
+    (tmp_path / "secret").mkdir()
+    for name, value in access.items():
+        (tmp_path / "secret" / name).write_text(value)
+    store = Store.open(folder, str(tmp_path / "secret"))
+    for name, data in files.items():
+        store.write(name, data)
+    store.write("logs/attempt-2/rank-0.log", b"step 1\nstep 2\nstep 3\n")
+    result = {"metrics": {"test/accuracy": "0.9"}, "artifacts": _artifacts(folder, files)}
+    paper.end_driver("homes", "Succeeded", attempt=2, message="stored", result=result)
+
+
+def _files_of_homes(folder: Path) -> dict[str, bytes]:
+    """What the job of the page would leave."""
+    rows = [
+        {"size": number * 7 % 13 + 0.5, "town": "Kobe" if number % 3 else "Oslo", "sold": "yes" if number % 2 else "no"}
+        for number in range(40)
+    ]
+    folder.mkdir()
+    (folder / "homes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    exported(folder / "run", {"source": {"uri": str(folder / "homes.jsonl")}, "target": "sold"})
+    result = {
+        "job": "homes", "outcome": "Succeeded", "seed": 0, "worldSize": 3, "started": "2026-11-29T18:00:00Z",
+        "finished": "2026-11-29T18:30:00Z", "durationSeconds": 1800.0, "metrics": {"test": {"accuracy": 0.9}},
+    }  # fmt: skip
+    made = {name: (folder / "run" / name).read_bytes() for name in ("model.json", "model.onnx")}
+    return made | {"result.json": json.dumps(result).encode(), "report.md": b"# homes\n"}
+
+
+def _artifacts(folder: str, files: dict[str, bytes]) -> list[dict[str, object]]:
+    """Files as a status tells of them."""
+    return [
+        {
+            "name": name.removesuffix(".json").removesuffix(".md"),
+            "uri": f"{folder}/{name}",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "sizeBytes": len(data),
+        }
+        for name, data in files.items()
+    ]

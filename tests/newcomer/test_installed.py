@@ -65,6 +65,15 @@ def test_a_mistake_is_told_with_its_line(bare: Machine) -> None:
     assert "spec.training.epochs: -5 is below the least allowed value 1" in done.out + done.errors
 
 
+def test_a_program_can_import_the_python_client(bare: Machine) -> None:
+    (python,) = bare.home.glob(".local/share/pipx/venvs/headway/bin/python")
+    call = "Client().submit('job.yaml', set={'training.epochs': -5})"
+    done = bare.typed(f'{python} -c "from headway.client import Client; {call}"')
+    assert done.code == 1, done.said
+    last = "headway_cli.cluster.errors.MistakesError: spec.training.epochs: -5 is below the least allowed value 1"
+    assert done.errors.splitlines()[-1] == last
+
+
 def test_there_is_a_line_for_each_command_that_needs_an_extra() -> None:
     assert set(LACKING) == {name for name, entry in COMMANDS.items() if entry.extra is not None}
 

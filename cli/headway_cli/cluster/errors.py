@@ -20,10 +20,28 @@ MOST_WORDS = 2000
 """Characters of what kubectl says that a message has."""
 
 
-class ClusterError(Exception):
+class HeadwayError(Exception):
     """Something that cannot be done; its text says what to do about it."""
 
     exit_code = EXIT_PROBLEM
+
+
+class InputError(HeadwayError):
+    """What was given is not what is taken, or cannot be read."""
+
+
+class MistakesError(InputError):
+    """A job with mistakes, each in a line of the text, as `headway validate` tells them."""
+
+
+class WordsError(InputError):
+    """Words or values that cannot be meant, or contradict each other."""
+
+    exit_code = EXIT_USAGE
+
+
+class ClusterError(HeadwayError):
+    """Something that a cluster, or what a job has left, does not allow."""
 
 
 class UnreachedError(ClusterError):
@@ -60,6 +78,11 @@ class NotInstalledError(ClusterError):
 
 _KLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ ")
 """How lines of kubectl's own log begin: each attempt is told there, and the last line says it again."""
+_PREFIX = re.compile(
+    r"^(error: )*(error from server( \(\w+\))?: )?(error (validating|when creating) \"STDIN\": )?",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Whoever shows an error says that it is one, and nobody has written a file STDIN."""
 _UNREACHED = re.compile(
     r"Unable to connect to the server|The connection to the server|couldn't get current server API group list"
     r"|i/o timeout|TLS handshake timeout|no such host|connection refused|x509:|net/http:|Client\.Timeout exceeded"
@@ -83,10 +106,11 @@ def own_words(stderr: str) -> str:
 def explained(stderr: str) -> ClusterError:
     """The error that kubectl's words tell of."""
     said = own_words(stderr)
+    shown = _PREFIX.sub("", said)
     for pattern, kind, advice in _KNOWN:
         if pattern.search(said):
-            return kind(f"{said}\n{advice}" if advice else said)
-    return RefusedError(said or "kubectl has failed and says nothing: see `kubectl version`")
+            return kind(f"{shown}\n{advice}" if advice else shown)
+    return RefusedError(shown or "kubectl has failed and says nothing: see `kubectl version`")
 
 
 _KNOWN: tuple[tuple[re.Pattern[str], type[ClusterError], str], ...] = (

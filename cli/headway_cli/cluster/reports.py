@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from headway_cli.cluster.errors import ClusterError, NotFoundError
 from headway_cli.cluster.fields import Object, entries, numbers, text, whole
 from headway_cli.cluster.folders import Folder, pieces
 from headway_cli.cluster.job_lines import phase
+from headway_cli.cluster.job_logs import folder_at
+from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.run_folders import uri_of
 from headway_cli.cluster.times import duration
 
 REPORT = "report"
+RESULT = "result"
 MOST_REPORT_BYTES = 16 << 20
 
 
@@ -100,6 +103,42 @@ def time_section(job: Object) -> str:
             *(["", " ".join(told)] if told else []),
         ]
     )
+
+
+def content(kubectl: Kubectl, job: Object, kind: str, *, by_pod: bool, note: Callable[[str], None]) -> bytes:
+    """What is in the small file of a kind, `report` or `result`, of a finished job.
+
+    by_pod: whether a pod may be made to read the storage. note: is told where it comes from. Raises ClusterError.
+    """
+    told = files(job)
+    file = next((each for each in told if each.kind == kind), None)
+    if file is None:
+        known = ", ".join(each.kind for each in told)
+        name = text(job, "metadata", "name")
+        raise NotFoundError(f"{name} has left no {kind}, but {known}: fetch them by --download DIR")
+    note(f"(from {file.folder})")
+    with folder_at(kubectl, job, file.folder, by_pod=by_pod) as folder:
+        return read(folder, file)
+
+
+def download(
+    kubectl: Kubectl,
+    job: Object,
+    target: Path,
+    *,
+    by_pod: bool,
+    note: Callable[[str], None],
+    names: Collection[str] | None = None,
+) -> Iterator[tuple[Path, int]]:
+    """Fetch the files that a job has left into a folder of this machine; yields the path and size of each.
+
+    by_pod, note: as for `content`. names: only these, as far as they are there; all if None. Raises ClusterError.
+    """
+    told = [each for each in files(job) if names is None or each.name in names]
+    for uri in dict.fromkeys(each.folder for each in told):
+        note(f"(from {uri})")
+        with folder_at(kubectl, job, uri, by_pod=by_pod) as folder:
+            yield from fetch(folder, [each for each in told if each.folder == uri], target)
 
 
 def read(folder: Folder, file: File) -> bytes:

@@ -17,6 +17,8 @@ from headway_cli.cluster.tables import gpus
 from headway_cli.cluster.times import duration
 
 LOOK_SECONDS = 1.0
+WAIT_SECONDS = 2.0
+"""How often a job is looked at that may take days."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Step:
     done: bool
     waits: str = ""
     """What it waits for, where it is not there."""
+
+
+def is_suspended(job: Object) -> bool:
+    """Whether a job was stopped, and holds nothing any more."""
+    return at(job, "spec", "suspend") is True and is_true(job, "Suspended")
 
 
 def suspend(kubectl: Kubectl, job: Object) -> Object:
@@ -65,6 +72,18 @@ def until_running(kubectl: Kubectl, asked: Object, clock: Clock, within: float) 
     return _until(kubectl, asked, clock, within, is_running)
 
 
+def until_phase(kubectl: Kubectl, job: Object, wanted: str, clock: Clock, within: float | None) -> Iterator[Step]:
+    """Each look at a job until it has come to a phase, or has ended. Raises ClusterError, and TimedOutError.
+
+    wanted: a job that has succeeded before anybody looked has been Running, too. within: seconds; None: however long.
+    """
+
+    def there(found: Object) -> bool:
+        return phase(found) == wanted
+
+    return _until(kubectl, job, clock, within, there, still="The job goes on", every=WAIT_SECONDS)
+
+
 def suspended_words(job: Object, seconds: float) -> str:
     """What has become of a job that was asked to stop."""
     if phase(job) in FINISHED:
@@ -89,7 +108,14 @@ def resumed_words(job: Object, seconds: float) -> str:
 
 
 def _until(
-    kubectl: Kubectl, asked: Object, clock: Clock, within: float, there: Callable[[Object], bool]
+    kubectl: Kubectl,
+    asked: Object,
+    clock: Clock,
+    within: float | None,
+    there: Callable[[Object], bool],
+    *,
+    still: str = "The request stands",
+    every: float = LOOK_SECONDS,
 ) -> Iterator[Step]:
     name, uid = text(asked, "metadata", "name"), text(asked, "metadata", "uid")
     generation = whole(asked, "metadata", "generation") or 0
@@ -99,7 +125,7 @@ def _until(
         return calls.job(kubectl, name)
 
     try:
-        for job in looked(look, LOOK_SECONDS, clock, within):
+        for job in looked(look, every, clock, within):
             if isinstance(job, Trouble):
                 waits = str(job)
                 continue
@@ -112,7 +138,7 @@ def _until(
             if done:
                 return
     except TimedOutError as error:
-        raise TimedOutError(f"{error}: {waits}\nThe request stands; see `headway status {name}`.") from error
+        raise TimedOutError(f"{error}: {waits}\n{still}; see `headway status {name}`.") from error
 
 
 def _is_suspended(job: Object) -> bool:

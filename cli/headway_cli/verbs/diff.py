@@ -18,7 +18,7 @@ from headway_cli.cluster.fields import text
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.names import FINISHED
-from headway_cli.verbs.shared import ClusterCommand, note, placed, say, say_next, target_options, telling_where
+from headway_cli.verbs.shared import ClusterCommand, note, say, say_next, target_options, telling_where
 
 _MOST_SHOWN = 60
 """Characters of a value."""
@@ -46,7 +46,7 @@ def diff(file: str, *, target: Target, settings: tuple[str, ...]) -> None:
         raise click.ClickException(
             f"{file} has metadata.generateName: give it the metadata.name of the job that is meant"
         )
-    target = placed(document, target)
+    target = job_file.placed(document, target)
     kubectl = Kubectl(target)
     with telling_where(kubectl):
         found = job(kubectl, name)

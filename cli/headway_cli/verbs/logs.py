@@ -12,14 +12,13 @@ import click
 
 from headway_api.wording import printable
 from headway_cli.cluster import job_logs
-from headway_cli.cluster.errors import NodeAwayError, NotFoundError
-from headway_cli.cluster.fields import Object, text, whole
-from headway_cli.cluster.following import Beginning, Following, follow_driver, follow_kept, of_pod
+from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.job_lines import exit_code, phase
 from headway_cli.cluster.kubectl import Kubectl, Target, job
-from headway_cli.cluster.log_files import ALL, DRIVER, harmless, label
+from headway_cli.cluster.log_files import ALL, harmless, label
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock
+from headway_cli.cluster.reading import Wanted, lines
 from headway_cli.verbs.shared import (
     ClusterCommand,
     checked,
@@ -99,52 +98,21 @@ def logs(
     with telling_where(kubectl):
         found = job(kubectl, checked(name))
     name = text(found, "metadata", "name")
-    printer = _Printer(grep)
-    whole_logs = rank is None and download is None and not reader_pod
-    if follow and whole_logs and attempt is None:
-        _follow(kubectl, found, printer, Beginning(tail, since))
-    chosen = job_logs.attempt_of(found, attempt)
-    by_driver = whole_logs and job_logs.is_live(chosen)
-    if since is not None and not by_driver:
-        raise click.UsageError("--since is for the driver of a running attempt: lines on the storage have no times")
-    if by_driver and _shown(kubectl, chosen, printer, Beginning(tail, since)):
-        return
-    note(f"({job_logs.place(chosen, CLOCK.now())})")
-    with detaching(name), job_logs.folder_of(kubectl, found, chosen, by_pod=reader_pod) as folder:
+    with detaching(name):
         if download is not None:
-            for path, size in job_logs.download(folder, rank, download):
-                click.echo(f"{printable(path)}   {size:,} bytes")
-        elif follow and job_logs.is_live(chosen):
-            printer.lines(follow_kept(kubectl, name, chosen, Following(folder, rank), tail=tail, clock=CLOCK))
+            _download(kubectl, found, job_logs.attempt_of(found, attempt), rank, download, by_pod=reader_pod)
         else:
-            printer.lines(job_logs.kept(folder, rank, tail))
+            wanted = Wanted(rank, attempt, follow=follow, tail=tail, since=since, by_pod=reader_pod)
+            _Printer(grep).lines(lines(kubectl, found, wanted, CLOCK, note))
     if follow:
         _end(kubectl, found)
 
 
-def _follow(kubectl: Kubectl, found: Object, printer: _Printer, begin: Beginning) -> NoReturn:
-    """Print the driver's lines until the job has ended."""
-    name = text(found, "metadata", "name")
-    if phase(found) in FINISHED:
-        begin, newest = Beginning(begin.tail), job_logs.attempt_of(found, None)
-        note(f"({job_logs.place(newest, CLOCK.now())})")
-        with detaching(name), job_logs.folder_of(kubectl, found, newest, by_pod=False) as folder:
-            printer.lines(job_logs.kept(folder, None, begin.tail))
-    else:
-        with detaching(name):
-            printer.lines((DRIVER, line) for line in follow_driver(kubectl, found, begin, CLOCK, note))
-    _end(kubectl, found)
-
-
-def _shown(kubectl: Kubectl, chosen: Object, printer: _Printer, begin: Beginning) -> bool:
-    """Print what the driver's pod has; whether there was one."""
-    try:
-        printer.lines((DRIVER, line) for line in of_pod(kubectl, job_logs.head_of(chosen), begin))
-    except (NotFoundError, NodeAwayError) as error:
-        gone = "is gone" if isinstance(error, NotFoundError) else "is on a node that does not answer"
-        note(f"the driver's pod of attempt {whole(chosen, 'number')} {gone}")
-        return False
-    return True
+def _download(kubectl: Kubectl, found: Object, chosen: Object, rank: str | None, target: Path, *, by_pod: bool) -> None:
+    note(f"({job_logs.place(chosen, CLOCK.now())})")
+    with job_logs.folder_of(kubectl, found, chosen, by_pod=by_pod) as folder:
+        for path, size in job_logs.download(folder, rank, target):
+            click.echo(f"{printable(path)}   {size:,} bytes")
 
 
 def _end(kubectl: Kubectl, found: Object) -> NoReturn:

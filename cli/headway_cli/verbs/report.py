@@ -8,9 +8,7 @@ import click
 
 from headway_api.wording import printable
 from headway_cli.cluster import reports
-from headway_cli.cluster.errors import NotFoundError
 from headway_cli.cluster.fields import Object
-from headway_cli.cluster.job_logs import folder_at
 from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.log_files import harmless
 from headway_cli.verbs.shared import (
@@ -44,20 +42,11 @@ def report(name: str, *, target: Target, download: Path | None, reader_pod: bool
     kubectl = Kubectl(target)
     with telling_where(kubectl):
         found = job(kubectl, checked(name))
-    files = reports.files(found)
-    wanted = files if download is not None else [each for each in files if each.kind == reports.REPORT]
-    if not wanted:
-        known = ", ".join(each.kind for each in files)
-        raise NotFoundError(f"{name} has left no report, but {known}: fetch them by --download DIR")
-    for folder_uri in dict.fromkeys(each.folder for each in wanted):
-        here = [each for each in wanted if each.folder == folder_uri]
-        note(f"(from {folder_uri})")
-        with folder_at(kubectl, found, folder_uri, by_pod=reader_pod) as folder:
-            if download is not None:
-                for path, size in reports.fetch(folder, here, download):
-                    click.echo(f"{printable(str(path))}   {size:,} bytes")
-            else:
-                _print(reports.read(folder, here[0]).decode(errors="replace"))
+    if download is None:
+        _print(reports.content(kubectl, found, reports.REPORT, by_pod=reader_pod, note=note).decode(errors="replace"))
+    else:
+        for path, size in reports.download(kubectl, found, download, by_pod=reader_pod, note=note):
+            click.echo(f"{printable(str(path))}   {size:,} bytes")
     _print_time(found)
 
 

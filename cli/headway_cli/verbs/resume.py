@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from typing import Any
 
 import click
 
-from headway_api.wording import printable
 from headway_cli.cluster import steering
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.job_lines import exit_code, phase
@@ -46,7 +44,7 @@ def resume(name: str, *, target: Target, settings: tuple[str, ...], wait: bool, 
     with telling_where(kubectl):
         found = job(kubectl, checked(name))
     name = text(found, "metadata", "name")
-    changes = changed(found, settings)
+    changes = _changes(found, settings)
     if phase(found) == "Running" and not changes:
         say(f"{name} runs already.")
         say_next(target, f"headway logs {name} -f", f"headway status {name} -w")
@@ -65,22 +63,10 @@ def resume(name: str, *, target: Target, settings: tuple[str, ...], wait: bool, 
     sys.exit(exit_code(last))
 
 
-def changed(found: Object, settings: tuple[str, ...]) -> dict[str, Any]:
-    """The part of the spec that the settings change. Raises ClickException that names every mistake.
-
-    It is judged here, as the API server takes a patch with a field that it does not know, and leaves the field out.
-    """
+def _changes(found: Object, settings: tuple[str, ...]) -> dict[str, Any]:
+    """The part of the spec that the settings change. Raises InputError that names every mistake."""
     if not settings:
         return {}
-    from headway_api.validate import problems_of
-    from headway_cli.overrides import set_field
+    from headway_cli.overrides import changes_of, setting_of  # with pydantic, which few calls need
 
-    document = {name: copy.deepcopy(found[name]) for name in ("apiVersion", "kind", "metadata", "spec")}
-    part: dict[str, Any] = {"spec": {}}
-    for setting in settings:
-        set_field(document, setting)
-        set_field(part, setting)
-    if problems := problems_of(document):
-        raise click.ClickException("\n".join(printable(str(problem)) for problem in problems))
-    changes: dict[str, Any] = part["spec"]
-    return changes
+    return changes_of(found, map(setting_of, settings))

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -17,9 +16,9 @@ from click.shell_completion import CompletionItem
 
 from headway_api.wording import printable
 from headway_cli.cluster.errors import EXIT_INTERRUPTED, ClusterError
-from headway_cli.cluster.fields import Object, at
 from headway_cli.cluster.kubectl import Kubectl, Target, Where, is_name, where
 from headway_cli.cluster.names import KINDS, MODEL_DEPLOYMENTS, TRAINING_JOBS
+from headway_cli.shown import PlainCommand
 
 _COLOURS = {
     "Running": "green", "Ready": "green", "Succeeded": "green", "Failed": "red", "Degraded": "red",
@@ -32,25 +31,15 @@ _COMPLETION_SECONDS = 3.0
 """How long a shell waits for the names of jobs."""
 
 
-class ClusterCommand(click.Command):
+class ClusterCommand(PlainCommand):
     """A command of which errors of the cluster, and Ctrl-C, become exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
         try:
             return super().invoke(ctx)
-        except ClusterError as error:
-            raise _Shown(error) from error
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
-
-
-class _Shown(click.ClickException):
-    """An error of the cluster, as click shows errors."""
-
-    def __init__(self, error: ClusterError) -> None:
-        super().__init__("\n".join(map(printable, str(error).splitlines())))
-        self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,18 +65,6 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*words, target=target, **more)
 
     return with_target
-
-
-def placed(document: Object, target: Target) -> Target:
-    """The target with the namespace that the file names. Raises UsageError where an option names another one."""
-    own = at(document, "metadata", "namespace")
-    if not isinstance(own, str) or not own:
-        return target
-    if target.namespace not in (None, own):
-        raise click.UsageError(
-            f"--namespace {target.namespace}, but the file has metadata.namespace {own}: leave one of the two out"
-        )
-    return replace(target, namespace=own)
 
 
 def all_namespaces_option(command: Callable[..., Any]) -> Callable[..., Any]:

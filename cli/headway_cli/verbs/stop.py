@@ -7,7 +7,7 @@ import sys
 import click
 
 from headway_cli.cluster import steering
-from headway_cli.cluster.fields import at, is_true, text
+from headway_cli.cluster.fields import text
 from headway_cli.cluster.job_lines import exit_code
 from headway_cli.cluster.kubectl import Kubectl, Target, job
 from headway_cli.cluster.polling import Clock
@@ -40,7 +40,7 @@ def stop(name: str, *, target: Target, wait: bool, timeout: float) -> None:
     with telling_where(kubectl):
         found = job(kubectl, checked(name))
     name = text(found, "metadata", "name")
-    if at(found, "spec", "suspend") is True and is_true(found, "Suspended"):
+    if steering.is_suspended(found):
         say(f"{name} is suspended already.")
         say_next(target, f"headway resume {name}", f"headway status {name}")
         return

@@ -150,7 +150,7 @@ def _names(call: Call) -> Seen:
 
 def _reason(error: ClusterError) -> str:
     """kubectl's own first line; the advice below it is for calls that a user has asked for."""
-    return cut(str(error).partition("\n")[0].removeprefix("Error from server (Forbidden): "))
+    return cut(str(error).partition("\n")[0])
 
 
 def _ask_rights(kubectl: Kubectl, namespace: str) -> Call:

@@ -19,7 +19,7 @@ def nodes(facts: Facts) -> Iterator[Finding]:
     if not facts.saw("nodes"):
         return
     found = facts.items("nodes")
-    usable = [each for each in found if is_true(each, "Ready") and at(each, "spec", "unschedulable") is not True]
+    usable = [each for each in found if _usable(each)]
     if not usable:
         yield fail(
             "nodes-not-ready",
@@ -70,8 +70,19 @@ def _of_kind(
     total = sum(int(allocatable(each, kind)) for each in having)
     told = f"{total} {kind} on {len(having)} nodes"
     if facts.saw(_ALL_PODS):
-        told += f", {max(0, total - _used(facts.items(_ALL_PODS), kind, {name(each) for each in having}))} free"
+        told += f", {free(having, facts.items(_ALL_PODS), kind)} free"
     yield ok("gpus", told)
+
+
+def free(nodes: Iterable[Object], pods: Iterable[Object], kind: str) -> int:
+    """How many GPUs of a kind no pod holds, on nodes that take pods. nodes, pods: all of the cluster."""
+    having = [each for each in nodes if _usable(each) and allocatable(each, kind) > 0]
+    total = sum(int(allocatable(each, kind)) for each in having)
+    return max(0, total - _used(pods, kind, {name(each) for each in having}))
+
+
+def _usable(node: Object) -> bool:
+    return is_true(node, "Ready") and at(node, "spec", "unschedulable") is not True
 
 
 def _size(facts: Facts, usable: list[Object]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from headway_cli.cluster.doctor.facts import Facts, Finding, Level, served_field
 from headway_cli.cluster.doctor.gather import gather
 from headway_cli.cluster.doctor.why import of_deployment, of_job
 from headway_cli.cluster.errors import UnreachedError
+from headway_cli.cluster.kubectl import Call, Kubectl
 from headway_cli.main import main
 from headway_cli.verbs import doctor as verb
 
@@ -435,3 +437,40 @@ def test_a_cluster_that_is_not_reached_ends_with_3_after_one_call(kubectl: FakeK
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 3, done.output
     assert len(kubectl.calls("get")) == 0
+
+
+def test_a_kubectl_that_hangs_at_the_first_call_ends_doctor(
+    kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "CALL_SECONDS", 0.3)
+    kubectl.hangs("version")
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.exit_code == 3
+    assert "kubectl has not answered within 0.3 s" in done.stderr
+    assert [words[0] for words in kubectl.calls()] == ["config", "version"], "nothing more was asked"
+
+
+def test_calls_that_hang_are_not_checked_and_are_waited_for_at_the_same_time(
+    kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = {"deployments", "events", "limitranges", "namespace", "nodes", "pods", "resourcequotas", "storageclasses"}
+
+    class Hanging(Doctored):
+        """Some calls are those of a program that does not answer."""
+
+        def start(self, *words: str, stdin: str | None = None, seconds: float = 60.0) -> Call:
+            if self._what(words) in hanging:
+                return Kubectl.start(self, *words, stdin=stdin, seconds=seconds)
+            return super().start(*words, stdin=stdin, seconds=seconds)
+
+    kubectl.hangs("get")
+    monkeypatch.setattr(gathering, "CALL_SECONDS", 1.0)
+    began = time.monotonic()
+    facts = gather(
+        Hanging(healthy()), NAMESPACE, NOW, operator_namespace=None, own_version="0.1.0", known=lambda: KNOWN
+    )
+    assert time.monotonic() - began < 1.0 * len(hanging) / 2, "one after the other they would take 8 seconds"
+    found = findings(facts)
+    late = {each.check for each in found if "kubectl has not answered within 1 s" in each.said}
+    assert late == hanging
+    assert bad(found) == set()

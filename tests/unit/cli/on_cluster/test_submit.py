@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
+from headway_cli import submitting
 from headway_cli.cluster import code_maps
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.main import main
@@ -91,7 +93,11 @@ def test_a_job_is_created_and_the_next_two_commands_name_it(kubectl: FakeKubectl
     (sent,) = told(kubectl)
     assert (sent["spec"]["training"], sent["spec"]["workers"]) == ({"epochs": 9}, {"replicas": 2})
     assert kubectl.calls("create") == [["create", "--filename=-", "--output=json", "--namespace=team-a"]]
-    assert done.stdout == "created    trainingjob/churn\n"
+    assert done.stdout.splitlines() == [
+        "storage    the operator's default",
+        "room       3 pods",
+        "created    trainingjob/churn",
+    ]
     assert done.stderr.splitlines()[0].endswith("namespace team-a")
     assert done.stderr.splitlines()[1:] == [
         "  headway status churn -w -n team-a",
@@ -282,8 +288,8 @@ def test_watching_shows_the_job_until_it_ends_with_its_exit_code(
     done = call(str(file), "--watch")
     assert done.exit_code == 64, done.output
     lines = done.stdout.splitlines()
-    assert lines[0] == "created    trainingjob/churn"
-    assert [("Running" in line, "Failed" in line) for line in lines[1:]] == [(True, False), (False, True)]
+    assert lines[2] == "created    trainingjob/churn"
+    assert [("Running" in line, "Failed" in line) for line in lines[3:]] == [(True, False), (False, True)]
     assert done.stderr.count("context ") == 1
     assert "Ctrl-C leaves the job running." in done.stderr
 
@@ -300,3 +306,161 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(
     assert done.exit_code == 130
     assert "Detached: what runs in the cluster goes on." in done.stderr
     assert [words[0] for words in kubectl.calls()] == ["config", "create"]
+
+
+def keyed(key: str) -> dict[str, Any]:
+    """The job of the file as the API server has it when it was submitted with a key."""
+    job = submitting.prepared(yaml.safe_load(JOB), key=key).document
+    job["metadata"] |= {"uid": "u-1", "creationTimestamp": "2026-11-29T18:30:00Z"}
+    return job
+
+
+def test_a_job_that_is_submitted_again_with_its_key_is_found_and_not_made_again(
+    kubectl: FakeKubectl, file: Path
+) -> None:
+    kubectl.says(listed(), "get", "--selector")
+    kubectl.says(listed(keyed("nightly 2026-11-29")), "get", "--selector")
+    kubectl.says(made(), "create", reads=True)
+    for _ in range(2):
+        done = call(str(file), "--idempotency-key", "nightly 2026-11-29")
+        assert done.exit_code == 0, done.output
+    (sent,) = told(kubectl)
+    assert sent["metadata"]["labels"] == keyed("nightly 2026-11-29")["metadata"]["labels"]
+    assert "found      trainingjob/churn, submitted with this key before: it is Pending" in done.stdout
+    assert "  headway status churn -w" in done.stderr
+    selector = f"--selector=headway.dev/submit-key={sent['metadata']['labels']['headway.dev/submit-key']}"
+    assert all(words[2] == selector for words in kubectl.calls("get"))
+
+
+@pytest.mark.parametrize("more", [["--set", "training.epochs=9"], ["--name", "bert"]])
+def test_a_key_that_was_given_to_another_job_is_refused(kubectl: FakeKubectl, file: Path, more: list[str]) -> None:
+    kubectl.says(listed(keyed("k")), "get", "--selector")
+    other = call(str(file), "--idempotency-key", "k", *more)
+    assert other.exit_code == 1
+    assert "the key k was given to trainingjob/churn, which was submitted with another file" in other.stderr
+    assert kubectl.calls("create") == []
+
+
+def test_a_job_that_is_being_deleted_has_no_key_any_more(kubectl: FakeKubectl, file: Path) -> None:
+    going = keyed("k")
+    going["metadata"]["deletionTimestamp"] = "2026-11-29T18:31:00Z"
+    kubectl.says(listed(going), "get", "--selector")
+    kubectl.fails(EXISTS, "create")
+    done = call(str(file), "--idempotency-key", "k")
+    assert done.exit_code == 1
+    assert "already exists" in done.stderr
+
+
+def test_other_code_is_another_job(code: Path) -> None:
+    before = submitting.prepared(yaml.safe_load(OWN), packed=code_maps.pack(code), key="k").document
+    (code / "train.py").write_text("def main(): print()\n")
+    after = submitting.prepared(yaml.safe_load(OWN), packed=code_maps.pack(code), key="k").document
+    assert before["metadata"]["labels"] == after["metadata"]["labels"]
+    assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
+
+
+def test_of_two_that_submit_at_the_same_time_with_one_key_the_second_finds_the_first(
+    kubectl: FakeKubectl, file: Path
+) -> None:
+    kubectl.says(listed(), "get", "--selector")  # not yet there
+    kubectl.says(listed(keyed("k")), "get", "--selector")
+    kubectl.fails(EXISTS, "create")
+    second = call(str(file), "--idempotency-key", "k")
+    assert second.exit_code == 0, second.output
+    assert "found      trainingjob/churn" in second.stdout
+
+
+def test_a_generated_name_comes_of_the_key_so_that_the_api_server_refuses_a_second(
+    kubectl: FakeKubectl, file: Path
+) -> None:
+    file.write_text(JOB.replace("name: churn", "generateName: churn-"))
+    kubectl.says(listed(), "get", "--selector")
+    kubectl.says(made(), "create", reads=True)
+    for key in ("a", "a", "b"):
+        assert call(str(file), "--idempotency-key", key).exit_code == 0
+    first, second, third = (job["metadata"]["name"] for job in told(kubectl))
+    assert first == second != third
+    assert len(first) == len("churn-") + 10
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257, "a\nb"])
+def test_a_key_that_is_none_is_refused_before_the_cluster_is_asked(kubectl: FakeKubectl, file: Path, key: str) -> None:
+    done = call(str(file), "--idempotency-key", key)
+    assert (done.exit_code, kubectl.calls()) == (2, [])
+    assert "an idempotency key has 1 to 256 printable characters" in done.stderr
+
+
+GPUS = "workers={replicas: 2, resources: {gpu: 2}}"
+
+
+def node(name: str, gpus: int, **spec: Any) -> dict[str, Any]:
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {"conditions": ready, "allocatable": {"nvidia.com/gpu": str(gpus)}}
+    return {"metadata": {"name": name}, "spec": spec, "status": status}
+
+
+def holding(on: str, gpus: int, phase: str = "Running") -> dict[str, Any]:
+    container = {"resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
+    return {"spec": {"nodeName": on, "containers": [container]}, "status": {"phase": phase}}
+
+
+def test_storage_and_room_are_told_before_the_job_is_created(kubectl: FakeKubectl, file: Path) -> None:
+    claim = {"status": {"phase": "Bound"}, "spec": {"accessModes": ["ReadWriteMany"]}}
+    kubectl.says(claim, "get", "persistentvolumeclaims/models")
+    kubectl.says(listed(node("a", 8), node("b", 8, unschedulable=True)), "get", "/api/v1/nodes")
+    kubectl.says(listed(holding("a", 3), holding("a", 4, "Succeeded"), holding("b", 1)), "get", "/api/v1/pods")
+    kubectl.says(made(), "create")
+    storage = "storage={persistentVolumeClaim: {name: models}}"
+    done = call(str(file), "--set", GPUS, "--set", storage)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[:2] == [
+        "storage    claim models: Bound, ReadWriteMany",
+        "room       3 pods, 4 GPUs of 5 free",
+    ]
+
+
+def test_what_may_not_be_seen_of_the_cluster_is_left_out_and_keeps_no_job_from_being_submitted(
+    kubectl: FakeKubectl, file: Path
+) -> None:
+    kubectl.fails(error("get-notfound"), "get", "persistentvolumeclaims/models")
+    kubectl.fails(error("forbidden"), "get", "/api/v1/")
+    kubectl.says(made(), "create")
+    done = call(str(file), "--set", GPUS, "--set", "storage={persistentVolumeClaim: {name: models}}")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[:2] == [
+        "storage    claim models: it is not there, and the job waits until somebody makes it",
+        "room       3 pods, 4 GPUs",
+    ]
+
+
+def test_an_object_store_is_named_and_nothing_is_asked_for_a_job_without_gpus(kubectl: FakeKubectl, file: Path) -> None:
+    kubectl.says(made(), "create")
+    done = call(str(file), "--set", "storage={uri: 's3://models/a'}", "--set", "workers.replicas=4")
+    assert done.stdout.splitlines()[:2] == ["storage    s3://models/a (not looked at from here)", "room       5 pods"]
+    assert [words[0] for words in kubectl.calls()] == ["config", "create"]
+
+
+def test_a_list_that_goes_on_is_not_counted(kubectl: FakeKubectl, file: Path) -> None:
+    more = listed(node("a", 8)) | {"metadata": {"continue": "x"}}
+    kubectl.says(more, "get", "/api/v1/nodes")
+    kubectl.says(listed(), "get", "/api/v1/pods")
+    kubectl.says(made(), "create")
+    assert "room       3 pods, 4 GPUs\n" in call(str(file), "--set", GPUS).stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ('error: error validating "STDIN": error validating data: unknown field "spec.x"\n',
+         'Error: error validating data: unknown field "spec.x"'),
+        (QUOTA, 'Error: trainingjobs.headway.dev "churn" is forbidden: quota'),
+        ('Error from server: etcdserver: request timed out\n', "Error: etcdserver: request timed out"),
+        ('The TrainingJob "churn" is invalid: spec.seed: Invalid value: 1\n',
+         'Error: The TrainingJob "churn" is invalid: spec.seed: Invalid value: 1'),
+    ],
+)  # fmt: skip
+def test_a_refusal_does_not_say_twice_that_it_is_an_error(
+    kubectl: FakeKubectl, file: Path, said: str, shown: str
+) -> None:
+    kubectl.fails(said, "create")
+    assert shown in call(str(file)).stderr.splitlines()
