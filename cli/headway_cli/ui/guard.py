@@ -41,6 +41,8 @@ class Keys:
     def __init__(self) -> None:
         self.first = secrets.token_urlsafe(24)
         self._session = secrets.token_urlsafe(24)
+        # Browsers send a cookie to all ports of a host: two of these servers must not put out each other's.
+        self.cookie = f"{COOKIE}-{secrets.token_hex(4)}"
 
     def opens(self, query: MultiMapping[str]) -> bool:
         """Whether the address has the key."""
@@ -48,7 +50,7 @@ class Keys:
 
     def knows(self, cookies: Mapping[str, str]) -> bool:
         """Whether the browser was let in before."""
-        return secrets.compare_digest(cookies.get(COOKIE, "").encode(), self._session.encode())
+        return secrets.compare_digest(cookies.get(self.cookie, "").encode(), self._session.encode())
 
     def enter(self) -> web.Response:
         """Let a browser in, and have it leave the address with the key.
@@ -56,7 +58,7 @@ class Keys:
         Not by a redirect: after a click on a link elsewhere a browser would follow that without the cookie.
         """
         answer = web.Response(text=_ENTER, content_type="text/html", headers={"Refresh": "0; url=/"})
-        answer.set_cookie(COOKIE, self._session, httponly=True, samesite="Strict", path="/")
+        answer.set_cookie(self.cookie, self._session, httponly=True, samesite="Strict", path="/")
         return answer
 
 

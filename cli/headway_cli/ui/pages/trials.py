@@ -19,9 +19,10 @@ from headway_cli.ui.trials.axes import Axis, cut, of_values, told
 from headway_cli.ui.trials.drawings import spark
 from headway_cli.ui.trials.search import Search, Trial
 
-EVERY = 10.0
 RUNNING_SECONDS, ENDED_SECONDS = 10.0, 3600.0
-"""How long what was read of a job's trials is kept."""
+"""How long what was read of a job's trials is kept; of a search that goes on, longer the more trials there are."""
+TRIALS_A_SECOND = 50
+"""As what is read of 10,000 can have 50 MB, which come through the API server."""
 MOST_COLUMNS = 9
 """Parameters in the table; the page of a trial has all."""
 MOST_VALUE = 40
@@ -70,7 +71,7 @@ def trials(asked: Asked) -> View:
         data["trouble"] = str(error)
     else:
         data |= {"search": found, **_shown(asked, found, page)}
-    return View("trials.html", f"Trials of {name}", data, every=None if phase(job) in FINISHED else EVERY)
+    return View("trials.html", f"Trials of {name}", data, every=None if phase(job) in FINISHED else _seconds(job))
 
 
 def trial(asked: Asked) -> View:
@@ -110,10 +111,16 @@ def _job(asked: Asked) -> Object:
 
 def _search(asked: Asked, job: Object) -> Search:
     """The trials as they were lately. Raises ClusterError."""
-    ended = phase(job) in FINISHED
-    key = (text(job, "metadata", "uid"), "ended" if ended else "")
-    seconds = ENDED_SECONDS if ended else RUNNING_SECONDS
-    return asked.site.searches.kept(key, seconds, lambda: reading.read(asked.kubectl(), job))
+    key = (text(job, "metadata", "uid"), "ended" if phase(job) in FINISHED else "")
+    return asked.site.searches.kept(key, _seconds(job), lambda: reading.read(asked.kubectl(), job))
+
+
+def _seconds(job: Object) -> float:
+    """How long the trials of a job are kept."""
+    if phase(job) in FINISHED:
+        return ENDED_SECONDS
+    ended = sum(whole(job, "status", "tuning", state) or 0 for state in ("completed", "stopped", "failed"))
+    return RUNNING_SECONDS + min(max(ended, 0) // TRIALS_A_SECOND, ENDED_SECONDS)
 
 
 def _one(asked: Asked, job: Object) -> tuple[Search, Trial]:

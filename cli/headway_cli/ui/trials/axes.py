@@ -16,6 +16,8 @@ MOST_PLACES = 12
 MOST_LABEL = 16
 """Characters of a label."""
 OTHERS = "others"
+MOST = 1e300
+"""No number of a search is greater; those that floats hardly hold are none."""
 _TICKS = 5
 _LOG_RATIO = 100.0
 """From the least to the greatest value, from which on values are shown by their logarithm."""
@@ -79,7 +81,7 @@ def axis(name: str, values: Iterable[JsonValue], *, log: bool | None = False) ->
 
 
 def of_numbers(name: str, numbers: Sequence[float], *, log: bool | None = False) -> Axis:
-    """The axis of numbers, at least one. log: as of `axis`."""
+    """The axis of numbers, at least one, each as `finite` gives it. log: as of `axis`."""
     low, high = min(numbers), max(numbers)
     if low > 0 and high > low and (log or (log is None and high / low >= _LOG_RATIO)):
         found = Axis(name, "log", low, high)
@@ -87,8 +89,6 @@ def of_numbers(name: str, numbers: Sequence[float], *, log: bool | None = False)
     if low == high:
         half = abs(low) * 0.05 or 0.5
         low, high = low - half, high + half
-    if not math.isfinite(high - low):  # beyond what a float has: halves fit
-        low, high = low / 2, high / 2
     found = Axis(name, "linear", low, high)
     return replace(found, ticks=_own_ticks(found, numbers) or _linear_ticks(low, high))
 
@@ -112,24 +112,24 @@ def of_values(name: str, numbers: Sequence[float], *, smaller: bool) -> Axis:
     if len(ordered) >= _FEWEST_FENCED:
         first, third = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
         reach = _FENCE * (third - first)
-        if math.isfinite(reach) and reach > 0:
+        if reach > 0:
             if smaller and ordered[-1] > third + reach:
                 ordered = [each for each in ordered if each <= third + reach]
             elif not smaller and ordered[0] < first - reach:
                 ordered = [each for each in ordered if each >= first - reach]
     room = _ROOM * (ordered[-1] - ordered[0])
-    return of_numbers(name, [ordered[0] - room, *ordered, ordered[-1] + room] if math.isfinite(room) else ordered)
+    return of_numbers(name, [ordered[0] - room, *ordered, ordered[-1] + room])
 
 
 def finite(value: JsonValue) -> float | None:
-    """A finite number; None for anything else."""
+    """A number whose distance from others a float holds; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         found = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) <= MOST else None
 
 
 def word(value: JsonValue) -> str:

@@ -9,6 +9,7 @@ from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import Object, at, text
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.run_folders import with_trials
+from headway_cli.ui.trials.axes import cut, finite, told
 from headway_cli.ui.trials.search import MOST_WORDS, OWN_VALUE, Search, Trial, differing, thinned
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from headway_trainer.report.trial_records import TrialRecord
     from headway_trainer.report.tuning_model import TunedObjective
 
+MOST_TRIALS = 20_000
+MOST_NUMBER = 1_000_000_000
+MOST_METRICS = 16
 _LOGARITHMIC = frozenset({"logUniform", "logInt"})
 _RANGES = _LOGARITHMIC | {"uniform", "int"}
 
@@ -28,35 +32,44 @@ def read(kubectl: Kubectl, job: Object) -> Search:
     try:
         from headway_cli.found_trials import find
         from headway_trainer.errors import StorageError, UserError
+
+        try:
+            with with_trials(kubectl, job, by_pod=False) as place:
+                return search(find(place), job)
+        except (UserError, StorageError) as error:
+            raise ClusterError(str(error)) from error
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("headway_"):
             raise  # our own packages are always there: this one is our fault
         raise ClusterError(
             f"trials are read by the Python package {error.name}: pip install 'headway[trainer]'"
         ) from error
-    try:
-        with with_trials(kubectl, job, by_pod=False) as place:
-            return search(find(place), job)
-    except (UserError, StorageError) as error:
-        raise ClusterError(str(error)) from error
 
 
 def search(found: Found, job: Object) -> Search:
-    """What is shown of trials. job: says what they are compared by, where the run has not finished. Pure."""
+    """What is shown of trials. job: says what they are compared by, where the run has not finished.
+
+    Pure. Raises ClusterError for more trials than a page is for. What a job has written is its own word: a trial as no
+    search writes it is left out.
+    """
     from headway_trainer.report.trials import best_first, front_of
 
+    if len(found.records) > MOST_TRIALS:
+        raise ClusterError(f"there are {len(found.records):,} trials, and these pages are for {MOST_TRIALS:,}")
     metric, better, objectives, constraints = _compared(found, job)
-    ranked = best_first(found.records, better, objectives)
+    records = [one for one in found.records if 0 < one.number <= MOST_NUMBER and _is_finite(one)]
+    ranked = best_first(records, better, objectives)
     there = {one.number for one in ranked}
-    front = frozenset(front_of(found.records, objectives))
+    front = frozenset(front_of(records, objectives))
     trials = [_trial(one, front) for one in ranked]
-    trials += [_trial(one, front) for one in found.records if one.number not in there]
+    trials += [_trial(one, front) for one in records if one.number not in there]
     result = found.result
     importances = dict(result.importances) if result is not None else {}
     tuned = at(job, "spec", "tuning", "parameters")
     forms: dict[str, Any] = tuned if isinstance(tuned, dict) else {}
     names = differing(trials)
     metrics = list(dict.fromkeys([*(one.metric for one in objectives), *constraints])) or [metric or OWN_VALUE]
+    metrics = metrics[:MOST_METRICS]
     return Search(
         trials=trials,
         metrics=metrics,
@@ -121,5 +134,11 @@ def _keys(form: object) -> set[str]:
     return set(form) if isinstance(form, dict) else set()
 
 
+def _is_finite(one: TrialRecord) -> bool:
+    numbers = (one.value or 0.0, one.deviation or 0.0, one.violation, one.seconds, *one.metrics.values())
+    return all(finite(each) is not None for each in numbers)
+
+
 def _short(value: JsonValue) -> JsonValue:
-    return f"{value[: MOST_WORDS - 1]}…" if isinstance(value, str) and len(value) > MOST_WORDS else value
+    words = told(value)
+    return cut(words, MOST_WORDS) if len(words) > MOST_WORDS else value

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pydantic import JsonValue
 
+from headway_cli.ui.trials.axes import finite
+
 MOST_CURVE = 60
 """Points that are kept of a trial's curve."""
+MOST_EPOCHS = 1_000_000_000
 MOST_WORDS = 300
 """Characters of a message, and of a parameter's value that is a text."""
 OWN_VALUE = "value"
@@ -41,8 +43,7 @@ class Trial:
 
     def measured(self, metric: str) -> float | None:
         """Its value of a metric; None where it has none."""
-        found = self.metrics.get(metric, self.value if not self.metrics else None)
-        return found if found is not None and math.isfinite(found) else None
+        return finite(self.metrics.get(metric, self.value if not self.metrics else None))
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,11 @@ def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:
 
 def thinned(curve: Sequence[tuple[int, float | None]]) -> tuple[tuple[int, float], ...]:
     """A curve without what is no number, in at most MOST_CURVE points, the first and the last among them."""
-    there = [(epoch, value) for epoch, value in curve if value is not None and math.isfinite(value)]
+    there = [
+        (epoch, value)
+        for epoch, value in curve
+        if value is not None and finite(value) is not None and 0 < epoch <= MOST_EPOCHS
+    ]
     if len(there) <= MOST_CURVE:
         return tuple(there)
     last = len(there) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fake_kubectl import FakeKubectl, listed, recorded
-from headway_cli.ui.guard import COOKIE, HEADERS
+from headway_cli.ui.guard import HEADERS, Keys
 from ui_visitor import Visitor
 
 ADDRESSES = [
@@ -31,7 +31,7 @@ async def test_the_key_of_the_first_address_becomes_a_cookie_that_no_script_and_
 ) -> None:
     kubectl.says(listed(recorded("running")), "get", "trainingjobs")
     answer = await stranger.ask(f"/?key={stranger.keys.first}")
-    cookie = answer.cookies[COOKIE]
+    cookie = answer.cookies[stranger.keys.cookie]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/")
     assert answer.headers["Refresh"] == "0; url=/"
     assert stranger.keys.first not in cookie.value
@@ -97,3 +97,12 @@ async def test_a_static_file_lies_in_its_folder(visitor: Visitor) -> None:
         answer = await visitor.ask(path)
         assert answer.status in (401, 403, 404), path
         assert "import" not in await answer.text()
+
+
+def test_two_servers_of_one_machine_do_not_put_out_each_others_cookies() -> None:
+    one, other = Keys(), Keys()
+    assert one.cookie != other.cookie
+    jar = {keys.cookie: keys.enter().cookies[keys.cookie].value for keys in (one, other)}
+    assert one.knows(jar)
+    assert other.knows(jar)
+    assert not one.knows({one.cookie: jar[other.cookie]})

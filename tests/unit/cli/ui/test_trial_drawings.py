@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway_cli.ui.trials.axes import MOST_PLACES, OTHERS, axis, finite, of_numbers, of_values
+from headway_cli.ui.trials.axes import MOST, MOST_PLACES, OTHERS, axis, finite, of_numbers, of_values
 from headway_cli.ui.trials.drawings import (
     HEIGHT,
     MOST_AXES,
@@ -24,7 +24,7 @@ from headway_cli.ui.trials.drawings import (
 )
 from headway_cli.ui.trials.search import MOST_CURVE, Search, Trial, chosen, differing, fifths, thinned
 
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+FLOATS = st.floats(-MOST, MOST)
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.integers())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 
 import made_searches
 from fake_kubectl import FakeKubectl, listed, recorded
+from headway_cli import found_trials
+from headway_cli.cluster.errors import ClusterError
 from headway_cli.found_trials import Found
 from headway_cli.ui.trials import reading
+from headway_cli.ui.trials.search import MOST_WORDS
 from headway_trainer.report.trial_records import trial_records
 from headway_trainer.tuning.events import Asked, Ended, Event
 from ui_visitor import Element, Visitor
@@ -118,7 +122,7 @@ async def test_a_trial_has_all_that_it_was_given_its_rank_and_its_curve(
     assert all(name in told for name in one.parameters)
     assert f"{one.value:.6g}" in told
     rank = 1 + sum((each.value or 9e9) < (one.value or 0) for each in records)
-    assert f"Number {rank} of 29." in told
+    assert f"Ranked {rank} of 29." in told
     source = page.one("figure", class_="chart").attributes["data-source"]
     curve = await (await visitor.ask(source)).json()
     assert curve == {"series": {"validation/loss": [list(point) for point in one.curve]}}
@@ -168,6 +172,54 @@ async def test_where_storage_cannot_be_read_the_status_tells_what_it_knows_and_t
     assert "--reader-pod makes one" in page.one("div", class_="note").text
     assert "headway trials tj/search" in page.one("div", class_="command").text
     assert kubectl.calls("exec") == kubectl.calls("create") == []
+
+
+def test_what_no_search_writes_is_left_out_and_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = trial_records(made_searches.happened(6))
+    job = made_searches.job(tmp_path, 6)
+    bent = [
+        records[0].model_copy(update={"value": math.nan}),
+        records[1].model_copy(update={"seconds": math.inf}),
+        records[2].model_copy(update={"number": 10**400}),
+        records[3].model_copy(
+            update={"curve": [(-(10**400), 1.0), (10**400, 1.0), (1, math.nan), (2, 0.5), (3, 0.25)]}
+        ),
+        records[4].model_copy(update={"parameters": {"deep": [["x" * 5000]]}}),
+    ]
+    found = reading.search(Found(bent), job)
+    assert sorted(one.number for one in found.trials) == [4, 5]
+    four, five = (found.trial(number) for number in (4, 5))
+    assert four is not None
+    assert five is not None
+    assert four.curve == ((2, 0.5), (3, 0.25))
+    assert len(str(five.parameters["deep"])) == MOST_WORDS
+    monkeypatch.setattr(reading, "MOST_TRIALS", 5)
+    with pytest.raises(ClusterError, match="there are 6 trials, and these pages are for 5"):
+        reading.search(Found(records), job)
+
+
+async def test_a_package_that_is_missing_is_named(
+    visitor: Visitor, kubectl: FakeKubectl, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(place: str) -> None:
+        raise ModuleNotFoundError(f"no pyarrow for {place}", name="pyarrow")
+
+    made_searches.write(folder, 3)
+    given(kubectl, made_searches.job(folder, 3))
+    monkeypatch.setattr(found_trials, "find", missing)
+    page = await visitor.page(PATH)
+    assert "the Python package pyarrow: pip install 'headway[trainer]'" in page.one("div", class_="note").text
+
+
+async def test_the_more_trials_a_search_has_the_less_often_they_are_read(
+    visitor: Visitor, kubectl: FakeKubectl, folder: Path
+) -> None:
+    made_searches.write(folder, 3, ended=False)
+    given(kubectl, made_searches.job(folder, 10_000))
+    page = await visitor.page(PATH)
+    assert float(page.one("body").attributes["data-every"]) == 210
 
 
 async def test_words_of_tenants_are_words_and_nothing_else(
