@@ -143,6 +143,7 @@ def test_a_page_follows_its_job_and_says_when_it_cannot(
     assert "step 12,345" in page.evaluate("document.querySelector('#said').textContent")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_of_it(page: Page, address: str, name: str, tmp_path: Path) -> None:
     kept = os.environ.get("HEADWAY_PICTURES")

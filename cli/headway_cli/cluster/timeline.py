@@ -61,14 +61,14 @@ def of_status(job: Object) -> list[Entry]:
 
 def of_events(events: Sequence[Object], job: Object) -> list[Entry]:
     """What Events tell of a job and its pods; without those that the status tells as well."""
-    uid, name = text(job, "metadata", "uid"), text(job, "metadata", "name")
+    uid = text(job, "metadata", "uid")
     told = {whole(each, "number") for each in entries(job, "status", "attempts")}
     found = []
     for event in events:
-        about, kind = text(event, "involvedObject", "name"), text(event, "involvedObject", "kind")
-        own = text(event, "involvedObject", "uid") == uid
-        if not own and not (kind == "Pod" and about.startswith(f"{name}-{uid[:5]}-")):
+        about = text(event, "involvedObject", "name")
+        if not is_about(event, job):
             continue
+        own = text(event, "involvedObject", "uid") == uid
         reason = text(event, "reason")
         if own and told and reason in _TOLD_BY_ATTEMPTS:
             continue
@@ -83,6 +83,16 @@ def of_events(events: Sequence[Object], job: Object) -> list[Entry]:
             )
         )
     return ordered(found)
+
+
+def is_about(event: Object, job: Object) -> bool:
+    """Whether an Event is about a job, or about one of its pods."""
+    uid, about = text(job, "metadata", "uid"), event.get("involvedObject")
+    if text(about, "uid") == uid:
+        return True
+    return text(about, "kind") == "Pod" and text(about, "name").startswith(
+        f"{text(job, 'metadata', 'name')}-{uid[:5]}-"
+    )
 
 
 def ordered(found: Sequence[Entry]) -> list[Entry]:

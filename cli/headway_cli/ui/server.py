@@ -116,15 +116,16 @@ class Pages:
             **view.data,
             "title": view.title,
             "every": view.every,
-            "context": self._site.context,
-            "navigation": [
-                {"label": each.nav, "path": each.path, "current": each.nav == nav} for each in ROUTES if each.nav
-            ],
+            "context": self._site.context if asked is not None else "",
+            "navigation": self._navigation(nav) if asked is not None else [],
             "path": asked.path if asked is not None else "",
         }
         return web.Response(
             text=rendered(self._templates, view.template, data), status=view.status, content_type="text/html"
         )
+
+    def _navigation(self, current: str) -> list[dict[str, Any]]:
+        return [{"label": each.nav, "path": each.path, "current": each.nav == current} for each in ROUTES if each.nav]
 
     @property
     def _told(self) -> Middleware:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from headway_cli.ui.spans import attempts, shares
 
 EVERY = 3.0
 MOST_METRICS, MOST_NODES, MOST_ARTIFACTS, MOST_WARNINGS, NEWEST_EVENTS = 32, 64, 64, 20, 8
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+"""Nothing else is offered to be copied, as that ends in a terminal."""
 _LEVELS = {Level.OK: "good", Level.WARN: "warn", Level.FAIL: "bad", Level.UNSEEN: "warn"}
 
 
@@ -151,9 +154,10 @@ def artifacts(job: Object) -> list[dict[str, str]]:
             "name": text(each, "name"),
             "uri": text(each, "uri"),
             "size": in_bytes(max(0.0, number(each, "sizeBytes") or 0)),
-            "sha256": text(each, "sha256").removeprefix("sha256:"),
+            "sha256": digest if _SHA256.fullmatch(digest) else "",
         }
         for each in entries(job, "status", "result", "artifacts")[:MOST_ARTIFACTS]
+        for digest in [text(each, "sha256").removeprefix("sha256:")]
     ]
 
 

@@ -45,7 +45,8 @@ def logs(asked: Asked) -> View:
         raise BadQuestionError(f"?tail= is one of {', '.join(map(str, TAILS))}")
     source, find = asked.word("source") or DRIVER, asked.word("find")
     number = asked.whole("attempt", 0, least=0) or None
-    said, log, count = "", Log((), "", ()), None
+    said, log, count, by_pod = "", Log((), "", ()), None, False
+    attempt: Object = {}
     try:
         attempt = attempt_of(job, number)
         count = whole(attempt, "number")
@@ -53,6 +54,7 @@ def logs(asked: Asked) -> View:
         log = asked.kept(key, KEPT_SECONDS, lambda: read(asked, job, attempt, source, tail))
     except ClusterError as error:
         said = str(error)
+        by_pod = text(attempt, "logs").startswith("/") and not is_live(attempt)
     shown = [line for line in log.lines if find in line]
     live = job_lines.phase(job) not in FINISHED
     data = {
@@ -68,7 +70,7 @@ def logs(asked: Asked) -> View:
         "tails": TAILS,
         "find": find,
         "failed": said,
-        "command": _command(asked, source, number, tail),
+        "command": _command(asked, source, number, tail) + (" --reader-pod" if by_pod else ""),
     }
     return View("logs.html", f"Logs of {name}", data, every=EVERY if live else None)
 

@@ -8,9 +8,12 @@ from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import Object, number, text, texts
 from headway_cli.cluster.kubectl import objects
 from headway_cli.cluster.names import LABEL_JOB, LABEL_JOB_UID
+from headway_cli.cluster.timeline import is_about, time_of
 from headway_cli.ui.asking import Asked
 
 JOB_SECONDS, EVENTS_SECONDS = 1.5, 6.0
+MOST_EVENTS = 1000
+"""Of a job that are kept, the newest."""
 
 
 def job(asked: Asked) -> Object:
@@ -47,7 +50,15 @@ def pods(asked: Asked, of: Object) -> list[Object]:
 def events(asked: Asked, of: Object) -> list[Object] | None:
     """Events of a job and its namespace's pods; None where they may not be seen. Raises ClusterError."""
     uid = text(of, "metadata", "uid")
-    return asked.kept(("events", asked.names["namespace"], uid), EVENTS_SECONDS, lambda: told.seen(asked.kubectl(), of))
+
+    def read() -> list[Object] | None:
+        found = told.seen(asked.kubectl(), of)
+        if found is None:
+            return None
+        own = [each for each in found if is_about(each, of)]
+        return sorted(own, key=time_of)[-MOST_EVENTS:]
+
+    return asked.kept(("events", asked.names["namespace"], uid), EVENTS_SECONDS, read)
 
 
 def _value(written: str) -> float | None:

@@ -23,7 +23,9 @@ async def test_a_browser_without_the_key_is_told_to_open_the_printed_address(str
     for path in ("/", "/jobs", "/nothing", "/jobs?key=", "/jobs?key=wrong", "/jobs?key=%F0%9F%92%A9"):
         answer = await stranger.ask(path)
         assert answer.status == 401, path
-        assert "the address that `headway ui` has printed" in await answer.text()
+        text = await answer.text()
+        assert "the address that `headway ui` has printed" in text
+        assert "context here" not in text  # whoever asks: it is nobody's business
 
 
 async def test_the_key_of_the_first_address_becomes_a_cookie_that_no_script_and_no_other_site_has(

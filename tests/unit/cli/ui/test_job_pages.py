@@ -341,6 +341,29 @@ async def test_a_rank_s_log_is_read_from_the_storage_and_only_its_end(
     assert "there is no log of ../../etc/passwd" in elsewhere.text
 
 
+async def test_a_log_that_only_a_pod_can_read_is_a_command_with_reader_pod(
+    visitor: Visitor, cluster: FakeKubectl
+) -> None:
+    done = job(phase="Succeeded", storage={"persistentVolumeClaim": {"name": "models"}})
+    done["status"]["attempts"][0] |= {
+        "endTime": "2026-11-29T19:00:00Z",
+        "logs": "/mnt/headway/storage/x/logs/attempt-1",
+    }
+    says(cluster, done)
+    page = await visitor.page(f"{PATH}/logs")
+    assert "this is in the volume of claim models, which only a pod can read" in page.one("div", id="log").text
+    assert page.one("div", class_="command").one("code").text == "headway logs churn --tail 100 -n default --reader-pod"
+    assert not cluster.calls("create")
+
+
+async def test_a_digest_that_is_none_is_not_offered_to_be_copied(visitor: Visitor, cluster: FakeKubectl) -> None:
+    done = job(phase="Succeeded")
+    done["status"]["result"] = {"artifacts": [{"name": "model", "uri": "s3://m/x", "sha256": "a\nrm -rf ~\n"}]}
+    says(cluster, done)
+    page = await visitor.page(PATH)
+    assert page.one("table", class_="files").all("button") == []
+
+
 async def test_a_log_of_long_lines_and_many_of_them_is_cut(visitor: Visitor, cluster: FakeKubectl) -> None:
     says(cluster, job())
     cluster.says("\n".join(["x" * 20_000] * 2000), "logs", "churn-f5438-1-head")
