@@ -51,6 +51,10 @@ class Driver:
         self._calls += 1
         return self._requests.get(self._calls, Request.NONE)
 
+    def heard(self) -> int:
+        measured = self.progress[-1].measured if self.progress else []
+        return (measured[-1].step or -1) if measured else -1
+
     def ask(self, question: Question) -> Answer:
         self.questions.append(question)
         return self._answer(question)

@@ -68,6 +68,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "stop": LazyCommand("headway_cli.verbs.stop", "Suspend a job: it saves a checkpoint and frees its GPUs."),
         "submit": LazyCommand("headway_cli.verbs.submit", "Start the job of a file in a cluster."),
         "top": LazyCommand("headway_cli.verbs.top", "Show which jobs hold GPUs, how busy, and who waits."),
+        "track": LazyCommand("headway_cli.track", "Tell trackers what they missed of a run.", extra="trainer"),
         "trials": LazyCommand(
             "headway_cli.trials", "List the trials of a search for better parameters.", extra="trainer"
         ),

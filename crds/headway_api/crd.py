@@ -383,6 +383,10 @@ def file_name(kind: Kind) -> str:
     return f"{GROUP}_{kind.plural}.yaml"
 
 
+_LINE = 100_000
+"""Characters of a line, which no description has."""
+
+
 class _Plain(yaml.SafeDumper):
     """Writes what occurs twice twice, in place of an alias."""
 
@@ -391,8 +395,8 @@ class _Plain(yaml.SafeDumper):
 
 
 def text(kind: Kind) -> str:
-    """The content of a kind's file."""
-    return HEADER + yaml.dump(definition(kind), Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
+    """The content of a kind's file. Lines are not folded: each further line of a description costs its indentation."""
+    return HEADER + yaml.dump(definition(kind), Dumper=_Plain, sort_keys=False, width=_LINE, allow_unicode=True)
 
 
 def main() -> None:

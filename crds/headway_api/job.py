@@ -27,6 +27,7 @@ from headway_api.pod_templates import (
 from headway_api.pods import Head, Workers
 from headway_api.status import TrainingJobStatus
 from headway_api.storage import Storage
+from headway_api.tracking import Tracking
 from headway_api.training import Training
 from headway_api.tuning import Tuning
 
@@ -250,6 +251,8 @@ class TrainingJobSpec(Section):
     """The forms in which the model is left."""
     publish: Publish | None = None
     """The ModelDeployment that the model is offered to; none if absent."""
+    tracking: Tracking | None = None
+    """Trackers of experiments; TensorBoard files alone if absent."""
     head: Head = Head()
     """The head pod."""
     workers: Workers = Workers()

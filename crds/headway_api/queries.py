@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from headway_api.addresses import URL
 from headway_api.base import Rule, SecretRef, Section, formed
 
 MOST_QUERIES = 8
@@ -16,8 +17,6 @@ VARIABLES = ("candidate", "stable", "deployment", "namespace")
 """What a query may hold after a dollar sign: the numbers of the two versions, and the names of the deployment and its
 namespace. None of their values has a character that would end a string of PromQL."""
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 5, 3600
-URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
-"""No credentials, no query and no escapes: what is asked is added to it."""
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 

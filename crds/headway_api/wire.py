@@ -64,6 +64,7 @@ DATA_SECRET_DIR = "/etc/headway/secrets/data"  # noqa: S105 - a path, not a secr
 STORAGE_SECRET_DIR = "/etc/headway/secrets/storage"  # noqa: S105 - a path, not a secret
 GIT_SECRET_DIR = "/etc/headway/secrets/git"  # noqa: S105 - a path, not a secret
 SIGNING_SECRET_DIR = "/etc/headway/secrets/signing"  # noqa: S105 - a path, not a secret
+TRACKING_SECRET_DIR = "/etc/headway/secrets/tracking"  # noqa: S105 - a path, not a secret
 DATA_VOLUME_DIR = "/mnt/headway/data"
 STORAGE_VOLUME_DIR = "/mnt/headway/storage"
 TERMINATION_FILE = "/dev/termination-log"

@@ -7,7 +7,7 @@ import logging
 
 from headway_api import wire
 from headway_api.consistency.facts import own_loop
-from headway_trainer import publish
+from headway_trainer import outcome, publish
 from headway_trainer.data.prepared import forget
 from headway_trainer.errors import GateFailed, UserError
 from headway_trainer.report.gates import failed
@@ -17,6 +17,7 @@ from headway_trainer.run import Run, Surroundings
 from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
 from headway_trainer.signing import signing_key, warn_where_nobody_signs
 from headway_trainer.stages import STAGES, Publish, Results, Train
+from headway_trainer.tracking.told import Trackers
 from headway_trainer.training.checkpoints.store import RAY_FOLDER
 
 log = logging.getLogger("headway.pipeline")
@@ -34,8 +35,17 @@ class Pipeline:
         self.around.head.start(self._head_up)
         run = Run(self.file, self.around, self.reporter)
         results = Results()
+        run.checkpoints.claim()
+        trackers = Trackers(run)
         try:
-            run.checkpoints.claim()
+            self._run_stages(run, results)
+        except BaseException as error:
+            trackers.failed(outcome.judge(error))
+            raise
+        return self._end(run, results, trackers)
+
+    def _run_stages(self, run: Run, results: Results) -> None:
+        try:
             compare_code(run)
             run.resolve_names()  # before hours of reading: the file alone does not tell what the image holds
             signing_key(run)
@@ -46,12 +56,12 @@ class Pipeline:
         except UserError:
             _drop_rows_of_the_last_attempt(run)
             raise
-        return self._end(run, results)
 
-    def _end(self, run: Run, results: Results) -> tuple[RunResult, wire.Outcome]:
+    def _end(self, run: Run, results: Results, trackers: Trackers) -> tuple[RunResult, wire.Outcome]:
         result, end = results.get(Publish), results.get(Train)
         if result is None or end is None:
             raise ValueError("nothing was published")
+        trackers.succeeded(result)
         last_word, failure = self.reporter.succeeded(end), failed(result.gates)
         if failure is None:
             self.around.succeeded(last_word)

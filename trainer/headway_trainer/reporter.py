@@ -13,6 +13,7 @@ from headway_api.status import Result, TuningStatus
 from headway_trainer.outcome import Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.run_progress import Part, merged, scope_told, together
+from headway_trainer.tracking.recorder import Course, Unrecorded
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import now
 from headway_trainer.training.link import TrainEnd, TrainProgress
@@ -49,6 +50,8 @@ class Reporter:
         self._run, self._sink, self.note = run, sink, note
         self._told_at = time.monotonic()
         self._parts: dict[str, Part] = {}
+        self.course: Course = Unrecorded()
+        """Who is told of what trackers follow."""
         self.trainings_each = 1
         """The trainings that each trial is, if there are trials."""
         self.trained_in_a_trial = True
@@ -103,6 +106,8 @@ class Reporter:
 
     def progress(self, progress: TrainProgress, steps: StepKeeper, scope: str = "", *, ended: bool = False) -> None:
         """Tell how far a training is. steps: knows what it lost of the attempt before; ended: whether it is over."""
+        if progress.measured:
+            self.course.measured(scope, *progress.measured)
         with self._lock:
             if not scope and self._is_of_a_trial():
                 progress = _of_a_trial(progress)

@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urlsplit
 import httptools
 
 from headway_api import rollout_wire as wire
-from headway_api.queries import URL
+from headway_api.addresses import URL, Address, is_refused
 from headway_api.wording import printable
 
 TIMEOUT_SECONDS = 10.0
@@ -32,18 +32,8 @@ MOST_BYTES = 256 * 1024
 """Of an answer with its headers. One number takes less than one KiB; what is longer has many series."""
 MOST_SECRET_BYTES = 256 * 1024
 MOST_WORDS = 300
-REFUSED = tuple(
-    ipaddress.ip_network(network)
-    # Link-local, multicast and "this host"; AWS' by IPv6, Alibaba's, and Azure's hosts.
-    for network in (
-        *("169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/4", "100.100.100.200/32", "168.63.129.16/32"),
-        *("fe80::/10", "ff00::/8", "::/128", "fd00:ec2::/32"),
-    )
-)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _OK, _REDIRECTS = 200, range(300, 400)
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class NoValue(Exception):  # noqa: N818 - what came
@@ -135,17 +125,6 @@ async def _addresses(host: str, port: int) -> list[Address]:
         if is_refused(address):
             raise NoValue(f"{host} is {address}, an address of the node or the cloud, which no query may reach")
     return addresses
-
-
-def is_refused(address: Address) -> bool:
-    """Whether it is an address that is the node's or the cloud's own, whatever way it is written."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            address = inner
-    return any(address in network for network in REFUSED if network.version == address.version)
 
 
 @dataclass

@@ -218,6 +218,14 @@ def test_the_key_that_a_model_is_signed_with_is_the_heads_alone() -> None:
     assert wire.SIGNING_SECRET_DIR not in mounts(made(HEAD))
 
 
+def test_trackers_credentials_are_the_heads_alone_and_hold_up_no_pod() -> None:
+    tracking = {"mlflow": {"uri": "http://mlflow:5000"}, "secretRef": {"name": "trackers"}}
+    held = mounts(made(HEAD, tracking=tracking))[wire.TRACKING_SECRET_DIR]
+    assert held["secret"] == {"secretName": "trackers", "defaultMode": 0o440, "optional": True}
+    assert wire.TRACKING_SECRET_DIR not in mounts(made(WORKER, tracking=tracking))
+    assert wire.TRACKING_SECRET_DIR not in mounts(made(HEAD))
+
+
 def claims(data: str, storage: str) -> dict[str, Any]:
     return {
         "data": {"source": {"persistentVolumeClaim": {"name": data, "path": "x.csv"}}, "target": "y"},

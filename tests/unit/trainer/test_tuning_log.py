@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from headway_trainer import event_log
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
-from headway_trainer.tuning import log
 from headway_trainer.tuning.events import Asked, Ended, Event, Reported, Used
 from headway_trainer.tuning.log import EventLog
 
@@ -47,7 +47,7 @@ def test_events_of_one_write_are_all_there(store: Store) -> None:
 
 
 def test_a_full_segment_is_left_alone_and_another_one_begins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "SEGMENT_BYTES", 300)
+    monkeypatch.setattr(event_log, "SEGMENT_BYTES", 300)
     first = EventLog(store, 1)
     for event in EVENTS * 5:
         first.append(event)

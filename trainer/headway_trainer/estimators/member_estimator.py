@@ -40,6 +40,7 @@ from headway_trainer.estimators.member import Member
 from headway_trainer.export.record import Export, staged
 from headway_trainer.programs import Supervised
 from headway_trainer.tasks import task_of
+from headway_trainer.training import history
 from headway_trainer.training.checkpoints.store import BODY_FILE, Checkpoints, Manifest, folder_name
 from headway_trainer.training.link import Request, TrainEnd, TrainProgress
 
@@ -210,6 +211,7 @@ class _FirstRank:
         if done > (resumed or 0):
             self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
         here = done - (resumed or 0)
+        course = member.course if isinstance(member, Iterative) else None
         self._place.link.tell(
             TrainProgress(
                 step=done,
@@ -217,7 +219,8 @@ class _FirstRank:
                 planned=member.planned,
                 timed=member.planned > 0,
                 steps_per_second=here / elapsed if here and elapsed > 0 else None,
-                metrics=member.course.newest if isinstance(member, Iterative) else {},
+                metrics=course.newest if course is not None else {},
+                measured=history.measured(course.history, self._place.link.heard()) if course is not None else [],
                 checkpoint=keeper.status if keeper is not None else None,
                 resumed_from_step=resumed,
                 notes=self._notes,

@@ -15,6 +15,7 @@ from ray.experimental.internal_kv import (
 from headway_trainer.ray.runtime import (
     KEY_ANSWER,
     KEY_CHECKPOINT,
+    KEY_HEARD,
     KEY_LOST_LINES,
     KEY_PROGRESS,
     KEY_QUESTION,
@@ -42,6 +43,7 @@ class WorkerLink:
         self._scope = scope
         self._progress: TrainProgress | None = None
         self._stop = False
+        self._heard = -1
         self._asked = _number(KEY_CHECKPOINT)
         self._passed_on = self._asked
         """The last wish for a checkpoint that the loop knows of."""
@@ -60,6 +62,10 @@ class WorkerLink:
             if progress.checkpoint is not None and progress.checkpoint.step >= self._due_step:
                 self._take()
         self._progress = progress
+
+    def heard(self) -> int:
+        """What the thread has seen last."""
+        return self._heard
 
     def request(self) -> Request:
         """What the thread has seen last; a wish for a checkpoint is passed on once."""
@@ -99,6 +105,7 @@ class WorkerLink:
             self._send()
             self._stop = self._stop or _number(scoped(KEY_STOP, self._scope)) > 0
             self._asked = _number(KEY_CHECKPOINT)
+            self._heard = _number(scoped(KEY_HEARD, self._scope), -1)
 
     def _send(self) -> None:
         progress, self._progress = self._progress, None
@@ -117,11 +124,19 @@ class DriverLink:
     def __init__(self, scope: str = "") -> None:
         """scope: of the run that is talked to."""
         self._scope = scope
+        self._heard = -1
 
     def progress(self) -> TrainProgress | None:
         """What rank 0 told last; none before it has begun."""
         data = _internal_kv_get(scoped(KEY_PROGRESS, self._scope), namespace=KV_NAMESPACE)
-        return None if data is None else TrainProgress.model_validate_json(data)
+        if data is None:
+            return None
+        progress = TrainProgress.model_validate_json(data)
+        newest = progress.measured[-1].step if progress.measured else None
+        if newest is not None and newest > self._heard:  # so it is told no more
+            self._heard = newest
+            _internal_kv_put(scoped(KEY_HEARD, self._scope), str(newest).encode(), namespace=KV_NAMESPACE)
+        return progress
 
     def question(self) -> Question | None:
         """What rank 0 of a trial asked last; none before it has asked."""
@@ -153,6 +168,6 @@ class DriverLink:
         _internal_kv_put(scoped(KEY_STOP, self._scope), b"1", namespace=KV_NAMESPACE)
 
 
-def _number(key: bytes) -> int:
+def _number(key: bytes, absent: int = 0) -> int:
     data = _internal_kv_get(key, namespace=KV_NAMESPACE)
-    return 0 if data is None else int(data)
+    return absent if data is None else int(data)

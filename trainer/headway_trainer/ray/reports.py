@@ -15,7 +15,7 @@ from headway_trainer.errors import NotFound
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.storage import Store
 from headway_trainer.training.checkpoints.store import RAY_FOLDER, RAY_RUN, now
-from headway_trainer.training.link import TrainEnd, TrainProgress
+from headway_trainer.training.link import Measured, TrainEnd, TrainProgress
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 _BACKUP = "checkpoint_manager_snapshot.backup.json"
@@ -52,6 +52,8 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
         self._resumed = False
         """Whether training went on from a checkpoint, or began once more."""
         self._keep_last = keep_last
+        self._number: int | None = None
+        """Which of a trial's reports the newest is, over all attempts."""
 
     @property
     def step(self) -> int:
@@ -103,6 +105,7 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
             step=self.step,
             counts_reports=self._whole(_STEP_NAMES) is None,
             metrics=dict(self._values),
+            measured=[self._measured(metrics[0])],
             not_finite=list(self._not_finite),
             checkpoint=self._checkpoint,
             notes=self._notes,
@@ -150,6 +153,15 @@ class Reports(UserCallback):  # type: ignore[misc]  # ray has no types
                 f"More than {MAX_METRICS} names of metrics were reported: the status and the result have those that "
                 "were reported last."
             ]
+
+    def _measured(self, reported: dict[Any, Any]) -> Measured:
+        """The numbers of one report. Its step is the function's own, or else its epoch, or its number in a trial."""
+        numbers = {str(key)[:MAX_METRIC_NAME_LENGTH]: number_of(value) for key, value in reported.items()}
+        values = {name: value for name, value in numbers.items() if value is not None}
+        step = self._whole(_STEP_NAMES)
+        if step is None:
+            step = self._whole(_EPOCH_NAMES)
+        return Measured(step=self._number if step is None else step, values=values)
 
     def _whole(self, names: tuple[str, ...]) -> int | None:
         value = next((self._values[name] for name in names if name in self._values), None)

@@ -54,6 +54,7 @@ class TrialReports(Reports):
         own = dict(metrics[0])
         number = own.pop(NUMBER, None)
         if isinstance(number, int):
+            self._number = number
             for later in [one for one in self._by_number if one >= number]:
                 del self._by_number[later]  # it has gone on from a checkpoint before them
             self._by_number[number] = number_of(own.get(self._metric))

@@ -23,6 +23,7 @@ from headway_trainer.stages.own_tuner import end_of
 from headway_trainer.stages.prepare import Prepare
 from headway_trainer.stages.stage import Results
 from headway_trainer.stages.tune import Tune
+from headway_trainer.training import history
 from headway_trainer.training.checkpoints.store import Damaged, now
 from headway_trainer.training.link import TrainEnd, TrainProgress
 
@@ -118,6 +119,7 @@ def _tell_end(end: TrainEnd, run: Run) -> None:
         counts_reports=step is None,
         done=1,
         planned=0 if end.reports is not None else 1,
+        measured=history.measured(end.history),
         checkpoint=checkpoint,
         resumed_from_step=end.resumed_from_step,
         notes=end.notes,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from headway_trainer.report.model import EpochRecord
+from headway_trainer.training.link import Measured
 
 MOST_RECORDS = 2000
 """More than a plot can show."""
@@ -32,3 +34,20 @@ def note(epochs: int) -> str | None:
     """What people should know of the history of so many epochs; none where every epoch is in it."""
     every = stride(epochs)
     return None if every == 1 else f"The history has every {every}th epoch, the first and the last, of {epochs}."
+
+
+def measured(history: Sequence[EpochRecord], after: int = -1) -> list[Measured]:
+    """The epochs that end after a step, as they are told to whoever follows a run."""
+    newer: list[Measured] = []
+    for one in reversed(history):
+        if one.step <= after:
+            break
+        newer.append(Measured(step=one.step, values=_values(one)))
+    return newer[::-1]
+
+
+def _values(one: EpochRecord) -> dict[str, float]:
+    parts = (("train", one.train), ("validation", one.validation))
+    values = {f"{part}/{name}": value for part, named in parts for name, value in named.items()}
+    values |= {"epoch": float(one.epoch), "learning_rate": one.learning_rate, "epoch_seconds": one.seconds}
+    return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}

@@ -65,6 +65,16 @@ class Compared:
     """Of such a function: the metric by report, as far as is known; it is added to while it is trained."""
 
 
+class Measured(StatusSection):
+    """Numbers at a step."""
+
+    step: int | None
+    """Optimiser steps since the first attempt; of a function that reports none, its epochs; none where it reports
+    neither: it is the one after the last."""
+    values: dict[str, float]
+    """By name, as `part/metric`; those that are finite numbers."""
+
+
 class TrainProgress(StatusSection):
     """How far the loop is. Rank 0 tells it of all."""
 
@@ -97,6 +107,8 @@ class TrainProgress(StatusSection):
     """The newest value of each metric, as `split/name`; those that are finite numbers."""
     not_finite: list[str] = Field(default_factory=list)
     """The metrics whose newest value is none: JSON has no NaN and no infinity."""
+    measured: list[Measured] = Field(default_factory=list)
+    """Of each finished pass, or report, that the driver has not heard of, oldest first."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
     resumed_from_step: int | None = None
@@ -176,6 +188,9 @@ class Link(Protocol):
     def request(self) -> Request:
         """What the driver asks for now."""
 
+    def heard(self) -> int:
+        """The newest step of a finished pass that the driver has heard of; -1 for none."""
+
     def ask(self, question: Question) -> Answer:
         """Ask whether a trial goes on, and wait for the answer."""
 
@@ -192,6 +207,10 @@ class Silence:
     def request(self) -> Request:
         """Rank 0 asks."""
         return Request.NONE
+
+    def heard(self) -> int:
+        """Rank 0 tells of what was not heard."""
+        return -1
 
     def ask(self, question: Question) -> Answer:  # noqa: ARG002 - rank 0 does
         """Rank 0 asks, and says to the others what was answered."""

@@ -356,6 +356,7 @@ class Loop:
                 checkpoint_seconds=self._saver.seconds,
                 not_finite=[name for name, value in metrics.items() if not math.isfinite(value)],
                 metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+                measured=history.measured(state.history, self.inputs.link.heard()),
                 checkpoint=self._saved,
                 resumed_from_step=self._resumed_from,
                 notes=self.notes,

@@ -1,109 +1,17 @@
-"""The log of a study on the job's storage: JSON lines in segments, each of them a file that is written as a whole.
-
-An object store cannot append, so the newest segment is written again with each event until it is full. An attempt
-writes segments of its own. The first line of a segment says how many events come before it: what an attempt wrote
-after the next one had read the log is told from that, and left out.
-"""
+"""The log of a study on the job's storage."""
 
 from __future__ import annotations
 
-import re
+from pydantic import TypeAdapter
 
-from pydantic import Field, TypeAdapter, ValidationError
-
-from headway_api.base import StatusSection
-from headway_trainer.errors import UserError
-from headway_trainer.storage import Store
+from headway_trainer.event_log import Events
 from headway_trainer.tuning.events import Event
 
 FOLDER = "tuning"
-SEGMENT_BYTES = 32 * 2**10
-"""A segment that has come to this size is full."""
-_NAME = re.compile(r"^events-(\d{1,9})-(\d{1,9})\.jsonl$")
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-class SegmentHeader(StatusSection):
-    """The first line of a segment."""
+class EventLog(Events[Event]):
+    """The events of a study."""
 
-    version: int = 1
-    after: int = Field(ge=0)
-    """How many events come before its first."""
-
-
-class EventLog:
-    """The events of a study. One attempt at a time writes, from one thread."""
-
-    def __init__(self, store: Store, attempt: int) -> None:
-        """store: the folder of the run. attempt: this one's number, larger than those of attempts before."""
-        self._store, self._attempt = store, attempt
-        self._segment, self._lines, self._size = 0, list[str](), 0
-        self._count: int | None = None
-
-    def read(self) -> list[Event]:
-        """All events so far, in order. Raises UserError for a segment that is damaged or foreign, and StorageError."""
-        events: list[Event] = []
-        seen = -1
-        for attempt, segment, name in self._segments():
-            header, own = self._read_segment(name)
-            if attempt != seen and header.after <= len(events):
-                del events[header.after :]
-            if header.after != len(events):
-                raise self._damaged(name, f"it follows {header.after} events, and there are {len(events)} before it")
-            events += own
-            seen = attempt
-            if attempt == self._attempt:
-                self._segment = max(self._segment, segment)
-        self._count = len(events)
-        return events
-
-    def append(self, *events: Event) -> None:
-        """Add events, in one write; they are durable when this returns. Raises StorageError, and then none is there."""
-        if self._count is None:
-            self.read()
-        count = self._count or 0
-        added = [event.model_dump_json() for event in events]
-        if not self._lines or self._size + sum(map(len, added)) > SEGMENT_BYTES:
-            lines, segment = [SegmentHeader(after=count).model_dump_json(), *added], self._segment + 1
-        else:
-            lines, segment = [*self._lines, *added], self._segment
-        self._store.write(f"{FOLDER}/{_name(self._attempt, segment)}", ("\n".join(lines) + "\n").encode())
-        self._lines, self._segment, self._count = lines, segment, count + len(events)
-        self._size = sum(len(one) + 1 for one in lines)
-
-    def _segments(self) -> list[tuple[int, int, str]]:
-        """Attempt, number and name of each, in order."""
-        found = []
-        for name in self._store.list(FOLDER):
-            if match := _NAME.match(name):
-                found.append((int(match[1]), int(match[2]), name))
-            elif name.endswith(".jsonl"):
-                raise self._damaged(name, "it is no segment of the log")
-        return sorted(found)
-
-    def _read_segment(self, name: str) -> tuple[SegmentHeader, list[Event]]:
-        text = self._store.read(f"{FOLDER}/{name}")
-        lines = text.split(b"\n")
-        if lines.pop() or not lines:
-            raise self._damaged(name, "its last line has no end")
-        try:
-            header = SegmentHeader.model_validate_json(lines[0])
-        except ValidationError:
-            raise self._damaged(name, "its first line is no header") from None
-        if header.version != 1:
-            raise self._damaged(name, f"it is of version {header.version}, which this version of headway cannot read")
-        events: list[Event] = []
-        for number, line in enumerate(lines[1:], 2):
-            try:
-                events.append(_EVENT.validate_json(line))
-            except ValidationError:
-                raise self._damaged(name, f"its line {number} is no event of a study") from None
-        return header, events
-
-    def _damaged(self, name: str, why: str) -> UserError:
-        uri = self._store.child(FOLDER, name).uri
-        return UserError(f"{uri}: {why}: the log of the trials is damaged; put the file back, or begin a new job")
-
-
-def _name(attempt: int, segment: int) -> str:
-    return f"events-{attempt:04d}-{segment:06d}.jsonl"
+    folder, what, whose = FOLDER, "a study", "the trials"
+    adapter: TypeAdapter[Event] = TypeAdapter(Event)

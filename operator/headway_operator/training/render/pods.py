@@ -184,7 +184,7 @@ def _volumes(attempt: AttemptOf, resources: Resources, *, head: bool) -> tuple[l
         _mount("tmp", "/tmp"),  # noqa: S108 - a volume of the pod's own
         _mount("shm", "/dev/shm"),  # noqa: S108 - a volume of the pod's own
     ]
-    for name, path, read_only, source, mounted in (*_user_volumes(attempt), *(_signing(attempt) if head else ())):
+    for name, path, read_only, source, mounted in (*_user_volumes(attempt), *(_of_driver(attempt) if head else ())):
         if source is not None:
             volumes.append(_volume(name, **source))
         if mounted:
@@ -218,13 +218,18 @@ def _user_volumes(attempt: AttemptOf) -> list[tuple[str, str, bool, Manifest | N
     return found
 
 
-def _signing(attempt: AttemptOf) -> list[tuple[str, str, bool, Manifest | None, bool]]:
-    """The key that the driver signs the model with, as _user_volumes has its rows."""
-    signing = attempt.spec.export.signing
-    if signing is None:
-        return []
-    key = _secret(signing.secret_ref.name, signatures.KEY_FILE)
-    return [("signing-secret", wire.SIGNING_SECRET_DIR, True, key, True)]
+def _of_driver(attempt: AttemptOf) -> list[tuple[str, str, bool, Manifest | None, bool]]:
+    """The key that the driver signs the model with, and trackers' credentials, as _user_volumes has its rows."""
+    found: list[tuple[str, str, bool, Manifest | None, bool]] = []
+    signing, tracking = attempt.spec.export.signing, attempt.spec.tracking
+    if signing is not None:
+        key = _secret(signing.secret_ref.name, signatures.KEY_FILE)
+        found.append(("signing-secret", wire.SIGNING_SECRET_DIR, True, key, True))
+    if tracking is not None and tracking.secret_ref is not None:
+        held = _secret(tracking.secret_ref.name)
+        held["secret"]["optional"] = True  # a tracker that cannot be told holds up no pod
+        found.append(("tracking-secret", wire.TRACKING_SECRET_DIR, True, held, True))
+    return found
 
 
 def _secret(name: str, *keys: str) -> Manifest:

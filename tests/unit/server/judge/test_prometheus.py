@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from headway_api import rollout_wire as wire
-from headway_server.judge.prometheus import MOST_BYTES, NoValue, ask, is_refused
+from headway_api.addresses import is_refused
+from headway_server.judge.prometheus import MOST_BYTES, NoValue, ask
 
 NOWHERE = Path("/nonexistent")
 TOKEN, WORD = "abc.def\n", "pä:ss"

@@ -1,0 +1,97 @@
+"""`headway track`: tells the trackers of a run what they missed of it while they were down."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from headway_api.wording import printable
+
+if TYPE_CHECKING:
+    from headway_api.tracking import Tracking
+    from headway_trainer.storage import Store
+
+EXIT_NOT_TOLD = 1
+
+
+@click.command(short_help="Tell trackers what they missed of a run.")
+@click.argument("folder", metavar="FOLDER")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, max=86_400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a tracker that does not answer is tried.",
+)
+def track(folder: str, timeout: float) -> NoReturn:
+    """Tell the trackers of a run what they missed of it: those that its job names in spec.tracking.
+
+    FOLDER is a folder that headway run has written, or a job's folder on its storage, such as s3://models/NAMESPACE/UID.
+    Credentials come from the environment, such as MLFLOW_TRACKING_TOKEN. What a tracker knows already makes no
+    difference to it.
+    """
+    from headway_trainer.errors import StorageError, UserError
+
+    try:
+        store = _opened(folder)
+        job, settings = _recorded(store, folder)
+        told = [_tell(store, name, settings, job, timeout) for name in settings.named]
+    except (UserError, StorageError) as error:
+        raise click.ClickException(printable(str(error))) from error
+    if not told:
+        click.echo("The job of this run names no tracker in spec.tracking: there is nothing to tell.")
+    sys.exit(0 if all(told) else EXIT_NOT_TOLD)
+
+
+def _opened(folder: str) -> Store:
+    """The run's folder: of an output folder of `headway run`, the newest run's."""
+    from headway_trainer.storage import Store
+
+    if "://" not in folder:
+        runs = [path for path in Path(folder).glob(".headway/runs/*") if path.name.partition("-")[0].isdigit()]
+        if runs:
+            return Store.open(str(max(runs, key=lambda path: int(path.name.partition("-")[0]))))
+    return Store.open(folder)
+
+
+def _recorded(store: Store, folder: str) -> tuple[str, Tracking]:
+    """The job's name, and who is told of it. Raises UserError and StorageError."""
+    from headway_trainer.errors import UserError
+    from headway_trainer.tracking.events import Began, Record
+
+    begun = [event for event in Record(store, 0).read() if isinstance(event, Began) and event.tracking is not None]
+    if not begun or begun[-1].tracking is None:
+        raise UserError(
+            f"{folder} holds no record of a run: give the folder of a run, as headway run's --output or a job's folder"
+            " on its storage"
+        )
+    return begun[-1].name, begun[-1].tracking
+
+
+def _tell(store: Store, name: str, settings: Tracking, job: str, timeout: float) -> bool:
+    """Tell a tracker; whether it was told everything."""
+    from headway_trainer.tracking.follower import left
+    from headway_trainer.tracking.process import Task, Teller
+    from headway_trainer.tracking.trackers.make import target_of, title_of
+
+    target, title = target_of(name, settings, job), title_of(name, settings)
+    before = left(store, name, target)
+    task = Task(
+        storage_uri=store.uri,
+        storage_secret_dir=None,
+        tracking_secret_dir=None,
+        tracker=name,
+        tracking=settings,
+        job=job,
+    )
+    teller = Teller(task, lambda problem: click.echo(printable(f"{title}: {problem}"), err=True), time.monotonic)
+    teller.end_within(timeout)
+    all_told = teller.run()
+    count = left(store, name, target)
+    click.echo(f"{title}: {before - count} records told, {count} left.")
+    return all_told and not count

@@ -1,0 +1,142 @@
+"""The processes that tell trackers, as the driver sees them: begun with the run, begun again, and ended in time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from headway_api import wire
+from headway_api.tracking import Tracking
+from headway_trainer.storage import Store
+from headway_trainer.tracking.follower import left
+from headway_trainer.tracking.process import Task
+from headway_trainer.tracking.trackers.make import target_of, title_of
+
+LEAVE_SECONDS = 3.0
+"""How much longer than it was given a process may take to end."""
+MOST_BEGINNINGS = 5
+"""A process that ends by itself is begun again so often."""
+PAUSE_SECONDS = 10.0
+log = logging.getLogger("headway.tracking")
+
+
+class TellerProcess:
+    """The process of one tracker."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._title = title_of(task.tracker, task.tracking)
+        self._child: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self.problem: str | None = None
+        """What it said last."""
+        self._thread = threading.Thread(target=self._watch, name=f"headway-{task.tracker}", daemon=True)
+
+    def start(self) -> None:
+        """Begin it, in a thread: that takes nobody's time."""
+        self._thread.start()
+
+    def end(self, seconds: float) -> None:
+        """Have it tell what is left, for at most so many seconds."""
+        self._ending.set()
+        deadline = time.monotonic() + seconds + LEAVE_SECONDS
+        with self._lock:
+            child = self._child
+        if child is not None:
+            with contextlib.suppress(OSError, ValueError):
+                _say(child, f"{seconds:g}")
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if child is not None and child.poll() is None:
+            child.kill()
+            child.wait()
+
+    def _watch(self) -> None:
+        for beginning in range(MOST_BEGINNINGS):
+            if beginning and self._ending.wait(PAUSE_SECONDS):
+                return
+            try:
+                child = self._begin()
+            except OSError as error:
+                self._heard(f"its process cannot be begun: {error}")
+                continue
+            if child is None:
+                return
+            self._listen(child)
+            if child.wait() in (0, 1) or self._ending.is_set():
+                return
+            self._heard(f"its process ended with exit code {child.returncode}")
+
+    def _begin(self) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self._ending.is_set():
+                return None
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "headway_trainer.tracking.process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,  # a Ctrl-C is for the driver alone, which ends it
+            )
+            self._child = child
+            with contextlib.suppress(OSError):
+                _say(child, self._task.model_dump_json())
+        return child
+
+    def _listen(self, child: subprocess.Popen[str]) -> None:
+        for line in child.stdout or ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._heard(str(json.loads(line)["problem"]))
+
+    def _heard(self, problem: str) -> None:
+        self.problem = problem
+        log.warning("%s: %s", self._title, problem)
+
+    def warning(self, store: Store, folder: str) -> str | None:
+        """What people should know at the end; none where it was told everything. folder: where the run is, as people
+        name it."""
+        try:
+            count = left(store, self._task.tracker, target_of(self._task.tracker, self._task.tracking, self._task.job))
+        except Exception as error:
+            return f"{self._title} may lack a part of this run: {error}"
+        if not count:
+            return None if self.problem is None or "refuses" not in self.problem else f"{self._title}: {self.problem}"
+        why = f" ({self.problem})" if self.problem else ""
+        return (
+            f"{self._title} was not told all of this run: {count} records are left{why}. `headway track {folder}` tells"
+            " it the rest."
+        )
+
+
+def _say(child: subprocess.Popen[str], line: str) -> None:
+    if child.stdin is not None:
+        child.stdin.write(line + "\n")
+        child.stdin.flush()
+
+
+def begin(run: wire.RunFile, settings: Tracking, storage_secret_dir: str | None) -> list[TellerProcess]:
+    """Begin to tell each tracker that a job names."""
+    secrets = wire.TRACKING_SECRET_DIR if Path(wire.TRACKING_SECRET_DIR).is_dir() else None
+    found = [
+        TellerProcess(
+            Task(
+                storage_uri=run.storage_uri,
+                storage_secret_dir=storage_secret_dir,
+                tracking_secret_dir=secrets,
+                tracker=name,
+                tracking=settings,
+                job=run.name,
+            )
+        )
+        for name in settings.named
+    ]
+    for one in found:
+        one.start()
+    return found

@@ -1,0 +1,94 @@
+"""A run's trackers from its beginning to its end: what is recorded for them, who tells them, and what was not told."""
+
+from __future__ import annotations
+
+import threading
+
+from headway_api import wire
+from headway_api.tracking import Tracking
+from headway_trainer.outcome import Verdict
+from headway_trainer.report.model import RunResult
+from headway_trainer.run import Run
+from headway_trainer.tracking import processes
+from headway_trainer.tracking.events import State
+from headway_trainer.tracking.parameters import MOST_TEXT, parameters_of, tags_of, without_secrets
+from headway_trainer.tracking.recorder import Recorder
+
+RECORD_SECONDS = 5.0
+"""How long the last of a run may take to be recorded."""
+FLUSH_SECONDS = 15.0
+"""How long trackers may take to be told the last of a run that has succeeded."""
+FLUSH_OF_FAILED = 10.0
+FLUSH_OF_STOPPED = 5.0
+"""A pod that has to go has other things to do."""
+
+
+class Trackers:
+    """The trackers of a run, the job's own, in one attempt."""
+
+    def __init__(self, run: Run) -> None:
+        """Begin to record, and to tell trackers what is recorded. It returns at once."""
+        settings = run.spec.tracking or Tracking()
+        self._run = run
+        self._recorder: Recorder | None = None
+        self._processes: list[processes.TellerProcess] = []
+        if not settings.tensorboard and not settings.named:
+            return
+        file = run.file
+        self._recorder = Recorder(
+            run.store, file.attempt, identity=file.uid, tags=tags_of(file), tracking=settings, fence=run.fence
+        )
+        run.reporter.course = self._recorder
+        self._recorder.begin("", name=file.name, parameters=parameters_of(file.spec))
+        self._recorder.start()
+        self._processes = processes.begin(file, settings, run.around.storage_secret_dir)
+
+    def succeeded(self, result: RunResult) -> None:
+        """The run has a result, which may have failed at its gates."""
+        metrics = result.metrics
+        parts = {"test": metrics.test, "final/validation": metrics.validation, "final/train": metrics.train}
+        values = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
+        folder = without_secrets(self._run.store.uri).rstrip("/")
+        tags = {
+            "headway.report": f"{folder}/report.md",
+            "headway.data": result.data.content_hash if result.data is not None else "",
+            "headway.version": result.environment.headway,
+            "headway.commit": result.environment.code_commit or "",
+            "headway.message": result.message,
+        }
+        told = {name: value[:MOST_TEXT] for name, value in tags.items() if value}
+        self._end("completed" if result.outcome == "Succeeded" else "failed", FLUSH_SECONDS, values=values, tags=told)
+
+    def failed(self, verdict: Verdict) -> None:
+        """The attempt has ended without a result."""
+        interrupted = verdict.exit_code == wire.EXIT_INTERRUPTED
+        seconds = FLUSH_OF_STOPPED if self._run.around.stop.is_set() else FLUSH_OF_FAILED
+        tags = {"headway.message": verdict.message[:MOST_TEXT]} | (
+            {"headway.cause": str(verdict.cause)} if verdict.cause else {}
+        )
+        self._end("interrupted" if interrupted else "failed", seconds, values={}, tags=tags)
+
+    def _end(self, state: State, seconds: float, *, values: dict[str, float | None], tags: dict[str, str]) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        with self._run.reporter.alive_meanwhile():
+            recorder.end("", state, values=values, tags=tags)
+            recorded = recorder.close(RECORD_SECONDS)
+            telling = [threading.Thread(target=one.end, args=(seconds,), daemon=True) for one in self._processes]
+            for thread in telling:
+                thread.start()
+            for thread in telling:
+                thread.join()
+            for sentence in self._problems(recorder, recorded=recorded):
+                self._run.reporter.warn(sentence)
+
+    def _problems(self, recorder: Recorder, *, recorded: bool) -> list[str]:
+        if not self._processes and recorder.broken is None:
+            return []
+        found = [one.warning(self._run.store, without_secrets(self._run.store.uri)) for one in self._processes]
+        if recorder.broken is not None:
+            found.append(f"Trackers lack a part of this run: {recorder.broken}")
+        elif not recorded or recorder.lost:
+            found.append("Trackers lack a part of this run, as the storage was slow or away.")
+        return [sentence for sentence in found if sentence is not None]

@@ -1,0 +1,1 @@
+"""Trackers, each behind the same interface."""
