@@ -17,6 +17,7 @@ from rich.console import Console
 from headway_api import wire
 from headway_api.job import TrainingJob
 from headway_api.status import Progress
+from headway_cli.cluster.errors import EXIT_USAGE, InputError, WordsError
 from headway_cli.main import main
 from headway_cli.raised_trials import job_digest
 from headway_cli.run import (
@@ -86,9 +87,10 @@ def test_a_setting_may_be_a_whole_section(file: str) -> None:
 def test_a_setting_that_is_none_is_refused(file: str, setting: str, message: str) -> None:
     if setting.startswith("seed"):
         Path(file).write_text(JOB + "  seed: 1\n")
-    with pytest.raises(click.UsageError) as caught:
+    with pytest.raises(WordsError) as caught:
         read_job(file, (setting,))
-    assert message in caught.value.message
+    assert message in str(caught.value)
+    assert CliRunner().invoke(main, ["run", file, "--set", setting]).exit_code == EXIT_USAGE
 
 
 def test_mistakes_are_told_with_their_lines_and_nothing_is_begun(
@@ -119,7 +121,7 @@ def test_a_file_that_is_not_there_is_told() -> None:
 def test_only_one_job_is_run(tmp_path: Path) -> None:
     path = tmp_path / "jobs.yaml"
     path.write_text(f"{JOB}---\n{JOB.replace('small', 'other')}")
-    with pytest.raises(click.ClickException, match=r"holds 2 TrainingJobs: headway run takes one"):
+    with pytest.raises(InputError, match=r"holds 2 TrainingJobs: headway run takes one"):
         read_job(str(path), ())
 
 
