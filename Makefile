@@ -56,11 +56,12 @@ sim: $(READY) ## play the operator against SCHEDULES=2000 simulated clusters fro
 demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show
 	hack/demo
 
-lint: $(READY) ## format, lint, types, layers
+lint: $(READY) ## format, lint, types, layers, prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
+	PYTHONPATH=hack/site $(BIN)/python -m headway_site.prose
 
 generate: $(READY) ## write what is generated from the models: CRDs, their copy in the chart, the reference; Grafana's dashboards; the list of decisions
 	$(BIN)/python -m headway_api.crd --output crds

@@ -460,7 +460,7 @@ OF_FORECASTS = [
     _made(SALES, {"data/columns/part": {"role": "fold"}}, "data.columns.part.role", "fold has no use"),
     _made(SALES, {"data/columns/w": {"role": "weight"}}, "data.columns.w.role", "weight has no use", "many rows"),
     _made(SALES, {"data/columns/sold": {"kind": "category"}}, "data.columns.sold.kind", "forecasting", "number"),
-    _made(SALES, {"data/missingTargets": "drop"}, "data.missingTargets", "take steps out", "fill the targets in"),
+    _made(SALES, {"data/missingTargets": "drop"}, "data.missingTargets", "take steps out", "fill in the targets"),
     _made(SALES, {"data/forecast/season": 52}, "data.forecast.season", "52", "the history of 28"),
     _made(SALES, {"training/classWeights": "balanced"}, "training.classWeights", "a forecast has none"),
     _made(SALES, {"model/name": "cnn"}, "model.name", "cnn is for images", "mlp or gru"),

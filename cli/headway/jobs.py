@@ -59,7 +59,7 @@ class LogLine(NamedTuple):
 
 
 class Job:
-    """A TrainingJob. Each method asks the cluster anew, and raises NotFoundError once the job has been deleted."""
+    """A TrainingJob. Each method asks the cluster again, and raises NotFoundError once the job has been deleted."""
 
     def __init__(self, kubectl: Kubectl, found: Object) -> None:
         self._kubectl, self._uid = kubectl, text(found, "metadata", "uid")
@@ -90,7 +90,7 @@ class Job:
         - `timeout`: how many seconds at most; however long it takes if None.
         - `until`: the phase. A job that has succeeded has been Running, too.
 
-        Raises JobEndedError where it ends otherwise, and TimedOutError: the job goes on then.
+        Raises JobEndedError where it ends otherwise, and TimedOutError: the job continues.
         """
         for step in steering.until_phase(self._kubectl, self.manifest(), until, CLOCK, timeout):
             if step.done:
@@ -122,7 +122,7 @@ class Job:
 
         - `rank`: a training process, counted from 0; or `"all"`.
         - `attempt`: the newest if None.
-        - `follow`: go on as lines come, until the job has ended.
+        - `follow`: print new lines, until the job has ended.
         - `tail`: only the last lines (of each rank).
         - `reader_pod`: let a short-lived pod read the storage, where only a pod can.
         """
@@ -140,13 +140,13 @@ class Job:
             yield LogLine(source, line)
 
     def stop(self, *, wait: bool = True, timeout: float = 600) -> TrainingJobStatus:
-        """Suspend the job, as `headway stop` does: its driver saves a checkpoint, then its pods go.
+        """Suspend the job, as `headway stop` does: its driver saves a checkpoint, then its pods are deleted.
 
         - `wait`: until no pod is left; else the job is only asked to stop.
         - `timeout`: how many seconds at most.
 
         Returns the status then, whose phase is not Suspended where the job has ended meanwhile. Raises ClusterError
-        where it had ended before, and TimedOutError: the request stands then.
+        where it had ended before, and TimedOutError: the request remains.
         """
         found = self.manifest()
         if steering.is_suspended(found):
@@ -161,14 +161,14 @@ class Job:
         wait: bool = True,
         timeout: float = 600,
     ) -> TrainingJobStatus:
-        """Let the suspended job go on from its checkpoint, as `headway resume` does.
+        """Let the suspended job continue from its checkpoint, as `headway resume` does.
 
         - `set`: values of fields of spec that may change once a job has begun, as `{"workers.replicas": 8}`.
-        - `wait`: until all pods are ready; else the job is only asked to go on.
+        - `wait`: until all pods are ready; else the job is only asked to continue.
         - `timeout`: how many seconds at most.
 
         Returns the status then. Raises InputError for changes that are mistakes, RefusedError for those that the API
-        server does not allow, ClusterError where the job has ended, and TimedOutError: the request stands then.
+        server does not allow, ClusterError where the job has ended, and TimedOutError: the request remains.
         """
         found = self.manifest()
         changes = changes_of(found, (set or {}).items())

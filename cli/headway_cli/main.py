@@ -60,7 +60,7 @@ COMMANDS: Mapping[str, LazyCommand] = MappingProxyType(
         "report": LazyCommand(
             "headway_cli.verbs.report", "Print a finished job's report, or fetch what the job has left."
         ),
-        "resume": LazyCommand("headway_cli.verbs.resume", "Let a suspended job go on from its checkpoint."),
+        "resume": LazyCommand("headway_cli.verbs.resume", "Continue a suspended job from its checkpoint."),
         "run": LazyCommand("headway_cli.run", "Train the model of a file on this machine.", extra="trainer"),
         "serve": LazyCommand("headway_cli.serve", "Serve a finished model over HTTP.", extra="server"),
         "sign": LazyCommand("headway_cli.sign", "Sign a finished model.", extra="server"),

@@ -36,7 +36,7 @@ def predict(model_dir: str, rows: str, output: Path | None) -> None:
     the answer is of one row, in their order: the likeliest class and the probabilities, or the values in their units.
     Of images it begins with the file.
 
-    A forecast goes on from the last row of each series in ROWS: each line of the answer is of one step ahead.
+    A forecast continues from the last row of each series in ROWS: each line of the answer is of one step ahead.
     """
     write = WRITERS.get(output.suffix.lower() if output is not None else ".csv")
     if write is None:

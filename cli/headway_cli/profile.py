@@ -29,7 +29,7 @@ _MOST_SHOWN = 200
 @click.argument("source", metavar="FILE|JOB.yaml")
 @click.option("--target", metavar="COLUMN", help="The column to predict.  [default: what the job says]")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of the job's spec, e.g. seed=3."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of the job's spec, such as seed=3."
 )
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."

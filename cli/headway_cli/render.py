@@ -52,7 +52,7 @@ class Wanted:
 @click.argument("file", type=click.Path(allow_dash=True), metavar="FILE")
 @click.option("-n", "--namespace", metavar="NAME", help="The job's namespace.  [default: the file's, or default]")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. workers.replicas=8."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, such as workers.replicas=8."
 )
 @click.option("--image", metavar="NAME", help="The operator's default image, for a job that names none.")
 @click.option("--storage", metavar="URI", help="The operator's default object store, for a job that names none.")
@@ -71,7 +71,7 @@ def render(
     """Print, as YAML, the objects that the operator would make for the first attempt of the job of FILE (- is standard
     input), by the operator's own code and without a cluster.
 
-    They are for reading: the job's uid and the token of Ray stand in them as placeholders, and admission of the cluster
+    They are for reading: the job's uid and the token of Ray are placeholders in them, and admission of the cluster
     may change them. What the operator's own settings give to jobs that do not say is told by --image and --storage.
     """
     document = job_file.read(file, settings, command="headway render")

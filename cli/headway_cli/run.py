@@ -37,12 +37,12 @@ _LOOK_SECONDS = 0.1
 @click.command(cls=PlainCommand, short_help="Train the model of a file on this machine.")
 @click.argument("file", type=click.Path(allow_dash=True), metavar="FILE")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. training.epochs=3."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, such as training.epochs=3."
 )
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), help="The run's folder.  [default: out/NAME]"
 )
-@click.option("--fresh", is_flag=True, help="Discard an unfinished run in the folder instead of going on with it.")
+@click.option("--fresh", is_flag=True, help="Discard an unfinished run in the folder instead of continuing it.")
 @click.option(
     "--code",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -51,7 +51,7 @@ _LOOK_SECONDS = 0.1
 def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, code: Path | None) -> NoReturn:
     """Train the model of FILE (- is standard input) on this machine: the same job that kubectl apply starts.
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    A run that was interrupted continues where it stopped when the same command is given again.
     """
     job = read_job(file, settings)
     refuse_what_a_cluster_has(job, code)

@@ -179,14 +179,14 @@ class RunFolder:
         if most < begun:
             raise click.ClickException(
                 f"tuning.trials is {most}, and {begun} trials of this search have begun in {self.path}: raise it above "
-                f"{begun} to go on, or give --fresh to begin anew, or --output for another folder"
+                f"{begun} to go on, or give --fresh to begin again, or --output for another folder"
             )
         # Of a finished run without further trials, nothing goes on: it begins anew, as any does that has finished.
         return run if run.outcome != "Finished" or 0 < begun < most else None
 
     def _going_on(self, job: TrainingJob, run: RunState, digest: str) -> str:
         kind = "finished" if run.outcome == "Finished" else "unfinished"
-        discard = f"--fresh would {'begin anew' if kind == 'finished' else 'discard it'}"
+        discard = f"--fresh would {'begin again' if kind == 'finished' else 'discard it'}"
         if run.digest == digest:
             return f"Going on with the {kind} run in {self.path} ({discard})."
         begun, most = trials_begun(self._own / _RUNS / run.folder), trials.raisable(job.spec.tuning)
@@ -232,7 +232,7 @@ class RunFolder:
     def _replaced(self, runs: Sequence[RunState], why: str) -> str:
         left = "; ".join(self._described(run) for run in runs)
         return (
-            f"The run before ended with an error in its data, code or spec, and {why}: it begins anew. "
+            f"The run before ended with an error in its data, code or spec, and {why}: it begins again. "
             f"Until it has finished, these stay: {left}."
         )
 

@@ -29,7 +29,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="An Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` makes one.",
 )
 def sign(model_dir: Path, *, key: Path) -> None:
-    """Sign the model of a finished run in MODEL_DIR, after a look at each of its files: signature.json is left there.
+    """Sign the model of a finished run in MODEL_DIR, after checking each of its files: signature.json is left there.
 
     It vouches for model.json and all files that this tells of. `headway serve --public-key` and ModelDeployments with
     `server.signature` ask for it.

@@ -72,7 +72,7 @@ class Autoscaling(Section):
     """With `targetInFlight`: pods are taken away that no load of so many seconds has asked for. 300 if absent."""
 
     idle_seconds: Annotated[int, Field(ge=10, le=604_800)] | None = None
-    """With `min: 0`: seconds without any request after which the last pod goes. 300 if absent."""
+    """With `min: 0`: seconds without any request after which the last pod is deleted. 300 if absent."""
     hold_seconds: Annotated[int, Field(ge=1, le=600)] | None = None
     """With `min: 0`: seconds for which a request is held while there is no pod; then it gets 503. 60 if absent."""
 

@@ -274,7 +274,7 @@ def _frozen(kind: Kind, spec: Schema) -> Iterable[Schema]:
         upwards = f", and of spec.{raised[path].path} upwards" if path in raised else ""
         yield {
             "rule": f"!({kind.begun}) || ({same})",
-            "message": f"spec.{path} cannot change once the job has begun: delete the job and apply it anew"
+            "message": f"spec.{path} cannot change once the job has begun: delete the job and apply it again"
             f" (changes are allowed of {free}{upwards})",
             "fieldPath": f".spec.{path}",
         }

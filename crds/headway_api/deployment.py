@@ -151,7 +151,7 @@ class ModelDeploymentSpec(Section):
     )
 
     suspend: bool = False
-    """Whether versions are left as they are: none begins, none is promoted, rejected or taken away. Pods go on."""
+    """Whether versions are left as they are: none begins, none is promoted, rejected or taken away. Pods stay."""
     versions: Versions = Versions()
     """Versions."""
     server: Server = Server()

@@ -110,7 +110,7 @@ class Published(StatusSection):
 
 
 class RolloutGate(StatusSection):
-    """How one gate of a rollout stands."""
+    """The state of one gate of a rollout."""
 
     name: Word
     """Which."""
@@ -161,7 +161,7 @@ class RolloutStatus(StatusSection):
     candidate_requests: Annotated[int, Between(0, MOST_COUNTED)] = 0
     """Requests of this step that the new version was chosen for; in mode shadow, copies."""
     gates: Annotated[list[RolloutGate], Cut(MOST_GATES), ListMap("name")] = Field(default_factory=list)
-    """What it is held to, and how that stands, over the whole rollout."""
+    """What it is held to, and the state of that, over the whole rollout."""
     message: Message | None = None
     """What the judge has found, in words."""
 
@@ -202,7 +202,7 @@ class AutoscalingStatus(StatusSection):
     stage: Annotated[Stage0, OrElse("Awake")] = "Awake"
     """With `min: 0`, whether there are pods, and where clients are sent to."""
     held_since: Time | None = None
-    """Since when clients are seen to be sent to the holder, before the last pod goes."""
+    """Since when clients are seen to be sent to the holder, before the last pod is deleted."""
     recommended: Small | None = None
     """How many pods the load asks for now."""
     recent: Annotated[list[Recommended], Cut(MOST_RECENT), ListMap("replicas")] = Field(default_factory=list)
@@ -228,7 +228,7 @@ class ModelDeploymentStatus(StatusSection):
     conditions: Annotated[
         list[DeploymentCondition], BeforeValidator(_known), Cut(len(get_args(ConditionType))), ListMap("type")
     ] = Field(default_factory=list)
-    """Accepted: the spec is valid; what goes on is the last valid one. Ready: a version answers. Progressing: a version
+    """Accepted: the spec is valid; the last valid one is in force. Ready: a version answers. Progressing: a version
     is on its way. RolledBack: the last version that was tried was rejected, and why. RouteAccepted: gateways
     take its routes. Scaling: the number of pods follows the requests in flight, with `autoscaling.targetInFlight`;
     False while that is not known."""
@@ -239,13 +239,13 @@ class ModelDeploymentStatus(StatusSection):
     previous: Word | None = None
     """The version that answered before; its pods are still there for a while."""
     published: Published | None = None
-    """The newest model that jobs have published here; `spec.versions.source` goes before it."""
+    """The newest model that jobs have published here; `spec.versions.source` takes precedence."""
     last_number: Small = 0
     """The number of the newest version that there ever was."""
     route: RouteStatus | None = None
     """What servers are told of shares; absent until there was a rollout that splits requests."""
     rollout: RolloutStatus | None = None
-    """The rollout that goes on, where it is one that splits requests."""
+    """The rollout in progress, where it is one that splits requests."""
     autoscaling: AutoscalingStatus | None = None
     """How many pods the load asks for, where `spec.autoscaling.targetInFlight` is set."""
     versions: Annotated[list[Version], Cut(MOST_VERSIONS), ListMap("name")] = Field(default_factory=list)

@@ -98,7 +98,7 @@ class Retry(Section):
     storage_error: Retries | None = None
     """After the storage refused or was not there; as `infrastructure` if absent."""
     hang: Retries | None = None
-    """After training or the driver stood still; as `infrastructure` if absent."""
+    """After training or the driver was stuck; as `infrastructure` if absent."""
     internal: Retries | None = None
     """After a crash without a known reason; as `infrastructure` if absent."""
     user_error: Retries = 0
@@ -110,7 +110,7 @@ class Retry(Section):
     budget is for an hour of progress, by default, and not for the whole life of the job.
     """
     keep_failed_pods: Literal["Never", "Last"] = "Never"
-    """Whether the pods of the last failed attempt stay after they have ended, for a look at them and their logs.
+    """Whether the pods of the last failed attempt stay after they have ended, to inspect them and their logs.
 
     Last: until another attempt fails, the job succeeds, is suspended or is deleted. They hold no GPU, CPU or memory.
     Pods that had to be stopped are gone.
@@ -266,12 +266,12 @@ class TrainingJobSpec(Section):
     suspend: bool = False
     """Whether the job gives its pods back, after a checkpoint, until this is false again.
 
-    A training.entrypoint goes on from the last checkpoint that it reported.
+    A training.entrypoint continues from the last checkpoint that it reported.
     """
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """Seconds that the job may hold all its pods, over all attempts; then it fails as DeadlineExceeded.
 
-    The clock stands still while the job is suspended, waits for room or waits for its next attempt.
+    The clock is stopped while the job is suspended, waits for room or waits for its next attempt.
     """
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=604_800)] = 1800
     """Seconds that training may go without an optimiser step; then the attempt ends as Hang, and is tried again.

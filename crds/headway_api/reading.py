@@ -80,11 +80,11 @@ class Read(Section):
     )
 
     delimiter: Sign | None = None
-    """What stands between two values of a csv line."""
+    """What separates two values of a csv line."""
     encoding: Encoding | None = None
     """How characters are written."""
     decimal: Literal[".", ","] | None = None
-    """What stands before the decimals of a number."""
+    """What separates the decimals of a number."""
     thousands: Literal[",", ".", "'", " ", "_"] | None = None
     """What groups the digits of a number."""
     null_values: (

@@ -140,7 +140,7 @@ class BlueGreen(Section):
 
 
 class Recreate(Section):
-    """The old version's pods go before the new one's are made, for models of which no two fit. None answers between."""
+    """The old version's pods are deleted before the new one's are made, if no two models fit. None answers between."""
 
 
 class Errors(Section):
@@ -232,7 +232,7 @@ class Rollout(Section):
     shadow: Shadow | None = None
     """By copies of requests."""
     blue_green: BlueGreen | None = None
-    """Beside the old version, all at once. The default, as of all kinds it alone neither needs requests to go on, nor
+    """Beside the old version, all at once. The default, as of all kinds it alone neither waits for requests, nor
     leaves clients without an answer."""
     recreate: Recreate | None = None
     """After the old version."""
@@ -249,7 +249,7 @@ class Rollout(Section):
     What takes so long has hardly any requests, or servers that nobody hears: neither is the new version's fault.
     """
     on_stall: Literal["wait", "rollback"] = "wait"
-    """wait: say so, stay at that step, and go on as soon as there is enough to go by. rollback: reject the version."""
+    """wait: say so, stay at that step, and continue once there is enough evidence. rollback: reject the version."""
     analysis: Analysis = Analysis()
     """What the new version is held to in canary, abTest and shadow."""
 

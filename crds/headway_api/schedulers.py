@@ -67,12 +67,12 @@ class Scheduler(Section):
 
     `asha`: asynchronous successive halving (Li et al., 2020). `hyperband`: several of it, with other grace epochs each
     (Li et al., 2018). `pbt`: population based training (Jaderberg et al., 2017), which stops none: all `trials` are
-    trained side by side, and now and then the worst go on from checkpoints of the best, with other values.
+    trained side by side, and now and then the worst continue from checkpoints of the best, with other values.
     """
     grace_epochs: Annotated[int, Field(ge=1, le=1_000_000)] = _GRACE_EPOCHS
     """No trial is stopped before so many epochs."""
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = _REDUCTION_FACTOR
-    """Of `asha` and `hyperband`: about one trial in so many goes on from each rung to the next.
+    """Of `asha` and `hyperband`: about one trial in so many continues from each rung to the next.
 
     The next rung is so many times as many epochs.
     """
@@ -81,4 +81,4 @@ class Scheduler(Section):
     quantile: Annotated[float, Field(gt=0.0, le=0.5)] = _QUANTILE
     """Of `pbt`: this share of the trials, the worst, takes over from as many of the best; at least one trial."""
     resample_probability: Annotated[float, Field(ge=0.0, le=1.0)] = _RESAMPLE
-    """Of `pbt`: how likely a value is drawn anew by a trial that takes over. Else it is multiplied by 0.8 or 1.2."""
+    """Of `pbt`: how likely a value is drawn again by a trial that takes over. Else it is multiplied by 0.8 or 1.2."""

@@ -176,7 +176,7 @@ class Signature(Section):
         AfterValidator(all_different),
         Field(min_length=1, max_length=MOST_KEYS, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ]
-    """Ed25519 keys in PEM. While one is replaced by another, both stand here."""
+    """Ed25519 keys in PEM. While one is replaced by another, both are listed."""
 
 
 class Server(Section):

@@ -165,7 +165,7 @@ class Failures(StatusSection):
     storage_error: int = 0
     """Storage that refused or was not there."""
     hang: int = 0
-    """Training, or a driver, that stood still."""
+    """Training, or a driver, that was stuck."""
     internal: int = 0
     """Crashes without a known reason."""
     user_error: int = 0
@@ -228,7 +228,7 @@ class Progress(StatusSection):
     samples_per_second: Annotated[float | None, AfterValidator(_rate)] = None
     """Rows a second over all workers."""
     checkpoint_seconds: Count | None = None
-    """Seconds for which training stood still for checkpoints, since this group of workers began."""
+    """Seconds for which training paused for checkpoints, since this group of workers began."""
     metrics: MetricValues = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`."""
     update_time: Time | None = None
@@ -308,7 +308,7 @@ class TuningStatus(StatusSection):
     best: BestTrial | None = None
     """The best one so far."""
     retrain: bool = False
-    """Whether the model is trained anew after the trials: then the value of `best` is that of a trial's model alone."""
+    """Whether the model is trained again after the trials: then `best` has the value of a trial's model alone."""
     running_trials: Annotated[list[RunningTrial], Cut(MAX_RUNNING_TRIALS), ListMap("trial")] = Field(
         default_factory=list
     )

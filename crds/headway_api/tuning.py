@@ -219,7 +219,7 @@ class Tuning(Section):
     metric: MetricName | None = None
     """What is made better, a metric of the validation part; `training.checkpoint.metric` if absent.
 
-    The checkpoint that is kept of a trial goes by it, too. Of a `training.entrypoint`, a name that it reports.
+    The checkpoint that is kept of a trial follows it, too. Of a `training.entrypoint`, a name that it reports.
     """
     mode: Better | None = None
     """Whether smaller or larger is better; as the metric has it, if absent."""

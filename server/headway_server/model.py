@@ -255,7 +255,7 @@ def _checked(data: bytes, told: FileDigest, file: Path) -> str:
     digest = hashlib.sha256(data).hexdigest()
     if digest != told.sha256:
         raise BadModel(
-            f"{file} has the sha256 {digest}, but {MODEL_INFO_FILE} tells of {told.sha256}: copy the folder anew"
+            f"{file} has the sha256 {digest}, but {MODEL_INFO_FILE} tells of {told.sha256}: copy the folder again"
         )
     return digest
 

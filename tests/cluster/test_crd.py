@@ -248,7 +248,7 @@ def test_what_a_begun_job_is_about_cannot_change(
     jobs: Objects, running: dict[str, Any], field: str, path: str, value: Any
 ) -> None:
     refusal = str(jobs.replace(_with(running, path, value)))
-    assert f"{field} cannot change once the job has begun: delete the job and apply it anew" in refusal
+    assert f"{field} cannot change once the job has begun: delete the job and apply it again" in refusal
     assert "spec.workers.replicas" in refusal
 
 

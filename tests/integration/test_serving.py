@@ -318,7 +318,7 @@ def test_a_folder_that_was_changed_never_takes_requests(homes: Path, tmp_path: P
     done = headway("serve", str(tmp_path), "--port=0", "--admin-port=0")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert re.fullmatch(r"Error: \S+model.onnx has the sha256 \w+, but .*: copy the folder anew\n", done.stderr)
+    assert re.fullmatch(r"Error: \S+model.onnx has the sha256 \w+, but .*: copy the folder again\n", done.stderr)
 
 
 def test_a_port_that_is_taken_is_told(homes: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_final_model_killed_on_its_way_is_that_of_a_job_with_the_best_values
     for part in ("train", "validation", "test"):
         assert result["metrics"][part] == told["metrics"][part]
     assert result["metrics"]["test"]["accuracy"] > 0.6
-    assert "trained anew for" in (pods.store / "report.md").read_text()
+    assert "trained again for" in (pods.store / "report.md").read_text()
     assert not (pods.store / "children").exists()
 
 

@@ -91,7 +91,7 @@ def compare_code(run: Run) -> None:
     if change is not None and (run.checkpoints.reached() is not None or run.store.exists(RAY_FOLDER)):
         run.reporter.warn(
             f"The code has changed since this run's last attempt ({change}): it goes on from the newest checkpoint "
-            f"with the code of now; {run.begin_anew} begins anew."
+            f"with the code of now; {run.begin_anew} begins again."
         )
     write_record(run.store, RunRecord(code=now_there))
 

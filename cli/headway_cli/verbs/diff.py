@@ -32,7 +32,7 @@ _MOST_SHOWN = 60
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a field of spec first, e.g. workers.replicas=8.",
+    help="Change a field of spec first, such as workers.replicas=8.",
 )
 def diff(file: str, *, target: Target, settings: tuple[str, ...]) -> None:
     """Compare the spec of a job in the cluster with that of FILE (- is standard input), defaults filled in.

@@ -37,7 +37,7 @@ _LONGEST_WHAT = 24
 @click.command(cls=ClusterCommand, short_help="Tell what has happened to a job, in one order.")
 @click.argument("name", metavar="JOB", shell_complete=complete_jobs)
 @target_options
-@click.option("-w", "--watch", is_flag=True, help="Go on until the job ends; Ctrl-C leaves it running.")
+@click.option("-w", "--watch", is_flag=True, help="Keep watching until the job ends; Ctrl-C leaves it running.")
 @click.option("--warnings", is_flag=True, help="Only what went wrong.")
 @click.option("-o", "--output", type=click.Choice(["json"]), help="For programs.")
 def events(name: str, *, target: Target, watch: bool, warnings: bool, output: str | None) -> None:

@@ -60,7 +60,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     "--rank", callback=_rank, metavar="N|all", help="A training process, or all.  [default: the driver, which has all]"
 )
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Which attempt.  [default: the newest]")
-@click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until the job ends; Ctrl-C leaves it running.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until the job ends; Ctrl-C leaves it running.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines (of each rank).")
 @click.option("--since", callback=_duration, metavar="10m", help="Only lines of the last 10 minutes, of a running pod.")
 @click.option("--grep", callback=_pattern, metavar="REGEX", help="Only lines in which it is found.")

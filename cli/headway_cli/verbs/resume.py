@@ -27,15 +27,15 @@ from headway_cli.verbs.waiting import awaited, detaching
 CLOCK = Clock()
 
 
-@click.command(cls=ClusterCommand, short_help="Let a suspended job go on from its checkpoint.")
+@click.command(cls=ClusterCommand, short_help="Continue a suspended job from its checkpoint.")
 @click.argument("name", metavar="JOB", shell_complete=complete_jobs)
 @target_options
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. workers.replicas=8."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, such as workers.replicas=8."
 )
 @wait_options
 def resume(name: str, *, target: Target, settings: tuple[str, ...], wait: bool, timeout: float) -> None:
-    """Let the suspended JOB go on. --set changes what may change of a job that has begun, as the number of workers.
+    """Let the suspended JOB continue. --set changes what may change of a job that has begun, as the number of workers.
 
     The command waits until all pods are ready; Ctrl-C, --wait=false or the end of --timeout end the waiting, and
     nothing else. The exit code is 4 where the time was not enough, as there may be no room for a long time.

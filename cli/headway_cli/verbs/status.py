@@ -42,7 +42,7 @@ CLOCK = Clock()
 @target_options
 @all_namespaces_option
 @click.option("-l", "--selector", metavar="LABELS", help="Only objects with these labels, as kubectl has it.")
-@click.option("-w", "--watch", is_flag=True, help="Go on, and show what changes; Ctrl-C ends it.")
+@click.option("-w", "--watch", is_flag=True, help="Keep watching, and show what changes; Ctrl-C ends it.")
 @click.option(
     "-o", "--output", type=click.Choice(["wide", "json", "yaml", "name"]), help="More columns, or the objects."
 )

@@ -31,7 +31,7 @@ CLOCK = Clock()
 @target_options
 @wait_options
 def stop(name: str, *, target: Target, wait: bool, timeout: float) -> None:
-    """Suspend JOB: its driver saves a checkpoint, then its pods go. `headway resume` lets it go on from there.
+    """Suspend JOB: its driver saves a checkpoint, then its pods are deleted. `headway resume` continues from there.
 
     The command waits until no pod is left; Ctrl-C, --wait=false or the end of --timeout end the waiting, and not the
     stopping. The exit code is 4 where the time was not enough.

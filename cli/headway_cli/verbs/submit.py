@@ -33,7 +33,7 @@ _INDENT = 11
     help="The folder of your own Python modules, up to 1 MiB: they go along in a ConfigMap.",
 )
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, e.g. training.epochs=3."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of spec, such as training.epochs=3."
 )
 @click.option("--name", help="The job's name, in place of the file's.")
 @click.option(

@@ -95,7 +95,7 @@ def rows_taken_out(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
     data = spec.data
     if data is not None and forecasts(data) and data.missing_targets == "drop":
         yield BrokenRule(
-            "drop would take steps out of the series, and forecasting needs them all: fill the targets in in the data,"
+            "drop would take steps out of the series, and forecasting needs them all: fill in the targets in the data,"
             " and take missingTargets out",
             ("data", "missingTargets"),
         )

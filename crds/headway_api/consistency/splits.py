@@ -139,7 +139,7 @@ def folds_that_cannot_be(spec: TrainingJobSpec) -> Iterator[BrokenRule]:
         )
     if parts is not None and parts.validation is not None:
         yield BrokenRule(
-            "folds divide training and validation rows anew, but data.source.parts.validation gives the latter: add"
+            "folds divide training and validation rows again, but data.source.parts.validation gives the latter: add"
             " its files to data.source.parts.train, or take folds out",
             here,
         )

@@ -148,7 +148,7 @@ _READ = (
         (),
         "For how long the oldest object has waited to be reconciled, or been reconciled",
     ),
-    Entry("headway_reconcile_longest_seconds", "gauge", (), "For how long the oldest reconcile under way has gone on"),
+    Entry("headway_reconcile_longest_seconds", "gauge", (), "For how long the oldest reconcile under way has lasted"),
     Entry(
         "headway_watch_last_event_timestamp_seconds",
         "gauge",

@@ -78,7 +78,7 @@ def test_a_finished_search_that_gets_more_trials_goes_on_and_its_result_stays_un
     assert (again.resumes, again.number, again.path) == (True, 2, first.path)
     assert output.notes == [
         f"Going on with the finished run in {output.path}: tuning.trials is 7 now, and 4 have begun (--fresh would "
-        "begin anew). Its results stay until there are new ones."
+        "begin again). Its results stay until there are new ones."
     ]
     assert output.result() == "of four", "while the others are trained, and if they never end"
     third = output.begin(job(7), begun=7)
@@ -106,7 +106,7 @@ def test_fewer_trials_than_have_begun_are_refused_in_one_sentence_before_anythin
     state = (output.path / ".headway/state.json").read_text()
     said = (
         f"tuning.trials is 3, and 4 trials of this search have begun in {output.path}: raise it above 4 to go on, or "
-        "give --fresh to begin anew, or --output for another folder"
+        "give --fresh to begin again, or --output for another folder"
     )
     with pytest.raises(click.ClickException, match=f"^{re.escape(said)}$"):
         output.begin(job(3))

@@ -320,7 +320,7 @@ def test_after_an_error_rows_that_the_user_corrected_begin_anew_and_otherwise_th
     assert corrected.resumes == (outcome == "Unfinished")
     assert before.path.exists()
     if outcome == "UserError":
-        assert f"the source has changed since ({source}: 698 bytes then, 702 now): it begins anew" in output.notes[-1]
+        assert f"the source has changed since ({source}: 698 bytes then, 702 now): it begins again" in output.notes[-1]
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_end_tells_the_best_trials_parameters_and_how_many_trials_there_were
     assert "training.optimizer.lr │ 0.01" in said
     assert "model.name            │ [red]mlp\\u001b" in said
     assert "Trials: 3: 2 completed, 1 failed; 1,234 epochs." in said
-    assert "trained anew" not in said
+    assert "trained again" not in said
     tuning = tuning.model_copy(update={"retrained": Retrained(rows=90, epochs=7)})
     print_report(result.model_copy(update={"tuning": tuning}), tmp_path, Console(file=text, width=300))
-    assert "The model is not the best trial's: it was trained anew for 7 epochs" in text.getvalue()
+    assert "The model is not the best trial's: it was trained again for 7 epochs" in text.getvalue()

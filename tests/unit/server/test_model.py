@@ -84,7 +84,7 @@ def _other_bytes(folder: Path) -> None:
         (_edited_info(version=99), "made by a newer version of Headway"),
         (_edited_info(files={}), "report.md there says why"),
         (_edited_info(signature=None), "report.md there says why"),
-        (_other_bytes, "copy the folder anew"),
+        (_other_bytes, "copy the folder again"),
         (lambda folder: (bundle(folder) / "model.onnx").unlink(), "model.onnx is not there"),
         (lambda folder: bundle(folder, b"no model"), "model.onnx is no"),
         (lambda folder: bundle(folder, _external()), "keeps tensors in other files"),

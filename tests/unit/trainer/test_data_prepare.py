@@ -258,7 +258,7 @@ def test_arrays_that_are_gone_or_altered_are_prepared_anew(
     before = _whole(store, prepare(_builtin("iris"), seed=0, store=store))
     store.delete(file(split))
     gone = prepare(_builtin("iris"), seed=0, store=store)
-    assert gone.notes[-1] == f"{file(split)} was gone, so the data was prepared anew from its source, as before."
+    assert gone.notes[-1] == f"{file(split)} was gone, so the data was prepared again from its source, as before."
     store.write(file(split), store.read(file(split))[:-4] + b"odd!")
     altered = prepare(_builtin("iris"), seed=0, store=store)
     assert "was not what was written there" in altered.notes[-1]
@@ -275,7 +275,7 @@ def test_a_note_says_when_the_rows_are_others_than_before(store: Store, tmp_path
     write(0)
     prepare(spec, seed=0, store=store)
     write(1000)
-    assert not any("anew" in note for note in prepare(spec, seed=0, store=store).notes)
+    assert not any("prepared again" in note for note in prepare(spec, seed=0, store=store).notes)
     store.delete(x_file("test"))
     assert prepare(spec, seed=0, store=store).notes[-1].endswith("from its source, which has changed since.")
 

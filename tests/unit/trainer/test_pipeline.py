@@ -114,7 +114,7 @@ def test_a_resume_tells_that_the_code_has_changed_once_there_is_something_to_go_
     compare_code(world.run())
     assert pipeline.reporter.told.warnings == [
         "The code has changed since this run's last attempt (net.py): it goes on from the newest checkpoint with the "
-        "code of now; headway run --fresh begins anew."
+        "code of now; headway run --fresh begins again."
     ]
 
 

@@ -117,13 +117,13 @@ def test_of_many_changes_the_newest_are_told() -> None:
 def test_it_is_said_that_a_model_which_was_trained_anew_is_no_trials() -> None:
     told = page(searched(SOME, retrained=Retrained(rows=1617, epochs=7)))
     assert (
-        "The model is not the best trial's: it was trained anew for 7 epochs, the best trial's best, with the best "
+        "The model is not the best trial's: it was trained again for 7 epochs, the best trial's best, with the best "
         "trial's parameters, on the 1,617 rows of the training and the validation part. The values in this section are "
         "those of the trials' models"
     ) in told
     without_epochs = page(searched(SOME, retrained=Retrained(rows=12, epochs=None)))
-    assert "it was trained anew with the best trial's parameters, on the 12 rows" in without_epochs
-    assert "trained anew" not in page(searched(SOME))
+    assert "it was trained again with the best trial's parameters, on the 12 rows" in without_epochs
+    assert "trained again" not in page(searched(SOME))
 
 
 def repeated(number: int, *values: float, deviation: float | None = 0.01) -> TrialResult:

@@ -129,7 +129,7 @@ def test_rows_of_trials_that_are_damaged_are_prepared_anew_and_all_are_forgotten
     path.write_bytes(whole[:-1])
     info = prepare(data(), seed=0, store=store, retrain=True)
     assert path.read_bytes() == whole
-    assert any("prepared anew from its source, as before" in note for note in info.notes)
+    assert any("prepared again from its source, as before" in note for note in info.notes)
     assert prepare(data(), seed=0, store=store).digest != info.digest, "of another search, they are no trial's"
     prepare(data(), seed=0, store=store, retrain=True)
     forget(store)

@@ -300,7 +300,7 @@ def test_trials_on_other_rows_are_refused_as_their_values_could_not_be_compared(
     tidy(first.store)
     again, idle = made(tmp_path, attempt=2, **RANDOM, trials=4)[0], Trainer()
     with pytest.raises(
-        UserError, match=r"data\.source holds other rows .* put the source back, or begin anew with a job"
+        UserError, match=r"data\.source holds other rows .* put the source back, or begin again with a job"
     ):
         tuned(again, idle, rows="1")
     assert idle.begun == []

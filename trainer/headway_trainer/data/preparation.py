@@ -99,7 +99,7 @@ def prepare(
     files += [*its_files, *(file for _, those in folds for file in those)]
     if found is not None:
         same = "as before" if found.info.content_hash == info.content_hash else "which has changed since"
-        note = f"{damaged}, so the data was prepared anew from its source, {same}."
+        note = f"{damaged}, so the data was prepared again from its source, {same}."
         info = info.model_copy(update={"profile": info.profile.with_note(note)})
     fence()
     prepared = Prepared(

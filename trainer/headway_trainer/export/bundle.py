@@ -34,7 +34,7 @@ def open_bundle(folder: str) -> tuple[ModelInfo, Signature, Session]:
     _check_signature(info, store.uri)
     data = store.read(ONNX_FILE)
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise StorageError(f"{store.uri}/{ONNX_FILE} is not what {MODEL_INFO_FILE} tells of: copy the folder anew")
+        raise StorageError(f"{store.uri}/{ONNX_FILE} is not what {MODEL_INFO_FILE} tells of: copy the folder again")
     return info, info.signature, _session(data, info.signature, f"{store.uri}/{ONNX_FILE}")
 
 

@@ -129,7 +129,7 @@ def _run(task: Task, words: Words) -> None:
     fence = Checkpoints(store, run.attempt).refuse_if_fenced
     fence()
     filesystem, base = run_file_system(run.storage_uri, task.secret_dir, run.attempt)
-    where = f"{store.child(RAY_FOLDER).uri}: begin anew with {task.begin_anew}"
+    where = f"{store.child(RAY_FOLDER).uri}: begin again with {task.begin_anew}"
     tuning, each = run.spec.tuning or Tuning(), run.spec.workers.processes_each
     tuner_patches.install(telling, filesystem, f"{base}/{RAY_FOLDER}", where, places=tuning.workers_per_trial * each)
     api.enter(api.Here(store, None, 0, 1, fence, None, run.spec.seed))

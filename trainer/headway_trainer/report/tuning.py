@@ -138,7 +138,7 @@ def retrained_told(retrained: Retrained) -> str:
     """That the model is no trial's, and how it was trained, as a sentence."""
     epochs = "" if retrained.epochs is None else f" for {counted(retrained.epochs)} epochs, the best trial's best,"
     return (
-        f"The model is not the best trial's: it was trained anew{epochs} with the best trial's parameters, on the "
+        f"The model is not the best trial's: it was trained again{epochs} with the best trial's parameters, on the "
         f"{counted(retrained.rows)} rows of the training and the validation part."
     )
 

@@ -30,7 +30,7 @@ def refuse_other_rows(run: Run, info: DataInfo | None) -> None:
     elif record.content_hash != info.content_hash:
         raise UserError(
             "data.source holds other rows than the trials so far have learnt from, so further ones could not be "
-            f"compared with them: put the source back, or begin anew with {run.begin_anew}"
+            f"compared with them: put the source back, or begin again with {run.begin_anew}"
         )
 
 

@@ -17,7 +17,7 @@ UNSEEN_SECONDS = 10.0
 _FIXES = {
     "InvalidSpec": "correct the file (headway validate FILE) and apply it again",
     "NotUnderstood": "upgrade the operator: docs/how-to/install.md",
-    "PodsRefused": "make room, or change what the message names; the job asks again by itself",
+    "PodsRefused": "make room, or change what the message names; the job asks again automatically",
     "Unschedulable": "ask for less, or add nodes; headway top -A shows who holds GPUs",
     "GangDoesNotFit": "ask for less, or add nodes; headway top -A shows who holds GPUs",
     "NoPodGroup": "set scheduling.gang to Auto",

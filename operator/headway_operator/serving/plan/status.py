@@ -165,7 +165,7 @@ _SCALING = {
     "Asked": "spec.replicas has asked for this number",
     "Limits": "min and max are others now",
     "Idle": "no request came for idleSeconds: the next one is held until a pod is there",
-    "FallingAsleep": "no request came for idleSeconds, and the last pods go once all clients are sent to the holder",
+    "FallingAsleep": "no request came for idleSeconds: the last pods are deleted once all clients use the holder",
     "Held": "a request is held, and waits for a pod",
     "NoHolder": "no request came for idleSeconds, and the pods stay as long as there is no holder that is heard",
     "InFlight": "the requests in flight have asked for another number",

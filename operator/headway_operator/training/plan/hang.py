@@ -48,7 +48,7 @@ def silent(situation: Situation) -> End | Wait | Ask | None:
         return Ask("live")
     return End(
         "Hang",
-        f"the driver {what}, for more than {may_be_silent:.0f} s: it stands still, or its pod cannot reach the API "
+        f"the driver {what}, for more than {may_be_silent:.0f} s: it is stuck, or its pod cannot reach the API "
         "server or may not write its ConfigMap; look for code that blocks the process, and at the head pod's log and "
         "node",
     )

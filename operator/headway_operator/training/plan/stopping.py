@@ -92,7 +92,7 @@ def _refused(situation: Situation) -> Verdict:
     problems = refused_templates(situation.job, situation.refusals)
     if not problems:
         return None
-    return End("InvalidSpec", bounded(f"correct the template, delete the job and apply it anew. {problems[0]}"))
+    return End("InvalidSpec", bounded(f"correct the template, delete the job and apply it again. {problems[0]}"))
 
 
 def _cannot_start(situation: Situation) -> Verdict:

@@ -167,7 +167,7 @@ def _read(source: BinaryIO, uri: str) -> bytes:
         with parsing():
             return source.read(CHUNK)
     except BrokenFile as error:
-        raise UserError(f"{uri} cannot be unpacked: {error}: write it anew, or take it out") from error
+        raise UserError(f"{uri} cannot be unpacked: {error}: write it again, or take it out") from error
 
 
 def line_ends(data: bytes) -> int:

@@ -11,8 +11,8 @@ from headway_trainer.errors import UserError
 from headway_trainer.training.optimizers import of_optimizer
 
 _REMEDY = (
-    "give the code back that it was trained with, or begin anew: headway run --fresh, or on a cluster a job of another "
-    "name"
+    "give the code back that it was trained with, or begin again: headway run --fresh, or on a cluster a job of "
+    "another name"
 )
 Tensors = Mapping[str, torch.Tensor]
 
