@@ -41,7 +41,8 @@ def a_job(name: str, namespace: str = "vision", minutes: float = 60, **status: A
     made = copy.deepcopy(recorded("running"))
     uid = f"{abs(hash(name)) % 16**8:08x}-1111-4222-8333-444444444444"
     made["metadata"] |= {"name": name, "namespace": namespace, "creationTimestamp": moment(minutes), "uid": uid}
-    made["spec"]["workers"] |= {"replicas": 8, "resources": {"cpu": "8", "memory": "64Gi", "gpu": 1}}
+    count = status.get("workers", {}).get("desired", 8)
+    made["spec"]["workers"] |= {"replicas": count, "resources": {"cpu": "8", "memory": "64Gi", "gpu": 1}}
     made["spec"]["training"] |= {"epochs": EPOCHS}
     made["status"] = {"observedGeneration": 1, "storage": {"persistentVolumeClaim": {"name": "models"}}, **status}
     TrainingJobStatus.model_validate(made["status"])

@@ -33,7 +33,7 @@ PAGES = {
 }
 """Addresses, and what is there once a page is whole."""
 PICTURES = {
-    "jobs": ("jobs", "light", 1280, 620),
+    "jobs": ("jobs", "light", 1280, 520),
     "job": ("job", "light", 1280, 1500),
     "job-dark": ("job", "dark", 1280, 900),
     "waits": ("waits", "light", 1280, 560),
