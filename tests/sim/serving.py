@@ -16,6 +16,7 @@ from sim.builders import T0
 from sim.fakes.api import ApiServer
 from sim.serving_jobs import Jobs
 from sim.serving_judge import Judge
+from sim.serving_kserve import FIRST_KSERVE_SEED, KServe
 from sim.serving_load import Load
 from sim.serving_operator import PATIENCE, Operator
 from sim.serving_pods import Pods
@@ -51,6 +52,8 @@ class ServingWorld:
         self.splits = self.chance.random() < 0.6 or seed >= FIRST_SEED
         """Whether all its rollouts split requests, and most of its models work."""
         self.pods = Pods(self.server, self.chance, sound=8 if self.splits else 2)
+        if FIRST_KSERVE_SEED <= seed < FIRST_SEED:
+            self.pods.kserve = KServe(self.server, self.chance)
         self.jobs = Jobs(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.judge = Judge(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.shares = Shares(self.judge, lambda: self.now, self.fail, NAME)
@@ -69,6 +72,7 @@ class ServingWorld:
             wrote=self.promises.look,
             begins=self.jobs.lost,
             gateways=self.routes is not None,
+            kserve=self.pods.kserve is not None,
             turns=self.chance.choice(TURNS),
         )
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from headway_api import deployment_status
 from headway_operator.engine import freshness, referrers
-from headway_operator.serving import records, steps
+from headway_operator.serving import kserve, records, steps
 from headway_operator.serving.plan import book, decide, gateway, offers, rollout, route, stall, verdict
 from sim.bugs import Bug, planted
 from sim.serving import BrokenPromiseError, play
+from sim.serving_kserve import FIRST_KSERVE_SEED
 from sim.serving_routes import FIRST_SEED
 
 BUGS = (
@@ -19,6 +20,15 @@ BUGS = (
         FIRST_SEED,
         "where nobody is ready",
         ((gateway._weight, " or workload.ready == 0", ""),),
+    ),
+    Bug(
+        "a pod that KServe has made counts, ready or not, and KServe's word does not",
+        FIRST_KSERVE_SEED,
+        "was never ready",
+        (
+            (kserve.counted, "sum(pod.ready for pod in found)", "len(found)"),
+            (kserve.workload, 'is_ready = ready.get("status") == "True"', "is_ready = True"),
+        ),
     ),
     Bug(
         "where a route leads is never changed",
@@ -39,10 +49,10 @@ BUGS = (
         (
             (
                 records.workload,
-                '_count(status.get("observedGeneration")) >= _count(meta.get("generation")) > 0',
+                'count(status.get("observedGeneration")) >= count(meta.get("generation")) > 0',
                 "True",
             ),
-            (records.workload, "ready=min(updated, ready)", 'ready=_count(spec.get("replicas"))'),
+            (records.workload, "ready=min(updated, ready)", 'ready=count(spec.get("replicas"))'),
         ),
     ),
     Bug(

@@ -83,15 +83,18 @@ class Operator:
         begins: Callable[[], None],
         turns: tuple[str, ...],
         gateways: bool = False,
+        kserve: bool = False,
     ) -> None:
         """calls: a call is about to be made. wrote: one has changed something. begins: a process is about to list.
 
         turns: the versions of the processes, one after the other. gateways: whether there are routes of gateways.
+        kserve: whether there is KServe.
         """
         self._server, self._chance, self._now, self._note, self._key = server, chance, now, note, key
         self._calls, self._wrote, self._begins = calls, wrote, begins
         self._api = _Port(server, before=self._before, after=self._after, written=self._written)
         self._routes: Callable[[Resource], bool] | None = (lambda _: True) if gateways else None
+        self._kserve: Callable[[], bool] | None = (lambda: True) if kserve else None
         self.calm = False
         self.disturbed_at = now()
         """When something last kept it from doing at once what is to be done."""
@@ -117,6 +120,7 @@ class Operator:
             pull_policy="Never",
             measures=DeploymentMeasures(METRICS),
             gateways=self._routes,
+            inference_services=self._kserve,
         )
         kind.version = self.version
         self.store = Store((kind,))

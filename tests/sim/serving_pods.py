@@ -10,6 +10,7 @@ from headway_operator.engine.kube import Object
 from headway_operator.serving import names
 from serving_fleet import pod, report
 from sim.fakes.api import ApiServer
+from sim.serving_kserve import KServe
 
 
 class Pods:
@@ -18,6 +19,8 @@ class Pods:
     def __init__(self, server: ApiServer, chance: random.Random, *, sound: int) -> None:
         """sound: so many of every `sound` + 3 models work for good."""
         self._server, self._chance, self._sound = server, chance, sound
+        self.kserve: KServe | None = None
+        """Who makes a part of the Deployments, in some worlds."""
         self.natures: dict[str, str] = {}
         """By digest: good, fades, never or crashes."""
         self.proven: set[tuple[str, int]] = set()
@@ -25,6 +28,8 @@ class Pods:
 
     def step(self, *, calm: bool) -> None:
         """Some time passes."""
+        if self.kserve is not None:
+            self.kserve.step(calm=calm)
         for body in self.deployments():
             name, nature = body["metadata"]["name"], self.nature(body)
             wanted = body["spec"]["replicas"]
@@ -39,6 +44,8 @@ class Pods:
                 if nature == "fades" and self._chance.random() < 0.05 and not calm:
                     self.natures[digest_of(body)] = "crashes"
             self._prove(name)
+        if self.kserve is not None:
+            self.kserve.tell(calm=calm)
 
     def lose(self, names: Collection[str]) -> None:
         """All pods of these Deployments go at once, as those of a node do; others come in their place."""
@@ -57,6 +64,15 @@ class Pods:
         whole = status.get("readyReplicas", 0) >= body["spec"]["replicas"] > 0
         if whole and status.get("observedGeneration") == meta["generation"]:
             self.proven.add((meta["labels"][names.LABEL_DEPLOYMENT_UID], int(meta["labels"][names.LABEL_VERSION])))
+
+    def were_ready(self, uid: str, number: int) -> bool:
+        """Whether all pods of a version are ready, or were at some time.
+
+        KServe hears of another number after the operator has said it: the pods that are asked for count there.
+        """
+        if self.kserve is not None and self.kserve.ready(uid, number):
+            self.proven.add((uid, number))
+        return (uid, number) in self.proven
 
     def nature(self, body: Object) -> str:
         """What becomes of a Deployment's pods."""

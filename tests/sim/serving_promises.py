@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sim.serving import ServingWorld
 
 Status = dict[str, Any]
+PODS_OF = (kube.DEPLOYMENTS.plural, kube.INFERENCE_SERVICES.plural)
+"""With these a version's pods go."""
 WRITES, WRITES_A_VERSION = 20, 12
 """So often the status of a deployment may be written; and once for each change that others make to anything."""
 
@@ -47,7 +49,7 @@ class Promises:
                 self._rejected.add(name)
             elif name in self._rejected:
                 world.fail(f"{version['name']} was rejected, and is {version['state']}")
-            if version["state"] == "Champion" and (uid, version["number"]) not in world.pods.proven:
+            if version["state"] == "Champion" and not world.pods.were_ready(uid, version["number"]):
                 world.fail(f"{version['name']} answers, and was never ready")
         self._look_at_numbers(uid, status)
         self._look_at_offers(uid, status)
@@ -79,7 +81,7 @@ class Promises:
         world = self._world
         if call[:2] == ("patch", "services") and call.name == self._of:
             target = world.target()
-            if target is not None and (uid, target) not in world.pods.proven:
+            if target is not None and not world.pods.were_ready(uid, target):
                 world.fail(f"clients are sent to version {target}, which was never ready")
         if world.routes is not None:
             world.routes.look(call, uid)
@@ -91,7 +93,7 @@ class Promises:
             self._count_write(uid)
         if call.resource == "configmaps" and call.verb in ("create", "patch") and call.name == world.judge.name(uid):
             world.shares.told(uid, world.status())
-        if call[:2] == ("delete", "deployments") and not call.name.endswith("-judge"):
+        if call.verb == "delete" and call.resource in PODS_OF and not call.name.endswith("-judge"):
             number = int(call.name.rpartition("-")[2])
             if call.name == names.object_name(self._of, uid, number) and world.target() == number:
                 world.fail(f"the pods of version {number} are taken away, which clients are sent to")

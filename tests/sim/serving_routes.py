@@ -57,7 +57,7 @@ class Routes:
             self._world.fail(f"the route leads to {weights}, and the rollout is of version {number}")
         if rollout.get("stage") != "Splitting" or max(others.values()) > rollout["weight"]:
             self._world.fail(f"the route leads to {weights}, and the rollout is {rollout}")
-        if (uid, number) not in self._world.pods.proven:
+        if not self._world.pods.were_ready(uid, number):
             self._world.fail(f"the route leads to version {number}, which was never ready")
 
     def settled(self, uid: str) -> None:

@@ -47,6 +47,8 @@ class Users:
         }
         if world.routes is not None:
             actions[lambda: world.pods.lose(world.routes.candidates() if world.routes is not None else ())] = 15
+        if world.pods.kserve is not None:
+            actions[self._change_backend] = 3
         self._chance.choices(list(actions), list(actions.values()))[0]()
 
     def create(self) -> None:
@@ -56,6 +58,8 @@ class Users:
             changes["spec.versions"] = {"keep": 2}
         if self._world.load is not None:
             changes["spec.autoscaling"] = self._world.load.spec()
+        if self._world.pods.kserve is not None:
+            changes["spec.server.backend"] = "kserve"
         made = self._world.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))
         self._told(made["spec"])
 
@@ -116,7 +120,8 @@ class Users:
             {"shadow": {**least, **bake}},
             *3 * ({"canary": {"steps": [{"weight": step, **least} for step in steps], **bake}},),
         )
-        whole: tuple[dict[str, Any], ...] = ({"recreate": {}}, {"blueGreen": bake}, *split[:3])
+        emptied: dict[str, Any] = {"recreate": {}} if self._world.pods.kserve is None else {"blueGreen": {}}
+        whole: tuple[dict[str, Any], ...] = (emptied, {"blueGreen": bake}, *split[:3])
         kind = chance.choice(split if self._splits else whole)
         manual = "recreate" not in kind and chance.random() < 0.2
         stall = {"stepDeadlineSeconds": 60, "onStall": "rollback"} if chance.random() < 0.3 else {}
@@ -129,6 +134,16 @@ class Users:
 
     def _toggle(self) -> None:
         self.edit(suspend=self._chance.random() < (0.2 if self._splits else 0.5))
+
+    def _change_backend(self) -> None:
+        backend = self._chance.choice(("kserve", "kserve", None))
+
+        def edit(body: Object) -> None:
+            server = {**body["spec"]["server"], "backend": backend}
+            body["spec"]["server"] = {key: value for key, value in server.items() if value is not None}
+
+        self._world.note(f"user: server.backend {backend}")
+        self._change(edit)
 
     def _scale(self) -> None:
         self.edit(replicas=self._chance.randint(1, 4))
@@ -147,7 +162,7 @@ class Users:
     def _meddle(self) -> None:
         """Somebody changes or deletes by hand what is the operator's."""
         server = self._world.server
-        kinds = (kube.DEPLOYMENTS, kube.SERVICES, kube.HTTP_ROUTES)
+        kinds = (kube.DEPLOYMENTS, kube.SERVICES, kube.HTTP_ROUTES, kube.INFERENCE_SERVICES)
         found = [(resource, body) for resource in kinds for body in server.of(resource)]
         if not found:
             return
@@ -161,6 +176,8 @@ class Users:
             server.change(resource, name, lambda body: body["spec"].update(rules=[]))
         elif resource == kube.SERVICES:
             server.change(resource, name, lambda body: body["spec"].update(selector={"app": "mine"}))
+        elif resource == kube.INFERENCE_SERVICES:
+            server.change(resource, name, lambda body: body["spec"]["predictor"].update(minReplicas=7))
         else:
             server.change(resource, name, lambda body: body["spec"].update(replicas=7))
 

@@ -7,6 +7,7 @@ import pytest
 from sim.bugs import Bug
 from sim.serving import play
 from sim.serving_bugs import BUGS, found
+from sim.serving_kserve import FIRST_KSERVE_SEED
 from sim.serving_routes import FIRST_SEED
 
 WORLDS = 20
@@ -30,6 +31,18 @@ def test_the_promises_hold_where_a_gateway_splits() -> None:
         shared, promoted = shared + world.routes.shared, promoted + world.operator.promoted
     assert promoted > WORLDS, "hardly any version answered: this shows nothing"
     assert shared >= WORLDS // 2, "hardly any candidate had a weight: this shows nothing"
+
+
+def test_the_promises_hold_where_kserve_makes_pods_and_people_change_their_minds_about_it() -> None:
+    made = promoted = taken_back = 0
+    for seed in range(FIRST_KSERVE_SEED, FIRST_KSERVE_SEED + WORLDS):
+        world = play(seed)
+        assert world.pods.kserve is not None
+        made += world.pods.kserve.made
+        promoted, taken_back = promoted + world.operator.promoted, taken_back + world.operator.taken_back
+    assert made > 2 * WORLDS, "hardly any version was by KServe: this shows nothing"
+    assert promoted > WORLDS, "hardly any version answered: this shows nothing"
+    assert taken_back > WORLDS // 2, "hardly any version was rejected: this shows nothing"
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
