@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from headway_cli.cluster.fields import Object, at, condition, entries, is_true, number, text, whole
 from headway_cli.cluster.job_lines import phase
+from headway_cli.cluster.kubectl import is_name
+from headway_cli.cluster.names import MODEL_DEPLOYMENTS
 from headway_cli.cluster.times import ago, duration, grouped, seconds_since
 
 _WITH_PODS = ("Champion", "Candidate", "Previous")
@@ -15,6 +19,9 @@ _STATES = {"Champion": "good", "Candidate": "warn", "Rejected": "bad"}
 _VERDICTS = {"pass": "good", "fail": "bad"}
 _TELLS_OF_TROUBLE = frozenset({"RolledBack"})
 _TELLS_OF_NEITHER = frozenset({"Progressing"})
+APPROVAL = "AwaitingApproval"
+_HALTED = ("Stalled", APPROVAL)
+"""Reasons of the condition Progressing."""
 _WIDTH = 1000
 MIN_REQUESTS, MIN_SECONDS = 500, 60
 """Of `spec.rollout`, where it does not say."""
@@ -290,12 +297,36 @@ def conditions(found: Object, now: datetime) -> list[Condition]:
 
 
 def problem(found: Object) -> str:
-    """What a person should see at once: why the spec is not followed, or no version is ready; "" for nothing."""
+    """What a person should see at once: why the spec is not followed, no version is ready, or a rollout waits for
+    somebody; "" for nothing."""
     for kind in ("Accepted", "Reconciled", "Ready"):
         told = condition(found, kind)
         if text(told, "status") == "False" and (message := text(told, "message")):
             return message
-    return ""
+    return text(condition(found, "Progressing"), "message") if _halted(found) else ""
+
+
+def commands(found: Object, options: str) -> list[tuple[str, str]]:
+    """What can be done from the command line: what for, and the command. options: that name the same cluster."""
+    name = text(found, "metadata", "name")
+    candidate = text(found, "status", "candidate")
+    told = [("Watch it", f"headway status md/{name} -w{options}")]
+    if is_name(candidate):
+        if _halted(found) == APPROVAL:
+            told.append((f"Let {candidate} answer", _asking(name, "approve", candidate, options)))
+        told.append((f"Give {candidate} up", _asking(name, "abort", candidate, options)))
+    return [*told, ("All of it", f"kubectl get {MODEL_DEPLOYMENTS}/{name} --output=yaml{options}")]
+
+
+def _asking(name: str, word: str, version: str, options: str) -> str:
+    patch = json.dumps({"spec": {"versions": {word: version}}}, separators=(",", ":"))
+    return f"kubectl patch {MODEL_DEPLOYMENTS}/{name} --type=merge --patch={shlex.quote(patch)}{options}"
+
+
+def _halted(found: Object) -> str:
+    """Why a rollout waits for somebody; "" where it does not."""
+    reason = text(condition(found, "Progressing"), "reason")
+    return reason if reason in _HALTED else ""
 
 
 def _badge(each: Object) -> str:

@@ -75,7 +75,6 @@ def deployment(asked: Asked) -> View:
     found = asked.kept(("deployment", namespace, name), KEPT_SECONDS, lambda: _one(asked))
     events, seen = asked.kept(("deployment-events", namespace, name), EVENT_SECONDS, lambda: _events(asked, found))
     versions = parts.versions(found, asked.now)
-    options = asked.site.target_of(namespace).options()
     data = {
         "namespace": namespace,
         "name": name,
@@ -93,10 +92,7 @@ def deployment(asked: Asked) -> View:
         "conditions": parts.conditions(found, asked.now),
         "events": events[::-1][:MOST_EVENTS],
         "seen": seen,
-        "commands": [
-            f"headway status md/{name}{options}",
-            f"kubectl get {MODEL_DEPLOYMENTS}/{name} --output=yaml{options}",
-        ],
+        "commands": parts.commands(found, asked.site.target_of(namespace).options()),
     }
     return View("deployment.html", name, data, every=EVERY)
 

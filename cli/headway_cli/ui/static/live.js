@@ -28,13 +28,15 @@
     for (const old of document.querySelectorAll("[data-live][id]")) {
       const fresh = page.getElementById(old.id);
       if (!fresh || fresh.isEqualNode(old)) continue;
-      // Whoever is on a link in it with the keyboard stays there, and a log that was scrolled to its end follows it.
-      const focused = old.contains(document.activeElement) ? document.activeElement.id || document.activeElement.getAttribute("href") : null;
+      // Whoever is on a link, button or table in it with the keyboard stays there, and a log that was scrolled to its end follows it.
+      const at = old.contains(document.activeElement) ? document.activeElement : null;
+      const name = at && ["id", "href", "data-copy", "aria-label"].find((each) => at.getAttribute(each));
       const atEnd = old.scrollHeight - old.scrollTop - old.clientHeight < 24;
       const top = old.scrollTop;
       old.replaceWith(fresh);
       fresh.scrollTop = atEnd ? fresh.scrollHeight : top;
-      if (focused) (document.getElementById(focused) || fresh.querySelector(`[href="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });
+      const same = (one) => one.getAttribute(name) === at.getAttribute(name);
+      if (name) [fresh, ...fresh.querySelectorAll(`[${name}]`)].find(same)?.focus({ preventScroll: true });
       changed = true;
     }
     if (changed) document.dispatchEvent(new Event("headway:replaced"));

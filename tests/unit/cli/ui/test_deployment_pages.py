@@ -124,7 +124,9 @@ async def test_versions_load_conditions_and_commands_are_told(visitor: Visitor, 
     }
     commands = [each.attributes["data-copy"] for each in page.all("button")]
     assert commands == [
-        "headway status md/digits -n default",
+        "headway status md/digits -w -n default",
+        "kubectl patch modeldeployments.headway.dev/digits --type=merge "
+        """--patch='{"spec":{"versions":{"abort":"digits-3"}}}' -n default""",
         "kubectl get modeldeployments.headway.dev/digits --output=yaml -n default",
     ]
 
@@ -146,6 +148,22 @@ async def test_versions_load_conditions_and_commands_are_told(visitor: Visitor, 
 )
 def test_one_sentence_tells_what_a_deployment_does(changes: dict[str, Any], says: str) -> None:
     assert parts.sentence(canary(**changes)) == says
+
+
+def test_a_rollout_that_waits_for_an_approval_says_so_and_has_the_command_for_it() -> None:
+    waits = {
+        "type": "Progressing", "status": "True", "reason": "AwaitingApproval",
+        "lastTransitionTime": "2026-11-29T19:30:00Z",
+        "message": "version digits-3 may answer alone once spec.versions.approve names it",
+    }  # fmt: skip
+    found = canary(conditions=[waits])
+    assert parts.problem(found) == waits["message"]
+    told = dict(parts.commands(found, ""))
+    assert list(told) == ["Watch it", "Let digits-3 answer", "Give digits-3 up", "All of it"]
+    assert told["Let digits-3 answer"].endswith("""--patch='{"spec":{"versions":{"approve":"digits-3"}}}'""")
+    found["status"]["candidate"] = "x'; rm -rf ~; '"
+    assert [what for what, _ in parts.commands(found, "")] == ["Watch it", "All of it"]
+    assert [what for what, _ in parts.commands(canary(candidate=None), "")] == ["Watch it", "All of it"]
 
 
 def test_a_gate_that_has_failed_is_marked() -> None:
