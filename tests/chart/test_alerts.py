@@ -87,6 +87,8 @@ def test_pods_of_tenants_that_are_scraped_as_servers_tell_nothing_in_the_place_o
     assert (rule["sourceLabels"], rule["action"]) == (["__name__"], "keep")
     kept = re.compile(rule["regex"])
     assert all(kept.fullmatch(f"headway_server_{name}") for name in ("errors_total", "request_seconds_bucket"))
+    assert kept.fullmatch("headway_holder_held")
+    assert kept.fullmatch("headway_judge_evidence")
     told = [entry.name for entry in (*JOBS, *DEPLOYMENTS)]
     assert told
     assert not [name for name in (*told, "headway_build_info", "headway_is_leader") if kept.fullmatch(name)]

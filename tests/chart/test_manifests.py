@@ -12,9 +12,10 @@ import yaml
 
 from harness import ROOT, run
 from headway_api import rollout_wire, wire
+from headway_api.autoscaling import Autoscaling
 from headway_operator import settings
 from headway_operator.serving import names
-from headway_operator.serving.render import objects
+from headway_operator.serving.render import holder, objects, rollout
 from headway_operator.serving.render.pods import ADMIN_PORT
 from unit.operator.test_serving_render import OF, version
 
@@ -400,11 +401,19 @@ def test_the_service_monitor_finds_the_service(chart: Chart) -> None:
 def test_the_pod_monitor_finds_the_servers_and_names_their_deployment(chart: Chart) -> None:
     pods = objects.workload(OF, version(), 2)["spec"]["template"]
     monitor = chart.render(VARIANTS["everything"]).one("PodMonitor")["spec"]
-    labels, ports = pods["metadata"]["labels"], pods["spec"]["containers"][0]["ports"]
+    ports = pods["spec"]["containers"][0]["ports"]
     assert monitor["namespaceSelector"] == {"any": True}
-    assert monitor["selector"]["matchLabels"].items() <= labels.items()
-    assert [need["key"] in labels for need in monitor["selector"]["matchExpressions"]] == [True]
+    held = holder.holder(OF, "server:1", Autoscaling(min=0, max=2, targetInFlight=4), version())["spec"]["template"]
+    judge = rollout.judge(OF, "server:1")["spec"]["template"]
+    for pod in (pods, held, judge):
+        component, ours = monitor["selector"]["matchExpressions"]
+        assert pod["metadata"]["labels"][component["key"]] in component["values"]
+        assert ours == {"key": names.LABEL_DEPLOYMENT, "operator": "Exists"}
+        assert names.LABEL_DEPLOYMENT in pod["metadata"]["labels"]
     (endpoint,) = monitor["podMetricsEndpoints"]
+    for pod, admin in ((held, ADMIN_PORT), (judge, rollout_wire.JUDGE_ADMIN_PORT)):
+        named = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+        assert named[endpoint["port"]] == admin
     assert [port["containerPort"] for port in ports if port["name"] == endpoint["port"]] == [ADMIN_PORT]
     source = names.LABEL_DEPLOYMENT.replace(".", "_").replace("/", "_")
     assert {one["targetLabel"]: one["sourceLabels"] for one in endpoint["relabelings"]} == {

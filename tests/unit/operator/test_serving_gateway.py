@@ -376,6 +376,19 @@ class TestAGatewaySplits:
         assert rule(stage)["matches"] == [{"path": {"type": "PathPrefix", "value": "/digits"}}]
         assert route(stage)["spec"]["hostnames"] == ["digits.example.com"]
 
+    def test_a_spec_that_cannot_be_read_leaves_all_to_the_clients_service_in_whatever_order_backends_stand(
+        self,
+    ) -> None:
+        gateway = {**GATEWAY, "grpc": {"hostnames": ["grpc.example.com"]}}
+        stage = splitting(gateway, **{"spec.server.grpc": True})
+        for resource in BOTH:
+            stage.server.change(resource, NAME, lambda body: body["spec"]["rules"][0]["backendRefs"].reverse())
+        stage.edit({"replicas": 0})
+        stage.settle()
+        for resource, port in zip(BOTH, (80, 9000), strict=True):
+            [backend] = rule(stage, resource)["backendRefs"]
+            assert (backend["name"], backend["port"]) == ("digits", port)
+
     def test_where_nobody_is_ready_nobody_is_sent_and_a_weight_comes_back_when_all_are(self) -> None:
         stage = splitting(GATEWAY)
         say(stage)

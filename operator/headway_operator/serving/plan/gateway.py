@@ -43,8 +43,9 @@ def ways(situation: Situation, book: Book) -> Ways:
     """The routes that are to be there."""
     gateway, champion = of(situation.spec), book.champion
     if situation.spec is None:
-        # Nobody knows where it should lead but for the shares, which may have to be taken back.
-        return Ways(_as_it_is(situation.http_route), _as_it_is(situation.grpc_route), keep=True)
+        # Nobody knows where they should be, but whoever uses them is one of the clients.
+        http = _as_it_is(situation, situation.http_route, names.CLIENT_PORT)
+        return Ways(http, _as_it_is(situation, situation.grpc_route, GRPC_PORT), keep=True)
     if gateway is None:
         return Ways()
     if champion is None:
@@ -64,12 +65,12 @@ def ways(situation: Situation, book: Book) -> Ways:
     return Ways(http, grpc)
 
 
-def _as_it_is(route: GatewayRoute | None) -> RouteSpec | None:
-    """A route of which nothing is known but that it must not lead to a candidate any more."""
+def _as_it_is(situation: Situation, route: GatewayRoute | None, port: int) -> RouteSpec | None:
+    """A route of which nothing is known but that it leads to the clients' Service, and to no candidate any more: which
+    of its backends that is tells their name, as they may stand in any order."""
     if route is None or route.said.rules is None:
         return None
-    [first, *_] = route.said.rules.backends
-    rules = Rules((Backend(first.name, first.port),), route.said.rules.prefix)
+    rules = Rules((Backend(situation.name, port),), route.said.rules.prefix)
     return RouteSpec(route.said.parents, route.said.hostnames, rules)
 
 
