@@ -18,13 +18,13 @@ from headway.errors import (
     ExistsError,
     HeadwayError,
     InputError,
+    InvalidJobError,
     JobEndedError,
-    MistakesError,
     NotFoundError,
     RefusedError,
     TimedOutError,
     UnreachedError,
-    WordsError,
+    UsageError,
 )
 from headway.jobs import LOGGER, Job, LogLine, Until
 from headway.statuses import Deployment, named
@@ -43,17 +43,17 @@ __all__ = [
     "ExistsError",
     "HeadwayError",
     "InputError",
+    "InvalidJobError",
     "Job",
     "JobEndedError",
     "LogLine",
-    "MistakesError",
     "NotFoundError",
     "RefusedError",
     "TimedOutError",
     "UnreachedError",
     "Until",
+    "UsageError",
     "Where",
-    "WordsError",
 ]
 _CALLER = "Client.submit"
 
@@ -73,10 +73,10 @@ class Client:
         - `namespace`: the context's if None.
         - `kubeconfig`: a path; as kubectl finds it if None.
 
-        Raises WordsError where no namespace can have that name.
+        Raises UsageError where no namespace can have that name.
         """
         if namespace is not None and not is_name(namespace):
-            raise WordsError(f"{namespace!r} is no name of a namespace")
+            raise UsageError(f"{namespace!r} is no name of a namespace")
         self._kubectl = Kubectl(
             Target(
                 namespace=namespace,
@@ -107,8 +107,8 @@ class Client:
         - `name`: in the place of the job's own.
         - `idempotency_key`: submitted again with the same key, the job is found and not made a second time.
 
-        Raises MistakesError, which names every mistake, before the cluster is asked; ExistsError where there is another
-        job of that name, or with that key; RefusedError where the API server does not take it; and UnreachedError.
+        Raises InvalidJobError, which names every mistake, before the cluster is asked; ExistsError where there is
+        another job of that name, or with that key; RefusedError where the API server does not take it; UnreachedError.
         """
         packed = code_maps.pack(Path(code)) if code is not None else None
         given = submitting.prepared(

@@ -8,12 +8,12 @@ from headway_cli.cluster.errors import (
     ExistsError,
     HeadwayError,
     InputError,
-    MistakesError,
+    InvalidJobError,
     NotFoundError,
     RefusedError,
     TimedOutError,
     UnreachedError,
-    WordsError,
+    UsageError,
 )
 
 __all__ = [
@@ -21,13 +21,13 @@ __all__ = [
     "ExistsError",
     "HeadwayError",
     "InputError",
+    "InvalidJobError",
     "JobEndedError",
-    "MistakesError",
     "NotFoundError",
     "RefusedError",
     "TimedOutError",
     "UnreachedError",
-    "WordsError",
+    "UsageError",
 ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from headway.errors import ClusterError, HeadwayError, JobEndedError, NotFoundError, WordsError
+from headway.errors import ClusterError, HeadwayError, JobEndedError, NotFoundError, UsageError
 from headway.statuses import status_of
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE
 from headway_api.status import TrainingJobStatus
@@ -127,9 +127,9 @@ class Job:
         - `reader_pod`: let a short-lived pod read the storage, where only a pod can.
         """
         if isinstance(rank, int) and not 0 <= rank < _MOST_RANKS:
-            raise WordsError(f"rank {rank}: write the number of a training process, counted from 0, or 'all'")
+            raise UsageError(f"rank {rank}: write the number of a training process, counted from 0, or 'all'")
         if isinstance(rank, str) and rank != ALL:
-            raise WordsError(f"rank {rank!r}: write the number of a training process, counted from 0, or 'all'")
+            raise UsageError(f"rank {rank!r}: write the number of a training process, counted from 0, or 'all'")
         wanted = reading.Wanted(
             str(rank) if rank is not None else None, attempt, follow=follow, tail=tail, by_pod=reader_pod
         )

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from headway_api.deployment_status import ModelDeploymentStatus
-from headway_cli.cluster.errors import ClusterError, WordsError
+from headway_cli.cluster.errors import ClusterError, UsageError
 from headway_cli.cluster.fields import Object, at
 from headway_cli.cluster.kubectl import Kubectl, find, is_name, missing, objects
 from headway_cli.cluster.names import MODEL_DEPLOYMENTS
@@ -16,9 +16,9 @@ Status = TypeVar("Status", bound=BaseModel)
 
 
 def named(name: str) -> str:
-    """A name that an object can have. Raises WordsError."""
+    """A name that an object can have. Raises UsageError."""
     if not is_name(name):
-        raise WordsError(f"{name!r} is no name: it has lower-case letters, digits, '-' and '.'")
+        raise UsageError(f"{name!r} is no name: it has lower-case letters, digits, '-' and '.'")
     return name
 
 

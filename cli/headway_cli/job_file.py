@@ -11,7 +11,7 @@ from typing import Any
 
 from headway_api.validate import check, problems_of
 from headway_api.wording import printable
-from headway_cli.cluster.errors import InputError, MistakesError, WordsError
+from headway_cli.cluster.errors import InputError, InvalidJobError, UsageError
 from headway_cli.cluster.fields import at
 from headway_cli.cluster.kubectl import Target
 from headway_cli.overrides import set_field
@@ -20,7 +20,7 @@ from headway_cli.overrides import set_field
 def read(file: str, settings: Iterable[str], *, command: str) -> dict[str, Any]:
     """The document of the one TrainingJob of a file (- is standard input), with settings laid over it.
 
-    settings: KEY=VALUE. command: who asks, for its messages. Raises InputError; MistakesError names every mistake.
+    settings: KEY=VALUE. command: who asks, for its messages. Raises InputError; InvalidJobError names every mistake.
     """
     document = alone(file, command=command)
     for setting in settings:
@@ -30,17 +30,17 @@ def read(file: str, settings: Iterable[str], *, command: str) -> dict[str, Any]:
 
 
 def alone(file: str, *, command: str, nothing_else: bool = False) -> dict[str, Any]:
-    """The document of the one TrainingJob of a file. Raises InputError; MistakesError names every mistake.
+    """The document of the one TrainingJob of a file. Raises InputError; InvalidJobError names every mistake.
 
     nothing_else: whether objects of other kinds in the file are a mistake; otherwise they are passed over.
     """
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise WordsError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
     report = check(data)
     if report.problems:
-        raise MistakesError("\n".join(f"{file}:{problem.line}: {problem}" for problem in report.problems))
+        raise InvalidJobError("\n".join(f"{file}:{problem.line}: {problem}" for problem in report.problems))
     if len(report.documents) != 1:
         raise InputError(f"{file} holds {len(report.documents)} TrainingJobs: {command} takes one")
     if (kind := report.documents[0].value["kind"]) != "TrainingJob":
@@ -56,18 +56,18 @@ def alone(file: str, *, command: str, nothing_else: bool = False) -> dict[str, A
 
 
 def refuse_mistakes(document: Mapping[str, Any]) -> None:
-    """Raise MistakesError where a document that was changed is not valid any more."""
+    """Raise InvalidJobError where a document that was changed is not valid any more."""
     if problems := problems_of(document):
-        raise MistakesError("\n".join(str(problem) for problem in problems))
+        raise InvalidJobError("\n".join(str(problem) for problem in problems))
 
 
 def placed(document: Mapping[str, Any], target: Target) -> Target:
-    """The target with the namespace that the document names. Raises WordsError where the target has another one."""
+    """The target with the namespace that the document names. Raises UsageError where the target has another one."""
     own = at(document, "metadata", "namespace")
     if not isinstance(own, str) or not own:
         return target
     if target.namespace not in (None, own):
-        raise WordsError(
+        raise UsageError(
             f"--namespace {target.namespace}, but the file has metadata.namespace {own}: leave one of the two out"
         )
     return replace(target, namespace=own)

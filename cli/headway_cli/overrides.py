@@ -10,7 +10,7 @@ from headway_api import documents
 from headway_api.documents import UnreadableError
 from headway_api.validate import problems_of
 from headway_api.wording import printable
-from headway_cli.cluster.errors import InputError, WordsError
+from headway_cli.cluster.errors import InputError, UsageError
 from headway_cli.cluster.fields import Object
 
 Setting = tuple[str, Any]
@@ -18,34 +18,34 @@ Setting = tuple[str, Any]
 
 
 def setting_of(text: str) -> Setting:
-    """What KEY=VALUE says, where VALUE is YAML. Raises WordsError."""
+    """What KEY=VALUE says, where VALUE is YAML. Raises UsageError."""
     key, equals, value = text.partition("=")
     if not equals or not all(_path(key)):
-        raise WordsError(f"--set {text}: write KEY=VALUE, for example training.epochs=3")
+        raise UsageError(f"--set {text}: write KEY=VALUE, for example training.epochs=3")
     try:
         values = [each.value for each in documents.read(value)]
     except UnreadableError as error:
-        raise WordsError(f"--set {text}: {error}") from error
+        raise UsageError(f"--set {text}: {error}") from error
     return key, values[0] if values else ""
 
 
 def set_field(document: dict[str, Any], setting: str) -> None:
-    """Set one field of a document's spec, as KEY=VALUE says. Raises WordsError."""
+    """Set one field of a document's spec, as KEY=VALUE says. Raises UsageError."""
     set_value(document, setting_of(setting))
 
 
 def set_value(document: dict[str, Any], setting: Setting) -> None:
-    """Set one field of a document's spec. Raises WordsError where no field can be there."""
+    """Set one field of a document's spec. Raises UsageError where no field can be there."""
     key, value = setting
     path = _path(key)
     if not all(path):
-        raise WordsError(f"{key!r} is no path of a field of spec: write it as training.epochs")
+        raise UsageError(f"{key!r} is no path of a field of spec: write it as training.epochs")
     place = document.setdefault("spec", {})
     for depth, name in enumerate(path[:-1]):
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
             above = ".".join(path[: depth + 1])
-            raise WordsError(f"--set {key}: {above} is no section, so it has no field {path[depth + 1]}")
+            raise UsageError(f"--set {key}: {above} is no section, so it has no field {path[depth + 1]}")
     place[path[-1]] = value
 
 

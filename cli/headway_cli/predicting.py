@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from headway_api.bundle import LABEL
-from headway_cli.cluster.errors import InputError, WordsError
+from headway_cli.cluster.errors import InputError, UsageError
 from headway_trainer.errors import StorageError, UserError
 from headway_trainer.export.predict import Predictor
 
@@ -58,7 +58,7 @@ class FinishedModel:
         """What is said of each row, in their order, as `headway predict -o answers.jsonl` writes it.
 
         rows: a path or URI; mappings of columns' names to values; a table (pyarrow, pandas, polars); or a numpy array.
-        Raises InputError, and WordsError for what cannot be rows.
+        Raises InputError, and UsageError for what cannot be rows.
         """
         if isinstance(rows, str | Path):
             return [answer for table in self.tables(str(rows)) for answer in answers_of(table)]
@@ -117,7 +117,7 @@ def _table(rows: object) -> pa.Table:
 
 def _lines(rows: object, path: Path) -> str:
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
-        raise WordsError(
+        raise UsageError(
             f"rows are a path, a list of mappings, a table or an array, and no {type(rows).__name__}: write "
             "one row as [row]"
         )
@@ -125,13 +125,13 @@ def _lines(rows: object, path: Path) -> str:
     with path.open("w", encoding="utf-8") as stream:
         for count, row in enumerate(rows, start=1):
             if not isinstance(row, Mapping):
-                raise WordsError(
+                raise UsageError(
                     f"row {count} is a {type(row).__name__}: write each row as a mapping of columns' names to values"
                 )
             try:
                 stream.write(json.dumps({str(name): _number(value) for name, value in row.items()}, default=_plain))
             except (TypeError, ValueError) as error:
-                raise WordsError(f"row {count} cannot be written as JSON: {error}") from error
+                raise UsageError(f"row {count} cannot be written as JSON: {error}") from error
             stream.write("\n")
     if not count:
         raise InputError("there are no rows to predict for")

@@ -92,7 +92,7 @@ def render(
 
 
 def _fill(document: dict[str, Any], image: str | None, storage: str | None) -> None:
-    """Put in what the operator would, judged as if the file said it. Raises MistakesError."""
+    """Put in what the operator would, judged as if the file said it. Raises InvalidJobError."""
     spec = document["spec"]
     for field, given, unknown in (("image", image, UNKNOWN_IMAGE), ("storage", storage, UNKNOWN_STORAGE)):
         if spec.get(field) is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from headway_api.wording import printable
-from headway_cli.cluster.errors import HeadwayError, MistakesError, WordsError
+from headway_cli.cluster.errors import HeadwayError, InvalidJobError, UsageError
 
 
 class PlainCommand(click.Command):
@@ -39,9 +39,9 @@ class _Mistakes(_Shown):
 
 def shown(error: HeadwayError) -> click.ClickException:
     """The error as click has it."""
-    if isinstance(error, WordsError):
+    if isinstance(error, UsageError):
         return click.UsageError(_harmless(error))
-    return _Mistakes(error) if isinstance(error, MistakesError) else _Shown(error)
+    return _Mistakes(error) if isinstance(error, InvalidJobError) else _Shown(error)
 
 
 def _harmless(error: HeadwayError) -> str:

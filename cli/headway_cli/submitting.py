@@ -12,7 +12,7 @@ from typing import Any
 from headway_api.job import NAME_MAX_LENGTH
 from headway_cli.cluster import code_maps
 from headway_cli.cluster.code_maps import Packed
-from headway_cli.cluster.errors import ClusterError, ExistsError, RefusedError, WordsError
+from headway_cli.cluster.errors import ClusterError, ExistsError, RefusedError, UsageError
 from headway_cli.cluster.fields import Object, text, texts
 from headway_cli.cluster.kubectl import Kubectl, Target, objects
 from headway_cli.cluster.names import ANNOTATION_SUBMITTED, LABEL_KEY, TRAINING_JOBS
@@ -64,10 +64,10 @@ def prepared(
     """A document with what the options say, judged again.
 
     settings: fields of spec. name: in place of its own. key: by which a repeated submit finds the job of before. Raises
-    InputError; MistakesError names every mistake.
+    InputError; InvalidJobError names every mistake.
     """
     if key is not None and not (0 < len(key) <= MOST_KEY and key.isprintable()):
-        raise WordsError(f"an idempotency key has 1 to {MOST_KEY} printable characters")
+        raise UsageError(f"an idempotency key has 1 to {MOST_KEY} printable characters")
     made = copy.deepcopy(dict(document))
     for setting in settings:
         set_value(made, setting)

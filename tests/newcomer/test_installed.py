@@ -70,7 +70,7 @@ def test_a_program_can_import_the_python_client(bare: Machine) -> None:
     call = "Client().submit('job.yaml', set={'training.epochs': -5})"
     done = bare.typed(f'{python} -c "from headway.client import Client; {call}"')
     assert done.code == 1, done.said
-    last = "headway_cli.cluster.errors.MistakesError: spec.training.epochs: -5 is below the least allowed value 1"
+    last = "headway_cli.cluster.errors.InvalidJobError: spec.training.epochs: -5 is below the least allowed value 1"
     assert done.errors.splitlines()[-1] == last
 
 

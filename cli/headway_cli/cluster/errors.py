@@ -30,11 +30,11 @@ class InputError(HeadwayError):
     """What was given is not what is taken, or cannot be read."""
 
 
-class MistakesError(InputError):
+class InvalidJobError(InputError):
     """A job with mistakes, each in a line of the text, as `headway validate` tells them."""
 
 
-class WordsError(InputError):
+class UsageError(InputError):
     """Words or values that cannot be meant, or contradict each other."""
 
     exit_code = EXIT_USAGE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from headway_cli.cluster import job_logs
-from headway_cli.cluster.errors import NodeAwayError, NotFoundError, WordsError
+from headway_cli.cluster.errors import NodeAwayError, NotFoundError, UsageError
 from headway_cli.cluster.fields import Object, text, whole
 from headway_cli.cluster.following import Beginning, Following, follow_driver, follow_kept, of_pod
 from headway_cli.cluster.job_lines import phase
@@ -49,7 +49,7 @@ class Wanted:
 def lines(kubectl: Kubectl, job: Object, wanted: Wanted, clock: Clock, note: Note) -> Iterator[Line]:
     """The lines, as they come. note: is told where they come from, and what is waited for.
 
-    Raises ClusterError, and WordsError for `since` where lines have no times.
+    Raises ClusterError, and UsageError for `since` where lines have no times.
     """
     if wanted.follow and wanted.by_driver and wanted.attempt is None:
         yield from _followed(kubectl, job, wanted, clock, note)
@@ -57,7 +57,7 @@ def lines(kubectl: Kubectl, job: Object, wanted: Wanted, clock: Clock, note: Not
     chosen = job_logs.attempt_of(job, wanted.attempt)
     by_driver = wanted.by_driver and job_logs.is_live(chosen)
     if wanted.since is not None and not by_driver:
-        raise WordsError("--since is for the driver of a running attempt: lines on the storage have no times")
+        raise UsageError("--since is for the driver of a running attempt: lines on the storage have no times")
     if by_driver:
         try:
             yield from ((DRIVER, line) for line in of_pod(kubectl, job_logs.head_of(chosen), wanted.beginning()))

@@ -17,7 +17,7 @@ from rich.console import Console
 from headway_api import wire
 from headway_api.job import TrainingJob
 from headway_api.status import Progress
-from headway_cli.cluster.errors import EXIT_USAGE, InputError, WordsError
+from headway_cli.cluster.errors import EXIT_USAGE, InputError, UsageError
 from headway_cli.main import main
 from headway_cli.raised_trials import job_digest
 from headway_cli.run import (
@@ -87,7 +87,7 @@ def test_a_setting_may_be_a_whole_section(file: str) -> None:
 def test_a_setting_that_is_none_is_refused(file: str, setting: str, message: str) -> None:
     if setting.startswith("seed"):
         Path(file).write_text(JOB + "  seed: 1\n")
-    with pytest.raises(WordsError) as caught:
+    with pytest.raises(UsageError) as caught:
         read_job(file, (setting,))
     assert message in str(caught.value)
     assert CliRunner().invoke(main, ["run", file, "--set", setting]).exit_code == EXIT_USAGE

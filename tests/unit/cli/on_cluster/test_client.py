@@ -28,14 +28,14 @@ from headway.client import (
     ExistsError,
     HeadwayError,
     InputError,
+    InvalidJobError,
     JobEndedError,
     LogLine,
-    MistakesError,
     NotFoundError,
     RefusedError,
     TimedOutError,
     UnreachedError,
-    WordsError,
+    UsageError,
 )
 from headway.reference import page
 from headway_api.job import TrainingJob
@@ -124,15 +124,15 @@ def test_code_goes_along_and_the_logger_tells_what_was_not_packed(
 @pytest.mark.parametrize(
     ("words", "kind", "said"),
     [
-        ({"set": {"training.epochs": -1}}, MistakesError, r"spec\.training\.epochs: -1 is below the least allowed"),
-        ({"set": {"training.epochs.x": 1}}, WordsError, r"training\.epochs is no section"),
-        ({"set": {"": 1}}, WordsError, r"is no path of a field of spec: write it as training\.epochs"),
-        ({"name": "No_Name"}, MistakesError, r"metadata\.name: "),
-        ({"idempotency_key": ""}, WordsError, "1 to 256 printable characters"),
+        ({"set": {"training.epochs": -1}}, InvalidJobError, r"spec\.training\.epochs: -1 is below the least allowed"),
+        ({"set": {"training.epochs.x": 1}}, UsageError, r"training\.epochs is no section"),
+        ({"set": {"": 1}}, UsageError, r"is no path of a field of spec: write it as training\.epochs"),
+        ({"name": "No_Name"}, InvalidJobError, r"metadata\.name: "),
+        ({"idempotency_key": ""}, UsageError, "1 to 256 printable characters"),
         ({"code": "/nowhere"}, ClusterError, "/nowhere cannot be read"),
-        ({"job": "/nowhere.yaml"}, WordsError, r"/nowhere\.yaml cannot be read"),
-        ({"job": {"kind": "TrainingJob"}}, MistakesError, "apiVersion"),
-        ({"job": {"kind": "Pod"}}, MistakesError, "is no kind of headway.dev/v1alpha1"),
+        ({"job": "/nowhere.yaml"}, UsageError, r"/nowhere\.yaml cannot be read"),
+        ({"job": {"kind": "TrainingJob"}}, InvalidJobError, "apiVersion"),
+        ({"job": {"kind": "Pod"}}, InvalidJobError, "is no kind of headway.dev/v1alpha1"),
     ],
 )
 def test_what_cannot_be_submitted_is_told_before_the_cluster_is_asked(
@@ -156,7 +156,7 @@ def test_errors_of_the_cluster_are_those_of_the_command(kubectl: FakeKubectl) ->
 
 def test_a_name_is_never_taken_for_a_flag(kubectl: FakeKubectl) -> None:
     for call in (lambda: Client().job("--all"), lambda: Client().deployment("-A"), lambda: Client(namespace="-A")):
-        with pytest.raises(WordsError, match="is no name"):
+        with pytest.raises(UsageError, match="is no name"):
             call()
     assert kubectl.calls() == []
 
@@ -290,7 +290,7 @@ def test_logs_are_lines_with_their_sources(kubectl: FakeKubectl, tmp_path: Path)
     with pytest.raises(NotFoundError, match="no attempt 7"):
         list(job.logs(attempt=7))
     for rank in (-1, "first"):
-        with pytest.raises(WordsError, match="the number of a training process, counted from 0, or 'all'"):
+        with pytest.raises(UsageError, match="the number of a training process, counted from 0, or 'all'"):
             job.logs(rank)  # type: ignore[arg-type]  # which is what it refuses
 
 
@@ -370,10 +370,10 @@ def test_predictions_are_those_of_the_command_whatever_form_the_rows_have(
     ("rows", "kind", "said"),
     [
         ([], InputError, "there are no rows to predict for"),
-        ({"size": 1}, WordsError, r"write one row as \[row\]"),
-        (7, WordsError, "and no int"),
-        ([{"size": 1, "town": "Kobe"}, 3], WordsError, "row 2 is a int: write each row as a mapping"),
-        ([{"size": object(), "town": "Kobe"}], WordsError, "row 1 cannot be written as JSON: a object"),
+        ({"size": 1}, UsageError, r"write one row as \[row\]"),
+        (7, UsageError, "and no int"),
+        ([{"size": 1, "town": "Kobe"}, 3], UsageError, "row 2 is a int: write each row as a mapping"),
+        ([{"size": object(), "town": "Kobe"}], UsageError, "row 1 cannot be written as JSON: a object"),
         ([{"town": "Kobe"}], InputError, "size"),
         ([{"size": {"a": 1}, "town": "Kobe"}], InputError, "size"),
         (np.zeros((2, 2)), InputError, "the rows is npz; this model takes the columns"),
