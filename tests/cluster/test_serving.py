@@ -6,7 +6,8 @@ The operator has the very rights that the chart gives it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ import pytest
 from cluster.paper import Operator, Paper, why_no_paper
 from cluster.served_models import CLAIM, SMALL, SPEC, VOLUME, condition, edit, status
 from deployment_documents import DIGEST, deployment
+from headway_cli.cluster.kubectl import Target
+from headway_cli.ui.asking import Asked, Site
+from headway_cli.ui.pages import deployments as pages
 
 pytestmark = pytest.mark.cluster
 
@@ -51,6 +55,13 @@ def job_of_champion(paper: Paper) -> str | None:
     """The job that has made what answers."""
     said = status(paper)
     return next((each.get("job") for each in said.get("versions", ()) if each["name"] == said.get("champion")), None)
+
+
+def shown(paper: Paper) -> Mapping[str, Any]:
+    """What the page of the deployment has."""
+    site = Site(Target(kubeconfig=str(paper.cluster.kubeconfig)), context="paper", namespace="default")
+    page = pages.deployment(Asked(site, datetime.now(UTC), names={"namespace": "default", "name": "digits"}))
+    return page.data
 
 
 def delete(paper: Paper) -> None:
@@ -98,6 +109,16 @@ def test_versions_come_answer_and_are_taken_back(paper: Paper, operator: Operato
     assert operator.metric('headway_rollouts_ended_total{outcome="Promoted"}') == 2
     assert operator.metric('headway_rollouts_ended_total{outcome="NotReady"}') == 1
     assert operator.metric('headway_deployments{phase="Ready"}') == 1
+
+    # What the page of `headway ui` says of all that.
+    told = shown(paper)
+    assert told["sentence"].startswith("digits-3 answers, with 2/2 pods ready")
+    assert [(each.name, each.percent) for each in told["shares"]] == [("digits-3", 100)]
+    (second,) = told["rejected"]
+    assert (second.name, second.reason) == ("digits-2", "NotReady")
+    assert "Insufficient cpu" in second.message
+    assert {"VersionBegun", "Promoted", "RolledBack"} <= {each.what for each in told["events"]}
+    assert {each.name: each.badge for each in told["conditions"]}["Ready"] == "good"
 
     # Scaled by the scale subresource; put right where somebody has meddled.
     paper.cluster.kubectl("scale", "md/digits", "--replicas=3")

@@ -23,5 +23,6 @@ How it is built, for who adds a page:
   anew. Elements without `data-live` stay.
 - **A chart** is `<figure class="chart" data-chart="curves" data-source="/jobs/NS/NAME/curves.json" data-every="2">`
   with a `<figcaption>`; `static/charts.js`, which a page names in its block `scripts` after uPlot, finds all of these.
-- **The look** is `static/style.css`. In a block `styles` a page with charts names `vendor/uPlot.min.css`.
+- **The look** is `static/style.css`, and of drawings `static/drawings.css`. In a block `styles` a page with charts
+  names `vendor/uPlot.min.css`.
 """

@@ -16,6 +16,7 @@ from headway_cli import found_trials
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.found_trials import Found
 from headway_cli.ui.trials import reading
+from headway_cli.ui.trials.drawings import MOST_LINES, MOST_POINTS
 from headway_cli.ui.trials.search import MOST_WORDS
 from headway_trainer.report.trial_records import trial_records
 from headway_trainer.tuning.events import Asked, Ended, Event
@@ -172,6 +173,23 @@ async def test_where_storage_cannot_be_read_the_status_tells_what_it_knows_and_t
     assert "--reader-pod makes one" in page.one("div", class_="note").text
     assert "headway trials tj/search" in page.one("div", class_="command").text
     assert kubectl.calls("exec") == kubectl.calls("create") == []
+
+
+async def test_the_page_of_ten_thousand_trials_is_no_larger_than_a_browser_bears(
+    visitor: Visitor, kubectl: FakeKubectl, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = made_searches.job(folder, 10_000)
+    found = reading.search(Found(trial_records(made_searches.happened(10_000))), job)
+    given(kubectl, job)
+    monkeypatch.setattr(reading, "read", lambda *_: found)
+    text = await (await visitor.ask(f"{PATH}?page=200")).text()
+    assert len(text) < 1 << 20
+    page = await visitor.page(f"{PATH}?page=200")
+    assert [len(page.one("svg", id=drawing).all("a")) for drawing in ("by-parameter", "by-number", "parallel")] == [
+        MOST_POINTS, MOST_POINTS, MOST_LINES,
+    ]  # fmt: skip
+    assert "1,000 of 9,566 trials are drawn: the best, and others evenly." in page.one(id="points").text
+    assert len(column(page, "Trial")) == 50
 
 
 def test_what_no_search_writes_is_left_out_and_too_much_is_refused(
