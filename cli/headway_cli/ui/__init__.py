@@ -20,7 +20,7 @@ How it is built, for who adds a page:
 - **Live parts**: an element with an `id` and the attribute `data-live` is replaced by `static/live.js` when the page,
   which is asked for again every `data-every` seconds of `<body>` (`View.every`), has another one. A script that draws
   into an element asks its own `Data` route, and listens to the event `headway:replaced` on `document` if it has to draw
-  anew. Elements without `data-live` stay.
+  again. Elements without `data-live` stay.
 - **A chart** is `<figure class="chart" data-chart="curves" data-source="/jobs/NS/NAME/curves.json" data-every="2">`
   with a `<figcaption>`; `static/charts.js`, which a page names in its block `scripts` after uPlot, finds all of these.
 - **The look** is `static/style.css`, and of drawings `static/drawings.css`. In a block `styles` a page with charts

@@ -23,6 +23,7 @@ HEADERS: Mapping[str, str] = MappingProxyType(
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "no-store",
+        "Server": "headway",
     }
 )
 """On every answer."""
@@ -31,7 +32,7 @@ _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.ASCII)
 """What a browser calls us, also through a forwarded port. Another name that leads here is an attacker's."""
 _ENTER = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Headway</title>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
-<p><a href="/">Go on to Headway</a></p></html>
+<p><a href="/">Continue to Headway</a></p></html>
 """
 
 

@@ -99,33 +99,33 @@ class Pages:
         try:
             found = route.page(asked)
             if isinstance(found, View):
-                return self._page(found, asked, route.nav)
+                return self._page(found, asked)
         except ClusterError as error:
             status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
             if route.data:
                 found = Data({"error": str(error)}, status)
             else:
-                return self._page(failed(status, str(error)), asked, route.nav)
+                return self._page(failed(status, str(error)), asked)
         if isinstance(found, Data):
             return web.json_response(text=found.text(), status=found.status)
         assert isinstance(found, Plain)  # noqa: S101 - the types say so
         return web.Response(text=found.text, content_type="text/plain", charset="utf-8")
 
-    def _page(self, view: View, asked: Asked | None, nav: str) -> web.Response:
+    def _page(self, view: View, asked: Asked | None) -> web.Response:
         data = {
             **view.data,
             "title": view.title,
             "every": view.every,
             "context": self._site.context if asked is not None else "",
-            "navigation": self._navigation(nav) if asked is not None else [],
+            "navigation": self._navigation(asked.path) if asked is not None else [],
             "path": asked.path if asked is not None else "",
         }
         return web.Response(
             text=rendered(self._templates, view.template, data), status=view.status, content_type="text/html"
         )
 
-    def _navigation(self, current: str) -> list[dict[str, Any]]:
-        return [{"label": each.nav, "path": each.path, "current": each.nav == current} for each in ROUTES if each.nav]
+    def _navigation(self, path: str) -> list[dict[str, Any]]:
+        return [{"label": each.nav, "path": each.path, "current": _current(each, path)} for each in ROUTES if each.nav]
 
     @property
     def _told(self) -> Middleware:
@@ -139,18 +139,23 @@ class Pages:
                 if error.status < 400 or request.path.startswith("/static/"):  # noqa: PLR2004 - not an error
                     raise
                 # Without the head of a page, for who may have no business here.
-                page = self._page(failed(error.status, error.text or error.reason), None, "")
+                page = self._page(failed(error.status, error.text or error.reason), None)
                 page.headers.update(
                     {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
                 )
                 return page
             except Exception:
                 _LOG.exception("%s failed", request.path)
-                return self._page(
-                    failed(500, "an error of Headway's own: the terminal of `headway ui` has it"), None, ""
-                )
+                return self._page(failed(500, "an error of Headway's own: the terminal of `headway ui` has it"), None)
 
         return told
+
+
+def _current(route: Route, path: str) -> str:
+    """What `aria-current` of a link to a route is on the page of a path; "" for none."""
+    if path == route.path or (path == "/" and route.name == "jobs"):
+        return "page"
+    return "true" if path.startswith(f"{route.path}/") else ""
 
 
 def failed(status: int, said: str) -> View:

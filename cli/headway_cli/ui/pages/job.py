@@ -176,7 +176,7 @@ def commands(asked: Asked, job: Object) -> list[tuple[str, str]]:
         found.append(("Read its log", f"headway logs {name}"))
         found += [("Why it failed", f"headway doctor {name}")] if now_in == "Failed" else []
     elif now_in == "Suspended" or at(job, "spec", "suspend") is True:
-        found.append(("Let it go on", f"headway resume {name}"))
+        found.append(("Resume it", f"headway resume {name}"))
     else:
         found.append(("Stop it; it saves a checkpoint", f"headway stop {name}"))
         found += [("Why it does not run", f"headway doctor {name}")] if now_in != "Running" else []

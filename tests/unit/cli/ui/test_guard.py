@@ -108,3 +108,17 @@ def test_two_servers_of_one_machine_do_not_put_out_each_others_cookies() -> None
     assert one.knows(jar)
     assert other.knows(jar)
     assert not one.knows({one.cookie: jar[other.cookie]})
+
+
+async def test_an_error_of_our_own_is_a_page_without_its_words_and_is_told_on_the_terminal(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(*_: object) -> None:
+        raise KeyError("a secret of the process")
+
+    monkeypatch.setattr("headway_cli.ui.pages.jobs.rows", breaks)
+    answer = await visitor.ask("/jobs")
+    assert answer.status == 500
+    assert "the terminal of `headway ui` has it" in await answer.text()
+    assert "a secret" not in await answer.text()
+    assert "a secret of the process" in caplog.text

@@ -12,7 +12,10 @@ import pytest
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
 from headway_api.status import TrainingJobStatus
+from headway_cli.ui.pages import curves
 from headway_cli.ui.pages.job import ranges
+from headway_trainer.report.model import EpochRecord, TrainingSummary
+from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
 from ui_visitor import Visitor
 
 HOSTILE = "<script>alert(1)</script>"
@@ -114,7 +117,7 @@ async def test_attempts_stand_on_one_scale_with_their_parts_and_losses(visitor: 
     says(cluster, job(attempts=[first, second], attempt=2))
     page = await visitor.page(PATH)
     newest, oldest = page.one("table", class_="attempts").rows()[1:]
-    assert newest[2:] == ["53 min", "goes on from step 1,200, 34 steps are done again", "log"]
+    assert newest[2:] == ["53 min", "running from step 1,200, 34 steps are done again", "log"]
     assert oldest[2:] == ["40 min", "Preempted node went", "log"]
     after, before = page.all("svg", class_="spans")
     kinds = [[bar.attributes["class"] for bar in each.all("rect")] for each in (before, after)]
@@ -303,6 +306,16 @@ async def test_a_finished_job_has_the_curves_of_its_result_held_against_the_dige
             assert told["series"]["train/loss"][:2] == [[100, 0.5], [200, None]]
         else:
             assert "is not what the job has left" in told["note"]
+
+
+def test_curves_are_read_from_what_a_trainer_writes() -> None:
+    record = EpochRecord(epoch=1, step=7, train={"loss": 0.5}, validation={"f1": 0.25}, learning_rate=0.1)
+    expected = {"train/loss": [(7, 0.5)], "validation/f1": [(7, 0.25)]}
+    state = json.loads(SharedState(history=[record]).model_dump_json())
+    assert curves.STATE_FILE == STATE_FILE
+    assert curves.series_of(state["history"]) == expected
+    summary = json.loads(TrainingSummary(history=[record]).model_dump_json())
+    assert curves.series_of(summary["history"]) == expected
 
 
 @pytest.mark.parametrize(("asked", "lines"), [("", ["one", "two <b>", "loss=3"]), ("?find=loss", ["loss=3"])])

@@ -123,3 +123,14 @@ async def test_an_empty_namespace_says_how_to_begin(visitor: Visitor, kubectl: F
 
 async def test_an_address_that_is_none_has_a_page(visitor: Visitor) -> None:
     assert (await visitor.page("/nothing", 404)).one("h1").text == "This is not there"
+
+
+async def test_the_head_says_where_one_is(visitor: Visitor, kubectl: FakeKubectl) -> None:
+    kubectl.says(listed(job("churn")), "get", "trainingjobs")
+    kubectl.says("", "get", "events")
+    kubectl.says(listed(), "get", "pods")
+    for path, current in (("/", "page"), ("/jobs", "page"), ("/jobs/default/churn", "true"), ("/deployments", None)):
+        if path == "/deployments":
+            kubectl.says(listed(), "get", "modeldeployments")
+        links = (await visitor.page(path)).one("header").one("nav").all("a")
+        assert {link.text: link.attributes.get("aria-current") for link in links}["Jobs"] == current, path
