@@ -98,6 +98,11 @@ def machine(folder: Path, *, cache: str | None = None) -> Machine:
     return Machine(home, here, environment)
 
 
+def losses(said: str) -> list[float]:
+    """The losses on the lines of progress of `headway run`, of which a quick training has few."""
+    return [float(loss) for loss in re.findall(r"^epoch \d+/\d+ .* train/loss ([\d.e-]+) ", said, re.MULTILINE)]
+
+
 def build_wheel(checkout: Path, into: Path) -> Path:
     """The wheel of a fresh copy of this checkout, built as its build backend builds it."""
     copy_to(checkout)

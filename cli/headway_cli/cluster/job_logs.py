@@ -128,14 +128,18 @@ def nothing(found: Mapping[str, Sequence[Part]], rank: str | None) -> NotFoundEr
     """That what is asked for is not there, and what is."""
     known = [source.removeprefix("rank-") for source in found if source.startswith("rank-")]
     ranks = (
-        f"of the ranks {known[0]} to {known[-1]}"
+        f", but of the ranks {known[0]} to {known[-1]}"
         if len(known) > 1
-        else f"of rank {known[0]}"
+        else f", but of rank {known[0]}"
         if known
-        else "of no rank"
+        else ""
     )
     asked = "the driver" if rank is None else "any rank" if rank == ALL else f"rank {rank}"
-    return NotFoundError(f"there is no log of {asked} yet, and {ranks}: a log comes some seconds after its first line")
+    driver = "" if rank is None else "; Headway's own training tells of itself in the driver's log: leave out --rank"
+    return NotFoundError(
+        f"there is no log of {asked}{ranks}: a process that has printed nothing has none, and a line is there some "
+        f"seconds after it was printed{driver}"
+    )
 
 
 def download(folder: Folder, rank: str | None, target: Path) -> Iterator[tuple[str, int]]:
