@@ -1,4 +1,4 @@
-"""A real Prometheus with a history that nobody scraped."""
+"""A real Prometheus, with a history that nobody scraped or one that scrapes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,25 @@ def remembering(history: History, folder: Path) -> Iterator[str]:
     promtool = run(HACK_CLUSTER, "which", "promtool", timeout=600).strip()
     run(promtool, "tsdb", "create-blocks-from", "openmetrics", made, blocks, timeout=600)
     made.unlink()
+    with _running("global: {scrape_interval: 30s}\n", blocks, folder) as address:
+        yield address
+
+
+@contextmanager
+def scraping(config: str, folder: Path) -> Iterator[str]:
+    """The address of one that scrapes as a configuration says, and remembers as long as it runs."""
+    with _running(config, folder / "tsdb", folder) as address:
+        yield address
+
+
+@contextmanager
+def _running(told: str, storage: Path, folder: Path) -> Iterator[str]:
     config, port = folder / "prometheus.yaml", free_port()
-    config.write_text("global: {scrape_interval: 30s}\n")
+    config.write_text(told)
     address = f"http://127.0.0.1:{port}"
     words = [
         run(HACK_CLUSTER, "which", "prometheus", timeout=600).strip(), f"--config.file={config}",
-        f"--storage.tsdb.path={blocks}", "--storage.tsdb.retention.time=100y",
+        f"--storage.tsdb.path={storage}", "--storage.tsdb.retention.time=100y",
         f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
     ]  # fmt: skip
     with (folder / "prometheus.log").open("wb") as log:

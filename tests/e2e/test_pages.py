@@ -1,4 +1,4 @@
-"""What the pages tell to type on a cluster, typed: README, the how-to pages and the tutorial."""
+"""What the pages tell to type on a cluster, typed: README, the how-to pages and the tutorial about serving."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ PAGES = [
     "docs/tutorial.md",
     *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/how-to/*.md"))),
 ]
-BY_ITSELF = "docs/how-to/install.md"
+BY_ITSELF = ("docs/how-to/install.md", "docs/tutorial.md")
+"""The first is typed below, the second by test_first_hour.py."""
 SERVING = "docs/tutorial-serving.md"
 
 
@@ -59,7 +60,7 @@ def marked(page: str) -> object:
     return pytest.param(page, marks=() if page == "README.md" else pytest.mark.long)
 
 
-@pytest.mark.parametrize("page", [marked(page) for page in PAGES if page != BY_ITSELF and needs_cluster(page)])
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if page not in BY_ITSELF and needs_cluster(page)])
 def test_the_commands_of_a_page_work_as_they_stand(headway: Cluster, as_read: Path, page: str) -> None:
     everything = page.startswith("docs/how-to")
     type_in(as_read, script(ROOT / page, cluster=True, machine=everything), headway)
@@ -84,7 +85,7 @@ def test_installing_as_the_page_says_ends_with_the_jobs_still_there(headway: Clu
     headway.kubectl("apply", "-n", "default", "-f", str(ROOT / "examples/digits.yaml"))
     headway.finished("digits", "default")
     try:
-        type_in(as_read, script(ROOT / BY_ITSELF, cluster=True), headway)
+        type_in(as_read, script(ROOT / BY_ITSELF[0], cluster=True), headway)
         assert headway.get("trainingjob", "digits", "-n", "default")["status"]["phase"] == "Succeeded"
     finally:
         install(headway, *STORAGE)
