@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -25,7 +25,7 @@ from headway_operator.engine import health, kube
 from headway_operator.engine.clock import ServerClock
 from headway_operator.engine.comparison import Comparison
 from headway_operator.engine.discovery import Served
-from headway_operator.engine.events import EventPoster
+from headway_operator.engine.events import EventPoster, Recorders
 from headway_operator.engine.freshness import LISTED_SECONDS, SETTLE_SECONDS, Freshness
 from headway_operator.engine.kinds import Kind, Owner
 from headway_operator.engine.kube import KubeError, NotFoundError, Resource
@@ -37,6 +37,8 @@ from headway_operator.engine.reconcile import Reconciler
 from headway_operator.engine.store import Store
 from headway_operator.engine.watch import Watches
 from headway_operator.engine.workers import Workers
+from headway_operator.notify.notifier import RESULTS, Notifier
+from headway_operator.notify.webhooks import Webhooks
 from headway_operator.serving.figures import DeploymentFigures
 from headway_operator.serving.kind import ROUTES, ModelDeployments
 from headway_operator.serving.measures import DeploymentMeasures, DeploymentMetrics
@@ -171,7 +173,9 @@ class Operator:
         )
         watched = (*(ROUTES if settings.gateway_api else ()), *((kube.INFERENCE_SERVICES,) if settings.kserve else ()))
         self._optional = {resource: Served(api, resource) for resource in (kube.POD_GROUPS, *watched)}
-        reconciler = Reconciler(api, self.store, events, self.clock)
+        notifier = self._notifier()
+        recorder = Recorders(events, notifier) if notifier is not None else events
+        reconciler = Reconciler(api, self.store, recorder, self.clock)
         workers = Workers(
             reconciler.reconcile,
             tell=reconciler.tell_error,
@@ -189,10 +193,13 @@ class Operator:
         tasks = {}
         if elector is not None:
             tasks["the Lease"] = asyncio.create_task(elector.keep())
+        told: list[EventPoster | Notifier] = [events] if notifier is None else [events, notifier]
         if not await self._unless_stopped(self._seed(comparison), *tasks.values()):
-            return await self._wind_down(workers, events, tasks)
+            return await self._wind_down(workers, told, tasks)
         tasks["the work"] = asyncio.create_task(workers.run())
         tasks["the events"] = asyncio.create_task(events.run())
+        if notifier is not None:
+            tasks["the notifications"] = asyncio.create_task(notifier.run())
         tasks["the comparison"] = asyncio.create_task(comparison.run(settings.resync_seconds))
         tasks["the discovery"] = asyncio.create_task(self._optional[kube.POD_GROUPS].run(settings.resync_seconds))
         for resource in watched:
@@ -207,7 +214,15 @@ class Operator:
         self._ready = True
         logger.info("working: %d objects known", len(self.store.owners()))
         await self._unless_stopped(asyncio.Event().wait(), *tasks.values())
-        return await self._wind_down(workers, events, tasks)
+        return await self._wind_down(workers, told, tasks)
+
+    def _notifier(self) -> Notifier | None:
+        folder = self._settings.notifications
+        if folder is None:
+            return None
+        for result in RESULTS:
+            self._engine.notifications.labels(result)  # begins at 0, so that increase() sees the first one
+        return Notifier(Webhooks(folder), count=lambda result: self._engine.notifications.labels(result).inc())
 
     async def _seed(self, comparison: Comparison) -> None:
         """Read what exists; wait for the kinds, which may be installed after the operator or just be changed."""
@@ -229,8 +244,10 @@ class Operator:
                 said = problem
             await asyncio.sleep(KIND_POLL_SECONDS)
 
-    async def _wind_down(self, workers: Workers, events: EventPoster, tasks: Mapping[str, asyncio.Task[None]]) -> int:
-        """Finish what is being done, then end; the exit code."""
+    async def _wind_down(
+        self, workers: Workers, told: Sequence[EventPoster | Notifier], tasks: Mapping[str, asyncio.Task[None]]
+    ) -> int:
+        """Finish what is being done, then end; the exit code. told: those that have words for people."""
         self._ready = False
         ended = [name for name, task in tasks.items() if task.done()]
         for name in ended:
@@ -238,7 +255,7 @@ class Operator:
             logger.error("%s ended (%s): this process ends, a new one is to take over", name, error or "no error said")
         await workers.finish(FINISH_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(events.drain(), EVENTS_SECONDS)
+            await asyncio.wait_for(asyncio.gather(*(each.drain() for each in told)), EVENTS_SECONDS)
         await _cancel(tasks.values())
         return 1 if ended else 0
 

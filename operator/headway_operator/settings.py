@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -46,6 +47,8 @@ class Settings(BaseModel):
     """Whether deployments may have routes of the Gateway API, for which the operator's account needs the rights."""
     kserve: bool = False
     """Whether deployments may have KServe make their pods, for which the operator's account needs the rights."""
+    notifications: Path | None = None
+    """The folder of webhooks, as a Secret is mounted: a file for each namespace, with a URL; none is told if absent."""
     metrics_port: Port = 8080
     """Where /metrics is served."""
     health_port: Port = 8081

@@ -46,6 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "notifications": {"secretName": "webhooks", "ports": [443, 8443]},
         "networkPolicy": {"enabled": True},
     },
 }
@@ -238,7 +239,9 @@ def test_every_pod_is_locked_down(variant: Manifests) -> None:
         assert context["runAsNonRoot"] is True, name
         assert context["runAsUser"] >= 1000, name
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(spec), name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
+        # Webhooks are mounted, where there are some, and nothing else.
+        assert [each for each in spec.get("volumes", []) if set(each) != {"name", "secret"}] == [], name
         for container in spec["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -380,6 +383,24 @@ def test_what_needs_other_operators_or_may_cut_off_is_off_by_default(default: Ma
     assert default.kind("PrometheusRule") == []
     assert default.kind("NetworkPolicy") == []
     assert default.kind("PersistentVolumeClaim") == []
+
+
+def test_webhooks_are_mounted_and_no_right_is_asked_for_them(chart: Chart, default: Manifests) -> None:
+    rendered = chart.render({"notifications": {"secretName": "webhooks"}, "networkPolicy": {"enabled": True}})
+    pod = rendered.one("Deployment")["spec"]["template"]["spec"]
+    (volume,) = pod["volumes"]
+    assert volume["secret"] == {"secretName": "webhooks", "optional": True}
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    assert environment["HEADWAY_NOTIFICATIONS"] == mount["mountPath"]
+    (policy,) = rendered.kind("NetworkPolicy")
+    reached = policy["spec"]["egress"][-1]
+    assert [port["port"] for port in reached["ports"]] == [443]
+    assert reached["to"][0]["ipBlock"]["except"] == ["169.254.0.0/16"]
+    for kind in ("ClusterRole", "Role"):
+        assert rendered.kind(kind) == default.kind(kind)
+    assert "volumes" not in default.one("Deployment")["spec"]["template"]["spec"]
 
 
 def test_a_kubelet_restarts_an_operator_whose_work_stands_still(default: Manifests) -> None:

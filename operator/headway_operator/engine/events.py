@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from headway_operator.engine import kube
 from headway_operator.engine.kinds import Owner
@@ -21,6 +21,26 @@ CONTROLLER = "headway.dev/operator"
 WAITING_LIMIT = 5000
 NOTE_BYTES = 1024
 """The API server counts bytes of UTF-8."""
+
+
+class Recorder(Protocol):
+    """Where notices for people go."""
+
+    def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:
+        """Take them over; never blocks, never fails."""
+        ...
+
+
+class Recorders:
+    """Hands notices to several that take them over, which never block and never fail."""
+
+    def __init__(self, *recorders: Recorder) -> None:
+        self._recorders = recorders
+
+    def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:
+        """Take notices over."""
+        for recorder in self._recorders:
+            recorder.post(owner, api_version, notices)
 
 
 class EventPoster:

@@ -225,6 +225,9 @@ class EngineMetrics:
         self.events = metrics.counter(
             "headway_events", "Kubernetes Events, by what became of them: posted, repeated, dropped, failed", "result"
         )
+        self.notifications = metrics.counter(
+            "headway_notifications", "Words to webhooks, by what became of them: sent, failed, dropped", "result"
+        )
         self.is_leader = metrics.gauge("headway_is_leader", "1 in the one replica that works, 0 in those that wait")
         metrics.gauge("headway_build_info", "1; the labels say what runs", "version", "python").labels(
             version("headway"), platform.python_version()

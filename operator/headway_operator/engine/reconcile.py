@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable
-from typing import Protocol
 
 from headway_operator.engine.apply import Applied, Applier
+from headway_operator.engine.events import Recorder
 from headway_operator.engine.facts import FactReader
 from headway_operator.engine.keys import Key
 from headway_operator.engine.kinds import Kind, Owner, View
 from headway_operator.engine.kube import ConflictError, Kube
 from headway_operator.engine.memory import Memory
-from headway_operator.engine.steps import Decision, Facts, Notice, Verify
+from headway_operator.engine.steps import Decision, Facts, Verify
 from headway_operator.engine.store import News, Store
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_text
@@ -30,14 +30,6 @@ MOST_READS = 4
 RECONCILED = "Reconciled"
 """The condition that says that the operator itself is what keeps an object from getting on."""
 OPERATOR_ERROR = "OperatorError"
-
-
-class Recorder(Protocol):
-    """Where notices for people go."""
-
-    def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:
-        """Take them over; never blocks, never fails."""
-        ...
 
 
 class Reconciler:

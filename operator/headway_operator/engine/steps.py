@@ -177,6 +177,8 @@ class Notice:
     warning: bool = False
     occasion: str = ""
     """What tells this one from an earlier one of the same words; the same words on the same occasion are one Event."""
+    cause: str = ""
+    """Why, in one word, where the reason does not say it."""
 
 
 @dataclass(frozen=True, slots=True)

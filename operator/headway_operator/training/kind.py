@@ -124,7 +124,8 @@ class TrainingJobs:
             refused=rendered.refused,
             status=_status_write(plan),
             notices=tuple(
-                Notice(each.reason, each.message, each.warning, str(job.status.attempt)) for each in plan.notices
+                Notice(each.reason, each.message, each.warning, str(job.status.attempt), each.cause)
+                for each in plan.notices
             ),
             forget=tuple(pod.uid for pod in plan.forget),
             wake=plan.requeue_at,

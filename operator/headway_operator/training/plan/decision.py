@@ -81,9 +81,9 @@ class Decision:
         if pod.gone:
             self._forget.append(pod)
 
-    def notice(self, reason: str, message: str, *, warning: bool = False) -> None:
+    def notice(self, reason: str, message: str, *, warning: bool = False, cause: str = "") -> None:
         """Tell people."""
-        self._notices.append(Notice(reason, message, warning))
+        self._notices.append(Notice(reason, message, warning, cause))
 
     def ask(self, fact: Fact) -> None:
         """Have something read from the API server, and decide again then."""

@@ -151,11 +151,12 @@ def _decide_what_follows(decision: Decision, situation: Situation, entry: Attemp
     elif _another_try(decision, situation, cause):
         status.phase = "Pending"
         status.condition("Running", False, "Retrying", f"attempt {number} ended: {cause}, {end.message}")
-        decision.notice("AttemptFailed", bounded(f"attempt {number} ended: {cause}, {end.message}"), warning=True)
+        text = bounded(f"attempt {number} ended: {cause}, {end.message}")
+        decision.notice("AttemptFailed", text, warning=True, cause=cause)
     else:
         text = _final_message(decision, situation, cause, end.message)
         conclude(decision, complete=False, reason=cause, message=text)
-        decision.notice("Failed", bounded(f"attempt {number}: {cause}, {text}"), warning=True)
+        decision.notice("Failed", bounded(f"attempt {number}: {cause}, {text}"), warning=True, cause=cause)
 
 
 def _another_try(decision: Decision, situation: Situation, cause: Cause) -> bool:

@@ -203,6 +203,8 @@ class Notice:
     reason: str
     message: str
     warning: bool = False
+    cause: str = ""
+    """Of an attempt's end."""
 
 
 @dataclass(frozen=True, slots=True)
