@@ -23,6 +23,7 @@ LACKING = {
     "run": "headway run job.yaml",
     "serve": "headway serve model",
     "sign": "headway sign --key table.csv model",
+    "track": "headway track out/wine",
     "trials": "headway trials out/wine",
     "ui": "headway ui",
     "verify": "headway verify --public-key table.csv model",
