@@ -13,7 +13,14 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from headway_cli.cluster.errors import ClusterError, NotFoundError, RefusedError, TimedOutError, UnreachedError
+from headway_cli.cluster.errors import (
+    ClusterError,
+    NotFoundError,
+    NotInstalledError,
+    RefusedError,
+    TimedOutError,
+    UnreachedError,
+)
 from headway_cli.cluster.kubectl import is_name
 from headway_cli.ui.asking import Asked, BadQuestionError, Data, Plain, Route, Site, View
 from headway_cli.ui.guard import HEADERS, Keys, guard
@@ -29,6 +36,7 @@ _STATUS: tuple[tuple[type[ClusterError], int], ...] = (
     (BadQuestionError, 400),
     (NotFoundError, 404),
     (RefusedError, 403),
+    (NotInstalledError, 501),
     (UnreachedError, 502),
     (TimedOutError, 504),
 )
@@ -39,6 +47,7 @@ _TITLES = {
     404: "This is not there",
     405: "This page can only be read",
     421: "This is not the server that is meant",
+    501: "Headway is not installed in this cluster",
     502: "The cluster was not reached",
     503: "Too much is asked for at once",
     504: "The cluster did not answer in time",

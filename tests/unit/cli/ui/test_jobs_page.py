@@ -69,6 +69,7 @@ async def test_ten_thousand_jobs_come_in_pages(visitor: Visitor, kubectl: FakeKu
     kubectl.says(listed(*map(small, range(10_000))), "get", "trainingjobs")
     page = await visitor.page("/jobs?namespace=*")
     assert len(page.one("table").rows()) == 51
+    assert page.one("body").attributes["data-every"] == "30.0"
     assert page.one("nav", class_="pager").text == "1 to 50 of 10,000 Older"
     answer = await visitor.ask("/jobs?namespace=*&page=200")
     assert len(await answer.read()) < 100_000
@@ -108,12 +109,14 @@ async def test_a_status_of_any_shape_makes_a_page(visitor: Visitor, kubectl: Fak
 async def test_errors_are_plain_pages_with_what_to_do(visitor: Visitor, kubectl: FakeKubectl) -> None:
     for name, status, title, advice in (
         ("refused", 502, "The cluster was not reached", "kubectl cluster-info"),
+        ("notype", 501, "Headway is not installed in this cluster", "docs/how-to/install.md"),
         ("forbidden", 403, "This is not allowed", "name another --context or --namespace"),
     ):
         kubectl.fails(error(name), "get", f"--namespace={name}")
         page = await visitor.page(f"/jobs?namespace={name}", status)
         assert page.one("h1").text == title
         assert advice in page.one("main").text
+        assert len(page.one("main").all("input", name="namespace")) == (status == 403), "to choose another one"
 
 
 async def test_an_empty_namespace_says_how_to_begin(visitor: Visitor, kubectl: FakeKubectl) -> None:
