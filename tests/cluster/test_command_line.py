@@ -210,9 +210,9 @@ def test_a_report_and_a_model_are_fetched_and_held_against_their_digests(
         store = store_at(folder, access, tmp_path)
         for name, data in files.items():
             store.write(name, data)
-        written, _, rest = headway("report", "wrote", **access).stdout.partition("\n## Time in the cluster\n")
+        # Where the job's time went follows, where it was a second or more.
+        written = headway("report", "wrote", **access).stdout.partition("\n## Time in the cluster\n")[0]
         assert written == files["report.md"].decode()
-        assert "over 1 attempt" in rest
         fetched = headway("report", "wrote", "--download", str(tmp_path / "out"), **access)
         assert fetched.returncode == 0, fetched.stderr
         assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
