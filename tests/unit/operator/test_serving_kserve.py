@@ -319,6 +319,21 @@ class TestWithoutKServe:
         assert stage.of(kube.INFERENCE_SERVICES) == {stage.name(1)}
         assert stage.condition("Progressing")[1] == "NotEnabled"
 
+    def test_one_that_is_on_its_way_waits_for_kserve_to_come_back_and_is_not_blamed(self) -> None:
+        stage = answering()
+        stage.edit({"versions.source.digest": DIGEST_2})
+        stage.settle()
+        stage.kserve = False
+        stage.restart()
+        stage.after(2000)
+        assert stage.states() == {"digits-1": "Champion", "digits-2": "Candidate"}
+        assert "does not serve inferenceservices" in stage.condition("Progressing")[2]
+        stage.kserve = True
+        stage.restart()
+        ready(stage, 2)
+        stage.after(11)
+        assert stage.states()["digits-2"] == "Champion"
+
     def test_it_is_watched_where_it_is_served_alone(self) -> None:
         assert kube.INFERENCE_SERVICES not in Stage(kserve=False).store.resources()
         assert kube.INFERENCE_SERVICES not in Stage().store.resources(whether_served_or_not=True)

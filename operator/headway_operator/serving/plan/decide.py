@@ -220,11 +220,12 @@ def _wait_for(situation: Situation, spec: ModelDeploymentSpec, book: Book, candi
         return Next(look_at=number)
     most, since = spec.rollout.progress_deadline_seconds, candidate.waiting_since or to_text(now)
     deadline = (to_seconds(since) or now) + most
-    said = trouble.waiting_for(situation, number, autoscale.pods(spec, book).first)
+    lacking = backend.lacking(situation, candidate.server)
+    said = lacking[1] if lacking else trouble.waiting_for(situation, number, autoscale.pods(spec, book).first)
     crash = trouble.crash(situation.pods.get(number, ()))
     if crash is not None:
         book.reject("Crash", crash)
-    elif now >= deadline and not _lacks_room(situation, book, candidate):
+    elif now >= deadline and lacking is None and not _lacks_room(situation, book, candidate):
         book.reject("NotReady", f"not ready within {most} s: {said}")
     else:
         book.put(candidate.model_copy(update={"message": said, "waiting_since": since}))
