@@ -143,6 +143,30 @@ def test_a_page_follows_its_job_and_says_when_it_cannot(
     assert "step 12,345" in page.evaluate("document.querySelector('#said').textContent")
 
 
+def test_a_text_that_is_selected_stays_until_it_no_longer_is(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    kubectl = FakeKubectl.on_path(tmp_path, monkeypatch)
+    kubectl.says(resnet(), "get", "trainingjobs.headway.dev/resnet")
+    kubectl.says("one", "logs", "resnet-2-head")
+    kubectl.says("two", "logs", "resnet-2-head")
+    page = Page(browser)
+    looks = "performance.getEntriesByType('resource').filter((each) => each.initiatorType === 'fetch').length"
+    with serving() as address:
+        page.goto(address)
+        page.goto(address.partition("/?")[0] + "/jobs/vision/resnet/logs")
+        page.evaluate("getSelection().selectAllChildren(document.querySelector('#log'))")
+        page.wait_for("fetch(location.href).then((answer) => answer.text()).then((text) => text.includes('two'))")
+        before = page.evaluate(looks)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for(f"{looks} > {before}")
+        assert page.evaluate("document.querySelector('#log').textContent").strip() == "one"
+        page.evaluate("getSelection().removeAllRanges()")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for("document.querySelector('#log').textContent.trim() === 'two'")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_of_it(page: Page, address: str, name: str, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@
     for (const old of document.querySelectorAll("[data-live][id]")) {
       const fresh = page.getElementById(old.id);
       if (!fresh || fresh.isEqualNode(old)) continue;
+      const picked = getSelection();
+      if (picked && !picked.isCollapsed && old.contains(picked.anchorNode)) continue; // somebody is about to copy from it
       // Whoever is on a link, button or table in it with the keyboard stays there, and a log that was scrolled to its end follows it.
       const at = old.contains(document.activeElement) ? document.activeElement : null;
       const name = at && ["id", "href", "data-copy", "aria-label"].find((each) => at.getAttribute(each));
