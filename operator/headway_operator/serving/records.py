@@ -148,6 +148,7 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
         deleting="deletionTimestamp" in meta,
     )
     if before is None or before.uid != made.uid:
+        made = replace(made, load_seen=now)
         return replace(made, route=_read(Route, route), verdict=_read(Verdict, verdict), load=_read(Load, load))
     led, told, busy = (old == new for old, new in zip(before.texts, made.texts, strict=True))
     return replace(
@@ -157,6 +158,7 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
         heard=before.heard if told else now,
         load=before.load if busy else _read(Load, load),
         load_heard=before.load_heard if busy else now,
+        load_seen=before.load_seen,
     )
 
 
@@ -184,7 +186,9 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
     load = record.load
     held = min(load.held, 1) if load is not None else 0
     busy = Load(versions=load.versions, held=held, holders=load.holders) if load is not None else None
-    return replace(record, version=0, heard=0.0, load_heard=0.0, texts=(0, 0, 0), verdict=told, load=busy)
+    return replace(
+        record, version=0, heard=0.0, load_heard=0.0, load_seen=0.0, texts=(0, 0, 0), verdict=told, load=busy
+    )
 
 
 def _bounded(text: object, most: int) -> str:

@@ -36,7 +36,9 @@ class Loaded:
         self.stage.ready(number)
         self.stage.settle()
 
-    def says(self, in_flight: float, servers: int | None = None, version: int = 1, **more: Any) -> None:
+    def says(
+        self, in_flight: float, servers: int | None = None, version: int = 1, *, settled: bool = True, **more: Any
+    ) -> None:
         """The judge tells of a load, in which all pods take part unless it says otherwise."""
         self.beat += 1
         heard = self.stage.replicas_of(version) if servers is None else servers
@@ -46,13 +48,14 @@ class Loaded:
             "beat": self.beat,
             **more,
         }
-        self.writes(json.dumps(word))
+        self.writes(json.dumps(word), settled=settled)
 
-    def writes(self, text: str) -> None:
-        """What stands in the ConfigMap."""
+    def writes(self, text: str, *, settled: bool = True) -> None:
+        """What stands in the ConfigMap; settled: the operator sees it, and does what is to be done."""
         name = names.judge_name("digits", self.stage.uid)
         self.stage.server.change(kube.CONFIG_MAPS, name, lambda body: body["data"].update({KEY_LOAD: text}))
-        self.stage.settle()
+        if settled:
+            self.stage.settle()
 
     def goes_on(self, in_flight: float, seconds: float, **more: Any) -> None:
         """The same load for a while, of which the judge tells every 10 s."""
@@ -331,3 +334,20 @@ def test_steps_are_counted_by_their_direction() -> None:
     metrics = loaded.stage.metrics.scaled
     assert metrics.labels("up")._value.get() == 1
     assert metrics.labels("down")._value.get() == 1
+
+
+def test_an_operator_that_begins_goes_by_no_word_of_unknown_age_and_does_not_call_it_none() -> None:
+    loaded = Loaded()
+    loaded.goes_on(12.0, 40.0)
+    before = loaded.stage.condition("Scaling")
+    loaded.says(75.0, settled=False)
+    writes = len(loaded.stage.server.writes)
+    loaded.stage.restart()
+    loaded.stage.after(FRESH_SECONDS)
+    assert loaded.scaling["desired"] == 2, "it may be of yesterday"
+    assert loaded.stage.condition("Scaling") == before
+    assert len(loaded.stage.server.writes) == writes, "nothing is known that was not known before"
+    loaded.stage.after(2.0)
+    assert loaded.stage.condition("Scaling")[:2] == ("False", "NoData"), "nobody says it anew"
+    loaded.says(75.0)
+    assert loaded.scaling["desired"] == 4

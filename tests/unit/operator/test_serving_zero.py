@@ -230,6 +230,17 @@ def test_an_operator_that_dies_at_any_turn_leaves_clients_with_somebody() -> Non
     assert idle.replicas == {1: 1}
 
 
+def test_an_operator_that_begins_does_not_send_clients_back_for_want_of_a_word() -> None:
+    idle = Idle()
+    idle.quiet(60.0)
+    assert (idle.front(), idle.scaling["stage"]) == ("holder", "FallingAsleep")
+    idle.stage.restart()
+    idle.stage.after(10.0)
+    assert (idle.front(), idle.replicas, idle.scaling["stage"]) == ("holder", {1: 2}, "FallingAsleep")
+    idle.quiet(30.0)
+    assert idle.replicas == {1: 0}
+
+
 def test_a_spec_that_is_not_valid_any_more_takes_the_holder_from_nobody() -> None:
     idle = Idle()
     idle.asleep()

@@ -17,7 +17,7 @@ from headway_api.rollout_wire import LOAD_BEAT_SECONDS
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving.plan import rollout, scaling, zero
 from headway_operator.serving.plan.book import Book
-from headway_operator.serving.plan.load import FRESH_SECONDS, change, heard, moving, seen_of
+from headway_operator.serving.plan.load import FRESH_SECONDS, change, heard, moving, not_yet_known, seen_of
 from headway_operator.serving.plan.model import Next, Situation
 from headway_operator.serving.plan.scaling import Recent, Seen
 
@@ -51,6 +51,8 @@ def follow(situation: Situation, book: Book) -> Next:
         change(
             situation, book, known, _within(wanted, known.desired), ("Limits", "min and max allow for no other number")
         )
+    elif known.stage in ("Awake", "FallingAsleep") and (over := not_yet_known(situation)) is not None:
+        return Next(wake=over + 1.0)
     else:
         return zero.follow(situation, wanted, book) or _by_load(situation, wanted, book, known)
     zero.woken(book)

@@ -23,6 +23,19 @@ def heard(situation: Situation) -> Load | None:
     return load if situation.now - record.load_heard <= FRESH_SECONDS else None
 
 
+def not_yet_known(situation: Situation) -> float | None:
+    """When a word of unknown age will be none; None where it is known how old the last one is, or there is none.
+
+    An operator that has just begun cannot tell whether the judge has said it a moment ago, or days. A new one comes
+    soon if the judge is there. Until then nothing is decided by it, nor is it said that nobody is heard.
+    """
+    record = situation.rollout
+    if record is None or record.load is None or record.load_heard:
+        return None
+    over = record.load_seen + FRESH_SECONDS
+    return over if situation.now <= over else None
+
+
 def moving(book: Book) -> bool:
     """Whether versions change places: the load of the one that answers is not the load that it may soon have."""
     return book.candidate is not None or book.previous is not None or book.rollout is not None

@@ -84,6 +84,8 @@ class RolloutRecord:
     """How busy the servers are; None where nobody says, or it cannot be read."""
     load_heard: float = 0.0
     """As `heard`, of the load."""
+    load_seen: float = 0.0
+    """The operator's time at which the ConfigMap was first seen, with a load in it of any age."""
     texts: tuple[int, int, int] = (0, 0, 0)
     """What tells the texts from others: those that have not changed are not read again."""
     deleting: bool = False
