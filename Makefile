@@ -50,7 +50,7 @@ test-unit: $(READY) ## the tests of pure functions: about a minute
 bench: $(READY) ## the figures of tests/bench, each beside its reference; ONLY="scale" or "scale.jobs", SET="jobs=100"
 	@PYTHONPATH=tests:hack/cluster $(BIN)/python -m bench --only "$(ONLY)" --set "$(SET)"
 
-sim: $(READY) ## play the operator against SCHEDULES=2000 simulated clusters from SEED=0 on, JOBS=1 at a time; KIND=modeldeployment: those of that kind
+sim: $(READY) ## play the operator against SCHEDULES=2000 simulated clusters from SEED=0 on, JOBS=1 at a time; KIND=modeldeployment or autoscaled: those of that kind
 	PYTHONPATH=tests $(BIN)/python -m sim --kind $(KIND) --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS) $(if $(BUG),--bug "$(BUG)")
 
 demo: $(READY) ## a real cluster on this machine (needs root): helm install, kubectl apply, wait, show

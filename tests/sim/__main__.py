@@ -7,8 +7,8 @@ import sys
 
 import click
 
-from sim import bugs, serving_bugs
-from sim.bugs import planted
+from sim import bugs, serving_bugs, serving_load_bugs
+from sim.bugs import Bug, planted
 from sim.oddities import draw
 from sim.runner import Kind, Tally, deployment_failure, play, play_many, shrink
 
@@ -16,10 +16,15 @@ SHOWN = 3
 """So many failures are told in full."""
 LINES = 100
 """So many lines of what happened are told of a world of a ModelDeployment, which cannot be made short."""
-BUGS = {"trainingjob": bugs.BUGS, "modeldeployment": serving_bugs.BUGS}
+BUGS: dict[Kind, tuple[Bug, ...]] = {
+    "trainingjob": bugs.BUGS,
+    "modeldeployment": serving_bugs.BUGS,
+    "autoscaled": serving_load_bugs.BUGS,
+}
 MEASURES = {
     "trainingjob": "the most API calls about a job",
     "modeldeployment": "the most writes of a deployment's status",
+    "autoscaled": "the most writes of a deployment's status",
 }
 
 
@@ -29,7 +34,7 @@ MEASURES = {
     type=click.Choice(list(BUGS)),
     default="trainingjob",
     show_default=True,
-    help="Worlds of TrainingJobs, or of a ModelDeployment.",
+    help="Worlds of TrainingJobs, of a ModelDeployment, or of one whose number of pods follows the load.",
 )
 @click.option("--schedules", default=2000, show_default=True, help="How many schedules to play.")
 @click.option("--seed", default=0, show_default=True, help="The seed of the first one; the others follow it.")
@@ -61,9 +66,12 @@ def main(kind: Kind, schedules: int, seed: int, jobs: int, bug: str | None, *, l
 
 
 def _find(kind: Kind, name: str, seeds: range, *, long: bool) -> None:
-    found = next((bug for bug in BUGS[kind] if bug.name == name), None)
+    # A bug of another kind of world is looked for there.
+    kinds: list[Kind] = [kind, *(other for other in BUGS if other != kind)]
+    known = [(of, bug) for of in kinds for bug in BUGS[of]]
+    kind, found = next(((of, bug) for of, bug in known if bug.name == name), (kind, None))
     if found is None:
-        raise click.BadParameter(f"there is no bug {name!r}; there are: {'; '.join(bug.name for bug in BUGS[kind])}")
+        raise click.BadParameter(f"there is no bug {name!r}; there are: {'; '.join(bug.name for _, bug in known)}")
     with planted(found):
         for seed in seeds:
             failure = _failure(kind, seed, long=long)
@@ -75,8 +83,8 @@ def _find(kind: Kind, name: str, seeds: range, *, long: bool) -> None:
 
 def _failure(kind: Kind, seed: int, *, long: bool) -> str | None:
     """What goes wrong in the world of a seed, told."""
-    if kind == "modeldeployment":
-        return deployment_failure(seed, None if long else LINES)
+    if kind != "trainingjob":
+        return deployment_failure(seed, None if long else LINES, loaded=kind == "autoscaled")
     failure = play(draw(seed))
     return None if failure is None else str(failure if long else shrink(failure))
 

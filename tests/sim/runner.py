@@ -16,7 +16,8 @@ from sim.schedule import Action, Schedule
 from sim.serving import BrokenPromiseError, ServingWorld
 from sim.world import World
 
-Kind = Literal["trainingjob", "modeldeployment"]
+Kind = Literal["trainingjob", "modeldeployment", "autoscaled"]
+"""autoscaled: worlds of a ModelDeployment whose number of pods follows the load."""
 
 CHUNK = 50
 """Schedules that a process is given at a time."""
@@ -70,7 +71,7 @@ def play_all(seeds: Iterable[int], kind: Kind = "trainingjob") -> Tally:
     began, played, failed, worst = time.process_time(), 0, [], 0.0
     for seed in seeds:
         played += 1
-        failure, most = _of_job(seed) if kind == "trainingjob" else _of_deployment(seed)
+        failure, most = _of_job(seed) if kind == "trainingjob" else _of_deployment(seed, kind)
         if failure:
             failed.append(seed)
         worst = max(worst, most)
@@ -87,8 +88,8 @@ def _of_job(seed: int) -> tuple[str, float]:
     return said, world.checks.worst
 
 
-def _of_deployment(seed: int) -> tuple[str, float]:
-    world, said = ServingWorld(seed), ""
+def _of_deployment(seed: int, kind: Kind) -> tuple[str, float]:
+    world, said = ServingWorld(seed, loaded=kind == "autoscaled"), ""
     try:
         world.run()
     except BrokenPromiseError as error:
@@ -96,9 +97,9 @@ def _of_deployment(seed: int) -> tuple[str, float]:
     return said, world.promises.worst
 
 
-def deployment_failure(seed: int, lines: int | None = None) -> str | None:
+def deployment_failure(seed: int, lines: int | None = None, *, loaded: bool = False) -> str | None:
     """What went wrong in the world of one ModelDeployment, with the last lines of its timeline; None: nothing."""
-    world = ServingWorld(seed)
+    world = ServingWorld(seed, loaded=loaded)
     try:
         world.run()
     except BrokenPromiseError as error:

@@ -25,6 +25,7 @@ from sim.serving_routes import FIRST_SEED, Routes
 from sim.serving_safety import Safety
 from sim.serving_shares import Shares
 from sim.serving_users import Users
+from sim.serving_zero import Zero
 from sim.versions import NEWER, OURS, STRICTER
 
 NAME = "digits"
@@ -57,7 +58,9 @@ class ServingWorld:
         self.jobs = Jobs(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.judge = Judge(self.server, self.chance, lambda: self.now, self.note, NAME)
         self.shares = Shares(self.judge, lambda: self.now, self.fail, NAME)
-        self.load = Load(self.server, seed, lambda: self.now, self.fail, NAME) if loaded else None
+        self.load = (
+            Load(self.server, seed, lambda: self.now, self.fail, NAME, zero=Zero(self, seed, NAME)) if loaded else None
+        )
         self.routes = Routes(self, NAME) if seed >= FIRST_SEED else None
         self.safety = Safety(self, NAME)
         self.promises = Promises(self, NAME)
@@ -99,6 +102,8 @@ class ServingWorld:
             self._pass(self.chance.choice((1.0, 10.0, 30.0, 90.0) if self.splits else (0.1, 1.0, 5.0, 30.0, 90.0)))
         self.jobs.act()
         self.calm = self.operator.calm = True
+        if self.zero is not None:
+            self.zero.calms_down()
         self.note("calms down")
         self.users.mend()
         if self.operator.version != OURS:
@@ -143,6 +148,8 @@ class ServingWorld:
             if self.operator.due <= self.now:
                 self._reconcile()
             self.safety.look()
+            if self.zero is not None:
+                self.zero.look()
         else:
             self.fail("the operator works without end")
         self.now = until
@@ -162,6 +169,15 @@ class ServingWorld:
         self.operator.lose_watch()
 
     # What is the case
+
+    @property
+    def zero(self) -> Zero | None:
+        """What must hold where there may be no pod; None where there always is one."""
+        return self.load.zero if self.load is not None else None
+
+    def edit(self, **spec: Any) -> None:
+        """A user changes some fields of the spec."""
+        self.users.edit(**spec)
 
     def uid(self) -> str:
         """That of the deployment; empty where there is none."""

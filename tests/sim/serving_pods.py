@@ -53,8 +53,9 @@ class Pods:
             report(self._server, name, 0)
 
     def deployments(self) -> list[Object]:
-        """All Deployments but those of judges."""
-        return [body for body in self._server.of(kube.DEPLOYMENTS) if not body["metadata"]["name"].endswith("-judge")]
+        """All Deployments but those of judges and holders."""
+        found = self._server.of(kube.DEPLOYMENTS)
+        return [body for body in found if not body["metadata"]["name"].endswith(("-judge", "-holder"))]
 
     def _prove(self, name: str) -> None:
         body = self._server.find(kube.DEPLOYMENTS, name)

@@ -56,6 +56,8 @@ class Promises:
         if call is not None:
             self._look_at(call, uid)
             world.safety.wrote(call)
+            if world.zero is not None:
+                world.zero.wrote(call)
 
     def _look_at_places(self, status: Status, versions: list[Status]) -> None:
         weights = [version["weight"] for version in versions]
@@ -93,7 +95,7 @@ class Promises:
             self._count_write(uid)
         if call.resource == "configmaps" and call.verb in ("create", "patch") and call.name == world.judge.name(uid):
             world.shares.told(uid, world.status())
-        if call.verb == "delete" and call.resource in PODS_OF and not call.name.endswith("-judge"):
+        if call.verb == "delete" and call.resource in PODS_OF and not call.name.endswith(("-judge", "-holder")):
             number = int(call.name.rpartition("-")[2])
             if call.name == names.object_name(self._of, uid, number) and world.target() == number:
                 world.fail(f"the pods of version {number} are taken away, which clients are sent to")
@@ -130,26 +132,35 @@ class Promises:
         if status.get("candidate"):
             world.fail(f"{status['candidate']} is still on its way")
         champion = next((each for each in status["versions"] if each["name"] == status.get("champion")), None)
-        there = {each["metadata"]["name"]: each["spec"]["replicas"] for each in world.server.of(kube.DEPLOYMENTS)}
         number = champion["number"] if champion is not None else None
-        replicas = body["spec"]["replicas"]
-        if world.load is not None:
-            world.load.at_rest(status, body["spec"])
-            replicas = (status.get("autoscaling") or {}).get("desired")
-        wanted = {names.object_name(self._of, uid, number): replicas} if number is not None else {}
-        if world.load is not None and wanted:
-            wanted[world.judge.name(uid)] = 1
-        if there != wanted:
-            world.fail(f"in the end there are the Deployments {there}, and should be {wanted}")
+        self._look_at_deployments(number, status, body["spec"])
         self._look_at_ways(number)
         if world.load is None:
             world.shares.at_rest(uid, status, world.server.of(kube.DEPLOYMENTS))
         self._look_at_offers(uid, status, at_rest=True)
         self._was_tried(body["spec"]["versions"], status)
 
+    def _look_at_deployments(self, number: int | None, status: Status, spec: Status) -> None:
+        """The version that answers has its pods, and nothing else is there but what goes with the load."""
+        world, uid = self._world, self._world.uid()
+        there = {each["metadata"]["name"]: each["spec"]["replicas"] for each in world.server.of(kube.DEPLOYMENTS)}
+        replicas = spec["replicas"]
+        if world.load is not None:
+            world.load.at_rest(uid, status, spec)
+            replicas = (status.get("autoscaling") or {}).get("desired")
+        wanted = {names.object_name(self._of, uid, number): replicas} if number is not None else {}
+        if world.load is not None and wanted:
+            wanted[world.judge.name(uid)] = 1
+        if world.zero is not None and wanted:
+            wanted |= world.zero.holders(uid, spec)
+        if there != wanted:
+            world.fail(f"in the end there are the Deployments {there}, and should be {wanted}")
+
     def _look_at_ways(self, number: int | None) -> None:
         """Clients and gateways lead to the version that answers."""
         world = self._world
+        if world.zero is not None and world.zero.asleep():
+            number = None
         if world.target() != number:
             world.fail(f"in the end clients are sent to {world.target()}, and {number} should answer")
         if world.routes is not None:

@@ -49,6 +49,8 @@ class Users:
             actions[lambda: world.pods.lose(world.routes.candidates() if world.routes is not None else ())] = 15
         if world.pods.kserve is not None:
             actions[self._change_backend] = 3
+        if world.zero is not None:
+            actions |= {world.zero.limit: 2, lambda: None: 100}  # Nobody falls asleep while versions change places.
         self._chance.choices(list(actions), list(actions.values()))[0]()
 
     def create(self) -> None:
