@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, computed_field
 from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
 from headway_api.rollout_wire import MOST_GATES, Mode
 from headway_api.served import ModelSource, Server
-from headway_api.status import Message, Time, Word
+from headway_api.status_words import Message, Time, Word
 
 Phase = Literal["Pending", "Progressing", "Ready", "Degraded", "Suspended"]
 State = Literal["Candidate", "Champion", "Previous", "Retired", "Rejected"]

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from headway_api.base import Between, Cut, StatusSection
 from headway_api.queries import MOST_QUERIES
-from headway_api.status import Message, Word
+from headway_api.status_words import Message, Word
 
 KEY_ROUTE = "route.json"
 KEY_VERDICT = "verdict.json"

@@ -7,9 +7,11 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, computed_field
 
-from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
+from headway_api.base import Between, Cut, ListMap, OrElse, StatusSection
 from headway_api.parameters import MAX_PARAMETERS
+from headway_api.status_words import MAX_METRIC_NAME_LENGTH, Count, Message, MetricValues, Number, Place, Time, Word
 from headway_api.storage import Bundle, Storage
+from headway_api.summary import Summary, summarise
 from headway_api.tuning import MAX_TRIALS
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"]
@@ -38,23 +40,6 @@ Cause = Literal[
 ConditionType = Literal[
     "Accepted", "Scheduled", "Running", "Suspended", "Complete", "Failed", "Published", "Reconciled"
 ]
-Time = Annotated[str, Cut(64)]
-"""RFC 3339, UTC, whole seconds."""
-Word = Annotated[str, Cut(253)]
-Message = Annotated[str, Cut(4096)]
-Place = Annotated[str, Cut(4096)]
-Count = Annotated[int, Between(0, MOST_COUNTED)]
-"""A number that a pod says: whatever it says, the API server takes it."""
-Number = Annotated[str, Cut(64)]
-"""A number as text, as the API conventions want it."""
-MAX_METRICS = 128
-MAX_METRIC_NAME_LENGTH = 128
-MetricValues = Annotated[
-    dict[Annotated[str, Cut(MAX_METRIC_NAME_LENGTH)], Number],
-    Cut(MAX_METRICS),
-]
-"""By `split/name`."""
-
 MAX_WARNINGS = 20
 Warnings = Annotated[list[Annotated[str, Cut(512)]], Cut(MAX_WARNINGS)]
 """What people should know of the data and the model, a sentence each."""
@@ -420,74 +405,4 @@ class TrainingJobStatus(StatusSection):
     @property
     def summary(self) -> Summary:
         """The columns of `kubectl get`; it follows from the rest of the status."""
-        return summarise(self)
-
-
-class Summary(StatusSection):
-    """A status in a few words, for people: nothing reads it but `kubectl get`."""
-
-    progress: Word | None = None
-    """How far the job is: `38%`, or `step 7410` where the end is not known."""
-    workers: Word | None = None
-    """Workers that are ready, and how many should be: `3/4`; nothing for a job that has ended."""
-    metric: Word | None = None
-    """The metric that says most: `accuracy=0.98`."""
-    trials: Word | None = None
-    """Trials that have ended, of those that are planned: `12/20`."""
-    best: Word | None = None
-    """The best trial's value and its number: `0.9812 (7)`."""
-    message: Message | None = None
-    """The newest word of the conditions."""
-
-
-_TELLING = ("accuracy", "f1", "mae", "mse", "loss")
-_PARTS = ("test", "validation", "train")
-
-
-def summarise(status: TrainingJobStatus) -> Summary:
-    """The summary of a status."""
-    progress, workers = status.progress, status.workers
-    far: str | None = None
-    if status.phase == "Succeeded":
-        far = "100%"
-    elif progress is not None and progress.percent is not None:
-        far = f"{progress.percent}%"
-    elif progress is not None and progress.step is not None:
-        far = f"step {progress.step}"
-    telling = [condition for condition in reversed(status.conditions) if condition.message]
-    newest = max(telling, key=lambda condition: condition.last_transition_time, default=None)
-    return Summary(
-        progress=far,
-        workers=f"{workers.ready}/{workers.desired}" if workers and status.phase not in FINISHED else None,
-        metric=_telling_metric((status.result or progress or Result()).metrics),
-        trials=_trials(status.tuning),
-        best=_best(status.tuning),
-        message=newest.message if newest else None,
-    )
-
-
-def _telling_metric(metrics: dict[str, str]) -> str | None:
-    """The first of the test part's metrics in _TELLING, or the validation part's; else the first that there is."""
-    wanted = [f"{part}/{name}" for part in _PARTS for name in _TELLING]
-    found = next((name for name in wanted if name in metrics), None) or next(iter(sorted(metrics)), None)
-    if found is None:
-        return None
-    return f"{found.removeprefix('test/')}={_short(metrics[found])}"
-
-
-def _short(number: str) -> str:
-    try:
-        return f"{float(number):.4g}"
-    except ValueError:
-        return number
-
-
-def _trials(tuning: TuningStatus | None) -> str | None:
-    if tuning is None:
-        return None
-    return f"{tuning.ended}/{tuning.planned}" if tuning.planned is not None else str(tuning.ended)
-
-
-def _best(tuning: TuningStatus | None) -> str | None:
-    best = tuning.best if tuning is not None else None
-    return f"{_short(best.value)} ({best.trial})" if best is not None else None
+        return summarise(self, finished=self.phase in FINISHED)

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from headway_api.base import StatusSection
 from headway_api.job import TrainingJobSpec
-from headway_api.status import CheckpointStatus, Count, Progress, Result, Time, TuningStatus, Warnings, Word
+from headway_api.status import CheckpointStatus, Progress, Result, TuningStatus, Warnings
+from headway_api.status_words import Count, Time, Word
 from headway_api.storage import Storage
 
 LABEL_JOB = "headway.dev/job"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headway_api.job import TrainingJobSpec
-from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS
+from headway_api.status_words import MAX_METRIC_NAME_LENGTH, MAX_METRICS
 from headway_api.wire import RunFile
 from headway_trainer.progress import to_file
 from headway_trainer.ray.failure_policy import Reached

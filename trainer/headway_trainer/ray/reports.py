@@ -10,7 +10,8 @@ from typing import Any
 from ray.train import CheckpointConfig, RunConfig
 from ray.train.v2.api.callback import UserCallback
 
-from headway_api.status import MAX_METRIC_NAME_LENGTH, MAX_METRICS, CheckpointStatus
+from headway_api.status import CheckpointStatus
+from headway_api.status_words import MAX_METRIC_NAME_LENGTH, MAX_METRICS
 from headway_trainer.errors import NotFound
 from headway_trainer.ray.failure_policy import Reached
 from headway_trainer.storage import Store

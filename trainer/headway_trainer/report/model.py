@@ -12,7 +12,8 @@ from pydantic import Field, JsonValue
 
 from headway_api.base import StatusSection
 from headway_api.metrics import Better, Task
-from headway_api.status import CheckpointStatus, Time
+from headway_api.status import CheckpointStatus
+from headway_api.status_words import Time
 from headway_trainer.data.info import DataInfo
 from headway_trainer.data.profile import Profile
 from headway_trainer.export.record import Export

@@ -22,7 +22,8 @@ from pydantic import Field, ValidationError
 
 from headway_api.base import StatusSection
 from headway_api.bundle import FileDigest
-from headway_api.status import CheckpointStatus, Time
+from headway_api.status import CheckpointStatus
+from headway_api.status_words import Time
 from headway_trainer.errors import NotFound, StorageError
 from headway_trainer.storage import CHUNK, Pieces, Store
 from headway_trainer.storage_faults import patient
