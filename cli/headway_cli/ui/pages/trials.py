@@ -55,22 +55,22 @@ def trials(asked: Asked) -> View:
     job = _job(asked)
     name = text(job, "metadata", "name")
     page = asked.whole("page", 1)
+    status = _status(job)
     data: dict[str, object] = {
         "job": head(asked, job, "trials"),
-        "status": _status(job),
+        "status": status,
         "command": f"headway trials tj/{name}{asked.site.target_of(asked.names['namespace']).options()}",
         "search": None,
         "trouble": "",
         "best": None,
     }
     try:
-        found = _search(asked, job)
+        # Before the first trial there is nothing to read, which is no trouble.
+        found = _search(asked, job) if status["counts"] or phase(job) in FINISHED else None
     except ClusterError as error:
-        if asked.query.get("x") or asked.query.get("y"):
-            raise
         data["trouble"] = str(error)
     else:
-        data |= {"search": found, **_shown(asked, found, page)}
+        data |= {"search": found, **_shown(asked, found, page)} if found is not None else {}
     return View("trials.html", f"Trials of {name}", data, every=None if phase(job) in FINISHED else _seconds(job))
 
 
@@ -87,6 +87,7 @@ def trial(asked: Asked) -> View:
         "rank": valued.index(one.number) + 1 if one.number in valued else None,
         "valued": len(valued),
         "values": [(metric, told(value)) for metric in found.metrics if (value := one.measured(metric)) is not None],
+        "mean": f"{told(one.value)} ± {told(one.deviation)}" if one.deviation is not None else "",
         "parameters": [(name, told(value)) for name, value in one.parameters.items()],
         "took": duration(max(one.seconds, 0)),
         "better": valued[valued.index(one.number) - 1] if one.number in valued[1:] else None,
@@ -167,7 +168,7 @@ def _shown(asked: Asked, found: Search, page: int) -> dict[str, object]:
 
 def _row(found: Search, one: Trial, columns: Sequence[str], up: Axis | None, last: int) -> Row:
     values = [told(value) if (value := one.measured(metric)) is not None else "" for metric in found.metrics]
-    if one.deviation is not None and values[0]:
+    if one.deviation is not None and values[0] and not one.metrics:  # else these are of its own model, not the mean
         values[0] += f" ± {told(one.deviation)}"
     ends = [told(one.curve[place][1]) for place in (0, -1)] if one.curve else []
     return Row(

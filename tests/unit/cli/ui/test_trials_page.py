@@ -19,7 +19,7 @@ from headway_cli.ui.trials import reading
 from headway_cli.ui.trials.drawings import MOST_LINES, MOST_POINTS
 from headway_cli.ui.trials.search import MOST_WORDS
 from headway_trainer.report.trial_records import trial_records
-from headway_trainer.tuning.events import Asked, Ended, Event
+from headway_trainer.tuning.events import Asked, Ended, Event, Repeated
 from ui_visitor import Element, Visitor
 
 PATH = "/jobs/default/search/trials"
@@ -159,6 +159,27 @@ async def test_a_job_without_a_search_has_no_trials(visitor: Visitor, kubectl: F
     assert "its spec has no tuning" in page.one("main").text
 
 
+async def test_before_the_first_trial_nothing_is_read_and_nothing_is_wrong(
+    visitor: Visitor, kubectl: FakeKubectl, folder: Path
+) -> None:
+    job = made_searches.job(folder, 3)
+    job["status"]["phase"] = "Queued"
+    del job["status"]["tuning"], job["status"]["attempts"]
+    kubectl.says(listed(job), "get", "/search")
+    page = await visitor.page(PATH)
+    assert page.one("p", class_="lead").text == "No trial has begun yet."
+    assert page.all(class_="note") == page.all("table") == []
+    assert page.one("body").attributes["data-every"] == "10.0"
+    made_searches.write(folder, 20, ended=False)
+    given(kubectl, made_searches.job(folder, 20, name="later"))
+    begun = await visitor.page("/jobs/default/later/trials")
+    before, after = (
+        [each.attributes["id"] for each in found.all() if "data-live" in each.attributes] for found in (page, begun)
+    )
+    assert before == after, "what has begun appears in the page that is open"
+    assert begun.one(id="table").all("table")
+
+
 async def test_where_storage_cannot_be_read_the_status_tells_what_it_knows_and_the_page_says_why(
     visitor: Visitor, kubectl: FakeKubectl, folder: Path
 ) -> None:
@@ -238,6 +259,53 @@ async def test_the_more_trials_a_search_has_the_less_often_they_are_read(
     given(kubectl, made_searches.job(folder, 10_000))
     page = await visitor.page(PATH)
     assert float(page.one("body").attributes["data-every"]) == 210
+
+
+async def test_objectives_constraints_and_seeds_are_told(visitor: Visitor, kubectl: FakeKubectl, folder: Path) -> None:
+    loss, size = "validation/loss", "model/bytes"
+    events: list[Event] = []
+    for number, (value, taken, over) in enumerate([(0.1, 900.0, 0.0), (0.2, 100.0, 0.0), (0.05, 500.0, 0.25)], 1):
+        metrics = {loss: value, size: taken, "validation/accuracy": 1 - value}
+        fields: dict[str, Any] = {"value": value, "metrics": metrics, "violation": over, "epochs": 2}
+        events.append(Asked(trial=number, parameters={"model.width": number}))
+        events.append(Ended(trial=number, state="completed", repeats=int(number == 1), **fields))
+    events.append(Repeated(trial=1, repeat=2, seed=77))
+    events.append(Ended(trial=1, repeat=2, state="completed", value=0.14, epochs=2))
+    made_searches.log(folder, events)
+    job = made_searches.job(folder, 3)
+    job["spec"]["tuning"] = {
+        "parameters": {"model.width": {"int": {"min": 1, "max": 9}}},
+        "objectives": [{"metric": loss}, {"metric": size}],
+        "constraints": [{"metric": "validation/accuracy", "min": 0.99}],
+    }
+    given(kubectl, job)
+    page = await visitor.page(f"{PATH}?y={size}")
+    assert column(page, "Trial") == ["1", "2", "3"], "what breaks a constraint is worse than all that keep it"
+    assert column(page, loss) == ["0.1", "0.2", "0.05"]
+    assert column(page, size) == ["900", "100", "500"]
+    assert column(page, "Violation") == ["", "", "0.25"]
+    assert column(page, "Front") == ["yes", "yes", ""]
+    chosen = [each.text for each in page.one("select", name="y").all("option") if "selected" in each.attributes]
+    assert chosen == [size]
+    assert "model/bytes by model.width" in page.one(id="points").text
+    first, last = await visitor.page(f"{PATH}/1"), await visitor.page(f"{PATH}/3")
+    assert "It is on the front" in first.one("p", class_="lead").text
+    assert "Mean over 2 seeds 0.12 ± 0.0282843" in first.one("main").text
+    assert "Violation of constraints 0.25" in last.one("main").text
+
+
+async def test_a_trial_that_was_repeated_has_its_mean_and_deviation_in_the_table(
+    visitor: Visitor, kubectl: FakeKubectl, folder: Path
+) -> None:
+    events: list[Event] = [
+        Asked(trial=1, parameters={"a": 1}),
+        Ended(trial=1, state="completed", value=0.1, epochs=2, repeats=1),
+        Repeated(trial=1, repeat=2, seed=77),
+        Ended(trial=1, repeat=2, state="completed", value=0.14, epochs=2),
+    ]
+    made_searches.log(folder, events)
+    given(kubectl, made_searches.job(folder, 1))
+    assert column(await visitor.page(PATH), "validation/loss") == ["0.12 ± 0.0282843"]
 
 
 async def test_words_of_tenants_are_words_and_nothing_else(
