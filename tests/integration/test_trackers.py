@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from client_environment import ROOT
 from commands import COMMAND, headway, run_environment
-from mlflow_server import Server, running, scalars
+from headway_trainer.report.model import RunResult
+from mlflow_server import Server, running, scalars, tracker_python
 
 pytestmark = pytest.mark.ray
 
@@ -78,5 +80,91 @@ def test_a_run_that_is_killed_and_goes_on_is_one_run_with_each_step_once(server:
     assert run["tags"]["headway.attempt"] == "2"
     assert run["params"]["training.batchSize"] == "64"
     assert 0.5 < run["metrics"]["test/accuracy"] <= 1
+    assert "headway.cause" not in run["tags"]
     (board,) = folder.glob(".headway/runs/*/tensorboard")
     assert [step for step, _ in scalars(board)["validation/loss"]] == steps
+
+
+def test_trials_are_nested_in_the_run_of_their_job_each_with_its_parameters_and_curve(
+    server: Server, tmp_path: Path
+) -> None:
+    tuning = {
+        "parameters": {"training.optimizer.lr": {"choice": [0.001, 0.01, 0.1]}},
+        "search": {"name": "grid"},
+        "metric": "validation/accuracy",
+        "mode": "max",
+    }
+    training = {"epochs": 3, "batchSize": 64, "checkpoint": {"metric": "validation/accuracy"}}
+    file = job(tmp_path, server, "tuned", tuning=tuning, training=training)
+    done = headway("run", str(file), "--output", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = server.runs("tuned")
+    (root,) = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
+    trials = {run["info"]["run_name"]: run for run in runs if run is not root}
+    assert set(trials) == {"trial-1", "trial-2", "trial-3"}
+    assert {run["tags"]["mlflow.parentRunId"] for run in trials.values()} == {root["info"]["run_id"]}
+    assert {float(run["params"]["training.optimizer.lr"]) for run in trials.values()} == {0.001, 0.01, 0.1}
+    for run in trials.values():
+        assert server.history(run, "validation/accuracy") == [20, 40, 60]
+        assert run["info"]["status"] == "FINISHED"
+        assert run["metrics"]["final/validation/accuracy"] > 0.3
+    assert {path.name for path in (tmp_path / "out").glob(".headway/runs/*/tensorboard/trial-*")} == set(trials)
+
+
+@pytest.mark.long  # it waits for the server, and for the end of what is tried
+def test_a_tracker_that_is_down_fails_nothing_and_is_told_later_what_it_missed(tmp_path: Path) -> None:
+    with running(tmp_path / "mlflow") as server:
+        server.stop()
+        file, folder = job(tmp_path, server, "down", training={"epochs": 3, "batchSize": 64}), tmp_path / "out"
+        began = time.monotonic()
+        done = headway("run", str(file), "--output", str(folder))
+        seconds = time.monotonic() - began
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = " ".join(done.stdout.split())
+        assert "was not told all of this run: 5 records are left" in said
+        assert "`headway track" in said
+        result = RunResult.model_validate_json((folder / "result.json").read_bytes())
+        assert seconds - result.duration_seconds < 90, "the end waits for a tracker for seconds"
+        server.start()
+        told = headway("track", str(folder))
+        assert (told.returncode, told.stdout) == (0, f"MLflow at {server.uri}: 5 records told, 0 left.\n"), told.stderr
+        again = headway("track", str(folder))
+        assert again.stdout == f"MLflow at {server.uri}: 0 records told, 0 left.\n"
+        (run,) = server.runs("down")
+        assert server.history(run, "train/loss") == [20, 40, 60]
+        assert run["info"]["status"] == "FINISHED"
+
+
+OFFLINE = """
+import sys
+from headway_api.tracking import WandB
+from headway_trainer.tracking.trackers.wandb_service import WandBService
+from headway_trainer.tracking.events import Began, Ended, Point
+
+service = WandBService(WandB(project="p"), "job")
+known = service.begin(Began(scope="", name="job", identity="i", parameters={"lr": "1"}, at=1.0), None, None)
+trial = service.begin(Began(scope="trial-1", name="trial-1", identity="i", at=1.0), None, known)
+service.points(known, [Point(scope="", step=step, values={"train/loss": 1 / step}, at=1.0) for step in (20, 40)])
+service.points(trial, [Point(scope="trial-1", step=1, values={"train/loss": 0.5}, at=1.0)])
+service.end(trial, Ended(scope="trial-1", state="failed", at=2.0))
+assert not service.settled()
+service.end(known, Ended(scope="", state="completed", values={"test/loss": 0.25}, tags={"headway.x": "y"}, at=2.0))
+assert service.settled()
+"""
+
+
+def test_the_real_sdk_of_wandb_keeps_both_runs_in_files_without_a_network(tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "crds"), str(ROOT / "trainer")]),
+        "WANDB_MODE": "offline",
+        "WANDB_DIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [str(tracker_python()), "-c", OFFLINE], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(kept) == 2
+    assert any(b"train/loss" in path.read_bytes() for path in kept)

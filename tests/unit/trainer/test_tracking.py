@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from headway_api.tracking import Tracking
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import Store
+from headway_trainer.tracking import recorder as recorders
 from headway_trainer.tracking.events import Began, Ended, Point, Record
 from headway_trainer.tracking.follower import Follower, left, read_cursor
 from headway_trainer.tracking.marks import MOST_POINTS, MOST_POINTS_OF_CHILD, Marks
@@ -222,6 +223,22 @@ def test_a_storage_that_is_away_costs_nothing_and_gets_all_of_it_later(
     assert recorder.flush()
     events = Record(Store.open(str(tmp_path)), 2).read()
     assert [event.step for event in events if isinstance(event, Point)] == [1, 2]
+
+
+def test_a_storage_that_is_away_for_long_costs_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorders, "MOST_WAITING", 50)
+    recorder = Recorder(Store.open(str(tmp_path)), 1, tracking=Tracking(tensorboard=False))
+    recorder.begin("", name="job", parameters={})
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "write", _away)
+        for step in range(1, 400):
+            recorder.measured("", Measured(step=step, values={"loss": 1.0}))
+            if step % 20 == 0:
+                assert not recorder.flush()
+    assert recorder.lost >= 300
+    assert recorder.flush()
+    points = [event for event in Record(Store.open(str(tmp_path)), 2).read() if isinstance(event, Point)]
+    assert 50 <= len(points) <= 100
 
 
 def _away(*_: object) -> None:

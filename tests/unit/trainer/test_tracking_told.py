@@ -95,6 +95,20 @@ def test_of_a_secret_only_what_trackers_read_is_set(tmp_path: Path) -> None:
     assert environment_of(None) == {}
 
 
+def test_certificates_in_a_secret_are_a_file(tmp_path: Path) -> None:
+    (tmp_path / "REQUESTS_CA_BUNDLE").write_text("-----BEGIN CERTIFICATE-----\n")
+    assert environment_of(str(tmp_path)) == {"REQUESTS_CA_BUNDLE": str(tmp_path / "REQUESTS_CA_BUNDLE")}
+
+
+def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
+    recorder = Recorder(Store.open(str(tmp_path)), 1)
+    recorder.begin("", name="x", parameters=flat({"a\udc80": "b\udc80"}))
+    recorder.measured("", Measured(step=1, values={"loss\ud800": 1.0}))
+    assert recorder.flush()
+    events = Record(Store.open(str(tmp_path)), 2).read()
+    assert [event.values for event in events if isinstance(event, Point)] == [{"loss?": 1.0}]
+
+
 class Service:
     """MLflow's client, as far as it is used: it keeps what it is told, or raises."""
 

@@ -40,10 +40,17 @@ _OUTPUT = "worker-tuner.out"
 log = logging.getLogger("headway.tuning")
 
 
-def run_tuner(stage: TrainingStage, head: Head, begin_anew: str, tell: Callable[[OwnTrials], None]) -> OwnTrials:
+def run_tuner(
+    stage: TrainingStage,
+    head: Head,
+    begin_anew: str,
+    tell: Callable[[OwnTrials], None],
+    hear: Callable[[TrialTold], None] = lambda _: None,
+) -> OwnTrials:
     """Run the function of `tuning.entrypoint`; its trials.
 
-    begin_anew: how a user begins anew, in words. tell: is given the trials whenever there is news of them. Raises
+    begin_anew: how a user begins anew, in words. tell: is given the trials whenever there is news of them, and hear
+    what each trial says. Raises
     UserError for the user's errors, AllFailedError where no trial has come to anything, OutOfMemory, StorageError,
     Broken, Hang where no trial reports for progressDeadlineSeconds, and Interrupted when the stop was asked for.
     """
@@ -51,7 +58,7 @@ def run_tuner(stage: TrainingStage, head: Head, begin_anew: str, tell: Callable[
         follower = head.follow(Path(folder))
         try:
             with _started(stage, head, begin_anew, Path(folder, _OUTPUT)) as process:
-                return _watched(stage, process, tell)
+                return _watched(stage, process, tell, hear)
         finally:
             follower.close()
 
@@ -165,7 +172,12 @@ class _Watch:
             )
 
 
-def _watched(stage: TrainingStage, process: _Process, tell: Callable[[OwnTrials], None]) -> OwnTrials:
+def _watched(
+    stage: TrainingStage,
+    process: _Process,
+    tell: Callable[[OwnTrials], None],
+    hear: Callable[[TrialTold], None] = lambda _: None,
+) -> OwnTrials:
     trials, watch = OwnTrials(), _Watch(stage.run.spec.progress_deadline_seconds)
     asked_at: float | None = None
     over: Over | None = None
@@ -181,6 +193,8 @@ def _watched(stage: TrainingStage, process: _Process, tell: Callable[[OwnTrials]
             else:
                 _take(trials, message, stage)
                 watch.heard(message)
+                if isinstance(message, TrialTold):
+                    hear(message)
         if news:
             tell(trials)
         if asked_at is None:

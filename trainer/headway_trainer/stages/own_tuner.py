@@ -11,6 +11,7 @@ from headway_trainer.report.trial_records import write_trials
 from headway_trainer.report.tuning_model import TuningResult
 from headway_trainer.run import Run
 from headway_trainer.run_record import module_digests
+from headway_trainer.stages.trial_tracking import tell_own
 from headway_trainer.training.checkpoints.store import RAY_FOLDER
 from headway_trainer.training.link import TrainEnd
 from headway_trainer.tuning.own_trials import MOST_REPORTS
@@ -31,7 +32,11 @@ def run_own_tuner(spec: Tuning, run: Run) -> TuningResult:
     try:
         trials = run.on_workers(
             lambda stage: run_tuner(
-                stage, run.around.head, run.begin_anew, lambda trials: run.reporter.tuning(trials.status())
+                stage,
+                run.around.head,
+                run.begin_anew,
+                lambda trials: run.reporter.tuning(trials.status()),
+                lambda told: tell_own(run, told),
             )
         )
     except AllFailedError:

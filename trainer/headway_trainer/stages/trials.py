@@ -34,6 +34,7 @@ from headway_trainer.stages.trial_results import TrialResults
 from headway_trainer.stages.trial_rows import Rows, TrialRows, train_on
 from headway_trainer.stages.trial_specs import metric_of, scope_of, spec_of
 from headway_trainer.stages.trial_steps import TrialSteps
+from headway_trainer.stages.trial_tracking import tell_again, tell_begin, tell_end
 from headway_trainer.stages.trial_values import values_of, with_values
 from headway_trainer.stages.warm_start import warm_start
 from headway_trainer.training.checkpoints.store import Checkpoints
@@ -78,6 +79,7 @@ class Trials:
             run.fence()
             self._log.begin(earlier)
             events = [earlier]
+        tell_again(run, events)
         ended = [one for one in trial_records(events) if one.state != "running"]
         self._results = TrialResults(tuning, run, ended)
         self._study = Study.replayed(
@@ -245,6 +247,7 @@ class Trials:
         parameters = self._study.trials[number].parameters
         values = ", ".join(f"{path} {value}" for path, value in parameters.items())
         log.info("%s begins: %s", scope, values if len(values) <= _MOST_SHOWN else f"{values[:_MOST_SHOWN]}…")
+        tell_begin(self._run, number, repeat, parameters)
         try:
             spec = spec_of(self._run, parameters)
         except UserError as error:
@@ -381,6 +384,7 @@ class Trials:
             self._tell()
             broken, kept = self._study.broken, kept_of(self._study)
         log.info("%s: %s", scope_of(ended.trial, ended.repeat), described(event))
+        tell_end(self._run, event)
         if state != "running":
             self._results.add(self._study.trials[ended.trial], event, curve)
         drop_ended(self._run, ended, before, kept)

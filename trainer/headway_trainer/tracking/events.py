@@ -72,7 +72,14 @@ class Record(Events[Event]):
     adapter: TypeAdapter[Event] = TypeAdapter(Event)
 
 
+def written(text: str) -> str:
+    """A text that can be written: half of a pair of surrogates cannot."""
+    return text.encode(errors="replace").decode()
+
+
 def bounded(values: Mapping[str, float | None]) -> dict[str, float]:
     """The finite ones of so many numbers as a point may have."""
-    finite = ((name[:MOST_NAME], one) for name, one in values.items() if one is not None and math.isfinite(one))
+    finite = (
+        (written(name)[:MOST_NAME], one) for name, one in values.items() if one is not None and math.isfinite(one)
+    )
     return dict(islice(finite, MOST_VALUES))

@@ -111,6 +111,8 @@ class Follower:
         if known.done:
             return
         if isinstance(first, Ended):
+            if not first.scope and first.state != "interrupted":
+                self._end_children(first)
             self._tracker.end(known, first)
             if first.scope:
                 self._runs[first.scope] = known.model_copy(update={"done": True})
@@ -119,6 +121,13 @@ class Follower:
         if points:
             self._tracker.points(known, points)
             self._runs[first.scope] = known.model_copy(update={"step": points[-1].step})
+
+    def _end_children(self, ended: Ended) -> None:
+        """End what is open below a job that has ended: folds, and trials that nobody goes on with."""
+        state = "completed" if ended.state == "completed" else "failed"
+        for scope, known in [(scope, one) for scope, one in self._runs.items() if scope and not one.done]:
+            self._tracker.end(known, Ended(scope=scope, state=state, at=ended.at))
+            self._runs[scope] = known.model_copy(update={"done": True})
 
     def _parent_of(self, scope: str) -> Known | None:
         above = scope.rpartition("/")[0]

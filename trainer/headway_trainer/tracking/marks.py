@@ -60,6 +60,10 @@ class Marks:
         mark = self._of.get(event.scope)
         return event.model_copy(update={"step": 1 if mark is None else max(0, mark.last) + 1})
 
+    def knows(self, scope: str) -> bool:
+        """Whether a run has begun."""
+        return scope in self._of
+
     def running(self) -> set[str]:
         """The runs that have not ended."""
         return {scope for scope, mark in self._of.items() if not mark.ended}

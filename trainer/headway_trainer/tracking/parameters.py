@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
-from headway_trainer.tracking.events import MOST_NAME
+from headway_trainer.tracking.events import MOST_NAME, written
 
 SECTIONS = ("data", "model", "training", "tuning", "evaluation", "seed")
 """What a model depends on."""
@@ -30,7 +30,9 @@ def parameters_of(spec: TrainingJobSpec) -> dict[str, str]:
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Values of nested mappings by their paths, as texts of bounded length."""
-    return dict(islice(((path[:MOST_NAME], shown(value)) for path, value in _leaves(values, "")), MOST_PARAMETERS))
+    return dict(
+        islice(((written(path)[:MOST_NAME], shown(value)) for path, value in _leaves(values, "")), MOST_PARAMETERS)
+    )
 
 
 def tags_of(run: wire.RunFile) -> dict[str, str]:
@@ -49,6 +51,7 @@ def tags_of(run: wire.RunFile) -> dict[str, str]:
 def shown(value: Any) -> str:
     """A value as a text of bounded length."""
     text = without_secrets(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = written(text)
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
 
 

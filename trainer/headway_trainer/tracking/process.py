@@ -24,8 +24,8 @@ from headway_trainer.tracking.follower import Follower
 from headway_trainer.tracking.trackers.base import BrokenError, DownError
 from headway_trainer.tracking.trackers.make import make, target_of
 
-PERIOD_SECONDS = 3.0
-"""How long what is recorded may wait to be told."""
+PERIOD_SECONDS, PERIOD_OF_OBJECTS = 3.0, 10.0
+"""How long what is recorded may wait to be told: on a file system, and on an object store, whose reads cost money."""
 MOST_PAUSE_SECONDS = 60.0
 END_PAUSE_SECONDS = 0.5
 """Between tries, once the end is near."""
@@ -98,7 +98,8 @@ class Teller:
         return True
 
     def _pause(self) -> float:
-        return min(MOST_PAUSE_SECONDS, PERIOD_SECONDS * 2.0 ** min(self._failures, 10))
+        period = PERIOD_OF_OBJECTS if self._store.local_path() is None else PERIOD_SECONDS
+        return min(MOST_PAUSE_SECONDS, period * 2.0 ** min(self._failures, 10))
 
     def _left(self) -> float:
         return (self.deadline or 0.0) - self._clock()
@@ -113,8 +114,11 @@ class Teller:
 
 
 def environment_of(secret_dir: str | None) -> dict[str, str]:
-    """The variables of a tracker that a Secret's folder holds; other keys of it are left alone."""
-    return {name: value for name, value in read_secrets(secret_dir).items() if name.startswith(ENVIRONMENT)}
+    """The variables of a tracker that a Secret's folder holds; other keys of it are left alone. Where a variable names
+    a file and the Secret has what is to be in it, it names the Secret's file."""
+    held = {name: value for name, value in read_secrets(secret_dir).items() if name.startswith(ENVIRONMENT)}
+    files = {name: str(Path(secret_dir or "", name)) for name, value in held.items() if value.startswith("-----BEGIN")}
+    return held | files
 
 
 def main() -> None:

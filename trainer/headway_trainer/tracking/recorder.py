@@ -16,7 +16,7 @@ from headway_api.tracking import Tracking
 from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
 from headway_trainer.tracking.board import Board
-from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Event, Point, Record, State, bounded
+from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Event, Point, Record, State, bounded, written
 from headway_trainer.tracking.marks import NEXT, Marks
 from headway_trainer.training.link import Measured
 
@@ -83,7 +83,7 @@ class Recorder:
         self._fence, self._clock = fence, clock
         self._identity = identity or uuid.uuid4().hex
         self._record, self._marks = Record(store, attempt), Marks()
-        self._tags, self._tracking = dict(tags), tracking
+        self._tags, self._tracking = _written(tags), tracking
         self._board = Board(store) if tracking is None or tracking.tensorboard else None
         self._period = PERIOD_OF_OBJECTS if store.local_path() is None else PERIOD_SECONDS
         self._lock = threading.Lock()
@@ -130,7 +130,7 @@ class Recorder:
         self, scope: str, state: State, *, values: Mapping[str, float | None] = {}, tags: Mapping[str, str] = {}
     ) -> None:
         """Take in that a run has ended."""
-        self._add([Ended(scope=scope, state=state, values=bounded(values), tags=dict(tags), at=self._now())])
+        self._add([Ended(scope=scope, state=state, values=bounded(values), tags=_written(tags), at=self._now())])
 
     def close(self, seconds: float) -> bool:
         """Record what waits, unless that takes longer; whether all of it is there."""
@@ -142,29 +142,19 @@ class Recorder:
 
     def flush(self) -> bool:
         """Record what waits; whether the storage took all of it."""
-        with self._lock:
-            events, self._waiting = self._waiting, []
-        if self.broken is not None:
-            return True
         try:
-            self._open()
-            self._admit(events)
-            events = []
-            self._fence()
-            while self._unwritten:
-                now = self._unwritten[:AT_ONCE]
-                self._record.append(*now)
-                del self._unwritten[: len(now)]
-                if self._board is not None:
-                    self._board.take(now)
+            if self.broken is None:
+                self._open()
+                self._fence()
+                self._write()  # before more is taken: what waits is bounded
+            self._admit(self._taken())
+            self._write()
             if self._board is not None:
                 self._board.write()
         except UserError as error:
             self.broken = str(error)
             log.warning("trackers are told nothing more of this run: %s", error)
         except Exception as error:  # whatever ails the storage, training goes on
-            with self._lock:
-                self._waiting = events + self._waiting
             self._failed(error)
             return False
         self._failures = 0
@@ -188,9 +178,28 @@ class Recorder:
             self._board.replay(before, fresh=FRESH)
         self._is_open = True
 
+    def _taken(self) -> list[Event]:
+        with self._lock:
+            events, self._waiting = self._waiting, []
+        return events if self.broken is None else []
+
+    def _write(self) -> None:
+        while self._unwritten:
+            now = self._unwritten[:AT_ONCE]
+            self._record.append(*now)
+            del self._unwritten[: len(now)]
+            if self._board is not None:
+                self._board.take(now)
+
     def _admit(self, events: list[Event]) -> None:
         for event in events:
             numbered = self._marks.numbered(self._owned(event))
+            if isinstance(event, Point) and not self._marks.knows(event.scope):
+                # A child of which nobody has said more, such as a fold.
+                name = event.scope.rpartition("/")[2]
+                began = Began(scope=event.scope, name=name, identity=self._identity, at=event.at)
+                self._marks.admit(began)
+                self._unwritten.append(self._owned(began))
             if self._marks.admit(numbered):
                 self._unwritten.append(numbered)
 
@@ -217,3 +226,7 @@ class Recorder:
             if not self.flush():
                 self._changed.set()
         self.flush()
+
+
+def _written(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: written(value) for name, value in tags.items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
+from collections.abc import Iterator
 
 from headway_api import wire
 from headway_api.tracking import Tracking
@@ -23,15 +26,31 @@ FLUSH_OF_STOPPED = 5.0
 """A pod that has to go has other things to do."""
 
 
+log = logging.getLogger("headway.tracking")
+
+
+@contextlib.contextmanager
+def _harmless() -> Iterator[None]:
+    """No fault of what is told ends a run."""
+    try:
+        yield
+    except Exception:
+        log.warning("trackers are not told all of this run", exc_info=True)
+
+
 class Trackers:
     """The trackers of a run, the job's own, in one attempt."""
 
     def __init__(self, run: Run) -> None:
         """Begin to record, and to tell trackers what is recorded. It returns at once."""
-        settings = run.spec.tracking or Tracking()
         self._run = run
         self._recorder: Recorder | None = None
         self._processes: list[processes.TellerProcess] = []
+        with _harmless():
+            self._begin(run.spec.tracking or Tracking())
+
+    def _begin(self, settings: Tracking) -> None:
+        run = self._run
         if not settings.tensorboard and not settings.named:
             return
         file = run.file
@@ -45,6 +64,10 @@ class Trackers:
 
     def succeeded(self, result: RunResult) -> None:
         """The run has a result, which may have failed at its gates."""
+        with _harmless():
+            self._succeeded(result)
+
+    def _succeeded(self, result: RunResult) -> None:
         metrics = result.metrics
         parts = {"test": metrics.test, "final/validation": metrics.validation, "final/train": metrics.train}
         values = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
@@ -66,7 +89,8 @@ class Trackers:
         tags = {"headway.message": verdict.message[:MOST_TEXT]} | (
             {"headway.cause": str(verdict.cause)} if verdict.cause else {}
         )
-        self._end("interrupted" if interrupted else "failed", seconds, values={}, tags=tags)
+        with _harmless():
+            self._end("interrupted" if interrupted else "failed", seconds, values={}, tags=tags)
 
     def _end(self, state: State, seconds: float, *, values: dict[str, float | None], tags: dict[str, str]) -> None:
         recorder, self._recorder = self._recorder, None

@@ -14,6 +14,14 @@ def make(name: str, settings: Tracking, job: str) -> Tracker:
         from headway_trainer.tracking.trackers.mlflow_server import MLflowServer
 
         return MLflowServer(settings.mlflow, job)
+    if name == "wandb" and settings.wandb is not None:
+        from headway_trainer.tracking.trackers.wandb_service import WandBService
+
+        return WandBService(settings.wandb, job)
+    if name == "comet" and settings.comet is not None:
+        from headway_trainer.tracking.trackers.comet_service import CometService
+
+        return CometService(settings.comet, job)
     raise ValueError(f"spec.tracking has no {name}")
 
 
