@@ -370,6 +370,16 @@ _CONTRADICTIONS: _Rows = [
     ("a model published to nobody", {"spec.publish": {}}, "spec.publish.deployment"),
     ("a deployment of another namespace", {"spec.publish.deployment": "prod/churn"}, "spec.publish.deployment"),
     ("a form of a model that is no list", {"spec.export.formats": "onnx"}, "spec.export.formats"),
+    ("a tracker in a file", {"spec.tracking": {"mlflow": {"uri": "file:///tmp/runs"}}}, "tracking.mlflow.uri"),
+    ("a tracker's password", {"spec.tracking": {"mlflow": {"uri": "http://me:a@mlflow"}}}, "tracking.mlflow.uri"),
+    ("a tracker without a project", {"spec.tracking": {"wandb": {}}}, "tracking.wandb.project"),
+    ("a project that climbs", {"spec.tracking": {"wandb": {"project": "../p"}}}, "tracking.wandb.project"),
+    (
+        "an experiment of two lines",
+        {"spec.tracking": {"mlflow": {"uri": "http://a", "experiment": "a\nb"}}},
+        "experiment",
+    ),
+    ("an endless workspace", {"spec.tracking": {"comet": {"project": "p", "workspace": MEGABYTE}}}, "comet.workspace"),
     ("metrics without end", {"spec.evaluation.metrics": ["accuracy"] * 1000}, "spec.evaluation.metrics"),
 ]
 
