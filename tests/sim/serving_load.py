@@ -139,7 +139,8 @@ class Load:
         if not any(limits["min"] <= number <= limits["max"] for _, limits, _ in known):
             self._fail(f"{number} pods are to be there, and {known} were asked for")
         by_hand = before["asked"] != after["asked"] or len({str(limits) for _, limits, _ in known}) > 1
-        if number < was and any(new.get(place) for place in ("candidate", "previous", "rollout")) and not by_hand:
+        # A version may begin in the same turn: the number was decided before, by the load of all requests.
+        if number < was and any(old.get(place) for place in ("candidate", "previous", "rollout")) and not by_hand:
             self._fail(f"from {was} to {number} pods while versions change places")
         if self.zero is not None and not number:
             self.zero.sleeps(uid, self._words)
