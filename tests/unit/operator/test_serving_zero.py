@@ -230,6 +230,21 @@ def test_an_operator_that_dies_at_any_turn_leaves_clients_with_somebody() -> Non
     assert idle.replicas == {1: 1}
 
 
+def test_a_holder_that_dies_before_the_last_pods_go_gives_clients_back_to_them() -> None:
+    idle = Idle()
+    idle.quiet(60.0)
+    assert (idle.front(), idle.scaling["stage"]) == ("holder", "FallingAsleep")
+    report(idle.stage.server, names.holder_name("digits", idle.stage.uid), 0)
+    idle.stage.settle()
+    assert (idle.front(), idle.replicas, idle.scaling["reason"]) == ("version 1", {1: 2}, "NoHolder")
+    idle.stage.after(5.0)
+    idle.says(0.0, quietSeconds=100, holders=0)
+    idle.held()
+    assert idle.front() == "version 1", "it is not heard yet"
+    idle.says(0.0, quietSeconds=110, holders=1)
+    assert idle.front() == "holder"
+
+
 def test_an_operator_that_begins_does_not_send_clients_back_for_want_of_a_word() -> None:
     idle = Idle()
     idle.quiet(60.0)

@@ -68,17 +68,23 @@ def follow(situation: Situation, wanted: Autoscaling, book: Book) -> Next | None
         return _waking(situation, book, known)
     left = _left(situation, wanted, book, known, load)
     if known.stage == "FallingAsleep":
-        return _falling(situation, book, known, idle=left == 0)
+        return _falling(situation, book, known, idle=left == 0, holds=_holds(situation, load))
     return _fall(situation, book, known, load) if left == 0 else None
 
 
 def _fall(situation: Situation, book: Book, known: AutoscalingStatus, load: Load | None) -> Next:
-    holder = situation.holder
-    if holder is None or not holder.complete or holder.desired == 0 or load is None or not load.holders:
-        book.scaling = known.model_copy(update={"reason": "NoHolder"})
-    else:
+    if _holds(situation, load):
         _stage(book, known, "FallingAsleep", "FallingAsleep")
+    else:
+        book.scaling = known.model_copy(update={"reason": "NoHolder"})
     return Next()
+
+
+def _holds(situation: Situation, load: Load | None) -> bool:
+    """Whether there is a holder that is heard."""
+    holder = situation.holder
+    ready = holder is not None and holder.complete and holder.desired > 0
+    return ready and load is not None and load.holders > 0
 
 
 def _waking(situation: Situation, book: Book, known: AutoscalingStatus) -> Next:
@@ -104,10 +110,13 @@ def _asleep(situation: Situation, wanted: Autoscaling, book: Book, known: Autosc
     return Next()
 
 
-def _falling(situation: Situation, book: Book, known: AutoscalingStatus, *, idle: bool) -> Next:
-    """The pods go once clients have been sent to the holder for a while, and none of them has asked for anything."""
-    if not idle:
-        _stage(book, known, "Awake", "InFlight")
+def _falling(situation: Situation, book: Book, known: AutoscalingStatus, *, idle: bool, holds: bool) -> Next:
+    """The pods go once clients have been sent to the holder for a while, and none of them has asked for anything.
+
+    Where it dies meanwhile, clients go back to the pods, which are there.
+    """
+    if not idle or not holds:
+        _stage(book, known, "Awake", "NoHolder" if idle else "InFlight")
         return Next()
     since = to_seconds(known.held_since)
     if since is None:
