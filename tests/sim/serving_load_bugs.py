@@ -90,15 +90,15 @@ BUGS = (
     ),
     Bug(
         "clients are sent to the holder whether or not it is there",
-        52,
-        "to a holder that was never ready",
-        (
-            (
-                zero._fall,
-                "holder is None or not holder.complete or holder.desired == 0 or load is None or not load.holders",
-                "False",
-            ),
-        ),
+        22,
+        "are its bound",
+        ((zero._fall, "_holds(situation, load)", "True"),),
+    ),
+    Bug(
+        "the last pods go though the holder has died",
+        22,
+        "and no holder is heard",
+        ((zero._falling, " or not holds", ""),),
     ),
     Bug(
         "nobody is ever sent to the holder",

@@ -108,7 +108,7 @@ class Zero:
 
     def _keep_holder(self, uid: str, *, calm: bool) -> None:
         name, now = names.holder_name(self._of, uid), self._world.now
-        if not calm and self._chance.random() < 0.01:
+        if not calm and self._chance.random() < (0.01 if self._led_at is None else 0.05):
             self._holder_dead_until = now + self._chance.choice((5.0, 30.0, 200.0))
             self._world.note("the holder's pod is killed")
         alive = calm or now >= self._holder_dead_until
@@ -174,7 +174,11 @@ class Zero:
             self._world.fail(
                 f"no pod is to be left, and since clients are held nobody has said that none asks: {since}"
             )
-        if _busy(self._said(uid)) and not self._world.operator.is_late():
+        if self._world.operator.is_late():
+            return
+        if self._said(uid).get("holders") == 0:
+            self._world.fail("no pod is to be left, and no holder is heard")
+        if _busy(self._said(uid)):
             self._world.fail(f"at {now:.0f} no pod is to be left, and somebody asks: {self._said(uid)}")
 
     def wakes(self, new: Status, words: list[tuple[float, dict[str, Any]]]) -> None:
