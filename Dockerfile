@@ -25,7 +25,8 @@ ENV PATH=/opt/headway/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
     PYTHONUNBUFFERED=1
 
 
-# Our own wheel, installed and compiled where the images have it; /overlay is the last layer of each.
+# Our own wheel, installed and compiled where the images have it; /overlay is the last layer of each, and /serving the
+# server's, which has nothing that trains or decides.
 FROM base AS code
 WORKDIR /src
 COPY requirements/build.lock requirements/
@@ -44,7 +45,10 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/headway/bin/python -m compileall -q "$site" \
  && mkdir -p /overlay/bin "/overlay/${site#/opt/headway/}" \
  && cp -a /opt/headway/bin/headway* /overlay/bin/ \
- && cp -a "$site"/headway* "/overlay/${site#/opt/headway/}/"
+ && cp -a "$site"/headway* "/overlay/${site#/opt/headway/}/" \
+ && cp -a /overlay /serving \
+ && rm -rf "/serving/${site#/opt/headway/}/headway_trainer" "/serving/${site#/opt/headway/}/headway_operator" \
+      /serving/bin/headway-operator
 
 
 FROM base AS operator
@@ -80,7 +84,7 @@ RUN python3 -m venv /tmp/pip \
       -o -path '*/onnxruntime/quantization' -o -path '*/onnxruntime/tools' \) -prune -exec rm -rf {} + \
  && /opt/headway/bin/python -m compileall -q -j 0 /opt/headway/lib \
  && rm -rf /tmp/pip
-COPY --from=code /overlay/ /opt/headway/
+COPY --from=code /serving/ /opt/headway/
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="headway-server" \

@@ -28,7 +28,7 @@ print(json.dumps({
 SERVER = """
 import importlib.util, json, os, subprocess
 import numpy, onnxruntime, headway_cli.serve, headway_server.process
-names = ("torch", "ray", "pandas", "sklearn", "onnx", "pip")
+names = ("torch", "ray", "pandas", "sklearn", "onnx", "pip", "headway_trainer", "headway_operator")
 print(json.dumps({
     "uid": os.getuid(),
     "heavy": [name for name in names if importlib.util.find_spec(name)],

@@ -219,6 +219,7 @@ def listed() -> list[str]:
 def prune() -> None:
     """Free what old builds left in the registry and in buildah's store; all tags stay."""
     before = free_gib(cache_dir())
+    _apart("buildah", "rm", "--all")  # what builds that were killed have left: none is at work, as this holds the lock
     _apart("buildah", "rmi", "--prune")
     with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
         config = registry.configure(Path(folder), "127.0.0.1:0")
