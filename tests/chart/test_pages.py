@@ -20,8 +20,8 @@ VALUES = [block for page in pages() for block in blocks(page) if block.text.star
 QUERIES = sorted(
     {
         text
-        for name in ("monitor.md", "on-call.md")
-        for text in re.findall(r"`([^`\n]*headway_[^`\n]*)`", (ROOT / "docs/how-to" / name).read_text())
+        for name in ("monitor.md", "on-call.md", "costs.md", "gpus.md")
+        for text in re.findall(r"`([^`\n]*headway[_:][^`\n]*)`", (ROOT / "docs/how-to" / name).read_text())
         if "(" in text
     }
 )
@@ -47,7 +47,7 @@ def test_each_query_of_a_page_speaks_of_metrics_and_labels_that_there_are() -> N
     labels = {name: {*found, "le"} for name, found in known().items()}
     assert len(QUERIES) > 8
     for query in QUERIES:
-        names = set(re.findall(r"headway_\w+", query))
+        names = set(re.findall(r"headway[_:][\w:]+", query))
         assert names <= set(labels), query
         spoken = {label for group in re.findall(r"by \(([^)]*)\)", query) for label in re.split(r",\s*", group)}
         spoken |= set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", query))

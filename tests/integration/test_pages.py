@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,21 @@ def test_the_page_about_tuning_can_be_typed_and_all_its_trials_are_listed(tmp_pa
         rows = list(csv.DictReader(file))
     assert rows[0]["number"] == str(best["number"])
     assert {row["number"] for row in rows} == {str(number) for number in range(1, 13)}
+
+
+@pytest.mark.long
+def test_the_page_about_torchrun_can_be_typed_and_its_function_leaves_a_model(tmp_path: Path) -> None:
+    _type("docs/how-to/from-torchrun.md", tmp_path)
+    assert (tmp_path / "out/from-torchrun/model.safetensors").stat().st_size > 64 * 10 * 4
+    assert _result(tmp_path / "out/from-torchrun")["metrics"]["reported"]["epoch"] == 4
+
+
+@pytest.mark.long
+def test_the_page_about_a_finished_model_can_be_typed_and_all_ways_agree(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    said = _type("docs/how-to/get-the-model-out.md", tmp_path)
+    assert "['0' '1' '2' '3' '4']" in said
+    assert "[0, 1, 2, 3, 4]" in said
+    assert '"name":"digits"' in said.replace(" ", "")
+    with (tmp_path / "predictions.csv").open() as file:
+        assert [row["label"] for row in csv.DictReader(file)][:5] == ["0", "1", "2", "3", "4"]
