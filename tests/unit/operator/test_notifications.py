@@ -103,6 +103,12 @@ class Desk:
                 await task
 
 
+@pytest.fixture(autouse=True)
+def all_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Also in a process that plays the simulation, which has the operator log nothing."""
+    caplog.set_level(logging.DEBUG, logger="headway_operator")
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
