@@ -64,6 +64,7 @@ def test_two_folds_of_one_pod_each_are_trained_at_a_time_in_one_cluster_and_its_
     assert not (never_killed.store / "children").exists(), "only an unfinished run needs it"
 
 
+@pytest.mark.long
 def test_folds_that_are_killed_go_on_and_the_finished_ones_are_not_trained_again(
     tmp_path: Path, never_killed: Pods
 ) -> None:

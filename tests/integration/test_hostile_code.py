@@ -79,6 +79,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield stage
 
 
+@pytest.mark.long
 def test_a_worker_that_ends_itself_with_status_0_is_no_success(stage: Stage) -> None:
     ended = stage.run("leaves", status=0)
     assert (ended["code"], ended["cause"]) == (64, "UserError")
@@ -101,12 +102,14 @@ def test_an_endless_loop_after_the_first_report_is_a_hang_and_the_line_is_named(
     assert "while ray.train.get_context()" in stage.log(), "the stack is in the log"
 
 
+@pytest.mark.long
 def test_a_data_loader_that_blocks_is_a_hang_and_named(stage: Stage) -> None:
     ended = stage.run("blocks", seconds=QUICK)
     assert ended["cause"] == "Hang"
     assert "in __getitem__" in ended["message"]
 
 
+@pytest.mark.long
 def test_a_deadlocked_collective_is_a_hang_of_all_ranks(stage: Stage) -> None:
     ended = stage.run("waits_for_itself", seconds=QUICK)
     assert ended["cause"] == "Hang"
@@ -127,6 +130,7 @@ def test_a_process_that_crashes_again_and_again_is_told_as_a_crash(stage: Stage)
     assert "ended without an exception 3 times, and came no further than step 0" in ended["message"]
 
 
+@pytest.mark.long
 def test_workers_that_live_and_cannot_talk_to_each_other_are_no_lost_node(stage: Stage) -> None:
     ended = stage.run("falls_out")
     assert (ended["code"], ended["cause"]) == (70, "Internal")
@@ -135,6 +139,7 @@ def test_workers_that_live_and_cannot_talk_to_each_other_are_no_lost_node(stage:
     assert "in falls_out" in stage.log(), "the trace is in the driver's log"
 
 
+@pytest.mark.long
 def test_a_frozen_process_is_a_hang_and_its_rank_is_named(stage: Stage) -> None:
     # The last one: Ray cannot end what is frozen.
     ended = stage.run("freezes", seconds=QUICK)
@@ -143,6 +148,7 @@ def test_a_frozen_process_is_a_hang_and_its_rank_is_named(stage: Stage) -> None:
     assert "did not answer: a process that is frozen" in ended["message"]
 
 
+@pytest.mark.long
 def test_a_flood_of_output_is_survived_and_fills_neither_log_nor_disk(tmp_path: Path) -> None:
     training = {"entrypoint": "mine:floods", "arguments": {"seconds": 4}}
     spec = {"training": training, "workers": {"replicas": 1, "resources": {"cpu": "300m"}}}

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from headway_api.rollout_wire import Load as Word
 from headway_api.rollout_wire import Route
 from stub_judge import UID, judged
@@ -67,5 +69,6 @@ async def course(folder: Path) -> None:
         assert await judge.end() == 0
 
 
+@pytest.mark.long
 def test_a_judge_tells_how_many_requests_are_in_flight_and_goes_on_after_it_was_killed(tmp_path: Path) -> None:
     asyncio.run(course(tmp_path))

@@ -108,6 +108,7 @@ def test_a_lost_worker_is_replaced_and_the_same_attempt_goes_on(tmp_path: Path, 
     assert _weights(pods.store) == _weights(never_killed)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path: Path) -> None:
     # Passes of a second or two: the request comes within one of them.
     rarely = {"everySteps": 100_000, "keepLast": 100, "keepBest": 2}
@@ -124,6 +125,7 @@ def test_a_worker_that_is_told_to_go_leaves_a_checkpoint_of_that_moment(tmp_path
         assert [one["step"] for one in manifests if one["batch"]], "only a request is answered within an epoch"
 
 
+@pytest.mark.long
 def test_a_process_that_dies_while_the_ranks_join_is_replaced(tmp_path: Path, never_killed: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()

@@ -48,6 +48,7 @@ def left(folder: Path) -> tuple[RunResult, TuningResult, list[TrialRecord]]:
     return result, result.tuning, read_trials(Store.open(str(folder)))
 
 
+@pytest.mark.long
 def test_asha_stops_trials_and_one_that_fails_is_counted_with_its_cause(tmp_path: Path) -> None:
     path = job(
         tmp_path,
@@ -236,6 +237,7 @@ def test_an_optuna_search_that_ctrl_c_has_stopped_goes_on_with_the_trials_that_i
     assert tuning.best == min(trials, key=lambda one: one.value or 0.0).number
 
 
+@pytest.mark.long
 def test_trials_that_start_workers_of_their_own_hold_their_places_and_do_not_wait_for_each_other(
     tmp_path: Path,
 ) -> None:
@@ -299,6 +301,7 @@ def test_the_page_can_be_typed(tmp_path: Path) -> None:
     assert "best:" in done.stdout, "what the function prints is shown"
 
 
+@pytest.mark.long
 def test_the_example_leaves_the_best_trials_model(tmp_path: Path) -> None:
     settings = ["--set", "tuning.arguments={epochs: 2, trials: 2}"]
     done = headway("run", str(EXAMPLE / "job.yaml"), "--code", str(EXAMPLE), "--output", str(tmp_path), *settings)

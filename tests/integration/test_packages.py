@@ -146,6 +146,7 @@ held = NamedModel(build=Held, options=CentroidOptions, tasks=["classification"],
 """
 
 
+@pytest.mark.long
 def test_an_estimator_of_a_package_that_is_killed_while_it_fits_comes_to_the_same_model(
     installed: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_the_page_about_anomalies_can_be_typed_and_malignant_rows_rank_above_ben
     assert roc_auc_score(new == 0, scores) > 0.85, "as the page says"
 
 
+@pytest.mark.long
 def test_the_page_about_tuning_can_be_typed_and_all_its_trials_are_listed(tmp_path: Path) -> None:
     said = _type("docs/how-to/tune.md", tmp_path)
     result = _result(tmp_path / "out/tuned")

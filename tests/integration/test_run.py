@@ -141,6 +141,7 @@ def test_a_library_fits_a_table_on_one_of_two_workers_and_the_graph_predicts_its
     assert right / len(lines) > 0.9
 
 
+@pytest.mark.long
 def test_a_forecast_that_is_killed_goes_on_to_the_same_model_which_predicts_what_comes_next(tmp_path: Path) -> None:
     """Killed as a machine is that goes down: no process of the run has a word."""
     document = yaml.safe_load((ROOT / "examples" / "forecasting.yaml").read_text())

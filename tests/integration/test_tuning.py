@@ -113,6 +113,7 @@ POPULATION: dict[str, Any] = SPEC | {
 }
 
 
+@pytest.mark.long
 def test_a_population_larger_than_what_fits_is_the_same_however_many_are_trained_at_once_and_after_kills(
     tmp_path: Path,
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_population_on_digits_takes_over_checkpoints_and_the_takeovers_can_be_
     assert tuning.schedule == schedule_of(trials, tuning.best or 0)
 
 
+@pytest.mark.long
 def test_a_function_of_one_s_own_is_tuned_and_its_model_is_the_best_trial_s(tmp_path: Path) -> None:
     code = str(EXAMPLES / "own-function")
     result, tuning, trials = finished("own-function/job", tmp_path, "--code", code)

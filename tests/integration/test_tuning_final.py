@@ -33,6 +33,7 @@ SPEC: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_the_final_model_killed_on_its_way_is_that_of_a_job_with_the_best_values_and_no_validation_part(
     tmp_path: Path,
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_final_model_killed_on_its_way_is_that_of_a_job_with_the_best_values
     assert not (pods.store / "children").exists()
 
 
+@pytest.mark.long
 def test_a_final_model_whose_rows_were_tuned_learns_from_rows_that_were_prepared_as_the_best_trials_also_after_a_kill(
     tmp_path: Path,
 ) -> None:

@@ -33,6 +33,7 @@ TUNED = SPEC | {
 }
 
 
+@pytest.mark.long
 def test_a_search_over_folds_that_is_killed_ends_with_the_folds_and_the_model_of_a_job_with_the_best_values(
     tmp_path: Path,
 ) -> None:

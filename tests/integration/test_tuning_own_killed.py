@@ -69,6 +69,7 @@ def spec(shared: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_it_goes_on_with_the_same_trials_from_the_last_report_and_runs_none_twice(tmp_path: Path) -> None:
     code, shared = tmp_path / "code", tmp_path / "shared"
     code.mkdir()

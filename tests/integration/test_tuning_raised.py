@@ -40,6 +40,7 @@ def tuning(folder: Path) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.long
 def test_a_finished_search_goes_on_when_its_trials_are_raised_and_comes_to_the_same_model(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(JOB)
     for output, trials in (("whole", 6), ("raised", 3)):

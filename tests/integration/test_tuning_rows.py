@@ -18,6 +18,7 @@ pytestmark = pytest.mark.ray
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen"]
 
 
+@pytest.mark.long
 def test_trials_with_other_vocabularies_read_other_words_and_the_bundle_has_the_best_ones(tmp_path: Path) -> None:
     draw = np.random.default_rng(7)
     table = tmp_path / "said.csv"

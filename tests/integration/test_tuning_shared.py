@@ -118,6 +118,7 @@ def _wait(pods: Pods, holds: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_how_many_share_a_worker_changes_no_trial_and_the_final_training_takes_over_their_places(
     tmp_path: Path,
 ) -> None:
