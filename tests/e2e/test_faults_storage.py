@@ -110,6 +110,7 @@ def _storage_error(stored: Watched, number: int, newest: int, words: str) -> Non
     assert newest in stored.checkpoints()
 
 
+@pytest.mark.long
 def test_a_full_volume_costs_an_attempt_and_no_checkpoint(stored: Watched, thin: Thin, measured: Measured) -> None:
     stored.wait_for_training()
     number, newest = stored.status()["attempt"], max(stored.checkpoints())

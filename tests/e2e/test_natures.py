@@ -68,6 +68,7 @@ def test_texts_are_learnt_word_by_word_on_two_workers_and_the_bundle_reads_raw_o
     assert sum(row["label"] == ["bad", "good"][index % 2] for index, row in enumerate(said)) > 320
 
 
+@pytest.mark.long
 def test_folds_are_trained_beside_each_other_and_their_means_are_in_the_status(natures: Natures) -> None:
     ended = succeeded(natures, "folds")
     has_raw_row_model(ended)

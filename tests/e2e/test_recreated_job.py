@@ -99,6 +99,7 @@ def test_a_job_of_the_same_name_begins_at_once_and_ends_with_a_model_of_its_own(
     headway.wait("no pod of the old job", lambda: old not in heads(headway, namespace, "same"), 150)
 
 
+@pytest.mark.long
 def test_a_job_that_publishes_as_it_is_replaced_does_not_end_its_successor(headway: Cluster, namespace: str) -> None:
     headway.apply(json.dumps(config_map("big-code", big=BIG)), namespace)
     publishes = job("big", code={"configMap": {"name": "big-code"}}, training={"entrypoint": "big:main"}, memory="4Gi")
