@@ -116,7 +116,8 @@ class ServingWorld:
             if self._rests():
                 break
         self.server.collect_garbage()
-        self._pass(60.0)
+        # What somebody's object had the name of is asked for again each minute, and made once that object is collected.
+        self._pass(120.0)
         self.promises.at_rest()
         if self.load is not None:
             return  # Its judge goes on to say how many requests there are.
