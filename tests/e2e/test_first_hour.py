@@ -139,9 +139,10 @@ def on_this_machine(user: Machine) -> None:
     user.type(script(PAGE, cluster=False, machine=False))  # saves the page's files
     said = user.type(line("headway init"), timeout=300)
     assert "flowers.yaml:5: TrainingJob iris is valid" in said
-    seen = losses(said)
-    assert len(seen) > 1, said
-    assert seen[-1] < seen[0]
+    seen = losses(said)  # none at all where the training is over within a second
+    assert seen == [] or seen[-1] <= seen[0], said
+    result = json.loads((user.folder / "out/iris/result.json").read_text())
+    assert result["metrics"]["train"]["loss"] < 0.5, "of three classes: 1.1 before it has learnt anything"
     # The user's own csv file: whichever Python has made it.
     subprocess.run([sys.executable, "make_wine.py"], cwd=user.folder, check=True, capture_output=True)
     assert re.search(r"│ grower +│ category │ target ", user.type("headway profile wine.yaml"))
