@@ -11,61 +11,36 @@ from headway_cli.cluster.kubectl import find, is_name, missing, objects
 from headway_cli.cluster.names import MODEL_DEPLOYMENTS
 from headway_cli.cluster.tables import DEPLOYMENT
 from headway_cli.cluster.timeline import Entry, of_events
-from headway_cli.cluster.times import seconds_since
 from headway_cli.ui import deployments as parts
-from headway_cli.ui.asking import EVERYWHERE, Asked, Route, View
-from headway_cli.ui.paging import Link, page_of
+from headway_cli.ui.asking import Asked, Route, View
+from headway_cli.ui.listing import Listed, listed, shortened
 
 PHASES = ("Progressing", "Degraded", "Pending", "Suspended", "Ready")
 KEPT_SECONDS, EVENT_SECONDS = 2.0, 6.0
 LIST_EVERY, EVERY = 5.0, 3.0
-MOST_MESSAGE = 200
-"""Characters of a message in the list; its own page has all of them."""
 MOST_EVENTS = 50
-MOST_NAMESPACES = 200
-"""Names that the field for a namespace proposes."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """What the table has of a deployment: small, as it is kept for all of a cluster."""
+class Row(Listed):
+    """What the table has of a deployment."""
 
-    namespace: str
-    name: str
-    phase: str
     champion: str
     ready: str
     candidate: str
     weight: str
     stage: str
-    created: str
-    message: str
-
-    @property
-    def has_page(self) -> bool:
-        """Whether the names are such as Kubernetes gives."""
-        return is_name(self.namespace) and is_name(self.name)
 
 
 def deployments(asked: Asked) -> View:
     """All deployments, or those of a namespace, a phase, and with a text in their names."""
-    namespace, wanted, part = asked.namespace(), asked.word("phase", PHASES), asked.word("name")
-    found = asked.kept(("deployments", namespace), KEPT_SECONDS, lambda: _read(asked, namespace))
-    chosen = [each for each in found if (not wanted or each.phase == wanted) and part in each.name]
-    pager = page_of(chosen, asked.whole("page", 1))
-    query = {name: asked.query.get(name, "") for name in ("namespace", "phase", "name")}
-    data = {
-        "namespace": namespace,
-        "everywhere": namespace == EVERYWHERE,
-        "namespaces": sorted({each.namespace for each in found})[:MOST_NAMESPACES],
-        "phases": PHASES,
-        "wanted": wanted,
-        "part": part,
-        "all": len(found),
-        "pager": pager,
-        "rows": [(each, seconds_since(each.created, asked.now)) for each in pager.items],
-        "link": Link("/deployments", query),
-    }
+    _, data = listed(
+        asked,
+        "/deployments",
+        PHASES,
+        lambda namespace: asked.kept(("deployments", namespace), KEPT_SECONDS, lambda: _read(asked, namespace)),
+    )
+    data["phases"] = PHASES
     return View("deployments.html", "Deployments", data, every=LIST_EVERY)
 
 
@@ -116,7 +91,7 @@ def _row(found: Object) -> Row:
         weight=text(found, "status", "summary", "weight"),
         stage=text(found, "status", "rollout", "stage"),
         created=text(found, "metadata", "creationTimestamp"),
-        message=f"{message[:MOST_MESSAGE]}..." if len(message) > MOST_MESSAGE else message,
+        message=shortened(message),
     )
 
 

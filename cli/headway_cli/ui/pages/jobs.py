@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headway_cli.cluster.fields import Object, text, whole
 from headway_cli.cluster.job_lines import phase
-from headway_cli.cluster.kubectl import is_name, objects
+from headway_cli.cluster.kubectl import objects
 from headway_cli.cluster.names import FINISHED, TRAINING_JOBS
 from headway_cli.cluster.tables import gpus
-from headway_cli.cluster.times import duration, instant, seconds_since
-from headway_cli.ui.asking import EVERYWHERE, Asked, Route, View
-from headway_cli.ui.paging import Link, page_of
+from headway_cli.cluster.times import duration, instant
+from headway_cli.ui.asking import Asked, Route, View
+from headway_cli.ui.listing import Listed, listed, shortened
 
 PHASES = ("Running", "Starting", "Queued", "Pending", "Suspended", "Failed", "Succeeded")
 KEPT_SECONDS = 3.0
 EVERY, EVERY_OF_MANY, MANY = 5.0, 30.0, 1000
 """Seconds between two looks, and those where there are many jobs: 10,000 are 30 MB of the API server's work."""
-MOST_MESSAGE = 200
-"""Characters of a message; its own page has all of them."""
-MOST_NAMESPACES = 200
-"""Names that the field for a namespace proposes."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """What the table has of a job: small, as it is kept for all jobs of a cluster."""
+class Row(Listed):
+    """What the table has of a job."""
 
-    namespace: str
-    name: str
-    phase: str
     percent: int | None
     left: str
     workers: str
     gpus: int
     metric: str
     goodput: int | None
-    created: str
-    message: str
     trials: str
     took: str
     """How long, of one that has ended."""
-
-    @property
-    def has_page(self) -> bool:
-        """Whether the names are such as Kubernetes gives."""
-        return is_name(self.namespace) and is_name(self.name)
 
 
 def row(job: Object) -> Row:
@@ -66,7 +51,7 @@ def row(job: Object) -> Row:
         metric=text(job, "status", "summary", "metric"),
         goodput=whole(job, "status", "time", "goodputPercent"),
         created=text(job, "metadata", "creationTimestamp"),
-        message=f"{message[:MOST_MESSAGE]}..." if len(message) > MOST_MESSAGE else message,
+        message=shortened(message),
         trials=text(job, "status", "summary", "trials"),
         took=took(job),
     )
@@ -91,29 +76,9 @@ def rows(asked: Asked, namespace: str) -> list[Row]:
 
 def jobs(asked: Asked) -> View:
     """All jobs, or those of a namespace, a phase, and with a text in their names."""
-    namespace, wanted, part = asked.namespace(), asked.word("phase", PHASES), asked.word("name")
-    number = asked.whole("page", 1)
-    found = rows(asked, namespace)
-    counts = {each: sum(row.phase == each for row in found) for each in PHASES}
-    chosen = [each for each in found if (not wanted or each.phase == wanted) and part in each.name]
-    pager = page_of(chosen, number)
-    data = {
-        "namespace": namespace,
-        "everywhere": namespace == EVERYWHERE,
-        "namespaces": _namespaces(found),
-        "phases": [(each, counts[each]) for each in PHASES],
-        "wanted": wanted,
-        "part": part,
-        "all": len(found),
-        "pager": pager,
-        "rows": [(each, seconds_since(each.created, asked.now)) for each in pager.items],
-        "link": Link("/jobs", {"namespace": asked.query.get("namespace", ""), "phase": wanted, "name": part}),
-    }
+    found, data = listed(asked, "/jobs", PHASES, lambda namespace: rows(asked, namespace))
+    data["phases"] = [(each, sum(row.phase == each for row in found)) for each in PHASES]
     return View("jobs.html", "Jobs", data, every=EVERY if len(found) < MANY else EVERY_OF_MANY)
-
-
-def _namespaces(found: Sequence[Row]) -> list[str]:
-    return sorted({each.namespace for each in found})[:MOST_NAMESPACES]
 
 
 ROUTES = (Route("/", jobs, "home"), Route("/jobs", jobs, "jobs", nav="Jobs"))
