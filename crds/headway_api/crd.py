@@ -224,7 +224,7 @@ def _column(column: Column) -> Schema:
 def _root(kind: Kind) -> Schema:
     model = schema.inlined(kind.model)
     spec = structural(model["properties"]["spec"])
-    status = _without_defaults(structural(status_schema(kind)))
+    status = _written_by_the_operator(structural(status_schema(kind)))
     status["description"] = schema.paragraphs(model["properties"]["status"]["description"])
     return {
         "description": schema.paragraphs(model["description"]),
@@ -371,11 +371,13 @@ def _defaults(node: Schema) -> dict[str, Any]:
     return made
 
 
-def _without_defaults(node: Any) -> Any:
-    """A status has no defaults: what the operator has not said is unknown."""
+def _written_by_the_operator(node: Any) -> Any:
+    """A status has no defaults: what the operator has not said is unknown. Nor has it rules: where it holds a section
+    of the spec as that was, it was judged then, and a newer rule must not keep the operator from writing."""
     if isinstance(node, dict):
-        return {key: _without_defaults(value) for key, value in node.items() if key != "default"}
-    return [_without_defaults(value) for value in node] if isinstance(node, list) else node
+        dropped = ("default", "x-kubernetes-validations")
+        return {key: _written_by_the_operator(value) for key, value in node.items() if key not in dropped}
+    return [_written_by_the_operator(value) for value in node] if isinstance(node, list) else node
 
 
 def file_name(kind: Kind) -> str:

@@ -11,6 +11,7 @@ from headway_api.base import Rule, Section, all_different, formed
 from headway_api.deployment_status import MOST_KEPT, ModelDeploymentStatus
 from headway_api.gateway import Gateway, Route
 from headway_api.job import NAME_MAX_LENGTH, ObjectMeta
+from headway_api.monitoring import Monitoring
 from headway_api.rollout import Rollout
 from headway_api.served import ModelSource, Server
 
@@ -168,6 +169,8 @@ class ModelDeploymentSpec(Section):
     """Rollouts."""
     route: Route | None = None
     """Ways in from outside the cluster; none if absent."""
+    monitoring: Monitoring | None = None
+    """What is watched of the requests; nothing if absent."""
 
     @property
     def gateway(self) -> Gateway | None:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field, computed_field
 
 from headway_api.base import MOST_COUNTED, Between, Cut, ListMap, OrElse, StatusSection
+from headway_api.drift_wire import MOST_TOLD, DriftedFeature, QualityProblem
+from headway_api.drift_wire import State as DriftState
 from headway_api.rollout_wire import MOST_GATES, Mode
 from headway_api.served import ModelSource, Server
 from headway_api.status_words import Message, Time, Word
@@ -22,7 +24,9 @@ alone, and the old one's pods are still there. Ending: the new one is given up, 
 Stage0 = Literal["Awake", "FallingAsleep", "Asleep", "Waking"]
 """Awake: clients are sent to the pods. FallingAsleep: to the holder, and the pods are there still. Asleep: there are no
 pods. Waking: they are made, and the holder keeps requests until then."""
-ConditionType = Literal["Accepted", "Ready", "Progressing", "RolledBack", "RouteAccepted", "Scaling", "Reconciled"]
+ConditionType = Literal[
+    "Accepted", "Ready", "Progressing", "RolledBack", "RouteAccepted", "Scaling", "Drifted", "Reconciled"
+]
 MOST_KEPT = 8
 """Versions that are remembered beside those that have pods, at most."""
 MOST_VERSIONS = MOST_KEPT + 3
@@ -209,6 +213,30 @@ class AutoscalingStatus(StatusSection):
     """What it asked for before, of the time in which no fewer pods may be: the greatest first."""
 
 
+class DriftStatus(StatusSection):
+    """Whether the requests are like the rows that the model was trained on, by the judge's last word."""
+
+    state: Annotated[DriftState, OrElse("Unavailable")]
+    """Stable: as the training rows. Drifted: enough of the last windows alarm. Insufficient: too few rows came to tell.
+    Unavailable: there is nothing to compare with, or nobody says."""
+    version: Word
+    """The version that it is about."""
+    score: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    """How far the last window's significant features are from the training rows, the greatest of them, as a multiple of
+    `minEffect`: 1 and above alarms."""
+    features: Annotated[list[DriftedFeature], Cut(MOST_TOLD), ListMap("name")] = Field(default_factory=list)
+    """Those with the greatest scores, at most 5."""
+    data_quality: Annotated[list[QualityProblem], Cut(MOST_TOLD), ListMap("name")] = Field(default_factory=list)
+    """Features whose values are missing, unseen or out of range more often than in the training rows, at most 5: these
+    take no part in the score."""
+    checked: Time | None = None
+    """When the last window ended."""
+    windows: Small = 0
+    """Windows of this version that are over."""
+    message: Message = ""
+    """The same in words."""
+
+
 class Endpoint(StatusSection):
     """Where clients send requests, within the cluster."""
 
@@ -231,7 +259,8 @@ class ModelDeploymentStatus(StatusSection):
     """Accepted: the spec is valid; the last valid one is in force. Ready: a version answers. Progressing: a version
     is on its way. RolledBack: the last version that was tried was rejected, and why. RouteAccepted: gateways
     take its routes. Scaling: the number of pods follows the requests in flight, with `autoscaling.targetInFlight`;
-    False while that is not known."""
+    False while that is not known. Drifted: requests are unlike the training rows, with `monitoring.drift`; Unknown
+    while nobody can tell."""
     champion: Word | None = None
     """The version that answers."""
     candidate: Word | None = None
@@ -248,6 +277,8 @@ class ModelDeploymentStatus(StatusSection):
     """The rollout in progress, where it is one that splits requests."""
     autoscaling: AutoscalingStatus | None = None
     """How many pods the load asks for, where `spec.autoscaling.targetInFlight` is set."""
+    drift: DriftStatus | None = None
+    """Whether the requests are like the training rows, where `spec.monitoring.drift` is set."""
     versions: Annotated[list[Version], Cut(MOST_VERSIONS), ListMap("name")] = Field(default_factory=list)
     """The versions that have pods, and as many others as `spec.versions.keep`; the newest last."""
     endpoint: Endpoint | None = None

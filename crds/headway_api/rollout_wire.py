@@ -261,6 +261,15 @@ class Report(StatusSection):
     """Of a holder, whose version is 0: requests that no server has taken yet. None: this is a server."""
 
 
+class Sampling(StatusSection):
+    """What is asked of the servers of the version that is watched for drift; those of another one count nothing."""
+
+    version: Count
+    """The number of that version."""
+    sample: Fraction
+    """The share of its requests that is counted."""
+
+
 class Reply(StatusSection):
     """What the judge answers."""
 
@@ -270,6 +279,8 @@ class Reply(StatusSection):
     """What counts as slow: a high percentile of the stable version's times from before the rollout, which is then kept.
 
     None: it is not known yet, and nothing is counted as slow."""
+    sampling: Sampling | None = None
+    """What is watched for drift, as drift_wire says; None: nothing, and nothing is counted any more."""
     judging: bool = True
     """Whether the judge knows its ConfigMap. Where not, it has taken nothing of the report, and a server keeps to the
     route that it had."""
