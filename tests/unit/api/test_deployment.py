@@ -106,9 +106,9 @@ def test_a_status_of_a_newer_operator_is_read_as_far_as_it_is_known() -> None:
     status = ModelDeploymentStatus.model_validate(
         {
             "phase": "Watching",
-            "drift": {"score": 2},
+            "audit": {"score": 2},
             "versions": [_version(1, state="Shadow")],
-            "conditions": [{"type": "Drifted", "status": "True", "reason": "X", "lastTransitionTime": "now"}],
+            "conditions": [{"type": "Audited", "status": "True", "reason": "X", "lastTransitionTime": "now"}],
         }
     )
     assert (status.phase, status.versions[0].state, status.conditions) == ("Progressing", "Retired", [])
