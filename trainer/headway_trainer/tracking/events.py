@@ -47,6 +47,8 @@ class Point(StatusSection):
     scope: str
     step: int
     values: dict[str, float]
+    within: bool = False
+    """Whether they are of steps inside an epoch: one of several points of it."""
     at: float
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headway_trainer.tracking.events import Began, Ended, Event, Point
 
@@ -12,18 +12,37 @@ NEXT = -1
 MOST_POINTS = 2000
 """Points of the job's own run; beyond them they come at growing distances, one for each 2000th of the way so far."""
 MOST_POINTS_OF_CHILD = 100
-MOST_POINTS_OF_CHILDREN = 50_000
+MOST_WITHIN, MOST_WITHIN_OF_CHILD = 1000, 50
+"""Points inside epochs, which are counted by themselves: whatever they are, no epoch is left out for them."""
+MOST_POINTS_OF_CHILDREN, MOST_WITHIN_OF_CHILDREN = 50_000, 10_000
 """Of all children; those after them have their parameters, beginnings and ends alone."""
+
+
+@dataclass
+class _Points:
+    """What is recorded of a run's points of one kind: those of whole epochs, or those inside epochs."""
+
+    count: int = 0
+    first: int = 0
+    last: int = 0
+
+    def has_room(self, step: int, most: int) -> bool:
+        """Whether a point at a step is one of the first `most`, or far enough from the last one."""
+        return self.count < most or (step - self.last) * most >= self.last - self.first
+
+    def take(self, step: int) -> None:
+        """Take in that a point is recorded."""
+        self.first, self.last, self.count = self.first if self.count else step, step, self.count + 1
 
 
 @dataclass
 class _Mark:
     """How far a run is recorded."""
 
-    first: int = 0
     last: int = -1
-    points: int = 0
     ended: bool = False
+    epochs: _Points = field(default_factory=_Points)
+    within: _Points = field(default_factory=_Points)
 
 
 class Marks:
@@ -31,7 +50,7 @@ class Marks:
 
     def __init__(self) -> None:
         self._of: dict[str, _Mark] = {}
-        self._of_children = 0
+        self._of_children = self._within_children = 0
         self.identity: str | None = None
         """Of the job's own run, once it has begun."""
 
@@ -71,10 +90,13 @@ class Marks:
     def _is_due(self, point: Point, mark: _Mark) -> bool:
         if point.step <= mark.last or (mark.ended and point.scope):
             return False
+        if point.within:
+            if point.scope and self._within_children >= MOST_WITHIN_OF_CHILDREN:
+                return False
+            return mark.within.has_room(point.step, MOST_WITHIN_OF_CHILD if point.scope else MOST_WITHIN)
         if point.scope and self._of_children >= MOST_POINTS_OF_CHILDREN:
             return False
-        most = MOST_POINTS_OF_CHILD if point.scope else MOST_POINTS
-        return mark.points < most or (point.step - mark.last) * most >= mark.last - mark.first
+        return mark.epochs.has_room(point.step, MOST_POINTS_OF_CHILD if point.scope else MOST_POINTS)
 
     def _take(self, event: Event) -> None:
         mark = self._of.setdefault(event.scope, _Mark())
@@ -84,6 +106,9 @@ class Marks:
         elif isinstance(event, Ended):
             mark.ended = True
         else:
-            mark.first = mark.first if mark.points else event.step
-            mark.last, mark.points = max(mark.last, event.step), mark.points + 1
-            self._of_children += bool(event.scope)
+            mark.last = max(mark.last, event.step)
+            (mark.within if event.within else mark.epochs).take(event.step)
+            if event.within:
+                self._within_children += bool(event.scope)
+            else:
+                self._of_children += bool(event.scope)

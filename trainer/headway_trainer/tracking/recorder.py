@@ -121,7 +121,13 @@ class Recorder:
         now = self._now()
         self._add(
             [
-                Point(scope=scope, step=NEXT if one.step is None else one.step, values=bounded(one.values), at=now)
+                Point(
+                    scope=scope,
+                    step=NEXT if one.step is None else one.step,
+                    values=bounded(one.values),
+                    within=one.within,
+                    at=now,
+                )
                 for one in points
             ]
         )

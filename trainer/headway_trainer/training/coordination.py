@@ -36,8 +36,13 @@ class Coordination:
             tell()
             self._told = self._inputs.clock()
 
-    def after_step(self, rows: int, overdue: bool, tell: Callable[[], None]) -> Request:
-        """Count a step of `rows` rows over all ranks; what all ranks have to do now."""
+    def after_step(
+        self, rows: int, overdue: bool, tell: Callable[[], None], *, due: bool, point: Callable[[], None]
+    ) -> Request:
+        """Count a step of `rows` rows over all ranks; what all ranks have to do now.
+
+        due: whether it is time for a point inside the epoch. point: makes it, on all ranks, where rank 0 finds so.
+        """
         self._steps += 1
         self._rows += rows
         self._left -= 1
@@ -48,9 +53,11 @@ class Coordination:
         if request == Request.NONE and overdue:
             request = Request.CHECKPOINT
         gap = min(MAX_CONTROL_STEPS, max(1, round(self._steps * CONTROL_SECONDS / elapsed)))
-        decided, self._left = self._inputs.group.from_first([int(request), gap])
+        decided, self._left, measured = self._inputs.group.from_first([int(request), gap, int(due)])
         self.samples_per_second = _smoothed(self.samples_per_second, self._rows / elapsed)
         self.steps_per_second = _smoothed(self.steps_per_second, self._steps / elapsed)
+        if measured:
+            point()
         tell()
         self._since, self._steps, self._rows = self._inputs.clock(), 0, 0
         self._told = self._since

@@ -65,6 +65,10 @@ class Compared:
     """Of such a function: the metric by report, as far as is known; it is added to while it is trained."""
 
 
+PART = "step"
+"""What the names of numbers begin with that are those of steps inside an epoch, as `train` is of an epoch."""
+
+
 class Measured(StatusSection):
     """Numbers at a step."""
 
@@ -73,6 +77,8 @@ class Measured(StatusSection):
     neither: it is the one after the last."""
     values: dict[str, float]
     """By name, as `part/metric`; those that are finite numbers."""
+    within: bool = False
+    """Whether they are of some steps inside an epoch."""
 
 
 class TrainProgress(StatusSection):
@@ -108,7 +114,7 @@ class TrainProgress(StatusSection):
     not_finite: list[str] = Field(default_factory=list)
     """The metrics whose newest value is none: JSON has no NaN and no infinity."""
     measured: list[Measured] = Field(default_factory=list)
-    """Of each finished pass, or report, that the driver has not heard of, oldest first."""
+    """Of each finished pass, or report, that the driver has not heard of, and of steps inside a pass: oldest first."""
     checkpoint: CheckpointStatus | None = None
     """The newest durable checkpoint."""
     resumed_from_step: int | None = None
@@ -189,7 +195,7 @@ class Link(Protocol):
         """What the driver asks for now."""
 
     def heard(self) -> int:
-        """The newest step of a finished pass that the driver has heard of; -1 for none."""
+        """The newest step with numbers that the driver has heard of; -1 for none."""
 
     def ask(self, question: Question) -> Answer:
         """Ask whether a trial goes on, and wait for the answer."""

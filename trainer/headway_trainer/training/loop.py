@@ -41,6 +41,7 @@ from headway_trainer.training.sampler import (
     steps_per_epoch,
 )
 from headway_trainer.training.updates import Updates
+from headway_trainer.training.within_epoch import WithinEpoch
 
 
 class Loop:
@@ -70,6 +71,7 @@ class Loop:
         self._saver = Saver(inputs)
         self._tensors = TrainingTensors(self._model, self._updates.optimizers)
         self._coordination = Coordination(inputs)
+        self._within = WithinEpoch(inputs.group)
         self.notes += notes + ([note] if note else [])
 
     def run(self) -> TrainEnd:
@@ -124,13 +126,16 @@ class Loop:
         self._model.train()
         started = inputs.clock() - state.epoch_seconds
         request = Request.NONE
+        self._within.begin(state.epoch_seconds, self._loss_sum.item(), self._seen)
         for batch in self._train.epoch(bounds, seed=inputs.seed, epoch=state.epoch, rank=inputs.group.rank):
             rows = self._step(batch)
             self._first_step_time = self._first_step_time or datetime.now(UTC).isoformat(timespec="milliseconds")
             state.batch += 1
             state.step += 1
             state.epoch_seconds = inputs.clock() - started
-            request = self._coordination.after_step(rows, self._saver.overdue(), self._tell)
+            # At the end of a pass come the numbers of all of it.
+            due = state.batch < self._steps and self._within.is_due(state.epoch_seconds)
+            request = self._coordination.after_step(rows, self._saver.overdue(), self._tell, due=due, point=self._point)
             if state.batch == self._steps:
                 break  # the checkpoint at the end of a pass comes with its validation metrics
             if request != Request.NONE or self._saver.due_after(state.step):
@@ -153,6 +158,11 @@ class Loop:
         self._loss_sum.add_(loss.detach(), alpha=count)
         self._seen += count
         return total
+
+    def _point(self) -> None:
+        """Take the numbers of the steps since the last point; every rank takes part."""
+        state, updates = self.state, self._updates
+        self._within.take(state.step, state.epoch_seconds, self._loss_sum.item(), self._seen, updates.measured())
 
     def _finish_epoch(self, request: Request) -> Request:
         """Judge the finished pass, and save what has to be saved. request: what the driver asked for last; returned is
@@ -338,7 +348,7 @@ class Loop:
     def _tell(self) -> None:
         if self.inputs.group.rank != 0:
             return
-        state, epochs = self.state, self.inputs.spec.epochs
+        state, epochs, heard = self.state, self.inputs.spec.epochs, self.inputs.link.heard()
         metrics = dict(self._metrics)
         if self._seen:
             metrics["train/loss"] = self._loss_sum.item() / self._seen
@@ -356,7 +366,7 @@ class Loop:
                 checkpoint_seconds=self._saver.seconds,
                 not_finite=[name for name, value in metrics.items() if not math.isfinite(value)],
                 metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
-                measured=history.measured(state.history, self.inputs.link.heard()),
+                measured=self._within.told(history.measured(state.history, heard), heard),
                 checkpoint=self._saved,
                 resumed_from_step=self._resumed_from,
                 notes=self.notes,

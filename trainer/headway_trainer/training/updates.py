@@ -13,6 +13,7 @@ from torch import nn
 from headway_api.training import Precision
 from headway_trainer.errors import UserError
 from headway_trainer.programs.base import MAIN
+from headway_trainer.training.link import PART
 from headway_trainer.training.logged import Logged
 from headway_trainer.training.loop_inputs import LoopInputs
 from headway_trainer.training.optimizers import build_optimizer
@@ -33,6 +34,8 @@ class Updates:
         """Steps that this process has begun, and the updates in them."""
         self.logged = Logged(inputs.device)
         """What the steps of the running epoch have logged."""
+        self._norms: dict[str, torch.Tensor] = {}
+        """Of each optimiser, the norm of the gradients of its newest update, before they were clipped."""
         self._inputs, self._precision = inputs, precision
         self._parallel: nn.Module = inputs.model
         self._lr = {name: [group["lr"] for group in one.param_groups] for name, one in self.optimizers.items()}
@@ -68,6 +71,12 @@ class Updates:
         lr: float = next(iter(self.optimizers.values())).param_groups[0]["lr"]
         return lr
 
+    def measured(self) -> dict[str, float]:
+        """The learning rate, and where gradients are clipped, so that it is known, the norm of those of each
+        optimiser's newest update, before that. It waits for the device."""
+        norms = {f"{PART}/gradient_norm{'' if name == MAIN else f'_{name}'}": one for name, one in self._norms.items()}
+        return {"learning_rate": self.learning_rate} | {name: norm.item() for name, norm in norms.items()}
+
     def model(self, x: torch.Tensor) -> Any:
         """The model of x, with the other ranks where they exchange gradients in the backward pass."""
         return self._parallel(x)
@@ -93,7 +102,7 @@ class Updates:
             self._average(parameters)
         if self._inputs.spec.clip is not None:
             self.scaler.unscale_(chosen)
-            nn.utils.clip_grad_norm_(parameters, self._inputs.spec.clip.norm)
+            self._norms[optimizer] = nn.utils.clip_grad_norm_(parameters, self._inputs.spec.clip.norm).detach()
         self.scaler.step(chosen)
         self._stepped.add(optimizer)
         self.count += 1
