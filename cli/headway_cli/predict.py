@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 import pyarrow as pa
@@ -16,7 +16,7 @@ from pyarrow import csv, parquet
 
 from headway_cli.cluster.errors import InputError
 from headway_cli.predicting import FinishedModel, answers_of
-from headway_cli.shown import PlainCommand
+from headway_cli.shown import PlainCommand, Steady
 
 
 @click.command(cls=PlainCommand, short_help="Predict for the rows of a file with a finished model.")
@@ -53,8 +53,9 @@ def predict(model_dir: str, rows: str, output: Path | None) -> None:
 def _opened(output: Path | None) -> Iterator[BinaryIO]:
     """Where the answer goes. A file appears under its name when all of it is there."""
     if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        # What a model's classes are called is somebody's word.
+        yield cast("BinaryIO", Steady(sys.stdout)) if sys.stdout.isatty() else sys.stdout.buffer
+        sys.stdout.flush()
         return
     unfinished = output.with_name(f".{output.name}.unfinished")
     try:

@@ -12,9 +12,10 @@ from rich.console import Console
 from headway_api import wire
 from headway_api.data import Data, Source
 from headway_api.model import TokenOptions, tokens_of
+from headway_api.wording import printable
 from headway_cli.profile_table import print_profile
 from headway_cli.run import read_job
-from headway_cli.shown import PlainCommand
+from headway_cli.shown import PlainCommand, put
 
 if TYPE_CHECKING:
     from headway_trainer.data.profile import Profile
@@ -49,10 +50,10 @@ def profile(source: str, target: str | None, settings: tuple[str, ...], output: 
     try:
         told = _told(data, seed, tokens)
     except (UserError, StorageError) as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(wire.EXIT_USER_ERROR if isinstance(error, UserError) else wire.EXIT_STORAGE)
     if output == "json":
-        click.echo(told.model_dump_json(indent=2))
+        put(told.model_dump_json(indent=2))
         return
     console = Console()
     if not console.is_terminal:

@@ -23,6 +23,7 @@ from headway_cli.cluster.names import KINDS
 from headway_cli.cluster.run_folders import with_trials
 from headway_cli.found_trials import Found, find
 from headway_cli.run_folder import unfinished_run
+from headway_cli.shown import Steady, put
 from headway_cli.verbs.shared import ClusterCommand, checked, complete_trials, target_options, telling_where
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def trials(folder: str, *, target: Target, output: str, most: int, reader_pod: b
         click.echo(printable(found.note), err=True)
     if output == "json":
         documents = [one.model_dump(mode="json") for one in found.records]
-        click.echo(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
+        put(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
     elif output == "csv":
         _write_csv(found)
     else:
@@ -107,7 +108,7 @@ def _parameters(found: Sequence[TrialRecord]) -> list[str]:
 def _write_csv(found: Found) -> None:
     names, metrics = _parameters(found.records), found.metrics
     own = [*metrics, *(["violation"] if found.constrained else []), *(["front"] if found.front else [])]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(Steady(sys.stdout) if sys.stdout.isatty() else sys.stdout, lineterminator="\n")
     repeated = any(one.repeats for one in found.records)
     fields = [*_FIELDS, *(_OF_REPEATS if repeated else ())]
     writer.writerow([*(to_camel(field) for field in fields), *own, *names])
@@ -129,9 +130,9 @@ def _cell(value: JsonValue) -> JsonValue:
 def _print_table(found: Found, most: int) -> None:
     from headway_trainer.report.tuning import counts_told, parameter_names, value_told
 
-    console = Console()
+    console = Console(emoji=False)
     if not console.is_terminal:
-        console = Console(width=max(_FEWEST_SIGNS, console.width))
+        console = Console(width=max(_FEWEST_SIGNS, console.width), emoji=False)
     first = parameter_names(found.result) if found.result is not None else []
     names = list(dict.fromkeys([*first, *_parameters(found.records)]))
     room = min(_MOST_COLUMNS, max(1, (console.width - _OTHER_SIGNS) // _COLUMN_SIGNS))

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
-from headway_cli.cluster.errors import ClusterError, explained
+from headway_cli.cluster.errors import MOST_WORDS, ClusterError, explained
 from headway_cli.cluster.kubectl import Kubectl, Stream
 from headway_cli.cluster.names import MAIN_CONTAINER
 from headway_cli.extras import installing
@@ -139,10 +139,13 @@ class InPod:
 
     def files(self) -> dict[str, int]:
         """See Folder."""
-        found = json.loads(self._ask([]))
-        if not isinstance(found, dict) or len(found) > MOST_FILES:
+        try:
+            found = json.loads(self._ask([]))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or len(found) > MOST_FILES or not all(map(_is_size, found.values())):
             raise ClusterError("the pod's answer is no list of files")
-        return {str(name): int(size) for name, size in found.items()}
+        return found
 
     def read(self, name: str, start: int, most: int) -> bytes:
         """See Folder."""
@@ -155,15 +158,15 @@ class InPod:
         try:
             self._stream.write(json.dumps(request).encode() + b"\n")
             head = json.loads(self._stream.line() or b"null")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._ended() from error
         if not isinstance(head, dict):
             raise self._ended()
         if "error" in head:
-            raise ClusterError(str(head["error"]))
-        size = int(head.get("bytes", 0))
-        if not 0 <= size <= MOST_ANSWER:
-            raise ClusterError(f"the pod's answer has {size} bytes")
+            raise ClusterError(str(head["error"])[:MOST_WORDS])
+        size = head.get("bytes")
+        if not _is_size(size) or size > MOST_ANSWER:
+            raise ClusterError(f"the pod's answer is no piece of a file, of {MOST_ANSWER >> 20} MiB at most")
         data = self._stream.read(size)
         if len(data) < size:
             raise self._ended()
@@ -171,6 +174,11 @@ class InPod:
 
     def _ended(self) -> ClusterError:
         return explained(self._stream.end()[1])
+
+
+def _is_size(value: object) -> TypeGuard[int]:
+    """Whether a pod, which is a tenant's, has said how many bytes something has."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 @contextmanager

@@ -93,18 +93,18 @@ class Following:
 
 
 def follow_kept(
-    kubectl: Kubectl, name: str, attempt: Object, following: Following, *, tail: int | None, clock: Clock
+    kubectl: Kubectl, job: Object, attempt: Object, following: Following, *, tail: int | None, clock: Clock
 ) -> Iterator[Line]:
     """The lines of an attempt of a job as they come to its storage, until it has ended. Raises ClusterError."""
     yield from following.begin(tail)
     over = False
-    for found in looked(lambda: calls.job(kubectl, name), 0, clock):
+    for found in looked(lambda: calls.again(kubectl, job), 0, clock):
         for _ in range(int(JOB_SECONDS / POLL_SECONDS)):
             try:
                 lines = following.new()
             except ClusterError as error:
                 clock.sleep(POLL_SECONDS)
-                raise _gone(calls.job(kubectl, name), attempt, error) from error
+                raise _gone(calls.again(kubectl, job), attempt, error) from error
             yield from lines
             if over and not lines:
                 yield from following.rest()
@@ -196,7 +196,7 @@ def follow_driver(
     """
     name = text(job, "metadata", "name")
     log, shown, said = None, 0, ""
-    looks = looked(lambda: calls.job(kubectl, name), POLL_SECONDS, clock)
+    looks = looked(lambda: calls.again(kubectl, job), POLL_SECONDS, clock)
     for found in looks:
         if isinstance(found, Trouble):
             waits = f"{found}: it is asked again"

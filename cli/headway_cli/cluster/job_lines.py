@@ -10,7 +10,7 @@ from headway_cli.cluster import timeline
 from headway_cli.cluster.errors import EXIT_DONE, EXIT_PROBLEM, EXIT_USER_CODE
 from headway_cli.cluster.fields import Object, at, condition, entries, number, numbers, text, texts, whole
 from headway_cli.cluster.names import FINISHED, LABEL_ATTEMPT, LABEL_ROLE, LABEL_WORKER, ROLE_WORKER
-from headway_cli.cluster.times import ago, brief, duration, grouped, seconds_since
+from headway_cli.cluster.times import ago, brief, duration, grouped, instant, seconds_since
 
 Line = tuple[str, str]
 """What it is about, and what there is to say."""
@@ -150,7 +150,7 @@ def _checkpoint(job: Object, now: datetime) -> str:
 
 def _time(job: Object, now: datetime) -> str:
     began, ended = text(job, "status", "startTime"), text(job, "status", "completionTime")
-    since, until = seconds_since(began, now), seconds_since(ended, now)
+    since = seconds_since(began, now)
     if since is None:
         return ""
     spent = {what: seconds for what, seconds in numbers(job, "status", "time", "seconds").items() if seconds > 0}
@@ -159,8 +159,8 @@ def _time(job: Object, now: datetime) -> str:
         told = ", ".join(f"{seconds / total:.0%} {what}" for what, seconds in shares if seconds / total >= LEAST_SHARE)
         goodput = whole(job, "status", "time", "goodputPercent")
         return f"{duration(total)}: {told}" + (f"; goodput {goodput}%" if goodput is not None else "")
-    if until is not None:
-        return f"{duration(since - until)}, ended {ago(ended, now)}"
+    if (end := instant(ended)) is not None and (begin := instant(began)) is not None:
+        return f"{duration(max(0.0, (end - begin).total_seconds()))}, ended {ago(ended, now)}"
     return f"{duration(since)} since the first attempt began"
 
 

@@ -120,7 +120,8 @@ def last(folder: Folder, of: Sequence[Part], most: int) -> tuple[list[bytes], by
         size = size if found else len(data)
         count, total = count + data.count(b"\n"), total + len(data)
         found.appendleft(data)
-    *lines, rest = b"".join(found).split(b"\n")
+    # Not all lines: 64 MiB of empty ones would be as many objects.
+    *lines, rest = b"".join(found).rsplit(b"\n", most + 1)
     return (lines[-most:] if most else []), rest, size
 
 

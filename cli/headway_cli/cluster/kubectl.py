@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -26,6 +27,10 @@ SECONDS = 60.0
 """How long a call may take."""
 REQUEST_SECONDS = 20
 """How long the API server may take to answer a request."""
+MOST_DEPTH = 200
+"""Of an object's parts in one another: the API server takes 10,000, Python's reader a thousand."""
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
+"""Of JSON: brackets, and texts, so that those in them do not count."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 
 
@@ -72,17 +77,18 @@ class Where:
 class Call:
     """A kubectl that runs; several can run at the same time."""
 
-    def __init__(self, words: Sequence[str], stdin: bytes | None, seconds: float) -> None:
-        """Raises UnreachedError where there is no kubectl."""
-        self._seconds = seconds
+    def __init__(self, words: Sequence[str], stdin: bytes | None, seconds: float, *, apart: bool = False) -> None:
+        """apart: see Kubectl. Raises UnreachedError where there is no kubectl."""
+        self._seconds, self._apart = seconds, apart
         self._timed_out = False
         self._errors = bytearray()
         try:
             self._process = subprocess.Popen(
                 ["kubectl", *words],
-                stdin=None if stdin is None else subprocess.PIPE,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL if apart else None,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                process_group=0 if apart else None,
             )
         except FileNotFoundError as error:
             raise UnreachedError(
@@ -121,7 +127,7 @@ class Call:
         """No process is left."""
         self._timer.cancel()
         if self._process.poll() is None:
-            self._process.kill()
+            _kill(self._process, apart=self._apart)
         self._process.wait()
         self._listener.join(timeout=1)
         for stream in (self._process.stdout, self._process.stderr):
@@ -130,11 +136,11 @@ class Call:
 
     def end(self) -> None:
         """End it; who waits for its answer gets an error. Any thread may."""
-        self._process.kill()
+        _kill(self._process, apart=self._apart)
 
     def _end(self) -> None:
         self._timed_out = True
-        self._process.kill()
+        self.end()
 
     def _tell(self, text: bytes) -> None:
         try:
@@ -147,14 +153,16 @@ class Call:
 class Stream:
     """A kubectl that goes on: its output as it comes, and what it is told. Only one thread may use it."""
 
-    def __init__(self, words: Sequence[str], *, writes: bool) -> None:
-        """writes: whether it is told something. Raises UnreachedError where there is no kubectl."""
+    def __init__(self, words: Sequence[str], *, writes: bool, apart: bool = False) -> None:
+        """writes: whether it is told something. apart: see Kubectl. Raises UnreachedError where there is no kubectl."""
+        self._apart = apart
         try:
             self._process = subprocess.Popen(
                 ["kubectl", *words],
                 stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                process_group=0 if apart else None,
             )
         except OSError as error:
             raise UnreachedError(f"kubectl cannot be started: {error.strerror}: is it on PATH?") from error
@@ -184,7 +192,7 @@ class Stream:
         try:
             self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            _kill(self._process, apart=self._apart)
             self._process.wait()
         self._listener.join(timeout=1)
         return self._process.returncode, self._errors.decode(errors="replace")
@@ -208,6 +216,15 @@ def _kept(stream: IO[bytes] | None, kept: bytearray) -> None:
         return  # closed while it waited, as a child of kubectl's holds the stream
 
 
+def _kill(process: subprocess.Popen[bytes], *, apart: bool) -> None:
+    """End a kubectl; one that runs apart with all that it has started, as what is called kubectl may be a script."""
+    if not apart:
+        process.kill()
+    elif process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     """A stream that was asked for as a pipe."""
     return cast("IO[bytes]", stream)
@@ -216,16 +233,18 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 class Kubectl:
     """kubectl for a target."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, target: Target, *, apart: bool = False) -> None:
+        """apart: whether its calls are for somebody who is not at the terminal: they ask nothing there, and end with
+        all that they have started."""
+        self.target, self._apart = target, apart
 
     def start(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> Call:
         """Begin a call. Flags of the target are added before a `--`, or at the end."""
-        return Call(self._given(words), None if stdin is None else stdin.encode(), seconds)
+        return Call(self._given(words), None if stdin is None else stdin.encode(), seconds, apart=self._apart)
 
     def stream(self, *words: str, writes: bool = False) -> AbstractContextManager[Stream]:
         """A call that goes on. Flags of the target are added as by `start`. Raises UnreachedError."""
-        return closing(Stream(self._given(words), writes=writes))
+        return closing(Stream(self._given(words), writes=writes, apart=self._apart))
 
     def run(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> str:
         """What a call says. Raises ClusterError where it fails."""
@@ -277,12 +296,36 @@ def objects(call: Call) -> list[dict[str, Any]]:
 def parsed(text: str) -> dict[str, Any]:
     """An object of JSON. Raises ClusterError where it is none."""
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        found = _loaded(text)
+    except (ValueError, RecursionError) as error:
         raise ClusterError(f"kubectl's answer is no JSON ({error}): see `kubectl version`") from error
     if not isinstance(found, dict):
         raise ClusterError("kubectl's answer is no object of JSON: see `kubectl version`")
     return found
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        # One object that nobody can read, among all of a list, is not to keep the others from being seen.
+        return json.loads(_shallow(text))
+
+
+def _shallow(text: str) -> str:
+    """JSON in which null stands for what is more than MOST_DEPTH levels down."""
+    kept, depth, begin = [], 0, 0
+    for match in _BRACKETS.finditer(text):
+        bracket = match[0]
+        if bracket in "[{":
+            depth += 1
+            if depth == MOST_DEPTH + 1:
+                kept += [text[begin : match.start()], "null"]
+        elif bracket in "]}":
+            if depth == MOST_DEPTH + 1:
+                begin = match.end()
+            depth -= 1
+    return "".join([*kept, text[begin:]] if depth <= MOST_DEPTH else kept)
 
 
 def where(call: Call, target: Target) -> Where:
@@ -322,6 +365,21 @@ def job(kubectl: Kubectl, name: str) -> dict[str, Any]:
     if not found:
         raise missing(kubectl.target, "TrainingJob", name)
     return found[0]
+
+
+def again(kubectl: Kubectl, before: dict[str, Any]) -> dict[str, Any]:
+    """A job as it is now. before: as it was. Raises what `job` does, and ClusterError where it is another one."""
+    found = job(kubectl, text(before, "metadata", "name"))
+    refuse_another(found, before)
+    return found
+
+
+def refuse_another(found: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise ClusterError where an object is not the one that it was before."""
+    if text(found, "metadata", "uid") != text(before, "metadata", "uid"):
+        kind = "deployment" if text(before, "kind") == "ModelDeployment" else "job"
+        name = text(before, "metadata", "name")
+        raise ClusterError(f"{name} was deleted meanwhile, and there is another {kind} of that name")
 
 
 def missing(target: Target, kind: str, name: str) -> NotFoundError:

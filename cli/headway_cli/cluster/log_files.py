@@ -13,7 +13,9 @@ from headway_api.wording import printable
 
 DRIVER = "driver"
 ALL = "all"
-_FILE = re.compile(r"(?P<name>driver|rank-\d+|pod-[a-z0-9.-]+?)(?:\.(?P<group>\d{3,9})-(?P<part>\d{5,9}))?\.log")
+_FILE = re.compile(
+    r"(?P<name>driver|rank-\d{1,9}|pod-[a-z0-9.-]{1,253}?)(?:\.(?P<group>\d{3,9})-(?P<part>\d{5,9}))?\.log", re.ASCII
+)
 MOST_LINE_BYTES = 1 << 20
 """A log that never ends a line is a tenant's to write, and is not to fill anybody's memory."""
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -73,10 +75,13 @@ def label(source: str) -> str:
     return f"[{source.removeprefix('rank-')}] " if source != DRIVER else ""
 
 
-def harmless(line: str) -> str:
-    """A line for a terminal: without colours, of a progress bar its last state, and nothing in it steers anything."""
-    plain = _SGR.sub("", line)
-    shown = next((piece for piece in reversed(plain.split("\r")) if piece), "")
+def harmless(line: str, most: int | None = None) -> str:
+    """A line for a terminal: without colours, of a progress bar its last state, and nothing in it steers anything.
+
+    most: characters that are looked at of such a state.
+    """
+    plain = (_SGR.sub("", piece[:most]) for piece in reversed(line.split("\r")))
+    shown = next(filter(None, plain), "")
     return "\t".join(map(printable, shown.split("\t")))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headway_cli.cluster import job_logs
 from headway_cli.cluster.errors import NodeAwayError, NotFoundError, UsageError
-from headway_cli.cluster.fields import Object, text, whole
+from headway_cli.cluster.fields import Object, whole
 from headway_cli.cluster.following import Beginning, Following, follow_driver, follow_kept, of_pod
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.job_logs import Line
@@ -69,8 +69,8 @@ def lines(kubectl: Kubectl, job: Object, wanted: Wanted, clock: Clock, note: Not
     note(f"({job_logs.place(chosen, clock.now())})")
     with job_logs.folder_of(kubectl, job, chosen, by_pod=wanted.by_pod) as folder:
         if wanted.follow and job_logs.is_live(chosen):
-            name, following = text(job, "metadata", "name"), Following(folder, wanted.rank)
-            yield from follow_kept(kubectl, name, chosen, following, tail=wanted.tail, clock=clock)
+            following = Following(folder, wanted.rank)
+            yield from follow_kept(kubectl, job, chosen, following, tail=wanted.tail, clock=clock)
         else:
             yield from job_logs.kept(folder, wanted.rank, wanted.tail)
 

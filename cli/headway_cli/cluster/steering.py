@@ -117,20 +117,18 @@ def _until(
     still: str = "The request stands",
     every: float = LOOK_SECONDS,
 ) -> Iterator[Step]:
-    name, uid = text(asked, "metadata", "name"), text(asked, "metadata", "uid")
+    name = text(asked, "metadata", "name")
     generation = whole(asked, "metadata", "generation") or 0
     waits = "the operator has not seen it yet"
 
     def look() -> Object:
-        return calls.job(kubectl, name)
+        return calls.again(kubectl, asked)
 
     try:
         for job in looked(look, every, clock, within):
             if isinstance(job, Trouble):
                 waits = str(job)
                 continue
-            if text(job, "metadata", "uid") != uid:
-                raise ClusterError(f"{name} was deleted meanwhile, and there is another job of that name")
             seen = (whole(job, "status", "observedGeneration") or 0) >= generation
             waits = _waits(job) if seen else waits
             done = seen and (phase(job) in FINISHED or there(job))

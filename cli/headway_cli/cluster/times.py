@@ -63,11 +63,13 @@ def grouped(value: float) -> str:
 
 def in_bytes(size: float) -> str:
     """A number of bytes: 1.5 KiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < _KIB:
-            return f"{size:.3g} {unit}"
-        size /= _KIB
-    return f"{size:.3g} GiB"
+    units = iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    for larger in units:
+        if size < _KIB - 0.5:  # else it would be rounded to 1024
+            break
+        size, unit = size / _KIB, larger
+    return f"{grouped(size)} {unit}"
 
 
 def brief(value: str) -> str:

@@ -20,6 +20,10 @@ class _Slot:
     read: bool = False
     value: Any = None
     until: float = 0.0
+    errors: int = 0
+    """How many reads have failed."""
+    error: Exception | None = None
+    """Of the last one."""
 
 
 class Keeper:
@@ -33,16 +37,24 @@ class Keeper:
     def kept(self, key: tuple[str, ...], seconds: float, read: Callable[[], Value]) -> Value:
         """What `read` gives; or what it has given, up to so many seconds ago.
 
-        Who asks while it is read waits for that. An error is not kept: the next one tries again.
+        Who asks while it is read waits for that, and gets its error, too: a cluster that does not answer would hold
+        all who wait, one after the other. An error is not kept: who asks afterwards tries again.
         """
         with self._lock:
             slot = self._slots.setdefault(key, _Slot())
             self._slots.move_to_end(key)
             while len(self._slots) > self._most:
                 self._slots.popitem(last=False)
+            errors = slot.errors
         with slot.lock:
+            if slot.error is not None and slot.errors != errors:
+                raise slot.error
             if not slot.read or self._clock() >= slot.until:
-                slot.value = read()
-                slot.read, slot.until = True, self._clock() + seconds
+                try:
+                    slot.value = read()
+                except Exception as error:
+                    slot.errors, slot.error = slot.errors + 1, error
+                    raise
+                slot.read, slot.until, slot.error = True, self._clock() + seconds, None
             found: Value = slot.value
             return found

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from headway_cli.cluster.errors import ClusterError, UnreachedError
 from headway_cli.cluster.kubectl import Call, Kubectl, Stream, Target
 
 SECONDS = 30.0
@@ -46,7 +47,7 @@ class _Kept(Kubectl):
     """See Reach."""
 
     def __init__(self, target: Target, reach: Reach) -> None:
-        super().__init__(target)
+        super().__init__(target, apart=True)
         self._reach = reach
 
     def start(self, *words: str, stdin: str | None = None, seconds: float = SECONDS) -> Call:
@@ -61,13 +62,29 @@ class _Kept(Kubectl):
 
     @contextmanager
     def _bounded(self, opened: AbstractContextManager[Stream]) -> Iterator[Stream]:
+        late = threading.Event()
         with opened as stream:
             self._reach.keep(stream)
+
+            def end() -> None:
+                late.set()
+                stream.end()
+
             # A node that does not answer any more says nothing, and never that it says nothing.
-            timer = threading.Timer(SECONDS, stream.end)
+            timer = threading.Timer(SECONDS, end)
             timer.daemon = True
             timer.start()
             try:
                 yield stream
+            except ClusterError as error:
+                raise (_late() if late.is_set() else error) from None
             finally:
                 timer.cancel()
+            if late.is_set():
+                raise _late()
+
+
+def _late() -> UnreachedError:
+    return UnreachedError(
+        f"this was not read within {SECONDS:g} s: the pod's node does not answer, or there is too much to read"
+    )

@@ -24,8 +24,9 @@ HOST = "127.0.0.1"
 THREADS = 8
 """How many pages are made at the same time, each by its kubectl."""
 CLOSE_SECONDS = 1.0
-MOST_LINE = 8190
-"""Bytes of a line of a request, and of a header."""
+MOST_LINE, MOST_FIELD = 8190, 64 << 10
+"""Bytes of the first line of a request, and of a header: all that other programs of this machine serve at 127.0.0.1 put
+their cookies into the same one."""
 
 
 def serve(site: Site, port: int, ready: Callable[[str], None], *, opened: bool = False) -> None:
@@ -45,7 +46,7 @@ async def _serve(site: Site, port: int, ready: Callable[[str], None], *, opened:
         handle_signals=False,
         shutdown_timeout=CLOSE_SECONDS,
         max_line_size=MOST_LINE,
-        max_field_size=MOST_LINE,
+        max_field_size=MOST_FIELD,
     )
     await runner.setup()
     loop = asyncio.get_running_loop()

@@ -10,9 +10,9 @@ import click
 
 from headway_api.wording import printable
 from headway_cli.cluster.events import happened
-from headway_cli.cluster.fields import text
+from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.job_lines import exit_code, phase
-from headway_cli.cluster.kubectl import Kubectl, Target, job
+from headway_cli.cluster.kubectl import Kubectl, Target, again, job
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock, Trouble, looked
 from headway_cli.cluster.tables import fitted
@@ -60,14 +60,14 @@ def events(name: str, *, target: Target, watch: bool, warnings: bool, output: st
     if watch:
         name = text(found, "metadata", "name")
         with detaching(name):
-            _watch(kubectl, name, set(entries), warnings=warnings)
+            _watch(kubectl, found, set(entries), warnings=warnings)
 
 
-def _watch(kubectl: Kubectl, name: str, told: set[Entry], *, warnings: bool) -> None:
+def _watch(kubectl: Kubectl, watched: Object, told: set[Entry], *, warnings: bool) -> None:
     """Print what comes."""
 
     def look() -> tuple[bool, int, list[Entry]]:
-        found = job(kubectl, name)
+        found = again(kubectl, watched)
         return phase(found) in FINISHED, exit_code(found), happened(kubectl, found)[0]
 
     for seen in looked(look, LOOK_SECONDS, CLOCK):

@@ -14,7 +14,7 @@ from headway_api.wording import printable
 from headway_cli.cluster import job_logs
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.job_lines import exit_code, phase
-from headway_cli.cluster.kubectl import Kubectl, Target, job
+from headway_cli.cluster.kubectl import Kubectl, Target, again, job
 from headway_cli.cluster.log_files import ALL, harmless, label
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.polling import Clock
@@ -117,7 +117,7 @@ def _download(kubectl: Kubectl, found: Object, chosen: Object, rank: str | None,
 
 def _end(kubectl: Kubectl, found: Object) -> NoReturn:
     """Say how the job has ended, and end so."""
-    last = job(kubectl, text(found, "metadata", "name"))
+    last = again(kubectl, found)
     if phase(last) in FINISHED:
         message = text(last, "status", "summary", "message")
         note(

@@ -12,7 +12,7 @@ import click
 from headway_cli.cluster import deployment_lines, job_lines, tables
 from headway_cli.cluster.errors import EXIT_DONE, EXIT_INTERRUPTED, ClusterError
 from headway_cli.cluster.fields import Object, text
-from headway_cli.cluster.kubectl import Call, Kubectl, Target, find, missing, objects, where
+from headway_cli.cluster.kubectl import Call, Kubectl, Target, find, missing, objects, refuse_another, where
 from headway_cli.cluster.names import FINISHED, LABEL_JOB, MODEL_DEPLOYMENTS, TRAINING_JOBS
 from headway_cli.cluster.polling import Clock, Once, Trouble, looked
 from headway_cli.verbs.screen import Screen
@@ -140,6 +140,7 @@ class _Objects:
         """Raises UsageError where the name can be none."""
         self._kubectl, self._selector = kubectl, selector
         self._kind: str | None = None
+        self._before: dict[str, Object] = {}
         self.name: str | None = None
         if name is not None:
             self._kind, self.name = split_name(name)
@@ -150,7 +151,7 @@ class _Objects:
         return TABLE_SECONDS if self.name is None else JOB_SECONDS
 
     def look(self) -> _Found:
-        """Raises ClusterError, also where the named object is not there."""
+        """Raises ClusterError, also where the named object is not there, or is not the one of the first look."""
         target = self._kubectl.target
         if self.name is None:
             words = [f"--selector={self._selector}"] if self._selector is not None else []
@@ -163,6 +164,8 @@ class _Objects:
             found = objects(calls[0])
             if not found:
                 raise missing(target, "TrainingJob or ModelDeployment", self.name)
+            for each in found:
+                refuse_another(each, self._before.setdefault(text(each, "kind"), each))
             return _Found(found, _seen(calls[1]) if calls[1:] else [], self.name, namespaces=False)
         finally:
             for call in calls:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from headway_cli.cluster.kubectl import Kubectl, Target, is_name, where
@@ -33,6 +35,8 @@ def ui(*, target: Target, port: int, opened: bool) -> None:
     if not is_name(place.namespace):
         raise click.UsageError("the kubeconfig's namespace is no name of a namespace: give --namespace")
     tell_where(place, everywhere=target.all_namespaces)
+    # What the page says stays so, whatever becomes the kubeconfig's current context while it is open.
+    target = replace(target, context=place.context)
     site = Site(target, place.context or "", EVERYWHERE if target.all_namespaces else place.namespace)
 
     def ready(address: str) -> None:

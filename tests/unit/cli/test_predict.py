@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from pyarrow import parquet
 from exported import exported
 from headway_cli.main import main
 from headway_cli.predict import WRITERS
+from headway_cli.shown import Steady
 from headway_trainer.data import DataInfo
 from headway_trainer.data.read.picture import resized
 from headway_trainer.data.transform import ArrayChain, TableChain
@@ -438,3 +439,21 @@ def test_series_that_the_model_cannot_go_on_from_end_the_command_with_a_sentence
     done = _predict(home, str(tmp_path / "rows.parquet"))
     assert done.exit_code == 1
     assert not [each for each in words if each not in done.output], done.output
+
+
+def test_what_classes_are_called_does_not_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pa.table({"label": ["\x1b]0;owned\x07", "h\u00e9", "\u202ex"], "probability.a": [0.5, 0.25, 0.125]})
+    stream = cast("BinaryIO", Steady(sys.stdout))
+    WRITERS[".csv"](table.slice(0, 1), iter([table.slice(1)]), stream)
+    WRITERS[".jsonl"](table.slice(0, 1), iter([]), stream)
+    told = capsys.readouterr().out
+    assert told.splitlines()[1:4] == ['"\\u001b]0;owned\\u0007",0.5', '"h\u00e9",0.25', '"\\u202ex",0.125']
+    assert json.loads(told.splitlines()[4])["label"] == "\x1b]0;owned\x07"
+
+
+def test_a_character_that_comes_in_two_pieces_is_one() -> None:
+    shown = io.StringIO()
+    stream = Steady(shown)
+    for byte in "a\u00e9\u20ac\x9b\t1\n".encode():
+        stream.write(bytes([byte]))
+    assert shown.getvalue() == "a\u00e9\u20ac\\u009b\t1\n"

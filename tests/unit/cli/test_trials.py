@@ -215,6 +215,26 @@ def test_what_a_tenant_writes_cannot_steer_a_terminal_or_break_the_output(tmp_pa
         assert json.loads(done.stdout)[0]["parameters"][NAME] == evil
 
 
+@pytest.mark.parametrize("output", ["json", "csv"])
+def test_documents_for_programs_do_not_steer_a_terminal_either(
+    tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = "\x1b]0;owned\x07 \x9b31m \u202ereversed"
+    finish(tmp_path, trial_records([Asked(trial=1, parameters={NAME: evil}), FAILED]))
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal)
+        main(["trials", str(tmp_path), "-o", output], standalone_mode=False)
+        told = capsys.readouterr().out
+        assert ("\x9b" in told) is not terminal
+        assert ("\u202e" in told) is not terminal
+        assert not terminal or all(char.isprintable() or char == "\n" for char in told)
+        if output == "json":
+            assert json.loads(told)[0]["parameters"][NAME] == evil
+
+
+FAILED = Ended(trial=1, state="failed", cause="UserError", message="no", seconds=1.0)
+
+
 def front(folder: Path) -> None:
     """Leave what a finished run with two objectives leaves."""
     values = [(0.9, 2000.0), (0.9, 1000.0), (0.8, 500.0), (0.95, 9000.0)]

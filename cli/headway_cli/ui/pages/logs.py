@@ -109,7 +109,7 @@ def _harmless(lines: list[str]) -> tuple[str, ...]:
     found: list[str] = []
     size = 0
     for line in reversed(lines):
-        told = harmless(line[: 4 * MOST_LINE])
+        told = harmless(line, 4 * MOST_LINE)
         told = f"{told[:MOST_LINE]} ..." if len(told) > MOST_LINE else told
         size += len(told) + 1
         if size > MOST_CHARACTERS:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
 from headway_api import wire
@@ -177,3 +183,89 @@ def test_no_process_is_left_of_a_call_that_nobody_reads(kubectl: FakeKubectl) ->
     call.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """A job with a field that nobody reads without care."""
+    found: Any = {"deep": 'a ] in a "text" { \\'}
+    for _ in range(levels):
+        found = {"in": [found]}
+    return {"kind": "TrainingJob", "metadata": {"name": "deep"}, "spec": {"template": found}, "status": {"phase": "x"}}
+
+
+def written(value: Any) -> str:
+    """As JSON; Python's own writer bears no depth."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {written(each)}" for name, each in value.items()) + "}"
+    return "[" + ", ".join(map(written, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+def test_one_object_that_is_too_deep_for_a_reader_does_not_hide_the_others_of_a_list(kubectl: FakeKubectl) -> None:
+    plain = recorded("running")
+    deep = written(nested(100)).replace('"deep": "a', '"in": ' + '{"a":[' * 2000 + "1" + "]}" * 2000 + ', "deep": "a')
+    kubectl.says(f'{{"kind": "List", "items": [{deep}, {json.dumps(plain)}, {deep}]}}', "get", "trainingjobs")
+    found = objects(Kubectl(Target()).get("trainingjobs"))
+    assert found[1] == plain
+    assert [each["status"] for each in (found[0], found[2])] == [{"phase": "x"}] * 2
+
+
+@given(st.integers(0, 12), st.integers(1, 12))
+def test_what_is_left_of_a_deep_object_is_all_that_is_not_deeper_than_allowed(levels: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "MOST_DEPTH", most)
+        whole = nested(levels)
+        assert json.loads(calls._shallow(json.dumps(whole))) == pruned(whole, most)
+
+
+def pruned(value: Any, levels: int) -> Any:
+    """The value, with None for objects and lists that are further down."""
+    if isinstance(value, dict | list) and levels == 0:
+        return None
+    if isinstance(value, dict):
+        return {name: pruned(each, levels - 1) for name, each in value.items()}
+    return [pruned(each, levels - 1) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_kubectl_that_is_a_script_is_ended_with_what_it_has_started(
+    kubectl: FakeKubectl, tmp_path: Path, stream: bool
+) -> None:
+    program = tmp_path / "programs/kubectl"
+    program.write_text(f"#!/bin/sh\necho begun\nsleep 600 &\necho $! >> {tmp_path}/children\nwait\n")
+    apart = Kubectl(Target(), apart=True)
+    if stream:
+        with apart.stream("logs") as opened:
+            assert opened.line() == b"begun\n"
+            await_child(tmp_path)
+            opened.end()
+            assert opened.line() == b""
+    else:
+        call = apart.start("get", seconds=60)
+        await_child(tmp_path)
+        call.end()
+        assert call.answer()[0] != 0
+    del kubectl
+
+
+def await_child(folder: Path) -> None:
+    """Wait until the script has started its child."""
+    path, until = folder / "children", time.monotonic() + 20
+    while not (path.exists() and path.read_text().strip()):
+        assert time.monotonic() < until
+        threading.Event().wait(0.01)
+
+
+def test_calls_for_somebody_else_ask_nothing_at_the_terminal(
+    kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = os.pipe()
+    monkeypatch.setattr("sys.stdin", None)
+    saved = os.dup(0)
+    os.dup2(low, 0)  # a terminal at which somebody could type for a minute
+    try:
+        kubectl.says("answered", "get", reads=True)
+        assert Kubectl(Target(), apart=True).run("get", seconds=20) == "answered"
+    finally:
+        os.dup2(saved, 0)
+        for each in (saved, low, high):
+            os.close(each)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tracemalloc
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headway_cli.cluster import job_logs
-from headway_cli.cluster.errors import ClusterError, NotFoundError
-from headway_cli.cluster.folders import CHUNK, MOST_LOG_BYTES
+from headway_cli.cluster.errors import MOST_WORDS, ClusterError, NotFoundError
+from headway_cli.cluster.folders import CHUNK, MOST_LOG_BYTES, InPod
 from headway_cli.cluster.following import Following
+from headway_cli.cluster.kubectl import Stream
 from headway_cli.cluster.log_files import MOST_LINE_BYTES, harmless, part_of, parts, wanted
 from headway_trainer.logs.parts import PART_BYTES, PARTS_KEPT
 from headway_trainer.logs.sources import DRIVER, Source, pod, rank
@@ -56,6 +59,7 @@ def test_sources_come_as_driver_ranks_by_number_and_pods() -> None:
         ("\x1b[31mred\x1b[0m", "red"),
         ("  0%|\r 50%|#\r100%|##", "100%|##"),
         ("done\r", "done"),
+        ("  0%|\r100%|##\x1b[0m\r\x1b[0m\r", "100%|##"),
         ("\x1b]0;title\x07x", "\\u001b]0;title\\u0007x"),
         ("\x1b[2J\x1b[Hfake", "\\u001b[2J\\u001b[Hfake"),
         ("a\u202eb", "a\\u202eb"),
@@ -65,6 +69,66 @@ def test_sources_come_as_driver_ranks_by_number_and_pods() -> None:
 )
 def test_a_line_on_a_terminal_steers_nothing(line: str, shown: str) -> None:
     assert harmless(line) == shown
+
+
+def test_of_a_long_progress_bar_the_last_state_is_shown_and_not_the_first_that_fits() -> None:
+    assert harmless("\r".join(f"{percent}% {'#' * 50}" for percent in range(101)), 60) == f"100% {'#' * 50}"
+    assert harmless("x" * 99, 60) == "x" * 60
+
+
+@pytest.mark.parametrize("name", [f"rank-{'1' * 5000}.log", "rank-\u0663.log", f"pod-{'a' * 300}.log", "rank-1.log"])
+def test_a_number_that_no_rank_has_is_none(name: str) -> None:
+    assert list(parts([name, "driver.log"])) == ["driver", *(["rank-1"] if name == "rank-1.log" else [])]
+
+
+def test_a_part_of_nothing_but_ends_of_lines_takes_no_more_than_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "driver.log").write_bytes(b"\n" * (4 << 20) + b"a\nb")
+    tracemalloc.start()
+    try:
+        found = job_logs.last(Local(tmp_path), parts(["driver.log"])["driver"], 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == ([b"", b"a"], b"b", (4 << 20) + 3)
+    assert peak < 24 << 20
+
+
+class Pod:
+    """A pod that answers what its tenant likes."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self._said = io.BytesIO(b"".join(answers))
+
+    def write(self, data: bytes) -> None:
+        """It does not listen."""
+
+    def line(self) -> bytes:
+        """The next line."""
+        return self._said.readline(1 << 20)
+
+    def read(self, size: int) -> bytes:
+        """So many bytes."""
+        return self._said.read(size)
+
+    def end(self) -> tuple[int, str]:
+        """It says nothing more."""
+        return 1, ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"", b"\n", b"nothing\n", b"[1]\n", b"{}\n", b'{"bytes": "2"}\n{}', b'{"bytes": null}\n', b'{"bytes": true}\n{',
+        b'{"bytes": -1}\n', b'{"bytes": 1e999}\n', b'{"bytes": 99999999999}\n', b'{"bytes": 9}\n{}',
+        b'{"bytes": 3}\n{"a', b'{"bytes": 9}\n{"a": "b"}', b'{"bytes": 8}\n{"a": -1}', b'{"bytes": 11}\n{"a": 1e999}',
+        b'{"bytes": 2}\n[]', b'{"error": {"a": [1]}}\n', b'{"error": "' + b"x" * 100_000 + b'"}\n',
+        b'{"a":' * 5000 + b"\n", b'{"bytes": 5000}\n' + b"[" * 5000,
+    ],
+)  # fmt: skip
+def test_whatever_a_tenant_s_pod_answers_is_one_short_sentence(answer: bytes) -> None:
+    with pytest.raises(ClusterError) as told:
+        InPod(cast("Stream", Pod(answer))).files()
+    assert 0 < len(str(told.value)) <= MOST_WORDS
 
 
 @given(st.text(max_size=60))

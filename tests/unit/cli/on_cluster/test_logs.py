@@ -33,6 +33,7 @@ def call(*words: str) -> Result:
 def job(folder: Path | None = None, *, state: str = "running", **changes: Any) -> dict[str, Any]:
     """A recorded job whose logs lie in a folder, as in a volume."""
     made = copy.deepcopy(recorded(state))
+    made["metadata"]["uid"] = recorded("running")["metadata"]["uid"]  # one job, in all its states
     made["status"] |= changes
     if folder is not None:
         made["status"]["attempts"][-1]["logs"] = str(folder)
@@ -214,6 +215,22 @@ def test_lines_of_one_moment_or_of_a_clock_that_was_put_back_are_all_shown(kubec
     times = ("00:00:09Z a", "00:00:09Z b", "00:00:01.5Z c", "00:00:01.51Z d")
     kubectl.says("".join(f"2026-01-01T{line}\n" for line in times), "logs")
     assert call("churn", "-f").stdout == "a\nb\nc\nd\n"
+
+
+@pytest.mark.parametrize("words", [("-f",), ("--rank", "0", "-f")])
+def test_following_a_job_ends_where_it_was_deleted_and_another_has_its_name(
+    kubectl: FakeKubectl, folder: Path, words: tuple[str, ...]
+) -> None:
+    other = job(folder)
+    other["metadata"]["uid"] = "00000000-aaaa-bbbb-cccc-000000000000"
+    for state in (job(folder), job(folder), other):
+        kubectl.says(listed(state), "get", "/churn")
+    kubectl.says("2026-01-01T00:00:00Z step 1\n", "logs")
+    kubectl.runs("exec")
+    done = call("churn", *words)
+    assert "step 1" in done.stdout
+    assert done.exit_code == 1
+    assert "churn was deleted meanwhile, and there is another job of that name" in done.stderr
 
 
 def test_following_a_rank_shows_what_comes_and_ends_with_the_attempt(

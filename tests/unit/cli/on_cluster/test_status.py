@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from headway_api.status import TrainingJobStatus
 from headway_cli.cluster import polling
 from headway_cli.cluster.errors import UnreachedError
 from headway_cli.cluster.polling import Trouble, looked
+from headway_cli.cluster.times import in_bytes
 from headway_cli.main import main
 from headway_cli.verbs import screen, shared
 from headway_cli.verbs import status as verb
@@ -129,6 +131,30 @@ def test_where_the_time_went_is_told_where_the_operator_has_counted_it(kubectl: 
     kubectl.says(listed(), "get", "pods")
     (line,) = [line for line in call("churn").stdout.splitlines() if line.startswith("time")]
     assert line == "time        1 h 12 min: 91% productive, 4% recovering, 3% queued, 2% starting; goodput 91%"
+
+
+@pytest.mark.parametrize("behind", [0, 1, 30, 24 * 60])
+def test_how_long_a_job_took_is_right_whatever_this_machine_s_clock_says(
+    kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    ended = job(phase="Succeeded", startTime="2026-11-29T10:00:00Z", completionTime="2026-11-29T12:05:00Z")
+    kubectl.says(listed(ended), "get", "/churn")
+    kubectl.says(listed(), "get", "pods")
+    now = datetime(2026, 11, 29, 12, 6, tzinfo=UTC) - timedelta(minutes=behind)
+    monkeypatch.setattr(verb.CLOCK, "now", lambda: now)
+    (line,) = [line for line in call("churn").stdout.splitlines() if line.startswith("time")]
+    assert line.split(None, 1)[1] == f"2 h 5 min, ended {'1 min ago' if not behind else 'just now'}"
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (0, "0 B"), (1023, "1,023 B"), (1024, "1 KiB"), (1010 << 10, "1,010 KiB"), ((1 << 20) - 1, "1 MiB"),
+        (1536 << 20, "1.5 GiB"), (5 << 40, "5 TiB"), (7 << 50, "7,168 TiB"),
+    ],
+)  # fmt: skip
+def test_sizes_are_numbers_that_people_read(size: int, told: str) -> None:
+    assert in_bytes(size) == told
 
 
 def test_a_failed_job_is_told_with_its_message_and_by_the_exit_code(kubectl: FakeKubectl) -> None:
@@ -304,6 +330,17 @@ def test_a_watch_on_a_terminal_draws_in_place_and_no_line_wraps(
     assert "Running" in first
     assert "Succeeded" in second
     assert max(map(len, done.stdout.replace("\x1b[6F\x1b[J", "").splitlines())) <= 59
+
+
+def test_a_watch_ends_where_its_job_was_deleted_and_another_has_its_name(kubectl: FakeKubectl) -> None:
+    other = job()
+    other["metadata"]["uid"] = "00000000-aaaa-bbbb-cccc-000000000000"
+    for state in (job(), job(), other):
+        kubectl.says(listed(state), "get", "/churn")
+    kubectl.says(listed(), "get", "pods")
+    done = call("churn", "-w")
+    assert done.exit_code == 1
+    assert "churn was deleted meanwhile, and there is another job of that name" in done.stderr
 
 
 def test_ctrl_c_ends_a_watch_says_so_and_leaves_the_job(kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch) -> None:

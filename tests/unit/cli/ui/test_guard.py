@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from fake_kubectl import FakeKubectl, listed, recorded
-from headway_cli.ui.guard import HEADERS, Keys
+from headway_cli.ui.guard import HEADERS, Keys, cookie_at
 from ui_visitor import Visitor
 
 ADDRESSES = [
@@ -33,7 +35,7 @@ async def test_the_key_of_the_first_address_becomes_a_cookie_that_no_script_and_
 ) -> None:
     kubectl.says(listed(recorded("running")), "get", "trainingjobs")
     answer = await stranger.ask(f"/?key={stranger.keys.first}")
-    cookie = answer.cookies[stranger.keys.cookie]
+    cookie = answer.cookies[cookie_at(answer.request_info.headers["Host"])]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/")
     assert answer.headers["Refresh"] == "0; url=/"
     assert stranger.keys.first not in cookie.value
@@ -54,7 +56,10 @@ async def test_another_name_that_leads_here_is_misdirected(visitor: Visitor, hos
 @pytest.mark.parametrize("host", ["127.0.0.1:9999", "localhost", "localhost:8765", "[::1]:8765"])
 async def test_this_machine_has_three_names_and_any_port(visitor: Visitor, kubectl: FakeKubectl, host: str) -> None:
     kubectl.says(listed(), "get", "trainingjobs")
-    assert (await visitor.ask("/jobs", Host=host)).status == 200
+    assert (await visitor.ask("/jobs", Host=host)).status == 401
+    let_in = await visitor.ask(f"/?key={visitor.keys.first}", Host=host)
+    (cookie,) = let_in.cookies.values()
+    assert (await visitor.ask("/jobs", Host=host, Cookie=f"{cookie.key}={cookie.value}")).status == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -101,13 +106,43 @@ async def test_a_static_file_lies_in_its_folder(visitor: Visitor) -> None:
         assert "import" not in await answer.text()
 
 
+def entered(keys: Keys, host: str, jar: dict[str, str]) -> None:
+    """Let a browser in, which keeps its cookies for all ports of a host."""
+    jar |= {name: each.value for name, each in keys.enter(host).cookies.items()}
+
+
 def test_two_servers_of_one_machine_do_not_put_out_each_others_cookies() -> None:
-    one, other = Keys(), Keys()
-    assert one.cookie != other.cookie
-    jar = {keys.cookie: keys.enter().cookies[keys.cookie].value for keys in (one, other)}
-    assert one.knows(jar)
-    assert other.knows(jar)
-    assert not one.knows({one.cookie: jar[other.cookie]})
+    one, other, jar = Keys(), Keys(), dict[str, str]()
+    entered(one, "127.0.0.1:8765", jar)
+    entered(other, "127.0.0.1:8766", jar)
+    assert one.knows(jar, "127.0.0.1:8765")
+    assert other.knows(jar, "127.0.0.1:8766")
+    assert not one.knows(jar, "127.0.0.1:8766")
+    assert not other.knows(jar, "127.0.0.1")
+
+
+def test_a_year_of_starts_leaves_one_cookie_and_the_last_one_is_let_in() -> None:
+    jar: dict[str, str] = {}
+    before = Keys()
+    entered(before, "127.0.0.1:8765", jar)
+    for _ in range(365):
+        now = Keys()
+        entered(now, "127.0.0.1:8765", jar)
+    assert len(jar) == 1
+    assert now.knows(jar, "127.0.0.1:8765")
+    assert not before.knows(jar, "127.0.0.1:8765")
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/?key=%ff", "/?key=%ED%B3%BF"])
+async def test_bytes_that_are_no_text_are_no_key(stranger: Visitor, path: str) -> None:
+    server = stranger.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    host = f"127.0.0.1:{server.port}"
+    cookie = cookie_at(host).encode()
+    writer.write(b"GET %b HTTP/1.1\r\nHost: %b\r\nCookie: %b=\xff\xfe\r\n\r\n" % (path.encode(), host.encode(), cookie))
+    assert b" 401 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_an_error_of_our_own_is_a_page_without_its_words_and_is_told_on_the_terminal(

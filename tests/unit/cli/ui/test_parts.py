@@ -6,13 +6,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_kubectl import FakeKubectl
-from headway_cli.cluster.errors import ClusterError
+from headway_cli.cluster.errors import ClusterError, UnreachedError
+from headway_cli.cluster.following import driver_tail
 from headway_cli.cluster.kubectl import Target
 from headway_cli.ui import reaching
 from headway_cli.ui.asking import Asked, BadQuestionError, Data, Route, Site
@@ -50,6 +52,41 @@ def test_an_error_is_not_kept_and_the_oldest_reads_are_forgotten() -> None:
     for index in range(MOST_KEPT):
         keeper.kept(("other", str(index)), 5, lambda: 0)
     assert keeper.kept(("a",), 5, lambda: 2) == 2
+
+
+class CountedLock:
+    """A lock that knows how many have asked for it."""
+
+    def __init__(self) -> None:
+        self._lock, self.asked = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        self.asked += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_who_waits_for_a_read_that_fails_is_told_so_and_does_not_try_it_once_more() -> None:
+    keeper, gate, reads, lock = Keeper(lambda: 0.0), threading.Event(), [0], CountedLock()
+    keeper.kept(("a",), 0.0, lambda: 0)
+    keeper._slots[("a",)].lock = cast("Any", lock)
+
+    def read() -> int:
+        reads[0] += 1
+        gate.wait(10)
+        raise ClusterError("nobody answers")
+
+    with ThreadPoolExecutor(4) as executor:
+        asked = [executor.submit(keeper.kept, ("a",), 2.0, read) for _ in range(4)]
+        until = time.monotonic() + 20
+        while lock.asked < 4 and time.monotonic() < until:
+            threading.Event().wait(0.01)
+        gate.set()
+        assert [str(each.exception(20)) for each in asked] == ["nobody answers"] * 4
+    assert reads == [1]
+    assert keeper.kept(("a",), 2.0, lambda: 7) == 7
 
 
 def _fails() -> int:
@@ -150,5 +187,9 @@ def test_a_stream_of_a_node_that_says_nothing_ends_in_time(
 ) -> None:
     monkeypatch.setattr(reaching, "SECONDS", 0.2)
     kubectl.hangs("exec")
-    with Reach().connect(Target()).stream("exec", writes=True) as stream:
+    opened = Reach().connect(Target()).stream("exec", writes=True)
+    with pytest.raises(UnreachedError, match=r"not read within 0\.2 s: .*node does not answer"), opened as stream:
         assert stream.line() == b""
+    kubectl.hangs("logs", stdout="one\n")
+    with pytest.raises(UnreachedError, match=r"not read within 0\.2 s"):
+        driver_tail(Reach().connect(Target()), "a-head", 10)

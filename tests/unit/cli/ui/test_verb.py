@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from commands import COMMAND, clean_environment
-from fake_kubectl import FakeKubectl
+from fake_kubectl import FakeKubectl, recorded
 from headway_cli.ui.running import _way
 
 
@@ -47,9 +47,14 @@ def test_it_serves_on_127_0_0_1_alone_until_it_is_ended(kubectl: FakeKubectl, en
         with urllib.request.urlopen(address, timeout=20) as answer:  # noqa: S310 - it was matched above
             cookie = answer.headers["Set-Cookie"].partition(";")[0]
         waiting = socket.create_connection(("127.0.0.1", port))
-        waiting.sendall(f"GET /jobs HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n".encode())
+        # Whatever else is served at 127.0.0.1 has put its cookies there, too.
+        others = "; ".join(f"other-{index}={'x' * 1000}" for index in range(40))
+        head = f"Host: 127.0.0.1:{port}\r\nCookie: {others}; {cookie}"
+        waiting.sendall(f"GET /jobs HTTP/1.1\r\n{head}\r\n\r\n".encode())
         while not kubectl.calls("get"):
             assert process.poll() is None
+        # The cluster that the page names is the one that it shows, whatever the kubeconfig says by now.
+        assert f"--context={recorded('config')['current-context']}" in kubectl.calls("get")[0]
         process.send_signal(end)
         _, told = process.communicate(timeout=20)
         waiting.close()
