@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from headway_trainer.storage import Store
 
 EXIT_NOT_TOLD = 1
+LEAVE_SECONDS = 3.0
+"""How much longer than it was given a request may take to end."""
 
 
 @click.command(short_help="Tell trackers what they missed of a run.")
@@ -91,7 +94,12 @@ def _tell(store: Store, name: str, settings: Tracking, job: str, timeout: float)
     )
     teller = Teller(task, lambda problem: click.echo(printable(f"{title}: {problem}"), err=True), time.monotonic)
     teller.end_within(timeout)
-    all_told = teller.run()
+    # In a thread: a server may answer a byte at a time, which no client's timeout ends.
+    thread = threading.Thread(target=teller.run, daemon=True)
+    thread.start()
+    thread.join(timeout + LEAVE_SECONDS)
+    if thread.is_alive():
+        click.echo(f"{title}: it has not come to the end of an answer within {timeout:g} s", err=True)
     count = left(store, name, target)
     click.echo(f"{title}: {before - count} records told, {count} left.")
-    return all_told and not count
+    return not thread.is_alive() and not count

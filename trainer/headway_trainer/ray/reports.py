@@ -188,5 +188,5 @@ def _is_number(value: object) -> bool:
         return False
     try:
         return math.isfinite(float(value))  # type: ignore[arg-type]  # that is the question
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return False

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from headway_trainer.run import Run
 from headway_trainer.stages.trial_specs import metric_of, scope_of
-from headway_trainer.tracking.parameters import MOST_TEXT, flat
+from headway_trainer.tracking.parameters import flat
 from headway_trainer.training.link import Measured
 from headway_trainer.tuning.events import Asked, Ended, Event, Repeated
 from headway_trainer.tuning.own_messages import TrialTold
@@ -23,12 +23,11 @@ def tell_begin(run: Run, number: int, repeat: int, parameters: Mapping[str, Json
 def tell_end(run: Run, ended: Ended) -> None:
     """A trial, or a repeat of one, has ended."""
     values = {f"final/{metric_of(run.spec)}": ended.value} if ended.value is not None else {}
-    tags = {"headway.cause": ended.cause, "headway.message": ended.message}
     run.reporter.course.end(
         scope_of(ended.trial, ended.repeat),
         ended.state,
         values=values | {f"final/{name}": value for name, value in ended.metrics.items()},
-        tags={name: value[:MOST_TEXT] for name, value in tags.items() if value},
+        tags={"headway.cause": ended.cause or "", "headway.message": ended.message or ""},
     )
 
 
@@ -52,7 +51,5 @@ def tell_own(run: Run, told: TrialTold) -> None:
     if told.report is not None:
         course.measured(scope, Measured(step=told.report.epoch, values=told.reported))
     if told.state in ("completed", "stopped", "failed"):
-        tags = {"headway.cause": told.cause, "headway.message": told.message}
-        course.end(
-            scope, told.state, values={}, tags={name: value[:MOST_TEXT] for name, value in tags.items() if value}
-        )
+        tags = {"headway.cause": told.cause or "", "headway.message": told.message or ""}
+        course.end(scope, told.state, values={}, tags=tags)

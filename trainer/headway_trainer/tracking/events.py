@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from headway_api.base import StatusSection
 from headway_api.tracking import Tracking
+from headway_api.wording import printable
 from headway_trainer.event_log import Events
 
 FOLDER = "tracking"
@@ -18,6 +19,8 @@ MOST_VALUES = 64
 """Numbers of a point."""
 MOST_NAME = 250
 """Characters of the name of a number, a parameter or a tag."""
+MOST_STEP = 2**63 - 1
+"""What TensorBoard's files and MLflow's database have room for; what comes after it is not recorded."""
 State = Literal["completed", "stopped", "failed", "interrupted"]
 """`stopped`: a trial that was no longer worth it. `interrupted`: the next attempt goes on."""
 
@@ -75,13 +78,19 @@ class Record(Events[Event]):
 
 
 def written(text: str) -> str:
-    """A text that can be written: half of a pair of surrogates cannot."""
-    return text.encode(errors="replace").decode()
+    """A text that every tracker's database and people's terminals take: control characters, which PostgreSQL refuses,
+    and halves of pairs of surrogates are written by their numbers. Lines stay lines."""
+    return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
 
 
 def bounded(values: Mapping[str, float | None]) -> dict[str, float]:
-    """The finite ones of so many numbers as a point may have."""
-    finite = (
-        (written(name)[:MOST_NAME], one) for name, one in values.items() if one is not None and math.isfinite(one)
-    )
-    return dict(islice(finite, MOST_VALUES))
+    """The finite ones of so many numbers as a point may have: the first."""
+    finite = ((printable(name)[:MOST_NAME], one) for name, one in values.items() if _is_finite(one))
+    return {name: float(one) for name, one in islice(finite, MOST_VALUES) if one is not None}
+
+
+def _is_finite(value: float | None) -> bool:
+    try:
+        return value is not None and math.isfinite(value)
+    except OverflowError:  # a whole number that no float is as large as
+        return False

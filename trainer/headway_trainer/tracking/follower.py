@@ -95,7 +95,9 @@ class Follower:
         try:
             self._tell_one(events[:count])
         except RefusedError as error:
-            self._refused += count
+            if count > 1:
+                return self._tell(events[:1])  # the others may be taken
+            self._refused += 1
             self.problem = str(error)
         return count
 

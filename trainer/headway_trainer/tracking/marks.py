@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from headway_trainer.tracking.events import Began, Ended, Event, Point
+from headway_trainer.tracking.events import MOST_STEP, Began, Ended, Event, Point
 
 NEXT = -1
 """The step of a point that is to be the one after the last."""
@@ -16,6 +16,11 @@ MOST_WITHIN, MOST_WITHIN_OF_CHILD = 1000, 50
 """Points inside epochs, which are counted by themselves: whatever they are, no epoch is left out for them."""
 MOST_POINTS_OF_CHILDREN, MOST_WITHIN_OF_CHILDREN = 50_000, 10_000
 """Of all children; those after them have their parameters, beginnings and ends alone."""
+MOST_CHARACTERS = 32 * 2**20
+"""Of names, values and texts of a record, about; beyond them there are beginnings and ends alone, without parameters.
+Whoever reads a record has all of it in memory."""
+_NUMBER = 24
+"""Characters of a number, at most."""
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Marks:
     def __init__(self) -> None:
         self._of: dict[str, _Mark] = {}
         self._of_children = self._within_children = 0
+        self._characters = 0
         self.identity: str | None = None
         """Of the job's own run, once it has begun."""
 
@@ -72,6 +78,11 @@ class Marks:
             self._take(event)
         return news
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the record has as much as may be in it."""
+        return self._characters >= MOST_CHARACTERS
+
     def numbered(self, event: Event) -> Event:
         """A point whose step nobody has told as the one after the last of its run."""
         if not isinstance(event, Point) or event.step != NEXT:
@@ -88,7 +99,7 @@ class Marks:
         return {scope for scope, mark in self._of.items() if not mark.ended}
 
     def _is_due(self, point: Point, mark: _Mark) -> bool:
-        if point.step <= mark.last or (mark.ended and point.scope):
+        if not mark.last < point.step <= MOST_STEP or (mark.ended and point.scope) or self.is_full:
             return False
         if point.within:
             if point.scope and self._within_children >= MOST_WITHIN_OF_CHILDREN:
@@ -100,6 +111,7 @@ class Marks:
 
     def _take(self, event: Event) -> None:
         mark = self._of.setdefault(event.scope, _Mark())
+        self._characters += _characters(event)
         if isinstance(event, Began):
             if not event.scope:
                 mark.ended, self.identity = False, self.identity or event.identity
@@ -112,3 +124,13 @@ class Marks:
                 self._within_children += bool(event.scope)
             else:
                 self._of_children += bool(event.scope)
+
+
+def _characters(event: Event) -> int:
+    if isinstance(event, Began):
+        return _length(event.parameters) + _length(event.tags)
+    return sum(len(name) + _NUMBER for name in event.values) + (_length(event.tags) if isinstance(event, Ended) else 0)
+
+
+def _length(texts: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in texts.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
+from headway_api.wording import printable
 from headway_trainer.tracking.events import MOST_NAME, written
 
 SECTIONS = ("data", "model", "training", "tuning", "evaluation", "seed")
@@ -18,6 +20,8 @@ MOST_PARAMETERS = 200
 MOST_TEXT = 500
 """Characters of a value: servers of MLflow before version 2.9 take no more."""
 _LEFT_OUT = frozenset({"secretRef"})
+_URI = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]{0,19}://[^\s"'<>]*""")
+"""Also one in the middle of a text, such as a message or a list in JSON."""
 
 
 def parameters_of(spec: TrainingJobSpec) -> dict[str, str]:
@@ -31,8 +35,13 @@ def parameters_of(spec: TrainingJobSpec) -> dict[str, str]:
 def flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Values of nested mappings by their paths, as texts of bounded length."""
     return dict(
-        islice(((written(path)[:MOST_NAME], shown(value)) for path, value in _leaves(values, "")), MOST_PARAMETERS)
+        islice(((printable(path)[:MOST_NAME], shown(value)) for path, value in _leaves(values, "")), MOST_PARAMETERS)
     )
+
+
+def noted(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as they may be recorded, without those that say nothing."""
+    return {name: cut(without_secrets(value)) for name, value in tags.items() if value}
 
 
 def tags_of(run: wire.RunFile) -> dict[str, str]:
@@ -43,22 +52,28 @@ def tags_of(run: wire.RunFile) -> dict[str, str]:
         "headway.uid": run.uid,
         "headway.attempt": str(run.attempt),
         "headway.image": run.spec.image or "",
-        "headway.folder": without_secrets(run.storage_uri),
+        "headway.folder": run.storage_uri,
     }
-    return {name: value[:MOST_TEXT] for name, value in found.items() if value}
+    return noted(found)
 
 
 def shown(value: Any) -> str:
     """A value as a text of bounded length."""
-    text = without_secrets(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = written(text)
+    return cut(without_secrets(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def cut(text: str) -> str:
+    """A text of bounded length that trackers take."""
+    text = written(text[: 2 * MOST_TEXT])
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
 
 
 def without_secrets(text: str) -> str:
-    """A URI without what credentials may stand in: its user, its query and its fragment."""
-    if "://" not in text:
-        return text
+    """A text whose URIs have nothing in which credentials may stand: no user, no query and no fragment."""
+    return _URI.sub(lambda found: _plain(found[0]), text) if "://" in text else text
+
+
+def _plain(text: str) -> str:
     try:
         parts = urlsplit(text)
     except ValueError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -16,12 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headway_api.base import StatusSection
-from headway_api.tracking import ENVIRONMENT, Tracking
-from headway_trainer.credentials import adopt, read_secrets
-from headway_trainer.errors import StorageError
+from headway_api.tracking import Tracking
+from headway_trainer.credentials import adopt
+from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
+from headway_trainer.tracking.credentials import environment_of
 from headway_trainer.tracking.follower import Follower
-from headway_trainer.tracking.trackers.base import BrokenError, DownError
+from headway_trainer.tracking.trackers.base import BrokenError, DownError, shown
 from headway_trainer.tracking.trackers.make import make, target_of
 
 PERIOD_SECONDS, PERIOD_OF_OBJECTS = 3.0, 10.0
@@ -31,6 +33,10 @@ END_PAUSE_SECONDS = 0.5
 """Between tries, once the end is near."""
 LONE_SECONDS = 15.0
 """How long it goes on after a driver that has ended without a word."""
+MOST_MEMORY = 2**30
+"""Bytes that MLflow's client may allocate, of which it needs a fifth."""
+EXIT_TOLD, EXIT_NOT_TOLD, EXIT_FAULT = 0, 10, 11
+"""Whether all was told at the end; what Python itself ends with is none of them."""
 
 
 class Task(StatusSection):
@@ -47,10 +53,17 @@ class Task(StatusSection):
 class Teller:
     """Tells a tracker until the end comes."""
 
-    def __init__(self, task: Task, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """say: takes what goes wrong, once for each row of failures."""
-        self._task, self._say, self._clock = task, say, clock
-        self._store = Store.open(task.storage_uri, task.storage_secret_dir)
+    def __init__(
+        self,
+        task: Task,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        adopt: Callable[[], None] = lambda: None,
+    ) -> None:
+        """say: takes what goes wrong, once for each row of failures. adopt: takes credentials over, which may be others
+        after a failure."""
+        self._task, self._say, self._clock, self._adopt = task, say, clock, adopt
+        self._store: Store | None = None
         self._follower: Follower | None = None
         self._failures = 0
         self._refusal: str | None = None
@@ -77,28 +90,39 @@ class Teller:
     def turn(self) -> bool | None:
         """Tell what there is: whether all of it was told; none where the tracker will never be told."""
         try:
-            if self._follower is None:
-                task = self._task
-                tracker = make(task.tracker, task.tracking, task.job)
-                target = target_of(task.tracker, task.tracking, task.job)
-                self._follower = Follower(self._store, task.tracker, target, tracker)
-            self._follower.follow()
-        except BrokenError as error:
+            follower = self._begun()
+            follower.follow()
+        except (BrokenError, UserError) as error:
             self._say(str(error))
             return None
-        except (DownError, StorageError) as error:
+        except (DownError, StorageError, OSError) as error:
             self._failures += 1
             if self._failures == 1:
                 self._say(str(error))
             return False
         self._failures = 0
-        if self._follower.problem not in (None, self._refusal):
-            self._refusal = self._follower.problem
+        if follower.problem not in (None, self._refusal):
+            self._refusal = follower.problem
             self._say(f"it refuses what it is told: {self._refusal}")
         return True
 
+    def _begun(self) -> Follower:
+        """The follower, with the credentials that there are now if it is new or something failed. Raises UserError for
+        those that cannot be taken, and what the storage and the tracker raise."""
+        task = self._task
+        if self._follower is None or self._failures:
+            self._adopt()
+        if self._store is None:
+            self._store = Store.open(task.storage_uri, task.storage_secret_dir)
+        if self._follower is None:
+            tracker = make(task.tracker, task.tracking, task.job)
+            target = target_of(task.tracker, task.tracking, task.job)
+            self._follower = Follower(self._store, task.tracker, target, tracker)
+        return self._follower
+
     def _pause(self) -> float:
-        period = PERIOD_OF_OBJECTS if self._store.local_path() is None else PERIOD_SECONDS
+        is_object = self._store is not None and self._store.local_path() is None
+        period = PERIOD_OF_OBJECTS if is_object else PERIOD_SECONDS
         return min(MOST_PAUSE_SECONDS, period * 2.0 ** min(self._failures, 10))
 
     def _left(self) -> float:
@@ -113,19 +137,10 @@ class Teller:
             self._say(str(error))
 
 
-def environment_of(secret_dir: str | None) -> dict[str, str]:
-    """The variables of a tracker that a Secret's folder holds; other keys of it are left alone. Where a variable names
-    a file and the Secret has what is to be in it, it names the Secret's file."""
-    held = {name: value for name, value in read_secrets(secret_dir).items() if name.startswith(ENVIRONMENT)}
-    files = {name: str(Path(secret_dir or "", name)) for name, value in held.items() if value.startswith("-----BEGIN")}
-    return held | files
-
-
 def main() -> None:
     """Tell, as the first line of the input says."""
     task = Task.model_validate_json(sys.stdin.readline())
     adopt(task.storage_secret_dir)
-    os.environ.update(environment_of(task.tracking_secret_dir))
     # What a client prints is nobody's to read: this process' words alone go there.
     words = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -135,11 +150,17 @@ def main() -> None:
         words.write(json.dumps({"problem": problem}) + "\n")
         words.flush()
 
-    teller = Teller(task, say)
+    if task.tracker == "mlflow":
+        # A server that answers with gigabytes fails a request then, and not the pod of the driver.
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    teller = Teller(task, say, adopt=lambda: os.environ.update(environment_of(task.tracking_secret_dir)))
     threading.Thread(target=_hear_end, args=(teller,), daemon=True).start()
-    told = teller.run()
-    words.flush()
-    os._exit(0 if told else 1)  # a client's threads may be about
+    try:
+        code = EXIT_TOLD if teller.run() else EXIT_NOT_TOLD
+    except Exception as error:  # a fault of ours: the driver says so and begins another process
+        say(shown(f"{type(error).__name__}: {error}"))
+        code = EXIT_FAULT
+    os._exit(code)  # a client's threads may be about
 
 
 def _hear_end(teller: Teller) -> None:

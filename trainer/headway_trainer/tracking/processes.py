@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from headway_api import wire
 from headway_api.tracking import Tracking
 from headway_trainer.storage import Store
 from headway_trainer.tracking.follower import left
-from headway_trainer.tracking.process import Task
+from headway_trainer.tracking.process import EXIT_FAULT, EXIT_NOT_TOLD, EXIT_TOLD, Task
 from headway_trainer.tracking.trackers.make import target_of, title_of
 
 LEAVE_SECONDS = 3.0
@@ -54,7 +56,8 @@ class TellerProcess:
                 _say(child, f"{seconds:g}")
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if child is not None and child.poll() is None:
-            child.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # the SDKs have processes of their own
             child.wait()
 
     def _watch(self) -> None:
@@ -69,9 +72,15 @@ class TellerProcess:
             if child is None:
                 return
             self._listen(child)
-            if child.wait() in (0, 1) or self._ending.is_set():
+            child.wait()
+            for stream in (child.stdin, child.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+            if child.returncode in (EXIT_TOLD, EXIT_NOT_TOLD) or self._ending.is_set():
                 return
-            self._heard(f"its process ended with exit code {child.returncode}")
+            if child.returncode != EXIT_FAULT:  # which it has told
+                self._heard(f"its process ended with exit code {child.returncode}")
 
     def _begin(self) -> subprocess.Popen[str] | None:
         with self._lock:

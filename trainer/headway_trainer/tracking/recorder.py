@@ -10,14 +10,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from headway_api.tracking import Tracking
 from headway_trainer.errors import UserError
 from headway_trainer.storage import Store
 from headway_trainer.tracking.board import Board
-from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Event, Point, Record, State, bounded, written
+from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Event, Point, Record, State, bounded
 from headway_trainer.tracking.marks import NEXT, Marks
+from headway_trainer.tracking.parameters import noted
 from headway_trainer.training.link import Measured
 
 PERIOD_SECONDS, PERIOD_OF_OBJECTS = 2.0, 10.0
@@ -83,7 +85,7 @@ class Recorder:
         self._fence, self._clock = fence, clock
         self._identity = identity or uuid.uuid4().hex
         self._record, self._marks = Record(store, attempt), Marks()
-        self._tags, self._tracking = _written(tags), tracking
+        self._tags, self._tracking = noted(tags), tracking
         self._board = Board(store) if tracking is None or tracking.tensorboard else None
         self._period = PERIOD_OF_OBJECTS if store.local_path() is None else PERIOD_SECONDS
         self._lock = threading.Lock()
@@ -136,7 +138,7 @@ class Recorder:
         self, scope: str, state: State, *, values: Mapping[str, float | None] = {}, tags: Mapping[str, str] = {}
     ) -> None:
         """Take in that a run has ended."""
-        self._add([Ended(scope=scope, state=state, values=bounded(values), tags=_written(tags), at=self._now())])
+        self._add([Ended(scope=scope, state=state, values=bounded(values), tags=noted(tags), at=self._now())])
 
     def close(self, seconds: float) -> bool:
         """Record what waits, unless that takes longer; whether all of it is there."""
@@ -180,9 +182,18 @@ class Recorder:
             return
         before = self._record.read()
         self._marks.replay(before)
-        if self._board is not None:
-            self._board.replay(before, fresh=FRESH)
         self._is_open = True
+        self._show(lambda board: board.replay(before, fresh=FRESH))
+
+    def _show(self, change: Callable[[Board], None]) -> None:
+        """Change what TensorBoard is shown, none of whose faults stands in the way of the record."""
+        if self._board is None:
+            return
+        try:
+            change(self._board)
+        except Exception:
+            self._board = None
+            log.warning("this attempt writes no more event files for TensorBoard", exc_info=True)
 
     def _taken(self) -> list[Event]:
         with self._lock:
@@ -194,8 +205,7 @@ class Recorder:
             now = self._unwritten[:AT_ONCE]
             self._record.append(*now)
             del self._unwritten[: len(now)]
-            if self._board is not None:
-                self._board.take(now)
+            self._show(partial(Board.take, events=now))
 
     def _admit(self, events: list[Event]) -> None:
         for event in events:
@@ -206,6 +216,8 @@ class Recorder:
                 began = Began(scope=event.scope, name=name, identity=self._identity, at=event.at)
                 self._marks.admit(began)
                 self._unwritten.append(self._owned(began))
+            if isinstance(numbered, Began) and self._marks.is_full:
+                numbered = numbered.model_copy(update={"parameters": {}})
             if self._marks.admit(numbered):
                 self._unwritten.append(numbered)
 
@@ -232,7 +244,3 @@ class Recorder:
             if not self.flush():
                 self._changed.set()
         self.flush()
-
-
-def _written(tags: Mapping[str, str]) -> dict[str, str]:
-    return {name: written(value) for name, value in tags.items()}

@@ -14,7 +14,7 @@ from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run
 from headway_trainer.tracking import processes
 from headway_trainer.tracking.events import State
-from headway_trainer.tracking.parameters import MOST_TEXT, parameters_of, tags_of, without_secrets
+from headway_trainer.tracking.parameters import parameters_of, tags_of, without_secrets
 from headway_trainer.tracking.recorder import Recorder
 
 RECORD_SECONDS = 5.0
@@ -79,16 +79,13 @@ class Trackers:
             "headway.commit": result.environment.code_commit or "",
             "headway.message": result.message,
         }
-        told = {name: value[:MOST_TEXT] for name, value in tags.items() if value}
-        self._end("completed" if result.outcome == "Succeeded" else "failed", FLUSH_SECONDS, values=values, tags=told)
+        self._end("completed" if result.outcome == "Succeeded" else "failed", FLUSH_SECONDS, values=values, tags=tags)
 
     def failed(self, verdict: Verdict) -> None:
         """The attempt has ended without a result."""
         interrupted = verdict.exit_code == wire.EXIT_INTERRUPTED
         seconds = FLUSH_OF_STOPPED if self._run.around.stop.is_set() else FLUSH_OF_FAILED
-        tags = {"headway.message": verdict.message[:MOST_TEXT]} | (
-            {"headway.cause": str(verdict.cause)} if verdict.cause else {}
-        )
+        tags = {"headway.message": verdict.message, "headway.cause": str(verdict.cause or "")}
         with _harmless():
             self._end("interrupted" if interrupted else "failed", seconds, values={}, tags=tags)
 

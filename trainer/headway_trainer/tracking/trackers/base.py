@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from pydantic import Field
+
 from headway_api.base import StatusSection
+from headway_api.wording import printable
+from headway_trainer.tracking.credentials import concealed
 from headway_trainer.tracking.events import Began, Ended, Point
+from headway_trainer.tracking.parameters import MOST_TEXT
+
+_MOST_SAID = 10_000
 
 
 class DownError(Exception):
@@ -21,10 +28,17 @@ class BrokenError(Exception):
     """The tracker cannot be told of this run at all, as it is set up. The message says what to change."""
 
 
+def shown(text: str) -> str:
+    """What a client or a server has said, without credentials and in one line of bounded length in which nothing can
+    steer a terminal."""
+    line = printable(" ".join(concealed(text[:_MOST_SAID]).split()))
+    return line if len(line) <= MOST_TEXT else f"{line[: MOST_TEXT - 1]}…"
+
+
 class Known(StatusSection):
     """A run as a tracker knows it."""
 
-    id: str
+    id: str = Field(max_length=256)
     """By which the tracker knows it."""
     step: int = -1
     """The newest step that it has."""

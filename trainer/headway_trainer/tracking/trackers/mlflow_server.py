@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway_api.tracking import MLflow
-from headway_trainer.tracking.events import Began, Ended, Point, State
+from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Point, State
 from headway_trainer.tracking.parameters import MOST_TEXT
 from headway_trainer.tracking.trackers.addresses import refuse_clouds_own
-from headway_trainer.tracking.trackers.base import BrokenError, DownError, Known, RefusedError
+from headway_trainer.tracking.trackers.base import BrokenError, DownError, Known, RefusedError, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+Kind = TypeVar("Kind")
 IDENTITY = "headway.run"
 """The tag by which a run is found that was made and not noted."""
 PARENT = "mlflow.parentRunId"
@@ -78,9 +81,9 @@ class MLflowServer:
         from mlflow.entities import Metric
 
         metrics = [
-            Metric(_name(name), value, _milliseconds(point.at), point.step)
+            Metric(name, value, _milliseconds(point.at), point.step)
             for point in points
-            for name, value in point.values.items()
+            for name, value in _renamed(point.values).items()
         ]
         with _errors():
             for start in range(0, len(metrics), _NUMBERS_AT_ONCE):
@@ -103,11 +106,24 @@ class MLflowServer:
 
     def _experiment_id(self) -> str:
         if self._experiment is None:
-            found = self._client.get_experiment_by_name(self._experiment_name)
-            self._experiment = (
-                found.experiment_id if found is not None else self._client.create_experiment(self._experiment_name)
-            )
+            self._experiment = self._named() or self._begun()
         return self._experiment
+
+    def _named(self) -> str | None:
+        found = self._client.get_experiment_by_name(self._experiment_name)
+        return found.experiment_id if found is not None else None
+
+    def _begun(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client.create_experiment(self._experiment_name))
+        except MlflowException as error:
+            # Another job of the same moment has made it.
+            found = self._named() if error.error_code == "RESOURCE_ALREADY_EXISTS" else None
+            if found is None:
+                raise
+            return found
 
     def _found(self, began: Began) -> Known | None:
         """The run, if it was made and could not be noted."""
@@ -125,8 +141,8 @@ class MLflowServer:
     def _log(self, known: Known, *, params: Mapping[str, str] = {}, tags: Mapping[str, str] = {}) -> None:
         from mlflow.entities import Param, RunTag
 
-        given: list[Any] = [Param(_name(name), value[:MOST_TEXT]) for name, value in params.items()]
-        named: list[Any] = [RunTag(_name(name), value[:MOST_TEXT]) for name, value in tags.items()]
+        given: list[Any] = [Param(name, value[:MOST_TEXT]) for name, value in _renamed(params).items()]
+        named: list[Any] = [RunTag(name, value[:MOST_TEXT]) for name, value in _renamed(tags).items()]
         for start in range(0, max(len(given), len(named)), _AT_ONCE):
             stop = start + _AT_ONCE
             self._client.log_batch(known.id, params=given[start:stop], tags=named[start:stop])
@@ -142,6 +158,20 @@ def _name(name: str) -> str:
     return path.replace("..", "_") if path != "." else "_"
 
 
+def _renamed(values: Mapping[str, Kind]) -> dict[str, Kind]:
+    """Values by names that MLflow takes. Of names that would become the same one each that was changed has a part of
+    its digest: a parameter has one value, and a curve is of one number."""
+    names = {name: _name(name) for name in values}
+    count = Counter(names.values())
+    found = {}
+    for name, value in values.items():
+        new = names[name]
+        if count[new] > 1 and new != name:
+            new = f"{new[: MOST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        found[new] = value
+    return found
+
+
 def _milliseconds(at: float) -> int:
     return round(at * 1000)
 
@@ -153,14 +183,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        said = _shown(str(error))
+        said = shown(str(error))
         if error.error_code in _NEVER:
             raise RefusedError(said) from error
         raise DownError(said) from error
     except Exception as error:  # what its client lets through
-        raise DownError(f"{type(error).__name__}: {_shown(str(error))}") from error
-
-
-def _shown(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MOST_TEXT else f"{line[: MOST_TEXT - 1]}…"
+        raise DownError(f"{type(error).__name__}: {shown(str(error))}") from error

@@ -17,7 +17,7 @@ from typing import Any
 from headway_api.tracking import WandB
 from headway_trainer.tracking.events import Began, Ended, Point
 from headway_trainer.tracking.trackers.addresses import refuse_clouds_own
-from headway_trainer.tracking.trackers.base import BrokenError, DownError, Known
+from headway_trainer.tracking.trackers.base import BrokenError, DownError, Known, shown
 
 INIT_SECONDS = 30.0
 
@@ -124,4 +124,4 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever the SDK raises: it is tried again
-        raise DownError(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}") from error
+        raise DownError(f"{type(error).__name__}: {shown(str(error))}") from error

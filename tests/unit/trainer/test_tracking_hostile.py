@@ -1,0 +1,471 @@
+"""What a job, its Secret and its tracker's server may say, and what becomes of the record, the credentials and the
+others."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from mlflow.exceptions import MlflowException
+
+from headway_api.tracking import MLflow, Tracking
+from headway_cli import track as command
+from headway_trainer.errors import StorageError, UserError
+from headway_trainer.ray.reports import number_of
+from headway_trainer.storage import Store
+from headway_trainer.tracking import marks, process, processes
+from headway_trainer.tracking.board import Board
+from headway_trainer.tracking.credentials import concealed, environment_of
+from headway_trainer.tracking.events import MOST_STEP, Began, Ended, Event, Point, Record, bounded
+from headway_trainer.tracking.follower import Follower, left, read_cursor
+from headway_trainer.tracking.parameters import flat, noted, without_secrets
+from headway_trainer.tracking.process import EXIT_FAULT, MOST_MEMORY, Task, Teller
+from headway_trainer.tracking.recorder import Recorder
+from headway_trainer.tracking.trackers.base import DownError, Known, RefusedError
+from headway_trainer.tracking.trackers.mlflow_server import MLflowServer
+from headway_trainer.training.link import Measured
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path / "run"))
+
+
+def recorder(store: Store, attempt: int = 1, **named: Any) -> Recorder:
+    made = Recorder(store, attempt, **named)
+    made.begin("", name="job", parameters={"lr": "1"})
+    return made
+
+
+def recorded(store: Store) -> list[Event]:
+    return Record(store, 99).read()
+
+
+def points(store: Store) -> list[Point]:
+    return [event for event in recorded(store) if isinstance(event, Point)]
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), float("1e400"), 10**400, -(10**400)])
+    def test_what_is_no_finite_number_is_left_out_and_raises_nothing(self, value: float) -> None:
+        assert bounded({"a": value, "b": 1e300}) == {"b": 1e300}
+        assert number_of(value) is None
+
+    def test_a_step_that_no_tracker_has_room_for_is_not_recorded_and_stops_nothing(self, store: Store) -> None:
+        first = recorder(store)
+        first.measured("", *(Measured(step=step, values={"a": 1.0}) for step in (1, MOST_STEP + 1, 10**40, 2)))
+        assert first.flush()
+        again = recorder(store, 2)
+        again.measured("", Measured(step=3, values={"a": 1e300}))
+        assert again.flush()
+        assert [point.step for point in points(store)] == [1, 2, 3]
+
+    def test_a_point_has_64_of_ten_thousand_numbers(self, store: Store) -> None:
+        made = recorder(store)
+        made.measured("", Measured(step=1, values={f"m{number}": 1.0 for number in range(10_000)}))
+        assert made.flush()
+        assert list(points(store)[0].values) == [f"m{number}" for number in range(64)]
+
+
+class TestTexts:
+    def test_nothing_steers_a_terminal_or_is_refused_by_a_database(self, store: Store) -> None:
+        made = recorder(store)
+        made.begin("trial-1", name="t", parameters=flat({"a\x00b": "c\x00\x1b[2J", "lines": "one\ntwo"}))
+        made.measured("trial-1", Measured(step=1, values={"lo\u202ess\n": 1.0}))
+        made.end("trial-1", "failed", tags={"headway.message": "x\x07\r\ny"})
+        assert made.flush()
+        began, point, ended = recorded(store)[1:]
+        assert isinstance(began, Began)
+        assert began.parameters == {"a\\u0000b": "c\\u0000\\u001b[2J", "lines": "one\ntwo"}
+        assert isinstance(point, Point)
+        assert list(point.values) == ["lo\\u202ess\\u000a"]
+        assert isinstance(ended, Ended)
+        assert ended.tags == {"headway.message": "x\\u0007\ny"}
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("see https://me:pw@host/a?token=1 now", "see https://host/a now"),
+            ('["s3://k:s@b/x", "https://u:p@h"]', '["s3://b/x", "https://h"]'),
+            ("a://u:p@h b://v:q@i#z", "a://h b://i"),
+            ("http://[bad and http://u:p@h", "http://… and http://h"),
+        ],
+    )
+    def test_credentials_of_uris_in_the_middle_of_a_text_are_left_out(self, text: str, told: str) -> None:
+        assert without_secrets(text) == told
+        assert noted({"headway.message": text}) == {"headway.message": told}
+
+    def test_neither_do_lists_and_mappings_of_a_spec_tell_them(self) -> None:
+        told = flat({"options": [{"url": "https://u:p@h/x?sig=1"}, "s3://k:s@b"]})
+        assert told == {"options": '[{"url": "https://h/x"}, "s3://b"]'}
+
+    def test_a_long_text_is_read_in_a_moment(self) -> None:
+        text = "a" * 1_000_000 + "://"
+        assert len(without_secrets(text)) >= 1_000_000
+        assert len(noted({"m": text})["m"]) == 500
+
+
+class TestRecord:
+    def test_it_has_a_bounded_size_beyond_which_beginnings_and_ends_alone_come(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(marks, "MOST_CHARACTERS", 2000)
+        for attempt in (1, 2):
+            made = recorder(store, attempt, tracking=Tracking(tensorboard=False))
+            for trial in range(attempt * 100, attempt * 100 + 50):
+                made.begin(f"trial-{trial}", name="t", parameters={"x": "y" * 100})
+                made.measured(f"trial-{trial}", Measured(step=1, values={"a" * 50: 1.0}))
+                made.end(f"trial-{trial}", "completed")
+            assert made.flush()
+        events = recorded(store)
+        assert len([event for event in events if isinstance(event, Ended)]) == 100
+        assert len([event for event in events if isinstance(event, Began)]) == 102
+        assert 5 < len(points(store)) < 20
+        assert sum(len(str(event.parameters)) for event in events if isinstance(event, Began)) < 4000
+
+    def test_no_fault_of_the_event_files_stands_in_its_way(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise ValueError("out of range")
+
+        monkeypatch.setattr(Board, "take", fail)
+        for attempt in (1, 2):
+            made = recorder(store, attempt)
+            made.measured("", Measured(step=attempt, values={"a": 1.0}))
+            assert made.flush()
+        assert [point.step for point in points(store)] == [1, 2]
+        assert "writes no more event files for TensorBoard" in caplog.text
+
+    @pytest.mark.parametrize("junk", [b"", b'{"version":2,"after":0}\n', b'{"version":1,"after":0}\n{"do":"dance"}\n'])
+    def test_one_that_cannot_be_read_ends_a_teller_with_a_word(self, junk: bytes, task: Task, store: Store) -> None:
+        store.write("tracking/events-0002-000001.jsonl", junk)
+        said: list[str] = []
+        teller = Teller(task, said.append)
+        teller._follower = Follower(store, "mlflow", "there", Server())
+        assert teller.turn() is None
+        assert "is damaged" in said[0]
+
+
+class Server:
+    """A tracker that refuses some steps."""
+
+    def __init__(self, *refused: int) -> None:
+        self.refused, self.steps = refused, list[int]()
+
+    def begin(self, began: Began, known: Known | None, parent: Known | None) -> Known:  # noqa: ARG002 - as of Tracker
+        return Known(id="r")
+
+    def points(self, known: Known, points: Sequence[Point]) -> None:  # noqa: ARG002 - as of Tracker
+        if any(point.step in self.refused for point in points):
+            raise RefusedError("a number is too large")
+        self.steps += [point.step for point in points]
+
+    def end(self, known: Known, ended: Ended) -> None:
+        """Nothing is kept."""
+
+    def settled(self) -> bool:
+        return True
+
+    def close(self, seconds: float) -> None:
+        """Nothing is on its way."""
+
+
+def test_a_point_that_is_refused_takes_no_others_along(store: Store) -> None:
+    made = recorder(store, tracking=Tracking(tensorboard=False))
+    made.measured("", *(Measured(step=step, values={"a": 1.0}) for step in range(1, 8)))
+    assert made.flush()
+    server = Server(3, 6)
+    Follower(store, "mlflow", "there", server).follow()
+    assert server.steps == [1, 2, 4, 5, 7]
+    assert (read_cursor(store, "mlflow", "there").refused, left(store, "mlflow", "there")) == (2, 0)
+
+
+class Service:
+    """MLflow's client, as far as it is used here."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, str] = {}
+        self.metrics: list[tuple[str, float]] = []
+        self.looked = 0
+
+    def get_experiment_by_name(self, _name: str) -> Any:
+        self.looked += 1
+        return None if self.looked == 1 else type("Experiment", (), {"experiment_id": "7"})
+
+    def create_experiment(self, name: str) -> str:
+        raise MlflowException(f"Experiment {name} already exists", error_code=3001)
+
+    def search_runs(self, experiments: list[str], **_: object) -> list[Any]:
+        assert experiments == ["7"]
+        return [type("Run", (), {"info": type("Info", (), {"run_id": "r"})})]
+
+    def log_batch(self, _run: str, *, params: Any = (), metrics: Any = (), tags: Any = ()) -> None:  # noqa: ARG002 - the client's
+        names = [each.key for each in params]
+        assert len(set(names)) == len(names), "MLflow refuses a request with a name that is there twice"
+        self.params |= {each.key: each.value for each in params}
+        self.metrics += [(each.key, each.value) for each in metrics]
+
+
+def served(service: Service) -> MLflowServer:
+    made = MLflowServer(MLflow(uri="http://127.0.0.1:5000"), "job")
+    made._client = service  # type: ignore[assignment]  # as far as it is used
+    return made
+
+
+NAMES = {"loss@1": 1.0, "loss#1": 2.0, "loss_1": 3.0, "a/../b": 4.0}
+
+
+def test_names_that_mlflow_makes_the_same_stay_different() -> None:
+    service = Service()
+    tracker = served(service)
+    parameters = {name: str(value) for name, value in NAMES.items()}
+    known = tracker.begin(Began(scope="", name="x", identity="i", parameters=parameters, at=1.0), None, None)
+    tracker.points(known, [Point(scope="", step=1, values=NAMES, at=1.0)])
+    assert service.params == {"loss_1_8cf9c52f": "1.0", "loss_1_c1689598": "2.0", "loss_1": "3.0", "b": "4.0"}
+    assert dict(service.metrics) == {name: float(value) for name, value in service.params.items()}
+
+
+def test_an_experiment_that_another_job_makes_at_the_same_moment_is_taken() -> None:
+    service = Service()
+    assert served(service)._experiment_id() == "7"
+    assert service.looked == 2
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers of a server that is none of MLflow's."""
+
+    asked: list[str]
+    how: str
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        getattr(self, f"_{self.how}")()
+
+    def _redirect(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "/latest/meta-data/iam")
+        self.end_headers()
+
+    def _garbage(self) -> None:
+        self._say(b"\x1b[2J\x00\xff" * 100_000)
+
+    def _wrong(self) -> None:
+        self._say(b'{"experiment": {"experiment_id": [1], "name": ' + b"[" * 5000 + b"]" * 5000 + b"}}")
+
+    def _cut(self) -> None:
+        self._say(b"{", length=10**10)
+
+    def _say(self, body: bytes, length: int | None = None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(length or len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+@contextlib.contextmanager
+def answering(how: str) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and what it is asked."""
+    asked: list[str] = []
+    handler = type("Handler", (Answers,), {"asked": asked, "how": how})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+BEGAN = Began(scope="", name="x", identity="i", at=1.0)
+
+
+@pytest.mark.parametrize("how", ["redirect", "garbage", "wrong", "cut"])
+def test_a_server_that_answers_nonsense_is_down_and_its_redirects_are_not_followed(how: str) -> None:
+    with answering(how) as (uri, asked):
+        tracker = MLflowServer(MLflow(uri=uri), "job")
+        with pytest.raises(DownError) as caught:
+            tracker.begin(BEGAN, None, None)
+    assert asked == ["/api/2.0/mlflow/experiments/get-by-name?experiment_name=job"]
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+
+
+class TestCredentials:
+    @pytest.mark.parametrize("token", ["s3kret-token\nsecond-line", "s3kret-token\r\nX-Evil: second-line"])
+    def test_no_error_of_a_client_shows_them(self, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+        with answering("garbage") as (uri, asked), pytest.raises(DownError) as caught:
+            MLflowServer(MLflow(uri=uri), "job").begin(BEGAN, None, None)
+        assert not asked
+        assert "s3kret-token" not in str(caught.value)
+        assert "second-line" not in str(caught.value)
+
+    def test_no_text_has_a_password_in_any_form_that_is_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass-word")
+        monkeypatch.setenv("WANDB_API_KEY", "k-1234")
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+        assert concealed("Basic bWU6cGFzcy13b3Jk, pass-word of me, k-1234, true") == "Basic …, … of me, …, true"
+
+    def test_keys_of_a_secret_that_are_no_trackers_may_be_anything(self, tmp_path: Path) -> None:
+        (tmp_path / "keystore").write_bytes(b"\xff\x00")
+        (tmp_path / "MLFLOW_TRACKING_TOKEN").write_text(" t \n")
+        assert environment_of(str(tmp_path)) == {"MLFLOW_TRACKING_TOKEN": "t"}
+
+    @pytest.mark.parametrize("value", [b"a\nb", b"a\x00b", b"\xff\xfe", b"a\x1bb"])
+    def test_a_value_that_is_no_line_is_a_mistake_that_is_named_and_not_shown(
+        self, value: bytes, tmp_path: Path
+    ) -> None:
+        (tmp_path / "MLFLOW_TRACKING_TOKEN").write_bytes(value)
+        with pytest.raises(UserError) as caught:
+            environment_of(str(tmp_path))
+        assert str(caught.value) == (
+            "MLFLOW_TRACKING_TOKEN of the Secret of tracking.secretRef is no text in one line: put the value alone into"
+            " it, without line breaks"
+        )
+
+    def test_those_that_have_changed_are_taken_after_a_failure(
+        self, task: Task, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tokens, token = iter(["old", "new"]), [""]
+
+        def make(*_: object) -> Server:
+            if token[0] == "old":
+                raise DownError("the token has expired")
+            return Server()
+
+        monkeypatch.setattr(process, "make", make)
+        teller = Teller(task, lambda _: None, adopt=lambda: token.__setitem__(0, next(tokens)))
+        assert [teller.turn(), teller.turn(), teller.turn()] == [False, True, True]
+
+
+@pytest.fixture
+def task(store: Store) -> Task:
+    made = recorder(store, tracking=Tracking.model_validate({"tensorboard": False, "mlflow": {"uri": "http://mlflow"}}))
+    made.measured("", Measured(step=1, values={"a": 1.0}))
+    assert made.flush()
+    return Task(
+        storage_uri=store.uri,
+        storage_secret_dir=None,
+        tracking_secret_dir=None,
+        tracker="mlflow",
+        tracking=Tracking.model_validate({"mlflow": {"uri": "http://mlflow"}}),
+        job="job",
+    )
+
+
+class TestTeller:
+    def test_a_storage_that_is_away_at_its_beginning_is_tried_again(
+        self, task: Task, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened, tries = Store.open, iter([StorageError("the storage is away")])
+
+        def away(*given: Any) -> Store:
+            for error in tries:
+                raise error
+            return opened(*given)
+
+        server, said = Server(), list[str]()
+        monkeypatch.setattr(process, "make", lambda *_: server)
+        monkeypatch.setattr(Store, "open", away)
+        teller = Teller(task, said.append)
+        assert [teller.turn(), teller.turn()] == [False, True]
+        assert (said, server.steps) == (["the storage is away"], [1])
+
+    def test_a_process_that_ends_by_a_fault_says_so_and_is_begun_again(
+        self, task: Task, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun: list[Child] = []
+
+        def begin(*_: object, **__: object) -> Child:
+            begun.append(Child(1 if len(begun) == 1 else EXIT_FAULT))
+            return begun[-1]
+
+        monkeypatch.setattr(processes, "PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(processes, "MOST_BEGINNINGS", 2)
+        monkeypatch.setattr("subprocess.Popen", begin)
+        teller = processes.TellerProcess(task)
+        teller.start()
+        teller._thread.join(10)
+        assert len(begun) == 2
+        assert teller.problem == "its process ended with exit code 1"
+
+    def test_the_real_process_has_a_bounded_memory_and_says_what_is_wrong_with_a_secret(
+        self, task: Task, tmp_path: Path
+    ) -> None:
+        secret = tmp_path / "secret"
+        secret.mkdir()
+        (secret / "MLFLOW_TRACKING_TOKEN").write_text("a\nb")
+        teller = processes.TellerProcess(task.model_copy(update={"tracking_secret_dir": str(secret)}))
+        teller.start()
+        teller._thread.join(60)
+        assert teller.problem is not None
+        assert teller.problem.startswith("MLFLOW_TRACKING_TOKEN of the Secret of tracking.secretRef is no text")
+        (secret / "MLFLOW_TRACKING_TOKEN").write_text("t0ken")
+        with answering("garbage") as (uri, asked):
+            running = task.model_copy(
+                update={
+                    "tracking_secret_dir": str(secret),
+                    "tracking": Tracking.model_validate({"mlflow": {"uri": uri}}),
+                }
+            )
+            teller = processes.TellerProcess(running)
+            teller.start()
+            wait_for(lambda: bool(asked))
+            child = teller._child
+            assert child is not None
+            place = Path("/proc", str(child.pid))
+            limits = (place / "limits").read_text()
+            assert f"Max data size             {MOST_MEMORY}" in limits
+            for part in ("cmdline", "environ"):
+                assert b"t0ken" not in (place / part).read_bytes()
+            teller.end(0.0)
+        assert child.poll() is not None
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Child:
+    """A process that ends at once."""
+
+    def __init__(self, code: int) -> None:
+        self.returncode, self.pid = code, os.getpid()
+        self.stdin = self.stdout = None
+
+    def wait(self) -> int:
+        return self.returncode
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+def test_the_command_ends_in_time_though_a_server_never_comes_to_the_end_of_an_answer(
+    store: Store, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert task.tracker == "mlflow"
+    ended = threading.Event()
+    monkeypatch.setattr(Teller, "run", lambda _: ended.wait(60))
+    monkeypatch.setattr(command, "LEAVE_SECONDS", 0.0)
+    done = CliRunner().invoke(command.track, [store.uri, "--timeout", "0"])
+    ended.set()
+    assert done.exit_code == command.EXIT_NOT_TOLD
+    assert "it has not come to the end of an answer within 0 s" in done.output
+    assert "0 records told, 2 left." in done.output
