@@ -11,10 +11,12 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
+from headway_api import drift_wire
 from headway_api import rollout_wire as wire
 from headway_server.errors import InvalidRequest, MethodNotAllowed, NotFound, Overloaded, RequestError
 from headway_server.http.answering import JSON, Header, Send, error_headers, send_whole
 from headway_server.http.limits import MIB, HttpLimits
+from headway_server.judge.drift.windows import CountsError
 from headway_server.judge.metrics import Metrics
 from headway_server.judge.rollout import Judge, WrongDeployment
 from headway_server.rest import body
@@ -24,7 +26,7 @@ Clock = Callable[[], float]
 LIMITS = HttpLimits(
     max_request_bytes=256 * 1024, max_bytes_in_flight=16 * MIB, header_seconds=5.0, body_seconds=5.0, idle_seconds=15.0
 )
-"""The longest report that a server makes has some 120 KiB."""
+"""The longest report that a server makes has some 120 KiB; of what it counts of rows, drift_wire.BATCH_MAX_BYTES."""
 MOST_REPORTS_A_SECOND = 2000
 
 
@@ -98,10 +100,11 @@ class Reports:
 
     async def _taken(self, scope: Scope, receive: body.Receive) -> bytes:
         """The reply to a report that was taken. Raises RequestError for all others."""
-        if scope["path"] != wire.REPORT_PATH:
-            raise NotFound(f"servers report to {wire.REPORT_PATH}")
+        path = scope["path"]
+        if path not in (wire.REPORT_PATH, drift_wire.DRIFT_PATH):
+            raise NotFound(f"servers report to {wire.REPORT_PATH} and {drift_wire.DRIFT_PATH}")
         if scope["method"] != "POST":
-            raise MethodNotAllowed(f"{wire.REPORT_PATH} is for POST", "POST")
+            raise MethodNotAllowed(f"{path} is for POST", "POST")
         headers = dict(scope["headers"])
         if not self._token.fits(headers.get(b"authorization", b"")):
             raise Unauthorized("a report needs the header Authorization: Bearer with the token of the rollout's Secret")
@@ -110,10 +113,12 @@ class Reports:
         length = headers.get(b"content-length", b"")
         text, held = await body.read(receive, int(length) if length.isdigit() else None, self._memory)
         try:
+            if path == drift_wire.DRIFT_PATH:
+                return self._judge.take_batch(drift_wire.Batch.model_validate_json(text), self._clock())
             return self._judge.take(wire.Report.model_validate_json(text), self._clock())
         except ValidationError as error:
             raise InvalidRequest(_wrong(error)) from error
-        except WrongDeployment as error:
+        except (WrongDeployment, CountsError) as error:
             raise InvalidRequest(str(error)) from error
         finally:
             self._memory.held -= held
@@ -143,6 +148,7 @@ class Admin:
             return 405, _error("this port is for GET"), JSON
         if path == "/metrics":
             self._metrics.tell(self._judge.verdict)
+            self._metrics.tell_drift(self._judge.drifts.word())
             return 200, self._metrics.text(), CONTENT_TYPE_LATEST.encode()
         if path == wire.JUDGE_READY_PATH and self._judge.deposed:
             return 503, _error("another judge of this deployment is newer"), JSON

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from headway_api.drift_wire import DriftWord
 from headway_api.rollout_wire import Verdict
 
 
 class Metrics:
-    """The judge's counters. Belongs to one process; no label is a server's word."""
+    """The judge's counters. Belongs to one process; the only words of servers are the names of the features that are
+    farthest from the training rows, five at most."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -40,6 +42,20 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self._drift_rows = Gauge(
+            "headway_judge_drift_rows",
+            "Rows of the window that is open, of the version that is watched.",
+            registry=registry,
+        )
+        self._drift_windows = Gauge(
+            "headway_judge_drift_windows", "Windows of that version that are over.", registry=registry
+        )
+        self._drift_score = Gauge(
+            "headway_judge_drift_score",
+            "How far the features that are farthest from the training rows are from them: 1 and above alarms.",
+            ["feature"],
+            registry=registry,
+        )
         for result in ("value", "none"):
             self._queries.labels(result)
         for result in ("ok", "failed", "conflict"):
@@ -62,6 +78,14 @@ class Metrics:
         for gate in verdict.gates if verdict else ():
             self._evidence.labels(gate.name).set(gate.evidence)
             self._needed.labels(gate.name).set(gate.needed)
+
+    def tell_drift(self, word: DriftWord | None) -> None:
+        """What is known of drift, or that nothing is watched."""
+        self._drift_rows.set(word.rows if word else 0)
+        self._drift_windows.set(word.windows if word else 0)
+        self._drift_score.clear()
+        for one in word.features if word else ():
+            self._drift_score.labels(one.name).set(one.score)
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

@@ -58,6 +58,7 @@ class Writer:
         self._judge, self._store, self._metrics, self._clock = judge, store, metrics, clock
         self._failures = 0
         self._bad_route: str | None = None
+        self._bad_watch: str | None = None
         self._told: tuple[int, str] | None = None
         self._deposed = False
         self.urgent = asyncio.Event()
@@ -133,6 +134,9 @@ class Writer:
         if judge.bad_route != self._bad_route:
             self._bad_route = judge.bad_route
             log.warning("%s", judge.bad_route or "the route can be read again")
+        if judge.drifts.bad_watch != self._bad_watch:
+            self._bad_watch = judge.drifts.bad_watch
+            log.warning("%s", judge.drifts.bad_watch or "what is watched for drift can be read again")
         if judge.verdict is not None:
             told = (judge.verdict.rollout, judge.verdict.verdict)
             if told != self._told:

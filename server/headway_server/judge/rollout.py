@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from headway_api import drift_wire
 from headway_api import rollout_wire as wire
 from headway_server.judge import findings, memory
+from headway_server.judge.drift.drifts import Drifts
 from headway_server.judge.load import Loads, load_beat
 from headway_server.judge.queries import Queries
 from headway_server.judge.tally import Tally, key
@@ -27,9 +29,11 @@ class WrongDeployment(Exception):  # noqa: N818 - what the report is
 class Judge:
     """Judges one rollout after the other of one deployment."""
 
-    def __init__(self, told_by: str | None = None, loads: Loads | None = None) -> None:
-        """told_by: the pod's name. loads: what tells how busy servers are, where that is asked for."""
+    def __init__(self, told_by: str | None = None, loads: Loads | None = None, drifts: Drifts | None = None) -> None:
+        """told_by: the pod's name. loads: what tells how busy servers are, where that is asked for. drifts: what tells
+        of drift, where that is."""
         self._loads = loads
+        self.drifts = drifts or Drifts()
         self.route: wire.Route | None = None
         self.tally: Tally | None = None
         """Of the rollout that there is."""
@@ -63,6 +67,8 @@ class Judge:
         if waited and not self.deposed:
             # What the other one found holds, and what it counted of servers that are gone.
             self.route = self.tally = self.failed = self.verdict = None
+            self.drifts.forget()
+        self._read_watch(data)
         text = data.get(wire.KEY_ROUTE)
         if text is None:
             self.bad_route = f"there is no {wire.KEY_ROUTE}"
@@ -79,6 +85,21 @@ class Judge:
             before, self.route, self._reply = self.route, route, None
             self._follow(before, route, data, now)
             self._looked = float("-inf")
+
+    def _read_watch(self, data: Mapping[str, str]) -> None:
+        sampling = self.drifts.sampling
+        self.drifts.read(data)
+        if self.drifts.sampling != sampling:
+            self._reply = None
+
+    def take_batch(self, batch: drift_wire.Batch, now: float) -> bytes:
+        """Take what a server has counted of its rows; what to reply, as JSON. Raises WrongDeployment, and CountsError
+        for counts that cannot be."""
+        if self.route is None or self.deposed:
+            return drift_wire.BatchReply().model_dump_json().encode()
+        if batch.uid != self.route.uid:
+            raise WrongDeployment(f"uid: {batch.uid[:64]!r} is another deployment than the one that is watched here")
+        return self.drifts.take(batch, now).model_dump_json().encode()
 
     def take(self, report: wire.Report, now: float) -> bytes:
         """Take a server's word; what to reply, as JSON. Raises WrongDeployment."""
@@ -126,16 +147,18 @@ class Judge:
         """Whether somebody waits for what is to be written."""
         if self.deposed:
             return False
-        if self._loads is not None and self._loads.urgent():
+        if self.drifts.urgent() or (self._loads is not None and self._loads.urgent()):
             return True
         return self.verdict is not None and _word(self.verdict) != _word(self._written)
 
     def due(self, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time. last: there will be no other time."""
-        load: dict[str, str] = {}
-        if self._loads is not None and self.route is not None and not self.deposed:
-            load = self._loads.due(self.route.uid, self._told_by, now, last=last)
-        return {**self._verdict_due(now, last=last), **load}
+        more: dict[str, str] = {}
+        if self.route is not None and not self.deposed:
+            more = self.drifts.due(self._told_by, now, last=last)
+            if self._loads is not None:
+                more |= self._loads.due(self.route.uid, self._told_by, now, last=last)
+        return {**self._verdict_due(now, last=last), **more}
 
     def _verdict_due(self, now: float, *, last: bool) -> dict[str, str]:
         self._told = None
@@ -158,6 +181,7 @@ class Judge:
         """What was due last is written."""
         if self._loads is not None:
             self._loads.wrote(now)
+        self.drifts.wrote(now)
         if self._told is not None:
             self._written, self._written_at = self._told, now
             self._terms.wrote()
@@ -193,7 +217,7 @@ class Judge:
         if self.failed is not None:
             route = route.model_copy(update={"share": 0.0, "mirror": 0.0})
         slow = self.tally.slow_seconds if self.tally else None
-        return wire.Reply(route=route, slow_seconds=slow).model_dump_json().encode()
+        return wire.Reply(route=route, slow_seconds=slow, sampling=self.drifts.sampling).model_dump_json().encode()
 
 
 def _word(verdict: wire.Verdict | None) -> tuple[object, ...] | None:

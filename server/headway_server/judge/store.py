@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+from headway_api import drift_wire
 from headway_api import rollout_wire as wire
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -114,7 +115,8 @@ def _words(answer: bytes) -> str:
 
 
 class FileStore:
-    """Files, for one machine: the route in one, the verdict in another, and the judge's memory beside that."""
+    """Files, for one machine: the route in one, the verdict in another; what is watched for drift beside the one, and
+    the judge's memory and its other words beside the other."""
 
     def __init__(self, route: Path, verdict: Path) -> None:
         self._files = {
@@ -122,6 +124,8 @@ class FileStore:
             wire.KEY_VERDICT: verdict,
             wire.KEY_MEMORY: verdict.with_name(f"{verdict.name}.memory"),
             wire.KEY_LOAD: verdict.with_name(f"{verdict.name}.load"),
+            drift_wire.KEY_WATCH: route.with_name(f"{route.name}.monitoring"),
+            drift_wire.KEY_DRIFT: verdict.with_name(f"{verdict.name}.drift"),
         }
 
     def exchange(self, data: Mapping[str, str]) -> dict[str, str]:

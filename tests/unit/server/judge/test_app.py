@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from headway_api import drift_wire
 from headway_api import rollout_wire as wire
 from headway_server.judge.app import LIMITS, MOST_REPORTS_A_SECOND, Admin, Reports, Token
 from headway_server.judge.gates import Counts
 from headway_server.judge.metrics import Metrics
 from headway_server.judge.rollout import Judge
-from rollouts import counts, report, route
+from rollouts import STABLE, UID, counts, report, route
 
 TOKEN = b"of the rollout"
 BEARER = [(b"authorization", b"Bearer " + TOKEN)]
@@ -175,7 +176,10 @@ async def test_more_reports_in_a_second_than_it_has_time_for_are_sent_away(world
 
 
 async def test_other_paths_and_methods_are_told_what_there_is(world: World) -> None:
-    assert (await world.ask(GOOD, path="/v2/models"))[:2] == (404, {"error": "servers report to /v1/report"})
+    assert (await world.ask(GOOD, path="/v2/models"))[:2] == (
+        404,
+        {"error": "servers report to /v1/report and /v1/drift"},
+    )
     status, told, back = await world.ask(b"", method="GET")
     assert (status, told["error"], back[b"allow"]) == (405, "/v1/report is for POST", b"POST")
 
@@ -202,3 +206,49 @@ async def test_the_admin_port_tells_health_and_numbers(world: World) -> None:
     assert (await world.ask(b"", [], method="GET", path="/other"))[0] == 404
     world.metrics.tell(None)
     assert b"headway_judge_evidence{" not in world.metrics.text(), "there is no rollout any more"
+
+
+class TestBatches:
+    """Counts of rows come by a path of their own, under the same token and bounds."""
+
+    async def asked(self, world: World, told: bytes, **more: Any) -> tuple[int, Any]:
+        return (await world.ask(told, path=drift_wire.DRIFT_PATH, **more))[:2]
+
+    def batch(self, **more: Any) -> bytes:
+        return (
+            drift_wire.Batch(**{"uid": UID, "boot": "one", "version": STABLE, "number": 3} | more)
+            .model_dump_json()
+            .encode()
+        )
+
+    async def test_a_batch_is_answered_whether_anything_is_watched_or_not(self, world: World) -> None:
+        assert await self.asked(world, self.batch()) == (200, {"taken": 3, "reference": False})
+        watch = drift_wire.Watch(uid=UID, version=STABLE, sample=0.5)
+        told = {wire.KEY_ROUTE: route().model_dump_json(), drift_wire.KEY_WATCH: watch.model_dump_json()}
+        world.judge.read(told, world.now)
+        assert await self.asked(world, self.batch()) == (200, {"taken": 0, "reference": True})
+
+    async def test_one_without_the_token_or_of_another_deployment_is_refused(self, world: World) -> None:
+        assert (await self.asked(world, self.batch(), headers=[]))[0] == 401
+        status, told = await self.asked(world, self.batch(uid="another"))
+        assert (status, told["error"][:15]) == (400, "uid: 'another' ")
+
+    @pytest.mark.parametrize(
+        ("told", "said"),
+        [
+            (b"{", "Invalid JSON"),
+            (b"[]", "the body: "),
+            (b'{"uid": "u", "boot": "b", "version": 1, "rows": 100001}', "rows: "),
+            (
+                b'{"uid": "u", "boot": "b", "version": 1, "counts": [{"cells": [%s]}]}' % b",".join([b"1"] * 65),
+                "counts.0.cells: ",
+            ),
+        ],
+    )
+    async def test_what_is_no_batch_is_told_where(self, world: World, told: bytes, said: str) -> None:
+        status, answer = await self.asked(world, told)
+        assert status == 400
+        assert said in answer["error"]
+
+    async def test_one_that_is_too_long_is_not_read(self, world: World) -> None:
+        assert (await self.asked(world, b" " * (drift_wire.BATCH_MAX_BYTES + 1)))[0] == 413

@@ -1,0 +1,217 @@
+"""Whether requests are like the training rows, from what servers count: what the judge tells the operator. Pure.
+
+A server numbers its batches, and sends one again until it was answered: each number of a process is taken once. What
+the last word says is all that is known again after a restart; the window that was open then is lost.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from pydantic import ValidationError
+
+from headway_api import drift_wire as wire
+from headway_api.rollout_wire import Sampling
+from headway_server.judge.drift.windows import CountsError, Result, Window, result
+from headway_server.judge.drift.words import message, state
+
+MOST_SERVERS = 4096
+"""Processes whose last batch is remembered; of more, those that were heard last."""
+
+
+class Drifts:
+    """Of one deployment's version that answers, one after the other. wall: seconds since 1970."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self.watch: wire.Watch | None = None
+        """What the operator asks for; None: nothing."""
+        self.bad_watch: str | None = None
+        """Why the newest watch could not be read; the last one that could be holds."""
+        self._wall = wall
+        self._text: str | None = None
+        self._known: wire.DriftWord | None = None
+        """What the windows that are over have told."""
+        self._window: Window | None = None
+        self._reference: wire.WatchedReference | None = None
+        self._digest = ""
+        self._unavailable = ""
+        self._taken: OrderedDict[str, int] = OrderedDict()
+        """The last batch of each process, the process that was heard longest ago first."""
+        self._beat = 0
+        self._told: wire.DriftWord | None = None
+        self._written: wire.DriftWord | None = None
+        self._written_at = float("-inf")
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """What servers are asked to count."""
+        watch = self.watch
+        if watch is None or not watch.version or not watch.sample:
+            return None
+        return Sampling(version=watch.version, sample=watch.sample)
+
+    def read(self, data: Mapping[str, str]) -> None:
+        """Take what the ConfigMap holds."""
+        text = data.get(wire.KEY_WATCH)
+        if text == self._text:
+            return
+        self._text = text
+        if text is None:
+            self.watch = self.bad_watch = None
+            self._begin(None)
+            return
+        try:
+            watch = wire.Watch.model_validate_json(text)
+        except ValidationError as error:
+            self.bad_watch = f"{wire.KEY_WATCH} is no watch: {error.error_count()} errors, the first at " + ".".join(
+                str(part) for part in error.errors()[0]["loc"]
+            )
+            return
+        before, self.watch, self.bad_watch = self.watch, watch, None
+        if before is None or (before.uid, before.version) != (watch.uid, watch.version):
+            self._begin(_said(data.get(wire.KEY_DRIFT, "")))
+
+    def forget(self) -> None:
+        """Another judge has said more meanwhile: the next reading begins with its last word."""
+        self._text = self.watch = None
+        self._begin(None)
+
+    def _begin(self, said: wire.DriftWord | None) -> None:
+        """said: the last word that was written, by this process or another one."""
+        watch = self.watch
+        self._beat = max(self._beat, said.beat) if said is not None else self._beat
+        ours = said is not None and watch is not None and (said.uid, said.version) == (watch.uid, watch.version)
+        self._known = said if ours and said is not None and said.windows else None
+        self._window = self._reference = self._written = None
+        self._digest = self._unavailable = ""
+        self._taken.clear()
+        self._written_at = float("-inf")
+
+    def take(self, batch: wire.Batch, now: float) -> wire.BatchReply:
+        """Take a server's counts, if they are of the version that is watched. Raises CountsError for what cannot be."""
+        watch = self.watch
+        if watch is None or batch.version != watch.version or batch.uid != watch.uid:
+            return wire.BatchReply(taken=batch.number)
+        if batch.unavailable:
+            self._unavailable = batch.unavailable
+            return wire.BatchReply(taken=batch.number)
+        if self._reference is None:
+            if batch.reference is None:
+                return wire.BatchReply(reference=True)
+            self._refer(batch.reference, batch.digest)
+        last = self._taken.get(batch.boot, 0)
+        if batch.number > last:
+            if batch.digest != self._digest:
+                raise CountsError(f"digest: another reference than the one that is known of version {watch.version}")
+            self._add(watch, batch, now)
+            last = batch.number
+        self._taken[batch.boot] = last
+        self._taken.move_to_end(batch.boot)
+        if len(self._taken) > MOST_SERVERS:
+            self._taken.popitem(last=False)
+        return wire.BatchReply(taken=last)
+
+    def _refer(self, reference: wire.WatchedReference, digest: str) -> None:
+        names = {one.name for one in reference.features}
+        if not names or len(names) != len(reference.features):
+            raise CountsError("reference.features: each needs a name of its own, and there must be one at least")
+        self._reference, self._digest, self._unavailable = reference, digest, ""
+
+    def _add(self, watch: wire.Watch, batch: wire.Batch, now: float) -> None:
+        reference = self._reference
+        assert reference is not None  # noqa: S101 - it was asked for before
+        window = self._window or Window(reference, now)
+        window.add(batch.rows, batch.counts)
+        self._window = window
+        if window.over(watch, now):
+            self._known = self._after(result(reference, window.counts, window.rows, watch), reference, watch)
+            self._window = None
+
+    def _after(self, found: Result, reference: wire.WatchedReference, watch: wire.Watch) -> wire.DriftWord:
+        """What is known when one more window is over."""
+        before = self._known
+        recent = [*(before.recent if before is not None else []), found.alarms][-watch.of :]
+        checked = datetime.datetime.fromtimestamp(self._wall(), datetime.UTC)
+        return wire.DriftWord(
+            uid=watch.uid,
+            version=watch.version,
+            state=state(recent, watch),
+            score=found.score,
+            features=found.features,
+            data_quality=found.data_quality,
+            problems=found.problems,
+            checked=checked.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            windows=(before.windows if before is not None else 0) + 1,
+            recent=recent,
+            watched=len(reference.features),
+            left_out=reference.left_out,
+            message=message(found, recent, watch, len(reference.features)),
+        )
+
+    def word(self) -> wire.DriftWord | None:
+        """What is known now; None where nothing is watched."""
+        watch, reference = self.watch, self._reference
+        if watch is None or not watch.version:
+            return None
+        rows = self._window.rows if self._window is not None else 0
+        if self._unavailable and reference is None:
+            return wire.DriftWord(uid=watch.uid, version=watch.version, state="Unavailable", message=self._unavailable)
+        if self._known is not None:
+            # What is asked for may have changed since the last window.
+            recent = self._known.recent[-watch.of :]
+            return self._known.model_copy(update={"rows": rows, "recent": recent, "state": state(recent, watch)})
+        return wire.DriftWord(
+            uid=watch.uid,
+            version=watch.version,
+            state="Insufficient",
+            rows=rows,
+            watched=len(reference.features) if reference is not None else 0,
+            left_out=reference.left_out if reference is not None else 0,
+            message=f"{rows} rows of the first window have been counted, and it needs {watch.rows}"
+            + (f" and {watch.seconds} seconds" if watch.seconds else ""),
+        )
+
+    def urgent(self) -> bool:
+        """Whether the operator waits for what is known now: the state has turned."""
+        word = self.word()
+        before = self._written
+        return word is not None and before is not None and (word.version, word.state) != (before.version, before.state)
+
+    def due(self, told_by: str | None, now: float, *, last: bool = False) -> dict[str, str]:
+        """What is to be written now; nothing where that has time. last: there will be no other time."""
+        self._told = None
+        word, ago = self.word(), now - self._written_at
+        if word is None:
+            return {}
+        changed = _lasting(word) != _lasting(self._written)
+        beats = ago >= wire.DRIFT_BEAT_SECONDS
+        if not (self.urgent() or beats or (changed and (last or ago >= wire.DRIFT_CHANGES_SECONDS))):
+            return {}
+        self._beat += 1
+        self._told = word
+        told = word.model_copy(update={"beat": self._beat, "told_by": told_by})
+        return {wire.KEY_DRIFT: told.model_dump_json(exclude_none=True)}
+
+    def wrote(self, now: float) -> None:
+        """What was due last is written."""
+        if self._told is not None:
+            self._written, self._written_at, self._told = self._told, now, None
+
+
+def _said(text: str) -> wire.DriftWord | None:
+    """The word that was written last; None where there is none, or none that can be read."""
+    try:
+        return wire.DriftWord.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _lasting(word: wire.DriftWord | None) -> wire.DriftWord | None:
+    """A word without what changes with each batch."""
+    if word is None:
+        return None
+    counted = {"rows": 0} if word.windows else {"rows": 0, "message": ""} if word.state == "Insufficient" else {}
+    return word.model_copy(update=counted)
