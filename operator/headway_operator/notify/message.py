@@ -14,6 +14,9 @@ from headway_operator.engine.steps import Notice
 from headway_operator.engine.text import bounded
 
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
+_LINK = re.compile(r"\bhttps?(?=://)|\bwww(?=\.)", re.IGNORECASE)
+_BREAK = "\u200b"
+"""Has no width, and ends a word for who looks for mentions and links."""
 MOST_CHARACTERS = 2000
 """Of a message before it is escaped; Slack cuts at 40,000, others at 2,000 to 4,000."""
 TITLES: Mapping[tuple[str, str, str], str] = MappingProxyType(
@@ -52,10 +55,18 @@ def message(owner: Owner, notice: Notice) -> Message | None:
     return Message(key.namespace, _escaped(bounded(words, MOST_CHARACTERS)), hashlib.sha256(said.encode()).hexdigest())
 
 
+def left_out(namespace: str, count: int) -> Message:
+    """That so many words of a namespace had no room."""
+    words = f"{count:,} more notifications of namespace {namespace} were left out, as too many came at once: see"
+    return Message(namespace, f"{words} `headway status -n {namespace}`", "")
+
+
 def _escaped(text: str) -> str:
     """Without what calls people or leads elsewhere: messages hold what users' code has said.
 
-    In Slack that begins with `<`. Mattermost and Rocket.Chat take `@all` and Markdown's links as they stand.
+    In Slack that begins with `<`. Mattermost and Rocket.Chat take `@all` and Markdown's links as they stand, and all of
+    them make links of addresses, whose pages and pictures they fetch and show.
     """
-    text = _MENTION.sub("@\u200b", text).replace("](", "] (")
+    text = _MENTION.sub(f"@{_BREAK}", text).replace("](", "] (")
+    text = _LINK.sub(lambda found: found[0] + _BREAK, text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import aiohttp
@@ -17,23 +17,23 @@ import aiohttp
 from headway_operator.engine.kinds import Owner
 from headway_operator.engine.steps import Notice
 from headway_operator.notify.message import Message, message
+from headway_operator.notify.waiting import Waiting
 from headway_operator.notify.webhooks import NotTakenError, Webhooks, post, session
 
 logger = logging.getLogger(__name__)
 
-WAITING_LIMIT = 2000
-NAMESPACE_LIMIT = 100
-"""How many words wait, of all namespaces and of one. One that says too much does not silence the others."""
 SENDERS = 4
-"""How many words are under way at a time, each of another namespace."""
+"""How many words are under way at a time, each to another URL."""
 PAUSES = (1.0, 5.0)
 """Seconds before the second and the third try."""
+REST_SECONDS = 30.0
+"""How long a URL is left alone that has not taken a word and may take the next one."""
 REMEMBERED = 10_000
 RESULTS = ("sent", "failed", "dropped")
 
 
 class Notifier:
-    """Takes notices over, and tells them one after the other in each namespace."""
+    """Takes notices over, and tells them one after the other to each URL."""
 
     def __init__(
         self,
@@ -47,13 +47,12 @@ class Notifier:
         self._count = count
         self._pause = pause
         self._open_session = open_session
-        self._waiting: dict[str, deque[Message]] = {}
-        """By namespace; each of these is among the turns, or a word of it is under way."""
+        self._waiting = Waiting()
         self._turns: asyncio.Queue[str] = asyncio.Queue()
-        self._number = 0
+        """The channels of which words wait, but for those of which one is under way, and those that rest."""
         self._told: OrderedDict[str, None] = OrderedDict()
         self._failing: set[str] = set()
-        """Namespaces whose last word was not taken: the next one gets one try."""
+        """Channels whose last word was not taken: the next one gets one try."""
 
     def post(self, owner: Owner, api_version: str, notices: tuple[Notice, ...]) -> None:  # noqa: ARG002 - as Recorder has it
         """Take notices over."""
@@ -71,53 +70,61 @@ class Notifier:
         return True
 
     def _add(self, said: Message) -> None:
-        words = self._waiting.get(said.namespace)
-        if self._number >= WAITING_LIMIT or (words is not None and len(words) >= NAMESPACE_LIMIT):
-            self._count("dropped")
+        channel = self._webhooks.channel(said.namespace)
+        if channel is None:
             return
-        self._number += 1
-        if words is None:
-            self._waiting[said.namespace] = words = deque()
-            self._turns.put_nowait(said.namespace)
-        words.append(said)
+        has_room, is_new = self._waiting.add(channel, said)
+        if not has_room:
+            self._count("dropped")
+        if is_new:
+            self._turns.put_nowait(channel)
 
     async def run(self) -> None:
         """Tell what is waiting, until cancelled."""
         async with self._open_session() as client, asyncio.TaskGroup() as group:
             for _ in range(SENDERS):
-                group.create_task(self._send(client))
+                group.create_task(self._send(client, group))
 
-    async def _send(self, client: aiohttp.ClientSession) -> None:
+    async def _send(self, client: aiohttp.ClientSession, group: asyncio.TaskGroup) -> None:
         while True:
-            namespace = await self._turns.get()
-            words = self._waiting[namespace]
-            try:
-                await self._tell(client, words.popleft())
-            finally:
-                self._number -= 1
-                if words:
-                    self._turns.put_nowait(namespace)
-                else:
-                    del self._waiting[namespace]
+            channel = await self._turns.get()
+            rest = await self._tell(client, channel, self._waiting.next(channel))
+            if not self._waiting.done(channel):
                 self._turns.task_done()
+            elif rest:
+                group.create_task(self._rest(channel))
+            else:
+                self._give_turn(channel)
 
-    async def _tell(self, client: aiohttp.ClientSession, said: Message) -> None:
+    async def _rest(self, channel: str) -> None:
+        await self._pause(REST_SECONDS)
+        self._give_turn(channel)
+
+    def _give_turn(self, channel: str) -> None:
+        """Put a channel behind the others."""
+        self._turns.put_nowait(channel)
+        self._turns.task_done()
+
+    async def _tell(self, client: aiohttp.ClientSession, channel: str, said: Message) -> bool:
+        """Tell a word; whether its URL is to be left alone for a while."""
         try:
-            if await self._taken(client, said):
+            if await self._taken(client, channel, said):
                 self._count("sent")
-            self._failing.discard(said.namespace)
+            self._failing.discard(channel)
         except NotTakenError as error:
-            self._failing.add(said.namespace)
+            self._failing.add(channel)
             self._count("failed")
             logger.warning("a notification of namespace %s was not taken: %s", said.namespace, error)
+            return error.again
         except Exception as error:
             self._count("failed")
             # Its words may have the URL.
             logger.error("a notification of namespace %s failed: %s", said.namespace, type(error).__name__)
+        return False
 
-    async def _taken(self, client: aiohttp.ClientSession, said: Message) -> bool:
+    async def _taken(self, client: aiohttp.ClientSession, channel: str, said: Message) -> bool:
         """Whether there is a webhook; it has taken the word then. Raises NotTakenError."""
-        pauses = () if said.namespace in self._failing else PAUSES
+        pauses = () if channel in self._failing else PAUSES
         for pause in (*pauses, None):
             try:
                 url = self._webhooks.url(said.namespace)

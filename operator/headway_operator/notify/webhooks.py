@@ -7,6 +7,7 @@ a URL may write into the channel behind it, so it is in no log and no error.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ipaddress
 import re
 import socket
@@ -59,6 +60,14 @@ class Webhooks:
         if not usable(told):
             raise NotTakenError("what the Secret holds for it is no http or https URL", again=False)
         return told
+
+    def channel(self, namespace: str) -> str | None:
+        """What is the same for namespaces with the same URL, and is no secret; None where a namespace has none."""
+        try:
+            url = self.url(namespace)
+        except NotTakenError:
+            return namespace  # its words fail, and are told as failures
+        return hashlib.sha256(url.encode()).hexdigest() if url is not None else None
 
     def _read(self, name: str) -> str | None:
         try:

@@ -22,7 +22,8 @@ from headway_operator.engine.steps import Notice
 from headway_operator.notify import notifier as notifying
 from headway_operator.notify import webhooks as hooks
 from headway_operator.notify.message import MOST_CHARACTERS, TITLES, message
-from headway_operator.notify.notifier import NAMESPACE_LIMIT, PAUSES, WAITING_LIMIT, Notifier
+from headway_operator.notify.notifier import PAUSES, REST_SECONDS, Notifier
+from headway_operator.notify.waiting import CHANNEL_LIMIT, NAMESPACE_LIMIT, WAITING_LIMIT
 from headway_operator.notify.webhooks import OTHERS, Resolver, Webhooks, usable
 from unit.operator.bodies import owner_record
 
@@ -143,7 +144,7 @@ class TestWords:
     def test_what_users_code_has_said_calls_nobody_and_steers_nothing(self) -> None:
         said = message(JOB, Notice("Failed", "ValueError: <!channel> & <https://evil.example|here>\x1b[2J\nnext"))
         assert said is not None
-        assert "&lt;!channel&gt; &amp; &lt;https://evil.example|here&gt;" in said.text
+        assert "&lt;!channel&gt; &amp; &lt;https\u200b://evil.example|here&gt;" in said.text
         assert "<" not in said.text
         assert "\x1b" not in said.text
         assert "\n" not in said.text
@@ -151,7 +152,7 @@ class TestWords:
     def test_nor_where_mentions_and_links_are_written_as_in_mattermost(self) -> None:
         said = message(JOB, Notice("Failed", "@all (@here) [click](https://evil.example) trainer@sha256:91ab"))
         assert said is not None
-        assert said.text.endswith("@\u200ball (@\u200bhere) [click] (https://evil.example) trainer@sha256:91ab")
+        assert said.text.endswith("@\u200ball (@\u200bhere) [click] (https\u200b://evil.example) trainer@sha256:91ab")
 
     def test_a_long_word_is_cut(self) -> None:
         said = message(JOB, Notice("Failed", "x" * 50_000))
@@ -295,7 +296,8 @@ class TestTelling:
                 desk.say(of("team-a", f"job-{number}"), DONE)
             await desk.all_told()
         assert desk.counts == ["failed", "failed", "sent", "sent"]
-        assert [len(channel.told), len(desk.pauses)] == [3 + 1 + 1 + 1, 2]
+        assert len(channel.told) == 3 + 1 + 1 + 1
+        assert desk.pauses == [*PAUSES, REST_SECONDS, REST_SECONDS]
 
     async def test_nothing_of_a_url_is_logged_where_nobody_listens(
         self, desk: Desk, caplog: pytest.LogCaptureFixture
@@ -358,6 +360,8 @@ class TestTelling:
         assert desk.counts == ["sent"] * 50
 
     def test_one_namespace_that_says_too_much_does_not_silence_the_others(self, desk: Desk) -> None:
+        desk.hook(OTHERS, "https://hooks.example/others")
+
         async def say() -> None:
             for number in range(NAMESPACE_LIMIT + 5):
                 desk.say(of("loud", f"job-{number}"), DONE)
@@ -366,10 +370,88 @@ class TestTelling:
         asyncio.run(say())
         assert desk.counts == ["dropped"] * 5
 
-    def test_what_waits_is_bounded(self, desk: Desk) -> None:
-        for number in range(WAITING_LIMIT + 3):
+    def test_what_waits_is_bounded_for_a_channel_and_for_all(self, desk: Desk) -> None:
+        desk.hook(OTHERS, "https://hooks.example/others")
+        for number in range(CHANNEL_LIMIT + 3):
             desk.say(of(f"team-{number}"), DONE)
         assert desk.counts == ["dropped"] * 3
+        for team in range((WAITING_LIMIT - CHANNEL_LIMIT) // NAMESPACE_LIMIT + 1):
+            desk.hook(f"own-{team}", f"https://hooks.example/{team}")
+            for number in range(NAMESPACE_LIMIT):
+                desk.say(of(f"own-{team}", f"job-{number}"), DONE)
+        assert len(desk.counts) == 3 + NAMESPACE_LIMIT
+
+    def test_nothing_waits_for_a_namespace_without_a_webhook(self, desk: Desk) -> None:
+        for number in range(WAITING_LIMIT + 3):
+            desk.say(of(f"team-{number}"), DONE)
+        assert desk.counts == []
+
+    async def test_of_five_thousand_jobs_that_end_at_once_the_channel_hears_how_many_were_left_out(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[str] = []
+
+        async def taken(_: object, __: str, text: str) -> None:
+            told.append(text)
+
+        monkeypatch.setattr(notifying, "post", taken)
+        desk.hook(OTHERS, "https://hooks.example/others")
+        for number in range(5000):
+            desk.say(of("loud", f"job-{number}"), DONE)
+        desk.say(of("calm"), DONE)
+        await desk.all_told()
+        assert told[1] == "TrainingJob calm/digits succeeded: attempt 1 succeeded"
+        assert told[-1] == (
+            "4,900 more notifications of namespace loud were left out, as too many came at once: see `headway status -n"
+            " loud`"
+        )
+        assert len(told) == NAMESPACE_LIMIT + 2
+
+    async def test_one_url_that_hangs_for_many_namespaces_holds_up_no_other_url(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told, never, heard = list[str](), asyncio.Event(), asyncio.Event()
+
+        async def slow(_: object, url: str, __: str) -> None:
+            if url.endswith("/hangs"):
+                await never.wait()
+            told.append(url)
+            heard.set()
+
+        monkeypatch.setattr(notifying, "post", slow)
+        desk.hook(OTHERS, "https://hooks.example/hangs")
+        desk.hook("also", "https://hooks.example/hangs")
+        desk.hook("team-a", "https://hooks.example/works")
+        for number in range(200):
+            desk.say(of(f"team-{number}"), DONE)
+        desk.say(of("also"), DONE)
+        desk.say(of("team-a"), DONE)
+        task = asyncio.create_task(desk.notifier.run())
+        await asyncio.wait_for(heard.wait(), 10)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert told == ["https://hooks.example/works"]
+
+    async def test_a_url_that_fails_is_left_alone_for_a_while_and_told_all_that_waits_then(self, desk: Desk) -> None:
+        async with served(Channel(answers=[503] * 3)) as channel:
+            desk.hook(OTHERS, channel.url())
+            for number in range(20):
+                desk.say(of(f"team-{number}"), DONE)
+            await desk.all_told()
+        assert desk.counts == ["failed", *["sent"] * 19]
+        assert desk.pauses == [*PAUSES, REST_SECONDS]
+
+    async def test_a_secret_that_changes_while_words_wait_counts_for_them(self, desk: Desk) -> None:
+        async with served(Channel()) as channel:
+            desk.hook("team-a", f"hooks.example/{SECRET_WORD}")
+            desk.say(of("team-a"), DONE)
+            desk.hook("team-a", channel.url())
+            await desk.all_told()
+            desk.hook("team-a", "")
+            desk.say(of("team-a", "next"), DONE)
+            await desk.all_told()
+        assert (len(channel.told), desk.counts) == (1, ["sent"])
 
 
 def test_notices_go_to_each_recorder() -> None:
