@@ -15,7 +15,9 @@ import yaml
 
 from client_environment import ROOT
 from commands import COMMAND, headway, run_environment
+from headway_cli.ui.records import Recorded
 from headway_trainer.report.model import RunResult
+from local_folder import Local
 from mlflow_server import Server, running, scalars, tracker_python
 
 pytestmark = pytest.mark.ray
@@ -83,6 +85,60 @@ def test_a_run_that_is_killed_and_goes_on_is_one_run_with_each_step_once(server:
     assert "headway.cause" not in run["tags"]
     (board,) = folder.glob(".headway/runs/*/tensorboard")
     assert [step for step, _ in scalars(board)["validation/loss"]] == steps
+
+
+SLOW = """
+import time
+from torch import nn
+
+class Slow(nn.Sequential):
+    def forward(self, x):
+        if self.training:
+            time.sleep(0.5)
+        return super().forward(x)
+
+def make(info):
+    return Slow(nn.Flatten(), nn.Linear(info.features, info.outputs))
+"""
+
+
+@pytest.mark.long  # an epoch of 40 seconds
+def test_a_long_epoch_that_is_killed_and_goes_on_has_points_on_its_way_each_step_once(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    training = {"epochs": 1, "batchSize": 16, "clip": {"norm": 1.0}, "checkpoint": {"everySteps": 10}}
+    file = job(tmp_path, server, "long", training=training, model={"entrypoint": "slow:make"})
+    folder = tmp_path / "out"
+    words = ["run", str(file), "--output", str(folder)]
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=run_environment(),
+        start_new_session=True,
+    )
+    recorded = ".headway/runs/*/tracking/events-0001-*"
+    wait_for(lambda: any('"within":true' in path.read_text() for path in folder.glob(recorded)), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    again = headway(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    (run,) = server.runs("long")
+    steps = server.history(run, "step/loss")
+    assert len(steps) >= 3
+    assert steps == sorted(set(steps))
+    (last,) = server.history(run, "train/loss")
+    assert steps[-1] < last
+    assert server.history(run, "step/gradient_norm") == steps
+    (board,) = folder.glob(".headway/runs/*/tensorboard")
+    read = scalars(board)
+    assert [step for step, _ in read["step/loss"]] == steps
+    assert [step for step, _ in read["learning_rate"]] == [*steps, last]
+    page = Recorded()
+    page.read(Local(board.parent / "tracking"))
+    assert [step for step, _ in page.series["step/loss"]] == steps
+    assert 0.5 < run["metrics"]["test/accuracy"] <= 1
 
 
 def test_trials_are_nested_in_the_run_of_their_job_each_with_its_parameters_and_curve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 Object = dict[str, Any]
@@ -31,7 +32,7 @@ def number(value: object, *path: str) -> float | None:
 def whole(value: object, *path: str) -> int | None:
     """The whole number at a path; None where there is none."""
     found = number(value, *path)
-    return int(found) if found is not None else None
+    return int(found) if found is not None and math.isfinite(found) else None
 
 
 def entries(value: object, *path: str) -> list[Object]:

@@ -42,7 +42,7 @@ def with_trials(kubectl: Kubectl, job: Object, *, by_pod: bool) -> Iterator[str]
         return
     with tempfile.TemporaryDirectory(prefix="headway-trials-") as folder:
         if not _copied(kubectl, job, uri, Path(folder), (RESULT, TRIALS), by_pod=by_pod):
-            _copied(kubectl, job, _below(uri, TUNING), Path(folder, TUNING), None, by_pod=by_pod)
+            _copied(kubectl, job, below(uri, TUNING), Path(folder, TUNING), None, by_pod=by_pod)
         yield folder
 
 
@@ -62,6 +62,7 @@ def _copied(
     return bool(chosen)
 
 
-def _below(uri: str, path: str) -> str:
+def below(uri: str, path: str) -> str:
+    """A folder in the folder at a URI or a path."""
     where, mark, options = uri.partition("?")
     return f"{where}/{path}{mark}{options}"

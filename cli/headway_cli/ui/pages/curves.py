@@ -1,4 +1,4 @@
-"""The curves of a job's metrics: epoch by epoch from its storage, and since then as they were seen.
+"""The curves of a job's metrics: epochs, and points inside them, from its storage, and since then as they were seen.
 
 The document is `{"series": {"train/loss": [[step, value], ...]}, "note": "..."}`; a value is null where it is no finite
 number, and the note is "" where nothing has to be said.
@@ -17,9 +17,10 @@ from headway_cli.cluster.folders import pieces
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.job_logs import folder_at
 from headway_cli.cluster.names import FINISHED
-from headway_cli.cluster.run_folders import uri_of
+from headway_cli.cluster.run_folders import below, uri_of
 from headway_cli.ui.asking import Asked, Data, Route
 from headway_cli.ui.pages import looking
+from headway_cli.ui.records import FOLDER, Recorded, united
 from headway_cli.ui.samples import MOST_NAME, MOST_SERIES, Series, joined, thinned
 
 STATE_FILE = "state.json"
@@ -28,6 +29,8 @@ RESULT = "result"
 MOST_BYTES = 16 << 20
 KEPT_SECONDS, RETRY_SECONDS = 3600.0, 60.0
 """For how long what a storage has given is kept, and that it has given nothing."""
+RECORD_SECONDS = 10.0
+"""How often the record of a job is looked at: it grows as often."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ def curves(asked: Asked) -> Data:
     """The curves of the job that the address names."""
     job = looking.job(asked)
     kept = _kept(asked, job)
-    series = joined(kept.series, asked.site.samples.of(text(job, "metadata", "uid")))
-    return Data({"series": {name: points for name, points in series.items() if points}, "note": kept.note})
+    recorded = Read() if kept.note else _recorded(asked, job)  # a storage that cannot be read is asked once
+    seen = asked.site.samples.of(text(job, "metadata", "uid"))
+    series = joined(united(kept.series, recorded.series), seen)
+    note = kept.note or recorded.note
+    return Data({"series": {name: points for name, points in series.items() if points}, "note": note})
 
 
 def _kept(asked: Asked, job: Object) -> Read:
@@ -60,13 +66,40 @@ def _kept(asked: Asked, job: Object) -> Read:
         try:
             return asked.kept(("curves", uid, mark), KEPT_SECONDS, read)
         except ClusterError as error:
-            said = str(error).splitlines()
-            return Read(note=f"Only what was seen since this page was opened: {said[0] if said else 'no storage'}")
+            return _nothing(error)
 
     if not mark:
         return Read()
     # A storage that cannot be read is not asked again with every look.
     return asked.kept(failed, RETRY_SECONDS, tried)
+
+
+def _recorded(asked: Asked, job: Object) -> Read:
+    """What the record has that trackers follow, of the job's own run."""
+    uid = text(job, "metadata", "uid")
+    if not entries(job, "status", "attempts"):
+        return Read()
+
+    def read() -> Read:
+        # Each time for all that was read before, also where the job's pods are gone by now.
+        record = asked.kept(("record", uid), KEPT_SECONDS, Recorded)
+        if record.failed is not None and (asked.now - record.failed).total_seconds() < RETRY_SECONDS:
+            return Read(record.series, "" if record.series else record.problem)
+        record.failed = None
+        try:
+            with folder_at(asked.kubectl(), job, below(uri_of(job), FOLDER), by_pod=False) as folder:
+                record.read(folder)
+        except ClusterError as error:
+            record.failed, record.problem = asked.now, _nothing(error).note
+            return Read(record.series, "" if record.series else record.problem)
+        return Read(record.series, "Older points inside epochs are in TensorBoard's files." if record.cut else "")
+
+    return asked.kept(("record-read", uid), RECORD_SECONDS, read)
+
+
+def _nothing(error: ClusterError) -> Read:
+    said = str(error).splitlines()
+    return Read(note=f"Only what was seen since this page was opened: {said[0] if said else 'no storage'}")
 
 
 def of_result(asked: Asked, job: Object) -> Read:

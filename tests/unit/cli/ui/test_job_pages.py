@@ -15,7 +15,10 @@ from headway_api.status import TrainingJobStatus
 from headway_cli.ui.pages import curves
 from headway_cli.ui.pages.job import ranges
 from headway_trainer.report.model import EpochRecord, TrainingSummary
+from headway_trainer.storage import Store
+from headway_trainer.tracking.recorder import Recorder
 from headway_trainer.training.checkpoints.shared_state import STATE_FILE, SharedState
+from headway_trainer.training.link import Measured
 from ui_visitor import Visitor
 
 HOSTILE = "<script>alert(1)</script>"
@@ -273,8 +276,10 @@ async def test_curves_go_from_the_checkpoint_s_history_to_what_is_seen_now(
     assert told["series"]["train/loss"] == [[100, 0.9], [200, 0.5], [300, 0.3], [7410, 0.231]]
     assert told["series"]["validation/f1"][-1] == [7410, 0.912]
     assert told["note"] == ""
+    asked = [call[-2] for call in cluster.calls("exec")]
+    assert asked == [str(checkpoint), str(run / "tracking")]
     await visitor.ask(f"{PATH}/curves.json")
-    assert len(cluster.calls("exec")) == 1  # a checkpoint never changes
+    assert len(cluster.calls("exec")) == 2  # a checkpoint never changes, and a record is looked at every 10 s
 
 
 async def test_curves_of_a_job_whose_storage_cannot_be_read_are_what_was_seen_and_say_so(
@@ -306,6 +311,42 @@ async def test_a_finished_job_has_the_curves_of_its_result_held_against_the_dige
             assert told["series"]["train/loss"][:2] == [[100, 0.5], [200, None]]
         else:
             assert "is not what the job has left" in told["note"]
+
+
+async def test_a_job_that_has_not_finished_an_epoch_has_curves_from_its_record(
+    visitor: Visitor, cluster: FakeKubectl, tmp_path: Path
+) -> None:
+    recorder = Recorder(Store.open(str(tmp_path)), 1)
+    recorder.begin("", name="churn", parameters={})
+    values = {"step/loss": 0.5, "learning_rate": 0.1}
+    recorder.measured("", *(Measured(step=step, values=values, within=True) for step in (70, 150)))
+    assert recorder.flush()
+    found = job(checkpoint=None)
+    found["status"]["attempts"][0]["logs"] = f"{tmp_path}/logs/attempt-1"
+    says(cluster, found)
+    by_pod(cluster)
+    told = await (await visitor.ask(f"{PATH}/curves.json")).json()
+    assert told["series"] == {
+        "step/loss": [[70, 0.5], [150, 0.5]], "learning_rate": [[70, 0.1], [150, 0.1]],
+        "train/loss": [[7410, 0.231]], "validation/f1": [[7410, 0.912]],
+    }  # fmt: skip
+    assert told["note"] == ""
+
+
+async def test_a_record_that_is_no_record_is_told_and_ends_no_page(
+    visitor: Visitor, cluster: FakeKubectl, tmp_path: Path
+) -> None:
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking/events-0001-000001.jsonl").write_text("[[[\n")
+    found = job(checkpoint=None)
+    found["status"]["attempts"][0]["logs"] = f"{tmp_path}/logs/attempt-1"
+    says(cluster, found)
+    by_pod(cluster)
+    told = await (await visitor.ask(f"{PATH}/curves.json")).json()
+    assert told["series"]["train/loss"] == [[7410, 0.231]]
+    assert "events-0001-000001.jsonl is no part of a record" in told["note"]
+    await visitor.ask(f"{PATH}/curves.json")
+    assert len(cluster.calls("exec")) == 1
 
 
 def test_curves_are_read_from_what_a_trainer_writes() -> None:

@@ -1,0 +1,124 @@
+"""The record that trackers follow, as the page of a job reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway_cli.cluster.errors import ClusterError
+from headway_cli.ui import records
+from headway_cli.ui.records import FOLDER, MOST_SERIES, Recorded, united
+from headway_trainer.storage import Store
+from headway_trainer.tracking import events
+from headway_trainer.tracking.recorder import Recorder
+from headway_trainer.training.link import Measured
+from local_folder import Local
+
+
+class Here(Local):
+    """A folder of this machine, that keeps which files are read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reads: list[str] = []
+
+    def read(self, name: str, start: int, most: int) -> bytes:
+        if not start:
+            self.reads.append(name)
+        return super().read(name, start, most)
+
+
+def record(folder: Path, attempt: int, steps: Iterable[int], scope: str = "") -> Recorder:
+    recorder = Recorder(Store.open(str(folder)), attempt)
+    recorder.begin(scope, name="job", parameters={})
+    more(recorder, steps, scope)
+    return recorder
+
+
+def more(recorder: Recorder, steps: Iterable[int], scope: str = "") -> None:
+    for step in steps:
+        recorder.measured(scope, Measured(step=step, values={"step/loss": 1 / step, "epoch": 1.0}, within=True))
+    assert recorder.flush()
+
+
+def steps_of(folder: Here, reader: Recorded) -> list[float]:
+    reader.read(folder)
+    return [step for step, _ in reader.series.get("step/loss", [])]
+
+
+def test_the_page_reads_what_the_trainer_records(tmp_path: Path) -> None:
+    assert FOLDER == events.FOLDER
+    recorder = record(tmp_path, 1, range(1, 4))
+    record(tmp_path, 2, range(10, 12), scope="trial-1")
+    folder, reader = Here(tmp_path / FOLDER), Recorded()
+    assert steps_of(folder, reader) == [1, 2, 3]
+    assert reader.series == {"step/loss": [(1, 1.0), (2, 0.5), (3, 1 / 3)]}
+    assert recorder.broken is None
+
+
+def test_a_segment_that_is_full_is_read_once(tmp_path: Path) -> None:
+    recorder = record(tmp_path, 1, range(1, 700))
+    folder, reader = Here(tmp_path / FOLDER), Recorded()
+    assert steps_of(folder, reader) == list(range(1, 700))
+    segments = len(folder.reads)
+    assert segments > 1
+    more(recorder, [700])
+    assert steps_of(folder, reader) == list(range(1, 701))
+    assert len(folder.reads) == segments + 1
+
+
+def test_what_an_attempt_wrote_after_the_next_had_begun_is_left_out(tmp_path: Path) -> None:
+    first = record(tmp_path, 1, [10, 20])
+    second = record(tmp_path, 2, [])
+    more(first, [30])
+    more(second, [25, 40])
+    assert steps_of(Here(tmp_path / FOLDER), Recorded()) == [10, 20, 25, 40]
+
+
+def test_of_a_long_record_the_newest_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, 1, range(1, 900))
+    monkeypatch.setattr(records, "MOST_SEGMENTS", 2)
+    reader = Recorded()
+    steps = steps_of(Here(tmp_path / FOLDER), reader)
+    assert reader.cut
+    assert steps == list(range(int(steps[0]), 900))
+    assert steps[0] > 1
+
+
+HOSTILE = [
+    (b"", "is no part of a record"),
+    (b"\xff\n", "is no part of a record"),
+    (b'{"after": 1e999}\n', "is no part of a record"),
+    (b'{"after": 0}\n' + b"x" * (1 << 20) + b"\n", "has more than 1024 KiB"),
+]
+
+
+@pytest.mark.parametrize(("data", "said"), HOSTILE, ids=[said for _, said in HOSTILE])
+def test_a_file_that_is_no_segment_is_one_sentence(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "events-0001-000001.jsonl").write_bytes(data)
+    with pytest.raises(ClusterError, match=said):
+        Recorded().read(Here(tmp_path))
+
+
+def test_lines_of_any_shape_cost_nothing_but_themselves(tmp_path: Path) -> None:
+    point = {"do": "point", "scope": "", "step": 7, "values": {"a": 1.0, "b": "x", "c" * 999: 2}}
+    wrong: list[dict[str, Any]] = [{"step": "7"}, {"step": float("inf")}, {"values": [1]}, {"scope": None}]
+    shapes: list[Any] = [None, [], 7, {"do": "point"}, *({**point, **one} for one in wrong)]
+    many = {**point, "step": 8, "values": {f"m{index}": 1.0 for index in range(999)}}
+    lines = [json.dumps(one) for one in ({"after": 5}, *shapes, point, many)]
+    (tmp_path / "events-0001-000001.jsonl").write_text("\n".join(lines) + "\n{broken\n")
+    (tmp_path / "mlflow.json").write_text("{}")
+    reader = Recorded()
+    reader.read(Here(tmp_path))
+    assert reader.series["a"] == [(7, 1.0)]
+    assert len(reader.series) == MOST_SERIES
+    assert max(map(len, reader.series)) == 100
+
+
+def test_of_a_step_that_both_have_the_history_counts_as_it_is_held_against_a_digest() -> None:
+    both = united({"train/loss": [(2, 0.5)]}, {"train/loss": [(1, 0.9), (2, 7.0), (3, 0.2)], "step/loss": [(1, 1.0)]})
+    assert both == {"train/loss": [(1, 0.9), (2, 0.5), (3, 0.2)], "step/loss": [(1, 1.0)]}
