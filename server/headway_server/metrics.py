@@ -90,6 +90,16 @@ class Metrics:
         )
         return lambda kind, result, count: lines.labels(*self._values, kind, result).inc(count)
 
+    def watch_drift(self) -> Callable[[str, int], None]:
+        """What is to be told of rows of the sample: what became of them (counted, dropped, failed), and how many."""
+        rows = Counter(
+            "headway_server_drift_rows_total",
+            "Rows of sampled requests that are compared with the training rows, by what became of them.",
+            (*_LABELS, "result"),
+            registry=self.registry,
+        )
+        return lambda result, count: rows.labels(*self._values, result).inc(count)
+
     def ran(self, requests: int, rows: int, seconds: float) -> None:
         """A run: a batcher's observer."""
         self._rows.observe(rows)

@@ -12,12 +12,15 @@ from typing import Protocol
 from headway_server.access import access_log
 from headway_server.admin import Admin
 from headway_server.cpus import cpu_limit
+from headway_server.drift.watching import MOST_REPLY_BYTES, Watching
 from headway_server.errors import BadModel, ModelFailed
 from headway_server.http.listener import Listener
 from headway_server.model import ServedModel
 from headway_server.rest.app import App
 from headway_server.service import LONGEST_INLINE_SECONDS, Service, warm_up
 from headway_server.settings import Settings
+from headway_server.split.judging import Judging
+from headway_server.split.line import Line
 from headway_server.split.splitter import Splitter
 
 _LAST_ANSWERS_SECONDS = 30.0
@@ -92,6 +95,8 @@ async def serve(
             await asyncio.wait_for(running.service.batcher.close(), _LAST_ANSWERS_SECONDS)
         if running.service.split is not None:
             await running.service.split.end()
+        if running.service.watching is not None:
+            await running.service.watching.end()
         if running.service.recorder is not None:
             await asyncio.to_thread(running.service.recorder.writer.close)
         await running.admin.stop(0)
@@ -106,8 +111,7 @@ async def _start(model: ServedModel, settings: Settings, fronts: Sequence[Callab
     service = Service(model, settings, inline=inline)
     access = access_log if settings.access_log else None
     if settings.judging is not None:
-        service.split = Splitter(model.name, model.version, service.batcher, settings, settings.judging)
-        service.metrics.registry.register(service.split.collector)
+        service.split = _split(service, settings.judging)
         await service.split.begin()
     data = Listener(App(service, access), settings.host, settings.port, settings.http)
     admin = Listener(Admin(service), settings.host, settings.admin_port, settings.admin)
@@ -122,11 +126,30 @@ async def _start(model: ServedModel, settings: Settings, fronts: Sequence[Callab
             await one.stop(0)
         if service.split is not None:
             await service.split.end()
+        if service.watching is not None:
+            await service.watching.end()
         raise
     if service.recorder is not None:
         service.recorder.writer.start()
     service.begin()
     return Running(service, data, admin, others, inline, slow)
+
+
+def _split(service: Service, judging: Judging) -> Splitter:
+    """What reports to the judge, and what that may ask for beside a split: that rows are counted."""
+    model = service.model
+    split = Splitter(model.name, model.version, service.batcher, service.settings, judging)
+    service.metrics.registry.register(split.collector)
+    service.watching = Watching(
+        model,
+        split.state.version,
+        judging.deployment_uid,
+        Line(judging, MOST_REPLY_BYTES),
+        lot=split.lot,
+        count=service.metrics.watch_drift(),
+    )
+    split.sampled = service.watching.told
+    return split
 
 
 async def _ended(service: Service, drain_seconds: float) -> None:

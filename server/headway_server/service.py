@@ -10,6 +10,7 @@ import numpy as np
 
 from headway_server.batching import Batcher
 from headway_server.cache import Cache
+from headway_server.drift.watching import Watching
 from headway_server.errors import NotReady, TooLarge
 from headway_server.metrics import Metrics, Protocol
 from headway_server.model import Array, ServedModel, Tensors
@@ -37,6 +38,8 @@ class Service:
         self._asked = self.metrics.watch_cache(self._cache) if self._cache is not None else None
         self.split: Splitter | None = None
         """What hands requests over to other versions; none for a server that stands alone."""
+        self.watching: Watching | None = None
+        """What counts rows for those who watch for drift; none for a server that reports to no judge."""
         self.recorder = self._recorder()
         """What keeps records of requests, where they are asked for."""
         self.draining = False
@@ -84,6 +87,8 @@ class Service:
         self, protocol: Protocol, start: float, request_id: str | None, feeds: Tensors, outputs: Tensors
     ) -> None:
         """An inference request that this model has an answer for. start: perf_counter() when its headers had come."""
+        if self.watching is not None and self.watching.share:
+            self.watching.answered(feeds)
         if self.recorder is not None and request_id is not None:
             self.recorder.answered(protocol, request_id, time.perf_counter() - start, feeds, outputs)
 

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import ValidationError
 
-from headway_api.rollout_wire import REPORT_PATH, REPORT_SECONDS, Reply, Route
-from headway_server.split.client import Client, NoReply
+from headway_api.rollout_wire import REPORT_PATH, REPORT_SECONDS, Reply, Route, Sampling
 from headway_server.split.judging import Judging
+from headway_server.split.line import Line, NotHeard
 from headway_server.split.state import State
 
 ALONE_SECONDS = 2.0
@@ -24,22 +23,26 @@ ANSWER_SECONDS = 5.0
 FIRST_SECONDS = 1.0
 """For the reply that a server waits for before it takes requests."""
 MOST_REPLY_BYTES = 256 * 1024
-MOST_TOKEN_BYTES = 4096
-_OK = 200
 logger = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Belongs to one event loop. changed: is told when another route is kept to. lot: draws a number from 0 up to 1."""
+    """Belongs to one event loop. changed: is told when another route is kept to. lot: draws a number from 0 up to 1.
+    sampled: is told what is to be watched for drift."""
 
     def __init__(
-        self, state: State, judging: Judging, *, lot: Callable[[], float], changed: Callable[[Route | None], None]
+        self,
+        state: State,
+        judging: Judging,
+        *,
+        lot: Callable[[], float],
+        changed: Callable[[Route | None], None],
+        sampled: Callable[[Sampling | None], None] = lambda _: None,
     ) -> None:
         self._state = state
-        self._judging = judging
         self._lot = lot
-        self._changed = changed
-        self._client = Client(MOST_REPLY_BYTES)
+        self._changed, self._sampled = changed, sampled
+        self._line = Line(judging, MOST_REPLY_BYTES)
         self._heard: bool | None = None
         """Whether the last report was answered; None before the first was."""
         self._unheard = 0
@@ -61,7 +64,7 @@ class Reporter:
                 await self._task
             if self._heard:
                 await self.report(FIRST_SECONDS)
-        self._client.close()
+        self._line.close()
 
     async def _go_on(self) -> None:
         while True:
@@ -91,31 +94,20 @@ class Reporter:
 
     async def report(self, seconds: float) -> bool:
         """Report once. Whether it was answered."""
-        state, judging = self._state, self._judging
+        state = self._state
         told = state.report()
         try:
-            headers = {"content-type": "application/json", "authorization": f"Bearer {self._token()}"}
             body = told.model_dump_json(exclude_defaults=True).encode()
-            reply = await self._client.post((judging.host, judging.port), REPORT_PATH, headers, body, seconds)
-            if reply.status != _OK:
-                raise _NotHeard(f"its status is {reply.status}: {reply.body[:200].decode(errors='replace')!r}")
-            said = Reply.model_validate_json(reply.body)
-        except (NoReply, TimeoutError, OSError, ValueError, ValidationError, _NotHeard) as error:
+            said = Reply.model_validate_json(await self._line.post(REPORT_PATH, body, seconds))
+        except (ValidationError, NotHeard) as error:
             self._tell(error)
             return False
         self._tell(None)
         if said.judging:
             state.units.answered(told.units)
+            self._sampled(said.sampling)
         self._take(said)
         return True
-
-    def _token(self) -> str:
-        """Read each time, since it may be replaced. Raises OSError, and ValueError for what no header can have."""
-        with Path(self._judging.token_file).open("rb") as file:
-            token = file.read(MOST_TOKEN_BYTES).decode("ascii").strip()
-        if not token.isprintable():
-            raise ValueError(f"{self._judging.token_file} holds no token")
-        return token
 
     def _take(self, said: Reply) -> None:
         taken = self._state.take(said)
@@ -134,7 +126,3 @@ class Reporter:
             logger.warning("the judge is heard" if heard else f"the judge is not heard: {str(problem)[:300]}")
         self._heard = heard
         self._unheard = 0 if heard else self._unheard + 1
-
-
-class _NotHeard(Exception):  # noqa: N818 - what the judge is
-    """The judge is there, and does not take the report."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from headway_api.rollout_wire import HOP_HEADER, ROUTE_HEADER, Route
+from headway_api.rollout_wire import HOP_HEADER, ROUTE_HEADER, Route, Sampling
 from headway_server.batching import Batcher
 from headway_server.errors import Overloaded
 from headway_server.rest.answer import Answer
@@ -51,7 +51,9 @@ class Splitter:
 
     def __init__(self, model: str, version: str, batcher: Batcher, settings: Settings, judging: Judging) -> None:
         number = int(version) if version.isdigit() and len(version) <= _MOST_DIGITS else 0
-        lot = Lots()
+        self.lot = lot = Lots()
+        self.sampled: Callable[[Sampling | None], None] = lambda _: None
+        """Is told what is to be watched for drift."""
         uid, boot = judging.deployment_uid, secrets.token_hex(16)
         self.state = State(number, uid, boot, lot=lot, clock=time.monotonic, load=batcher.load)
         self.splitting = Splitting(self.state, batcher, settings.timeout_seconds)
@@ -59,7 +61,7 @@ class Splitter:
         self.collector = SplitCollector(model, self.splitting, self._mirror)
         self._timeout = settings.timeout_seconds
         self._client = Client(settings.http.max_bytes_in_flight)
-        self._reporter = Reporter(self.state, judging, lot=lot, changed=self._changed)
+        self._reporter = Reporter(self.state, judging, lot=lot, changed=self._changed, sampled=self._told_of_sampling)
         self._versions = f"/v2/models/{model}/versions/"
 
     async def begin(self) -> None:
@@ -79,6 +81,9 @@ class Splitter:
     def _changed(self, route: Route | None) -> None:  # noqa: ARG002 - whatever it is now
         # Connections are to one candidate's pods, and those in use are closed as they grow old.
         self._client.leave()
+
+    def _told_of_sampling(self, told: Sampling | None) -> None:
+        self.sampled(told)
 
     def rest(
         self,

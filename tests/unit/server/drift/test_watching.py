@@ -1,0 +1,248 @@
+"""A server's counts on their way to the judge: each once, again until they are answered, and bounded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headway_api.drift_wire import BATCH_ROWS, DRIFT_PATH, Batch, Watch
+from headway_api.rollout_wire import Sampling
+from headway_server.drift import counter as counter_module
+from headway_server.drift.counter import Counter
+from headway_server.drift.plan import Plan, plan
+from headway_server.drift.rows import Taker
+from headway_server.drift.watching import MOST_REPLY_BYTES, Watching
+from headway_server.judge.drift.drifts import Drifts
+from headway_server.split.judging import Judging
+from headway_server.split.line import Line, NotHeard
+
+from .test_rows import SIZE, TOWN, feeds, model
+
+UID = "2c7b3f0e-0000-4000-8000-000000000001"
+SENT = feeds([0.5, 1.5], ["Kobe", "a secret"])
+
+
+@dataclass
+class Judge:
+    """The real counting of the judge, over a line that a test may cut."""
+
+    drifts: Drifts = field(default_factory=Drifts)
+    heard: list[Batch] = field(default_factory=list)
+    lose: str = ""
+    """What is lost: the request, the answer, or nothing."""
+    status: int = 0
+
+    async def post(self, path: str, body: bytes, seconds: float) -> bytes:
+        """As Line does."""
+        assert path == DRIFT_PATH
+        assert seconds > 0
+        if self.lose == "request":
+            raise NotHeard("nobody is there")
+        if self.status:
+            raise NotHeard("it says no", self.status)
+        self.heard.append(Batch.model_validate_json(body))
+        reply = self.drifts.take(self.heard[-1], 0.0)
+        if self.lose == "answer":
+            raise NotHeard("its answer is lost")
+        return reply.model_dump_json().encode()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the open window."""
+        word = self.drifts.word()
+        assert word is not None
+        return word.rows
+
+
+@contextlib.asynccontextmanager
+async def watching(judge: Judge, *features: Any, version: int = 1) -> AsyncIterator[Watching]:
+    """One that is told to count all, and sends when it is told to."""
+    judge.drifts.read({"monitoring.json": Watch(uid=UID, version=1, sample=1.0).model_dump_json()})
+    line: Any = judge
+    made = Watching(model(*(features or (SIZE, TOWN))), version, UID, line, lot=lambda: 0.5, count=lambda *_: None)
+    made.told(judge.drifts.sampling)
+    if made._task is not None:
+        made._task.cancel()
+    try:
+        yield made
+    finally:
+        await made.end()
+
+
+async def sent(made: Watching, requests: int) -> None:
+    """So many requests of two rows each are answered, and what was counted is sent."""
+    for _ in range(requests):
+        made.answered(SENT)
+    if made._counter is not None:
+        made._counter.count_waiting()
+    await made.send(1.0)
+
+
+async def test_rows_are_counted_and_told_and_none_of_their_values(caplog: pytest.LogCaptureFixture) -> None:
+    judge = Judge()
+    async with watching(judge) as made:
+        await sent(made, 3)
+        await sent(made, 2)
+        await sent(made, 0)
+    assert judge.rows == 10
+    assert [one.number for one in judge.heard] == [1, 0, 1, 2], (
+        "the reference was asked for; nothing is sent where nothing is new"
+    )
+    said = "".join(one.model_dump_json() for one in judge.heard) + caplog.text
+    assert "secret" not in said
+    assert "Kobe" not in said
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_what_is_lost_is_sent_again_with_its_number_and_counts_once(lost: str) -> None:
+    judge = Judge()
+    async with watching(judge) as made:
+        await sent(made, 1)
+        judge.lose = lost
+        await sent(made, 2)
+        await sent(made, 3)
+        judge.lose = ""
+        await sent(made, 0)
+        assert judge.heard[-1].number == 2
+        await sent(made, 0)
+        assert (judge.heard[-1].number, judge.rows) == (3, 12)
+
+
+async def test_a_judge_that_begins_again_is_told_the_reference_again() -> None:
+    judge = Judge()
+    async with watching(judge) as made:
+        await sent(made, 1)
+        judge.drifts = Drifts()
+        judge.drifts.read({"monitoring.json": Watch(uid=UID, version=1, sample=1.0).model_dump_json()})
+        await sent(made, 2)
+    assert judge.rows == 4
+
+
+@pytest.mark.parametrize(("status", "numbers"), [(400, [2]), (413, [2]), (401, [1, 2]), (503, [1, 2])])
+async def test_what_would_be_refused_again_is_given_up_and_the_rest_waits(status: int, numbers: list[int]) -> None:
+    judge = Judge(status=status)
+    async with watching(judge) as made:
+        await sent(made, 1)
+        judge.status = 0
+        await sent(made, 1)
+        await sent(made, 0)
+        assert sorted({one.number for one in judge.heard} - {0}) == numbers
+
+
+async def test_a_server_that_ends_tells_what_it_has_counted() -> None:
+    judge = Judge()
+    async with watching(judge) as made:
+        await sent(made, 1)
+        made.answered(SENT)
+    assert judge.rows == 4
+
+
+@pytest.mark.parametrize("sampling", [None, Sampling(version=2, sample=1.0)], ids=["nothing", "another version"])
+async def test_only_what_is_asked_for_is_counted(sampling: Sampling | None) -> None:
+    judge = Judge()
+    async with watching(judge) as made:
+        assert made.share == 1.0
+        made.told(sampling)
+        assert made.share == 0.0
+        made.told(Sampling(version=1, sample=0.25))
+        assert made.share == 0.25
+        await sent(made, 5)
+        assert judge.heard == [], "the lot was 0.5 each time"
+
+
+async def test_a_version_that_is_no_number_and_one_that_is_not_asked_do_nothing_at_all() -> None:
+    for version in (0, 2):
+        async with watching(Judge(), version=version) as made:
+            assert (made.share, made._task, made._counter) == (0.0, None, None)
+
+
+async def test_a_model_of_which_nothing_can_be_counted_says_why() -> None:
+    judge = Judge()
+    async with watching(judge, TOWN.model_copy(update={"counts": {}})) as made:
+        assert made.share == 0.0
+        await made.send(1.0)
+    word = judge.drifts.word()
+    assert word is not None
+    assert (word.state, word.message[:41]) == ("Unavailable", "of the model's inputs none can be counted")
+
+
+class TestCounter:
+    def counter(self) -> tuple[Counter, Taker, dict[str, int]]:
+        became: dict[str, int] = {}
+
+        def count(result: str, rows: int) -> None:
+            became[result] = became.get(result, 0) + rows
+
+        found = plan(model(SIZE, TOWN))
+        assert isinstance(found, Plan)
+        return Counter(found, count), Taker(found), became
+
+    def test_what_it_cannot_keep_up_with_is_dropped_and_told(self) -> None:
+        counter, taker, became = self.counter()
+        for _ in range(counter_module.MOST_WAITING + 7):
+            counter.offer(*taker.take(SENT))
+        assert became == {"dropped": 14}
+        counter.count_waiting()
+        assert counter.next()[0] == became["counted"] == 2 * counter_module.MOST_WAITING
+
+    def test_what_waits_holds_a_bounded_part_of_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(counter_module, "MOST_WAITING_BYTES", 2000)
+        counter, taker, became = self.counter()
+        for _ in range(100):
+            counter.offer(*taker.take(SENT))
+        assert became["dropped"] > 180
+        counter.count_waiting()
+        counter.offer(*taker.take(SENT))
+        counter.count_waiting()
+        assert counter.next()[0] == 200 - became["dropped"] + 2
+
+    def test_while_nobody_takes_them_counts_stay_within_a_batch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(counter_module, "BATCH_ROWS", 50)
+        counter, taker, became = self.counter()
+        for _ in range(40):
+            counter.offer(*taker.take(SENT))
+            counter.count_waiting()
+        assert (counter.next()[0], became) == (50, {"counted": 50, "dropped": 30})
+        assert BATCH_ROWS == 100_000
+
+    def test_rows_that_cannot_be_counted_are_told_and_the_thread_goes_on(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        counter, taker, became = self.counter()
+        counter.offer({"size": np.zeros((1, 0)), "town": np.zeros((1, 1))}, 1)
+        counter.count_waiting()
+        assert became == {"failed": 1}
+        assert "rows could not be counted" in caplog.text
+        counter.offer(*taker.take(SENT))
+        counter.count_waiting()
+        assert counter.next()[0] == 2
+
+    def test_a_million_unseen_values_take_no_more_memory_than_one(self) -> None:
+        counter, taker, _ = self.counter()
+        for start in range(0, 2000, 100):
+            names = [f"value {start + at}" * 50 for at in range(100)]
+            counter.offer(*taker.take(feeds([1.0] * 100, names)))
+            counter.count_waiting()
+        rows, (_, town) = counter.next()
+        assert (rows, town.unseen, town.cells) == (2000, 2000, [0, 0, 0])
+
+
+class TestLine:
+    async def test_a_judge_that_is_not_there_or_has_no_token_for_is_not_heard(self, tmp_path: Path) -> None:
+        judging = Judging.at("http://127.0.0.1:9", str(tmp_path / "token"), UID)
+        line = Line(judging, MOST_REPLY_BYTES)
+        with pytest.raises(NotHeard, match="token"):
+            await line.post(DRIFT_PATH, b"{}", 1.0)
+        (tmp_path / "token").write_text("t")
+        with pytest.raises(NotHeard):
+            await line.post(DRIFT_PATH, b"{}", 1.0)
+        line.close()
