@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from headway_trainer.report.trial_records import TrialRecord
     from headway_trainer.report.tuning_model import TuningResult
     from headway_trainer.storage import Store
+
+
+MOST_BYTES = 256 << 20
+"""Of a run's trials: 100,000 of them take about as many."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def find(folder: str, *more: str) -> Found:
 
     for place in [*more, folder]:
         store = Store.open(place)
+        _refuse_large(store)
         finished = _finished(store)
         try:
             records = trial_records(EventLog(store, 0).read())
@@ -66,6 +72,19 @@ def find(folder: str, *more: str) -> Found:
         f"{folder} holds no trials: give the folder of a run whose job has spec.tuning, as headway run's --output "
         "or a job's folder on its storage"
     )
+
+
+def _refuse_large(store: Store) -> None:
+    """Raise UserError for more than trials take: whoever writes there is not to fill the memory of who reads it."""
+    from headway_trainer.errors import NotFound, UserError
+    from headway_trainer.report.trial_records import TRIALS_FILE
+    from headway_trainer.tuning.log import FOLDER
+
+    sizes = [size for _, size in store.walk(FOLDER)]
+    with suppress(NotFound):  # the run goes on
+        sizes.append(store.size(TRIALS_FILE))
+    if sum(sizes) > MOST_BYTES:
+        raise UserError(f"{store.uri} has {sum(sizes) >> 20:,} MiB of trials, and {MOST_BYTES >> 20} MiB are read")
 
 
 def _finished(store: Store) -> Found | None:

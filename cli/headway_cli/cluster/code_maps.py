@@ -61,6 +61,11 @@ def pack(folder: Path) -> Packed:
             if path.suffix != ".py" or not path.is_file():
                 left_out.append(path.name)
                 continue
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise ClusterError(
+                    f"{path} is a link to {path.resolve()}, outside of {folder}: what it leads to would go to the "
+                    "cluster; put the module itself there, or take the link away"
+                )
             if not _KEY.fullmatch(path.name):
                 raise ClusterError(f"{path}: the name has characters that no ConfigMap takes: rename it")
             size += path.stat().st_size

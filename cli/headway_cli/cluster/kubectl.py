@@ -29,6 +29,7 @@ REQUEST_SECONDS = 20
 """How long the API server may take to answer a request."""
 MOST_DEPTH = 200
 """Of an object's parts in one another: the API server takes 10,000, Python's reader a thousand."""
+TOO_DEEP = "too many levels down"
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 """Of JSON: brackets, and texts, so that those in them do not count."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
@@ -313,14 +314,14 @@ def _loaded(text: str) -> Any:
 
 
 def _shallow(text: str) -> str:
-    """JSON in which null stands for what is more than MOST_DEPTH levels down."""
+    """JSON in which a text stands for what is more than MOST_DEPTH levels down."""
     kept, depth, begin = [], 0, 0
     for match in _BRACKETS.finditer(text):
         bracket = match[0]
         if bracket in "[{":
             depth += 1
             if depth == MOST_DEPTH + 1:
-                kept += [text[begin : match.start()], "null"]
+                kept += [text[begin : match.start()], f'"({TOO_DEEP})"']
         elif bracket in "]}":
             if depth == MOST_DEPTH + 1:
                 begin = match.end()

@@ -61,7 +61,7 @@ def _file(artifact: Object, base: str) -> File:
     folder, _, name = uri.rpartition("/")
     if not f"{folder}/".startswith(f"{where}/") or {"", ".", ".."} & set(uri[len(where) + 1 :].split("/")):
         raise ClusterError(f"{uri[:200]!r}, which the job's status names, is no file in the job's folder {where}")
-    if not name.isprintable() or "\\" in name:
+    if not name.isprintable() or "\\" in name or name.startswith("."):
         raise ClusterError(f"{uri[:200]!r}, which the job's status names, is no file that could be written here")
     digest = text(artifact, "sha256").removeprefix("sha256:")
     return File(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -106,14 +107,32 @@ def laid_out(heads: Row, rows: Sequence[Row], width: int | None = None) -> list[
         if head in ("NAMESPACE", "NAME", "PHASE") or any(row[index] for row in rows)
     ]
     table = [[heads[index] for index in kept], *([printable(row[index]) or "-" for index in kept] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(kept))]
+    widths = [max(columns_of(row[column]) for row in table) for column in range(len(kept))]
     found = []
     for row in table:
-        line = "   ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        cells = (cell + " " * (size - columns_of(cell)) for cell, size in zip(row, widths, strict=True))
+        line = "   ".join(cells).rstrip()
         found.append(fitted(line, width))
     return found
 
 
 def fitted(line: str, width: int | None) -> str:
     """A line, cut to the width of a terminal where there is one."""
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+    if width is None or (len(line) <= width and columns_of(line) <= width):
+        return line
+    kept, room = [], width - 1
+    for char in line[: width - 1]:  # what has no width is bounded, too
+        room -= columns_of(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return f"{''.join(kept)}…"
+
+
+def columns_of(text: str) -> int:
+    """How many columns a printable text takes on a terminal: two for a Chinese sign, none for an accent."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.kubectl import Kubectl, Target, is_name
+from headway_cli.cluster.samples import Samples
 from headway_cli.ui.keeping import Keeper
 from headway_cli.ui.reaching import Reach
-from headway_cli.ui.samples import Samples
 
 Value = TypeVar("Value")
 MOST_SEARCHES = 4

@@ -16,7 +16,7 @@ from typing import Any
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import at, numbers, text, whole
 from headway_cli.cluster.folders import Folder, pieces
-from headway_cli.ui.samples import MOST_NAME, Point, Series
+from headway_cli.cluster.samples import MOST_NAME, Point, Series
 
 FOLDER = "tracking"
 MOST_SEGMENTS = 128

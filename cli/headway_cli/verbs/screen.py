@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from headway_api.wording import printable
+from headway_cli.cluster.tables import fitted
 from headway_cli.verbs.shared import height, say, width
 
 
@@ -24,7 +25,7 @@ class Screen:
         kept = lines[: max(1, height() - 2)]
         for line, mark in kept:
             # A line that wraps would be two.
-            say(printable(line)[: columns - 1], mark=mark)
+            say(fitted(printable(line), columns - 1), mark=mark)
         self._drawn = len(kept)
 
     def forget(self) -> None:

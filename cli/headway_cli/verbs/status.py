@@ -15,6 +15,7 @@ from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.kubectl import Call, Kubectl, Target, find, missing, objects, refuse_another, where
 from headway_cli.cluster.names import FINISHED, LABEL_JOB, MODEL_DEPLOYMENTS, TRAINING_JOBS
 from headway_cli.cluster.polling import Clock, Once, Trouble, looked
+from headway_cli.verbs.curve import Curve
 from headway_cli.verbs.screen import Screen
 from headway_cli.verbs.shared import (
     ClusterCommand,
@@ -44,20 +45,32 @@ CLOCK = Clock()
 @click.option("-l", "--selector", metavar="LABELS", help="Only objects with these labels, as kubectl has it.")
 @click.option("-w", "--watch", is_flag=True, help="Keep watching, and show what changes; Ctrl-C ends it.")
 @click.option(
+    "--curve",
+    is_flag=False,
+    flag_value="",
+    metavar="[METRIC]",
+    help="Also the curve of a metric of the named job, read from its storage.  [default: its loss]",
+)
+@click.option(
     "-o", "--output", type=click.Choice(["wide", "json", "yaml", "name"]), help="More columns, or the objects."
 )
-def status(name: str | None, *, target: Target, selector: str | None, watch: bool, output: str | None) -> None:
+def status(
+    name: str | None, *, target: Target, selector: str | None, watch: bool, curve: str | None, output: str | None
+) -> None:
     """Show the TrainingJobs and ModelDeployments of a namespace, or how far the one of that NAME is.
 
     NAME may be tj/NAME or md/NAME. The exit code is 1 if the named job has failed, and 64 if it has by its own code or
-    data. With --watch the command ends when the named job has ended.
+    data. With --watch the command ends when the named job has ended; on a terminal it draws the curve of what is seen
+    meanwhile, and with --curve from the beginning on.
     """
     if name is not None and (target.all_namespaces or selector is not None):
         raise click.UsageError("give either a NAME, or --all-namespaces or --selector")
     if watch and output not in (None, "wide"):
         raise click.UsageError(f"--watch shows a table or a job, and no {output}: leave one of the two out")
+    if curve is not None and (name is None or output not in (None, "wide")):
+        raise click.UsageError("--curve is of one job and for people: give the job's NAME first, and no other --output")
     kubectl = Kubectl(target)
-    shown = _Objects(kubectl, name, selector)
+    shown = _Objects(kubectl, name, selector, curve)
     if output in ("json", "yaml", "name"):
         found = shown.look()
         _print(found.objects, output, alone=name is not None)
@@ -80,8 +93,17 @@ def status(name: str | None, *, target: Target, selector: str | None, watch: boo
 class _Found:
     """What a look has found."""
 
-    def __init__(self, found: Sequence[Object], pods: Sequence[Object], name: str | None, *, namespaces: bool) -> None:
+    def __init__(
+        self,
+        found: Sequence[Object],
+        pods: Sequence[Object] = (),
+        name: str | None = None,
+        curve: str = "",
+        *,
+        namespaces: bool = False,
+    ) -> None:
         self.objects, self._pods, self.name, self.namespaces = found, pods, name, namespaces
+        self._curve = curve
 
     @property
     def jobs(self) -> list[Object]:
@@ -126,7 +148,11 @@ class _Found:
         lines: list[tuple[str, str | None]] = []
         for job in self.jobs:
             lines.append((job_lines.headline(job), job_lines.phase(job)))
-            lines += ((line, None) for line in aligned(job_lines.lines(job, self._pods, now)))
+            told = job_lines.lines(job, self._pods, now)
+            if self._curve:
+                place = next((place for place, (about, _) in enumerate(told, 1) if about == "metrics"), len(told))
+                told.insert(place, ("curve", self._curve))
+            lines += ((line, None) for line in aligned(told))
         for deployment in self.deployments:
             lines.append((deployment_lines.headline(deployment), job_lines.phase(deployment)))
             lines += ((line, None) for line in aligned(deployment_lines.lines(deployment, now)))
@@ -136,9 +162,10 @@ class _Found:
 class _Objects:
     """What is looked at."""
 
-    def __init__(self, kubectl: Kubectl, name: str | None, selector: str | None) -> None:
-        """Raises UsageError where the name can be none."""
+    def __init__(self, kubectl: Kubectl, name: str | None, selector: str | None, curve: str | None = None) -> None:
+        """curve: as of Curve. Raises UsageError where the name can be none."""
         self._kubectl, self._selector = kubectl, selector
+        self._curve = Curve(kubectl, curve)
         self._kind: str | None = None
         self._before: dict[str, Object] = {}
         self.name: str | None = None
@@ -156,7 +183,7 @@ class _Objects:
         if self.name is None:
             words = [f"--selector={self._selector}"] if self._selector is not None else []
             found = objects(self._kubectl.get(f"{TRAINING_JOBS},{MODEL_DEPLOYMENTS}", *words))
-            return _Found(found, [], None, namespaces=target.all_namespaces)
+            return _Found(found, namespaces=target.all_namespaces)
         calls = [find(self._kubectl, self._kind, self.name)]
         if self._kind != MODEL_DEPLOYMENTS:
             calls.append(self._kubectl.get("pods", f"--selector={LABEL_JOB}={self.name}"))
@@ -166,7 +193,9 @@ class _Objects:
                 raise missing(target, "TrainingJob or ModelDeployment", self.name)
             for each in found:
                 refuse_another(each, self._before.setdefault(text(each, "kind"), each))
-            return _Found(found, _seen(calls[1]) if calls[1:] else [], self.name, namespaces=False)
+            pods = _seen(calls[1]) if calls[1:] else []
+            job = next((each for each in found if text(each, "kind") == tables.JOB), None)
+            return _Found(found, pods, self.name, self._curve.line(job) if job is not None else "")
         finally:
             for call in calls:
                 call.close()
@@ -188,12 +217,19 @@ def _print(found: Sequence[Object], output: str, *, alone: bool) -> None:
         return
     whole: Object = {"apiVersion": "v1", "kind": "List", "items": list(found)}
     document = found[0] if alone and len(found) == 1 else whole
+    try:
+        written = _written(document, output)
+    except RecursionError as error:
+        raise ClusterError(f"fields of an object lie too deep in one another: see `kubectl get -o {output}`") from error
+    click.echo(written, nl=False)
+
+
+def _written(document: Object, output: str) -> str:
     if output == "json":
-        click.echo(json.dumps(document, indent=2))
-        return
+        return f"{json.dumps(document, indent=2)}\n"
     import yaml
 
-    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=False), nl=False)
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=False))
 
 
 def follow(kubectl: Kubectl, name: str) -> int:

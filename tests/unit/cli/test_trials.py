@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from fake_kubectl import FakeKubectl, recorded
 from headway_api.job import TrainingJob
 from headway_api.tuning import Tuning
+from headway_cli import found_trials
 from headway_cli.main import main
 from headway_cli.run_folder import RunFolder
 from headway_trainer.publish import publish_result
@@ -213,6 +214,20 @@ def test_what_a_tenant_writes_cannot_steer_a_terminal_or_break_the_output(tmp_pa
         assert "\x1b" not in done.stdout
     if output == "json":
         assert json.loads(done.stdout)[0]["parameters"][NAME] == evil
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_more_than_trials_take_is_refused_before_it_is_read(
+    tmp_path: Path, ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found_trials, "MOST_BYTES", 200)
+    if ended:
+        finish(tmp_path, trial_records(FINISHED))
+    else:
+        log(tmp_path, EVENTS)
+    done = listed(str(tmp_path))
+    assert done.exit_code == 1
+    assert "MiB of trials" in done.stderr
 
 
 @pytest.mark.parametrize("output", ["json", "csv"])

@@ -10,6 +10,7 @@ import yaml
 
 from headway_cli.cluster import job_lines
 from headway_cli.cluster.doctor.facts import Finding, Level
+from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.events import told
 from headway_cli.cluster.fields import Object, at, entries, is_true, number, numbers, text, texts, whole
 from headway_cli.cluster.models import place
@@ -200,7 +201,10 @@ def as_yaml(asked: Asked) -> View:
     """The job as the API server has it, without who has written which field."""
     job = looking.job(asked)
     metadata = {name: value for name, value in (at(job, "metadata") or {}).items() if name != "managedFields"}
-    written = yaml.safe_dump({**job, "metadata": metadata}, sort_keys=False, allow_unicode=False)
+    try:
+        written = yaml.safe_dump({**job, "metadata": metadata}, sort_keys=False, allow_unicode=False)
+    except RecursionError as error:
+        raise ClusterError("the job's fields lie too deep in one another: see `kubectl get -o yaml`") from error
     return View("yaml.html", f"YAML of {asked.names['name']}", {"job": head(asked, job, "yaml"), "yaml": written})
 
 

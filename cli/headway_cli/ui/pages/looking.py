@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway_cli.cluster import events as told
 from headway_cli.cluster import kubectl as calls
 from headway_cli.cluster.errors import ClusterError
-from headway_cli.cluster.fields import Object, number, text, texts
+from headway_cli.cluster.fields import Object, text, texts
 from headway_cli.cluster.kubectl import objects
 from headway_cli.cluster.names import LABEL_JOB, LABEL_JOB_UID
 from headway_cli.cluster.timeline import is_about, time_of
@@ -24,10 +24,7 @@ def job(asked: Asked) -> Object:
 
     def read() -> Object:
         found = calls.job(asked.kubectl(), asked.names["name"])
-        uid, step = text(found, "metadata", "uid"), number(found, "status", "progress", "step")
-        if uid and step is not None:
-            metrics = texts(found, "status", "progress", "metrics")
-            asked.site.samples.add(uid, step, {name: _value(value) for name, value in metrics.items()})
+        asked.site.samples.see(found)
         return found
 
     return asked.kept(("job", asked.names["namespace"], asked.names["name"]), JOB_SECONDS, read)
@@ -48,21 +45,17 @@ def pods(asked: Asked, of: Object) -> list[Object]:
 
 
 def events(asked: Asked, of: Object) -> list[Object] | None:
-    """Events of a job and its namespace's pods; None where they may not be seen. Raises ClusterError."""
+    """Events of a job and its namespace's pods; None where they cannot be read, as others fill the namespace, too."""
     uid = text(of, "metadata", "uid")
 
     def read() -> list[Object] | None:
-        found = told.seen(asked.kubectl(), of)
+        try:
+            found = told.seen(asked.kubectl(), of)
+        except ClusterError:
+            found = None
         if found is None:
             return None
         own = [each for each in found if is_about(each, of)]
         return sorted(own, key=time_of)[-MOST_EVENTS:]
 
     return asked.kept(("events", asked.names["namespace"], uid), EVENTS_SECONDS, read)
-
-
-def _value(written: str) -> float | None:
-    try:
-        return float(written)
-    except ValueError:
-        return None

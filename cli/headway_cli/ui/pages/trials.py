@@ -199,9 +199,9 @@ def _status(job: Object) -> dict[str, object]:
         "planned": whole(tuning, "planned"),
         "best": whole(best, "trial"),
         "value": told(value) if (value := number(best, "value")) is not None else text(best, "value"),
-        "parameters": list(given.items()) if isinstance(given, dict) else [],
+        "parameters": [(name, told(value)) for name, value in given.items()] if isinstance(given, dict) else [],
         "running": [
-            (whole(each, "trial"), whole(each, "epoch"), text(each, "value") or number(each, "value"))
+            (whole(each, "trial"), whole(each, "epoch"), told(at(each, "value")) if "value" in each else "")
             for each in entries(tuning, "runningTrials")
         ],
     }  # fmt: skip

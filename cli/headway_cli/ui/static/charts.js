@@ -100,6 +100,7 @@
         const document = await answer.json();
         if (!answer.ok) throw new Error(document.error ?? `the answer is ${answer.status}`);
         this.show(document.series ?? {}, document.note ?? "");
+        if (document.live === false) this.every = 0; // nothing will be added any more
         return true;
       } catch (error) {
         const why = error instanceof TypeError ? "headway ui does not answer" : error.message;

@@ -11,7 +11,7 @@
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
       page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!answer.ok) throw new Error(page.querySelector("h1")?.textContent || String(answer.status));
+      if (!answer.ok) throw new Error(page.querySelector(".error p")?.textContent || String(answer.status));
     } catch (error) {
       since ??= Date.now();
       const seconds = Math.round((Date.now() - since) / 1000);

@@ -218,9 +218,9 @@ def test_what_is_left_of_a_deep_object_is_all_that_is_not_deeper_than_allowed(le
 
 
 def pruned(value: Any, levels: int) -> Any:
-    """The value, with None for objects and lists that are further down."""
+    """The value, with words for objects and lists that are further down."""
     if isinstance(value, dict | list) and levels == 0:
-        return None
+        return f"({calls.TOO_DEEP})"
     if isinstance(value, dict):
         return {name: pruned(each, levels - 1) for name, each in value.items()}
     return [pruned(each, levels - 1) for each in value] if isinstance(value, list) else value

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from commands import clean_environment
 from deployment_documents import DIGEST, deployment
@@ -20,7 +22,8 @@ from fake_kubectl import FakeKubectl, error, listed, recorded
 from hasty_clock import Hasty
 from headway_api.deployment_status import ModelDeploymentStatus
 from headway_api.status import TrainingJobStatus
-from headway_cli.cluster import polling
+from headway_api.wording import printable
+from headway_cli.cluster import polling, tables
 from headway_cli.cluster.errors import UnreachedError
 from headway_cli.cluster.polling import Trouble, looked
 from headway_cli.cluster.times import in_bytes
@@ -330,6 +333,38 @@ def test_a_watch_on_a_terminal_draws_in_place_and_no_line_wraps(
     assert "Running" in first
     assert "Succeeded" in second
     assert max(map(len, done.stdout.replace("\x1b[6F\x1b[J", "").splitlines())) <= 59
+
+
+def test_an_object_too_deep_to_be_written_is_told_in_a_sentence(kubectl: FakeKubectl) -> None:
+    deep: Any = 1
+    for _ in range(450):
+        deep = [deep]
+    found = job()
+    found["spec"]["template"] = deep
+    kubectl.says(listed(found), "get", "/churn")
+    kubectl.says(listed(), "get", "pods")
+    done = call("churn", "-o", "yaml")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "too deep in one another: see `kubectl get -o yaml`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"), [("abc", 3), ("作业", 4), ("e\u0301e", 2), ("e" + "\u0301" * 50, 1), ("ok 🚀", 5), ("", 0)]
+)
+def test_a_line_is_as_wide_as_a_terminal_shows_it(text: str, columns: int) -> None:
+    assert tables.columns_of(text) == columns
+
+
+@given(st.text(max_size=60), st.integers(2, 30))
+def test_a_line_that_is_cut_fits_whatever_is_in_it(text: str, width: int) -> None:
+    shown = tables.fitted(printable(text), width)
+    assert tables.columns_of(shown) <= width
+    assert len(shown) <= width
+
+
+def test_a_table_stands_in_columns_whatever_language_a_cell_is_in() -> None:
+    _, first, second = tables.laid_out(["NAME", "METRIC", "MESSAGE"], [["a", "损失=1", "x"], ["b", "loss=1", "x"]])
+    assert tables.columns_of(first.rpartition("x")[0]) == tables.columns_of(second.rpartition("x")[0])
 
 
 def test_a_watch_ends_where_its_job_was_deleted_and_another_has_its_name(kubectl: FakeKubectl) -> None:

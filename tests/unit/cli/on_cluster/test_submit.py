@@ -270,6 +270,20 @@ def test_a_package_is_refused_as_its_import_would_fail_in_the_pods(code: Path) -
         code_maps.pack(code)
 
 
+def test_a_link_that_leads_out_of_the_folder_is_refused_as_it_would_take_a_file_of_this_machine_along(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (tmp_path / "id_rsa").write_text("PRIVATE")
+    (code / "train.py").write_text("def main(): ...\n")
+    (code / "same.py").symlink_to("train.py")
+    assert set(code_maps.pack(code).files) == {"same.py", "train.py"}
+    (code / "keys.py").symlink_to("../id_rsa")
+    with pytest.raises(ClusterError, match=r"keys\.py is a link to .*id_rsa, outside of .*/code"):
+        code_maps.pack(code)
+
+
 @pytest.mark.parametrize(("name", "said"), [("a b.py", "no ConfigMap takes"), ("a.txt", "has no Python module")])
 def test_names_that_cannot_be_packed_are_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).write_text("")
@@ -283,7 +297,9 @@ def test_watching_shows_the_job_until_it_ends_with_its_exit_code(
     monkeypatch.setattr(status_verb, "JOB_SECONDS", 0.0)
     kubectl.says(made(), "create")
     kubectl.says(listed(recorded("running")), "get", "trainingjobs.headway.dev/churn")
-    kubectl.says(listed(recorded("failed")), "get", "trainingjobs.headway.dev/churn")
+    failed = recorded("failed")
+    failed["metadata"]["uid"] = recorded("running")["metadata"]["uid"]
+    kubectl.says(listed(failed), "get", "trainingjobs.headway.dev/churn")
     kubectl.says(listed(), "get", "pods")
     done = call(str(file), "--watch")
     assert done.exit_code == 64, done.output

@@ -12,7 +12,7 @@ import pytest
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
 from headway_api.status import TrainingJobStatus
-from headway_cli.ui.pages import curves
+from headway_cli.cluster import histories
 from headway_cli.ui.pages.job import ranges
 from headway_trainer.report.model import EpochRecord, TrainingSummary
 from headway_trainer.storage import Store
@@ -180,7 +180,36 @@ async def test_without_the_right_to_see_events_and_pods_there_is_what_the_job_te
     kubectl.fails(error("forbidden"), "get", "pods")
     says(kubectl, job())
     assert "Trains with 2 workers" in (await visitor.page(PATH)).text
-    assert "You may not see Events" in (await visitor.page(f"{PATH}/events")).text
+    assert "The Events of this namespace cannot be read" in (await visitor.page(f"{PATH}/events")).text
+
+
+@pytest.mark.parametrize("why", ["Error from server (InternalError): etcd is sad", "Unable to connect to the server"])
+async def test_events_that_cannot_be_read_hide_nothing_else(visitor: Visitor, kubectl: FakeKubectl, why: str) -> None:
+    kubectl.fails(why, "get", "events")
+    kubectl.fails(why, "get", "pods")
+    says(kubectl, job())
+    assert "Trains with 2 workers" in (await visitor.page(PATH)).text
+    page = await visitor.page(f"{PATH}/events")
+    assert "The Events of this namespace cannot be read" in page.text
+    assert "created" in page.text
+
+
+async def test_a_job_too_deep_for_yaml_has_a_page_that_says_so(visitor: Visitor, cluster: FakeKubectl) -> None:
+    deep: Any = 1
+    for _ in range(450):
+        deep = [deep]
+    found = job()
+    found["spec"]["template"] = deep
+    says(cluster, found)
+    assert "too deep in one another" in (await visitor.page(f"{PATH}/yaml", 500)).text
+    assert "Trains with 2 workers" in (await visitor.page(PATH)).text
+
+
+async def test_curves_of_a_job_that_has_ended_are_not_asked_for_again(visitor: Visitor, cluster: FakeKubectl) -> None:
+    for phase, live in (("Running", True), ("Failed", False)):
+        found = job(phase=phase)
+        cluster.says(found, "get", f"trainingjobs.headway.dev/{phase.lower()}")
+        assert (await (await visitor.ask(f"/jobs/default/{phase.lower()}/curves.json")).json())["live"] is live
 
 
 async def test_the_yaml_is_the_job_s_without_managed_fields(visitor: Visitor, cluster: FakeKubectl) -> None:
@@ -197,7 +226,7 @@ async def test_the_yaml_is_the_job_s_without_managed_fields(visitor: Visitor, cl
 
 async def test_a_job_that_is_not_there_has_a_plain_page(visitor: Visitor, kubectl: FakeKubectl) -> None:
     kubectl.says("", "get", "trainingjobs.headway.dev/churn")
-    for path in ("", "/events", "/yaml", "/logs"):
+    for path in ("", "/events", "/yaml", "/logs", "/trials"):
         page = await visitor.page(f"{PATH}{path}", 404)
         assert page.one("h1").text == "This is not there"
         assert "there is no TrainingJob churn in namespace default" in page.text
@@ -215,6 +244,7 @@ SHAPES: list[Any] = [
     {"result": {"artifacts": [{}, {"name": HOSTILE, "uri": HOSTILE, "sha256": HOSTILE, "sizeBytes": -1}]}},
     {"phase": HOSTILE, "summary": {"message": HOSTILE}, "conditions": [{"type": "Scheduled", "message": HOSTILE}]},
     {"phase": "Running", "workers": {"desired": -1}, "tuning": {"best": HOSTILE, "planned": HOSTILE}},
+    {"tuning": {"best": {"parameters": {"a": 7, "b": [HOSTILE]}}, "runningTrials": [{"trial": "x", "value": {}}]}},
 ]  # fmt: skip
 
 
@@ -353,10 +383,10 @@ def test_curves_are_read_from_what_a_trainer_writes() -> None:
     record = EpochRecord(epoch=1, step=7, train={"loss": 0.5}, validation={"f1": 0.25}, learning_rate=0.1)
     expected = {"train/loss": [(7, 0.5)], "validation/f1": [(7, 0.25)]}
     state = json.loads(SharedState(history=[record]).model_dump_json())
-    assert curves.STATE_FILE == STATE_FILE
-    assert curves.series_of(state["history"]) == expected
+    assert histories.STATE_FILE == STATE_FILE
+    assert histories.series_of(state["history"]) == expected
     summary = json.loads(TrainingSummary(history=[record]).model_dump_json())
-    assert curves.series_of(summary["history"]) == expected
+    assert histories.series_of(summary["history"]) == expected
 
 
 @pytest.mark.parametrize(("asked", "lines"), [("", ["one", "two <b>", "loss=3"]), ("?find=loss", ["loss=3"])])

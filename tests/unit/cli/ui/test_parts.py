@@ -16,13 +16,13 @@ from fake_kubectl import FakeKubectl
 from headway_cli.cluster.errors import ClusterError, UnreachedError
 from headway_cli.cluster.following import driver_tail
 from headway_cli.cluster.kubectl import Target
+from headway_cli.cluster.samples import MOST_JOBS, MOST_POINTS, MOST_SERIES, Samples, joined, thinned
 from headway_cli.ui import reaching
 from headway_cli.ui.asking import Asked, BadQuestionError, Data, Route, Site
 from headway_cli.ui.keeping import MOST_KEPT, Keeper
 from headway_cli.ui.pages import ROUTES
 from headway_cli.ui.paging import SIZE, Link, page_of
 from headway_cli.ui.reaching import Reach
-from headway_cli.ui.samples import MOST_JOBS, MOST_POINTS, MOST_SERIES, Samples, joined, thinned
 
 
 def test_many_who_ask_at_once_cost_one_read_and_later_ones_another() -> None:

@@ -1,4 +1,4 @@
-"""The metrics of jobs as they were seen while a page was open: curves of what is not on the storage yet."""
+"""The metrics of jobs as they were seen while somebody looked: curves of what is not on the storage yet. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+
+from headway_cli.cluster.fields import Object, number, text, texts
 
 Point = tuple[float, float | None]
 """A step, and a value; None where it is no finite number."""
@@ -15,6 +17,8 @@ MOST_SERIES = 16
 MOST_POINTS = 2000
 """Of a series: more than a plot can show."""
 MOST_NAME = 100
+MOST_VALUE = 1e300
+"""No value is greater: the distance of two of them is a number, too, or a drawing has no scale."""
 
 
 class Samples:
@@ -23,6 +27,13 @@ class Samples:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: OrderedDict[str, Series] = OrderedDict()
+
+    def see(self, job: Object) -> None:
+        """What the status of a job tells now."""
+        uid, step = text(job, "metadata", "uid"), drawable(number(job, "status", "progress", "step"))
+        if uid and step is not None:
+            told = texts(job, "status", "progress", "metrics")
+            self.add(uid, step, {name: drawable(_value(value)) for name, value in told.items()})
 
     def add(self, uid: str, step: float, metrics: Mapping[str, float | None]) -> None:
         """What a job has told at a step. One that is seen again with a smaller step has begun again from there."""
@@ -39,6 +50,11 @@ class Samples:
         """All that was seen of a job."""
         with self._lock:
             return {name: list(points) for name, points in self._jobs.get(uid, {}).items()}
+
+
+def drawable(value: float | None) -> float | None:
+    """A number that can be drawn; None for others, and for none."""
+    return float(value) if value is not None and abs(value) <= MOST_VALUE else None
 
 
 def joined(kept: Series, seen: Series) -> Series:
@@ -61,3 +77,10 @@ def _with(points: list[Point], point: Point) -> list[Point]:
     kept = [each for each in points if each[0] < point[0]] if points and points[-1][0] >= point[0] else points
     kept.append(point)
     return kept[::2] if len(kept) > MOST_POINTS else kept
+
+
+def _value(written: str) -> float | None:
+    try:
+        return float(written)
+    except ValueError:
+        return None
