@@ -455,9 +455,11 @@ class Checks:
                 self.fail(f"the job has succeeded with {told} trials, and its spec asks for {wanted}")
 
     def _calls(self, uid: str, tale: Tale) -> None:
+        # An attempt whose pods never came, as a name of its objects is taken, has cost what its objects cost.
+        attempts = max(tale.attempts, tale.status.get("attempt") or 0)
         bound = (
             CALLS_BASE
-            + CALLS_AN_ATTEMPT * tale.attempts
+            + CALLS_AN_ATTEMPT * attempts
             + CALLS_A_POD * tale.pods
             + CALLS_A_CHANGE * tale.changes
             + CALLS_A_REFUSAL * tale.refusals
