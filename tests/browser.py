@@ -109,6 +109,7 @@ class Page:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        self._target = target
         self._session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
@@ -148,6 +149,14 @@ class Page:
                 return
             time.sleep(_LOOK_SECONDS)
         raise TimeoutError(f"the page never came to {script}")
+
+    def close(self) -> None:
+        """Close the tab, which would ask for its page again and again."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
+
+    def drawn(self) -> None:
+        """Wait until the page was drawn as it is now: scripts that follow its size have done so a frame later."""
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
 
     def press(self, key: str, *, shift: bool = False) -> None:
         """Press a key of the keyboard."""

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from browser import Browser, Page, browsing, why_not
+import ui_server
+from browser import Browser, Page, why_not
 from fake_kubectl import FakeKubectl
 from harness import ROOT
-from ui_world import a_world, resnet, serving
+from headway_cli.cluster.kubectl import Target
+from headway_cli.ui.asking import Site
+from headway_cli.ui.pages import job, logs, looking
+from ui_world import a_world, resnet
 
 COLOURS = 128
+HASTE_SECONDS = 0.25
 DRAWN = "document.querySelectorAll('.curve .u-legend').length > 1"
 PAGES = {
     "jobs": ("/jobs", "document.querySelectorAll('table.jobs tbody tr').length === 6"),
@@ -54,22 +60,29 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real one."""
-    if reason := why_not():
-        pytest.skip(reason)
-    with browsing() as found:
-        yield found
+@contextmanager
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server whose pages are asked for again at once; yields the address with the key."""
+    for module, name in ((job, "EVERY"), (looking, "JOB_SECONDS"), (logs, "KEPT_SECONDS")):
+        monkeypatch.setattr(module, name, HASTE_SECONDS)
+    with ui_server.serving(Site(Target(), context="prod", namespace="vision")) as (_, address):
+        yield address
+
+
+def let_in(page: Page, address: str) -> None:
+    """Open the address with the key."""
+    page.goto(address)
+    page.wait_for("!location.search && document.querySelector('h1')")
 
 
 @pytest.fixture
-def page(address: str, browser: Browser) -> Page:
+def page(address: str, browser: Browser) -> Iterator[Page]:
     """A tab that was let in."""
     made = Page(browser)
     made.goto(address)
     made.wait_for("document.querySelector('h1')?.textContent.startsWith('Jobs')")
-    return made
+    yield made
+    made.close()
 
 
 def shown(page: Page, address: str, name: str) -> None:
@@ -90,12 +103,17 @@ def test_the_key_is_gone_from_the_address_after_the_first_page(page: Page) -> No
 
 
 def test_no_page_breaks_its_policy_or_is_wider_than_a_phone_in_either_scheme(page: Page, address: str) -> None:
-    for name in PAGES:
-        for scheme, width in (("light", 390), ("dark", 390), ("light", 1280)):
+    for place, name in enumerate(PAGES):
+        # Each is loaded once, on a phone, and then becomes wider and changes its colours as it stands.
+        page.size(390, 844)
+        page.scheme("dark" if place % 2 else "light")
+        shown(page, address, name)
+        assert wider(page) <= 0, (name, 390)
+        page.scheme("light" if place % 2 else "dark")
+        for width in (390, 1280, 390):
             page.size(width, 844)
-            page.scheme(scheme)
-            shown(page, address, name)
-            assert wider(page) <= 0, (name, scheme, width)
+            page.drawn()
+            assert wider(page) <= 0, (name, width)
     problems = [each for each in page.problems() if "/jobs/vision/nobody" not in each]
     assert problems == []
 
@@ -131,8 +149,8 @@ def test_a_page_follows_its_job_and_says_when_it_cannot(
     kubectl.says({"kind": "List", "items": []}, "get", "pods")
     kubectl.says({"kind": "List", "items": []}, "get", "events")
     page = Page(browser)
-    with serving() as address:
-        page.goto(address)
+    with hasty(monkeypatch) as address:
+        let_in(page, address)
         page.goto(address.partition("/?")[0] + "/jobs/vision/resnet")
         page.evaluate("window.mark = 'the same page'")
         page.wait_for("document.querySelector('#said').textContent.includes('step 12,345')")
@@ -141,6 +159,7 @@ def test_a_page_follows_its_job_and_says_when_it_cannot(
         assert page.evaluate("document.querySelector('#stale').hidden") is True
     page.wait_for("document.querySelector('#stale').textContent.includes('headway ui does not answer')")
     assert "step 12,345" in page.evaluate("document.querySelector('#said').textContent")
+    page.close()
 
 
 def test_a_text_that_is_selected_stays_until_it_no_longer_is(
@@ -153,8 +172,8 @@ def test_a_text_that_is_selected_stays_until_it_no_longer_is(
     kubectl.says("two", "logs", "resnet-2-head")
     page = Page(browser)
     looks = "performance.getEntriesByType('resource').filter((each) => each.initiatorType === 'fetch').length"
-    with serving() as address:
-        page.goto(address)
+    with hasty(monkeypatch) as address:
+        let_in(page, address)
         page.goto(address.partition("/?")[0] + "/jobs/vision/resnet/logs")
         page.evaluate("getSelection().selectAllChildren(document.querySelector('#log'))")
         page.wait_for("fetch(location.href).then((answer) => answer.text()).then((text) => text.includes('two'))")
@@ -165,6 +184,7 @@ def test_a_text_that_is_selected_stays_until_it_no_longer_is(
         page.evaluate("getSelection().removeAllRanges()")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         page.wait_for("document.querySelector('#log').textContent.trim() === 'two'")
+    page.close()
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import made_searches
-from browser import Browser, Page, browsing, why_not
+from browser import Browser, Page
 from fake_kubectl import FakeKubectl, listed
 from harness import ROOT
 from headway_cli.cluster.kubectl import Target
@@ -47,15 +47,6 @@ CONTROLS = (
     "svg 115 trials over", "div Trials", "a Worse", "button Copy: headway trials",
 )  # fmt: skip
 """Of the page of trials, as its tag and the beginning of its name."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real one."""
-    if reason := why_not():
-        pytest.skip(reason)
-    with browsing() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +109,17 @@ def told(page: Page, drawing: str) -> str:
 
 
 def test_no_page_breaks_its_policy_or_is_wider_than_a_phone_in_either_scheme(page: Page, site: tuple[str, str]) -> None:
-    for path in PAGES:
-        for scheme, width in (("light", 390), ("dark", 390), ("light", 1280)):
+    wider = "document.documentElement.scrollWidth - innerWidth"
+    for place, path in enumerate(PAGES):
+        page.size(390, 844)
+        page.scheme("dark" if place % 2 else "light")
+        shown(page, site, path)
+        assert page.evaluate(wider) <= 0, (path, 390)
+        page.scheme("light" if place % 2 else "dark")
+        for width in (390, 1280, 390):
             page.size(width, 844)
-            page.scheme(scheme)
-            shown(page, site, path)
-            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, scheme, width)
+            page.drawn()
+            assert page.evaluate(wider) <= 0, (path, width)
     assert page.problems() == []
 
 
@@ -203,8 +199,10 @@ def test_a_rollout_moves_on_the_page_while_the_keyboard_stays_where_it_is(
         page.wait_for("document.querySelector('#rollout').textContent.includes('455 of 500')")
         assert page.evaluate("document.activeElement.ariaLabel") == "Gates"
         assert page.problems() == []
+        page.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_of_it(page: Page, site: tuple[str, str], name: str, tmp_path: Path) -> None:
     kept = os.environ.get("HEADWAY_PICTURES")

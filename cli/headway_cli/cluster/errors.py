@@ -64,6 +64,10 @@ class RefusedError(ClusterError):
     """The API server does not allow it, or does not take it."""
 
 
+class ForbiddenError(RefusedError):
+    """The user has no right to it."""
+
+
 class ExistsError(RefusedError):
     """There is an object of that name already."""
 
@@ -118,7 +122,7 @@ _KNOWN: tuple[tuple[re.Pattern[str], type[ClusterError], str], ...] = (
     (re.compile(r"\(AlreadyExists\)"), ExistsError, ""),
     (
         re.compile(r"\(Forbidden\)"),
-        RefusedError,
+        ForbiddenError,
         "Ask who runs the cluster for that right, or name another --context or --namespace.",
     ),
     (

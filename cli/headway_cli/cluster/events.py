@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
-from headway_cli.cluster.errors import RefusedError
+from headway_cli.cluster.errors import ForbiddenError
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.kubectl import Kubectl, objects
 from headway_cli.cluster.timeline import Entry, of_events, of_status, ordered
@@ -29,7 +29,7 @@ def seen(kubectl: Kubectl, job: Object) -> list[Object] | None:
             closing(kubectl.get("events", "--field-selector=involvedObject.kind=Pod")) as pods,
         ):
             return [*objects(own), *objects(pods)]
-    except RefusedError:
+    except ForbiddenError:
         return None
 
 

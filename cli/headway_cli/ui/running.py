@@ -6,6 +6,7 @@ import asyncio
 import html
 import signal
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,9 @@ async def _serve(site: Site, port: int, ready: Callable[[str], None], *, opened:
             address = f"http://{HOST}:{runner.addresses[0][1]}/?key={keys.first}"
             ready(address)
             if opened:
-                webbrowser.open(_way(Path(folder), address).as_uri())
+                # A browser of the terminal, as lynx, goes on until it is left, and asks for its first page meanwhile.
+                uri = _way(Path(folder), address).as_uri()
+                threading.Thread(target=webbrowser.open, args=(uri,), daemon=True).start()
             await ended.wait()
         finally:
             site.reach.end()

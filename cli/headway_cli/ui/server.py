@@ -15,9 +15,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from headway_cli.cluster.errors import (
     ClusterError,
+    ForbiddenError,
     NotFoundError,
     NotInstalledError,
-    RefusedError,
     TimedOutError,
     UnreachedError,
 )
@@ -35,7 +35,7 @@ MOST_WORDS, MOST_WORD = 24, 300
 _STATUS: tuple[tuple[type[ClusterError], int], ...] = (
     (BadQuestionError, 400),
     (NotFoundError, 404),
-    (RefusedError, 403),
+    (ForbiddenError, 403),
     (NotInstalledError, 501),
     (UnreachedError, 502),
     (TimedOutError, 504),

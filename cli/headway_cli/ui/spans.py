@@ -67,7 +67,9 @@ def attempts(job: Object, now: datetime) -> list[Row]:
     first = min(begins)
     ends = [end for each in found if (end := instant(text(each, "endTime"))) is not None]
     live = bool(found) and not text(found[-1], "endTime")
-    last = max([now] if live else [*ends, first])
+    # This machine's clock may be behind: nothing that has happened is beyond the scale.
+    marks = (instant(text(each, mark)) for each in found for mark in ("startTime", "runningTime"))
+    last = max([*([now] if live else []), *ends, *begins, *(mark for mark in marks if mark is not None)])
     scale = WIDTH / max(1.0, (last - first).total_seconds())
     return [_attempt(each, first, last, scale) for each in found]
 

@@ -20,6 +20,7 @@ from headway_cli.cluster import kubectl as calls
 from headway_cli.cluster import names
 from headway_cli.cluster.errors import (
     ClusterError,
+    ForbiddenError,
     NodeAwayError,
     NotFoundError,
     NotInstalledError,
@@ -41,7 +42,7 @@ from headway_cli.cluster.kubectl import Kubectl, Target, is_name, job, objects, 
         ("logs-node-away", NodeAwayError, "10250/containerLogs", "kubectl get nodes"),
         ("nofile", UnreachedError, "stat /nope", "kubectl config get-contexts"),
         ("nocontext", UnreachedError, "context was not found", "kubectl config get-contexts"),
-        ("forbidden", RefusedError, "is forbidden", "Ask who runs the cluster"),
+        ("forbidden", ForbiddenError, "is forbidden", "Ask who runs the cluster"),
         ("patch-bad", RefusedError, "spec.workers.replicas", ""),
     ],
 )

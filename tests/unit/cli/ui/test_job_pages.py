@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from fake_kubectl import FakeKubectl, error, listed, recorded
 from headway_api.status import TrainingJobStatus
 from headway_cli.cluster import histories
+from headway_cli.ui import spans
 from headway_cli.ui.pages.job import ranges
 from headway_trainer.report.model import EpochRecord, TrainingSummary
 from headway_trainer.storage import Store
@@ -272,6 +274,19 @@ async def test_a_long_story_stays_a_readable_page(visitor: Visitor, cluster: Fak
     found["status"]["result"] = {"artifacts": [{"name": "a", "uri": "u" * 1000}] * 5000}
     says(cluster, found)
     assert len(await (await visitor.ask(PATH)).read()) < 500_000
+
+
+@pytest.mark.parametrize("behind", [0, 20, 3000])
+def test_attempts_stand_where_they_were_though_this_machine_s_clock_is_behind(behind: int) -> None:
+    ended = {"number": 1, "startTime": "2026-11-29T10:00:00Z", "endTime": "2026-11-29T10:30:00Z", "cause": "NodeLost"}
+    runs = {"number": 2, "startTime": "2026-11-29T10:40:00Z", "runningTime": "2026-11-29T10:50:00Z"}
+    now = datetime(2026, 11, 29, 11, 0, tzinfo=UTC) - timedelta(minutes=behind)
+    first, second = spans.attempts({"status": {"attempts": [ended, runs]}}, now)
+    scale = 1000 / (60 if not behind else 50)
+    lefts = [0.0, 40 * scale, min(50 * scale, 1000 - spans.LEAST)]
+    assert [bar.left for each in (first, second) for bar in each.bars] == pytest.approx(lefts, abs=0.1)
+    assert first.bars[0].width == pytest.approx(30 * scale, abs=0.1)
+    assert (first.took, second.took) == ("30 min", "20 min" if not behind else "10 min")
 
 
 def test_workers_in_a_row_are_told_as_ranges() -> None:

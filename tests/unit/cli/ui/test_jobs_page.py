@@ -119,6 +119,13 @@ async def test_errors_are_plain_pages_with_what_to_do(visitor: Visitor, kubectl:
         assert len(page.one("main").all("input", name="namespace")) == (status == 403), "to choose another one"
 
 
+async def test_what_nobody_knows_of_is_no_lack_of_rights(visitor: Visitor, kubectl: FakeKubectl) -> None:
+    kubectl.fails("Error from server (InternalError): etcd is sad", "get", "trainingjobs")
+    page = await visitor.page("/jobs", 500)
+    assert page.one("h1").text == "This went wrong"
+    assert "etcd is sad" in page.one("main").text
+
+
 async def test_an_empty_namespace_says_how_to_begin(visitor: Visitor, kubectl: FakeKubectl) -> None:
     kubectl.says(listed(), "get", "trainingjobs")
     assert "headway submit FILE starts one" in (await visitor.page("/jobs")).one("p", class_="empty").text

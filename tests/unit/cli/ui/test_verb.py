@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -9,15 +10,19 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from commands import COMMAND, clean_environment
 from fake_kubectl import FakeKubectl, recorded
-from headway_cli.ui.running import _way
+from headway_cli.cluster.kubectl import Target
+from headway_cli.ui.asking import Site
+from headway_cli.ui.running import _serve, _way
 
 
 def start(*words: str) -> subprocess.Popen[str]:
@@ -90,3 +95,29 @@ def test_the_way_to_the_page_is_a_file_for_its_user_alone(tmp_path: Path) -> Non
     path = _way(tmp_path, "http://127.0.0.1:1/?key=a&b")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "url=http://127.0.0.1:1/?key=a&amp;b" in path.read_text()
+
+
+async def test_a_browser_that_takes_the_terminal_does_not_keep_the_pages_from_itself(
+    kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del kubectl
+    left, begun, opened, told = threading.Event(), threading.Event(), list[str](), list[str]()
+
+    def lynx(uri: str) -> None:
+        opened.append(uri)
+        begun.set()
+        left.wait(30)
+
+    monkeypatch.setattr("headway_cli.ui.running.webbrowser.open", lynx)
+    site = Site(Target(), context="", namespace="default")
+    served = asyncio.create_task(_serve(site, 0, told.append, opened=True))
+    try:
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(begun.wait, 20)
+            async with aiohttp.ClientSession() as session, session.get(told[0]) as answer:
+                assert answer.status == 200
+        assert re.fullmatch(r"file:///.*/headway\.html", opened[0])
+    finally:
+        left.set()
+        served.cancel()
+        await asyncio.wait([served])
