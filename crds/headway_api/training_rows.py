@@ -33,7 +33,8 @@ class Numbers(StatusSection):
     quantiles: dict[str, float] = Field(default_factory=dict)
     """Values by the share of values that are not above them, from `0.0` (the minimum) to `1.0` (the maximum)."""
     edges: list[float] = Field(default_factory=list)
-    """The histogram's edges: `counts[i]` values are from `edges[i]` up to `edges[i + 1]`."""
+    """The histogram's edges: `counts[i]` values are from `edges[i]` up to `edges[i + 1]`, the last bin's end included.
+    The last two are equal where several rows have the greatest value: that bin is this value alone."""
     counts: list[int] = Field(default_factory=list)
     """Values in each bin."""
 

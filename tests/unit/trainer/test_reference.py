@@ -71,3 +71,28 @@ def test_a_feature_without_a_number_and_several_targets_have_their_place() -> No
     assert told.features[0] == Numbers(name="empty", rows=2, missing=2)
     assert [one.name for one in told.target] == ["target[0]", "target[1]"]
     assert json.loads(told.model_dump_json())["features"][1]["name"] == "there"
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"),
+    [
+        ([0.0] * 68 + [1.0] * 32, [68, 32]),
+        ([0.0] * 97 + [1.0] * 3, [97, 3]),
+        ([0.0] * 3 + [1.0] * 97, [3, 97]),
+        ([1.0, 2.0, 3.0, 4.0, 5.0] * 20, [20] * 5),
+        ([7.0] * 5, [5]),
+    ],
+    ids=["flags", "few are set", "most are set", "grades", "one value"],
+)
+def test_numbers_that_are_few_have_a_bin_each(values: list[float], counts: list[int]) -> None:
+    (told,) = _of_array(np.array(values)[:, None]).features
+    assert isinstance(told, Numbers)
+    assert [count for count in told.counts if count] == counts
+    assert told.edges == sorted(told.edges)
+    assert told.edges[-2:] == [max(values)] * 2
+
+
+def test_numbers_of_which_none_comes_twice_keep_twenty_bins() -> None:
+    (told,) = _of_array(np.random.default_rng(1).normal(size=(1000, 1))).features
+    assert isinstance(told, Numbers)
+    assert (len(told.edges), told.counts) == (21, [50] * 20)

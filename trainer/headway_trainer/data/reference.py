@@ -132,6 +132,9 @@ def _numbers(name: str, values: npt.NDArray[Any]) -> Numbers:
     quantiles = np.quantile(known, _QUANTILES)
     # Every bin holds about as many rows, so that a long tail does not empty the others.
     edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
+    if len(edges) > 1 and np.count_nonzero(known == edges[-1]) > 1:
+        # Else the greatest value and the one before it, such as 1 and 0, would share a bin.
+        edges = np.append(edges, edges[-1])
     counts = np.histogram(known, edges)[0] if len(edges) > 1 else np.array([known.size])
     edges = edges if len(edges) > 1 else np.array([edges[0], edges[0]])
     return Numbers(
