@@ -68,7 +68,12 @@ class Watching:
         self.share = sampling.sample if self._counter is not None else 0.0
 
     def _begin(self) -> None:
-        self._plan = found = plan(self._model)
+        try:
+            found = plan(self._model)
+        except Exception:  # whatever a bundle holds, requests are answered
+            logger.exception("reference.json cannot be used")
+            found = "the model's reference.json cannot be used: the server's log tells why"
+        self._plan = found
         if isinstance(found, Plan):
             self._taker, self._counter = Taker(found), Counter(found, self._count)
             self._counter.start()
