@@ -49,10 +49,15 @@ def labels(answer: Any, position: int = 0) -> list[str]:
 
 
 class Client:
-    """Calls by their names; `call` gives the reply, and raises grpc.aio.AioRpcError."""
+    """Calls by their names; `call` gives the reply, and raises grpc.aio.AioRpcError.
 
-    def __init__(self, port: int, options: Sequence[tuple[str, Any]] = ()) -> None:
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_retries", 0), *options])
+    retries: whether gRPC may send again, as it does by default, what the server has not seen: a request that meets a
+    connection that has just grown old is UNAVAILABLE without that.
+    """
+
+    def __init__(self, port: int, options: Sequence[tuple[str, Any]] = (), *, retries: bool = False) -> None:
+        options = [("grpc.enable_retries", int(retries)), *options]
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
 
     async def send(self, method: str, data: bytes, service: str = descriptors.INFERENCE, **told: Any) -> bytes:
         """Bytes for bytes."""

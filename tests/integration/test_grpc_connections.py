@@ -145,7 +145,7 @@ async def test_as_many_of_the_longest_messages_as_are_taken_at_once_do_not_fill_
 @pytest.mark.long
 async def test_a_hundred_thousand_garbled_requests_get_a_status_each_and_leave_no_memory(tmp_path: Path) -> None:
     with serving(bundle(tmp_path)) as server:
-        client, told = Client(server.grpc_port), Counter[str]()
+        client, told = Client(server.grpc_port, retries=True), Counter[str]()
         draws = Random(1)  # noqa: S311 - no secret
 
         async def ask(count: int) -> None:
