@@ -16,6 +16,7 @@ from headway_trainer.reporter import Reporter
 from headway_trainer.run import Run, Surroundings
 from headway_trainer.run_record import RunRecord, changed_modules, module_digests, read_record, write_record
 from headway_trainer.signing import signing_key, warn_where_nobody_signs
+from headway_trainer.spent_time import SpentTime
 from headway_trainer.stages import STAGES, Publish, Results, Train
 from headway_trainer.tracking.told import Trackers
 from headway_trainer.training.checkpoints.store import RAY_FOLDER
@@ -36,10 +37,15 @@ class Pipeline:
         run = Run(self.file, self.around, self.reporter)
         results = Results()
         run.checkpoints.claim()
+        if run.spec.tuning is None and not run.spec.has_folds:
+            self.reporter.times = SpentTime(run.store, run.file.attempt, fence=run.fence)
+            self.reporter.times.start()
         trackers = Trackers(run)
         try:
             self._run_stages(run, results)
         except BaseException as error:
+            if self.reporter.times is not None:
+                self.reporter.times.ends()
             trackers.failed(outcome.judge(error))
             raise
         return self._end(run, results, trackers)
@@ -65,6 +71,8 @@ class Pipeline:
         last_word, failure = self.reporter.succeeded(end), failed(result.gates)
         if failure is None:
             self.around.succeeded(last_word)
+        if self.reporter.times is not None:
+            self.reporter.times.close()
         # Not before: a next attempt would need it, and what goes wrong with it is no failure of the run.
         try:
             run.fence()

@@ -17,6 +17,7 @@ from headway_trainer.errors import StorageError
 from headway_trainer.export.record import Export, ModelInfo
 from headway_trainer.kept_results import FOLDER
 from headway_trainer.report.model import Artifact, CrossValidation, Environment, RunResult
+from headway_trainer.report.spent import TIME_FILE
 from headway_trainer.report.trial_records import TRIALS_FILE
 from headway_trainer.report.write import CONFUSION_PLOT, LOSS_PLOT, REPORT_FILE, TUNING_PLOTS, write_report
 from headway_trainer.run_record import RECORD_FILE
@@ -192,7 +193,7 @@ def tidy(store: Store) -> None:
     The log of trials stays: with it the search goes on where `tuning.trials` is raised later.
     """
     forget(store)
-    for path in (PROGRESS_FILE, RECORD_FILE, FOLDER, CHILDREN):
+    for path in (PROGRESS_FILE, TIME_FILE, RECORD_FILE, FOLDER, CHILDREN):
         store.delete(path)
 
 

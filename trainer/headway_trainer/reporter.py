@@ -13,6 +13,7 @@ from headway_api.status import Result, TuningStatus
 from headway_trainer.outcome import Verdict, bounded_warnings
 from headway_trainer.progress import Sink, to_file
 from headway_trainer.run_progress import Part, merged, scope_told, together
+from headway_trainer.spent_time import SpentTime
 from headway_trainer.tracking.recorder import Course, Unrecorded
 from headway_trainer.training.checkpoints.last_step import StepKeeper
 from headway_trainer.training.checkpoints.store import now
@@ -52,6 +53,8 @@ class Reporter:
         self._parts: dict[str, Part] = {}
         self.course: Course = Unrecorded()
         """Who is told of what trackers follow."""
+        self.times: SpentTime | None = None
+        """Who counts where the time goes; none where several models are trained side by side."""
         self.trainings_each = 1
         """The trainings that each trial is, if there are trials."""
         self.trained_in_a_trial = True
@@ -119,6 +122,8 @@ class Reporter:
                 progress, lost = together(self._parts, children=planned if scope else None)
             else:
                 lost = part.lost
+                if self.times is not None:
+                    self.times.hear(progress)
             self._take_notes(progress)
             told = to_file(self._run, progress, lost, scope_told(self._parts, planned=planned))
             if not told.progress.metrics:

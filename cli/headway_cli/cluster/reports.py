@@ -76,7 +76,7 @@ def _file(artifact: Object, base: str) -> File:
 def time_section(job: Object) -> str:
     """Where the job's time went, as a section of a report; "" where its operator did not count.
 
-    report.md cannot have it: the driver that writes it knows neither what the job waited for nor the attempts before.
+    report.md cannot have it: the driver that writes it does not know what the job waited for.
     """
     spent = {what: seconds for what, seconds in numbers(job, "status", "time", "seconds").items() if seconds > 0}
     total = sum(spent.values())

@@ -19,6 +19,7 @@ from headway_trainer.report.model import (
     RunResult,
     TrainingSummary,
 )
+from headway_trainer.report.time_section import time_section
 from headway_trainer.report.tuning import tuning_section
 
 _SPLITS = ("train", "validation", "test")
@@ -44,6 +45,7 @@ def render(result: RunResult, *, loss: bool, confusion: bool, tuning: Sequence[t
         _reported(result),
         _confusion(result, confusion),
         _training(result, loss),
+        time_section(result.time, in_cluster=result.uid is not None),
         _data(result.data),
         _serving(result),
         _weights(result),

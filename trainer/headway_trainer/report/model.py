@@ -261,6 +261,29 @@ class Environment(StatusSection):
     """The commit of the user's code, where it came from git."""
 
 
+class TimeSpent(StatusSection):
+    """Where the time of a run went, as its drivers saw it (docs/explanation/clocks.md): until this was written."""
+
+    attempts: int
+    """How many attempts there were."""
+    counted: int
+    """How many of them have left what they counted, this one among them."""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Of those attempts, by what they went into."""
+    between_seconds: float = 0.0
+    """From what an attempt has counted last to the beginning of the next one, by the clocks of their nodes: suspended,
+    queued, starting, and what went unnoted at an attempt's end."""
+    validating_seconds: float | None = None
+    """Of the productive seconds, those of validation passes; null where that is not known, as of a training function of
+    the user's own."""
+    waiting_for_rows_seconds: float | None = None
+    """Of the productive seconds, those for which the first training process waited for rows; null as above."""
+    goodput: float | None = None
+    """The share of `seconds` that was productive, from 0 to 1; null where nothing was counted."""
+    steps_again: int = 0
+    """Steps that were lost and done again, as far as is known."""
+
+
 class RunResult(StatusSection):
     """The result of a run."""
 
@@ -290,6 +313,8 @@ class RunResult(StatusSection):
     """When it ended."""
     duration_seconds: float
     """How long it took."""
+    time: TimeSpent | None = None
+    """Where the time went; null with trials or folds, several of which are trained at a time."""
     data: DataSummary | None = None
     """The data; null for a training function that brings its own."""
     model: ModelSummary | None = None

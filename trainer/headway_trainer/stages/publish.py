@@ -35,6 +35,8 @@ class Publish:
         if end is None:
             raise ValueError("nothing was trained")
         run.reporter.stage("Publishing")
+        if run.reporter.times is not None:
+            run.reporter.times.publishes()
         run.steps.close()
         with run.reporter.alive_meanwhile():
             # A driver that was thought dead, and comes back, may put nothing in the place of its successor's.
@@ -57,7 +59,9 @@ class Publish:
                 run.reporter.warn(sentence)
             run.fence()
             whole = run_result(run, spec, info, end, standards=standards, folds=before.get(CrossValidate))
-            whole = whole.model_copy(update={"tuning": before.get(Tune)})
+            times = run.reporter.times
+            spent = None if times is None else times.told()
+            whole = whole.model_copy(update={"tuning": before.get(Tune), "time": spent})
             whole = whole.model_copy(update={"artifacts": artifacts})
             result, own = publish.publish_result(run.store, whole)
             run.reporter.told.result = publish.to_status(run.store, result, own)

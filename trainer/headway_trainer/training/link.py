@@ -109,6 +109,9 @@ class TrainProgress(StatusSection):
     """Optimiser steps a second."""
     checkpoint_seconds: float = 0.0
     """Seconds for which training stood still for checkpoints, since this group of workers began."""
+    data_seconds: float | None = None
+    """Seconds for which the steps of rank 0 have waited for their rows, since this group of workers began; none where
+    that is not known, as of a training function of the user's own."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """The newest value of each metric, as `split/name`; those that are finite numbers."""
     not_finite: list[str] = Field(default_factory=list)

@@ -364,6 +364,7 @@ class Loop:
                 samples_per_second=self._coordination.samples_per_second,
                 steps_per_second=self._coordination.steps_per_second,
                 checkpoint_seconds=self._saver.seconds,
+                data_seconds=self.data_seconds,
                 not_finite=[name for name, value in metrics.items() if not math.isfinite(value)],
                 metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
                 measured=self._within.told(history.measured(state.history, heard), heard),
