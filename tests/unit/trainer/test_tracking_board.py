@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event as Message
+from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
 from headway_trainer.storage import Store
 from headway_trainer.tracking import board as boards
+from headway_trainer.tracking import event_files
 from headway_trainer.tracking.board import Board
 from headway_trainer.tracking.events import Began, Ended, Event, Point
 
@@ -127,3 +131,41 @@ def test_of_ten_thousand_trials_the_first_have_files(tmp_path: Path, monkeypatch
     made.take([began(), *(each for n in range(10) for each in (began(f"trial-{n}"), point(1, f"trial-{n}")))])
     made.write()
     assert {path.parent.name for path in tmp_path.rglob("*tfevents*")} == {"trial-0", "trial-1", "trial-2"}
+
+
+def framed(message: bytes) -> bytes:
+    length = struct.pack("<Q", len(message))
+    return length + struct.pack("<I", masked_crc32c(length)) + message + struct.pack("<I", masked_crc32c(message))
+
+
+@pytest.mark.parametrize("step", [0, 1, 127, 128, 2**31, 2**63 - 1])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"a": 0.0},
+        {"train/löss": 1.5, "b": -1e300, "c" * 300: 1e-50, "d": 1e300},
+        {f"m{number}": number / 3 for number in range(64)},
+    ],
+)
+def test_records_are_those_of_the_library_that_has_tensorboards_messages(step: int, values: dict[str, float]) -> None:
+    summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+    message = Message(wall_time=AT, step=step, summary=summary).SerializeToString()
+    assert event_files.scalars(AT, step, values) == framed(message)
+    assert event_files.version(AT) == framed(Message(wall_time=AT, file_version="brain.Event:2").SerializeToString())
+
+
+def test_who_records_a_course_imports_no_torch() -> None:
+    program = """
+import sys, tempfile
+from headway_trainer.storage import Store
+from headway_trainer.tracking.recorder import Recorder
+from headway_trainer.training.link import Measured
+recorder = Recorder(Store.open(tempfile.mkdtemp()), 1)
+recorder.begin("", name="x", parameters={})
+recorder.measured("", Measured(step=1, values={"a": 1.0}))
+assert recorder.flush()
+print([name for name in ("ray", "tensorboardX", "torch") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

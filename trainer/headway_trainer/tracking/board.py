@@ -1,18 +1,17 @@
 """Event files of TensorBoard, made from the record alone: whoever makes them again from it makes the same bytes.
 
-So an attempt that goes on has no place of its own to remember, and a file that a kill has cut short is completed. The
-format is TensorBoard's; tensorboardX, which Ray Tune brings, has its messages and checksums.
+So an attempt that goes on has no place of its own to remember, and a file that a kill has cut short is completed.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import Store
+from headway_trainer.tracking import event_files
 from headway_trainer.tracking.events import Began, Ended, Event
 
 FOLDER = "tensorboard"
@@ -85,7 +84,7 @@ class Board:
             at, completed, _ = self._known[scope]
             name = f"events.out.tfevents.{int(at)}.headway.{completed:04d}"
             made = _File("/".join(part for part in (FOLDER, scope, name) if part))
-            made.data += _version(at)
+            made.data += event_files.version(at)
             self._files[scope] = made
         return self._files[scope]
 
@@ -97,7 +96,7 @@ class Board:
         if not isinstance(event, Ended):
             newest = event.step
         if event.values:
-            file.data += _scalars(event.at, newest, event.values)
+            file.data += event_files.scalars(event.at, newest, event.values)
             file.points, file.dirty = file.points + 1, True
         self._known[scope] = at, completed, newest
         if file.points >= POINTS_OF_FILE or (scope and isinstance(event, Ended)):
@@ -127,26 +126,3 @@ def _grow(path: Path, data: bytes) -> None:
             stream.truncate(0)
             there = b""
         stream.write(data[len(there) :])
-
-
-def _version(at: float) -> bytes:
-    from tensorboardX.proto.event_pb2 import Event as Message
-
-    return _record(Message(wall_time=at, file_version="brain.Event:2").SerializeToString())
-
-
-def _scalars(at: float, step: int, values: dict[str, float]) -> bytes:
-    """A record with numbers at a step."""
-    # Imported here: it takes a tenth of a second, which nobody's first step is to wait for.
-    from tensorboardX.proto.event_pb2 import Event as Message
-    from tensorboardX.proto.summary_pb2 import Summary
-
-    told = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
-    return _record(Message(wall_time=at, step=step, summary=told).SerializeToString())
-
-
-def _record(message: bytes) -> bytes:
-    from tensorboardX.record_writer import masked_crc32c
-
-    length = struct.pack("<Q", len(message))
-    return length + struct.pack("<I", masked_crc32c(length)) + message + struct.pack("<I", masked_crc32c(message))
