@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from typing import Any
 
 from client_environment import ROOT, python_with
 from headway_cluster.paths import cache_dir, locked
+from ports import free_port
 
 LOCK = ROOT / "requirements" / "trackers.lock"
 START_SECONDS = 120.0
@@ -34,9 +34,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self._python = tracker_python()
         shutil.copy(_empty_database(self._python), folder / "mlflow.db")

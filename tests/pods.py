@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from commands import clean_environment
 from headway_api import wire
+from ports import free_port
 
 START_SECONDS = 180.0
 
@@ -47,7 +48,7 @@ class Pods:
         self._spec = spec
         self._code = code
         self._ip = _own_address()
-        self._port = _free_port()
+        self._port = free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         (self._tmp / "token").write_text("t" * 40)
         self.run_file = self._write_run_file()
@@ -208,13 +209,6 @@ def _own_address() -> str:
             return "127.0.0.1"
         address: str = probe.getsockname()[0]
         return address
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _descendants(pid: int) -> list[int]:

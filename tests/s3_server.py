@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from headway_cluster import build
+from ports import free_port
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "headway", "AWS_SECRET_ACCESS_KEY": "headway-secret", "AWS_REGION": "us-east-1"}
 BUCKET = "models"
@@ -28,9 +28,7 @@ def s3_server(folder: Path) -> Iterator[str]:
         pytest.skip("needs go to build versitygw")
     build.build(build.S3)
     (folder / BUCKET).mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [build.program(build.S3, "versitygw"), "--port", f"127.0.0.1:{port}", "posix", str(folder)],
         env={"ROOT_ACCESS_KEY": "headway", "ROOT_SECRET_KEY": "headway-secret", "HOME": str(folder)},

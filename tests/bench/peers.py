@@ -36,6 +36,7 @@ from client_environment import python_with
 from commands import COMMAND, clean_environment
 from headway_server.grpc import descriptors
 from headway_server.model import ServedModel
+from ports import free_port
 
 RIVALS = Path(__file__).parent / "rivals"
 RESULTS = Path(__file__).parent / "results" / "serving.json"
@@ -97,7 +98,7 @@ def _mlserver(workers: int) -> Words:
     def words(place: Place) -> list[str]:
         folder = place.scratch / "mlserver"
         folder.mkdir()
-        ports = {"http_port": place.port, "grpc_port": place.grpc_port, "metrics_port": _free_port()}
+        ports = {"http_port": place.port, "grpc_port": place.grpc_port, "metrics_port": free_port()}
         settings = {"host": "127.0.0.1", "parallel_workers": workers, "debug": False, "logging_settings": None, **ports}
         (folder / "settings.json").write_text(json.dumps(settings))
         told = {"name": "network", "implementation": "mlserver_runtime.Network", "parameters": {"version": "1"}}
@@ -225,7 +226,7 @@ def figures(server: Server, folder: Path, seconds: float, tries: int) -> dict[st
     """What it takes: of each figure the best of some tries, as this machine is never quiet."""
     print(named(server), file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="q", dir="/tmp") as scratch:
-        place = Place(folder / "model", Path(scratch), _free_port(), _free_port())
+        place = Place(folder / "model", Path(scratch), free_port(), free_port())
         expected = _expected(place.model)
         with _running(server, place, expected) as (process, start):
             load = _load(server, place)
@@ -348,13 +349,6 @@ def _port(server: Server, place: Place) -> int:
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return port
     return place.port
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def table(rows: list[Row]) -> str:

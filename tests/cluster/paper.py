@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,8 +23,9 @@ from typing import Any, Self
 
 import yaml
 
-from harness import HACK_CLUSTER, PATIENCE, ROOT, Cluster, run, why_no_cluster
+from harness import HACK_CLUSTER, PATIENCE, ROOT, Cluster, NotYetError, run, why_no_cluster
 from headway_api import wire
+from ports import free_port
 from sim.builders import document, outcome
 
 SYSTEM = "headway-paper"
@@ -34,15 +34,9 @@ RIGHTS = (
     "ValidatingAdmissionPolicyBinding",
 )  # fmt: skip
 """What of the chart says what the operator may do."""
+LINES_TOLD = 30
+"""Of what each process of the operator has logged, where a test fails."""
 OURS = "pods,configmaps,secrets,services,networkpolicies"
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def install_rights(cluster: Cluster, folder: Path, *namespaces: str, switch: str | None = None) -> Path:
@@ -235,8 +229,8 @@ class Paper:
         operator = self.start(*flags, name=name, kubeconfig=kubeconfig, metrics_port=metrics_port, path=path)
         try:
             self.cluster.wait("the operator at work", lambda: operator.working() or None, every=0.1)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{operator.log.read_text()}") from None
+        except NotYetError as error:
+            raise NotYetError(f"{error}\n{self._operators()}") from None
         yield operator
         if operator.process.poll() is None:
             operator.stop()
@@ -270,9 +264,9 @@ class Paper:
         """Change a job's spec."""
         self.cluster.kubectl("patch", "tj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
-    def status(self, name: str) -> dict[str, Any]:
+    def status(self, name: str, namespace: str = "default") -> dict[str, Any]:
         """A job's status."""
-        status: dict[str, Any] = self.cluster.get("tj", name).get("status", {})
+        status: dict[str, Any] = self.cluster.get("tj", name, "-n", namespace).get("status", {})
         return status
 
     def statuses(self, namespace: str = "default") -> dict[str, dict[str, Any]]:
@@ -292,17 +286,17 @@ class Paper:
             found = {name: status.get("phase") for name, status in self.statuses().items()}
             raise AssertionError(f"{error}\n{found}") from None
 
-    def phase(self, name: str, phase: str, within: float = PATIENCE) -> dict[str, Any]:
+    def phase(self, name: str, phase: str, within: float = PATIENCE, *, namespace: str = "default") -> dict[str, Any]:
         """Wait for a phase; the status then."""
 
         def reached() -> dict[str, Any] | None:
-            status = self.status(name)
+            status = self.status(name, namespace)
             return status if status.get("phase") == phase else None
 
         try:
             return self.cluster.wait(f"{name} {phase}", reached, within, every=0.2)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.cluster.story(name, 'default')}") from None
+        except NotYetError as error:
+            raise NotYetError(f"{error}\n{self.cluster.story(name, namespace)}\n{self._operators()}") from None
 
     def uid(self, name: str) -> str:
         """The uid of a job; of one that is gone, as it was when it was last asked for."""
@@ -371,4 +365,16 @@ class Paper:
 
     def until(self, what: str, check: Callable[[], Any], within: float = PATIENCE, every: float = 0.2) -> Any:
         """Wait until something holds."""
-        return self.cluster.wait(what, lambda: check() or None, within, every)
+        try:
+            return self.cluster.wait(what, lambda: check() or None, within, every)
+        except NotYetError as error:
+            raise NotYetError(f"{error}\n{self._operators()}") from None
+
+    def _operators(self) -> str:
+        """How each process of the operator does, and what it logged last: one that is not there mends nothing."""
+        told = []
+        for operator in self._started:
+            ended = operator.process.poll()
+            lines = operator.log.read_text().splitlines()[-LINES_TOLD:]
+            told += [f"{operator.log.name}: {'runs' if ended is None else f'has ended with {ended}'}", *lines]
+        return "\n".join(told)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.paper import Operator, Paper, free_port, why_no_paper
+from cluster.paper import Operator, Paper, why_no_paper
 from harness import ROOT
+from ports import free_port
 from tiny import CRD, TINIES
 
 pytestmark = pytest.mark.cluster

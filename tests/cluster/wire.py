@@ -22,8 +22,9 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from cluster.paper import free_port
+from ports import free_port
 
+OPENED = 200
 TLS_CLOSE_SECONDS = 0.5
 """How long TLS connections may take to close once their session is closed; nobody can be asked."""
 _OF_THE_CONNECTION = {"host", "connection", "transfer-encoding", "content-length", "keep-alive"}
@@ -93,6 +94,10 @@ class Wire:
     def written(self, since: float = 0.0) -> list[Crossing]:
         """The requests since then that were to change anything, those about the Lease excepted."""
         return [one for one in list(self.crossings) if one.writes and one.at >= since and one.resource != "leases"]
+
+    def watches(self, resource: str) -> bool:
+        """Whether a watch of a resource has been opened: its first list has been answered by then."""
+        return any(one.watch and one.resource == resource and one.status == OPENED for one in list(self.crossings))
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(

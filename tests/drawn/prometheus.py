@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.paper import free_port
 from drawn.history import History
 from harness import HACK_CLUSTER, run
+from ports import free_port
 
 PATIENCE = 120
 

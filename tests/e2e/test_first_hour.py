@@ -23,7 +23,6 @@ from typing import Any
 import pytest
 
 from clone import copy_to
-from cluster.paper import free_port
 from drawn.prometheus import scraping
 from harness import ROOT, Cluster
 from headway_cluster.paths import cache_dir
@@ -31,6 +30,7 @@ from headway_dashboards import all_dashboards
 from headway_dashboards.drawing import Moment, bundled, draw, why_not
 from headway_dashboards.parts import Dashboard
 from markdown_blocks import blocks, script
+from ports import free_port
 from users_machine import Machine, losses, machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.ray, pytest.mark.timeout(2400)]

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import yaml
 
-from cluster.paper import free_port
 from harness import HACK_CLUSTER, run
+from ports import free_port
 
 
 class Prometheus:

@@ -17,13 +17,14 @@ import pytest
 from cluster.life.exporters import exporting, told
 from cluster.life.prometheus import Prometheus
 from cluster.life.stage import NOWHERE, finish
-from cluster.paper import Paper, free_port
+from cluster.paper import Paper
 from cluster.served_models import CLAIM, SPEC, VOLUME
 from deployment_documents import deployment
 from harness import ROOT
 from headway_dashboards import all_dashboards, promql
 from headway_dashboards.parts import Dashboard, Query
 from metric_names import GPU_RULES
+from ports import free_port
 from served import bundle
 from server_process import serving
 from tuning_jobs import rates

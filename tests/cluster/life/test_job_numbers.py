@@ -12,9 +12,10 @@ import yaml
 
 from cluster.life.prometheus import Prometheus
 from cluster.life.stage import NOWHERE
-from cluster.paper import Paper, free_port
+from cluster.paper import Paper
 from harness import ROOT
 from headway_api.status import SPENT
+from ports import free_port
 
 RULES = ROOT / "charts/headway/files/job-alerts.yaml"
 METRICS = {"train/loss": "0.25", **{f"more-{number:02}": str(number) for number in range(30)}}

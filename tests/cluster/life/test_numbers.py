@@ -9,9 +9,11 @@ from pathlib import Path
 
 from cluster.life.prometheus import Prometheus
 from cluster.life.stage import finish
-from cluster.paper import Paper, free_port
+from cluster.paper import Paper
 from cluster.wire import Wire
 from harness import ROOT
+from headway_operator.engine.freshness import LISTED_SECONDS
+from ports import free_port
 
 RULES = ROOT / "charts/headway/files/alerts.yaml"
 QUIET_SECONDS = 3.0
@@ -146,6 +148,11 @@ def test_a_dead_watch_and_a_stuck_look_fail_the_health_check_and_a_restart_mends
         for operator in (deaf, stuck):
             paper.until("it works", operator.working)
             assert operator.get("/healthz") == "ok"
+        # A list shows what was written before it, and what is written in the first moments may have gone by then: only
+        # after both is a watch held to show what the operator writes.
+        working = time.monotonic()
+        paper.until("its watch is open", lambda: quiet.watches("pods"))
+        paper.until("its lists are believed to be over", lambda: time.monotonic() - working > LISTED_SECONDS)
         quiet.swallows = lambda crossing: crossing.resource == "pods"
         slow.stalls = lambda crossing: crossing.method == "POST" and crossing.resource == "pods"
         for namespace in ("deaf", "stuck"):
@@ -170,6 +177,6 @@ def test_a_dead_watch_and_a_stuck_look_fail_the_health_check_and_a_restart_mends
         stuck.kill()
     for namespace in ("deaf", "stuck"):
         mended = paper.start(*flags, "--namespace", namespace)
-        paper.until("it runs", lambda: paper.statuses(namespace)["digits"].get("phase") == "Running")  # noqa: B023
+        paper.phase("digits", "Running", namespace=namespace)
         assert mended.get("/healthz") == "ok"
         paper.cluster.kubectl("delete", "namespace", namespace, "--wait=false")
