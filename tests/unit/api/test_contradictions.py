@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from contradictions import CONTRADICTIONS, LABELLED, OWN_LOOP, SALES, TABLE, UNLABELLED, Contradiction
+from contradictions.every import CONTRADICTIONS
+from contradictions.specs import LABELLED, OWN_LOOP, SALES, TABLE, UNLABELLED, Contradiction
 from headway_api.consistency import CHECKS, final_models, objectives, populations, tuning
 from headway_api.job import TrainingJob
 from headway_api.understand import understand
