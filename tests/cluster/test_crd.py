@@ -20,7 +20,8 @@ from headway_api.crd import TRAINING_JOB, file_name
 from headway_api.job import TrainingJobSpec
 from headway_api.validate import problems_of
 from job_documents import JOBS, damaged
-from mutations import BASE, MUTATIONS, USER_CODE, Mutation, changed
+from mutations.every import MUTATIONS, Mutation
+from mutations.job import BASE, USER_CODE, changed
 
 pytestmark = pytest.mark.cluster
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import Cluster
-from mutations import MUTATIONS
+from mutations.every import MUTATIONS
 
 pytestmark = pytest.mark.e2e
 

@@ -9,7 +9,8 @@ import pytest
 
 from headway_operator.engine import kube
 from headway_operator.engine.kube import InvalidError, Object
-from mutations import BASE, MUTATIONS, Mutation
+from mutations.every import MUTATIONS, Mutation
+from mutations.job import BASE
 from sim.builders import T0, document
 from sim.fakes.api import ApiServer
 from sim.fakes.schema import installed

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from headway_api.job import TrainingJob, TrainingJobSpec
 from headway_api.overlay import ParameterError, with_parameters
 from headway_api.understand import understand
-from mutations import changed
+from mutations.job import changed
 
 TUNING: dict[str, Any] = {"parameters": {"training.optimizer.lr": {"logUniform": {"min": 1e-4, "max": 1}}}}
 

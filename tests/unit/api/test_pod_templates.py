@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from headway_api import problems
 from headway_api.pod_templates import MOST_ENTRIES, MOST_MISTAKES, mistakes
 from headway_api.validate import MOST_PROBLEMS, problems_of
-from mutations import changed
+from mutations.job import changed
 
 
 def told(template: Any, part: str = "workers") -> dict[str, str]:

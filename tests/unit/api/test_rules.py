@@ -13,7 +13,8 @@ from headway_api.crd import KINDS
 from headway_api.job import TrainingJob
 from headway_api.problems import find
 from headway_api.validate import problems_of
-from mutations import MUTATIONS, USER_CODE, changed
+from mutations.every import MUTATIONS
+from mutations.job import USER_CODE, changed
 
 _GOOD: list[dict[str, Any]] = [
     {},

@@ -14,7 +14,7 @@ from headway_api.job import TrainingJob, TrainingJobSpec
 from headway_api.understand import NotUnderstoodError, read_run_file, understand, write_run_file
 from headway_api.validate import problems_of
 from job_documents import JOBS
-from mutations import BASE, USER_CODE, changed
+from mutations.job import BASE, USER_CODE, changed
 
 
 def spec_of(changes: dict[str, Any], *layers: dict[str, Any]) -> TrainingJobSpec:

@@ -11,7 +11,8 @@ import yaml
 from headway_api.problems import Problem
 from headway_api.validate import MOST_PROBLEMS, check, problems_of
 from headway_api.wording import SHOWN
-from mutations import BASE, MUTATIONS, USER_CODE, Mutation, changed
+from mutations.every import MUTATIONS, Mutation
+from mutations.job import BASE, USER_CODE, changed
 
 JOB = """\
 apiVersion: headway.dev/v1alpha1
