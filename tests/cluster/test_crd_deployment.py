@@ -12,7 +12,8 @@ import yaml
 from kubernetes.client.exceptions import ApiException
 
 from cluster.objects import Objects
-from deployment_documents import DEPLOYMENT, GOOD, MISTAKES, Mistake, deployment
+from deployment_documents import DEPLOYMENT, GOOD, deployment
+from deployment_mistakes import MISTAKES, Mistake
 from harness import ROOT, Cluster
 from headway_api.crd import MODEL_DEPLOYMENT, file_name
 from headway_api.validate import problems_of

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from deployment_documents import DEPLOYMENT, GOOD, MISTAKES, Mistake, deployment
+from deployment_documents import DEPLOYMENT, GOOD, deployment
+from deployment_mistakes import MISTAKES, Mistake
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import MOST_VERSIONS, ModelDeploymentStatus, summarise
 from headway_api.served import MOST_MASKED

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployment_documents import MISTAKES
+from deployment_mistakes import MISTAKES
 from headway_api import base, schema
 from headway_api.crd import KINDS
 from headway_api.job import TrainingJob
