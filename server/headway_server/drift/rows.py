@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +57,11 @@ def size_of(taken: Taken) -> int:
     return sum(200 + array.nbytes for array in taken.values())
 
 
-def counted(plan: Plan, several: Sequence[Taken]) -> npt.NDArray[np.int64]:
-    """The counts of some rows: of each feature its cells, then missing, below, above and unseen."""
+def counted(plan: Plan, several: Sequence[Taken]) -> Iterator[npt.NDArray[np.int64]]:
+    """The counts of some rows, of one feature after the other: its cells, then missing, below, above and unseen."""
     together = {name: np.concatenate([one[name] for one in several]) for name in several[0]}
-    parts = [_count(one, together[one.input][:, one.place].astype(np.float64)) for one in plan.features]
-    return np.concatenate(parts)
+    for one in plan.features:
+        yield _count(one, together[one.input][:, one.place].astype(np.float64))
 
 
 def _count(one: Counted, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headway_server.batching import Limits
+from headway_server.cache import CacheLimits
 from headway_server.http.limits import HttpLimits
 from headway_server.rest.request import Bounds
 from wire_client import Reply, Wire, ask, request, when
@@ -285,3 +286,40 @@ async def test_metrics_count_answers_errors_and_runs(serve: Serve) -> None:
     assert f'headway_server_errors_total{{kind="invalid",{labels}}} 1.0' in text
     assert 'headway_server_batch_rows_sum{model="churn",version="1"} 4.0' in text
     assert 'headway_server_in_flight{model="churn",version="1"} 0.0' in text
+
+
+class Watched:
+    """Stands where what counts rows for drift stands."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.share = share
+        self.rows: list[list[float]] = []
+
+    def answered(self, feeds: Any) -> None:
+        """As Watching does."""
+        self.rows.append(feeds["size"].ravel().tolist())
+
+
+class TestWatchedForDrift:
+    """Rows are counted as clients have sent them, once for each request that the model has an answer for."""
+
+    async def test_answers_are_counted_by_either_path_with_and_without_a_run(self, serve: Serve) -> None:
+        async with serve(cache=CacheLimits(100, 60.0)) as server:
+            watched: Any = Watched()
+            server.service.watching = watched
+            for _ in range(2):  # the second time from the cache
+                assert (await ask(server.port, "POST", INFER, BODY)).status == 200
+            rows = json.dumps({"instances": [{"size": 3.5, "town": "Kobe"}]}).encode()
+            assert (await ask(server.port, "POST", "/v1/models/churn:predict", rows)).status == 200
+            assert watched.rows == [[1.5, 2.0], [1.5, 2.0], [3.5]]
+
+    async def test_probes_mistakes_and_what_is_not_asked_for_are_not_counted(self, serve: Serve) -> None:
+        async with serve() as server:
+            watched: Any = Watched()
+            server.service.watching = watched
+            await ask(server.port, "GET", "/v2/health/ready")
+            await ask(server.port, "GET", "/v2/models/churn")
+            assert (await ask(server.port, "POST", INFER, b"{}")).status == 400
+            watched.share = 0.0
+            assert (await ask(server.port, "POST", INFER, BODY)).status == 200
+            assert watched.rows == []

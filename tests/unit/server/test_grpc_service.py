@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -95,6 +96,16 @@ async def test_records_are_kept_of_these_requests_too_and_give_them_ids(tmp_path
     told = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
     assert [(one["protocol"], one["id"]) for one in told] == [("grpc", made), ("grpc", "9")]
     assert told[0]["predictions"] == [{"label": "Kobe"}]
+
+
+async def test_rows_of_these_requests_are_watched_for_drift_too(both: tuple[World, Client]) -> None:
+    world, client = both
+    rows: list[list[float]] = []
+    watched: Any = SimpleNamespace(share=1.0, answered=lambda feeds: rows.append(feeds["size"].ravel().tolist()))
+    world.service.watching = watched
+    await client.call("ModelInfer", raw([1.5, 2.5], ["Kobe", "Oslo"]))
+    assert await refused(client, "ModelInfer", raw([1.5], ["Kobe"], model_version="7"))
+    assert rows == [[1.5, 2.5]]
 
 
 async def test_requests_at_once_each_get_their_own_answer(both: tuple[World, Client]) -> None:
