@@ -22,15 +22,19 @@ from headway.errors import (
     JobEndedError,
     NotFoundError,
     RefusedError,
+    RolloutError,
+    RunError,
     TimedOutError,
     UnreachedError,
     UsageError,
 )
+from headway.given import document_of
 from headway.jobs import LOGGER, Job, LogLine, Until
-from headway.statuses import Deployment, named
+from headway.local import LocalRun, run
+from headway.statuses import Deployment, DeploymentUntil, named
 from headway_api.job import TrainingJob
 from headway_cli import job_file, submitting
-from headway_cli.cluster import code_maps
+from headway_cli.cluster import code_maps, rollouts
 from headway_cli.cluster import kubectl as calls
 from headway_cli.cluster.fields import text
 from headway_cli.cluster.kubectl import Kubectl, Target, Where, is_name, objects, where
@@ -40,20 +44,25 @@ __all__ = [
     "Client",
     "ClusterError",
     "Deployment",
+    "DeploymentUntil",
     "ExistsError",
     "HeadwayError",
     "InputError",
     "InvalidJobError",
     "Job",
     "JobEndedError",
+    "LocalRun",
     "LogLine",
     "NotFoundError",
     "RefusedError",
+    "RolloutError",
+    "RunError",
     "TimedOutError",
     "UnreachedError",
     "Until",
     "UsageError",
     "Where",
+    "run",
 ]
 _CALLER = "Client.submit"
 
@@ -112,7 +121,11 @@ class Client:
         """
         packed = code_maps.pack(Path(code)) if code is not None else None
         given = submitting.prepared(
-            _document(job), settings=(set or {}).items(), name=name, packed=packed, key=idempotency_key
+            document_of(job, _CALLER, nothing_else=True),
+            settings=(set or {}).items(),
+            name=name,
+            packed=packed,
+            key=idempotency_key,
         )
         kubectl = Kubectl(job_file.placed(given.document, self._kubectl.target))
         if (warning := submitting.path_warning(given.document)) is not None:
@@ -135,27 +148,13 @@ class Client:
 
     def deployment(self, name: str) -> Deployment:
         """The ModelDeployment of a name. Raises NotFoundError."""
-        found = Deployment(self._kubectl, named(name))
-        found.status()
-        return found
+        return Deployment(self._kubectl, rollouts.of(self._kubectl, named(name)))
 
     def deployments(self) -> list[Deployment]:
         """The ModelDeployments of the namespace."""
         found = objects(self._kubectl.get(MODEL_DEPLOYMENTS))
-        return [Deployment(self._kubectl, text(each, "metadata", "name")) for each in found]
+        return [Deployment(self._kubectl, each) for each in found]
 
 
 def _warn(sentence: str) -> None:
     LOGGER.warning("%s", sentence)
-
-
-def _document(given: str | os.PathLike[str] | Mapping[str, Any] | TrainingJob) -> Mapping[str, Any]:
-    """The document of a job. Raises InputError where a file cannot be taken; others are judged later."""
-    if isinstance(given, TrainingJob):
-        return given.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
-    if isinstance(given, Mapping):
-        job_file.refuse_mistakes(given)
-        if (kind := given["kind"]) != "TrainingJob":
-            raise InputError(f"the document is a {kind}: {_CALLER} takes a TrainingJob")
-        return given
-    return job_file.alone(os.fspath(given), command=_CALLER, nothing_else=True)

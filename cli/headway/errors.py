@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headway_api.deployment_status import ModelDeploymentStatus
 from headway_api.status import TrainingJobStatus
 from headway_cli.cluster.errors import (
     ClusterError,
@@ -25,6 +26,8 @@ __all__ = [
     "JobEndedError",
     "NotFoundError",
     "RefusedError",
+    "RolloutError",
+    "RunError",
     "TimedOutError",
     "UnreachedError",
     "UsageError",
@@ -38,3 +41,24 @@ class JobEndedError(HeadwayError):
         super().__init__(message)
         self.status = status
         """How it has ended."""
+
+
+class RolloutError(HeadwayError):
+    """A deployment will not come to what was waited for: a version was rejected, or the spec is invalid."""
+
+    def __init__(self, message: str, status: ModelDeploymentStatus) -> None:
+        super().__init__(message)
+        self.status = status
+        """How the deployment is."""
+
+
+class RunError(HeadwayError):
+    """A run on this machine has left no result: by its own code or data, its gates, or the machine."""
+
+    def __init__(self, message: str, exit_code: int, output: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        """Of `headway run`, as its page has it: 64 for what is wrong with data, code or job, 65 for gates, 130 after
+        it was interrupted. Negative: the signal that has ended its process."""
+        self.output = output
+        """The end of what it has printed."""

@@ -7,10 +7,10 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from headway.errors import ClusterError, HeadwayError, JobEndedError, NotFoundError, UsageError
-from headway.statuses import status_of
+from headway.statuses import one_of, seconds, status_of
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE
 from headway_api.status import TrainingJobStatus
 from headway_cli.cluster import kubectl as calls
@@ -92,7 +92,8 @@ class Job:
 
         Raises JobEndedError where it ends otherwise, and TimedOutError: the job continues.
         """
-        for step in steering.until_phase(self._kubectl, self.manifest(), until, CLOCK, timeout):
+        one_of(until, get_args(Until))
+        for step in steering.until_phase(self._kubectl, self.manifest(), until, CLOCK, seconds(timeout)):
             if step.done:
                 return self._ended_as(step.job, until)
         raise AssertionError("the last step is done")
@@ -148,11 +149,12 @@ class Job:
         Returns the status then, whose phase is not Suspended where the job has ended meanwhile. Raises ClusterError
         where it had ended before, and TimedOutError: the request remains.
         """
+        most = _bounded(timeout)
         found = self.manifest()
         if steering.is_suspended(found):
             return status_of(TrainingJobStatus, found)
         sent = steering.suspend(self._kubectl, found)
-        return self._come(steering.until_suspended(self._kubectl, sent, CLOCK, timeout), sent, wait=wait)
+        return self._come(steering.until_suspended(self._kubectl, sent, CLOCK, most), sent, wait=wait)
 
     def resume(
         self,
@@ -170,12 +172,13 @@ class Job:
         Returns the status then. Raises InputError for changes that are mistakes, RefusedError for those that the API
         server does not allow, ClusterError where the job has ended, and TimedOutError: the request remains.
         """
+        most = _bounded(timeout)
         found = self.manifest()
         changes = changes_of(found, (set or {}).items())
         if phase(found) == "Running" and not changes:
             return status_of(TrainingJobStatus, found)
         sent = steering.resume(self._kubectl, found, changes)
-        return self._come(steering.until_running(self._kubectl, sent, CLOCK, timeout), sent, wait=wait)
+        return self._come(steering.until_running(self._kubectl, sent, CLOCK, most), sent, wait=wait)
 
     def _come(self, steps: Iterator[steering.Step], sent: Object, *, wait: bool) -> TrainingJobStatus:
         """The status when the job has come to where it was sent, or as it is now."""
@@ -199,7 +202,7 @@ class Job:
 
             return RunResult.model_validate_json(data)
         except ModuleNotFoundError as error:
-            raise _lacks(error, "result") from error
+            raise lacks(error, "Job.result") from error
         except ValidationError as error:
             raise ClusterError(f"result.json of {self.name} is no result that this version of Headway reads") from error
 
@@ -228,7 +231,7 @@ class Job:
         try:
             from headway_cli.predicting import FinishedModel
         except ModuleNotFoundError as error:
-            raise _lacks(error, "predict") from error
+            raise lacks(error, "Job.predict") from error
         found = self.manifest()
         if phase(found) not in FINISHED:
             raise NotFoundError(f"{self.name} has left no model yet: it is {phase(found)}")
@@ -238,5 +241,12 @@ class Job:
             return FinishedModel(folder)
 
 
-def _lacks(error: ModuleNotFoundError, what: str) -> HeadwayError:
-    return HeadwayError(f"Job.{what} needs the Python package {error.name}: {installing('headway[predict]')}")
+def _bounded(timeout: float) -> float:
+    if seconds(timeout) is None:
+        raise UsageError("timeout None: write how many seconds at most, or wait=False")
+    return timeout
+
+
+def lacks(error: ModuleNotFoundError, what: str) -> HeadwayError:
+    """That a function needs a package that is not installed."""
+    return HeadwayError(f"{what} needs the Python package {error.name}: {installing('headway[predict]')}")

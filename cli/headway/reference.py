@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -19,15 +19,16 @@ _HEAD = """<!-- Generated from the docstrings by `python -m headway.reference`. 
 `from headway.client import Client`. How to use it: [use Headway from Python](../how-to/python-client.md).
 
 """
-_CLASSES: tuple[type, ...] = (client.Client, client.Job, client.LogLine, client.Deployment)
-_BUILT = "(self, kubectl"
-"""How the signatures begin of what a Client makes, and nobody else."""
+_CLASSES: tuple[type, ...] = (client.Client, client.Job, client.LogLine, client.Deployment, client.LocalRun)
+_BUILT = ("(self, kubectl", "(self, folder")
+"""How the signatures begin of what functions here make, and nobody else."""
 
 
 def page() -> str:
     """The page, in Markdown."""
     parts = [_HEAD + inspect.cleandoc(client.__doc__ or "") + "\n"]
     parts += [_class(each) for each in _CLASSES]
+    parts.append(f"## Without a cluster\n{_function('run', client.run)}")
     errors = [each for name in client.__all__ if _is_error(each := getattr(client, name))]
     rows = "".join(f"| `{each.__name__}` | `{each.__bases__[0].__name__}` | {_line(each)} |\n" for each in errors)
     parts.append(
@@ -57,14 +58,14 @@ def _members(kind: type) -> Iterator[tuple[str, Any]]:
             yield name, member
 
 
-def _function(call: str, function: FunctionType) -> str:
+def _function(call: str, function: Callable[..., object]) -> str:
     return f"### {call}\n```python\n{call}{_signature(function)}\n```\n\n{_text(function)}\n"
 
 
-def _signature(function: FunctionType) -> str:
+def _signature(function: Callable[..., object]) -> str:
     """As it is written; `str` of a signature has quotes, or not, by the version of Python."""
     words, signature, keyword_only = [], inspect.signature(function), False
-    for parameter in list(signature.parameters.values())[1:]:
+    for parameter in [each for name, each in signature.parameters.items() if name != "self"]:
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
             words.append("*")
             keyword_only = True

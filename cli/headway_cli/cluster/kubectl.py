@@ -369,18 +369,18 @@ def job(kubectl: Kubectl, name: str) -> dict[str, Any]:
 
 
 def again(kubectl: Kubectl, before: dict[str, Any]) -> dict[str, Any]:
-    """A job as it is now. before: as it was. Raises what `job` does, and ClusterError where it is another one."""
+    """A job as it is now. before: as it was. Raises what `job` does, and NotFoundError where it is another one."""
     found = job(kubectl, text(before, "metadata", "name"))
     refuse_another(found, before)
     return found
 
 
 def refuse_another(found: dict[str, Any], before: dict[str, Any]) -> None:
-    """Raise ClusterError where an object is not the one that it was before."""
+    """Raise NotFoundError where an object is not the one that it was before."""
     if text(found, "metadata", "uid") != text(before, "metadata", "uid"):
         kind = "deployment" if text(before, "kind") == "ModelDeployment" else "job"
         name = text(before, "metadata", "name")
-        raise ClusterError(f"{name} was deleted meanwhile, and there is another {kind} of that name")
+        raise NotFoundError(f"{name} was deleted meanwhile, and there is another {kind} of that name")
 
 
 def missing(target: Target, kind: str, name: str) -> NotFoundError:

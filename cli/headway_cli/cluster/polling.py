@@ -49,7 +49,7 @@ def looked(
     """What is found, every so many seconds.
 
     The first look has to succeed; later the cluster may be away for PATIENCE_SECONDS. Raises what `look` raises, and
-    TimedOutError after `within` seconds.
+    TimedOutError after `within` seconds, at the end of which it looks once more.
     """
     began = clock.monotonic()
     lost: float | None = None
@@ -66,9 +66,13 @@ def looked(
             found = Trouble(error, at - lost)
         first = False
         yield found
-        if within is not None and clock.monotonic() - began + every > within:
+        if within is None:
+            clock.sleep(every)
+            continue
+        left = within - (clock.monotonic() - began)
+        if left <= 0:
             raise TimedOutError(f"it has not come to that within {within:g} s")
-        clock.sleep(every)
+        clock.sleep(min(every, left))
 
 
 @dataclass
