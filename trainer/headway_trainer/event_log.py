@@ -84,6 +84,20 @@ class Events(Generic[Kind]):
             if len(events) > skipped:
                 yield Place(attempt=attempt, segment=segment, events=len(events)), events[skipped:]
 
+    def count_after(self, place: Place) -> int:
+        """How many events come after a place, by the headers of two segments: a long log is not read for it. Where an
+        attempt wrote after the next one had begun, it may be some others, but 0 is 0. Raises as `read`."""
+        segments = self._segments()
+        if not segments or segments[-1][:2] < (place.attempt, place.segment):
+            return 0
+        attempt, segment, name = segments[-1]
+        header, events = self._read_segment(name)
+        if (attempt, segment) == (place.attempt, place.segment):
+            return max(0, len(events) - place.events)
+        known = [each for *at, each in segments if at == [place.attempt, place.segment]]
+        before = self._read_segment(known[0])[0].after + place.events if known else 0
+        return max(1, header.after + len(events) - before)
+
     def append(self, *events: Kind) -> None:
         """Add events, in one write; they are durable when this returns. Raises StorageError, and then none is there."""
         if self._count is None:

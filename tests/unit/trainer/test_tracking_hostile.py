@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from headway_api.tracking import MLflow, Tracking
 from headway_cli import track as command
 from headway_trainer.errors import StorageError, UserError
+from headway_trainer.event_log import Place
 from headway_trainer.ray.reports import number_of
 from headway_trainer.storage import Store
 from headway_trainer.tracking import marks, process, processes
@@ -159,12 +160,13 @@ class Server:
     """A tracker that refuses some steps."""
 
     def __init__(self, *refused: int) -> None:
-        self.refused, self.steps = refused, list[int]()
+        self.refused, self.steps, self.asked = frozenset(refused), list[int](), 0
 
     def begin(self, began: Began, known: Known | None, parent: Known | None) -> Known:  # noqa: ARG002 - as of Tracker
         return Known(id="r")
 
     def points(self, known: Known, points: Sequence[Point]) -> None:  # noqa: ARG002 - as of Tracker
+        self.asked += 1
         if any(point.step in self.refused for point in points):
             raise RefusedError("a number is too large")
         self.steps += [point.step for point in points]
@@ -187,6 +189,37 @@ def test_a_point_that_is_refused_takes_no_others_along(store: Store) -> None:
     Follower(store, "mlflow", "there", server).follow()
     assert server.steps == [1, 2, 4, 5, 7]
     assert (read_cursor(store, "mlflow", "there").refused, left(store, "mlflow", "there")) == (2, 0)
+
+
+def test_a_run_that_takes_nothing_any_more_is_not_asked_for_each_of_its_points(store: Store) -> None:
+    made = recorder(store, tracking=Tracking(tensorboard=False))
+    made.measured("", *(Measured(step=step, values={"a": 1.0}) for step in range(1, 1501)))
+    assert made.flush()
+    server = Server(*range(1, 1501))
+    Follower(store, "mlflow", "there", server).follow()
+    assert server.asked < 100
+    assert (read_cursor(store, "mlflow", "there").refused, left(store, "mlflow", "there")) == (1500, 0)
+
+
+def test_what_is_left_is_counted_by_two_segments_of_a_long_record(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recorder(store, tracking=Tracking(tensorboard=False))
+    for trial in range(1, 400):
+        made.begin(f"trial-{trial}", name="t", parameters={"x": "y" * 400})
+        if trial % 40 == 39:
+            assert made.flush()
+    places = [place for place, _ in Record(store, 0).read_on(Place())]
+    assert len(places) > 3
+    read, reads = Store.read, list[str]()
+    monkeypatch.setattr(Store, "read", lambda store, path: reads.append(path) or read(store, path))
+    counts = [Record(store, 0).count_after(place) for place in (Place(), *places)]
+    assert counts[0] == 400
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] == 0
+    assert len(reads) < 2 * len(counts)
+    for place, count in zip(places, counts[1:], strict=True):
+        assert sum(len(events) for _, events in Record(store, 0).read_on(place)) == count
 
 
 class Service:

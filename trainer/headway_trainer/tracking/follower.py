@@ -20,6 +20,8 @@ from headway_trainer.tracking.trackers.base import Known, RefusedError, Tracker
 
 AT_ONCE = 200
 """Events after which it is noted how far a tracker was told."""
+MOST_ALONE = 20
+"""So many events that are refused one after the other are told one by one; then it is the run that is refused."""
 
 
 class Cursor(StatusSection):
@@ -45,8 +47,7 @@ def read_cursor(store: Store, name: str, target: str) -> Cursor:
 
 def left(store: Store, name: str, target: str) -> int:
     """How many events a tracker has not been told. Raises UserError for a damaged record, and StorageError."""
-    place = read_cursor(store, name, target).place
-    return sum(len(events) for _, events in Record(store, 0).read_on(place))
+    return Record(store, 0).count_after(read_cursor(store, name, target).place)
 
 
 class Follower:
@@ -59,7 +60,7 @@ class Follower:
         cursor = read_cursor(store, name, target)
         self._target, self._place, self._noted, self._refused = target, cursor.place, cursor.place, cursor.refused
         self._runs = dict(cursor.runs)
-        self._unnoted = 0
+        self._unnoted = self._in_a_row = 0
         self.problem: str | None = None
         """Why the tracker has refused something."""
 
@@ -95,10 +96,12 @@ class Follower:
         try:
             self._tell_one(events[:count])
         except RefusedError as error:
-            if count > 1:
+            if count > 1 and self._in_a_row < MOST_ALONE:
                 return self._tell(events[:1])  # the others may be taken
-            self._refused += 1
+            self._refused, self._in_a_row = self._refused + count, self._in_a_row + 1
             self.problem = str(error)
+        else:
+            self._in_a_row = 0
         return count
 
     def _tell_one(self, events: Sequence[Event]) -> None:
