@@ -212,7 +212,12 @@ def test_what_is_left_is_counted_by_two_segments_of_a_long_record(
     places = [place for place, _ in Record(store, 0).read_on(Place())]
     assert len(places) > 3
     read, reads = Store.read, list[str]()
-    monkeypatch.setattr(Store, "read", lambda store, path: reads.append(path) or read(store, path))
+
+    def counted(store: Store, path: str) -> bytes:
+        reads.append(path)
+        return read(store, path)
+
+    monkeypatch.setattr(Store, "read", counted)
     counts = [Record(store, 0).count_after(place) for place in (Place(), *places)]
     assert counts[0] == 400
     assert counts == sorted(counts, reverse=True)
