@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 
 from headway_api import wire
 from headway_api.data import Data, Source
+from headway_api.job import TrainingJob
 from headway_api.model import TokenOptions, tokens_of
 from headway_api.wording import printable
+from headway_cli.cluster.kubectl import Kubectl, Target
 from headway_cli.profile_table import print_profile
 from headway_cli.run import read_job
-from headway_cli.shown import PlainCommand, put
+from headway_cli.shown import put
+from headway_cli.verbs.shared import ClusterCommand, target_options, telling_where
+from headway_trainer.profiling import Question
 
 if TYPE_CHECKING:
     from headway_trainer.data.profile import Profile
@@ -24,34 +29,63 @@ _JOB_ENDINGS = (".yaml", ".yml")
 _FEWEST_SIGNS = 140
 """How wide the table is in a file or a pipe."""
 _MOST_SHOWN = 200
+_MOST_WORDS = 4000
+"""Characters of what a pod says."""
 
 
-@click.command(cls=PlainCommand, short_help="Tell what the columns of a table, or a job's data, are taken for.")
+@click.command(cls=ClusterCommand, short_help="Tell what the columns of a table, or a job's data, are taken for.")
 @click.argument("source", metavar="FILE|JOB.yaml")
-@click.option("--target", metavar="COLUMN", help="The column to predict.  [default: what the job says]")
+@click.option("--target", "column", metavar="COLUMN", help="The column to predict.  [default: what the job says]")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of the job's spec, such as seed=3."
 )
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What to print."
 )
-def profile(source: str, target: str | None, settings: tuple[str, ...], output: str) -> None:
+@click.option(
+    "--in-cluster", is_flag=True, help="Let a short-lived pod read the data of JOB.yaml, where only a cluster can."
+)
+@click.option("--image", metavar="IMAGE", help="The trainer image of that pod.  [default: the job's spec.image]")
+@target_options
+def profile(
+    source: str,
+    column: str | None,
+    settings: tuple[str, ...],
+    output: str,
+    *,
+    in_cluster: bool,
+    image: str | None,
+    target: Target,
+) -> None:
     """Tell what the columns of FILE (a file, folder, glob or URI), or of the data of JOB.yaml, are taken for, and why.
 
     It reads, infers and divides the rows as headway run would, but trains nothing. What training would refuse is told
     as a warning. The exit code is 0 where the source could be read.
+
+    With --in-cluster a pod of the job's image reads it, with the credentials, claim and memory that the job's head has,
+    and is deleted again. You need the right to create pods and to exec into them.
     """
     from headway_trainer.errors import StorageError, UserError
+    from headway_trainer.profiling import profile as profiled
 
     job = source.endswith(_JOB_ENDINGS)
-    data, seed, tokens = _job(source, settings) if job else (_file(source, settings), 0, None)
-    if target is not None:
-        data = data.model_copy(update={"target": target, "targets": None})
+    if in_cluster and not job:
+        raise click.UsageError(
+            f"--in-cluster reads the data of a job, and {source} is none: write one into a YAML file"
+        )
+    if image is not None and not in_cluster:
+        raise click.UsageError("--image is of the pod that --in-cluster makes: give both")
+    spec = read_job(source, settings) if job else None
+    data, seed, tokens = _of_job(source, spec) if spec is not None else (_file(source, settings), 0, None)
+    if column is not None:
+        data = data.model_copy(update={"target": column, "targets": None})
     try:
-        told = _told(data, seed, tokens)
+        if in_cluster and spec is not None:
+            told = _by_pod(source, spec, Question(data=data, seed=seed, tokens=tokens), image, target)
+        else:
+            told = profiled(data, seed, tokens)
     except (UserError, StorageError) as error:
-        click.echo(f"Error: {printable(str(error))}", err=True)
-        sys.exit(wire.EXIT_USER_ERROR if isinstance(error, UserError) else wire.EXIT_STORAGE)
+        _refuse(str(error), wire.EXIT_USER_ERROR if isinstance(error, UserError) else wire.EXIT_STORAGE)
     if output == "json":
         put(told.model_dump_json(indent=2))
         return
@@ -61,9 +95,42 @@ def profile(source: str, target: str | None, settings: tuple[str, ...], output: 
     print_profile(told, console, most=_MOST_SHOWN)
 
 
-def _job(file: str, settings: tuple[str, ...]) -> tuple[Data, int, TokenOptions | None]:
+def _refuse(why: str, code: int) -> NoReturn:
+    click.echo(f"Error: {printable(why)}", err=True)
+    sys.exit(code)
+
+
+def _by_pod(file: str, job: TrainingJob, question: Question, image: str | None, target: Target) -> Profile:
+    """What a pod in the cluster finds; what the pod was refused ends the command. Raises ClickException."""
+    from headway_cli.cluster.profile_pods import ask
+    from headway_trainer.data.profile import Profile
+
+    spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    chosen = image or job.spec.image
+    if chosen is None:
+        raise click.UsageError(
+            f"{file} has no spec.image, and the operator's own is not known here: give --image, as `helm get values` or"
+            " a job of yours has it"
+        )
+    # Apart: Ctrl-C is ours, and the pod has to be deleted after it.
+    kubectl = Kubectl(target, apart=True)
+    with telling_where(kubectl):
+        answer = ask(kubectl, spec, chosen, question.model_dump_json(by_alias=True), job=job.metadata.name)
+    if isinstance(said := answer.get("error"), str):
+        code = wire.EXIT_STORAGE if answer.get("exit") == wire.EXIT_STORAGE else wire.EXIT_USER_ERROR
+        _refuse(said[:_MOST_WORDS], code)
+    try:
+        return Profile.model_validate(answer.get("profile"))
+    except ValidationError as error:
+        raise click.ClickException(
+            f"what the image {printable(chosen)} answers is no profile: name one by --image that has the version of"
+            " Headway that `headway --version` tells here"
+        ) from error
+
+
+def _of_job(file: str, job: TrainingJob) -> tuple[Data, int, TokenOptions | None]:
     """The data of a job, the seed of its split, and how its model takes texts. Raises ClickException."""
-    spec = read_job(file, settings).spec
+    spec = job.spec
     if spec.data is None:
         raise click.ClickException(f"{file} has no data section: its training function brings its own data")
     return spec.data, spec.seed, tokens_of(spec.model)
@@ -77,22 +144,3 @@ def _file(source: str, settings: tuple[str, ...]) -> Data:
         raise click.UsageError(f"there is no file or folder {source}")
     # Not validated, as a job would have to name its target.
     return Data.model_construct(source=Source(uri=source))
-
-
-def _told(data: Data, seed: int, tokens: TokenOptions | None) -> Profile:
-    """Raises UserError and StorageError."""
-    from headway_trainer.data import encode, sources
-    from headway_trainer.data.content import TableContent
-    from headway_trainer.data.examine import examine, profile_of
-    from headway_trainer.seeds import split_seed
-
-    content = sources.load(data, volume_dir=wire.DATA_VOLUME_DIR, secret_dir=wire.DATA_SECRET_DIR)
-    known = examine(data, split_seed(data, seed), content, strict=False, tokens=tokens is not None)
-    learns = isinstance(content, TableContent)  # of columns beside images, none is encoded
-    if learns and known.table is not None and known.parts is not None and not known.problems:
-        rows = known.table.take(known.parts.indices[0])
-        steps = encode.choose_steps(known.schema, tokens, known.past)
-        fitted = [step.fit(step.column, rows[step.column]) for step in steps]
-        known.warnings += encode.warnings_of(fitted)
-        known.schema = encode.tell_done(known.schema, fitted, forecast=known.plan is not None)
-    return profile_of(known, content)
