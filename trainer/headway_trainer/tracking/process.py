@@ -7,6 +7,7 @@ output, as JSON lines.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -33,7 +34,7 @@ END_PAUSE_SECONDS = 0.5
 """Between tries, once the end is near."""
 LONE_SECONDS = 15.0
 """How long it goes on after a driver that has ended without a word."""
-MOST_MEMORY = 2**30
+MOST_MEMORY = 2**29
 """Bytes that MLflow's client may allocate, of which it needs a fifth."""
 EXIT_TOLD, EXIT_NOT_TOLD, EXIT_FAULT = 0, 10, 11
 """Whether all was told at the end; what Python itself ends with is none of them."""
@@ -151,8 +152,7 @@ def main() -> None:
         words.flush()
 
     if task.tracker == "mlflow":
-        # A server that answers with gigabytes fails a request then, and not the pod of the driver.
-        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        _bound_memory()
     teller = Teller(task, say, adopt=lambda: os.environ.update(environment_of(task.tracking_secret_dir)))
     threading.Thread(target=_hear_end, args=(teller,), daemon=True).start()
     try:
@@ -161,6 +161,15 @@ def main() -> None:
         say(shown(f"{type(error).__name__}: {error}"))
         code = EXIT_FAULT
     os._exit(code)  # a client's threads may be about
+
+
+def _bound_memory() -> None:
+    """Let a server that answers with gigabytes fail a request, and not the pod of the driver. What is allocated before
+    is not counted: on a machine with many cores libraries begin with as many threads."""
+    with contextlib.suppress(OSError, ValueError):  # where there is no /proc, or less is allowed already
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        most = pages * resource.getpagesize() + MOST_MEMORY
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _hear_end(teller: Teller) -> None:

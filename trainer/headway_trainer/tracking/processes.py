@@ -92,6 +92,7 @@ class TellerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # it computes nothing
                 start_new_session=True,  # a Ctrl-C is for the driver alone, which ends it
             )
             self._child = child
