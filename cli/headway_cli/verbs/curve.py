@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from headway_api.wording import listed
-from headway_cli.cluster import histories, sparks
+from headway_cli.cluster import sparks
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.kubectl import Kubectl
@@ -45,6 +45,8 @@ class Curve:
 
     def _read(self, job: Object) -> None:
         """Take what the storage has, once for each checkpoint."""
+        from headway_cli.cluster import histories  # with all that reads storages, which few calls need
+
         mark = histories.mark(job)
         if mark == self._mark:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,8 @@ async def test_a_status_of_any_shape_makes_pages_and_runs_nothing(
         page = await visitor.page(f"{PATH}{path}")
         assert {script.attributes.get("src", "")[:8] for script in page.all("script")} == {"/static/"}
         assert not [name for each in page.all() for name in each.attributes if name.startswith("on") or name == "style"]
+        leads = {each.attributes.get(name, "#") for each in page.all() for name in ("href", "action", "src")}
+        assert {lead for lead in leads if not re.match(r"/(?!/)|#", lead)} == set()
     assert (await visitor.ask(f"{PATH}/curves.json")).status == 200
 
 
