@@ -70,3 +70,6 @@ class Reference(StatusSection):
     """Features beyond the first 1000."""
     target: list[Numbers | Values]
     """The classes, or each target in its units."""
+    predictions: list[Numbers | Values] = Field(default_factory=list)
+    """What the finished model says of test rows, `prediction`: the classes, of classifiers whose evaluation has counted
+    them for a confusion matrix. Not there for others."""

@@ -88,7 +88,7 @@ class Service:
     ) -> None:
         """An inference request that this model has an answer for. start: perf_counter() when its headers had come."""
         if self.watching is not None and self.watching.share:
-            self.watching.answered(feeds)
+            self.watching.answered(feeds, outputs)
         if self.recorder is not None and request_id is not None:
             self.recorder.answered(protocol, request_id, time.perf_counter() - start, feeds, outputs)
 

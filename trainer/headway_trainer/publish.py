@@ -10,7 +10,7 @@ import platform
 from headway_api import signatures, status
 from headway_api.bundle import MODEL_INFO_FILE, ONNX_FILE, FileDigest
 from headway_api.signatures import SIGNATURE_FILE
-from headway_api.training_rows import REFERENCE_FILE
+from headway_api.training_rows import REFERENCE_FILE, Reference, Values
 from headway_trainer.data.prepared import CHILDREN, forget
 from headway_trainer.data.vocabulary import VOCABULARY_FILE
 from headway_trainer.errors import StorageError
@@ -58,13 +58,20 @@ _OF_MODELS = {"xgboost": ("xgboost", "xgboost-cpu")}
 
 
 def publish_model(
-    store: Store, weights: FileDigest | None, export: Export | None, info: ModelInfo, key: bytes | None = None
+    store: Store,
+    weights: FileDigest | None,
+    export: Export | None,
+    info: ModelInfo,
+    key: bytes | None = None,
+    *,
+    predicted: Values | None = None,
 ) -> list[Artifact]:
     """Write model.json and, beside it, the exported model and what the training data looked like. Raises StorageError.
 
     weights: what was copied there from a checkpoint; none where that is not asked for, for what a user's own training
     function saved, if it saved any, and for what scikit-learn or XGBoost fitted, which is in model.onnx alone. info:
-    all that model.json says but for these files. key: what all of it is signed with, in PEM, if it is.
+    all that model.json says but for these files. key: what all of it is signed with, in PEM, if it is. predicted: what
+    the model says of test rows, where that was counted.
     """
     files = {"weights": weights or _saved(store)}
     if export is not None and export.file is not None:
@@ -72,7 +79,7 @@ def publish_model(
     if not any(files.values()):
         return []
     if store.is_file(f"data/{REFERENCE_FILE}"):
-        files["reference"] = _copy(store, f"data/{REFERENCE_FILE}", REFERENCE_FILE)
+        files["reference"] = _reference(store, predicted)
     if store.is_file(f"data/{VOCABULARY_FILE}"):
         files["vocabulary"] = _copy(store, f"data/{VOCABULARY_FILE}", VOCABULARY_FILE)
     kept = {name: file for name, file in files.items() if file is not None}
@@ -101,6 +108,14 @@ def _saved(store: Store) -> FileDigest | None:
     if not store.is_file(MODEL_FILE):
         return None
     return FileDigest(name=MODEL_FILE, sha256=store.sha256(MODEL_FILE), size_bytes=store.size(MODEL_FILE))
+
+
+def _reference(store: Store, predicted: Values | None) -> FileDigest:
+    if predicted is None:
+        return _copy(store, f"data/{REFERENCE_FILE}", REFERENCE_FILE)
+    told = Reference.model_validate_json(store.read(f"data/{REFERENCE_FILE}"))
+    whole = told.model_copy(update={"predictions": [predicted]})
+    return store.write_described(REFERENCE_FILE, whole.model_dump_json().encode())
 
 
 def _copy(store: Store, source: str, name: str, sha256: str | None = None) -> FileDigest:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from headway_api.bundle import Input
+from headway_api.bundle import LABEL, Input
 from headway_api.drift_wire import BATCH_MAX_BYTES, MOST_CELLS, MOST_WATCHED, WatchedFeature, WatchedReference
 from headway_api.training_rows import MAX_TEXT, Numbers, Reference, Values
 from headway_server.model import ServedModel
@@ -31,7 +31,7 @@ class Counted:
     told: WatchedFeature
     """As the judge is told of it."""
     input: str
-    """The model's input."""
+    """The model's input; of the prediction, its output."""
     place: int
     """Of a row's numbers of that input, which."""
     edges: npt.NDArray[np.float64] | None = None
@@ -75,7 +75,8 @@ def plan(model: ServedModel) -> Plan | str:
     if model.signature.history is not None:
         return "the model forecasts: its rows are overlapping parts of a series, which cannot be counted one by one"
     room, found, names = _MOST_REFERENCE_BYTES, [], set[str]()
-    for one in itertools.islice(_counted(model, reference), MOST_WATCHED):
+    features = itertools.islice(_counted(model, reference), MOST_WATCHED)
+    for one in itertools.chain(features, _prediction(model, reference)):
         room -= len(one.told.model_dump_json().encode()) + 1
         if room < 0:
             break
@@ -86,7 +87,8 @@ def plan(model: ServedModel) -> Plan | str:
         return (
             "of the model's inputs none can be counted: only numbers, categories and booleans are, no texts or images"
         )
-    return Plan(tuple(found), file.sha256, len(reference.features) + reference.left_out - len(found))
+    inputs = sum(not one.told.prediction for one in found)
+    return Plan(tuple(found), file.sha256, len(reference.features) + reference.left_out - inputs)
 
 
 def _counted(model: ServedModel, reference: Reference) -> Iterator[Counted]:
@@ -100,6 +102,20 @@ def _counted(model: ServedModel, reference: Reference) -> Iterator[Counted]:
         one = _numbers(told, of, place) if isinstance(told, Numbers) else _values(told, of, place)
         if one is not None:
             yield one
+
+
+def _prediction(model: ServedModel, reference: Reference) -> Iterator[Counted]:
+    """The model's label, where it is known how often it gives which."""
+    for told in reference.predictions[:1]:
+        if isinstance(told, Values) and any(one.name == LABEL for one in model.signature.outputs):
+            named = {value[:MAX_TEXT]: count for value, count in told.counts.items() if count > 0}
+            if not named or len(named) >= MOST_CELLS:
+                continue
+            # A class that was predicted for no test row is none that is unseen: it is rare.
+            cells = [*named.values(), max(0, told.others)]
+            feature = WatchedFeature(name=told.name, kind="values", prediction=True, cells=cells)
+            codes = {value: cell for cell, value in enumerate(named)}
+            yield Counted(feature, LABEL, 0, codes=codes, others=len(named))
 
 
 def _places(model: ServedModel, reference: Reference) -> dict[str, tuple[Input, int]]:

@@ -16,6 +16,8 @@ MOST_ROWS = 100
 """Of one request: of more, so many that are equally far apart."""
 MISSING, UNSEEN = -1.0, -2.0
 """Texts that are in no cell."""
+_PREDICTION = "\0prediction"
+"""Among the inputs' names: no column is called so."""
 Taken = dict[str, Array]
 """Of each input its rows, (rows, numbers); of one with texts, the cell of each."""
 
@@ -25,14 +27,18 @@ class Taker:
 
     def __init__(self, plan: Plan) -> None:
         by_input: dict[str, list[Counted]] = defaultdict(list)
+        self._prediction: Counted | None = None
         for one in plan.features:
-            by_input[one.input].append(one)
+            if one.told.prediction:
+                self._prediction = one
+            else:
+                by_input[one.input].append(one)
         self._texts = {name: found[0] for name, found in by_input.items() if found[0].codes}
         self._numbers = {
             name: 1 + max(one.place for one in found) for name, found in by_input.items() if name not in self._texts
         }
 
-    def take(self, feeds: Tensors) -> tuple[Taken, int]:
+    def take(self, feeds: Tensors, outputs: Tensors) -> tuple[Taken, int]:
         """Copies, which hold nothing of the request, and how many rows they are."""
         rows = len(next(iter(feeds.values())))
         step = -(-rows // MOST_ROWS)
@@ -42,6 +48,8 @@ class Taker:
             taken[name] = part.reshape(len(part), -1)[:, :width].copy()
         for name, one in self._texts.items():
             taken[name] = _cells(one, feeds[name][::step].ravel().tolist())
+        if (said := self._prediction) is not None:
+            taken[_PREDICTION] = _cells(said, outputs[said.input][::step].ravel().tolist())
         return taken, -(-rows // step)
 
 
@@ -61,7 +69,8 @@ def counted(plan: Plan, several: Sequence[Taken]) -> Iterator[npt.NDArray[np.int
     """The counts of some rows, of one feature after the other: its cells, then missing, below, above and unseen."""
     together = {name: np.concatenate([one[name] for one in several]) for name in several[0]}
     for one in plan.features:
-        yield _count(one, together[one.input][:, one.place].astype(np.float64))
+        name = _PREDICTION if one.told.prediction else one.input
+        yield _count(one, together[name][:, one.place].astype(np.float64))
 
 
 def _count(one: Counted, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

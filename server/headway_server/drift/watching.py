@@ -81,11 +81,11 @@ class Watching:
             logger.warning("requests are not watched for drift: %s", found)
         self._task = asyncio.create_task(self._go_on())
 
-    def answered(self, feeds: Tensors) -> None:
+    def answered(self, feeds: Tensors, outputs: Tensors) -> None:
         """A request that got its answer, by whichever protocol. Called where share is above 0."""
         if self._lot() >= self.share or self._taker is None or self._counter is None:
             return
-        self._counter.offer(*self._taker.take(feeds))
+        self._counter.offer(*self._taker.take(feeds, outputs))
 
     async def end(self) -> None:
         """Count and send what is there, and stop. No request may be under way."""

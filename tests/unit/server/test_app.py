@@ -295,8 +295,9 @@ class Watched:
         self.share = share
         self.rows: list[list[float]] = []
 
-    def answered(self, feeds: Any) -> None:
+    def answered(self, feeds: Any, outputs: Any) -> None:
         """As Watching does."""
+        assert len(outputs["label"]) == len(feeds["size"])
         self.rows.append(feeds["size"].ravel().tolist())
 
 

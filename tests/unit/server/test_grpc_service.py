@@ -101,7 +101,7 @@ async def test_records_are_kept_of_these_requests_too_and_give_them_ids(tmp_path
 async def test_rows_of_these_requests_are_watched_for_drift_too(both: tuple[World, Client]) -> None:
     world, client = both
     rows: list[list[float]] = []
-    watched: Any = SimpleNamespace(share=1.0, answered=lambda feeds: rows.append(feeds["size"].ravel().tolist()))
+    watched: Any = SimpleNamespace(share=1.0, answered=lambda feeds, _: rows.append(feeds["size"].ravel().tolist()))
     world.service.watching = watched
     await client.call("ModelInfer", raw([1.5, 2.5], ["Kobe", "Oslo"]))
     assert await refused(client, "ModelInfer", raw([1.5], ["Kobe"], model_version="7"))

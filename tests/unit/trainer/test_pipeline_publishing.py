@@ -11,6 +11,7 @@ from headway_api import wire
 from headway_api.evaluation import Evaluation
 from headway_api.export import Export as ExportSpec
 from headway_api.status import CheckpointStatus
+from headway_api.training_rows import Reference, Values
 from headway_trainer import publish
 from headway_trainer.data.info import INFO_FILE
 from headway_trainer.errors import GateFailed, StorageError
@@ -44,6 +45,28 @@ def test_the_folder_of_a_finished_model_has_all_that_serving_it_takes_with_diges
     assert told.provenance.data_hash == result.data.content_hash
     assert {"torch", "onnx", "numpy", "python", "headway"} <= told.provenance.packages.keys()
     assert not world.store.exists("data"), "nothing of the rows stays"
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["a confusion matrix", "none"])
+def test_the_reference_has_what_the_model_predicts_where_a_confusion_matrix_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    world = World(tmp_path, monkeypatch, [2])
+    exporting(monkeypatch, ONNX)
+    train: Any = Run.on_workers
+    # Ten digits, of which all but one are predicted five times each.
+    matrix = [[5 * (digit == said) for said in range(9)] + [0] for digit in range(10)]
+
+    def with_matrix(run: Run, function: object) -> TrainEnd:
+        end: TrainEnd = train(run, function)
+        return end.model_copy(update={"confusion_matrix": matrix if asked else None})
+
+    monkeypatch.setattr(Run, "on_workers", with_matrix)
+    world.execute()
+    told = Reference.model_validate_json(world.store.read("reference.json"))
+    said = {str(digit): 5 for digit in range(9)} | {"9": 0}
+    expected = Values(name="prediction", rows=45, missing=0, counts=said, others=0)
+    assert told.predictions == ([expected] if asked else [])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from headway_api.training_rows import MAX_FEATURES, MAX_TEXT, MAX_VALUES, Numbers, Values
-from headway_trainer.data.reference import refer, rows_to_see
+from headway_api.training_rows import MAX_FEATURES, MAX_TEXT, MAX_VALUES, Numbers, Reference, Values
+from headway_trainer import publish
+from headway_trainer.data.reference import predicted, refer, rows_to_see
 from headway_trainer.data.transform import ArrayChain, Boolean, Category, Number, Step, TableChain
+from headway_trainer.export.record import ModelInfo
+from headway_trainer.storage import Store
 
 STEPS = [Step("n", Number.fit), Step("t", Category.fit), Step("b", Boolean.fit)]
 
@@ -96,3 +101,23 @@ def test_numbers_of_which_none_comes_twice_keep_twenty_bins() -> None:
     (told,) = _of_array(np.random.default_rng(1).normal(size=(1000, 1))).features
     assert isinstance(told, Numbers)
     assert (len(told.edges), told.counts) == (21, [50] * 20)
+
+
+def test_what_a_model_predicts_is_told_by_the_columns_of_its_confusion_matrix() -> None:
+    told = predicted([[50, 10, 0], [5, 25, 0], [3, 7, 0]], ["a", "b", "c"])
+    assert told == Values(name="prediction", rows=100, missing=0, counts={"a": 58, "b": 42, "c": 0}, others=0)
+
+
+def test_what_is_published_has_the_predictions_and_else_what_was_prepared_byte_for_byte(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    told = _of_array(np.arange(4.0)[:, None])
+    prepared = told.model_dump_json(exclude={"predictions"}).encode()
+    store.write("data/reference.json", prepared)
+    store.write("model.safetensors", b"weights")
+    publish.publish_model(store, None, None, ModelInfo())
+    assert store.read("reference.json") == prepared
+    said = predicted([[3, 1], [0, 2]], ["a", "b"])
+    artifacts = publish.publish_model(store, None, None, ModelInfo(), predicted=said)
+    whole = store.read("reference.json")
+    assert Reference.model_validate_json(whole) == told.model_copy(update={"predictions": [said]})
+    assert {one.name: one.sha256 for one in artifacts}["reference"] == hashlib.sha256(whole).hexdigest()

@@ -307,7 +307,9 @@ def _keep(store: Store, content: TableContent | ArrayContent, known: Examined, c
     sample = write_sample(store, chosen)
     seen = spread(train, rows_to_see(chain))
     reference = refer(rows, chain, target.values[seen], target.classes, rows=len(train), index=seen)
-    described = store.write_described(f"data/{REFERENCE_FILE}", reference.model_dump_json().encode())
+    described = store.write_described(
+        f"data/{REFERENCE_FILE}", reference.model_dump_json(exclude={"predictions"}).encode()
+    )
     return [sample, described, *write_vocabularies(store, chain)]
 
 

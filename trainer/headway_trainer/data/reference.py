@@ -66,6 +66,13 @@ def refer(
     )
 
 
+def predicted(matrix: list[list[int]], classes: list[str]) -> Values:
+    """What a model has said of rows. matrix: rows by their class, and by the one that was predicted."""
+    counts = [sum(row[place] for row in matrix) for place in range(len(classes))]
+    ordered = sorted(zip(classes, counts, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return _values("prediction", ordered, sum(counts), 0)
+
+
 def _of(table: pa.Table, transform: ColumnTransform, index: npt.NDArray[np.int64] | None) -> pa.Table:
     """The columns of a transform, and of these the rows of index."""
     columns = table.select(list(transform.inputs))

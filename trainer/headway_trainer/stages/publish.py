@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from headway_api.evaluation import Evaluation
 from headway_api.job import TrainingJobSpec
+from headway_api.training_rows import Values
 from headway_trainer import publish
+from headway_trainer.data import DataInfo
+from headway_trainer.data.reference import predicted
 from headway_trainer.report.gates import of_other_data
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run
@@ -47,7 +50,8 @@ class Publish:
                 chosen = run.checkpoints.named(end.chosen)
                 weights = run.checkpoints.copy(chosen, chosen.candidate.file, run.store, MODEL_FILE)
             key = signing_key(run)
-            artifacts = publish.publish_model(run.store, weights, end.export, model_info(run, info, end), key)
+            told, said = model_info(run, info, end), _predicted(end, info)
+            artifacts = publish.publish_model(run.store, weights, end.export, told, key, predicted=said)
             for sentence in end.warnings:
                 run.reporter.warn(sentence)
             if end.export is not None and end.export.problem is not None:
@@ -67,6 +71,12 @@ class Publish:
             run.reporter.told.result = publish.to_status(run.store, result, own)
             run.reporter.told.bundle = publish.bundle_digest(artifacts)
         return result
+
+
+def _predicted(end: TrainEnd, info: DataInfo | None) -> Values | None:
+    """The classes that the model gives to test rows, where a confusion matrix was asked for."""
+    matrix, classes = end.confusion_matrix, info.classes if info is not None else None
+    return predicted(matrix, classes) if matrix and classes and len(matrix) == len(classes) else None
 
 
 def _without_model(end: TrainEnd, *, tuned: bool) -> str:

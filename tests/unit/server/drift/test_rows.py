@@ -61,7 +61,7 @@ def counts(found: Plan, *several: dict[str, npt.NDArray[Any]]) -> list[FeatureCo
     """Of all rows, as a server counts them."""
     taker, counter = Taker(found), Counter(found, lambda *_: None)
     for one in several:
-        counter.offer(*taker.take(one))
+        counter.offer(*taker.take(one, {}))
     counter.count_waiting()
     return counter.next()[1]
 
@@ -167,7 +167,10 @@ class TestWhatIsCounted:
         many = [SIZE.model_copy(update={"name": f"v[{place}]"}) for place in range(400)]
         found = planned(*many, inputs=[column("size"), column("v", shape=[400])])
         assert (len(found.features), found.left_out) == (MOST_WATCHED, 400 - MOST_WATCHED + 4)
-        assert Taker(found).take({"v": np.zeros((5, 400)), "size": np.zeros((5, 1))})[0]["v"].shape == (5, MOST_WATCHED)
+        assert Taker(found).take({"v": np.zeros((5, 400)), "size": np.zeros((5, 1))}, {})[0]["v"].shape == (
+            5,
+            MOST_WATCHED,
+        )
 
     def test_a_batch_and_a_reference_are_never_longer_than_may_be_sent(self) -> None:
         names = [f"{place:03}" + "\u4eba" * 197 for place in range(300)]
@@ -183,10 +186,49 @@ class TestWhatIsCounted:
         assert len(told.model_dump_json(exclude_defaults=True).encode()) <= BATCH_MAX_BYTES
 
 
+class TestPrediction:
+    said = Values(name="prediction", rows=100, missing=0, counts={"yes": 70, "no": 30, "rare": 0}, others=0)
+
+    def planned(self, *features: Numbers | Values, said: Values | None = None) -> Plan:
+        made = model(*features)
+        assert made.reference is not None
+        made.reference = made.reference.model_copy(update={"predictions": [said or self.said]})
+        found = plan(made)
+        assert isinstance(found, Plan)
+        return found
+
+    def test_labels_are_counted_and_one_that_no_test_row_had_is_rare_and_not_unseen(self) -> None:
+        found = self.planned(SIZE)
+        assert [(one.told.name, one.told.prediction, one.told.cells) for one in found.features] == [
+            ("size", False, [40, 60]),
+            ("prediction", True, [70, 30, 0]),
+        ]
+        assert found.left_out == 4, "the prediction is none of the inputs"
+        labels = {"label": np.array(["yes", "no", "yes", "rare"], dtype=object)}
+        counter = Counter(found, lambda *_: None)
+        counter.offer(*Taker(found).take(feeds([1.0] * 4, [""] * 4), labels))
+        counter.count_waiting()
+        assert counter.next()[1][1] == FeatureCounts(cells=[2, 1, 1])
+
+    def test_it_is_counted_beside_inputs_that_are_called_as_it_or_as_its_output(self) -> None:
+        made = model(
+            *[SIZE.model_copy(update={"name": name}) for name in ("label", "prediction")],
+            inputs=[column("label"), column("prediction")],
+        )
+        assert made.reference is not None
+        made.reference = made.reference.model_copy(update={"predictions": [self.said]})
+        found = plan(made)
+        assert isinstance(found, Plan)
+        assert [one.told.prediction for one in found.features] == [False, False], "each name stands once"
+
+    def test_a_reference_without_it_has_none(self) -> None:
+        assert not any(one.told.prediction for one in planned(SIZE).features)
+
+
 class TestRows:
     def test_of_a_large_request_rows_that_are_equally_far_apart_are_copied(self) -> None:
         found, rows = planned(SIZE), 65_536
-        taken, count = Taker(found).take({"size": np.arange(float(rows))[:, None], "town": np.zeros((rows, 1))})
+        taken, count = Taker(found).take({"size": np.arange(float(rows))[:, None], "town": np.zeros((rows, 1))}, {})
         assert count == len(taken["size"]) <= MOST_ROWS
         assert count > MOST_ROWS // 2
         steps = np.diff(taken["size"][:, 0])
@@ -195,7 +237,7 @@ class TestRows:
 
     def test_nothing_of_a_request_is_kept(self) -> None:
         sent = feeds([1.0], ["a secret"])
-        taken, _ = Taker(planned(SIZE, TOWN)).take(sent)
+        taken, _ = Taker(planned(SIZE, TOWN)).take(sent, {})
         assert not any(np.shares_memory(taken[name], sent[name]) for name in taken)
         assert all(array.dtype != object for array in taken.values())
 
@@ -230,5 +272,5 @@ class TestRows:
 
     def test_counting_is_of_whole_numbers_that_add_up(self) -> None:
         found = planned(SIZE, TOWN)
-        taken = [Taker(found).take(feeds([0.5], ["Kobe"]))[0] for _ in range(5)]
+        taken = [Taker(found).take(feeds([0.5], ["Kobe"]), {})[0] for _ in range(5)]
         assert [part.tolist() for part in counted(found, taken)] == [[5, 0, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0]]

@@ -81,7 +81,7 @@ async def watching(judge: Judge, *features: Any, version: int = 1) -> AsyncItera
 async def sent(made: Watching, requests: int) -> None:
     """So many requests of two rows each are answered, and what was counted is sent."""
     for _ in range(requests):
-        made.answered(SENT)
+        made.answered(SENT, {})
     if made._counter is not None:
         made._counter.count_waiting()
     await made.send(1.0)
@@ -142,7 +142,7 @@ async def test_a_server_that_ends_tells_what_it_has_counted() -> None:
     judge = Judge()
     async with watching(judge) as made:
         await sent(made, 1)
-        made.answered(SENT)
+        made.answered(SENT, {})
     assert judge.rows == 4
 
 
@@ -189,7 +189,7 @@ class TestCounter:
     def test_what_it_cannot_keep_up_with_is_dropped_and_told(self) -> None:
         counter, taker, became = self.counter()
         for _ in range(counter_module.MOST_WAITING + 7):
-            counter.offer(*taker.take(SENT))
+            counter.offer(*taker.take(SENT, {}))
         assert became == {"dropped": 14}
         counter.count_waiting()
         assert counter.next()[0] == became["counted"] == 2 * counter_module.MOST_WAITING
@@ -198,10 +198,10 @@ class TestCounter:
         monkeypatch.setattr(counter_module, "MOST_WAITING_BYTES", 2000)
         counter, taker, became = self.counter()
         for _ in range(100):
-            counter.offer(*taker.take(SENT))
+            counter.offer(*taker.take(SENT, {}))
         assert became["dropped"] > 180
         counter.count_waiting()
-        counter.offer(*taker.take(SENT))
+        counter.offer(*taker.take(SENT, {}))
         counter.count_waiting()
         assert counter.next()[0] == 200 - became["dropped"] + 2
 
@@ -209,7 +209,7 @@ class TestCounter:
         monkeypatch.setattr(counter_module, "BATCH_ROWS", 50)
         counter, taker, became = self.counter()
         for _ in range(40):
-            counter.offer(*taker.take(SENT))
+            counter.offer(*taker.take(SENT, {}))
             counter.count_waiting()
         assert (counter.next()[0], became) == (50, {"counted": 50, "dropped": 30})
         assert BATCH_ROWS == 100_000
@@ -222,7 +222,7 @@ class TestCounter:
         counter.count_waiting()
         assert became == {"failed": 1}
         assert "rows could not be counted" in caplog.text
-        counter.offer(*taker.take(SENT))
+        counter.offer(*taker.take(SENT, {}))
         counter.count_waiting()
         assert counter.next()[0] == 2
 
@@ -230,7 +230,7 @@ class TestCounter:
         counter, taker, _ = self.counter()
         for start in range(0, 2000, 100):
             names = [f"value {start + at}" * 50 for at in range(100)]
-            counter.offer(*taker.take(feeds([1.0] * 100, names)))
+            counter.offer(*taker.take(feeds([1.0] * 100, names), {}))
             counter.count_waiting()
         rows, (_, town) = counter.next()
         assert (rows, town.unseen, town.cells) == (2000, 2000, [0, 0, 0])
