@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headway_api.tracking import Tracking
 from headway_trainer.errors import UserError
 from headway_trainer.run import Run
-from headway_trainer.tracking import told
+from headway_trainer.tracking import marks, told
 from headway_trainer.tracking.events import Began, Ended, Event, Record
+from headway_trainer.training.link import Measured
 from unit.trainer.pipeline_world import ONNX, World, exporting
 
 
@@ -67,3 +69,22 @@ def test_nothing_is_recorded_for_nobody(tmp_path: Path, monkeypatch: pytest.Monk
     world.execute()
     assert not world.store.exists("tracking")
     assert not world.store.exists("tensorboard")
+
+
+def test_people_are_told_that_numbers_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporting(monkeypatch, ONNX)
+    monkeypatch.setattr(marks, "MOST_CHARACTERS", 10)
+    world = World(tmp_path, monkeypatch, [2])
+    train: Any = Run.on_workers
+
+    def reporting(run: Run, *given: Any, **named: Any) -> Any:
+        run.reporter.course.measured("", Measured(step=1, values={f"m{number}": 1.0 for number in range(10_000)}))
+        return train(run, *given, **named)
+
+    monkeypatch.setattr(Run, "on_workers", reporting)
+    _, word = world.execute()
+    assert [sentence for sentence in word.warnings if "TensorBoard" in sentence] == [
+        "The record of this run is full (32 MiB): trackers and TensorBoard have no numbers after that. Report fewer"
+        " names, or less often.",
+        "Trackers and TensorBoard have the first 64 of up to 10,000 numbers at a step.",
+    ]

@@ -96,10 +96,17 @@ class Recorder:
         self._failures = 0
         self.lost = 0
         """Points that the storage was too slow for."""
+        self.most_values = 0
+        """The most numbers that came at a step; no more than MOST_VALUES of them are recorded."""
         self.broken: str | None = None
         """Why nothing is recorded any more."""
         self._changed, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="headway-tracking", daemon=True)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether numbers are left out, as the record has as much as may be in it."""
+        return self._marks.is_full
 
     def start(self) -> None:
         """Begin to record what was and will be told."""
@@ -121,6 +128,7 @@ class Recorder:
     def measured(self, scope: str, *points: Measured) -> None:
         """Take in numbers."""
         now = self._now()
+        self.most_values = max(self.most_values, *(len(one.values) for one in points), 0)
         self._add(
             [
                 Point(

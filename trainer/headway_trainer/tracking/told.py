@@ -13,7 +13,8 @@ from headway_trainer.outcome import Verdict
 from headway_trainer.report.model import RunResult
 from headway_trainer.run import Run
 from headway_trainer.tracking import processes
-from headway_trainer.tracking.events import State
+from headway_trainer.tracking.events import MOST_VALUES, State
+from headway_trainer.tracking.marks import MOST_CHARACTERS
 from headway_trainer.tracking.parameters import parameters_of, tags_of, without_secrets
 from headway_trainer.tracking.recorder import Recorder
 
@@ -105,6 +106,18 @@ class Trackers:
                 self._run.reporter.warn(sentence)
 
     def _problems(self, recorder: Recorder, *, recorded: bool) -> list[str]:
+        cut = []
+        if recorder.is_full:
+            cut.append(
+                f"The record of this run is full ({MOST_CHARACTERS >> 20} MiB): trackers and TensorBoard have no"
+                " numbers after that. Report fewer names, or less often."
+            )
+        if recorder.most_values > MOST_VALUES:
+            most = f"{recorder.most_values:,}"
+            cut.append(f"Trackers and TensorBoard have the first {MOST_VALUES} of up to {most} numbers at a step.")
+        return cut + self._untold(recorder, recorded=recorded)
+
+    def _untold(self, recorder: Recorder, *, recorded: bool) -> list[str]:
         if not self._processes and recorder.broken is None:
             return []
         found = [one.warning(self._run.store, without_secrets(self._run.store.uri)) for one in self._processes]
