@@ -194,7 +194,8 @@ class TestFalseAlarmsAndPower:
     def test_false_alarms_are_rare_whatever_the_sizes(self, rows: int, training: int, most: float) -> None:
         told = list(drawn(3, 1000, rows, training=training))
         assert alarms(iter(told), 1, 1) <= most
-        assert alarms(iter(told), 2, 3) <= 0.003
+        # What chance did to few training rows is the same in all windows that are held against them.
+        assert alarms(iter(told), 2, 3) <= (0.003 if training > 100 else 0.01)
         assert sum(one.problems > 0 for one in told) <= 10
 
     @pytest.mark.long
