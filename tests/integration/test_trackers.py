@@ -15,7 +15,7 @@ import yaml
 
 from client_environment import ROOT
 from commands import COMMAND, headway, run_environment
-from headway_cli.ui.records import Recorded
+from headway_cli.cluster.records import Recorded
 from headway_trainer.report.model import RunResult
 from local_folder import Local
 from mlflow_server import Server, running, scalars, tracker_python

@@ -13,7 +13,8 @@ from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.job_logs import folder_at
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.names import FINISHED
-from headway_cli.cluster.run_folders import uri_of
+from headway_cli.cluster.records import FOLDER, Recorded, united
+from headway_cli.cluster.run_folders import below, uri_of
 from headway_cli.cluster.samples import MOST_NAME, MOST_SERIES, Series, drawable, thinned
 
 STATE_FILE = "state.json"
@@ -30,6 +31,21 @@ def mark(job: Object) -> str:
 def read(kubectl: Kubectl, job: Object) -> Series:
     """What a storage has of a job's curves. Raises ClusterError."""
     return of_result(kubectl, job) if mark(job) == RESULT else of_checkpoint(kubectl, job)
+
+
+def whole(kubectl: Kubectl, job: Object) -> Series:
+    """What a storage has of a job's curves, with the points inside its epochs. Raises ClusterError."""
+    found = read(kubectl, job) if mark(job) else {}
+    if not entries(job, "status", "attempts"):
+        return found
+    record = Recorded()
+    try:
+        with folder_at(kubectl, job, below(uri_of(job), FOLDER), by_pod=False) as folder:
+            record.read(folder)
+    except ClusterError:
+        if not found:
+            raise
+    return united(found, record.series)
 
 
 def of_result(kubectl: Kubectl, job: Object) -> Series:

@@ -32,6 +32,8 @@ MOST_DEPTH = 200
 TOO_DEEP = "too many levels down"
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 """Of JSON: brackets, and texts, so that those in them do not count."""
+_GROUPS = hasattr(os, "killpg")
+"""Whether this system has groups of processes: Windows does not."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 
 
@@ -89,7 +91,7 @@ class Call:
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL if apart else None,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                process_group=0 if apart else None,
+                process_group=0 if apart and _GROUPS else None,
             )
         except FileNotFoundError as error:
             raise UnreachedError(
@@ -163,7 +165,7 @@ class Stream:
                 stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                process_group=0 if apart else None,
+                process_group=0 if apart and _GROUPS else None,
             )
         except OSError as error:
             raise UnreachedError(f"kubectl cannot be started: {error.strerror}: is it on PATH?") from error
@@ -219,7 +221,7 @@ def _kept(stream: IO[bytes] | None, kept: bytearray) -> None:
 
 def _kill(process: subprocess.Popen[bytes], *, apart: bool) -> None:
     """End a kubectl; one that runs apart with all that it has started, as what is called kubectl may be a script."""
-    if not apart:
+    if not (apart and _GROUPS):
         process.kill()
     elif process.poll() is None:
         with suppress(ProcessLookupError, PermissionError):

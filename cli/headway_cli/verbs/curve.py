@@ -9,7 +9,7 @@ from headway_cli.cluster import sparks
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import Object, text
 from headway_cli.cluster.kubectl import Kubectl
-from headway_cli.cluster.samples import Samples, Series, joined
+from headway_cli.cluster.samples import Samples, Series, drawable, joined
 from headway_cli.verbs.shared import is_terminal, note
 
 _FEWEST = 2
@@ -24,7 +24,8 @@ class Curve:
         self._kubectl, self._metric = kubectl, metric
         self._seen = Samples()
         self._kept: Series = {}
-        self._mark = self._told = ""
+        self._mark: str | None = None
+        self._told = ""
 
     def line(self, job: Object) -> str:
         """The curve; "" where there is none. It is looked at the job with this."""
@@ -40,7 +41,7 @@ class Curve:
                 self._tell(f"There is no curve of {self._metric}, but of {listed(sorted(series))}.")
             return ""
         points = series[name]
-        there = sum(value is not None for _, value in points)
+        there = sum(drawable(value) is not None for _, value in points)
         return sparks.line(name, points, plain=_is_plain()) if there >= _FEWEST else ""
 
     def _read(self, job: Object) -> None:
@@ -52,7 +53,7 @@ class Curve:
             return
         self._mark = mark
         try:
-            self._kept = histories.read(self._kubectl, job)
+            self._kept = histories.whole(self._kubectl, job)
         except ClusterError as error:
             self._tell(f"The curve cannot be read: {next(iter(str(error).splitlines()), '')}")
 

@@ -14,11 +14,11 @@ from headway_cli.cluster.fields import Object, entries, text
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.job_logs import folder_at
 from headway_cli.cluster.names import FINISHED
+from headway_cli.cluster.records import FOLDER, Recorded, united
 from headway_cli.cluster.run_folders import below, uri_of
 from headway_cli.cluster.samples import Series, joined
 from headway_cli.ui.asking import Asked, Data, Route
 from headway_cli.ui.pages import looking
-from headway_cli.ui.records import FOLDER, Recorded, united
 
 KEPT_SECONDS, RETRY_SECONDS = 3600.0, 60.0
 """For how long what a storage has given is kept, and that it has given nothing."""

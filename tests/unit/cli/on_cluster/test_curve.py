@@ -131,6 +131,26 @@ def test_without_being_asked_for_nothing_is_read_and_a_file_has_no_curve(stored:
     assert stored.calls("exec") == []
 
 
+def test_points_inside_epochs_are_of_the_curve_also_before_the_first_checkpoint(
+    kubectl: FakeKubectl, tmp_path: Path
+) -> None:
+    record = tmp_path / "run/tracking"
+    record.mkdir(parents=True)
+    points = [
+        {"do": "point", "scope": "", "step": 10 * place, "values": {"step/loss": loss}}
+        for place, loss in enumerate([0.9, 0.5, 1e308, 0.1], 1)
+    ]
+    lines = [{"after": 0}, *points]
+    (record / "events-00001-00000.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    found = job(progress={"step": 40, "percent": 1})
+    found["status"].pop("checkpoint", None)
+    found["status"]["attempts"][-1] |= {"logs": f"{tmp_path}/run/logs/attempt-1", "runningTime": "2026-11-29T18:00:00Z"}
+    kubectl.says(listed(found), "get", "/churn")
+    kubectl.says(listed(), "get", "pods")
+    kubectl.runs("exec")
+    assert the_curve(call("churn", "--curve")) == "step/loss  #+ _  0.9 to 0.1, at step 40"
+
+
 def test_a_metric_that_has_no_curve_is_told_with_those_that_have_one(stored: FakeKubectl) -> None:
     del stored
     done = call("churn", "--curve", "test/auc\x1b[2J")

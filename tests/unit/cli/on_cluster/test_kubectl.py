@@ -248,6 +248,16 @@ def test_a_kubectl_that_is_a_script_is_ended_with_what_it_has_started(
     del kubectl
 
 
+def test_a_system_without_groups_of_processes_ends_the_call_itself(
+    kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_GROUPS", False)
+    kubectl.hangs("get")
+    call = Kubectl(Target(), apart=True).start("get")
+    call.end()
+    assert call.answer()[0] != 0
+
+
 def await_child(folder: Path) -> None:
     """Wait until the script has started its child."""
     path, until = folder / "children", time.monotonic() + 20

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from headway_cli.cluster import records
 from headway_cli.cluster.errors import ClusterError
-from headway_cli.ui import records
-from headway_cli.ui.records import FOLDER, MOST_SERIES, Recorded, united
+from headway_cli.cluster.records import FOLDER, MOST_SERIES, Recorded, united
 from headway_trainer.storage import Store
 from headway_trainer.tracking import events
 from headway_trainer.tracking.recorder import Recorder
