@@ -6,9 +6,12 @@ In a pod it reads one question from standard input and prints one line: `{"profi
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from headway_api import wire
 from headway_api.base import StatusSection
@@ -17,6 +20,9 @@ from headway_api.model import TokenOptions
 
 if TYPE_CHECKING:
     from headway_trainer.data.profile import Profile
+
+
+_MOST_MISTAKES = 5
 
 
 class Question(StatusSection):
@@ -52,7 +58,12 @@ def answer(text: str) -> str:
     """The line that answers a question."""
     from headway_trainer.errors import StorageError, UserError
 
-    question = Question.model_validate_json(text)
+    try:
+        question = Question.model_validate_json(text)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:_MOST_MISTAKES])
+        why = f"Headway {importlib.metadata.version('headway')}, which the image has, does not take this data: {said}"
+        return json.dumps({"error": why, "exit": wire.EXIT_USER_ERROR})
     try:
         found = profile(question.data, question.seed, question.tokens)
     except (UserError, StorageError) as error:
