@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,15 @@ import yaml
 
 from client_environment import ROOT
 from commands import COMMAND, headway, run_environment
+from headway_api.tracking import MLflow
 from headway_cli.cluster.records import Recorded
 from headway_trainer.report.model import RunResult
+from headway_trainer.storage import Store
+from headway_trainer.tracking.follower import Follower
+from headway_trainer.tracking.parameters import flat
+from headway_trainer.tracking.recorder import Recorder
+from headway_trainer.tracking.trackers.mlflow_server import MLflowServer
+from headway_trainer.training.link import Measured
 from local_folder import Local
 from mlflow_server import Server, running, scalars, tracker_python
 
@@ -189,6 +197,55 @@ def test_a_tracker_that_is_down_fails_nothing_and_is_told_later_what_it_missed(t
         (run,) = server.runs("down")
         assert server.history(run, "train/loss") == [20, 40, 60]
         assert run["info"]["status"] == "FINISHED"
+
+
+HOSTILE = {
+    "loss@1": 1.0,
+    "loss#1": 2.0,
+    "loss_1": 3.0,
+    "a/../b": 4.0,
+    "b": 5.0,
+    "..": 1.0,
+    ".": 2.0,
+    "/": 3.0,
+    "\x00\x1b": 6.0,
+    "\ud800": 1.0,
+    "\u202e": 2.0,
+    "é" * 300: 7.0,
+    "x" * 300: 8.0,
+    "日本": 3.0,
+    "😀": 4.0,
+    "huge": 1e308,
+    "least": -1e308,
+}
+"""Names and numbers of a training function that wishes a tracker ill."""
+
+
+def test_jobs_that_begin_at_once_with_names_and_numbers_of_all_kinds_are_told_whole(
+    server: Server, tmp_path: Path
+) -> None:
+    def tell(name: str) -> Follower:
+        store = Store.open(str(tmp_path / name))
+        recorder = Recorder(store, 1, identity=name)
+        recorder.begin("", name=name, parameters=flat({**HOSTILE, "nul": "a\x00b", "long": "é" * 5000}))
+        recorder.measured("", *(Measured(step=step, values=dict(HOSTILE)) for step in (1, 2, 2**63 - 1, 2**63)))
+        recorder.end("", "completed", values={"final/a": 1.0}, tags={"headway.message": "x\x00\n" + "y" * 9999})
+        assert recorder.flush()
+        follower = Follower(store, "mlflow", "there", MLflowServer(MLflow(uri=server.uri, experiment="hostile"), name))
+        assert follower.follow() == 5
+        return follower
+
+    with ThreadPoolExecutor(4) as pool:
+        followers = list(pool.map(tell, ("one", "two", "three", "four")))
+    assert [follower.problem for follower in followers] == [None] * 4
+    runs = server.runs("hostile")
+    assert len(runs) == 4, "the experiment was made by one of them, and found by the others"
+    for run in runs:
+        assert run["info"]["status"] == "FINISHED"
+        assert len(run["metrics"]) == len(HOSTILE) + 1
+        assert run["metrics"]["loss_1"] == 3.0
+        assert server.history(run, "loss_1") == [1, 2, 2**63 - 1]
+        assert run["params"]["nul"] == "a\\u0000b"
 
 
 OFFLINE = """
