@@ -52,7 +52,11 @@ class Truth:
         for done in range(self.draw.randint(1, 12)):
             if done and self.draw.random() < 0.2:
                 self._lose_workers(spent, said)
-            self._do_step(spent, said)
+            if saves := self.draw.random() < 0.3:
+                self._save(spent, said)
+            self._do_step(spent, said, saves=saves)
+        if ending == "succeeded":
+            self._save(spent, said)
         if ending == "killed":
             self.kept = spent.now(self.now, self.now)
             if self.draw.random() < 0.5:  # it does something that nobody notes
@@ -85,7 +89,7 @@ class Truth:
         said["resumed_from_step"] = self.step
         spent.hear(TrainProgress(step=self.step, **said), self.now)
 
-    def _do_step(self, spent: Spent, said: dict[str, Any]) -> None:
+    def _do_step(self, spent: Spent, said: dict[str, Any], *, saves: bool) -> None:
         """One step, maybe with a validation pass, a checkpoint and a wait for rows before it is told."""
         new = self.step + 1 > self.furthest
         validation = 0.0
@@ -100,12 +104,19 @@ class Truth:
         self.spent["productive" if new else "redone"] += validation + seconds
         self.validating += validation if new else 0.0
         self.waiting += waited if new else 0.0
-        if self.draw.random() < 0.3:
+        if not saves and self.draw.random() < 0.3:
             saved = self.pass_by()
             said["checkpoint_seconds"] = said.get("checkpoint_seconds", 0.0) + saved
             self.spent["checkpointing"] += saved
         self.step += 1
         self.furthest = max(self.furthest, self.step)
+        spent.hear(TrainProgress(step=self.step, **said), self.now)
+
+    def _save(self, spent: Spent, said: dict[str, Any]) -> None:
+        """A checkpoint at the end of a pass, which is told before the next step is done."""
+        saved = self.pass_by()
+        said["checkpoint_seconds"] = said.get("checkpoint_seconds", 0.0) + saved
+        self.spent["checkpointing"] += saved
         spent.hear(TrainProgress(step=self.step, **said), self.now)
 
 
@@ -124,6 +135,22 @@ def test_each_second_is_counted_where_it_was_spent_over_all_attempts(seed: int) 
     spent = told(kept, truth.attempt)
     assert spent.goodput == pytest.approx(truth.spent["productive"] / sum(truth.spent.values()), abs=1e-4)
     assert (spent.attempts, spent.counted) == (truth.attempt, truth.attempt)
+
+
+def test_a_function_that_counts_no_steps_is_productive_to_its_last_report_and_its_end() -> None:
+    spent = Spent.begin(None, 1, at=0.0, wall=0.0)
+    for report, now in ((1, 10.0), (2, 30.0), (3, 50.0)):
+        spent.hear(TrainProgress(step=report, counts_reports=True), now)
+    spent.hear(TrainProgress(stage="Evaluating", step=0, counts_reports=True), 55.0)
+    spent.publishes(57.0)
+    kept = spent.now(60.0, 60.0)
+    assert kept.seconds == {"preparing": 10.0, "productive": 45.0, "evaluating": 2.0, "publishing": 3.0}
+    assert (kept.again, kept.furthest) == (0, 0)
+    again = Spent.begin(kept, 2, at=0.0, wall=70.0)
+    again.hear(TrainProgress(step=1, counts_reports=True), 5.0)
+    again.hear(TrainProgress(step=2, counts_reports=True), 9.0)
+    assert again.kept.seconds["productive"] == 49.0
+    assert "redone" not in again.kept.seconds
 
 
 class Clock:

@@ -48,6 +48,8 @@ class Spent:
     """Up to when all is given out."""
     doing: Literal["preparing", "training", "evaluating", "publishing"] = "preparing"
     _told: TrainProgress = field(default_factory=TrainProgress)
+    _counted: TrainProgress = field(default_factory=TrainProgress)
+    """What was told when all was given out."""
     _validating: float = 0.0
     """Seconds since `at` that went into a validation pass."""
     _seen: float = 0.0
@@ -64,24 +66,34 @@ class Spent:
 
     def hear(self, progress: TrainProgress, now: float) -> None:
         """Take in what training tells."""
-        before, self._told = self._told, progress
+        before, kept, self._told = self._told, self.kept, progress
         if self.doing != "training":
-            self._give("preparing" if self.doing == "preparing" else self.doing, now)
-        elif progress.step < self.kept.step or _is_anew(before, progress):
+            self._give(self.doing, now)
+        elif progress.stage != "Training":
+            self._give_training(before, now)
+        elif progress.counts_reports:
+            # A function that counts no steps: what it reports is all that is known.
+            self._give_training(progress, now)
+        elif progress.step < kept.step or _is_anew(before, progress):
             self._give("recovering", now)
-        elif progress.step > self.kept.step:
-            self._give_steps(before, now)
+        elif progress.step > kept.step:
+            again = max(0, min(progress.step, kept.furthest) - kept.step)
+            self._give_training(progress, now, redone=again / (progress.step - kept.step))
         elif progress.judged > before.judged:
             self._validating += now - self._seen
-        if self.doing == "training" and progress.stage != "Training":
-            self._give("productive", now)
-        self._enter(progress.step)
+        if progress.stage == "Training" and not progress.counts_reports:
+            self._enter(progress.step)
+        if self.at == now:
+            self._counted = progress
         self._seen = now
         self.doing = "training" if progress.stage == "Training" else "evaluating"
 
     def publishes(self, now: float) -> None:
         """Take in that training is over, and results are written."""
-        self._give("productive" if self.doing == "training" else self.doing, now)
+        if self.doing == "training":
+            self._give_training(self._told, now)
+        else:
+            self._give(self.doing, now)
         self.doing = "publishing"
 
     def ends(self, now: float) -> None:
@@ -97,28 +109,25 @@ class Spent:
         # What is not given out yet is none of the driver's, if it ends here.
         return self.kept.model_copy(update={"seconds": seconds, "until": wall - (now - self.at - open_time)})
 
-    def _give_steps(self, before: TrainProgress, now: float) -> None:
-        """Steps were done since the last ones: some of them, maybe, for a second time; and checkpoints were taken."""
-        kept, told = self.kept, self._told
-        left = now - self.at
-        saving = min(left, max(0.0, _since(before.checkpoint_seconds, told.checkpoint_seconds)))
-        waiting = min(left - saving, max(0.0, _since(before.data_seconds or 0.0, told.data_seconds or 0.0)))
-        validating = min(left - saving, self._validating)
-        again = max(0, min(told.step, kept.furthest) - kept.step)
-        redone = (left - saving) * again / (told.step - kept.step)
+    def _give_training(self, told: TrainProgress, now: float, *, redone: float = 0.0) -> None:
+        """Give out what was training. told: what it said last. redone: the share of its steps that were done before."""
+        left, kept, counted = now - self.at, self.kept, self._counted
+        saving = min(left, max(0.0, _since(counted.checkpoint_seconds, told.checkpoint_seconds)))
+        left -= saving
+        waiting = min(left, max(0.0, _since(counted.data_seconds or 0.0, told.data_seconds or 0.0)))
+        validating = min(left, self._validating)
         self._add("checkpointing", saving)
-        self._add("redone", redone)
-        self._add("productive", left - saving - redone)
-        share = 1 - again / (told.step - kept.step)
-        self.kept = self.kept.model_copy(
-            update={"waiting": kept.waiting + waiting * share, "validating": kept.validating + validating * share}
-        )
+        self._add("redone", left * redone)
+        self._add("productive", left * (1 - redone))
+        changed = {
+            "waiting": kept.waiting + waiting * (1 - redone),
+            "validating": kept.validating + validating * (1 - redone),
+        }
+        self.kept = self.kept.model_copy(update=changed)
         self.at, self._validating = now, 0.0
 
-    def _give(self, state: State | Literal["training"], now: float) -> None:
+    def _give(self, state: State, now: float) -> None:
         self._add(state, now - self.at)
-        if state == "productive":
-            self.kept = self.kept.model_copy(update={"validating": self.kept.validating + self._validating})
         self.at, self._validating = now, 0.0
 
     def _add(self, state: str, seconds: float) -> None:
