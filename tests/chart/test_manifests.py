@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness import ROOT, run
-from headway_api import rollout_wire, wire
+from headway_api import drift_wire, rollout_wire, wire
 from headway_api.autoscaling import Autoscaling
 from headway_operator import settings
 from headway_operator.serving import names
@@ -369,9 +369,11 @@ def test_judges_are_held_to_their_own_verdict(variant: Manifests) -> None:
     assert binding["policyName"] == "headway-judge"
     text = yaml.safe_dump(policy, width=10_000)
     assert f"endsWith(':{rollout_wire.SERVICE_ACCOUNT}')" in text
-    keys = (rollout_wire.KEY_VERDICT, rollout_wire.KEY_MEMORY, rollout_wire.KEY_LOAD)
+    keys = (rollout_wire.KEY_VERDICT, rollout_wire.KEY_MEMORY, rollout_wire.KEY_LOAD, drift_wire.KEY_DRIFT)
     assert "[" + ", ".join(f"''{key}''" for key in keys) + "]" in text
     assert f"size() <= {rollout_wire.LOAD_MAX_BYTES}" in text
+    assert f"size() <= {drift_wire.DRIFT_MAX_BYTES}" in text
+    assert drift_wire.KEY_WATCH not in text, "what is watched is the operator's to say"
     assert f"size() <= {rollout_wire.VERDICT_MAX_BYTES}" in text
     assert f"size() <= {rollout_wire.MEMORY_MAX_BYTES}" in text
     assert names.LABEL_DEPLOYMENT_UID in text

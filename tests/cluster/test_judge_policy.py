@@ -19,6 +19,7 @@ from cluster.paper import crds
 from deployment_documents import deployment
 from harness import HACK_CLUSTER, PATIENCE, ROOT, Cluster, run
 from headway_api import rollout_wire as wire
+from headway_api.drift_wire import DRIFT_MAX_BYTES, KEY_DRIFT, KEY_WATCH, DriftWord
 from headway_api.rollout_wire import (
     KEY_LOAD,
     KEY_MEMORY,
@@ -132,6 +133,9 @@ def test_a_judge_writes_its_verdict_and_its_memory_and_reads_the_route_by_changi
     load = Load(uid=judges.uids["own"], beat=7).model_dump_json().ljust(LOAD_MAX_BYTES)
     assert not judges.says(own, {KEY_LOAD: load})
     assert judges.data()[KEY_LOAD] == load
+    drift = DriftWord(uid=judges.uids["own"], state="Drifted", score=2.0).model_dump_json().ljust(DRIFT_MAX_BYTES)
+    assert not judges.says(own, {KEY_DRIFT: drift})
+    assert judges.data()[KEY_DRIFT] == drift
 
 
 def test_a_judge_neither_writes_nor_reads_what_is_anothers(judges: Judges, own: str) -> None:
@@ -225,6 +229,9 @@ METADATA = "may not change its ConfigMap's labels, annotations, owners or finali
         ({"data": {KEY_MEMORY: (MEMORY_MAX_BYTES // 2 + 1) * "ä"}}, "at most 49152"),
         ({"data": {KEY_LOAD: (LOAD_MAX_BYTES + 1) * "x"}}, "at most 4096"),
         ({"data": {KEY_LOAD: '{"uid":"another"}'}}, "the word about another deployment is not taken"),
+        ({"data": {KEY_DRIFT: (DRIFT_MAX_BYTES + 1) * "x"}}, "at most 16384 bytes"),
+        ({"data": {KEY_DRIFT: '{"uid":"another"}'}}, "the word about another deployment is not taken"),
+        ({"data": {KEY_WATCH: "{}"}}, DATA),
     ],
     ids=lambda value: json.dumps(value)[:50] if isinstance(value, dict) else "",
 )

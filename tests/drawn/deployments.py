@@ -9,6 +9,8 @@ from drawn.history import HOURS, LONG, History, Value, after, once_in, scaled, s
 from drawn.jobs import LEADER
 
 SPLIT_SINCE = 4.0
+DRIFT_SINCE = 2.5
+"""From when on requests of fraud move away from its training rows."""
 SHORT_SINCE = HOURS - 0.3
 """From when on search lacks a pod, and refuses some requests."""
 
@@ -92,6 +94,24 @@ def _status(made: History, one: Deployment) -> None:
             return one.share(role, hour)
 
         made.gauge("headway_deployment_version_share", labels | told, share)
+    _drift(made, one)
+
+
+def _drift(made: History, one: Deployment) -> None:
+    """Of fraud the amounts change since a while; of search a column is missing since it lacks a pod."""
+    version = {"version": f"{one.name}-{one.versions[0][0]}"}
+    labels = LEADER | one.named | version
+
+    def score(hour: float) -> float:
+        away = max(0.0, hour - DRIFT_SINCE) * 0.6 if one.name == "fraud" else 0.0
+        return round(0.3 + 0.2 * wave(one.name + "drift", hour, 0.5) + away, 3)
+
+    made.gauge("headway_deployment_drift_score", labels, score)
+    drifts = DRIFT_SINCE + 1.2 if one.name == "fraud" else math.inf
+    made.gauge("headway_deployment_drift_state", labels | {"state": "Stable"}, after(0, steady(1), drifts))
+    made.gauge("headway_deployment_drift_state", labels | {"state": "Drifted"}, after(drifts, steady(1)))
+    missing = one.name == "search"
+    made.gauge("headway_deployment_data_quality_problems", labels, lambda hour: int(missing and hour > SHORT_SINCE))
 
 
 def _answers(made: History, one: Deployment, version: int, role: str) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from sim import bugs, serving_bugs, serving_load_bugs
+from sim import bugs, serving_bugs, serving_drift_bugs, serving_load_bugs
 from sim.bugs import Bug, planted
 from sim.oddities import draw
 from sim.runner import Kind, Tally, deployment_failure, play, play_many, shrink
@@ -18,7 +18,7 @@ LINES = 100
 """So many lines of what happened are told of a world of a ModelDeployment, which cannot be made short."""
 BUGS: dict[Kind, tuple[Bug, ...]] = {
     "trainingjob": bugs.BUGS,
-    "modeldeployment": serving_bugs.BUGS,
+    "modeldeployment": (*serving_bugs.BUGS, *serving_drift_bugs.BUGS),
     "autoscaled": serving_load_bugs.BUGS,
 }
 MEASURES = {

@@ -14,6 +14,7 @@ from headway_operator.engine.keys import Key
 from headway_operator.serving import names
 from sim.builders import T0
 from sim.fakes.api import ApiServer
+from sim.serving_drift import FIRST_DRIFT_SEED, Drifting
 from sim.serving_jobs import Jobs
 from sim.serving_judge import Judge
 from sim.serving_kserve import FIRST_KSERVE_SEED, KServe
@@ -61,6 +62,7 @@ class ServingWorld:
         self.load = (
             Load(self.server, seed, lambda: self.now, self.fail, NAME, zero=Zero(self, seed, NAME)) if loaded else None
         )
+        self.drift = Drifting(self, seed, NAME) if seed >= FIRST_DRIFT_SEED else None
         self.routes = Routes(self, NAME) if seed >= FIRST_SEED else None
         self.safety = Safety(self, NAME)
         self.promises = Promises(self, NAME)
@@ -119,8 +121,8 @@ class ServingWorld:
         # What somebody's object had the name of is asked for again each minute, and made once that object is collected.
         self._pass(120.0)
         self.promises.at_rest()
-        if self.load is not None:
-            return  # Its judge goes on to say how many requests there are.
+        if self.load is not None or self.drift is not None:
+            return  # Its judge goes on to say how many requests there are, and whether they drift.
         written = len(self.server.writes)
         self._pass(PATIENCE / 2)
         if len(self.server.writes) > written:
@@ -139,10 +141,14 @@ class ServingWorld:
             self.pods.step(calm=self.calm)
             if self.load is not None:
                 self.load.step(self.uid(), calm=self.calm)
+            if self.drift is not None:
+                self.drift.step(calm=self.calm)
             self.operator.watch()
             following = min(self.operator.due, self.judge.next())
             if self.load is not None:
                 following = min(following, self.load.next())
+            if self.drift is not None:
+                following = min(following, self.drift.next())
             if following > until:
                 break
             self.now = max(self.now, following)

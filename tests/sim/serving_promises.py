@@ -88,11 +88,7 @@ class Promises:
         if world.routes is not None:
             world.routes.look(call, uid)
         if call[:2] == ("patch", "modeldeployments"):
-            world.shares.moved(uid, self._was, world.status())
-            if world.load is not None:
-                world.load.moved(uid, self._was, world.status())
-            world.safety.moved(uid, self._was, world.status())
-            self._count_write(uid)
+            self._look_at_status(uid, self._was, world.status())
         if call.resource == "configmaps" and call.verb in ("create", "patch") and call.name == world.judge.name(uid):
             world.shares.told(uid, world.status())
         if call.verb == "delete" and call.resource in PODS_OF and not call.name.endswith(("-judge", "-holder")):
@@ -101,6 +97,14 @@ class Promises:
                 world.fail(f"the pods of version {number} are taken away, which clients are sent to")
             if call.name == names.object_name(self._of, uid, number):
                 world.shares.removed(uid, number, world.status())
+
+    def _look_at_status(self, uid: str, old: Status, new: Status) -> None:
+        """A status was written."""
+        world = self._world
+        for part in (world.shares, world.load, world.drift, world.safety):
+            if part is not None:
+                part.moved(uid, old, new)
+        self._count_write(uid)
 
     def _count_write(self, uid: str) -> None:
         server = self._world.server
@@ -135,7 +139,7 @@ class Promises:
         number = champion["number"] if champion is not None else None
         self._look_at_deployments(number, status, body["spec"])
         self._look_at_ways(number)
-        if world.load is None:
+        if world.load is None and world.drift is None:
             world.shares.at_rest(uid, status, world.server.of(kube.DEPLOYMENTS))
         self._look_at_offers(uid, status, at_rest=True)
         self._was_tried(body["spec"]["versions"], status)
@@ -149,7 +153,8 @@ class Promises:
             world.load.at_rest(uid, status, spec)
             replicas = (status.get("autoscaling") or {}).get("desired")
         wanted = {names.object_name(self._of, uid, number): replicas} if number is not None else {}
-        if world.load is not None and wanted:
+        watched = world.drift is not None and world.drift.at_rest(uid, status, spec)
+        if (world.load is not None and wanted) or watched:
             wanted[world.judge.name(uid)] = 1
         if world.zero is not None and wanted:
             wanted |= world.zero.holders(uid, spec)

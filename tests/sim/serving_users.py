@@ -60,6 +60,8 @@ class Users:
             changes["spec.versions"] = {"keep": 2}
         if self._world.load is not None:
             changes["spec.autoscaling"] = self._world.load.spec()
+        if self._world.drift is not None:
+            changes["spec.monitoring"] = self._world.drift.spec()
         if self._world.pods.kserve is not None:
             changes["spec.server.backend"] = "kserve"
         made = self._world.server.create(kube.MODEL_DEPLOYMENTS, "default", deployment(changes))

@@ -17,7 +17,7 @@ from headway_cli.cluster.times import ago, duration, grouped, seconds_since
 _WITH_PODS = ("Champion", "Candidate", "Previous")
 _STATES = {"Champion": "good", "Candidate": "warn", "Rejected": "bad"}
 _VERDICTS = {"pass": "good", "fail": "bad"}
-_TELLS_OF_TROUBLE = frozenset({"RolledBack"})
+_TELLS_OF_TROUBLE = frozenset({"RolledBack", "Drifted"})
 _TELLS_OF_NEITHER = frozenset({"Progressing"})
 APPROVAL = "AwaitingApproval"
 _HALTED = ("Stalled", APPROVAL)
@@ -334,7 +334,7 @@ def _badge(each: Object) -> str:
     if kind in _TELLS_OF_NEITHER:
         return ""
     if kind in _TELLS_OF_TROUBLE:
-        return "bad" if status == "True" else ""
+        return {"True": "bad", "Unknown": "warn"}.get(status, "")
     return {"True": "good", "False": "bad"}.get(status, "warn")
 
 

@@ -158,13 +158,27 @@ def _rollouts() -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
+def _drift() -> tuple[Panel, ...]:
+    score = ask.of_deployments("headway_deployment_drift_score", THESE, "version")
+    problems = ask.of_deployments("headway_deployment_data_quality_problems", THESE, "version")
+    return (
+        row("Are requests like the training rows?"),
+        lines("Drift", "With monitoring.drift, how unlike the training rows the last window of requests was, as a "
+              "multiple of minEffect: 1 and above alarms.", "none", Query(expr=score, legend="{{version}}"), width=12,
+              decimals=2, none="Nothing is watched", may_be_empty="no deployment has monitoring.drift"),
+        lines("Features with wrong values", "Up to five a version: missing, unseen or out of range more often than in "
+              "the training rows.", "none", Query(expr=problems, legend="{{version}}"), width=12, decimals=0,
+              steps_like=True, none="Nothing is watched", may_be_empty="no deployment has monitoring.drift"),
+    )  # fmt: skip
+
+
 def dashboard() -> Dashboard:
     """The dashboard."""
     return Dashboard(
         uid="headway-deployments",
         title="Headway / Deployments",
-        description="Models that answer requests: how many pods, how fast, how new versions take over.",
+        description="Models that answer requests: how many pods, how fast, how versions take over, and drift.",
         variables=VARIABLES,
         annotations=(FIRING,),
-        panels=(*_now(), _table(), *_answers(), *_rollouts()),
+        panels=(*_now(), _table(), *_answers(), *_rollouts(), *_drift()),
     )

@@ -6,10 +6,12 @@ Requests and their seconds are the servers' own to tell, which count them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import get_args
 
 from pydantic import Field, ValidationError
 
 from headway_api.base import StatusSection
+from headway_api.drift_wire import State
 from headway_operator.engine.exposition import Entry, Samples, labels_text
 from headway_operator.engine.kinds import Owner
 
@@ -18,6 +20,7 @@ ROLES = {"Champion": "champion", "Candidate": "candidate", "Previous": "previous
 STAGES = ("Preparing", "Splitting", "Baking", "Ending")
 ROLLED_BACK = "RolledBack"
 IDLE = "Idle"
+DRIFT_STATES = get_args(State)
 _DEPLOYMENT = ("deployment_namespace", "deployment_name")
 
 
@@ -40,6 +43,23 @@ ENTRIES = (
         f"1, with where the rollout is: {', '.join(STAGES)}; without one {IDLE}, or {ROLLED_BACK} where the last "
         "version that was tried was rejected",
         "state",
+    ),
+    _gauge(
+        "headway_deployment_drift_score",
+        "With monitoring.drift, how unlike the training rows the last window's requests were, as a multiple of "
+        "minEffect: 1 and above alarms; version: the one that answers",
+        "version",
+    ),
+    _gauge(
+        "headway_deployment_drift_state",
+        f"1 for each ModelDeployment with monitoring.drift, with what is known of it: {', '.join(DRIFT_STATES)}",
+        *("version", "state"),
+    ),
+    _gauge(
+        "headway_deployment_data_quality_problems",
+        "Features, up to 5, with values that are missing, unseen or out of range more often than in the training rows; "
+        "they take no part in the score",
+        "version",
     ),
     Entry(
         "headway_deployment_metrics_omitted",
@@ -71,6 +91,13 @@ class _Condition(StatusSection):
     status: str
 
 
+class _Drift(StatusSection):
+    state: str
+    version: str
+    score: float | None = None
+    data_quality: list[object] = Field(default_factory=list)
+
+
 class _Status(StatusSection):
     """What is told of a ModelDeploymentStatus."""
 
@@ -79,6 +106,7 @@ class _Status(StatusSection):
     rollout: _Rollout | None = None
     versions: list[_Version] = Field(default_factory=list)
     conditions: list[_Condition] = Field(default_factory=list)
+    drift: _Drift | None = None
 
 
 class DeploymentFigures:
@@ -115,6 +143,17 @@ class DeploymentFigures:
             if version.name == status.champion:
                 samples.add("headway_deployment_ready", name, version.replicas.ready)
                 samples.add("headway_deployment_desired", name, version.replicas.desired)
+        if status.drift is not None and status.drift.state in DRIFT_STATES:
+            _tell_drift(status.drift, name, samples)
+
+
+def _tell_drift(drift: _Drift, name: str, samples: Samples) -> None:
+    """What is unknown has no number: neither a score of 0, nor no problem."""
+    version = f"{name},{labels_text({'version': drift.version})}"
+    samples.add("headway_deployment_drift_state", f"{version},{labels_text({'state': drift.state})}", 1)
+    if drift.score is not None:
+        samples.add("headway_deployment_drift_score", version, drift.score)
+        samples.add("headway_deployment_data_quality_problems", version, len(drift.data_quality))
 
 
 def _state(status: _Status) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from headway_api.base import StatusSection
+from headway_api.drift_wire import DRIFT_MAX_BYTES, KEY_DRIFT, KEY_WATCH, WATCH_MAX_BYTES, DriftWord, Watch
 from headway_api.rollout_wire import (
     KEY_LOAD,
     KEY_ROUTE,
@@ -136,6 +137,7 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
     meta, data = body["metadata"], body.get("data") or {}
     route, verdict = _bounded(data.get(KEY_ROUTE), ROUTE_MAX_BYTES), _bounded(data.get(KEY_VERDICT), VERDICT_MAX_BYTES)
     load = _bounded(data.get(KEY_LOAD), LOAD_MAX_BYTES)
+    watch, drift = _bounded(data.get(KEY_WATCH), WATCH_MAX_BYTES), _bounded(data.get(KEY_DRIFT), DRIFT_MAX_BYTES)
     made = RolloutRecord(
         name=meta["name"],
         uid=meta["uid"],
@@ -144,13 +146,13 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
         route=None,
         verdict=None,
         heard=0.0,
-        texts=(hash(route), hash(verdict), hash(load)),
+        texts=tuple(map(hash, (route, verdict, load, watch, drift))),
         deleting="deletionTimestamp" in meta,
     )
     if before is None or before.uid != made.uid:
-        made = replace(made, load_seen=now)
+        made = replace(made, seen=now, watch=_read(Watch, watch), drift=_read(DriftWord, drift))
         return replace(made, route=_read(Route, route), verdict=_read(Verdict, verdict), load=_read(Load, load))
-    led, told, busy = (old == new for old, new in zip(before.texts, made.texts, strict=True))
+    led, told, busy, watched, drifts = (old == new for old, new in zip(before.texts, made.texts, strict=True))
     return replace(
         made,
         route=before.route if led else _read(Route, route),
@@ -158,13 +160,16 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
         heard=before.heard if told else now,
         load=before.load if busy else _read(Load, load),
         load_heard=before.load_heard if busy else now,
-        load_seen=before.load_seen,
+        watch=before.watch if watched else _read(Watch, watch),
+        drift=before.drift if drifts else _read(DriftWord, drift),
+        drift_heard=before.drift_heard if drifts else now,
+        seen=before.seen,
     )
 
 
 def only_counts(old: RolloutRecord, new: RolloutRecord) -> bool:
-    """Whether all that is new is how much the judge has counted: what it says of the candidate, and how busy servers
-    are, is the same."""
+    """Whether all that is new is how much the judge has counted: what it says of the candidate, of drift, and how busy
+    servers are, is the same."""
     return _without_counts(old) == _without_counts(new)
 
 
@@ -186,8 +191,19 @@ def _without_counts(record: RolloutRecord) -> RolloutRecord:
     load = record.load
     held = min(load.held, 1) if load is not None else 0
     busy = Load(versions=load.versions, held=held, holders=load.holders) if load is not None else None
+    word = record.drift
+    drift = DriftWord(uid=word.uid, version=word.version, state=word.state) if word is not None else None
     return replace(
-        record, version=0, heard=0.0, load_heard=0.0, load_seen=0.0, texts=(0, 0, 0), verdict=told, load=busy
+        record,
+        version=0,
+        heard=0.0,
+        load_heard=0.0,
+        drift_heard=0.0,
+        seen=0.0,
+        texts=(),
+        verdict=told,
+        load=busy,
+        drift=drift,
     )
 
 

@@ -167,9 +167,16 @@ class _Maker:
     def told(self, plan: Plan) -> Stage:
         """What servers are told, where they are told anything by now."""
         record = self.situation.rollout
-        if plan.route is None or record is None or record.deleting or record.route == plan.route:
+        if plan.route is None or record is None or record.deleting:
             return Stage(())
-        patch = {"data": {rollout_wire.KEY_ROUTE: rollout.route_text(plan.route)}}
+        told: dict[str, str | None] = {}
+        if record.route != plan.route:
+            told[rollout_wire.KEY_ROUTE] = rollout.route_text(plan.route)
+        if record.watch != plan.watch:
+            told |= rollout.watch_texts(plan.watch)
+        if not told:
+            return Stage(())
+        patch = {"data": told}
         return Stage((Change(Ref(kube.CONFIG_MAPS, record.name), record.uid, record.version, patch),))
 
     def led_elsewhere(self, plan: Plan) -> Stage:
@@ -218,7 +225,7 @@ class _Maker:
             return
         steps: list[Step] = []
         if plan.route is not None and situation.rollout is None:
-            steps.append(Ensure(kube.CONFIG_MAPS, rollout.config_map(self.of, plan.route)))
+            steps.append(Ensure(kube.CONFIG_MAPS, rollout.config_map(self.of, plan.route, plan.watch)))
         steps.extend(self._service(names.JUDGE, rollout.service(self.of)))
         image = self._judge_image()
         if plan.judge and judge is None and image is not None:
@@ -258,14 +265,15 @@ class _Maker:
         yield Stage(tuple(steps))
 
     def _outdated(self, plan: Plan, judge: Workload, secrets: tuple[str, ...] | None) -> bool:
-        """Whether the judge is to be made anew: for other queries, or where it is to tell of the load, as it is there
-        for long then, and does not, or is of another image."""
+        """Whether the judge is to be made anew: for other queries, or where it is to tell of the load or of drift, and
+        so is there for long, and does not, or is of another image."""
         if secrets not in (None, judge.secrets):
             return True
         image = self._judge_image()
-        if not plan.load or image is None:
+        stays = plan.load or plan.watch is not None
+        if image is None or not stays or self.situation.spec is None:
             return False
-        return judge.made_as != rollout.made_as(rollout.judge(self.of, image, secrets or (), load=True))
+        return judge.made_as != rollout.made_as(rollout.judge(self.of, image, secrets or (), load=plan.load))
 
     def version(self, number: int, replicas: int) -> Stage:
         """The objects of a version, as they should be."""

@@ -279,6 +279,26 @@ class TestDeployments:
         found = [key for key in self.of(**status) if key.startswith("headway_deployment_rollout")]
         assert [key.rpartition("state=")[2] for key in found] == [f"{state}}}"]
 
+    def drift(self, **drift: Any) -> dict[str, float]:
+        """What is told of drift, by name and the labels beyond the deployment's."""
+        found = self.of(drift={"version": "digits-2", **drift})
+        told_of = {key.removeprefix("headway_deployment_"): value for key, value in found.items()}
+        of_deployment = "deployment_namespace=team-a,deployment_name=digits,version=digits-2"
+        words = ("drift", "data_quality")
+        return {key.replace(of_deployment, ""): told_of[key] for key in told_of if key.startswith(words)}
+
+    def test_drift_and_what_is_wrong_with_values_are_told_of_the_version_that_answers(self) -> None:
+        problem = {"name": "cabin", "problem": "Missing", "share": 0.4}
+        assert self.drift(state="Drifted", score=2.1, dataQuality=[problem]) == {
+            "drift_state{,state=Drifted}": 1, "drift_score{}": 2.1, "data_quality_problems{}": 1,
+        }  # fmt: skip
+
+    def test_what_nobody_can_tell_of_drift_is_no_number(self) -> None:
+        assert self.drift(state="Unavailable") == {"drift_state{,state=Unavailable}": 1}
+
+    def test_a_state_of_drift_that_a_newer_operator_knows_is_none(self) -> None:
+        assert self.drift(state="Seasonal", score=1) == {}
+
     def test_one_that_is_new_has_neither_pods_nor_versions(self) -> None:
         found = told(DeploymentFigures(lambda: [deployment()], limit=10))
         assert {key.partition("{")[0] for key in found} == {

@@ -12,6 +12,7 @@ from headway_cli.cluster.names import MODEL_DEPLOYMENTS
 from headway_cli.cluster.tables import DEPLOYMENT
 from headway_cli.cluster.timeline import Entry, of_events
 from headway_cli.ui import deployments as parts
+from headway_cli.ui import drift as drifting
 from headway_cli.ui.asking import Asked, Route, View
 from headway_cli.ui.listing import Listed, listed, shortened
 
@@ -64,6 +65,7 @@ def deployment(asked: Asked) -> View:
         "rejected": [each for each in versions if each.state == "Rejected"],
         "jobs": {each.job for each in versions if is_name(each.job)},
         "load": parts.load(found, asked.now),
+        "drift": drifting.drift(found, asked.now),
         "conditions": parts.conditions(found, asked.now),
         "events": events[::-1][:MOST_EVENTS],
         "seen": seen,

@@ -32,6 +32,9 @@ class Book:
         self.route = status.route
         self.rollout = status.rollout
         self.scaling = status.autoscaling
+        self.drift = status.drift
+        self.drifted: tuple[str, str, str] | None = None
+        """What the condition Drifted is to say: a status, a reason, a sentence; None: there is none."""
         self.progress: tuple[str, str] | None = None
         """What the rollout of the candidate does or waits for: a reason, and a sentence."""
         self.moved = False

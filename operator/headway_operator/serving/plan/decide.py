@@ -12,7 +12,18 @@ from headway_api.served import ModelSource, Server
 from headway_operator.engine.steps import Notice
 from headway_operator.engine.times import to_seconds, to_text
 from headway_operator.serving import names
-from headway_operator.serving.plan import autoscale, backend, gateway, offers, rollout, route, trouble, verdict, zero
+from headway_operator.serving.plan import (
+    autoscale,
+    backend,
+    drift,
+    gateway,
+    offers,
+    rollout,
+    route,
+    trouble,
+    verdict,
+    zero,
+)
 from headway_operator.serving.plan.book import Book
 from headway_operator.serving.plan.model import Next, Plan, Situation
 from headway_operator.serving.plan.status import say
@@ -35,6 +46,7 @@ def plan(situation: Situation) -> Plan:
     book.share()
     _count(situation, book)
     rollout.hear(situation, book)
+    watched, drifting = drift.watch(situation, book), drift.follow(situation, book)
     status = say(situation, book)
     notices = (*book.notices, *_news(situation, status, book))
     if book.moved:
@@ -46,12 +58,15 @@ def plan(situation: Situation) -> Plan:
         target=book.champion.number if book.champion is not None else None,
         remove=_leftover(situation, book, set(replicas)),
         route=route.told(situation, book) if replicas and _shares(situation, book) else None,
-        judge=book.rollout is not None or (bool(replicas) and scaling is not None),
+        judge=book.rollout is not None or (bool(replicas) and (scaling is not None or watched is not None)),
         load=scaling is not None,
+        watch=watched,
         hold=bool(replicas) and zero.needed(situation, scaling, book),
         asleep=zero.asleep(book),
         ways=gateway.ways(situation, book),
-        wake=_earliest(following.wake, load.wake, backend.next_look(situation, book), *_retries(situation)),
+        wake=_earliest(
+            following.wake, load.wake, drifting.wake, backend.next_look(situation, book), *_retries(situation)
+        ),
         notices=notices,
     )
 
@@ -341,12 +356,12 @@ def _pods(spec: ModelDeploymentSpec | None, book: Book, version: Version) -> int
 
 
 def _shares(situation: Situation, book: Book) -> bool:
-    """Whether versions share requests, or may once the next one comes, or servers tell of their load: else servers need
-    not be told anything."""
+    """Whether versions share requests, or may once the next one comes, or servers tell of their load or of drift: else
+    servers need not be told anything."""
     spec = situation.spec
     if book.rollout is not None or spec is None:
         return True
-    return spec.rollout.split is not None or autoscale.by_load(spec) is not None
+    return spec.rollout.split is not None or autoscale.by_load(spec) is not None or spec.monitoring is not None
 
 
 def _leftover(situation: Situation, book: Book, wanted: set[int]) -> tuple[int, ...]:

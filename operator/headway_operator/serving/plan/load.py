@@ -32,7 +32,7 @@ def not_yet_known(situation: Situation) -> float | None:
     record = situation.rollout
     if record is None or record.load is None or record.load_heard:
         return None
-    over = record.load_seen + FRESH_SECONDS
+    over = record.seen + FRESH_SECONDS
     return over if situation.now <= over else None
 
 

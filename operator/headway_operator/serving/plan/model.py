@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from headway_api.deployment import ModelDeploymentSpec
 from headway_api.deployment_status import ModelDeploymentStatus
+from headway_api.drift_wire import DriftWord, Watch
 from headway_api.rollout_wire import Load, Route, Verdict
 from headway_operator.engine.steps import Notice, Refusal
 from headway_operator.serving.plan.offers import Offer
@@ -84,9 +85,15 @@ class RolloutRecord:
     """How busy the servers are; None where nobody says, or it cannot be read."""
     load_heard: float = 0.0
     """As `heard`, of the load."""
-    load_seen: float = 0.0
-    """The operator's time at which the ConfigMap was first seen, with a load in it of any age."""
-    texts: tuple[int, int, int] = (0, 0, 0)
+    watch: Watch | None = None
+    """What the judge is told to watch; None where it is told nothing, or it cannot be read."""
+    drift: DriftWord | None = None
+    """What the judge has found of drift; None where nobody says, or it cannot be read."""
+    drift_heard: float = 0.0
+    """As `heard`, of the drift."""
+    seen: float = 0.0
+    """The operator's time at which the ConfigMap was first seen, with words in it of any age."""
+    texts: tuple[int, ...] = ()
     """What tells the texts from others: those that have not changed are not read again."""
     deleting: bool = False
 
@@ -302,6 +309,8 @@ class Plan:
     ways: Ways = Ways()
     load: bool = False
     """Whether it is to tell how busy servers are."""
+    watch: Watch | None = None
+    """What it is to watch for drift; None: nothing."""
     hold: bool = False
     """Whether there is to be a holder."""
     asleep: bool = False

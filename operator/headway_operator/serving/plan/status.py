@@ -5,6 +5,7 @@ from __future__ import annotations
 from headway_api.deployment_status import (
     ConditionType,
     DeploymentCondition,
+    DriftStatus,
     Endpoint,
     ModelDeploymentStatus,
     Phase,
@@ -36,6 +37,7 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
         "RolledBack": _rolled_back(book),
         "RouteAccepted": gateway.accepted(situation, book),
         "Scaling": _scaling(book),
+        "Drifted": book.drifted,
     }
     return before.model_copy(
         update={
@@ -50,6 +52,7 @@ def say(situation: Situation, book: Book) -> ModelDeploymentStatus:
             "route": book.route,
             "rollout": book.rollout,
             "autoscaling": book.scaling,
+            "drift": book.drift,
             "versions": book.versions,
             "endpoint": _endpoint(situation, champion),
             "replicas": workload.replicas if workload is not None else 0,
@@ -202,4 +205,7 @@ def essential(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     conditions = [each.model_copy(update={"message": ""}) for each in status.conditions]
     versions = [each.model_copy(update={"message": None}) for each in status.versions]
     rollout = status.rollout.model_copy(update={"message": None, "gates": []}) if status.rollout is not None else None
-    return status.model_copy(update={"conditions": conditions, "versions": versions, "rollout": rollout})
+    drift = DriftStatus(state=status.drift.state, version=status.drift.version) if status.drift is not None else None
+    return status.model_copy(
+        update={"conditions": conditions, "versions": versions, "rollout": rollout, "drift": drift}
+    )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway_api import rollout_wire
+from headway_api.drift_wire import KEY_DRIFT, KEY_WATCH, Watch
 from headway_api.rollout_wire import Route
 from headway_api.served import GRPC_PORT
 from headway_operator.serving import names
@@ -57,13 +58,19 @@ def route_text(route: Route) -> str:
     return route.model_dump_json(exclude_none=True)
 
 
-def config_map(of: Of, route: Route) -> Manifest:
+def watch_texts(watch: Watch | None) -> dict[str, str | None]:
+    """What is watched, as it stands in the ConfigMap. Where nothing is any more, what was found of it goes, too."""
+    return {KEY_WATCH: None, KEY_DRIFT: None} if watch is None else {KEY_WATCH: watch.model_dump_json()}
+
+
+def config_map(of: Of, route: Route, watch: Watch | None = None) -> Manifest:
     """By which operator and judge talk."""
+    watched = {KEY_WATCH: watch.model_dump_json()} if watch is not None else {}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(of, names.judge_name(of.name, of.uid)),
-        "data": {rollout_wire.KEY_ROUTE: route_text(route)},
+        "data": {rollout_wire.KEY_ROUTE: route_text(route), **watched},
     }
 
 

@@ -131,6 +131,47 @@ async def test_versions_load_conditions_and_commands_are_told(visitor: Visitor, 
     ]
 
 
+DRIFT = {
+    "state": "Drifted", "version": "digits-1", "score": 2.314, "windows": 41, "checked": "2026-11-29T19:30:09Z",
+    "message": "requests are unlike the rows that version digits-1 was trained on: age (2.31)",
+    "features": [{"name": "age", "score": 2.314}, {"name": HOSTILE, "score": 0.4}],
+    "dataQuality": [{"name": "cabin", "problem": "Missing", "share": 0.4, "usual": 0.031}],
+}  # fmt: skip
+
+
+async def test_drift_is_told_with_features_that_differ_and_values_that_are_wrong(
+    visitor: Visitor, kubectl: FakeKubectl
+) -> None:
+    given(kubectl, canary(drift=DRIFT))
+    page = await visitor.page(PATH)
+    drift = page.one(id="drift")
+    assert (drift.all("span")[0].text, drift.all("span")[0].attributes["class"]) == ("Drifted", "badge bad")
+    assert DRIFT["message"] in drift.text
+    facts = dict(zip(*([each.text for each in drift.one("dl").all(tag)] for tag in ("dt", "dd")), strict=True))
+    assert facts == {
+        "Score": "2.31; 1 and above alarms", "Checked": "3 min ago", "Windows so far": "41",
+    }  # fmt: skip
+    features, quality = (part.rows()[1:] for part in drift.all("table"))
+    assert features[0][:2] == ["age", "2.31"]
+    assert "\x1b" not in features[1][0]
+    assert [each.attributes["value"] for each in drift.all("progress")] == ["58", "10"]
+    assert quality == [["cabin", "missing", "40.0%", "3.1%"]]
+    assert not page.all("script") or all("alert(1)" not in each.text for each in page.all("script"))
+
+
+async def test_a_deployment_that_is_not_watched_has_nothing_of_drift(visitor: Visitor, kubectl: FakeKubectl) -> None:
+    given(kubectl, canary())
+    page = await visitor.page(PATH)
+    assert page.one(id="drift").text.strip() == ""
+
+
+async def test_what_nobody_can_tell_of_drift_has_no_number(visitor: Visitor, kubectl: FakeKubectl) -> None:
+    told = {"state": "Unavailable", "version": "digits-1", "message": "the model has no reference.json"}
+    given(kubectl, canary(drift=told))
+    drift = (await visitor.page(PATH)).one(id="drift")
+    assert drift.text.split() == ["Drift", "Unavailable", *told["message"].split()]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
