@@ -51,7 +51,7 @@ class ServingWorld:
         self.calm = False
         self.timeline: list[str] = []
         self.server = ApiServer(lambda: self.now)
-        self.splits = self.chance.random() < 0.6 or seed >= FIRST_SEED
+        self.splits = self.chance.random() < 0.6 or FIRST_SEED <= seed < FIRST_DRIFT_SEED
         """Whether all its rollouts split requests, and most of its models work."""
         self.pods = Pods(self.server, self.chance, sound=8 if self.splits else 2)
         if FIRST_KSERVE_SEED <= seed < FIRST_SEED:
@@ -63,7 +63,7 @@ class ServingWorld:
             Load(self.server, seed, lambda: self.now, self.fail, NAME, zero=Zero(self, seed, NAME)) if loaded else None
         )
         self.drift = Drifting(self, seed, NAME) if seed >= FIRST_DRIFT_SEED else None
-        self.routes = Routes(self, NAME) if seed >= FIRST_SEED else None
+        self.routes = Routes(self, NAME) if FIRST_SEED <= seed < FIRST_DRIFT_SEED else None
         self.safety = Safety(self, NAME)
         self.promises = Promises(self, NAME)
         self.users = Users(self, NAME)
@@ -75,7 +75,7 @@ class ServingWorld:
             KEY,
             calls=self.promises.remember,
             wrote=self.promises.look,
-            begins=self.jobs.lost,
+            begins=self._begins,
             gateways=self.routes is not None,
             kserve=self.pods.kserve is not None,
             turns=self.chance.choice(TURNS),
@@ -169,6 +169,12 @@ class ServingWorld:
             if self.routes is not None:
                 self.routes.settled(self.uid())
         self.promises.look(None)
+
+    def _begins(self) -> None:
+        """Another process of the operator."""
+        self.jobs.lost()
+        if self.drift is not None:
+            self.drift.begun = self.now
 
     def lose_watch(self) -> None:
         """The watches lose what they have not shown."""

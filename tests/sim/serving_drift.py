@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Status = dict[str, Any]
 FIRST_DRIFT_SEED = 10_000_000
-"""From here on the requests of worlds are watched for drift, and gateways split them."""
+"""From here on the requests of worlds are watched for drift, and no gateways split them."""
 BEAT = 30.0
 LATE = 200.0
 """The operator may have been dead, or its watches behind, for so long: what it knows is of then."""
@@ -37,8 +37,12 @@ class Drifting:
         self._chance = random.Random(f"drift of {seed}")  # noqa: S311 - nobody is to be kept from guessing it
         self._stepped = self._silent_until = 0.0
         self._beat = 0
+        self._silent = self._chance.random() < 0.3
+        """Whether the judge says nothing any more in the end."""
         self._said: list[tuple[float, Status]] = []
         """All words that can be read, and when they were written."""
+        self.begun = 0.0
+        """When the operator has begun last: for a while it cannot tell how old a word is that it finds."""
         self.told = 0
         """How often the status has said Stable or Drifted anew."""
 
@@ -62,7 +66,7 @@ class Drifting:
             world.edit(monitoring=None if self._chance.random() < 0.5 else self.spec())
         elif drawn < 0.09:
             self._silent_until = world.now + self._chance.choice((100.0, 1500.0))
-        if calm or world.now >= self._silent_until:
+        if not self._silent if calm else world.now >= self._silent_until:
             self._say(world.uid(), calm=calm)
 
     def _say(self, uid: str, *, calm: bool) -> None:
@@ -113,11 +117,11 @@ class Drifting:
 
     def _was_said(self, uid: str, drift: Status, status: Status) -> None:
         number = next(each["number"] for each in status["versions"] if each["name"] == drift["version"])
-        for time, word in self._said:
-            same = (word["uid"], word["version"], word["state"]) == (uid, number, drift["state"])
-            if same and time >= self._world.now - 2 * FRESH_SECONDS - LATE:
-                return
-        self._world.fail(f"{drift['version']} is said to be {drift['state']}, and nobody has said so of late")
+        said = (uid, number, drift["state"])
+        times = [time for time, word in self._said if (word["uid"], word["version"], word["state"]) == said]
+        new = bool(times) and times[-1] >= self._world.now - FRESH_SECONDS - LATE
+        if not new and (not times or self._world.now > self.begun + FRESH_SECONDS):
+            self._world.fail(f"{drift['version']} is said to be {drift['state']}, and nobody has said so of late")
 
     def _look_at_turn(self, old: Status | None, new: Status) -> None:
         """Whoever turns between the two each second is told of now and then."""
@@ -139,8 +143,9 @@ class Drifting:
             self._world.fail(f"in the end version {champion['number']} answers, and the judge is to watch {watch}")
         if watch["rows"] != spec["monitoring"]["drift"]["window"]["rows"]:
             self._world.fail(f"in the end the judge is told of windows of {watch['rows']} rows")
-        if drift is None or drift["state"] != "Drifted":
-            self._world.fail(f"in the end the judge says that requests drift, and the status says {drift}")
+        if drift is None or drift["state"] != ("Unavailable" if self._silent else "Drifted"):
+            what = "nobody tells of drift" if self._silent else "the judge says that requests drift"
+            self._world.fail(f"in the end {what}, and the status says {drift}")
         return True
 
 

@@ -11,7 +11,7 @@ BUGS = (
     Bug(
         "an old word about drift counts for ever",
         FIRST_DRIFT_SEED,
-        "nobody has said so of late",
+        "the operator works without end",
         ((drift._heard, "situation.now <= record.drift_heard + FRESH_SECONDS", "True"),),
     ),
     Bug(

@@ -17,7 +17,7 @@ from sim.builders import T0
 from .serving_stage import DIGEST_2, Stage
 
 SOURCE = "spec.versions.source.digest"
-ALL = {"sample": 0.5, "window": {"rows": 500, "seconds": 60}, "alpha": 0.05, "minEffect": 0.1}
+ALL: dict[str, Any] = {"sample": 0.5, "window": {"rows": 500, "seconds": 60}, "alpha": 0.05, "minEffect": 0.1}
 
 
 class Watched:

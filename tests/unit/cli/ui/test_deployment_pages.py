@@ -131,7 +131,7 @@ async def test_versions_load_conditions_and_commands_are_told(visitor: Visitor, 
     ]
 
 
-DRIFT = {
+DRIFT: dict[str, Any] = {
     "state": "Drifted", "version": "digits-1", "score": 2.314, "windows": 41, "checked": "2026-11-29T19:30:09Z",
     "message": "requests are unlike the rows that version digits-1 was trained on: age (2.31)",
     "features": [{"name": "age", "score": 2.314}, {"name": HOSTILE, "score": 0.4}],
