@@ -11,7 +11,7 @@ from headway_api import wire
 from headway_operator.engine import kube
 from headway_operator.engine.comparison import Comparison
 from headway_operator.engine.freshness import Freshness
-from headway_operator.engine.kube import ConflictError, Object, Resource, RetryableError
+from headway_operator.engine.kube import ConflictError, DeniedError, Object, Resource, RetryableError
 from sim.builders import DEFAULTS
 from sim.fakes.api import Call
 from unit.operator.stage import KEY, Stage, end, running
@@ -255,3 +255,23 @@ def test_before_a_new_attempt_what_the_last_one_has_left_without_labels_is_looke
         if pod is not None and pod["metadata"].get("deletionTimestamp"):
             stage.server.remove(kube.PODS, stage.worker(0))
     assert stage.head(attempt=2) in stage.names(kube.PODS)
+
+
+def test_a_replacement_without_its_label_is_looked_for_before_a_new_process_fills_what_was_refused() -> None:
+    stage = Stage(workers={"replicas": 2})
+    stage.reconcile()
+    end(stage, stage.worker(0), 137)
+    for _ in range(3):
+        stage.reconcile()
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0, 1), stage.worker(1)]
+    stage.refuse(DeniedError("exceeded quota"), naming="worker-1")
+    stage.server.remove(kube.PODS, stage.worker(1))
+    stage.reconcile()
+    assert stage.condition("Scheduled")["reason"] == "PodsRefused"
+    unlabel(stage, kube.PODS, stage.worker(0, 1))
+    stage.restart(DEFAULTS)
+    stage.store.seeded()
+    stage.api.before = lambda _: None
+    for _ in range(3):
+        stage.reconcile()
+    assert stage.names(kube.PODS) == [stage.head(), stage.worker(0, 1), stage.worker(1)]

@@ -168,6 +168,9 @@ def _keep_going(decision: Decision, situation: Situation) -> None:
     situation = _record_replacements(decision, situation)
     first = _first_pods(situation) if situation.incomplete else []
     if situation.incomplete:
+        if situation.unsure_of_first and situation.pods.missing:
+            # A replacement that has lost its label is in its place unseen: a first pod beside it would be a second one.
+            decision.ask("live")
         situation = replace(situation, pods=situation.pods.without_missing())
     elif situation.pods.missing and (situation.pods.head is None or situation.pods.head.deleting is None):
         # Nobody takes their places while the head is being deleted: that is asked no more with each word of the driver.

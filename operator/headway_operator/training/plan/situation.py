@@ -104,9 +104,18 @@ class Situation:
         """Whether what the status says was refused may be one of the attempt's first pods.
 
         It may also be one that was to take a lost one's place. Where it is known that nothing else was refused, a place
-        without a trace has been lost, and is not filled under a name that it had.
+        without a trace has been lost, and is not filled under a name that it had. A process that has just begun does
+        not know it, and takes it for a first one: the other way round, an attempt whose first pods a quota has refused
+        would be charged with losses that never were. What this leaves uncounted is at most one loss for each restart
+        of the operator, of an attempt that has not yet had all its pods at once; it takes a fault of the operator's
+        cluster, which no tenant can bring about, and from the first refusal on it is known again.
         """
         return not self.refusals or any(self._name(pod) in self.refusals for pod in self._first())
+
+    @property
+    def unsure_of_first(self) -> bool:
+        """Whether only the status tells of refused pods, not which: so after a restart of the operator."""
+        return not self.is_new and not self.refusals
 
     def _first(self) -> Iterator[NewPod]:
         """The pods that an attempt begins with."""
