@@ -23,7 +23,9 @@ MOST_GETS = 16
 MOST_ROUNDS = 5
 """So often children that lose their labels are looked for before a decision has to wait."""
 MOST_LISTED = 200
-"""So many objects are looked at for one question."""
+"""So many objects are taken into account for one question."""
+MOST_LOOKED_AT = 5 * MOST_LISTED
+"""So many are read for that at most, with those that are left out: anybody may make more of them."""
 MOST_EVENTS = 2000
 """So many Events are read at most for one question."""
 
@@ -127,14 +129,17 @@ class FactReader:
 
     async def _listed(self, owner: Owner, read: Listed) -> tuple[Any, ...]:
         found: list[Any] = []
+        looked_at = 0
         async for page, _ in self._api.pages(read.resource, owner.key.namespace, labels=read.labels):
-            for body in page[: MOST_LISTED - len(found)]:
+            for body in page:
                 # Anybody may have written it.
                 with contextlib.suppress(Exception):
-                    found.append(read.read(body))
-            if len(found) >= MOST_LISTED:
+                    if (one := read.read(body)) is not None:
+                        found.append(one)
+            looked_at += len(page)
+            if len(found) >= MOST_LISTED or looked_at >= MOST_LOOKED_AT:
                 break
-        return tuple(found)
+        return tuple(found[:MOST_LISTED])
 
     async def _events(self, owner: Owner, read: EventsAbout) -> dict[Ref, float]:
         newest: dict[Ref, float] = {}

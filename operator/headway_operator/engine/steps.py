@@ -134,7 +134,7 @@ class Listed:
     resource: Resource
     labels: str
     read: Callable[[Object], Any]
-    """From an object to what is of interest. It may raise: the object is then left out."""
+    """From an object to what is of interest. Where that is None, or it raises, the object is left out."""
 
 
 Read = Verify | Exists | EventsAbout | Listed

@@ -253,9 +253,11 @@ def same_autoscaler(old: Autoscaler, new: Autoscaler) -> bool:
     return replace(old, version=new.version) == new
 
 
-def server_pod(body: Object) -> ServerPod:
-    """A version's pod."""
+def server_pod(body: Object) -> ServerPod | None:
+    """A version's pod; None of one that is on its way out: it may be ready still, and no client is sent to it."""
     meta, status = body["metadata"], body.get("status") or {}
+    if "deletionTimestamp" in meta:
+        return None
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     scheduled = conditions.get("PodScheduled") or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway_operator.engine import kube
+from headway_operator.engine.facts import MOST_LISTED, MOST_LOOKED_AT
 from headway_operator.engine.kube import ConflictError, DeniedError, Object
 from headway_operator.engine.steps import Listed
 
@@ -85,6 +86,26 @@ def test_what_cannot_be_read_of_a_list_is_left_out() -> None:
     assert owner is not None
     facts = stage.read(owner, Listed(kube.PODS, "of=it", read))
     assert facts.listed == {"of=it": ("b",)}
+
+
+def test_of_a_list_without_end_no_more_is_read_than_can_be_of_use() -> None:
+    stage = answering()
+    for index in range(2 * MOST_LOOKED_AT):
+        stage.server.create(kube.PODS, "default", {"metadata": {"name": f"p{index:05}", "labels": {"of": "it"}}})
+    asked: list[str] = []
+
+    def read(body: Object) -> str | None:
+        asked.append(body["metadata"]["name"])
+        return None if len(asked) <= MOST_LISTED else asked[-1]
+
+    owner = stage.store.owner(stage.key)
+    assert owner is not None
+    facts = stage.read(owner, Listed(kube.PODS, "of=it", read))
+    assert facts.listed == {"of=it": tuple(f"p{index:05}" for index in range(MOST_LISTED, 2 * MOST_LISTED))}
+    asked.clear()
+    none = stage.read(owner, Listed(kube.PODS, "of=it", lambda body: asked.append(body["metadata"]["name"])))
+    assert none.listed == {"of=it": ()}
+    assert MOST_LOOKED_AT <= len(asked) < 1.1 * MOST_LOOKED_AT, "whole pages are read"
 
 
 def test_what_was_just_made_is_not_changed_before_a_watch_has_shown_it() -> None:

@@ -216,6 +216,21 @@ class TestALife:
         assert stage.status["summary"]["ready"] == "1/2"
         assert stage.status["phase"] == "Degraded"
 
+    def test_a_pod_that_is_on_its_way_out_is_not_counted_though_it_answers_still(self) -> None:
+        stage = answering()
+        stage.edit({"versions.source.digest": DIGEST_2})
+        stage.settle()
+        ready(stage, 2)
+        # A node is drained: both pods get their last requests, and those that follow them are not ready.
+        for name in (f"{stage.name(2)}-predictor-{each}" for each in range(2)):
+            stage.server.change(kube.PODS, name, lambda pod: pod["metadata"].update(deletionTimestamp=to_text(T0)))
+        stage.after(11)
+        assert (stage.target(), stage.status["candidate"]) == (1, "digits-2"), "clients would soon have nobody"
+        assert "0 of 2 pods are ready" in stage.condition("Progressing")[2]
+        ready(stage, 2)
+        stage.after(11)
+        assert stage.target() == 2
+
     def test_a_version_that_crashes_is_rejected_with_its_last_words(self) -> None:
         stage = answering()
         stage.edit({"versions.source.digest": DIGEST_2})

@@ -18,6 +18,7 @@ from headway_cli.serve import serve
 from headway_operator.engine.kube import Object
 from headway_operator.engine.times import to_text
 from headway_operator.serving import names, records
+from headway_operator.serving.plan.model import ServerPod
 from headway_operator.serving.render import objects, pods
 from headway_operator.serving.render import records as records_folder
 from headway_operator.serving.render import source as sources
@@ -391,14 +392,21 @@ def test_what_is_not_called_as_its_controller_would_call_it_is_nobodys() -> None
     assert records.workload({**body, "metadata": {**body["metadata"], "ownerReferences": []}}, None, T0) is None
 
 
+def pod_of(body: Object) -> ServerPod:
+    found = records.server_pod(body)
+    assert found is not None
+    return found
+
+
 def test_a_pod_tells_why_it_is_not_ready() -> None:
     waiting = {"name": "server", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
     ended = {"terminated": {"exitCode": 65, "reason": "Error", "message": "one\ntwo\n"}}
     body = {"metadata": {"name": "p"}, "status": {"containerStatuses": [{**waiting, "lastState": ended}]}}
-    pod = records.server_pod(body)
+    pod = pod_of(body)
     assert (pod.ready, pod.restarts, pod.waiting) == (False, 4, "CrashLoopBackOff")
     assert pod.words == "exit code 65 (Error): two"
     nowhere = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
-    pod = records.server_pod({"metadata": {"name": "p"}, "status": {"conditions": [nowhere]}})
+    pod = pod_of({"metadata": {"name": "p"}, "status": {"conditions": [nowhere]}})
     assert (pod.waiting, pod.words) == ("Unschedulable", "0/3 nodes are available")
-    assert records.server_pod({"metadata": {"name": "p"}}).restarts == 0
+    assert pod_of({"metadata": {"name": "p"}}).restarts == 0
+    assert records.server_pod({"metadata": {"name": "p", "deletionTimestamp": to_text(T0)}}) is None
