@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from cluster.paper import Operator, Paper, why_no_paper
-from cluster.served_models import CLAIM, SMALL, VOLUME, condition, edit, status
-from deployment_documents import DIGEST, deployment
-from harness import HACK_CLUSTER, run
+from cluster.paper import Operator, Paper
+from cluster.served_models import SMALL, condition, edit, kinds_came_late, status, with_models
+from deployment_documents import DIGEST
+from harness import run
 from headway_api.rollout_wire import KEY_ROUTE, KEY_VERDICT, Route, Verdict
 
 pytestmark = pytest.mark.cluster
@@ -42,11 +42,7 @@ SOON = 5.0
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
     """A control plane with the kinds, and the operator's rights to routes; the CRDs of routes are not there yet."""
-    if reason := why_no_paper():
-        pytest.skip(reason)
-    with Paper.made("gateway", tmp_path_factory.mktemp("gateway"), switch="gatewayApi.enabled") as made:
-        for body in (VOLUME, CLAIM):
-            made.cluster.apply(json.dumps(body))
+    with with_models("gateway", tmp_path_factory.mktemp("gateway"), "gatewayApi.enabled") as made:
         yield made
 
 
@@ -54,26 +50,16 @@ FLAGS = ("--server-image", "server:test", "--gateway-api", "--resync-seconds", "
 
 
 @pytest.fixture(scope="module")
-def before(paper: Paper) -> Operator:
-    """An operator that began before there were CRDs of routes, after these have come."""
-    with paper.operator(*FLAGS) as operator:
-        paper.cluster.apply(json.dumps(deployment(SPEC)))
+def operator(paper: Paper) -> Iterator[Operator]:
+    """At work; one that began before there were CRDs of routes has said so, and ended when these came."""
+
+    def told() -> None:
         paper.until("a version answers", lambda: condition(paper, "Ready").get("status") == "True", within=120)
         told = condition(paper, "RouteAccepted")
         assert (told["status"], told["reason"]) == ("False", "NotServed")
         assert "does not serve httproutes and grpcroutes of gateway.networking.k8s.io/v1" in told["message"]
-        assert operator.process.poll() is None
-        crds = run(HACK_CLUSTER, "gateway-crds", timeout=600).strip()
-        paper.cluster.kubectl("apply", "--server-side", "--filename", crds)
-        paper.cluster.wait("its end", lambda: operator.process.poll() is not None)
-    return operator
 
-
-@pytest.fixture(scope="module")
-def operator(paper: Paper, before: Operator) -> Iterator[Operator]:
-    """The next process."""
-    assert before.process.returncode == 1, "another one is to take over"
-    with paper.operator(*FLAGS) as made:
+    with kinds_came_late(paper, FLAGS, SPEC, "gateway-crds", told) as made:
         yield made
 
 

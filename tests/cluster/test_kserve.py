@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from cluster.paper import Operator, Paper, why_no_paper
-from cluster.served_models import CLAIM, SMALL, VOLUME, condition, edit, status
-from deployment_documents import deployment
-from harness import HACK_CLUSTER, run
+from cluster.paper import Operator, Paper
+from cluster.served_models import SMALL, condition, edit, kinds_came_late, status, with_models
+from harness import run
 from headway_operator.serving.render.kserve import CONTAINER
 
 pytestmark = pytest.mark.cluster
@@ -33,33 +32,20 @@ FLAGS = ("--server-image", "server:test", "--kserve", "--resync-seconds", "2")
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
     """A control plane with the kinds, and the operator's rights to InferenceServices; their CRD is not there yet."""
-    if reason := why_no_paper():
-        pytest.skip(reason)
-    with Paper.made("kserve", tmp_path_factory.mktemp("kserve"), switch="kserve.enabled") as made:
-        for body in (VOLUME, CLAIM):
-            made.cluster.apply(json.dumps(body))
+    with with_models("kserve", tmp_path_factory.mktemp("kserve"), "kserve.enabled") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def before(paper: Paper) -> Operator:
-    """An operator that began before there was KServe's CRD, after that has come."""
-    with paper.operator(*FLAGS) as operator:
-        paper.cluster.apply(json.dumps(deployment(SPEC)))
+def operator(paper: Paper) -> Iterator[Operator]:
+    """At work; one that began before there was KServe's CRD has said so, and ended when that came."""
+
+    def told() -> None:
         paper.until("it is told", lambda: condition(paper, "Progressing").get("reason") == "NotServed")
         assert "does not serve inferenceservices" in condition(paper, "Progressing")["message"]
         assert status(paper)["versions"] == []
-        crd = run(HACK_CLUSTER, "kserve-crd", timeout=600).strip()
-        paper.cluster.kubectl("apply", "--server-side", "--filename", crd)
-        paper.cluster.wait("its end", lambda: operator.process.poll() is not None)
-    return operator
 
-
-@pytest.fixture(scope="module")
-def operator(paper: Paper, before: Operator) -> Iterator[Operator]:
-    """The next process."""
-    assert before.process.returncode == 1, "another one is to take over"
-    with paper.operator(*FLAGS) as made:
+    with kinds_came_late(paper, FLAGS, SPEC, "kserve-crd", told) as made:
         yield made
 
 

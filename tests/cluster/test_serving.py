@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cluster.paper import Operator, Paper, why_no_paper
-from cluster.served_models import CLAIM, SMALL, SPEC, VOLUME, condition, edit, status
+from cluster.paper import Operator, Paper
+from cluster.served_models import SMALL, SPEC, condition, edit, status, with_models
 from deployment_documents import DIGEST, deployment
 from headway_cli.cluster.kubectl import Target
 from headway_cli.ui.asking import Asked, Site
@@ -25,11 +25,7 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
     """A control plane with the kinds, the operator's rights, and a volume with models."""
-    if reason := why_no_paper():
-        pytest.skip(reason)
-    with Paper.made("serving", tmp_path_factory.mktemp("serving")) as made:
-        for body in (VOLUME, CLAIM):
-            made.cluster.apply(json.dumps(body))
+    with with_models("serving", tmp_path_factory.mktemp("serving")) as made:
         yield made
 
 

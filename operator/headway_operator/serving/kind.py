@@ -21,6 +21,7 @@ from headway_operator.engine.packed import Packed
 from headway_operator.engine.parsed import Parsed
 from headway_operator.engine.steps import Decision, Read, StatusWrite
 from headway_operator.serving import kserve, names, records, routes
+from headway_operator.serving.identity import same
 from headway_operator.serving.measures import Decided, DeploymentMeasures
 from headway_operator.serving.plan.decide import LOOK_SECONDS
 from headway_operator.serving.plan.decide import plan as decide
@@ -48,7 +49,7 @@ class ModelDeployments:
         Child(kube.DEPLOYMENTS, names.WATCHED, records.workload),
         Child(kube.SERVICES, names.WATCHED, records.front),
         Child(kube.CONFIG_MAPS, names.WATCHED_CONFIGS, records.rollout, can_wait=records.only_counts),
-        Child(kube.AUTOSCALERS, names.WATCHED, records.autoscaler, same=records.same_autoscaler),
+        Child(kube.AUTOSCALERS, names.WATCHED, records.autoscaler, same=same),
     )
     """With `gateways`, the routes of these, too; with `inference_services`, these."""
     makes: tuple[Resource, ...] = (kube.NETWORK_POLICIES, kube.DISRUPTION_BUDGETS, kube.SECRETS)
@@ -194,11 +195,11 @@ class ModelDeployments:
 
 
 def _route(resource: Resource, served: Callable[[Resource], bool]) -> Child:
-    return Child(resource, names.WATCHED, routes.route, same=routes.same, served=lambda: served(resource))
+    return Child(resource, names.WATCHED, routes.route, same=same, served=lambda: served(resource))
 
 
 def _inference_services(served: Callable[[], bool]) -> Child:
-    return Child(kube.INFERENCE_SERVICES, names.WATCHED, kserve.workload, same=kserve.same, served=served)
+    return Child(kube.INFERENCE_SERVICES, names.WATCHED, kserve.workload, same=same, served=served)
 
 
 def _status(packed: Packed) -> tuple[ModelDeploymentStatus, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from headway_operator.engine.keys import controller_of, version_of
+from headway_operator.engine.keys import controller_of
 from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
+from headway_operator.serving.identity import identity
 from headway_operator.serving.plan.model import ServerPod, Workload
 from headway_operator.serving.records import WORDS_LIMIT, count, number_of, reports
 
@@ -23,17 +24,14 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
     number, controller = number_of(body), controller_of(body)
     if number is None or number <= 0 or controller is None:
         return None
-    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    spec, status = body.get("spec") or {}, body.get("status") or {}
     predictor = spec.get("predictor") or {}
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
     ready = conditions.get(READY) or {}
     is_ready = ready.get("status") == "True"
     words = ": ".join(str(ready[key]) for key in ("reason", "message") if ready.get(key))
     return Workload(
-        name=meta["name"],
-        uid=meta["uid"],
-        owner_uid=controller.uid,
-        version=version_of(body),
+        **identity(body, controller),
         number=number,
         # KServe has one where none is given.
         desired=count(predictor.get("minReplicas", 1)),
@@ -43,13 +41,7 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
         reports=reports(predictor),
         kserve=True,
         said="" if is_ready else bounded(words, WORDS_LIMIT),
-        deleting="deletionTimestamp" in meta,
     )
-
-
-def same(old: Workload, new: Workload) -> bool:
-    """Whether all that is new is nothing that is kept."""
-    return replace(old, version=new.version) == new
 
 
 def counted(workloads: Iterable[Workload], pods: Mapping[int, tuple[ServerPod, ...]]) -> Iterator[tuple[int, Workload]]:

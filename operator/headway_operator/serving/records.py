@@ -26,11 +26,12 @@ from headway_api.rollout_wire import (
     Verdict,
 )
 from headway_api.served import ModelSource
-from headway_operator.engine.keys import controller_of, version_of
+from headway_operator.engine.keys import controller_of
 from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
 from headway_operator.engine.times import to_seconds
 from headway_operator.serving import names
+from headway_operator.serving.identity import identity
 from headway_operator.serving.plan.model import Autoscaler, Front, RolloutRecord, ServerPod, Workload
 from headway_operator.serving.plan.offers import Offer
 from headway_operator.serving.plan.trouble import UNSCHEDULABLE
@@ -79,10 +80,7 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     updated, ready = count(status.get("updatedReplicas")), count(status.get("readyReplicas"))
     return Workload(
-        name=meta["name"],
-        uid=meta["uid"],
-        owner_uid=controller.uid,
-        version=version_of(body),
+        **identity(body, controller),
         number=number,
         # The API server has one where none is given.
         desired=count(spec.get("replicas", 1)),
@@ -92,7 +90,6 @@ def workload(body: Object, _: Workload | None, __: float) -> Workload | None:
         made_as=str((meta.get("labels") or {}).get(names.LABEL_TEMPLATE, ""))[:64],
         reports=reports((spec.get("template") or {}).get("spec") or {}),
         secrets=_query_secrets(spec) if number == names.JUDGE else (),
-        deleting="deletionTimestamp" in meta,
     )
 
 
@@ -113,19 +110,15 @@ def front(body: Object, _: Front | None, __: float) -> Front | None:
     number, controller = number_of(body), controller_of(body)
     if number is None or controller is None:
         return None
-    meta, spec = body["metadata"], body.get("spec") or {}
+    spec = body.get("spec") or {}
     selector, ports = spec.get("selector") or {}, spec.get("ports") or ()
     if len(selector) > MOST_SELECTED:
         selector = {}
     return Front(
-        name=meta["name"],
-        uid=meta["uid"],
-        owner_uid=controller.uid,
-        version=version_of(body),
+        **identity(body, controller),
         number=number,
         selector=tuple(sorted((str(key), str(value)) for key, value in selector.items())),
         ports=tuple(count(port.get("port")) for port in ports[:MOST_PORTS]),
-        deleting="deletionTimestamp" in meta,
     )
 
 
@@ -134,20 +127,16 @@ def rollout(body: Object, before: RolloutRecord | None, now: float) -> RolloutRe
     controller = controller_of(body)
     if controller is None or number_of(body) != names.JUDGE:
         return None
-    meta, data = body["metadata"], body.get("data") or {}
+    data = body.get("data") or {}
     route, verdict = _bounded(data.get(KEY_ROUTE), ROUTE_MAX_BYTES), _bounded(data.get(KEY_VERDICT), VERDICT_MAX_BYTES)
     load = _bounded(data.get(KEY_LOAD), LOAD_MAX_BYTES)
     watch, drift = _bounded(data.get(KEY_WATCH), WATCH_MAX_BYTES), _bounded(data.get(KEY_DRIFT), DRIFT_MAX_BYTES)
     made = RolloutRecord(
-        name=meta["name"],
-        uid=meta["uid"],
-        owner_uid=controller.uid,
-        version=version_of(body),
+        **identity(body, controller),
         route=None,
         verdict=None,
         heard=0.0,
         texts=tuple(map(hash, (route, verdict, load, watch, drift))),
-        deleting="deletionTimestamp" in meta,
     )
     if before is None or before.uid != made.uid:
         made = replace(made, seen=now, watch=_read(Watch, watch), drift=_read(DriftWord, drift))
@@ -236,21 +225,12 @@ def autoscaler(body: Object, _: Autoscaler | None, __: float) -> Autoscaler | No
     ours = target.get("kind") == controller.key.kind and target.get("name") == controller.key.name
     by_cpu = ours and resource.get("name") == "cpu"
     return Autoscaler(
-        name=meta["name"],
-        uid=meta["uid"],
-        owner_uid=controller.uid,
-        version=version_of(body),
+        **identity(body, controller),
         # The API server has one where none is given.
         least=count(spec.get("minReplicas", 1)),
         most=count(spec.get("maxReplicas")),
         cpu_percent=count((resource.get("target") or {}).get("averageUtilization")) if by_cpu else 0,
-        deleting="deletionTimestamp" in meta,
     )
-
-
-def same_autoscaler(old: Autoscaler, new: Autoscaler) -> bool:
-    """Whether all that is new is how it does: it says that every few seconds."""
-    return replace(old, version=new.version) == new
 
 
 def server_pod(body: Object) -> ServerPod | None:

@@ -7,14 +7,14 @@ have put beside it that leads no request elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from headway_api.rollout_wire import ROUTE_HEADER
-from headway_operator.engine.keys import controller_of, version_of
+from headway_operator.engine.keys import controller_of
 from headway_operator.engine.kube import Object
 from headway_operator.engine.text import bounded
 from headway_operator.serving import names
+from headway_operator.serving.identity import identity
 from headway_operator.serving.plan.model import Backend, GatewayRoute, Parent, RouteSpec, Rules, Taken
 
 MOST_PARENTS = 32
@@ -39,19 +39,10 @@ def route(body: Object, _: GatewayRoute | None, __: float) -> GatewayRoute | Non
         rules=_rules(spec.get("rules") or ()),
     )
     return GatewayRoute(
-        name=meta["name"],
-        uid=meta["uid"],
-        owner_uid=controller.uid,
-        version=version_of(body),
+        **identity(body, controller),
         said=said,
         taken=tuple(_taken(each) for each in (status.get("parents") or ())[:MOST_PARENTS]),
-        deleting="deletionTimestamp" in meta,
     )
-
-
-def same(old: GatewayRoute, new: GatewayRoute) -> bool:
-    """Whether all that is new is nothing that is kept: controllers write times, and conditions of their own."""
-    return replace(old, version=new.version) == new
 
 
 def _parent(ref: Mapping[str, Any]) -> Parent:

@@ -14,6 +14,7 @@ from headway_operator.engine.kube import DeniedError, Object
 from headway_operator.engine.times import to_text
 from headway_operator.serving import kserve as records
 from headway_operator.serving import names
+from headway_operator.serving.identity import same
 from headway_operator.serving.plan.backend import STEADY_SECONDS
 from headway_operator.serving.render import kserve, objects, rollout
 from sim.builders import T0, UID
@@ -155,12 +156,12 @@ class TestWhatIsRead:
         old, new = (records.workload(seen(resourceVersion=str(each)), None, 0.0) for each in (7, 8))
         assert old is not None
         assert new is not None
-        assert records.same(old, new)
+        assert same(old, new)
         later = seen(resourceVersion="9")
         later["status"] = {}
         other = records.workload(later, None, 0.0)
         assert other is not None
-        assert not records.same(old, other)
+        assert not same(old, other)
 
 
 class TestALife:
