@@ -250,14 +250,17 @@ def test_the_report_says_what_the_driver_knows_and_what_it_cannot() -> None:
     page = report_of(spent, "4f0c")
     assert "| productive | 1,500.0 | 75.0% |\n| redone | 480.0 | 24.0% |\n| preparing | 20.0 | 1.0% |" in page
     assert "Goodput: 75.0% of the 2,000.0 s that the driver has counted, in 2 of 3 attempts." in page
-    assert "Of the productive seconds 30.0 went into validation, and for 12.5 the first training" in page
+    assert "Of the productive seconds at least 30.0 went into validation. For 12.5 s the first" in page
+    assert "validation" not in report_of(spent.model_copy(update={"validating_seconds": 0.0}), "4f0c")
     assert "1,200 steps were lost and done again." in page
     assert "Between attempts were 60.0 s" in page
     assert "`headway report` adds that" in page
     assert "headway report" not in report_of(spent, None)
-    own = report_of(spent.model_copy(update={"validating_seconds": None}), None)
+    unknown = {"validating_seconds": None, "waiting_for_rows_seconds": None}
+    own = report_of(spent.model_copy(update=unknown), None)
     assert "Goodput: 75.0%" in own
     assert "validation" not in own
+    assert "waited" not in own
     assert "Where the time went" not in report_of(None, "4f0c")
 
 

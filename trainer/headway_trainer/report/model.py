@@ -274,8 +274,8 @@ class TimeSpent(StatusSection):
     """From what an attempt has counted last to the beginning of the next one, by the clocks of their nodes: suspended,
     queued, starting, and what went unnoted at an attempt's end."""
     validating_seconds: float | None = None
-    """Of the productive seconds, those of validation passes; null where that is not known, as of a training function of
-    the user's own."""
+    """Of the productive seconds, those that were seen to go into validation: passes that are over within a quarter of a
+    second are not. Null where nothing is known, as of a training function of the user's own."""
     waiting_for_rows_seconds: float | None = None
     """Of the productive seconds, those for which the first training process waited for rows; null as above."""
     goodput: float | None = None

@@ -15,11 +15,10 @@ def time_section(time: TimeSpent | None, *, in_cluster: bool) -> str:
     rows.sort(key=lambda row: -time.seconds[row[0]])
     counted = f"{time.counted} of {time.attempts} attempts" if time.attempts > 1 else "its one attempt"
     told = [f"Goodput: {time.goodput:.1%} of the {total:,.1f} s that the driver has counted, in {counted}."]
-    if time.validating_seconds is not None and time.waiting_for_rows_seconds is not None:
-        told.append(
-            f"Of the productive seconds {time.validating_seconds:,.1f} went into validation, and for"
-            f" {time.waiting_for_rows_seconds:,.1f} the first training process waited for rows."
-        )
+    if time.validating_seconds:  # passes that are soon over are not seen, so zero says nothing
+        told.append(f"Of the productive seconds at least {time.validating_seconds:,.1f} went into validation.")
+    if time.waiting_for_rows_seconds is not None:
+        told.append(f"For {time.waiting_for_rows_seconds:,.1f} s the first training process waited for rows.")
     told += [f"{time.steps_again:,} steps were lost and done again."] if time.steps_again else []
     if time.between_seconds:
         told.append(
