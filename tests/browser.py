@@ -145,8 +145,13 @@ class Page:
         """Wait until an expression is true."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            if self.evaluate(f"Boolean({script})"):
-                return
+            try:
+                if self.evaluate(f"Boolean({script})"):
+                    return
+            except RuntimeError as error:
+                # The page that was asked made way for another, which has not been asked yet.
+                if "Inspected target navigated" not in str(error):
+                    raise
             time.sleep(_LOOK_SECONDS)
         raise TimeoutError(f"the page never came to {script}")
 
