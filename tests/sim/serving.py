@@ -120,6 +120,12 @@ class ServingWorld:
         self.server.collect_garbage()
         # What somebody's object had the name of is asked for again each minute, and made once that object is collected.
         self._pass(120.0)
+        # A rollout may have waited for just that.
+        for _ in range(60):
+            if self._rests():
+                break
+            self.users.go_on()
+            self._pass(60.0)
         self.promises.at_rest()
         if self.load is not None or self.drift is not None:
             return  # Its judge goes on to say how many requests there are, and whether they drift.

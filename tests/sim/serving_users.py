@@ -84,7 +84,7 @@ class Users:
         self.edit(suspend=False)
         body = self._world.server.find(kube.MODEL_DEPLOYMENTS, self._of)
         if body is not None and {"blueGreen", "recreate"} <= set(body["spec"]["rollout"]):
-            self.edit(rollout=self._rollout())
+            self.edit(**self._rolled())
 
     def edit(self, **spec: Any) -> None:
         """Some fields of the spec become others."""
