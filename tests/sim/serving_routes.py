@@ -62,6 +62,9 @@ class Routes:
 
     def settled(self, uid: str) -> None:
         """What must hold where the operator knows all that there is."""
+        body = self._world.server.find(kube.HTTP_ROUTES, names.route_name(self._of))
+        if body is not None and uid not in {owner["uid"] for owner in body["metadata"].get("ownerReferences", ())}:
+            return  # It was of a deployment that is deleted, and is in the way until it is collected.
         for name in self.weights() or ():
             body = self._world.server.find(kube.DEPLOYMENTS, name)
             if name != self._of and (body is None or not (body.get("status") or {}).get("readyReplicas")):
