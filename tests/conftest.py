@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,10 @@ from side_by_side import Together
 # How long an example takes says how busy the machine is.
 settings.register_profile("headway", deadline=None)
 settings.load_profile("headway")
+
+# What a shell starts in the background ignores Ctrl-C, and so does what that starts: no test of Ctrl-C would end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Pages of the documentation say `headway`, and mean the one that is tested.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
