@@ -62,7 +62,7 @@ BUGS = (
         "the judge goes with the rollout",
         0,
         "in the end there are the Deployments",
-        ((decide.plan, "or (bool(replicas) and scaling is not None)", ""),),
+        ((decide.plan, "or (bool(replicas) and (scaling is not None or watched is not None))", ""),),
     ),
     Bug(
         "the last pods go by a word from before clients were held",

@@ -197,13 +197,17 @@ def test_ctrl_c_deletes_the_pod(kubectl: FakeKubectl, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    deadline = time.monotonic() + 60
-    while not kubectl.calls("exec"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while not kubectl.calls("exec"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == EXIT_INTERRUPTED
     assert len(kubectl.calls("delete")) == 1
 
