@@ -10,6 +10,14 @@ from headway_api.deployment_status import ModelDeploymentStatus
 
 STEPS = [{"weight": 5}, {"weight": 25, "minSeconds": 300}, {"weight": 50}]
 
+DRIFT: dict[str, Any] = {
+    "state": "Drifted", "version": "digits-1", "score": 2.314, "windows": 41, "checked": "2026-11-29T19:30:09Z",
+    "message": "requests are unlike the rows that version digits-1 was trained on: 2 of the last 3 windows alarm",
+    "features": [{"name": "pixel_20", "score": 2.314}, {"name": "pixel_28", "score": 1.18}],
+    "dataQuality": [{"name": "pixel_07", "problem": "Missing", "share": 0.4, "usual": 0.031}],
+}  # fmt: skip
+"""The judge has found that requests differ."""
+
 
 def version(number: int, state: str, *, weight: int = 0, ready: int = 0, **more: Any) -> dict[str, Any]:
     """A version."""

@@ -19,7 +19,7 @@ from fake_kubectl import FakeKubectl, listed
 from harness import ROOT
 from headway_cli.cluster.kubectl import Target
 from headway_cli.ui.asking import Site
-from made_deployments import canary, event
+from made_deployments import DRIFT, canary, event
 from ui_server import serving
 
 NOW = datetime(2026, 11, 29, 19, 33, 9, tzinfo=UTC)
@@ -38,7 +38,7 @@ PICTURES = {
     "trial": (f"{TRIALS}/3", "light", 1280, 860),
     "trials-phone": (TRIALS, "light", 390, 900),
     "deployments": ("/deployments", "light", 1280, 340),
-    "deployment": (DIGITS, "light", 1280, 1180),
+    "deployment": (DIGITS, "light", 1280, 1760),
     "deployment-dark": (DIGITS, "dark", 1280, 900),
 }
 """Address, scheme, and size in pixels, by the name of the picture."""
@@ -63,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         kubectl.says(listed(job), "get", "/search")
         kubectl.runs("exec")
         quiet = canary("churn", phase="Ready", candidate=None, rollout=None)
-        kubectl.says(listed(canary(), quiet), "get", "modeldeployments")
+        kubectl.says(listed(canary(drift=DRIFT), quiet), "get", "modeldeployments")
         kubectl.says(listed(*EVENTS), "get", "events")
         with serving(Site(Target(), context="prod", namespace="default"), lambda: NOW) as found:
             yield found
