@@ -50,9 +50,9 @@ class Drift(Section):
     """The share of the answered requests whose rows are counted."""
     window: DriftWindow = DriftWindow()
     """Windows."""
-    alpha: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.01
+    alpha: Annotated[float, Field(gt=0.0, le=0.2)] = 0.01
     """The probability, at most, that a window alarms by chance, over all features together."""
-    min_effect: Annotated[float, Field(ge=0.01, le=1.0)] = 0.05
+    min_effect: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
     """The least difference that counts: for numbers, how far apart the two cumulative distributions are at most, from 0
     to 1."""
     persist: DriftPersistence = DriftPersistence()

@@ -109,6 +109,13 @@ def test_each_number_of_a_spec_has_both_bounds_or_is_a_real_number() -> None:
             assert {"minimum", "maximum"} <= node.keys(), path
 
 
+def test_no_least_value_is_a_fraction_as_an_api_server_takes_whole_numbers_for_more_than_it_rounded_down() -> None:
+    for kind in KINDS:
+        for path, node in nodes(root(kind)):
+            least = node.get("minimum", 0)
+            assert least == int(least), f"{path}: 0 is let through"
+
+
 def test_each_pattern_is_explained_in_words() -> None:
     models = [kind.model for kind in KINDS] + [entry.options for entry in MODELS.values()]
     for model in models:

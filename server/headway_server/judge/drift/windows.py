@@ -20,6 +20,8 @@ from headway_server.judge.drift.features import Finding, compare
 _TESTS = 2
 """Of each feature: the probability of a false alarm is divided among all."""
 _SCORE_DIGITS = 4
+_MOST_SCORE = 1e6
+"""However little is asked for as the least effect."""
 
 
 class CountsError(ValueError):
@@ -108,7 +110,9 @@ def result(reference: WatchedReference, counts: Sequence[FeatureCounts], rows: i
         (feature, compare(feature, one, level, watch.min_effect))
         for feature, one in zip(reference.features, counts, strict=True)
     ]
-    scores = {place: one.effect / watch.min_effect for place, (_, one) in enumerate(found) if one.effect > 0}
+    scores = {
+        place: min(_MOST_SCORE, one.effect / watch.min_effect) for place, (_, one) in enumerate(found) if one.effect > 0
+    }
     first = heapq.nlargest(MOST_TOLD, scores, key=scores.__getitem__)
     return Result(
         rows=rows,

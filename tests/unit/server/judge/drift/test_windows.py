@@ -90,6 +90,12 @@ def test_the_features_of_a_window_are_told_by_their_scores_and_never_more_than_f
     assert told.alarms
 
 
+def test_a_score_is_a_number_however_small_the_least_effect_is() -> None:
+    reference = WatchedReference(features=[NUMBERS])
+    found = result(reference, [counts([1000] + [0] * 19)], 1000, Watch(min_effect=5e-324))
+    assert (found.alarms, found.score) == (True, 1e6)
+
+
 def test_the_faults_of_a_window_are_told_worst_first_and_all_are_counted() -> None:
     features = [NUMBERS.model_copy(update={"name": f"x{place}"}) for place in range(8)]
     moved = [counts([40 - place] * 20, missing=200 + 20 * place) for place in range(8)]
