@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +16,7 @@ import pytest
 from pyarrow import fs, parquet
 from sklearn.datasets import load_wine
 
+from commands import COMMAND, clean_environment
 from harness import HACK_CLUSTER, Cluster, run
 
 pytestmark = pytest.mark.e2e
@@ -141,3 +146,80 @@ def test_parquet_is_read_from_s3_and_the_model_is_written_there(headway: Cluster
     assert sum(result["data"]["rows"].values()) == 178
     leaked = json.dumps(job) + headway.kubectl("get", "configmaps,pods,events", "-n", namespace, "-o", "yaml")
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in leaked
+
+
+PROFILED = """
+apiVersion: headway.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: grapes}
+spec:
+  image: IMAGE
+  data: {source: SOURCE, target: grower}
+  model: {name: mlp}
+  training: {epochs: 1}
+  head: {resources: {cpu: 100m, memory: 1Gi}}
+"""
+WRITER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: main
+    image: IMAGE
+    command: [python, -c, "open('/models/rows.csv', 'w').write(ROWS)"]
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+    volumeMounts: [{name: models, mountPath: /models}]
+  volumes: [{name: models, persistentVolumeClaim: {claimName: models}}]
+"""  # noqa: E501 - one line of a manifest
+
+
+@pytest.mark.long
+def test_data_that_only_the_cluster_reaches_is_profiled_by_a_pod_that_is_gone_afterwards(
+    headway: Cluster, namespace: str, s3: Bucket, tmp_path: Path
+) -> None:
+    headway.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    image = headway.images["trainer"]
+    rows = "sugar,grower\n" + "".join(f"{index / 8},{'Conti' if index % 2 else 'Bianchi'}\n" for index in range(60))
+    with s3.filesystem().open_output_stream("lake/grapes/rows.csv") as stream:
+        stream.write(rows.encode())
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store"}, "stringData": s3.environment}
+    headway.apply(json.dumps(secret), namespace)
+    headway.apply(WRITER.replace("IMAGE", image).replace("ROWS", repr(rows).replace("\\", "\\\\")), namespace)
+    headway.kubectl("wait", "-n", namespace, "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=120s")
+    headway.kubectl("delete", "-n", namespace, "pod/writer")
+
+    def profiled(source: str, *words: str, image: str = image) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / "grapes.yaml"
+        path.write_text(PROFILED.replace("IMAGE", image).replace("SOURCE", source))
+        return subprocess.run(
+            [*COMMAND, "profile", str(path), "--in-cluster", "-n", namespace, *words],
+            env=clean_environment() | {"KUBECONFIG": str(headway.kubeconfig), "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def no_pod_is_left() -> bool:
+        return not headway.items("pods", "-n", namespace)
+
+    for source in (
+        '{uri: "s3://lake/grapes/*.csv", secretRef: {name: store}}',
+        "{persistentVolumeClaim: {name: models, path: rows.csv}}",
+    ):
+        done = profiled(source)
+        assert done.returncode == 0, done.stderr
+        assert "60 rows and 2 columns" in done.stdout
+        assert "Bianchi 50%, Conti 50%" in done.stdout
+        headway.wait("the pod gone", no_pod_is_left, within=60)
+    absent = profiled("{persistentVolumeClaim: {name: models, path: none.csv}}")
+    assert (absent.returncode, "none.csv" in absent.stderr) == (64, True), absent.stderr
+    unknown = profiled("{persistentVolumeClaim: {name: grapes, path: rows.csv}}")
+    assert (unknown.returncode, 'persistentvolumeclaim "grapes" not found' in unknown.stderr) == (1, True)
+    unnamed = profiled("{persistentVolumeClaim: {name: models, path: rows.csv}}", image="registry.invalid/none:1")
+    assert (unnamed.returncode, "does not run: " in unnamed.stderr) == (1, True), unnamed.stderr
+    headway.wait("no pod left", no_pod_is_left, within=60)
