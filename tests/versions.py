@@ -26,7 +26,7 @@ EDITS = {
 """By file, what stands in this version and what in the other: `training.epochs` is at most 2; there is no `seed`."""
 
 
-SEED = re.compile(r"\b(self\.)?(run\.)?(spec|job)\.seed\b")
+SEED = re.compile(r"\b(self\.)?(_?run\.)?(spec|job)\.seed\b")
 """How the trainer reads the field that the other version does not have."""
 
 
