@@ -17,18 +17,14 @@ from headway_cli.cluster.errors import ClusterError, TimedOutError, explained
 from headway_cli.cluster.fields import Object, at, entries, text, whole
 from headway_cli.cluster.kubectl import Kubectl, objects, parsed
 from headway_cli.cluster.names import MAIN_CONTAINER
+from headway_cli.cluster.waiting_pods import LIFE_SECONDS, TEMPLATE_FIELDS, USER, labels, waiting_pod
 
-LIFE_SECONDS = 3600
-"""After which Kubernetes ends it, whatever has become of us."""
 START_SECONDS = 600
 """How long it may take to get a node and its image."""
 WAIT_SECONDS = 5
-USER = 1000
 DATA_SECRET_DIR = "/etc/headway/secrets/data"  # noqa: S105 - a path, not a secret
 DATA_VOLUME_DIR = "/mnt/headway/data"
 """As `headway_api.wire` has them."""
-_FROM_TEMPLATE = ("imagePullSecrets", "nodeSelector", "tolerations", "runtimeClassName", "serviceAccountName")
-"""What the job's head may need to get its image and to reach its data."""
 _HOPELESS = frozenset(
     {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"}
 )
@@ -38,52 +34,17 @@ _OLD_IMAGE = "No module named headway_trainer.profiling"
 
 def manifest(spec: Object, name: str, image: str) -> Object:
     """The pod: it waits. spec: of the job, as it is written."""
-    head = at(spec, "head")
-    template = at(head, "template", "spec")
-    given = template if isinstance(template, dict) else {}
-    cpu, memory = (str(at(head, "resources", what) or otherwise) for what, otherwise in (("cpu", 1), ("memory", "2Gi")))
-    volumes, mounts = _data(spec)
-    container: Object = {
-        "name": MAIN_CONTAINER,
-        "image": image,
-        "command": ["python", "-c", f"import time; time.sleep({LIFE_SECONDS})"],
-        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
-        "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *mounts],  # noqa: S108 - the pod's own
-    }
-    security: Object = {
-        "runAsNonRoot": True,
-        "runAsUser": USER,
-        "runAsGroup": USER,
-        "fsGroup": USER,
-        "fsGroupChangePolicy": "OnRootMismatch",
-        "seccompProfile": {"type": "RuntimeDefault"},
-        **(given["securityContext"] if isinstance(given.get("securityContext"), dict) else {}),
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "labels": {"app.kubernetes.io/name": "headway-profile", "app.kubernetes.io/managed-by": "headway-cli"},
-        },
-        "spec": {
-            **{field: given[field] for field in _FROM_TEMPLATE if field in given},
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIFE_SECONDS,
-            "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": security,
-            "containers": [container],
-            "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes],
-        },
-    }
+    wanted = (("cpu", 1), ("memory", "2Gi"))
+    cpu, memory = (str(at(spec, "head", "resources", what) or otherwise) for what, otherwise in wanted)
+    return waiting_pod(
+        {"name": name, "labels": labels("headway-profile")},
+        image,
+        {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}},
+        spec,
+        _data(spec),
+        fields=(*TEMPLATE_FIELDS, "serviceAccountName"),
+        user={"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"},
+    )
 
 
 def _data(spec: Object) -> tuple[list[Any], list[Any]]:

@@ -12,14 +12,9 @@ from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import Object, at, entries, owner_reference, text
 from headway_cli.cluster.folders import MOUNT, SECRET_DIR, Folder, in_pod
 from headway_cli.cluster.kubectl import Kubectl, parsed
-from headway_cli.cluster.names import MAIN_CONTAINER
+from headway_cli.cluster.waiting_pods import labels, waiting_pod
 
-LIFE_SECONDS = 3600
-"""After which Kubernetes ends it, whatever has become of us."""
 START_SECONDS = 180
-_USER = 1000
-_FROM_TEMPLATE = ("imagePullSecrets", "nodeSelector", "tolerations", "runtimeClassName")
-"""What the job's head may need to get its image and to reach its storage."""
 
 
 def manifest(job: Object, name: str) -> Object:
@@ -29,47 +24,16 @@ def manifest(job: Object, name: str) -> Object:
     """
     attempts = entries(job, "status", "attempts")
     image = text(attempts[-1], "image") if attempts else ""
-    volume, mount = _storage(job)
+    storage = _storage(job)
     if not image:
         raise ClusterError("the job has had no attempt: there is no image to read with, and nothing to read")
-    template = at(job, "spec", "head", "template", "spec")
-    given = template if isinstance(template, dict) else {}
     metadata: Object = {
         "name": name,
-        "labels": {"app.kubernetes.io/name": "headway-reader", "app.kubernetes.io/managed-by": "headway-cli"},
+        "labels": labels("headway-reader"),
         "ownerReferences": [owner_reference(job)],
     }
-    container: Object = {
-        "name": MAIN_CONTAINER,
-        "image": image,
-        "command": ["python", "-c", f"import time; time.sleep({LIFE_SECONDS})"],
-        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *mount],  # noqa: S108 - the pod's own
-    }
-    spec: Object = {
-        **{field: given[field] for field in _FROM_TEMPLATE if field in given},
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": LIFE_SECONDS,
-        "terminationGracePeriodSeconds": 0,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-            **(given["securityContext"] if isinstance(given.get("securityContext"), dict) else {}),
-        },
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *volume],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    resources: Object = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+    return waiting_pod(metadata, image, resources, at(job, "spec"), storage, scratch={"sizeLimit": "64Mi"})
 
 
 def _storage(job: Object) -> tuple[list[Any], list[Any]]:
