@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from headway_api import rollout_wire as wire
+from headway_server.judge.beating import Beating
 from headway_server.judge.tally import HEARD_SECONDS
 
 MOST_SERVERS = 4096
@@ -59,10 +60,7 @@ class Loads:
         self._servers: dict[str, _Server] = {}
         self._versions: set[int] = set()
         self._active = now
-        self._beat = 0
-        self._told: wire.Load | None = None
-        self._written: wire.Load | None = None
-        self._written_at = float("-inf")
+        self._words = Beating[wire.Load](wire.KEY_LOAD)
 
     def report(self, report: wire.Report, now: float) -> None:
         """A server's word. Those of before tell nothing of this."""
@@ -99,32 +97,28 @@ class Loads:
 
     def urgent(self) -> bool:
         """Whether somebody waits for a server, and the operator has not been told."""
-        told = self._written is not None and self._written.held > 0
+        written = self._words.written
+        told = written is not None and written.held > 0
         return not told and any(server.held for server in self._servers.values())
 
     def due(self, uid: str, told_by: str | None, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time."""
-        # What was due before, and was not written, is not due any more.
-        self._told = None
-        word, ago = self.word(uid, now), now - self._written_at
-        changed = _changed(word, self._written)
+        self._words.drop()
+        word, ago = self.word(uid, now), now - self._words.written_at
+        changed = _changed(word, self._words.written)
         beats = bool(word.versions) and ago >= wire.LOAD_BEAT_SECONDS
         beats = beats or (word.held > 0 and ago >= wire.LOAD_HELD_SECONDS)
         if not (self.urgent() or beats or (changed and (last or ago >= wire.LOAD_CHANGES_SECONDS))):
             return {}
-        self._beat += 1
-        self._told = word
-        told = word.model_copy(update={"beat": self._beat, "told_by": told_by})
-        return {wire.KEY_LOAD: told.model_dump_json(exclude_none=True)}
+        return self._words.offer(word, told_by)
 
     def wrote(self, now: float) -> None:
         """What was due last is written."""
-        if self._told is not None:
-            self._written, self._written_at, self._told = self._told, now, None
+        self._words.wrote(now)
 
     def begin(self, beat: int) -> None:
         """What was written before this process has this number."""
-        self._beat = max(self._beat, beat)
+        self._words.begin(beat)
 
     def _forget(self, now: float) -> None:
         """Servers that are not heard any more are not there."""

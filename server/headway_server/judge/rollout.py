@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from headway_api import drift_wire
 from headway_api import rollout_wire as wire
 from headway_server.judge import findings, memory
+from headway_server.judge.beating import misread
 from headway_server.judge.drift.drifts import Drifts
 from headway_server.judge.load import Loads, load_beat
 from headway_server.judge.queries import Queries
@@ -76,9 +77,7 @@ class Judge:
         try:
             route = wire.Route.model_validate_json(text)
         except ValidationError as error:
-            self.bad_route = f"{wire.KEY_ROUTE} is no route: {error.error_count()} errors, the first at " + ".".join(
-                str(part) for part in error.errors()[0]["loc"]
-            )
+            self.bad_route = misread(wire.KEY_ROUTE, "route", error)
             return
         self.bad_route = None
         if route != self.route:

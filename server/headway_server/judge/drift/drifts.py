@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from headway_api import drift_wire as wire
 from headway_api.rollout_wire import Sampling
+from headway_server.judge.beating import Beating, misread
 from headway_server.judge.drift.windows import CountsError, Result, Window, result
 from headway_server.judge.drift.words import message, state
 
@@ -40,10 +41,7 @@ class Drifts:
         self._unavailable = ""
         self._taken: OrderedDict[str, int] = OrderedDict()
         """The last batch of each process, the process that was heard longest ago first."""
-        self._beat = 0
-        self._told: wire.DriftWord | None = None
-        self._written: wire.DriftWord | None = None
-        self._written_at = float("-inf")
+        self._words = Beating[wire.DriftWord](wire.KEY_DRIFT)
 
     @property
     def sampling(self) -> Sampling | None:
@@ -66,9 +64,7 @@ class Drifts:
         try:
             watch = wire.Watch.model_validate_json(text)
         except ValidationError as error:
-            self.bad_watch = f"{wire.KEY_WATCH} is no watch: {error.error_count()} errors, the first at " + ".".join(
-                str(part) for part in error.errors()[0]["loc"]
-            )
+            self.bad_watch = misread(wire.KEY_WATCH, "watch", error)
             return
         before, self.watch, self.bad_watch = self.watch, watch, None
         if before is None or (before.uid, before.version) != (watch.uid, watch.version):
@@ -82,13 +78,13 @@ class Drifts:
     def _begin(self, said: wire.DriftWord | None) -> None:
         """said: the last word that was written, by this process or another one."""
         watch = self.watch
-        self._beat = max(self._beat, said.beat) if said is not None else self._beat
+        self._words.begin(said.beat if said is not None else 0)
         ours = said is not None and watch is not None and (said.uid, said.version) == (watch.uid, watch.version)
         self._known = said if ours and said is not None and said.windows else None
-        self._window = self._reference = self._written = None
+        self._window = self._reference = None
         self._digest = self._unavailable = ""
         self._taken.clear()
-        self._written_at = float("-inf")
+        self._words.forget()
 
     def take(self, batch: wire.Batch, now: float) -> wire.BatchReply:
         """Take a server's counts, if they are of the version that is watched. Raises CountsError for what cannot be."""
@@ -177,28 +173,24 @@ class Drifts:
     def urgent(self) -> bool:
         """Whether the operator waits for what is known now: the state has turned."""
         word = self.word()
-        before = self._written
+        before = self._words.written
         return word is not None and before is not None and (word.version, word.state) != (before.version, before.state)
 
     def due(self, told_by: str | None, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time. last: there will be no other time."""
-        self._told = None
-        word, ago = self.word(), now - self._written_at
+        self._words.drop()
+        word, ago = self.word(), now - self._words.written_at
         if word is None:
             return {}
-        changed = _lasting(word) != _lasting(self._written)
+        changed = _lasting(word) != _lasting(self._words.written)
         beats = ago >= wire.DRIFT_BEAT_SECONDS
         if not (self.urgent() or beats or (changed and (last or ago >= wire.DRIFT_CHANGES_SECONDS))):
             return {}
-        self._beat += 1
-        self._told = word
-        told = word.model_copy(update={"beat": self._beat, "told_by": told_by})
-        return {wire.KEY_DRIFT: told.model_dump_json(exclude_none=True)}
+        return self._words.offer(word, told_by)
 
     def wrote(self, now: float) -> None:
         """What was due last is written."""
-        if self._told is not None:
-            self._written, self._written_at, self._told = self._told, now, None
+        self._words.wrote(now)
 
 
 def _said(text: str) -> wire.DriftWord | None:
