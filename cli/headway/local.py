@@ -100,8 +100,9 @@ def run(
 
 def _beside(job: object, given: Mapping[str, Any]) -> Path | None:
     """The folder of a job's file, where its spec does not say where its code is."""
-    is_file = isinstance(job, str | os.PathLike)
-    return Path(job).resolve().parent if is_file and "code" not in given["spec"] else None  # type: ignore[arg-type]
+    if not isinstance(job, str | os.PathLike) or "code" in given["spec"]:
+        return None
+    return Path(job).resolve().parent
 
 
 def _result(path: Path) -> RunResult:

@@ -94,15 +94,16 @@ class Drifts:
         if batch.unavailable:
             self._unavailable = batch.unavailable
             return wire.BatchReply(taken=batch.number)
-        if self._reference is None:
+        reference = self._reference
+        if reference is None:
             if batch.reference is None:
                 return wire.BatchReply(reference=True)
-            self._refer(batch.reference, batch.digest)
+            reference = self._refer(batch.reference, batch.digest)
         last = self._taken.get(batch.boot, 0)
         if batch.number > last:
             if batch.digest != self._digest:
                 raise CountsError(f"digest: another reference than the one that is known of version {watch.version}")
-            self._add(watch, batch, now)
+            self._add(watch, reference, batch, now)
             last = batch.number
         self._taken[batch.boot] = last
         self._taken.move_to_end(batch.boot)
@@ -110,15 +111,14 @@ class Drifts:
             self._taken.popitem(last=False)
         return wire.BatchReply(taken=last)
 
-    def _refer(self, reference: wire.WatchedReference, digest: str) -> None:
+    def _refer(self, reference: wire.WatchedReference, digest: str) -> wire.WatchedReference:
         names = {one.name for one in reference.features}
         if not names or len(names) != len(reference.features):
             raise CountsError("reference.features: each needs a name of its own, and there must be one at least")
         self._reference, self._digest, self._unavailable = reference, digest, ""
+        return reference
 
-    def _add(self, watch: wire.Watch, batch: wire.Batch, now: float) -> None:
-        reference = self._reference
-        assert reference is not None  # noqa: S101 - it was asked for before
+    def _add(self, watch: wire.Watch, reference: wire.WatchedReference, batch: wire.Batch, now: float) -> None:
         window = self._window or Window(reference, now)
         window.add(batch.rows, batch.counts)
         self._window = window
