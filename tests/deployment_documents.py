@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from dotted import place
+
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 DEPLOYMENT: dict[str, Any] = {
     "apiVersion": "headway.dev/v1alpha1",
@@ -38,10 +40,7 @@ def deployment(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """DEPLOYMENT with other values at some dotted paths."""
     document = copy.deepcopy(DEPLOYMENT)
     for path, value in (changes or {}).items():
-        *way, last = path.split(".")
-        node = document
-        for part in way:
-            node = node.setdefault(part, {})
+        node, last = place(document, path)
         if value is ABSENT:
             del node[last]
         else:

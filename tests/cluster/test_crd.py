@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from kubernetes.client.exceptions import ApiException
 
 from cluster.objects import Objects
+from dotted import place
 from harness import ROOT, Cluster
 from headway_api.crd import TRAINING_JOB, file_name
 from headway_api.job import TrainingJobSpec
@@ -233,10 +234,7 @@ _FROZEN = [
 
 
 def _with(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    *way, last = path.split(".")
-    node = document
-    for part in way:
-        node = node.setdefault(part, {})
+    node, last = place(document, path)
     if value is None:
         node.pop(last, None)
     else:

@@ -6,6 +6,8 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+from dotted import place
+
 TABLE: dict[str, Any] = {
     "data": {"source": {"uri": "s3://lake/churn/*.parquet"}, "target": "churned"},
     "model": {"name": "mlp"},
@@ -66,10 +68,7 @@ def made(base: dict[str, Any], changes: dict[str, Any], field: str, *words: str)
     """The base with other values at some paths, whose parts are divided by `/`."""
     spec = copy.deepcopy(base)
     for path, value in changes.items():
-        *way, last = path.split("/")
-        node = spec
-        for part in way:
-            node = node.setdefault(part, {})
+        node, last = place(spec, path, "/")
         node[last] = value
     return Contradiction(spec, field, words)
 

@@ -67,16 +67,21 @@ def wait_for(happened: Callable[[], Any], process: subprocess.Popen[bytes]) -> N
         time.sleep(0.1)
 
 
-def test_a_run_that_is_killed_and_goes_on_is_one_run_with_each_step_once(server: Server, tmp_path: Path) -> None:
-    file, folder = job(tmp_path, server, "killed"), tmp_path / "out"
-    words = ["run", str(file), "--output", str(folder)]
-    process = subprocess.Popen(
+def begun(words: list[str]) -> subprocess.Popen[bytes]:
+    """The command, in a session of its own, to be killed."""
+    return subprocess.Popen(
         [*COMMAND, *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=run_environment(),
         start_new_session=True,
     )
+
+
+def test_a_run_that_is_killed_and_goes_on_is_one_run_with_each_step_once(server: Server, tmp_path: Path) -> None:
+    file, folder = job(tmp_path, server, "killed"), tmp_path / "out"
+    words = ["run", str(file), "--output", str(folder)]
+    process = begun(words)
     wait_for(lambda: list(folder.glob(".headway/runs/*/tracking/events-0001-*")), process)
     wait_for(lambda: len(list(folder.glob(".headway/runs/*/checkpoints/*/manifest.json"))) > 1, process)
     os.killpg(process.pid, signal.SIGKILL)
@@ -119,13 +124,7 @@ def test_a_long_epoch_that_is_killed_and_goes_on_has_points_on_its_way_each_step
     file = job(tmp_path, server, "long", training=training, model={"entrypoint": "slow:make"})
     folder = tmp_path / "out"
     words = ["run", str(file), "--output", str(folder)]
-    process = subprocess.Popen(
-        [*COMMAND, *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=run_environment(),
-        start_new_session=True,
-    )
+    process = begun(words)
     recorded = ".headway/runs/*/tracking/events-0001-*"
     wait_for(lambda: any('"within":true' in path.read_text() for path in folder.glob(recorded)), process)
     os.killpg(process.pid, signal.SIGKILL)

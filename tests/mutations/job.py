@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from dotted import place
+
 BASE: dict[str, Any] = {
     "apiVersion": "headway.dev/v1alpha1",
     "kind": "TrainingJob",
@@ -57,10 +59,7 @@ def changed(changes: Mapping[str, Any], spec: Mapping[str, Any] | None = None) -
     document = copy.deepcopy(BASE)
     document["spec"].update(copy.deepcopy(dict(spec or {})))
     for path, value in changes.items():
-        *way, last = path.split(".")
-        node = document
-        for part in way:
-            node = node.setdefault(part, {})
+        node, last = place(document, path)
         if value is ABSENT:
             del node[last]
         else:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deployment_documents import deployment
+from dotted import place
 from headway_api.deployment import ModelDeployment
 from headway_api.deployment_status import ModelDeploymentStatus, Version
 from headway_api.rollout_wire import GateState, Route, Verdict, query_gate
@@ -67,10 +68,7 @@ class Course:
     def edit(self, changes: dict[str, Any]) -> None:
         """A user changes the document."""
         for path, value in changes.items():
-            *way, last = path.split(".")
-            node = self.document
-            for part in way:
-                node = node.setdefault(part, {})
+            node, last = place(self.document, path)
             node[last] = value
 
     def say(self, verdict: str = "pass", **words: Any) -> None:

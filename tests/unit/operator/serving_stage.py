@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from deployment_documents import deployment
+from dotted import place
 from headway_operator.engine import kube
 from headway_operator.engine.facts import FactReader
 from headway_operator.engine.keys import Key
@@ -129,10 +130,7 @@ class Stage:
 
         def change(body: dict[str, Any]) -> None:
             for path, value in changes.items():
-                *way, last = path.split(".")
-                node = body["spec"]
-                for part in way:
-                    node = node.setdefault(part, {})
+                node, last = place(body["spec"], path)
                 if value is None:
                     node.pop(last, None)
                 else:
