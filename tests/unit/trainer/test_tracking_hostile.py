@@ -3,18 +3,15 @@ others."""
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from mlflow.exceptions import MlflowException
 
 from headway_api.tracking import MLflow, Tracking
 from headway_cli import track as command
@@ -33,6 +30,7 @@ from headway_trainer.tracking.recorder import Recorder
 from headway_trainer.tracking.trackers.base import DownError, Known, RefusedError
 from headway_trainer.tracking.trackers.mlflow_server import MLflowServer
 from headway_trainer.training.link import Measured
+from nonsense_server import answering
 
 
 @pytest.fixture
@@ -227,126 +225,12 @@ def test_what_is_left_is_counted_by_two_segments_of_a_long_record(
         assert sum(len(events) for _, events in Record(store, 0).read_on(place)) == count
 
 
-class Service:
-    """MLflow's client, as far as it is used here."""
-
-    def __init__(self) -> None:
-        self.params: dict[str, str] = {}
-        self.metrics: list[tuple[str, float]] = []
-        self.looked = 0
-
-    def get_experiment_by_name(self, _name: str) -> Any:
-        self.looked += 1
-        return None if self.looked == 1 else type("Experiment", (), {"experiment_id": "7"})
-
-    def create_experiment(self, name: str) -> str:
-        raise MlflowException(f"Experiment {name} already exists", error_code=3001)
-
-    def search_runs(self, experiments: list[str], **_: object) -> list[Any]:
-        assert experiments == ["7"]
-        return [type("Run", (), {"info": type("Info", (), {"run_id": "r"})})]
-
-    def log_batch(self, _run: str, *, params: Any = (), metrics: Any = (), tags: Any = ()) -> None:  # noqa: ARG002 - the client's
-        names = [each.key for each in params]
-        assert len(set(names)) == len(names), "MLflow refuses a request with a name that is there twice"
-        self.params |= {each.key: each.value for each in params}
-        self.metrics += [(each.key, each.value) for each in metrics]
-
-
-def served(service: Service) -> MLflowServer:
-    made = MLflowServer(MLflow(uri="http://127.0.0.1:5000"), "job")
-    made._client = service  # type: ignore[assignment]  # as far as it is used
-    return made
-
-
-NAMES = {"loss@1": 1.0, "loss#1": 2.0, "loss_1": 3.0, "a/../b": 4.0}
-
-
-def test_names_that_mlflow_makes_the_same_stay_different() -> None:
-    service = Service()
-    tracker = served(service)
-    parameters = {name: str(value) for name, value in NAMES.items()}
-    known = tracker.begin(Began(scope="", name="x", identity="i", parameters=parameters, at=1.0), None, None)
-    tracker.points(known, [Point(scope="", step=1, values=NAMES, at=1.0)])
-    assert service.params == {"loss_1_8cf9c52f": "1.0", "loss_1_c1689598": "2.0", "loss_1": "3.0", "b": "4.0"}
-    assert dict(service.metrics) == {name: float(value) for name, value in service.params.items()}
-
-
-def test_an_experiment_that_another_job_makes_at_the_same_moment_is_taken() -> None:
-    service = Service()
-    assert served(service)._experiment_id() == "7"
-    assert service.looked == 2
-
-
-class Answers(http.server.BaseHTTPRequestHandler):
-    """Answers of a server that is none of MLflow's."""
-
-    asked: list[str]
-    how: str
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        getattr(self, f"_{self.how}")()
-
-    def _redirect(self) -> None:
-        self.send_response(302)
-        self.send_header("Location", "/latest/meta-data/iam")
-        self.end_headers()
-
-    def _garbage(self) -> None:
-        self._say(b"\x1b[2J\x00\xff" * 100_000)
-
-    def _wrong(self) -> None:
-        self._say(b'{"experiment": {"experiment_id": [1], "name": ' + b"[" * 5000 + b"]" * 5000 + b"}}")
-
-    def _cut(self) -> None:
-        self._say(b"{", length=10**10)
-
-    def _say(self, body: bytes, length: int | None = None) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(length or len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing is printed."""
-
-
-@contextlib.contextmanager
-def answering(how: str) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server, and what it is asked."""
-    asked: list[str] = []
-    handler = type("Handler", (Answers,), {"asked": asked, "how": how})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-BEGAN = Began(scope="", name="x", identity="i", at=1.0)
-
-
-@pytest.mark.parametrize("how", ["redirect", "garbage", "wrong", "cut"])
-def test_a_server_that_answers_nonsense_is_down_and_its_redirects_are_not_followed(how: str) -> None:
-    with answering(how) as (uri, asked):
-        tracker = MLflowServer(MLflow(uri=uri), "job")
-        with pytest.raises(DownError) as caught:
-            tracker.begin(BEGAN, None, None)
-    assert asked == ["/api/2.0/mlflow/experiments/get-by-name?experiment_name=job"]
-    assert len(str(caught.value)) < 600
-    assert str(caught.value).isprintable()
-
-
 class TestCredentials:
     @pytest.mark.parametrize("token", ["s3kret-token\nsecond-line", "s3kret-token\r\nX-Evil: second-line"])
     def test_no_error_of_a_client_shows_them(self, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
         with answering("garbage") as (uri, asked), pytest.raises(DownError) as caught:
-            MLflowServer(MLflow(uri=uri), "job").begin(BEGAN, None, None)
+            MLflowServer(MLflow(uri=uri), "job").begin(Began(scope="", name="x", identity="i", at=1.0), None, None)
         assert not asked
         assert "s3kret-token" not in str(caught.value)
         assert "second-line" not in str(caught.value)
