@@ -112,14 +112,12 @@ def _turns(before: Said, after: Said) -> bool:
 
 
 def _said(word: DriftWord, champion: Version) -> Said:
-    if word.state == "Drifted":
-        found = printable(word.message) or listed([_scored(each) for each in word.features])
-        why = f"requests are unlike the rows that version {champion.name} was trained on"
-        return "True", "Drifted", bounded(why + (f": {found}" if found else "") + _quality(word))
-    if word.state == "Stable":
-        found = printable(word.message)
-        why = f"requests are like the rows that version {champion.name} was trained on"
-        return "False", "Stable", bounded(why + (f": {found}" if found else "") + _quality(word))
+    if word.state in ("Drifted", "Stable"):
+        drifts = word.state == "Drifted"
+        found = printable(word.message) or (listed([_scored(each) for each in word.features]) if drifts else "")
+        why = f"requests are {'unlike' if drifts else 'like'} the rows that version {champion.name} was trained on"
+        said = bounded(why + (f": {found}" if found else "") + _quality(word))
+        return "True" if drifts else "False", word.state, said
     return "Unknown", word.state, bounded((printable(word.message) or "the judge does not say why") + _quality(word))
 
 
