@@ -15,6 +15,7 @@ from headway_trainer.errors import StorageError, UserError
 from headway_trainer.report.markdown import render
 from headway_trainer.report.model import RunResult, TimeSpent
 from headway_trainer.report.spent import TIME_FILE, Kept, Spent, told
+from headway_trainer.report.time_section import time_section
 from headway_trainer.run import Run
 from headway_trainer.spent_time import SpentTime
 from headway_trainer.stages import STAGES, Tune
@@ -302,3 +303,10 @@ def test_where_several_models_are_trained_side_by_side_nothing_is_counted(
     result, _ = world.execute()
     assert result.time is None
     assert "Where the time went" not in world.store.read("report.md").decode()
+
+
+def test_a_short_run_has_the_same_share_in_the_table_as_in_its_goodput() -> None:
+    kept = Kept(attempt=1, until=0.0, seconds={"preparing": 6.14, "productive": 3.06, "evaluating": 0.36})
+    lines = time_section(told(kept, 1), in_cluster=False).splitlines()
+    assert "| productive | 3.1 | 32.0% |" in lines
+    assert any(line.startswith("Goodput: 32.0% of the 9.6 s") for line in lines)

@@ -153,7 +153,7 @@ def told(kept: Kept, attempt: int) -> TimeSpent:
     return TimeSpent(
         attempts=attempt,
         counted=kept.drivers,
-        seconds={state: round(seconds, 1) for state, seconds in kept.seconds.items()},
+        seconds={state: round(seconds, 3) for state, seconds in kept.seconds.items()},
         between_seconds=round(kept.between, 1),
         validating_seconds=round(kept.validating, 1) if kept.in_steps else None,
         waiting_for_rows_seconds=round(kept.waiting, 1) if kept.in_steps else None,
