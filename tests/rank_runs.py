@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import numpy as np
@@ -33,18 +33,19 @@ from headway_trainer.ray import built_in_function
 from headway_trainer.storage import Store
 from headway_trainer.training.link import TrainEnd
 from headway_trainer.training.updates import Updates
+from rank_end import end_of_rank
 from training_runs import Driver, Killed
 
 JUDGE = judge_model
 
 
-def main(rank: int, ranks: int, folder: Path) -> None:
+def main(rank: int, ranks: int, folder: Path) -> NoReturn:
     """Run all jobs, one after the other, and leave `rank-N.json` in the folder of each."""
     distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=ranks)
     for file in sorted(folder.glob("*/job.json")):
         told = _job(file.parent, json.loads(file.read_text()), rank)
         (file.parent / f"rank-{rank}.json").write_text(json.dumps(told))
-    distributed.destroy_process_group()
+    end_of_rank()
 
 
 def _job(folder: Path, job: dict[str, Any], rank: int) -> dict[str, Any]:

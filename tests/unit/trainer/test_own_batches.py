@@ -34,6 +34,7 @@ from torch import distributed, nn
 from headway_trainer import api, data_batches
 from headway_trainer.data.info import DataInfo
 from headway_trainer.storage import Store
+from rank_end import end_of_rank
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
@@ -52,7 +53,7 @@ for x, y, weight in data_batches("train", batch_size=64, epoch=0):
     weights.append(weight)
 told = {"seen": seen, "weights": weights, "model": model.module.weight.tolist()}
 (folder / f"rank-{rank}.json").write_text(json.dumps(told))
-distributed.destroy_process_group()
+end_of_rank()
 """
 
 

@@ -22,6 +22,7 @@ from headway_api.training import Training
 from headway_trainer.storage import Store
 from headway_trainer.training.process_group import Workers
 from headway_trainer.training.loop import Loop
+from rank_end import end_of_rank
 from training_runs import make_job
 
 rank, folder, spec = int(sys.argv[1]), Path(sys.argv[2]), Training.model_validate_json(sys.argv[3])
@@ -49,7 +50,7 @@ def told(loop):
 Loop._validate = told
 Loop(job).run()
 (folder / f"rank-{rank}.json").write_text(json.dumps(judged))
-distributed.destroy_process_group()
+end_of_rank()
 """
 
 JUDGE = """
@@ -63,6 +64,7 @@ from headway_trainer.metrics import ranking
 from headway_trainer.programs import Supervised
 from headway_trainer.tasks import task_of
 from headway_trainer.training.process_group import Alone, Workers
+from rank_end import end_of_rank
 
 rank, folder, cut = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
@@ -88,7 +90,7 @@ judge("regression", "regression", x, torch.randn(41, 3, generator=generator), we
 ranking.EXACT_SCORES = 0
 judge("in bins", "classification", x, labels, weights)
 (folder / f"rank-{rank}.json").write_text(json.dumps(told))
-distributed.destroy_process_group()
+end_of_rank()
 """
 
 SUMS = """
@@ -97,6 +99,7 @@ import torch
 from pathlib import Path
 from torch import distributed, nn
 from headway_trainer.training.process_group import Workers
+from rank_end import end_of_rank
 
 rank, folder, world_size = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=world_size)
@@ -110,7 +113,7 @@ for _ in range(3):
     parallel(rows).square().sum().backward()
     found.append([one.grad.view(torch.int32).sum(dtype=torch.int64).item() for one in model.parameters()])
 (folder / f"rank-{rank}.json").write_text(json.dumps(found))
-distributed.destroy_process_group()
+end_of_rank()
 """
 
 

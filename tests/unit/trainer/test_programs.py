@@ -158,6 +158,7 @@ from torch import distributed
 from headway_trainer.storage import Store
 from headway_trainer.training.process_group import Workers
 from test_programs import Plain
+from rank_end import end_of_rank
 from training_runs import finish, make_job, training
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
@@ -167,6 +168,7 @@ job = make_job(Store.open(str(folder / "run")), spec, group=Workers(torch.device
     model=Plain(seed=5 + rank))
 _, weights = finish(job)
 print(json.dumps({name: value.tolist() for name, value in weights.items()}))
+end_of_rank()
 """
 
 
