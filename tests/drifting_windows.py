@@ -1,4 +1,4 @@
-"""Windows of counts that are drawn rather than counted: normal features, some of which have moved away."""
+"""Windows of counts that are drawn rather than counted: normal features, some of which have moved away, and values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headway_api.drift_wire import FeatureCounts, Watch, WatchedFeature, WatchedReference
+from headway_api.training_rows import MAX_VALUES
 from headway_server.judge.drift.windows import Result, result
 
 BINS = 20
@@ -64,3 +65,30 @@ def _reference(
 
 def _counts(row: Sequence[int]) -> FeatureCounts:
     return FeatureCounts.model_construct(cells=list(row[1:-1]), below=row[0], above=row[-1], missing=0, unseen=0)
+
+
+def drawn_values(
+    seed: int, windows: int, rows: int, shares: npt.NDArray[np.float64], *, training: int, features: int = 20
+) -> Iterator[Result]:
+    """Of features with so many values, the shares of which are the same in training and in all windows. Each five
+    windows have training rows of their own."""
+    rng, watch, known = np.random.default_rng(seed), Watch(rows=rows), list[tuple[list[int], WatchedFeature]]()
+    for number in range(windows):
+        if number % 5 == 0:
+            known = [_named(f"x{at}", rng.multinomial(training, shares).tolist()) for at in range(features)]
+        counts = [_found(rng.multinomial(rows, shares).tolist(), *one) for one in known]
+        yield result(WatchedReference(features=[one for _, one in known]), counts, rows, watch)
+
+
+def _named(name: str, counts: list[int]) -> tuple[list[int], WatchedFeature]:
+    """The values that reference.json has by name, the most frequent ones, and the rest."""
+    order = sorted((place for place, count in enumerate(counts) if count), key=lambda place: -counts[place])
+    named = order[:MAX_VALUES]
+    cells = [*(counts[place] for place in named), sum(counts[place] for place in order[MAX_VALUES:])]
+    return named, WatchedFeature(name=name, kind="values", cells=cells)
+
+
+def _found(counts: list[int], named: list[int], feature: WatchedFeature) -> FeatureCounts:
+    cells = [counts[place] for place in named]
+    rest, others = sum(counts) - sum(cells), feature.cells[-1] > 0
+    return FeatureCounts(cells=[*cells, rest if others else 0], unseen=0 if others else rest)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headway_api.drift_wire import FeatureCounts, Problem, WatchedFeature
-from headway_server.judge.drift import statistics
+from headway_server.judge.drift import cells, statistics
 from headway_server.judge.drift.statistics import Test
 
 SHARE_OF_W = 1 / math.sqrt(2 * math.pi)
@@ -48,18 +48,27 @@ def compare(feature: WatchedFeature, counts: FeatureCounts, level: float, least:
 
 
 def _tests(feature: WatchedFeature, counts: FeatureCounts) -> Iterator[Test]:
-    """Of the values that are there. One test sees shifts best, the other changes of spread and of single cells."""
+    """Of the values that are there, two. Of numbers one sees shifts best, the other changes of spread and of single
+    cells; of values one sees what is frequent, the other what is rare."""
     if not feature.cells:
         return
-    window = list(counts.cells)
-    ordered = feature.kind == "numbers"
-    if ordered:
-        yield statistics.kolmogorov(feature.cells, window, counts.below, counts.above)
+    if feature.kind == "numbers":
+        yield statistics.kolmogorov(feature.cells, counts.cells, counts.below, counts.above)
         # The outermost cells end where the training rows end, and not where the distribution does.
+        window = list(counts.cells)
         window[0] += counts.below
         window[-1] += counts.above
-    found = statistics.chi_square(feature.cells, window, ordered=ordered)
-    yield Test(found.p, found.effect * SHARE_OF_W)
+        found = cells.neighbours(feature.cells, window)
+    else:
+        # What is new beyond what is usual is a fault, or too little to be one, and no drift of what is known.
+        new, of = _new_values(feature)
+        unseen = min(counts.unseen, math.ceil(sum(counts.cells) * new / of)) if of else 0
+        frequent, rare = cells.values(feature.cells, counts.cells, unseen)
+        rows = sum(counts.cells) + unseen
+        yield statistics.more_often(rare[1], rows, rare[0], sum(feature.cells))
+        found = cells.together(frequent, rare)
+    test = statistics.chi_square(found)
+    yield Test(test.p, test.effect * SHARE_OF_W)
 
 
 def _faults(feature: WatchedFeature, counts: FeatureCounts) -> Iterator[tuple[Fault, float]]:
@@ -75,6 +84,14 @@ def _faults(feature: WatchedFeature, counts: FeatureCounts) -> Iterator[tuple[Fa
         test = statistics.outside(counts.below, counts.above, there, known)
         yield Fault("OutOfRange", (counts.below + counts.above) / there, 0.0, test.effect), test.p
     else:
-        # Values that came once are as many as new ones are to be expected (Good, 1953).
-        test = statistics.more_often(counts.unseen, there, feature.cells.count(1), known)
+        test = statistics.more_often(counts.unseen, there, *_new_values(feature))
         yield Fault("Unseen", counts.unseen / there, 0.0, test.effect), test.p
+
+
+def _new_values(feature: WatchedFeature) -> tuple[int, int]:
+    """How many rows with values that are new are to be expected, and of how many: those with values that came once are
+    as many (Good, 1953). By chance they may be other ones by the root of them and of twice those that came twice, which
+    is as if there were fewer rows."""
+    once, twice, known = feature.cells.count(1), feature.cells.count(2), sum(feature.cells)
+    times = 1 + 2 * twice / max(1, once)
+    return math.ceil(once / times), math.ceil(known / times)

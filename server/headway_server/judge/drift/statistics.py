@@ -1,6 +1,6 @@
 """Tests of whether two samples, known by their counts in cells, are of one distribution. Pure, and without numpy.
 
-Cells' bounds are quantiles of the reference itself, and both samples are finite: every test reckons with both sizes.
+Both samples are finite: every test reckons with both sizes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-LEAST_EXPECTED = 5.0
-"""Of a window, in each cell, for the distribution of chi-square to hold (Cochran, 1954): rarer cells are pooled."""
-LEAST_KNOWN = 20.0
-"""Of the reference: it is the same for all windows, so what chance did to it would alarm in one after the other."""
+_ENOUGH = 100.0
+"""Rows that a share has at the least, with it and without it, for chi-square of two by two to stand for the exact
+probability, of which so many terms would have to be added up."""
 _NEGLIGIBLE = 745.0
 """exp of minus this is 0 in floating point."""
 _TERMS = 100
+_LEAST_TERM = 1e-16
+"""Of what is added up: a smaller one changes nothing."""
 _LEAST_LAMBDA = 0.2
 """Below it Kolmogorov's series converges slowly, and its value is 1 within 1e-12."""
 
@@ -72,48 +73,25 @@ def kolmogorov_tail(distance: float, size: float) -> float:
     for k in range(1, _TERMS):
         term = math.exp(-2 * (k * lam) ** 2)
         total += sign * term
-        if term < 1e-16 * total:
+        if term < _LEAST_TERM * total:
             break
         sign = -sign
     return min(1.0, max(0.0, 2 * total))
 
 
-def chi_square(reference: Sequence[int], window: Sequence[int], *, ordered: bool) -> Test:
-    """Pearson's test that two rows of counts are of one distribution. ordered: whether neighbours are alike.
+def chi_square(cells: Sequence[tuple[int, int]]) -> Test:
+    """Pearson's test that the counts of a reference and of a window are of one distribution.
 
     The effect is Cohen's w, the root of the sum of (p - q)^2 / q over the cells, without what chance alone adds to it,
     which is the degrees of freedom over the size: in 20 cells and 1000 rows that would be 0.14.
     """
-    m, n = sum(reference), sum(window)
-    if not m or not n:
-        return NOTHING
-    cells = _pooled(reference, window, max(LEAST_KNOWN, LEAST_EXPECTED * m / n), ordered=ordered)
+    m, n = sum(r for r, _ in cells), sum(c for _, c in cells)
     degrees = len(cells) - 1
-    if degrees < 1:
+    if not m or not n or degrees < 1:
         return NOTHING
     size = n * m / (n + m)
-    x = sum((c / n - r / m) ** 2 / (c + r) for r, c in cells) * (n + m) * size
+    x = sum((c / n - r / m) ** 2 / (c + r) for r, c in cells if r or c) * (n + m) * size
     return Test(chi_square_tail(x, degrees), math.sqrt(max(0.0, x - degrees) / size))
-
-
-def _pooled(reference: Sequence[int], window: Sequence[int], least: float, *, ordered: bool) -> list[tuple[int, int]]:
-    """Cells that have at least so many of the reference, which alone decides: neighbours together, or the rarest."""
-    pairs = list(zip(reference, window, strict=True))
-    if not ordered:
-        pairs.sort(key=lambda pair: pair[0])
-    cells: list[tuple[int, int]] = []
-    r = c = 0
-    for one, other in pairs:
-        r, c = r + one, c + other
-        if r >= least:
-            cells.append((r, c))
-            r = c = 0
-    if r or c:
-        if cells:
-            last = cells.pop()
-            r, c = r + last[0], c + last[1]
-        cells.append((r, c))
-    return cells
 
 
 def kolmogorov(reference: Sequence[int], window: Sequence[int], below: int, above: int) -> Test:
@@ -128,16 +106,39 @@ def kolmogorov(reference: Sequence[int], window: Sequence[int], below: int, abov
 
 
 def more_often(of: int, rows: int, usual: int, usual_rows: int) -> Test:
-    """Whether a share is greater in `rows` than in the reference: chi-square of two by two, one side of it. The effect
-    is by how much."""
+    """Whether a share is greater in `rows` than in the reference. The effect is by how much.
+
+    The probability is Fisher's (1935), of so many or more among these rows if all that have it lie anywhere. Where
+    there are many of them and of the others it is one side of chi-square, which is wrong by orders of magnitude where
+    one row is there and a hundredth is expected.
+    """
     if not rows or not usual_rows:
         return NOTHING
     effect = of / rows - usual / usual_rows
-    share = (of + usual) / (rows + usual_rows)
-    if effect <= 0 or share >= 1:
+    both, all_rows = of + usual, rows + usual_rows
+    if effect <= 0 or both >= all_rows:
         return Test(1.0, max(0.0, effect))
-    x = effect**2 / (share * (1 - share)) * rows * usual_rows / (rows + usual_rows)
+    share = both / all_rows
+    if min(both, all_rows - both) * min(rows, usual_rows) / all_rows < _ENOUGH:
+        return Test(_hypergeometric_tail(of, rows, both, all_rows), effect)
+    x = effect**2 / (share * (1 - share)) * rows * usual_rows / all_rows
     return Test(chi_square_tail(x, 1) / 2, effect)
+
+
+def _hypergeometric_tail(of: int, rows: int, both: int, all_rows: int) -> float:
+    """The probability that of `both` marked ones among all rows so many or more are in a sample of `rows`; of is above
+    what is expected, so that each term is smaller than the one before."""
+    term = math.exp(_log_choose(both, of) + _log_choose(all_rows - both, rows - of) - _log_choose(all_rows, rows))
+    total, x = 0.0, of
+    while term > _LEAST_TERM * total:
+        total += term
+        term *= (both - x) * (rows - x) / ((x + 1) * (all_rows - both - rows + x + 1))
+        x += 1
+    return min(1.0, total)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def outside(below: int, above: int, rows: int, reference: int) -> Test:
@@ -154,7 +155,4 @@ def outside(below: int, above: int, rows: int, reference: int) -> Test:
 
 
 def _extreme(k: int, n: int, m: int) -> float:
-    def log_choose(a: int) -> float:
-        return math.lgamma(a + 1) - math.lgamma(m + 1) - math.lgamma(a - m + 1)
-
-    return math.exp(min(0.0, log_choose(n + m - k) - log_choose(n + m)))
+    return math.exp(min(0.0, _log_choose(n + m - k, m) - _log_choose(n + m, m)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drifting_windows import Away, alarms, drawn
+from drifting_windows import Away, alarms, drawn, drawn_values
 from headway_api.drift_wire import FeatureCounts, Watch, WatchedFeature, WatchedReference
 from headway_server.judge.drift.features import Fault, compare
 from headway_server.judge.drift.windows import CountsError, Window, result
@@ -72,6 +73,35 @@ def test_values_drift_by_their_shares_and_others_are_a_cell_where_training_rows_
     assert compare(other, counts([500, 300, 100, 100]), LEVEL, 0.05).effect == 0.0
     assert compare(other, counts([400, 240, 80, 280]), LEVEL, 0.05).effect > 0.2
     assert compare(other, counts([100, 300, 500, 100]), LEVEL, 0.05).effect > 0.5
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        ([99_990, 10, 0], [700, 300, 0]),
+        ([9999, 1, 0], [700, 300, 0]),
+        ([99, 1, 0], [800, 200, 0]),
+        ([59_990, 40_000, 10, 0], [600, 100, 300, 0]),
+        ([59_990, 40_000, 10], [600, 100, 300]),
+        ([1000, 8, 9, 1000, 7, 0], [300, 90, 120, 300, 90, 0]),
+    ],
+)
+def test_a_rare_value_that_is_frequent_now_is_a_drift(known: list[int], found: list[int]) -> None:
+    feature = WatchedFeature(name="town", kind="values", cells=known)
+    assert compare(feature, counts(found), LEVEL, 0.05).effect >= 0.05
+
+
+@pytest.mark.parametrize("rows", [1000, 10_000, 100_000])
+def test_new_values_that_are_too_few_to_be_a_fault_are_no_drift_either(rows: int) -> None:
+    found = counts([rows * 48 // 100, rows * 30 // 100, rows * 18 // 100, 0], unseen=rows * 4 // 100)
+    told = compare(VALUES.model_copy(update={"cells": [10_000, 6250, 3750, 0]}), found, LEVEL, 0.05)
+    assert (told.fault, told.effect) == (None, 0.0)
+
+
+def test_a_rare_value_that_came_a_few_times_more_is_none() -> None:
+    feature = WatchedFeature(name="town", kind="values", cells=[99_990, 10, 0])
+    for more in range(8):
+        assert compare(feature, counts([1000 - more, more, 0]), LEVEL, 0.05).effect < 0.05
 
 
 def test_one_cell_that_is_left_shows_where_a_distribution_function_does_not() -> None:
@@ -188,6 +218,20 @@ class TestFalseAlarmsAndPower:
         told = list(drawn(2, 60, 1000, away=Away(1, mean=0.5)))
         assert alarms(iter(told), 1, 1) >= 0.95
         assert {one.features[0].name for one in told} == {"x0"}
+
+    @pytest.mark.parametrize(("training", "rows"), [(60, 1000), (200, 1000), (1000, 10_000), (20_000, 1000)])
+    @pytest.mark.parametrize(
+        ("different", "power"), [(3, 4.0), (50, 1.5), (60, 0.0), (1000, 1.0), (5000, 0.0)], ids=str
+    )
+    def test_values_that_are_as_frequent_as_in_training_do_not_alarm(
+        self, training: int, rows: int, different: int, power: float
+    ) -> None:
+        """different: values, from which the k-th is there as often as 1 / k ** power."""
+        shares = 1 / np.arange(1, different + 1) ** power
+        told = list(drawn_values(1, 25, rows, shares / shares.sum(), training=training))
+        assert alarms(iter(told), 1, 1) <= 0.08, "of 25, one or two"
+        assert alarms(iter(told), 2, 3) == 0
+        assert sum(one.problems > 0 for one in told) <= 1
 
     @pytest.mark.long
     @pytest.mark.parametrize(
