@@ -136,6 +136,18 @@ def test_what_is_wrong_with_values_is_said_as_such() -> None:
     assert watched.drift["dataQuality"] == [{"name": "cabin", "problem": "Missing", "share": 0.4, "usual": 0.031}]
 
 
+def test_what_a_column_is_called_does_not_steer_the_terminal_of_whoever_reads_the_status() -> None:
+    watched = Watched()
+    name = "\x1b[2Jage\u202e" + "x" * 190
+    quality = [{"name": name, "problem": "Unseen", "share": 0.4}]
+    watched.says("Drifted", score=2.0, features=[{"name": name, "score": 2.0}], dataQuality=quality, problems=1)
+    assert watched.said == ("True", "Drifted")
+    for told in (watched.drift["features"], watched.drift["dataQuality"]):
+        assert told[0]["name"].startswith("\\u001b[2Jage\\u202exxx")
+        assert len(told[0]["name"]) <= 200
+    assert json.dumps(watched.stage.status, ensure_ascii=False).isprintable()
+
+
 @pytest.mark.parametrize("state", ["Insufficient", "Unavailable"])
 def test_what_the_judge_cannot_tell_is_unknown_with_its_reason(state: str) -> None:
     watched = Watched()

@@ -145,8 +145,14 @@ def _status(word: DriftWord, champion: Version, says: str) -> DriftStatus:
         state=word.state,
         version=champion.name,
         score=float(f"{word.score:.4g}") if word.score is not None else None,
-        features=[each.model_copy(update={"score": float(f"{each.score:.4g}")}) for each in word.features],
-        data_quality=word.data_quality,
+        # Whoever reads these on a terminal must not be steered by what a column is called.
+        features=[
+            DriftedFeature(name=printable(each.name), score=float(f"{each.score:.4g}")) for each in word.features
+        ],
+        data_quality=[
+            QualityProblem(name=printable(each.name), problem=each.problem, share=each.share, usual=each.usual)
+            for each in word.data_quality
+        ],
         checked=word.checked,
         windows=min(word.windows, 1_000_000_000),
         message=says,
