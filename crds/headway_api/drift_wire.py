@@ -51,7 +51,7 @@ MOST_TOLD = 5
 
 State = Literal["Stable", "Drifted", "Insufficient", "Unavailable"]
 """Stable: as the training rows. Drifted: enough of the last windows alarm. Insufficient: too few rows came to tell.
-Unavailable: there is nothing to compare with."""
+Unavailable: there is nothing to compare with, or the values of all features are wrong."""
 Problem = Literal["Missing", "Unseen", "OutOfRange"]
 """Missing: values that are not there. Unseen: values that no training row has. OutOfRange: numbers below or above all
 of them. Each more often than in the training rows."""
@@ -189,7 +189,8 @@ class DriftWord(StatusSection):
     state: State
     """In a word."""
     score: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
-    """The greatest of the last window's significant features; 0 where none is. None: no window is over yet."""
+    """The greatest of the last window's significant features; 0 where none is. None: no window is over yet, or
+    none of its features could be compared."""
     features: Annotated[list[DriftedFeature], Field(max_length=MOST_TOLD)] = Field(default_factory=list)
     """The significant features of the last window, the greatest score first."""
     data_quality: Annotated[list[QualityProblem], Field(max_length=MOST_TOLD)] = Field(default_factory=list)
@@ -201,8 +202,8 @@ class DriftWord(StatusSection):
     windows: Count = 0
     """Windows of this version that are over."""
     recent: Annotated[list[bool], Cut(MOST_WINDOWS)] = Field(default_factory=list)
-    """Of the last `of` of them, the newest last, whether each alarms: with the rest of the word all that a judge has to
-    know again after a restart, which costs it the open window."""
+    """Of the last `of` of them in which anything could be compared, the newest last, whether each alarms: with the rest
+    of the word all that a judge has to know again after a restart, which costs it the open window."""
     rows: Count = 0
     """Rows of the window that is open."""
     watched: Count = 0

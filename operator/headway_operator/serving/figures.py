@@ -153,6 +153,7 @@ def _tell_drift(drift: _Drift, name: str, samples: Samples) -> None:
     samples.add("headway_deployment_drift_state", f"{version},{labels_text({'state': drift.state})}", 1)
     if drift.score is not None:
         samples.add("headway_deployment_drift_score", version, drift.score)
+    if drift.score is not None or drift.data_quality:
         samples.add("headway_deployment_data_quality_problems", version, len(drift.data_quality))
 
 

@@ -293,6 +293,12 @@ class TestDeployments:
             "drift_state{,state=Drifted}": 1, "drift_score{}": 2.1, "data_quality_problems{}": 1,
         }  # fmt: skip
 
+    def test_where_all_values_are_wrong_there_is_no_score_and_the_problems_are_told_nevertheless(self) -> None:
+        problem = {"name": "cabin", "problem": "Missing", "share": 0.4}
+        assert self.drift(state="Unavailable", dataQuality=[problem]) == {
+            "drift_state{,state=Unavailable}": 1, "data_quality_problems{}": 1,
+        }  # fmt: skip
+
     def test_what_nobody_can_tell_of_drift_is_no_number(self) -> None:
         assert self.drift(state="Unavailable") == {"drift_state{,state=Unavailable}": 1}
 

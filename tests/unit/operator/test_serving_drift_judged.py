@@ -95,6 +95,24 @@ def test_values_that_are_missing_are_told_as_such_and_are_no_drift() -> None:
     (problem,) = judged.drift["dataQuality"]
     assert problem == {"name": "fare", "problem": "Missing", "share": 0.5, "usual": 0.0}
     assert "fare (missing in 50.0% of the rows, usually 0.0%)" in judged.drift["message"]
+    assert judged.drift["message"].startswith(
+        "requests are like the rows that version digits-1 was trained on, as far as they can be compared: "
+    )
+
+
+def test_where_all_values_are_wrong_nobody_can_tell_and_a_drift_has_not_ended() -> None:
+    judged = Judged()
+    judged.counts(UNLIKE, windows=2)
+    assert judged.said == ("True", "Drifted")
+    judged.counts(MISSING, MISSING, windows=4)
+    assert judged.said == ("Unknown", "Unavailable")
+    assert judged.drift["message"] == (
+        "none of 2 features can be compared: the values of all are wrong in 1000 rows; not compared, for their values: "
+        "age (missing in 50.0% of the rows, usually 0.0%), fare (missing in 50.0% of the rows, usually 0.0%)"
+    )
+    assert "score" not in judged.drift
+    assert len(judged.drift["dataQuality"]) == 2
+    assert "DriftEnded" not in judged.stage.notices
 
 
 def test_the_next_version_is_compared_with_its_own_rows() -> None:

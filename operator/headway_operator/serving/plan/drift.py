@@ -116,6 +116,7 @@ def _said(word: DriftWord, champion: Version) -> Said:
         drifts = word.state == "Drifted"
         found = printable(word.message) or (listed([_scored(each) for each in word.features]) if drifts else "")
         why = f"requests are {'unlike' if drifts else 'like'} the rows that version {champion.name} was trained on"
+        why += ", as far as they can be compared" if word.problems and not drifts else ""
         said = bounded(why + (f": {found}" if found else "") + _quality(word))
         return "True" if drifts else "False", word.state, said
     return "Unknown", word.state, bounded((printable(word.message) or "the judge does not say why") + _quality(word))

@@ -129,13 +129,16 @@ class Drifts:
     def _after(self, found: Result, reference: wire.WatchedReference, watch: wire.Watch) -> wire.DriftWord:
         """What is known when one more window is over."""
         before = self._known
-        recent = [*(before.recent if before is not None else []), found.alarms][-watch.of :]
+        recent = list(before.recent) if before is not None else []
+        if found.compared:
+            # A window of which nobody can tell is none without an alarm: a drift does not end with it.
+            recent = [*recent, found.alarms][-watch.of :]
         checked = datetime.datetime.fromtimestamp(self._wall(), datetime.UTC)
         return wire.DriftWord(
             uid=watch.uid,
             version=watch.version,
-            state=state(recent, watch),
-            score=found.score,
+            state=state(recent, watch, compared=found.compared > 0),
+            score=found.score if found.compared else None,
             features=found.features,
             data_quality=found.data_quality,
             problems=found.problems,
@@ -144,7 +147,7 @@ class Drifts:
             recent=recent,
             watched=len(reference.features),
             left_out=reference.left_out,
-            message=message(found, recent, watch, len(reference.features)),
+            message=message(found, recent, watch, reference),
         )
 
     def word(self) -> wire.DriftWord | None:
@@ -158,7 +161,8 @@ class Drifts:
         if self._known is not None:
             # What is asked for may have changed since the last window.
             recent = self._known.recent[-watch.of :]
-            return self._known.model_copy(update={"rows": rows, "recent": recent, "state": state(recent, watch)})
+            said = state(recent, watch, compared=self._known.score is not None)
+            return self._known.model_copy(update={"rows": rows, "recent": recent, "state": said})
         return wire.DriftWord(
             uid=watch.uid,
             version=watch.version,

@@ -86,6 +86,8 @@ class Result:
     """What a window has told."""
 
     rows: int
+    compared: int = 0
+    """Features of which it could be told whether they differ."""
     score: float = 0.0
     """The greatest of the features'."""
     alarming: int = 0
@@ -116,6 +118,7 @@ def result(reference: WatchedReference, counts: Sequence[FeatureCounts], rows: i
     first = heapq.nlargest(MOST_TOLD, scores, key=scores.__getitem__)
     return Result(
         rows=rows,
+        compared=sum(one.fault is None for _, one in found),
         score=round(max(scores.values(), default=0.0), _SCORE_DIGITS),
         alarming=sum(score >= 1 for score in scores.values()),
         features=[DriftedFeature(name=found[at][0].name, score=round(scores[at], _SCORE_DIGITS)) for at in first],

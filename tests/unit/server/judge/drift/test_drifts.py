@@ -174,8 +174,36 @@ class TestStates:
         assert [one.name for one in found.features] == ["age"]
         assert found.score == found.features[0].score > 5
         assert found.checked == "2026-11-18T11:06:40Z"
-        assert "the first window alarms (2 of 3 make it Drifted); of 2 features 1 unlike" in found.message
+        assert (
+            "the first window alarms (2 of 3 make it Drifted); of 2 features that are watched (3 more are not) 1 unlike"
+            in found.message
+        )
         assert "age (score 1" in found.message
+
+    def test_a_window_of_which_nothing_can_be_compared_is_no_end_of_a_drift_and_no_likeness(self) -> None:
+        drifts = filled(begun(), True, True)
+        wrong = [wire.FeatureCounts(cells=[0] * 20, missing=1000), wire.FeatureCounts(cells=[0] * 3, unseen=1000)]
+        for number in range(3, 8):
+            drifts.take(batch(number, rows=1000, counts=wrong), float(number))
+        found = word(drifts)
+        assert (found.state, found.score, found.recent, found.windows) == ("Unavailable", None, [True, True], 7)
+        assert (found.problems, len(found.data_quality)) == (2, 2)
+        assert found.message == (
+            "none of 2 features that are watched (3 more are not) can be compared: the values of all are wrong in 1000 "
+            "rows"
+        )
+        again = Drifts(lambda: WALL)
+        again.read({**watch(), **drifts.due("pod", 100.0)})
+        assert word(again).state == "Unavailable"
+        filled(drifts, False, start=8)
+        assert (word(drifts).state, word(drifts).recent) == ("Drifted", [True, True, False])
+
+    def test_windows_that_begin_with_wrong_values_are_told_so(self) -> None:
+        drifts = begun()
+        wrong = [wire.FeatureCounts(cells=[0] * 20, missing=1000), wire.FeatureCounts(cells=[0] * 3, unseen=1000)]
+        drifts.take(batch(1, rows=1000, counts=wrong), 0.0)
+        assert (word(drifts).state, word(drifts).recent, word(drifts).windows) == ("Unavailable", [], 1)
+        assert word(filled(drifts, False, start=2)).state == "Stable"
 
     def test_a_window_lasts_for_as_long_as_it_is_to(self) -> None:
         drifts = begun(watch(seconds=60))
