@@ -21,6 +21,9 @@ from headway_server.judge.drift.words import message, state
 
 MOST_SERVERS = 4096
 """Processes whose last batch is remembered; of more, those that were heard last."""
+LEAST_SECONDS = 1.0
+"""Between the ends of two windows. What one tells takes some 20 ms of 257 features, and 500 servers send 50 batches a
+second, each of which may be rows enough: the judge would have no time for what servers report of a rollout."""
 
 
 class Drifts:
@@ -36,6 +39,8 @@ class Drifts:
         self._known: wire.DriftWord | None = None
         """What the windows that are over have told."""
         self._window: Window | None = None
+        self._over_at = float("-inf")
+        """When the last window was over."""
         self._reference: wire.WatchedReference | None = None
         self._digest = ""
         self._unavailable = ""
@@ -103,7 +108,7 @@ class Drifts:
         if batch.number > last:
             if batch.digest != self._digest:
                 raise CountsError(f"digest: another reference than the one that is known of version {watch.version}")
-            self._add(watch, reference, batch, now)
+            self._add(reference, batch, now)
             last = batch.number
         self._taken[batch.boot] = last
         self._taken.move_to_end(batch.boot)
@@ -118,11 +123,19 @@ class Drifts:
         self._reference, self._digest, self._unavailable = reference, digest, ""
         return reference
 
-    def _add(self, watch: wire.Watch, reference: wire.WatchedReference, batch: wire.Batch, now: float) -> None:
+    def _add(self, reference: wire.WatchedReference, batch: wire.Batch, now: float) -> None:
         window = self._window or Window(reference, now)
         window.add(batch.rows, batch.counts)
         self._window = window
+        self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Whether the open window is over: it may have had rows enough before its time."""
+        window, watch, reference = self._window, self.watch, self._reference
+        if window is None or watch is None or reference is None or now < self._over_at + LEAST_SECONDS:
+            return
         if window.over(watch, now):
+            self._over_at = now
             self._known = self._after(result(reference, window.counts, window.rows, watch), reference, watch)
             self._window = None
 
@@ -183,6 +196,7 @@ class Drifts:
     def due(self, told_by: str | None, now: float, *, last: bool = False) -> dict[str, str]:
         """What is to be written now; nothing where that has time. last: there will be no other time."""
         self._words.drop()
+        self._look(now)
         word, ago = self.word(), now - self._words.written_at
         if word is None:
             return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def begun(data: dict[str, str] | None = None) -> Drifts:
 def filled(drifts: Drifts, *alarms: bool, start: int = 1, boot: str = "one") -> Drifts:
     """Windows of 1000 rows, one after the other, which are moved or not."""
     for at, moved in enumerate(alarms):
-        assert drifts.take(batch(start + at, boot, moved=moved, rows=1000), float(at)).taken == start + at
+        assert drifts.take(batch(start + at, boot, moved=moved, rows=1000), float(start + at)).taken == start + at
     return drifts
 
 
@@ -197,6 +198,26 @@ class TestStates:
         assert word(again).state == "Unavailable"
         filled(drifts, False, start=8)
         assert (word(drifts).state, word(drifts).recent) == ("Drifted", [True, True, False])
+
+    def test_hundreds_of_servers_with_rows_enough_each_make_a_window_a_second_and_no_row_is_lost(self) -> None:
+        drifts, windows = begun(), list[wire.DriftWord]()
+        for at in range(500):
+            now = at / 50  # 500 servers send in ten seconds
+            drifts.take(batch(1, f"server {at}", rows=2000, moved=at % 50 == 0), now)
+            if word(drifts).windows > len(windows):
+                windows.append(word(drifts))
+        assert 9 <= len(windows) <= 11
+        rows = [int(re.findall(r"in (\d+) rows", one.message)[0]) for one in windows]
+        assert sum(rows) + word(drifts).rows == 500 * 2000
+        assert not any(one.recent[-1] for one in windows[1:]), "one server of fifty is moved, in windows of all"
+
+    def test_a_window_is_over_in_time_though_no_other_batch_comes(self) -> None:
+        drifts = begun(watch(seconds=86_400))
+        drifts.take(batch(1, rows=1000), 0.0)
+        assert "Insufficient" in drifts.due("pod", 86_399.0)[wire.KEY_DRIFT]
+        drifts.wrote(86_399.0)
+        told = wire.DriftWord.model_validate_json(drifts.due("pod", 86_400.0)[wire.KEY_DRIFT])
+        assert (told.state, told.windows, told.rows) == ("Stable", 1, 0)
 
     def test_windows_that_begin_with_wrong_values_are_told_so(self) -> None:
         drifts = begun()
