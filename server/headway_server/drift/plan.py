@@ -106,8 +106,9 @@ def _counted(model: ServedModel, reference: Reference) -> Iterator[Counted]:
 
 def _prediction(model: ServedModel, reference: Reference) -> Iterator[Counted]:
     """The model's label, where it is known how often it gives which."""
+    texts = [one for one in model.signature.outputs if one.type == "string" and math.prod(one.shape) == 1]
     for told in reference.predictions[:1]:
-        if isinstance(told, Values) and any(one.name == LABEL for one in model.signature.outputs):
+        if isinstance(told, Values) and any(one.name == LABEL for one in texts):
             named = {value[:MAX_TEXT]: count for value, count in told.counts.items() if count > 0}
             if not named or len(named) >= MOST_CELLS:
                 continue
@@ -122,18 +123,27 @@ def _places(model: ServedModel, reference: Reference) -> dict[str, tuple[Input, 
     """The input of each feature, and which of its numbers it is, as far as a signature and names tell."""
     inputs, names = model.signature.inputs, [one.name for one in reference.features]
     if len(inputs) == 1 and inputs[0].column not in names and len(names) <= math.prod(inputs[0].shape):
-        # An array: its features have names of their own, in the order of its places.
-        return {name: (inputs[0], place) for place, name in enumerate(names)}
+        # An array: its features have names of their own, in the order of its places. Of two that are called alike the
+        # first is meant, as of the features.
+        return {name: (inputs[0], place) for place, name in reversed(list(enumerate(names)))}
     known = frozenset(names)
     found: dict[str, tuple[Input, int]] = {}
+    twice = set[str]()
+
+    def claim(name: str, one: Input, place: int) -> None:
+        if name in known:
+            if name in found:
+                twice.add(name)
+            found[name] = (one, place)
+
     for one in inputs:
         size = math.prod(one.shape)
-        if one.column in known and size == 1:
-            found[one.column] = (one, 0)
+        if size == 1:
+            claim(one.column, one, 0)
         for place in range(min(size, len(names))):
-            if (name := f"{one.column}[{place}]") in known:
-                found[name] = (one, place)
-    return found
+            claim(f"{one.column}[{place}]", one, place)
+    # The first number of a list `v`, or a column that is called "v[0]": nobody can tell.
+    return {name: place for name, place in found.items() if name not in twice}
 
 
 def _numbers(told: Numbers, of: Input, place: int) -> Counted | None:

@@ -152,6 +152,22 @@ class TestWhatIsCounted:
         assert isinstance(told, str)
         assert "none can be counted" in told
 
+    def test_a_feature_that_may_be_of_two_inputs_is_left_out(self) -> None:
+        inputs = [column("size"), column("v", shape=[3]), column("v[0]")]
+        three = [SIZE.model_copy(update={"name": f"v[{place}]"}) for place in range(3)]
+        for order in (inputs, inputs[::-1]):
+            found = planned(*three, *three[:1], inputs=order)
+            assert [(one.told.name, one.input, one.place) for one in found.features] == [
+                ("v[1]", "v", 1),
+                ("v[2]", "v", 2),
+            ]
+            assert found.left_out == 4 + 2
+
+    def test_of_two_places_of_an_array_that_are_called_alike_the_first_is_counted_with_its_own_bins(self) -> None:
+        other = SIZE.model_copy(update={"edges": [100.0, 101.0, 102.0]})
+        found = planned(SIZE, other, inputs=[column("x", shape=[2])])
+        assert counts(found, {"x": np.array([[0.5, 100.5]])}) == [FeatureCounts(cells=[1, 0])]
+
     def test_a_model_without_a_reference_or_of_a_series_says_so(self) -> None:
         bare = model(SIZE)
         bare.reference = None
@@ -220,6 +236,17 @@ class TestPrediction:
         found = plan(made)
         assert isinstance(found, Plan)
         assert [one.told.prediction for one in found.features] == [False, False], "each name stands once"
+
+    @pytest.mark.parametrize("odd", [{"type": "float"}, {"shape": [2]}], ids=["numbers", "several a row"])
+    def test_labels_that_are_no_text_a_row_are_not_counted_and_requests_are_answered(self, odd: dict[str, Any]) -> None:
+        made = model(SIZE)
+        assert made.reference is not None
+        made.reference = made.reference.model_copy(update={"predictions": [self.said]})
+        outputs = [one.model_copy(update=odd) if one.name == "label" else one for one in made.signature.outputs]
+        made.signature = made.signature.model_copy(update={"outputs": outputs})
+        found = plan(made)
+        assert isinstance(found, Plan)
+        assert [one.told.name for one in found.features] == ["size"]
 
     def test_a_reference_without_it_has_none(self) -> None:
         assert not any(one.told.prediction for one in planned(SIZE).features)
