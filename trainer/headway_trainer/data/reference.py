@@ -25,6 +25,10 @@ _TEXTS = 4096
 _BINS = 20
 _QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _IMAGE_AXES = 4
+_MOST_SINGLE = 1e38
+"""A number of single precision has another one above it, at the least up to here."""
+_MOST_WHOLE = 2.0**24
+"""Up to here it has each whole number."""
 
 
 def rows_to_see(chain: Chain) -> int:
@@ -151,9 +155,26 @@ def _numbers(name: str, values: npt.NDArray[Any]) -> Numbers:
         mean=float(known.mean()),
         std=float(known.std()),
         quantiles={str(share): float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
-        edges=edges.tolist(),
+        edges=_between(edges, values, known).tolist(),
         counts=counts.tolist(),
     )
+
+
+def _between(
+    edges: npt.NDArray[np.float64], values: npt.NDArray[Any], known: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The edges, or where all numbers were stored in single precision, the places half a step of it below them; the
+    last one above. 0.1 is 0.100000001490116 in such a column, and clients send either: both fall into the same bin."""
+    most = np.abs(known).max()
+    exact = values.dtype != np.float64 or (most <= _MOST_WHOLE and np.array_equal(known, np.rint(known)))
+    if exact or most > _MOST_SINGLE or not np.array_equal(known.astype(np.float32), known):
+        # What is read of requests is as exact as what was counted.
+        return edges
+    at_least = edges.astype(np.float32)
+    at_least = np.where(at_least < edges, np.nextafter(at_least, np.float32(np.inf)), at_least)
+    last = np.float64(at_least[-1]) + np.nextafter(at_least[-1], np.float32(np.inf))
+    below = np.float64(at_least) + np.nextafter(at_least, np.float32(-np.inf))
+    return np.append(below[:-1], last) / 2
 
 
 def _feature_count(x: npt.NDArray[Any]) -> int:

@@ -291,6 +291,28 @@ class TestRows:
         (size,) = counts(found, {"size": values[:, None], "town": np.zeros((len(values), 1))})
         assert size == FeatureCounts(cells=told.counts)
 
+    @given(
+        values=st.lists(
+            st.one_of(st.integers(-30, 30).map(lambda tenths: tenths / 10), st.floats(-(2.0**100), 2.0**100, width=32)),
+            min_size=1,
+            max_size=40,
+        ).map(lambda numbers: np.array(numbers, dtype=np.float32))
+    )
+    def test_numbers_that_were_stored_in_single_precision_are_counted_so_as_they_are_and_as_they_are_written(
+        self, values: npt.NDArray[np.float32]
+    ) -> None:
+        """A column of Parquet is read as doubles; a client writes 0.1 for 0.100000001490116, or that."""
+        told = described("size", values.astype(np.float64))
+        written = np.array([float(str(value)) for value in values])
+        for sent in (values.astype(np.float64), written):
+            (size,) = counts(planned(told), {"size": sent[:, None], "town": np.zeros((len(sent), 1))})
+            assert size == FeatureCounts(cells=told.counts)
+
+    @pytest.mark.parametrize("numbers", [[0.0, 1.0, 2.0], [0.1, 0.2, 0.3], [0.5, 3e38], [0.5, 1e39], [7.0, 7.0]])
+    def test_edges_of_other_numbers_are_as_they_are(self, numbers: list[float]) -> None:
+        edges = described("size", np.array(numbers)).edges
+        assert (edges[0], edges[-1]) == (min(numbers), max(numbers))
+
     def test_arrays_of_single_precision_are_counted_as_the_trainer_has_counted_them(self) -> None:
         values = np.random.default_rng(1).normal(size=(90, 1)).astype(np.float32)
         told = described("x[0]", values[:, 0])
