@@ -34,9 +34,9 @@ class Numbers(StatusSection):
     """Values by the share of values that are not above them, from `0.0` (the minimum) to `1.0` (the maximum)."""
     edges: list[float] = Field(default_factory=list)
     """The histogram's edges: `counts[i]` values are from `edges[i]` up to `edges[i + 1]`, the last bin's end included.
-    The last two are equal where several rows have the greatest value: that bin is this value alone. Of numbers that were
-    stored in single precision each edge is half a step of it lower, and the last one higher: 0.1 is 0.100000001490116
-    there, and requests have either."""
+    The last two are equal where several rows have the greatest value: that bin is this value alone. Of numbers that
+    were stored in single precision each edge is half a step of it lower, and the last one higher: 0.1 is
+    0.100000001490116 there, and requests have either."""
     counts: list[int] = Field(default_factory=list)
     """Values in each bin."""
 

@@ -84,9 +84,7 @@ def plan(model: ServedModel) -> Plan | str:
             names.add(one.told.name)
             found.append(one)
     if not found:
-        return (
-            "of the model's inputs none can be counted: only numbers, categories and booleans are, no texts or images"
-        )
+        return "of the model's inputs none can be counted: only numbers, categories and booleans that rows had are"
     inputs = sum(not one.told.prediction for one in found)
     return Plan(tuple(found), file.sha256, len(reference.features) + reference.left_out - inputs)
 
