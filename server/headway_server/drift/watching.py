@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable
 
 from pydantic import ValidationError
@@ -21,6 +22,9 @@ from headway_server.split.line import Line, NotHeard
 ANSWER_SECONDS = 5.0
 LAST_SECONDS = 1.0
 """For the answer to the last batch of a server that ends."""
+STALE_SECONDS = 300.0
+"""The judge says each second what it asks for. After so long without a word of it nothing is counted any more, and what
+was counted is dropped: it would be told as what is asked now, weeks later maybe."""
 MOST_REPLY_BYTES = 64 * 1024
 _HOPELESS = frozenset({400, 413})
 """Statuses of what would be refused again and again."""
@@ -31,6 +35,7 @@ class Watching:
     """Belongs to one event loop; a thread of its own counts. Costs nothing before the judge asks for it.
 
     version: the number that it serves; 0 where it is none. lot: draws a number from 0 up to 1. count: is told of rows.
+    clock: seconds.
     """
 
     def __init__(
@@ -42,11 +47,13 @@ class Watching:
         *,
         lot: Callable[[], float],
         count: Callable[[str, int], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.share = 0.0
         """Of the answered requests, which are counted by lot: what a client sends has no say in it."""
         self._model, self._version, self._uid, self._line = model, version, uid, line
-        self._lot, self._count = lot, count
+        self._lot, self._count, self._clock = lot, count, clock
+        self._told_at = clock()
         self._boot = secrets.token_hex(16)
         self._plan: Plan | str | None = None
         self._taker: Taker | None = None
@@ -59,6 +66,7 @@ class Watching:
 
     def told(self, sampling: Sampling | None) -> None:
         """What the judge asks for now."""
+        self._told_at = self._clock()
         asked = sampling is not None and self._version > 0 and sampling.version == self._version
         if not asked or sampling is None:
             self.share = 0.0
@@ -104,11 +112,20 @@ class Watching:
     async def _go_on(self) -> None:
         while True:
             try:
+                self.forget_stale()
                 await self.send(ANSWER_SECONDS)
             except Exception:  # it goes on as long as the server does
                 logger.exception("counts of rows could not be sent")
             # All servers would send in the same moment, after a judge has begun: the lot spreads them.
             await asyncio.sleep(BATCH_SECONDS * (0.9 + 0.2 * self._lot()))
+
+    def forget_stale(self) -> None:
+        """Count no more where nobody asks for it: a judge that is gone does not say so."""
+        if self._clock() <= self._told_at + STALE_SECONDS:
+            return
+        self.share, self._waiting = 0.0, None
+        if self._counter is not None:
+            self._counter.next()
 
     async def send(self, seconds: float) -> None:
         """Send what is to be sent, once. seconds: how long an answer is waited for."""

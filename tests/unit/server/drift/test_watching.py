@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from headway_server.drift import counter as counter_module
 from headway_server.drift.counter import Counter
 from headway_server.drift.plan import Plan, plan
 from headway_server.drift.rows import Taker
-from headway_server.drift.watching import MOST_REPLY_BYTES, Watching
+from headway_server.drift.watching import MOST_REPLY_BYTES, STALE_SECONDS, Watching
 from headway_server.judge.drift.drifts import Drifts
 from headway_server.split.judging import Judging
 from headway_server.split.line import Line, NotHeard
@@ -64,11 +64,18 @@ class Judge:
 
 
 @contextlib.asynccontextmanager
-async def watching(judge: Judge, *features: Any, version: int = 1) -> AsyncIterator[Watching]:
+async def watching(
+    judge: Judge, *features: Any, version: int = 1, clock: Callable[[], float] = lambda: 0.0
+) -> AsyncIterator[Watching]:
     """One that is told to count all, and sends when it is told to."""
     judge.drifts.read({"monitoring.json": Watch(uid=UID, version=1, sample=1.0).model_dump_json()})
     line: Any = judge
-    made = Watching(model(*(features or (SIZE, TOWN))), version, UID, line, lot=lambda: 0.5, count=lambda *_: None)
+    made = Watching(
+        *(model(*(features or (SIZE, TOWN))), version, UID, line),
+        lot=lambda: 0.5,
+        count=lambda *_: None,
+        clock=clock,
+    )
     made.told(judge.drifts.sampling)
     if made._task is not None:
         made._task.cancel()
@@ -144,6 +151,27 @@ async def test_a_server_that_ends_tells_what_it_has_counted() -> None:
         await sent(made, 1)
         made.answered(SENT, {})
     assert judge.rows == 4
+
+
+async def test_of_a_judge_that_is_gone_nothing_is_kept_for_the_next_one_that_asks() -> None:
+    judge, now = Judge(), [0.0]
+    async with watching(judge, clock=lambda: now[0]) as made:
+        await sent(made, 1)
+        judge.lose = "request"
+        await sent(made, 2)
+        now[0] = STALE_SECONDS
+        made.forget_stale()
+        assert made.share == 1.0, "it may be on its way to another node"
+        await sent(made, 3)
+        now[0] += 1.0
+        made.forget_stale()
+        assert made.share == 0.0
+        judge.lose = ""
+        await sent(made, 0)
+        assert judge.rows == 2
+        made.told(judge.drifts.sampling)
+        await sent(made, 4)
+        assert judge.rows == 10
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(version=2, sample=1.0)], ids=["nothing", "another version"])
