@@ -37,5 +37,6 @@ def message(found: Result, recent: Sequence[bool], watch: Watch, reference: Watc
         words += f"{found.alarming} unlike the training rows in {found.rows} rows: {', '.join(named[:_NAMED])}"
         words += f" and {more} more" if more > 0 else ""
     else:
-        words += f"none is unlike the training rows in {found.rows} rows"
+        # The state may be Drifted by the windows of before.
+        words += f"none is unlike the training rows in the last window, of {found.rows} rows"
     return words

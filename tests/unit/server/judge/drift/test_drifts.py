@@ -181,6 +181,14 @@ class TestStates:
         )
         assert "age (score 1" in found.message
 
+    def test_a_quiet_window_of_a_version_that_drifts_is_said_to_be_the_last_one(self) -> None:
+        found = word(filled(begun(), True, True, False))
+        assert (found.state, found.features) == ("Drifted", [])
+        assert found.message == (
+            "2 of the last 3 windows alarm (2 of 3 make it Drifted); of 2 features that are watched (3 more are not) "
+            "none is unlike the training rows in the last window, of 1000 rows"
+        )
+
     def test_a_window_of_which_nothing_can_be_compared_is_no_end_of_a_drift_and_no_likeness(self) -> None:
         drifts = filled(begun(), True, True)
         wrong = [wire.FeatureCounts(cells=[0] * 20, missing=1000), wire.FeatureCounts(cells=[0] * 3, unseen=1000)]
@@ -207,7 +215,7 @@ class TestStates:
             if word(drifts).windows > len(windows):
                 windows.append(word(drifts))
         assert 9 <= len(windows) <= 11
-        rows = [int(re.findall(r"in (\d+) rows", one.message)[0]) for one in windows]
+        rows = [int(re.findall(r"(\d+) rows", one.message)[0]) for one in windows]
         assert sum(rows) + word(drifts).rows == 500 * 2000
         assert not any(one.recent[-1] for one in windows[1:]), "one server of fifty is moved, in windows of all"
 
