@@ -19,6 +19,9 @@ from cluster.left_files import artifacts_of, files_of_homes, store_at
 from cluster.paper import Operator, Paper, why_no_paper
 from commands import clean_environment
 from harness import ROOT
+from headway_cli.cluster import steering
+from headway_cli.cluster.errors import NotFoundError
+from headway_cli.cluster.kubectl import Kubectl, Target
 from markdown_blocks import blocks
 from s3_server import CREDENTIALS, s3_server
 
@@ -190,6 +193,11 @@ def test_stop_and_resume_wait_for_what_they_ask_and_events_tell_it(paper: Paper,
     found = [told.index(step) for step in steps]
     assert found == sorted(found)
     assert "Scheduled" in told  # by the scheduler, of a pod
+    there = json.loads(paper.cluster.kubectl("get", "trainingjob/rests", "-o", "json"))
+    deleted = there | {"metadata": there["metadata"] | {"uid": "0a1b2c3d-0000-4000-8000-000000000000"}}
+    with pytest.raises(NotFoundError, match="was deleted meanwhile, and there is another job of that name"):
+        steering.suspend(Kubectl(Target(kubeconfig=str(paper.cluster.kubeconfig))), deleted)
+    assert not json.loads(paper.cluster.kubectl("get", "trainingjob/rests", "-o", "json"))["spec"]["suspend"]
     assert headway("stop", "rests", "--wait=false").stdout == "rests is asked to stop.\n"
     paper.phase("rests", "Suspended")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_cli.cluster import kubectl as calls
-from headway_cli.cluster.errors import ClusterError, TimedOutError
+from headway_cli.cluster.errors import ClusterError, RefusedError, TimedOutError
 from headway_cli.cluster.fields import Object, at, condition, is_true, text, whole
 from headway_cli.cluster.job_lines import phase
 from headway_cli.cluster.kubectl import Kubectl
@@ -37,20 +37,22 @@ def is_suspended(job: Object) -> bool:
 
 
 def suspend(kubectl: Kubectl, job: Object) -> Object:
-    """Ask that a job be suspended; the job then. Raises ClusterError where it has ended, or the API server refuses."""
+    """Ask that a job be suspended; the job then.
+
+    Raises ClusterError where it has ended, is another one by now, or the API server refuses.
+    """
     _refuse_ended(job, "there is nothing to stop")
-    return kubectl.patch(f"{TRAINING_JOBS}/{text(job, 'metadata', 'name')}", {"spec": {"suspend": True}})
+    return _patched(kubectl, job, {"suspend": True})
 
 
 def resume(kubectl: Kubectl, job: Object, changes: Mapping[str, Any]) -> Object:
     """Ask that a job go on, with changes of its spec; the job then.
 
     changes: a part of the spec, which is merged with it; judged already, as the API server leaves out fields that it
-    does not know. Raises ClusterError where the job has ended, or the API server refuses.
+    does not know. Raises ClusterError where the job has ended, is another one by now, or the API server refuses.
     """
     _refuse_ended(job, "it cannot go on: delete it and submit it again")
-    change = {**changes, "suspend": False}
-    return kubectl.patch(f"{TRAINING_JOBS}/{text(job, 'metadata', 'name')}", {"spec": change})
+    return _patched(kubectl, job, {**changes, "suspend": False})
 
 
 def until_suspended(kubectl: Kubectl, asked: Object, clock: Clock, within: float) -> Iterator[Step]:
@@ -137,6 +139,16 @@ def _until(
                 return
     except TimedOutError as error:
         raise TimedOutError(f"{error}: {waits}\n{still}; see `headway status {name}`.") from error
+
+
+def _patched(kubectl: Kubectl, job: Object, spec: Mapping[str, Any]) -> Object:
+    """Merge into the spec of this very job, and not of one that was made by its name meanwhile."""
+    name, uid = text(job, "metadata", "name"), text(job, "metadata", "uid")
+    try:
+        return kubectl.patch(f"{TRAINING_JOBS}/{name}", {"metadata": {"uid": uid}, "spec": spec})
+    except RefusedError:
+        calls.again(kubectl, job)  # the API server's words for another uid tell nobody what has happened
+        raise
 
 
 def _is_suspended(job: Object) -> bool:

@@ -227,11 +227,12 @@ def test_stopping_and_going_on_ask_and_wait_as_the_commands_do(kubectl: FakeKube
     job = the_job(kubectl, running, running, stopped)
     kubectl.says(running, "patch")
     assert job.stop().phase == "Suspended"
-    assert '--patch={"spec": {"suspend": true}}' in kubectl.calls("patch")[0]
+    assert '--patch={"metadata": {"uid": "u-1"}, "spec": {"suspend": true}}' in kubectl.calls("patch")[0]
     assert job.stop().phase == "Suspended"
     assert len(kubectl.calls("patch")) == 1, "it is suspended already"
     job.resume({"workers.replicas": 3}, wait=False)
-    assert '--patch={"spec": {"workers": {"replicas": 3}, "suspend": false}}' in kubectl.calls("patch")[1]
+    asked = '{"metadata": {"uid": "u-1"}, "spec": {"workers": {"replicas": 3}, "suspend": false}}'
+    assert f"--patch={asked}" in kubectl.calls("patch")[1]
     with pytest.raises(InputError, match=r"spec\.workers\.replicas: -1"):
         job.resume({"workers.replicas": -1})
     kubectl.fails(error("patch-immutable"), "patch")

@@ -62,7 +62,7 @@ def test_stop_waits_until_no_pod_is_left_and_names_the_next_two_commands(kubectl
     kubectl.says(job(generation=2, suspend=True), "patch")
     done = call("stop", "churn", "-n", "default")
     assert done.exit_code == 0, done.output
-    assert patched(kubectl) == [{"spec": {"suspend": True}}]
+    assert patched(kubectl) == [{"metadata": {"uid": job()["metadata"]["uid"]}, "spec": {"suspend": True}}]
     assert done.stdout == "Suspended after 2 s; its newest checkpoint is of step 7,423. 4 GPUs are free.\n"
     assert done.stderr.splitlines()[1:] == [
         "the operator has not seen it yet",
@@ -127,7 +127,9 @@ def test_resume_changes_what_may_change_and_tells_where_it_goes_on(kubectl: Fake
     kubectl.says(job("suspended", generation=3, workers=workers), "patch")
     done = call("resume", "churn", "--set", "workers.replicas=8")
     assert done.exit_code == 0, done.output
-    assert patched(kubectl) == [{"spec": {"workers": {"replicas": 8}, "suspend": False}}]
+    (change,) = patched(kubectl)
+    assert change["spec"] == {"workers": {"replicas": 8}, "suspend": False}
+    assert change["metadata"] == {"uid": before["metadata"]["uid"]}
     assert done.stdout == "Attempt 2 runs after 1 s, from the checkpoint of step 7,423, with 8 workers.\n"
     assert "headway logs churn -f" in done.stderr
 
@@ -187,3 +189,18 @@ def test_another_job_of_the_same_name_is_not_taken_for_it(kubectl: FakeKubectl) 
     done = call("stop", "churn")
     assert done.exit_code == 1
     assert "there is another job of that name" in done.stderr
+
+
+@pytest.mark.parametrize(("verb", "state"), [("stop", job()), ("resume", suspended())])
+def test_a_job_that_was_made_anew_between_look_and_request_is_left_alone(
+    kubectl: FakeKubectl, verb: str, state: dict[str, Any]
+) -> None:
+    other = copy.deepcopy(state)
+    other["metadata"]["uid"] = "another"
+    kubectl.says(listed(state), "get", "/churn")
+    kubectl.says(listed(other), "get", "/churn")
+    kubectl.fails(error("patch-uid"), "patch", state["metadata"]["uid"])
+    done = call(verb, "churn")
+    assert done.exit_code == 1
+    assert "churn was deleted meanwhile, and there is another job of that name" in done.stderr
+    assert len(kubectl.calls("patch")) == 1
