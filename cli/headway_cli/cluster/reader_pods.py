@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import Object, at, entries, owner_reference, text
 from headway_cli.cluster.folders import MOUNT, SECRET_DIR, Folder, in_pod
-from headway_cli.cluster.kubectl import Kubectl, parsed
+from headway_cli.cluster.kubectl import Kubectl
+from headway_cli.cluster.made_pods import running
 from headway_cli.cluster.waiting_pods import labels, waiting_pod
 
 START_SECONDS = 180
+"""How long it may take to get a node and its image: it was on one."""
 
 
 def manifest(job: Object, name: str) -> Object:
@@ -57,33 +58,5 @@ def _storage(job: Object) -> tuple[list[Any], list[Any]]:
 def reader_pod(kubectl: Kubectl, job: Object, uri: str) -> Iterator[Folder]:
     """The folder at a URI, read by a pod that is made for it. Raises ClusterError."""
     name = f"{text(job, 'metadata', 'name')}-reader-{secrets.token_hex(3)}"
-    kubectl.run("create", "--filename=-", stdin=json.dumps(manifest(job, name)))
-    try:
-        try:
-            kubectl.run(
-                "wait",
-                f"pod/{name}",
-                "--for=condition=Ready",
-                f"--timeout={START_SECONDS}s",
-                seconds=START_SECONDS + 30,
-            )
-        except ClusterError as error:
-            raise ClusterError(f"{error}\nThe pod {name} has not come up: {_why(kubectl, name)}") from error
-        with in_pod(kubectl, name, uri) as folder:
-            yield folder
-    finally:
-        # Where this fails, the pod ends by itself, and goes with its job.
-        with suppress(ClusterError):
-            kubectl.run("delete", f"pod/{name}", "--wait=false", "--ignore-not-found")
-
-
-def _why(kubectl: Kubectl, name: str) -> str:
-    """What keeps a pod from running, as far as its status says it."""
-    try:
-        pod = parsed(kubectl.run("get", f"pod/{name}", "--output=json"))
-    except ClusterError:
-        return "it is gone"
-    waiting = [at(each, "state", "waiting") for each in entries(pod, "status", "containerStatuses")]
-    said = [f"{text(each, 'reason')} {text(each, 'message')}".strip() for each in waiting if each]
-    said += [text(each, "message") for each in entries(pod, "status", "conditions") if text(each, "message")]
-    return "; ".join(dict.fromkeys(said)) or f"it is {text(pod, 'status', 'phase')}"
+    with running(kubectl, manifest(job, name), START_SECONDS), in_pod(kubectl, name, uri) as folder:
+        yield folder

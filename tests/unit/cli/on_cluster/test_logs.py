@@ -142,7 +142,7 @@ def test_a_reader_pod_that_does_not_come_up_is_deleted_and_says_why(kubectl: Fak
     kubectl.says("", "delete")
     done = call("bad", "--reader-pod")
     assert done.exit_code == 1
-    assert "ImagePullBackOff no such image" in done.stderr
+    assert "does not run: ImagePullBackOff: no such image" in done.stderr
     assert len(kubectl.calls("delete")) == 1
 
 

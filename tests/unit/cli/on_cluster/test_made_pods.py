@@ -1,0 +1,65 @@
+"""Pods that the command makes for a moment: nothing is left of them, whenever Ctrl-C comes."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from headway_cli.cluster.kubectl import Kubectl, Target
+from headway_cli.cluster.made_pods import running
+from headway_cli.cluster.profile_pods import ask
+from headway_cli.cluster.reader_pods import reader_pod
+
+JOB = {
+    "metadata": {"name": "churn", "uid": "u"},
+    "spec": {},
+    "status": {"storage": {"uri": "s3://a"}, "attempts": [{"number": 1, "image": "trainer:1"}]},
+}
+
+
+class Pressed(Kubectl):
+    """A kubectl at whose calls Ctrl-C is pressed."""
+
+    def __init__(self, *at: str) -> None:
+        super().__init__(Target())
+        self._at, self.done = at, list[str]()
+
+    def run(self, *words: str, **_given: Any) -> str:
+        if words[0] in self._at:
+            signal.raise_signal(signal.SIGINT)
+        self.done.append(words[0])
+        return ""
+
+    def start(self, *words: str, **_given: Any) -> Any:
+        raise AssertionError(words)
+
+    def stream(self, *words: str, **_given: Any) -> Any:
+        raise AssertionError(words)
+
+
+def read(kubectl: Kubectl) -> None:
+    with reader_pod(kubectl, JOB, "s3://a/b"):
+        raise AssertionError
+
+
+def profiled(kubectl: Kubectl) -> None:
+    ask(kubectl, {}, "trainer:1", "{}", job="churn")
+
+
+@pytest.mark.parametrize("use", [read, profiled])
+@pytest.mark.parametrize(("pressed", "done"), [("create", []), ("wait", ["create"])])
+def test_a_second_ctrl_c_does_not_keep_a_pod_from_being_deleted(use: Any, pressed: str, done: list[str]) -> None:
+    kubectl, before = Pressed(pressed, "delete"), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        use(kubectl)
+    assert kubectl.done == [*done, "delete"], "also of a pod that may be there, as the answer was not waited for"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_while_a_pod_is_deleted_after_all_was_read_is_too_late() -> None:
+    kubectl = Pressed("delete")
+    with running(kubectl, {"metadata": {"name": "x"}}, 1) as name:
+        assert name == "x"
+    assert kubectl.done == ["create", "wait", "delete"]
