@@ -15,11 +15,14 @@ from headway_api.data import Data, Source
 from headway_api.job import TrainingJob
 from headway_api.model import TokenOptions, tokens_of
 from headway_api.wording import printable
-from headway_cli.cluster.kubectl import Kubectl, Target
+from headway_cli.cluster.errors import RefusedError
+from headway_cli.cluster.kubectl import Kubectl, Target, objects
+from headway_cli.cluster.names import TRAINING_JOBS
+from headway_cli.cluster.used_images import newest
 from headway_cli.profile_table import print_profile
 from headway_cli.run import read_job
 from headway_cli.shown import put
-from headway_cli.verbs.shared import ClusterCommand, target_options, telling_where
+from headway_cli.verbs.shared import ClusterCommand, note, target_options, telling_where
 from headway_trainer.profiling import Question
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ _MOST_WORDS = 4000
 @click.option(
     "--in-cluster", is_flag=True, help="Let a short-lived pod read the data of JOB.yaml, where only a cluster can."
 )
-@click.option("--image", metavar="IMAGE", help="The trainer image of that pod.  [default: the job's spec.image]")
+@click.option("--image", metavar="IMAGE", help="The trainer image of that pod.  [default: the job's]")
 @target_options
 def profile(
     source: str,
@@ -106,15 +109,10 @@ def _by_pod(file: str, job: TrainingJob, question: Question, image: str | None, 
     from headway_trainer.data.profile import Profile
 
     spec = job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    chosen = image or job.spec.image
-    if chosen is None:
-        raise click.UsageError(
-            f"{file} has no spec.image, and the operator's own is not known here: give --image, as `helm get values` or"
-            " a job of yours has it"
-        )
     # Apart: Ctrl-C is ours, and the pod has to be deleted after it.
     kubectl = Kubectl(target, apart=True)
     with telling_where(kubectl):
+        chosen = image or job.spec.image or _operators_image(file, kubectl)
         answer = ask(kubectl, spec, chosen, question.model_dump_json(by_alias=True), job=job.metadata.name)
     if isinstance(said := answer.get("error"), str):
         code = wire.EXIT_STORAGE if answer.get("exit") == wire.EXIT_STORAGE else wire.EXIT_USER_ERROR
@@ -126,6 +124,22 @@ def _by_pod(file: str, job: TrainingJob, question: Question, image: str | None, 
             f"what the image {printable(chosen)} answers is no profile: name one by --image that has the version of"
             " Headway that `headway --version` tells here"
         ) from error
+
+
+def _operators_image(file: str, kubectl: Kubectl) -> str:
+    """The image that the operator took last for a job that names none. Raises UsageError where nothing tells it."""
+    try:
+        found = newest(objects(kubectl.get(TRAINING_JOBS)))
+    except RefusedError:
+        found = None
+    if found is None:
+        raise click.UsageError(
+            f"{file} has no spec.image, and no job of this namespace tells what the operator takes then: give --image, "
+            "as `helm get values` or a job of yours has it"
+        )
+    image, name = found
+    note(f"{file} has no spec.image: the pod has {image}, which the operator took for {name}; --image names another")
+    return image
 
 
 def _of_job(file: str, job: TrainingJob) -> tuple[Data, int, TokenOptions | None]:

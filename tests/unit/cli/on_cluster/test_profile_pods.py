@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from commands import COMMAND
-from fake_kubectl import FakeKubectl, error
+from fake_kubectl import FakeKubectl, error, listed
 from headway_api import wire
 from headway_cli.cluster import profile_pods
 from headway_cli.cluster.errors import EXIT_INTERRUPTED, EXIT_TIMED_OUT
@@ -225,12 +225,47 @@ def test_words_that_contradict_each_other_are_refused(words: tuple[str, ...], sa
     assert said in done.stderr
 
 
-def test_a_job_without_an_image_needs_one_on_the_command_line(kubectl: FakeKubectl, tmp_path: Path) -> None:
-    job = written(tmp_path, "s3://rows/a.csv")
+def without_image(folder: Path) -> Path:
+    job = written(folder, "s3://rows/a.csv")
     job.write_text(job.read_text().replace("  image: registry.example.com/trainer:1\n", ""))
-    done = call(job)
-    assert done.exit_code == 2
-    assert "has no spec.image" in done.stderr
+    return job
+
+
+def had(name: str, *attempts: tuple[str, str], **spec: Any) -> dict[str, Any]:
+    """A job whose attempts have begun so and had these images."""
+    told = [{"startTime": start, "image": image} for start, image in attempts]
+    return {"metadata": {"name": name}, "spec": spec, "status": {"attempts": told}}
+
+
+def test_a_job_without_an_image_has_the_one_that_the_operator_took_last(kubectl: FakeKubectl, tmp_path: Path) -> None:
+    jobs = [
+        had("older", ("2026-11-01T00:00:00Z", "trainer:1"), ("2026-11-02T00:00:00Z", "trainer:2")),
+        had("its-own", ("2026-11-09T00:00:00Z", "mine:9"), image="mine:9"),
+        had("newer", ("2026-11-03T00:00:00Z", "trainer:3")),
+        had("begins", ("2026-11-08T00:00:00Z", "")),
+        {"metadata": {"name": "queued"}, "spec": {}},
+    ]
+    kubectl.says(listed(*jobs), "get", "trainingjobs")
+    started(kubectl)
+    kubectl.says('{"error": "no such bucket", "exit": 64}', "exec")
+    done = call(without_image(tmp_path), "-n", "team-a")
+    assert "no such bucket" in done.stderr
+    assert json.loads(kubectl.stdin())["spec"]["containers"][0]["image"] == "trainer:3"
+    assert "the pod has trainer:3, which the operator took for newer; --image names another" in done.stderr
+    assert [each for each in kubectl.calls("get") if "--namespace=team-a" not in each] == []
+
+
+def test_where_no_job_tells_the_operators_image_one_is_needed_on_the_command_line(
+    kubectl: FakeKubectl, tmp_path: Path
+) -> None:
+    job = without_image(tmp_path)
+    kubectl.says(listed(had("its-own", ("2026-11-09T00:00:00Z", "mine:9"), image="mine:9")), "get", "trainingjobs")
+    kubectl.fails(error("forbidden"), "get", "trainingjobs")
+    for _ in range(2):
+        done = call(job)
+        assert done.exit_code == 2
+        assert "has no spec.image, and no job of this namespace tells what the operator takes then" in done.stderr
+    assert not kubectl.calls("create")
     kubectl.fails(error("forbidden"), "create")
     kubectl.says("", "delete")
     assert "Ask who runs the cluster" in call(job, "--image", "registry.example.com/other:2").stderr
