@@ -15,13 +15,18 @@ from headway_api.base import StatusSection
 from headway_trainer.errors import NotFound
 from headway_trainer.event_log import Place
 from headway_trainer.storage import Store
-from headway_trainer.tracking.events import FOLDER, Began, Ended, Event, Point, Record
-from headway_trainer.tracking.trackers.base import Known, RefusedError, Tracker
+from headway_trainer.tracking.events import FOLDER, Began, Ended, Event, Point, Record, State
+from headway_trainer.tracking.trackers.base import DownError, Known, RefusedError, Tracker
 
 AT_ONCE = 200
 """Events after which it is noted how far a tracker was told."""
 MOST_ALONE = 20
 """So many events that are refused one after the other are told one by one; then it is the run that is refused."""
+TRIES = 5
+"""How often a tracker may fail at the same events, while it takes others, until those are told one by one; and then at
+one of them until that is left out."""
+TRIES_AGAIN = 2
+"""The same of those that follow one that was left out."""
 
 
 class Cursor(StatusSection):
@@ -33,7 +38,9 @@ class Cursor(StatusSection):
     runs: dict[str, Known] = Field(default_factory=dict)
     """Those that are not over, by their scopes."""
     refused: int = 0
-    """Events that it would not take."""
+    """Events that it would not take, and are left out."""
+    problem: str | None = Field(default=None, max_length=2000)
+    """Why it has not taken the last of them."""
 
 
 def read_cursor(store: Store, name: str, target: str) -> Cursor:
@@ -59,10 +66,17 @@ class Follower:
         self._record = Record(store, 0)
         cursor = read_cursor(store, name, target)
         self._target, self._place, self._noted, self._refused = target, cursor.place, cursor.place, cursor.refused
-        self._runs = dict(cursor.runs)
+        self._runs, self._runs_noted = dict(cursor.runs), dict(cursor.runs)
         self._unnoted = self._in_a_row = 0
-        self.problem: str | None = None
-        """Why the tracker has refused something."""
+        self._failing: tuple[Event, bool] | None = None
+        """The first of the events that the tracker fails at while it takes others, and whether there are more."""
+        self._tries = self._one_by_one = 0
+        """How often it has failed at these, and how many events are to be told one by one."""
+        self._recalled = False
+        self._taken: dict[str, Began | Point] = {}
+        """The newest event of each run that is not over, which it has taken."""
+        self.problem = cursor.problem
+        """Why the tracker has not taken something, which is left out."""
 
     def follow(self) -> int:
         """Tell all that is recorded and not told; how many events. Raises DownError, and what the record raises."""
@@ -90,19 +104,93 @@ class Follower:
     def _tell(self, events: Sequence[Event]) -> int:
         """Tell the first of some events, with the points of its run that follow it directly; how many."""
         first = events[0]
+        most = 1 if self._one_by_one or not isinstance(first, Point) else AT_ONCE
         count = 1
-        while isinstance(first, Point) and count < min(len(events), AT_ONCE) and _same_run(events[count], first):
+        while count < min(len(events), most) and _same_run(events[count], first):
             count += 1
+        if isinstance(first, Ended) and not first.scope and first.state != "interrupted":
+            self._end_children(first)
+        return count if self._take(events[:count]) else self._tell(events[:1])
+
+    def _take(self, events: Sequence[Event]) -> bool:
+        """Tell events, or leave them out; False where each of them is to be told by itself. Raises DownError."""
         try:
-            self._tell_one(events[:count])
+            self._tell_one(events)
         except RefusedError as error:
-            if count > 1 and self._in_a_row < MOST_ALONE:
-                return self._tell(events[:1])  # the others may be taken
-            self._refused, self._in_a_row = self._refused + count, self._in_a_row + 1
-            self.problem = str(error)
-        else:
-            self._in_a_row = 0
-        return count
+            return self._leave_out(events, str(error))
+        except DownError as error:
+            if not self._is_poison(events):
+                raise
+            return self._leave_out(events, f"it fails at it each time, though it takes other records: {error}")
+        self._in_a_row, self._one_by_one = 0, max(0, self._one_by_one - len(events))
+        return True
+
+    def _leave_out(self, events: Sequence[Event], why: str) -> bool:
+        if len(events) > 1 and self._in_a_row < MOST_ALONE:
+            return False  # the others may be taken
+        self._refused, self._in_a_row = self._refused + len(events), self._in_a_row + 1
+        self.problem, self._one_by_one = why, 0
+        first = events[0]
+        if isinstance(first, Ended) and first.scope in self._runs:
+            self._over(first)
+        return True
+
+    def _is_poison(self, events: Sequence[Event]) -> bool:
+        """Whether a tracker that has just failed at events has done so often enough, while it took others, to leave
+        them out."""
+        first = events[0]
+        if isinstance(first, Began) and not first.scope and not self._runs.get(""):
+            return False  # without the run itself there is nothing to tell
+        if not self._takes_others():
+            return False  # it is down
+        if self._failing != (first, len(events) > 1):
+            self._failing, self._tries = (first, len(events) > 1), 0
+        self._tries += 1
+        if self._tries < (TRIES_AGAIN if self._in_a_row else TRIES):
+            return False
+        self._failing = None
+        if len(events) > 1 and self._in_a_row < MOST_ALONE:
+            self._one_by_one = len(events)
+            return False
+        return True
+
+    def _takes_others(self) -> bool:
+        """Whether it takes again what it has taken before, which makes no difference to it: so it is not down."""
+        self._recall()
+        for scope, event in reversed(self._taken.items()):
+            known = self._runs[scope]
+            try:
+                if isinstance(event, Began):
+                    self._tracker.begin(event, known, self._parent_of(scope))
+                else:
+                    self._tracker.points(known, [event])
+            except RefusedError:
+                continue
+            except DownError:
+                return False
+            return True
+        return False
+
+    def _recall(self) -> None:
+        """Find out once what was taken before this process began, if it has taken nothing itself."""
+        if self._taken or self._recalled:
+            return
+        for place, events in self._record.read_on(Place()):
+            reached = (place.attempt, place.segment) >= (self._place.attempt, self._place.segment)
+            for event in events[: self._place.events] if reached else events:
+                known = self._runs.get(event.scope)
+                if known is not None and not known.done and (not isinstance(event, Point) or event.step == known.step):
+                    self._keep(event)
+            if reached:
+                break
+        self._recalled = True
+
+    def _keep(self, event: Event) -> None:
+        """Take in that it has taken an event: the newest is kept of each run, that can be told again."""
+        if not isinstance(event, Ended):
+            self._taken[event.scope] = event
+        elif event.scope or isinstance(self._taken.get(""), Began):  # to begin what has ended would make a difference
+            self._taken.pop(event.scope, None)
 
     def _tell_one(self, events: Sequence[Event]) -> None:
         first = events[0]
@@ -110,29 +198,33 @@ class Follower:
         if isinstance(first, Began):
             if known is None or not known.done:
                 self._runs[first.scope] = self._tracker.begin(first, known, self._parent_of(first.scope))
+                self._keep(first)
             return
         if known is None:
             raise RefusedError(self.problem or "its run was refused")
         if known.done:
             return
         if isinstance(first, Ended):
-            if not first.scope and first.state != "interrupted":
-                self._end_children(first)
             self._tracker.end(known, first)
-            if first.scope:
-                self._runs[first.scope] = known.model_copy(update={"done": True})
+            self._over(first)
             return
         points = [one for one in events if isinstance(one, Point) and one.step > known.step]
         if points:
             self._tracker.points(known, points)
             self._runs[first.scope] = known.model_copy(update={"step": points[-1].step})
+            self._keep(points[-1])
+
+    def _over(self, ended: Ended) -> None:
+        """Take in that a child has ended; the job's own run may go on."""
+        self._keep(ended)
+        if ended.scope:
+            self._runs[ended.scope] = self._runs[ended.scope].model_copy(update={"done": True})
 
     def _end_children(self, ended: Ended) -> None:
         """End what is open below a job that has ended: folds, and trials that nobody goes on with."""
-        state = "completed" if ended.state == "completed" else "failed"
-        for scope, known in [(scope, one) for scope, one in self._runs.items() if scope and not one.done]:
-            self._tracker.end(known, Ended(scope=scope, state=state, at=ended.at))
-            self._runs[scope] = known.model_copy(update={"done": True})
+        state: State = "completed" if ended.state == "completed" else "failed"
+        for scope in [scope for scope, one in self._runs.items() if scope and not one.done]:
+            self._take([Ended(scope=scope, state=state, at=ended.at)])
 
     def _parent_of(self, scope: str) -> Known | None:
         above = scope.rpartition("/")[0]
@@ -145,7 +237,14 @@ class Follower:
             self._noted = self._place
             # Of those that are over nothing more is told.
             self._runs = {scope: known for scope, known in self._runs.items() if not known.done}
-        cursor = Cursor(target=self._target, place=self._noted, runs=self._runs, refused=self._refused)
+            self._runs_noted = dict(self._runs)
+        cursor = Cursor(
+            target=self._target,
+            place=self._noted,
+            runs=self._runs_noted,
+            refused=self._refused,
+            problem=self.problem,
+        )
         self._store.write(f"{FOLDER}/{self._name}.json", cursor.model_dump_json().encode())
         self._unnoted = 0
 

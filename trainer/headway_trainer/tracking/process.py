@@ -67,7 +67,8 @@ class Teller:
         self._store: Store | None = None
         self._follower: Follower | None = None
         self._failures = 0
-        self._refusal: str | None = None
+        self._left_out: str | None = None
+        """Why it has not taken something, as it was said last."""
         self.deadline: float | None = None
         """When it has to end, on the clock; none before the end is near."""
         self.ending = threading.Event()
@@ -91,8 +92,7 @@ class Teller:
     def turn(self) -> bool | None:
         """Tell what there is: whether all of it was told; none where the tracker will never be told."""
         try:
-            follower = self._begun()
-            follower.follow()
+            self._begun().follow()
         except (BrokenError, UserError) as error:
             self._say(str(error))
             return None
@@ -101,11 +101,16 @@ class Teller:
             if self._failures == 1:
                 self._say(str(error))
             return False
+        finally:
+            self._say_what_is_left_out()
         self._failures = 0
-        if follower.problem not in (None, self._refusal):
-            self._refusal = follower.problem
-            self._say(f"it refuses what it is told: {self._refusal}")
         return True
+
+    def _say_what_is_left_out(self) -> None:
+        problem = self._follower.problem if self._follower is not None else None
+        if problem not in (None, self._left_out):
+            self._left_out = problem
+            self._say(f"it does not take a part of what it is told, which is left out: {problem}")
 
     def _begun(self) -> Follower:
         """The follower, with the credentials that there are now if it is new or something failed. Raises UserError for
@@ -119,6 +124,7 @@ class Teller:
             tracker = make(task.tracker, task.tracking, task.job)
             target = target_of(task.tracker, task.tracking, task.job)
             self._follower = Follower(self._store, task.tracker, target, tracker)
+            self._left_out = self._follower.problem
         return self._follower
 
     def _pause(self) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from headway_api import wire
 from headway_api.tracking import Tracking
 from headway_trainer.storage import Store
-from headway_trainer.tracking.follower import left
+from headway_trainer.tracking.follower import left, read_cursor
 from headway_trainer.tracking.process import EXIT_FAULT, EXIT_NOT_TOLD, EXIT_TOLD, Task
 from headway_trainer.tracking.trackers.make import target_of, title_of
 
@@ -112,17 +112,24 @@ class TellerProcess:
     def warning(self, store: Store, folder: str) -> str | None:
         """What people should know at the end; none where it was told everything. folder: where the run is, as people
         name it."""
+        task = self._task
         try:
-            count = left(store, self._task.tracker, target_of(self._task.tracker, self._task.tracking, self._task.job))
+            target = target_of(task.tracker, task.tracking, task.job)
+            count, known = left(store, task.tracker, target), read_cursor(store, task.tracker, target)
         except Exception as error:
             return f"{self._title} may lack a part of this run: {error}"
-        if not count:
-            return None if self.problem is None or "refuses" not in self.problem else f"{self._title}: {self.problem}"
-        why = f" ({self.problem})" if self.problem else ""
-        return (
-            f"{self._title} was not told all of this run: {count} records are left{why}. `headway track {folder}` tells"
-            " it the rest."
-        )
+        told = []
+        if known.refused:
+            why = f": {known.problem}" if known.problem else ""
+            some = f"{known.refused} record{'s' if known.refused > 1 else ''}"
+            told.append(f"{self._title} lacks {some} of this run, which it did not take{why}.")
+        if count:
+            why = f" ({self.problem})" if self.problem else ""
+            told.append(
+                f"{self._title} was not told all of this run: {count} records are left{why}. `headway track {folder}`"
+                " tells it the rest."
+            )
+        return " ".join(told) or None
 
 
 def _say(child: subprocess.Popen[str], line: str) -> None:
