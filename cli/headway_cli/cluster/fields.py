@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 Object = dict[str, Any]
@@ -24,9 +25,11 @@ def text(value: object, *path: str) -> str:
 
 
 def number(value: object, *path: str) -> float | None:
-    """The number at a path; None where there is none."""
+    """The number at a path; None where there is none, or one that no float is as large as."""
     found = at(value, *path)
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if isinstance(found, int) and not isinstance(found, bool):
+        return found if abs(found) <= sys.float_info.max else None
+    return found if isinstance(found, float) else None
 
 
 def whole(value: object, *path: str) -> int | None:
