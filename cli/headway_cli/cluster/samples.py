@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 
@@ -43,13 +44,22 @@ class Samples:
             while len(self._jobs) > MOST_JOBS:
                 self._jobs.popitem(last=False)
             for name, value in metrics.items():
-                if (short := name[:MOST_NAME]) in series or len(series) < MOST_SERIES:
-                    series[short] = _with(series.get(short, []), (step, value))
+                if (key := short(name)) in series or len(series) < MOST_SERIES:
+                    series[key] = _with(series.get(key, []), (step, value))
 
     def of(self, uid: str) -> Series:
         """All that was seen of a job."""
         with self._lock:
             return {name: list(points) for name, points in self._jobs.get(uid, {}).items()}
+
+
+def short(name: str) -> str:
+    """The name of a curve, of at most MOST_NAME characters: two that begin alike stay two."""
+    return (
+        name
+        if len(name) <= MOST_NAME
+        else f"{name[: MOST_NAME - 9]}~{zlib.crc32(name.encode(errors='backslashreplace')):08x}"
+    )
 
 
 def drawable(value: float | None) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headway_cli.cluster.samples import Point, Series, drawable
+from headway_cli.cluster.samples import Point, Series, drawable, short
 from headway_cli.cluster.times import brief, grouped
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -18,7 +18,7 @@ FIRST = ("train/loss", "validation/loss", "step/loss")
 def chosen(series: Series, wanted: str) -> str:
     """The name of the curve to draw; "" where there is none. wanted: "" for the one that says most."""
     if wanted:
-        return wanted if series.get(wanted) else ""
+        return key if series.get(key := short(wanted)) else ""
     there = [name for name in series if any(drawable(value) is not None for _, value in series[name])]
     return next((name for name in (*FIRST, *sorted(there)) if name in there), "")
 

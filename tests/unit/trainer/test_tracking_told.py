@@ -61,6 +61,10 @@ def test_they_are_bounded_in_number_and_length() -> None:
     assert len(told) == MOST_PARAMETERS
     assert {len(value) for value in told.values()} == {MOST_TEXT}
     assert len(bounded({f"m{n}": 1.0 for n in range(1000)})) == 64
+    alike = ["m" * 300 + end for end in "ab"]
+    assert sorted(bounded({alike[0]: 1.0, alike[1]: 2.0}).values()) == [1.0, 2.0], "none takes the place of another"
+    assert sorted(flat({alike[0]: 1, alike[1]: 2}).values()) == ["1", "2"]
+    assert {len(name) for name in bounded({alike[0]: 1.0})} == {250}
     assert bounded({"a": None, "b": float("nan"), "c": float("inf"), "d": 1.0}) == {"d": 1.0}
 
 

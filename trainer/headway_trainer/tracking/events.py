@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Literal
@@ -83,9 +84,17 @@ def written(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(printable, text.splitlines()))
 
 
+def named(name: str) -> str:
+    """The name of a number or a parameter as it is recorded: names that begin alike stay different where it is cut."""
+    shown = printable(name)
+    if len(shown) <= MOST_NAME:
+        return shown
+    return f"{shown[: MOST_NAME - 9]}~{zlib.crc32(shown.encode(errors='backslashreplace')):08x}"
+
+
 def bounded(values: Mapping[str, float | None]) -> dict[str, float]:
     """The finite ones of so many numbers as a point may have: the first."""
-    finite = ((printable(name)[:MOST_NAME], one) for name, one in values.items() if _is_finite(one))
+    finite = ((named(name), one) for name, one in values.items() if _is_finite(one))
     return {name: float(one) for name, one in islice(finite, MOST_VALUES) if one is not None}
 
 

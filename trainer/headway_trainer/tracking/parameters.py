@@ -11,8 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
-from headway_api.wording import printable
-from headway_trainer.tracking.events import MOST_NAME, written
+from headway_trainer.tracking.events import named, written
 
 SECTIONS = ("data", "model", "training", "tuning", "evaluation", "seed")
 """What a model depends on."""
@@ -34,9 +33,7 @@ def parameters_of(spec: TrainingJobSpec) -> dict[str, str]:
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Values of nested mappings by their paths, as texts of bounded length."""
-    return dict(
-        islice(((printable(path)[:MOST_NAME], shown(value)) for path, value in _leaves(values, "")), MOST_PARAMETERS)
-    )
+    return dict(islice(((named(path), shown(value)) for path, value in _leaves(values, "")), MOST_PARAMETERS))
 
 
 def noted(tags: Mapping[str, str]) -> dict[str, str]:
