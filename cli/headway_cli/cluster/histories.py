@@ -15,7 +15,7 @@ from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.names import FINISHED
 from headway_cli.cluster.records import FOLDER, Recorded, united
 from headway_cli.cluster.run_folders import below, uri_of
-from headway_cli.cluster.samples import MOST_NAME, MOST_SERIES, Series, drawable, thinned
+from headway_cli.cluster.samples import MOST_SERIES, Series, drawable, short, thinned
 
 STATE_FILE = "state.json"
 """Of a checkpoint, as `headway_trainer.training.checkpoints.shared_state` writes it."""
@@ -33,19 +33,23 @@ def read(kubectl: Kubectl, job: Object) -> Series:
     return of_result(kubectl, job) if mark(job) == RESULT else of_checkpoint(kubectl, job)
 
 
-def whole(kubectl: Kubectl, job: Object) -> Series:
-    """What a storage has of a job's curves, with the points inside its epochs. Raises ClusterError."""
+def whole(kubectl: Kubectl, job: Object) -> tuple[Series, str]:
+    """What a storage has of a job's curves, with the points inside its epochs; and why these are not there, or "".
+
+    Raises ClusterError where there is nothing.
+    """
     found = read(kubectl, job) if mark(job) else {}
     if not entries(job, "status", "attempts"):
-        return found
+        return found, ""
     record = Recorded()
     try:
         with folder_at(kubectl, job, below(uri_of(job), FOLDER), by_pod=False) as folder:
             record.read(folder)
-    except ClusterError:
+    except ClusterError as error:
         if not found:
             raise
-    return united(found, record.series)
+        return found, next(iter(str(error).splitlines()), "the storage does not answer")
+    return united(found, record.series), ""
 
 
 def of_result(kubectl: Kubectl, job: Object) -> Series:
@@ -91,7 +95,7 @@ def series_of(history: Any) -> Series:
         for part in ("train", "validation"):
             values = at(record, part)
             for name in values if isinstance(values, dict) else ():
-                key = f"{part}/{name}"[:MOST_NAME]
+                key = short(f"{part}/{name}")
                 if key in found or len(found) < MOST_SERIES:
                     found.setdefault(key, []).append((step, drawable(number(values, name))))
     return {name: thinned(sorted(points, key=lambda point: point[0])) for name, points in found.items()}

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from headway_cli.cluster.errors import ClusterError
 from headway_cli.cluster.fields import at, numbers, text, whole
 from headway_cli.cluster.folders import Folder, pieces
-from headway_cli.cluster.samples import MOST_NAME, Point, Series
+from headway_cli.cluster.samples import Point, Series, short
 
 FOLDER = "tracking"
 MOST_SEGMENTS = 128
 """The newest that are read: together 4 MiB, of one run more than 10,000 points."""
-MOST_BYTES = 1 << 20
-"""Of a segment: a job begins another one after 32 KiB, and 200 lines."""
+MOST_BYTES = 4 << 20
+"""Of a segment: a job begins another one after 32 KiB, and 200 lines, of at most 64 numbers with long names."""
+MOST_OF_ALL = 8 << 20
+"""Bytes of the segments that are read, the newest first: what is kept of them takes ten times as much."""
+VERSION = 1
+"""Of the format, as `headway_trainer.event_log` has it."""
 MOST_SERIES = 24
+MOST_VALUES = 64
+"""Of a point, as a job records them."""
 _LEFT_OUT = frozenset({"epoch", "epoch_seconds"})
 """What is told of epochs and is no curve."""
 _NAME = re.compile(r"events-(\d{1,9})-(\d{1,9})\.jsonl")
@@ -56,12 +64,15 @@ class Recorded:
         """Take in what is new in the folder. Raises ClusterError."""
         sizes = folder.files()
         names = sorted((name for name in sizes if _NAME.fullmatch(name)), key=_place)
-        self.cut, names = len(names) > MOST_SEGMENTS, names[-MOST_SEGMENTS:]
-        known = self._segments
-        self._segments = {
-            name: known[name] if name in known and known[name].size == sizes[name] else _segment(folder, name)
-            for name in names
-        }
+        known, found, total = self._segments, dict[str, _Segment](), 0
+        for name in reversed(names[-MOST_SEGMENTS:]):
+            same = name in known and known[name].size == sizes[name]
+            one = known[name] if same else _segment(folder, name)
+            total += one.size  # which is what was read, whatever was said of its size
+            if total > MOST_OF_ALL:
+                break
+            found[name] = one
+        self.cut, self._segments = len(found) < len(names), dict(reversed(found.items()))
         self.series = self._joined()
 
     def _joined(self) -> Series:
@@ -99,11 +110,17 @@ def _place(name: str) -> tuple[int, int]:
 def _segment(folder: Folder, name: str) -> _Segment:
     data = b"".join(pieces(folder, name, MOST_BYTES + 1))
     if len(data) > MOST_BYTES:
-        raise ClusterError(f"{FOLDER}/{name} has more than {MOST_BYTES >> 10} KiB: a job has not written that")
-    head, *lines = data.split(b"\n")[:-1] or [b""]
-    after = whole(_parsed(head), "after")
+        raise ClusterError(f"{FOLDER}/{name} has more than {MOST_BYTES >> 20} MiB: a job has not written that")
+    first, *lines = data.split(b"\n")[:-1] or [b""]
+    head = _parsed(first)
+    after, version = whole(head, "after"), at(head, "version")
     if after is None:
         raise ClusterError(f"{FOLDER}/{name} is no part of a record")
+    if version not in (None, VERSION):
+        raise ClusterError(
+            f"{FOLDER}/{name} is of another version of Headway ({str(version)[:20]!r}): install the one that the job's "
+            "image has"
+        )
     return _Segment(len(data), max(0, after), tuple(_numbers(_parsed(line)) for line in lines))
 
 
@@ -112,7 +129,8 @@ def _numbers(event: Any) -> _Numbers | None:
     if text(event, "do") != "point" or at(event, "scope") != "" or step is None:
         return None
     values: Mapping[str, float] = numbers(event, "values")
-    return step, {name[:MOST_NAME]: value for name, value in values.items() if name not in _LEFT_OUT}
+    shown = islice(((name, value) for name, value in values.items() if name not in _LEFT_OUT), MOST_VALUES)
+    return step, {sys.intern(short(name)): value for name, value in shown}
 
 
 def _parsed(line: bytes) -> Any:

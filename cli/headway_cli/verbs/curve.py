@@ -53,7 +53,9 @@ class Curve:
             return
         self._mark = mark
         try:
-            self._kept = histories.whole(self._kubectl, job)
+            self._kept, problem = histories.whole(self._kubectl, job)
+            if problem:
+                self._tell(f"Points inside epochs cannot be read: {problem}")
         except ClusterError as error:
             self._tell(f"The curve cannot be read: {next(iter(str(error).splitlines()), '')}")
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from fake_kubectl import FakeKubectl, listed, recorded
 from hasty_clock import Hasty
-from headway_cli.cluster import sparks
-from headway_cli.cluster.samples import MOST_VALUE, Samples, drawable
+from headway_cli.cluster import histories, sparks
+from headway_cli.cluster.samples import MOST_NAME, MOST_VALUE, Samples, drawable
 from headway_cli.cluster.sparks import BLOCKS, MOST_SIGNS, PLAIN, evenly, spark
 from headway_cli.main import main
 from headway_cli.verbs import curve, screen, shared
@@ -207,3 +207,27 @@ def test_blocks_are_for_terminals_that_have_them(
     monkeypatch.setattr(curve, "is_terminal", lambda: terminal)
     monkeypatch.setattr("sys.stdout", type("Out", (), {"encoding": encoding})())
     assert curve._is_plain() is plain
+
+
+def test_metrics_whose_long_names_begin_alike_are_two_curves() -> None:
+    names = ["m" * 150 + end for end in "ab"]
+    history = [{"step": step, "train": {names[0]: 1.0 * step, names[1]: -1.0 * step}} for step in (1, 2)]
+    series = histories.series_of(history)
+    assert sorted(series.values()) == [[(1, -1.0), (2, -2.0)], [(1, 1.0), (2, 2.0)]]
+    assert {len(name) for name in series} == {MOST_NAME}
+    seen = Samples()
+    seen.add("u", 3, {f"train/{name}": 7.0 for name in names})
+    assert set(seen.of("u")) == set(series), "by the same names, wherever they come from"
+    assert sparks.chosen(series, f"train/{names[0]}") in series
+    assert Samples().of("u") == {}
+    seen.add("v", 1, {"\ud800" * 200: 1.0})
+    assert len(seen.of("v")) == 1
+
+
+def test_that_points_inside_epochs_cannot_be_read_is_told_beside_what_can(stored: FakeKubectl, tmp_path: Path) -> None:
+    del stored
+    (tmp_path / "run/tracking").mkdir()
+    (tmp_path / "run/tracking/events-0001-000001.jsonl").write_text('{"version": 9, "after": 0}\n')
+    done = call("churn", "--curve", "step/loss")
+    assert "Points inside epochs cannot be read: tracking/events-0001-000001.jsonl is of another version" in done.stderr
+    assert the_curve(call("churn", "--curve")).startswith("train/loss")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,9 @@ HOSTILE = [
     (b"", "is no part of a record"),
     (b"\xff\n", "is no part of a record"),
     (b'{"after": 1e999}\n', "is no part of a record"),
-    (b'{"after": 0}\n' + b"x" * (1 << 20) + b"\n", "has more than 1024 KiB"),
+    (b'{"version": 2, "after": 0}\n', "is of another version of Headway \\('2'\\): install the one"),
+    (b'{"version": [], "after": 0}\n', "is of another version"),
+    (b'{"after": 0}\n' + b"x" * (4 << 20) + b"\n", "has more than 4 MiB"),
 ]
 
 
@@ -106,7 +109,13 @@ def test_a_file_that_is_no_segment_is_one_sentence(tmp_path: Path, data: bytes, 
 
 def test_lines_of_any_shape_cost_nothing_but_themselves(tmp_path: Path) -> None:
     point = {"do": "point", "scope": "", "step": 7, "values": {"a": 1.0, "b": "x", "c" * 999: 2}}
-    wrong: list[dict[str, Any]] = [{"step": "7"}, {"step": float("inf")}, {"values": [1]}, {"scope": None}]
+    wrong: list[dict[str, Any]] = [
+        {"step": "7"},
+        {"step": float("inf")},
+        {"step": 10**400},
+        {"values": [1]},
+        {"scope": None},
+    ]
     shapes: list[Any] = [None, [], 7, {"do": "point"}, *({**point, **one} for one in wrong)]
     many = {**point, "step": 8, "values": {f"m{index}": 1.0 for index in range(999)}}
     lines = [json.dumps(one) for one in ({"after": 5}, *shapes, point, many)]
@@ -116,6 +125,39 @@ def test_lines_of_any_shape_cost_nothing_but_themselves(tmp_path: Path) -> None:
     reader.read(Here(tmp_path))
     assert reader.series["a"] == [(7, 1.0)]
     assert len(reader.series) == MOST_SERIES
+    assert max(map(len, reader.series)) == 100
+
+
+def test_a_record_of_any_size_costs_bounded_memory_and_its_newest_part_is_there(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    lines = "".join(
+        f'{{"do":"point","scope":"","step":{step},"values":{{"a":{step}}}}}\n' for step in range(100_000, 115_000)
+    )
+    for number in range(1, 30):
+        (tmp_path / FOLDER / f"events-0001-{number:06d}.jsonl").write_text(f'{{"after": 0}}\n{lines}')
+    folder, reader = Here(tmp_path / FOLDER), Recorded()
+    tracemalloc.start()
+    try:
+        reader.read(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 150 << 20, "29 MiB of small points took half a gigabyte"
+    assert reader.cut
+    assert len(folder.reads) < 12
+    assert reader.series["a"][-1] == (114_999, 114_999.0)
+
+
+def test_a_point_may_have_as_many_numbers_with_as_long_names_as_a_job_records(tmp_path: Path) -> None:
+    recorder = Recorder(Store.open(str(tmp_path)), 1)
+    recorder.begin("", name="job", parameters={})
+    values = {f"{'m' * 240}{index:02d}": 0.1234567890123456 for index in range(64)}
+    recorder.measured("", *(Measured(step=step, values=values) for step in range(1, 201)))
+    assert recorder.flush()
+    reader = Recorded()
+    reader.read(Here(tmp_path / FOLDER))
+    assert {len(points) for points in reader.series.values()} == {200}
+    assert len(reader.series) == MOST_SERIES, "names that begin alike are curves of their own"
     assert max(map(len, reader.series)) == 100
 
 
