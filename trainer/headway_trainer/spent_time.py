@@ -39,6 +39,8 @@ class SpentTime:
         """store: the folder of the run. fence: raises StorageError where a newer attempt has begun."""
         self._store, self._attempt, self._fence, self._clock, self._wall = store, attempt, fence, clock, wall
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        """So that what a slow storage takes last is the newest."""
         self._spent = Spent.begin(_before(store, attempt), attempt, at=clock(), wall=wall())
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="headway-time", daemon=True)
@@ -79,11 +81,12 @@ class SpentTime:
 
     def keep(self) -> None:
         """Leave what is counted for the next attempt."""
-        with self._lock:
-            kept = self._spent.now(self._clock(), self._wall())
-        with contextlib.suppress(StorageError):
-            self._fence()
-            self._store.write(TIME_FILE, kept.model_dump_json().encode())
+        with self._writing:
+            with self._lock:
+                kept = self._spent.now(self._clock(), self._wall())
+            with contextlib.suppress(StorageError):
+                self._fence()
+                self._store.write(TIME_FILE, kept.model_dump_json().encode())
 
     def _run(self) -> None:
         while not self._closing.wait(KEEP_SECONDS):

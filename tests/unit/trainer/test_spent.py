@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -203,7 +204,30 @@ def test_clocks_of_nodes_that_differ_make_no_time_negative(tmp_path: Path) -> No
     assert kept_by(store, 2, clock, wall).told().between_seconds == 0
 
 
-@pytest.mark.parametrize("data", [b"no json", b"{}", b'{"attempt": 9, "until": 1}', b'{"attempt": 1, "until": "x"}'])
+HOSTILE = [
+    '"until": NaN',
+    '"until": 1, "seconds": {"productive": Infinity}',
+    '"until": 1, "seconds": {"productive": -5}',
+    '"until": 1, "seconds": {"productive": 1e300, "redone": 1e300}',
+    '"until": 1, "seconds": {"| a | [x](http://x) |": 5}',
+    '"until": 1, "between": 1e300',
+    '"until": 1, "drivers": -1',
+    f'"until": 1, "again": {"9" * 400}',
+    f'"until": 1, "seconds": {{{", ".join(f""""s{chr(97 + n)}": 1""" for n in range(25))}}}',
+]
+"""What a job's own code, or a damaged storage, may leave there."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no json",
+        b"{}",
+        b'{"attempt": 9, "until": 1}',
+        b'{"attempt": 1, "until": "x"}',
+        *(f'{{"attempt": 1, {words}}}'.encode() for words in HOSTILE),
+    ],
+)
 def test_a_count_that_cannot_be_read_or_is_a_later_one_s_begins_again(tmp_path: Path, data: bytes) -> None:
     store, clock = Store.open(str(tmp_path)), Clock()
     store.write(TIME_FILE, data)
@@ -222,6 +246,31 @@ def test_an_attempt_that_was_thought_dead_writes_nothing_over_its_successor_s(tm
     clock.now = 50.0
     kept_by(store, 1, clock, wall, fence).keep()
     assert store.read(TIME_FILE) == before
+
+
+def test_a_storage_that_is_slow_has_the_newest_count_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, clock, wall = Store.open(str(tmp_path)), Clock(), Clock()
+    times, write, slow, asked = kept_by(store, 1, clock, wall), store.write, threading.Event(), threading.Event()
+
+    def written(path: str, data: bytes) -> None:
+        if not asked.is_set():
+            asked.set()
+            assert slow.wait(30)
+        write(path, data)
+
+    monkeypatch.setattr(store, "write", written)
+    first = threading.Thread(target=times.keep)
+    first.start()
+    assert asked.wait(30)
+    clock.now = 4.0
+    times.hear(TrainProgress(step=0))
+    last = threading.Thread(target=times.keep)
+    last.start()
+    last.join(0.05)  # one that does not wait needs no more
+    slow.set()
+    first.join()
+    last.join()
+    assert Kept.model_validate_json(store.read(TIME_FILE)).seconds == {"preparing": 4.0}
 
 
 def test_a_failed_attempt_leaves_what_it_spent(tmp_path: Path) -> None:

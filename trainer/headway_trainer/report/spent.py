@@ -6,7 +6,7 @@ A driver sees its own attempt and, from what the ones before have left, theirs. 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,25 +18,33 @@ TIME_FILE = "time.json"
 State = Literal["preparing", "productive", "redone", "checkpointing", "recovering", "evaluating", "publishing"]
 
 
-class Kept(StatusSection):
-    """What the drivers so far have counted, as it is on the storage."""
+_MOST_SECONDS = 1e12
+"""Thirty thousand years: no run has counted more."""
+_Seconds = Annotated[float, Field(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
-    attempt: int
+
+class Kept(StatusSection):
+    """What the drivers so far have counted, as it is on the storage, where a job's own code may write, too."""
+
+    attempt: _Count
     """The newest one that has counted."""
-    drivers: int = 1
+    drivers: _Count = 1
     """How many attempts have."""
-    until: float
+    until: Annotated[float, Field(ge=-_MOST_SECONDS, le=_MOST_SECONDS, allow_inf_nan=False)]
     """Until when: seconds since 1970, by the clock of the newest one's node."""
-    seconds: dict[str, float] = Field(default_factory=dict)
-    between: float = 0.0
+    seconds: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z]{1,40}$")], _Seconds], Field(max_length=20)] = (
+        Field(default_factory=dict)
+    )
+    between: _Seconds = 0.0
     """Seconds between attempts."""
     in_steps: bool = False
     """Whether it is known what was done between steps, as the built-in loop tells it."""
-    validating: float = 0.0
-    waiting: float = 0.0
-    step: int = 0
-    furthest: int = 0
-    again: int = 0
+    validating: _Seconds = 0.0
+    waiting: _Seconds = 0.0
+    step: _Count = 0
+    furthest: _Count = 0
+    again: _Count = 0
 
 
 @dataclass
