@@ -130,6 +130,25 @@ class TestRecord:
         assert 5 < len(points(store)) < 20
         assert sum(len(str(event.parameters)) for event in events if isinstance(event, Began)) < 4000
 
+    def test_a_storage_that_takes_no_event_files_has_the_record_no_later_and_gets_them_when_it_does(
+        self, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.write("tensorboard", b"somebody's own")
+        made = recorder(store)
+        for step in (1, 2, 3):
+            made.measured("", Measured(step=step, values={"a": 1.0}))
+            assert not made.flush(), "to be tried again"
+            assert [point.step for point in points(store)] == list(range(1, step + 1))
+        assert made._failures == 0, "no longer pause before the next write of the record"
+        assert "is not recorded" not in caplog.text
+        assert caplog.text.count("TensorBoard's files are not written") == 1
+        assert "tensorboard" in made.undrawn
+        assert made.close(1), "all is in the record"
+        (tmp_path / "run/tensorboard").unlink()
+        assert made.flush()
+        assert made.undrawn == ""
+        assert list((tmp_path / "run/tensorboard").iterdir())
+
     def test_no_fault_of_the_event_files_stands_in_its_way(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from headway_api.tracking import Tracking
-from headway_trainer.errors import UserError
+from headway_trainer.errors import StorageError, UserError
 from headway_trainer.storage import Store
 from headway_trainer.tracking.board import Board
 from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Event, Point, Record, State, bounded
@@ -98,6 +98,8 @@ class Recorder:
         """Points that the storage was too slow for."""
         self.most_values = 0
         """The most numbers that came at a step; no more than MOST_VALUES of them are recorded."""
+        self.undrawn = ""
+        """Why TensorBoard's files are not all written; "" where they are."""
         self.broken: str | None = None
         """Why nothing is recorded any more."""
         self._changed, self._closing = threading.Event(), threading.Event()
@@ -165,8 +167,6 @@ class Recorder:
                 self._write()  # before more is taken: what waits is bounded
             self._admit(self._taken())
             self._write()
-            if self._board is not None:
-                self._board.write()
         except UserError as error:
             self.broken = str(error)
             log.warning("trackers are told nothing more of this run: %s", error)
@@ -174,7 +174,7 @@ class Recorder:
             self._failed(error)
             return False
         self._failures = 0
-        return True
+        return self._draw()
 
     def _add(self, events: list[Event]) -> None:
         with self._lock:
@@ -200,8 +200,27 @@ class Recorder:
         try:
             change(self._board)
         except Exception:
-            self._board = None
-            log.warning("this attempt writes no more event files for TensorBoard", exc_info=True)
+            self._give_up_board()
+
+    def _give_up_board(self) -> None:
+        self._board = None
+        log.warning("this attempt writes no more event files for TensorBoard", exc_info=True)
+
+    def _draw(self) -> bool:
+        """Write TensorBoard's files; whether the storage took them. Where it did not, that is tried again, and the
+        record is none the slower."""
+        try:
+            if self._board is not None:
+                self._board.write()
+        except StorageError as error:
+            if not self.undrawn:
+                log.warning("TensorBoard's files are not written until the storage takes them: %s", error)
+            self.undrawn = str(error)
+            return False
+        except Exception:
+            self._give_up_board()
+        self.undrawn = ""
+        return True
 
     def _taken(self) -> list[Event]:
         with self._lock:

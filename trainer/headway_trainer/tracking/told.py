@@ -115,6 +115,8 @@ class Trackers:
         if recorder.most_values > MOST_VALUES:
             most = f"{recorder.most_values:,}"
             cut.append(f"Trackers and TensorBoard have the first {MOST_VALUES} of up to {most} numbers at a step.")
+        if recorder.undrawn:
+            cut.append(f"TensorBoard's files lack a part of this run: {recorder.undrawn}")
         return cut + self._untold(recorder, recorded=recorded)
 
     def _untold(self, recorder: Recorder, *, recorded: bool) -> list[str]:
