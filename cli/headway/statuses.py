@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -85,12 +86,18 @@ class Deployment:
           followed by another, has come to that, too.
         - `job`: the name of a job that publishes here: its newest version. One that is not there yet is waited for.
 
-        Raises RolloutError where it will not come to that: the version was rejected, or the spec is invalid; and
-        TimedOutError: the rollout continues.
+        Raises UsageError for a name that no version of it, or no job, can have; RolloutError where it will not come to
+        that: the version was rejected, or the spec is invalid; and TimedOutError: the rollout continues.
         """
         one_of(until, get_args(DeploymentUntil))
         if version is not None and job is not None:
             raise UsageError("give either version or job")
+        if version is not None and not re.fullmatch(rf"{re.escape(self.name)}-[1-9][0-9]*", version):
+            raise UsageError(
+                f"version {version!r}: versions of {self.name} are named {self.name}-1, {self.name}-2, ..."
+            )
+        if job is not None:
+            named(job)
         wanted = rollouts.Wanted(until, version, job)
         look = rollouts.until(self._kubectl, self._first, wanted, CLOCK, seconds(timeout))
         status = status_of(ModelDeploymentStatus, look.deployment)

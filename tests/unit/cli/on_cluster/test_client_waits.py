@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -13,12 +15,17 @@ from headway import jobs, statuses
 from headway.client import (
     Client,
     Deployment,
+    HeadwayError,
+    JobEndedError,
     NotFoundError,
     RolloutError,
+    RunError,
     TimedOutError,
     UnreachedError,
     UsageError,
 )
+from headway_api.deployment_status import ModelDeploymentStatus
+from headway_api.status import TrainingJobStatus
 from headway_cli.cluster.polling import looked
 from headway_cli.cluster.rollouts import Wanted, judged
 from markdown_blocks import blocks
@@ -178,6 +185,28 @@ def test_what_is_waited_for_is_a_word_that_there_is(kubectl: FakeKubectl) -> Non
         found.wait(until="Done")  # type: ignore[arg-type]  # which is what it refuses
     with pytest.raises(UsageError, match="give either version or job"):
         found.wait(version="churn-1", job="churn-1")
+    for typed in ("chrun-1", "churn", "churn-", "churn-01", "churn-x", "churn-1\n", "1"):
+        with pytest.raises(UsageError, match="versions of churn are named churn-1, churn-2, "):
+            found.wait(version=typed)
+    with pytest.raises(UsageError, match="'No_Name' is no name"):
+        found.wait(job="No_Name")
+    assert len(kubectl.calls("get")) == 2, "nothing is waited for that can never be"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        JobEndedError("it is Failed", TrainingJobStatus(phase="Failed")),
+        RolloutError("rejected", ModelDeploymentStatus(phase="Degraded")),
+        RunError("bad data", 64, "the end of it"),
+        TimedOutError("too long"),
+    ],
+)
+def test_an_error_goes_from_process_to_process(error: HeadwayError) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+    assert str(copy.copy(error)) == str(error)
+    assert "\n" not in str(error), "a message, and not all that it was made of"
 
 
 def test_a_login_that_has_expired_is_waited_out_for_ten_minutes_and_told(kubectl: FakeKubectl, clock: Hasty) -> None:
