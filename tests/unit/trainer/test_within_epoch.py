@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headway_trainer.data.batches import Batch
 from headway_trainer.programs import Supervised
@@ -167,6 +169,41 @@ def test_the_loss_is_that_of_the_rows_of_all_ranks() -> None:
     points.take(7, 25.0, 110.0, 20, {"learning_rate": 0.5})
     (point,) = points.told([], -1)
     assert point.values == {"step/loss": 2.0, "step/rows_per_second": 1.0, "learning_rate": 0.5}
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.floats(-1e6, 1e6), st.integers(1, 512), st.floats(0.01, 30), st.booleans()),
+        min_size=1,
+        max_size=40,
+    ),
+    resumed=st.integers(0, 20),
+)
+def test_each_point_is_the_mean_over_the_rows_of_its_own_steps_however_often_training_goes_on(
+    steps: list[tuple[float, int, float, bool]], resumed: int
+) -> None:
+    points, naive = WithinEpoch(Alone()), list[tuple[float, float]]()
+    now = [
+        (0.0, 0, 0.0)
+    ]  # what a point has to tell: the sum of the loss, rows, and seconds of each step since the last
+    loss_sum, rows, seconds = 0.0, 0, 0.0
+    points.begin(seconds, loss_sum, rows)
+    for place, (loss, count, took, takes) in enumerate(steps):
+        if place == resumed:  # another process, from a checkpoint of that step
+            points, before = WithinEpoch(Alone()), points.told([], -1)
+            naive = naive[len(before) :]
+            points.begin(seconds, loss_sum, rows)
+            now = []
+        loss_sum, rows, seconds = loss_sum + loss * count, rows + count, seconds + took
+        now.append((loss * count, count, took))
+        if takes and len(naive) < MOST_WAITING:
+            points.take(place + 1, seconds, loss_sum, rows, {})
+            all_rows, all_seconds = sum(one[1] for one in now), sum(one[2] for one in now)
+            naive.append((math.fsum(one[0] for one in now) / all_rows, all_rows / all_seconds))
+            now = []
+    told = [(one.values["step/loss"], one.values["step/rows_per_second"]) for one in points.told([], -1)]
+    assert [loss for loss, _ in told] == pytest.approx([loss for loss, _ in naive], rel=1e-6, abs=1e-3)
+    assert [rate for _, rate in told] == pytest.approx([rate for _, rate in naive], rel=1e-6)
 
 
 def test_a_loss_that_is_no_number_is_left_out_of_its_point() -> None:

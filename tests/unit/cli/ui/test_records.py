@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headway_cli.cluster import records
 from headway_cli.cluster.errors import ClusterError
@@ -88,6 +91,29 @@ def test_of_a_long_record_the_newest_part_is_read(tmp_path: Path, monkeypatch: p
     assert reader.cut
     assert steps == list(range(int(steps[0]), 900))
     assert steps[0] > 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "trial-1"]), st.integers(1, 60)), max_size=14))
+def test_whoever_writes_when_the_page_has_the_steps_that_the_trainer_s_own_reader_has(
+    writes: list[tuple[int, str, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        attempts, step = list[Recorder](), 0
+        reader = Recorded()
+        for behind, scope, count in writes:
+            # Mostly the newest attempt writes, and now and then one that was thought dead.
+            if behind == 0 or not attempts:
+                attempts.append(record(Path(folder), len(attempts) + 1, []))
+            more(attempts[max(0, len(attempts) - 1 - behind // 2)], range(step + 1, step + count + 1), scope)
+            step += count
+            reader.read(Here(Path(folder, FOLDER)))  # as it grows
+        if not attempts:
+            return
+        read = events.Record(Store.open(folder), 99).read()
+        points = [each for each in read if isinstance(each, events.Point) and not each.scope]
+        expected = {point.step: point.values["step/loss"] for point in points}
+        assert reader.series == ({"step/loss": sorted(expected.items())} if expected else {})
 
 
 HOSTILE = [
