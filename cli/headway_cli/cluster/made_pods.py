@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from headway_cli.cluster.errors import ClusterError, TimedOutError
+from headway_api.wording import printable
+from headway_cli.cluster.errors import ClusterError, RefusedError, TimedOutError
 from headway_cli.cluster.fields import Object, at, entries, text, whole
 from headway_cli.cluster.kubectl import Kubectl, objects, parsed
 
@@ -27,14 +28,34 @@ def running(kubectl: Kubectl, pod: Object, within: float) -> Iterator[str]:
     TimedOutError.
     """
     name = text(pod, "metadata", "name")
+    refused = False
     try:
-        kubectl.run("create", "--filename=-", stdin=json.dumps(pod))
+        try:
+            kubectl.run("create", "--filename=-", stdin=json.dumps(pod))
+        except RefusedError:
+            refused = True
+            raise
         _wait(kubectl, name, within)
         yield name
     finally:
-        # Where this fails, the pod ends by itself.
-        with _undisturbed(), suppress(ClusterError):
-            kubectl.run("delete", f"pod/{name}", "--wait=false", "--ignore-not-found")
+        if not refused:
+            with _undisturbed():
+                _delete(kubectl, name)
+
+
+def _delete(kubectl: Kubectl, name: str) -> None:
+    try:
+        kubectl.run("delete", f"pod/{name}", "--wait=false", "--ignore-not-found")
+    except ClusterError as error:
+        import logging  # which few calls need
+
+        why = printable(next(iter(str(error).splitlines()), ""))
+        logging.getLogger("headway").warning(
+            "the pod %s was not deleted (%s): it ends by itself within an hour; `kubectl delete pod/%s` deletes it",
+            name,
+            why,
+            name,
+        )
 
 
 @contextmanager

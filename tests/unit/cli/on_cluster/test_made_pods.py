@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headway_cli.cluster.errors import ForbiddenError
 from headway_cli.cluster.kubectl import Kubectl, Target
 from headway_cli.cluster.made_pods import running
 from headway_cli.cluster.profile_pods import ask
@@ -63,3 +64,37 @@ def test_ctrl_c_while_a_pod_is_deleted_after_all_was_read_is_too_late() -> None:
     with running(kubectl, {"metadata": {"name": "x"}}, 1) as name:
         assert name == "x"
     assert kubectl.done == ["create", "wait", "delete"]
+
+
+class Refusing(Kubectl):
+    """A kubectl whose user may not do something."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Target())
+        self._what, self.done = what, list[str]()
+
+    def run(self, *words: str, **_given: Any) -> str:
+        self.done.append(words[0])
+        if words[0] == self._what:
+            raise ForbiddenError(
+                'pods "x" is forbidden: User "jane\x1b[2J" cannot delete resource "pods"\nAsk who runs'
+            )
+        return ""
+
+
+def test_a_pod_that_may_not_be_deleted_is_named_and_takes_no_answer_away(caplog: pytest.LogCaptureFixture) -> None:
+    kubectl, answer = Refusing("delete"), ""
+    with running(kubectl, {"metadata": {"name": "x"}}, 1):
+        answer = "read"
+    assert answer == "read"
+    assert 'the pod x was not deleted (pods "x" is forbidden' in caplog.text
+    assert "`kubectl delete pod/x` deletes it" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+def test_of_a_pod_that_may_not_be_made_nothing_is_deleted(caplog: pytest.LogCaptureFixture) -> None:
+    kubectl = Refusing("create")
+    with pytest.raises(ForbiddenError), running(kubectl, {"metadata": {"name": "x"}}, 1):
+        raise AssertionError
+    assert kubectl.done == ["create"]
+    assert caplog.text == ""
