@@ -86,7 +86,7 @@ def run(
     """
     most = seconds(timeout)
     given = submitting.prepared(document_of(job, _CALLER), settings=(set or {}).items()).document
-    folder = Path(output) if output is not None else Path("out", given["metadata"].get("name", ""))
+    folder = Path(output) if output is not None else Path("out", submitting.title(given))
     modules = code if code is not None else _beside(job, given)
     words = ["run", "-", f"--output={folder}", *(["--fresh"] if fresh else [])]
     if modules is not None:

@@ -113,7 +113,7 @@ def _by_pod(file: str, job: TrainingJob, question: Question, image: str | None, 
     kubectl = Kubectl(target, apart=True)
     with telling_where(kubectl):
         chosen = image or job.spec.image or _operators_image(file, kubectl)
-        answer = ask(kubectl, spec, chosen, question.model_dump_json(by_alias=True), job=job.metadata.name)
+        answer = ask(kubectl, spec, chosen, question.model_dump_json(by_alias=True), job=job.metadata.title)
     if isinstance(said := answer.get("error"), str):
         code = wire.EXIT_STORAGE if answer.get("exit") == wire.EXIT_STORAGE else wire.EXIT_USER_ERROR
         _refuse(said[:_MOST_WORDS], code)

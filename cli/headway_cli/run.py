@@ -57,7 +57,7 @@ def run(file: str, settings: tuple[str, ...], output: Path | None, fresh: bool, 
     refuse_what_a_cluster_has(job, code)
     from headway_trainer.publish import RESULT_NAMES
 
-    folder = RunFolder(output or Path("out") / job.metadata.name)
+    folder = RunFolder(output or Path("out") / job.metadata.title)
     refuse_output_in_source(job, folder.path)
     console = Console()
     with folder.locked():
@@ -80,7 +80,7 @@ class Local:
         """The run as the pipeline takes it."""
         return wire.RunFile(
             namespace="",
-            name=self.job.metadata.name,
+            name=self.job.metadata.title,
             uid="",
             attempt=self.attempt.number,
             storage_uri=str(self.attempt.path),

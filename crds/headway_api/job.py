@@ -340,6 +340,11 @@ class ObjectMeta(StatusSection):
             raise PydanticCustomError("name_missing", "name is missing: give it a name")
         return self
 
+    @property
+    def title(self) -> str:
+        """The name, or what it will begin with."""
+        return self.name or self.generate_name.rstrip("-")
+
 
 class TrainingJob(Section):
     """A training job."""

@@ -93,6 +93,8 @@ def test_a_file_a_document_and_a_model_are_the_same_job_and_code_is_beside_the_f
             beside = [f"--code={tmp_path}/jobs"] if (name, number) == ("plain", 0) else []
             assert told["words"][3:] == beside
     assert run(DOCUMENT).folder == tmp_path / "out/churn"
+    generated = DOCUMENT | {"metadata": {"generateName": "homes-"}}
+    assert run(generated).folder == tmp_path / "out/homes", "and not out, where all others are"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,13 @@ def test_code_is_looked_for_beside_the_file_or_where_the_option_says(tmp_path: P
     assert code_folder(Local(job(), "-", folder, attempt, None)) == str(Path.cwd())
 
 
+def test_a_run_with_a_generated_name_is_called_by_its_beginning(tmp_path: Path) -> None:
+    attempt = Attempt(1, resumes=False, path=tmp_path / "run")
+    generated = job(JOB.replace("name: small", "generateName: small-"))
+    file = Local(generated, "-", RunFolder(tmp_path / "out"), attempt, None).run_file()
+    assert (file.name, generated.metadata.title) == ("small", "small")
+
+
 def test_code_in_a_config_map_needs_a_folder(tmp_path: Path) -> None:
     its = job(code={"configMap": {"name": "mine"}}, training={"entrypoint": "a:b"})
     with pytest.raises(click.ClickException, match=r"code\.configMap mine is in a cluster: .* --code DIR"):

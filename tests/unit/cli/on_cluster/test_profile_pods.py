@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -223,6 +224,17 @@ def test_words_that_contradict_each_other_are_refused(words: tuple[str, ...], sa
     done = CliRunner().invoke(main, ["profile", *words])
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_the_pod_of_a_job_with_a_generated_name_has_a_name_that_begins_like_it(
+    kubectl: FakeKubectl, tmp_path: Path
+) -> None:
+    started(kubectl)
+    kubectl.says('{"error": "no such bucket", "exit": 64}', "exec")
+    job = written(tmp_path, "s3://rows/a.csv")
+    job.write_text(job.read_text().replace("{name: churn}", "{generateName: churn-}"))
+    assert "no such bucket" in call(job).stderr
+    assert re.fullmatch(r"churn-profile-[0-9a-f]{6}", json.loads(kubectl.stdin())["metadata"]["name"])
 
 
 def without_image(folder: Path) -> Path:
