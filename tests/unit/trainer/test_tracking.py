@@ -16,7 +16,7 @@ from headway_api.tracking import Tracking
 from headway_trainer.errors import StorageError
 from headway_trainer.storage import Store
 from headway_trainer.tracking import recorder as recorders
-from headway_trainer.tracking.events import Began, Ended, Point, Record
+from headway_trainer.tracking.events import MOST_VALUES, Began, Ended, Point, Record
 from headway_trainer.tracking.follower import Follower, left, read_cursor
 from headway_trainer.tracking.marks import MOST_POINTS, MOST_POINTS_OF_CHILD, Marks
 from headway_trainer.tracking.recorder import Recorder
@@ -207,6 +207,40 @@ def test_a_point_without_a_step_is_the_one_after_the_last_also_in_the_next_attem
         assert recorder.flush()
     points = [event for event in Record(store, 3).read() if isinstance(event, Point)]
     assert [(point.step, point.values["loss"]) for point in points] == [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0)]
+
+
+def test_what_else_is_told_of_a_step_is_news_and_what_was_told_of_it_is_none(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    server, clock = Tracked(), Clock()
+
+    def attempt(number: int, *told: Measured) -> None:
+        recorder = Recorder(store, number, identity="j", clock=clock, tracking=Tracking(tensorboard=False))
+        recorder.begin("", name="job", parameters={})
+        for one in told:
+            recorder.measured("", one)
+            assert recorder.flush()
+            # Another process each time: what it knows is its cursor.
+            Follower(store, "mlflow", "there", Client(server)).follow()
+
+    train, judged = Measured(step=100, values={"loss": 0.5}), Measured(step=100, values={"epoch": 1.0, "f1": 0.9})
+    attempt(1, train, judged, Measured(step=100, values={"f1": 0.1, "auc": 0.8}))
+    attempt(2, train, judged, Measured(step=200, values={"loss": 0.4}), judged)
+    points = [each for each in Record(store, 3).read() if isinstance(each, Point)]
+    assert [(each.step, dict(each.values)) for each in points] == [
+        (100, {"loss": 0.5}), (100, {"epoch": 1.0, "f1": 0.9}), (100, {"auc": 0.8}), (200, {"loss": 0.4}),
+    ]  # fmt: skip
+    told = sorted((name, step, value) for (name, step, _), value in server.numbers["run-0"].items())
+    assert told == [("auc", 100, 0.8), ("epoch", 100, 1.0), ("f1", 100, 0.9), ("loss", 100, 0.5), ("loss", 200, 0.4)]
+
+
+def test_whoever_reports_new_names_at_one_step_for_ever_fills_no_record() -> None:
+    marks = Marks()
+    marks.admit(Began(scope="", name="", identity="", at=0))
+    told = 0
+    for number in range(5000):
+        event = marks.numbered(Point(scope="", step=1, values={f"m{number}": 1.0}, at=0))
+        told += marks.admit(event)
+    assert told == MOST_VALUES
 
 
 def test_a_storage_that_is_away_costs_nothing_and_gets_all_of_it_later(

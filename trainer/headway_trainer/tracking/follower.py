@@ -67,6 +67,9 @@ class Follower:
         cursor = read_cursor(store, name, target)
         self._target, self._place, self._noted, self._refused = target, cursor.place, cursor.place, cursor.refused
         self._runs, self._runs_noted = dict(cursor.runs), dict(cursor.runs)
+        self._names: dict[str, set[str]] = {scope: set() for scope in self._runs}
+        """Of the numbers of each run's newest step that it was told; of a run that only the tracker knows, none is
+        known, and its newest step is not told again."""
         self._unnoted = self._in_a_row = 0
         self._failing: tuple[Event, bool] | None = None
         """The first of the events that the tracker fails at while it takes others, and whether there are more."""
@@ -197,7 +200,9 @@ class Follower:
         known = self._runs.get(first.scope)
         if isinstance(first, Began):
             if known is None or not known.done:
-                self._runs[first.scope] = self._tracker.begin(first, known, self._parent_of(first.scope))
+                begun = self._runs[first.scope] = self._tracker.begin(first, known, self._parent_of(first.scope))
+                if known is None or begun.step != known.step:
+                    self._names.pop(first.scope, None)
                 self._keep(first)
             return
         if known is None:
@@ -208,16 +213,33 @@ class Follower:
             self._tracker.end(known, first)
             self._over(first)
             return
-        points = [one for one in events if isinstance(one, Point) and one.step > known.step]
+        points, names = self._news(known, events)
         if points:
             self._tracker.points(known, points)
             self._runs[first.scope] = known.model_copy(update={"step": points[-1].step})
+            self._names[first.scope] = names
             self._keep(points[-1])
+
+    def _news(self, known: Known, events: Sequence[Event]) -> tuple[list[Point], set[str]]:
+        """Those of some points of a run that it was not told, and the names that it then knows of the newest step."""
+        points, step, names = list[Point](), known.step, self._names.get(events[0].scope)
+        for one in events:
+            if not isinstance(one, Point) or one.step < step:
+                continue
+            if one.step > step:
+                step, names = one.step, set(one.values)
+            elif names is None or not names.isdisjoint(one.values):
+                continue
+            else:
+                names = names | one.values.keys()
+            points.append(one)
+        return points, names or set()
 
     def _over(self, ended: Ended) -> None:
         """Take in that a child has ended; the job's own run may go on."""
         self._keep(ended)
         if ended.scope:
+            self._names.pop(ended.scope, None)
             self._runs[ended.scope] = self._runs[ended.scope].model_copy(update={"done": True})
 
     def _end_children(self, ended: Ended) -> None:

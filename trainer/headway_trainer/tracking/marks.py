@@ -1,11 +1,12 @@
-"""What of a run's course is recorded: each step once, in order, and no more than trackers can show. Pure."""
+"""What of a run's course is recorded: each number of a step once, in order, no more than trackers can show. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
-from headway_trainer.tracking.events import MOST_STEP, Began, Ended, Event, Point
+from headway_trainer.tracking.events import MOST_STEP, MOST_VALUES, Began, Ended, Event, Point
 
 NEXT = -1
 """The step of a point that is to be the one after the last."""
@@ -45,6 +46,8 @@ class _Mark:
     """How far a run is recorded."""
 
     last: int = -1
+    names: set[str] = field(default_factory=set)
+    """Of the numbers that are recorded of the last step: what else is told of it is news."""
     ended: bool = False
     epochs: _Points = field(default_factory=_Points)
     within: _Points = field(default_factory=_Points)
@@ -84,11 +87,18 @@ class Marks:
         return self._characters >= MOST_CHARACTERS
 
     def numbered(self, event: Event) -> Event:
-        """A point whose step nobody has told as the one after the last of its run."""
-        if not isinstance(event, Point) or event.step != NEXT:
+        """A point whose step nobody has told as the one after the last of its run; of one at the last step, the numbers
+        whose names are not recorded of it."""
+        if not isinstance(event, Point):
             return event
         mark = self._of.get(event.scope)
-        return event.model_copy(update={"step": 1 if mark is None else max(0, mark.last) + 1})
+        if event.step == NEXT:
+            return event.model_copy(update={"step": 1 if mark is None else max(0, mark.last) + 1})
+        if mark is None or event.step != mark.last:
+            return event
+        room = MOST_VALUES - len(mark.names)
+        others = ((name, value) for name, value in event.values.items() if name not in mark.names)
+        return event.model_copy(update={"values": dict(islice(others, max(0, room)))})
 
     def knows(self, scope: str) -> bool:
         """Whether a run has begun."""
@@ -99,15 +109,21 @@ class Marks:
         return {scope for scope, mark in self._of.items() if not mark.ended}
 
     def _is_due(self, point: Point, mark: _Mark) -> bool:
-        if not mark.last < point.step <= MOST_STEP or (mark.ended and point.scope) or self.is_full:
+        if not mark.last <= point.step <= MOST_STEP or (mark.ended and point.scope) or self.is_full:
+            return False
+        if point.step == mark.last and not mark.names.isdisjoint(point.values):
             return False
         if point.within:
             if point.scope and self._within_children >= MOST_WITHIN_OF_CHILDREN:
                 return False
-            return mark.within.has_room(point.step, MOST_WITHIN_OF_CHILD if point.scope else MOST_WITHIN)
+            return point.step == mark.last or mark.within.has_room(
+                point.step, MOST_WITHIN_OF_CHILD if point.scope else MOST_WITHIN
+            )
         if point.scope and self._of_children >= MOST_POINTS_OF_CHILDREN:
             return False
-        return mark.epochs.has_room(point.step, MOST_POINTS_OF_CHILD if point.scope else MOST_POINTS)
+        return point.step == mark.last or mark.epochs.has_room(
+            point.step, MOST_POINTS_OF_CHILD if point.scope else MOST_POINTS
+        )
 
     def _take(self, event: Event) -> None:
         mark = self._of.setdefault(event.scope, _Mark())
@@ -117,8 +133,13 @@ class Marks:
                 mark.ended, self.identity = False, self.identity or event.identity
         elif isinstance(event, Ended):
             mark.ended = True
+            if event.scope:  # nothing more is told of it
+                mark.names = set()
         else:
-            mark.last = max(mark.last, event.step)
+            if event.step > mark.last:
+                mark.last, mark.names = event.step, set()
+            if event.step == mark.last:
+                mark.names |= event.values.keys()
             (mark.within if event.within else mark.epochs).take(event.step)
             if event.within:
                 self._within_children += bool(event.scope)
