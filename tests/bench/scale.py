@@ -22,6 +22,7 @@ from bench.scrape import scrape
 from bench.start_many import jobs, named
 from cluster.paper import Paper
 from headway_api import wire
+from held_things import used_by
 
 QUIET_CALLS = ("leases",)
 """What an idle operator asks of the API server, beside its watches and its comparison."""
@@ -92,10 +93,11 @@ def idle(jobs: int = 1000, seconds: float = 90.0) -> Iterator[Measured]:
 
 
 def churn(seconds: float = 300.0, at_a_time: int = 40) -> Iterator[Measured]:
-    """Jobs created, finished and deleted all the time: memory has to stay where it is after the first fifth."""
+    """Jobs created, finished and deleted all the time: memory, threads and open files have to stay where they are after
+    the first fifth."""
 
-    async def measure(site: Paper) -> tuple[list[float], int]:
-        readings: list[float] = []
+    async def measure(site: Paper) -> tuple[list[tuple[float, int]], int]:
+        readings: list[tuple[float, int]] = []
         done = 0
         with site.operator() as operator:
             async with Crowd.on(site.cluster, operator) as crowd:
@@ -108,18 +110,30 @@ def churn(seconds: float = 300.0, at_a_time: int = 40) -> Iterator[Measured]:
                     await crowd.until("all ended", lambda: crowd.phases()["Succeeded"] == at_a_time, 300)
                     await crowd.delete(names)
                     await crowd.until("none left", lambda: not crowd.jobs, 300)
-                    readings.append(Usage.of(operator.process.pid).memory)
+                    pid = operator.process.pid
+                    readings.append((Usage.of(pid).memory, sum(used_by(pid))))
                     done += at_a_time
         return readings, done
 
     with paper() as site:
         readings, done = asyncio.run(measure(site))
     fifth = max(1, len(readings) // 5)
-    early, late = max(readings[:fifth]), max(readings[-fifth:])
+    early, late = (tuple(map(max, zip(*part, strict=True))) for part in (readings[:fifth], readings[-fifth:]))
     what = f"churn of {seconds / 60:.0f} minutes"
     yield Measured(f"{what}: jobs", done, "")
     yield Measured(
-        f"{what}: memory at the end", late, "MB", Reference("its first fifth", early), Goal("at most", 1.05, "ratio")
+        f"{what}: memory at the end",
+        late[0],
+        "MB",
+        Reference("its first fifth", early[0]),
+        Goal("at most", 1.05, "ratio"),
+    )
+    yield Measured(
+        f"{what}: threads and open files at the end",
+        late[1],
+        "",
+        Reference("its first fifth", early[1]),
+        Goal("at most", 1.2, "ratio"),
     )
 
 

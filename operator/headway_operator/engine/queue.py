@@ -79,7 +79,7 @@ class KeyQueue(Generic[K]):
         """The work is done; again at `again_at`, whatever was asked before it began."""
         self._failures.pop(key, None)
         self._release(key)
-        self._due.pop(key, None)
+        self._give_up_time(key)
         if key in self._dirty:
             self._dirty.discard(key)
             self.add(key, now)
@@ -97,7 +97,7 @@ class KeyQueue(Generic[K]):
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
         delay = max(delay, min(after or 0.0, LONGEST_BACKOFF))
-        self._due.pop(key, None)
+        self._give_up_time(key)
         self._later(key, now + delay)
         return delay
 
@@ -126,6 +126,11 @@ class KeyQueue(Generic[K]):
 
     def _release(self, key: K) -> None:
         self._active.pop(key, None)
+
+    def _give_up_time(self, key: K) -> None:
+        # All of it: what stayed of a key whose object is gone would stay for good.
+        self._due.pop(key, None)
+        self._can_wait.discard(key)
 
     def _later(self, key: K, when: float, *, can_wait: bool = False) -> None:
         known = self._due.get(key)

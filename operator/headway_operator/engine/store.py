@@ -236,8 +236,9 @@ class Store:
         return tuple(self._doubtful.pop(key, ()))
 
     def doubt(self, key: Key, refs: Iterable[Ref]) -> None:
-        """The deletion of these children is not to be believed yet."""
-        self._doubtful.setdefault(key, {}).update(dict.fromkeys(refs))
+        """The deletion of these children is not to be believed yet; where the object itself is gone, nobody asks."""
+        if self.owner(key) is not None:
+            self._doubtful.setdefault(key, {}).update(dict.fromkeys(refs))
 
     def forget(self, key: Key, uids: Iterable[str]) -> None:
         """The last states of these children are recorded."""

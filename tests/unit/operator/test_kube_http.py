@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +28,7 @@ from headway_operator.engine.kube import (
     RetryableError,
 )
 from headway_operator.engine.kube_http import HttpKube, _proxy_to, session_options
+from held_things import used_by
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -310,3 +314,33 @@ async def test_the_time_of_each_answer_is_passed_on() -> None:
     async with served(answer, dated=lambda *seen: told.append(seen), steady=iter([3.0, 5.0]).__next__) as api:
         await api.get(kube.PODS, "a", "b")
     assert told == [("Thu, 01 Jan 2026 00:00:00 GMT", 3.0, 5.0)]
+
+
+async def test_thousands_of_calls_whatever_comes_of_them_leave_no_connection_and_no_thread() -> None:
+    answers = itertools.cycle([(200, {"metadata": {"resourceVersion": "5"}}), (404, {}), (409, {}), (503, {}), None])
+
+    async def answer(request: web.Request) -> web.Response:
+        found = next(answers)
+        if found is None:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        return web.json_response(found[1], status=found[0])
+
+    async def jobs(count: int) -> None:
+        for _ in range(count):
+            await asyncio.gather(*(_ignored(api.create(kube.PODS, "a", {"metadata": {}})) for _ in range(8)))
+            await _ignored(api.delete(kube.PODS, "a", "b"))
+
+    async with served(answer) as api:
+        await jobs(20)
+        few = used_by()
+        await jobs(300)
+        many = used_by()
+    assert many.threads <= few.threads
+    assert many.files <= few.files + 2 * 8, "both ends of the connections that are kept"
+
+
+async def _ignored(call: Awaitable[object]) -> None:
+    with contextlib.suppress(KubeError):
+        await call

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,6 +139,22 @@ def test_times_that_were_given_up_do_not_pile_up() -> None:
     assert len(queue._timers) < 200
 
 
+def held_by(queue: KeyQueue[str]) -> dict[str, object]:
+    """All that is known of any key."""
+    parts = {one.name: getattr(queue, one.name) for one in fields(queue)}
+    return {name: part for name, part in parts.items() if not isinstance(part, int) and part}
+
+
+def test_nothing_stays_of_a_key_that_was_worked_on_before_the_time_that_news_had_asked_for() -> None:
+    queue: KeyQueue[str] = KeyQueue()
+    queue.add_at("a", 10, 0)
+    queue.add("a", 1)
+    queue.take(1)
+    queue.done("a", 1)
+    queue.next_due()
+    assert held_by(queue) == {}
+
+
 @given(
     st.lists(
         st.tuples(
@@ -173,9 +191,10 @@ def test_no_key_is_ever_worked_on_twice_at_a_time_and_none_is_lost(steps: list[t
                 queue.done(key, now, now + wait if step == "again" else None)
     for key in list(active):
         queue.done(key, now)
-    now += LONGEST_BACKOFF + 1
+    now += LONGEST_BACKOFF + 101
     left = set()
     while (taken := queue.take(now)) is not None:
         left.add(taken[0])
         queue.done(taken[0], now)
     assert asked <= left
+    assert not held_by(queue), "nothing stays of objects that nobody asks for any more"

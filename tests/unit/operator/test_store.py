@@ -275,6 +275,13 @@ def test_nothing_is_kept_of_a_job_that_is_gone_and_nothing_goes_over_to_one_of_i
     assert pods(store) == []
 
 
+def test_children_of_a_job_that_has_gone_while_they_were_looked_for_are_doubted_no_more() -> None:
+    store = seen()
+    store.see(kube.JOBS, "DELETED", job_body(6), T0)
+    store.doubt(KEY, (Ref(kube.PODS, HEAD),))
+    assert store.take_doubtful(KEY) == ()
+
+
 def test_a_job_that_was_made_anew_unseen_inherits_nothing() -> None:
     store = seen()
     see_pod(store, "ADDED", pod_body(5))
