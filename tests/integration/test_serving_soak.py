@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from attackers import Arrivals, Good
+from held_things import Use, used_by
 from served import bundle
 from server_process import PATIENCE, ServerProcess, serving
 from wire_client import ask
@@ -65,16 +66,22 @@ async def test_at_four_fifths_of_what_it_can_do_no_request_fails_and_it_does_not
         crowd = Arrivals(lambda: server.port, INFER, BODY, AT_ONCE)
         running = asyncio.create_task(crowd.run(rate, SECONDS))
         sizes: list[float] = []
+        used: list[Use] = []
         while not running.done():
             sizes.append(server.resident_mib())
+            used.append(used_by(server.process.pid))
             await asyncio.wait([running], timeout=SECONDS / 200)
         await running
     tenth = len(sizes) // 10
     early, late = np.median(sizes[tenth : 3 * tenth]), np.median(sizes[-2 * tenth :])
-    print(f"{rate:.0f} requests/s, {early:.1f} -> {late:.1f} MiB, {_told(crowd)}")
+    threads, files = ([one[at] for one in used] for at in (0, 1))
+    print(f"{rate:.0f} requests/s, {early:.1f} -> {late:.1f} MiB, {used[tenth]} -> {used[-1]}, {_told(crowd)}")
     assert set(crowd.statuses) == {200}, crowd.statuses
     assert len(crowd.seconds) > 0.25 * rate * SECONDS
     assert late - early < MOST_GROWTH_MIB, sizes
+    assert max(threads[-2 * tenth :]) <= max(threads[: 3 * tenth]), threads
+    # A connection for each request that waits: where the machine stops for a while, all of them do.
+    assert max(files[-2 * tenth :]) <= min(files[: 3 * tenth]) + AT_ONCE, files
 
 
 def _told(crowd: Arrivals) -> str:
