@@ -35,6 +35,12 @@ class Pipeline:
         """Run all stages. Raises UserError, StorageError, Lost, Interrupted, and GateFailed once all is published."""
         self.around.head.start(self._head_up)
         run = Run(self.file, self.around, self.reporter)
+        try:
+            return self._execute(run)
+        finally:
+            run.steps.close()
+
+    def _execute(self, run: Run) -> tuple[RunResult, wire.Outcome]:
         results = Results()
         run.checkpoints.claim()
         if run.spec.tuning is None and not run.spec.has_folds:

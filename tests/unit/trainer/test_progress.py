@@ -131,7 +131,10 @@ def test_a_patch_holds_the_job_s_uid_as_the_admission_policy_looks_for_it() -> N
     sink.close()
 
 
-def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_refuses_is_logged_once_a_row_and_never_stops_training(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
     calls = threading.Semaphore(0)
 
     def refuse(_: bytes) -> None:
@@ -274,7 +277,9 @@ def test_a_checkpoint_that_was_begun_tells_of_steps_that_nobody_wrote_down(tmp_p
     first.close()
     store.write("checkpoints/step-0000000060-attempt-1/manifest.json", b"{}")
     store.write("checkpoints/step-0000000094-attempt-1/model.safetensors", b"")
-    assert StepKeeper(store, 2).take(TrainProgress(step=61, resumed_from_step=60)) == 34
+    second = StepKeeper(store, 2)
+    assert second.take(TrainProgress(step=61, resumed_from_step=60)) == 34
+    second.close()
 
 
 def test_steps_lost_within_an_attempt_are_counted_from_the_last_word(tmp_path: Path) -> None:
@@ -282,6 +287,22 @@ def test_steps_lost_within_an_attempt_are_counted_from_the_last_word(tmp_path: P
     assert keeper.take(TrainProgress(step=80)) is None
     assert keeper.take(TrainProgress(step=75, resumed_from_step=75)) == 5
     assert keeper.take(TrainProgress(step=90, resumed_from_step=75)) == 5
+    keeper.close()
+
+
+def test_the_steps_of_a_run_that_trains_nothing_take_no_thread_and_those_of_one_that_is_closed_none_any_more(
+    tmp_path: Path,
+) -> None:
+    store, before = Store.open(str(tmp_path)), threading.active_count()
+    runs = [StepKeeper(store, 1) for _ in range(3)]
+    assert threading.active_count() == before
+    for one in runs:
+        one.take(TrainProgress(step=80))
+        one.close()
+    assert threading.active_count() == before
+    runs[0].take(TrainProgress(step=90, resumed_from_step=75))
+    runs[0].close()
+    assert threading.active_count() == before
 
 
 class Heard:

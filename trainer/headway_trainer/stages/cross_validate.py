@@ -61,7 +61,8 @@ def _fold(child: Run, info: DataInfo) -> TrainEnd:
         end = trained(spec, info, child)
     except UserError as error:
         raise UserError(f"{child.scope}: {error}") from error
-    child.steps.close()
+    finally:
+        child.steps.close()
     child.fence()
     forget(child.store)
     child.store.delete(CHECKPOINTS)

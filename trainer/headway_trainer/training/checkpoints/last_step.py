@@ -41,9 +41,8 @@ class StepKeeper:
         self._newest: TrainProgress | None = None
         self._kept_at: float | None = None
         self._due: queue.SimpleQueue[LastStep | None] = queue.SimpleQueue()
-        # Nobody waits for the storage: the driver has to hear and to tell of other things meanwhile.
-        self._thread = threading.Thread(target=self._keep, name="headway-last-step", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._closed = False
 
     def take(self, progress: TrainProgress) -> int | None:
         """Take the newest progress in; the steps that have to be done again, none if nothing went before."""
@@ -53,13 +52,25 @@ class StepKeeper:
         self._newest = progress
         if self._kept_at is None or self._clock() - self._kept_at >= KEEP_SECONDS:
             self._kept_at = self._clock()
-            self._due.put(LastStep(attempt=self._attempt, step=progress.step))
+            self._have_kept(LastStep(attempt=self._attempt, step=progress.step))
         return None if self._before is None else max(0, self._before - (progress.resumed_from_step or 0))
 
     def close(self) -> None:
-        """Keep no more; a storage that does not answer is not waited for."""
-        self._due.put(None)
-        self._thread.join(CLOSE_SECONDS)
+        """Keep no more; a storage that does not answer is not waited for. To be closed again changes nothing."""
+        self._closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._due.put(None)
+            thread.join(CLOSE_SECONDS)
+
+    def _have_kept(self, last: LastStep) -> None:
+        """Nobody waits for the storage: the driver has to hear and to tell of other things meanwhile."""
+        if self._closed:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._keep, name="headway-last-step", daemon=True)
+            self._thread.start()
+        self._due.put(last)
 
     def _keep(self) -> None:
         while (last := self._due.get()) is not None:
