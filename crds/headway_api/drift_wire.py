@@ -8,13 +8,17 @@ adds batches up to windows, and writes what it finds as a DriftWord into `drift.
 
 No value of a request is in any of these words: only names of features, which the bundle has, and counts.
 
-A batch is sent again until it was answered, with the same number: the judge takes each number of a process once. So a
-lost reply counts nothing twice, and a lost process loses one batch. A judge has no bundle: it asks for the reference
-where it does not know it, by its digest, and gets it in a batch of its own, as both together may be too long.
+A batch is sent again until it was answered, with the same number: the judge takes each number of a process once, and
+no batch that was made for another judge, which may have counted it. So a lost reply counts nothing twice, a lost server
+loses one batch, and a lost judge one of each server and the open window.
+
+A judge has no bundle: it asks for the reference where it does not know it, and gets it in a batch of its own, as both
+together may be too long. Its digest is one of what the judge is told, so that no other reference has it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -42,6 +46,8 @@ DRIFT_BEAT_SECONDS = 120.0
 """A judge renews its word so often at least; one that is older than three of these is none."""
 DRIFT_CHANGES_SECONDS = 10.0
 """And no more often than this where anything has changed."""
+UNUSED_SECONDS = 60.0
+"""A reference by which no server has counted for so long gives way to another one that is told of the same version."""
 MOST_WATCHED = 256
 """Features that are counted, at most: those that the reference has first. The prediction is counted beside them."""
 MOST_CELLS = 64
@@ -108,6 +114,11 @@ class WatchedReference(StatusSection):
     left_out: Count = 0
     """Features of the model that are not among them."""
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all of it, in hexadecimal digits: servers and judge come to the same."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+
 
 class FeatureCounts(StatusSection):
     """The rows of a batch, for one feature. They add up to no more than the batch has."""
@@ -136,8 +147,10 @@ class Batch(StatusSection):
     """The number of the version that it serves."""
     number: Count = 0
     """Of the batch in this process, from 1 on; it is sent again with the same number. 0: nothing was counted."""
+    judge: Annotated[str, Cut(32)] = ""
+    """For which judge it was made, as its reply says: another one does not count it. Empty: none was heard yet."""
     digest: Annotated[str, Cut(64)] = ""
-    """Of the reference: the SHA-256 of the bundle's file, in hexadecimal digits."""
+    """Of the reference, as WatchedReference.digest has it."""
     rows: Annotated[int, Field(ge=0, le=BATCH_ROWS)] = 0
     """Rows of the batch."""
     counts: Annotated[list[FeatureCounts], Field(max_length=MOST_WATCHED + 1)] = Field(default_factory=list)
@@ -153,6 +166,9 @@ class BatchReply(StatusSection):
 
     taken: Count = 0
     """The number of the last batch of this process that needs not be sent again."""
+    judge: Annotated[str, Cut(32)] = ""
+    """Drawn by the judge when it begins to count, and again whenever it forgets what it has taken. A batch that was
+    made for another one is not counted."""
     reference: bool = False
     """Whether it needs the reference, before it can take any."""
 
@@ -210,6 +226,8 @@ class DriftWord(StatusSection):
     """Features that are compared, the prediction among them."""
     left_out: Count = 0
     """Features of the model that are not."""
+    reference: Annotated[str, Cut(64)] = ""
+    """The digest of what the windows were held against: they say nothing of another reference."""
     message: Annotated[str, Cut(500)] = ""
     """A sentence: why it is Insufficient or Unavailable; else what was found."""
     beat: Count = 0

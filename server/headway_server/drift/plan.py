@@ -54,21 +54,14 @@ class Plan:
     """What is counted of a model."""
 
     features: tuple[Counted, ...]
-    digest: str
-    """Of the file with the reference."""
-    left_out: int
-    """Features of the model that are not counted."""
-
-    @property
-    def reference(self) -> WatchedReference:
-        """As the judge is told of it."""
-        return WatchedReference(features=[one.told for one in self.features], left_out=self.left_out)
+    reference: WatchedReference
+    """As the judge is told of it."""
 
 
 def plan(model: ServedModel) -> Plan | str:
     """What can be counted; or why nothing can, in a sentence."""
-    reference, file = model.reference, model.info.files.get("reference")
-    if reference is None or file is None:
+    reference = model.reference
+    if reference is None:
         return (
             "the model has no reference.json, which tells of its training rows: train it with this version of Headway"
         )
@@ -86,7 +79,8 @@ def plan(model: ServedModel) -> Plan | str:
     if not found:
         return "of the model's inputs none can be counted: only numbers, categories and booleans that rows had are"
     inputs = sum(not one.told.prediction for one in found)
-    return Plan(tuple(found), file.sha256, len(reference.features) + reference.left_out - inputs)
+    left_out = len(reference.features) + reference.left_out - inputs
+    return Plan(tuple(found), WatchedReference(features=[one.told for one in found], left_out=left_out))
 
 
 def _counted(model: ServedModel, reference: Reference) -> Iterator[Counted]:

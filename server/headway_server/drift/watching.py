@@ -60,7 +60,11 @@ class Watching:
         self._counter: Counter | None = None
         self._waiting: Batch | None = None
         """What was not answered yet."""
+        self._perhaps = False
+        """Whether the judge for which it was made may have counted it."""
         self._number = 0
+        self._judge = self._digest = ""
+        """As the judge calls itself, and the reference's."""
         self._heard: bool | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -83,6 +87,7 @@ class Watching:
             found = "the model's reference.json cannot be used: the server's log tells why"
         self._plan = found
         if isinstance(found, Plan):
+            self._digest = found.reference.digest
             self._taker, self._counter = Taker(found), Counter(found, self._count)
             self._counter.start()
         else:
@@ -123,7 +128,8 @@ class Watching:
         """Count no more where nobody asks for it: a judge that is gone does not say so."""
         if self._clock() <= self._told_at + STALE_SECONDS:
             return
-        self.share, self._waiting = 0.0, None
+        self.share = 0.0
+        self._done()
         if self._counter is not None:
             self._counter.next()
 
@@ -135,17 +141,33 @@ class Watching:
         try:
             reply = await self._post(batch, seconds)
             if reply.reference and isinstance(self._plan, Plan):
-                reference = self._batch(digest=self._plan.digest, reference=self._plan.reference)
-                await self._post(reference, seconds)
-                reply = await self._post(batch, seconds)
+                reply = await self._post(self._batch(digest=self._digest, reference=self._plan.reference), seconds)
+            if reply.judge and reply.taken < batch.number:
+                batch = self._hand_over(batch, reply.judge)
+                reply = await self._post(batch, seconds) if batch is not None else reply
         except NotHeard as error:
             self._tell(error)
+            # An answer with another status says that nothing was counted.
+            self._perhaps = self._perhaps or not error.status
             if error.status in _HOPELESS:
-                self._waiting = None
+                self._done()
             return
         self._tell(None)
-        if reply.taken >= batch.number:
-            self._waiting = None
+        if batch is not None and reply.taken >= batch.number:
+            self._done()
+
+    def _hand_over(self, batch: Batch, judge: str) -> Batch | None:
+        """A batch that was not taken, for the judge that there is; None where the one before it may have counted it."""
+        self._judge = judge
+        if self._perhaps and batch.judge not in ("", judge):
+            self._done()
+            return None
+        self._waiting, self._perhaps = batch.model_copy(update={"judge": judge}), False
+        return self._waiting
+
+    def _done(self) -> None:
+        """The batch needs not be sent again."""
+        self._waiting, self._perhaps = None, False
 
     def _next(self) -> Batch | None:
         """The batch that waits for an answer, or else a new one; None where there is nothing to tell."""
@@ -155,8 +177,8 @@ class Watching:
             rows, counts = self._counter.next()
             if rows:
                 self._number += 1
-                digest = self._plan.digest
-                self._waiting = self._batch(number=self._number, digest=digest, rows=rows, counts=counts)
+                told = {"number": self._number, "judge": self._judge, "digest": self._digest}
+                self._waiting = self._batch(**told, rows=rows, counts=counts)
         return self._waiting
 
     def _batch(self, **told: object) -> Batch:

@@ -40,13 +40,17 @@ class Judged(Watched):
             self.judge.read(self.data)
             self.number += 1
             batch = Batch(
-                uid=self.stage.uid, boot=f"server {version}", version=version, number=self.number, digest="d",
-                rows=ROWS, counts=[age, fare],
+                uid=self.stage.uid, boot=f"server {version}", version=version, number=self.number,
+                digest=TRAINED.digest, rows=ROWS, counts=[age, fare],
             )  # fmt: skip
-            if self.judge.take(batch, self.stage.now).reference:
+            reply = self.judge.take(batch, self.stage.now)
+            if reply.reference:
                 first = batch.model_copy(update={"number": 0, "rows": 0, "counts": [], "reference": TRAINED})
                 self.judge.take(first, self.stage.now)
-                assert self.judge.take(batch, self.stage.now).taken == self.number
+            if reply.judge:
+                batch = batch.model_copy(update={"judge": reply.judge})
+                reply = self.judge.take(batch, self.stage.now)
+            assert reply.taken == self.number
             self.tells()
 
     def tells(self) -> None:

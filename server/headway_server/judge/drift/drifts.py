@@ -1,12 +1,17 @@
 """Whether requests are like the training rows, from what servers count: what the judge tells the operator. Pure.
 
 A server numbers its batches, and sends one again until it was answered: each number of a process is taken once. What
-the last word says is all that is known again after a restart; the window that was open then is lost.
+the last word says is all that is known again after a restart; the window that was open then is lost. Which batches are
+in the windows that are over is not known then: so each is made for one judge, by the name that it draws when it begins.
+
+Who holds the token may tell a false reference: what it is compared with is then not the training rows. So counts are
+taken by one reference alone, and one by which nobody counts any more gives way: a lie lasts as long as the liar.
 """
 
 from __future__ import annotations
 
 import datetime
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -27,14 +32,19 @@ second, each of which may be rows enough: the judge would have no time for what 
 
 
 class Drifts:
-    """Of one deployment's version that answers, one after the other. wall: seconds since 1970."""
+    """Of one deployment's version that answers, one after the other. wall: seconds since 1970. draw: another text each
+    time."""
 
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, wall: Callable[[], float] = time.time, draw: Callable[[], str] = lambda: secrets.token_hex(8)
+    ) -> None:
         self.watch: wire.Watch | None = None
         """What the operator asks for; None: nothing."""
         self.bad_watch: str | None = None
         """Why the newest watch could not be read; the last one that could be holds."""
-        self._wall = wall
+        self._wall, self._draw = wall, draw
+        self._name = draw()
+        """As servers know this judge: another one knows nothing of the batches that were taken."""
         self._text: str | None = None
         self._known: wire.DriftWord | None = None
         """What the windows that are over have told."""
@@ -43,6 +53,8 @@ class Drifts:
         """When the last window was over."""
         self._reference: wire.WatchedReference | None = None
         self._digest = ""
+        self._counted_by = 0.0
+        """When a server was heard last that counts by the reference."""
         self._unavailable = ""
         self._taken: OrderedDict[str, int] = OrderedDict()
         """The last batch of each process, the process that was heard longest ago first."""
@@ -89,6 +101,7 @@ class Drifts:
         self._window = self._reference = None
         self._digest = self._unavailable = ""
         self._taken.clear()
+        self._name = self._draw()
         self._words.forget()
 
     def take(self, batch: wire.Batch, now: float) -> wire.BatchReply:
@@ -99,29 +112,46 @@ class Drifts:
         if batch.unavailable:
             self._unavailable = batch.unavailable
             return wire.BatchReply(taken=batch.number)
-        reference = self._reference
+        reference = self._compared_with(batch, now)
         if reference is None:
-            if batch.reference is None:
-                return wire.BatchReply(reference=True)
-            reference = self._refer(batch.reference, batch.digest)
+            return wire.BatchReply(judge=self._name, reference=True)
         last = self._taken.get(batch.boot, 0)
         if batch.number > last:
+            if batch.judge != self._name:
+                return wire.BatchReply(judge=self._name, taken=last)
             if batch.digest != self._digest:
-                raise CountsError(f"digest: another reference than the one that is known of version {watch.version}")
+                raise CountsError(
+                    f"digest: another reference than the one that servers of version {watch.version} count by; it "
+                    f"takes that one's place {wire.UNUSED_SECONDS:.0f} s after the last of them was heard"
+                )
             self._add(reference, batch, now)
             last = batch.number
         self._taken[batch.boot] = last
         self._taken.move_to_end(batch.boot)
         if len(self._taken) > MOST_SERVERS:
             self._taken.popitem(last=False)
-        return wire.BatchReply(taken=last)
+        return wire.BatchReply(judge=self._name, taken=last)
 
-    def _refer(self, reference: wire.WatchedReference, digest: str) -> wire.WatchedReference:
+    def _compared_with(self, batch: wire.Batch, now: float) -> wire.WatchedReference | None:
+        """The reference that holds once this batch has come; None where it is asked for."""
+        if self._reference is not None and batch.digest == self._digest:
+            self._counted_by = now
+        elif self._reference is None or now > self._counted_by + wire.UNUSED_SECONDS:
+            if batch.reference is None:
+                return None
+            self._refer(batch.reference, batch.digest, now)
+        return self._reference
+
+    def _refer(self, reference: wire.WatchedReference, digest: str, now: float) -> None:
         names = {one.name for one in reference.features}
         if not names or len(names) != len(reference.features):
             raise CountsError("reference.features: each needs a name of its own, and there must be one at least")
-        self._reference, self._digest, self._unavailable = reference, digest, ""
-        return reference
+        if digest != reference.digest:
+            raise CountsError("digest: it is not the reference's")
+        if self._known is not None and self._known.reference != digest:
+            self._known = None
+        self._reference, self._digest, self._counted_by = reference, digest, now
+        self._window, self._unavailable = None, ""
 
     def _add(self, reference: wire.WatchedReference, batch: wire.Batch, now: float) -> None:
         window = self._window or Window(reference, now)
@@ -160,6 +190,7 @@ class Drifts:
             recent=recent,
             watched=len(reference.features),
             left_out=reference.left_out,
+            reference=self._digest,
             message=message(found, recent, watch, reference),
         )
 

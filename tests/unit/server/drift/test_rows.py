@@ -73,7 +73,7 @@ class TestWhatIsCounted:
             {"name": "size", "kind": "numbers", "prediction": False, "cells": [40, 60], "missing": 10},
             {"name": "town", "kind": "values", "prediction": False, "cells": [70, 30, 0], "missing": 10},
         ]
-        assert (found.digest, found.left_out) == ("d" * 64, 4)
+        assert found.reference.left_out == 4
         sent = feeds(
             [0.0, 0.99, 1.0, 2.0, 2.0001, -0.1, float("nan"), float("inf"), float("-inf")],
             ["Kobe", "Oslo", "Oslo", "kobe", "", "never", "Kobe" * 10**5, "\ud800", "Oslo\0"],
@@ -161,7 +161,7 @@ class TestWhatIsCounted:
                 ("v[1]", "v", 1),
                 ("v[2]", "v", 2),
             ]
-            assert found.left_out == 4 + 2
+            assert found.reference.left_out == 4 + 2
 
     def test_of_two_places_of_an_array_that_are_called_alike_the_first_is_counted_with_its_own_bins(self) -> None:
         other = SIZE.model_copy(update={"edges": [100.0, 101.0, 102.0]})
@@ -177,12 +177,12 @@ class TestWhatIsCounted:
     def test_of_two_features_that_are_called_alike_the_first_is_counted(self) -> None:
         found = planned(SIZE, TOWN, SIZE)
         assert [one.told.name for one in found.features] == ["size", "town"]
-        assert found.left_out == 5
+        assert found.reference.left_out == 5
 
     def test_no_more_features_are_counted_than_there_may_be_and_the_rest_are_said(self) -> None:
         many = [SIZE.model_copy(update={"name": f"v[{place}]"}) for place in range(400)]
         found = planned(*many, inputs=[column("size"), column("v", shape=[400])])
-        assert (len(found.features), found.left_out) == (MOST_WATCHED, 400 - MOST_WATCHED + 4)
+        assert (len(found.features), found.reference.left_out) == (MOST_WATCHED, 400 - MOST_WATCHED + 4)
         assert Taker(found).take({"v": np.zeros((5, 400)), "size": np.zeros((5, 1))}, {})[0]["v"].shape == (
             5,
             MOST_WATCHED,
@@ -219,7 +219,7 @@ class TestPrediction:
             ("size", False, [40, 60]),
             ("prediction", True, [70, 30, 0]),
         ]
-        assert found.left_out == 4, "the prediction is none of the inputs"
+        assert found.reference.left_out == 4, "the prediction is none of the inputs"
         labels = {"label": np.array(["yes", "no", "yes", "rare"], dtype=object)}
         counter = Counter(found, lambda *_: None)
         counter.offer(*Taker(found).take(feeds([1.0] * 4, [""] * 4), labels))

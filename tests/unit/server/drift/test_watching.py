@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway_api.drift_wire import BATCH_ROWS, DRIFT_PATH, Batch, Watch
+from headway_api.drift_wire import (
+    BATCH_ROWS,
+    DRIFT_PATH,
+    UNUSED_SECONDS,
+    Batch,
+    Watch,
+    WatchedFeature,
+    WatchedReference,
+)
 from headway_api.rollout_wire import Sampling
 from headway_server.drift import counter as counter_module
 from headway_server.drift.counter import Counter
@@ -19,10 +27,11 @@ from headway_server.drift.plan import Plan, plan
 from headway_server.drift.rows import Taker
 from headway_server.drift.watching import MOST_REPLY_BYTES, STALE_SECONDS, Watching
 from headway_server.judge.drift.drifts import Drifts
+from headway_server.judge.drift.windows import CountsError
 from headway_server.split.judging import Judging
 from headway_server.split.line import Line, NotHeard
 
-from .test_rows import SIZE, TOWN, feeds, model
+from .test_rows import SIZE, TOWN, feeds, model, planned
 
 UID = "2c7b3f0e-0000-4000-8000-000000000001"
 SENT = feeds([0.5, 1.5], ["Kobe", "a secret"])
@@ -37,6 +46,20 @@ class Judge:
     lose: str = ""
     """What is lost: the request, the answer, or nothing."""
     status: int = 0
+    refuse: bool = False
+    """Whether counts that cannot be may come."""
+    now: float = 0.0
+
+    def begins_again(self) -> None:
+        """Another process, which knows nothing."""
+        self.drifts = Drifts()
+        self.drifts.read({"monitoring.json": Watch(uid=UID, version=1, sample=1.0).model_dump_json()})
+
+    async def knows_the_reference_by_another_server(self) -> None:
+        """So that it asks no other one for it."""
+        reference = planned(SIZE, TOWN).reference
+        other = Batch(uid=UID, boot="other", version=1, digest=reference.digest, reference=reference)
+        assert not self.drifts.take(other, self.now).reference
 
     async def post(self, path: str, body: bytes, seconds: float) -> bytes:
         """As Line does."""
@@ -47,7 +70,12 @@ class Judge:
         if self.status:
             raise NotHeard("it says no", self.status)
         self.heard.append(Batch.model_validate_json(body))
-        reply = self.drifts.take(self.heard[-1], 0.0)
+        try:
+            reply = self.drifts.take(self.heard[-1], self.now)
+        except CountsError as error:
+            if not self.refuse:
+                raise
+            raise NotHeard(str(error), 400) from error
         if self.lose == "answer":
             raise NotHeard("its answer is lost")
         return reply.model_dump_json().encode()
@@ -128,10 +156,51 @@ async def test_a_judge_that_begins_again_is_told_the_reference_again() -> None:
     judge = Judge()
     async with watching(judge) as made:
         await sent(made, 1)
-        judge.drifts = Drifts()
-        judge.drifts.read({"monitoring.json": Watch(uid=UID, version=1, sample=1.0).model_dump_json()})
+        judge.begins_again()
         await sent(made, 2)
     assert judge.rows == 4
+
+
+@pytest.mark.parametrize(("lost", "rows"), [("request", 6), ("answer", 6), ("", 10)])
+async def test_what_the_judge_before_may_have_counted_is_not_told_to_the_next_one(lost: str, rows: int) -> None:
+    """The first request's rows are of the judge before; the second's are, if its answer was heard."""
+    judge = Judge()
+    async with watching(judge) as made:
+        await sent(made, 1)
+        judge.lose = lost
+        if lost:
+            await sent(made, 2)
+        judge.lose = ""
+        judge.begins_again()
+        await judge.knows_the_reference_by_another_server()
+        await sent(made, 2 if not lost else 0)
+        await sent(made, 3)
+        assert judge.rows == rows, "of another server none were counted"
+        assert made._waiting is None
+
+
+async def test_a_server_that_hears_its_first_judge_late_loses_nothing() -> None:
+    judge = Judge(lose="request")
+    async with watching(judge) as made:
+        await sent(made, 1)
+        judge.lose = ""
+        await judge.knows_the_reference_by_another_server()
+        await sent(made, 0)
+        assert judge.rows == 2, "no judge counts what was made for none"
+
+
+async def test_a_false_reference_keeps_a_server_from_counting_only_as_long_as_anybody_counts_by_it() -> None:
+    judge = Judge(refuse=True)
+    false = WatchedReference(features=[WatchedFeature(name="size", kind="numbers", cells=[1, 10**6])])
+    async with watching(judge) as made:
+        lie = Batch(uid=UID, boot="liar", version=1, digest=false.digest, reference=false)
+        judge.drifts.take(lie, 0.0)
+        await sent(made, 1)
+        await sent(made, 2)
+        assert judge.rows == 0
+        judge.now = UNUSED_SECONDS + 1.0
+        await sent(made, 3)
+        assert judge.rows == 6
 
 
 @pytest.mark.parametrize(("status", "numbers"), [(400, [2]), (413, [2]), (401, [1, 2]), (503, [1, 2])])

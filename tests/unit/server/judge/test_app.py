@@ -222,11 +222,13 @@ class TestBatches:
         )
 
     async def test_a_batch_is_answered_whether_anything_is_watched_or_not(self, world: World) -> None:
-        assert await self.asked(world, self.batch()) == (200, {"taken": 3, "reference": False})
+        assert await self.asked(world, self.batch()) == (200, {"taken": 3, "judge": "", "reference": False})
         watch = drift_wire.Watch(uid=UID, version=STABLE, sample=0.5)
         told = {wire.KEY_ROUTE: route().model_dump_json(), drift_wire.KEY_WATCH: watch.model_dump_json()}
         world.judge.read(told, world.now)
-        assert await self.asked(world, self.batch()) == (200, {"taken": 0, "reference": True})
+        status, answer = await self.asked(world, self.batch())
+        assert (status, answer["taken"], answer["reference"]) == (200, 0, True)
+        assert len(answer["judge"]) == 16, "the name that it has drawn"
 
     async def test_one_without_the_token_or_of_another_deployment_is_refused(self, world: World) -> None:
         assert (await self.asked(world, self.batch(), headers=[]))[0] == 401

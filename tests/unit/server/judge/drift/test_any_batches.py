@@ -29,12 +29,14 @@ GOOD = [
 COUNTS = st.fixed_dictionaries(
     {"cells": CELLS}, optional=dict.fromkeys(("missing", "below", "above", "unseen"), NUMBERS)
 )
+GOOD_DIGEST = wire.WatchedReference.model_validate({"features": GOOD}).digest
 MOVED = [{"cells": [100, 0]}, {"cells": [0, 100]}]
 BATCHES = st.fixed_dictionaries(
     {"uid": st.just(UID), "boot": st.sampled_from(["a", "b"]), "version": st.sampled_from([1, 1, 1, 2])},
     optional={
         "number": st.one_of(st.integers(0, 9), NUMBERS),
-        "digest": st.sampled_from(["d", "d", "e"]),
+        "judge": st.sampled_from(["judge", "judge", "judge", "another"]),
+        "digest": st.sampled_from([GOOD_DIGEST, GOOD_DIGEST, "e"]),
         "rows": st.one_of(st.just(100), st.integers(-1, 100_001)),
         "counts": st.one_of(st.just(MOVED), st.lists(COUNTS, max_size=3)),
         "reference": st.one_of(
@@ -73,11 +75,11 @@ def test_any_course_leaves_a_word_that_can_be_read_and_is_bounded(steps: list[An
         rollout_wire.KEY_ROUTE: route,
         wire.KEY_WATCH: wire.Watch(uid=UID, version=1, sample=1.0, rows=100).model_dump_json(),
     }
-    judge, metrics, beat = Judge("pod", drifts=Drifts(lambda: 1e9)), Metrics(), 0
+    judge, metrics, beat = Judge("pod", drifts=Drifts(lambda: 1e9, lambda: "judge")), Metrics(), 0
     judge.read(data, 0.0)
     for now, step in enumerate(steps):
         if step == "restart":
-            judge = Judge("pod", drifts=Drifts(lambda: 1e9))
+            judge = Judge("pod", drifts=Drifts(lambda: 1e9, lambda: "judge"))
         elif "watch" in step:
             data.pop(wire.KEY_WATCH, None)
             if step["watch"] is not None:

@@ -19,7 +19,8 @@ from headway_server.judge.rollout import Judge, WrongDeployment
 from rollouts import UID, report, route
 
 VERSION = 2
-DIGEST = "d" * 64
+NAME = "judge 1"
+"""Of a judge that has not begun again."""
 REFERENCE = wire.WatchedReference(
     features=[
         wire.WatchedFeature(name="age", kind="numbers", cells=[1000] * 20),
@@ -27,7 +28,14 @@ REFERENCE = wire.WatchedReference(
     ],
     left_out=3,
 )
+DIGEST = REFERENCE.digest
+OTHER = wire.WatchedReference(features=[wire.WatchedFeature(name="x", kind="numbers", cells=[1])])
 WALL = 1_795_000_000.0
+
+
+def new(name: str = NAME) -> Drifts:
+    """A judge of this name, whatever happens."""
+    return Drifts(lambda: WALL, lambda: name)
 
 
 def watch(**more: Any) -> dict[str, str]:
@@ -39,18 +47,17 @@ def batch(number: int, boot: str = "one", *, moved: bool = False, rows: int = 40
     each = rows // 20
     age = [2 * each] * 10 + [0] * 10 if moved else [each] * 20
     counts = [wire.FeatureCounts(cells=age), wire.FeatureCounts(cells=[rows // 2, rows // 2, 0])]
-    told = {"uid": UID, "version": VERSION, "digest": DIGEST, "rows": rows, "counts": counts, **more}
+    told = {"uid": UID, "version": VERSION, "judge": NAME, "digest": DIGEST, "rows": rows, "counts": counts, **more}
     return wire.Batch(boot=boot, number=number, **told)
 
 
-def referring(**more: Any) -> wire.Batch:
-    return wire.Batch(
-        **{"uid": UID, "boot": "one", "version": VERSION, "digest": DIGEST, "reference": REFERENCE} | more
-    )
+def referring(reference: wire.WatchedReference = REFERENCE, **more: Any) -> wire.Batch:
+    told = {"uid": UID, "boot": "one", "version": VERSION, "digest": reference.digest, "reference": reference}
+    return wire.Batch(**told | more)
 
 
 def begun(data: dict[str, str] | None = None) -> Drifts:
-    drifts = Drifts(lambda: WALL)
+    drifts = new()
     drifts.read(watch() if data is None else data)
     drifts.take(referring(), 0.0)
     return drifts
@@ -71,12 +78,12 @@ def word(drifts: Drifts) -> wire.DriftWord:
 
 class TestBatches:
     def test_the_reference_is_asked_for_once_and_then_batches_add_up(self) -> None:
-        drifts = Drifts(lambda: WALL)
+        drifts = new()
         drifts.read(watch())
-        assert drifts.take(batch(1), 0.0) == wire.BatchReply(taken=0, reference=True)
-        assert drifts.take(referring(), 0.0) == wire.BatchReply(taken=0)
-        assert drifts.take(batch(1), 0.0) == wire.BatchReply(taken=1)
-        assert drifts.take(batch(1, "two"), 0.0) == wire.BatchReply(taken=1), "another server knows the same reference"
+        assert drifts.take(batch(1), 0.0) == wire.BatchReply(taken=0, judge=NAME, reference=True)
+        assert drifts.take(referring(), 0.0) == wire.BatchReply(taken=0, judge=NAME)
+        assert drifts.take(batch(1), 0.0) == wire.BatchReply(taken=1, judge=NAME)
+        assert drifts.take(batch(1, "two"), 0.0).taken == 1, "another server knows the same reference"
         assert (word(drifts).rows, word(drifts).watched, word(drifts).left_out) == (800, 2, 3)
 
     def test_a_batch_that_comes_again_counts_once_and_one_that_was_lost_is_not_missed(self) -> None:
@@ -127,18 +134,63 @@ class TestBatches:
 
     @pytest.mark.parametrize("names", [[], ["age", "age"]])
     def test_a_reference_without_names_of_its_own_is_refused(self, names: list[str]) -> None:
-        drifts = Drifts(lambda: WALL)
+        drifts = new()
         drifts.read(watch())
         features = [wire.WatchedFeature(name=name, kind="numbers", cells=[1]) for name in names]
         with pytest.raises(CountsError, match="a name of its own"):
-            drifts.take(referring(reference=wire.WatchedReference(features=features)), 0.0)
+            drifts.take(referring(wire.WatchedReference(features=features)), 0.0)
 
-    def test_a_second_reference_changes_nothing(self) -> None:
+    def test_a_reference_under_anothers_digest_is_refused(self) -> None:
+        drifts = new()
+        drifts.read(watch())
+        with pytest.raises(CountsError, match="digest: it is not the reference's"):
+            drifts.take(referring(OTHER, digest=DIGEST), 0.0)
+        assert drifts.take(batch(1), 0.0).reference, "it is still asked for"
+
+    def test_a_second_reference_changes_nothing_as_long_as_servers_count_by_the_first(self) -> None:
         drifts = begun()
+        for turn in range(10):
+            now = turn * wire.UNUSED_SECONDS
+            drifts.take(batch(turn + 1, rows=20), now)
+            assert not drifts.take(referring(OTHER, boot="two"), now + wire.UNUSED_SECONDS).reference
+        assert (word(drifts).rows, word(drifts).watched) == (200, 2)
+
+    def test_a_false_reference_gives_way_with_all_that_was_found_by_it_once_nobody_counts_by_it(self) -> None:
+        drifts = new()
+        drifts.read(watch())
+        lies = [wire.FeatureCounts(cells=[800])]
+        drifts.take(referring(OTHER, boot="liar"), 0.0)
+        for number in (1, 2, 3):
+            drifts.take(batch(number, "liar", digest=OTHER.digest, rows=800, counts=lies), 30.0)
+        assert (word(drifts).windows, word(drifts).rows) == (1, 800)
+        with pytest.raises(CountsError, match="60 s after the last of them was heard"):
+            drifts.take(batch(1), 30.0 + wire.UNUSED_SECONDS)
+        assert drifts.take(batch(2), 31.0 + wire.UNUSED_SECONDS).reference
+        drifts.take(referring(), 31.0 + wire.UNUSED_SECONDS)
+        assert drifts.take(batch(2), 31.0 + wire.UNUSED_SECONDS).taken == 2
+        told = word(drifts)
+        assert (told.state, told.windows, told.watched, told.rows) == ("Insufficient", 0, 2, 400)
+
+    def test_a_batch_that_was_made_for_another_judge_is_not_counted(self) -> None:
+        drifts = begun()
+        for name in ("", "judge 0"):
+            assert drifts.take(batch(1, judge=name), 0.0) == wire.BatchReply(taken=0, judge=NAME)
+        assert word(drifts).rows == 0
         drifts.take(batch(1), 0.0)
-        other = wire.WatchedReference(features=[wire.WatchedFeature(name="x", kind="numbers", cells=[1])])
-        assert drifts.take(referring(reference=other, digest="e" * 64), 0.0).taken == 1
-        assert (word(drifts).rows, word(drifts).watched) == (400, 2)
+        assert drifts.take(batch(1, judge="judge 0"), 0.0).taken == 1, "it was counted, whatever it says now"
+
+    def test_a_judge_that_forgets_what_it_has_taken_draws_another_name(self) -> None:
+        drifts = Drifts(lambda: WALL)
+        drifts.read(watch())
+        names = [drifts.take(referring(), 0.0).judge]
+        drifts.read(watch(sample=0.5))
+        assert drifts.take(referring(), 0.0).judge == names[0]
+        drifts.forget()
+        drifts.read(watch())
+        names.append(drifts.take(referring(), 0.0).judge)
+        drifts.read(watch(version=VERSION + 1))
+        names.append(drifts.take(referring(version=VERSION + 1), 0.0).judge)
+        assert len(set(names)) == 3
 
     def test_no_more_processes_are_remembered_than_there_may_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MOST_SERVERS", 8)
@@ -303,15 +355,23 @@ class TestWords:
     def test_a_judge_that_begins_again_knows_the_windows_and_goes_on_with_its_beat(self) -> None:
         before = filled(begun(), True, True)
         written = before.due("pod", 100.0)
-        after = Drifts(lambda: WALL)
+        after = new()
         after.read({**watch(), **written})
         assert word(after).model_copy(update={"beat": 0, "told_by": None}) == word(before)
-        assert after.take(batch(9), 0.0) == wire.BatchReply(reference=True)
+        assert after.take(batch(9), 0.0).reference
         after.take(referring(), 0.0)
         filled(after, False, start=9)
         assert (word(after).recent, word(after).windows, word(after).state) == ([True, True, False], 3, "Drifted")
         told = wire.DriftWord.model_validate_json(after.due("pod", 0.0)[wire.KEY_DRIFT])
         assert told.beat == 2
+
+    def test_windows_that_were_held_against_another_reference_are_not_gone_on_with(self) -> None:
+        before = filled(begun(), True, True)
+        after = new()
+        after.read({**watch(), **before.due("pod", 100.0)})
+        assert word(after).state == "Drifted", "as far as anybody knows"
+        after.take(referring(OTHER), 0.0)
+        assert (word(after).state, word(after).windows, word(after).recent) == ("Insufficient", 0, [])
 
     @pytest.mark.parametrize(
         "said",
@@ -325,13 +385,14 @@ class TestWords:
     def test_a_word_that_the_api_server_gets_is_bounded_whatever_features_are_called(self) -> None:
         names = [f"{place}" + "\u4eba" * 199 for place in range(wire.MOST_WATCHED)]
         features = [wire.WatchedFeature(name=name, kind="numbers", cells=[10**6] * 20) for name in names]
-        drifts = Drifts(lambda: WALL)
+        drifts = new()
         drifts.read(watch())
-        drifts.take(referring(reference=wire.WatchedReference(features=features)), 0.0)
+        reference = wire.WatchedReference(features=features)
+        drifts.take(referring(reference), 0.0)
         lost = [wire.FeatureCounts(cells=[100] * 10 + [0] * 10)] * 200 + [
             wire.FeatureCounts(cells=[0] * 20, missing=1000)
         ] * 56
-        drifts.take(batch(1, rows=1000, counts=lost), 0.0)
+        drifts.take(batch(1, digest=reference.digest, rows=1000, counts=lost), 0.0)
         (text,) = drifts.due("pod", 0.0).values()
         assert len(text.encode()) <= wire.DRIFT_MAX_BYTES
         told = wire.DriftWord.model_validate_json(text)
