@@ -27,6 +27,7 @@ def lines(deployment: Object, now: datetime) -> list[Line]:
         ("rollout", _rollout(status, now)),
         *(("gate", _gate(each)) for each in entries(status, "rollout", "gates")),
         *(("version", _version(each, now)) for each in reversed(entries(status, "versions"))),
+        ("drift", _drift(status)),
         ("endpoint", _endpoint(status)),
     ]
     return [(name, told) for name, told in found if told]
@@ -71,6 +72,10 @@ def _version(version: Object, now: datetime) -> str:
         ": ".join(part for part in (text(version, "reason"), text(version, "message")) if part),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _drift(status: object) -> str:
+    return ": ".join(part for part in (text(status, "drift", "state"), text(status, "drift", "message")) if part)
 
 
 def _endpoint(status: object) -> str:

@@ -229,6 +229,16 @@ def test_a_deployment_is_told_with_its_rollout_gates_and_versions(kubectl: FakeK
     assert [each[1] for each in kubectl.calls("get")] == ["modeldeployments.headway.dev/digits"]
 
 
+def test_a_deployment_whose_requests_are_watched_is_told_with_what_is_known_of_drift(kubectl: FakeKubectl) -> None:
+    drift = {"state": "Drifted", "version": "digits-1", "message": "requests are unlike the rows: age (2.1)"}
+    kubectl.says(listed(served(drift=drift, rollout=None)), "get", "modeldeployments.headway.dev/digits")
+    told = call("md/digits").stdout.splitlines()
+    assert told[-2:] == [
+        "drift     Drifted: requests are unlike the rows: age (2.1)",
+        "endpoint  http://digits.default/v2   gRPC digits.default:9000",
+    ]
+
+
 def test_the_table_has_jobs_and_deployments_and_empty_columns_are_left_out(kubectl: FakeKubectl) -> None:
     kubectl.says(listed(job(), recorded("failed"), served()), "get")
     done = call()
