@@ -47,8 +47,9 @@ class Life:
         self.route.write_text(route(number, stable=number, candidate=number + 1).model_dump_json())
         await self.writer.exchange()
         boot = f"server-{number}"
-        told = {"uid": UID, "boot": boot, "version": number, "digest": "d" * 64}
-        self.judge.take_batch(drift_wire.Batch(**told, reference=REFERENCE), self.now)
+        told = {"uid": UID, "boot": boot, "version": number, "digest": REFERENCE.digest}
+        answer = self.judge.take_batch(drift_wire.Batch(**told, reference=REFERENCE), self.now)
+        told["judge"] = drift_wire.BatchReply.model_validate_json(answer).judge
         for window in range(1, WINDOWS + 1):
             self.now += 20.0
             some = [drift_wire.FeatureCounts(cells=[60 + number % 30, 40 - number % 30, 0])]
