@@ -14,6 +14,8 @@ from headway_cli.verbs.shared import is_terminal, note
 
 _FEWEST = 2
 """Points of a curve."""
+LOOKS, NEVER = 30, -1
+"""How many looks, about a minute, a storage that could not be read is left alone."""
 
 
 class Curve:
@@ -25,6 +27,8 @@ class Curve:
         self._seen = Samples()
         self._kept: Series = {}
         self._mark: str | None = None
+        self._again = NEVER
+        """After how many looks it is read again, though there is no newer checkpoint."""
         self._told = ""
 
     def line(self, job: Object) -> str:
@@ -49,14 +53,17 @@ class Curve:
         from headway_cli.cluster import histories  # with all that reads storages, which few calls need
 
         mark = histories.mark(job)
-        if mark == self._mark:
+        if mark == self._mark and self._again != 0:
+            self._again -= 1
             return
-        self._mark = mark
+        self._mark, self._again = mark, NEVER
         try:
             self._kept, problem = histories.whole(self._kubectl, job)
             if problem:
+                self._again = LOOKS
                 self._tell(f"Points inside epochs cannot be read: {problem}")
         except ClusterError as error:
+            self._again = LOOKS
             self._tell(f"The curve cannot be read: {next(iter(str(error).splitlines()), '')}")
 
     def _tell(self, sentence: str) -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from fake_kubectl import FakeKubectl, listed, recorded
 from hasty_clock import Hasty
 from headway_cli.cluster import histories, sparks
+from headway_cli.cluster.errors import ClusterError
+from headway_cli.cluster.kubectl import Kubectl, Target
 from headway_cli.cluster.samples import MOST_NAME, MOST_VALUE, Samples, drawable
 from headway_cli.cluster.sparks import BLOCKS, MOST_SIGNS, PLAIN, evenly, spark
 from headway_cli.main import main
@@ -231,3 +233,25 @@ def test_that_points_inside_epochs_cannot_be_read_is_told_beside_what_can(stored
     done = call("churn", "--curve", "step/loss")
     assert "Points inside epochs cannot be read: tracking/events-0001-000001.jsonl is of another version" in done.stderr
     assert the_curve(call("churn", "--curve")).startswith("train/loss")
+
+
+def test_a_storage_that_could_not_be_read_is_asked_again_a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [ClusterError("away"), ({}, "away"), ({"train/loss": [(1.0, 0.9), (2.0, 0.5)]}, "")]
+    asked = 0
+
+    def whole(*_: object) -> Any:
+        nonlocal asked
+        asked += 1
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(histories, "whole", whole)
+    shown = curve.Curve(Kubectl(Target()), "")
+    found = job(progress={}, checkpoint={"uri": "/a", "step": 1})
+    lines = [shown.line(found) for _ in range(4 * curve.LOOKS)]
+    assert asked == 3, "and once it was read, not again"
+    assert lines[0] == ""
+    assert lines[curve.LOOKS + 5] == ""
+    assert lines[2 * curve.LOOKS + 5].startswith("train/loss")
