@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from headway_api.tracking import MLflow
 from headway_cli.cluster.records import Recorded
 from headway_trainer.report.model import RunResult
 from headway_trainer.storage import Store
-from headway_trainer.tracking.follower import Follower
+from headway_trainer.tracking.events import Point
+from headway_trainer.tracking.follower import TRIES, Follower, left
 from headway_trainer.tracking.parameters import flat
 from headway_trainer.tracking.recorder import Recorder
+from headway_trainer.tracking.trackers.base import DownError, Known
 from headway_trainer.tracking.trackers.mlflow_server import MLflowServer
 from headway_trainer.training.link import Measured
 from local_folder import Local
@@ -245,6 +248,37 @@ def test_jobs_that_begin_at_once_with_names_and_numbers_of_all_kinds_are_told_wh
         assert run["metrics"]["loss_1"] == 3.0
         assert server.history(run, "loss_1") == [1, 2, 2**63 - 1]
         assert run["params"]["nul"] == "a\\u0000b"
+
+
+class Failing(MLflowServer):
+    """MLflow, where it fails at one step each time."""
+
+    def points(self, known: Known, points: Sequence[Point]) -> None:
+        if any(point.step == 2 for point in points):
+            raise DownError("500 internal error")
+        super().points(known, points)
+
+
+def test_a_record_that_the_server_fails_at_is_left_out_and_what_is_told_again_meanwhile_is_there_once(
+    server: Server, tmp_path: Path
+) -> None:
+    store = Store.open(str(tmp_path / "run"))
+    recorder = Recorder(store, 1, identity="poison")
+    recorder.begin("", name="poison", parameters={})
+    recorder.measured("", *(Measured(step=step, values={"loss": 1.0}) for step in (1, 2, 3)))
+    recorder.measured("", Measured(step=3, values={"f1": 0.5}))
+    recorder.end("", "completed")
+    assert recorder.flush()
+    follower = Follower(store, "mlflow", "there", Failing(MLflow(uri=server.uri, experiment="poison"), "poison"))
+    for _ in range(2 * TRIES):
+        with contextlib.suppress(DownError):
+            follower.follow()
+    assert left(store, "mlflow", "there") == 0
+    (run,) = server.runs("poison")
+    assert server.history(run, "loss") == [1, 3]
+    assert server.history(run, "f1") == [3]
+    assert run["info"]["status"] == "FINISHED"
+    assert follower.problem == "it fails at it each time, though it takes other records: 500 internal error"
 
 
 OFFLINE = """
