@@ -15,7 +15,7 @@ from headway_api.data import Data, Source
 from headway_api.job import TrainingJob
 from headway_api.model import TokenOptions, tokens_of
 from headway_api.wording import printable
-from headway_cli.cluster.errors import RefusedError
+from headway_cli.cluster.errors import ClusterError, UnreachedError
 from headway_cli.cluster.kubectl import Kubectl, Target, objects
 from headway_cli.cluster.names import TRAINING_JOBS
 from headway_cli.cluster.used_images import newest
@@ -130,7 +130,9 @@ def _operators_image(file: str, kubectl: Kubectl) -> str:
     """The image that the operator took last for a job that names none. Raises UsageError where nothing tells it."""
     try:
         found = newest(objects(kubectl.get(TRAINING_JOBS)))
-    except RefusedError:
+    except UnreachedError:
+        raise
+    except ClusterError:  # jobs may not be seen, or are too many: the image may be given all the same
         found = None
     if found is None:
         raise click.UsageError(
