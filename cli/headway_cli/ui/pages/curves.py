@@ -32,7 +32,9 @@ class Read:
 
     series: Series = field(default_factory=dict)
     note: str = ""
-    """Why there is nothing; "" where there is."""
+    """Why there is nothing, or not all; "" where there is."""
+    problem: str = ""
+    """Why the points inside epochs could not be read; "" where they could, or those read before are there."""
 
 
 def curves(asked: Asked) -> Data:
@@ -43,7 +45,10 @@ def curves(asked: Asked) -> Data:
     seen = asked.site.samples.of(text(job, "metadata", "uid"))
     series = joined(united(kept.series, recorded.series), seen)
     told = {name: points for name, points in series.items() if points}
-    return Data({"series": told, "note": kept.note or recorded.note, "live": phase(job) not in FINISHED})
+    note = kept.note or recorded.note
+    if recorded.problem:
+        note = f"Points inside epochs cannot be read: {recorded.problem}" if kept.series else _only(recorded.problem)
+    return Data({"series": told, "note": note, "live": phase(job) not in FINISHED})
 
 
 def _kept(asked: Asked, job: Object) -> Read:
@@ -58,7 +63,7 @@ def _kept(asked: Asked, job: Object) -> Read:
         try:
             return asked.kept(("curves", uid, mark), KEPT_SECONDS, read)
         except ClusterError as error:
-            return _nothing(error)
+            return Read(note=_only(_why(error)))
 
     if not mark:
         return Read()
@@ -76,22 +81,25 @@ def _recorded(asked: Asked, job: Object) -> Read:
         # Each time for all that was read before, also where the job's pods are gone by now.
         record = asked.kept(("record", uid), KEPT_SECONDS, Recorded)
         if record.failed is not None and (asked.now - record.failed).total_seconds() < RETRY_SECONDS:
-            return Read(record.series, "" if record.series else record.problem)
+            return Read(record.series, problem="" if record.series else record.problem)
         record.failed = None
         try:
             with folder_at(asked.kubectl(), job, below(uri_of(job), FOLDER), by_pod=False) as folder:
                 record.read(folder)
         except ClusterError as error:
-            record.failed, record.problem = asked.now, _nothing(error).note
-            return Read(record.series, "" if record.series else record.problem)
+            record.failed, record.problem = asked.now, _why(error)
+            return Read(record.series, problem="" if record.series else record.problem)
         return Read(record.series, "Older points inside epochs are in TensorBoard's files." if record.cut else "")
 
     return asked.kept(("record-read", uid), RECORD_SECONDS, read)
 
 
-def _nothing(error: ClusterError) -> Read:
-    said = str(error).splitlines()
-    return Read(note=f"Only what was seen since this page was opened: {said[0] if said else 'no storage'}")
+def _why(error: ClusterError) -> str:
+    return next(iter(str(error).splitlines()), "no storage")
+
+
+def _only(why: str) -> str:
+    return f"Only what was seen since this page was opened: {why}"
 
 
 ROUTES = (Route("/jobs/{namespace}/{name}/curves.json", curves, "curves", data=True),)

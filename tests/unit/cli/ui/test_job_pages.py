@@ -397,6 +397,25 @@ async def test_a_record_that_is_no_record_is_told_and_ends_no_page(
     assert len(cluster.calls("exec")) == 1
 
 
+async def test_epochs_are_there_where_the_points_inside_them_cannot_be_read(
+    visitor: Visitor, cluster: FakeKubectl, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoints/step-2"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state.json").write_text(json.dumps({"history": history(0.9, 0.5)}))
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking/events-0001-000001.jsonl").write_text('{"version": 2, "after": 0}\n')
+    found = job(checkpoint={"uri": str(checkpoint), "step": 200, "time": "2026-11-29T19:00:00Z"})
+    found["status"]["attempts"][0]["logs"] = f"{tmp_path}/logs/attempt-1"
+    says(cluster, found)
+    by_pod(cluster)
+    told = await (await visitor.ask(f"{PATH}/curves.json")).json()
+    assert told["series"]["train/loss"][:2] == [[100, 0.9], [200, 0.5]]
+    assert told["note"].startswith(
+        "Points inside epochs cannot be read: tracking/events-0001-000001.jsonl is of another"
+    )
+
+
 def test_curves_are_read_from_what_a_trainer_writes() -> None:
     record = EpochRecord(epoch=1, step=7, train={"loss": 0.5}, validation={"f1": 0.25}, learning_rate=0.1)
     expected = {"train/loss": [(7, 0.5)], "validation/f1": [(7, 0.25)]}
