@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from types import FrameType
+from typing import NoReturn
 
 from headway_api.wording import printable
 from headway_cli.cluster.errors import ClusterError, RefusedError, TimedOutError
@@ -22,7 +24,7 @@ _HOPELESS = frozenset(
 
 @contextmanager
 def running(kubectl: Kubectl, pod: Object, within: float) -> Iterator[str]:
-    """The name of a pod that is made, once it runs; it is deleted whatever comes, also where Ctrl-C comes again.
+    """The name of a pod that is made, once it runs; it is deleted whatever comes, also SIGTERM, or Ctrl-C twice.
 
     within: seconds that it may take to get a node and its image. Raises ClusterError where it never will, and
     TimedOutError.
@@ -30,13 +32,14 @@ def running(kubectl: Kubectl, pod: Object, within: float) -> Iterator[str]:
     name = text(pod, "metadata", "name")
     refused = False
     try:
-        try:
-            kubectl.run("create", "--filename=-", stdin=json.dumps(pod))
-        except RefusedError:
-            refused = True
-            raise
-        _wait(kubectl, name, within)
-        yield name
+        with _ending_in_order():
+            try:
+                kubectl.run("create", "--filename=-", stdin=json.dumps(pod))
+            except RefusedError:
+                refused = True
+                raise
+            _wait(kubectl, name, within)
+            yield name
     finally:
         if not refused:
             with _undisturbed():
@@ -58,18 +61,37 @@ def _delete(kubectl: Kubectl, name: str) -> None:
         )
 
 
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Meanwhile Ctrl-C does nothing. Where signals are not ours, as in a thread, it stays as it is."""
+def _handling(**handlers: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> Iterator[None]:
+    """Meanwhile signals, by their names, have these handlers. Where signals are not ours, as in a thread, they stay."""
+    before = {}
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for name, handler in handlers.items():
+            number = signal.Signals[name]
+            before[number] = signal.signal(number, handler)
     except ValueError:
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
+
+
+def _ending_in_order() -> AbstractContextManager[None]:
+    """Meanwhile SIGTERM, where nobody has taken it, ends the program as Ctrl-C does: what has to be done is done."""
+    taken = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    return nullcontext() if taken else _handling(SIGTERM=_end)
+
+
+def _undisturbed() -> AbstractContextManager[None]:
+    """Meanwhile neither Ctrl-C nor SIGTERM does anything."""
+    return _handling(SIGINT=signal.SIG_IGN, SIGTERM=signal.SIG_IGN)
 
 
 def _wait(kubectl: Kubectl, name: str, within: float) -> None:

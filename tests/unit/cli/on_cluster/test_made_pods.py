@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from typing import Any
 
 import pytest
@@ -63,6 +64,40 @@ def test_ctrl_c_while_a_pod_is_deleted_after_all_was_read_is_too_late() -> None:
     kubectl = Pressed("delete")
     with running(kubectl, {"metadata": {"name": "x"}}, 1) as name:
         assert name == "x"
+    assert kubectl.done == ["create", "wait", "delete"]
+
+
+def test_sigterm_deletes_the_pod_and_ends_the_command() -> None:
+    kubectl, before = Pressed("delete"), signal.getsignal(signal.SIGTERM)
+    assert before is signal.SIG_DFL, "or this test would end all of them"
+    with pytest.raises(SystemExit) as ended, running(kubectl, {"metadata": {"name": "x"}}, 1):
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 143
+    assert kubectl.done == ["create", "wait", "delete"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_program_that_has_taken_sigterm_keeps_it() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with running(Pressed(), {"metadata": {"name": "x"}}, 1):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+
+
+def test_in_a_thread_signals_stay_as_they_are() -> None:
+    kubectl = Pressed()
+
+    def read_there() -> None:
+        with running(kubectl, {"metadata": {"name": "x"}}, 1):
+            pass
+
+    thread = threading.Thread(target=read_there)
+    thread.start()
+    thread.join()
     assert kubectl.done == ["create", "wait", "delete"]
 
 
