@@ -21,7 +21,7 @@ from headway_api.tracking import MLflow
 from headway_cli.cluster.records import Recorded
 from headway_trainer.report.model import RunResult
 from headway_trainer.storage import Store
-from headway_trainer.tracking.events import Point
+from headway_trainer.tracking.events import Began, Point
 from headway_trainer.tracking.follower import TRIES, Follower, left
 from headway_trainer.tracking.parameters import flat
 from headway_trainer.tracking.recorder import Recorder
@@ -199,6 +199,13 @@ def test_a_tracker_that_is_down_fails_nothing_and_is_told_later_what_it_missed(t
         (run,) = server.runs("down")
         assert server.history(run, "train/loss") == [20, 40, 60]
         assert run["info"]["status"] == "FINISHED"
+
+
+def test_a_server_that_was_not_given_its_name_is_down_and_the_name_to_give_is_told(server: Server) -> None:
+    host = server.uri.replace("127.0.0.1", "127.1").removeprefix("http://")  # the same address, by another name
+    tracker = MLflowServer(MLflow(uri=f"http://{host}"), "named")
+    with pytest.raises(DownError, match=rf"its server takes no requests for {host}: .* in --allowed-hosts"):
+        tracker.begin(Began(scope="", name="x", identity="i", at=1.5), None, None)
 
 
 HOSTILE = {

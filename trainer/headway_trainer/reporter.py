@@ -62,13 +62,18 @@ class Reporter:
         self._lock = threading.RLock()
         """Children that are trained side by side tell from threads of their own."""
 
-    def warn(self, sentence: str) -> None:
-        """Tell people a sentence that is no error; once is enough."""
+    def warn(self, sentence: str, *, instead_of: str | None = None) -> None:
+        """Tell people a sentence that is no error; once is enough. instead_of: one from before that no longer holds."""
         with self._lock:
             if sentence in self.told.warnings:
                 return
-            self.told.warnings.append(sentence)
-            self.told.notes.append(sentence)
+            for told in (self.told.warnings, self.told.notes):
+                if instead_of is not None and instead_of in told:
+                    told.remove(instead_of)
+                told.append(sentence)
+            # The last report of all is this one with the outcome, and the operator takes its warnings from there.
+            warnings = bounded_warnings(self.told.warnings)
+            self.told.progress = self.told.progress.model_copy(update={"warnings": warnings})
         self.note(sentence)
 
     def expect(self, weights: Mapping[str, int]) -> None:

@@ -371,6 +371,15 @@ def test_a_sentence_for_people_is_in_the_last_word_once(reporter: Reporter) -> N
     assert word.warnings == [LOST_LINES]
 
 
+def test_a_sentence_that_comes_after_the_last_progress_is_in_the_report_that_the_last_word_goes_with(
+    reporter: Reporter,
+) -> None:
+    reporter.warn(LOST_LINES)
+    reporter.stage("Publishing")
+    reporter.warn("MLflow was not told all of this run.")
+    assert reporter.told.progress.warnings == [LOST_LINES, "MLflow was not told all of this run."]
+
+
 def _step(body: bytes) -> int | None:
     return _said(body).progress.step
 

@@ -231,13 +231,21 @@ def test_people_are_told_at_the_end_also_where_it_was_left_out_by_an_earlier_pro
         job="x",
     )
     monkeypatch.setattr(process, "make", lambda *_: Server(("", 2)))
-    said: list[str] = []
+    said: list[str | None] = []
     teller = Teller(task, said.append)
     assert [teller.turn() for _ in range(3 * TRIES)][-1]
     why = "it fails at it each time, though it takes other records: 500 internal error"
-    assert said == ["500 internal error", f"it does not take a part of what it is told, which is left out: {why}"]
-    told = processes.TellerProcess(task).warning(store, "s3://b/x")
-    assert told == f"MLflow at http://mlflow lacks 1 record of this run, which it did not take: {why}."
-    again: list[str] = []
+    assert said == ["500 internal error", f"{process.LEFT_OUT}{why}", None]
+    told: list[tuple[str, str | None]] = []
+    people = processes.TellerProcess(task, lambda *sentences: told.append(sentences))
+    for problem in said:
+        people._heard(problem)
+    assert told[-1][0] == f"MLflow at http://mlflow: {process.LEFT_OUT}{why}"
+    people.conclude(store, "s3://b/x")
+    assert told[-1] == (
+        f"MLflow at http://mlflow lacks 1 record of this run, which it did not take: {why}.",
+        told[-2][0],
+    )
+    again: list[str | None] = []
     assert Teller(task, again.append).turn()
-    assert again == []
+    assert again == [None]

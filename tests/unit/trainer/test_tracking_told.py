@@ -17,10 +17,15 @@ from mlflow.exceptions import MlflowException
 from headway_api import wire
 from headway_api.job import TrainingJobSpec
 from headway_api.tracking import MLflow, Tracking
+from headway_trainer.errors import UserError
+from headway_trainer.outcome import judge
+from headway_trainer.progress import Nowhere
+from headway_trainer.reporter import Reporter
 from headway_trainer.storage import Store
 from headway_trainer.tracking import parameters, process, processes
 from headway_trainer.tracking.credentials import environment_of
 from headway_trainer.tracking.events import Began, Ended, Point, Record, bounded
+from headway_trainer.tracking.follower import Cursor
 from headway_trainer.tracking.parameters import (
     MOST_PARAMETERS,
     MOST_TEXT,
@@ -32,6 +37,7 @@ from headway_trainer.tracking.parameters import (
 from headway_trainer.tracking.process import Task, Teller
 from headway_trainer.tracking.recorder import Recorder
 from headway_trainer.tracking.trackers.base import BrokenError, DownError, Known, RefusedError
+from headway_trainer.tracking.trackers.make import target_of
 from headway_trainer.tracking.trackers.mlflow_server import MLflowServer
 from headway_trainer.training.link import Measured
 
@@ -228,7 +234,7 @@ def task(tmp_path: Path) -> Task:
 def test_a_tracker_that_is_down_is_tried_again_and_its_trouble_is_said_once(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taking, tries, said = Taking(), iter([DownError("no answer")] * 3), list[str]()
+    taking, tries, said = Taking(), iter([DownError("no answer")] * 3), list[str | None]()
 
     def make(*_: object) -> Taking:
         for error in tries:
@@ -237,8 +243,8 @@ def test_a_tracker_that_is_down_is_tried_again_and_its_trouble_is_said_once(
 
     monkeypatch.setattr(process, "make", make)
     teller = Teller(task, said.append)
-    assert [teller.turn() for _ in range(4)] == [False, False, False, True]
-    assert said == ["no answer"]
+    assert [teller.turn() for _ in range(5)] == [False, False, False, True, True]
+    assert said == ["no answer", None]
     assert taking.told == ["begin", "2 points", "completed"]
 
 
@@ -253,19 +259,88 @@ def test_a_tracker_that_stays_down_ends_in_time(task: Task, monkeypatch: pytest.
 
 
 def test_one_that_can_never_be_told_ends_at_once(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    said: list[str | None] = []
     monkeypatch.setattr(process, "make", lambda *_: (_ for _ in ()).throw(BrokenError("install it")))
     assert not Teller(task, said.append).run()
     assert said == ["install it"]
 
 
+class People:
+    """What people can read of a run."""
+
+    def __init__(self, task: Task) -> None:
+        file = wire.RunFile(namespace="n", name="x", uid="u", storage_uri=task.storage_uri, spec=SPEC)
+        self.reporter = Reporter(file, Nowhere(), lambda _: None)
+        self.teller = processes.TellerProcess(task, lambda told, before: self.reporter.warn(told, instead_of=before))
+        self.store = Store.open(task.storage_uri)
+
+    def hear(self, *problems: str | None) -> list[str]:
+        """What they read after a tracker's process has said something."""
+        for problem in problems:
+            self.teller._heard(problem)
+        return self.reporter.told.warnings
+
+    def at_the_end(self, store: Store) -> list[str]:
+        self.teller.conclude(store, "tj/x -n team-a")
+        return self.reporter.told.warnings
+
+
+AWAY = "MLflow at http://mlflow cannot be told of this run for now; the job goes on, and what it misses is kept: "
+LEFT = (
+    "MLflow at http://mlflow was not told all of this run: 4 records are left. `headway track tj/x -n team-a` tells it"
+)
+
+
+def test_people_are_told_at_once_that_a_tracker_is_down_in_one_sentence_that_changes(task: Task) -> None:
+    people = People(task)
+    assert people.hear(None) == []
+    assert people.hear("no address") == [f"{AWAY}no address"]
+    assert people.hear("no answer") == [f"{AWAY}no answer"]
+    back = "MLflow at http://mlflow could not be told of this run for a while, and can again: no answer"
+    assert people.hear(None, None) == [back]
+    assert people.hear("no rights") == [f"{AWAY}no rights"]
+    # The report that goes with the last word has the same, as the operator takes the warnings from there.
+    assert people.reporter.told.progress.warnings == people.reporter.told.warnings
+    assert people.at_the_end(people.store) == [f"{LEFT} the rest. Why: no rights"]
+    assert people.hear("said too late") == [f"{LEFT} the rest. Why: no rights"]
+    assert people.reporter.failed(judge(UserError("a fault"))).message == "a fault"
+
+
+def test_what_a_tracker_does_not_take_is_told_at_once_and_again_at_the_end(task: Task) -> None:
+    people = People(task)
+    problem = f"{process.LEFT_OUT}too long"
+    assert people.hear(problem) == [f"MLflow at http://mlflow: {problem}"]
+    assert people.hear("no answer", None) == [
+        "MLflow at http://mlflow could not be told of this run for a while, and can again: no answer"
+    ]
+    target = target_of("mlflow", task.tracking, "x")
+    cursor = Cursor(target=target, refused=1, problem="too long")
+    people.store.write("tracking/mlflow.json", cursor.model_dump_json().encode())
+    lacks = "MLflow at http://mlflow lacks 1 record of this run, which it did not take: too long."
+    assert people.at_the_end(people.store) == [f"{lacks} {LEFT} the rest."]
+
+
 def test_people_are_told_what_is_left_and_how_to_tell_it(task: Task) -> None:
-    teller = processes.TellerProcess(task)
-    teller.problem = "no answer"
-    store = Store.open(task.storage_uri)
-    assert teller.warning(store, "s3://b/x") == (
-        "MLflow at http://mlflow was not told all of this run: 4 records are left (no answer). `headway track s3://b/x`"
-        " tells it the rest."
+    people = People(task)
+    assert people.at_the_end(people.store) == [f"{LEFT} the rest."]
+
+
+def test_of_a_server_that_nobody_reaches_people_read_what_the_connection_came_to() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(DownError) as raised:
+            MLflowServer(MLflow(uri=f"http://{host}"), "job").begin(began(), None, None)
+    assert "/api/2.0" not in str(raised.value)
+    assert "[Errno 111] Connection refused" in str(raised.value)
+
+
+def test_a_server_that_does_not_know_its_own_name_is_down_and_people_read_what_to_change() -> None:
+    said = "API request failed with error code 403 != 200. Response body: 'Invalid Host header - possible DNS rebinding"
+    with pytest.raises(DownError) as raised:
+        served(Service(MlflowException(said))).points(Known(id="r"), [Point(scope="", step=1, values={"a": 1.0}, at=1)])
+    assert str(raised.value) == (
+        "its server takes no requests for 127.0.0.1:5000: start `mlflow server` with that name in --allowed-hosts"
     )
 
 

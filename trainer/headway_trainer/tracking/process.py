@@ -1,8 +1,8 @@
 """The process that tells one tracker: `python -m headway_trainer.tracking.process`, a child of the driver.
 
 Whatever a tracker's client does, hangs in or prints is none of the driver's business, and the tracker's credentials are
-in this process alone. It hears its task, and later the end, on standard input; and says what goes wrong on standard
-output, as JSON lines.
+in this process alone. It hears its task, and later the end, on standard input; and says what goes wrong, and that it is
+over, on standard output, as JSON lines.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ MOST_MEMORY = 2**29
 """Bytes that MLflow's client may allocate, of which it needs a fifth."""
 EXIT_TOLD, EXIT_NOT_TOLD, EXIT_FAULT = 0, 10, 11
 """Whether all was told at the end; what Python itself ends with is none of them."""
+LEFT_OUT = "it does not take a part of what it is told, which is left out: "
+"""How a problem begins that leaves something out for good."""
 
 
 class Task(StatusSection):
@@ -57,16 +59,17 @@ class Teller:
     def __init__(
         self,
         task: Task,
-        say: Callable[[str], None],
+        say: Callable[[str | None], None],
         clock: Callable[[], float] = time.monotonic,
         adopt: Callable[[], None] = lambda: None,
     ) -> None:
-        """say: takes what goes wrong, once for each row of failures. adopt: takes credentials over, which may be others
-        after a failure."""
+        """say: takes what goes wrong, once for each row of failures, and None when it begins to go well. adopt: takes
+        credentials over, which may be others after a failure."""
         self._task, self._say, self._clock, self._adopt = task, say, clock, adopt
         self._store: Store | None = None
         self._follower: Follower | None = None
         self._failures = 0
+        self._goes_well = False
         self._left_out: str | None = None
         """Why it has not taken something, as it was said last."""
         self.deadline: float | None = None
@@ -97,20 +100,23 @@ class Teller:
             self._say(str(error))
             return None
         except (DownError, StorageError, OSError) as error:
-            self._failures += 1
+            self._failures, self._goes_well = self._failures + 1, False
             if self._failures == 1:
                 self._say(str(error))
             return False
         finally:
             self._say_what_is_left_out()
         self._failures = 0
+        if not self._goes_well:
+            self._goes_well = True
+            self._say(None)
         return True
 
     def _say_what_is_left_out(self) -> None:
         problem = self._follower.problem if self._follower is not None else None
         if problem not in (None, self._left_out):
             self._left_out = problem
-            self._say(f"it does not take a part of what it is told, which is left out: {problem}")
+            self._say(f"{LEFT_OUT}{problem}")
 
     def _begun(self) -> Follower:
         """The follower, with the credentials that there are now if it is new or something failed. Raises UserError for
@@ -153,7 +159,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
 
-    def say(problem: str) -> None:
+    def say(problem: str | None) -> None:
         words.write(json.dumps({"problem": problem}) + "\n")
         words.flush()
 

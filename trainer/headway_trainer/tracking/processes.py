@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from headway_api import wire
 from headway_api.tracking import Tracking
 from headway_trainer.storage import Store
 from headway_trainer.tracking.follower import left, read_cursor
-from headway_trainer.tracking.process import EXIT_FAULT, EXIT_NOT_TOLD, EXIT_TOLD, Task
+from headway_trainer.tracking.process import EXIT_FAULT, EXIT_NOT_TOLD, EXIT_TOLD, LEFT_OUT, Task
 from headway_trainer.tracking.trackers.make import target_of, title_of
 
 LEAVE_SECONDS = 3.0
@@ -25,20 +26,25 @@ LEAVE_SECONDS = 3.0
 MOST_BEGINNINGS = 5
 """A process that ends by itself is begun again so often."""
 PAUSE_SECONDS = 10.0
+Warn = Callable[[str, str | None], None]
+"""Takes a sentence for people, and the one of before whose place it takes."""
 log = logging.getLogger("headway.tracking")
 
 
 class TellerProcess:
     """The process of one tracker."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, warn: Warn = lambda *_: None) -> None:
+        """warn: is told at once when the tracker cannot be told, and when it can again."""
+        self._task, self._warn = task, warn
         self._title = title_of(task.tracker, task.tracking)
         self._child: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self.problem: str | None = None
-        """What it said last."""
+        """Why the tracker is not told of the run now."""
+        self._said: str | None = None
+        """The sentence that people have read last."""
         self._thread = threading.Thread(target=self._watch, name=f"headway-{task.tracker}", daemon=True)
 
     def start(self) -> None:
@@ -103,15 +109,38 @@ class TellerProcess:
     def _listen(self, child: subprocess.Popen[str]) -> None:
         for line in child.stdout or ():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._heard(str(json.loads(line)["problem"]))
+                problem = json.loads(line)["problem"]
+                self._heard(None if problem is None else str(problem))
 
-    def _heard(self, problem: str) -> None:
-        self.problem = problem
+    def _heard(self, problem: str | None) -> None:
+        if problem is None:
+            if self.problem is not None:
+                log.info("%s can be told again", self._title)
+                self._tell(f"{self._title} could not be told of this run for a while, and can again: {self.problem}")
+            self.problem = None
+            return
         log.warning("%s: %s", self._title, problem)
+        if problem.startswith(LEFT_OUT):
+            self.problem = None  # it takes what follows
+            self._tell(f"{self._title}: {problem}")
+            return
+        self.problem = problem
+        self._tell(
+            f"{self._title} cannot be told of this run for now; the job goes on, and what it misses is kept: {problem}"
+        )
 
-    def warning(self, store: Store, folder: str) -> str | None:
-        """What people should know at the end; none where it was told everything. folder: where the run is, as people
-        name it."""
+    def _tell(self, sentence: str) -> None:
+        self._warn(sentence, self._said)
+        self._said = sentence
+
+    def conclude(self, store: Store, folder: str) -> None:
+        """Tell people what they should know at the end; nothing more where the tracker was told everything. folder:
+        where the run is, as `headway track` takes it."""
+        if sentence := self._conclusion(store, folder):
+            self._tell(sentence)
+        self._warn = lambda *_: None  # its thread may still hear something
+
+    def _conclusion(self, store: Store, folder: str) -> str | None:
         task = self._task
         try:
             target = target_of(task.tracker, task.tracking, task.job)
@@ -124,10 +153,10 @@ class TellerProcess:
             some = f"{known.refused} record{'s' if known.refused > 1 else ''}"
             told.append(f"{self._title} lacks {some} of this run, which it did not take{why}.")
         if count:
-            why = f" ({self.problem})" if self.problem else ""
+            why = f" Why: {self.problem}" if self.problem else ""
             told.append(
-                f"{self._title} was not told all of this run: {count} records are left{why}. `headway track {folder}`"
-                " tells it the rest."
+                f"{self._title} was not told all of this run: {count} records are left. `headway track {folder}` tells"
+                f" it the rest.{why}"
             )
         return " ".join(told) or None
 
@@ -138,7 +167,7 @@ def _say(child: subprocess.Popen[str], line: str) -> None:
         child.stdin.flush()
 
 
-def begin(run: wire.RunFile, settings: Tracking, storage_secret_dir: str | None) -> list[TellerProcess]:
+def begin(run: wire.RunFile, settings: Tracking, storage_secret_dir: str | None, warn: Warn) -> list[TellerProcess]:
     """Begin to tell each tracker that a job names."""
     secrets = wire.TRACKING_SECRET_DIR if Path(wire.TRACKING_SECRET_DIR).is_dir() else None
     found = [
@@ -150,7 +179,8 @@ def begin(run: wire.RunFile, settings: Tracking, storage_secret_dir: str | None)
                 tracker=name,
                 tracking=settings,
                 job=run.name,
-            )
+            ),
+            warn,
         )
         for name in settings.named
     ]

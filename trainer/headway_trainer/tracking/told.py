@@ -61,7 +61,10 @@ class Trackers:
         run.reporter.course = self._recorder
         self._recorder.begin("", name=file.name, parameters=parameters_of(file.spec))
         self._recorder.start()
-        self._processes = processes.begin(file, settings, run.around.storage_secret_dir)
+        self._processes = processes.begin(file, settings, run.around.storage_secret_dir, self._warn)
+
+    def _warn(self, sentence: str, instead_of: str | None) -> None:
+        self._run.reporter.warn(sentence, instead_of=instead_of)
 
     def succeeded(self, result: RunResult) -> None:
         """The run has a result, which may have failed at its gates."""
@@ -102,8 +105,17 @@ class Trackers:
                 thread.start()
             for thread in telling:
                 thread.join()
+            for one in self._processes:
+                one.conclude(self._run.store, self._folder())
             for sentence in self._problems(recorder, recorded=recorded):
                 self._run.reporter.warn(sentence)
+
+    def _folder(self) -> str:
+        """The run, as `headway track` takes it: a cluster's storage, and the tracker, are reached from the cluster."""
+        file = self._run.file
+        if file.config_map is not None:
+            return f"tj/{file.name} -n {file.namespace}"
+        return without_secrets(self._run.store.uri)
 
     def _problems(self, recorder: Recorder, *, recorded: bool) -> list[str]:
         cut = []
@@ -120,11 +132,8 @@ class Trackers:
         return cut + self._untold(recorder, recorded=recorded)
 
     def _untold(self, recorder: Recorder, *, recorded: bool) -> list[str]:
-        if not self._processes and recorder.broken is None:
-            return []
-        found = [one.warning(self._run.store, without_secrets(self._run.store.uri)) for one in self._processes]
         if recorder.broken is not None:
-            found.append(f"Trackers lack a part of this run: {recorder.broken}")
-        elif not recorded or recorder.lost:
-            found.append("Trackers lack a part of this run, as the storage was slow or away.")
-        return [sentence for sentence in found if sentence is not None]
+            return [f"Trackers lack a part of this run: {recorder.broken}"]
+        if self._processes and (not recorded or recorder.lost):
+            return ["Trackers lack a part of this run, as the storage was slow or away."]
+        return []

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from headway_api.tracking import MLflow
 from headway_trainer.tracking.events import MOST_NAME, Began, Ended, Point, State
@@ -38,6 +39,8 @@ _NEVER = frozenset(
     {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
 )
 """Errors that come again however often it is tried."""
+_WRONG_HOST = "Invalid Host header"
+"""What MLflow's server says, from 3.5 on, to requests by a name that it was not given."""
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_SECONDS),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -61,13 +64,14 @@ class MLflowServer:
                 f"tracking.mlflow needs the package mlflow-skinny, which is not there ({error}): install"
                 " headway[tracking], or mlflow-skinny into the image"
             ) from error
+        self._host = urlsplit(settings.uri).netloc
         self._client: MlflowClient = MlflowClient(tracking_uri=settings.uri)
         self._experiment_name = settings.experiment or job
         self._experiment: str | None = None
 
     def begin(self, began: Began, known: Known | None, parent: Known | None) -> Known:
         """Make the run, or find it. Parameters are told once, as MLflow's never change; tags each time."""
-        with _errors():
+        with _errors(self._host):
             found = known or self._found(began) or self._made(began, parent)
             if known is None:
                 self._log(found, params=began.parameters)
@@ -85,7 +89,7 @@ class MLflowServer:
             for point in points
             for name, value in _renamed(point.values).items()
         ]
-        with _errors():
+        with _errors(self._host):
             for start in range(0, len(metrics), _NUMBERS_AT_ONCE):
                 self._client.log_batch(known.id, metrics=metrics[start : start + _NUMBERS_AT_ONCE])
 
@@ -93,7 +97,7 @@ class MLflowServer:
         """Tell how it ended."""
         if ended.values:
             self.points(known, [Point(scope=ended.scope, step=max(known.step, 0), values=ended.values, at=ended.at)])
-        with _errors():
+        with _errors(self._host):
             self._log(known, tags=ended.tags)
             self._client.set_terminated(known.id, _STATUS[ended.state], _milliseconds(ended.at))
 
@@ -176,14 +180,24 @@ def _milliseconds(at: float) -> int:
     return round(at * 1000)
 
 
+def _reason(said: str) -> str:
+    """Of an error without an answer what came of the connection, which stands at its end, after all of the request."""
+    _, caused, reason = said.rpartition("(Caused by ")
+    return reason.removesuffix(")") if caused else said
+
+
 @contextlib.contextmanager
-def _errors() -> Iterator[None]:
+def _errors(host: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        said = shown(str(error))
+        said = shown(_reason(str(error)))
+        if _WRONG_HOST in said:
+            raise DownError(
+                f"its server takes no requests for {host}: start `mlflow server` with that name in --allowed-hosts"
+            ) from error
         if error.error_code in _NEVER:
             raise RefusedError(said) from error
         raise DownError(said) from error
