@@ -89,7 +89,7 @@ def test_a_command_whose_extra_is_missing_says_so_in_one_sentence(bare: Machine,
 
 
 def test_without_a_cluster_each_verb_on_one_says_so_in_a_moment(bare: Machine) -> None:
-    for verb in ("status", "doctor", "logs job", "stop job", "report job", "submit job.yaml"):
+    for verb in ("status", "doctor", "logs job", "stop job", "report job", "submit job.yaml", "track tj/job"):
         done = bare.typed(f"headway {verb}", timeout=60)
         assert done.code not in (0, 2), done.said
         assert "Traceback" not in done.errors
