@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,20 @@ def tracker_python() -> Path:
 class Server:
     """A server with a database of its own, which may be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, host: str = "127.0.0.1", names: Sequence[str] = ()) -> None:
+        """host: the address of this machine that it listens at. names: those that others call it by, with the port."""
+        self._folder, self._host = folder, host
         self._port = free_port()
-        self.uri = f"http://127.0.0.1:{self._port}"
+        self.uri = f"http://{host}:{self._port}"
+        self._names = [*names, f"{host}:{self._port}"] if names else []
         self._python = tracker_python()
         shutil.copy(_empty_database(self._python), folder / "mlflow.db")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        words = ["--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
+        words = ["--host", self._host, "--port", str(self._port), "--workers", "1"]
+        words += ["--allowed-hosts", ",".join(self._names)] if self._names else []
         stores = ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db", "--artifacts-destination"]
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -135,10 +138,10 @@ def _empty_database(python: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """A server, as long as the block goes on."""
+def running(folder: Path, host: str = "127.0.0.1", names: Sequence[str] = ()) -> Iterator[Server]:
+    """A server, as long as the block goes on; see Server."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(folder)
+    server = Server(folder, host, names)
     server.start()
     try:
         yield server
