@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fake_kubectl import FakeKubectl, error, listed, recorded
+from harness import PATIENCE
 from headway_api import wire
 from headway_api.tracking import Tracking
 from headway_cli.cluster import tracking_pods
@@ -152,6 +153,7 @@ def test_a_pod_of_a_job_takes_the_credentials_that_are_mounted(
     kept.write_text("t0ken")
     monkeypatch.setattr(wire, "TRACKING_SECRET_DIR", str(tmp_path / "secret"))
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "")  # and it is as before afterwards
+    monkeypatch.setattr("headway_cli.track.LEAVE_SECONDS", PATIENCE)  # a client's import takes what it takes
     with answering("garbage") as (uri, asked):
         tracking = Tracking.model_validate({"tensorboard": False, "mlflow": {"uri": uri}})
         recorder = Recorder(Store.open(str(run_folder)), 2, identity="u", tracking=tracking)
