@@ -62,6 +62,22 @@ def test_a_fault_in_what_is_told_ends_no_run(broken: str, tmp_path: Path, monkey
     assert result.outcome == "Succeeded"
 
 
+def test_that_a_run_has_ended_is_told_also_where_a_fault_keeps_what_it_came_to_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporting(monkeypatch, ONNX)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(told, "without_secrets", fail)
+    world = World(tmp_path, monkeypatch, [2])
+    world.execute()
+    ended = recorded(world)[-1]
+    assert isinstance(ended, Ended)
+    assert (ended.state, ended.values) == ("completed", {})
+
+
 def test_nothing_is_recorded_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exporting(monkeypatch, ONNX)
     world = World(tmp_path, monkeypatch, [2])

@@ -68,10 +68,14 @@ class Trackers:
 
     def succeeded(self, result: RunResult) -> None:
         """The run has a result, which may have failed at its gates."""
+        state: State = "completed" if result.outcome == "Succeeded" else "failed"
         with _harmless():
-            self._succeeded(result)
+            self._succeeded(result, state)
+        with _harmless():
+            # Whatever kept its values from being told: that it has ended is told, and nothing goes on.
+            self._end(state, FLUSH_SECONDS, values={}, tags={})
 
-    def _succeeded(self, result: RunResult) -> None:
+    def _succeeded(self, result: RunResult, state: State) -> None:
         metrics = result.metrics
         parts = {"test": metrics.test, "final/validation": metrics.validation, "final/train": metrics.train}
         values = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
@@ -83,7 +87,7 @@ class Trackers:
             "headway.commit": result.environment.code_commit or "",
             "headway.message": result.message,
         }
-        self._end("completed" if result.outcome == "Succeeded" else "failed", FLUSH_SECONDS, values=values, tags=tags)
+        self._end(state, FLUSH_SECONDS, values=values, tags=tags)
 
     def failed(self, verdict: Verdict) -> None:
         """The attempt has ended without a result."""
