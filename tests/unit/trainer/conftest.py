@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from headway_trainer.training.checkpoints.last_step import StepKeeper
+from headway_trainer.training.link import TrainProgress
 from package_world import acme_installed
 
 
@@ -23,3 +25,19 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
         yield
+
+
+@pytest.fixture
+def steps_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For runs that are told of progress and come to no end that would close what keeps their last step."""
+    told: list[StepKeeper] = []
+    take = StepKeeper.take
+
+    def noted(keeper: StepKeeper, progress: TrainProgress) -> int | None:
+        told.append(keeper)
+        return take(keeper, progress)
+
+    monkeypatch.setattr(StepKeeper, "take", noted)
+    yield
+    for keeper in told:
+        keeper.close()

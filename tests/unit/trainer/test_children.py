@@ -31,6 +31,7 @@ from headway_trainer.training.checkpoints.store import Checkpoints
 from headway_trainer.training.link import TrainEnd, TrainProgress
 from made_runs import Heard, made_run
 
+pytestmark = pytest.mark.usefixtures("steps_end")
 SPEC: dict[str, Any] = {
     "data": {"source": {"builtin": {"name": "digits"}}, "split": {"folds": 4}},
     "model": {"name": "mlp"},

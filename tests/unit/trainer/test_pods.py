@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -298,6 +299,22 @@ def test_ray_always_runs_with_a_token_and_without_reports_home(monkeypatch: pyte
         patch.setattr(os, "environ", {**os.environ, "RAY_AUTH_TOKEN_PATH": "/etc/token"})
         set_environment()
         assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+@pytest.fixture(autouse=True)
+def _drivers_leave_no_timers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A driver's process ends before the time is up at which it would leave at the latest; this one goes on."""
+    made: list[threading.Timer] = []
+
+    def noted(*given: Any) -> threading.Timer:
+        made.append(begun(*given))
+        return made[-1]
+
+    begun = threading.Timer
+    monkeypatch.setattr(threading, "Timer", noted)
+    yield
+    for timer in made:
+        timer.cancel()
 
 
 @pytest.fixture

@@ -231,6 +231,7 @@ def test_steps_of_the_final_training_count_beside_those_of_trials_and_so_does_wh
     run, sink = made(tmp_path)
     tuned(run, Trainer())
     run.reporter.progress(TrainProgress(step=12, done=12, planned=48, resumed_from_step=6), run.steps)
+    run.steps.close()
     told = sink.files[-1]
     assert (told.progress.step, told.resumed_from_step) == (12, 6)
     assert told.progress.percent is not None
