@@ -64,6 +64,7 @@ seen = st.builds(
 
 @given(seen=seen, target=st.integers(1, 100))
 @example(seen=Seen(1.1, servers=1, ready=0, desired=1), target=1)
+@example(seen=Seen(1.0, servers=1, ready=0, desired=2), target=1)
 def test_pods_that_are_not_heard_never_make_it_fewer_nor_more(seen: Seen, target: int) -> None:
     asked = recommended(seen, target)
     assert asked is not None

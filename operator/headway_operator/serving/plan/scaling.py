@@ -52,10 +52,10 @@ def recommended(seen: Seen, target: int) -> int | None:
     if not missing and not unready and _is_near(ratio):
         return seen.desired
     pods, load = seen.servers + missing, seen.in_flight
-    if ratio < 1.0:
-        load += missing * target
-    else:
+    if ratio > 1.0:
         pods += unready
+    else:
+        load += missing * target
     anew = load / (target * pods)
     if _is_near(anew) or (anew > 1.0) != (ratio > 1.0):
         return seen.desired
