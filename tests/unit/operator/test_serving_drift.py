@@ -116,6 +116,15 @@ def test_a_drift_is_told_once_with_its_features_and_so_is_its_end() -> None:
     assert watched.stage.notices.count("DriftEnded") == 1
 
 
+@pytest.mark.parametrize(("state", "status"), [("Stable", "False"), ("Drifted", "True")])
+def test_the_first_window_is_told_of_at_once(state: str, status: str) -> None:
+    watched = Watched()
+    watched.says("Insufficient")
+    assert watched.said == ("Unknown", "Insufficient")
+    watched.says(state, score=0.2, windows=1)
+    assert watched.said == (status, state), "nothing was said before that this is the opposite of"
+
+
 def test_a_judge_that_turns_each_second_is_told_of_once_a_minute() -> None:
     watched = Watched()
     for number in range(240):

@@ -108,7 +108,7 @@ def _unknown(situation: Situation, book: Book, champion: Version, before: Deploy
 
 def _turns(before: Said, after: Said) -> bool:
     """Whether people would be told of another state than before."""
-    return before[0] != after[0] and after[0] != "Unknown" and before[1] != "Starting"
+    return before[0] != after[0] and after[0] != "Unknown" and before[1] not in ("Starting", "Insufficient")
 
 
 def _said(word: DriftWord, champion: Version) -> Said:
