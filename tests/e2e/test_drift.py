@@ -1,7 +1,7 @@
 """Requests to a trained model are watched for drift with every part real: chart, operator, kubelet, servers and judge.
 
 A client in the cluster sends rows through the Service all the while, as trained or shifted in one column. Windows end
-within seconds; but what was said last stays for a minute, so that this takes about six, of which training takes one.
+within seconds, but what was said last stays for a minute: with the training this takes four, beside the cluster.
 """
 
 from __future__ import annotations
