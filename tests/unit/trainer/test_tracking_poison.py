@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headway_api.tracking import Tracking
@@ -177,6 +177,7 @@ def test_a_run_whose_every_point_is_poison_is_left_out_in_bounded_tries(store: S
 
 
 @settings(max_examples=60, deadline=None)
+@example(poison={("", 5)}, outages=[(21, 1), (23, 1)], kills=[])  # right after a record that was left out
 @given(
     poison=st.sets(st.tuples(st.sampled_from(["", "trial-0"]), st.integers(1, 30)), max_size=4),
     outages=st.lists(st.tuples(st.integers(1, 80), st.integers(1, 25)), max_size=3),

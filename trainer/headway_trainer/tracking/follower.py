@@ -26,7 +26,8 @@ TRIES = 5
 """How often a tracker may fail at the same events, while it takes others, until those are told one by one; and then at
 one of them until that is left out."""
 TRIES_AGAIN = 2
-"""The same of those that follow one that was left out."""
+"""The same right after one that was left out, until several are told one by one, by which nothing is lost; and after
+`MOST_ALONE` of them, as then it is the run and no chance."""
 
 
 class Cursor(StatusSection):
@@ -149,7 +150,8 @@ class Follower:
         if self._failing != (first, len(events) > 1):
             self._failing, self._tries = (first, len(events) > 1), 0
         self._tries += 1
-        if self._tries < (TRIES_AGAIN if self._in_a_row else TRIES):
+        soon = self._in_a_row and (len(events) > 1 or self._in_a_row >= MOST_ALONE)
+        if self._tries < (TRIES_AGAIN if soon else TRIES):
             return False
         self._failing = None
         if len(events) > 1 and self._in_a_row < MOST_ALONE:
