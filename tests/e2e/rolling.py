@@ -129,8 +129,14 @@ class Rolling(Served):
                 seen.returned = now
 
     def promoted(self, version: str) -> None:
-        """Wait until a version answers, and nothing goes on any more."""
-        self.wait(f"{version} answers", lambda: self.status().get("champion") == version)
+        """Wait until a version answers, and nothing goes on any more. One that is rejected is not waited for."""
+
+        def answers() -> bool:
+            said = self.version(version)
+            assert said.get("state") != "Rejected", said
+            return bool(self.status().get("champion") == version)
+
+        self.wait(f"{version} answers", answers)
         self.wait("all is well", lambda: self.status()["phase"] == "Ready" and not self.status().get("rollout"))
 
     def taken_back(self, version: str) -> dict[str, Any]:
