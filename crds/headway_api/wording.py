@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -25,6 +26,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many characters, from 9 on: names that begin alike stay different where they are cut."""
+    if len(name) <= most:
+        return name
+    return f"{name[: most - 9]}~{zlib.crc32(name.encode(errors='backslashreplace')):08x}"
 
 
 def shown(value: object) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from headway_api.wording import shortened
 from headway_cli.cluster.fields import Object, number, text, texts
 
 Point = tuple[float, float | None]
@@ -55,11 +55,7 @@ class Samples:
 
 def short(name: str) -> str:
     """The name of a curve, of at most MOST_NAME characters: two that begin alike stay two."""
-    return (
-        name
-        if len(name) <= MOST_NAME
-        else f"{name[: MOST_NAME - 9]}~{zlib.crc32(name.encode(errors='backslashreplace')):08x}"
-    )
+    return shortened(name, MOST_NAME)
 
 
 def drawable(value: float | None) -> float | None:

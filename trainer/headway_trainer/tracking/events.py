@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Literal
@@ -12,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from headway_api.base import StatusSection
 from headway_api.tracking import Tracking
-from headway_api.wording import printable
+from headway_api.wording import printable, shortened
 from headway_trainer.event_log import Events
 
 FOLDER = "tracking"
@@ -86,10 +85,7 @@ def written(text: str) -> str:
 
 def named(name: str) -> str:
     """The name of a number or a parameter as it is recorded: names that begin alike stay different where it is cut."""
-    shown = printable(name)
-    if len(shown) <= MOST_NAME:
-        return shown
-    return f"{shown[: MOST_NAME - 9]}~{zlib.crc32(shown.encode(errors='backslashreplace')):08x}"
+    return shortened(printable(name), MOST_NAME)
 
 
 def bounded(values: Mapping[str, float | None]) -> dict[str, float]:
