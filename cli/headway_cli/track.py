@@ -91,14 +91,14 @@ def _here(folder: str, timeout: float) -> NoReturn:
 
 def _opened(folder: str) -> Store:
     """The run's folder: of an output folder of `headway run`, the newest run's."""
-    from headway_trainer.credentials import adopt
+    from headway_trainer.credentials import adopt, mounted
     from headway_trainer.storage import Store
 
     if "://" not in folder:
         runs = [path for path in Path(folder).glob(".headway/runs/*") if path.name.partition("-")[0].isdigit()]
         if runs:
             return Store.open(str(max(runs, key=lambda path: int(path.name.partition("-")[0]))))
-    secrets = _secrets(wire.STORAGE_SECRET_DIR)
+    secrets = mounted(wire.STORAGE_SECRET_DIR)
     adopt(secrets)
     return Store.open(folder, secrets)
 
@@ -117,11 +117,6 @@ def _recorded(store: Store, folder: str) -> tuple[str, Tracking]:
     return begun[-1].name, begun[-1].tracking
 
 
-def _secrets(folder: str) -> str | None:
-    """The folder of a Secret, which pods of a job have."""
-    return folder if Path(folder).is_dir() else None
-
-
 def _warn(title: str, problem: str | None) -> None:
     if problem is not None:
         click.echo(printable(f"{title}: {problem}"), err=True)
@@ -129,17 +124,18 @@ def _warn(title: str, problem: str | None) -> None:
 
 def _tell(store: Store, name: str, settings: Tracking, job: str, timeout: float) -> bool:
     """Tell a tracker; whether it was told everything."""
+    from headway_trainer.credentials import mounted
     from headway_trainer.tracking.credentials import environment_of
     from headway_trainer.tracking.follower import left
     from headway_trainer.tracking.process import Task, Teller
     from headway_trainer.tracking.trackers.make import target_of, title_of
 
-    secrets = _secrets(wire.TRACKING_SECRET_DIR)
+    secrets = mounted(wire.TRACKING_SECRET_DIR)
     target, title = target_of(name, settings, job), title_of(name, settings)
     before = left(store, name, target)
     task = Task(
         storage_uri=store.uri,
-        storage_secret_dir=_secrets(wire.STORAGE_SECRET_DIR),
+        storage_secret_dir=mounted(wire.STORAGE_SECRET_DIR),
         tracking_secret_dir=secrets,
         tracker=name,
         tracking=settings,

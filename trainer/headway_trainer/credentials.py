@@ -15,6 +15,11 @@ _own: list[str | None] = []
 """What the pod itself had in GOOGLE, once `adopt` has put something else there."""
 
 
+def mounted(secret_dir: str) -> str | None:
+    """The folder of a Secret; None where this machine or pod has none."""
+    return secret_dir if Path(secret_dir).is_dir() else None
+
+
 def read_secrets(secret_dir: str | None) -> dict[str, str]:
     """The files of a Secret's folder, named like the environment variables of the cloud's own tools."""
     if secret_dir is None or not Path(secret_dir).is_dir():

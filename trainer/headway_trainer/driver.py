@@ -18,12 +18,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway_api import wire
 from headway_trainer import outcome
-from headway_trainer.credentials import adopt
+from headway_trainer.credentials import adopt, mounted
 from headway_trainer.logs import shipper, sources
 from headway_trainer.logs.capture import FORMAT, capture
 from headway_trainer.pod import ENV_TERMINATION_FILE, read_run_file, touch_ready
@@ -94,7 +93,7 @@ def _attempt(run: wire.RunFile, stop: threading.Event, ending: Ending, logs: shi
         ready=touch_ready,
         succeeded=lambda last_word: say(wire.EXIT_SUCCEEDED, last_word),
         gpus=run.spec.workers.replicas * run.spec.workers.resources.gpu,
-        storage_secret_dir=_folder(wire.STORAGE_SECRET_DIR),
+        storage_secret_dir=mounted(wire.STORAGE_SECRET_DIR),
     )
     pipeline = Pipeline(run, surroundings)
     logs.on_lost = lambda _: pipeline.reporter.warn(shipper.LOST_LINES)
@@ -190,10 +189,6 @@ def _sink(run: wire.RunFile) -> Sink:
         return Nowhere()
     send = config_map_sender(run.namespace, run.config_map, host=host, port=port)
     return ConfigMapSink(send, run.progress_seconds)
-
-
-def _folder(path: str) -> str | None:
-    return path if Path(path).is_dir() else None
 
 
 if __name__ == "__main__":

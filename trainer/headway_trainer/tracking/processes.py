@@ -12,10 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from headway_api import wire
 from headway_api.tracking import Tracking
+from headway_trainer.credentials import mounted
 from headway_trainer.storage import Store
 from headway_trainer.tracking.follower import left, read_cursor
 from headway_trainer.tracking.process import EXIT_FAULT, EXIT_NOT_TOLD, EXIT_TOLD, LEFT_OUT, Task
@@ -169,7 +169,7 @@ def _say(child: subprocess.Popen[str], line: str) -> None:
 
 def begin(run: wire.RunFile, settings: Tracking, storage_secret_dir: str | None, warn: Warn) -> list[TellerProcess]:
     """Begin to tell each tracker that a job names."""
-    secrets = wire.TRACKING_SECRET_DIR if Path(wire.TRACKING_SECRET_DIR).is_dir() else None
+    secrets = mounted(wire.TRACKING_SECRET_DIR)
     found = [
         TellerProcess(
             Task(
