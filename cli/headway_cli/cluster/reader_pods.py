@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from headway_cli.cluster.errors import ClusterError
-from headway_cli.cluster.fields import Object, at, entries, owner_reference, text
+from headway_cli.cluster.fields import Object, at, text
 from headway_cli.cluster.folders import MOUNT, SECRET_DIR, Folder, in_pod
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.made_pods import running
-from headway_cli.cluster.waiting_pods import labels, waiting_pod
+from headway_cli.cluster.waiting_pods import image_of, owned, waiting_pod
 
 START_SECONDS = 180
 """How long it may take to get a node and its image: it was on one."""
@@ -23,17 +23,11 @@ def manifest(job: Object, name: str) -> Object:
 
     Raises ClusterError where the job has had no attempt, or has no storage.
     """
-    attempts = entries(job, "status", "attempts")
-    image = text(attempts[-1], "image") if attempts else ""
-    storage = _storage(job)
+    image, storage = image_of(job), _storage(job)
     if not image:
         raise ClusterError("the job has had no attempt: there is no image to read with, and nothing to read")
-    metadata: Object = {
-        "name": name,
-        "labels": labels("headway-reader"),
-        "ownerReferences": [owner_reference(job)],
-    }
     resources: Object = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+    metadata = owned(job, name, "headway-reader")
     return waiting_pod(metadata, image, resources, at(job, "spec"), storage, scratch={"sizeLimit": "64Mi"})
 
 

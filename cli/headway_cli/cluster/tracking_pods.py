@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway_cli.cluster.errors import ClusterError, explained
-from headway_cli.cluster.fields import Object, at, entries, owner_reference, text
+from headway_cli.cluster.fields import Object, at, text
 from headway_cli.cluster.folders import MOUNT, SECRET_DIR
 from headway_cli.cluster.kubectl import Kubectl
 from headway_cli.cluster.made_pods import running
 from headway_cli.cluster.names import MAIN_CONTAINER
 from headway_cli.cluster.run_folders import uri_of
-from headway_cli.cluster.waiting_pods import LIFE_SECONDS, TEMPLATE_FIELDS, USER, labels, waiting_pod
+from headway_cli.cluster.waiting_pods import LIFE_SECONDS, TEMPLATE_FIELDS, USER, image_of, owned, waiting_pod
 
 TRACKING_SECRET_DIR = "/etc/headway/secrets/tracking"  # noqa: S105 - a path, not a secret
 """As `headway_api.wire` has it."""
@@ -39,17 +39,11 @@ class Said:
 
 def manifest(job: Object, name: str) -> Object:
     """The pod: it waits. Raises NotFoundError and ClusterError where the job has left nothing that could be told."""
-    attempts = entries(job, "status", "attempts")
-    image = text(attempts[-1], "image") if attempts else ""
+    image = image_of(job)
     if not image:
         raise ClusterError("the job has had no attempt: there is nothing to tell")
-    metadata: Object = {
-        "name": name,
-        "labels": labels("headway-track"),
-        "ownerReferences": [owner_reference(job)],
-    }
     return waiting_pod(
-        metadata,
+        owned(job, name, "headway-track"),
         image,
         {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         at(job, "spec"),
@@ -91,9 +85,9 @@ def tell(kubectl: Kubectl, job: Object, seconds: float) -> Said:
         call = kubectl.start(*words, "track", uri, f"--timeout={seconds:g}", seconds=LIFE_SECONDS)
         code, out, errors = call.answer()
     if _OLD_IMAGE in errors:
-        image = text(entries(job, "status", "attempts")[-1], "image")
         raise ClusterError(
-            f"the image {image} is of a version of Headway that knows no trackers: it has recorded nothing for them"
+            f"the image {image_of(job)} is of a version of Headway that knows no trackers: it has recorded nothing for"
+            " them"
         )
     if code and _EXIT not in errors:
         raise explained(errors)

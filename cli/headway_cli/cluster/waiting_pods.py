@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headway_cli.cluster.fields import Object, at
+from headway_cli.cluster.fields import Object, at, entries, owner_reference, text
 from headway_cli.cluster.names import MAIN_CONTAINER
 
 LIFE_SECONDS = 3600
@@ -70,6 +70,17 @@ def waiting_pod(
             "volumes": [{"name": "tmp", "emptyDir": scratch or {}}, *volumes],
         },
     }
+
+
+def image_of(job: Object) -> str:
+    """The image of a job's newest attempt; "" where it has had none."""
+    attempts = entries(job, "status", "attempts")
+    return text(attempts[-1], "image") if attempts else ""
+
+
+def owned(job: Object, name: str, what: str) -> Object:
+    """The metadata of a pod that goes with its job. what: the pod is for."""
+    return {"name": name, "labels": labels(what), "ownerReferences": [owner_reference(job)]}
 
 
 def labels(name: str) -> dict[str, str]:
