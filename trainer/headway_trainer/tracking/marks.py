@@ -114,16 +114,14 @@ class Marks:
         if point.step == mark.last and not mark.names.isdisjoint(point.values):
             return False
         if point.within:
-            if point.scope and self._within_children >= MOST_WITHIN_OF_CHILDREN:
-                return False
-            return point.step == mark.last or mark.within.has_room(
-                point.step, MOST_WITHIN_OF_CHILD if point.scope else MOST_WITHIN
-            )
-        if point.scope and self._of_children >= MOST_POINTS_OF_CHILDREN:
+            points, most = mark.within, MOST_WITHIN_OF_CHILD if point.scope else MOST_WITHIN
+            is_full = self._within_children >= MOST_WITHIN_OF_CHILDREN
+        else:
+            points, most = mark.epochs, MOST_POINTS_OF_CHILD if point.scope else MOST_POINTS
+            is_full = self._of_children >= MOST_POINTS_OF_CHILDREN
+        if point.scope and is_full:
             return False
-        return point.step == mark.last or mark.epochs.has_room(
-            point.step, MOST_POINTS_OF_CHILD if point.scope else MOST_POINTS
-        )
+        return point.step == mark.last or points.has_room(point.step, most)
 
     def _take(self, event: Event) -> None:
         mark = self._of.setdefault(event.scope, _Mark())
